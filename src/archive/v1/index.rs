@@ -1,0 +1,340 @@
+//! Reading the index: v1 has none, so the entries' headers are hopped over, data skipped.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::{MAGIC, MAX_HOLES, TYPE_ALONE, TYPE_PAIRED, ZIDX, ZIDX_HEAD, ZIDX_ROW};
+use crate::archive::cursor::Cursor;
+use crate::archive::{check_version, version};
+use crate::error::{Error, Result};
+use crate::io::{Incremental, Wanted};
+use crate::layout::{Layout, Region, safetensors};
+
+/// Everything about an archive but its streams' bytes.
+#[derive(Debug)]
+pub(crate) struct Index {
+    /// Length of the archive in bytes.
+    pub(crate) archive_length: u64,
+    /// The target's header, as it is restored.
+    pub(crate) header: Vec<u8>,
+    /// The target's layout.
+    pub(crate) layout: Layout,
+    /// One entry per region of the layout, in its order.
+    pub(crate) entries: Vec<Entry>,
+}
+
+/// How one tensor is stored.
+#[derive(Debug)]
+pub(crate) enum Entry {
+    /// Type 0: the XOR with the base's tensor, split in two streams.
+    Paired { exponent: Stream, sign_mantissa: Stream },
+    /// Type 1: the tensor itself.
+    Alone(Stream),
+}
+
+/// A stream: zstd frames, one after the other.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    /// Bytes in the archive, part table included.
+    pub(crate) stored: u64,
+    /// The frames.
+    pub(crate) parts: Vec<Part>,
+}
+
+/// One zstd frame of a stream.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    /// Where in the archive.
+    pub(crate) stored: Range<u64>,
+    /// Bytes that it decodes to.
+    pub(crate) restored: u64,
+}
+
+/// Reads an [`Index`], hopping from entry to entry.
+#[derive(Debug)]
+pub(crate) struct IndexReader {
+    archive_length: u64,
+    cursor: Cursor,
+    state: State,
+    header: Vec<u8>,
+    layout: Layout,
+    by_name: HashMap<String, usize>,
+    entries: Vec<Option<Entry>>,
+}
+
+#[derive(Debug)]
+enum State {
+    Magic,
+    Header { length: u64 },
+    Count,
+    Name,
+    Type { name_length: u64 },
+    Length(Pending),
+    Parts { pending: Pending, length: u64 },
+    Done,
+}
+
+/// An entry whose streams are not all known yet.
+#[derive(Debug)]
+struct Pending {
+    region: usize,
+    paired: bool,
+    exponent: Option<Stream>,
+}
+
+impl IndexReader {
+    pub(crate) fn new(archive_length: u64) -> Self {
+        Self {
+            archive_length,
+            cursor: Cursor::new(archive_length),
+            state: State::Magic,
+            header: Vec::new(),
+            layout: Layout::default(),
+            by_name: HashMap::new(),
+            entries: Vec::new(),
+        }
+    }
+
+    /// The index, once nothing more is wanted.
+    pub(crate) fn finish(self) -> Index {
+        let entries = self.entries.into_iter().flatten().collect();
+        Index { archive_length: self.archive_length, header: self.header, layout: self.layout, entries }
+    }
+
+    /// Goes one state further; `false` where bytes have to arrive first.
+    fn step(&mut self) -> Result<bool> {
+        match std::mem::replace(&mut self.state, State::Done) {
+            State::Magic => self.magic(),
+            State::Header { length } => self.target_header(length),
+            State::Count => self.count(),
+            State::Name => self.name_length(),
+            State::Type { name_length } => self.entry_type(name_length),
+            State::Length(pending) => self.stream_length(pending),
+            State::Parts { pending, length } => self.parts(pending, length),
+            State::Done => Ok(false),
+        }
+    }
+
+    fn magic(&mut self) -> Result<bool> {
+        let available = self.cursor.remaining().min(16);
+        let Some(bytes) = self.cursor.peek(available)? else { return self.wait(State::Magic) };
+        check_version(version(bytes)?)?;
+        let Some(bytes) = self.cursor.peek(16)? else { return self.wait(State::Magic) };
+        let length = u64_at(bytes, MAGIC.len());
+        self.cursor.skip(16)?;
+        if length > safetensors::MAX_HEADER + 8 {
+            return Err(Error::limit("length of the stored header").figures(safetensors::MAX_HEADER + 8, length).at(8));
+        }
+        self.go(State::Header { length })
+    }
+
+    fn target_header(&mut self, length: u64) -> Result<bool> {
+        let Some(bytes) = self.cursor.peek(length)? else { return self.wait(State::Header { length }) };
+        self.header = bytes.to_vec();
+        self.layout = safetensors::parse(&self.header, None)?;
+        let holes: u64 = self.layout.holes().iter().map(|hole| hole.end - hole.start).sum();
+        if holes > MAX_HOLES {
+            let message = "bytes that no tensor covers, which this format cannot store";
+            return Err(Error::limit(message).figures(format_args!("at most {MAX_HOLES}"), holes));
+        }
+        self.by_name = self.layout.regions.iter().enumerate().map(|(i, r)| (r.name.clone(), i)).collect();
+        self.entries.resize_with(self.layout.regions.len(), || None);
+        self.cursor.skip(length)?;
+        self.go(State::Count)
+    }
+
+    fn count(&mut self) -> Result<bool> {
+        let Some(bytes) = self.cursor.peek(4)? else { return self.wait(State::Count) };
+        let count = u32_at(bytes, 0);
+        if count as usize != self.entries.len() {
+            return Err(Error::corrupt("number of stored tensors")
+                .figures(self.entries.len(), count)
+                .at(self.cursor.position()));
+        }
+        self.cursor.skip(4)?;
+        self.next_entry()
+    }
+
+    fn next_entry(&mut self) -> Result<bool> {
+        if let Some(missing) = self.entries.iter().position(Option::is_none) {
+            if self.cursor.remaining() > 0 {
+                return self.go(State::Name);
+            }
+            return Err(
+                Error::truncated("the archive ends before this tensor").tensor(&self.layout.regions[missing].name)
+            );
+        }
+        match self.cursor.remaining() {
+            0 => Ok(false),
+            extra => Err(Error::corrupt("bytes behind the last tensor").figures(0, extra).at(self.cursor.position())),
+        }
+    }
+
+    fn name_length(&mut self) -> Result<bool> {
+        let Some(bytes) = self.cursor.peek(4)? else { return self.wait(State::Name) };
+        let name_length = u64::from(u32_at(bytes, 0));
+        self.cursor.skip(4)?;
+        self.go(State::Type { name_length })
+    }
+
+    fn entry_type(&mut self, name_length: u64) -> Result<bool> {
+        let at = self.cursor.position();
+        let Some(bytes) = self.cursor.peek(name_length + 1)? else { return self.wait(State::Type { name_length }) };
+        let (name, kind) = bytes.split_at(name_length as usize);
+        let region =
+            std::str::from_utf8(name).ok().and_then(|name| self.by_name.get(name).copied()).ok_or_else(|| {
+                let name = String::from_utf8_lossy(&name[..name.len().min(100)]).into_owned();
+                Error::corrupt("stored, but not in the header").tensor(&name).at(at)
+            })?;
+        let name = &self.layout.regions[region].name;
+        if self.entries[region].is_some() {
+            return Err(Error::corrupt("stored twice").tensor(name).at(at));
+        }
+        let paired = match kind[0] {
+            TYPE_PAIRED => true,
+            TYPE_ALONE => false,
+            other => return Err(Error::unsupported(format!("unknown entry type {other}")).tensor(name).at(at)),
+        };
+        let length = self.layout.regions[region].length;
+        if paired && length % 2 == 1 {
+            let message = "odd length, stored in pairs: the writer lost its last byte";
+            return Err(Error::corrupt(message).tensor(name).figures("an even length", length));
+        }
+        self.cursor.skip(name_length + 1)?;
+        self.go(State::Length(Pending { region, paired, exponent: None }))
+    }
+
+    fn stream_length(&mut self, pending: Pending) -> Result<bool> {
+        let fields = if pending.paired { 8 } else { 16 };
+        let at = self.cursor.position();
+        let Some(bytes) = self.cursor.peek(fields)? else { return self.wait(State::Length(pending)) };
+        let length = u64_at(bytes, fields as usize - 8);
+        let region = &self.layout.regions[pending.region];
+        if !pending.paired && u64_at(bytes, 0) != region.length {
+            let found = u64_at(bytes, 0);
+            return Err(Error::corrupt("stored length").tensor(&region.name).figures(region.length, found).at(at));
+        }
+        self.cursor.skip(fields)?;
+        self.go(State::Parts { pending, length })
+    }
+
+    fn parts(&mut self, mut pending: Pending, length: u64) -> Result<bool> {
+        let start = self.cursor.position();
+        let region = &self.layout.regions[pending.region];
+        let restored = if pending.paired { region.length / 2 } else { region.length };
+        let named = |e: Error| e.tensor(&region.name);
+        if self.cursor.remaining() < length {
+            let error = Error::truncated("the archive ends inside a stream").figures(length, self.cursor.remaining());
+            return Err(named(error.at(start)));
+        }
+        let Some(table_length) = table_length(&mut self.cursor, length).map_err(named)? else {
+            return self.wait(State::Parts { pending, length });
+        };
+        let parts = match table_length {
+            0 => vec![Part { stored: start..start + length, restored }],
+            _ => {
+                let Some(table) = self.cursor.peek(table_length)? else {
+                    return self.wait(State::Parts { pending, length });
+                };
+                read_parts(table, start, length, restored).map_err(named)?
+            }
+        };
+        check_plausible(region, &parts)?;
+        let stream = Stream { stored: length, parts };
+        self.cursor.skip(length)?;
+        if !pending.paired {
+            self.entries[pending.region] = Some(Entry::Alone(stream));
+            return self.next_entry();
+        }
+        match pending.exponent.take() {
+            None => self.go(State::Length(Pending { exponent: Some(stream), ..pending })),
+            Some(exponent) => {
+                self.entries[pending.region] = Some(Entry::Paired { exponent, sign_mantissa: stream });
+                self.next_entry()
+            }
+        }
+    }
+
+    fn go(&mut self, state: State) -> Result<bool> {
+        self.state = state;
+        Ok(true)
+    }
+
+    fn wait(&mut self, state: State) -> Result<bool> {
+        self.state = state;
+        Ok(false)
+    }
+}
+
+impl Incremental for IndexReader {
+    fn wants(&self) -> Option<Wanted> {
+        self.cursor.wanted()
+    }
+
+    fn feed(&mut self, bytes: &[u8]) -> Result<()> {
+        self.cursor.arrived(bytes);
+        while self.step()? {}
+        Ok(())
+    }
+}
+
+/// Length of the `ZIDX` table at the cursor, 0 for a plain frame, `None` if bytes have to arrive.
+fn table_length(cursor: &mut Cursor, stream_length: u64) -> Result<Option<u64>> {
+    if stream_length < ZIDX_HEAD {
+        return Ok(Some(0));
+    }
+    let at = cursor.position();
+    let Some(head) = cursor.peek(ZIDX_HEAD)? else { return Ok(None) };
+    if !head.starts_with(ZIDX) {
+        return Ok(Some(0));
+    }
+    let parts = u64::from(u32_at(head, 4));
+    let length = ZIDX_HEAD + parts * ZIDX_ROW;
+    if length > stream_length {
+        return Err(Error::corrupt("part table").figures(format_args!("at most {stream_length} bytes"), length).at(at));
+    }
+    Ok(Some(length))
+}
+
+/// Reads a `ZIDX` table of a stream at `start`, whose parts must fill `length` and add up to `restored`.
+fn read_parts(table: &[u8], start: u64, length: u64, restored: u64) -> Result<Vec<Part>> {
+    let mut offset = start + table.len() as u64;
+    let mut total = 0u64;
+    let rows = table[ZIDX_HEAD as usize..].as_chunks::<8>().0;
+    let mut parts = Vec::with_capacity(rows.len());
+    for row in rows {
+        let (stored, decoded) = (u64::from(u32_at(row, 0)), u64::from(u32_at(row, 4)));
+        parts.push(Part { stored: offset..offset + stored, restored: decoded });
+        offset += stored;
+        total += decoded;
+    }
+    if offset != start + length {
+        return Err(Error::corrupt("stored length of the parts").figures(length, offset - start).at(start));
+    }
+    if total != restored {
+        return Err(Error::corrupt("restored length of the parts").figures(restored, total).at(start));
+    }
+    Ok(parts)
+}
+
+/// Refuses parts that claim more than zstd can hold in their bytes, before memory is planned for them.
+fn check_plausible(region: &Region, parts: &[Part]) -> Result<()> {
+    for part in parts {
+        let most = crate::entropy::zstd::most_restored(part.stored.end - part.stored.start);
+        if part.restored > most {
+            return Err(Error::corrupt("the stream is too short for what it should hold")
+                .tensor(&region.name)
+                .figures(format_args!("at most {most} bytes"), part.restored)
+                .at(part.stored.start));
+        }
+    }
+    Ok(())
+}
+
+fn u32_at(bytes: &[u8], offset: usize) -> u32 {
+    bytes[offset..].first_chunk().map_or(0, |b| u32::from_le_bytes(*b))
+}
+
+fn u64_at(bytes: &[u8], offset: usize) -> u64 {
+    bytes[offset..].first_chunk().map_or(0, |b| u64::from_le_bytes(*b))
+}

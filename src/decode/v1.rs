@@ -1,0 +1,272 @@
+//! Restoring from BITXv001.
+//!
+//! The output is cut into pieces: the header, holes (zeros), and for each tensor its parts, or the whole
+//! tensor where the parts of its two streams do not line up. A window decodes the streams of its
+//! pieces, the most work first, and then joins them with the base.
+
+use std::ops::Range;
+
+use crate::archive::v1::{self, Entry, Index, MAX_PIECE, Part, Stream};
+use crate::delta::xor_split;
+use crate::entropy::zstd;
+use crate::error::{Error, Result};
+use crate::io::{Inputs, Read, Source, coalesce};
+use crate::layout::{Layout, Region};
+use crate::parallel::{self, Runner};
+use crate::plan::{pair_by_name, same_type};
+use crate::report::{Method, Report, TensorReport};
+use crate::window;
+
+/// Bytes of a tensor that one task joins: a task's three inputs and output stay in the cache.
+const JOIN: usize = 256 * 1024;
+
+/// Everything decided before the first window runs.
+#[derive(Debug)]
+pub(super) struct Plan {
+    index: Index,
+    pieces: Vec<Piece>,
+    windows: Vec<Range<usize>>,
+}
+
+/// Consecutive bytes of the output, restored on their own.
+#[derive(Debug)]
+struct Piece {
+    output: Range<u64>,
+    content: Content,
+    region: Option<usize>,
+}
+
+#[derive(Debug)]
+enum Content {
+    Header,
+    Zeros,
+    Paired { base: Range<u64>, exponent: Vec<Part>, sign_mantissa: Vec<Part> },
+    Alone(Vec<Part>),
+}
+
+impl Content {
+    fn parts(&self) -> impl Iterator<Item = &Part> {
+        let (first, second): (&[Part], &[Part]) = match self {
+            Self::Header | Self::Zeros => (&[], &[]),
+            Self::Paired { exponent, sign_mantissa, .. } => (exponent, sign_mantissa),
+            Self::Alone(parts) => (parts, &[]),
+        };
+        first.iter().chain(second)
+    }
+}
+
+impl Plan {
+    pub(super) fn new(index: Index, base: &Layout) -> Result<Self> {
+        let mut pieces = vec![Piece::new(0..index.layout.header_length, Content::Header, None)];
+        let partners = pair_by_name(&index.layout, base);
+        let mut end = index.layout.header_length;
+        for (i, (region, entry)) in index.layout.regions.iter().zip(&index.entries).enumerate() {
+            if region.offset > end {
+                pieces.push(Piece::new(end..region.offset, Content::Zeros, None));
+            }
+            end = region.offset + region.length;
+            let named = |e: Error| e.tensor(&region.name);
+            match entry {
+                Entry::Alone(stream) => add_alone(&mut pieces, i, region, stream).map_err(named)?,
+                Entry::Paired { exponent, sign_mantissa } => {
+                    let base = partners[i].map(|p| &base.regions[p]).ok_or_else(|| mismatch(region, base))?;
+                    add_paired(&mut pieces, i, region, base, exponent, sign_mantissa).map_err(named)?;
+                }
+            }
+        }
+        let windows = window::group(pieces.iter().map(|p| p.output.end - p.output.start));
+        Ok(Self { index, pieces, windows })
+    }
+
+    pub(super) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    pub(super) fn windows(&self) -> usize {
+        self.windows.len()
+    }
+
+    pub(super) fn output_length(&self) -> u64 {
+        self.index.layout.file_length
+    }
+
+    /// Where the output of the first `count` windows ends.
+    pub(super) fn output_end(&self, count: usize) -> u64 {
+        let last = count.checked_sub(1).and_then(|i| self.windows.get(i));
+        last.map_or(0, |window| self.pieces[window.end - 1].output.end)
+    }
+
+    pub(super) fn reads(&self, window: usize) -> Vec<Read> {
+        let mut reads = Vec::new();
+        for piece in &self.pieces[self.windows[window].clone()] {
+            reads.extend(piece.content.parts().map(|part| Read::new(Source::Delta, part.stored.clone())));
+            if let Content::Paired { base, .. } = &piece.content {
+                reads.push(Read::new(Source::Base, base.clone()));
+            }
+        }
+        coalesce(reads)
+    }
+
+    pub(super) fn run(&self, window: usize, inputs: &Inputs, runner: &dyn Runner, output: &mut Vec<u8>) -> Result<()> {
+        let pieces = &self.pieces[self.windows[window].clone()];
+        let streams = self.decode_streams(pieces, inputs, runner)?;
+        let length: u64 = pieces.iter().map(|p| p.output.end - p.output.start).sum();
+        output.resize(length as usize, 0);
+        let tasks = self.join_tasks(pieces, &streams, inputs, output)?;
+        parallel::map(runner, tasks, JoinTask::run);
+        Ok(())
+    }
+
+    /// The decoded streams of each piece: none, one, or exponent and sign-mantissa.
+    fn decode_streams(&self, pieces: &[Piece], inputs: &Inputs, runner: &dyn Runner) -> Result<Vec<Vec<Vec<u8>>>> {
+        let tasks = pieces.iter().flat_map(|piece| piece.content.parts().map(move |part| (piece.region, part)));
+        let cost = |(_, part): &(Option<usize>, &Part)| part.stored.end - part.stored.start;
+        let decoded = parallel::map_by_cost(runner, tasks.collect(), cost, |(region, part)| {
+            let frame = inputs.slice(Source::Delta, part.stored.clone())?;
+            zstd::decode(frame, part.restored as usize).map_err(|e| {
+                let name = region.map_or("", |r| self.index.layout.regions[r].name.as_str());
+                e.tensor(name).input(Source::Delta).at(part.stored.start)
+            })
+        });
+        let mut decoded = decoded.into_iter();
+        let mut stream = |parts: &[Part]| -> Result<Vec<u8>> {
+            match parts.len() {
+                1 => decoded.next().unwrap_or_else(|| Ok(Vec::new())),
+                n => Ok(decoded.by_ref().take(n).collect::<Result<Vec<_>>>()?.concat()),
+            }
+        };
+        let streams = pieces.iter().map(|piece| match &piece.content {
+            Content::Header | Content::Zeros => Ok(vec![]),
+            Content::Paired { exponent, sign_mantissa, .. } => Ok(vec![stream(exponent)?, stream(sign_mantissa)?]),
+            Content::Alone(parts) => Ok(vec![stream(parts)?]),
+        });
+        streams.collect()
+    }
+
+    /// Cuts the output into tasks that fill it.
+    fn join_tasks<'a>(
+        &'a self,
+        pieces: &'a [Piece],
+        streams: &'a [Vec<Vec<u8>>],
+        inputs: &'a Inputs,
+        mut output: &'a mut [u8],
+    ) -> Result<Vec<JoinTask<'a>>> {
+        let mut tasks = Vec::new();
+        for (piece, streams) in pieces.iter().zip(streams) {
+            let (target, rest) = output.split_at_mut((piece.output.end - piece.output.start) as usize);
+            output = rest;
+            match (&piece.content, streams.as_slice()) {
+                (Content::Paired { base, .. }, [exponent, sign_mantissa]) => {
+                    let base = inputs.slice(Source::Base, base.clone())?;
+                    let streams = exponent.chunks(JOIN / 2).zip(sign_mantissa.chunks(JOIN / 2));
+                    let words = base.chunks(JOIN).zip(target.chunks_mut(JOIN)).zip(streams);
+                    tasks.extend(words.map(|((base, target), (e, s))| JoinTask::Join { base, e, s, target }));
+                }
+                (Content::Alone(_), [bytes]) => tasks.push(JoinTask::Copy { bytes, target }),
+                (Content::Header, _) => tasks.push(JoinTask::Copy { bytes: &self.index.header, target }),
+                _ => tasks.push(JoinTask::Zero { target }),
+            }
+        }
+        Ok(tasks)
+    }
+}
+
+/// A stretch of the output and what fills it.
+enum JoinTask<'a> {
+    Join { base: &'a [u8], e: &'a [u8], s: &'a [u8], target: &'a mut [u8] },
+    Copy { bytes: &'a [u8], target: &'a mut [u8] },
+    Zero { target: &'a mut [u8] },
+}
+
+impl JoinTask<'_> {
+    fn run(self) {
+        match self {
+            Self::Join { base, e, s, target } => xor_split::join(base, e, s, target),
+            Self::Copy { bytes, target } => target.copy_from_slice(bytes),
+            Self::Zero { target } => target.fill(0),
+        }
+    }
+}
+
+impl Piece {
+    fn new(output: Range<u64>, content: Content, region: Option<usize>) -> Self {
+        Self { output, content, region }
+    }
+}
+
+/// A tensor without a base: a piece per part.
+fn add_alone(pieces: &mut Vec<Piece>, i: usize, region: &Region, stream: &Stream) -> Result<()> {
+    let mut start = region.offset;
+    for part in &stream.parts {
+        check_piece(part.restored)?;
+        let output = start..start + part.restored;
+        start = output.end;
+        pieces.push(Piece::new(output, Content::Alone(vec![part.clone()]), Some(i)));
+    }
+    Ok(())
+}
+
+/// A tensor with a base: a piece per pair of parts, or one piece where the parts do not pair up.
+fn add_paired(
+    pieces: &mut Vec<Piece>,
+    i: usize,
+    region: &Region,
+    base: &Region,
+    exponent: &Stream,
+    sign_mantissa: &Stream,
+) -> Result<()> {
+    let lengths = |stream: &Stream| stream.parts.iter().map(|p| p.restored).collect::<Vec<_>>();
+    if lengths(exponent) != lengths(sign_mantissa) {
+        check_piece(region.length)?;
+        let (exponent, sign_mantissa) = (exponent.parts.clone(), sign_mantissa.parts.clone());
+        let content = Content::Paired { base: base.range(), exponent, sign_mantissa };
+        pieces.push(Piece::new(region.range(), content, Some(i)));
+        return Ok(());
+    }
+    let mut start = 0;
+    for (exponent, sign_mantissa) in exponent.parts.iter().zip(&sign_mantissa.parts) {
+        let end = start + 2 * exponent.restored;
+        check_piece(end - start)?;
+        let content = Content::Paired {
+            base: base.offset + start..base.offset + end,
+            exponent: vec![exponent.clone()],
+            sign_mantissa: vec![sign_mantissa.clone()],
+        };
+        pieces.push(Piece::new(region.offset + start..region.offset + end, content, Some(i)));
+        start = end;
+    }
+    Ok(())
+}
+
+fn check_piece(length: u64) -> Result<()> {
+    if length <= MAX_PIECE {
+        return Ok(());
+    }
+    Err(Error::limit("bytes that have to be decoded at once").figures(format_args!("at most {MAX_PIECE}"), length))
+}
+
+/// Why `base` has no partner for a paired `region`.
+fn mismatch(region: &Region, base: &Layout) -> Error {
+    let error = match base.regions.iter().find(|r| r.name == region.name) {
+        Some(other) if !same_type(region, other) => Error::base_mismatch("the base's tensor has another type or shape")
+            .figures(region.type_name(), other.type_name()),
+        _ => Error::base_mismatch("the base has no such tensor").figures(region.type_name(), "nothing"),
+    };
+    error.tensor(&region.name).input(Source::Base)
+}
+
+/// What the archive of that index holds.
+pub(super) fn report(index: &Index) -> Report {
+    let tensor = |(region, entry): (&Region, &Entry)| match entry {
+        Entry::Paired { exponent, sign_mantissa } => {
+            TensorReport::new(region, Method::Xor, exponent.stored + sign_mantissa.stored)
+        }
+        Entry::Alone(stream) => TensorReport::new(region, Method::Zstd, stream.stored),
+    };
+    Report {
+        version: v1::VERSION,
+        stored_bytes: index.archive_length,
+        restored_bytes: index.layout.file_length,
+        tensors: index.layout.regions.iter().zip(&index.entries).map(tensor).collect(),
+    }
+}

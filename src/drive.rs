@@ -1,0 +1,83 @@
+//! The synchronous host of a [`Job`]: inputs that can be read at once, output written in order.
+
+use std::io::{self, Write};
+
+use crate::error::Error;
+use crate::io::{Inputs, Read, ReadAt, Source};
+use crate::job::Job;
+use crate::parallel::Runner;
+
+/// Why [`drive`] ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum DriveError {
+    /// The job failed.
+    #[error(transparent)]
+    Job(#[from] Error),
+    /// An input could not be read.
+    #[error("{1}")]
+    Read(Source, #[source] io::Error),
+    /// The output could not be written.
+    #[error("{0}")]
+    Write(#[source] io::Error),
+}
+
+/// The inputs of a job, by what they are to it. Those that it never names may be left out.
+#[derive(Clone, Copy, Default)]
+pub struct Sources<'a> {
+    /// The base model.
+    pub base: Option<&'a dyn ReadAt>,
+    /// A `.bitx` archive.
+    pub delta: Option<&'a dyn ReadAt>,
+    /// The model to compress.
+    pub target: Option<&'a dyn ReadAt>,
+}
+
+impl Sources<'_> {
+    fn fill(&self, read: Read, buffer: &mut [u8]) -> Result<(), DriveError> {
+        let source = match read.source {
+            Source::Base => self.base,
+            Source::Delta => self.delta,
+            Source::Target => self.target,
+        };
+        let source = source.ok_or_else(|| Error::invalid_argument("the job needs this input").input(read.source))?;
+        source.read_at(read.offset, buffer).map_err(|e| DriveError::Read(read.source, e))
+    }
+}
+
+/// Feeds `job` until its plan is made.
+///
+/// # Errors
+/// What the inputs' headers are wrong about, or a failed read.
+pub fn open(job: &mut dyn Job, sources: &Sources<'_>) -> Result<(), DriveError> {
+    let mut buffer = Vec::new();
+    while let Some(read) = job.wants() {
+        buffer.resize(read.length as usize, 0);
+        sources.fill(read, &mut buffer)?;
+        job.feed(&buffer)?;
+    }
+    Ok(())
+}
+
+/// Runs every window of an opened `job` and writes its output; `progress` is told the bytes done.
+///
+/// # Errors
+/// The first failure, after which `output` holds a prefix of the output that the caller must discard.
+pub fn drive(
+    job: &mut dyn Job,
+    sources: &Sources<'_>,
+    runner: &dyn Runner,
+    output: &mut dyn Write,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(), DriveError> {
+    let (mut inputs, mut bytes) = (Inputs::default(), Vec::new());
+    for window in 0..job.windows() {
+        inputs.prepare(job.reads(window));
+        for (read, buffer) in inputs.iter_mut() {
+            sources.fill(read, buffer)?;
+        }
+        job.run(window, &inputs, runner, &mut bytes)?;
+        output.write_all(&bytes).map_err(DriveError::Write)?;
+        progress(job.progress(window + 1));
+    }
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! Compressing to BITXv001.
+//!
+//! Tensors are stored in file order, so that restoring reads the archive front to back. What the
+//! reference would lose (odd lengths, tensors under 2 bytes) is stored without its base.
+
+use std::ops::Range;
+
+use crate::archive::v1::{self, Coded, MAX_HOLES};
+use crate::delta::xor_split;
+use crate::entropy::zstd;
+use crate::error::{Error, Result};
+use crate::io::{Inputs, Read, Source, coalesce};
+use crate::layout::Layout;
+use crate::parallel::{self, Runner};
+use crate::plan::pair_by_name;
+use crate::report::{Method, Report, TensorReport};
+use crate::window;
+
+/// Bytes of a tensor per part: small enough to spread one tensor over all threads, large enough that
+/// the frames cost nothing (the reference's parts have 16 MiB).
+const PART: u64 = 4 << 20;
+
+/// Everything decided before the first window runs, and what the windows so far have left.
+#[derive(Debug)]
+pub(super) struct Plan {
+    level: i32,
+    header: Vec<u8>,
+    target: Layout,
+    pieces: Vec<Piece>,
+    windows: Vec<Range<usize>>,
+    /// Parts of a tensor that began in an earlier window.
+    pending: Vec<Streams>,
+    stored_bytes: u64,
+    tensors: Vec<TensorReport>,
+}
+
+/// Consecutive bytes of the target, compressed on their own.
+#[derive(Debug)]
+struct Piece {
+    target: Range<u64>,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    /// Bytes outside tensors: they must be zeros.
+    Hole,
+    /// A part of a tensor; `last` completes it.
+    Part { region: usize, base: Option<Range<u64>>, last: bool },
+}
+
+/// A part's coded streams.
+#[derive(Debug)]
+enum Streams {
+    Paired { exponent: Coded, sign_mantissa: Coded },
+    Alone(Coded),
+}
+
+impl Plan {
+    pub(super) fn new(target: Layout, header: Vec<u8>, base: &Layout, level: i32) -> Result<Self> {
+        check_expressible(&target).map_err(|e| e.input(Source::Target))?;
+        let partners = pair_by_name(&target, base);
+        let mut pieces: Vec<Piece> =
+            target.holes().into_iter().map(|hole| Piece { target: hole, content: Content::Hole }).collect();
+        for (i, region) in target.regions.iter().enumerate() {
+            let pairs = region.length >= 2 && region.length.is_multiple_of(2);
+            let base = partners[i].filter(|_| pairs).map(|p| base.regions[p].offset);
+            let parts = region.length.div_ceil(PART).max(1);
+            for part in 0..parts {
+                let bytes = part * PART..((part + 1) * PART).min(region.length);
+                let base = base.map(|offset| offset + bytes.start..offset + bytes.end);
+                let content = Content::Part { region: i, base, last: part + 1 == parts };
+                pieces.push(Piece { target: region.offset + bytes.start..region.offset + bytes.end, content });
+            }
+        }
+        pieces.sort_by_key(|piece| piece.target.start);
+        let windows = match window::group(pieces.iter().map(Piece::length)) {
+            // The header is written by a window, and a model without tensors has one too.
+            none if none.is_empty() => std::iter::once(0..0).collect(),
+            windows => windows,
+        };
+        let (pending, tensors) = (Vec::new(), Vec::new());
+        Ok(Self { level, header, target, pieces, windows, pending, stored_bytes: 0, tensors })
+    }
+
+    pub(super) fn windows(&self) -> usize {
+        self.windows.len()
+    }
+
+    /// Where in the target the first `count` windows end.
+    pub(super) fn target_end(&self, count: usize) -> u64 {
+        match count.checked_sub(1).and_then(|i| self.windows.get(i)) {
+            None => 0,
+            Some(_) if count == self.windows.len() => self.target.file_length,
+            Some(window) => self.pieces[window.end - 1].target.end,
+        }
+    }
+
+    pub(super) fn reads(&self, window: usize) -> Vec<Read> {
+        let mut reads = Vec::new();
+        for piece in &self.pieces[self.windows[window].clone()] {
+            reads.push(Read::new(Source::Target, piece.target.clone()));
+            if let Content::Part { base: Some(base), .. } = &piece.content {
+                reads.push(Read::new(Source::Base, base.clone()));
+            }
+        }
+        coalesce(reads)
+    }
+
+    pub(super) fn run(
+        &mut self,
+        window: usize,
+        inputs: &Inputs,
+        runner: &dyn Runner,
+        output: &mut Vec<u8>,
+    ) -> Result<()> {
+        if window == 0 {
+            v1::begin_archive(output, &self.header, self.target.regions.len())?;
+        }
+        let pieces: Vec<&Piece> = self.pieces[self.windows[window].clone()].iter().collect();
+        let coded = parallel::map_by_cost(runner, pieces, |p| p.length(), |piece| self.encode_piece(piece, inputs));
+        for (piece, coded) in self.windows[window].clone().zip(coded) {
+            let Some(streams) = coded? else { continue };
+            self.pending.push(streams);
+            if let Content::Part { region, last: true, .. } = self.pieces[piece].content {
+                self.write_tensor(region, output)?;
+            }
+        }
+        self.stored_bytes += output.len() as u64;
+        Ok(())
+    }
+
+    /// The coded streams of a part; nothing for a hole of zeros.
+    fn encode_piece(&self, piece: &Piece, inputs: &Inputs) -> Result<Option<Streams>> {
+        let target = inputs.slice(Source::Target, piece.target.clone())?;
+        let coded = |bytes: &[u8]| Ok::<Coded, Error>((zstd::encode(bytes, self.level)?, bytes.len() as u32));
+        match &piece.content {
+            Content::Hole => check_zeros(target, piece.target.start).map(|()| None),
+            Content::Part { base: None, .. } => Ok(Some(Streams::Alone(coded(target)?))),
+            Content::Part { base: Some(base), .. } => {
+                let base = inputs.slice(Source::Base, base.clone())?;
+                let mut streams = vec![0; target.len()];
+                let (exponent, sign_mantissa) = streams.split_at_mut(target.len() / 2);
+                xor_split::split(base, target, exponent, sign_mantissa);
+                let (exponent, sign_mantissa) = (coded(exponent)?, coded(sign_mantissa)?);
+                Ok(Some(Streams::Paired { exponent, sign_mantissa }))
+            }
+        }
+    }
+
+    /// Writes the tensor whose parts are all pending.
+    fn write_tensor(&mut self, region: usize, output: &mut Vec<u8>) -> Result<()> {
+        let region = &self.target.regions[region];
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        for streams in self.pending.drain(..) {
+            match streams {
+                Streams::Alone(stream) => first.push(stream),
+                Streams::Paired { exponent, sign_mantissa } => {
+                    first.push(exponent);
+                    second.push(sign_mantissa);
+                }
+            }
+        }
+        let (method, stored) = match second.is_empty() {
+            true => (Method::Zstd, v1::write_alone(output, &region.name, region.length, &first)?),
+            false => (Method::Xor, v1::write_paired(output, &region.name, &first, &second)?),
+        };
+        self.tensors.push(TensorReport::new(region, method, stored));
+        Ok(())
+    }
+
+    /// What the windows so far have stored.
+    pub(super) fn report(&self) -> Report {
+        Report {
+            version: v1::VERSION,
+            stored_bytes: self.stored_bytes,
+            restored_bytes: self.target.file_length,
+            tensors: self.tensors.clone(),
+        }
+    }
+}
+
+impl Piece {
+    fn length(&self) -> u64 {
+        self.target.end - self.target.start
+    }
+}
+
+/// Refuses layouts that v1 cannot hold.
+fn check_expressible(target: &Layout) -> Result<()> {
+    let trailing = target.file_length - target.data_end();
+    if trailing > 0 {
+        return Err(Error::unsupported("format v1 cannot hold bytes behind the last tensor")
+            .figures("0 trailing bytes", trailing)
+            .at(target.data_end()));
+    }
+    let holes: u64 = target.holes().iter().map(|hole| hole.end - hole.start).sum();
+    if holes > MAX_HOLES {
+        return Err(Error::unsupported("format v1 cannot hold so many bytes between tensors")
+            .figures(format_args!("at most {MAX_HOLES}"), holes));
+    }
+    Ok(())
+}
+
+/// Bytes between tensors come back as zeros from v1, so they have to be zeros.
+fn check_zeros(bytes: &[u8], offset: u64) -> Result<()> {
+    match bytes.iter().position(|&byte| byte != 0) {
+        None => Ok(()),
+        Some(i) => Err(Error::unsupported("format v1 cannot hold bytes between tensors other than zeros")
+            .input(Source::Target)
+            .figures(0, bytes[i])
+            .at(offset + i as u64)),
+    }
+}

@@ -1,0 +1,3 @@
+//! Entropy coding of streams.
+
+pub mod zstd;

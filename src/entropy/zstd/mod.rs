@@ -1,0 +1,108 @@
+//! zstd frames: exactly one frame, exactly as long as declared.
+//!
+//! zrip encodes and decodes; with the feature `ruzstd`, ruzstd decodes instead. Why: `docs/DECISIONS.md`.
+
+#[cfg_attr(feature = "ruzstd", path = "decoder_ruzstd.rs")]
+#[cfg_attr(not(feature = "ruzstd"), path = "decoder_zrip.rs")]
+mod decoder;
+mod frame;
+
+use std::ops::RangeInclusive;
+
+use crate::error::{Error, Result};
+
+/// The compression levels that [`encode`] has.
+pub const LEVELS: RangeInclusive<i32> = -7..=4;
+
+/// The default level, the reference command line's.
+pub const DEFAULT_LEVEL: i32 = 3;
+
+/// Compresses `data` into one frame.
+///
+/// # Errors
+/// `InvalidArgument` for a level outside [`LEVELS`].
+pub fn encode(data: &[u8], level: i32) -> Result<Vec<u8>> {
+    check_level(level)?;
+    zrip::compress(data, level).map_err(|e| Error::invalid_argument(format!("zstd: {e}")))
+}
+
+/// Refuses levels outside [`LEVELS`].
+pub(crate) fn check_level(level: i32) -> Result<()> {
+    if LEVELS.contains(&level) {
+        return Ok(());
+    }
+    let range = format_args!("{} to {}", LEVELS.start(), LEVELS.end()).to_string();
+    Err(Error::invalid_argument("no such zstd level").figures(range, level))
+}
+
+/// The most bytes that a frame of `stored` bytes can decode to.
+pub(crate) fn most_restored(stored: u64) -> u64 {
+    stored / frame::MIN_BLOCK * frame::MAX_BLOCK as u64
+}
+
+/// Decodes `frame`, which must be one frame of exactly `length` bytes with nothing behind it.
+///
+/// The block headers are walked first: memory is taken only for what the blocks can really hold.
+///
+/// # Errors
+/// `Corrupt` or `Truncated` for anything that is not such a frame.
+pub fn decode(frame: &[u8], length: usize) -> Result<Vec<u8>> {
+    frame::check(frame, length)?;
+    let mut output = Vec::new();
+    decoder::decode(frame, length, &mut output)?;
+    if output.len() != length {
+        return Err(Error::corrupt("zstd frame length").figures(length, output.len()));
+    }
+    Ok(output)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_trips_at_every_level() {
+        let data: Vec<u8> = (0..300_000u32).map(|i| (i.wrapping_mul(i) >> 13) as u8 & 7).collect();
+        for data in [&data[..], b"", b"a"] {
+            for level in LEVELS {
+                assert_eq!(decode(&encode(data, level).unwrap(), data.len()).unwrap(), data);
+            }
+        }
+        assert!(encode(b"", 5).is_err());
+    }
+
+    #[test]
+    fn refuses_other_lengths_and_any_truncation() {
+        let frame = encode(&[7; 5000], 3).unwrap();
+        for length in [0, 4999, 5001, usize::MAX] {
+            decode(&frame, length).expect_err("another length");
+        }
+        for end in 0..frame.len() {
+            decode(&frame[..end], 5000).expect_err("a truncation");
+        }
+    }
+
+    #[test]
+    fn refuses_more_than_one_frame() {
+        let frame = encode(b"abc", 3).unwrap();
+        let skippable = [0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0];
+        decode(&[&frame[..], &frame].concat(), 6).expect_err("two frames");
+        decode(&[&frame[..], &skippable].concat(), 3).expect_err("a trailing skippable frame");
+        decode(&[&skippable[..], &frame].concat(), 3).expect_err("a leading skippable frame");
+        decode(&[&frame[..], &[0]].concat(), 3).expect_err("a trailing byte");
+    }
+
+    #[test]
+    fn a_bomb_is_refused_before_memory_is_taken() {
+        // 64 RLE blocks of 128 KiB in 256 bytes, said to be 4 bytes long.
+        let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58];
+        for i in 0..64u32 {
+            let header = (128 * 1024) << 3 | 1 << 1 | u32::from(i == 63);
+            frame.extend_from_slice(&header.to_le_bytes()[..3]);
+            frame.push(0);
+        }
+        decode(&frame, 4).expect_err("longer than declared");
+        assert_eq!(decode(&frame, 64 * 128 * 1024).unwrap().len(), 8 << 20);
+        decode(&frame, 1 << 40).expect_err("shorter than declared");
+    }
+}

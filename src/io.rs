@@ -1,0 +1,188 @@
+//! How bytes reach the core, and how little it knows of where they come from.
+//!
+//! The core never reads by itself: it names ranges as [`Read`]s and is handed [`Inputs`]. A file, a
+//! `Blob`, an HTTP range and a slice all serve, synchronous or not.
+
+use std::ops::Range;
+
+use crate::error::{Error, Result};
+
+/// The inputs of a [job](crate::job::Job).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Source {
+    /// The base model.
+    Base,
+    /// A `.bitx` archive.
+    Delta,
+    /// The fine-tuned model to compress.
+    Target,
+}
+
+impl Source {
+    /// A stable lower-case name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Delta => "delta",
+            Self::Target => "target",
+        }
+    }
+}
+
+/// A range of bytes of one input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Read {
+    /// Which input.
+    pub source: Source,
+    /// Offset of the first byte.
+    pub offset: u64,
+    /// Number of bytes.
+    pub length: u64,
+}
+
+impl Read {
+    pub(crate) fn new(source: Source, range: Range<u64>) -> Self {
+        Self { source, offset: range.start, length: range.end - range.start }
+    }
+
+    fn end(&self) -> u64 {
+        self.offset + self.length
+    }
+}
+
+/// Ranges closer than this are fetched as one: a request costs more than the bytes between.
+const COALESCE_GAP: u64 = 4096;
+
+/// Sorts `reads` and joins those that overlap, touch or nearly touch.
+pub(crate) fn coalesce(mut reads: Vec<Read>) -> Vec<Read> {
+    reads.retain(|r| r.length > 0);
+    reads.sort_by_key(|r| (r.source, r.offset));
+    let mut joined: Vec<Read> = Vec::new();
+    for read in reads {
+        match joined.last_mut() {
+            Some(last) if last.source == read.source && read.offset <= last.end() + COALESCE_GAP => {
+                last.length = last.end().max(read.end()) - last.offset;
+            }
+            _ => joined.push(read),
+        }
+    }
+    joined
+}
+
+/// The bytes that a window of work asked for.
+#[derive(Debug, Default)]
+pub struct Inputs {
+    reads: Vec<Read>,
+    buffers: Vec<Vec<u8>>,
+}
+
+impl Inputs {
+    /// Makes room for `reads`, keeping the allocations of earlier windows.
+    ///
+    /// `reads` come from [`Job::reads`](crate::job::Job::reads), which never asks beyond the real
+    /// length of an input: no forged length decides what is allocated here.
+    pub fn prepare(&mut self, reads: Vec<Read>) {
+        self.buffers.resize_with(reads.len(), Vec::new);
+        for (buffer, read) in self.buffers.iter_mut().zip(&reads) {
+            buffer.resize(read.length as usize, 0);
+        }
+        self.reads = reads;
+    }
+
+    /// Every range and the buffer that the host must fill with its bytes.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (Read, &mut [u8])> {
+        self.reads.iter().copied().zip(self.buffers.iter_mut().map(Vec::as_mut_slice))
+    }
+
+    /// The buffer of the `index`-th read.
+    pub fn buffer_mut(&mut self, index: usize) -> Option<&mut [u8]> {
+        self.buffers.get_mut(index).map(Vec::as_mut_slice)
+    }
+
+    /// `range` of `source`, which one of the reads must cover.
+    pub(crate) fn slice(&self, source: Source, range: Range<u64>) -> Result<&[u8]> {
+        if range.is_empty() {
+            return Ok(&[]);
+        }
+        let after = self.reads.partition_point(|r| (r.source, r.offset) <= (source, range.start));
+        let found = after.checked_sub(1).and_then(|i| {
+            let read = self.reads.get(i).filter(|r| r.source == source)?;
+            let start = (range.start - read.offset) as usize;
+            self.buffers[i].get(start..start + (range.end - range.start) as usize)
+        });
+        found.ok_or_else(|| {
+            Error::invalid_argument("the window runs on other bytes than it asked for").input(source).at(range.start)
+        })
+    }
+}
+
+/// A readable input of known length: what native hosts drive jobs from.
+pub trait ReadAt: Sync {
+    /// Length in bytes.
+    fn len(&self) -> u64;
+
+    /// Whether there are no bytes.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Fills `buffer` from `offset`.
+    ///
+    /// # Errors
+    /// Those of the medium; `UnexpectedEof` where the input became shorter than [`len`](Self::len).
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()>;
+}
+
+impl ReadAt for [u8] {
+    fn len(&self) -> u64 {
+        <[u8]>::len(self) as u64
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+        let bytes = usize::try_from(offset).ok().and_then(|o| self.get(o..)?.get(..buffer.len()));
+        buffer.copy_from_slice(bytes.ok_or(std::io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+}
+
+/// Bytes that a parser wants before it can go on; see [`Incremental`].
+pub(crate) type Wanted = Range<u64>;
+
+/// A parser that never reads: it says what it wants and is fed exactly that.
+pub(crate) trait Incremental {
+    /// The range wanted next; `None` once parsing is complete.
+    fn wants(&self) -> Option<Wanted>;
+
+    /// Takes the bytes of the range that [`wants`](Self::wants) named.
+    fn feed(&mut self, bytes: &[u8]) -> Result<()>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base(range: Range<u64>) -> Read {
+        Read::new(Source::Base, range)
+    }
+
+    #[test]
+    fn near_ranges_become_one_read() {
+        let far = 20 + COALESCE_GAP + 1;
+        let reads = vec![base(far..far + 5), base(10..20), base(0..10), base(3..3), Read::new(Source::Delta, 5..6)];
+        let want = vec![base(0..20), base(far..far + 5), Read::new(Source::Delta, 5..6)];
+        assert_eq!(coalesce(reads), want);
+    }
+
+    #[test]
+    fn slices_come_from_the_covering_read() {
+        let mut inputs = Inputs::default();
+        inputs.prepare(vec![base(4..8), Read::new(Source::Delta, 0..2)]);
+        inputs.buffer_mut(0).unwrap().copy_from_slice(b"abcd");
+        assert_eq!(inputs.slice(Source::Base, 5..7).unwrap(), b"bc");
+        assert_eq!(inputs.slice(Source::Base, 9..9).unwrap(), b"");
+        for range in [0..2, 7..9, 3..5] {
+            assert!(inputs.slice(Source::Base, range).is_err());
+        }
+        assert!(inputs.slice(Source::Target, 0..1).is_err());
+    }
+}

@@ -1,0 +1,60 @@
+//! What a file is made of: tensor regions, and the bytes between them.
+
+pub mod dtype;
+pub mod safetensors;
+pub(crate) mod sniff;
+
+pub use dtype::Dtype;
+
+use std::ops::Range;
+
+/// A tensor's bytes in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Region {
+    /// The tensor's name, unique in its file.
+    pub name: String,
+    /// Element type.
+    pub dtype: Dtype,
+    /// Extents, outermost first; empty for a scalar.
+    pub shape: Vec<u64>,
+    /// Offset of the first byte in the file.
+    pub offset: u64,
+    /// Number of bytes.
+    pub length: u64,
+}
+
+impl Region {
+    /// The bytes of the file that are this tensor.
+    pub fn range(&self) -> Range<u64> {
+        self.offset..self.offset + self.length
+    }
+
+    /// Dtype and shape in one short text, for messages: `BF16[384, 384]`.
+    pub fn type_name(&self) -> String {
+        format!("{}{:?}", self.dtype.name(), self.shape)
+    }
+}
+
+/// A file as a header and regions: every byte belongs to the header, to one region, or to a gap.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// Length of the file in bytes.
+    pub file_length: u64,
+    /// Bytes before the data section.
+    pub header_length: u64,
+    /// Regions in file order; they do not overlap.
+    pub regions: Vec<Region>,
+}
+
+impl Layout {
+    /// End of the last region, or of the header.
+    pub fn data_end(&self) -> u64 {
+        self.regions.last().map_or(self.header_length, |r| r.offset + r.length)
+    }
+
+    /// The holes: ranges before [`data_end`](Self::data_end) that no region covers.
+    pub fn holes(&self) -> Vec<Range<u64>> {
+        let starts = std::iter::once(self.header_length).chain(self.regions.iter().map(|r| r.offset + r.length));
+        starts.zip(&self.regions).map(|(end, next)| end..next.offset).filter(|hole| !hole.is_empty()).collect()
+    }
+}

@@ -1,0 +1,322 @@
+//! The safetensors layout: 8 bytes of header length (little-endian), a JSON header, the data section.
+//!
+//! Format: <https://github.com/huggingface/safetensors#format>. Parsed strictly, but for holes and
+//! trailing bytes: those are odd and real, and whoever cannot keep them refuses them by name.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use super::{Dtype, Layout, Region, sniff};
+use crate::error::{Error, Result};
+use crate::io::{Incremental, Wanted};
+
+/// The longest JSON header that safetensors allows, in bytes.
+pub const MAX_HEADER: u64 = 100_000_000;
+
+/// Bytes of the header length that precede the JSON.
+const PREFIX: u64 = 8;
+
+/// The first read: enough for the header of most models.
+const FIRST_READ: u64 = 64 * 1024;
+
+/// Parses the header of a file of known length in one or two reads.
+#[derive(Debug)]
+pub(crate) struct HeaderReader {
+    file_length: u64,
+    head: Vec<u8>,
+    wants: Option<Wanted>,
+    layout: Layout,
+}
+
+impl HeaderReader {
+    pub(crate) fn new(file_length: u64) -> Self {
+        let wants = Some(0..file_length.min(FIRST_READ));
+        Self { file_length, head: Vec::new(), wants, layout: Layout::default() }
+    }
+
+    /// The layout and the header's bytes, once nothing more is wanted.
+    pub(crate) fn finish(self) -> (Layout, Vec<u8>) {
+        (self.layout, self.head)
+    }
+}
+
+impl Incremental for HeaderReader {
+    fn wants(&self) -> Option<Wanted> {
+        self.wants.clone()
+    }
+
+    fn feed(&mut self, bytes: &[u8]) -> Result<()> {
+        self.head.extend_from_slice(bytes);
+        let end = PREFIX + json_length(&self.head, self.file_length)?;
+        if (self.head.len() as u64) < end {
+            self.wants = Some(self.head.len() as u64..end);
+            return Ok(());
+        }
+        self.wants = None;
+        self.head.truncate(end as usize);
+        self.layout = parse(&self.head, Some(self.file_length))?;
+        Ok(())
+    }
+}
+
+/// Length of the JSON, checked against the limit and the file.
+fn json_length(head: &[u8], file_length: u64) -> Result<u64> {
+    let not_safetensors = || Error::format(sniff::not_a("safetensors model", head));
+    let Some(prefix) = head.first_chunk::<8>() else {
+        return Err(not_safetensors().figures("at least 8 bytes", file_length));
+    };
+    let length = u64::from_le_bytes(*prefix);
+    if length > MAX_HEADER {
+        return Err(match sniff::mistaken_for(head) {
+            Some(_) => not_safetensors(),
+            None => Error::format("not a safetensors model: impossible header length")
+                .figures(format_args!("at most {MAX_HEADER}"), length),
+        });
+    }
+    if head.get(8).is_some_and(|&byte| byte != b'{') {
+        return Err(Error::format("not a safetensors model: the header is not a JSON object").at(PREFIX));
+    }
+    if file_length - PREFIX < length {
+        return Err(Error::truncated("the file ends inside its header").figures(PREFIX + length, file_length));
+    }
+    Ok(length)
+}
+
+/// Parses a header (length prefix and JSON together).
+///
+/// `file_length` is the real length that the regions must fit; `None` where only the header is at
+/// hand and the file ends with its last region, as in BITXv001.
+pub(crate) fn parse(header: &[u8], file_length: Option<u64>) -> Result<Layout> {
+    let header_length = header.len() as u64;
+    let declared = json_length(header, file_length.unwrap_or(header_length))?;
+    if declared + PREFIX != header_length {
+        return Err(Error::corrupt("header length").figures(declared + PREFIX, header_length));
+    }
+    let json = std::str::from_utf8(&header[PREFIX as usize..])
+        .map_err(|e| Error::corrupt("the header is not UTF-8").at(PREFIX + e.valid_up_to() as u64))?;
+    let Entries(entries) =
+        serde_json::from_str(json).map_err(|e| Error::corrupt(format!("the header is not valid: {e}")))?;
+    let mut regions = Vec::with_capacity(entries.len());
+    for (name, entry) in entries {
+        let region = entry.region(&name, header_length, file_length).map_err(|e| e.tensor(&name))?;
+        regions.push(Region { name, ..region });
+    }
+    regions.sort_by(|a, b| (a.offset, a.length, &a.name).cmp(&(b.offset, b.length, &b.name)));
+    check_overlap(&regions)?;
+    let mut layout = Layout { file_length: 0, header_length, regions };
+    layout.file_length = file_length.unwrap_or_else(|| layout.data_end());
+    Ok(layout)
+}
+
+fn check_overlap(regions: &[Region]) -> Result<()> {
+    for pair in regions.windows(2) {
+        let end = pair[0].offset + pair[0].length;
+        if pair[1].offset < end {
+            return Err(Error::corrupt(format!("overlaps tensor {:?}", pair[0].name))
+                .tensor(&pair[1].name)
+                .figures(format_args!("start at {end} or later"), pair[1].offset));
+        }
+    }
+    Ok(())
+}
+
+/// One tensor's entry, as the JSON has it.
+#[derive(Deserialize)]
+struct Entry {
+    dtype: String,
+    shape: Vec<u64>,
+    data_offsets: (u64, u64),
+}
+
+impl Entry {
+    /// The region that the entry describes, without its name.
+    fn region(self, name: &str, header_length: u64, file_length: Option<u64>) -> Result<Region> {
+        let Self { dtype, shape, data_offsets: (begin, end) } = self;
+        let dtype = Dtype::from_name(&dtype).ok_or_else(|| Error::unsupported(format!("unknown dtype {dtype:?}")))?;
+        let length = end
+            .checked_sub(begin)
+            .ok_or_else(|| Error::corrupt("data_offsets run backwards").figures(format_args!(">= {begin}"), end))?;
+        let stop = end
+            .checked_add(header_length)
+            .ok_or_else(|| Error::corrupt("data_offsets overflow").figures("a sum below 2^64", end))?;
+        if let Some(file_length) = file_length.filter(|&n| stop > n) {
+            return Err(Error::truncated("the file ends before this tensor does").figures(stop, file_length));
+        }
+        match dtype.tensor_bytes(&shape) {
+            Some(bytes) if bytes == length => {}
+            Some(bytes) => {
+                return Err(Error::corrupt(format!("{}{shape:?} does not fill its range", dtype.name()))
+                    .figures(format_args!("{bytes} bytes"), length));
+            }
+            None => {
+                let message = format!("{}{shape:?} is no whole number of bytes, or too many", dtype.name());
+                return Err(Error::corrupt(message).tensor(name));
+            }
+        }
+        Ok(Region { name: String::new(), dtype, shape, offset: header_length + begin, length })
+    }
+}
+
+/// The JSON object: entries in its order, names checked for duplicates, which plain maps would hide.
+struct Entries(Vec<(String, Entry)>);
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(EntriesVisitor)
+    }
+}
+
+struct EntriesVisitor;
+
+impl<'de> Visitor<'de> for EntriesVisitor {
+    type Value = Entries;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an object of tensors by name")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+        use serde::de::Error as _;
+        let (mut entries, mut names) = (Vec::new(), HashSet::new());
+        while let Some(name) = map.next_key::<String>()? {
+            if !names.insert(name.clone()) {
+                return Err(A::Error::custom(format!("tensor {name:?} appears twice")));
+            }
+            if name == "__metadata__" {
+                map.next_value::<Metadata>()?;
+            } else {
+                entries.push((name, map.next_value()?));
+            }
+        }
+        Ok(Entries(entries))
+    }
+}
+
+/// `__metadata__`: checked to be string to string, and not kept (the header's bytes are).
+struct Metadata;
+
+impl<'de> Deserialize<'de> for Metadata {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct StringMap;
+        impl<'de> Visitor<'de> for StringMap {
+            type Value = Metadata;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("__metadata__ as an object of strings")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Metadata, A::Error> {
+                while map.next_key::<IgnoredAny>()?.is_some() {
+                    map.next_value::<String>()?;
+                }
+                Ok(Metadata)
+            }
+        }
+        deserializer.deserialize_map(StringMap)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    fn file(json: &str, data: usize) -> Vec<u8> {
+        let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
+        bytes.extend_from_slice(json.as_bytes());
+        bytes.resize(bytes.len() + data, 0);
+        bytes
+    }
+
+    fn read(bytes: &[u8]) -> Result<Layout> {
+        let mut reader = HeaderReader::new(bytes.len() as u64);
+        while let Some(range) = reader.wants() {
+            reader.feed(&bytes[range.start as usize..range.end as usize])?;
+        }
+        Ok(reader.finish().0)
+    }
+
+    fn fails(json: &str, data: usize) -> Error {
+        read(&file(json, data)).expect_err(json)
+    }
+
+    #[test]
+    fn reads_regions_in_file_order_with_holes() {
+        let json = r#"{"b":{"dtype":"F32","shape":[],"data_offsets":[6,10]},"__metadata__":{"format":"pt"},
+            "a":{"dtype":"BF16","shape":[2,1],"data_offsets":[0,4]},"e":{"dtype":"F64","shape":[0],"data_offsets":[4,4]}}"#;
+        let layout = read(&file(json, 12)).unwrap();
+        let names: Vec<_> = layout.regions.iter().map(|r| r.name.as_str()).collect();
+        assert_eq!(names, ["a", "e", "b"]);
+        let start = layout.header_length;
+        assert_eq!(layout.holes(), [start + 4..start + 6]);
+        assert_eq!((layout.data_end(), layout.file_length), (start + 10, start + 12));
+    }
+
+    #[test]
+    fn a_long_header_takes_two_reads() {
+        let json = format!(r#"{{"{}":{{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}}}"#, "x".repeat(100_000));
+        assert_eq!(read(&file(&json, 1)).unwrap().regions[0].name.len(), 100_000);
+    }
+
+    #[test]
+    fn refuses_every_prefix() {
+        let bytes = file(r#"{"a":{"dtype":"BF16","shape":[2,1],"data_offsets":[0,4]}}"#, 4);
+        for length in 0..bytes.len() {
+            read(&bytes[..length]).expect_err("a prefix");
+        }
+    }
+
+    #[test]
+    fn refuses_contradictions_by_name() {
+        let one = |entry: &str| format!(r#"{{"t":{entry}}}"#);
+        let cases = [
+            (one(r#"{"dtype":"BF16","shape":[2],"data_offsets":[4,0]}"#), ErrorKind::Corrupt, "backwards"),
+            (one(r#"{"dtype":"BF16","shape":[3],"data_offsets":[0,4]}"#), ErrorKind::Corrupt, "does not fill"),
+            (one(r#"{"dtype":"F4","shape":[3],"data_offsets":[0,1]}"#), ErrorKind::Corrupt, "whole number"),
+            (one(r#"{"dtype":"Q9","shape":[4],"data_offsets":[0,4]}"#), ErrorKind::Unsupported, "Q9"),
+            (one(r#"{"dtype":"U8","shape":[9],"data_offsets":[0,9]}"#), ErrorKind::Truncated, "ends before"),
+            (
+                one(r#"{"dtype":"U8","shape":[1],"data_offsets":[18446744073709551614,18446744073709551615]}"#),
+                ErrorKind::Corrupt,
+                "overflow",
+            ),
+            (one(r#"{"dtype":"U8","shape":[-1],"data_offsets":[0,1]}"#), ErrorKind::Corrupt, "not valid"),
+            (one(r#"{"dtype":"U8","data_offsets":[0,1]}"#), ErrorKind::Corrupt, "shape"),
+            (r#"{"__metadata__":{"a":1}}"#.into(), ErrorKind::Corrupt, "not valid"),
+            (format!("{}1{}", r#"{"t":"#.repeat(500), "}".repeat(500)), ErrorKind::Corrupt, "not valid"),
+        ];
+        for (json, kind, word) in cases {
+            let error = fails(&json, 4);
+            assert_eq!(error.kind(), kind, "{json}: {error}");
+            assert!(error.to_string().contains(word), "{json}: {error}");
+        }
+    }
+
+    #[test]
+    fn refuses_duplicates_and_overlap() {
+        let entry = r#"{"dtype":"U8","shape":[2],"data_offsets":[0,2]}"#;
+        assert!(fails(&format!(r#"{{"a":{entry},"a":{entry}}}"#), 4).to_string().contains("twice"));
+        assert!(fails(&format!(r#"{{"a":{entry},"b":{entry}}}"#), 4).to_string().contains("overlaps"));
+    }
+
+    #[test]
+    fn refuses_what_is_no_model() {
+        for (bytes, word) in [
+            (&b"<!DOCTYPE html><html>"[..], "HTML"),
+            (b"version https://git-lfs.github.com/spec/v1\n", "git-lfs"),
+            (b"", "not a safetensors"),
+            (b"\x02\0\0\0\0\0\0\0[]", "JSON object"),
+            (b"\xff\xff\xff\xff\xff\xff\xff\xff{", "header length"),
+        ] {
+            let error = read(bytes).expect_err(word);
+            assert_eq!(error.kind(), ErrorKind::Format, "{error}");
+            assert!(error.to_string().contains(word), "{error}");
+        }
+        let mut latin = file("{\"t\":1}", 0);
+        latin[10] = 0xff;
+        assert_eq!(read(&latin).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+}

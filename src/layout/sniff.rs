@@ -1,0 +1,45 @@
+//! Recognises what people hand over by mistake, so that the error can say it.
+
+/// A name for the kind of file that `head` (its first bytes) begins, where it is a usual mistake.
+pub(crate) fn mistaken_for(head: &[u8]) -> Option<&'static str> {
+    let text = head.trim_ascii_start();
+    let starts = |prefix: &[u8]| text.len() >= prefix.len() && text[..prefix.len()].eq_ignore_ascii_case(prefix);
+    let known: [(&[u8], &str); 9] = [
+        (b"<!doctype", "an HTML page"),
+        (b"<html", "an HTML page"),
+        (b"<?xml", "an XML document"),
+        (b"version https://git-lfs", "a git-lfs pointer and not the file it points to"),
+        (b"BITXv", "a .bitx archive"),
+        (b"GGUF", "a GGUF model"),
+        (b"PK\x03\x04", "a zip archive, as PyTorch checkpoints are"),
+        (b"\x1f\x8b", "gzip-compressed data"),
+        (b"{", "a JSON document"),
+    ];
+    known.iter().find(|(prefix, _)| starts(prefix)).map(|(_, name)| *name)
+}
+
+/// The message for a file that should have been a `wanted` one.
+pub(crate) fn not_a(wanted: &str, head: &[u8]) -> String {
+    match mistaken_for(head) {
+        Some(kind) => format!("not a {wanted}: this is {kind}"),
+        None if looks_like_safetensors(head) => format!("not a {wanted}: this is a safetensors model"),
+        None => format!("not a {wanted}"),
+    }
+}
+
+fn looks_like_safetensors(head: &[u8]) -> bool {
+    head.len() > 8 && head[8] == b'{' && head[5..8] == [0; 3]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_the_usual_mistakes() {
+        assert_eq!(not_a(".bitx archive", b"\n<!DOCTYPE html>"), "not a .bitx archive: this is an HTML page");
+        assert!(not_a("safetensors model", b"version https://git-lfs.github.com/spec/v1").contains("git-lfs pointer"));
+        assert!(not_a(".bitx archive", b"\x05\0\0\0\0\0\0\0{}   ").contains("safetensors model"));
+        assert_eq!(not_a("safetensors model", b"\x00\x01"), "not a safetensors model");
+    }
+}

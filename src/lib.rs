@@ -1,0 +1,24 @@
+#![doc = include_str!("../README.md")]
+
+pub mod archive;
+pub mod decode;
+pub mod delta;
+pub mod drive;
+pub mod encode;
+pub mod entropy;
+mod error;
+pub mod io;
+pub mod job;
+pub mod layout;
+pub mod parallel;
+pub mod plan;
+pub mod report;
+#[cfg(feature = "wasm")]
+#[allow(missing_docs)] // wasm-bindgen's own items
+mod wasm;
+mod window;
+
+pub use decode::{Inspect, Restore};
+pub use encode::{Compress, Format};
+pub use error::{Error, ErrorKind, Result};
+pub use job::Job;

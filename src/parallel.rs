@@ -1,0 +1,101 @@
+//! Parallelism is injected: the core splits work into tasks, a [`Runner`] decides who runs them.
+
+#[cfg(feature = "rayon")]
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// Runs independent tasks, on however many threads it has.
+pub trait Runner: Sync {
+    /// Calls `task` once with each of `0..count`, starting them in that order, and returns when all are done.
+    fn run(&self, count: usize, task: &(dyn Fn(usize) + Sync));
+
+    /// How many tasks run at a time.
+    fn threads(&self) -> usize;
+}
+
+/// Runs every task on the calling thread, in order.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sequential;
+
+impl Runner for Sequential {
+    fn run(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
+        (0..count).for_each(task);
+    }
+
+    fn threads(&self) -> usize {
+        1
+    }
+}
+
+/// Runs tasks on rayon's current pool: the global one, or the pool it is called in.
+#[cfg(feature = "rayon")]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Rayon;
+
+#[cfg(feature = "rayon")]
+impl Runner for Rayon {
+    fn run(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
+        // A shared counter, and not rayon's own splitting, so that tasks start in their order.
+        let next = AtomicUsize::new(0);
+        let work = || {
+            loop {
+                match next.fetch_add(1, Ordering::Relaxed) {
+                    i if i < count => task(i),
+                    _ => break,
+                }
+            }
+        };
+        rayon::scope(|scope| (0..self.threads().min(count)).for_each(|_| scope.spawn(|_| work())));
+    }
+
+    fn threads(&self) -> usize {
+        rayon::current_num_threads()
+    }
+}
+
+/// Maps `items` with `f` on `runner`; results keep the order of `items`, whatever ran first.
+pub(crate) fn map<T: Send, R: Send>(runner: &dyn Runner, items: Vec<T>, f: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let slots: Vec<Mutex<(Option<T>, Option<R>)>> = items.into_iter().map(|t| Mutex::new((Some(t), None))).collect();
+    runner.run(slots.len(), &|i| {
+        let mut slot = slots[i].lock().unwrap_or_else(PoisonError::into_inner);
+        slot.1 = slot.0.take().map(&f);
+    });
+    slots.into_iter().filter_map(|s| s.into_inner().unwrap_or_else(PoisonError::into_inner).1).collect()
+}
+
+/// [`map`] that starts the items of largest `cost` first, so that no long task is left for the end.
+pub(crate) fn map_by_cost<T: Send, R: Send>(
+    runner: &dyn Runner,
+    items: Vec<T>,
+    cost: impl Fn(&T) -> u64,
+    f: impl Fn(T) -> R + Sync,
+) -> Vec<R> {
+    let mut ranked: Vec<(usize, T)> = items.into_iter().enumerate().collect();
+    ranked.sort_by_key(|(_, item)| std::cmp::Reverse(cost(item)));
+    let mut done = map(runner, ranked, |(place, item)| (place, f(item)));
+    done.sort_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn results_keep_order(runner: &dyn Runner) {
+        let items: Vec<u64> = (0..1000).map(|i| i * 7919 % 1000).collect();
+        let want: Vec<u64> = items.iter().map(|i| i + 1).collect();
+        assert_eq!(map(runner, items.clone(), |i| i + 1), want);
+        assert_eq!(map_by_cost(runner, items, |i| *i, |i| i + 1), want);
+    }
+
+    #[test]
+    fn sequential_keeps_order() {
+        results_keep_order(&Sequential);
+    }
+
+    #[cfg(all(feature = "rayon", not(target_arch = "wasm32")))]
+    #[test]
+    fn rayon_keeps_order() {
+        results_keep_order(&Rayon);
+    }
+}

@@ -1,0 +1,125 @@
+//! Values across the boundary: camelCase objects out, checked numbers in.
+
+use serde::{Deserialize, Serialize};
+use wasm_bindgen::prelude::*;
+
+use crate::entropy::zstd;
+use crate::io::{Read, Source};
+use crate::report::{Report, TensorReport};
+use crate::{Error, ErrorKind, Format};
+
+/// The largest integer that every `number` up to it represents.
+const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
+
+/// A length in bytes that came as a `number`.
+pub(super) fn length(bytes: f64) -> Result<u64, JsValue> {
+    if bytes >= 0.0 && bytes <= MAX_SAFE_INTEGER && bytes.fract() == 0.0 {
+        return Ok(bytes as u64);
+    }
+    Err(misuse(&format!("{bytes} is no length in bytes")))
+}
+
+/// An error in how the bindings are called.
+pub(super) fn misuse(message: &str) -> JsValue {
+    thrown(Error::new(ErrorKind::InvalidArgument, message))
+}
+
+/// A plain JS value of `data`.
+pub(super) fn value(data: &impl Serialize) -> Result<JsValue, JsValue> {
+    serde_wasm_bindgen::to_value(data).map_err(|e| misuse(&e.to_string()))
+}
+
+#[derive(Deserialize)]
+struct CompressOptions {
+    format: Option<String>,
+    level: Option<i32>,
+}
+
+/// The format that `{ format?, level? }` asks for.
+pub(super) fn format(options: JsValue) -> Result<Format, JsValue> {
+    let options: Option<CompressOptions> =
+        serde_wasm_bindgen::from_value(options).map_err(|e| misuse(&format!("options: {e}")))?;
+    let CompressOptions { format, level } = options.unwrap_or(CompressOptions { format: None, level: None });
+    match format.as_deref() {
+        None | Some("v1") => Ok(Format::V1 { level: level.unwrap_or(zstd::DEFAULT_LEVEL) }),
+        Some(other) => Err(misuse(&format!("unknown format {other:?}"))),
+    }
+}
+
+/// A JS `Error` with the core error's `code` and figures as own properties.
+pub(super) fn thrown(error: Error) -> JsValue {
+    let js = js_sys::Error::new(&error.to_string());
+    let set = |key: &str, value: JsValue| {
+        // Setting a property of an object that was just made cannot fail.
+        let _ = js_sys::Reflect::set(&js, &key.into(), &value);
+    };
+    set("code", error.kind().code().into());
+    let texts = [
+        ("file", error.input_at_fault().map(Source::name)),
+        ("tensor", error.tensor_name()),
+        ("expected", error.expected()),
+        ("found", error.found()),
+    ];
+    texts.into_iter().filter_map(|(key, text)| Some((key, text?))).for_each(|(key, text)| set(key, text.into()));
+    if let Some(offset) = error.offset() {
+        set("offset", (offset as f64).into());
+    }
+    js.into()
+}
+
+#[derive(Serialize)]
+pub(super) struct ReadView {
+    source: &'static str,
+    offset: u64,
+    length: u64,
+}
+
+impl From<Read> for ReadView {
+    fn from(read: Read) -> Self {
+        Self { source: read.source.name(), offset: read.offset, length: read.length }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ReportView {
+    version: u32,
+    stored_bytes: u64,
+    restored_bytes: u64,
+    tensors: Vec<TensorView>,
+}
+
+impl From<Report> for ReportView {
+    fn from(report: Report) -> Self {
+        Self {
+            version: report.version,
+            stored_bytes: report.stored_bytes,
+            restored_bytes: report.restored_bytes,
+            tensors: report.tensors.into_iter().map(TensorView::from).collect(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TensorView {
+    name: String,
+    dtype: &'static str,
+    shape: Vec<u64>,
+    method: &'static str,
+    stored_bytes: u64,
+    restored_bytes: u64,
+}
+
+impl From<TensorReport> for TensorView {
+    fn from(tensor: TensorReport) -> Self {
+        Self {
+            name: tensor.name,
+            dtype: tensor.dtype.name(),
+            shape: tensor.shape,
+            method: tensor.method.name(),
+            stored_bytes: tensor.stored_bytes,
+            restored_bytes: tensor.restored_bytes,
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Bindings of the npm package: one class over the core's jobs, and nothing else.
+
+mod convert;
+
+use wasm_bindgen::prelude::*;
+
+use crate::io::Inputs;
+use crate::parallel::Runner;
+use crate::{Compress, Inspect, Restore, job};
+use convert::{ReadView, ReportView, length, thrown, value};
+
+#[cfg(feature = "wasm-threads")]
+pub use wasm_bindgen_rayon::init_thread_pool;
+
+#[cfg(feature = "wasm-threads")]
+const RUNNER: &dyn Runner = &crate::parallel::Rayon;
+#[cfg(not(feature = "wasm-threads"))]
+const RUNNER: &dyn Runner = &crate::parallel::Sequential;
+
+/// An operation of the core, which the host drives: it reads what the job asks for and writes what
+/// the job puts out.
+#[wasm_bindgen]
+pub struct Job {
+    job: Box<dyn job::Job>,
+    window: usize,
+    inputs: Inputs,
+    output: Vec<u8>,
+}
+
+#[wasm_bindgen]
+impl Job {
+    fn new(job: impl job::Job + 'static) -> Self {
+        Self { job: Box::new(job), window: 0, inputs: Inputs::default(), output: Vec::new() }
+    }
+
+    /// Opens an archive of that length for its report; there are no windows to run.
+    pub fn inspect(delta_length: f64) -> Result<Job, JsValue> {
+        Ok(Self::new(Inspect::new(length(delta_length)?)))
+    }
+
+    /// Restores the target of an archive, given its base.
+    pub fn restore(base_length: f64, delta_length: f64) -> Result<Job, JsValue> {
+        Ok(Self::new(Restore::new(length(base_length)?, length(delta_length)?)))
+    }
+
+    /// Compresses a target against a base. `options`: `{ format?: 'v1', level?: number }`.
+    pub fn compress(base_length: f64, target_length: f64, options: JsValue) -> Result<Job, JsValue> {
+        let format = convert::format(options)?;
+        let job = Compress::new(length(base_length)?, length(target_length)?, format).map_err(thrown)?;
+        Ok(Self::new(job))
+    }
+
+    /// The range to read and `feed` next; `undefined` once the plan is made.
+    pub fn wants(&self) -> Result<JsValue, JsValue> {
+        self.job.wants().map_or(Ok(JsValue::UNDEFINED), |read| value(&ReadView::from(read)))
+    }
+
+    /// Takes the bytes of the range that `wants` named.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<(), JsValue> {
+        self.job.feed(bytes).map_err(thrown)
+    }
+
+    /// Number of windows; they run in order.
+    pub fn windows(&self) -> usize {
+        self.job.windows()
+    }
+
+    /// Length of the output in bytes, where it is known beforehand.
+    #[wasm_bindgen(js_name = outputLength)]
+    pub fn output_length(&self) -> Option<f64> {
+        self.job.output_length().map(|n| n as f64)
+    }
+
+    /// Bytes of the model that are done when all windows are.
+    #[wasm_bindgen(js_name = progressTotal)]
+    pub fn progress_total(&self) -> f64 {
+        self.job.progress(self.job.windows()) as f64
+    }
+
+    /// Bytes of the model that are done after `window`.
+    #[wasm_bindgen(js_name = progressAfter)]
+    pub fn progress_after(&self, window: usize) -> f64 {
+        self.job.progress(window + 1) as f64
+    }
+
+    /// The ranges that `window` needs.
+    pub fn reads(&self, window: usize) -> Result<JsValue, JsValue> {
+        value(&self.job.reads(window).into_iter().map(ReadView::from).collect::<Vec<_>>())
+    }
+
+    /// Makes `window` current and returns the ranges to `supply`.
+    pub fn begin(&mut self, window: usize) -> Result<JsValue, JsValue> {
+        self.window = window;
+        self.inputs.prepare(self.job.reads(window));
+        self.reads(window)
+    }
+
+    /// Copies in the bytes of the `index`-th range of the current window.
+    pub fn supply(&mut self, index: usize, bytes: &js_sys::Uint8Array) -> Result<(), JsValue> {
+        let buffer = self.inputs.buffer_mut(index).filter(|buffer| buffer.len() == bytes.length() as usize);
+        let buffer = buffer.ok_or_else(|| convert::misuse("other bytes than the window asked for"))?;
+        bytes.copy_to(buffer);
+        Ok(())
+    }
+
+    /// Computes the current window.
+    pub fn run(&mut self) -> Result<(), JsValue> {
+        self.job.run(self.window, &self.inputs, RUNNER, &mut self.output).map_err(thrown)
+    }
+
+    /// A copy of the bytes that the current window appends to the output.
+    pub fn output(&self) -> js_sys::Uint8Array {
+        js_sys::Uint8Array::new_from_slice(&self.output)
+    }
+
+    /// What the archive holds, per tensor.
+    pub fn info(&self) -> Result<JsValue, JsValue> {
+        value(&ReportView::from(self.job.report()))
+    }
+}
+
+/// Current size of the wasm memory, in bytes.
+#[wasm_bindgen(js_name = memoryBytes)]
+pub fn memory_bytes() -> f64 {
+    (core::arch::wasm32::memory_size(0) * 65536) as f64
+}
