@@ -1,0 +1,158 @@
+import { abortError, BitxError, fromWire } from './errors.js';
+import type { StreamOutput } from './output.js';
+import type { FromWorker, Outcome, Request, ToWorker } from './protocol.js';
+import type { Mode, Progress } from './types.js';
+
+/** How long each step of the start may take before the build counts as unusable here. */
+const STEP_LIMIT_MS: Record<Mode, number> = { threads: 10_000, single: 30_000 };
+
+export interface LinkOptions {
+  mode: Mode;
+  threads: number;
+  wasmUrl: string | undefined;
+  workerUrl: string | undefined;
+  signal: AbortSignal | undefined;
+}
+
+export interface CallContext {
+  stream: StreamOutput | undefined;
+  signal: AbortSignal | undefined;
+  onProgress: ((progress: Progress) => void) | undefined;
+}
+
+interface Pending extends CallContext {
+  resolve(outcome: Outcome): void;
+  reject(error: BitxError): void;
+}
+
+/** The page's end of one worker. Once it has ended it stays so; a new one has to be made. */
+export class Link {
+  readonly mode: Mode;
+  readonly threads: number;
+  readonly #worker: Worker;
+  readonly #alarm: BroadcastChannel;
+  readonly #calls = new Map<number, Pending>();
+  readonly #starting = Promise.withResolvers<void>();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #nextId = 0;
+  #ended: BitxError | undefined;
+
+  /** Starts a worker and waits until it has passed its self-test. */
+  static async start(options: LinkOptions): Promise<Link> {
+    const { signal } = options;
+    if (signal?.aborted) throw abortError(signal);
+    const link = new Link(options);
+    const abort = () => link.end(abortError(signal as AbortSignal));
+    signal?.addEventListener('abort', abort);
+    try {
+      await link.#starting.promise;
+      return link;
+    } finally {
+      signal?.removeEventListener('abort', abort);
+    }
+  }
+
+  private constructor({ mode, threads, wasmUrl, workerUrl }: LinkOptions) {
+    this.mode = mode;
+    this.threads = threads;
+    const alarm = `bitx-wasm:${Math.random().toString(36).slice(2)}`;
+    this.#alarm = new BroadcastChannel(alarm);
+    this.#alarm.onmessage = ({ data }) => this.#fault(`a thread died: ${data}`);
+    this.#extendTime();
+    // Bundlers recognise a worker by exactly this expression.
+    this.#worker = workerUrl
+      ? new Worker(workerUrl, { type: 'module' })
+      : new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
+    this.#worker.onerror = (event) => this.#fault(event.message || 'the worker script could not be loaded');
+    this.#worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
+      if (data.type === 'loaded') this.#send({ type: 'start', mode, threads, wasmUrl, alarm });
+      this.#receive(data);
+    };
+  }
+
+  /** Whether calls can still be made. */
+  get alive(): boolean {
+    return this.#ended === undefined;
+  }
+
+  /** Runs one operation. An abort takes effect once the worker has cleared its output away. */
+  async call(request: Request, context: CallContext): Promise<Outcome> {
+    if (this.#ended) throw this.#ended;
+    const { signal } = context;
+    if (signal?.aborted) throw abortError(signal);
+    const id = this.#nextId++;
+    const abort = () => this.#send({ type: 'abort', id });
+    const { promise, resolve, reject } = Promise.withResolvers<Outcome>();
+    this.#calls.set(id, { ...context, resolve, reject });
+    signal?.addEventListener('abort', abort);
+    this.#send({ type: 'call', id, request });
+    try {
+      return await promise;
+    } finally {
+      this.#calls.delete(id);
+      signal?.removeEventListener('abort', abort);
+    }
+  }
+
+  /** Ends the worker and with it its threads; whatever is pending rejects with `error`. */
+  end(error: BitxError): void {
+    if (this.#ended) return;
+    this.#ended = error;
+    clearTimeout(this.#timer);
+    this.#worker?.terminate();
+    this.#alarm.close();
+    this.#starting.reject(error);
+    for (const { reject } of this.#calls.values()) reject(error);
+  }
+
+  #send(message: ToWorker): void {
+    this.#worker.postMessage(message);
+  }
+
+  #receive(message: FromWorker): void {
+    switch (message.type) {
+      case 'loaded':
+      case 'step':
+        this.#extendTime();
+        break;
+      case 'ready':
+        clearTimeout(this.#timer);
+        this.#starting.resolve();
+        break;
+      case 'progress':
+        this.#calls.get(message.id)?.onProgress?.(message.progress);
+        break;
+      case 'write':
+        void this.#write(message.id, message.bytes);
+        break;
+      case 'done':
+        this.#calls.get(message.id)?.resolve(message.outcome);
+        break;
+      case 'error':
+        this.#fail(message);
+    }
+  }
+
+  #fail({ id, error, fatal }: FromWorker & { type: 'error' }): void {
+    const pending = id === undefined ? undefined : this.#calls.get(id);
+    const { signal } = pending ?? {};
+    pending?.reject(error.code === 'aborted' && signal ? abortError(signal) : fromWire(error));
+    if (fatal) this.#fault(error.message);
+  }
+
+  async #write(id: number, bytes: Uint8Array): Promise<void> {
+    const error = await this.#calls.get(id)?.stream?.write(bytes);
+    this.#send(error ? { type: 'written', id, error } : { type: 'written', id });
+  }
+
+  #fault(message: string): void {
+    this.end(new BitxError('internal', `The ${this.mode} build failed: ${message}`));
+  }
+
+  #extendTime(): void {
+    clearTimeout(this.#timer);
+    const limit = STEP_LIMIT_MS[this.mode];
+    const late = () => this.#fault(`it gave no sign of life for ${limit / 1000} s while starting`);
+    this.#timer = setTimeout(late, limit);
+  }
+}

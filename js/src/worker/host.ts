@@ -1,0 +1,115 @@
+import { BitxError, toWire } from '../errors.js';
+import type { FromWorker, Outcome, Request, StartMessage, ToWorker } from '../protocol.js';
+import type { ArchiveInfo } from '../types.js';
+import { type Core, type Job, loadCore, startPool } from './core.js';
+import { drive, open } from './drive.js';
+import { setAlarm } from './pool.js';
+import { selfTest } from './self-test.js';
+import { blobSink, fileSink, remoteSink, type Sink } from './sinks.js';
+
+type HostMessage = Exclude<ToWorker, StartMessage>;
+
+/** Runs operations one after another, so that their memory does not add up. */
+export class Host {
+  readonly #core: Promise<Core>;
+  readonly #signals = new Map<number, AbortController>();
+  readonly #writes = new Map<number, (message: HostMessage & { type: 'written' }) => void>();
+  #queue: Promise<void> = Promise.resolve();
+
+  constructor(message: StartMessage) {
+    this.#core = start(message);
+    this.#core.then(
+      () => send({ type: 'ready' }),
+      (error: unknown) => send({ type: 'error', id: undefined, error: toWire(error), fatal: true }),
+    );
+  }
+
+  receive(message: HostMessage): void {
+    if (message.type === 'call') this.#enqueue(message.id, message.request);
+    if (message.type === 'abort') this.#signals.get(message.id)?.abort();
+    if (message.type === 'written') this.#writes.get(message.id)?.(message);
+  }
+
+  #enqueue(id: number, request: Request): void {
+    const controller = new AbortController();
+    this.#signals.set(id, controller);
+    this.#queue = this.#queue.then(async () => {
+      try {
+        send({ type: 'done', id, outcome: await this.#perform(id, request, controller.signal) });
+      } catch (thrown) {
+        const error = toWire(thrown);
+        send({ type: 'error', id, error, fatal: error.code === 'internal' });
+      } finally {
+        this.#signals.delete(id);
+        this.#writes.delete(id);
+      }
+    });
+  }
+
+  async #perform(id: number, request: Request, signal: AbortSignal): Promise<Outcome> {
+    const core = await this.#core;
+    const job = createJob(core, request);
+    const { operation, sources } = request;
+    if (operation === 'inspect') {
+      await open(job, sources);
+      return freed(job, { archive: job.info() as ArchiveInfo });
+    }
+    const sink = await this.#sink(id, request.output);
+    const report = (loaded: number, total: number) =>
+      send({ type: 'progress', id, progress: { phase: operation, loaded, total } });
+    try {
+      const stats = await drive({ core, job, sources, sink, signal, report });
+      const blob = await sink.close();
+      const outcome: Outcome = { archive: stats.archive, stats };
+      return freed(job, blob ? { ...outcome, blob } : outcome);
+    } catch (error) {
+      await sink.abort().catch(() => {});
+      if (toWire(error).code !== 'internal') job.free();
+      throw error;
+    }
+  }
+
+  async #sink(id: number, output: Request['output']): Promise<Sink> {
+    if (output === 'blob') return blobSink();
+    return output === 'stream' ? remoteSink((bytes) => this.#write(id, bytes)) : fileSink(output);
+  }
+
+  /** Sends a part to the page and waits until its stream has taken it. */
+  #write(id: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#writes.set(id, ({ error }) => {
+        if (error) reject(new BitxError(error.code, error.message, error.figures));
+        else resolve();
+      });
+      self.postMessage({ type: 'write', id, bytes } satisfies FromWorker, { transfer: [bytes.buffer] });
+    });
+  }
+}
+
+async function start({ mode, threads, wasmUrl, alarm }: StartMessage): Promise<Core> {
+  const core = await loadCore(mode, wasmUrl);
+  send({ type: 'step' });
+  if (mode === 'threads') {
+    setAlarm(alarm);
+    await startPool(threads);
+    send({ type: 'step' });
+  }
+  await selfTest(core);
+  return core;
+}
+
+function createJob({ Job }: Core, { operation, sources, options }: Request): Job {
+  const size = (source: keyof typeof sources) => sources[source]?.size ?? 0;
+  if (operation === 'inspect') return Job.inspect(size('delta'));
+  if (operation === 'restore') return Job.restore(size('base'), size('delta'));
+  return Job.compress(size('base'), size('target'), options);
+}
+
+function freed<T>(job: Job, result: T): T {
+  job.free();
+  return result;
+}
+
+function send(message: FromWorker): void {
+  self.postMessage(message);
+}

@@ -1,0 +1,40 @@
+import { copyFileSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { packageDist, root } from './paths.mjs';
+import { run } from './run.mjs';
+
+/** The glue asks for a helper script that starts threads; ours does without a second worker script. */
+const threadPool = {
+  name: 'thread-pool',
+  setup(build) {
+    const path = join(root, 'js', 'src', 'worker', 'pool.ts');
+    build.onResolve({ filter: /workerHelpers\.js$/ }, () => ({ path }));
+  },
+};
+
+/** Bundles the package into `js/dist`, beside the wasm files. */
+export async function buildPackage() {
+  const { build } = await import('esbuild');
+  await build({
+    entryPoints: { index: 'js/src/index.ts', worker: 'js/src/worker/worker.ts' },
+    absWorkingDir: root,
+    outdir: packageDist,
+    bundle: true,
+    format: 'esm',
+    target: 'es2022',
+    minify: true,
+    legalComments: 'none',
+    plugins: [threadPool],
+    logLevel: 'warning',
+  });
+  rmSync(join(packageDist, 'types'), { recursive: true, force: true });
+  await run('tsc', ['-p', 'js']);
+  copyLicences();
+}
+
+/** npm packs only what lies in the package's folder. */
+function copyLicences() {
+  for (const name of readdirSync(root).filter((file) => file.startsWith('LICENSE-'))) {
+    copyFileSync(join(root, name), join(root, 'js', name));
+  }
+}

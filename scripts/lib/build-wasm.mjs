@@ -1,0 +1,55 @@
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { packageDist, root } from './paths.mjs';
+import { run } from './run.mjs';
+import { cargoEnv, WASM_BINDGEN, WASM_BUILDS, WASM_TARGET } from './toolchain.mjs';
+
+/** Features that every browser with SIMD has, and that the compiler may have used. */
+const WASM_OPT_ARGS = [
+  '-O3',
+  ...['simd', 'bulk-memory', 'nontrapping-float-to-int', 'sign-ext', 'mutable-globals'].map(enable),
+  ...['reference-types', 'multivalue'].map(enable),
+  '--strip-debug',
+  '--strip-producers',
+];
+
+/** Compiles one build of the core, makes its JavaScript glue and shrinks the result. */
+export async function buildWasm(name) {
+  const build = WASM_BUILDS[name];
+  await run('cargo', cargoArgs(build), { env: cargoEnv(build) });
+  const compiled = join(root, build.targetDir, WASM_TARGET, 'wasm-release', 'bitx_wasm.wasm');
+  const glue = join(root, 'js', 'generated', name);
+  const result = join(packageDist, build.file);
+  const stamp = fingerprint(compiled, build);
+  const stampFile = join(glue, 'stamp');
+  if (existsSync(result) && existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp) return;
+
+  mkdirSync(packageDist, { recursive: true });
+  await run('wasm-bindgen', [
+    ...['--target', 'web', '--omit-default-module-path', '--out-dir', glue, compiled],
+  ]);
+  await run('wasm-opt', [
+    ...WASM_OPT_ARGS,
+    ...build.wasmOptArgs,
+    ...[join(glue, 'bitx_wasm_bg.wasm'), '-o', result],
+  ]);
+  writeFileSync(stampFile, stamp);
+}
+
+function cargoArgs({ features, cargoArgs }) {
+  return [
+    ...['build', '--lib', '--profile', 'wasm-release', '--target', WASM_TARGET],
+    ...['--no-default-features', '--features', features, ...cargoArgs],
+  ];
+}
+
+/** What the steps after the compiler depend on; they take long and are skipped when nothing has changed. */
+function fingerprint(compiled, build) {
+  const hash = createHash('sha256').update(readFileSync(compiled));
+  return hash.update(JSON.stringify([WASM_BINDGEN, WASM_OPT_ARGS, build])).digest('hex');
+}
+
+function enable(feature) {
+  return `--enable-${feature}`;
+}

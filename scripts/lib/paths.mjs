@@ -1,0 +1,9 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const root = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
+export const cargoHome = process.env.CARGO_HOME ?? join(homedir(), '.cargo');
+export const cargoBin = join(cargoHome, 'bin');
+export const packageDist = join(root, 'js', 'dist');
+export const demoDist = join(root, 'www', 'dist');

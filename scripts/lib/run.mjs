@@ -1,0 +1,53 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { cargoBin, root } from './paths.mjs';
+
+/** Tools that setup installs are found without opening a new shell. */
+const PATH = [join(root, 'node_modules', '.bin'), cargoBin, process.env.PATH].join(delimiter);
+
+/** Runs a command in the project and shows its output. Rejects unless it exits with 0. */
+export function run(command, args, { env = {}, cwd = root } = {}) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, {
+      cwd,
+      env: environment(env),
+      stdio: ['ignore', 'inherit', 'inherit'],
+    });
+    child.on('error', reject);
+    child.on('exit', (code, signal) => {
+      if (code === 0) resolve();
+      else reject(new Error(`${command} ${args.join(' ')}: ended with ${signal ?? `exit code ${code}`}`));
+    });
+  });
+}
+
+/** Runs a command quietly and returns what it printed, or undefined if it failed. */
+export function capture(command, args) {
+  const { status, stdout } = spawnSync(command, args, { cwd: root, env: environment({}), encoding: 'utf8' });
+  return status === 0 ? stdout.trim() : undefined;
+}
+
+/** The path of the first of these programs that is installed. */
+export function which(...names) {
+  for (const name of names) {
+    for (const folder of PATH.split(delimiter)) {
+      const path = join(folder, name);
+      if (isExecutable(path)) return path;
+    }
+  }
+  return undefined;
+}
+
+function isExecutable(path) {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function environment(extra) {
+  return { ...process.env, PATH, ...extra };
+}

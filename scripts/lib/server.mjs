@@ -1,0 +1,64 @@
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { extname, join, normalize, sep } from 'node:path';
+
+const TYPES = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript',
+  '.css': 'text/css',
+  '.svg': 'image/svg+xml',
+  '.json': 'application/json',
+  '.wasm': 'application/wasm',
+};
+
+/** What makes a page cross-origin isolated, which browsers demand before they share memory between threads. */
+const ISOLATION = {
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-embedder-policy': 'require-corp',
+};
+
+/**
+ * Serves folders and files on 127.0.0.1 and resolves to the server and its address.
+ *
+ * `mounts` maps the start of a path to a folder or file, or to a function that answers by itself.
+ */
+export async function serve({ mounts, isolated = true, port = 0 }) {
+  const server = createServer(async (request, response) => {
+    if (isolated) for (const [name, value] of Object.entries(ISOLATION)) response.setHeader(name, value);
+    response.setHeader('cache-control', 'no-store');
+    try {
+      await answer(mounts, request, response);
+    } catch {
+      response.writeHead(404, { 'content-type': 'text/plain' }).end('not found');
+    }
+  });
+  await new Promise((resolve, reject) => server.once('error', reject).listen(port, '127.0.0.1', resolve));
+  return { server, address: `http://127.0.0.1:${server.address().port}/` };
+}
+
+async function answer(mounts, request, response) {
+  const path = normalize(decodeURIComponent(new URL(request.url, 'http://localhost').pathname));
+  const prefix = Object.keys(mounts)
+    .sort((a, b) => b.length - a.length)
+    .find((start) => path.startsWith(start));
+  const mount = mounts[prefix];
+  if (typeof mount === 'function') return mount(request, response);
+  await sendFile(await fileAt(mount, path.slice(prefix.length)), request, response);
+}
+
+async function fileAt(mount, rest) {
+  if ((await stat(mount)).isFile()) return mount;
+  const path = join(mount, rest);
+  if (path !== mount && !path.startsWith(mount.endsWith(sep) ? mount : mount + sep))
+    throw new Error('outside');
+  return (await stat(path)).isDirectory() ? join(path, 'index.html') : path;
+}
+
+async function sendFile(file, request, response) {
+  const { size } = await stat(file);
+  const type = TYPES[extname(file)] ?? 'application/octet-stream';
+  response.writeHead(200, { 'content-type': type, 'content-length': size });
+  if (request.method === 'HEAD') response.end();
+  else createReadStream(file).pipe(response);
+}

@@ -1,0 +1,55 @@
+import { BitxError, type BitxErrorCode } from 'bitx-wasm';
+import { byId, make } from './dom.js';
+
+/** What happened and what to do about it, for people. */
+const TEXTS: Partial<Record<BitxErrorCode, [title: string, advice: string]>> = {
+  format: [
+    'This is not the kind of file it should be',
+    'Check that the download was the file itself and not a web page about it.',
+  ],
+  corrupt: [
+    'This file is damaged',
+    'Download it once more; if that does not help, its maker has to build it anew.',
+  ],
+  truncated: ['This file ends too early', 'The download was probably cut off. Download it once more.'],
+  unsupported: ['This file needs something newer', 'It uses a feature that this version does not have.'],
+  'base-mismatch': [
+    'This is not the base of that delta',
+    'Choose the very model that the delta was made from.',
+  ],
+  limit: [
+    'This file is too large to handle here',
+    'Try the command line tool, which has more memory to work with.',
+  ],
+  network: ['The download failed', 'Check the connection and try again.'],
+  io: ['A file could not be read or written', 'It may have been moved or changed, or the disk may be full.'],
+  'start-failed': ['This browser cannot run bitx', 'A current version of Chrome, Firefox or Safari can.'],
+};
+const OTHER: [string, string] = [
+  'Something went wrong',
+  'This should not happen. Please report it with the details below.',
+];
+
+/** Shows an error to a person, with the figures for whoever wants them. */
+export function showError(thrown: unknown): void {
+  const code = thrown instanceof BitxError ? thrown.code : undefined;
+  const [title, advice] = (code && TEXTS[code]) ?? OTHER;
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  const panel = byId('error');
+  panel.replaceChildren(
+    make('h2', {}, title),
+    make('p', { class: 'message' }, message),
+    make('p', {}, advice),
+    ...details(thrown),
+  );
+  panel.hidden = false;
+}
+
+function details(thrown: unknown): Node[] {
+  if (!(thrown instanceof BitxError)) return [];
+  const { code, file, tensor, offset, expected, found, url, status } = thrown;
+  const rows = Object.entries({ code, file, tensor, offset, expected, found, url, status })
+    .filter(([, value]) => value !== undefined)
+    .flatMap(([name, value]) => [make('dt', {}, name), make('dd', {}, String(value))]);
+  return [make('dl', { class: 'figures' }, ...rows)];
+}

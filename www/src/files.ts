@@ -1,0 +1,98 @@
+import { byId } from './dom.js';
+import { bytes } from './format.js';
+
+/** What the chosen files allow. */
+export type Task =
+  | { kind: 'restore'; base: File; delta: File }
+  | { kind: 'compress'; base: File; target: File }
+  | { kind: 'inspect'; delta: File };
+
+/** The two slots of the page, filled by dropping or by choosing. */
+export class Slots {
+  #base: File | undefined;
+  #other: File | undefined;
+  readonly #changed: () => void;
+
+  constructor(changed: () => void) {
+    this.#changed = changed;
+    this.#pick('base-file', (file) => {
+      this.#base = file;
+    });
+    this.#pick('other-file', (file) => {
+      this.#other = file;
+    });
+    byId('swap').addEventListener('click', () => {
+      [this.#base, this.#other] = [this.#other, this.#base];
+      this.#show();
+    });
+    acceptDrops((files) => this.#fill(files));
+  }
+
+  get task(): Task | undefined {
+    const [base, other] = [this.#base, this.#other];
+    if (other && isDelta(other)) {
+      return base ? { kind: 'restore', base, delta: other } : { kind: 'inspect', delta: other };
+    }
+    return base && other ? { kind: 'compress', base, target: other } : undefined;
+  }
+
+  #fill(files: File[]): void {
+    const delta = files.find(isDelta);
+    const models = files.filter((file) => !isDelta(file));
+    if (delta) {
+      this.#other = delta;
+      this.#base = models[0] ?? this.#base;
+    } else if (models.length > 1) {
+      const base = models.find((file) => /base/i.test(file.name)) ?? models[0];
+      this.#base = base;
+      this.#other = models.find((file) => file !== base);
+    } else if (this.#base && !this.#other) {
+      this.#other = models[0];
+    } else {
+      this.#base = models[0] ?? this.#base;
+    }
+    this.#show();
+  }
+
+  #pick(id: string, take: (file: File) => void): void {
+    const input = byId<HTMLInputElement>(id);
+    input.addEventListener('change', () => {
+      const file = input.files?.[0];
+      if (file) take(file);
+      // So that choosing the same file once more is a change again.
+      input.value = '';
+      this.#show();
+    });
+  }
+
+  #show(): void {
+    showFile('base-slot', this.#base);
+    showFile('other-slot', this.#other);
+    byId('swap').hidden = this.task?.kind !== 'compress';
+    this.#changed();
+  }
+}
+
+export function isDelta(file: File): boolean {
+  return /\.bitx$/i.test(file.name);
+}
+
+function showFile(slot: string, file: File | undefined): void {
+  const label = byId(slot).querySelector('.slot-file');
+  byId(slot).classList.toggle('filled', file !== undefined);
+  if (label) label.textContent = file ? `${file.name}, ${bytes(file.size)}` : '';
+}
+
+function acceptDrops(take: (files: File[]) => void): void {
+  const over = (event: DragEvent, on: boolean) => {
+    event.preventDefault();
+    document.body.classList.toggle('dropping', on);
+  };
+  document.addEventListener('dragover', (event) => over(event, true));
+  document.addEventListener('dragleave', (event) => over(event, event.relatedTarget !== null));
+  document.addEventListener('drop', (event) => {
+    over(event, false);
+    const files = [...(event.dataTransfer?.files ?? [])];
+    if (files.length > 0) take(files);
+  });
+}

@@ -1,0 +1,96 @@
+import { Bitx, BitxError, type Progress } from 'bitx-wasm';
+import { byId } from './dom.js';
+import { showError } from './errors.js';
+import { Slots, type Task } from './files.js';
+import { bytes, threads } from './format.js';
+import { clearResult } from './result.js';
+import { runSample, runTask } from './tasks.js';
+
+const PHASES = { download: 'Fetching', restore: 'Restoring', compress: 'Compressing' };
+const GO: Record<Task['kind'], string> = {
+  restore: 'Restore the model',
+  compress: 'Make a .bitx',
+  inspect: 'Look inside',
+};
+
+const sampleButton = byId<HTMLButtonElement>('sample');
+const goButton = byId<HTMLButtonElement>('go');
+const slots = new Slots(filesChanged);
+let bitx: Bitx | undefined;
+let running: AbortController | undefined;
+
+sampleButton.addEventListener('click', () => void perform(runSample));
+goButton.addEventListener('click', () => void goOn());
+byId('cancel').addEventListener('click', () => running?.abort());
+void start();
+
+async function start(): Promise<void> {
+  try {
+    bitx = await Bitx.create();
+    showEngine(bitx);
+  } catch (error) {
+    byId('engine').textContent = 'not available';
+    showError(error);
+  }
+  updateButtons();
+}
+
+function showEngine({ mode, threads: count }: Bitx): void {
+  const engine = byId('engine');
+  engine.textContent = threads(count);
+  engine.dataset.mode = mode;
+  engine.title = crossOriginIsolated
+    ? 'This page is cross-origin isolated, so threads can share memory.'
+    : 'This page is not cross-origin isolated, so one thread does the work.';
+}
+
+/** A delta alone can only be looked into, which costs nothing: no button needed. */
+function filesChanged(): void {
+  updateButtons();
+  if (slots.task?.kind === 'inspect') void goOn();
+}
+
+async function goOn(): Promise<void> {
+  const { task } = slots;
+  if (task) await perform((bitx, context) => runTask(bitx, task, context));
+}
+
+/** Runs one task at a time and shows how it goes. */
+async function perform(task: typeof runSample): Promise<void> {
+  if (!bitx || running) return;
+  running = new AbortController();
+  clearResult();
+  showProgress();
+  updateButtons();
+  try {
+    await task(bitx, { signal: running.signal, onProgress: showProgress });
+  } catch (error) {
+    if (!(error instanceof BitxError && error.code === 'aborted') && !running.signal.aborted)
+      showError(error);
+  }
+  running = undefined;
+  byId('work').hidden = true;
+  showEngine(bitx);
+  updateButtons();
+}
+
+function showProgress(progress?: Progress): void {
+  byId('work').hidden = false;
+  const bar = byId<HTMLProgressElement>('work-bar');
+  if (progress?.total) bar.value = progress.loaded / progress.total;
+  else bar.removeAttribute('value');
+  byId('work-text').textContent = progress ? progressText(progress) : 'Getting ready';
+}
+
+function progressText({ phase, loaded, total }: Progress): string {
+  return `${PHASES[phase]} ${bytes(loaded)}${total ? ` of ${bytes(total)}` : ''}`;
+}
+
+function updateButtons(): void {
+  const { task } = slots;
+  const idle = bitx !== undefined && running === undefined;
+  sampleButton.disabled = !idle;
+  goButton.disabled = !idle || !task;
+  goButton.textContent = task ? GO[task.kind] : 'Choose files first';
+  byId('hint').textContent = task?.kind === 'inspect' ? 'Add its base to restore the model.' : '';
+}

@@ -1,0 +1,126 @@
+import type { ArchiveInfo, Stats, TensorInfo } from 'bitx-wasm';
+import { byId, make } from './dom.js';
+import { bytes, percent, speed } from './format.js';
+
+/** A file to save. */
+export interface Saved {
+  blob: Blob;
+  name: string;
+}
+
+/** One figure of a result. */
+export type Figure = [label: string, value: string, note?: string];
+
+interface Result {
+  title: string;
+  figures: Figure[];
+  archive: ArchiveInfo;
+  save?: Saved;
+  digest?: { sha256: string; matches: boolean | undefined };
+}
+
+let savedUrl = '';
+
+/** Shows what an operation came to. */
+export function showResult({ title, figures, archive, save, digest }: Result): void {
+  const panel = byId('result');
+  panel.replaceChildren(
+    make('div', { class: 'result-head' }, make('h2', {}, title), ...(save ? [saveLink(save)] : [])),
+    sizes(archive),
+    make('dl', { class: 'tiles' }, ...figures.map(tile)),
+    ...(digest ? [digestLine(digest)] : []),
+    tensorTable(archive),
+  );
+  panel.hidden = false;
+  panel.focus({ preventScroll: true });
+  panel.scrollIntoView({ behavior: 'smooth', block: 'start' });
+}
+
+export function clearResult(): void {
+  byId('error').hidden = true;
+  byId('result').hidden = true;
+}
+
+/** The figures that restoring and compressing have in common. */
+export function speedFigures({ modelBytes, codecSeconds, totalSeconds }: Stats): Figure[] {
+  return [
+    ['Codec', speed(modelBytes, codecSeconds), 'of model, computing'],
+    ['End to end', speed(modelBytes, totalSeconds), 'with reading and writing'],
+  ];
+}
+
+function saveLink({ blob, name }: Saved): HTMLElement {
+  URL.revokeObjectURL(savedUrl);
+  savedUrl = URL.createObjectURL(blob);
+  return make('a', { class: 'primary', id: 'save', href: savedUrl, download: name }, `Save ${name}`);
+}
+
+/** The archive's size against the model's, as bars. */
+function sizes({ storedBytes, restoredBytes }: ArchiveInfo): HTMLElement {
+  const bar = (label: string, size: number, kind: string) => {
+    const fill = make('span', { class: `fill ${kind}` });
+    fill.style.inlineSize = `${Math.max((size / restoredBytes) * 100, 0.5)}%`;
+    return make(
+      'div',
+      { class: 'size' },
+      make('span', {}, label),
+      make('span', { class: 'track' }, fill),
+      make('strong', {}, bytes(size)),
+    );
+  };
+  return make(
+    'div',
+    { class: 'sizes', role: 'group', 'aria-label': 'Sizes' },
+    bar('Whole model', restoredBytes, 'whole'),
+    bar('.bitx delta', storedBytes, 'delta'),
+  );
+}
+
+function tile([label, value, note]: Figure): HTMLElement {
+  const parts = [make('dt', {}, label), make('dd', {}, value)];
+  return make('div', { class: 'tile' }, ...parts, ...(note ? [make('dd', { class: 'aside' }, note)] : []));
+}
+
+function digestLine({ sha256, matches }: { sha256: string; matches: boolean | undefined }): HTMLElement {
+  const verdicts = {
+    true: ['good', 'SHA-256 matches'],
+    false: ['bad', 'SHA-256 differs'],
+    undefined: ['', 'SHA-256'],
+  };
+  const [kind = '', text = ''] = verdicts[`${matches}`];
+  return make(
+    'p',
+    { class: 'digest', id: 'digest' },
+    make('span', { class: `badge ${kind}` }, text),
+    make('code', {}, sha256),
+  );
+}
+
+function tensorTable({ tensors }: ArchiveInfo): HTMLElement {
+  const columns = ['Tensor', 'Type', 'Shape', 'Method', 'Stored', 'Restored', 'Share'];
+  const head = make('tr', {}, ...columns.map((name) => make('th', { scope: 'col' }, name)));
+  const table = make(
+    'table',
+    { id: 'tensors' },
+    make('thead', {}, head),
+    make('tbody', {}, ...tensors.map(row)),
+  );
+  const caption = `${tensors.length} tensor${tensors.length === 1 ? '' : 's'}`;
+  return make(
+    'details',
+    { class: 'tensors', ...(tensors.length <= 60 && { open: '' }) },
+    make('summary', {}, caption),
+    make('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': caption }, table),
+  );
+}
+
+function row({ name, dtype, shape, method, storedBytes, restoredBytes }: TensorInfo): HTMLElement {
+  const cells = [dtype, shape.join(' × ') || 'scalar', method, bytes(storedBytes), bytes(restoredBytes)];
+  return make(
+    'tr',
+    {},
+    make('th', { scope: 'row' }, name),
+    ...cells.map((text) => make('td', {}, text)),
+    make('td', {}, percent(storedBytes, restoredBytes)),
+  );
+}

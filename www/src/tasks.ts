@@ -1,0 +1,96 @@
+import type { ArchiveInfo, Bitx, CallOptions, Stats } from 'bitx-wasm';
+import { sha256 } from './digest.js';
+import type { Task } from './files.js';
+import { bytes, percent, threads } from './format.js';
+import { type Figure, showResult, speedFigures } from './result.js';
+import { cachedBase, sample } from './sample.js';
+
+type Context = Required<CallOptions>;
+
+/** Fetches and restores the sample and compares it with the digest that it should have. */
+export async function runSample(bitx: Bitx, context: Context): Promise<void> {
+  const { response, fetched } = await cachedBase(context.signal);
+  const baseBytes = Number(response.headers.get('content-length'));
+  const { blob, stats } = await measured((onStats) =>
+    bitx.restore({ base: response, delta: sample.delta, onStats, ...context }),
+  );
+  const { archive } = stats;
+  const digest = await sha256(blob);
+  const note = fetched
+    ? `delta ${bytes(archive.storedBytes)}, base ${bytes(baseBytes)}`
+    : 'the base was cached';
+  showResult({
+    title: 'Restored, bit for bit',
+    figures: [
+      ['Fetched', bytes(archive.storedBytes + (fetched ? baseBytes : 0)), note],
+      ...restoreFigures(bitx, stats),
+    ],
+    archive,
+    save: { blob, name: sample.name },
+    ...(digest && { digest: { sha256: digest, matches: digest === sample.sha256 } }),
+  });
+}
+
+/** Does what the chosen files allow. */
+export function runTask(bitx: Bitx, task: Task, context: Context): Promise<void> {
+  if (task.kind === 'inspect') return inspect(bitx, task.delta, context);
+  return task.kind === 'restore' ? restore(bitx, task, context) : compress(bitx, task, context);
+}
+
+async function inspect(bitx: Bitx, delta: File, context: Context): Promise<void> {
+  const archive = await bitx.inspect(delta, context);
+  showResult({ title: `Inside ${delta.name}`, figures: archiveFigures(archive), archive });
+}
+
+async function restore(bitx: Bitx, task: Task & { kind: 'restore' }, context: Context): Promise<void> {
+  const { base, delta } = task;
+  const { blob, stats } = await measured((onStats) => bitx.restore({ base, delta, onStats, ...context }));
+  const digest = await sha256(blob);
+  showResult({
+    title: 'Restored, bit for bit',
+    figures: restoreFigures(bitx, stats),
+    archive: stats.archive,
+    save: { blob, name: delta.name.replace(/(\.v\d+)?\.bitx$/i, '.safetensors') },
+    ...(digest && { digest: { sha256: digest, matches: undefined } }),
+  });
+}
+
+async function compress(bitx: Bitx, task: Task & { kind: 'compress' }, context: Context): Promise<void> {
+  const { base, target } = task;
+  const { blob, stats } = await measured((onStats) => bitx.compress({ base, target, onStats, ...context }));
+  const share = percent(blob.size, target.size);
+  showResult({
+    title: 'Compressed',
+    figures: [['Delta', share, 'of the fine-tune'], ...speedFigures(stats), threadFigure(bitx)],
+    archive: stats.archive,
+    save: { blob, name: target.name.replace(/(\.safetensors)?$/i, '.bitx') },
+  });
+}
+
+function restoreFigures(bitx: Bitx, stats: Stats): Figure[] {
+  return [
+    ['Restored', bytes(stats.outputBytes), 'the whole model'],
+    ...speedFigures(stats),
+    threadFigure(bitx),
+  ];
+}
+
+function archiveFigures({ version, storedBytes, restoredBytes }: ArchiveInfo): Figure[] {
+  return [
+    ['Format', `v${version}`],
+    ['Delta', percent(storedBytes, restoredBytes), 'of the fine-tune'],
+  ];
+}
+
+function threadFigure({ mode, threads: count }: Bitx): Figure {
+  return ['Computed on', threads(count), mode === 'threads' ? 'sharing memory' : 'single-threaded build'];
+}
+
+/** Runs a call that resolves to a Blob, and hands on what was measured. */
+async function measured(
+  call: (onStats: (stats: Stats) => void) => Promise<Blob>,
+): Promise<{ blob: Blob; stats: Stats }> {
+  const { promise, resolve } = Promise.withResolvers<Stats>();
+  const blob = await call(resolve);
+  return { blob, stats: await promise };
+}
