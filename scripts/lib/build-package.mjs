@@ -1,4 +1,4 @@
-import { copyFileSync, readdirSync, rmSync } from 'node:fs';
+import { copyFileSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { packageDist, root } from './paths.mjs';
 import { run } from './run.mjs';
@@ -14,6 +14,7 @@ const threadPool = {
 
 /** Bundles the package into `js/dist`, beside the wasm files. */
 export async function buildPackage() {
+  requireSharedGlue();
   const { build } = await import('esbuild');
   await build({
     entryPoints: { index: 'js/src/index.ts', worker: 'js/src/worker/worker.ts' },
@@ -30,6 +31,16 @@ export async function buildPackage() {
   rmSync(join(packageDist, 'types'), { recursive: true, force: true });
   await run('tsc', ['-p', 'js']);
   copyLicences();
+}
+
+/** One glue script serves both builds, which holds as long as it has every import of the single-threaded one. */
+function requireSharedGlue() {
+  const glue = readFileSync(join(root, 'js', 'generated', 'threads', 'bitx_wasm.js'), 'utf8');
+  const wasm = new WebAssembly.Module(readFileSync(join(packageDist, 'bitx.wasm')));
+  const missing = WebAssembly.Module.imports(wasm).filter(({ name }) => !glue.includes(name));
+  if (missing.length > 0) {
+    throw new Error(`the threaded glue lacks ${missing.map(({ name }) => name).join(', ')}`);
+  }
 }
 
 /** npm packs only what lies in the package's folder. */
