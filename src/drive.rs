@@ -58,6 +58,15 @@ pub fn open(job: &mut dyn Job, sources: &Sources<'_>) -> Result<(), DriveError> 
     Ok(())
 }
 
+/// Reads what `window` needs.
+///
+/// # Errors
+/// A failed read.
+pub fn fetch(job: &dyn Job, window: usize, sources: &Sources<'_>, inputs: &mut Inputs) -> Result<(), DriveError> {
+    inputs.prepare(job.reads(window));
+    inputs.iter_mut().try_for_each(|(read, buffer)| sources.fill(read, buffer))
+}
+
 /// Runs every window of an opened `job` and writes its output; `progress` is told the bytes done.
 ///
 /// # Errors
@@ -71,10 +80,7 @@ pub fn drive(
 ) -> Result<(), DriveError> {
     let (mut inputs, mut bytes) = (Inputs::default(), Vec::new());
     for window in 0..job.windows() {
-        inputs.prepare(job.reads(window));
-        for (read, buffer) in inputs.iter_mut() {
-            sources.fill(read, buffer)?;
-        }
+        fetch(job, window, sources, &mut inputs)?;
         job.run(window, &inputs, runner, &mut bytes)?;
         output.write_all(&bytes).map_err(DriveError::Write)?;
         progress(job.progress(window + 1));

@@ -145,6 +145,16 @@ impl ReadAt for [u8] {
     }
 }
 
+impl<T: ReadAt + ?Sized> ReadAt for &T {
+    fn len(&self) -> u64 {
+        (**self).len()
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+        (**self).read_at(offset, buffer)
+    }
+}
+
 /// Bytes that a parser wants before it can go on; see [`Incremental`].
 pub(crate) type Wanted = Range<u64>;
 

@@ -77,6 +77,21 @@ pub(crate) fn map_by_cost<T: Send, R: Send>(
     done.into_iter().map(|(_, result)| result).collect()
 }
 
+/// Scratch memory that tasks share: never more of it than tasks that run at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch<T>(Mutex<Vec<T>>);
+
+impl<T: Default> Scratch<T> {
+    /// Calls `f` with scratch that an earlier task left, or with new.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+        let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut scratch = spare.unwrap_or_default();
+        let result = f(&mut scratch);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
+        result
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

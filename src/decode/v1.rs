@@ -1,8 +1,8 @@
 //! Restoring from BITXv001.
 //!
 //! The output is cut into pieces: the header, holes (zeros), and for each tensor its parts, or the whole
-//! tensor where the parts of its two streams do not line up. A window decodes the streams of its
-//! pieces, the most work first, and then joins them with the base.
+//! tensor where the parts of its two streams do not line up. Each piece is a task: its streams are
+//! decoded into scratch memory and joined with the base while they are in the cache.
 
 use std::ops::Range;
 
@@ -17,15 +17,13 @@ use crate::plan::{pair_by_name, same_type};
 use crate::report::{Method, Report, TensorReport};
 use crate::window;
 
-/// Bytes of a tensor that one task joins: a task's three inputs and output stay in the cache.
-const JOIN: usize = 256 * 1024;
-
 /// Everything decided before the first window runs.
 #[derive(Debug)]
 pub(super) struct Plan {
     index: Index,
     pieces: Vec<Piece>,
     windows: Vec<Range<usize>>,
+    scratch: parallel::Scratch<Scratch>,
 }
 
 /// Consecutive bytes of the output, restored on their own.
@@ -74,8 +72,8 @@ impl Plan {
                 }
             }
         }
-        let windows = window::group(pieces.iter().map(|p| p.output.end - p.output.start));
-        Ok(Self { index, pieces, windows })
+        let windows = window::group(pieces.iter().map(Piece::length));
+        Ok(Self { index, pieces, windows, scratch: parallel::Scratch::default() })
     }
 
     pub(super) fn index(&self) -> &Index {
@@ -109,88 +107,72 @@ impl Plan {
 
     pub(super) fn run(&self, window: usize, inputs: &Inputs, runner: &dyn Runner, output: &mut Vec<u8>) -> Result<()> {
         let pieces = &self.pieces[self.windows[window].clone()];
-        let streams = self.decode_streams(pieces, inputs, runner)?;
-        let length: u64 = pieces.iter().map(|p| p.output.end - p.output.start).sum();
+        let length: u64 = pieces.iter().map(Piece::length).sum();
         output.resize(length as usize, 0);
-        let tasks = self.join_tasks(pieces, &streams, inputs, output)?;
-        parallel::map(runner, tasks, JoinTask::run);
+        let mut rest = output.as_mut_slice();
+        let tasks = pieces.iter().map(|piece| {
+            let (target, others) = std::mem::take(&mut rest).split_at_mut(piece.length() as usize);
+            rest = others;
+            (piece, target)
+        });
+        let done = parallel::map_by_cost(
+            runner,
+            tasks.collect(),
+            |(piece, _)| piece.length(),
+            |(piece, target)| self.scratch.with(|scratch| self.restore(piece, inputs, scratch, target)),
+        );
+        done.into_iter().collect()
+    }
+
+    /// Fills `target` with the bytes of `piece`.
+    fn restore(&self, piece: &Piece, inputs: &Inputs, scratch: &mut Scratch, target: &mut [u8]) -> Result<()> {
+        let Scratch { decoder, exponent: e, sign_mantissa: s } = scratch;
+        let named = |error: Error| match piece.region {
+            Some(region) => error.tensor(&self.index.layout.regions[region].name).input(Source::Delta),
+            None => error,
+        };
+        match &piece.content {
+            Content::Header => target.copy_from_slice(&self.index.header),
+            Content::Zeros => target.fill(0),
+            Content::Alone(parts) => {
+                decode_parts(decoder, parts, inputs, e).map_err(named)?;
+                target.copy_from_slice(e);
+            }
+            Content::Paired { base, exponent, sign_mantissa } => {
+                decode_parts(decoder, exponent, inputs, e).map_err(named)?;
+                decode_parts(decoder, sign_mantissa, inputs, s).map_err(named)?;
+                xor_split::join(inputs.slice(Source::Base, base.clone())?, e, s, target);
+            }
+        }
         Ok(())
     }
-
-    /// The decoded streams of each piece: none, one, or exponent and sign-mantissa.
-    fn decode_streams(&self, pieces: &[Piece], inputs: &Inputs, runner: &dyn Runner) -> Result<Vec<Vec<Vec<u8>>>> {
-        let tasks = pieces.iter().flat_map(|piece| piece.content.parts().map(move |part| (piece.region, part)));
-        let cost = |(_, part): &(Option<usize>, &Part)| part.stored.end - part.stored.start;
-        let decoded = parallel::map_by_cost(runner, tasks.collect(), cost, |(region, part)| {
-            let frame = inputs.slice(Source::Delta, part.stored.clone())?;
-            zstd::decode(frame, part.restored as usize).map_err(|e| {
-                let name = region.map_or("", |r| self.index.layout.regions[r].name.as_str());
-                e.tensor(name).input(Source::Delta).at(part.stored.start)
-            })
-        });
-        let mut decoded = decoded.into_iter();
-        let mut stream = |parts: &[Part]| -> Result<Vec<u8>> {
-            match parts.len() {
-                1 => decoded.next().unwrap_or_else(|| Ok(Vec::new())),
-                n => Ok(decoded.by_ref().take(n).collect::<Result<Vec<_>>>()?.concat()),
-            }
-        };
-        let streams = pieces.iter().map(|piece| match &piece.content {
-            Content::Header | Content::Zeros => Ok(vec![]),
-            Content::Paired { exponent, sign_mantissa, .. } => Ok(vec![stream(exponent)?, stream(sign_mantissa)?]),
-            Content::Alone(parts) => Ok(vec![stream(parts)?]),
-        });
-        streams.collect()
-    }
-
-    /// Cuts the output into tasks that fill it.
-    fn join_tasks<'a>(
-        &'a self,
-        pieces: &'a [Piece],
-        streams: &'a [Vec<Vec<u8>>],
-        inputs: &'a Inputs,
-        mut output: &'a mut [u8],
-    ) -> Result<Vec<JoinTask<'a>>> {
-        let mut tasks = Vec::new();
-        for (piece, streams) in pieces.iter().zip(streams) {
-            let (target, rest) = output.split_at_mut((piece.output.end - piece.output.start) as usize);
-            output = rest;
-            match (&piece.content, streams.as_slice()) {
-                (Content::Paired { base, .. }, [exponent, sign_mantissa]) => {
-                    let base = inputs.slice(Source::Base, base.clone())?;
-                    let streams = exponent.chunks(JOIN / 2).zip(sign_mantissa.chunks(JOIN / 2));
-                    let words = base.chunks(JOIN).zip(target.chunks_mut(JOIN)).zip(streams);
-                    tasks.extend(words.map(|((base, target), (e, s))| JoinTask::Join { base, e, s, target }));
-                }
-                (Content::Alone(_), [bytes]) => tasks.push(JoinTask::Copy { bytes, target }),
-                (Content::Header, _) => tasks.push(JoinTask::Copy { bytes: &self.index.header, target }),
-                _ => tasks.push(JoinTask::Zero { target }),
-            }
-        }
-        Ok(tasks)
-    }
 }
 
-/// A stretch of the output and what fills it.
-enum JoinTask<'a> {
-    Join { base: &'a [u8], e: &'a [u8], s: &'a [u8], target: &'a mut [u8] },
-    Copy { bytes: &'a [u8], target: &'a mut [u8] },
-    Zero { target: &'a mut [u8] },
+/// What a task reuses: a decoder, and room for the two streams of a piece.
+#[derive(Debug, Default)]
+struct Scratch {
+    decoder: zstd::Decoder,
+    exponent: Vec<u8>,
+    sign_mantissa: Vec<u8>,
 }
 
-impl JoinTask<'_> {
-    fn run(self) {
-        match self {
-            Self::Join { base, e, s, target } => xor_split::join(base, e, s, target),
-            Self::Copy { bytes, target } => target.copy_from_slice(bytes),
-            Self::Zero { target } => target.fill(0),
-        }
+/// Decodes the parts of a stream, one behind the other, replacing what `stream` holds.
+fn decode_parts(decoder: &mut zstd::Decoder, parts: &[Part], inputs: &Inputs, stream: &mut Vec<u8>) -> Result<()> {
+    stream.clear();
+    for part in parts {
+        let frame = inputs.slice(Source::Delta, part.stored.clone())?;
+        decoder.decode(frame, part.restored as usize, stream).map_err(|e| e.at(part.stored.start))?;
     }
+    Ok(())
 }
 
 impl Piece {
     fn new(output: Range<u64>, content: Content, region: Option<usize>) -> Self {
         Self { output, content, region }
+    }
+
+    fn length(&self) -> u64 {
+        self.output.end - self.output.start
     }
 }
 

@@ -2,9 +2,13 @@
 
 use crate::error::{Error, Result};
 
-/// Appends at most `limit` decoded bytes to `output`.
-pub(super) fn decode(frame: &[u8], limit: usize, output: &mut Vec<u8>) -> Result<()> {
-    let mut context = zrip::DecompressContext::new();
-    context.decompress_into_with_limit(frame, output, limit).map_err(|e| Error::corrupt(format!("zstd: {e}")))?;
-    Ok(())
+#[derive(Default)]
+pub(super) struct Context(zrip::DecompressContext);
+
+impl Context {
+    /// Appends the decoded bytes to `output`, or fails where they are more than `limit`.
+    pub(super) fn decode(&mut self, frame: &[u8], limit: usize, output: &mut Vec<u8>) -> Result<()> {
+        let decoded = self.0.decompress_into_with_limit(frame, output, limit);
+        decoded.map(|_| ()).map_err(|e| Error::corrupt(format!("zstd: {e}")))
+    }
 }

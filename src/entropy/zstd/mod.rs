@@ -1,12 +1,16 @@
 //! zstd frames: exactly one frame, exactly as long as declared.
 //!
-//! zrip encodes and decodes; with the feature `ruzstd`, ruzstd decodes instead. Why: `docs/DECISIONS.md`.
+//! zrip encodes everywhere, so that archives are the same everywhere. It decodes too, but where the
+//! feature `libzstd` (the native command line) or `ruzstd` (the conservative choice) puts another
+//! decoder in its place. Why: `docs/DECISIONS.md`.
 
 #[cfg_attr(feature = "ruzstd", path = "decoder_ruzstd.rs")]
-#[cfg_attr(not(feature = "ruzstd"), path = "decoder_zrip.rs")]
+#[cfg_attr(all(feature = "libzstd", not(feature = "ruzstd")), path = "decoder_libzstd.rs")]
+#[cfg_attr(not(any(feature = "libzstd", feature = "ruzstd")), path = "decoder_zrip.rs")]
 mod decoder;
 mod frame;
 
+use std::fmt;
 use std::ops::RangeInclusive;
 
 use crate::error::{Error, Result};
@@ -40,25 +44,43 @@ pub(crate) fn most_restored(stored: u64) -> u64 {
     stored / frame::MIN_BLOCK * frame::MAX_BLOCK as u64
 }
 
-/// Decodes `frame`, which must be one frame of exactly `length` bytes with nothing behind it.
-///
-/// The block headers are walked first: memory is taken only for what the blocks can really hold.
-///
-/// # Errors
-/// `Corrupt` or `Truncated` for anything that is not such a frame.
-pub fn decode(frame: &[u8], length: usize) -> Result<Vec<u8>> {
-    frame::check(frame, length)?;
-    let mut output = Vec::new();
-    decoder::decode(frame, length, &mut output)?;
-    if output.len() != length {
-        return Err(Error::corrupt("zstd frame length").figures(length, output.len()));
+/// Decodes frames, keeping its tables between them.
+#[derive(Default)]
+pub struct Decoder(decoder::Context);
+
+impl Decoder {
+    /// Appends the content of `frame` to `output`: it must be one frame of exactly `length` bytes
+    /// with nothing behind it.
+    ///
+    /// The block headers are walked first: memory is taken only for what the blocks can really hold.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Truncated` for anything that is not such a frame.
+    pub fn decode(&mut self, frame: &[u8], length: usize, output: &mut Vec<u8>) -> Result<()> {
+        frame::check(frame, length)?;
+        let start = output.len();
+        self.0.decode(frame, length, output)?;
+        match output.len() - start {
+            decoded if decoded == length => Ok(()),
+            decoded => Err(Error::corrupt("zstd frame length").figures(length, decoded)),
+        }
     }
-    Ok(output)
+}
+
+impl fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Decoder")
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn decode(frame: &[u8], length: usize) -> Result<Vec<u8>> {
+        let mut output = Vec::new();
+        Decoder::default().decode(frame, length, &mut output).map(|()| output)
+    }
 
     #[test]
     fn round_trips_at_every_level() {

@@ -1,0 +1,122 @@
+//! `bitx bench BASE TARGET`: what encoding and decoding cost without disks.
+
+use std::time::Instant;
+
+use bitx_wasm::drive::{self, Sources};
+use bitx_wasm::io::{Inputs, ReadAt};
+use bitx_wasm::parallel::Runner;
+use bitx_wasm::{Compress, Format, Job, Restore};
+use serde_json::{Value, json};
+
+use crate::args::{self, Global};
+use crate::files::InputFile;
+use crate::run;
+
+/// Formats and efforts that are timed, the default first.
+const CASES: [(&str, &str, Format); 3] = [
+    ("v1", "3", Format::V1 { level: 3 }),
+    ("v1", "1", Format::V1 { level: 1 }),
+    ("v1", "-1", Format::V1 { level: -1 }),
+];
+
+/// Medians of one case; MB are 10^6 bytes of the model.
+struct Measured {
+    format: &'static str,
+    effort: &'static str,
+    ratio: f64,
+    encode_mb_s: f64,
+    decode_mb_s: f64,
+}
+
+pub fn run(args: &args::Bench, global: &Global) -> anyhow::Result<()> {
+    let (base, target) = (read(&InputFile::open(&args.base)?)?, read(&InputFile::open(&args.target)?)?);
+    let threads = global.threads();
+    let mut results = Vec::new();
+    for (format, effort, knobs) in CASES {
+        let timed = run::with_threads(threads, |runner| measure(&base, &target, knobs, args.runs, runner))?;
+        let (ratio, encode_mb_s, decode_mb_s) = timed?;
+        results.push(Measured { format, effort, ratio, encode_mb_s, decode_mb_s });
+    }
+    print(&results, threads, global);
+    Ok(())
+}
+
+fn read(file: &InputFile) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(file.len())?];
+    file.read_at(0, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Ratio, and medians of encode and decode speed in MB/s.
+fn measure(
+    base: &[u8],
+    target: &[u8],
+    format: Format,
+    runs: u16,
+    runner: &dyn Runner,
+) -> anyhow::Result<(f64, f64, f64)> {
+    let (base_length, target_length) = (base.len() as u64, target.len() as u64);
+    let inputs = Sources { base: Some(&base), target: Some(&target), ..Sources::default() };
+    let (mut encodes, mut decodes, mut archive) = (Vec::new(), Vec::new(), Vec::new());
+    // One run more than counted: the first one warms up.
+    for _ in 0..=runs {
+        let mut job = Compress::new(base_length, target_length, format)?;
+        encodes.push(compute(&mut job, &inputs, runner, &mut archive)?);
+    }
+    let mut restored = Vec::with_capacity(target.len());
+    let delta = archive.as_slice();
+    let inputs = Sources { base: Some(&base), delta: Some(&delta), ..Sources::default() };
+    for _ in 0..=runs {
+        let mut job = Restore::new(base_length, archive.len() as u64);
+        decodes.push(compute(&mut job, &inputs, runner, &mut restored)?);
+    }
+    anyhow::ensure!(restored == target, "the restored model differs");
+    let speed = |seconds: &[f64]| target.len() as f64 / 1e6 / median(&seconds[1..]);
+    Ok((archive.len() as f64 / target.len() as f64, speed(&encodes), speed(&decodes)))
+}
+
+/// Seconds inside the codec for one whole job, whose output replaces what `output` holds.
+fn compute(job: &mut dyn Job, sources: &Sources<'_>, runner: &dyn Runner, output: &mut Vec<u8>) -> anyhow::Result<f64> {
+    output.clear();
+    drive::open(job, sources)?;
+    let (mut inputs, mut bytes, mut seconds) = (Inputs::default(), Vec::new(), 0.0);
+    for window in 0..job.windows() {
+        drive::fetch(job, window, sources, &mut inputs)?;
+        let start = Instant::now();
+        job.run(window, &inputs, runner, &mut bytes)?;
+        seconds += start.elapsed().as_secs_f64();
+        output.extend_from_slice(&bytes);
+    }
+    Ok(seconds)
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
+}
+
+fn print(results: &[Measured], threads: usize, global: &Global) {
+    if global.json {
+        let row = |m: &Measured| {
+            json!({
+                "format": m.format,
+                "effort": m.effort,
+                "ratio": m.ratio,
+                "encode_mb_s": m.encode_mb_s,
+                "decode_mb_s": m.decode_mb_s,
+            })
+        };
+        let results: Vec<Value> = results.iter().map(row).collect();
+        println!("{}", json!({ "command": "bench", "threads": threads, "results": results }));
+        return;
+    }
+    println!(
+        "{:<6} {:>7} {:>8} {:>12} {:>12}   ({threads} threads)",
+        "format", "effort", "ratio", "encode MB/s", "decode MB/s"
+    );
+    for m in results {
+        println!("{:<6} {:>7} {:>8.4} {:>12.0} {:>12.0}", m.format, m.effort, m.ratio, m.encode_mb_s, m.decode_mb_s);
+    }
+}

@@ -1,0 +1,75 @@
+//! `bitx inspect ARCHIVE`
+
+use bitx_wasm::drive::{self, Sources};
+use bitx_wasm::io::ReadAt;
+use bitx_wasm::report::{Report, TensorReport};
+use bitx_wasm::{Inspect, Job};
+use serde_json::{Value, json};
+
+use crate::args::{self, Global};
+use crate::files::InputFile;
+use crate::run::Paths;
+
+pub fn run(args: &args::Inspect, global: &Global) -> anyhow::Result<()> {
+    let archive = InputFile::open(&args.archive)?;
+    let mut job = Inspect::new(archive.len());
+    let paths = Paths { delta: Some(&args.archive), ..Paths::default() };
+    let sources = Sources { delta: Some(&archive), ..Sources::default() };
+    drive::open(&mut job, &sources).map_err(|e| paths.explain(e))?;
+    let report = job.report();
+    if global.json {
+        println!("{}", to_json(&report));
+    } else {
+        print!("{}", to_table(&report));
+    }
+    Ok(())
+}
+
+fn to_json(report: &Report) -> Value {
+    let tensor = |t: &TensorReport| {
+        json!({
+            "name": t.name,
+            "dtype": t.dtype.name(),
+            "shape": t.shape,
+            "method": t.method.name(),
+            "stored_bytes": t.stored_bytes,
+            "restored_bytes": t.restored_bytes,
+        })
+    };
+    json!({
+        "command": "inspect",
+        "version": report.version,
+        "stored_bytes": report.stored_bytes,
+        "restored_bytes": report.restored_bytes,
+        "tensors": report.tensors.iter().map(tensor).collect::<Vec<_>>(),
+    })
+}
+
+fn to_table(report: &Report) -> String {
+    let width = report.tensors.iter().map(|t| t.name.chars().count()).max().unwrap_or(0).clamp(6, 60);
+    let ratio = |stored: u64, restored: u64| stored as f64 / restored.max(1) as f64;
+    let mut table = format!(
+        "{:width$}  {:<9} {:<18} {:<6} {:>13} {:>13} {:>7}\n",
+        "tensor", "dtype", "shape", "method", "stored", "restored", "ratio"
+    );
+    for t in &report.tensors {
+        table += &format!(
+            "{:width$}  {:<9} {:<18} {:<6} {:>13} {:>13} {:>7.4}\n",
+            t.name,
+            t.dtype.name(),
+            format!("{:?}", t.shape),
+            t.method.name(),
+            t.stored_bytes,
+            t.restored_bytes,
+            ratio(t.stored_bytes, t.restored_bytes),
+        );
+    }
+    let (stored, restored) = (report.stored_bytes, report.restored_bytes);
+    let tensors = report.tensors.len();
+    table += &format!(
+        "format v{}, {tensors} tensors, {stored} of {restored} bytes, ratio {:.4}\n",
+        report.version,
+        ratio(stored, restored)
+    );
+    table
+}

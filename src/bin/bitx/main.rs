@@ -1,0 +1,44 @@
+//! `bitx`: compress fine-tuned models against their base, and restore them bit for bit.
+
+mod args;
+mod bench;
+mod compress;
+mod decompress;
+mod files;
+mod inspect;
+mod output;
+mod progress;
+mod run;
+mod summary;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use args::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bitx: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(cli: &Cli) -> anyhow::Result<()> {
+    match &cli.command {
+        Command::Compress(args) => compress::run(args, &cli.global),
+        Command::Decompress(args) => decompress::run(args, &cli.global),
+        Command::Inspect(args) => inspect::run(args, &cli.global),
+        Command::Verify(args) => verify::run(args, &cli.global),
+        Command::Bench(args) => bench::run(args, &cli.global),
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "bitx", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Driving a job over files: threads, progress, errors that name the file.
+
+use std::io::Write;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, anyhow};
+use bitx_wasm::drive::{self, DriveError, Sources};
+use bitx_wasm::io::Source;
+use bitx_wasm::job::Job;
+use bitx_wasm::parallel::{Rayon, Runner, Sequential};
+
+use crate::args::Global;
+use crate::progress;
+
+/// The paths of a job's inputs, for messages.
+#[derive(Default)]
+pub struct Paths<'a> {
+    pub base: Option<&'a Path>,
+    pub delta: Option<&'a Path>,
+    pub target: Option<&'a Path>,
+}
+
+impl Paths<'_> {
+    /// `error` with the path of the input at fault in front.
+    pub fn explain(&self, error: DriveError) -> anyhow::Error {
+        let source = match &error {
+            DriveError::Job(error) => error.input_at_fault(),
+            DriveError::Read(source, _) => Some(*source),
+            DriveError::Write(_) => None,
+        };
+        let path = match source {
+            Some(Source::Base) => self.base,
+            Some(Source::Delta) => self.delta,
+            Some(Source::Target) => self.target,
+            None => None,
+        };
+        match (path, error) {
+            (Some(path), DriveError::Read(_, error)) => anyhow!("{}: {error}", path.display()),
+            (Some(path), error) => anyhow!("{}: {error}", path.display()),
+            (None, error) => anyhow!(error.to_string()),
+        }
+    }
+}
+
+/// Runs `work` with as many threads as asked for.
+pub fn with_threads<R: Send>(threads: usize, work: impl FnOnce(&dyn Runner) -> R + Send) -> anyhow::Result<R> {
+    if threads == 1 {
+        return Ok(work(&Sequential));
+    }
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("cannot start the threads")?;
+    Ok(pool.install(|| work(&Rayon)))
+}
+
+/// Opens and runs `job` into `output`; returns the seconds it took.
+pub fn job(
+    job: &mut (dyn Job + Send),
+    sources: &Sources<'_>,
+    paths: &Paths<'_>,
+    output: &mut (dyn Write + Send),
+    global: &Global,
+) -> anyhow::Result<f64> {
+    let start = Instant::now();
+    let done = with_threads(global.threads(), |runner| {
+        drive::open(job, sources)?;
+        let bar = progress::bar(job.progress(job.windows()), global.quiet || global.json);
+        let done = drive::drive(job, sources, runner, output, &mut |bytes| bar.set_position(bytes));
+        bar.finish_and_clear();
+        done
+    })?;
+    done.map_err(|e| paths.explain(e))?;
+    Ok(start.elapsed().as_secs_f64())
+}

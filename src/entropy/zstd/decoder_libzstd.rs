@@ -1,0 +1,28 @@
+//! Decoding with libzstd, the C library.
+
+use std::io::Cursor;
+use std::mem;
+
+use crate::error::{Error, Result};
+
+pub(super) struct Context(zstd_safe::DCtx<'static>);
+
+impl Default for Context {
+    fn default() -> Self {
+        Self(zstd_safe::DCtx::create())
+    }
+}
+
+impl Context {
+    /// Appends the decoded bytes to `output`, or fails where they are more than there is room for:
+    /// at least `limit`.
+    pub(super) fn decode(&mut self, frame: &[u8], limit: usize, output: &mut Vec<u8>) -> Result<()> {
+        output.reserve(limit);
+        let start = output.len() as u64;
+        let mut room = Cursor::new(mem::take(output));
+        room.set_position(start);
+        let decoded = self.0.decompress(&mut room, frame);
+        *output = room.into_inner();
+        decoded.map(|_| ()).map_err(|code| Error::corrupt(format!("zstd: {}", zstd_safe::get_error_name(code))))
+    }
+}
