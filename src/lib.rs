@@ -18,6 +18,9 @@ pub mod report;
 mod wasm;
 mod window;
 
+#[cfg(feature = "wasm-threads")]
+pub use wasm_bindgen_rayon::init_thread_pool;
+
 pub use decode::{Inspect, Restore};
 pub use encode::{Compress, Format};
 pub use error::{Error, ErrorKind, Result};

@@ -10,9 +10,6 @@ use crate::{Compress, Inspect, Restore, job};
 use convert::{ReadView, ReportView, length, thrown, value};
 
 #[cfg(feature = "wasm-threads")]
-pub use wasm_bindgen_rayon::init_thread_pool;
-
-#[cfg(feature = "wasm-threads")]
 const RUNNER: &dyn Runner = &crate::parallel::Rayon;
 #[cfg(not(feature = "wasm-threads"))]
 const RUNNER: &dyn Runner = &crate::parallel::Sequential;

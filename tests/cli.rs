@@ -1,0 +1,213 @@
+//! The command line, as a user runs it.
+#![cfg(not(target_arch = "wasm32"))]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use common::{PAIRS, model, restore, sha256};
+
+/// A folder with `base`, `target` and `archive` of the first committed pair.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        let pair = &PAIRS[0];
+        fs::write(folder.path("base"), pair.base).unwrap();
+        fs::write(folder.path("archive"), pair.archive).unwrap();
+        fs::write(folder.path("target"), restore(pair.base, pair.archive).unwrap()).unwrap();
+        folder
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn bitx(&self, args: &[&str]) -> Command {
+        let mut command = Command::cargo_bin("bitx").unwrap();
+        command.current_dir(self.0.path()).args(args);
+        command
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(&self.0).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).unwrap()
+    }
+}
+
+fn json(command: &mut Command) -> serde_json::Value {
+    serde_json::from_slice(&command.assert().success().get_output().stdout).unwrap()
+}
+
+fn stderr(command: &mut Command, code: i32) -> String {
+    String::from_utf8(command.assert().code(code).get_output().stderr.clone()).unwrap()
+}
+
+#[test]
+fn compress_and_decompress_give_the_target_back() {
+    let f = Folder::new();
+    let summary = json(&mut f.bitx(&["compress", "base", "target", "-o", "out.bitx", "-j", "2", "--json"]));
+    let (stored, restored) = (f.read("out.bitx").len(), f.read("target").len());
+    assert_eq!(summary["command"], "compress");
+    assert_eq!(summary["input_bytes"], restored);
+    assert_eq!(summary["output_bytes"], stored);
+    assert_eq!(summary["threads"], 2);
+    assert!((summary["ratio"].as_f64().unwrap() - stored as f64 / restored as f64).abs() < 1e-9);
+    assert!(summary["seconds"].as_f64().unwrap() > 0.0 && summary["mb_per_s"].as_f64().unwrap() > 0.0);
+    let tensors: u64 = summary["methods"].as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum();
+    assert!(tensors > 10);
+
+    let summary = json(&mut f.bitx(&["decompress", "base", "out.bitx", "-o", "back", "--json"]));
+    assert_eq!(summary["output_bytes"], restored);
+    assert_eq!(f.read("back"), f.read("target"));
+}
+
+#[test]
+fn threads_do_not_change_the_archive() {
+    let f = Folder::new();
+    for threads in ["1", "2", "8"] {
+        f.bitx(&["compress", "base", "target", "-q", "-o", threads, "-j", threads]).assert().success().stderr("");
+    }
+    assert_eq!(f.read("1"), f.read("2"));
+    assert_eq!(f.read("1"), f.read("8"));
+}
+
+#[test]
+fn existing_files_are_kept_unless_forced() {
+    let f = Folder::new();
+    fs::write(f.path("out"), "precious").unwrap();
+    let message = stderr(&mut f.bitx(&["decompress", "base", "archive", "-o", "out"]), 1);
+    assert!(message.contains("out: exists") && message.lines().count() == 1, "{message}");
+    assert_eq!(f.read("out"), b"precious");
+    f.bitx(&["decompress", "base", "archive", "-o", "out", "-f", "--sync"]).assert().success();
+    assert_eq!(f.read("out"), f.read("target"));
+    let message = stderr(&mut f.bitx(&["decompress", "base", "archive", "-o", "base", "-f"]), 1);
+    assert!(message.contains("is an input"), "{message}");
+}
+
+#[test]
+fn failures_leave_nothing_behind_and_name_the_file() {
+    let f = Folder::new();
+    let archive = f.read("archive");
+    fs::write(f.path("cut"), &archive[..archive.len() - 1000]).unwrap();
+    fs::write(f.path("page"), "<!DOCTYPE html>").unwrap();
+    fs::write(f.path("other"), model(&[("x", "U8", &[1], &[0])])).unwrap();
+    let before = f.names();
+    let cases = [
+        (["decompress", "base", "cut"], "cut: "),
+        (["decompress", "base", "page"], "page: not a .bitx archive: this is an HTML page"),
+        (["decompress", "other", "archive"], "other: tensor "),
+        (["decompress", "base", "missing"], "missing: "),
+        (["compress", "base", "page"], "page: not a safetensors model: this is an HTML page"),
+        (["compress", "archive", "target"], "archive: not a safetensors model: this is a .bitx archive"),
+    ];
+    for (args, message) in cases {
+        let said = stderr(f.bitx(&args).args(["-o", "out"]), 1);
+        assert!(said.starts_with("bitx: ") && said.contains(message) && said.lines().count() == 1, "{said}");
+        assert_eq!(f.names(), before);
+    }
+}
+
+#[test]
+fn usage_errors_exit_with_2() {
+    let f = Folder::new();
+    for args in [
+        &["decompress", "base"][..],
+        &["compress", "base", "target", "-o", "x", "--level", "9"],
+        &["nonsense"],
+        &["inspect", "archive", "-j", "0"],
+    ] {
+        f.bitx(args).assert().code(2);
+    }
+}
+
+#[test]
+fn verify_prints_the_digest_and_writes_nothing() {
+    let f = Folder::new();
+    let before = f.names();
+    let out = f.bitx(&["verify", "base", "archive"]).assert().success().get_output().stdout.clone();
+    assert_eq!(String::from_utf8(out).unwrap().trim(), PAIRS[0].sha256);
+    assert_eq!(json(&mut f.bitx(&["verify", "base", "archive", "--json"]))["sha256"], PAIRS[0].sha256);
+    fs::write(f.path("cut"), &f.read("archive")[..1000]).unwrap();
+    f.bitx(&["verify", "base", "cut"]).assert().code(1);
+    assert_eq!(f.names().len(), before.len() + 1);
+}
+
+#[test]
+fn inspect_lists_tensors() {
+    let f = Folder::new();
+    let listing = json(&mut f.bitx(&["inspect", "archive", "--json"]));
+    let tensors = listing["tensors"].as_array().unwrap();
+    assert!(tensors.iter().all(|t| t["method"] == "xor" && t["stored_bytes"].as_u64().unwrap() > 0));
+    let table = f.bitx(&["inspect", "archive"]).assert().success().get_output().stdout.clone();
+    assert_eq!(String::from_utf8(table).unwrap().lines().count(), tensors.len() + 2);
+}
+
+#[test]
+fn standard_output_takes_the_result() {
+    let f = Folder::new();
+    let out = f.bitx(&["decompress", "base", "archive", "-o", "-"]).assert().success().get_output().stdout.clone();
+    assert_eq!(sha256(&out), PAIRS[0].sha256);
+}
+
+#[test]
+fn bench_times_every_format() {
+    let f = Folder::new();
+    let table = json(&mut f.bitx(&["bench", "base", "target", "-j", "2", "--runs", "1", "--json"]));
+    assert_eq!(table["threads"], 2);
+    for row in table["results"].as_array().unwrap() {
+        assert!(row["format"] == "v1" && row["effort"].is_string());
+        for figure in ["ratio", "encode_mb_s", "decode_mb_s"] {
+            assert!(row[figure].as_f64().unwrap() > 0.0, "{row}");
+        }
+    }
+}
+
+/// Both ways with the reference command line, where `BITX_REFERENCE` says where it is (`npm test` does).
+#[test]
+fn the_reference_reads_what_we_write_and_we_read_what_it_writes() {
+    let Some(reference) = std::env::var_os("BITX_REFERENCE") else {
+        eprintln!("skipped: BITX_REFERENCE is not set");
+        return;
+    };
+    let f = Folder::new();
+    for pair in &PAIRS {
+        let target = restore(pair.base, pair.archive).unwrap();
+        fs::write(f.path("base"), pair.base).unwrap();
+        fs::write(f.path("target"), &target).unwrap();
+        both_ways(&f, Path::new(&reference), pair.name);
+    }
+    let bytes: Vec<u8> = (0..40_000_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 27) as u8).collect();
+    let moved: Vec<u8> = bytes.iter().map(|b| b ^ 2).collect();
+    fs::write(f.path("base"), model(&[("big", "BF16", &[20_000_000], &bytes), ("s", "F32", &[1], &[1; 4])])).unwrap();
+    let odd: [(&str, &str, &[u64], &[u8]); 4] = [
+        ("big", "BF16", &[20_000_000], &moved),
+        ("s", "F32", &[1, 1], &[1; 4]),
+        ("empty", "BF16", &[0], &[]),
+        ("odd", "U8", &[3], &[1, 2, 3]),
+    ];
+    fs::write(f.path("target"), model(&odd)).unwrap();
+    both_ways(&f, Path::new(&reference), "parts and odd tensors");
+}
+
+fn both_ways(f: &Folder, reference: &Path, what: &str) {
+    let reference = |args: &[&str]| {
+        let mut command = Command::new(reference);
+        command.current_dir(f.0.path()).args(args).assert().success();
+    };
+    f.bitx(&["compress", "base", "target", "-qfo", "ours.bitx"]).assert().success();
+    reference(&["decompress", "base", "ours.bitx", "-o", "back"]);
+    assert!(f.read("back") == f.read("target"), "{what}: the reference restores ours");
+    reference(&["compress", "base", "target", "-o", "theirs.bitx"]);
+    f.bitx(&["decompress", "base", "theirs.bitx", "-qfo", "back"]).assert().success();
+    assert!(f.read("back") == f.read("target"), "{what}: we restore the reference's");
+}

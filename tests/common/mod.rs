@@ -1,0 +1,122 @@
+//! What the integration tests share: small models, and jobs run over slices.
+#![allow(dead_code)] // each test binary uses a part of it
+
+use bitx_wasm::drive::{self, DriveError, Sources};
+use bitx_wasm::parallel::{Runner, Sequential};
+use bitx_wasm::report::Report;
+use bitx_wasm::{Compress, Format, Inspect, Job, Restore};
+
+/// A committed pair: base, archive that the reference command line wrote, digest of what it restores to.
+pub struct Pair {
+    pub name: &'static str,
+    pub base: &'static [u8],
+    pub archive: &'static [u8],
+    pub sha256: &'static str,
+}
+
+macro_rules! vector {
+    ($file:literal) => {
+        include_bytes!(concat!("../vectors/mini/", $file))
+    };
+}
+
+/// Every committed pair; `tests/vectors/README.md` says where they come from.
+pub const PAIRS: [Pair; 5] = [
+    Pair {
+        name: "sft-bf16",
+        base: vector!("base-bf16.safetensors"),
+        archive: vector!("sft-bf16.v1.bitx"),
+        sha256: "f8af02d076e6ba592984356089a885b89508231b7cf23ab19f7b12e3fee56910",
+    },
+    Pair {
+        name: "rl-bf16",
+        base: vector!("base-bf16.safetensors"),
+        archive: vector!("rl-bf16.v1.bitx"),
+        sha256: "394a9be0c3518065d27fcad2929504fe5ed2197615504494609265633cad6d6c",
+    },
+    Pair {
+        name: "lora-bf16",
+        base: vector!("base-bf16.safetensors"),
+        archive: vector!("lora-bf16.v1.bitx"),
+        sha256: "1a51edfbd6542f11e10c51b1442b20c46d1ea40944aa8a7f773a03bc79c06279",
+    },
+    Pair {
+        name: "sft-f16",
+        base: vector!("base-f16.safetensors"),
+        archive: vector!("sft-f16.v1.bitx"),
+        sha256: "6750a32a52d2dda162523de2910a71330c43e79a0ddb529bb4c45a388b3da3b5",
+    },
+    Pair {
+        name: "sft-f32",
+        base: vector!("base-f32.safetensors"),
+        archive: vector!("sft-f32.v1.bitx"),
+        sha256: "69f639109a36cc717413489b57f82f373cd85f2cb96e150a9679cc25c3407c0f",
+    },
+];
+
+/// SHA-256 of the v1 archive of each pair at level 3: the same on every target and thread count.
+pub const V1_ARCHIVES: [&str; 5] = [
+    "8bc740acbb358ca30723bba785f5903359a2ddc89eaa35234cb8c147e863eb6c",
+    "865a8193dbc17c57e20e3cc71c77477604686fca226195b878aadcd544e0116e",
+    "21b69255d46e5b5d5209fe2e719b27cf81f3adbcd53572f9b6d546a602bb5282",
+    "e11588296de1ec681dcdf5682d2d48ffbcdee586f7b2a53d272162116d8bee7c",
+    "b9ba7635e819b82dee883cd5107d9bc73080b18cae3eb6d58d42f71aa4cff34b",
+];
+
+pub fn sha256(bytes: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A safetensors file of `(name, dtype, shape, bytes)`, in that order, without gaps.
+pub fn model(tensors: &[(&str, &str, &[u64], &[u8])]) -> Vec<u8> {
+    let mut data = Vec::new();
+    let entries: Vec<String> = tensors
+        .iter()
+        .map(|(name, dtype, shape, bytes)| {
+            let begin = data.len();
+            data.extend_from_slice(bytes);
+            format!("{name:?}:{{\"dtype\":\"{dtype}\",\"shape\":{shape:?},\"data_offsets\":[{begin},{}]}}", data.len())
+        })
+        .collect();
+    with_header(&format!("{{{}}}", entries.join(",")), &data)
+}
+
+/// A safetensors file of that header and that data section.
+pub fn with_header(json: &str, data: &[u8]) -> Vec<u8> {
+    [&(json.len() as u64).to_le_bytes()[..], json.as_bytes(), data].concat()
+}
+
+fn run(job: &mut dyn Job, sources: &Sources<'_>, runner: &dyn Runner) -> bitx_wasm::Result<Vec<u8>> {
+    let mut output = Vec::new();
+    let done = drive::open(job, sources).and_then(|()| drive::drive(job, sources, runner, &mut output, &mut |_| {}));
+    match done {
+        Ok(()) => Ok(output),
+        Err(DriveError::Job(error)) => Err(error),
+        Err(other) => panic!("slices do not fail: {other}"),
+    }
+}
+
+pub fn restore_on(runner: &dyn Runner, base: &[u8], archive: &[u8]) -> bitx_wasm::Result<Vec<u8>> {
+    let sources = Sources { base: Some(&base), delta: Some(&archive), ..Sources::default() };
+    run(&mut Restore::new(base.len() as u64, archive.len() as u64), &sources, runner)
+}
+
+pub fn restore(base: &[u8], archive: &[u8]) -> bitx_wasm::Result<Vec<u8>> {
+    restore_on(&Sequential, base, archive)
+}
+
+pub fn compress_on(runner: &dyn Runner, base: &[u8], target: &[u8], format: Format) -> bitx_wasm::Result<Vec<u8>> {
+    let sources = Sources { base: Some(&base), target: Some(&target), ..Sources::default() };
+    run(&mut Compress::new(base.len() as u64, target.len() as u64, format)?, &sources, runner)
+}
+
+pub fn compress(base: &[u8], target: &[u8], format: Format) -> bitx_wasm::Result<Vec<u8>> {
+    compress_on(&Sequential, base, target, format)
+}
+
+pub fn inspect(archive: &[u8]) -> bitx_wasm::Result<Report> {
+    let mut job = Inspect::new(archive.len() as u64);
+    run(&mut job, &Sources { delta: Some(&archive), ..Sources::default() }, &Sequential)?;
+    Ok(job.report())
+}

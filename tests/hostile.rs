@@ -1,0 +1,130 @@
+//! Broken and forged archives: a typed error, or for what v1 cannot notice, bytes of the right shape.
+
+mod common;
+
+use bitx_wasm::{ErrorKind, Format};
+use common::{compress, inspect, model, restore, with_header};
+
+/// A base, a target and a small archive with a tensor of each type.
+fn small() -> (Vec<u8>, Vec<u8>, Vec<u8>) {
+    let bytes: Vec<u8> = (0..400u32).map(|i| (i * i >> 5) as u8).collect();
+    let moved: Vec<u8> = bytes.iter().map(|b| b / 3).collect();
+    let base = model(&[("w", "BF16", &[20, 10], &bytes)]);
+    let target = model(&[("w", "BF16", &[20, 10], &moved), ("solo", "U8", &[7], &bytes[..7])]);
+    let archive = compress(&base, &target, Format::V1 { level: 3 }).unwrap();
+    (base, target, archive)
+}
+
+#[test]
+fn every_truncation_is_an_error() {
+    let (base, _, archive) = small();
+    for length in 0..archive.len() {
+        let error = restore(&base, &archive[..length]).expect_err("a truncation");
+        assert!(matches!(error.kind(), ErrorKind::Truncated | ErrorKind::Format | ErrorKind::Corrupt), "{error}");
+        inspect(&archive[..length]).expect_err("a truncation");
+    }
+    for length in 0..base.len() {
+        restore(&base[..length], &archive).expect_err("a truncated base");
+    }
+}
+
+#[test]
+fn every_bit_flip_is_an_error_or_keeps_the_shape() {
+    let (base, target, archive) = small();
+    let mut unnoticed = 0;
+    for bit in 0..archive.len() * 8 {
+        let mut flipped = archive.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        match restore(&base, &flipped) {
+            Err(_) => {}
+            // v1 has no checksums: a flip inside a literal or in the stored header's free text passes.
+            Ok(restored) => {
+                assert_eq!(restored.len(), target.len(), "bit {bit}");
+                unnoticed += usize::from(restored != target);
+            }
+        }
+    }
+    assert!(unnoticed < archive.len() * 8, "nothing is noticed at all");
+}
+
+#[test]
+fn bytes_behind_the_archive_are_an_error() {
+    let (base, _, mut archive) = small();
+    archive.push(0);
+    assert_eq!(restore(&base, &archive).unwrap_err().kind(), ErrorKind::Corrupt);
+}
+
+/// An archive of that header and those raw entries.
+fn forge(header: &str, count: u32, entries: &[u8]) -> Vec<u8> {
+    let header = with_header(header, &[]);
+    let length = (header.len() as u64).to_le_bytes();
+    [b"BITXv001", &length[..], &header, &count.to_le_bytes(), entries].concat()
+}
+
+fn entry(name: &str, kind: u8, fields: &[u8]) -> Vec<u8> {
+    [&(name.len() as u32).to_le_bytes()[..], name.as_bytes(), &[kind], fields].concat()
+}
+
+fn alone(name: &str, length: u64, stream: &[u8]) -> Vec<u8> {
+    let fields = [&length.to_le_bytes()[..], &(stream.len() as u64).to_le_bytes(), stream].concat();
+    entry(name, 1, &fields)
+}
+
+const T: &str = r#"{"t":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}"#;
+
+#[test]
+fn forged_entries_are_refused_by_name() {
+    // A zstd frame of the raw block "abcd".
+    let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x20, 4, 0x21, 0, 0, b'a', b'b', b'c', b'd'];
+    let good = alone("t", 4, &frame);
+    let base = model(&[]);
+    assert_eq!(restore(&base, &forge(T, 1, &good)).unwrap()[8 + T.len()..], *b"abcd");
+
+    let zidx = |parts: &[(u32, u32)], data: &[u8]| {
+        let mut stream = [&b"ZIDX"[..], &(parts.len() as u32).to_le_bytes()].concat();
+        parts.iter().for_each(|(c, d)| stream.extend([c.to_le_bytes(), d.to_le_bytes()].concat()));
+        alone("t", 4, &[&stream, data].concat())
+    };
+    assert_eq!(restore(&base, &forge(T, 1, &zidx(&[(13, 4)], &frame))).unwrap()[8 + T.len()..], *b"abcd");
+
+    let huge = r#"{"t":{"dtype":"U8","shape":[1099511627776],"data_offsets":[0,1099511627776]}}"#;
+    let hole = r#"{"t":{"dtype":"U8","shape":[4],"data_offsets":[1099511627776,1099511627780]}}"#;
+    let cases: Vec<(&str, Vec<u8>)> = vec![
+        ("a count of 2^32-1", forge(T, u32::MAX, &good)),
+        ("a missing tensor", forge(T, 1, &[])),
+        ("a tensor stored twice", forge(T, 1, &[good.clone(), good.clone()].concat())),
+        ("an unknown tensor", forge(T, 1, &alone("u", 4, &frame))),
+        ("an unknown type", forge(T, 1, &entry("t", 2, &[0; 16]))),
+        ("a name of 4 GiB", forge(T, 1, &u32::MAX.to_le_bytes())),
+        ("another length", forge(T, 1, &alone("t", 5, &frame))),
+        ("an empty stream", forge(T, 1, &alone("t", 4, &[]))),
+        ("a stream past the end", forge(T, 1, &entry("t", 1, &[[4, 0, 0, 0, 0, 0, 0, 0], [0xff; 8]].concat()))),
+        ("two frames", forge(T, 1, &alone("t", 4, &[frame, frame].concat()))),
+        ("parts that store too little", forge(T, 1, &zidx(&[(12, 4)], &frame))),
+        ("parts that restore too much", forge(T, 1, &zidx(&[(13, 5)], &frame))),
+        ("no parts", forge(T, 1, &zidx(&[], &[]))),
+        ("more parts than bytes", forge(T, 1, &alone("t", 4, b"ZIDX\xff\xff\xff\xff"))),
+        ("a terabyte in a few bytes", forge(huge, 1, &alone("t", 1 << 40, &frame))),
+        ("a terabyte of holes", forge(hole, 1, &good)),
+        ("a header of 2^64-1 bytes", [&b"BITXv001"[..], &[0xff; 8]].concat()),
+    ];
+    for (what, archive) in cases {
+        restore(&base, &archive).expect_err(what);
+    }
+}
+
+#[test]
+fn streams_of_different_length_are_refused() {
+    let bytes = [1u8; 64];
+    let base = model(&[("w", "BF16", &[32], &bytes)]);
+    let frame = |length: usize| bitx_wasm::entropy::zstd::encode(&vec![0; length], 3).unwrap();
+    let paired = |first: usize, second: usize| {
+        let streams = [frame(first), frame(second)].map(|f| [&(f.len() as u64).to_le_bytes()[..], &f].concat());
+        forge(r#"{"w":{"dtype":"BF16","shape":[32],"data_offsets":[0,64]}}"#, 1, &entry("w", 0, &streams.concat()))
+    };
+    assert_eq!(restore(&base, &paired(32, 32)).unwrap(), base);
+    for (first, second) in [(32, 31), (31, 32), (33, 31), (0, 64)] {
+        let error = restore(&base, &paired(first, second)).unwrap_err();
+        assert_eq!((error.kind(), error.tensor_name()), (ErrorKind::Corrupt, Some("w")), "{error}");
+    }
+}
