@@ -23,7 +23,8 @@ if (!values.base || !values.delta) {
   process.exit(2);
 }
 
-const blank = (_, response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html>');
+const blank = (_, response) =>
+  response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html>');
 const mounts = { '/': blank, '/bitx/': packageDist, '/base': values.base, '/delta': values.delta };
 const { server, address } = await serve({ mounts });
 const browser = await launch();

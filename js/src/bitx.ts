@@ -113,7 +113,7 @@ export class Bitx {
       return outcome;
     } catch (thrown) {
       const error = disposal.aborted ? disposal.reason : signal?.aborted ? abortError(signal) : thrown;
-      await stream?.abort(error);
+      stream?.abort(error);
       throw error;
     }
   }

@@ -43,9 +43,12 @@ export class StreamOutput {
     }
   }
 
-  /** Gives up what was written, so that nothing half-written is kept. */
-  async abort(reason: unknown): Promise<void> {
-    await this.#writer.abort(reason).catch(() => {});
+  /**
+   * Gives up what was written, so that nothing half-written is kept. A stream finishes the write it is in before it
+   * clears up, which may take for ever, so nobody waits for it.
+   */
+  abort(reason: unknown): void {
+    this.#writer.abort(reason).catch(() => {});
   }
 }
 

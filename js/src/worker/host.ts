@@ -1,4 +1,4 @@
-import { BitxError, toWire } from '../errors.js';
+import { abortError, fromWire, toWire } from '../errors.js';
 import type { FromWorker, Outcome, Request, StartMessage, ToWorker } from '../protocol.js';
 import type { ArchiveInfo } from '../types.js';
 import { type Core, type Job, loadCore, startPool } from './core.js';
@@ -54,7 +54,7 @@ export class Host {
       await open(job, sources);
       return freed(job, { archive: job.info() as ArchiveInfo });
     }
-    const sink = await this.#sink(id, request.output);
+    const sink = await this.#sink(id, request.output, signal);
     const report = (loaded: number, total: number) =>
       send({ type: 'progress', id, progress: { phase: operation, loaded, total } });
     try {
@@ -69,16 +69,18 @@ export class Host {
     }
   }
 
-  async #sink(id: number, output: Request['output']): Promise<Sink> {
+  async #sink(id: number, output: Request['output'], signal: AbortSignal): Promise<Sink> {
     if (output === 'blob') return blobSink();
-    return output === 'stream' ? remoteSink((bytes) => this.#write(id, bytes)) : fileSink(output);
+    return output === 'stream' ? remoteSink((bytes) => this.#write(id, bytes, signal)) : fileSink(output);
   }
 
   /** Sends a part to the page and waits until its stream has taken it. */
-  #write(id: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+  #write(id: number, bytes: Uint8Array<ArrayBuffer>, signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
+      // A stream may never take a part; aborting has to work all the same.
+      signal.addEventListener('abort', () => reject(abortError(signal)), { once: true });
       this.#writes.set(id, ({ error }) => {
-        if (error) reject(new BitxError(error.code, error.message, error.figures));
+        if (error) reject(fromWire(error));
         else resolve();
       });
       self.postMessage({ type: 'write', id, bytes } satisfies FromWorker, { transfer: [bytes.buffer] });

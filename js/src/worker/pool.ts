@@ -48,7 +48,6 @@ export async function runThread({ module, memory, receiver, alarm }: ThreadMessa
   } catch (error) {
     // The host may be blocked, waiting for this very thread; only the page can still act.
     new BroadcastChannel(alarm).postMessage(String(error));
-    throw error;
   }
 }
 

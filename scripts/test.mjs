@@ -1,0 +1,66 @@
+/** Sets everything up and passes every test. */
+import { build } from './build.mjs';
+import { run, which } from './lib/run.mjs';
+import { checkSizes } from './lib/sizes.mjs';
+import { cargoEnv, STABLE, WASM_BUILDS, WASM_TARGET } from './lib/toolchain.mjs';
+import { setup } from './setup.mjs';
+
+const stable = { env: { RUSTUP_TOOLCHAIN: STABLE } };
+const strict = ['--', '-D', 'warnings'];
+
+const STEPS = [
+  ['rustfmt', () => run('cargo', ['fmt', '--check'], stable)],
+  ['clippy', () => run('cargo', ['clippy', '--all-targets', ...strict], stable)],
+  ...Object.entries(WASM_BUILDS).map(([name, build]) => [`clippy, wasm ${name}`, () => clippyWasm(build)]),
+  ['cargo test', () => run('cargo', ['test', '--release'], stable)],
+  ['build', build],
+  ...Object.entries(WASM_BUILDS).map(([name, build]) => [`wasm-pack test, ${name}`, () => wasmPack(build)]),
+  ['biome', () => run('biome', ['check', '--error-on-warnings'])],
+  ['types', () => run('tsc', ['-p', '.'])],
+  ['sizes', checkSizes],
+  ['package', () => nodeTest('tests/e2e/package.test.mjs')],
+  [
+    'browser',
+    () => nodeTest('tests/e2e/api.test.mjs', 'tests/e2e/start.test.mjs', 'tests/e2e/demo.test.mjs'),
+  ],
+];
+
+await setup({ tests: true });
+const failed = [];
+for (const [name, step] of STEPS) {
+  console.log(`\n== ${name}`);
+  const begun = performance.now();
+  try {
+    await step();
+    console.log(`== ${name}: passed in ${((performance.now() - begun) / 1000).toFixed(1)} s`);
+  } catch (error) {
+    failed.push(name);
+    console.error(`== ${name}: FAILED: ${error.message}`);
+  }
+}
+if (failed.length > 0) console.error(`\nFailed: ${failed.join('; ')}`);
+console.log(`\n${STEPS.length - failed.length} passed, ${failed.length} failed`);
+process.exitCode = failed.length > 0 ? 1 : 0;
+
+function clippyWasm(build) {
+  const features = ['--no-default-features', '--features', build.features];
+  const args = ['clippy', '--lib', '--target', WASM_TARGET, ...features, ...build.cargoArgs];
+  return run('cargo', [...args, ...strict], { env: cargoEnv(build) });
+}
+
+function wasmPack(build) {
+  const features = ['--no-default-features', '--features', build.features];
+  const browser = ['--headless', '--chrome', '--chromedriver', which('chromedriver')];
+  const cargo = ['--release', '--test', 'wasm', ...features, ...build.cargoArgs];
+  return run('wasm-pack', ['test', ...browser, '.', ...cargo], { env: cargoEnv(build) });
+}
+
+function nodeTest(...files) {
+  return run('node', [
+    '--test',
+    '--test-reporter=spec',
+    '--test-concurrency=1',
+    '--test-timeout=120000',
+    ...files,
+  ]);
+}

@@ -1,0 +1,301 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { environment, openPage, SHA256 } from './support.mjs';
+
+const env = environment();
+const BASE = '/vectors/base-bf16.safetensors';
+const SFT = '/vectors/sft-bf16.v1.bitx';
+
+/** Opens a page with a Bitx and a few helpers in its global scope. */
+async function bitxPage(t, options) {
+  const page = await openPage(t, env, options);
+  await page.evaluate(async () => {
+    const { Bitx, BitxError } = await import('/bitx/index.js');
+    const hex = (buffer) =>
+      Array.from(new Uint8Array(buffer), (b) => b.toString(16).padStart(2, '0')).join('');
+    Object.assign(globalThis, {
+      bitx: await Bitx.create({ threads: 2 }),
+      blobOf: async (path) => (await fetch(path)).blob(),
+      sha256: async (blob) => hex(await crypto.subtle.digest('SHA-256', await blob.arrayBuffer())),
+      failure: async (promise) => {
+        const error = await promise.then(
+          () => new Error('it succeeded'),
+          (thrown) => thrown,
+        );
+        if (!(error instanceof BitxError)) throw error;
+        return { ...error, message: error.message, cause: String(error.cause) };
+      },
+      /** A stream that records what happens to it. */
+      recorder: (write = async () => {}) => {
+        const parts = [];
+        const events = [];
+        const stream = new WritableStream({
+          write: (part) => {
+            parts.push(part);
+            return write(part);
+          },
+          close: () => void events.push('close'),
+          abort: () => void events.push('abort'),
+        });
+        return { stream, parts, events };
+      },
+    });
+  });
+  return page;
+}
+
+test('every kind of input restores the same model', async (t) => {
+  const page = await bitxPage(t);
+  const digests = await page.evaluate(
+    async ([base, sft]) => {
+      const [baseBlob, deltaBlob] = await Promise.all([blobOf(base), blobOf(sft)]);
+      const buffer = await deltaBlob.arrayBuffer();
+      const padded = new Uint8Array(buffer.byteLength + 20);
+      padded.set(new Uint8Array(buffer), 10);
+      const inputs = [
+        [base, sft],
+        [new URL(base, location.href), await fetch(sft)],
+        [baseBlob, new File([deltaBlob], 'sft.bitx')],
+        [await baseBlob.arrayBuffer(), padded.subarray(10, padded.length - 10)],
+      ];
+      const models = inputs.map(([base, delta]) => bitx.restore({ base, delta }));
+      return Promise.all(models.map(async (model) => sha256(await model)));
+    },
+    [BASE, SFT],
+  );
+  assert.deepEqual(digests, new Array(4).fill(SHA256.sft));
+});
+
+for (const isolated of [true, false]) {
+  test(`compress and restore give the model back, isolated: ${isolated}`, async (t) => {
+    const page = await bitxPage(t, { isolated });
+    const result = await page.evaluate(
+      async ([base, delta]) => {
+        const target = await bitx.restore({ base, delta });
+        let stats;
+        const onStats = (measured) => {
+          stats = measured;
+        };
+        const made = await bitx.compress({ base, target, level: 3, onStats });
+        const digest = await sha256(await bitx.restore({ base, delta: made }));
+        return { digest, size: made.size, target: target.size, stats, mode: bitx.mode };
+      },
+      [BASE, SFT],
+    );
+    assert.equal(result.digest, SHA256.sft);
+    assert.equal(result.mode, isolated ? 'threads' : 'single');
+    assert.ok(result.size < 0.4 * result.target, `${result.size} bytes`);
+    assert.equal(result.stats.outputBytes, result.size);
+    assert.equal(result.stats.archive.tensors.length, 14);
+  });
+}
+
+test('inspect tells what is inside', async (t) => {
+  const page = await bitxPage(t);
+  const info = await page.evaluate((delta) => bitx.inspect(delta), SFT);
+  assert.equal(info.version, 1);
+  assert.equal(info.restoredBytes, 1_192_912);
+  const { name, dtype, shape, restoredBytes, storedBytes } = info.tensors.find(
+    ({ shape }) => shape.length === 2,
+  );
+  assert.ok(name && dtype && storedBytes > 0);
+  assert.equal(restoredBytes, shape[0] * shape[1] * (dtype === 'I64' ? 8 : 2));
+});
+
+test('a WritableStream gets every byte and is closed', async (t) => {
+  const page = await bitxPage(t);
+  const result = await page.evaluate(
+    async ([base, delta]) => {
+      const { stream, parts, events } = recorder();
+      const returned = await bitx.restore({ base, delta, output: stream });
+      return { returned, events, digest: await sha256(new Blob(parts)) };
+    },
+    [BASE, SFT],
+  );
+  assert.deepEqual(result, { returned: undefined, events: ['close'], digest: SHA256.sft });
+});
+
+test('a file handle gets the model, and keeps what it had when a call fails', async (t) => {
+  const page = await bitxPage(t);
+  const result = await page.evaluate(
+    async ([base, delta]) => {
+      const root = await navigator.storage.getDirectory();
+      const output = await root.getFileHandle('model', { create: true });
+      await bitx.restore({ base, delta, output });
+      const broken = (await blobOf(delta)).slice(0, 300_000);
+      const { code } = await failure(bitx.restore({ base, delta: broken, output }));
+      return { code, digest: await sha256(await output.getFile()) };
+    },
+    [BASE, SFT],
+  );
+  assert.deepEqual(result, { code: 'truncated', digest: SHA256.sft });
+});
+
+test('a file handle without createWritable is written through an access handle', async (t) => {
+  const page = await openPage(t, env);
+  const result = await page.evaluate(
+    async ([base, delta]) => {
+      const { Bitx } = await import('/bitx/index.js');
+      const bitx = await Bitx.create({ workerUrl: '/broken/no-writable.js', threads: 1 });
+      const root = await navigator.storage.getDirectory();
+      const output = await root.getFileHandle('model', { create: true });
+      await bitx.restore({ base, delta, output });
+      const { size } = await output.getFile();
+      const broken = (await (await fetch(delta)).blob()).slice(0, 300_000);
+      const { code } = await bitx.restore({ base, delta: broken, output }).catch((error) => error);
+      return { size, code, after: (await output.getFile()).size };
+    },
+    [BASE, SFT],
+  );
+  assert.deepEqual(result, { size: 1_192_912, code: 'truncated', after: 0 });
+});
+
+test('progress is told in bytes and never goes back', async (t) => {
+  const page = await bitxPage(t);
+  const events = await page.evaluate(
+    async ([base, delta]) => {
+      const events = [];
+      await bitx.restore({ base, delta, onProgress: (event) => events.push(event) });
+      return events;
+    },
+    [BASE, SFT],
+  );
+  const phase = (name) => events.filter(({ phase }) => phase === name);
+  const [downloads, restores] = [phase('download'), phase('restore')];
+  assert.equal(downloads.length + restores.length, events.length);
+  assert.deepEqual(downloads.at(-1), { phase: 'download', loaded: 1_599_405, total: 1_599_405 });
+  assert.equal(restores.at(-1).loaded, restores.at(-1).total);
+  for (const list of [downloads, restores]) {
+    assert.ok(list.every(({ loaded }, i) => i === 0 || loaded >= list[i - 1].loaded));
+  }
+});
+
+test('bad files are told apart', async (t) => {
+  const page = await bitxPage(t);
+  const errors = await page.evaluate(
+    async ([base, delta]) => {
+      const [baseBlob, deltaBlob] = await Promise.all([blobOf(base), blobOf(delta)]);
+      const calls = {
+        htmlDelta: { base, delta: '/net/html' },
+        htmlBase: { base: '/net/html', delta },
+        cutDelta: { base, delta: deltaBlob.slice(0, 200_000) },
+        cutBase: { base: baseBlob.slice(0, 500_000), delta },
+        otherBase: { base: '/vectors/base-f32.safetensors', delta },
+        swapped: { base: delta, delta: base },
+        nothing: { base: new Blob(), delta: new Blob() },
+      };
+      const entries = Object.entries(calls).map(async ([name, call]) => {
+        const { stream, events } = recorder();
+        const error = await failure(bitx.restore({ ...call, output: stream }));
+        return [name, { ...error, events }];
+      });
+      const fine = await sha256(await bitx.restore({ base, delta }));
+      return { ...Object.fromEntries(await Promise.all(entries)), fine };
+    },
+    [BASE, SFT],
+  );
+  assert.equal(errors.fine, SHA256.sft);
+  assert.equal(errors.htmlDelta.code, 'format');
+  assert.equal(errors.htmlDelta.file, 'delta');
+  assert.equal(errors.htmlBase.code, 'format');
+  assert.equal(errors.htmlBase.file, 'base');
+  assert.equal(errors.cutDelta.code, 'truncated');
+  assert.equal(errors.cutBase.code, 'truncated');
+  assert.equal(errors.cutBase.file, 'base');
+  assert.equal(errors.otherBase.code, 'base-mismatch');
+  assert.ok(errors.otherBase.tensor);
+  assert.equal(errors.swapped.code, 'format');
+  assert.ok(['format', 'truncated'].includes(errors.nothing.code));
+  for (const { events, code } of Object.values(errors)) if (code) assert.deepEqual(events, ['abort']);
+});
+
+test('broken downloads are told apart', async (t) => {
+  const page = await bitxPage(t);
+  const errors = await page.evaluate(async (base) => {
+    const used = await fetch(base);
+    await used.blob();
+    const calls = ['/vectors/nowhere.bitx', '/net/cut', 'http://127.0.0.1:1/refused', used, 42];
+    return Promise.all(calls.map((delta) => failure(bitx.restore({ base, delta }))));
+  }, BASE);
+  assert.deepEqual(
+    errors.map(({ code }) => code),
+    ['network', 'network', 'network', 'invalid-argument', 'invalid-argument'],
+  );
+  assert.equal(errors[0].status, 404);
+  assert.match(errors[0].url, /nowhere\.bitx$/);
+  assert.match(errors[1].url, /cut$/);
+});
+
+test('options that make no sense are refused', async (t) => {
+  const page = await bitxPage(t);
+  const codes = await page.evaluate(
+    async ([base, delta]) => {
+      const wrong = [
+        bitx.compress({ base, target: base, format: 'v9' }),
+        bitx.compress({ base, target: base, level: 1000 }),
+        bitx.restore({ base, delta, output: 'model.safetensors' }),
+      ];
+      return Promise.all(wrong.map(async (promise) => (await failure(promise)).code));
+    },
+    [BASE, SFT],
+  );
+  assert.deepEqual(codes, new Array(3).fill('invalid-argument'));
+});
+
+test('a stream that fails fails the call', async (t) => {
+  const page = await bitxPage(t);
+  const error = await page.evaluate(
+    async ([base, delta]) => {
+      const { stream } = recorder(() => Promise.reject(new Error('disk full')));
+      return failure(bitx.restore({ base, delta, output: stream }));
+    },
+    [BASE, SFT],
+  );
+  assert.equal(error.code, 'io');
+  assert.match(error.message, /disk full/);
+});
+
+test('abort: before the call, during a download, during a write', async (t) => {
+  const page = await bitxPage(t);
+  const result = await page.evaluate(
+    async ([base, delta]) => {
+      const early = await failure(bitx.restore({ base, delta, signal: AbortSignal.abort('early') }));
+      const soon = () => AbortSignal.timeout(300);
+      const download = await failure(bitx.restore({ base, delta: '/net/hang', signal: soon() }));
+      const { stream } = recorder(() => new Promise(() => {}));
+      const write = await failure(bitx.restore({ base, delta, output: stream, signal: soon() }));
+      const digest = await sha256(await bitx.restore({ base, delta }));
+      return { early, download, write, digest };
+    },
+    [BASE, SFT],
+  );
+  const { early, download, write } = result;
+  assert.deepEqual([early.code, download.code, write.code], ['aborted', 'aborted', 'aborted']);
+  assert.equal(early.cause, 'early');
+  assert.match(write.cause, /TimeoutError/);
+  assert.equal(result.digest, SHA256.sft);
+});
+
+test('dispose ends the worker, its threads and every pending call', async (t) => {
+  const page = await bitxPage(t);
+  assert.ok(page.workers().length >= 1);
+  const codes = await page.evaluate(
+    async ([base, delta]) => {
+      const { stream } = recorder(() => new Promise(() => {}));
+      const pending = [
+        failure(bitx.restore({ base, delta: '/net/hang' })),
+        failure(bitx.restore({ base, delta, output: stream })),
+      ];
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      bitx.dispose();
+      const later = failure(bitx.inspect(delta));
+      const errors = await Promise.all([...pending, later]);
+      return errors.map(({ code }) => code);
+    },
+    [BASE, SFT],
+  );
+  assert.deepEqual(codes, new Array(3).fill('disposed'));
+  // The browser takes a moment to end threads that are asleep.
+  for (let tries = 0; page.workers().length > 0 && tries < 50; tries++) await page.waitForTimeout(200);
+  assert.equal(page.workers().length, 0);
+});

@@ -1,0 +1,56 @@
+/** Worker scripts that break something and then run the real one, as some browsers do by themselves. */
+const BREAKAGES = {
+  /** Threads that never come to life. */
+  'hanging-threads': `self.Worker = class { postMessage() {} }`,
+
+  /** A device that refuses large shared memories. */
+  'no-shared-memory': `
+    const Memory = WebAssembly.Memory;
+    WebAssembly.Memory = function (limits) {
+      if (limits.shared) throw new RangeError('could not allocate memory');
+      return new Memory(limits);
+    }`,
+
+  /** Threads that start and then fault, while the host waits for them. */
+  'dying-threads': wrapExports(
+    `wbg_rayon_start_worker() { throw new WebAssembly.RuntimeError('unreachable'); }`,
+  ),
+
+  /** Safari before 26. */
+  'no-writable': `delete FileSystemFileHandle.prototype.createWritable`,
+
+  /** Code that faults after the start, though only with threads. The self-test takes two windows. */
+  'late-fault': wrapExports(`
+    job_run(...args) {
+      if (exports.memory.buffer instanceof SharedArrayBuffer && ++self.runs > 2) {
+        throw new WebAssembly.RuntimeError('unreachable');
+      }
+      return exports.job_run(...args);
+    }`),
+};
+
+function wrapExports(replacement) {
+  return `
+    self.runs = 0;
+    const wrap = ({ exports }) => ({ exports: { ...exports, ${replacement} } });
+    const { instantiateStreaming, instantiate } = WebAssembly;
+    WebAssembly.instantiateStreaming = async (...args) => {
+      const { instance, module } = await instantiateStreaming(...args);
+      return { instance: wrap(instance), module };
+    };
+    WebAssembly.instantiate = async (...args) => {
+      const instance = await instantiate(...args);
+      return Object.setPrototypeOf(wrap(instance), WebAssembly.Instance.prototype);
+    }`;
+}
+
+/** Mounts of the server in support.mjs. */
+export const brokenWorkers = Object.fromEntries(
+  Object.entries(BREAKAGES).map(([name, script]) => [
+    `/broken/${name}.js`,
+    (_, response) =>
+      response
+        .writeHead(200, { 'content-type': 'text/javascript' })
+        .end(`${script};\nawait import('/bitx/worker.js');\n`),
+  ]),
+);

@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { environment, openPage } from './support.mjs';
+
+const env = environment();
+
+/** Creates a Bitx in the page, restores the sample with it, and tells how that went. */
+async function start(page, options = {}, calls = 1) {
+  return page.evaluate(
+    async ({ options, calls }) => {
+      const { Bitx } = await import('/bitx/index.js');
+      const begun = performance.now();
+      const bitx = await Bitx.create(options);
+      const seconds = (performance.now() - begun) / 1000;
+      const codes = [];
+      for (let call = 0; call < calls; call++) {
+        const input = { base: '/vectors/base-bf16.safetensors', delta: '/vectors/sft-bf16.v1.bitx' };
+        codes.push(
+          await bitx.restore(input).then(
+            ({ size }) => size,
+            ({ code }) => code,
+          ),
+        );
+      }
+      return { mode: bitx.mode, threads: bitx.threads, seconds, codes };
+    },
+    { options, calls },
+  );
+}
+
+const RESTORED = 1_192_912;
+
+test('an isolated page computes in threads', async (t) => {
+  const { mode, threads, codes } = await start(await openPage(t, env), { threads: 3 });
+  assert.deepEqual({ mode, threads, codes }, { mode: 'threads', threads: 3, codes: [RESTORED] });
+});
+
+test('a page that is not isolated computes on one thread', async (t) => {
+  const { mode, threads, codes } = await start(await openPage(t, env, { isolated: false }));
+  assert.deepEqual({ mode, threads, codes }, { mode: 'single', threads: 1, codes: [RESTORED] });
+});
+
+test('one thread is asked for', async (t) => {
+  const { mode } = await start(await openPage(t, env), { threads: 1 });
+  assert.equal(mode, 'single');
+});
+
+test('threads: 0 is refused', async (t) => {
+  const page = await openPage(t, env);
+  await assert.rejects(start(page, { threads: 0 }), /whole number/);
+});
+
+test('a browser without shared memory computes on one thread', async (t) => {
+  const page = await openPage(t, env);
+  await page.evaluate(() => Reflect.deleteProperty(globalThis, 'SharedArrayBuffer'));
+  const { mode, codes } = await start(page, { threads: 2 });
+  assert.deepEqual({ mode, codes }, { mode: 'single', codes: [RESTORED] });
+});
+
+for (const [fault, limit] of [
+  ['no-shared-memory', 8],
+  ['dying-threads', 8],
+  ['hanging-threads', 20],
+]) {
+  test(`falls back to one thread: ${fault}`, async (t) => {
+    const options = { threads: 2, workerUrl: `/broken/${fault}.js` };
+    const { mode, codes, seconds } = await start(await openPage(t, env), options);
+    assert.deepEqual({ mode, codes }, { mode: 'single', codes: [RESTORED] });
+    assert.ok(seconds < limit, `it took ${seconds} s`);
+  });
+}
+
+test('a fault during a call fails that call, and the next one works on one thread', async (t) => {
+  const options = { threads: 2, workerUrl: '/broken/late-fault.js' };
+  const { mode, codes } = await start(await openPage(t, env), options, 2);
+  assert.deepEqual({ mode, codes }, { mode: 'single', codes: ['internal', RESTORED] });
+});
+
+test('wasmUrl names a folder or each file', async (t) => {
+  const page = await openPage(t, env);
+  const folder = await start(page, { wasmUrl: '/bitx' });
+  const files = await start(page, { wasmUrl: { threads: '/bitx/bitx-threads.wasm' }, threads: 2 });
+  assert.deepEqual([folder.codes, files.codes, files.mode], [[RESTORED], [RESTORED], 'threads']);
+});
+
+test('a missing wasm file is a failed start', async (t) => {
+  const page = await openPage(t, env);
+  const code = await page.evaluate(async () => {
+    const { Bitx, BitxError } = await import('/bitx/index.js');
+    return Bitx.create({ wasmUrl: '/nowhere/' }).catch((error) => error instanceof BitxError && error.code);
+  });
+  assert.equal(code, 'start-failed');
+});
+
+test('a start that hangs can be aborted', async (t) => {
+  const page = await openPage(t, env);
+  const outcome = await page.evaluate(async () => {
+    const { Bitx } = await import('/bitx/index.js');
+    const controller = new AbortController();
+    setTimeout(() => controller.abort('enough'), 200);
+    const { code, cause } = await Bitx.create({ workerUrl: '/net/hang', signal: controller.signal }).catch(
+      (error) => error,
+    );
+    return { code, cause };
+  });
+  assert.deepEqual(outcome, { code: 'aborted', cause: 'enough' });
+});
