@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { cargoHome, root } from './paths.mjs';
+import { cargoHome, root, rustupHome } from './paths.mjs';
 
 /** The stable toolchain is pinned where rustup looks for it. */
 export const STABLE = /channel\s*=\s*"([^"]+)"/.exec(
@@ -23,7 +23,9 @@ const THREAD_LINK_ARGS = [
 ];
 
 /** Keeps the builder's folders out of the panic messages in the wasm. */
-const REMAP = [`--remap-path-prefix=${cargoHome}=cargo`, `--remap-path-prefix=${root}=.`];
+const REMAP = Object.entries({ [cargoHome]: 'cargo', [rustupHome]: 'rustup', [root]: '.' }).map(
+  ([from, to]) => `--remap-path-prefix=${from}=${to}`,
+);
 
 /** The two builds of the bindings: how each is compiled, and where its files go. */
 export const WASM_BUILDS = {

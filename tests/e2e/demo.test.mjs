@@ -1,0 +1,185 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { environment, openPage, SHA256, sha256, vectors } from './support.mjs';
+
+const env = environment();
+const vector = (name) => ({ name, bytes: readFileSync(join(vectors, name)) });
+const BASE = vector('base-bf16.safetensors');
+const SFT = vector('sft-bf16.v1.bitx');
+
+/** Opens the demo and waits until it can be used. */
+async function demo(t, options) {
+  const page = await openPage(t, env, { path: '', ...options });
+  await page.waitForSelector('#sample:enabled');
+  return page;
+}
+
+/** Drops files on the page, as a person would. */
+async function drop(page, ...files) {
+  const contents = files.map(({ name, bytes }) => ({ name, text: Buffer.from(bytes).toString('base64') }));
+  const transfer = await page.evaluateHandle((contents) => {
+    const transfer = new DataTransfer();
+    for (const { name, text } of contents) {
+      transfer.items.add(new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], name));
+    }
+    return transfer;
+  }, contents);
+  for (const type of ['dragover', 'drop']) await page.dispatchEvent('main', type, { dataTransfer: transfer });
+}
+
+/** Saves the result and returns the file. */
+async function save(page) {
+  const [download] = await Promise.all([page.waitForEvent('download'), page.click('#save')]);
+  return { name: download.suggestedFilename(), bytes: readFileSync(await download.path()) };
+}
+
+/** Waits for the error that a person sees; nothing may be there to save. */
+async function errorText(page) {
+  await page.waitForSelector('#error:not([hidden])');
+  assert.equal(await page.isVisible('#result'), false);
+  assert.equal(await page.isVisible('#work'), false);
+  return page.innerText('#error');
+}
+
+for (const [isolated, engine] of [
+  [true, /^\d+ threads$/],
+  [false, /^1 thread$/],
+]) {
+  test(`the sample is restored, isolated: ${isolated}`, async (t) => {
+    const page = await demo(t, { isolated });
+    assert.match(await page.innerText('#engine'), engine);
+    await page.click('#sample');
+    await page.waitForSelector('#result:not([hidden])');
+    assert.match(await page.innerText('#digest'), new RegExp(`matches\\s+${SHA256.sft}`));
+    assert.equal(await page.locator('#tensors tbody tr').count(), 14);
+    assert.match(await page.innerText('#result'), /Fetched\s+1\.60 MB.*Restored\s+1\.19 MB.*MB\/s/s);
+    const { name, bytes } = await save(page);
+    assert.deepEqual([name, sha256(bytes)], ['sft-bf16.safetensors', SHA256.sft]);
+  });
+}
+
+test('a second visit fetches only the delta', async (t) => {
+  const page = await demo(t);
+  for (const fetched of ['1.60 MB', '406 kB']) {
+    await page.click('#sample');
+    await page.waitForSelector('#result:not([hidden])');
+    assert.match(await page.innerText('.tiles'), new RegExp(`Fetched\\s+${fetched}`));
+    await page.waitForTimeout(300);
+    await page.reload();
+    await page.waitForSelector('#sample:enabled');
+  }
+});
+
+test('base and delta give the model; base and model give a delta', async (t) => {
+  const page = await demo(t);
+  await drop(page, SFT, BASE);
+  await page.click('text=Restore the model');
+  const model = await save(page);
+  assert.deepEqual([model.name, sha256(model.bytes)], ['sft-bf16.safetensors', SHA256.sft]);
+
+  await page.reload();
+  await page.waitForSelector('#sample:enabled');
+  await drop(page, BASE);
+  await drop(page, model);
+  await page.click('text=Make a .bitx');
+  const delta = await save(page);
+  assert.equal(delta.name, 'sft-bf16.bitx');
+  assert.ok(delta.bytes.length < 0.4 * model.bytes.length);
+
+  await drop(page, delta);
+  await page.click('text=Restore the model');
+  await page.waitForSelector('text=Restored, bit for bit');
+  assert.equal(sha256((await save(page)).bytes), SHA256.sft);
+});
+
+test('a delta alone is looked into', async (t) => {
+  const page = await demo(t);
+  await drop(page, vector('lora-bf16.v1.bitx'));
+  await page.waitForSelector('text=Inside lora-bf16.v1.bitx');
+  assert.equal(await page.locator('#tensors tbody tr').count(), 14);
+  assert.equal(await page.locator('#save').count(), 0);
+});
+
+test('files can be chosen instead of dropped', async (t) => {
+  const page = await demo(t);
+  const upload = ({ name, bytes }) => ({ name, buffer: bytes, mimeType: 'application/octet-stream' });
+  await page.setInputFiles('#base-file', upload(BASE));
+  await page.setInputFiles('#other-file', upload(vector('lora-bf16.v1.bitx')));
+  await page.click('text=Restore the model');
+  await page.waitForSelector('text=Restored, bit for bit');
+  assert.equal(sha256((await save(page)).bytes), SHA256.lora);
+});
+
+test('a download can be cancelled', async (t) => {
+  const page = await demo(t);
+  await page.route('**/sample/*.bitx', () => {});
+  await page.click('#sample');
+  await page.click('#cancel');
+  await page.waitForSelector('#sample:enabled');
+  for (const id of ['#result', '#error', '#work']) assert.equal(await page.isVisible(id), false);
+});
+
+test('a computation can be cancelled', async (t) => {
+  const page = await demo(t);
+  await page.evaluate(dropLargeModels, 1 << 30);
+  await page.click('text=Make a .bitx');
+  await page.waitForFunction(() =>
+    document.querySelector('#work-text').textContent.startsWith('Compressing'),
+  );
+  await page.click('#cancel');
+  await page.waitForSelector('#go:enabled');
+  for (const id of ['#result', '#error', '#work']) assert.equal(await page.isVisible(id), false);
+});
+
+/** Two models of `size` bytes that take no memory: each is one block of bytes, over and over. */
+function dropLargeModels(size) {
+  const tensors = Array.from({ length: 32 }, (_, i) => {
+    const part = size / 32;
+    return [`layer.${i}`, { dtype: 'BF16', shape: [part / 2], data_offsets: [i * part, (i + 1) * part] }];
+  });
+  const header = JSON.stringify(Object.fromEntries(tensors));
+  const block = new Blob([crypto.getRandomValues(new Uint8Array(65536))]);
+  const body = new Array(size / 65536).fill(block);
+  const parts = [new BigUint64Array([BigInt(header.length)]), header, ...body];
+  const dataTransfer = new DataTransfer();
+  for (const name of ['base', 'tuned']) dataTransfer.items.add(new File(parts, `${name}.safetensors`));
+  document.dispatchEvent(new DragEvent('drop', { dataTransfer }));
+}
+
+test('a broken archive is explained and saves nothing', async (t) => {
+  const page = await demo(t);
+  await drop(page, BASE, { name: 'cut.bitx', bytes: SFT.bytes.subarray(0, 300_000) });
+  await page.click('text=Restore the model');
+  const text = await errorText(page);
+  assert.match(text, /ends too early/);
+  assert.match(text, /truncated/);
+  assert.match(text, /delta/);
+});
+
+test('a web page instead of a model is explained', async (t) => {
+  const page = await demo(t);
+  const html = Buffer.from('<!doctype html><title>Sign in</title>');
+  await drop(page, SFT, { name: 'base.safetensors', bytes: html });
+  await page.click('text=Restore the model');
+  assert.match(await errorText(page), /not the kind of file.*base/s);
+});
+
+test('a wrong base is explained, and the right one works then', async (t) => {
+  const page = await demo(t);
+  await drop(page, SFT, vector('base-f32.safetensors'));
+  await page.click('text=Restore the model');
+  assert.match(await errorText(page), /not the base of that delta/);
+  await drop(page, BASE);
+  await page.click('text=Restore the model');
+  await page.waitForSelector('text=Restored, bit for bit');
+  assert.equal(await page.isVisible('#error'), false);
+});
+
+test('a failed download is explained', async (t) => {
+  const page = await demo(t);
+  await page.route('**/sample/*.bitx', (route) => route.fulfill({ status: 503 }));
+  await page.click('#sample');
+  assert.match(await errorText(page), /download failed.*503/s);
+});

@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { publint } from 'publint';
+import { cargoHome, packageDist, root, rustupHome } from '../../scripts/lib/paths.mjs';
+
+const folder = join(root, 'js');
+
+test('the exports are these and no others', async () => {
+  assert.deepEqual(Object.keys(await import('bitx-wasm')), ['Bitx', 'BitxError']);
+});
+
+test('an error has a code, figures and a cause', async () => {
+  const { BitxError } = await import('bitx-wasm');
+  const error = new BitxError('truncated', 'too short', { file: 'delta', expected: 2, cause: 'why' });
+  assert.ok(error instanceof Error);
+  assert.deepEqual({ ...error }, { name: 'BitxError', code: 'truncated', file: 'delta', expected: 2 });
+  assert.equal(error.cause, 'why');
+});
+
+test('the package holds what it needs and nothing else', () => {
+  const packed = execFileSync('npm', ['pack', '--dry-run', '--json'], { cwd: folder, encoding: 'utf8' });
+  const [{ files }] = JSON.parse(packed);
+  const paths = files.map(({ path }) => path).filter((path) => !/^(dist\/types\/|LICENSE-)/.test(path));
+  assert.deepEqual(paths.sort(), [
+    'README.md',
+    'dist/bitx-threads.wasm',
+    'dist/bitx.wasm',
+    'dist/index.js',
+    'dist/worker.js',
+    'package.json',
+  ]);
+});
+
+test('publint has nothing to say', async () => {
+  const { messages } = await publint({ pkgDir: folder, level: 'suggestion' });
+  assert.deepEqual(messages, []);
+});
+
+test('bundlers find the worker and the wasm by their literal addresses', () => {
+  const text = (file) => readFileSync(join(packageDist, file), 'utf8').replaceAll('"', "'");
+  assert.match(
+    text('index.js'),
+    /new Worker\(new URL\('\.\/worker\.js',import\.meta\.url\),\{type:'module'\}\)/,
+  );
+  for (const file of ['bitx.wasm', 'bitx-threads.wasm']) {
+    assert.ok(text('worker.js').includes(`new URL('./${file}',import.meta.url)`));
+  }
+});
+
+test('nothing of the machine that built it is left in the wasm', () => {
+  for (const file of ['bitx.wasm', 'bitx-threads.wasm']) {
+    const text = readFileSync(join(packageDist, file), 'latin1');
+    for (const path of [root, cargoHome, rustupHome]) assert.ok(!text.includes(path), path);
+  }
+});
