@@ -12,7 +12,7 @@ export const CHROMIUM = ['chromium', 'chromium-browser', 'google-chrome'];
 export async function setup({ tests }) {
   requireRustup();
   await toolchain(STABLE, ['clippy', 'rustfmt']);
-  await toolchain(NIGHTLY, ['rust-src']);
+  await toolchain(NIGHTLY, tests ? ['rust-src', 'clippy'] : ['rust-src']);
   await wasmBindgen();
   await nodeModules();
   if (!tests) return;
