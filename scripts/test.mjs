@@ -12,7 +12,7 @@ const STEPS = [
   ['rustfmt', () => run('cargo', ['fmt', '--check'], stable)],
   ['clippy', () => run('cargo', ['clippy', '--all-targets', ...strict], stable)],
   ...Object.entries(WASM_BUILDS).map(([name, build]) => [`clippy, wasm ${name}`, () => clippyWasm(build)]),
-  ['cargo test', () => run('cargo', ['test', '--release'], stable)],
+  ['cargo test', () => run('cargo', ['test'], stable)],
   ['build', build],
   ...Object.entries(WASM_BUILDS).map(([name, build]) => [`wasm-pack test, ${name}`, () => wasmPack(build)]),
   ['biome', () => run('biome', ['check', '--error-on-warnings'])],
@@ -49,10 +49,12 @@ function clippyWasm(build) {
 }
 
 function wasmPack(build) {
-  const features = ['--no-default-features', '--features', build.features];
+  const features = ['--no-default-features', '--features', build.testFeatures];
   const browser = ['--headless', '--chrome', '--chromedriver', which('chromedriver')];
-  const cargo = ['--release', '--test', 'wasm', ...features, ...build.cargoArgs];
-  return run('wasm-pack', ['test', ...browser, '.', ...cargo], { env: cargoEnv(build) });
+  const cargo = ['--test', 'wasm', ...features, ...build.cargoArgs];
+  return run('wasm-pack', ['test', ...browser, '.', ...cargo], {
+    env: { ...cargoEnv(build), WASM_BINDGEN_TEST_TIMEOUT: '120' },
+  });
 }
 
 function nodeTest(...files) {

@@ -32,6 +32,7 @@ export const WASM_BUILDS = {
   single: {
     toolchain: STABLE,
     features: 'wasm',
+    testFeatures: 'wasm',
     cargoArgs: [],
     rustflags: ['-C target-feature=+simd128,+bulk-memory', ...REMAP],
     targetDir: 'target/wasm-single',
@@ -42,6 +43,8 @@ export const WASM_BUILDS = {
   threads: {
     toolchain: NIGHTLY,
     features: 'wasm,wasm-threads',
+    // The test page has no bundler, which the thread pool's own helper script has to know.
+    testFeatures: 'wasm,wasm-threads,wasm-bindgen-rayon/no-bundler',
     cargoArgs: ['-Z', 'build-std=std,panic_abort'],
     rustflags: [
       '-C target-feature=+atomics,+bulk-memory,+mutable-globals,+simd128',
