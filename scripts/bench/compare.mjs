@@ -9,7 +9,7 @@ import { ours, PEERS } from './peers.mjs';
 const ASKED = { 'decode, compute': '>= 5', 'decode, process': '>= 3', 'encode, process': '>= 1' };
 const ASKED_SIZE = '0.99 to 1.01';
 
-/** Everything about one pair: rows of `{ what, unit, ours, peer, value, ratio, asked }`, and our formats. */
+/** Everything about one pair: rows of `{ what, unit, ours, peer, theirs, ratio, range, asked }`, and our formats. */
 export function comparePair(pair, { scratch, threads, runs, fullSize }) {
   const options = { pair, scratch, threads, runs };
   const { formats, rows: compute } = compareCompute(options);
@@ -28,9 +28,8 @@ function compareCompute({ pair, scratch, threads, runs }) {
   ]);
   const formats = mediansOfBench(benches);
   const v1 = formats.find(({ format, effort }) => format === 'v1' && effort === '3');
-  const rows = PEERS.map((peer, index) =>
-    row('decode, compute', 'MB/s', v1.decode_mb_s, peer, median(printed[index])),
-  );
+  const mine = benches.map((rows) => rows[formats.indexOf(v1)].decode_mb_s);
+  const rows = PEERS.map((peer, index) => speedRow('decode, compute', mine, peer, printed[index]));
   return { formats, rows };
 }
 
@@ -68,12 +67,12 @@ function compareEncode({ pair, scratch, threads, runs }) {
 /** Times `task` of every command line, checking what each leaves after its last run. */
 function rowsOf(what, { bytes }, clis, runs, task, check) {
   const samples = interleave(runs, clis.map(task));
-  const [mine, ...others] = samples.map((seconds) => bytes / 1e6 / median(seconds));
+  const [mine, ...others] = samples.map((seconds) => seconds.map((time) => bytes / 1e6 / time));
   for (const cli of clis) {
     task(cli)();
     check();
   }
-  return others.map((value, index) => row(what, 'MB/s', mine, clis[index + 1], value));
+  return others.map((theirs, index) => speedRow(what, mine, clis[index + 1], theirs));
 }
 
 function mediansOfBench(benches) {
@@ -82,6 +81,13 @@ function mediansOfBench(benches) {
     const [ratio, encode, decode] = ['ratio', 'encode_mb_s', 'decode_mb_s'].map(figure);
     return { format, effort, ratio, encode_mb_s: encode, decode_mb_s: decode };
   });
+}
+
+/** A row of medians, and between which ratios the single rounds lay: they tell how noisy the machine was. */
+function speedRow(what, mine, peer, theirs) {
+  const ratios = mine.map((speed, round) => speed / theirs[round]);
+  const range = [Math.min(...ratios), Math.max(...ratios)];
+  return { ...row(what, 'MB/s', median(mine), peer, median(theirs)), range };
 }
 
 function row(what, unit, mine, peer, theirs) {

@@ -8,13 +8,14 @@ export function printTables({ machine, threads, runs, full_size, pairs }) {
   for (const { name, bytes, rows, formats } of pairs) {
     console.log(`\n${name}, ${bytes} bytes`);
     print(
-      ['', 'unit', 'ours', 'theirs', 'ratio', 'asked', 'peer'],
+      ['', 'unit', 'ours', 'theirs', 'ratio', 'rounds', 'asked', 'peer'],
       rows.map((row) => [
         row.what,
         row.unit,
         row.ours.toFixed(0),
         row.theirs.toFixed(0),
         row.ratio.toFixed(row.unit === 'bytes' ? 4 : 2),
+        row.range?.map((ratio) => ratio.toFixed(2)).join(' to ') ?? '',
         row.asked ?? '',
         row.peer,
       ]),

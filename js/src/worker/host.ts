@@ -103,8 +103,8 @@ async function start({ mode, threads, wasmUrl, alarm }: StartMessage): Promise<C
 function createJob({ Job }: Core, { operation, sources, options }: Request): Job {
   const size = (source: keyof typeof sources) => sources[source]?.size ?? 0;
   if (operation === 'inspect') return Job.inspect(size('delta'));
-  if (operation === 'restore') return Job.restore(size('base'), size('delta'));
-  return Job.compress(size('base'), size('target'), options);
+  if (operation === 'restore') return Job.restore(new Float64Array([size('base')]), size('delta'));
+  return Job.compress(new Float64Array([size('base')]), size('target'), options);
 }
 
 function freed<T>(job: Job, result: T): T {

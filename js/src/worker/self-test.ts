@@ -10,8 +10,14 @@ import { blobSink } from './sinks.js';
 export async function selfTest(core: Core): Promise<void> {
   const base = tinyModel((index) => index);
   const target = tinyModel((index) => index * 3);
-  const delta = await run(core, core.Job.compress(base.size, target.size, {}), { base, target });
-  const restored = await run(core, core.Job.restore(base.size, delta.size), { base, delta });
+  const delta = await run(core, core.Job.compress(new Float64Array([base.size]), target.size, {}), {
+    base,
+    target,
+  });
+  const restored = await run(core, core.Job.restore(new Float64Array([base.size]), delta.size), {
+    base,
+    delta,
+  });
   const [expected, found] = await Promise.all([target.arrayBuffer(), restored.arrayBuffer()]);
   const bytes = new Uint8Array(found);
   if (!new Uint8Array(expected).every((byte, index) => byte === bytes[index])) {
