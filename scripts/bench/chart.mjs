@@ -7,8 +7,8 @@
  */
 import { readFileSync } from 'node:fs';
 
-const WIDTH = 720;
-const LABEL = 230;
+const WIDTH = 750;
+const LABEL = 260;
 const VALUE = 90;
 const ROW = 22;
 const GAP = 14;
