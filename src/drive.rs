@@ -24,8 +24,8 @@ pub enum DriveError {
 /// The inputs of a job, by what they are to it. Those that it never names may be left out.
 #[derive(Clone, Copy, Default)]
 pub struct Sources<'a> {
-    /// The base model.
-    pub base: Option<&'a dyn ReadAt>,
+    /// The base model's files.
+    pub base: &'a [&'a dyn ReadAt],
     /// A `.bitx` archive.
     pub delta: Option<&'a dyn ReadAt>,
     /// The model to compress.
@@ -35,7 +35,7 @@ pub struct Sources<'a> {
 impl Sources<'_> {
     fn fill(&self, read: Read, buffer: &mut [u8]) -> Result<(), DriveError> {
         let source = match read.source {
-            Source::Base => self.base,
+            Source::Base(file) => self.base.get(file).copied(),
             Source::Delta => self.delta,
             Source::Target => self.target,
         };

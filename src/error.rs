@@ -183,8 +183,8 @@ mod tests {
 
     #[test]
     fn the_closest_place_wins() {
-        let error = Error::corrupt("x").tensor("inner").tensor("outer").input(Source::Base).input(Source::Delta);
+        let error = Error::corrupt("x").tensor("inner").tensor("outer").input(Source::Base(0)).input(Source::Delta);
         assert_eq!(error.tensor_name(), Some("inner"));
-        assert_eq!(error.input_at_fault(), Some(Source::Base));
+        assert_eq!(error.input_at_fault(), Some(Source::Base(0)));
     }
 }

@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 /// The inputs of a [job](crate::job::Job).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Source {
-    /// The base model.
-    Base,
+    /// A file of the base model, by number: a sharded model has several.
+    Base(usize),
     /// A `.bitx` archive.
     Delta,
     /// The fine-tuned model to compress.
@@ -22,7 +22,7 @@ impl Source {
     /// A stable lower-case name.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Base => "base",
+            Self::Base(_) => "base",
             Self::Delta => "delta",
             Self::Target => "target",
         }
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     fn base(range: Range<u64>) -> Read {
-        Read::new(Source::Base, range)
+        Read::new(Source::Base(0), range)
     }
 
     #[test]
@@ -188,10 +188,10 @@ mod tests {
         let mut inputs = Inputs::default();
         inputs.prepare(vec![base(4..8), Read::new(Source::Delta, 0..2)]);
         inputs.buffer_mut(0).unwrap().copy_from_slice(b"abcd");
-        assert_eq!(inputs.slice(Source::Base, 5..7).unwrap(), b"bc");
-        assert_eq!(inputs.slice(Source::Base, 9..9).unwrap(), b"");
+        assert_eq!(inputs.slice(Source::Base(0), 5..7).unwrap(), b"bc");
+        assert_eq!(inputs.slice(Source::Base(0), 9..9).unwrap(), b"");
         for range in [0..2, 7..9, 3..5] {
-            assert!(inputs.slice(Source::Base, range).is_err());
+            assert!(inputs.slice(Source::Base(0), range).is_err());
         }
         assert!(inputs.slice(Source::Target, 0..1).is_err());
     }

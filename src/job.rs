@@ -42,3 +42,137 @@ pub trait Job {
     /// What the archive holds, per tensor: known after opening, or for a compression when it is done.
     fn report(&self) -> Report;
 }
+
+/// An opened job: what is left of a [`Job`] once nothing is wanted. Its methods are those of [`Job`].
+pub(crate) trait Plan: std::fmt::Debug + Send {
+    fn windows(&self) -> usize;
+    fn output_length(&self) -> Option<u64>;
+    fn progress(&self, count: usize) -> u64;
+    fn reads(&self, window: usize) -> Vec<Read>;
+    fn run(&mut self, window: usize, inputs: &Inputs, runner: &dyn Runner, output: &mut Vec<u8>) -> Result<()>;
+    fn report(&self) -> Report;
+}
+
+/// The state of every job: opening, then a plan.
+#[derive(Debug)]
+pub(crate) enum State<Opening> {
+    Opening(Opening),
+    Ready(Box<dyn Plan>),
+    /// An earlier step failed.
+    Failed,
+}
+
+/// What opens into a plan.
+pub(crate) trait Opening: Sized {
+    /// See [`Job::wants`].
+    fn wants(&self) -> Option<Read>;
+    /// See [`Job::feed`].
+    fn feed(&mut self, bytes: &[u8]) -> Result<()>;
+    /// The plan, once nothing is wanted.
+    fn plan(self) -> Result<Box<dyn Plan>>;
+}
+
+impl<O: Opening> State<O> {
+    fn plan(&self) -> Option<&dyn Plan> {
+        match self {
+            Self::Ready(plan) => Some(plan.as_ref()),
+            _ => None,
+        }
+    }
+}
+
+impl<O: Opening> Job for State<O> {
+    fn wants(&self) -> Option<Read> {
+        match self {
+            Self::Opening(opening) => opening.wants(),
+            _ => None,
+        }
+    }
+
+    fn feed(&mut self, bytes: &[u8]) -> Result<()> {
+        *self = match std::mem::replace(self, Self::Failed) {
+            Self::Opening(mut opening) => {
+                opening.feed(bytes)?;
+                match opening.wants() {
+                    Some(_) => Self::Opening(opening),
+                    None => Self::Ready(opening.plan()?),
+                }
+            }
+            other => other,
+        };
+        Ok(())
+    }
+
+    fn windows(&self) -> usize {
+        self.plan().map_or(0, Plan::windows)
+    }
+
+    fn output_length(&self) -> Option<u64> {
+        self.plan().and_then(Plan::output_length)
+    }
+
+    fn progress(&self, count: usize) -> u64 {
+        self.plan().map_or(0, |plan| plan.progress(count))
+    }
+
+    fn reads(&self, window: usize) -> Vec<Read> {
+        self.plan().map_or_else(Vec::new, |plan| plan.reads(window))
+    }
+
+    fn run(&mut self, window: usize, inputs: &Inputs, runner: &dyn Runner, output: &mut Vec<u8>) -> Result<()> {
+        match self {
+            Self::Ready(plan) => plan.run(window, inputs, runner, output),
+            _ => Ok(output.clear()),
+        }
+    }
+
+    fn report(&self) -> Report {
+        self.plan().map_or_else(Report::default, Plan::report)
+    }
+}
+
+/// Implements [`Job`] for a struct by its field `state`.
+macro_rules! job_by_state {
+    ($type:ty) => {
+        impl $crate::job::Job for $type {
+            fn wants(&self) -> Option<$crate::io::Read> {
+                self.state.wants()
+            }
+
+            fn feed(&mut self, bytes: &[u8]) -> $crate::error::Result<()> {
+                self.state.feed(bytes)
+            }
+
+            fn windows(&self) -> usize {
+                self.state.windows()
+            }
+
+            fn output_length(&self) -> Option<u64> {
+                self.state.output_length()
+            }
+
+            fn progress(&self, count: usize) -> u64 {
+                self.state.progress(count)
+            }
+
+            fn reads(&self, window: usize) -> Vec<$crate::io::Read> {
+                self.state.reads(window)
+            }
+
+            fn run(
+                &mut self,
+                window: usize,
+                inputs: &$crate::io::Inputs,
+                runner: &dyn $crate::parallel::Runner,
+                output: &mut Vec<u8>,
+            ) -> $crate::error::Result<()> {
+                self.state.run(window, inputs, runner, output)
+            }
+
+            fn report(&self) -> $crate::report::Report {
+                self.state.report()
+            }
+        }
+    };
+}
+pub(crate) use job_by_state;

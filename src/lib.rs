@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 pub mod archive;
+mod bytes;
+mod chunk;
 pub mod decode;
 pub mod delta;
 pub mod drive;
@@ -22,6 +24,6 @@ mod window;
 pub use wasm_bindgen_rayon::init_thread_pool;
 
 pub use decode::{Inspect, Restore};
-pub use encode::{Compress, Format};
+pub use encode::{Compress, Effort, Format};
 pub use error::{Error, ErrorKind, Result};
 pub use job::Job;

@@ -53,28 +53,28 @@ impl Runner for Rayon {
     }
 }
 
-/// Maps `items` with `f` on `runner`; results keep the order of `items`, whatever ran first.
-pub(crate) fn map<T: Send, R: Send>(runner: &dyn Runner, items: Vec<T>, f: impl Fn(T) -> R + Sync) -> Vec<R> {
-    let slots: Vec<Mutex<(Option<T>, Option<R>)>> = items.into_iter().map(|t| Mutex::new((Some(t), None))).collect();
-    runner.run(slots.len(), &|i| {
-        let mut slot = slots[i].lock().unwrap_or_else(PoisonError::into_inner);
-        slot.1 = slot.0.take().map(&f);
-    });
-    slots.into_iter().filter_map(|s| s.into_inner().unwrap_or_else(PoisonError::into_inner).1).collect()
-}
-
-/// [`map`] that starts the items of largest `cost` first, so that no long task is left for the end.
+/// Maps `items` with `f` on `runner`, starting those of largest `cost` first, so that no long task is
+/// left for the end; results keep the order of `items`, whatever ran first.
 pub(crate) fn map_by_cost<T: Send, R: Send>(
     runner: &dyn Runner,
     items: Vec<T>,
     cost: impl Fn(&T) -> u64,
     f: impl Fn(T) -> R + Sync,
 ) -> Vec<R> {
-    let mut ranked: Vec<(usize, T)> = items.into_iter().enumerate().collect();
-    ranked.sort_by_key(|(_, item)| std::cmp::Reverse(cost(item)));
-    let mut done = map(runner, ranked, |(place, item)| (place, f(item)));
-    done.sort_by_key(|(place, _)| *place);
-    done.into_iter().map(|(_, result)| result).collect()
+    let order = by_cost(items.iter().map(cost).collect());
+    let slots: Vec<Mutex<(Option<T>, Option<R>)>> = items.into_iter().map(|t| Mutex::new((Some(t), None))).collect();
+    runner.run(slots.len(), &|i| {
+        let mut slot = slots[order[i]].lock().unwrap_or_else(PoisonError::into_inner);
+        slot.1 = slot.0.take().map(&f);
+    });
+    slots.into_iter().filter_map(|s| s.into_inner().unwrap_or_else(PoisonError::into_inner).1).collect()
+}
+
+/// Places of the largest cost first.
+fn by_cost(costs: Vec<u64>) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..costs.len()).collect();
+    order.sort_unstable_by_key(|&i| (std::cmp::Reverse(costs[i]), i));
+    order
 }
 
 /// Scratch memory that tasks share: never more of it than tasks that run at a time.
@@ -99,7 +99,6 @@ mod tests {
     fn results_keep_order(runner: &dyn Runner) {
         let items: Vec<u64> = (0..1000).map(|i| i * 7919 % 1000).collect();
         let want: Vec<u64> = items.iter().map(|i| i + 1).collect();
-        assert_eq!(map(runner, items.clone(), |i| i + 1), want);
         assert_eq!(map_by_cost(runner, items, |i| *i, |i| i + 1), want);
     }
 

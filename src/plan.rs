@@ -4,14 +4,53 @@ use std::collections::HashMap;
 
 use crate::layout::{Layout, Region};
 
-/// For each region of `target`, the index of the region of `base` that has its name, dtype and shape.
-pub fn pair_by_name(target: &Layout, base: &Layout) -> Vec<Option<usize>> {
-    let by_name: HashMap<&str, usize> = base.regions.iter().enumerate().map(|(i, r)| (r.name.as_str(), i)).collect();
-    let partner = |region: &Region| {
-        let index = *by_name.get(region.name.as_str())?;
-        same_type(region, &base.regions[index]).then_some(index)
-    };
-    target.regions.iter().map(partner).collect()
+/// A region of a base set: which file, and which of its regions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Number of the file.
+    pub base: usize,
+    /// Number of the region in that file's layout.
+    pub region: usize,
+}
+
+/// The base: one file, or several (the shards of a model) that serve together.
+#[derive(Debug, Default)]
+pub struct BaseSet {
+    layouts: Vec<Layout>,
+    by_name: HashMap<String, Vec<Place>>,
+}
+
+impl BaseSet {
+    /// The set of these files.
+    pub fn new(layouts: Vec<Layout>) -> Self {
+        let mut by_name: HashMap<String, Vec<Place>> = HashMap::new();
+        for (base, layout) in layouts.iter().enumerate() {
+            for (region, found) in layout.regions.iter().enumerate() {
+                by_name.entry(found.name.clone()).or_default().push(Place { base, region });
+            }
+        }
+        Self { layouts, by_name }
+    }
+
+    /// The files' layouts.
+    pub fn layouts(&self) -> &[Layout] {
+        &self.layouts
+    }
+
+    /// The region at `place`.
+    pub fn region(&self, place: Place) -> &Region {
+        &self.layouts[place.base].regions[place.region]
+    }
+
+    /// Regions of that name, by file.
+    pub fn named(&self, name: &str) -> &[Place] {
+        self.by_name.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// The first region that has the name, dtype and shape of `target`.
+    pub fn partner(&self, target: &Region) -> Option<Place> {
+        self.named(&target.name).iter().copied().find(|&place| same_type(target, self.region(place)))
+    }
 }
 
 /// Whether two regions have the same dtype and shape, and hence the same length.
@@ -37,13 +76,17 @@ mod tests {
 
     #[test]
     fn pairs_only_equal_name_dtype_and_shape() {
-        let base = layout(&[("a", Dtype::BF16, &[4]), ("b", Dtype::BF16, &[2, 2]), ("c", Dtype::F16, &[4])]);
+        let first = layout(&[("a", Dtype::BF16, &[4]), ("b", Dtype::BF16, &[2, 2])]);
+        let second = layout(&[("c", Dtype::F16, &[4]), ("b", Dtype::BF16, &[4])]);
+        let base = BaseSet::new(vec![first, second]);
         let target = layout(&[
             ("c", Dtype::F16, &[4]),
             ("b", Dtype::BF16, &[4]),
             ("a", Dtype::F16, &[4]),
             ("d", Dtype::BF16, &[4]),
         ]);
-        assert_eq!(pair_by_name(&target, &base), [Some(2), None, None, None]);
+        let partners: Vec<_> = target.regions.iter().map(|r| base.partner(r)).collect();
+        let place = |base, region| Some(Place { base, region });
+        assert_eq!(partners, [place(1, 0), place(1, 1), None, None]);
     }
 }

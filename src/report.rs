@@ -1,5 +1,7 @@
 //! What an archive holds, as data.
 
+use std::collections::BTreeMap;
+
 use crate::layout::{Dtype, Region};
 
 /// How a tensor is stored.
@@ -7,8 +9,18 @@ use crate::layout::{Dtype, Region};
 pub enum Method {
     /// XOR with the base, split into two streams, zstd (BITXv001, type 0).
     Xor,
-    /// zstd without a base (BITXv001, type 1).
+    /// zstd without a base.
     Zstd,
+    /// The base's tensor itself.
+    CopyBase,
+    /// Another tensor of the same archive.
+    CopyEarlier,
+    /// Ordered deltas to the base, entropy coded in the base's context.
+    Delta,
+    /// Without a base: the leading bits entropy coded.
+    Solo,
+    /// The bytes themselves.
+    Stored,
 }
 
 impl Method {
@@ -17,6 +29,11 @@ impl Method {
         match self {
             Self::Xor => "xor",
             Self::Zstd => "zstd",
+            Self::CopyBase => "copy-base",
+            Self::CopyEarlier => "copy-earlier",
+            Self::Delta => "delta",
+            Self::Solo => "solo",
+            Self::Stored => "stored",
         }
     }
 }
@@ -60,6 +77,8 @@ pub struct Report {
     pub stored_bytes: u64,
     /// Bytes of the restored file.
     pub restored_bytes: u64,
+    /// BLAKE3 of the restored file, where the archive states it.
+    pub blake3: Option<[u8; 32]>,
     /// Tensors, in the restored file's order.
     pub tensors: Vec<TensorReport>,
 }
@@ -67,7 +86,8 @@ pub struct Report {
 impl Report {
     /// How many tensors each method stores, methods without any left out.
     pub fn method_counts(&self) -> Vec<(Method, usize)> {
-        let count = |m: Method| self.tensors.iter().filter(|t| t.method == m).count();
-        [Method::Xor, Method::Zstd].into_iter().map(|m| (m, count(m))).filter(|(_, n)| *n > 0).collect()
+        let mut counts = BTreeMap::new();
+        self.tensors.iter().for_each(|tensor| *counts.entry(tensor.method).or_insert(0) += 1);
+        counts.into_iter().collect()
     }
 }

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::io::Wanted;
 
 /// Bytes fetched ahead of what is needed: a request costs more than they do.
-const READ_AHEAD: u64 = 64 * 1024;
+pub(super) const READ_AHEAD: u64 = 64 * 1024;
 
 /// A position in a file of known length, and the bytes around it that have arrived.
 #[derive(Debug)]

@@ -2,8 +2,10 @@
 
 mod cursor;
 pub mod v1;
+pub mod v2;
 
 use crate::error::{Error, Result};
+use crate::io::{Incremental, Wanted};
 use crate::layout::sniff;
 
 /// Length of the magic: `BITXv` and three digits.
@@ -16,11 +18,66 @@ pub(crate) fn version(magic: &[u8]) -> Result<u32> {
     version.ok_or_else(|| Error::format(sniff::not_a(".bitx archive", magic)))
 }
 
-/// Refuses versions that this reader does not know.
-pub(crate) fn check_version(version: u32) -> Result<()> {
-    if version == v1::VERSION {
-        return Ok(());
+/// An archive's description of itself, of either version.
+#[derive(Debug)]
+pub(crate) enum Archive {
+    V1(v1::Index),
+    V2(v2::Directory),
+}
+
+/// Reads an [`Archive`], whichever version it turns out to be.
+#[derive(Debug)]
+pub(crate) enum ArchiveReader {
+    Start { archive_length: u64 },
+    V1(v1::IndexReader),
+    V2(v2::DirectoryReader),
+}
+
+impl ArchiveReader {
+    pub(crate) fn new(archive_length: u64) -> Self {
+        Self::Start { archive_length }
     }
-    Err(Error::unsupported("this version of the .bitx format needs a newer reader")
-        .figures(format_args!("version {}", v1::VERSION), format_args!("version {version}")))
+
+    /// The archive, once nothing more is wanted.
+    pub(crate) fn finish(self) -> Option<Archive> {
+        match self {
+            Self::Start { .. } => None,
+            Self::V1(reader) => Some(Archive::V1(reader.finish())),
+            Self::V2(reader) => Some(Archive::V2(reader.finish())),
+        }
+    }
+
+    fn start(archive_length: u64, bytes: &[u8]) -> Result<Self> {
+        match version(bytes)? {
+            v1::VERSION => {
+                let mut reader = v1::IndexReader::new(archive_length);
+                reader.feed(bytes)?;
+                Ok(Self::V1(reader))
+            }
+            v2::VERSION => Ok(Self::V2(v2::DirectoryReader::new(archive_length, bytes)?)),
+            version => Err(Error::unsupported("this version of the .bitx format needs a newer reader")
+                .figures("version 1 or 2", format_args!("version {version}"))),
+        }
+    }
+}
+
+impl Incremental for ArchiveReader {
+    fn wants(&self) -> Option<Wanted> {
+        match self {
+            Self::Start { archive_length } => Some(0..(*archive_length).min(cursor::READ_AHEAD)),
+            Self::V1(reader) => reader.wants(),
+            Self::V2(reader) => reader.wants(),
+        }
+    }
+
+    fn feed(&mut self, bytes: &[u8]) -> Result<()> {
+        match self {
+            Self::Start { archive_length } => {
+                *self = Self::start(*archive_length, bytes)?;
+                Ok(())
+            }
+            Self::V1(reader) => reader.feed(bytes),
+            Self::V2(reader) => reader.feed(bytes),
+        }
+    }
 }

@@ -1,179 +1,142 @@
 //! Restoring: archive and base in, the target's bytes out.
 
+mod inspect;
 mod v1;
+mod v2;
 
-use crate::archive::v1::{Index, IndexReader};
-use crate::error::Result;
-use crate::io::{Incremental, Inputs, Read, Source};
-use crate::job::Job;
-use crate::layout::safetensors::HeaderReader;
-use crate::parallel::Runner;
-use crate::report::Report;
+pub use inspect::Inspect;
+pub(crate) use v2::dominant;
 
-/// A [`Job`] that restores the target of an archive, given its base.
+use crate::archive::{Archive, ArchiveReader};
+use crate::error::{Error, Result};
+use crate::io::{Incremental, Read, Source};
+use crate::job::{Opening, Plan, State, job_by_state};
+use crate::layout::Region;
+use crate::layout::reader::{Accept, LayoutReader};
+use crate::plan::BaseSet;
+
+/// A [`Job`](crate::Job) that restores the target of an archive, or one tensor of it, given its base.
 #[derive(Debug)]
 pub struct Restore {
-    state: State,
-}
-
-#[derive(Debug)]
-enum State {
-    Index {
-        reader: IndexReader,
-        base_length: u64,
-    },
-    Base {
-        index: Index,
-        reader: HeaderReader,
-    },
-    Ready(v1::Plan),
-    /// An earlier step failed.
-    Failed,
+    state: State<OpenRestore>,
 }
 
 impl Restore {
-    /// A job over a base and an archive of these lengths, in bytes.
-    pub fn new(base_length: u64, archive_length: u64) -> Self {
-        Self { state: State::Index { reader: IndexReader::new(archive_length), base_length } }
+    /// A job over the base's files and an archive of these lengths, in bytes.
+    pub fn new(base_lengths: &[u64], archive_length: u64) -> Self {
+        Self::open(base_lengths, archive_length, None)
     }
 
-    fn plan(&self) -> Option<&v1::Plan> {
-        match &self.state {
-            State::Ready(plan) => Some(plan),
-            _ => None,
-        }
+    /// A job whose output is the bytes of one tensor; nothing else of the inputs is read.
+    pub fn tensor(base_lengths: &[u64], archive_length: u64, name: &str) -> Self {
+        Self::open(base_lengths, archive_length, Some(name.to_owned()))
     }
 
-    /// Moves on where the current reader has all it wants.
-    fn advance(&mut self) -> Result<()> {
-        self.state = match std::mem::replace(&mut self.state, State::Failed) {
-            State::Index { reader, base_length } if reader.wants().is_none() => {
-                State::Base { index: reader.finish(), reader: HeaderReader::new(base_length) }
-            }
-            State::Base { index, reader } if reader.wants().is_none() => {
-                State::Ready(v1::Plan::new(index, &reader.finish().0)?)
-            }
-            other => other,
-        };
-        Ok(())
+    fn open(base_lengths: &[u64], archive_length: u64, only: Option<String>) -> Self {
+        let step = Step::Archive(ArchiveReader::new(archive_length));
+        Self { state: State::Opening(OpenRestore { base_lengths: base_lengths.to_vec(), only, step }) }
     }
 }
 
-impl Job for Restore {
-    fn wants(&self) -> Option<Read> {
-        match &self.state {
-            State::Index { reader, .. } => reader.wants().map(|range| Read::new(Source::Delta, range)),
-            State::Base { reader, .. } => reader.wants().map(|range| Read::new(Source::Base, range)),
-            State::Ready(_) | State::Failed => None,
-        }
-    }
+job_by_state!(Restore);
 
-    fn feed(&mut self, bytes: &[u8]) -> Result<()> {
-        match &mut self.state {
-            State::Index { reader, .. } => reader.feed(bytes).map_err(|e| e.input(Source::Delta))?,
-            State::Base { reader, .. } => reader.feed(bytes).map_err(|e| e.input(Source::Base))?,
-            State::Ready(_) | State::Failed => {}
-        }
-        self.advance()
-    }
-
-    fn windows(&self) -> usize {
-        self.plan().map_or(0, v1::Plan::windows)
-    }
-
-    fn output_length(&self) -> Option<u64> {
-        self.plan().map(v1::Plan::output_length)
-    }
-
-    fn progress(&self, count: usize) -> u64 {
-        self.plan().map_or(0, |plan| plan.output_end(count))
-    }
-
-    fn reads(&self, window: usize) -> Vec<Read> {
-        self.plan().map_or_else(Vec::new, |plan| plan.reads(window))
-    }
-
-    fn run(&mut self, window: usize, inputs: &Inputs, runner: &dyn Runner, output: &mut Vec<u8>) -> Result<()> {
-        output.clear();
-        self.plan().map_or(Ok(()), |plan| plan.run(window, inputs, runner, output))
-    }
-
-    fn report(&self) -> Report {
-        match &self.state {
-            State::Ready(plan) => v1::report(plan.index()),
-            State::Base { index, .. } => v1::report(index),
-            State::Index { .. } | State::Failed => Report::default(),
-        }
-    }
-}
-
-/// A [`Job`] that only opens an archive, for its [report](Job::report): it has no windows.
+/// The archive's own description first, then the base's headers.
 #[derive(Debug)]
-pub struct Inspect {
-    state: InspectState,
+struct OpenRestore {
+    base_lengths: Vec<u64>,
+    only: Option<String>,
+    step: Step,
 }
 
 #[derive(Debug)]
-enum InspectState {
-    Reading(IndexReader),
-    Done(Index),
+enum Step {
+    Archive(ArchiveReader),
+    Bases { archive: Archive, readers: Vec<LayoutReader> },
     Failed,
 }
 
-impl Inspect {
-    /// A job over an archive of that length, in bytes.
-    pub fn new(archive_length: u64) -> Self {
-        Self { state: InspectState::Reading(IndexReader::new(archive_length)) }
+impl OpenRestore {
+    /// Readers of the base's files, as the archive needs them.
+    fn base_readers(&self, archive: &Archive) -> Result<Vec<LayoutReader>> {
+        let accept = match archive {
+            Archive::V1(_) => Accept::Safetensors,
+            Archive::V2(directory) => {
+                let (expected, found) = (directory.head.bases.len(), self.base_lengths.len());
+                if expected > found {
+                    return Err(Error::base_mismatch("the archive was made against more base files")
+                        .figures(expected, found)
+                        .input(Source::Base(0)));
+                }
+                Accept::Any
+            }
+        };
+        Ok(self.base_lengths.iter().map(|&length| LayoutReader::new(length, accept)).collect())
     }
 }
 
-impl Job for Inspect {
+impl Opening for OpenRestore {
     fn wants(&self) -> Option<Read> {
-        match &self.state {
-            InspectState::Reading(reader) => reader.wants().map(|range| Read::new(Source::Delta, range)),
-            _ => None,
+        match &self.step {
+            Step::Archive(reader) => reader.wants().map(|range| Read::new(Source::Delta, range)),
+            Step::Bases { readers, .. } => {
+                let next = readers.iter().enumerate().find_map(|(base, reader)| Some((base, reader.wants()?)));
+                next.map(|(base, range)| Read::new(Source::Base(base), range))
+            }
+            Step::Failed => None,
         }
     }
 
     fn feed(&mut self, bytes: &[u8]) -> Result<()> {
-        self.state = match std::mem::replace(&mut self.state, InspectState::Failed) {
-            InspectState::Reading(mut reader) => {
+        self.step = match std::mem::replace(&mut self.step, Step::Failed) {
+            Step::Archive(mut reader) => {
                 reader.feed(bytes).map_err(|e| e.input(Source::Delta))?;
                 match reader.wants() {
-                    Some(_) => InspectState::Reading(reader),
-                    None => InspectState::Done(reader.finish()),
+                    Some(_) => Step::Archive(reader),
+                    None => {
+                        let archive = reader.finish().ok_or_else(|| Error::truncated("the archive"))?;
+                        let readers = self.base_readers(&archive)?;
+                        Step::Bases { archive, readers }
+                    }
                 }
             }
-            other => other,
+            Step::Bases { archive, mut readers } => {
+                if let Some((base, reader)) = readers.iter_mut().enumerate().find(|(_, r)| r.wants().is_some()) {
+                    reader.feed(bytes).map_err(|e| e.input(Source::Base(base)))?;
+                }
+                Step::Bases { archive, readers }
+            }
+            Step::Failed => Step::Failed,
         };
         Ok(())
     }
 
-    fn windows(&self) -> usize {
-        0
+    fn plan(self) -> Result<Box<dyn Plan>> {
+        let Step::Bases { archive, readers } = self.step else {
+            return Err(Error::invalid_argument("the job failed before"));
+        };
+        let bases = BaseSet::new(readers.into_iter().map(|reader| reader.finish().0).collect());
+        let only = self.only.as_deref();
+        Ok(match archive {
+            Archive::V1(index) => Box::new(v1::Restore::new(index, &bases, only)?),
+            Archive::V2(directory) => Box::new(v2::Restore::new(directory, &bases, only)?),
+        })
     }
+}
 
-    fn output_length(&self) -> Option<u64> {
-        Some(self.report().restored_bytes)
-    }
+/// The error for a tensor that the archive does not have.
+fn no_such_tensor(name: &str) -> Error {
+    Error::invalid_argument("the archive has no such tensor").tensor(name).input(Source::Delta)
+}
 
-    fn progress(&self, _: usize) -> u64 {
-        0
-    }
-
-    fn reads(&self, _: usize) -> Vec<Read> {
-        Vec::new()
-    }
-
-    fn run(&mut self, _: usize, _: &Inputs, _: &dyn Runner, output: &mut Vec<u8>) -> Result<()> {
-        output.clear();
-        Ok(())
-    }
-
-    fn report(&self) -> Report {
-        match &self.state {
-            InspectState::Done(index) => v1::report(index),
-            _ => Report::default(),
-        }
-    }
+/// Why the base set has no region `name` of the type of `region`.
+fn mismatch(region: &Region, name: &str, bases: &BaseSet) -> Error {
+    let error = match bases.named(name).first() {
+        Some(&place) => Error::base_mismatch("the base's tensor has another type or shape")
+            .figures(region.type_name(), bases.region(place).type_name())
+            .input(Source::Base(place.base)),
+        None => Error::base_mismatch(format!("the base has no tensor {name:?}"))
+            .figures(region.type_name(), "nothing")
+            .input(Source::Base(0)),
+    };
+    error.tensor(&region.name)
 }

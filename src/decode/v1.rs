@@ -11,15 +11,16 @@ use crate::delta::xor_split;
 use crate::entropy::zstd;
 use crate::error::{Error, Result};
 use crate::io::{Inputs, Read, Source, coalesce};
-use crate::layout::{Layout, Region};
+use crate::job::Plan;
+use crate::layout::Region;
 use crate::parallel::{self, Runner};
-use crate::plan::{pair_by_name, same_type};
+use crate::plan::{BaseSet, Place};
 use crate::report::{Method, Report, TensorReport};
 use crate::window;
 
 /// Everything decided before the first window runs.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct Restore {
     index: Index,
     pieces: Vec<Piece>,
     windows: Vec<Range<usize>>,
@@ -38,7 +39,7 @@ struct Piece {
 enum Content {
     Header,
     Zeros,
-    Paired { base: Range<u64>, exponent: Vec<Part>, sign_mantissa: Vec<Part> },
+    Paired { base: (Source, Range<u64>), exponent: Vec<Part>, sign_mantissa: Vec<Part> },
     Alone(Vec<Part>),
 }
 
@@ -53,10 +54,10 @@ impl Content {
     }
 }
 
-impl Plan {
-    pub(super) fn new(index: Index, base: &Layout) -> Result<Self> {
+impl Restore {
+    /// The plan for all of the target, or for the tensor called `only`.
+    pub(super) fn new(index: Index, bases: &BaseSet, only: Option<&str>) -> Result<Self> {
         let mut pieces = vec![Piece::new(0..index.layout.header_length, Content::Header, None)];
-        let partners = pair_by_name(&index.layout, base);
         let mut end = index.layout.header_length;
         for (i, (region, entry)) in index.layout.regions.iter().zip(&index.entries).enumerate() {
             if region.offset > end {
@@ -67,61 +68,19 @@ impl Plan {
             match entry {
                 Entry::Alone(stream) => add_alone(&mut pieces, i, region, stream).map_err(named)?,
                 Entry::Paired { exponent, sign_mantissa } => {
-                    let base = partners[i].map(|p| &base.regions[p]).ok_or_else(|| mismatch(region, base))?;
+                    let place = bases.partner(region).ok_or_else(|| super::mismatch(region, &region.name, bases))?;
+                    let base = (place, bases.region(place));
                     add_paired(&mut pieces, i, region, base, exponent, sign_mantissa).map_err(named)?;
                 }
             }
         }
+        if let Some(name) = only {
+            let wanted = index.layout.regions.iter().position(|r| r.name == name);
+            let wanted = wanted.ok_or_else(|| super::no_such_tensor(name))?;
+            pieces.retain(|piece| piece.region == Some(wanted));
+        }
         let windows = window::group(pieces.iter().map(Piece::length));
         Ok(Self { index, pieces, windows, scratch: parallel::Scratch::default() })
-    }
-
-    pub(super) fn index(&self) -> &Index {
-        &self.index
-    }
-
-    pub(super) fn windows(&self) -> usize {
-        self.windows.len()
-    }
-
-    pub(super) fn output_length(&self) -> u64 {
-        self.index.layout.file_length
-    }
-
-    /// Where the output of the first `count` windows ends.
-    pub(super) fn output_end(&self, count: usize) -> u64 {
-        let last = count.checked_sub(1).and_then(|i| self.windows.get(i));
-        last.map_or(0, |window| self.pieces[window.end - 1].output.end)
-    }
-
-    pub(super) fn reads(&self, window: usize) -> Vec<Read> {
-        let mut reads = Vec::new();
-        for piece in &self.pieces[self.windows[window].clone()] {
-            reads.extend(piece.content.parts().map(|part| Read::new(Source::Delta, part.stored.clone())));
-            if let Content::Paired { base, .. } = &piece.content {
-                reads.push(Read::new(Source::Base, base.clone()));
-            }
-        }
-        coalesce(reads)
-    }
-
-    pub(super) fn run(&self, window: usize, inputs: &Inputs, runner: &dyn Runner, output: &mut Vec<u8>) -> Result<()> {
-        let pieces = &self.pieces[self.windows[window].clone()];
-        let length: u64 = pieces.iter().map(Piece::length).sum();
-        output.resize(length as usize, 0);
-        let mut rest = output.as_mut_slice();
-        let tasks = pieces.iter().map(|piece| {
-            let (target, others) = std::mem::take(&mut rest).split_at_mut(piece.length() as usize);
-            rest = others;
-            (piece, target)
-        });
-        let done = parallel::map_by_cost(
-            runner,
-            tasks.collect(),
-            |(piece, _)| piece.length(),
-            |(piece, target)| self.scratch.with(|scratch| self.restore(piece, inputs, scratch, target)),
-        );
-        done.into_iter().collect()
     }
 
     /// Fills `target` with the bytes of `piece`.
@@ -141,10 +100,56 @@ impl Plan {
             Content::Paired { base, exponent, sign_mantissa } => {
                 decode_parts(decoder, exponent, inputs, e).map_err(named)?;
                 decode_parts(decoder, sign_mantissa, inputs, s).map_err(named)?;
-                xor_split::join(inputs.slice(Source::Base, base.clone())?, e, s, target);
+                xor_split::join(inputs.slice(base.0, base.1.clone())?, e, s, target);
             }
         }
         Ok(())
+    }
+}
+
+impl Plan for Restore {
+    fn windows(&self) -> usize {
+        self.windows.len()
+    }
+
+    fn output_length(&self) -> Option<u64> {
+        Some(self.pieces.iter().map(Piece::length).sum())
+    }
+
+    fn progress(&self, count: usize) -> u64 {
+        self.windows[..count].iter().flat_map(|window| &self.pieces[window.clone()]).map(Piece::length).sum()
+    }
+
+    fn reads(&self, window: usize) -> Vec<Read> {
+        let mut reads = Vec::new();
+        for piece in &self.pieces[self.windows[window].clone()] {
+            reads.extend(piece.content.parts().map(|part| Read::new(Source::Delta, part.stored.clone())));
+            if let Content::Paired { base: (source, range), .. } = &piece.content {
+                reads.push(Read::new(*source, range.clone()));
+            }
+        }
+        coalesce(reads)
+    }
+
+    fn run(&mut self, window: usize, inputs: &Inputs, runner: &dyn Runner, output: &mut Vec<u8>) -> Result<()> {
+        let pieces = &self.pieces[self.windows[window].clone()];
+        let length: u64 = pieces.iter().map(Piece::length).sum();
+        output.resize(length as usize, 0);
+        let mut rest = output.as_mut_slice();
+        let tasks = pieces.iter().map(|piece| {
+            let (target, others) = std::mem::take(&mut rest).split_at_mut(piece.length() as usize);
+            rest = others;
+            (piece, target)
+        });
+        let cost = |(piece, _): &(&Piece, &mut [u8])| piece.length();
+        let done = parallel::map_by_cost(runner, tasks.collect(), cost, |(piece, target)| {
+            self.scratch.with(|scratch| self.restore(piece, inputs, scratch, target))
+        });
+        done.into_iter().collect()
+    }
+
+    fn report(&self) -> Report {
+        report(&self.index)
     }
 }
 
@@ -193,15 +198,16 @@ fn add_paired(
     pieces: &mut Vec<Piece>,
     i: usize,
     region: &Region,
-    base: &Region,
+    (place, base): (Place, &Region),
     exponent: &Stream,
     sign_mantissa: &Stream,
 ) -> Result<()> {
+    let source = Source::Base(place.base);
     let lengths = |stream: &Stream| stream.parts.iter().map(|p| p.restored).collect::<Vec<_>>();
     if lengths(exponent) != lengths(sign_mantissa) {
         check_piece(region.length)?;
         let (exponent, sign_mantissa) = (exponent.parts.clone(), sign_mantissa.parts.clone());
-        let content = Content::Paired { base: base.range(), exponent, sign_mantissa };
+        let content = Content::Paired { base: (source, base.range()), exponent, sign_mantissa };
         pieces.push(Piece::new(region.range(), content, Some(i)));
         return Ok(());
     }
@@ -210,7 +216,7 @@ fn add_paired(
         let end = start + 2 * exponent.restored;
         check_piece(end - start)?;
         let content = Content::Paired {
-            base: base.offset + start..base.offset + end,
+            base: (source, base.offset + start..base.offset + end),
             exponent: vec![exponent.clone()],
             sign_mantissa: vec![sign_mantissa.clone()],
         };
@@ -227,16 +233,6 @@ fn check_piece(length: u64) -> Result<()> {
     Err(Error::limit("bytes that have to be decoded at once").figures(format_args!("at most {MAX_PIECE}"), length))
 }
 
-/// Why `base` has no partner for a paired `region`.
-fn mismatch(region: &Region, base: &Layout) -> Error {
-    let error = match base.regions.iter().find(|r| r.name == region.name) {
-        Some(other) if !same_type(region, other) => Error::base_mismatch("the base's tensor has another type or shape")
-            .figures(region.type_name(), other.type_name()),
-        _ => Error::base_mismatch("the base has no such tensor").figures(region.type_name(), "nothing"),
-    };
-    error.tensor(&region.name).input(Source::Base)
-}
-
 /// What the archive of that index holds.
 pub(super) fn report(index: &Index) -> Report {
     let tensor = |(region, entry): (&Region, &Entry)| match entry {
@@ -249,6 +245,7 @@ pub(super) fn report(index: &Index) -> Report {
         version: v1::VERSION,
         stored_bytes: index.archive_length,
         restored_bytes: index.layout.file_length,
+        blake3: None,
         tensors: index.layout.regions.iter().zip(&index.entries).map(tensor).collect(),
     }
 }

@@ -1,118 +1,134 @@
 //! Compressing: base and target in, an archive out.
 
+mod survey;
 mod v1;
+mod v2;
 
+pub use crate::chunk::Effort;
 use crate::entropy::zstd;
-use crate::error::Result;
-use crate::io::{Incremental, Inputs, Read, Source};
-use crate::job::Job;
-use crate::layout::safetensors::HeaderReader;
-use crate::parallel::Runner;
-use crate::report::Report;
+use crate::error::{Error, Result};
+use crate::io::{Incremental, Read, Source};
+use crate::job::{Opening, Plan, State, job_by_state};
+use crate::layout::reader::{Accept, LayoutReader};
+use crate::plan::BaseSet;
+use survey::Survey;
 
 /// The format of the archive, with its knobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// BITXv001, which the reference command line reads.
+    /// BITXv001, which the reference command line reads: safetensors against one safetensors base.
     V1 {
         /// zstd level, one of [`zstd::LEVELS`].
         level: i32,
+    },
+    /// BITXv002.
+    V2 {
+        /// How hard to try.
+        effort: Effort,
     },
 }
 
 impl Default for Format {
     fn default() -> Self {
-        Self::V1 { level: zstd::DEFAULT_LEVEL }
+        Self::V2 { effort: Effort::Default }
     }
 }
 
-/// A [`Job`] that compresses a target against a base.
+/// A [`Job`](crate::Job) that compresses a target against a base.
 #[derive(Debug)]
 pub struct Compress {
-    state: State,
-}
-
-#[derive(Debug)]
-enum State {
-    Opening {
-        level: i32,
-        base: HeaderReader,
-        target: HeaderReader,
-    },
-    Ready(v1::Plan),
-    /// An earlier step failed.
-    Failed,
+    state: State<OpenCompress>,
 }
 
 impl Compress {
-    /// A job over a base and a target of these lengths, in bytes.
+    /// A job over the base's files and a target of these lengths, in bytes.
     ///
     /// # Errors
     /// `InvalidArgument` for a level that does not exist.
-    pub fn new(base_length: u64, target_length: u64, format: Format) -> Result<Self> {
-        let Format::V1 { level } = format;
-        zstd::check_level(level)?;
-        let (base, target) = (HeaderReader::new(base_length), HeaderReader::new(target_length));
-        Ok(Self { state: State::Opening { level, base, target } })
+    pub fn new(base_lengths: &[u64], target_length: u64, format: Format) -> Result<Self> {
+        let accept = match format {
+            Format::V1 { level } => {
+                zstd::check_level(level)?;
+                Accept::Safetensors
+            }
+            Format::V2 { .. } => Accept::Any,
+        };
+        let target = LayoutReader::new(target_length, accept);
+        let bases = base_lengths.iter().map(|&length| LayoutReader::new(length, accept)).collect();
+        Ok(Self { state: State::Opening(OpenCompress { format, step: Step::Layouts { target, bases } }) })
     }
+}
 
-    fn plan(&self) -> Option<&v1::Plan> {
-        match &self.state {
-            State::Ready(plan) => Some(plan),
-            _ => None,
+job_by_state!(Compress);
+
+/// The layouts of all inputs first, then for v2 a survey of what pairs by content.
+#[derive(Debug)]
+struct OpenCompress {
+    format: Format,
+    step: Step,
+}
+
+#[derive(Debug)]
+enum Step {
+    Layouts { target: LayoutReader, bases: Vec<LayoutReader> },
+    Survey(Survey),
+    V1(Box<v1::Compress>),
+    Failed,
+}
+
+impl OpenCompress {
+    /// What follows once every layout is known.
+    fn after_layouts(&self, target: LayoutReader, bases: Vec<LayoutReader>) -> Result<Step> {
+        let (target, header) = target.finish();
+        let bases = BaseSet::new(bases.into_iter().map(|reader| reader.finish().0).collect());
+        match self.format {
+            Format::V1 { level } => Ok(Step::V1(Box::new(v1::Compress::new(target, header, &bases, level)?))),
+            Format::V2 { .. } => Ok(Step::Survey(Survey::new(target, bases))),
         }
     }
 }
 
-impl Job for Compress {
+impl Opening for OpenCompress {
     fn wants(&self) -> Option<Read> {
-        let State::Opening { base, target, .. } = &self.state else { return None };
-        let target = target.wants().map(|range| Read::new(Source::Target, range));
-        target.or_else(|| base.wants().map(|range| Read::new(Source::Base, range)))
+        match &self.step {
+            Step::Layouts { target, bases } => {
+                let target = target.wants().map(|range| Read::new(Source::Target, range));
+                let mut bases = bases.iter().enumerate();
+                target.or_else(|| bases.find_map(|(i, base)| Some(Read::new(Source::Base(i), base.wants()?))))
+            }
+            Step::Survey(survey) => survey.wants(),
+            Step::V1(_) | Step::Failed => None,
+        }
     }
 
     fn feed(&mut self, bytes: &[u8]) -> Result<()> {
-        let State::Opening { level, mut base, mut target } = std::mem::replace(&mut self.state, State::Failed) else {
-            return Ok(());
-        };
-        match target.wants() {
-            Some(_) => target.feed(bytes).map_err(|e| e.input(Source::Target))?,
-            None => base.feed(bytes).map_err(|e| e.input(Source::Base))?,
-        }
-        self.state = if base.wants().is_some() {
-            State::Opening { level, base, target }
-        } else {
-            let (target, header) = target.finish();
-            State::Ready(v1::Plan::new(target, header, &base.finish().0, level)?)
+        self.step = match std::mem::replace(&mut self.step, Step::Failed) {
+            Step::Layouts { mut target, mut bases } => {
+                if target.wants().is_some() {
+                    target.feed(bytes).map_err(|e| e.input(Source::Target))?;
+                } else if let Some((i, base)) = bases.iter_mut().enumerate().find(|(_, base)| base.wants().is_some()) {
+                    base.feed(bytes).map_err(|e| e.input(Source::Base(i)))?;
+                }
+                if target.wants().is_some() || bases.iter().any(|base| base.wants().is_some()) {
+                    Step::Layouts { target, bases }
+                } else {
+                    self.after_layouts(target, bases)?
+                }
+            }
+            Step::Survey(mut survey) => {
+                survey.feed(bytes);
+                Step::Survey(survey)
+            }
+            other => other,
         };
         Ok(())
     }
 
-    fn windows(&self) -> usize {
-        self.plan().map_or(0, v1::Plan::windows)
-    }
-
-    fn output_length(&self) -> Option<u64> {
-        None
-    }
-
-    fn progress(&self, count: usize) -> u64 {
-        self.plan().map_or(0, |plan| plan.target_end(count))
-    }
-
-    fn reads(&self, window: usize) -> Vec<Read> {
-        self.plan().map_or_else(Vec::new, |plan| plan.reads(window))
-    }
-
-    fn run(&mut self, window: usize, inputs: &Inputs, runner: &dyn Runner, output: &mut Vec<u8>) -> Result<()> {
-        output.clear();
-        match &mut self.state {
-            State::Ready(plan) => plan.run(window, inputs, runner, output),
-            _ => Ok(()),
+    fn plan(self) -> Result<Box<dyn Plan>> {
+        match (self.step, self.format) {
+            (Step::V1(plan), _) => Ok(plan),
+            (Step::Survey(survey), Format::V2 { effort }) => Ok(Box::new(v2::Compress::new(survey.finish(), effort)?)),
+            _ => Err(Error::invalid_argument("the job failed before")),
         }
-    }
-
-    fn report(&self) -> Report {
-        self.plan().map_or_else(Report::default, v1::Plan::report)
     }
 }

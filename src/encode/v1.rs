@@ -10,9 +10,10 @@ use crate::delta::xor_split;
 use crate::entropy::zstd;
 use crate::error::{Error, Result};
 use crate::io::{Inputs, Read, Source, coalesce};
+use crate::job::Plan;
 use crate::layout::Layout;
 use crate::parallel::{self, Runner};
-use crate::plan::pair_by_name;
+use crate::plan::BaseSet;
 use crate::report::{Method, Report, TensorReport};
 use crate::window;
 
@@ -22,7 +23,7 @@ const PART: u64 = 4 << 20;
 
 /// Everything decided before the first window runs, and what the windows so far have left.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct Compress {
     level: i32,
     header: Vec<u8>,
     target: Layout,
@@ -46,7 +47,7 @@ enum Content {
     /// Bytes outside tensors: they must be zeros.
     Hole,
     /// A part of a tensor; `last` completes it.
-    Part { region: usize, base: Option<Range<u64>>, last: bool },
+    Part { region: usize, base: Option<(Source, Range<u64>)>, last: bool },
 }
 
 /// A part's coded streams.
@@ -56,19 +57,19 @@ enum Streams {
     Alone(Coded),
 }
 
-impl Plan {
-    pub(super) fn new(target: Layout, header: Vec<u8>, base: &Layout, level: i32) -> Result<Self> {
+impl Compress {
+    pub(super) fn new(target: Layout, header: Vec<u8>, bases: &BaseSet, level: i32) -> Result<Self> {
         check_expressible(&target).map_err(|e| e.input(Source::Target))?;
-        let partners = pair_by_name(&target, base);
         let mut pieces: Vec<Piece> =
             target.holes().into_iter().map(|hole| Piece { target: hole, content: Content::Hole }).collect();
         for (i, region) in target.regions.iter().enumerate() {
             let pairs = region.length >= 2 && region.length.is_multiple_of(2);
-            let base = partners[i].filter(|_| pairs).map(|p| base.regions[p].offset);
+            let place = bases.partner(region).filter(|_| pairs);
+            let base = place.map(|place| (Source::Base(place.base), bases.region(place).offset));
             let parts = region.length.div_ceil(PART).max(1);
             for part in 0..parts {
                 let bytes = part * PART..((part + 1) * PART).min(region.length);
-                let base = base.map(|offset| offset + bytes.start..offset + bytes.end);
+                let base = base.map(|(source, offset)| (source, offset + bytes.start..offset + bytes.end));
                 let content = Content::Part { region: i, base, last: part + 1 == parts };
                 pieces.push(Piece { target: region.offset + bytes.start..region.offset + bytes.end, content });
             }
@@ -83,53 +84,6 @@ impl Plan {
         Ok(Self { level, header, target, pieces, windows, pending, stored_bytes: 0, tensors })
     }
 
-    pub(super) fn windows(&self) -> usize {
-        self.windows.len()
-    }
-
-    /// Where in the target the first `count` windows end.
-    pub(super) fn target_end(&self, count: usize) -> u64 {
-        match count.checked_sub(1).and_then(|i| self.windows.get(i)) {
-            None => 0,
-            Some(_) if count == self.windows.len() => self.target.file_length,
-            Some(window) => self.pieces[window.end - 1].target.end,
-        }
-    }
-
-    pub(super) fn reads(&self, window: usize) -> Vec<Read> {
-        let mut reads = Vec::new();
-        for piece in &self.pieces[self.windows[window].clone()] {
-            reads.push(Read::new(Source::Target, piece.target.clone()));
-            if let Content::Part { base: Some(base), .. } = &piece.content {
-                reads.push(Read::new(Source::Base, base.clone()));
-            }
-        }
-        coalesce(reads)
-    }
-
-    pub(super) fn run(
-        &mut self,
-        window: usize,
-        inputs: &Inputs,
-        runner: &dyn Runner,
-        output: &mut Vec<u8>,
-    ) -> Result<()> {
-        if window == 0 {
-            v1::begin_archive(output, &self.header, self.target.regions.len())?;
-        }
-        let pieces: Vec<&Piece> = self.pieces[self.windows[window].clone()].iter().collect();
-        let coded = parallel::map_by_cost(runner, pieces, |p| p.length(), |piece| self.encode_piece(piece, inputs));
-        for (piece, coded) in self.windows[window].clone().zip(coded) {
-            let Some(streams) = coded? else { continue };
-            self.pending.push(streams);
-            if let Content::Part { region, last: true, .. } = self.pieces[piece].content {
-                self.write_tensor(region, output)?;
-            }
-        }
-        self.stored_bytes += output.len() as u64;
-        Ok(())
-    }
-
     /// The coded streams of a part; nothing for a hole of zeros.
     fn encode_piece(&self, piece: &Piece, inputs: &Inputs) -> Result<Option<Streams>> {
         let target = inputs.slice(Source::Target, piece.target.clone())?;
@@ -137,8 +91,8 @@ impl Plan {
         match &piece.content {
             Content::Hole => check_zeros(target, piece.target.start).map(|()| None),
             Content::Part { base: None, .. } => Ok(Some(Streams::Alone(coded(target)?))),
-            Content::Part { base: Some(base), .. } => {
-                let base = inputs.slice(Source::Base, base.clone())?;
+            Content::Part { base: Some((source, range)), .. } => {
+                let base = inputs.slice(*source, range.clone())?;
                 let mut streams = vec![0; target.len()];
                 let (exponent, sign_mantissa) = streams.split_at_mut(target.len() / 2);
                 xor_split::split(base, target, exponent, sign_mantissa);
@@ -168,13 +122,60 @@ impl Plan {
         self.tensors.push(TensorReport::new(region, method, stored));
         Ok(())
     }
+}
 
-    /// What the windows so far have stored.
-    pub(super) fn report(&self) -> Report {
+impl Plan for Compress {
+    fn windows(&self) -> usize {
+        self.windows.len()
+    }
+
+    fn output_length(&self) -> Option<u64> {
+        None
+    }
+
+    fn progress(&self, count: usize) -> u64 {
+        match count.checked_sub(1).and_then(|i| self.windows.get(i)) {
+            None => 0,
+            Some(_) if count == self.windows.len() => self.target.file_length,
+            Some(window) => self.pieces[window.end - 1].target.end,
+        }
+    }
+
+    fn reads(&self, window: usize) -> Vec<Read> {
+        let mut reads = Vec::new();
+        for piece in &self.pieces[self.windows[window].clone()] {
+            reads.push(Read::new(Source::Target, piece.target.clone()));
+            if let Content::Part { base: Some((source, range)), .. } = &piece.content {
+                reads.push(Read::new(*source, range.clone()));
+            }
+        }
+        coalesce(reads)
+    }
+
+    fn run(&mut self, window: usize, inputs: &Inputs, runner: &dyn Runner, output: &mut Vec<u8>) -> Result<()> {
+        output.clear();
+        if window == 0 {
+            v1::begin_archive(output, &self.header, self.target.regions.len())?;
+        }
+        let pieces: Vec<&Piece> = self.pieces[self.windows[window].clone()].iter().collect();
+        let coded = parallel::map_by_cost(runner, pieces, |p| p.length(), |piece| self.encode_piece(piece, inputs));
+        for (piece, coded) in self.windows[window].clone().zip(coded) {
+            let Some(streams) = coded? else { continue };
+            self.pending.push(streams);
+            if let Content::Part { region, last: true, .. } = self.pieces[piece].content {
+                self.write_tensor(region, output)?;
+            }
+        }
+        self.stored_bytes += output.len() as u64;
+        Ok(())
+    }
+
+    fn report(&self) -> Report {
         Report {
             version: v1::VERSION,
             stored_bytes: self.stored_bytes,
             restored_bytes: self.target.file_length,
+            blake3: None,
             tensors: self.tensors.clone(),
         }
     }

@@ -1,3 +1,9 @@
-//! Entropy coding of streams.
+//! Entropy coding: what turns symbols in contexts into bytes.
 
+pub(crate) mod bins;
+pub(crate) mod bits;
+pub(crate) mod cluster;
+pub(crate) mod frequency;
+mod log2;
+pub(crate) mod rans;
 pub mod zstd;

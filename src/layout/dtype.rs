@@ -62,6 +62,11 @@ impl Dtype {
         TABLE.iter().find(|row| row.1 == name).map(|row| row.0)
     }
 
+    /// The dtype of that number, which is its place in the list: archives hold it, so the list only grows.
+    pub fn from_number(number: u8) -> Option<Self> {
+        TABLE.get(usize::from(number)).map(|row| row.0)
+    }
+
     /// Its name in safetensors.
     pub fn name(self) -> &'static str {
         TABLE[self as usize].1

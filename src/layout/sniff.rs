@@ -18,6 +18,11 @@ pub(crate) fn mistaken_for(head: &[u8]) -> Option<&'static str> {
     known.iter().find(|(prefix, _)| starts(prefix)).map(|(_, name)| *name)
 }
 
+/// A name for what servers and git send in place of a file, whatever was asked for.
+pub(crate) fn download_mistake(head: &[u8]) -> Option<&'static str> {
+    mistaken_for(head).filter(|kind| kind.contains("HTML") || kind.contains("git-lfs"))
+}
+
 /// The message for a file that should have been a `wanted` one.
 pub(crate) fn not_a(wanted: &str, head: &[u8]) -> String {
     match mistaken_for(head) {
@@ -27,7 +32,8 @@ pub(crate) fn not_a(wanted: &str, head: &[u8]) -> String {
     }
 }
 
-fn looks_like_safetensors(head: &[u8]) -> bool {
+/// Whether a file may begin so that is a safetensors model, or was meant to be one.
+pub(crate) fn looks_like_safetensors(head: &[u8]) -> bool {
     head.len() > 8 && head[8] == b'{' && head[5..8] == [0; 3]
 }
 

@@ -6,7 +6,7 @@ use wasm_bindgen::prelude::*;
 use crate::entropy::zstd;
 use crate::io::{Read, Source};
 use crate::report::{Report, TensorReport};
-use crate::{Error, ErrorKind, Format};
+use crate::{Effort, Error, ErrorKind, Format};
 
 /// The largest integer that every `number` up to it represents.
 const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
@@ -19,6 +19,11 @@ pub(super) fn length(bytes: f64) -> Result<u64, JsValue> {
     Err(misuse(&format!("{bytes} is no length in bytes")))
 }
 
+/// Lengths in bytes that came as `number`s.
+pub(super) fn lengths(bytes: Vec<f64>) -> Result<Vec<u64>, JsValue> {
+    bytes.into_iter().map(length).collect()
+}
+
 /// An error in how the bindings are called.
 pub(super) fn misuse(message: &str) -> JsValue {
     thrown(Error::new(ErrorKind::InvalidArgument, message))
@@ -29,20 +34,30 @@ pub(super) fn value(data: &impl Serialize) -> Result<JsValue, JsValue> {
     serde_wasm_bindgen::to_value(data).map_err(|e| misuse(&e.to_string()))
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct CompressOptions {
     format: Option<String>,
+    effort: Option<String>,
     level: Option<i32>,
 }
 
-/// The format that `{ format?, level? }` asks for.
+/// The format that `{ format?, effort?, level? }` asks for: v2, unless a level of v1 is given.
 pub(super) fn format(options: JsValue) -> Result<Format, JsValue> {
     let options: Option<CompressOptions> =
         serde_wasm_bindgen::from_value(options).map_err(|e| misuse(&format!("options: {e}")))?;
-    let CompressOptions { format, level } = options.unwrap_or(CompressOptions { format: None, level: None });
-    match format.as_deref() {
-        None | Some("v1") => Ok(Format::V1 { level: level.unwrap_or(zstd::DEFAULT_LEVEL) }),
-        Some(other) => Err(misuse(&format!("unknown format {other:?}"))),
+    let CompressOptions { format, effort, level } = options.unwrap_or_default();
+    let effort = match effort.as_deref() {
+        Some("fast") => Effort::Fast,
+        None | Some("default") => Effort::Default,
+        Some("max") => Effort::Max,
+        Some(other) => return Err(misuse(&format!("unknown effort {other:?}"))),
+    };
+    match (format.as_deref(), level) {
+        (Some("v1"), level) => Ok(Format::V1 { level: level.unwrap_or(zstd::DEFAULT_LEVEL) }),
+        (None, Some(level)) => Ok(Format::V1 { level }),
+        (None | Some("v2"), None) => Ok(Format::V2 { effort }),
+        (Some("v2"), Some(_)) => Err(misuse("level is for format v1; v2 has effort")),
+        (Some(other), _) => Err(misuse(&format!("unknown format {other:?}"))),
     }
 }
 
@@ -70,13 +85,16 @@ pub(super) fn thrown(error: Error) -> JsValue {
 #[derive(Serialize)]
 pub(super) struct ReadView {
     source: &'static str,
+    /// Number of the base's file.
+    file: usize,
     offset: u64,
     length: u64,
 }
 
 impl From<Read> for ReadView {
     fn from(read: Read) -> Self {
-        Self { source: read.source.name(), offset: read.offset, length: read.length }
+        let file = if let Source::Base(file) = read.source { file } else { 0 };
+        Self { source: read.source.name(), file, offset: read.offset, length: read.length }
     }
 }
 

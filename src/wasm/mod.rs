@@ -7,7 +7,7 @@ use wasm_bindgen::prelude::*;
 use crate::io::Inputs;
 use crate::parallel::Runner;
 use crate::{Compress, Inspect, Restore, job};
-use convert::{ReadView, ReportView, length, thrown, value};
+use convert::{ReadView, ReportView, length, lengths, thrown, value};
 
 #[cfg(feature = "wasm-threads")]
 const RUNNER: &dyn Runner = &crate::parallel::Rayon;
@@ -36,14 +36,20 @@ impl Job {
     }
 
     /// Restores the target of an archive, given its base.
-    pub fn restore(base_length: f64, delta_length: f64) -> Result<Job, JsValue> {
-        Ok(Self::new(Restore::new(length(base_length)?, length(delta_length)?)))
+    pub fn restore(base_lengths: Vec<f64>, delta_length: f64) -> Result<Job, JsValue> {
+        Ok(Self::new(Restore::new(&lengths(base_lengths)?, length(delta_length)?)))
     }
 
-    /// Compresses a target against a base. `options`: `{ format?: 'v1', level?: number }`.
-    pub fn compress(base_length: f64, target_length: f64, options: JsValue) -> Result<Job, JsValue> {
+    /// Restores one tensor of an archive, given its base.
+    #[wasm_bindgen(js_name = restoreTensor)]
+    pub fn restore_tensor(base_lengths: Vec<f64>, delta_length: f64, name: &str) -> Result<Job, JsValue> {
+        Ok(Self::new(Restore::tensor(&lengths(base_lengths)?, length(delta_length)?, name)))
+    }
+
+    /// Compresses a target against a base. `options`: `{ format?: 'v1' | 'v2', effort?, level? }`.
+    pub fn compress(base_lengths: Vec<f64>, target_length: f64, options: JsValue) -> Result<Job, JsValue> {
         let format = convert::format(options)?;
-        let job = Compress::new(length(base_length)?, length(target_length)?, format).map_err(thrown)?;
+        let job = Compress::new(&lengths(base_lengths)?, length(target_length)?, format).map_err(thrown)?;
         Ok(Self::new(job))
     }
 

@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test binary uses a part of it
 
 use bitx_wasm::drive::{self, DriveError, Sources};
+use bitx_wasm::io::ReadAt;
 use bitx_wasm::parallel::{Runner, Sequential};
 use bitx_wasm::report::Report;
 use bitx_wasm::{Compress, Format, Inspect, Job, Restore};
@@ -63,6 +64,35 @@ pub const V1_ARCHIVES: [&str; 5] = [
     "b9ba7635e819b82dee883cd5107d9bc73080b18cae3eb6d58d42f71aa4cff34b",
 ];
 
+/// SHA-256 of the v2 archives of each pair at the efforts fast, default and max, likewise.
+pub const V2_ARCHIVES: [[&str; 3]; 5] = [
+    [
+        "ddb2d6ec3cd947ec7b580f911196d212b8fa44a2f11c4d3bd81a62ca4908d285",
+        "f21df71ce1da6548d6e2ad1c2b543d9ad7fac1be49deca446f69a4517a3677e9",
+        "65cc4335cc21349994bcaa914c7027b3b741b2d29566ea82cfc6dcd4ae589e83",
+    ],
+    [
+        "6440dfb3093b7aa2de82fca49a56c1a181e6fabfd252637c405f14314e4ff6e1",
+        "6440dfb3093b7aa2de82fca49a56c1a181e6fabfd252637c405f14314e4ff6e1",
+        "6440dfb3093b7aa2de82fca49a56c1a181e6fabfd252637c405f14314e4ff6e1",
+    ],
+    [
+        "d1acf10dfad45572db08d6f3486a69100570387ad34ec22d6069ca334f02ec08",
+        "1c835b7cc8f54c3ad7c12f4e8a4f5fa383da8a5851e7e29379d693f60ed3272d",
+        "5b53112ad41c4fd9ae0118be776c528d27bd164b651c304f1439b58506ab9859",
+    ],
+    [
+        "1355c994dfb7e586cf04451f34cd3ed5373d15aabb3485b90770cb0f6a0b937f",
+        "9cb6757d529d54eedab5e75cfcdafeb9227adc1d2af80e38b8e37abe89b88eb0",
+        "7a48417de80abbdfb778e7305a4f496b7408ee2566ffe621344ca1d70179ad48",
+    ],
+    [
+        "26f6837ae82c0fb4fa851cd593c8d3ef2af740b19bf448e2863591f1c4bf78b3",
+        "08a47d079fe36d8140aa37677c994f8d348cf04ad2be359623778623a752edff",
+        "08a47d079fe36d8140aa37677c994f8d348cf04ad2be359623778623a752edff",
+    ],
+];
+
 pub fn sha256(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
@@ -98,8 +128,9 @@ fn run(job: &mut dyn Job, sources: &Sources<'_>, runner: &dyn Runner) -> bitx_wa
 }
 
 pub fn restore_on(runner: &dyn Runner, base: &[u8], archive: &[u8]) -> bitx_wasm::Result<Vec<u8>> {
-    let sources = Sources { base: Some(&base), delta: Some(&archive), ..Sources::default() };
-    run(&mut Restore::new(base.len() as u64, archive.len() as u64), &sources, runner)
+    let bases: [&dyn ReadAt; 1] = [&base];
+    let sources = Sources { base: &bases, delta: Some(&archive), ..Sources::default() };
+    run(&mut Restore::new(&[base.len() as u64], archive.len() as u64), &sources, runner)
 }
 
 pub fn restore(base: &[u8], archive: &[u8]) -> bitx_wasm::Result<Vec<u8>> {
@@ -107,8 +138,9 @@ pub fn restore(base: &[u8], archive: &[u8]) -> bitx_wasm::Result<Vec<u8>> {
 }
 
 pub fn compress_on(runner: &dyn Runner, base: &[u8], target: &[u8], format: Format) -> bitx_wasm::Result<Vec<u8>> {
-    let sources = Sources { base: Some(&base), target: Some(&target), ..Sources::default() };
-    run(&mut Compress::new(base.len() as u64, target.len() as u64, format)?, &sources, runner)
+    let bases: [&dyn ReadAt; 1] = [&base];
+    let sources = Sources { base: &bases, target: Some(&target), ..Sources::default() };
+    run(&mut Compress::new(&[base.len() as u64], target.len() as u64, format)?, &sources, runner)
 }
 
 pub fn compress(base: &[u8], target: &[u8], format: Format) -> bitx_wasm::Result<Vec<u8>> {

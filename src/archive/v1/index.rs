@@ -5,7 +5,6 @@ use std::ops::Range;
 
 use super::{MAGIC, MAX_HOLES, TYPE_ALONE, TYPE_PAIRED, ZIDX, ZIDX_HEAD, ZIDX_ROW};
 use crate::archive::cursor::Cursor;
-use crate::archive::{check_version, version};
 use crate::error::{Error, Result};
 use crate::io::{Incremental, Wanted};
 use crate::layout::{Layout, Region, safetensors};
@@ -116,9 +115,6 @@ impl IndexReader {
     }
 
     fn magic(&mut self) -> Result<bool> {
-        let available = self.cursor.remaining().min(16);
-        let Some(bytes) = self.cursor.peek(available)? else { return self.wait(State::Magic) };
-        check_version(version(bytes)?)?;
         let Some(bytes) = self.cursor.peek(16)? else { return self.wait(State::Magic) };
         let length = u64_at(bytes, MAGIC.len());
         self.cursor.skip(16)?;

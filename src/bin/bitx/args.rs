@@ -1,9 +1,9 @@
 //! The command line's grammar.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use bitx_wasm::Format;
 use bitx_wasm::entropy::zstd;
+use bitx_wasm::{Effort, Format};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Store fine-tuned models as lossless deltas against their base
@@ -43,6 +43,8 @@ pub enum Command {
     Compress(Compress),
     /// Restore a fine-tune from its base and an archive
     Decompress(Decompress),
+    /// Restore one tensor, reading only its bytes
+    Cat(Cat),
     /// List what an archive holds
     Inspect(Inspect),
     /// Decode an archive without writing anything, and print the SHA-256 of what it restores to
@@ -71,38 +73,100 @@ pub struct Output {
 pub enum FormatName {
     /// BITXv001, which the reference command line reads and writes
     V1,
+    /// BITXv002: several times smaller, checked
+    V2,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum EffortName {
+    /// About as fast as it decodes
+    Fast,
+    /// The better of two models per chunk
+    Default,
+    /// Everything that makes archives smaller
+    Max,
+}
+
+impl From<EffortName> for Effort {
+    fn from(name: EffortName) -> Self {
+        match name {
+            EffortName::Fast => Self::Fast,
+            EffortName::Default => Self::Default,
+            EffortName::Max => Self::Max,
+        }
+    }
+}
+
+/// The base model: its file, or the first of them.
+#[derive(Debug, Args)]
+pub struct Base {
+    /// The base model: safetensors, or any other file
+    #[arg(id = "BASE")]
+    first: PathBuf,
+    /// Another file of the base, where it is sharded; may be repeated, in the same order as when compressing
+    #[arg(short = 'b', long = "base", value_name = "FILE")]
+    others: Vec<PathBuf>,
+}
+
+impl Base {
+    /// Every file of the base.
+    pub fn paths(&self) -> Vec<&Path> {
+        std::iter::once(&self.first).chain(&self.others).map(PathBuf::as_path).collect()
+    }
 }
 
 #[derive(Debug, Args)]
 pub struct Compress {
-    /// The base model (safetensors)
-    pub base: PathBuf,
-    /// The fine-tuned model (safetensors)
+    #[command(flatten)]
+    pub base: Base,
+    /// The fine-tuned model: safetensors, or any other file
     pub target: PathBuf,
     #[command(flatten)]
     pub output: Output,
-    /// Archive format
-    #[arg(long, value_enum, default_value_t = FormatName::V1)]
-    pub format: FormatName,
-    /// zstd level of format v1, -7 to 4
-    #[arg(long, default_value_t = zstd::DEFAULT_LEVEL, allow_negative_numbers = true, value_parser = level)]
-    pub level: i32,
+    /// Archive format [default: v2, or v1 where a level is given]
+    #[arg(long, value_enum)]
+    format: Option<FormatName>,
+    /// How hard to try, for format v2
+    #[arg(long, value_enum, default_value_t = EffortName::Default, conflicts_with = "level")]
+    effort: EffortName,
+    /// zstd level of format v1, -7 to 4 [default: 3]
+    #[arg(long, allow_negative_numbers = true, value_parser = level)]
+    level: Option<i32>,
 }
 
 impl Compress {
     /// The format with its knobs.
-    pub fn format(&self) -> Format {
-        let FormatName::V1 = self.format;
-        Format::V1 { level: self.level }
+    ///
+    /// # Errors
+    /// Where a level is given for a format that has none.
+    pub fn format(&self) -> anyhow::Result<Format> {
+        match (self.format, self.level) {
+            (Some(FormatName::V2), Some(_)) => anyhow::bail!("--level is for format v1; v2 has --effort"),
+            (Some(FormatName::V1), level) => Ok(Format::V1 { level: level.unwrap_or(zstd::DEFAULT_LEVEL) }),
+            (None, Some(level)) => Ok(Format::V1 { level }),
+            (_, None) => Ok(Format::V2 { effort: self.effort.into() }),
+        }
     }
 }
 
 #[derive(Debug, Args)]
 pub struct Decompress {
-    /// The base model (safetensors)
-    pub base: PathBuf,
+    #[command(flatten)]
+    pub base: Base,
     /// The archive
     pub archive: PathBuf,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct Cat {
+    #[command(flatten)]
+    pub base: Base,
+    /// The archive
+    pub archive: PathBuf,
+    /// Name of the tensor
+    pub tensor: String,
     #[command(flatten)]
     pub output: Output,
 }
@@ -115,17 +179,17 @@ pub struct Inspect {
 
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// The base model (safetensors)
-    pub base: PathBuf,
+    #[command(flatten)]
+    pub base: Base,
     /// The archive
     pub archive: PathBuf,
 }
 
 #[derive(Debug, Args)]
 pub struct Bench {
-    /// The base model (safetensors)
+    /// The base model
     pub base: PathBuf,
-    /// The fine-tuned model (safetensors)
+    /// The fine-tuned model: safetensors, or any other file
     pub target: PathBuf,
     /// Measured runs of each; medians are printed
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]

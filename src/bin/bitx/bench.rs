@@ -5,7 +5,7 @@ use std::time::Instant;
 use bitx_wasm::drive::{self, Sources};
 use bitx_wasm::io::{Inputs, ReadAt};
 use bitx_wasm::parallel::Runner;
-use bitx_wasm::{Compress, Format, Job, Restore};
+use bitx_wasm::{Compress, Effort, Format, Job, Restore};
 use serde_json::{Value, json};
 
 use crate::args::{self, Global};
@@ -13,10 +13,11 @@ use crate::files::InputFile;
 use crate::run;
 
 /// Formats and efforts that are timed, the default first.
-const CASES: [(&str, &str, Format); 3] = [
+const CASES: [(&str, &str, Format); 4] = [
+    ("v2", "default", Format::V2 { effort: Effort::Default }),
+    ("v2", "fast", Format::V2 { effort: Effort::Fast }),
+    ("v2", "max", Format::V2 { effort: Effort::Max }),
     ("v1", "3", Format::V1 { level: 3 }),
-    ("v1", "1", Format::V1 { level: 1 }),
-    ("v1", "-1", Format::V1 { level: -1 }),
 ];
 
 /// Medians of one case; MB are 10^6 bytes of the model.
@@ -56,18 +57,19 @@ fn measure(
     runner: &dyn Runner,
 ) -> anyhow::Result<(f64, f64, f64)> {
     let (base_length, target_length) = (base.len() as u64, target.len() as u64);
-    let inputs = Sources { base: Some(&base), target: Some(&target), ..Sources::default() };
+    let bases: [&dyn ReadAt; 1] = [&base];
+    let inputs = Sources { base: &bases, target: Some(&target), ..Sources::default() };
     let (mut encodes, mut decodes, mut archive) = (Vec::new(), Vec::new(), Vec::new());
     // One run more than counted: the first one warms up.
     for _ in 0..=runs {
-        let mut job = Compress::new(base_length, target_length, format)?;
+        let mut job = Compress::new(&[base_length], target_length, format)?;
         encodes.push(compute(&mut job, &inputs, runner, &mut archive)?);
     }
     let mut restored = Vec::with_capacity(target.len());
     let delta = archive.as_slice();
-    let inputs = Sources { base: Some(&base), delta: Some(&delta), ..Sources::default() };
+    let inputs = Sources { base: &bases, delta: Some(&delta), ..Sources::default() };
     for _ in 0..=runs {
-        let mut job = Restore::new(base_length, archive.len() as u64);
+        let mut job = Restore::new(&[base_length], archive.len() as u64);
         decodes.push(compute(&mut job, &inputs, runner, &mut restored)?);
     }
     anyhow::ensure!(restored == target, "the restored model differs");

@@ -23,6 +23,23 @@ impl InputFile {
     }
 }
 
+/// The files of a base.
+pub struct BaseFiles(Vec<InputFile>);
+
+impl BaseFiles {
+    pub fn open(paths: &[&Path]) -> anyhow::Result<Self> {
+        Ok(Self(paths.iter().map(|path| InputFile::open(path)).collect::<anyhow::Result<_>>()?))
+    }
+
+    pub fn lengths(&self) -> Vec<u64> {
+        self.0.iter().map(InputFile::len).collect()
+    }
+
+    pub fn sources(&self) -> Vec<&dyn ReadAt> {
+        self.0.iter().map(|file| file as &dyn ReadAt).collect()
+    }
+}
+
 impl ReadAt for InputFile {
     fn len(&self) -> u64 {
         self.length

@@ -2,6 +2,7 @@
 
 mod args;
 mod bench;
+mod cat;
 mod compress;
 mod decompress;
 mod files;
@@ -33,6 +34,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
     match &cli.command {
         Command::Compress(args) => compress::run(args, &cli.global),
         Command::Decompress(args) => decompress::run(args, &cli.global),
+        Command::Cat(args) => cat::run(args, &cli.global),
         Command::Inspect(args) => inspect::run(args, &cli.global),
         Command::Verify(args) => verify::run(args, &cli.global),
         Command::Bench(args) => bench::run(args, &cli.global),

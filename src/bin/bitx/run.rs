@@ -16,7 +16,7 @@ use crate::progress;
 /// The paths of a job's inputs, for messages.
 #[derive(Default)]
 pub struct Paths<'a> {
-    pub base: Option<&'a Path>,
+    pub base: Vec<&'a Path>,
     pub delta: Option<&'a Path>,
     pub target: Option<&'a Path>,
 }
@@ -30,7 +30,7 @@ impl Paths<'_> {
             DriveError::Write(_) => None,
         };
         let path = match source {
-            Some(Source::Base) => self.base,
+            Some(Source::Base(file)) => self.base.get(file).copied(),
             Some(Source::Delta) => self.delta,
             Some(Source::Target) => self.target,
             None => None,

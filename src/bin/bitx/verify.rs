@@ -9,16 +9,21 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::args::{self, Global};
-use crate::files::InputFile;
+use crate::files::{BaseFiles, InputFile};
 use crate::run::{self, Paths};
 use crate::summary::Summary;
 
-/// A sink that keeps the digest of what it is given, and nothing else.
-struct Digesting(Sha256);
+/// A sink that keeps the digests of what it is given, and nothing else.
+#[derive(Default)]
+struct Digesting {
+    sha256: Sha256,
+    blake3: blake3::Hasher,
+}
 
 impl Write for Digesting {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
+        self.sha256.update(bytes);
+        self.blake3.update(bytes);
         Ok(bytes.len())
     }
 
@@ -28,21 +33,34 @@ impl Write for Digesting {
 }
 
 pub fn run(args: &args::Verify, global: &Global) -> anyhow::Result<()> {
-    let (base, archive) = (InputFile::open(&args.base)?, InputFile::open(&args.archive)?);
-    let sources = Sources { base: Some(&base), delta: Some(&archive), ..Sources::default() };
-    let paths = Paths { base: Some(&args.base), delta: Some(&args.archive), ..Paths::default() };
-    let mut job = Restore::new(base.len(), archive.len());
-    let mut sink = Digesting(Sha256::new());
+    let base_paths = args.base.paths();
+    let (base, archive) = (BaseFiles::open(&base_paths)?, InputFile::open(&args.archive)?);
+    let sources = Sources { base: &base.sources(), delta: Some(&archive), ..Sources::default() };
+    let paths = Paths { base: base_paths.clone(), delta: Some(&args.archive), ..Paths::default() };
+    let mut job = Restore::new(&base.lengths(), archive.len());
+    let mut sink = Digesting::default();
     let seconds = run::job(&mut job, &sources, &paths, &mut sink, global)?;
-    let sha256: String = sink.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let (sha256, blake3) = (sink.sha256.finalize(), sink.blake3.finalize());
+    let sha256: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
     let report = job.report();
+    if let Some(stated) = report.blake3.map(blake3::Hash::from_bytes) {
+        anyhow::ensure!(
+            stated == blake3,
+            "{}: digest of the restored file: expected {stated}, found {blake3}",
+            args.archive.display()
+        );
+    }
     let output_bytes = report.restored_bytes;
     let summary = Summary { command: "verify", report: &report, input_bytes: archive.len(), output_bytes, seconds };
-    // v1 has no checksums: only the user, who knows the digest to expect, can tell a wrong base.
-    summary.print(global, &[("sha256", json!(sha256)), ("checksums", json!(false))]);
+    let checked = report.blake3.is_some();
+    let extra = [("sha256", json!(sha256)), ("blake3", json!(blake3.to_string())), ("checksums", json!(checked))];
+    summary.print(global, &extra);
     if !global.json && !global.quiet {
         println!("{sha256}");
-        eprintln!("format v1 has no checksums: compare the SHA-256 with the published one");
+        if !checked {
+            // Only the user, who knows the digest to expect, can tell a wrong base.
+            eprintln!("format v1 has no checksums: compare the SHA-256 with the published one");
+        }
     }
     Ok(())
 }

@@ -1,0 +1,266 @@
+//! The head: the restored file as a sequence of items, and which base tensor each is paired with.
+
+use super::{CHECKSUM, FRONT, MAGIC, MAX_BASES, MAX_HEAD, checksum};
+use crate::bytes::{ByteReader, put_prefixed, put_varint};
+use crate::entropy::zstd;
+use crate::error::{Error, Result};
+use crate::layout::{Dtype, Region};
+
+/// zstd level of the head.
+const LEVEL: i32 = 3;
+
+/// What an archive restores to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// Length of each base file.
+    pub(crate) bases: Vec<u64>,
+    /// The file, front to back.
+    pub(crate) items: Vec<Item>,
+}
+
+/// Consecutive bytes of the restored file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Item {
+    /// Bytes that the head itself holds.
+    Span(Vec<u8>),
+    /// A region; its offset is where the items before it end.
+    Region { region: Region, content: Content },
+}
+
+/// Where the bytes of a region come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// Chunks, with a base or without.
+    Chunks(Option<Partner>),
+    /// It equals that earlier item, a region of the same length that has chunks of its own.
+    Earlier(usize),
+}
+
+/// A region of a base file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Partner {
+    /// Which base file.
+    pub(crate) base: usize,
+    /// The region's name there.
+    pub(crate) name: String,
+}
+
+const SPAN: u8 = 0;
+const ALONE: u8 = 1;
+const PAIRED: u8 = 2;
+const EARLIER: u8 = 3;
+
+impl Item {
+    /// Bytes of the restored file.
+    pub(crate) fn length(&self) -> u64 {
+        match self {
+            Self::Span(bytes) => bytes.len() as u64,
+            Self::Region { region, .. } => region.length,
+        }
+    }
+}
+
+impl Head {
+    /// Magic, length, the head (zstd), its checksum.
+    pub(crate) fn write(&self) -> Result<Vec<u8>> {
+        let raw = self.write_raw();
+        if raw.len() as u64 > MAX_HEAD {
+            return Err(Error::limit("length of the head").figures(MAX_HEAD, raw.len()));
+        }
+        let mut stored = Vec::new();
+        put_varint(&mut stored, raw.len() as u64);
+        stored.extend_from_slice(&zstd::encode(&raw, LEVEL)?);
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend_from_slice(&(stored.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(&stored);
+        let sum = checksum(&bytes);
+        bytes.extend_from_slice(&sum.to_le_bytes());
+        Ok(bytes)
+    }
+
+    fn write_raw(&self) -> Vec<u8> {
+        let mut raw = Vec::new();
+        put_varint(&mut raw, self.bases.len() as u64);
+        self.bases.iter().for_each(|&length| put_varint(&mut raw, length));
+        put_varint(&mut raw, self.items.len() as u64);
+        self.items.iter().for_each(|item| write_item(&mut raw, item));
+        raw
+    }
+
+    /// Parses the front of an archive: what [`write`](Self::write) wrote, all of it.
+    pub(crate) fn parse(front: &[u8]) -> Result<Self> {
+        let truncated = || Error::truncated("the archive's head");
+        let (covered, sum) = front.split_last_chunk::<CHECKSUM>().ok_or_else(truncated)?;
+        let (sum, found) = (u64::from_le_bytes(*sum), checksum(covered));
+        if sum != found {
+            return Err(Error::corrupt("checksum of the head")
+                .figures(format_args!("{sum:016x}"), format_args!("{found:016x}")));
+        }
+        let mut stored = ByteReader::new(covered.get(FRONT as usize..).ok_or_else(truncated)?);
+        let length = stored.varint()?;
+        if length > MAX_HEAD {
+            return Err(Error::limit("length of the head").figures(MAX_HEAD, length));
+        }
+        let mut raw = Vec::new();
+        zstd::Decoder::default().decode(stored.rest(), length as usize, &mut raw)?;
+        Self::parse_raw(&raw)
+    }
+
+    fn parse_raw(raw: &[u8]) -> Result<Self> {
+        let mut reader = ByteReader::new(raw);
+        let count = reader.varint()?;
+        if count > MAX_BASES as u64 {
+            return Err(Error::limit("number of base files").figures(MAX_BASES, count));
+        }
+        let bases = (0..count).map(|_| reader.varint()).collect::<Result<Vec<_>>>()?;
+        let count = reader.varint()?;
+        let mut head = Self { bases, items: Vec::new() };
+        let mut offset = 0u64;
+        for _ in 0..count {
+            let item = head.read_item(&mut reader, offset)?;
+            let end = offset.checked_add(item.length()).filter(|&end| end <= i64::MAX as u64);
+            offset = end.ok_or_else(|| Error::limit("length of the restored file").figures(i64::MAX, "more"))?;
+            head.items.push(item);
+        }
+        reader.finish()?;
+        Ok(head)
+    }
+
+    fn read_item(&self, reader: &mut ByteReader<'_>, offset: u64) -> Result<Item> {
+        let kind = reader.u8()?;
+        if kind == SPAN {
+            return Ok(Item::Span(reader.prefixed()?.to_vec()));
+        }
+        let name = text(reader.prefixed()?)?;
+        let region = read_type(reader, &name, offset).map_err(|e| e.tensor(&name))?;
+        let content = match kind {
+            ALONE => Content::Chunks(None),
+            PAIRED => {
+                let base = reader.varint()? as usize;
+                if base >= self.bases.len() {
+                    return Err(Error::corrupt("number of a base file").tensor(&name).figures(self.bases.len(), base));
+                }
+                let other = text(reader.prefixed()?)?;
+                Content::Chunks(Some(Partner { base, name: if other.is_empty() { name.clone() } else { other } }))
+            }
+            EARLIER => Content::Earlier(self.earlier(reader.varint()?, &region).map_err(|e| e.tensor(&name))?),
+            other => return Err(Error::unsupported(format!("unknown kind of item {other}")).tensor(&name)),
+        };
+        Ok(Item::Region { region: Region { name, ..region }, content })
+    }
+
+    /// The item that a region says it equals.
+    fn earlier(&self, index: u64, region: &Region) -> Result<usize> {
+        let item = usize::try_from(index).ok().and_then(|i| self.items.get(i));
+        match item {
+            Some(Item::Region { region: other, content: Content::Chunks(_) }) if other.length == region.length => {
+                Ok(index as usize)
+            }
+            _ => {
+                Err(Error::corrupt("equals an item that is no earlier region of its length")
+                    .figures(region.length, index))
+            }
+        }
+    }
+}
+
+fn write_item(raw: &mut Vec<u8>, item: &Item) {
+    let Item::Region { region, content } = item else {
+        if let Item::Span(bytes) = item {
+            raw.push(SPAN);
+            put_prefixed(raw, bytes);
+        }
+        return;
+    };
+    raw.push(match content {
+        Content::Chunks(None) => ALONE,
+        Content::Chunks(Some(_)) => PAIRED,
+        Content::Earlier(_) => EARLIER,
+    });
+    put_prefixed(raw, region.name.as_bytes());
+    raw.push(region.dtype as u8);
+    put_varint(raw, region.shape.len() as u64);
+    region.shape.iter().for_each(|&extent| put_varint(raw, extent));
+    match content {
+        Content::Chunks(None) => {}
+        Content::Chunks(Some(partner)) => {
+            put_varint(raw, partner.base as u64);
+            let name = if partner.name == region.name { "" } else { &partner.name };
+            put_prefixed(raw, name.as_bytes());
+        }
+        Content::Earlier(index) => put_varint(raw, *index as u64),
+    }
+}
+
+/// Dtype and shape, as a region without a name.
+fn read_type(reader: &mut ByteReader<'_>, name: &str, offset: u64) -> Result<Region> {
+    let number = reader.u8()?;
+    let dtype = Dtype::from_number(number).ok_or_else(|| Error::unsupported(format!("unknown dtype {number}")))?;
+    let rank = reader.varint()?;
+    let shape = (0..rank).map(|_| reader.varint()).collect::<Result<Vec<_>>>()?;
+    let length = dtype
+        .tensor_bytes(&shape)
+        .ok_or_else(|| Error::corrupt("the shape is no whole number of bytes, or too many").tensor(name))?;
+    Ok(Region { name: String::new(), dtype, shape, offset, length })
+}
+
+fn text(bytes: &[u8]) -> Result<String> {
+    String::from_utf8(bytes.to_vec()).map_err(|_| Error::corrupt("a name is not UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    fn head() -> Head {
+        let region = |name: &str, offset, dtype: Dtype, shape: &[u64]| Region {
+            name: name.into(),
+            dtype,
+            shape: shape.to_vec(),
+            offset,
+            length: dtype.tensor_bytes(shape).unwrap(),
+        };
+        let partner = |base, name: &str| Content::Chunks(Some(Partner { base, name: name.into() }));
+        Head {
+            bases: vec![1000, 7],
+            items: vec![
+                Item::Span(b"header".to_vec()),
+                Item::Region { region: region("a", 6, Dtype::BF16, &[3, 2]), content: partner(0, "a") },
+                Item::Region { region: region("b", 18, Dtype::BF16, &[6]), content: partner(1, "other") },
+                Item::Region { region: region("c", 30, Dtype::F32, &[3]), content: Content::Earlier(1) },
+                Item::Region { region: region("", 42, Dtype::U8, &[0]), content: Content::Chunks(None) },
+            ],
+        }
+    }
+
+    #[test]
+    fn heads_come_back() {
+        assert_eq!(Head::parse(&head().write().unwrap()).unwrap(), head());
+        assert_eq!(Head::parse(&Head::default().write().unwrap()).unwrap(), Head::default());
+    }
+
+    #[test]
+    fn any_flip_is_noticed() {
+        let bytes = head().write().unwrap();
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            Head::parse(&flipped).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn forged_heads_are_refused() {
+        let forged = |change: fn(&mut Head)| {
+            let mut head = head();
+            change(&mut head);
+            Head::parse_raw(&head.write_raw()).unwrap_err().kind()
+        };
+        assert_eq!(forged(|h| h.bases.truncate(1)), ErrorKind::Corrupt);
+        assert_eq!(forged(|h| h.items.swap(1, 3)), ErrorKind::Corrupt);
+        assert_eq!(forged(|h| drop(h.items.drain(1..3))), ErrorKind::Corrupt);
+        let raw = head().write_raw();
+        (0..raw.len()).for_each(|end| drop(Head::parse_raw(&raw[..end]).unwrap_err()));
+    }
+}

@@ -1,0 +1,43 @@
+//! BITXv002: `docs/FORMAT.md` has its bytes.
+//!
+//! A head (what the restored file is made of), chunks front to back, an index, a trailer. The head
+//! makes a stream decodable as it arrives; head and trailer, two ranged reads, give every chunk's place.
+
+mod head;
+mod index;
+mod reader;
+mod record;
+
+pub(crate) use head::{Content, Head, Item, Partner};
+pub(crate) use index::{ChunkEntry, Index};
+pub(crate) use reader::{Directory, DirectoryReader};
+pub(crate) use record::{RECORD_HEAD, Record};
+
+/// The version that the magic states.
+pub const VERSION: u32 = 2;
+
+pub(crate) const MAGIC: &[u8; 8] = b"BITXv002";
+
+/// Bytes before the head: magic and the head's length.
+pub(crate) const FRONT: u64 = 16;
+
+/// Bytes of a checksum.
+pub(crate) const CHECKSUM: usize = 8;
+
+/// Bytes of the trailer: offset and length of the index, root digest.
+pub(crate) const TRAILER: usize = 8 + 8 + 32;
+
+/// The largest head, decoded, in bytes.
+pub const MAX_HEAD: u64 = 256 << 20;
+
+/// The most base files that an archive can have.
+pub const MAX_BASES: usize = 65_535;
+
+/// Spans of the file longer than this are coded as chunks, and not kept in the head (but for the first
+/// span, which is the file's own header).
+pub(crate) const MAX_SPAN: u64 = 4096;
+
+/// XXH3-64 of `bytes`, with seed 0.
+pub(crate) fn checksum(bytes: &[u8]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(bytes)
+}

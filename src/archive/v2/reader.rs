@@ -1,0 +1,156 @@
+//! Opening: the front and the tail of an archive, one read each unless they are unusually long.
+
+use std::ops::Range;
+
+use super::{CHECKSUM, FRONT, Head, Index, Item, MAX_HEAD, TRAILER};
+use crate::archive::v2::Content;
+use crate::bytes::ByteReader;
+use crate::chunk::geometry;
+use crate::error::{Error, Result};
+use crate::io::{Incremental, Wanted};
+
+/// Bytes read of the tail at first.
+const TAIL: u64 = 64 * 1024;
+
+/// All that an archive says of itself.
+#[derive(Debug, Default)]
+pub(crate) struct Directory {
+    pub(crate) archive_length: u64,
+    pub(crate) head: Head,
+    pub(crate) index: Index,
+    /// The archive's front: everything before the first record.
+    pub(crate) front: Vec<u8>,
+    /// Everything between the last record and the root digest.
+    pub(crate) back: Vec<u8>,
+    /// Digest of everything before it.
+    pub(crate) root: [u8; 32],
+}
+
+impl Directory {
+    /// Where the records are.
+    pub(crate) fn records(&self) -> Range<u64> {
+        self.front.len() as u64..self.archive_length - 32 - self.back.len() as u64
+    }
+}
+
+/// Reads a [`Directory`].
+#[derive(Debug)]
+pub(crate) struct DirectoryReader {
+    directory: Directory,
+    tail: Vec<u8>,
+    wants: Option<Wanted>,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    Front,
+    Tail,
+    Index,
+}
+
+impl DirectoryReader {
+    /// A reader of an archive whose first bytes are `start`.
+    pub(crate) fn new(archive_length: u64, start: &[u8]) -> Result<Self> {
+        let directory = Directory { archive_length, ..Directory::default() };
+        let mut reader = Self { directory, tail: Vec::new(), wants: None, state: State::Front };
+        reader.front(start)?;
+        Ok(reader)
+    }
+
+    /// The directory, once nothing more is wanted.
+    pub(crate) fn finish(self) -> Directory {
+        self.directory
+    }
+
+    fn front(&mut self, bytes: &[u8]) -> Result<()> {
+        let front = &mut self.directory.front;
+        front.extend_from_slice(bytes);
+        let mut fields = ByteReader::new(front);
+        fields.take(8)?;
+        let stored = fields.u64()?;
+        if stored > MAX_HEAD {
+            return Err(Error::limit("length of the head").figures(MAX_HEAD, stored).at(8));
+        }
+        let end = FRONT + stored + CHECKSUM as u64;
+        let least = end + CHECKSUM as u64 + TRAILER as u64;
+        if self.directory.archive_length < least {
+            let found = self.directory.archive_length;
+            return Err(
+                Error::truncated("the archive ends too early").figures(format_args!("at least {least} bytes"), found)
+            );
+        }
+        if (front.len() as u64) < end {
+            self.wants = Some(front.len() as u64..end);
+            return Ok(());
+        }
+        front.truncate(end as usize);
+        self.directory.head = Head::parse(front)?;
+        self.state = State::Tail;
+        let length = self.directory.archive_length;
+        self.wants = Some(length.saturating_sub(TAIL).max(end)..length);
+        Ok(())
+    }
+
+    fn tail(&mut self, bytes: &[u8]) -> Result<()> {
+        self.tail = bytes.to_vec();
+        let length = self.directory.archive_length;
+        let split = bytes.split_last_chunk::<TRAILER>();
+        let (_, trailer) = split.ok_or_else(|| Error::truncated("the archive's trailer"))?;
+        let mut fields = ByteReader::new(trailer);
+        let (offset, stored) = (fields.u64()?, fields.u64()?);
+        self.directory.root = *trailer.last_chunk().unwrap_or(&[0; 32]);
+        let end = length - TRAILER as u64;
+        if offset < self.directory.front.len() as u64 || offset.checked_add(stored) != Some(end) {
+            return Err(Error::corrupt("place of the index").figures(end, format_args!("{offset} + {stored}")).at(end));
+        }
+        self.state = State::Index;
+        let have = length - bytes.len() as u64;
+        if offset < have {
+            self.wants = Some(offset..have);
+            return Ok(());
+        }
+        self.tail.drain(..(offset - have) as usize);
+        self.index(&[])
+    }
+
+    fn index(&mut self, missing: &[u8]) -> Result<()> {
+        self.wants = None;
+        let mut bytes = missing.to_vec();
+        bytes.append(&mut self.tail);
+        bytes.truncate(bytes.len() - 32);
+        self.directory.back = bytes;
+        let index = &self.directory.back[..self.directory.back.len() + 32 - TRAILER];
+        let head = &self.directory.head;
+        self.directory.index = Index::parse(index, chunk_count(head), head.bases.len())?;
+        let stored: u64 = self.directory.index.chunks.iter().map(|c| c.stored()).sum();
+        let records = self.directory.records();
+        if stored != records.end - records.start {
+            return Err(Error::corrupt("length of the chunks").figures(records.end - records.start, stored));
+        }
+        Ok(())
+    }
+}
+
+impl Incremental for DirectoryReader {
+    fn wants(&self) -> Option<Wanted> {
+        self.wants.clone()
+    }
+
+    fn feed(&mut self, bytes: &[u8]) -> Result<()> {
+        match self.state {
+            State::Front => self.front(bytes),
+            State::Tail => self.tail(bytes),
+            State::Index => self.index(bytes),
+        }
+    }
+}
+
+/// Chunks of all items.
+fn chunk_count(head: &Head) -> u64 {
+    let chunks = |item: &Item| match item {
+        Item::Region { region, content: Content::Chunks(_) } => geometry::of(region).count(),
+        _ => 0,
+    };
+    head.items.iter().map(chunks).fold(0, u64::saturating_add)
+}

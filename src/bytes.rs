@@ -1,0 +1,108 @@
+//! Little-endian fields and variable-length integers (LEB128) in byte strings.
+
+use crate::error::{Error, Result};
+
+/// Appends `value` in LEB128: seven bits a byte, the low ones first.
+pub(crate) fn put_varint(bytes: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        bytes.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+}
+
+/// Appends a length and the bytes.
+pub(crate) fn put_prefixed(bytes: &mut Vec<u8>, field: &[u8]) {
+    put_varint(bytes, field.len() as u64);
+    bytes.extend_from_slice(field);
+}
+
+/// Reads fields off the front of a byte string.
+#[derive(Debug, Clone)]
+pub(crate) struct ByteReader<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> ByteReader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+
+    /// The next `length` bytes.
+    pub(crate) fn take(&mut self, length: u64) -> Result<&'a [u8]> {
+        let available = self.bytes.len();
+        let split = usize::try_from(length).ok().and_then(|n| self.bytes.split_at_checked(n));
+        let (taken, rest) =
+            split.ok_or_else(|| Error::truncated("a field ends too early").figures(length, available))?;
+        self.bytes = rest;
+        Ok(taken)
+    }
+
+    /// Everything that is left.
+    pub(crate) fn rest(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.bytes)
+    }
+
+    pub(crate) fn u8(&mut self) -> Result<u8> {
+        Ok(self.take(1)?[0])
+    }
+
+    pub(crate) fn u64(&mut self) -> Result<u64> {
+        Ok(self.take(8)?.first_chunk().map_or(0, |b| u64::from_le_bytes(*b)))
+    }
+
+    /// A LEB128 integer in its shortest form.
+    pub(crate) fn varint(&mut self) -> Result<u64> {
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.u8()?;
+            let bits = u64::from(byte & 0x7f);
+            if bits << shift >> shift != bits || (byte == 0 && shift > 0) {
+                break;
+            }
+            value |= bits << shift;
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err(Error::corrupt("a malformed integer"))
+    }
+
+    /// What [`put_prefixed`] wrote.
+    pub(crate) fn prefixed(&mut self) -> Result<&'a [u8]> {
+        let length = self.varint()?;
+        self.take(length)
+    }
+
+    /// Checks that nothing is left.
+    pub(crate) fn finish(self) -> Result<()> {
+        match self.bytes.len() {
+            0 => Ok(()),
+            extra => Err(Error::corrupt("bytes behind the last field").figures(0, extra)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_come_back() {
+        let values = [0, 1, 127, 128, 300, 1 << 32, u64::MAX - 1, u64::MAX];
+        let mut bytes = Vec::new();
+        values.iter().for_each(|&v| put_varint(&mut bytes, v));
+        let mut reader = ByteReader::new(&bytes);
+        values.iter().for_each(|&v| assert_eq!(reader.varint().unwrap(), v));
+        reader.finish().unwrap();
+    }
+
+    #[test]
+    fn long_forms_and_overflows_are_refused() {
+        for bytes in
+            [&[0x80, 0][..], &[0xff; 10], &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2], &[0x80], &[]]
+        {
+            ByteReader::new(bytes).varint().unwrap_err();
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! The codec of a chunk: from the bytes of an element range, and the base's, to a payload and back.
+//!
+//! A chunk depends on nothing but its payload and its base range: chunks are coded in parallel, in any
+//! order, and one can be had without the others.
+
+mod delta;
+pub(crate) mod geometry;
+mod solo;
+mod tokens;
+
+use crate::delta::word::{Fields, Word, fields};
+use crate::entropy::{rans, zstd};
+use crate::error::{Error, Result};
+use crate::layout::Dtype;
+
+/// Elements of a chunk, at most; chunks of matrices hold whole rows.
+pub(crate) const CHUNK: u64 = 1 << 20;
+
+/// How hard the encoder tries.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effort {
+    /// One context model, no search.
+    Fast,
+    /// The better of two context models per chunk.
+    #[default]
+    Default,
+    /// Everything that makes archives smaller.
+    Max,
+}
+
+/// How a chunk is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Method {
+    /// The bytes themselves.
+    Stored = 0,
+    /// A zstd frame.
+    Zstd = 1,
+    /// Nothing: the chunk equals its base.
+    Copy = 2,
+    /// Deltas to the base.
+    Delta = 3,
+    /// Floats without a base.
+    Solo = 4,
+}
+
+impl Method {
+    /// The method of that number.
+    pub(crate) fn from_number(number: u8) -> Result<Self> {
+        let all = [Self::Stored, Self::Zstd, Self::Copy, Self::Delta, Self::Solo];
+        all.get(usize::from(number)).copied().ok_or_else(|| Error::unsupported(format!("unknown method {number}")))
+    }
+}
+
+/// The shape of a chunk's elements: rows of so many columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Matrix {
+    /// Elements per row, at least 1.
+    pub(crate) columns: usize,
+}
+
+/// What decoding reuses from chunk to chunk.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    decoder: rans::Decoder,
+    zstd: zstd::Decoder,
+    bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for Scratch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Scratch")
+    }
+}
+
+/// Calls `$function` for the word of `$width` bytes.
+macro_rules! for_width {
+    ($width:expr, $function:ident($($argument:expr),*)) => {
+        match $width {
+            1 => $function::<u8>($($argument),*),
+            2 => $function::<u16>($($argument),*),
+            4 => $function::<u32>($($argument),*),
+            _ => $function::<u64>($($argument),*),
+        }
+    };
+}
+
+/// The method and payload that store `target` smallest. `base` is its base range, of the same length.
+pub(crate) fn encode(
+    dtype: Dtype,
+    matrix: Matrix,
+    base: Option<&[u8]>,
+    target: &[u8],
+    effort: Effort,
+) -> Result<(Method, Vec<u8>)> {
+    if target.is_empty() {
+        return Ok((Method::Stored, Vec::new()));
+    }
+    if base == Some(target) {
+        return Ok((Method::Copy, Vec::new()));
+    }
+    let (width, fields) = fields(dtype);
+    let mut best = (Method::Stored, target.to_vec());
+    if let Some(base) = base {
+        best = better(best, (Method::Delta, for_width!(width, encode_delta(fields, matrix, base, target, effort))));
+    }
+    let weak = |best: usize| best * 2 > target.len();
+    match fields {
+        Fields::Float { mantissa } if base.is_none() || weak(best.1.len()) => {
+            best = better(best, (Method::Solo, for_width!(width, encode_solo(mantissa, target))));
+        }
+        _ => {}
+    }
+    if fields == Fields::Integer || effort == Effort::Max && weak(best.1.len()) {
+        best = better(best, (Method::Zstd, zstd::encode(target, zstd::DEFAULT_LEVEL)?));
+    }
+    Ok(best)
+}
+
+fn better(a: (Method, Vec<u8>), b: (Method, Vec<u8>)) -> (Method, Vec<u8>) {
+    if b.1.len() < a.1.len() { b } else { a }
+}
+
+fn encode_delta<W: Word>(fields: Fields, matrix: Matrix, base: &[u8], target: &[u8], effort: Effort) -> Vec<u8> {
+    delta::encode::<W>(fields, matrix, base, target, effort)
+}
+
+fn encode_solo<W: Word>(mantissa: u32, target: &[u8]) -> Vec<u8> {
+    solo::encode::<W>(mantissa, target)
+}
+
+/// Restores `target` from a payload. `base` is its base range, of the same length.
+pub(crate) fn decode(
+    method: Method,
+    dtype: Dtype,
+    matrix: Matrix,
+    payload: &[u8],
+    base: Option<&[u8]>,
+    target: &mut [u8],
+    scratch: &mut Scratch,
+) -> Result<()> {
+    let (width, fields) = fields(dtype);
+    let need_base = || base.ok_or_else(|| Error::corrupt("the chunk's method needs a base, and the tensor has none"));
+    match method {
+        Method::Stored if payload.len() == target.len() => target.copy_from_slice(payload),
+        Method::Stored => return Err(Error::corrupt("stored bytes of a chunk").figures(target.len(), payload.len())),
+        Method::Zstd => {
+            scratch.bytes.clear();
+            scratch.zstd.decode(payload, target.len(), &mut scratch.bytes)?;
+            target.copy_from_slice(&scratch.bytes);
+        }
+        Method::Copy if payload.is_empty() => target.copy_from_slice(need_base()?),
+        Method::Copy => return Err(Error::corrupt("stored bytes of a copied chunk").figures(0, payload.len())),
+        Method::Delta => {
+            let base = need_base()?;
+            for_width!(width, decode_delta(fields, matrix, payload, base, target, scratch))?;
+        }
+        Method::Solo => for_width!(width, decode_solo(payload, target, scratch))?,
+    }
+    Ok(())
+}
+
+fn decode_delta<W: Word>(
+    fields: Fields,
+    matrix: Matrix,
+    payload: &[u8],
+    base: &[u8],
+    target: &mut [u8],
+    scratch: &mut Scratch,
+) -> Result<()> {
+    delta::decode::<W>(fields, matrix, payload, base, target, scratch)
+}
+
+fn decode_solo<W: Word>(payload: &[u8], target: &mut [u8], scratch: &mut Scratch) -> Result<()> {
+    solo::decode::<W>(payload, target, scratch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Elements that move by a few steps, and specials.
+    fn pair(width: usize, count: usize) -> (Vec<u8>, Vec<u8>) {
+        let mut seed = 7u64;
+        let mut next = || {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            seed >> 24
+        };
+        let mut base: Vec<u8> = (0..width * count).map(|_| next() as u8).collect();
+        let mut target = base.clone();
+        target
+            .chunks_exact_mut(width)
+            .for_each(|element| element[0] = element[0].wrapping_add((next() & next() & 15) as u8));
+        for special in [&[0u8; 8], &[0xff; 8], &[0x80, 0x7f, 0x80, 0x7f, 0x80, 0x7f, 0xf0, 0x7f]] {
+            let at = next() as usize % count * width;
+            base[at..at + width].copy_from_slice(&special[..width]);
+            let at = next() as usize % count * width;
+            target[at..at + width].copy_from_slice(&special[..width]);
+        }
+        (base, target)
+    }
+
+    const DTYPES: [Dtype; 10] = [
+        Dtype::BOOL,
+        Dtype::I8,
+        Dtype::F8_E4M3,
+        Dtype::F8_E5M2,
+        Dtype::I16,
+        Dtype::F16,
+        Dtype::BF16,
+        Dtype::F32,
+        Dtype::F64,
+        Dtype::I64,
+    ];
+
+    #[test]
+    fn every_dtype_comes_back_with_and_without_a_base() {
+        let mut scratch = Scratch::default();
+        for dtype in DTYPES {
+            for (count, columns) in [(1, 1), (3, 3), (1000, 40), (5000, 50), (9001, 9001)] {
+                let (base, target) = pair(dtype.bits() as usize / 8, count);
+                let matrix = Matrix { columns };
+                for effort in [Effort::Fast, Effort::Default, Effort::Max] {
+                    for base in [Some(base.as_slice()), None] {
+                        let (method, payload) = encode(dtype, matrix, base, &target, effort).unwrap();
+                        assert!(payload.len() <= target.len());
+                        let mut restored = vec![0; target.len()];
+                        decode(method, dtype, matrix, &payload, base, &mut restored, &mut scratch).unwrap();
+                        assert!(restored == target, "{dtype:?} {count} {effort:?} {method:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn small_moves_are_small_in_every_dtype() {
+        for dtype in DTYPES {
+            let (base, target) = pair(dtype.bits() as usize / 8, 20_000);
+            let (method, payload) =
+                encode(dtype, Matrix { columns: 100 }, Some(&base), &target, Effort::Default).unwrap();
+            assert_eq!(method, Method::Delta, "{dtype:?}");
+            assert!(payload.len() < 20_000 * 5 / 8, "{dtype:?}: {}", payload.len());
+        }
+    }
+
+    #[test]
+    fn damaged_payloads_never_panic() {
+        let mut scratch = Scratch::default();
+        let (base, target) = pair(2, 3000);
+        let matrix = Matrix { columns: 30 };
+        for base in [Some(base.as_slice()), None] {
+            let (method, payload) = encode(Dtype::BF16, matrix, base, &target, Effort::Max).unwrap();
+            let mut restored = vec![0; target.len()];
+            let mut try_it =
+                |payload: &[u8]| decode(method, Dtype::BF16, matrix, payload, base, &mut restored, &mut scratch);
+            for length in 0..payload.len() {
+                try_it(&payload[..length]).expect_err("a truncation");
+            }
+            for bit in 0..payload.len() * 8 {
+                let mut flipped = payload.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                let _ = try_it(&flipped);
+            }
+        }
+    }
+}

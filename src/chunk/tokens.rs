@@ -1,0 +1,84 @@
+//! Tokens in contexts as bytes: which contexts share tables, the tables, the coded streams.
+
+use crate::bytes::{ByteReader, put_prefixed};
+use crate::delta::context::CONTEXTS;
+use crate::entropy::bits::{BitReader, BitWriter};
+use crate::entropy::cluster::{Clusters, MAX_TABLES};
+use crate::entropy::frequency::FrequencyTable;
+use crate::entropy::rans::{self, Group};
+use crate::error::{Error, Result};
+
+/// From raw contexts to tables; 128 long so that an index of 7 bits cannot miss.
+pub(crate) type TableOf = [u8; 128];
+
+/// The map of a clustering.
+pub(crate) fn table_of(clusters: &Clusters) -> TableOf {
+    let mut map = [0; 128];
+    map[..clusters.table_of.len()].copy_from_slice(&clusters.table_of);
+    map
+}
+
+/// Writes the tables of a clustering and `tokens` coded with them; `tables` names each token's table.
+pub(crate) fn write(bytes: &mut Vec<u8>, clusters: &Clusters, tables: &[u8], tokens: &[u8]) {
+    let frequencies: Vec<_> = clusters.counts.iter().map(|c| FrequencyTable::from_counts(c)).collect();
+    let mut bits = BitWriter::default();
+    bits.put(frequencies.len() as u32 - 1, 6);
+    let mut next = 0;
+    for (i, table) in frequencies.iter().enumerate() {
+        if i + 1 < frequencies.len() {
+            let last = clusters.table_of.iter().rposition(|&t| usize::from(t) == i).unwrap_or(next);
+            bits.put_gamma((last - next) as u32);
+            next = last + 1;
+        }
+        table.write(&mut bits);
+    }
+    put_prefixed(bytes, &bits.finish());
+    rans::Encoder::new(&frequencies).encode(tables, tokens).iter().for_each(|stream| put_prefixed(bytes, stream));
+}
+
+/// A reader of what [`write`] wrote.
+pub(crate) struct TokenReader<'d, 'b> {
+    pub(crate) table_of: TableOf,
+    decoder: &'d rans::Decoder,
+    groups: Vec<Group<'b>>,
+    block: usize,
+}
+
+impl<'d, 'b> TokenReader<'d, 'b> {
+    /// Reads tables into `decoder`, and finds the streams of `count` tokens.
+    pub(crate) fn new(bytes: &mut ByteReader<'b>, decoder: &'d mut rans::Decoder, count: usize) -> Result<Self> {
+        let mut bits = BitReader::new(bytes.prefixed()?);
+        let tables = bits.get(6) as usize + 1;
+        let mut table_of = [tables as u8 - 1; 128];
+        let mut frequencies = Vec::with_capacity(MAX_TABLES);
+        let mut next = 0;
+        for i in 0..tables {
+            if i + 1 < tables {
+                let end = next + bits.get_gamma()? as usize + 1;
+                if end >= CONTEXTS {
+                    return Err(Error::corrupt("contexts of the tables").figures(CONTEXTS, end + 1));
+                }
+                table_of[next..end].fill(i as u8);
+                next = end;
+            }
+            frequencies.push(FrequencyTable::read(&mut bits)?);
+        }
+        bits.finish()?;
+        decoder.set_tables(&frequencies);
+        let groups = (0..rans::groups(count)).map(|_| Group::new(bytes.prefixed()?)).collect::<Result<_>>()?;
+        Ok(Self { table_of, decoder, groups, block: 0 })
+    }
+
+    /// Decodes the next block; `tables` names each token's table. Every block but the last is full.
+    #[inline]
+    pub(crate) fn block(&mut self, tables: &[u8], tokens: &mut [u8]) {
+        let group = self.block % self.groups.len();
+        self.decoder.decode_block(&mut self.groups[group], tables, tokens);
+        self.block += 1;
+    }
+
+    /// Checks that the streams ended well.
+    pub(crate) fn finish(self) -> Result<()> {
+        self.groups.into_iter().try_for_each(Group::finish)
+    }
+}

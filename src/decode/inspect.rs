@@ -1,0 +1,76 @@
+//! Listing what an archive holds.
+
+use super::{v1, v2};
+use crate::archive::{Archive, ArchiveReader};
+use crate::error::{Error, Result};
+use crate::io::{Incremental, Inputs, Read, Source};
+use crate::job::{Opening, Plan, State, job_by_state};
+use crate::parallel::Runner;
+use crate::report::Report;
+
+/// A [`Job`](crate::Job) that only opens an archive, for its report: it has no windows.
+#[derive(Debug)]
+pub struct Inspect {
+    state: State<OpenInspect>,
+}
+
+impl Inspect {
+    /// A job over an archive of that length, in bytes.
+    pub fn new(archive_length: u64) -> Self {
+        Self { state: State::Opening(OpenInspect(ArchiveReader::new(archive_length))) }
+    }
+}
+
+job_by_state!(Inspect);
+
+#[derive(Debug)]
+struct OpenInspect(ArchiveReader);
+
+impl Opening for OpenInspect {
+    fn wants(&self) -> Option<Read> {
+        self.0.wants().map(|range| Read::new(Source::Delta, range))
+    }
+
+    fn feed(&mut self, bytes: &[u8]) -> Result<()> {
+        self.0.feed(bytes).map_err(|e| e.input(Source::Delta))
+    }
+
+    fn plan(self) -> Result<Box<dyn Plan>> {
+        let archive = self.0.finish().ok_or_else(|| Error::truncated("the archive"))?;
+        Ok(Box::new(Listing(match archive {
+            Archive::V1(index) => v1::report(&index),
+            Archive::V2(directory) => v2::report(&directory),
+        })))
+    }
+}
+
+/// A plan with nothing to do.
+#[derive(Debug)]
+struct Listing(Report);
+
+impl Plan for Listing {
+    fn windows(&self) -> usize {
+        0
+    }
+
+    fn output_length(&self) -> Option<u64> {
+        Some(self.0.restored_bytes)
+    }
+
+    fn progress(&self, _: usize) -> u64 {
+        0
+    }
+
+    fn reads(&self, _: usize) -> Vec<Read> {
+        Vec::new()
+    }
+
+    fn run(&mut self, _: usize, _: &Inputs, _: &dyn Runner, output: &mut Vec<u8>) -> Result<()> {
+        output.clear();
+        Ok(())
+    }
+
+    fn report(&self) -> Report {
+        self.0.clone()
+    }
+}

@@ -1,0 +1,80 @@
+//! Bins: a magnitude as a token, which is entropy coded, and extra bits, which are not.
+//!
+//! Values below 32 are tokens of their own. Above, each octave has four tokens, and from 2^33 on one:
+//! within such a bin the values are as good as uniform.
+
+/// Values that are tokens of their own.
+pub(crate) const DIRECT: u32 = 32;
+
+/// The octave of the first binned value.
+const FIRST_OCTAVE: u32 = 5;
+
+/// The first octave that is one bin.
+const COARSE_OCTAVE: u32 = 33;
+
+/// The first token of the coarse octaves.
+const FIRST_COARSE: u32 = DIRECT + (COARSE_OCTAVE - FIRST_OCTAVE) * 4;
+
+/// Number of tokens.
+pub(crate) const TOKENS: usize = (FIRST_COARSE + 64 - COARSE_OCTAVE) as usize;
+
+/// The token of `value` and the number of its low bits that follow raw.
+#[inline]
+pub(crate) fn token(value: u64) -> (u8, u32) {
+    if value < u64::from(DIRECT) {
+        return (value as u8, 0);
+    }
+    let octave = value.ilog2();
+    if octave >= COARSE_OCTAVE {
+        return ((FIRST_COARSE + octave - COARSE_OCTAVE) as u8, octave);
+    }
+    let quarter = (value >> (octave - 2)) as u32 & 3;
+    ((DIRECT + (octave - FIRST_OCTAVE) * 4 + quarter) as u8, octave - 2)
+}
+
+/// The least value of every token, and how many raw bits complete it.
+pub(crate) const BINS: [(u64, u32); 256] = bins();
+
+const fn bins() -> [(u64, u32); 256] {
+    let mut bins = [(0, 0); 256];
+    let mut token = 0;
+    while token < TOKENS as u32 {
+        bins[token as usize] = if token < DIRECT {
+            (token as u64, 0)
+        } else if token < FIRST_COARSE {
+            let octave = FIRST_OCTAVE + (token - DIRECT) / 4;
+            ((4 + (token as u64 - DIRECT as u64) % 4) << (octave - 2), octave - 2)
+        } else {
+            let octave = COARSE_OCTAVE + token - FIRST_COARSE;
+            (1 << octave, octave)
+        };
+        token += 1;
+    }
+    bins
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bins_tile_the_integers() {
+        let mut next = 0u128;
+        for (least, bits) in &BINS[..TOKENS] {
+            assert_eq!(u128::from(*least), next);
+            next += 1u128 << bits;
+        }
+        assert_eq!(next, 1 << 64);
+    }
+
+    #[test]
+    fn tokens_name_the_bin_of_their_value() {
+        let interesting = (0..64).flat_map(|s| [(1u64 << s) - 1, 1 << s, (1 << s) + 1, 5 << s.min(61)]);
+        for value in interesting.chain([u64::MAX]) {
+            let (token, bits) = token(value);
+            let (least, width) = BINS[token as usize];
+            assert_eq!(bits, width);
+            assert!(least <= value && u128::from(value) < u128::from(least) + (1 << width), "{value}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Bit packing, least significant bit first.
+
+use crate::error::{Error, Result};
+
+/// Appends bit fields to bytes.
+#[derive(Debug, Default)]
+pub(crate) struct BitWriter {
+    bytes: Vec<u8>,
+    pending: u64,
+    filled: u32,
+}
+
+impl BitWriter {
+    /// Appends the low `width` bits of `value`, at most 32; the bits above must be 0.
+    #[inline]
+    pub(crate) fn put(&mut self, value: u32, width: u32) {
+        debug_assert!(width <= 32 && u64::from(value) < 1 << width);
+        self.pending |= u64::from(value) << self.filled;
+        self.filled += width;
+        if self.filled >= 32 {
+            self.bytes.extend_from_slice(&(self.pending as u32).to_le_bytes());
+            self.pending >>= 32;
+            self.filled -= 32;
+        }
+    }
+
+    /// [`put`](Self::put) for widths up to 64.
+    #[inline]
+    pub(crate) fn put_wide(&mut self, value: u64, width: u32) {
+        if width <= 32 {
+            return self.put(value as u32, width);
+        }
+        self.put(value as u32, 32);
+        self.put((value >> 32) as u32, width - 32);
+    }
+
+    /// A number in Elias gamma code (of `value` + 1).
+    pub(crate) fn put_gamma(&mut self, value: u32) {
+        let width = (value + 1).ilog2();
+        self.put(0, width);
+        self.put(1, 1);
+        self.put((value + 1) & ((1 << width) - 1), width);
+    }
+
+    /// The bytes, the last one filled up with zeros.
+    pub(crate) fn finish(mut self) -> Vec<u8> {
+        let rest = self.filled.div_ceil(8) as usize;
+        self.bytes.extend_from_slice(&self.pending.to_le_bytes()[..rest]);
+        self.bytes
+    }
+}
+
+/// Reads bit fields; past the end there are zeros, and [`finish`](Self::finish) tells.
+#[derive(Debug)]
+pub(crate) struct BitReader<'a> {
+    bytes: &'a [u8],
+    position: usize,
+}
+
+impl<'a> BitReader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, position: 0 }
+    }
+
+    /// The 64 bits from the byte that holds bit `position` on.
+    #[inline]
+    fn load(&self) -> u64 {
+        let start = self.position >> 3;
+        match self.bytes.get(start..start + 8).and_then(|b| b.first_chunk()) {
+            Some(chunk) => u64::from_le_bytes(*chunk),
+            None => self.load_tail(start),
+        }
+    }
+
+    #[cold]
+    fn load_tail(&self, start: usize) -> u64 {
+        let mut chunk = [0; 8];
+        let rest = self.bytes.get(start..).unwrap_or(&[]);
+        chunk[..rest.len()].copy_from_slice(rest);
+        u64::from_le_bytes(chunk)
+    }
+
+    /// The next `width` bits, at most 56.
+    #[inline]
+    pub(crate) fn get(&mut self, width: u32) -> u64 {
+        debug_assert!(width <= 56);
+        let value = self.load() >> (self.position & 7) & ((1 << width) - 1);
+        self.position += width as usize;
+        value
+    }
+
+    /// [`get`](Self::get) for widths up to 64.
+    #[inline]
+    pub(crate) fn get_wide(&mut self, width: u32) -> u64 {
+        if width <= 32 {
+            return self.get(width);
+        }
+        let low = self.get(32);
+        low | self.get(width - 32) << 32
+    }
+
+    /// The inverse of [`BitWriter::put_gamma`].
+    ///
+    /// # Errors
+    /// `Corrupt` for a code longer than any 31-bit number's.
+    pub(crate) fn get_gamma(&mut self) -> Result<u32> {
+        let width = self.get(32).trailing_zeros();
+        if width > 30 {
+            return Err(Error::corrupt("an impossible number in the tables"));
+        }
+        self.position -= 31 - width as usize;
+        Ok(((1 << width) | self.get(width) as u32) - 1)
+    }
+
+    /// Checks that all bytes were read, and the padding is zeros.
+    ///
+    /// # Errors
+    /// `Corrupt` where that is not so.
+    pub(crate) fn finish(self) -> Result<()> {
+        let end = self.bytes.len() * 8;
+        let padding = end.wrapping_sub(self.position);
+        if self.position <= end && padding < 8 && self.load() >> (self.position & 7) == 0 {
+            return Ok(());
+        }
+        Err(Error::corrupt("bits of a stream").figures(end, self.position))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_come_back() {
+        let fields: Vec<(u64, u32)> =
+            (0..500u32).map(|i| (u64::from(i).wrapping_mul(0x9e37_79b9_7f4a_7c15), i % 65)).collect();
+        let mask = |value: u64, width: u32| if width == 64 { value } else { value & ((1 << width) - 1) };
+        let mut writer = BitWriter::default();
+        for &(value, width) in &fields {
+            writer.put_wide(mask(value, width), width);
+            writer.put_gamma(width);
+        }
+        let bytes = writer.finish();
+        let mut reader = BitReader::new(&bytes);
+        for &(value, width) in &fields {
+            assert_eq!(reader.get_wide(width), mask(value, width));
+            assert_eq!(reader.get_gamma().unwrap(), width);
+        }
+        reader.finish().unwrap();
+    }
+
+    #[test]
+    fn too_few_and_too_many_bits_are_noticed() {
+        for (bytes, width) in [(&[0u8; 2][..], 17), (&[0; 3], 16), (&[0, 0x80], 15)] {
+            let mut reader = BitReader::new(bytes);
+            reader.get(width);
+            reader.finish().unwrap_err();
+        }
+        BitReader::new(&[0; 40]).get_gamma().unwrap_err();
+    }
+}

@@ -1,0 +1,166 @@
+//! Frequency tables: counts made to add up to [`SCALE`], and their bytes.
+
+use super::bits::{BitReader, BitWriter};
+use super::log2::{FRACTION, log2};
+use crate::error::{Error, Result};
+
+/// Bits of a probability.
+pub(crate) const SCALE_BITS: u32 = 11;
+
+/// What the frequencies of a table add up to.
+pub(crate) const SCALE: u32 = 1 << SCALE_BITS;
+
+/// A frequency per symbol; they add up to [`SCALE`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FrequencyTable {
+    frequencies: [u16; 256],
+}
+
+impl FrequencyTable {
+    /// The table for these counts, of which at least one and at most [`SCALE`] are not 0.
+    pub(crate) fn from_counts(counts: &[u32]) -> Self {
+        let total: u64 = counts.iter().map(|&c| u64::from(c)).sum();
+        let mut frequencies = [0u16; 256];
+        let mut sum = 0;
+        for (frequency, &count) in frequencies.iter_mut().zip(counts) {
+            if count > 0 {
+                let scaled = (u64::from(count) * u64::from(SCALE) + total / 2) / total;
+                *frequency = scaled.max(1) as u16;
+                sum += i32::from(*frequency);
+            }
+        }
+        let mut table = Self { frequencies };
+        while sum != SCALE as i32 {
+            sum += table.nudge(counts, sum < SCALE as i32);
+        }
+        table
+    }
+
+    /// Moves the frequency by one where that costs least; returns what it added.
+    fn nudge(&mut self, counts: &[u32], up: bool) -> i32 {
+        let step = if up { 1 } else { -1 };
+        // Growth of the coded size: count * (log2(frequency) - log2(frequency + step)).
+        let cost = |symbol: usize| {
+            let now = i64::from(self.frequencies[symbol]);
+            let change = i64::from(log2(now as u32)) - i64::from(log2((now + step) as u32));
+            i64::from(counts[symbol]) * change
+        };
+        let able = (0..counts.len()).filter(|&s| self.frequencies[s] > u16::from(!up));
+        if let Some(symbol) = able.min_by_key(|&s| cost(s)) {
+            self.frequencies[symbol] = (i64::from(self.frequencies[symbol]) + step) as u16;
+        }
+        step as i32
+    }
+
+    pub(crate) fn frequencies(&self) -> &[u16; 256] {
+        &self.frequencies
+    }
+
+    /// Number of symbols up to the last that occurs.
+    fn symbols(&self) -> usize {
+        self.frequencies.iter().rposition(|&f| f > 0).map_or(0, |last| last + 1)
+    }
+
+    /// Writes the table: number of symbols, then per frequency the change of its bit length from the
+    /// last one's, zigzag in gamma code, and the bits below the leading one.
+    pub(crate) fn write(&self, bits: &mut BitWriter) {
+        let symbols = self.symbols();
+        bits.put(symbols as u32 - 1, 8);
+        let mut last = 0;
+        for &frequency in &self.frequencies[..symbols] {
+            let length = bit_length(u32::from(frequency));
+            bits.put_gamma(zigzag(length as i32 - last));
+            if length > 1 {
+                bits.put(u32::from(frequency) & ((1 << (length - 1)) - 1), length - 1);
+            }
+            last = length as i32;
+        }
+    }
+
+    /// Reads what [`write`](Self::write) wrote.
+    ///
+    /// # Errors
+    /// `Corrupt` where the frequencies do not add up to [`SCALE`].
+    pub(crate) fn read(bits: &mut BitReader<'_>) -> Result<Self> {
+        let symbols = bits.get(8) as usize + 1;
+        let mut frequencies = [0u16; 256];
+        let (mut last, mut sum) = (0i32, 0u32);
+        for frequency in &mut frequencies[..symbols] {
+            last += unzigzag(bits.get_gamma()?);
+            let length = u32::try_from(last).ok().filter(|&n| n <= SCALE_BITS + 1);
+            let length =
+                length.ok_or_else(|| Error::corrupt("an impossible frequency").figures("12 bits at most", last))?;
+            if length > 0 {
+                let value = 1 << (length - 1) | bits.get(length - 1) as u32;
+                *frequency = value as u16;
+                sum += value;
+            }
+        }
+        if sum != SCALE || frequencies[symbols - 1] == 0 {
+            return Err(Error::corrupt("sum of a frequency table").figures(SCALE, sum));
+        }
+        Ok(Self { frequencies })
+    }
+}
+
+/// Estimate of the bits that [`FrequencyTable::write`] takes, in the fixed point of [`log2`].
+pub(crate) fn table_cost(counts: &[u32]) -> u64 {
+    let symbols = counts.iter().rposition(|&c| c > 0).map_or(0, |last| last + 1) as u64;
+    let used = counts.iter().filter(|&&c| c > 0).count() as u64;
+    (10 + symbols * 2 + used * 9 / 2) << FRACTION
+}
+
+fn bit_length(value: u32) -> u32 {
+    32 - value.leading_zeros()
+}
+
+fn zigzag(value: i32) -> u32 {
+    ((value << 1) ^ (value >> 31)) as u32
+}
+
+fn unzigzag(value: u32) -> i32 {
+    (value >> 1) as i32 ^ -((value & 1) as i32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts() -> Vec<Vec<u32>> {
+        let decaying = (0..80).map(|i| 1_000_000 >> (i / 3)).collect();
+        let flat = vec![1; 256];
+        let sparse = [vec![0; 100], vec![5], vec![0; 20], vec![1_000_000_000]].concat();
+        vec![decaying, flat, sparse, vec![3], vec![u32::MAX, 1, 1, 1]]
+    }
+
+    #[test]
+    fn tables_add_up_and_come_back() {
+        for counts in counts() {
+            let table = FrequencyTable::from_counts(&counts);
+            let sum: u32 = table.frequencies.iter().map(|&f| u32::from(f)).sum();
+            assert_eq!(sum, SCALE);
+            assert!(counts.iter().zip(&table.frequencies).all(|(&c, &f)| (c > 0) == (f > 0)));
+            let mut bits = BitWriter::default();
+            table.write(&mut bits);
+            let bytes = bits.finish();
+            let mut reader = BitReader::new(&bytes);
+            assert_eq!(FrequencyTable::read(&mut reader).unwrap(), table);
+            reader.finish().unwrap();
+        }
+    }
+
+    #[test]
+    fn sums_that_are_off_are_refused() {
+        let mut bits = BitWriter::default();
+        FrequencyTable::from_counts(&[3, 1, 4]).write(&mut bits);
+        let bytes = bits.finish();
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            if let Ok(table) = FrequencyTable::read(&mut BitReader::new(&flipped)) {
+                assert_eq!(table.frequencies.iter().map(|&f| u32::from(f)).sum::<u32>(), SCALE);
+            }
+        }
+        FrequencyTable::read(&mut BitReader::new(&[])).unwrap_err();
+    }
+}

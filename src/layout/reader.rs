@@ -1,0 +1,90 @@
+//! Reads the layout of a file of any kind.
+
+use super::safetensors::HeaderReader;
+use super::{Dtype, Layout, Region, sniff};
+use crate::error::{Error, Result};
+use crate::io::{Incremental, Wanted};
+
+/// Bytes that tell the kind of a file, and usually hold all of its header.
+const FIRST_READ: u64 = 64 * 1024;
+
+/// Which kinds of file are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Accept {
+    /// safetensors and nothing else.
+    Safetensors,
+    /// Every known layout, and any other file as one region of bytes.
+    Any,
+}
+
+/// A parser of whichever layout a file has.
+#[derive(Debug)]
+pub(crate) struct LayoutReader {
+    file_length: u64,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Start(Accept),
+    Safetensors(HeaderReader),
+    Done(Layout, Vec<u8>),
+}
+
+impl LayoutReader {
+    pub(crate) fn new(file_length: u64, accept: Accept) -> Self {
+        Self { file_length, state: State::Start(accept) }
+    }
+
+    /// The layout and the header's bytes, once nothing more is wanted.
+    pub(crate) fn finish(self) -> (Layout, Vec<u8>) {
+        match self.state {
+            State::Safetensors(reader) => reader.finish(),
+            State::Done(layout, header) => (layout, header),
+            State::Start(_) => (Layout::default(), Vec::new()),
+        }
+    }
+
+    fn start(&mut self, accept: Accept, head: &[u8]) -> Result<()> {
+        if accept == Accept::Safetensors || sniff::looks_like_safetensors(head) {
+            let mut reader = HeaderReader::new(self.file_length);
+            reader.feed(head)?;
+            self.state = State::Safetensors(reader);
+            return Ok(());
+        }
+        if let Some(kind) = sniff::download_mistake(head) {
+            return Err(Error::format(format!("not a model: this is {kind}")));
+        }
+        self.state = State::Done(opaque(self.file_length), Vec::new());
+        Ok(())
+    }
+}
+
+impl Incremental for LayoutReader {
+    fn wants(&self) -> Option<Wanted> {
+        match &self.state {
+            State::Start(_) => Some(0..self.file_length.min(FIRST_READ)),
+            State::Safetensors(reader) => reader.wants(),
+            State::Done(..) => None,
+        }
+    }
+
+    fn feed(&mut self, bytes: &[u8]) -> Result<()> {
+        match &mut self.state {
+            State::Start(accept) => {
+                let accept = *accept;
+                self.start(accept, bytes)
+            }
+            State::Safetensors(reader) => reader.feed(bytes),
+            State::Done(..) => Ok(()),
+        }
+    }
+}
+
+/// A file of no known kind: one region of bytes, without a name.
+fn opaque(file_length: u64) -> Layout {
+    let region =
+        Region { name: String::new(), dtype: Dtype::U8, shape: vec![file_length], offset: 0, length: file_length };
+    let regions = if file_length > 0 { vec![region] } else { Vec::new() };
+    Layout { file_length, header_length: 0, regions }
+}

@@ -1,0 +1,222 @@
+//! BITXv002 on real, odd and wrong inputs.
+
+mod common;
+
+use std::sync::Mutex;
+
+use bitx_wasm::drive::{self, DriveError, Sources};
+use bitx_wasm::io::ReadAt;
+use bitx_wasm::parallel::Sequential;
+use bitx_wasm::report::Method;
+use bitx_wasm::{Compress, Effort, ErrorKind, Format, Job, Restore};
+use common::{PAIRS, V2_ARCHIVES, compress, inspect, model, restore, sha256, with_header};
+
+const V2: Format = Format::V2 { effort: Effort::Default };
+
+const EFFORTS: [Effort; 3] = [Effort::Fast, Effort::Default, Effort::Max];
+
+#[test]
+fn archives_restore_and_are_the_same_everywhere() {
+    for (pair, digests) in PAIRS.iter().zip(V2_ARCHIVES) {
+        let target = restore(pair.base, pair.archive).unwrap();
+        for (effort, digest) in EFFORTS.into_iter().zip(digests) {
+            let archive = compress(pair.base, &target, Format::V2 { effort }).unwrap();
+            assert!(restore(pair.base, &archive).unwrap() == target, "{} {effort:?}", pair.name);
+            assert_eq!(sha256(&archive), digest, "{} {effort:?}", pair.name);
+        }
+    }
+}
+
+/// Bounds of `docs/BENCHMARKS.md`, as shares of the target: a change that loses size shows here.
+#[test]
+fn archives_are_as_small_as_they_were() {
+    let bounds = [0.255, 0.0175, 0.149, 0.365, 0.592];
+    for (pair, bound) in PAIRS.iter().zip(bounds) {
+        let target = restore(pair.base, pair.archive).unwrap();
+        let archive = compress(pair.base, &target, V2).unwrap();
+        let ratio = archive.len() as f64 / target.len() as f64;
+        assert!(ratio < bound, "{}: {ratio}", pair.name);
+    }
+}
+
+/// Every byte of any file is kept: holes, trailing bytes, files of no known kind.
+#[test]
+fn any_file_comes_back() {
+    let json =
+        r#"{"a":{"dtype":"U8","shape":[2],"data_offsets":[1,3]},"b":{"dtype":"U8","shape":[1],"data_offsets":[5,6]}}"#;
+    let long: Vec<u8> = (0..20_000u32).map(|i| (i * i >> 7) as u8).collect();
+    let files = [
+        vec![],
+        vec![7],
+        b"just some text".to_vec(),
+        long.clone(),
+        model(&[]),
+        model(&[("e", "F32", &[0, 3], &[]), ("s", "F64", &[], &[1; 8]), ("f4", "F4", &[2, 3], &[1, 2, 3])]),
+        with_header(json, &[9, 7, 8, 5, 4, 9, 0, 1, 2]),
+        with_header(json, &[&[9, 7, 8, 5, 4, 9][..], &long].concat()),
+    ];
+    for base in &files {
+        for target in &files {
+            let archive = compress(base, target, V2).unwrap();
+            assert!(restore(base, &archive).unwrap() == *target);
+            assert!(archive.len() < target.len() + 700, "{} -> {}", target.len(), archive.len());
+        }
+    }
+}
+
+#[test]
+fn a_wrong_base_is_always_an_error_that_names_the_tensor() {
+    let pair = &PAIRS[0];
+    let target = restore(pair.base, pair.archive).unwrap();
+    let archive = compress(pair.base, &target, V2).unwrap();
+    let mut other = pair.base.to_vec();
+    let last = other.len() - 1000;
+    other[last] ^= 1;
+    for base in [other, target] {
+        let error = restore(&base, &archive).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::BaseMismatch, "{error}");
+        assert!(error.tensor_name().is_some_and(|name| name.contains('.')), "{error}");
+    }
+}
+
+/// A base of two tensors, and a target with one moved and one new: small, and of every kind.
+fn small() -> (Vec<u8>, Vec<u8>) {
+    let bytes: Vec<u8> = (0..2400u32).map(|i| if i % 2 == 0 { (i * i >> 5) as u8 } else { 0x3d }).collect();
+    let moved: Vec<u8> = bytes.iter().enumerate().map(|(i, b)| b.wrapping_add(u8::from(i % 6 == 0))).collect();
+    let base = model(&[("same", "F32", &[30], &bytes[..120]), ("w", "BF16", &[30, 40], &bytes)]);
+    let target = model(&[
+        ("same", "F32", &[30], &bytes[..120]),
+        ("new", "F16", &[50], &moved[..100]),
+        ("w", "BF16", &[30, 40], &moved),
+        ("tied", "BF16", &[40, 30], &moved),
+    ]);
+    (base, target)
+}
+
+#[test]
+fn every_truncation_and_every_flip_is_noticed() {
+    let (base, target) = small();
+    let archive = compress(&base, &target, Format::V2 { effort: Effort::Max }).unwrap();
+    assert!(restore(&base, &archive).unwrap() == target);
+    for length in 0..archive.len() {
+        restore(&base, &archive[..length]).expect_err("a truncation");
+    }
+    for bit in 0..archive.len() * 8 {
+        let mut flipped = archive.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        restore(&base, &flipped).expect_err("a flip");
+    }
+    let error = restore(&base, &[&archive[..], &[0]].concat()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+}
+
+#[test]
+fn each_tensor_gets_the_method_that_fits() {
+    let (base, target) = small();
+    let report = inspect(&compress(&base, &target, V2).unwrap()).unwrap();
+    let methods: Vec<_> = report.tensors.iter().map(|t| (t.name.as_str(), t.method)).collect();
+    let want = [("same", Method::CopyBase), ("w", Method::Delta), ("tied", Method::CopyEarlier)];
+    want.iter().for_each(|row| assert!(methods.contains(row), "{methods:?}"));
+    assert_eq!(report.restored_bytes, target.len() as u64);
+    assert_eq!(report.blake3, Some(*blake3::hash(&target).as_bytes()));
+}
+
+#[test]
+fn renamed_tensors_pair_by_content() {
+    let bytes: Vec<u8> = (0..60_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 19) as u8).collect();
+    let base = model(&[("model.w", "BF16", &[300, 100], &bytes)]);
+    let target = model(&[("w", "BF16", &[300, 100], &bytes)]);
+    let archive = compress(&base, &target, V2).unwrap();
+    assert!(archive.len() < 500, "{}", archive.len());
+    assert!(restore(&base, &archive).unwrap() == target);
+}
+
+#[test]
+fn several_files_serve_as_one_base() {
+    let (base, target) = small();
+    let bytes: Vec<u8> = (0..80u32).map(|i| i as u8).collect();
+    let shards = [base, model(&[("new", "F16", &[50], &[5; 100]), ("other", "U8", &[80], &bytes)])];
+    let lengths = shards.each_ref().map(|shard| shard.len() as u64);
+    let files: Vec<&[u8]> = shards.iter().map(Vec::as_slice).collect();
+    let bases: Vec<&dyn ReadAt> = files.iter().map(|file| file as &dyn ReadAt).collect();
+    let target_slice = target.as_slice();
+    let mut archive = Vec::new();
+    let mut job = Compress::new(&lengths, target.len() as u64, V2).unwrap();
+    run(&mut job, &Sources { base: &bases, target: Some(&target_slice), delta: None }, &mut archive).unwrap();
+    let archive = archive.as_slice();
+    let mut restored = Vec::new();
+    let sources = Sources { base: &bases, delta: Some(&archive), target: None };
+    run(&mut Restore::new(&lengths, archive.len() as u64), &sources, &mut restored).unwrap();
+    assert!(restored == target);
+    let error = run(&mut Restore::new(&lengths[..1], archive.len() as u64), &sources, &mut Vec::new()).unwrap_err();
+    assert!(matches!(error, DriveError::Job(e) if e.kind() == ErrorKind::BaseMismatch));
+}
+
+fn run(job: &mut dyn Job, sources: &Sources<'_>, output: &mut Vec<u8>) -> Result<(), DriveError> {
+    drive::open(job, sources)?;
+    drive::drive(job, sources, &Sequential, output, &mut |_| {})
+}
+
+/// A source that counts what is read of it.
+struct Counting<'a>(&'a [u8], Mutex<u64>);
+
+impl ReadAt for Counting<'_> {
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+        *self.1.lock().unwrap() += buffer.len() as u64;
+        self.0.read_at(offset, buffer)
+    }
+}
+
+#[test]
+fn one_tensor_is_restored_from_its_bytes_alone() {
+    let weights: Vec<u8> = (0..6_000_000u32).map(|i| if i % 2 == 1 { 0x3c } else { (i * 7 >> 4) as u8 }).collect();
+    let moved: Vec<u8> = weights.iter().enumerate().map(|(i, b)| b ^ u8::from(i % 4 == 0)).collect();
+    let shape: &[u64] = &[3000, 1000];
+    let base = model(&[
+        ("a", "BF16", shape, &weights),
+        ("small", "F32", &[25], &weights[..100]),
+        ("b", "BF16", shape, &weights),
+    ]);
+    let target =
+        model(&[("a", "BF16", shape, &moved), ("small", "F32", &[25], &moved[..100]), ("b", "BF16", shape, &moved)]);
+    let archive = compress(&base, &target, V2).unwrap();
+    for (name, want, most) in [("small", &moved[..100], 140_000 + 400), ("b", &moved, 140_000 + 6_000_000)] {
+        let (base, delta) = (Counting(&base, Mutex::default()), Counting(&archive, Mutex::default()));
+        let bases: [&dyn ReadAt; 1] = [&base];
+        let sources = Sources { base: &bases, delta: Some(&delta), target: None };
+        let mut tensor = Vec::new();
+        run(&mut Restore::tensor(&[base.len()], delta.len(), name), &sources, &mut tensor).unwrap();
+        assert!(tensor == want, "{name}");
+        // The base's header and the tensor's range; the archive's two ends and the tensor's chunks.
+        assert!(*base.1.lock().unwrap() <= most, "{name}: {} of the base", base.1.lock().unwrap());
+        assert!(
+            *delta.1.lock().unwrap() < 140_000 + archive.len() as u64,
+            "{name}: {} of the archive",
+            delta.1.lock().unwrap()
+        );
+    }
+    let error = restore_tensor(&base, &archive, "nothing").unwrap_err();
+    assert!(error.to_string().contains("no such tensor"), "{error}");
+}
+
+fn restore_tensor(base: &[u8], archive: &[u8], name: &str) -> Result<Vec<u8>, DriveError> {
+    let bases: [&dyn ReadAt; 1] = [&base];
+    let sources = Sources { base: &bases, delta: Some(&archive), target: None };
+    let mut tensor = Vec::new();
+    run(&mut Restore::tensor(&[base.len() as u64], archive.len() as u64, name), &sources, &mut tensor)?;
+    Ok(tensor)
+}
+
+#[test]
+fn v1_archives_give_single_tensors_too() {
+    let pair = &PAIRS[0];
+    let whole = restore(pair.base, pair.archive).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&whole).unwrap();
+    for (name, view) in tensors.tensors() {
+        assert!(restore_tensor(pair.base, pair.archive, &name).unwrap() == view.data(), "{name}");
+    }
+}
