@@ -18,9 +18,10 @@ export interface Drive {
 }
 
 /** Feeds a job what it asks for until it knows its plan. */
-export async function open(job: Job, sources: Sources): Promise<void> {
+export async function open(job: Job, sources: Sources, signal: AbortSignal): Promise<void> {
   for (let read = job.wants(); read; read = job.wants()) {
     const [bytes] = await readAll(sources, [read as Read]);
+    if (signal.aborted) throw abortError(signal);
     job.feed(bytes as Uint8Array);
   }
 }
@@ -31,8 +32,9 @@ export async function open(job: Job, sources: Sources): Promise<void> {
  */
 export async function drive({ core, job, sources, sink, signal, report }: Drive): Promise<Stats> {
   const begun = performance.now();
-  await open(job, sources);
+  await open(job, sources, signal);
   const windows = job.windows();
+  report(0, job.progressTotal());
   const read = (window: number) =>
     window < windows ? quietly(readAll(sources, job.reads(window))) : Promise.resolve([]);
   let reading = read(0);

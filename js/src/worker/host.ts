@@ -51,7 +51,7 @@ export class Host {
     const job = createJob(core, request);
     const { operation, sources } = request;
     if (operation === 'inspect') {
-      await open(job, sources);
+      await open(job, sources, signal);
       return freed(job, { archive: job.info() as ArchiveInfo });
     }
     const sink = await this.#sink(id, request.output, signal);
