@@ -33,7 +33,11 @@ pub struct Sources<'a> {
 }
 
 impl Sources<'_> {
-    fn fill(&self, read: Read, buffer: &mut [u8]) -> Result<(), DriveError> {
+    /// Reads a range into `buffer`, which has its length.
+    ///
+    /// # Errors
+    /// A failed read, or a source that is not there.
+    pub fn fill(&self, read: Read, buffer: &mut [u8]) -> Result<(), DriveError> {
         let source = match read.source {
             Source::Base(file) => self.base.get(file).copied(),
             Source::Delta => self.delta,

@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use crate::error::{Error, Result};
+use crate::order;
 
 /// The inputs of a [job](crate::job::Job).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,6 +20,15 @@ pub enum Source {
 }
 
 impl Source {
+    /// A number that orders sources as they are ordered.
+    pub(crate) fn rank(self) -> u64 {
+        match self {
+            Self::Base(file) => file as u64,
+            Self::Delta => u64::MAX - 1,
+            Self::Target => u64::MAX,
+        }
+    }
+
     /// A stable lower-case name.
     pub fn name(self) -> &'static str {
         match self {
@@ -56,9 +66,8 @@ const COALESCE_GAP: u64 = 4096;
 /// Sorts `reads` and joins those that overlap, touch or nearly touch.
 pub(crate) fn coalesce(mut reads: Vec<Read>) -> Vec<Read> {
     reads.retain(|r| r.length > 0);
-    reads.sort_by_key(|r| (r.source, r.offset));
     let mut joined: Vec<Read> = Vec::new();
-    for read in reads {
+    for read in order::sorted(reads, |r| (r.source.rank(), r.offset)) {
         match joined.last_mut() {
             Some(last) if last.source == read.source && read.offset <= last.end() + COALESCE_GAP => {
                 last.length = last.end().max(read.end()) - last.offset;

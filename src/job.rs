@@ -122,7 +122,10 @@ impl<O: Opening> Job for State<O> {
     fn run(&mut self, window: usize, inputs: &Inputs, runner: &dyn Runner, output: &mut Vec<u8>) -> Result<()> {
         match self {
             Self::Ready(plan) => plan.run(window, inputs, runner, output),
-            _ => Ok(output.clear()),
+            _ => {
+                output.clear();
+                Ok(())
+            }
         }
     }
 

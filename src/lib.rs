@@ -12,6 +12,7 @@ mod error;
 pub mod io;
 pub mod job;
 pub mod layout;
+mod order;
 pub mod parallel;
 pub mod plan;
 pub mod report;

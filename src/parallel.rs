@@ -4,6 +4,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use crate::order;
+
 /// Runs independent tasks, on however many threads it has.
 pub trait Runner: Sync {
     /// Calls `task` once with each of `0..count`, starting them in that order, and returns when all are done.
@@ -61,20 +63,13 @@ pub(crate) fn map_by_cost<T: Send, R: Send>(
     cost: impl Fn(&T) -> u64,
     f: impl Fn(T) -> R + Sync,
 ) -> Vec<R> {
-    let order = by_cost(items.iter().map(cost).collect());
+    let order = order::ascending(items.iter().map(|item| (u64::MAX - cost(item), 0)));
     let slots: Vec<Mutex<(Option<T>, Option<R>)>> = items.into_iter().map(|t| Mutex::new((Some(t), None))).collect();
     runner.run(slots.len(), &|i| {
         let mut slot = slots[order[i]].lock().unwrap_or_else(PoisonError::into_inner);
         slot.1 = slot.0.take().map(&f);
     });
     slots.into_iter().filter_map(|s| s.into_inner().unwrap_or_else(PoisonError::into_inner).1).collect()
-}
-
-/// Places of the largest cost first.
-fn by_cost(costs: Vec<u64>) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..costs.len()).collect();
-    order.sort_unstable_by_key(|&i| (std::cmp::Reverse(costs[i]), i));
-    order
 }
 
 /// Scratch memory that tasks share: never more of it than tasks that run at a time.

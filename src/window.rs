@@ -2,16 +2,20 @@
 
 use std::ops::Range;
 
-/// Bytes of the model that one window covers at most, unless a single piece is larger.
-pub(crate) const WINDOW: u64 = 32 << 20;
+/// Bytes of the model that a window of v1 covers at most: its parts are large and uneven.
+pub(crate) const LARGE: u64 = 32 << 20;
 
-/// Groups consecutive pieces of the given lengths into windows.
-pub(crate) fn group(lengths: impl IntoIterator<Item = u64>) -> Vec<Range<usize>> {
+/// Bytes of the model that a window of v2 covers at most: some chunks for every thread.
+pub(crate) const SMALL: u64 = 16 << 20;
+
+/// Groups consecutive pieces of the given lengths into windows of at most `limit`, unless a single
+/// piece is larger.
+pub(crate) fn group(limit: u64, lengths: impl IntoIterator<Item = u64>) -> Vec<Range<usize>> {
     let mut windows: Vec<Range<usize>> = Vec::new();
     let mut filled = 0u64;
     for (piece, length) in lengths.into_iter().enumerate() {
         match windows.last_mut() {
-            Some(window) if filled + length <= WINDOW => {
+            Some(window) if filled + length <= limit => {
                 window.end = piece + 1;
                 filled += length;
             }
@@ -30,8 +34,8 @@ mod tests {
 
     #[test]
     fn fills_windows_and_isolates_large_pieces() {
-        let lengths = [WINDOW / 2, WINDOW / 2, 1, WINDOW * 3, 0, 5];
-        assert_eq!(group(lengths), [0..2, 2..3, 3..4, 4..6]);
-        assert_eq!(group([]), []);
+        let lengths = [50, 50, 1, 300, 0, 5];
+        assert_eq!(group(100, lengths), [0..2, 2..3, 3..4, 4..6]);
+        assert_eq!(group(100, []), []);
     }
 }

@@ -14,6 +14,7 @@ pub const MAGIC_LENGTH: usize = 8;
 /// Reads the version out of an archive's magic.
 pub(crate) fn version(magic: &[u8]) -> Result<u32> {
     let digits = magic.get(..MAGIC_LENGTH).and_then(|m| m.strip_prefix(b"BITXv"));
+    let digits = digits.filter(|d| d.iter().all(u8::is_ascii_digit));
     let version = digits.and_then(|d| std::str::from_utf8(d).ok()?.parse().ok());
     version.ok_or_else(|| Error::format(sniff::not_a(".bitx archive", magic)))
 }

@@ -6,13 +6,13 @@
 use super::tokens::{self, TokenReader};
 use super::{Effort, Matrix, Scratch};
 use crate::bytes::ByteReader;
-use crate::delta::context::{CONTEXTS, Model, Scaled, exponent, exponent_offset};
+use crate::delta::context::{CONTEXTS, Model, Scaled};
 use crate::delta::scale::Scales;
-use crate::delta::word::{Fields, Word};
+use crate::delta::word::{self, Fields, Word};
 use crate::entropy::bins::{self, BINS, DIRECT, TOKENS};
 use crate::entropy::bits::{BitReader, BitWriter};
 use crate::entropy::cluster::{Clusters, cluster};
-use crate::entropy::rans::BLOCK;
+use crate::entropy::rans::STRIP;
 use crate::error::Result;
 
 /// A candidate: a context model, the raw context of each element, and how these cluster.
@@ -23,27 +23,35 @@ struct Candidate {
     bits: u64,
 }
 
-/// Raw contexts as they are, for the encoder to count.
-const IDENTITY: [u8; 128] = {
-    let mut map = [0; 128];
-    let mut i = 0;
-    while i < 128 {
-        map[i] = i as u8;
-        i += 1;
-    }
-    map
-};
+/// The elements of a chunk as the coder sees them.
+struct Elements {
+    deltas: Vec<u64>,
+    tokens: Vec<u8>,
+    exponents: Vec<u16>,
+}
 
-/// Appends the payload of `target` against `base`, which have the same, positive length.
+impl Elements {
+    fn new<W: Word>(fields: Fields, base: &[u8], target: &[u8]) -> Self {
+        let base: Vec<W> = base.chunks_exact(W::BYTES).map(W::load).collect();
+        let pairs = base.iter().zip(target.chunks_exact(W::BYTES).map(W::load));
+        let deltas: Vec<u64> = match fields {
+            Fields::Float { .. } => pairs.map(|(&b, t)| W::float_delta(b, t).widen()).collect(),
+            Fields::Integer => pairs.map(|(&b, t)| W::integer_delta(b, t).widen()).collect(),
+        };
+        let mut exponents = vec![0; base.len()];
+        word::exponents(fields, &base, &mut exponents);
+        let tokens = deltas.iter().map(|&delta| bins::token(delta).0).collect();
+        Self { deltas, tokens, exponents }
+    }
+}
+
+/// The payload of `target` against `base`, which have the same, positive length.
 pub(super) fn encode<W: Word>(fields: Fields, matrix: Matrix, base: &[u8], target: &[u8], effort: Effort) -> Vec<u8> {
-    let base: Vec<W> = base.chunks_exact(W::BYTES).map(W::load).collect();
-    let target = target.chunks_exact(W::BYTES).map(W::load);
-    let deltas: Vec<W> = match fields {
-        Fields::Float { .. } => base.iter().zip(target).map(|(&b, t)| W::float_delta(b, t)).collect(),
-        Fields::Integer => base.iter().zip(target).map(|(&b, t)| W::integer_delta(b, t)).collect(),
-    };
-    let tokens: Vec<u8> = deltas.iter().map(|d| bins::token(d.widen()).0).collect();
-    let best = choose(fields, matrix, &base, &deltas, &tokens, effort);
+    write(fields, matrix, &Elements::new::<W>(fields, base, target), effort)
+}
+
+fn write(fields: Fields, matrix: Matrix, elements: &Elements, effort: Effort) -> Vec<u8> {
+    let best = choose(fields, matrix, elements, effort);
     let mut payload = Vec::new();
     best.model.write(&mut payload);
     if let Model::Scaled(scaled) = &best.model {
@@ -51,9 +59,9 @@ pub(super) fn encode<W: Word>(fields: Fields, matrix: Matrix, base: &[u8], targe
     }
     let map = tokens::table_of(&best.clusters);
     let tables: Vec<u8> = best.raw.iter().map(|&raw| map[usize::from(raw)]).collect();
-    tokens::write(&mut payload, &best.clusters, &tables, &tokens);
+    tokens::write(&mut payload, &best.clusters, &tables, &elements.tokens);
     let mut extra = BitWriter::default();
-    for delta in deltas.iter().map(|d| d.widen()).filter(|&d| d >= u64::from(DIRECT)) {
+    for &delta in elements.deltas.iter().filter(|&&delta| delta >= u64::from(DIRECT)) {
         let (token, width) = bins::token(delta);
         extra.put_wide(delta - BINS[usize::from(token)].0, width);
     }
@@ -62,43 +70,38 @@ pub(super) fn encode<W: Word>(fields: Fields, matrix: Matrix, base: &[u8], targe
 }
 
 /// The candidate of the smallest estimate.
-fn choose<W: Word>(
-    fields: Fields,
-    matrix: Matrix,
-    base: &[W],
-    deltas: &[W],
-    tokens: &[u8],
-    effort: Effort,
-) -> Candidate {
-    let Fields::Float { mantissa } = fields else {
-        let single = candidate(fields, Model::Single, base, tokens);
-        return smaller(single, candidate(fields, Model::HighBits, base, tokens));
-    };
-    let highest = base.iter().map(|&b| exponent(b, mantissa)).max().unwrap_or(0);
+fn choose(fields: Fields, matrix: Matrix, elements: &Elements, effort: Effort) -> Candidate {
+    if fields == Fields::Integer {
+        return smaller(candidate(Model::Single, elements), candidate(Model::HighBits, elements));
+    }
+    let count = elements.deltas.len();
+    let highest = u32::from(elements.exponents.iter().copied().max().unwrap_or(0));
     let first = (highest + 1).saturating_sub(CONTEXTS as u32);
-    let best = candidate(fields, Model::Exponent { first }, base, tokens);
-    if effort == Effort::Fast || matrix.columns < 2 || matrix.columns * 2 > base.len() {
+    let best = candidate(Model::Exponent { first }, elements);
+    if effort == Effort::Fast || matrix.columns < 2 || matrix.columns * 2 > count {
         return best;
     }
-    let offset = exponent_offset::<W>();
-    let exponents: Vec<u16> = base.iter().map(|&b| (exponent(b, mantissa) + offset) as u16).collect();
-    let scales = Scales::measure(deltas, &exponents, matrix.columns);
+    let scales = Scales::measure(&elements.deltas, &elements.exponents, matrix.columns);
     let shifts: &[u32] = if effort == Effort::Max { &[3, 2] } else { &[3] };
     shifts.iter().fold(best, |best, &shift| {
-        let model = Model::Scaled(scaled(&scales, shift));
-        smaller(best, candidate(fields, model, base, tokens))
+        let model = Model::Scaled(Scaled { wide: is_wide(fields), ..scaled(&scales, shift) });
+        smaller(best, candidate(model, elements))
     })
+}
+
+/// Whether exponents can have more than eight bits.
+fn is_wide(fields: Fields) -> bool {
+    fields == Fields::Float { mantissa: 52 }
 }
 
 fn smaller(a: Candidate, b: Candidate) -> Candidate {
     if b.bits < a.bits { b } else { a }
 }
 
-fn candidate<W: Word>(fields: Fields, model: Model, base: &[W], tokens: &[u8]) -> Candidate {
-    let mut raw = vec![0; base.len()];
-    for (i, (raw, base)) in raw.chunks_mut(BLOCK).zip(base.chunks(BLOCK)).enumerate() {
-        model.contexts(fields, base, i * BLOCK, &IDENTITY, raw);
-    }
+fn candidate(model: Model, elements: &Elements) -> Candidate {
+    let tokens = &elements.tokens;
+    let mut raw = vec![0; tokens.len()];
+    model.contexts(&elements.exponents, 0, &mut raw);
     let width = usize::from(tokens.iter().copied().max().unwrap_or(0)) + 1;
     let mut histogram = vec![0u32; CONTEXTS * width];
     for (&raw, &token) in raw.iter().zip(tokens) {
@@ -127,7 +130,7 @@ fn scaled(scales: &Scales, shift: u32) -> Scaled {
     };
     let (row_floor, rows) = relative(&scales.rows);
     let (column_floor, columns) = relative(&scales.columns);
-    Scaled { shift, row_floor, column_floor, rows, columns }
+    Scaled { shift, row_floor, column_floor, rows, columns, wide: false }
 }
 
 fn write_scales(payload: &mut Vec<u8>, scaled: &Scaled) {
@@ -141,7 +144,7 @@ fn write_scales(payload: &mut Vec<u8>, scaled: &Scaled) {
 fn read_scales(payload: &mut ByteReader<'_>, scratch: &mut Scratch, count: usize) -> Result<Vec<u8>> {
     let mut scales = vec![0; count];
     let mut reader = TokenReader::new(payload, &mut scratch.decoder, count)?;
-    scales.chunks_mut(BLOCK).for_each(|block| reader.block(&[0; BLOCK][..block.len()], block));
+    scales.chunks_mut(STRIP).for_each(|strip| reader.strip(&[0; STRIP][..strip.len()], strip));
     reader.finish()?;
     Ok(scales)
 }
@@ -161,17 +164,21 @@ pub(super) fn decode<W: Word>(
     if let Model::Scaled(scaled) = &mut model {
         scaled.rows = read_scales(&mut payload, scratch, count.div_ceil(matrix.columns))?;
         scaled.columns = read_scales(&mut payload, scratch, matrix.columns)?;
+        scaled.wide = is_wide(fields);
     }
     let mut reader = TokenReader::new(&mut payload, &mut scratch.decoder, count)?;
     let mut extra = BitReader::new(payload.rest());
-    let (mut words, mut contexts, mut tokens) = ([W::default(); BLOCK], [0; BLOCK], [0; BLOCK]);
-    let blocks = base.chunks(BLOCK * W::BYTES).zip(target.chunks_mut(BLOCK * W::BYTES));
-    for (i, (base, target)) in blocks.enumerate() {
+    let (mut words, mut exponents) = ([W::default(); STRIP], [0; STRIP]);
+    let (mut contexts, mut tokens) = ([0; STRIP], [0; STRIP]);
+    let strips = base.chunks(STRIP * W::BYTES).zip(target.chunks_mut(STRIP * W::BYTES));
+    for (i, (base, target)) in strips.enumerate() {
         let count = target.len() / W::BYTES;
         let (words, contexts, tokens) = (&mut words[..count], &mut contexts[..count], &mut tokens[..count]);
         words.iter_mut().zip(base.chunks_exact(W::BYTES)).for_each(|(word, bytes)| *word = W::load(bytes));
-        model.contexts(fields, words, i * BLOCK, &reader.table_of, contexts);
-        reader.block(contexts, tokens);
+        word::exponents(fields, words, &mut exponents[..count]);
+        model.contexts(&exponents[..count], i * STRIP, contexts);
+        contexts.iter_mut().for_each(|context| *context = reader.table_of[usize::from(*context & 127)]);
+        reader.strip(contexts, tokens);
         apply(fields, words, tokens, &mut extra);
         words.iter().zip(target.chunks_exact_mut(W::BYTES)).for_each(|(word, bytes)| word.store(bytes));
     }
@@ -180,17 +187,21 @@ pub(super) fn decode<W: Word>(
 }
 
 /// Moves `words` from the base's to the target's.
-#[inline]
 fn apply<W: Word>(fields: Fields, words: &mut [W], tokens: &[u8], extra: &mut BitReader<'_>) {
-    let mut deltas = [W::default(); BLOCK];
+    let mut deltas = [W::default(); STRIP];
     let deltas = &mut deltas[..tokens.len()];
-    if tokens.iter().fold(0, |max, &t| max.max(t)) < DIRECT as u8 {
-        deltas.iter_mut().zip(tokens).for_each(|(delta, &token)| *delta = W::truncate(u64::from(token)));
-    } else {
-        for (delta, &token) in deltas.iter_mut().zip(tokens) {
-            let (least, width) = BINS[usize::from(token)];
-            *delta = W::truncate(least.wrapping_add(extra.get_wide(width)));
-        }
+    deltas.iter_mut().zip(tokens).for_each(|(delta, &token)| *delta = W::truncate(u64::from(token)));
+    // Binned tokens are listed without a branch: which they are is anyone's guess.
+    let (mut binned, mut count) = ([0u16; STRIP], 0);
+    for (i, &token) in tokens.iter().enumerate() {
+        binned[count % STRIP] = i as u16;
+        count += usize::from(u32::from(token) >= DIRECT);
+    }
+    for &i in &binned[..count] {
+        let i = usize::from(i) % STRIP;
+        let (least, width) = BINS[usize::from(tokens[i])];
+        let rest = if W::BITS <= 32 { extra.get(width) } else { extra.get_wide(width) };
+        deltas[i] = W::truncate(least.wrapping_add(rest));
     }
     match fields {
         Fields::Float { .. } => words.iter_mut().zip(deltas).for_each(|(w, d)| *w = W::float_apply(*w, *d)),

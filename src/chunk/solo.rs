@@ -10,7 +10,7 @@ use crate::bytes::{ByteReader, put_varint};
 use crate::delta::word::Word;
 use crate::entropy::bits::{BitReader, BitWriter};
 use crate::entropy::cluster::cluster;
-use crate::entropy::rans::BLOCK;
+use crate::entropy::rans::STRIP;
 use crate::error::{Error, Result};
 
 /// The token of a leading value that has none.
@@ -50,10 +50,16 @@ pub(super) fn encode<W: Word>(mantissa: u32, target: &[u8]) -> Vec<u8> {
 /// The number of raw bits, at least `raw`, and the least leading value, so that nearly all values
 /// have a token: at most one in 4,096 is left out.
 fn fit(words: &[u64], magnitude: u64, raw: u32) -> (u32, u64) {
-    let mut leading: Vec<u64> = words.iter().map(|word| (word & magnitude) >> raw).collect();
-    leading.sort_unstable();
-    let outliers = leading.len() / 4096;
-    let (low, high) = (leading[outliers / 2], leading[leading.len() - 1 - outliers / 2]);
+    let mut counts = vec![0usize; (magnitude >> raw) as usize + 1];
+    words.iter().for_each(|word| counts[((word & magnitude) >> raw) as usize] += 1);
+    let outliers = words.len() / 8192;
+    let beyond = |count: &usize, passed: &mut usize| {
+        *passed += count;
+        *passed > outliers
+    };
+    let (mut below, mut above) = (0, 0);
+    let low = counts.iter().position(|count| beyond(count, &mut below)).unwrap_or(0) as u64;
+    let high = counts.iter().rposition(|count| beyond(count, &mut above)).unwrap_or(0) as u64;
     let mut more = 0;
     while (high >> more) - (low >> more) >= u64::from(ESCAPE) {
         more += 1;
@@ -72,11 +78,11 @@ pub(super) fn decode<W: Word>(payload: &[u8], target: &mut [u8], scratch: &mut S
     let count = target.len() / W::BYTES;
     let mut reader = TokenReader::new(&mut payload, &mut scratch.decoder, count)?;
     let mut extra = BitReader::new(payload.rest());
-    let table = [reader.table_of[0]; BLOCK];
-    let mut tokens = [0; BLOCK];
-    for target in target.chunks_mut(BLOCK * W::BYTES) {
+    let table = [reader.table_of[0]; STRIP];
+    let mut tokens = [0; STRIP];
+    for target in target.chunks_mut(STRIP * W::BYTES) {
         let tokens = &mut tokens[..target.len() / W::BYTES];
-        reader.block(&table[..tokens.len()], tokens);
+        reader.strip(&table[..tokens.len()], tokens);
         for (&token, bytes) in tokens.iter().zip(target.chunks_exact_mut(W::BYTES)) {
             let word = if token == ESCAPE {
                 extra.get_wide(W::BITS)

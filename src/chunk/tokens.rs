@@ -41,7 +41,6 @@ pub(crate) struct TokenReader<'d, 'b> {
     pub(crate) table_of: TableOf,
     decoder: &'d rans::Decoder,
     groups: Vec<Group<'b>>,
-    block: usize,
 }
 
 impl<'d, 'b> TokenReader<'d, 'b> {
@@ -66,15 +65,12 @@ impl<'d, 'b> TokenReader<'d, 'b> {
         bits.finish()?;
         decoder.set_tables(&frequencies);
         let groups = (0..rans::groups(count)).map(|_| Group::new(bytes.prefixed()?)).collect::<Result<_>>()?;
-        Ok(Self { table_of, decoder, groups, block: 0 })
+        Ok(Self { table_of, decoder, groups })
     }
 
-    /// Decodes the next block; `tables` names each token's table. Every block but the last is full.
-    #[inline]
-    pub(crate) fn block(&mut self, tables: &[u8], tokens: &mut [u8]) {
-        let group = self.block % self.groups.len();
-        self.decoder.decode_block(&mut self.groups[group], tables, tokens);
-        self.block += 1;
+    /// Decodes the next strip; `tables` names each token's table. Every strip but the last is full.
+    pub(crate) fn strip(&mut self, tables: &[u8], tokens: &mut [u8]) {
+        self.decoder.decode_strip(&mut self.groups, tables, tokens);
     }
 
     /// Checks that the streams ended well.

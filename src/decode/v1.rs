@@ -79,7 +79,7 @@ impl Restore {
             let wanted = wanted.ok_or_else(|| super::no_such_tensor(name))?;
             pieces.retain(|piece| piece.region == Some(wanted));
         }
-        let windows = window::group(pieces.iter().map(Piece::length));
+        let windows = window::group(window::LARGE, pieces.iter().map(Piece::length));
         Ok(Self { index, pieces, windows, scratch: parallel::Scratch::default() })
     }
 

@@ -67,7 +67,7 @@ impl Restore {
         if let (Some(name), false) = (only, found) {
             return Err(super::no_such_tensor(name));
         }
-        let windows = match window::group(pieces.iter().map(|p| p.length)) {
+        let windows = match window::group(window::SMALL, pieces.iter().map(|p| p.length)) {
             // The root digest is checked by a window, and an empty file has one too.
             none if none.is_empty() => std::iter::once(0..0).collect(),
             windows => windows,

@@ -4,7 +4,6 @@
 //! in steps; taken relative to the mean change of its row and its column, it tells more.
 
 use super::scale::STEPS;
-use super::word::{Fields, Word};
 use crate::bytes::{ByteReader, put_varint};
 use crate::error::{Error, Result};
 
@@ -40,47 +39,23 @@ pub(crate) struct Scaled {
     pub(crate) rows: Vec<u8>,
     /// Logarithms per column.
     pub(crate) columns: Vec<u8>,
-}
-
-/// Exponents are raised by this where they are narrower than a double's, as scales count them.
-pub(crate) fn exponent_offset<W: Word>() -> u32 {
-    if W::BITS == 64 { 0 } else { 512 }
-}
-
-/// The exponent field of a float.
-#[inline(always)]
-pub(crate) fn exponent<W: Word>(word: W, mantissa: u32) -> u32 {
-    ((word.widen() & ((1 << (W::BITS - 1)) - 1)) >> mantissa) as u32
+    /// Whether exponents can have more than eight bits.
+    pub(crate) wide: bool,
 }
 
 impl Model {
-    /// Writes the tables of the contexts from element `start` on: `table_of` maps raw contexts.
-    pub(crate) fn contexts<W: Word>(
-        &self,
-        fields: Fields,
-        base: &[W],
-        start: usize,
-        table_of: &[u8; 128],
-        contexts: &mut [u8],
-    ) {
-        let mantissa = match fields {
-            Fields::Float { mantissa } => mantissa,
-            Fields::Integer => 0,
-        };
-        let table = |raw: i32| table_of[raw.clamp(0, CONTEXTS as i32 - 1) as usize & 127];
+    /// Writes the raw contexts of the elements from number `start` on, whose exponents (or, of integers,
+    /// high bits) are given.
+    pub(crate) fn contexts(&self, exponents: &[u16], start: usize, contexts: &mut [u8]) {
+        let pairs = contexts.iter_mut().zip(exponents);
         match self {
-            Self::Single => contexts.fill(table(0)),
+            Self::Single => contexts.fill(0),
+            Self::HighBits => pairs.for_each(|(context, &bits)| *context = bits as u8),
             Self::Exponent { first } => {
-                for (context, &word) in contexts.iter_mut().zip(base) {
-                    *context = table(exponent(word, mantissa) as i32 - *first as i32);
-                }
+                let first = *first as u16;
+                pairs.for_each(|(context, &e)| *context = e.saturating_sub(first).min(CONTEXTS as u16 - 1) as u8);
             }
-            Self::HighBits => {
-                for (context, &word) in contexts.iter_mut().zip(base) {
-                    *context = table((word.widen() >> (W::BITS - 4)) as i32);
-                }
-            }
-            Self::Scaled(scaled) => scaled.contexts(mantissa, base, start, table, contexts),
+            Self::Scaled(scaled) => scaled.contexts(exponents, start, contexts),
         }
     }
 
@@ -96,14 +71,14 @@ impl Model {
                 bytes.push(2);
                 bytes.push(scaled.shift as u8);
                 for number in [scaled.row_floor, scaled.column_floor] {
-                    put_varint(bytes, number as u64);
+                    put_varint(bytes, u64::from(((number << 1) ^ (number >> 31)) as u32));
                 }
             }
             Self::HighBits => bytes.push(3),
         }
     }
 
-    /// Reads what [`write`](Self::write) wrote; the scales of [`Scaled`] are left empty.
+    /// Reads what [`write`](Self::write) wrote, all but the scales of [`Scaled`] and their width.
     pub(crate) fn read(bytes: &mut ByteReader<'_>) -> Result<Self> {
         match bytes.u8()? {
             0 => Ok(Self::Single),
@@ -113,8 +88,10 @@ impl Model {
                 if shift > 4 {
                     return Err(Error::corrupt("context width").figures("at most 4", shift));
                 }
-                let (row_floor, column_floor) = (small(bytes.varint()?)?, small(bytes.varint()?)?);
-                Ok(Self::Scaled(Scaled { shift, row_floor, column_floor, rows: Vec::new(), columns: Vec::new() }))
+                let mut floor = || bytes.varint().and_then(small).map(|n| (n >> 1) ^ -(n & 1));
+                let (row_floor, column_floor) = (floor()?, floor()?);
+                let (rows, columns, wide) = (Vec::new(), Vec::new(), false);
+                Ok(Self::Scaled(Scaled { shift, row_floor, column_floor, rows, columns, wide }))
             }
             3 => Ok(Self::HighBits),
             other => Err(Error::unsupported(format!("unknown context model {other}"))),
@@ -131,27 +108,37 @@ fn small(number: u64) -> Result<i32> {
 }
 
 impl Scaled {
-    fn contexts<W: Word>(
-        &self,
-        mantissa: u32,
-        base: &[W],
-        start: usize,
-        table: impl Fn(i32) -> u8,
-        contexts: &mut [u8],
-    ) {
+    fn contexts(&self, exponents: &[u16], start: usize, contexts: &mut [u8]) {
         let width = self.columns.len();
-        let offset = exponent_offset::<W>() as i32;
         let (mut row, mut column, mut done) = (start / width, start % width, 0);
         while done < contexts.len() {
             let count = (width - column).min(contexts.len() - done);
             let floor = self.row_floor + self.column_floor + i32::from(self.rows.get(row).copied().unwrap_or(0));
-            let here = 2 * STEPS * offset - floor + (1 << self.shift >> 1) + (CENTER << self.shift);
-            let words = base[done..done + count].iter().zip(&self.columns[column..column + count]);
-            for (context, (&word, &scale)) in contexts[done..done + count].iter_mut().zip(words) {
-                let raw = here + 2 * STEPS * exponent(word, mantissa) as i32 - i32::from(scale);
-                *context = table(raw >> self.shift);
-            }
+            let here = (1 << self.shift >> 1) + (CENTER << self.shift) - floor;
+            let range = done..done + count;
+            let columns = &self.columns[column..column + count];
+            self.row_contexts(here, &exponents[range.clone()], columns, &mut contexts[range]);
             (row, column, done) = (row + 1, 0, done + count);
+        }
+    }
+
+    /// The contexts of a stretch of a row, in 16 bits, which vectorise best, where the exponents allow it.
+    fn row_contexts(&self, here: i32, exponents: &[u16], columns: &[u8], contexts: &mut [u8]) {
+        const LAST: i32 = CONTEXTS as i32 - 1;
+        const STEP: i32 = 2 * STEPS;
+        let elements = contexts.iter_mut().zip(exponents.iter().zip(columns));
+        if self.wide {
+            for (context, (&exponent, &scale)) in elements {
+                let raw = here + STEP * i32::from(exponent) - i32::from(scale);
+                *context = (raw >> self.shift).clamp(0, LAST) as u8;
+            }
+            return;
+        }
+        // Beyond these bounds every context is the first or the last one anyway.
+        let here = here.clamp(-8192, 8192) as i16;
+        for (context, (&exponent, &scale)) in elements {
+            let raw = here + STEP as i16 * (exponent & 0xff) as i16 - i16::from(scale);
+            *context = (raw >> self.shift).clamp(0, LAST as i16) as u8;
         }
     }
 }

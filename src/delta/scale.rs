@@ -3,8 +3,6 @@
 //! A fine-tune moves weights by amounts that its row and its column tell: the mean absolute change
 //! along both predicts the change of a weight, and so the size of its delta.
 
-use super::word::Word;
-
 /// Steps per octave.
 pub(crate) const STEPS: i32 = 8;
 
@@ -20,21 +18,23 @@ pub(crate) struct Scales {
 impl Scales {
     /// The scales of zigzag `deltas`, whose unit is given by `exponents` (one step of an element is
     /// `2^exponent`), in rows of `columns`; the last row may be short.
-    pub(crate) fn measure<W: Word>(deltas: &[W], exponents: &[u16], columns: usize) -> Self {
+    pub(crate) fn measure(deltas: &[u64], exponents: &[u16], columns: usize) -> Self {
+        // Small exponents are raised to the middle of what a double can hold.
+        let raise = if exponents.iter().all(|&exponent| exponent < 1024) { 512 } else { 0 };
         let mut sums = vec![0f64; columns];
         let mut rows = Vec::with_capacity(deltas.len().div_ceil(columns));
         for (deltas, exponents) in deltas.chunks(columns).zip(exponents.chunks(columns)) {
             // Summed in element order, so that every target gets the same bits.
             let mut row = 0f64;
             for ((&delta, &exponent), column) in deltas.iter().zip(exponents).zip(&mut sums) {
-                let change = ((delta.widen() >> 1) + (delta.widen() & 1)) as f64 * power(exponent);
+                let change = ((delta >> 1) + (delta & 1)) as f64 * power(exponent + raise);
                 row += change;
                 *column += change;
             }
-            rows.push(logarithm(row / deltas.len() as f64));
+            rows.push(logarithm(row / deltas.len() as f64) - i32::from(raise) * STEPS);
         }
         let height = rows.len() as f64;
-        Self { rows, columns: sums.iter().map(|&sum| logarithm(sum / height)).collect() }
+        Self { rows, columns: sums.iter().map(|&sum| logarithm(sum / height) - i32::from(raise) * STEPS).collect() }
     }
 }
 
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn rows_and_columns_are_told_apart() {
-        let deltas: Vec<u16> = vec![2, 4, 8, 4, 8, 16];
+        let deltas: Vec<u64> = vec![2, 4, 8, 4, 8, 16];
         let scales = Scales::measure(&deltas, &[1023; 6], 3);
         assert_eq!(scales.rows[1] - scales.rows[0], STEPS);
         assert_eq!(scales.columns[2] - scales.columns[0], 2 * STEPS);

@@ -17,6 +17,8 @@ pub(crate) trait Word: Copy + Default + PartialEq + Send + Sync + 'static {
     fn truncate(value: u64) -> Self;
     /// Zero-extended.
     fn widen(self) -> u64;
+    /// `self & mask`, shifted down, as 16 bits.
+    fn field(self, mask: Self, shift: u32) -> u16;
     /// The zigzag of the difference of two floats, in ordered units, positive away from zero.
     fn float_delta(base: Self, target: Self) -> Self;
     /// The inverse of [`float_delta`](Self::float_delta).
@@ -53,6 +55,11 @@ macro_rules! word {
             #[inline(always)]
             fn widen(self) -> u64 {
                 self as u64
+            }
+
+            #[inline(always)]
+            fn field(self, mask: Self, shift: u32) -> u16 {
+                ((self & mask) >> shift) as u16
             }
 
             // Magnitudes above HIGH where the signs agree, below it where they do not: then the
@@ -118,6 +125,16 @@ word!(u8, i8);
 word!(u16, i16);
 word!(u32, i32);
 word!(u64, i64);
+
+/// The exponents of floats, or the high bits of integers: what contexts are made of.
+pub(crate) fn exponents<W: Word>(fields: Fields, words: &[W], exponents: &mut [u16]) {
+    let magnitude = u64::MAX >> (65 - W::BITS);
+    let (mask, shift) = match fields {
+        Fields::Float { mantissa } => (W::truncate(magnitude), mantissa),
+        Fields::Integer => (W::truncate(u64::MAX), W::BITS - 4),
+    };
+    exponents.iter_mut().zip(words).for_each(|(exponent, &word)| *exponent = word.field(mask, shift));
+}
 
 /// How a dtype's elements are coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn fields_go_where_the_format_says() {
         let (mut e, mut s) = ([0], [0]);
-        split(&[0, 0], &0b1_01010101_1100110u16.to_le_bytes(), &mut e, &mut s);
+        split(&[0, 0], &0b1010_1010_1110_0110u16.to_le_bytes(), &mut e, &mut s);
         assert_eq!((e[0], s[0]), (0b0101_0101, 0b1110_0110));
     }
 }

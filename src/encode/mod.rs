@@ -71,7 +71,7 @@ struct OpenCompress {
 #[derive(Debug)]
 enum Step {
     Layouts { target: LayoutReader, bases: Vec<LayoutReader> },
-    Survey(Survey),
+    Survey(Box<Survey>),
     V1(Box<v1::Compress>),
     Failed,
 }
@@ -83,7 +83,7 @@ impl OpenCompress {
         let bases = BaseSet::new(bases.into_iter().map(|reader| reader.finish().0).collect());
         match self.format {
             Format::V1 { level } => Ok(Step::V1(Box::new(v1::Compress::new(target, header, &bases, level)?))),
-            Format::V2 { .. } => Ok(Step::Survey(Survey::new(target, bases))),
+            Format::V2 { .. } => Ok(Step::Survey(Box::new(Survey::new(target, bases)))),
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::io::{Inputs, Read, Source, coalesce};
 use crate::job::Plan;
 use crate::layout::Layout;
+use crate::order;
 use crate::parallel::{self, Runner};
 use crate::plan::BaseSet;
 use crate::report::{Method, Report, TensorReport};
@@ -74,8 +75,8 @@ impl Compress {
                 pieces.push(Piece { target: region.offset + bytes.start..region.offset + bytes.end, content });
             }
         }
-        pieces.sort_by_key(|piece| piece.target.start);
-        let windows = match window::group(pieces.iter().map(Piece::length)) {
+        let pieces = order::sorted(pieces, |piece| (piece.target.start, 0));
+        let windows = match window::group(window::LARGE, pieces.iter().map(Piece::length)) {
             // The header is written by a window, and a model without tensors has one too.
             none if none.is_empty() => std::iter::once(0..0).collect(),
             windows => windows,

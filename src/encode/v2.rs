@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::io::{Inputs, Read, Source, coalesce};
 use crate::job::Plan;
 use crate::layout::{Dtype, Region};
+use crate::order;
 use crate::parallel::{self, Runner};
 use crate::report::{self, Report, TensorReport};
 use crate::window;
@@ -68,7 +69,7 @@ impl Compress {
                 });
             }
         }
-        let windows = match window::group(pieces.iter().map(Piece::length)) {
+        let windows = match window::group(window::SMALL, pieces.iter().map(Piece::length)) {
             // Head and index are written by windows, and a file without chunks has them too.
             none if none.is_empty() => std::iter::once(0..0).collect(),
             windows => windows,
@@ -231,7 +232,7 @@ fn plan_head(findings: &Findings) -> Head {
     let regions = findings.target.regions.iter().enumerate();
     parts.extend(regions.map(|(i, region)| (region.offset, Some(i), region.range())));
     // Empty regions come before what begins where they are.
-    parts.sort_by_key(|(start, region, range)| (*start, range.end, *region));
+    let parts = order::sorted(parts, |(start, _, range)| (*start, range.end));
     let mut item_of = vec![0; findings.target.regions.len()];
     let mut items = Vec::with_capacity(parts.len());
     for (_, region, range) in parts {

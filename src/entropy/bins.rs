@@ -33,7 +33,7 @@ pub(crate) fn token(value: u64) -> (u8, u32) {
 }
 
 /// The least value of every token, and how many raw bits complete it.
-pub(crate) const BINS: [(u64, u32); 256] = bins();
+pub(crate) static BINS: [(u64, u32); 256] = bins();
 
 const fn bins() -> [(u64, u32); 256] {
     let mut bins = [(0, 0); 256];

@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 
-use crate::entropy::zstd;
 use crate::io::{Read, Source};
 use crate::report::{Report, TensorReport};
-use crate::{Effort, Error, ErrorKind, Format};
+#[cfg(feature = "wasm-compress")]
+use crate::{Effort, Format, entropy::zstd};
+use crate::{Error, ErrorKind};
 
 /// The largest integer that every `number` up to it represents.
 const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
@@ -16,7 +17,7 @@ pub(super) fn length(bytes: f64) -> Result<u64, JsValue> {
     if bytes >= 0.0 && bytes <= MAX_SAFE_INTEGER && bytes.fract() == 0.0 {
         return Ok(bytes as u64);
     }
-    Err(misuse(&format!("{bytes} is no length in bytes")))
+    Err(misuse("no length in bytes"))
 }
 
 /// Lengths in bytes that came as `number`s.
@@ -34,6 +35,24 @@ pub(super) fn value(data: &impl Serialize) -> Result<JsValue, JsValue> {
     serde_wasm_bindgen::to_value(data).map_err(|e| misuse(&e.to_string()))
 }
 
+#[cfg(feature = "wasm-restore")]
+#[derive(Deserialize)]
+struct TensorOptions {
+    name: String,
+}
+
+/// The name in `{ name }`.
+#[cfg(feature = "wasm-restore")]
+pub(super) fn tensor_name(options: JsValue) -> Result<String, JsValue> {
+    let options: TensorOptions = parse(options)?;
+    Ok(options.name)
+}
+
+fn parse<T: serde::de::DeserializeOwned>(options: JsValue) -> Result<T, JsValue> {
+    serde_wasm_bindgen::from_value(options).map_err(|e| misuse(&format!("options: {e}")))
+}
+
+#[cfg(feature = "wasm-compress")]
 #[derive(Default, Deserialize)]
 struct CompressOptions {
     format: Option<String>,
@@ -41,10 +60,10 @@ struct CompressOptions {
     level: Option<i32>,
 }
 
+#[cfg(feature = "wasm-compress")]
 /// The format that `{ format?, effort?, level? }` asks for: v2, unless a level of v1 is given.
 pub(super) fn format(options: JsValue) -> Result<Format, JsValue> {
-    let options: Option<CompressOptions> =
-        serde_wasm_bindgen::from_value(options).map_err(|e| misuse(&format!("options: {e}")))?;
+    let options: Option<CompressOptions> = parse(options)?;
     let CompressOptions { format, effort, level } = options.unwrap_or_default();
     let effort = match effort.as_deref() {
         Some("fast") => Effort::Fast,

@@ -4,10 +4,14 @@ mod convert;
 
 use wasm_bindgen::prelude::*;
 
+#[cfg(feature = "wasm-compress")]
+use crate::Compress;
 use crate::io::Inputs;
+use crate::job;
 use crate::parallel::Runner;
-use crate::{Compress, Inspect, Restore, job};
-use convert::{ReadView, ReportView, length, lengths, thrown, value};
+#[cfg(feature = "wasm-restore")]
+use crate::{Inspect, Restore};
+use convert::{ReadView, ReportView, lengths, thrown, value};
 
 #[cfg(feature = "wasm-threads")]
 const RUNNER: &dyn Runner = &crate::parallel::Rayon;
@@ -30,27 +34,25 @@ impl Job {
         Self { job: Box::new(job), window: 0, inputs: Inputs::default(), output: Vec::new() }
     }
 
-    /// Opens an archive of that length for its report; there are no windows to run.
-    pub fn inspect(delta_length: f64) -> Result<Job, JsValue> {
-        Ok(Self::new(Inspect::new(length(delta_length)?)))
-    }
-
-    /// Restores the target of an archive, given its base.
-    pub fn restore(base_lengths: Vec<f64>, delta_length: f64) -> Result<Job, JsValue> {
-        Ok(Self::new(Restore::new(&lengths(base_lengths)?, length(delta_length)?)))
-    }
-
-    /// Restores one tensor of an archive, given its base.
-    #[wasm_bindgen(js_name = restoreTensor)]
-    pub fn restore_tensor(base_lengths: Vec<f64>, delta_length: f64, name: &str) -> Result<Job, JsValue> {
-        Ok(Self::new(Restore::tensor(&lengths(base_lengths)?, length(delta_length)?, name)))
-    }
-
-    /// Compresses a target against a base. `options`: `{ format?: 'v1' | 'v2', effort?, level? }`.
-    pub fn compress(base_lengths: Vec<f64>, target_length: f64, options: JsValue) -> Result<Job, JsValue> {
-        let format = convert::format(options)?;
-        let job = Compress::new(&lengths(base_lengths)?, length(target_length)?, format).map_err(thrown)?;
-        Ok(Self::new(job))
+    /// A job of that operation: `inspect`, `restore` or `tensor` over an archive of `length` bytes, or
+    /// `compress` over a target of so many. Every build has the same exports; what it has no code for
+    /// is refused.
+    ///
+    /// `options`: for `tensor` `{ name }`, for `compress` `{ format?: 'v1' | 'v2', effort?, level? }`.
+    pub fn open(operation: &str, base_lengths: Vec<f64>, length: f64, options: JsValue) -> Result<Job, JsValue> {
+        let bases = lengths(base_lengths)?;
+        let length = convert::length(length)?;
+        match operation {
+            #[cfg(feature = "wasm-restore")]
+            "inspect" => Ok(Self::new(Inspect::new(length))),
+            #[cfg(feature = "wasm-restore")]
+            "restore" => Ok(Self::new(Restore::new(&bases, length))),
+            #[cfg(feature = "wasm-restore")]
+            "tensor" => Ok(Self::new(Restore::tensor(&bases, length, &convert::tensor_name(options)?))),
+            #[cfg(feature = "wasm-compress")]
+            "compress" => Ok(Self::new(Compress::new(&bases, length, convert::format(options)?).map_err(thrown)?)),
+            other => Err(convert::misuse(&format!("this build has no operation {other:?}"))),
+        }
     }
 
     /// The range to read and `feed` next; `undefined` once the plan is made.

@@ -11,7 +11,7 @@ use bitx_wasm::job::Job;
 use bitx_wasm::parallel::{Rayon, Runner, Sequential};
 
 use crate::args::Global;
-use crate::progress;
+use crate::{pipeline, progress};
 
 /// The paths of a job's inputs, for messages.
 #[derive(Default)]
@@ -64,7 +64,7 @@ pub fn job(
     let done = with_threads(global.threads(), |runner| {
         drive::open(job, sources)?;
         let bar = progress::bar(job.progress(job.windows()), global.quiet || global.json);
-        let done = drive::drive(job, sources, runner, output, &mut |bytes| bar.set_position(bytes));
+        let done = pipeline::drive(job, sources, runner, output, &mut |bytes| bar.set_position(bytes));
         bar.finish_and_clear();
         done
     })?;

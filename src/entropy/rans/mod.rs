@@ -8,6 +8,9 @@
 //! `x = f * (x >> 11) + (x & 2047) - c`, and where `x < 2^15`, `x = x << 16 | next word`.
 //! Source: J. Duda, <https://arxiv.org/abs/1311.2540>; interleaving: F. Giesen, <https://arxiv.org/abs/1402.3392>.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+
 use super::frequency::{FrequencyTable, SCALE, SCALE_BITS};
 use crate::error::{Error, Result};
 
@@ -25,6 +28,9 @@ const LOW: u32 = 1 << 15;
 
 /// Bytes of a group's states.
 const STATES: usize = LANES * 4;
+
+/// Symbols of a strip: a block of every group.
+pub(crate) const STRIP: usize = BLOCK * GROUPS;
 
 /// Groups that code `symbols` symbols.
 pub(crate) fn groups(symbols: usize) -> usize {
@@ -136,9 +142,24 @@ impl Decoder {
         }
     }
 
+    /// Decodes the next strip: a block of each group, the last ones short or missing where the symbols
+    /// end. `contexts` gives the table of each of `symbols`.
+    pub(crate) fn decode_strip(&self, groups: &mut [Group<'_>], contexts: &[u8], symbols: &mut [u8]) {
+        #[cfg(target_arch = "x86_64")]
+        if let (Some(contexts), Some(symbols)) = (contexts.first_chunk(), symbols.first_chunk_mut())
+            && avx2::decode_strip(&self.slots, groups, contexts, symbols)
+        {
+            return;
+        }
+        let blocks = contexts.chunks(BLOCK).zip(symbols.chunks_mut(BLOCK));
+        groups
+            .iter_mut()
+            .zip(blocks)
+            .for_each(|(group, (contexts, symbols))| self.decode_block(group, contexts, symbols));
+    }
+
     /// Decodes the next block of `group` into `symbols`, whose contexts are `contexts`.
-    #[inline]
-    pub(crate) fn decode_block(&self, group: &mut Group<'_>, contexts: &[u8], symbols: &mut [u8]) {
+    fn decode_block(&self, group: &mut Group<'_>, contexts: &[u8], symbols: &mut [u8]) {
         match (contexts.first_chunk::<BLOCK>(), symbols.first_chunk_mut::<BLOCK>(), group.ahead()) {
             (Some(contexts), Some(symbols), Some(words)) => {
                 group.position += self.decode_full(&mut group.states, words, contexts, symbols);
@@ -283,9 +304,8 @@ mod tests {
     fn decode(decoder: &Decoder, streams: &[Vec<u8>], contexts: &[u8]) -> Result<Vec<u8>> {
         let mut groups = streams.iter().map(|s| Group::new(s)).collect::<Result<Vec<_>>>()?;
         let mut symbols = vec![0; contexts.len()];
-        let count = groups.len();
-        for (b, (symbols, contexts)) in symbols.chunks_mut(BLOCK).zip(contexts.chunks(BLOCK)).enumerate() {
-            decoder.decode_block(&mut groups[b % count], contexts, symbols);
+        for (symbols, contexts) in symbols.chunks_mut(STRIP).zip(contexts.chunks(STRIP)) {
+            decoder.decode_strip(&mut groups, contexts, symbols);
         }
         groups.into_iter().try_for_each(Group::finish)?;
         Ok(symbols)
@@ -302,6 +322,37 @@ mod tests {
             decoder.set_tables(&tables);
             assert!(decode(&decoder, &streams, &contexts).unwrap() == symbols, "{length}");
         }
+    }
+
+    /// The vector kernel does what the portable one does, symbols and states alike.
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn kernels_agree() {
+        let (contexts, symbols) = sample(STRIP * 40);
+        let tables = tables(&contexts, &symbols);
+        let streams = Encoder::new(&tables).encode(&contexts, &symbols);
+        let mut decoder = Decoder::default();
+        decoder.set_tables(&tables);
+        let mut fast: Vec<_> = streams.iter().map(|s| Group::new(s).unwrap()).collect();
+        let mut portable: Vec<_> = streams.iter().map(|s| Group::new(s).unwrap()).collect();
+        let mut strips = 0;
+        for contexts in contexts.chunks_exact(STRIP) {
+            let (mut a, mut b) = ([0; STRIP], [0; STRIP]);
+            let contexts = contexts.first_chunk().unwrap();
+            strips += u32::from(avx2::decode_strip(&decoder.slots, &mut fast, contexts, &mut a));
+            if strips == 0 {
+                return;
+            }
+            for (group, (contexts, symbols)) in portable.iter_mut().zip(contexts.chunks(BLOCK).zip(b.chunks_mut(BLOCK)))
+            {
+                decoder.decode_block(group, contexts, symbols);
+            }
+            if fast[0].position == portable[0].position {
+                assert!(a == b);
+                fast.iter().zip(&portable).for_each(|(f, p)| assert_eq!(f.states, p.states));
+            }
+        }
+        assert!(strips > 30, "{strips}");
     }
 
     #[test]

@@ -1,0 +1,86 @@
+//! Driving a job over files with reading, computing and writing side by side.
+//!
+//! Two sets of buffers circulate: while one window is computed, the next is read and the last written.
+
+use std::io::Write;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use bitx_wasm::drive::{DriveError, Sources};
+use bitx_wasm::io::{Inputs, Read};
+use bitx_wasm::job::Job;
+use bitx_wasm::parallel::Runner;
+
+/// Buffers of each kind that circulate.
+const BUFFERS: usize = 2;
+
+type Filled = Result<Inputs, DriveError>;
+type Written = Result<Vec<u8>, DriveError>;
+
+/// Does what [`drive`](bitx_wasm::drive::drive) does.
+pub fn drive(
+    job: &mut (dyn Job + Send),
+    sources: &Sources<'_>,
+    runner: &dyn Runner,
+    output: &mut (dyn Write + Send),
+    progress: &mut dyn FnMut(u64),
+) -> Result<(), DriveError> {
+    let reads: Vec<Vec<Read>> = (0..job.windows()).map(|window| job.reads(window)).collect();
+    let (empty, to_fill) = sync_channel(BUFFERS);
+    let (filled, inputs) = sync_channel(BUFFERS);
+    let (full, to_write) = sync_channel(BUFFERS);
+    let (written, spare) = sync_channel(BUFFERS);
+    for _ in 0..BUFFERS {
+        let _ = empty.send(Inputs::default());
+        let _ = written.send(Ok(Vec::new()));
+    }
+    thread::scope(|scope| {
+        scope.spawn(|| read_windows(reads, sources, to_fill, filled));
+        scope.spawn(|| write_windows(output, to_write, written));
+        let done = compute_windows(job, runner, (inputs, empty), (&spare, full), progress);
+        // What is still being written counts as well, and its failure says more than a closed channel.
+        spare.iter().try_for_each(|written| written.map(drop))?;
+        done
+    })
+}
+
+/// Fills the inputs of one window after the other, until nobody takes them any more.
+fn read_windows(reads: Vec<Vec<Read>>, sources: &Sources<'_>, to_fill: Receiver<Inputs>, filled: SyncSender<Filled>) {
+    for reads in reads {
+        let Ok(mut inputs) = to_fill.recv() else { return };
+        inputs.prepare(reads);
+        let done = inputs.iter_mut().try_for_each(|(read, buffer)| sources.fill(read, buffer));
+        if filled.send(done.map(|()| inputs)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Writes what it is given and hands the buffer back.
+fn write_windows(output: &mut (dyn Write + Send), to_write: Receiver<Vec<u8>>, written: SyncSender<Written>) {
+    for bytes in to_write {
+        let done = output.write_all(&bytes).map_err(DriveError::Write);
+        if done.is_err() || written.send(Ok(bytes)).is_err() {
+            let _ = done.map_err(|error| written.send(Err(error)));
+            return;
+        }
+    }
+}
+
+fn compute_windows(
+    job: &mut (dyn Job + Send),
+    runner: &dyn Runner,
+    (inputs, empty): (Receiver<Filled>, SyncSender<Inputs>),
+    (spare, full): (&Receiver<Written>, SyncSender<Vec<u8>>),
+    progress: &mut dyn FnMut(u64),
+) -> Result<(), DriveError> {
+    for window in 0..job.windows() {
+        // The readers and writers stop early only after they have sent why.
+        let (Ok(input), Ok(output)) = (inputs.recv(), spare.recv()) else { break };
+        let (input, mut output) = (input?, output?);
+        job.run(window, &input, runner, &mut output)?;
+        let _ = (empty.send(input), full.send(output));
+        progress(job.progress(window + 1));
+    }
+    Ok(())
+}

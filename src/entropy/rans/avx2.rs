@@ -1,0 +1,101 @@
+//! The strip decoder for processors with AVX2: the eight lanes of a group in one vector, four groups at a
+//! time to hide the latency of the gathers. Does what [`Decoder::decode_block`](super::Decoder) does.
+#![allow(unsafe_code)]
+
+use std::arch::x86_64::*;
+
+use super::{BLOCK, GROUPS, Group, LANES, LOW, SLOTS, STRIP};
+use crate::entropy::frequency::{SCALE, SCALE_BITS};
+
+/// For each set of lanes that take a word: which of the next words each lane takes, a byte per lane.
+static TAKE: [u64; 256] = {
+    let mut take = [0; 256];
+    let mut mask = 0;
+    while mask < 256 {
+        let (mut lane, mut word) = (0, 0);
+        while lane < LANES {
+            if mask >> lane & 1 == 1 {
+                take[mask] |= word << (8 * lane);
+                word += 1;
+            }
+            lane += 1;
+        }
+        mask += 1;
+    }
+    take
+};
+
+/// Decodes a full strip; `false`, with nothing done, where the processor or the streams do not allow it.
+pub(super) fn decode_strip(
+    slots: &[u32; SLOTS],
+    groups: &mut [Group<'_>],
+    contexts: &[u8; STRIP],
+    symbols: &mut [u8; STRIP],
+) -> bool {
+    // A block takes at most a word per symbol, and the kernel loads eight words at a time.
+    let ready = |group: &Group<'_>| group.words.len() >= group.position + BLOCK + LANES;
+    if groups.len() != GROUPS || !groups.iter().all(ready) || !is_x86_feature_detected!("avx2") {
+        return false;
+    }
+    let Ok(groups) = <&mut [Group<'_>; GROUPS]>::try_from(groups) else { return false };
+    // SAFETY: AVX2 is there, and every group has the words that its block can take and eight more.
+    unsafe { decode(slots, groups, contexts, symbols) };
+    true
+}
+
+/// # Safety
+/// Every group must have [`BLOCK`] + [`LANES`] words left.
+#[target_feature(enable = "avx2,popcnt")]
+unsafe fn decode(
+    slots: &[u32; SLOTS],
+    groups: &mut [Group<'_>; GROUPS],
+    contexts: &[u8; STRIP],
+    symbols: &mut [u8; STRIP],
+) {
+    let slot_mask = _mm256_set1_epi32(SCALE as i32 - 1);
+    let table_mask = _mm256_set1_epi32(SLOTS as i32 - 1);
+    let frequency_mask = _mm256_set1_epi32(0xfff);
+    let low = _mm256_set1_epi32(LOW as i32);
+    let low_bytes = _mm256_set1_epi32(0x0c08_0400);
+    let base: *const i32 = slots.as_ptr().cast();
+    let mut x = [_mm256_setzero_si256(); GROUPS];
+    for (x, group) in x.iter_mut().zip(groups.iter()) {
+        // SAFETY: a group's states are 32 bytes.
+        *x = unsafe { _mm256_loadu_si256(group.states.as_ptr().cast()) };
+    }
+    let words: [*const [u8; 2]; GROUPS] = std::array::from_fn(|g| groups[g].words.as_ptr());
+    let mut position: [usize; GROUPS] = std::array::from_fn(|g| groups[g].position);
+    for step in 0..BLOCK / LANES {
+        for g in 0..GROUPS {
+            let at = g * BLOCK + step * LANES;
+            // SAFETY: `at` + 8 is within a strip.
+            let context = unsafe { _mm_loadl_epi64(contexts.as_ptr().add(at).cast()) };
+            let table = _mm256_slli_epi32::<{ SCALE_BITS as i32 }>(_mm256_cvtepu8_epi32(context));
+            let slot = _mm256_and_si256(_mm256_or_si256(table, _mm256_and_si256(x[g], slot_mask)), table_mask);
+            // SAFETY: masked to SLOTS - 1, every index is within `slots`.
+            let entry = unsafe { _mm256_i32gather_epi32::<4>(base, slot) };
+            let frequency = _mm256_and_si256(_mm256_srli_epi32::<8>(entry), frequency_mask);
+            let quotient = _mm256_srli_epi32::<{ SCALE_BITS as i32 }>(x[g]);
+            let next = _mm256_add_epi32(_mm256_mullo_epi32(frequency, quotient), _mm256_srli_epi32::<20>(entry));
+            let short = _mm256_cmpgt_epi32(low, next);
+            let mask = _mm256_movemask_ps(_mm256_castsi256_ps(short)) as usize;
+            // SAFETY: the caller vouches for BLOCK + LANES words, of which a step takes at most LANES.
+            let ahead = unsafe { _mm_loadu_si128(words[g].add(position[g]).cast()) };
+            let take = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(TAKE[mask & 255] as i64));
+            let word = _mm256_permutevar8x32_epi32(_mm256_cvtepu16_epi32(ahead), take);
+            let refilled = _mm256_or_si256(_mm256_slli_epi32::<16>(next), word);
+            x[g] = _mm256_blendv_epi8(next, refilled, short);
+            position[g] += mask.count_ones() as usize;
+            // The low byte of each lane, four in either half.
+            let bytes = _mm256_shuffle_epi8(entry, low_bytes);
+            let (first, second) = (_mm256_extract_epi32::<0>(bytes), _mm256_extract_epi32::<4>(bytes));
+            symbols[at..at + 4].copy_from_slice(&first.to_le_bytes());
+            symbols[at + 4..at + 8].copy_from_slice(&second.to_le_bytes());
+        }
+    }
+    for (g, group) in groups.iter_mut().enumerate() {
+        // SAFETY: a group's states are 32 bytes.
+        unsafe { _mm256_storeu_si256(group.states.as_mut_ptr().cast(), x[g]) };
+        group.position = position[g];
+    }
+}
