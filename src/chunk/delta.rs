@@ -4,9 +4,9 @@
 //! tokens; the raw bits of the bins, to the end.
 
 use super::tokens::{self, TokenReader};
-use super::{Effort, Matrix, Scratch};
+use super::{Effort, Matrix, Scratch, scales};
 use crate::bytes::ByteReader;
-use crate::delta::context::{CONTEXTS, Model, Scaled};
+use crate::delta::context::{CONTEXTS, Model};
 use crate::delta::scale::Scales;
 use crate::delta::word::{self, Fields, Word};
 use crate::entropy::bins::{self, BINS, DIRECT, TOKENS};
@@ -53,10 +53,7 @@ pub(super) fn encode<W: Word>(fields: Fields, matrix: Matrix, base: &[u8], targe
 fn write(fields: Fields, matrix: Matrix, elements: &Elements, effort: Effort) -> Vec<u8> {
     let best = choose(fields, matrix, elements, effort);
     let mut payload = Vec::new();
-    best.model.write(&mut payload);
-    if let Model::Scaled(scaled) = &best.model {
-        write_scales(&mut payload, scaled);
-    }
+    scales::write(&mut payload, &best.model);
     let map = tokens::table_of(&best.clusters);
     let tables: Vec<u8> = best.raw.iter().map(|&raw| map[usize::from(raw)]).collect();
     tokens::write(&mut payload, &best.clusters, &tables, &elements.tokens);
@@ -81,10 +78,10 @@ fn choose(fields: Fields, matrix: Matrix, elements: &Elements, effort: Effort) -
     if effort == Effort::Fast || matrix.columns < 2 || matrix.columns * 2 > count {
         return best;
     }
-    let scales = Scales::measure(&elements.deltas, &elements.exponents, matrix.columns);
+    let measured = Scales::measure(&elements.deltas, &elements.exponents, matrix.columns);
     let shifts: &[u32] = if effort == Effort::Max { &[3, 2] } else { &[3] };
     shifts.iter().fold(best, |best, &shift| {
-        let model = Model::Scaled(Scaled { wide: is_wide(fields), ..scaled(&scales, shift) });
+        let model = Model::Scaled(scales::relative(&measured, shift, is_wide(fields)));
         smaller(best, candidate(model, elements))
     })
 }
@@ -108,45 +105,8 @@ fn candidate(model: Model, elements: &Elements) -> Candidate {
         histogram[usize::from(raw) * width + usize::from(token)] += 1;
     }
     let clusters = cluster(&histogram, width);
-    let side = match &model {
-        Model::Scaled(scaled) => (scaled.rows.len() + scaled.columns.len()) as u64 * SCALE_BITS_ESTIMATE,
-        _ => 0,
-    };
-    let bits = clusters.bits + side;
+    let bits = clusters.bits + scales::cost(&model);
     Candidate { model, raw, clusters, bits }
-}
-
-/// What a row's or column's scale takes when coded, about.
-const SCALE_BITS_ESTIMATE: u64 = 5;
-
-/// `scales` relative to their floors, in bytes.
-fn scaled(scales: &Scales, shift: u32) -> Scaled {
-    let relative = |logarithms: &[i32]| {
-        // What did not move at all must not stretch the range.
-        let highest = logarithms.iter().copied().max().unwrap_or(0);
-        let lowest = logarithms.iter().copied().filter(|&l| l > highest - 160).min().unwrap_or(highest);
-        let bytes = logarithms.iter().map(|&l| (l - lowest).clamp(0, 255) as u8).collect();
-        (lowest, bytes)
-    };
-    let (row_floor, rows) = relative(&scales.rows);
-    let (column_floor, columns) = relative(&scales.columns);
-    Scaled { shift, row_floor, column_floor, rows, columns, wide: false }
-}
-
-fn write_scales(payload: &mut Vec<u8>, scaled: &Scaled) {
-    for scales in [&scaled.rows, &scaled.columns] {
-        let mut histogram = vec![0; 256];
-        scales.iter().for_each(|&scale| histogram[usize::from(scale)] += 1);
-        tokens::write(payload, &cluster(&histogram, 256), &vec![0; scales.len()], scales);
-    }
-}
-
-fn read_scales(payload: &mut ByteReader<'_>, scratch: &mut Scratch, count: usize) -> Result<Vec<u8>> {
-    let mut scales = vec![0; count];
-    let mut reader = TokenReader::new(payload, &mut scratch.decoder, count)?;
-    scales.chunks_mut(STRIP).for_each(|strip| reader.strip(&[0; STRIP][..strip.len()], strip));
-    reader.finish()?;
-    Ok(scales)
 }
 
 /// Restores `target` from the payload that [`encode`] made of it and `base`.
@@ -160,12 +120,7 @@ pub(super) fn decode<W: Word>(
 ) -> Result<()> {
     let count = target.len() / W::BYTES;
     let mut payload = ByteReader::new(payload);
-    let mut model = Model::read(&mut payload)?;
-    if let Model::Scaled(scaled) = &mut model {
-        scaled.rows = read_scales(&mut payload, scratch, count.div_ceil(matrix.columns))?;
-        scaled.columns = read_scales(&mut payload, scratch, matrix.columns)?;
-        scaled.wide = is_wide(fields);
-    }
+    let model = scales::read(&mut payload, matrix, count, is_wide(fields), scratch)?;
     let mut reader = TokenReader::new(&mut payload, &mut scratch.decoder, count)?;
     let mut extra = BitReader::new(payload.rest());
     let (mut words, mut exponents) = ([W::default(); STRIP], [0; STRIP]);
@@ -177,7 +132,7 @@ pub(super) fn decode<W: Word>(
         words.iter_mut().zip(base.chunks_exact(W::BYTES)).for_each(|(word, bytes)| *word = W::load(bytes));
         word::exponents(fields, words, &mut exponents[..count]);
         model.contexts(&exponents[..count], i * STRIP, contexts);
-        contexts.iter_mut().for_each(|context| *context = reader.table_of[usize::from(*context & 127)]);
+        reader.map(contexts);
         reader.strip(contexts, tokens);
         apply(fields, words, tokens, &mut extra);
         words.iter().zip(target.chunks_exact_mut(W::BYTES)).for_each(|(word, bytes)| word.store(bytes));

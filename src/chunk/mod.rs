@@ -5,6 +5,7 @@
 
 mod delta;
 pub(crate) mod geometry;
+mod scales;
 mod solo;
 mod tokens;
 
@@ -107,7 +108,7 @@ pub(crate) fn encode(
     let weak = |best: usize| best * 2 > target.len();
     match fields {
         Fields::Float { mantissa } if base.is_none() || weak(best.1.len()) => {
-            best = better(best, (Method::Solo, for_width!(width, encode_solo(mantissa, target))));
+            best = better(best, (Method::Solo, for_width!(width, encode_solo(mantissa, matrix, target, effort))));
         }
         _ => {}
     }
@@ -125,8 +126,8 @@ fn encode_delta<W: Word>(fields: Fields, matrix: Matrix, base: &[u8], target: &[
     delta::encode::<W>(fields, matrix, base, target, effort)
 }
 
-fn encode_solo<W: Word>(mantissa: u32, target: &[u8]) -> Vec<u8> {
-    solo::encode::<W>(mantissa, target)
+fn encode_solo<W: Word>(mantissa: u32, matrix: Matrix, target: &[u8], effort: Effort) -> Vec<u8> {
+    solo::encode::<W>(mantissa, matrix, target, effort)
 }
 
 /// Restores `target` from a payload. `base` is its base range, of the same length.
@@ -155,7 +156,7 @@ pub(crate) fn decode(
             let base = need_base()?;
             for_width!(width, decode_delta(fields, matrix, payload, base, target, scratch))?;
         }
-        Method::Solo => for_width!(width, decode_solo(payload, target, scratch))?,
+        Method::Solo => for_width!(width, decode_solo(matrix, payload, target, scratch))?,
     }
     Ok(())
 }
@@ -171,8 +172,8 @@ fn decode_delta<W: Word>(
     delta::decode::<W>(fields, matrix, payload, base, target, scratch)
 }
 
-fn decode_solo<W: Word>(payload: &[u8], target: &mut [u8], scratch: &mut Scratch) -> Result<()> {
-    solo::decode::<W>(payload, target, scratch)
+fn decode_solo<W: Word>(matrix: Matrix, payload: &[u8], target: &mut [u8], scratch: &mut Scratch) -> Result<()> {
+    solo::decode::<W>(matrix, payload, target, scratch)
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ pub(crate) fn write(bytes: &mut Vec<u8>, clusters: &Clusters, tables: &[u8], tok
 
 /// A reader of what [`write`] wrote.
 pub(crate) struct TokenReader<'d, 'b> {
-    pub(crate) table_of: TableOf,
+    table_of: TableOf,
     decoder: &'d rans::Decoder,
     groups: Vec<Group<'b>>,
 }
@@ -66,6 +66,11 @@ impl<'d, 'b> TokenReader<'d, 'b> {
         decoder.set_tables(&frequencies);
         let groups = (0..rans::groups(count)).map(|_| Group::new(bytes.prefixed()?)).collect::<Result<_>>()?;
         Ok(Self { table_of, decoder, groups })
+    }
+
+    /// Turns raw contexts into the tables that they share.
+    pub(crate) fn map(&self, contexts: &mut [u8]) {
+        contexts.iter_mut().for_each(|context| *context = self.table_of[usize::from(*context & 127)]);
     }
 
     /// Decodes the next strip; `tables` names each token's table. Every strip but the last is full.

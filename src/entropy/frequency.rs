@@ -56,6 +56,14 @@ impl FrequencyTable {
         &self.frequencies
     }
 
+    /// Bits that symbols with these counts take with this table, in the fixed point of [`log2`].
+    pub(crate) fn cost(&self, counts: &[u32]) -> u64 {
+        let bits = |(&count, &frequency): (&u32, &u16)| {
+            u64::from(count) * u64::from((SCALE_BITS << FRACTION) - log2(u32::from(frequency)))
+        };
+        counts.iter().zip(&self.frequencies).filter(|(count, _)| **count > 0).map(bits).sum()
+    }
+
     /// Number of symbols up to the last that occurs.
     fn symbols(&self) -> usize {
         self.frequencies.iter().rposition(|&f| f > 0).map_or(0, |last| last + 1)

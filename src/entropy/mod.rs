@@ -4,6 +4,6 @@ pub(crate) mod bins;
 pub(crate) mod bits;
 pub(crate) mod cluster;
 pub(crate) mod frequency;
-mod log2;
+pub(crate) mod log2;
 pub(crate) mod rans;
 pub mod zstd;

@@ -1,0 +1,71 @@
+//! The context model of a payload, with its scales: these are coded as tokens.
+
+use super::tokens::{self, TokenReader};
+use super::{Matrix, Scratch};
+use crate::bytes::ByteReader;
+use crate::delta::context::{Model, Scaled};
+use crate::delta::scale::Scales;
+use crate::entropy::cluster::cluster;
+use crate::entropy::rans::STRIP;
+use crate::error::Result;
+
+/// What a row's or column's scale takes when coded, about, in bits.
+const ESTIMATE: u64 = 5;
+
+/// Scales as a model has them: relative to their floors, in bytes.
+pub(super) fn relative(scales: &Scales, shift: u32, wide: bool) -> Scaled {
+    let relative = |logarithms: &[i32]| {
+        // What did not move at all must not stretch the range.
+        let highest = logarithms.iter().copied().max().unwrap_or(0);
+        let lowest = logarithms.iter().copied().filter(|&l| l > highest - 160).min().unwrap_or(highest);
+        let bytes = logarithms.iter().map(|&l| (l - lowest).clamp(0, 255) as u8).collect();
+        (lowest, bytes)
+    };
+    let (row_floor, rows) = relative(&scales.rows);
+    let (column_floor, columns) = relative(&scales.columns);
+    Scaled { shift, row_floor, column_floor, rows, columns, wide }
+}
+
+/// About the bits that the scales of a model take.
+pub(super) fn cost(model: &Model) -> u64 {
+    match model {
+        Model::Scaled(scaled) => (scaled.rows.len() + scaled.columns.len()) as u64 * ESTIMATE,
+        _ => 0,
+    }
+}
+
+/// Writes a model and its scales.
+pub(super) fn write(payload: &mut Vec<u8>, model: &Model) {
+    model.write(payload);
+    let Model::Scaled(scaled) = model else { return };
+    for scales in [&scaled.rows, &scaled.columns] {
+        let mut histogram = vec![0; 256];
+        scales.iter().for_each(|&scale| histogram[usize::from(scale)] += 1);
+        tokens::write(payload, &cluster(&histogram, 256), &vec![0; scales.len()], scales);
+    }
+}
+
+/// Reads the model of a chunk of `count` elements, with its scales.
+pub(super) fn read(
+    payload: &mut ByteReader<'_>,
+    matrix: Matrix,
+    count: usize,
+    wide: bool,
+    scratch: &mut Scratch,
+) -> Result<Model> {
+    let mut model = Model::read(payload)?;
+    if let Model::Scaled(scaled) = &mut model {
+        scaled.rows = read_scales(payload, scratch, count.div_ceil(matrix.columns))?;
+        scaled.columns = read_scales(payload, scratch, matrix.columns)?;
+        scaled.wide = wide;
+    }
+    Ok(model)
+}
+
+fn read_scales(payload: &mut ByteReader<'_>, scratch: &mut Scratch, count: usize) -> Result<Vec<u8>> {
+    let mut scales = vec![0; count];
+    let mut reader = TokenReader::new(payload, &mut scratch.decoder, count)?;
+    scales.chunks_mut(STRIP).for_each(|strip| reader.strip(&[0; STRIP][..strip.len()], strip));
+    reader.finish()?;
+    Ok(scales)
+}
