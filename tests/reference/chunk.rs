@@ -1,0 +1,94 @@
+//! Chunks: how a region is cut, and what each method makes of a payload.
+
+use std::ops::Range;
+
+use super::base::Region;
+use super::{Result, check, words, zstd};
+
+/// How words are coded: their width, and of floats the width of the mantissa.
+#[derive(Clone, Copy)]
+pub struct Coding {
+    pub width: u32,
+    pub mantissa: Option<u32>,
+}
+
+impl Coding {
+    pub fn of(dtype: u8) -> Self {
+        let (width, mantissa) = match dtype {
+            7 | 9 => (8, Some(3)),
+            6 | 10 => (8, Some(2)),
+            13 => (16, Some(10)),
+            14 => (16, Some(7)),
+            17 | 18 => (32, Some(23)),
+            19 => (64, Some(52)),
+            11 | 12 => (16, None),
+            15 | 16 => (32, None),
+            20 | 21 => (64, None),
+            _ => (8, None),
+        };
+        Self { width, mantissa }
+    }
+
+    /// Bytes of a word.
+    pub fn bytes(self) -> usize {
+        self.width as usize / 8
+    }
+}
+
+/// How a region is cut.
+pub struct Geometry {
+    pub columns: usize,
+    chunk: usize,
+    length: usize,
+}
+
+impl Geometry {
+    pub fn new(region: &Region) -> Self {
+        let bytes = Coding::of(region.dtype).bytes();
+        let words = (region.length / bytes) as u128;
+        let mut columns = 1u128;
+        for &extent in region.shape.iter().skip(1).rev() {
+            if columns < 32 {
+                columns *= u128::from(extent);
+            }
+        }
+        if columns <= 1 || columns > words || columns > 1 << 20 {
+            columns = words.min(1 << 20).max(1);
+        }
+        let columns = columns as usize;
+        Self { columns, chunk: (1 << 20) / columns * columns * bytes, length: region.length }
+    }
+
+    /// The bytes of each chunk.
+    pub fn chunks(&self) -> impl Iterator<Item = Range<usize>> {
+        let starts = (0..self.length).step_by(self.chunk);
+        starts.map(|start| start..(start + self.chunk).min(self.length))
+    }
+}
+
+/// A chunk of `length` bytes from its payload.
+pub fn decode(
+    method: u8,
+    dtype: u8,
+    columns: usize,
+    payload: &[u8],
+    base: Option<&[u8]>,
+    length: usize,
+) -> Result<Vec<u8>> {
+    let coding = Coding::of(dtype);
+    let base = || base.ok_or("the method needs a base");
+    match method {
+        0 => {
+            check(payload.len() == length, "stored bytes")?;
+            Ok(payload.to_vec())
+        }
+        1 => zstd(payload, length),
+        2 => {
+            check(payload.is_empty(), "a copied chunk with a payload")?;
+            Ok(base()?.to_vec())
+        }
+        3 => words::delta(coding, columns, payload, base()?),
+        4 => words::solo(coding, columns, payload, length),
+        _ => Err("unknown method".to_owned()),
+    }
+}

@@ -1,0 +1,97 @@
+//! The head: what the target is made of.
+
+use super::base::Region;
+use super::chunk::Geometry;
+use super::fields::Fields;
+use super::{Result, check};
+
+/// Widths of the dtypes in bits, by number.
+pub const BITS: [u64; 22] = [8, 4, 6, 6, 8, 8, 8, 8, 8, 8, 8, 16, 16, 16, 16, 32, 32, 32, 64, 64, 64, 64];
+
+/// An item's bytes.
+pub enum Content {
+    Span(Vec<u8>),
+    /// A region, and the number of a base file and the name of a region there.
+    Chunks(Region, Option<(usize, String)>),
+    /// Number of an item, and length.
+    Earlier(usize, usize),
+}
+
+pub struct Head {
+    pub bases: Vec<u64>,
+    pub items: Vec<Content>,
+}
+
+impl Head {
+    pub fn read(content: &[u8]) -> Result<Self> {
+        let mut fields = Fields::new(content);
+        let bases = fields.varint()?;
+        check(bases <= 65_535, "too many base files")?;
+        let bases = (0..bases).map(|_| fields.varint()).collect::<Result<_>>()?;
+        let mut head = Self { bases, items: Vec::new() };
+        for _ in 0..fields.varint()? {
+            let item = head.read_item(&mut fields)?;
+            head.items.push(item);
+        }
+        fields.finish()?;
+        Ok(head)
+    }
+
+    /// Number of chunks.
+    pub fn chunks(&self) -> usize {
+        let count = |item: &Content| match item {
+            Content::Chunks(region, _) => Geometry::new(region).chunks().count(),
+            _ => 0,
+        };
+        self.items.iter().map(count).sum()
+    }
+
+    fn read_item(&self, fields: &mut Fields) -> Result<Content> {
+        let kind = fields.byte()?;
+        if kind == 0 {
+            return Ok(Content::Span(fields.string()?.to_vec()));
+        }
+        let region = read_type(fields)?;
+        match kind {
+            1 => Ok(Content::Chunks(region, None)),
+            2 => {
+                let file = fields.varint()?;
+                check(file < self.bases.len() as u64, "number of a base file")?;
+                let name = fields.name()?;
+                let name = if name.is_empty() { region.name.clone() } else { name };
+                Ok(Content::Chunks(region, Some((file as usize, name))))
+            }
+            3 => {
+                let number = fields.varint()?;
+                match usize::try_from(number).ok().and_then(|n| self.items.get(n)) {
+                    Some(Content::Chunks(other, _)) if other.length == region.length => {
+                        Ok(Content::Earlier(number as usize, region.length))
+                    }
+                    _ => Err("an earlier item that is none".to_owned()),
+                }
+            }
+            _ => Err("unknown kind of item".to_owned()),
+        }
+    }
+}
+
+fn read_type(fields: &mut Fields) -> Result<Region> {
+    let name = fields.name()?;
+    let dtype = fields.byte()?;
+    check(usize::from(dtype) < BITS.len(), "unknown dtype")?;
+    let rank = fields.varint()?;
+    let shape: Vec<u64> = (0..rank).map(|_| fields.varint()).collect::<Result<_>>()?;
+    let length = length(dtype, &shape)?;
+    Ok(Region { name, dtype, shape, offset: 0, length })
+}
+
+/// Bytes of a region.
+pub fn length(dtype: u8, shape: &[u64]) -> Result<usize> {
+    let mut bits = 1u64;
+    for &extent in shape {
+        bits = bits.checked_mul(extent).ok_or("too many elements")?;
+    }
+    let bits = bits.checked_mul(BITS[usize::from(dtype)]).ok_or("too many bits")?;
+    check(bits % 8 == 0, "no whole number of bytes")?;
+    Ok((bits / 8) as usize)
+}

@@ -1,0 +1,153 @@
+//! A slow decoder of BITXv002, written from `docs/FORMAT.md` alone: what the document says, in the
+//! words of the document, and nothing of the crate under test.
+
+pub mod base;
+pub mod chunk;
+mod context;
+mod fields;
+mod head;
+mod json;
+mod symbols;
+mod words;
+
+use base::Region;
+use chunk::Geometry;
+use fields::Fields;
+use head::{Content, Head};
+
+pub type Result<T> = std::result::Result<T, String>;
+
+/// Fails with `message` unless `condition` holds.
+pub fn check(condition: bool, message: &str) -> Result<()> {
+    if condition { Ok(()) } else { Err(message.to_owned()) }
+}
+
+pub fn xxh3(bytes: &[u8]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(bytes)
+}
+
+/// The content of one zstd frame that decodes to `length` bytes.
+pub fn zstd(frame: &[u8], length: usize) -> Result<Vec<u8>> {
+    use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+    let mut rest = frame;
+    let mut decoder = FrameDecoder::new();
+    decoder.reset(&mut rest).map_err(|e| e.to_string())?;
+    while !decoder.is_finished() {
+        decoder.decode_blocks(&mut rest, BlockDecodingStrategy::UptoBytes(1 << 20)).map_err(|e| e.to_string())?;
+        check(decoder.can_collect() <= length, "a frame holds too much")?;
+    }
+    let content = decoder.collect().unwrap_or_default();
+    check(rest.is_empty(), "bytes behind a frame")?;
+    check(content.len() == length, "length of a frame")?;
+    Ok(content)
+}
+
+/// One chunk's record.
+struct Record<'a> {
+    method: u8,
+    output: u64,
+    base: u64,
+    payload: &'a [u8],
+}
+
+/// Restores the target of `archive` against `bases`.
+pub fn restore(bases: &[&[u8]], archive: &[u8]) -> Result<Vec<u8>> {
+    let (covered, root) = split_end(archive, 32)?;
+    check(archive.starts_with(b"BITXv002"), "magic")?;
+    check(blake3::hash(covered).as_bytes() == root, "root digest")?;
+    let (rest, head) = read_head(covered)?;
+    let front = covered.len() - rest.len();
+    check(bases.len() >= head.bases.len(), "fewer base files than the archive has")?;
+    let bases: Vec<_> = bases.iter().map(|file| Ok((*file, base::regions(file)?))).collect::<Result<_>>()?;
+
+    let (_, place) = split_end(covered, 16)?;
+    let mut place = Fields::new(place);
+    let (offset, length) = (place.u64()? as usize, place.u64()? as usize);
+    check(offset >= front && offset.checked_add(length) == Some(covered.len() - 16), "place of the index")?;
+    let lengths = read_index(&covered[offset..offset + length], head.chunks(), head.bases.len())?;
+    let mut records = Fields::new(&covered[front..offset]);
+    let mut target = Vec::new();
+    let mut starts = Vec::new();
+    let mut lengths = lengths.into_iter();
+    for item in &head.items {
+        starts.push(target.len());
+        match item {
+            Content::Span(bytes) => target.extend_from_slice(bytes),
+            Content::Earlier(earlier, length) => target.extend_from_within(starts[*earlier]..starts[*earlier] + length),
+            Content::Chunks(kind, partner) => {
+                let base = match partner {
+                    Some((file, name)) => Some(find(&bases[*file], name, kind)?),
+                    None => None,
+                };
+                let geometry = Geometry::new(kind);
+                for range in geometry.chunks() {
+                    let record = read_record(&mut records, lengths.next())?;
+                    let base = base.map(|bytes| &bytes[range.clone()]);
+                    target.extend(decode(&record, kind.dtype, geometry.columns, base, range.len())?);
+                }
+            }
+        }
+    }
+    records.finish()?;
+    Ok(target)
+}
+
+fn split_end(bytes: &[u8], length: usize) -> Result<(&[u8], &[u8])> {
+    let start = bytes.len().checked_sub(length).ok_or("the archive is too short")?;
+    Ok(bytes.split_at(start))
+}
+
+/// Reads magic, head and checksum; returns what follows.
+fn read_head(archive: &[u8]) -> Result<(&[u8], Head)> {
+    let mut fields = Fields::new(archive);
+    fields.take(8)?;
+    let length = fields.u64()?;
+    let stored = fields.take(length as usize)?;
+    let sum = fields.u64()?;
+    check(xxh3(&archive[..16 + length as usize]) == sum, "checksum of the head")?;
+    let mut stored = Fields::new(stored);
+    let length = stored.varint()? as usize;
+    let content = zstd(stored.rest(), length)?;
+    Ok((fields.rest(), Head::read(&content)?))
+}
+
+/// Reads the index; returns the length of every payload.
+fn read_index(index: &[u8], chunks: usize, bases: usize) -> Result<Vec<u64>> {
+    let (covered, sum) = split_end(index, 8)?;
+    check(xxh3(covered).to_le_bytes() == sum, "checksum of the index")?;
+    let mut fields = Fields::new(covered);
+    let mut lengths = Vec::new();
+    for _ in 0..chunks {
+        check(fields.byte()? <= 4, "unknown method")?;
+        lengths.push(fields.varint()?);
+    }
+    fields.take(32 * (1 + bases))?;
+    fields.finish()?;
+    Ok(lengths)
+}
+
+fn read_record<'a>(fields: &mut Fields<'a>, indexed: Option<u64>) -> Result<Record<'a>> {
+    let method = fields.byte()?;
+    let length = fields.u32()?;
+    check(indexed == Some(u64::from(length)), "length of a payload")?;
+    let (output, base) = (fields.u64()?, fields.u64()?);
+    Ok(Record { method, output, base, payload: fields.take(length as usize)? })
+}
+
+/// The bytes of the partner called `name` for a region like `kind`.
+fn find<'a>((file, regions): &(&'a [u8], Vec<Region>), name: &str, kind: &Region) -> Result<&'a [u8]> {
+    let found = regions.iter().find(|region| region.name == name).ok_or("the base has no such tensor")?;
+    check(found.dtype == kind.dtype && found.length == kind.length, "the base's tensor is of another type")?;
+    Ok(&file[found.offset..found.offset + found.length])
+}
+
+fn decode(record: &Record, dtype: u8, columns: usize, base: Option<&[u8]>, length: usize) -> Result<Vec<u8>> {
+    let output = chunk::decode(record.method, dtype, columns, record.payload, base, length);
+    if let Ok(bytes) = &output
+        && xxh3(bytes) == record.output
+    {
+        return output;
+    }
+    check(base.map_or(0, xxh3) == record.base, "a wrong base")?;
+    output.and(Err("checksum of a chunk".to_owned()))
+}

@@ -1,0 +1,104 @@
+//! Lists of coded symbols: tables and streams.
+
+use super::fields::{Bits, Fields, unzigzag};
+use super::{Result, check};
+
+/// The tables of a list.
+struct Tables {
+    /// Frequencies per table.
+    frequencies: Vec<Vec<u32>>,
+    /// The table of each context.
+    of: [usize; 128],
+}
+
+impl Tables {
+    fn read(bytes: &[u8]) -> Result<Self> {
+        let mut bits = Bits::new(bytes);
+        let count = bits.field(6)? as usize + 1;
+        let mut of = [count - 1; 128];
+        let (mut frequencies, mut next) = (Vec::new(), 0);
+        for table in 0..count {
+            if table + 1 < count {
+                let end = next + bits.gamma()? as usize + 1;
+                check(end <= 95, "too many contexts")?;
+                of[next..end].fill(table);
+                next = end;
+            }
+            frequencies.push(read_table(&mut bits)?);
+        }
+        bits.finish()?;
+        Ok(Self { frequencies, of })
+    }
+}
+
+fn read_table(bits: &mut Bits) -> Result<Vec<u32>> {
+    let symbols = bits.field(8)? + 1;
+    let (mut frequencies, mut length) = (Vec::new(), 0);
+    for _ in 0..symbols {
+        length += unzigzag(bits.gamma()?);
+        check((0..=12).contains(&length), "bits of a frequency")?;
+        frequencies.push(match length as u32 {
+            0 => 0,
+            length => (1 << (length - 1)) + bits.field(length - 1)? as u32,
+        });
+    }
+    check(frequencies.iter().sum::<u32>() == 2048, "sum of the frequencies")?;
+    check(frequencies.last() != Some(&0), "a table's last symbol")?;
+    Ok(frequencies)
+}
+
+/// A stream: its states, and the words that are left.
+struct Stream {
+    states: [u32; 8],
+    words: std::vec::IntoIter<u16>,
+}
+
+impl Stream {
+    fn new(bytes: &[u8]) -> Result<Self> {
+        check(bytes.len() >= 32 && bytes.len() % 2 == 0, "length of a stream")?;
+        let (words, tail) = bytes.split_at(bytes.len() - 32);
+        let mut states = [0; 8];
+        for (state, bytes) in states.iter_mut().zip(tail.chunks(4)) {
+            *state = u32::from_le_bytes(bytes.try_into().unwrap());
+            check((1 << 15..1 << 31).contains(state), "a state is out of range")?;
+        }
+        let words: Vec<u16> = words.chunks(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
+        Ok(Self { states, words: words.into_iter() })
+    }
+
+    fn symbol(&mut self, state: usize, frequencies: &[u32]) -> Result<u8> {
+        let x = self.states[state];
+        let r = x % 2048;
+        let (mut symbol, mut below) = (0, 0);
+        while below + frequencies[symbol] <= r {
+            below += frequencies[symbol];
+            symbol += 1;
+        }
+        let mut x = frequencies[symbol] * (x / 2048) + r - below;
+        if x < 1 << 15 {
+            x = x << 16 | u32::from(self.words.next().ok_or("a stream runs out of words")?);
+        }
+        self.states[state] = x;
+        Ok(symbol as u8)
+    }
+
+    fn finish(mut self) -> Result<()> {
+        check(self.words.next().is_none(), "words are left in a stream")?;
+        check(self.states == [1 << 15; 8], "states at the end of a stream")
+    }
+}
+
+/// Reads a list of symbols in these contexts.
+pub fn read(fields: &mut Fields, contexts: &[usize]) -> Result<Vec<u8>> {
+    let tables = Tables::read(fields.string()?)?;
+    let blocks = contexts.len().div_ceil(1024);
+    let mut streams: Vec<Stream> = (0..blocks.min(4)).map(|_| Stream::new(fields.string()?)).collect::<Result<_>>()?;
+    let mut symbols = Vec::new();
+    for (i, &context) in contexts.iter().enumerate() {
+        let (block, place) = (i / 1024, i % 1024);
+        let frequencies = &tables.frequencies[tables.of[context]];
+        symbols.push(streams[block % 4].symbol(place % 8, frequencies)?);
+    }
+    streams.into_iter().try_for_each(Stream::finish)?;
+    Ok(symbols)
+}

@@ -1,0 +1,88 @@
+//! Delta and solo payloads.
+
+use super::chunk::Coding;
+use super::fields::{Bits, Fields, unzigzag};
+use super::{Result, check, context, symbols};
+
+fn load(bytes: &[u8], width: usize) -> Vec<u64> {
+    let word = |bytes: &[u8]| bytes.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
+    bytes.chunks(width).map(word).collect()
+}
+
+fn store(words: impl Iterator<Item = u64>, width: usize) -> Vec<u8> {
+    words.flat_map(|word| word.to_le_bytes().into_iter().take(width)).collect()
+}
+
+/// A delta payload against its base range.
+pub fn delta(coding: Coding, columns: usize, payload: &[u8], base: &[u8]) -> Result<Vec<u8>> {
+    let base = load(base, coding.bytes());
+    let half = 1u128 << (coding.width - 1);
+    let e: Vec<u64> = base.iter().map(|&b| number(coding, b)).collect();
+    let mut fields = Fields::new(payload);
+    let contexts = context::read(&mut fields, columns, &e)?;
+    let symbols = symbols::read(&mut fields, &contexts)?;
+    let mut raw = Bits::new(fields.rest());
+    let mut target = Vec::new();
+    for (&b, &symbol) in base.iter().zip(&symbols) {
+        let z = u128::from(difference(symbol, &mut raw)?) % (2 * half);
+        let d = unzigzag(z as u64);
+        let wrap = |value: i128| value.rem_euclid(2 * half as i128) as u128;
+        target.push(match coding.mantissa {
+            None => wrap(i128::from(b) + d) as u64,
+            Some(_) => {
+                let (sign, b) = (u128::from(b) >= half, u128::from(b) % half);
+                let u = wrap(half as i128 + b as i128 + d);
+                let (sign, rest) = if u >= half { (sign, u - half) } else { (!sign, half - 1 - u) };
+                (if sign { half + rest } else { rest }) as u64
+            }
+        });
+    }
+    raw.finish()?;
+    Ok(store(target.into_iter(), coding.bytes()))
+}
+
+/// What contexts are made of, of a word of the base.
+fn number(coding: Coding, b: u64) -> u64 {
+    match coding.mantissa {
+        Some(mantissa) => b % (1 << (coding.width - 1)) >> mantissa,
+        None => b >> (coding.width - 4),
+    }
+}
+
+/// The difference that a symbol and its raw bits make.
+fn difference(symbol: u8, raw: &mut Bits) -> Result<u64> {
+    let t = u32::from(symbol);
+    Ok(match t {
+        0..32 => u64::from(t),
+        32..144 => {
+            let k = t / 4 - 5;
+            (u64::from(4 + t % 4) << k) + raw.field(k)?
+        }
+        144..175 => (1 << (t - 111)) + raw.field(t - 111)?,
+        _ => 0,
+    })
+}
+
+/// A solo payload of a chunk of `length` bytes.
+pub fn solo(coding: Coding, columns: usize, payload: &[u8], length: usize) -> Result<Vec<u8>> {
+    let count = length / coding.bytes();
+    let mut fields = Fields::new(payload);
+    let k = u32::from(fields.byte()?);
+    check(k < coding.width, "raw bits of a word")?;
+    let least = fields.varint()?;
+    let contexts = context::read(&mut fields, columns, &vec![0; count])?;
+    let symbols = symbols::read(&mut fields, &contexts)?;
+    let mut raw = Bits::new(fields.rest());
+    let mut target = Vec::new();
+    for symbol in symbols {
+        target.push(if symbol == 255 {
+            raw.field(coding.width)?
+        } else {
+            let (low, sign) = (raw.field(k)?, raw.field(1)?);
+            let between = (u128::from(least) + u128::from(symbol)) << k;
+            (between % (1 << (coding.width - 1))) as u64 | low | sign << (coding.width - 1)
+        });
+    }
+    raw.finish()?;
+    Ok(store(target.into_iter(), coding.bytes()))
+}

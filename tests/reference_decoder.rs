@@ -1,0 +1,211 @@
+//! The reference decoder of `tests/reference/`, written from `docs/FORMAT.md`, against the crate.
+#![cfg(not(target_arch = "wasm32"))]
+
+mod common;
+mod reference;
+
+use bitx_wasm::drive::{self, Sources};
+use bitx_wasm::io::ReadAt;
+use bitx_wasm::parallel::Sequential;
+use bitx_wasm::{Compress, Effort, Format, Job, Restore};
+use common::{PAIRS, compress, model, restore, with_header};
+
+const EFFORTS: [Effort; 3] = [Effort::Fast, Effort::Default, Effort::Max];
+
+/// Compresses at every effort; both decoders must restore `target`. Returns the archives.
+fn agree(base: &[u8], target: &[u8]) -> Vec<Vec<u8>> {
+    let archives = EFFORTS.map(|effort| {
+        let archive = compress(base, target, Format::V2 { effort }).unwrap();
+        assert!(restore(base, &archive).unwrap() == target, "{effort:?}");
+        assert!(reference::restore(&[base], &archive).unwrap() == target, "{effort:?}");
+        archive
+    });
+    archives.into()
+}
+
+#[test]
+fn agrees_on_every_vector() {
+    for pair in &PAIRS {
+        agree(pair.base, &restore(pair.base, pair.archive).unwrap());
+    }
+    let (bf16, f32) = (&PAIRS[0], &PAIRS[4]);
+    agree(&[], bf16.base);
+    agree(&[], f32.base);
+    agree(bf16.base, f32.base);
+}
+
+/// Numbers that look like nothing in particular.
+fn random(count: usize) -> Vec<u8> {
+    let mut seed = 11u64;
+    let mut next = || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 56) as u8
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+/// Words around one size, as weights are, with specials among them; and the same, moved a little.
+fn weights(width: usize, count: usize) -> (Vec<u8>, Vec<u8>) {
+    let noise = random(4 * count);
+    let mut base = random(width * count);
+    for (i, word) in base.chunks_exact_mut(width).enumerate() {
+        let top = &mut word[width - 1];
+        *top = *top & 0x80 | 0x38 | noise[i] & 3;
+    }
+    let specials = [[0; 8], [0xff; 8], [0, 0, 0, 0, 0, 0, 0, 0x80], [0x80, 0x7f, 0x80, 0x7f, 0x80, 0x7f, 0xf0, 0x7f]];
+    let mut target = base.clone();
+    let places = target.chunks_exact_mut(width).zip(&noise[count..]).zip(&noise[2 * count..]);
+    for (i, ((word, move_by), rare)) in places.enumerate() {
+        word[0] = word[0].wrapping_add(move_by & rare & 7);
+        if *rare == 0 {
+            word.copy_from_slice(&specials[i % 4][8 - width..]);
+        }
+        if *rare == 1 {
+            word.reverse();
+        }
+    }
+    for (i, word) in base.chunks_exact_mut(width).enumerate().filter(|(i, _)| noise[3 * count + i] == 0) {
+        word.copy_from_slice(&specials[i % 4][8 - width..]);
+    }
+    (base, target)
+}
+
+const DTYPES: [(&str, usize); 18] = [
+    ("BOOL", 1),
+    ("I8", 1),
+    ("U8", 1),
+    ("F8_E4M3", 1),
+    ("F8_E5M2", 1),
+    ("F8_E8M0", 1),
+    ("F8_E4M3FNUZ", 1),
+    ("F8_E5M2FNUZ", 1),
+    ("I16", 2),
+    ("U16", 2),
+    ("F16", 2),
+    ("BF16", 2),
+    ("I32", 4),
+    ("F32", 4),
+    ("C64", 8),
+    ("F64", 8),
+    ("I64", 8),
+    ("U64", 8),
+];
+
+const SHAPES: [&[u64]; 10] =
+    [&[], &[1], &[0, 7], &[3, 5], &[1023], &[1025], &[70, 33], &[5, 64, 3, 3], &[1, 4097], &[9, 1100]];
+
+#[test]
+fn agrees_on_every_dtype_and_odd_shapes() {
+    for (dtype, width) in DTYPES {
+        for shape in SHAPES {
+            let count = shape.iter().product::<u64>() as usize;
+            let (from, to) = weights(width, count);
+            let base = model(&[("w", dtype, shape, &from)]);
+            agree(&base, &model(&[("w", dtype, shape, &to)]));
+            agree(&[], &base);
+            agree(&base, &model(&[("w", dtype, shape, &random(width * count))]));
+        }
+    }
+}
+
+#[test]
+fn agrees_on_types_of_less_than_a_byte() {
+    for (dtype, shape) in [("F4", [41, 200]), ("F6_E2M3", [24, 100]), ("F6_E3M2", [24, 100])] {
+        let bytes = (shape[0] * shape[1] * if dtype == "F4" { 4 } else { 6 } / 8) as usize;
+        let (from, to) = weights(1, bytes);
+        agree(&model(&[("w", dtype, &shape, &from)]), &model(&[("w", dtype, &shape, &to)]));
+    }
+}
+
+/// Regions of several chunks: whole rows, and rows longer than a chunk.
+#[test]
+fn agrees_on_large_regions() {
+    for shape in [&[700u64, 3000][..], &[1_050_000], &[2, 1_050_000]] {
+        let count = shape.iter().product::<u64>() as usize;
+        let (from, to) = weights(2, count);
+        let (base, target) = (model(&[("w", "BF16", shape, &from)]), model(&[("w", "BF16", shape, &to)]));
+        let archive = compress(&base, &target, Format::default()).unwrap();
+        assert!(reference::restore(&[&base], &archive).unwrap() == target);
+        let archive = compress(&[], &target, Format::default()).unwrap();
+        assert!(reference::restore(&[&[]], &archive).unwrap() == target);
+    }
+}
+
+#[test]
+fn agrees_on_files_of_every_kind() {
+    let json = r#"{"a\u00e9\ud83d\ude00":{"dtype":"U8","shape":[2],"data_offsets":[1,3]},
+        "b":{"dtype":"U8","shape":[1],"data_offsets":[5,6]},"__metadata__":{"k":"v"}}"#;
+    let long = random(20_000);
+    let (from, to) = weights(2, 3000);
+    let files = [
+        vec![],
+        vec![7],
+        long.clone(),
+        model(&[]),
+        with_header(json, &[9, 7, 8, 5, 4, 9, 0, 1, 2]),
+        with_header(json, &[&[9, 7, 8, 5, 4, 9][..], &long].concat()),
+        model(&[("w", "BF16", &[30, 100], &from)]),
+        model(&[("w", "BF16", &[30, 100], &to), ("tied", "BF16", &[100, 30], &to), ("e", "F32", &[0], &[])]),
+        model(&[("renamed", "BF16", &[30, 100], &from)]),
+    ];
+    for base in &files {
+        for target in &files {
+            agree(base, target);
+        }
+    }
+}
+
+#[test]
+fn agrees_on_several_base_files_and_none() {
+    let (from, to) = weights(4, 2000);
+    let shards =
+        [model(&[("a", "F32", &[1000], &from[..4000])]), model(&[("b", "F32", &[1000], &from[4000..])]), random(500)];
+    let bases = shards.each_ref().map(Vec::as_slice);
+    let target = model(&[("b", "F32", &[1000], &to[4000..]), ("a", "F32", &[1000], &to[..4000])]);
+    let archive = compress_against(&bases, &target);
+    assert!(restore_against(&bases, &archive) == target);
+    assert!(reference::restore(&bases, &archive).unwrap() == target);
+    reference::restore(&bases[..2], &archive).unwrap_err();
+    let archive = compress_against(&[], &target);
+    assert!(restore_against(&[], &archive) == target);
+    assert!(reference::restore(&[], &archive).unwrap() == target);
+}
+
+fn compress_against(bases: &[&[u8]], target: &[u8]) -> Vec<u8> {
+    let lengths: Vec<u64> = bases.iter().map(|base| base.len() as u64).collect();
+    let mut job = Compress::new(&lengths, target.len() as u64, Format::default()).unwrap();
+    let bases: Vec<_> = bases.iter().map(|base| base as &dyn ReadAt).collect();
+    run(&mut job, &Sources { base: &bases, target: Some(&target), delta: None })
+}
+
+fn restore_against(bases: &[&[u8]], archive: &[u8]) -> Vec<u8> {
+    let lengths: Vec<u64> = bases.iter().map(|base| base.len() as u64).collect();
+    let bases: Vec<_> = bases.iter().map(|base| base as &dyn ReadAt).collect();
+    let sources = Sources { base: &bases, delta: Some(&archive), target: None };
+    run(&mut Restore::new(&lengths, archive.len() as u64), &sources)
+}
+
+fn run(job: &mut dyn Job, sources: &Sources<'_>) -> Vec<u8> {
+    let mut output = Vec::new();
+    drive::open(job, sources).unwrap();
+    drive::drive(job, sources, &Sequential, &mut output, &mut |_| {}).unwrap();
+    output
+}
+
+#[test]
+fn refuses_what_the_crate_refuses() {
+    let (from, to) = weights(2, 600);
+    let base = model(&[("w", "BF16", &[6, 100], &from)]);
+    let archive = agree(&base, &model(&[("w", "BF16", &[6, 100], &to)])).pop().unwrap();
+    for length in 0..archive.len() {
+        reference::restore(&[&base], &archive[..length]).unwrap_err();
+    }
+    for bit in 0..archive.len() * 8 {
+        let mut flipped = archive.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        reference::restore(&[&base], &flipped).unwrap_err();
+    }
+    let mut other = base.clone();
+    *other.last_mut().unwrap() ^= 1;
+    assert_eq!(reference::restore(&[&other], &archive).unwrap_err(), "a wrong base");
+}
