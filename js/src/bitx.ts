@@ -1,9 +1,9 @@
+import { Engine } from './engine.js';
 import { abortError, BitxError } from './errors.js';
-import { prepare } from './inputs.js';
+import { type Inputs, prepare } from './inputs.js';
 import type { Link } from './link.js';
 import { outputKind, StreamOutput } from './output.js';
-import type { Outcome, Request, Source } from './protocol.js';
-import { startBest, startSingle } from './start.js';
+import type { Outcome, Request } from './protocol.js';
 import type {
   ArchiveInfo,
   CallOptions,
@@ -12,11 +12,13 @@ import type {
   Input,
   Mode,
   Output,
+  ReadTensorOptions,
   RestoreOptions,
   WriteOptions,
 } from './types.js';
 
-type Inputs = Partial<Record<Source, Input>>;
+/** What a call asks of the core, and where its output goes. */
+type Task = Omit<Request, 'sources'>;
 
 /**
  * Restores, makes and inspects `.bitx` archives in a worker of its own, so that the page never blocks.
@@ -28,18 +30,22 @@ type Inputs = Partial<Record<Source, Input>>;
  * ```
  */
 export class Bitx {
-  readonly #options: CreateOptions;
-  #link: Link;
-  #restart: Promise<Link> | undefined;
+  readonly #restorer: Engine;
+  /** Its wasm is downloaded once something is compressed. */
+  readonly #compressor: Engine;
   readonly #disposal = new AbortController();
+  #link: Link;
 
   /** Loads and tests the build that suits this browser and page. */
   static async create(options: CreateOptions = {}): Promise<Bitx> {
-    return new Bitx(options, await startBest(options));
+    const restorer = new Engine('restore', options);
+    const link = await restorer.alive('threads', options.signal);
+    return new Bitx(restorer, new Engine('compress', options), link);
   }
 
-  private constructor({ signal: _, ...options }: CreateOptions, link: Link) {
-    this.#options = options;
+  private constructor(restorer: Engine, compressor: Engine, link: Link) {
+    this.#restorer = restorer;
+    this.#compressor = compressor;
     this.#link = link;
   }
 
@@ -55,7 +61,8 @@ export class Bitx {
 
   /** Reads what is inside an archive. */
   async inspect(delta: Input, options: CallOptions = {}): Promise<ArchiveInfo> {
-    const { archive } = await this.#call('inspect', { delta }, options);
+    const task: Task = { operation: 'inspect', options: {}, output: 'bytes' };
+    const { archive } = await this.#call(task, { delta }, options);
     return archive;
   }
 
@@ -67,48 +74,60 @@ export class Bitx {
     return this.#write('restore', { base, delta }, options);
   }
 
+  /** Restores the bytes of one tensor, and reads no more of the inputs than that takes. */
+  async readTensor({ base, delta, name, ...options }: ReadTensorOptions): Promise<Uint8Array<ArrayBuffer>> {
+    const task: Task = { operation: 'tensor', options: { name }, output: 'bytes' };
+    const { bytes } = await this.#call(task, { base, delta }, options);
+    return bytes as Uint8Array<ArrayBuffer>;
+  }
+
   /** Makes the archive that restores `target` from `base`. */
   compress(options: CompressOptions & { output: Output }): Promise<undefined>;
   compress(options: CompressOptions & { output?: undefined }): Promise<Blob>;
   compress(options: CompressOptions): Promise<Blob | undefined>;
-  async compress({ base, target, format, level, ...options }: CompressOptions): Promise<Blob | undefined> {
-    const codec = { ...(format && { format }), ...(level !== undefined && { level }) };
-    return this.#write('compress', { base, target }, options, codec);
+  async compress({
+    base,
+    target,
+    format,
+    effort,
+    level,
+    ...options
+  }: CompressOptions): Promise<Blob | undefined> {
+    return this.#write('compress', { base, target }, options, { format, effort, level });
   }
 
-  /** Ends the worker and its threads and frees their memory. Calls that are pending reject with `disposed`. */
+  /** Ends the workers and their threads and frees their memory. Calls that are pending reject with `disposed`. */
   dispose(): void {
     const error = new BitxError('disposed', 'This Bitx was disposed of');
     this.#disposal.abort(error);
-    this.#link.end(error);
+    for (const engine of [this.#restorer, this.#compressor]) engine.link?.end(error);
   }
 
   async #write(
     operation: 'restore' | 'compress',
     inputs: Inputs,
-    options: WriteOptions,
-    codec: Request['options'] = {},
+    { output, onStats, ...options }: WriteOptions,
+    codec: Task['options'] = {},
   ): Promise<Blob | undefined> {
-    const { blob, stats } = await this.#call(operation, inputs, options, codec);
-    if (stats) options.onStats?.(stats);
+    const task: Task = { operation, options: codec, output: outputKind(output) };
+    const stream = output instanceof WritableStream ? new StreamOutput(output) : undefined;
+    const { blob, stats } = await this.#call(task, inputs, options, stream);
+    if (stats) onStats?.(stats);
     return blob;
   }
 
   async #call(
-    operation: Request['operation'],
+    task: Task,
     inputs: Inputs,
-    options: WriteOptions,
-    codec: Request['options'] = {},
+    { signal, onProgress }: CallOptions,
+    stream?: StreamOutput,
   ): Promise<Outcome> {
-    const { output, signal, onProgress } = options;
     const disposal = this.#disposal.signal;
-    const request = { operation, options: codec, output: outputKind(output) };
-    const stream = output instanceof WritableStream ? new StreamOutput(output) : undefined;
     try {
       const stop = AbortSignal.any(signal ? [signal, disposal] : [disposal]);
       const sources = await prepare(inputs, stop, onProgress);
-      const link = await this.#alive();
-      const outcome = await link.call({ ...request, sources }, { stream, signal, onProgress });
+      const link = await this.#alive(task.operation);
+      const outcome = await link.call({ ...task, sources }, { stream, signal, onProgress });
       await stream?.close(signal);
       return outcome;
     } catch (thrown) {
@@ -118,16 +137,12 @@ export class Bitx {
     }
   }
 
-  /** The worker, or after a fault a new one: without threads, since those may have been the fault. */
-  async #alive(): Promise<Link> {
-    const { signal } = this.#disposal;
-    signal.throwIfAborted();
-    if (this.#link.alive) return this.#link;
-    this.#restart ??= startSingle(this.#options).finally(() => {
-      this.#restart = undefined;
-    });
-    this.#link = await this.#restart;
-    if (signal.aborted) this.#link.end(signal.reason);
+  /** The worker for an operation. Only where threads have restored may they compress. */
+  async #alive(operation: Task['operation']): Promise<Link> {
+    const disposal = this.#disposal.signal;
+    disposal.throwIfAborted();
+    if (operation === 'compress') return this.#compressor.alive(this.mode, disposal);
+    this.#link = await this.#restorer.alive('threads', disposal);
     return this.#link;
   }
 }

@@ -3,9 +3,12 @@ import { BitxError } from './errors.js';
 import type { Source, Sources } from './protocol.js';
 import type { CallOptions, Input } from './types.js';
 
+/** The inputs of a call as the caller gave them. */
+export type Inputs = Partial<Record<Source, Input | Input[]>>;
+
 /** Makes every input a Blob; those that travel are fetched side by side. */
 export async function prepare(
-  inputs: Partial<Record<Source, Input>>,
+  inputs: Inputs,
   signal: AbortSignal,
   onProgress: CallOptions['onProgress'],
 ): Promise<Sources> {
@@ -13,11 +16,13 @@ export async function prepare(
   const failed = new AbortController();
   const stop = AbortSignal.any([signal, failed.signal]);
   const tally = new Tally((loaded, total) => onProgress?.({ phase: 'download', loaded, total }));
-  const entries = Object.entries(inputs) as [Source, Input][];
+  const toBlobs = (source: Source, input: Input | Input[]) =>
+    Promise.all([input].flat().map((file) => toBlob(source, file, stop, tally)));
+  const entries = Object.entries(inputs) as [Source, Input | Input[]][];
   try {
     return Object.fromEntries(
       await Promise.all(
-        entries.map(async ([source, input]) => [source, await toBlob(source, input, stop, tally)] as const),
+        entries.map(async ([source, input]) => [source, await toBlobs(source, input)] as const),
       ),
     );
   } catch (error) {

@@ -1,12 +1,13 @@
 import { abortError, BitxError, fromWire } from './errors.js';
 import type { StreamOutput } from './output.js';
-import type { FromWorker, Outcome, Request, ToWorker } from './protocol.js';
+import type { FromWorker, Outcome, Request, Role, ToWorker } from './protocol.js';
 import type { Mode, Progress } from './types.js';
 
 /** How long each step of the start may take before the build counts as unusable here. */
 const STEP_LIMIT_MS: Record<Mode, number> = { threads: 10_000, single: 30_000 };
 
 export interface LinkOptions {
+  role: Role;
   mode: Mode;
   threads: number;
   wasmUrl: string | undefined;
@@ -52,7 +53,7 @@ export class Link {
     }
   }
 
-  private constructor({ mode, threads, wasmUrl, workerUrl }: LinkOptions) {
+  private constructor({ role, mode, threads, wasmUrl, workerUrl }: LinkOptions) {
     this.mode = mode;
     this.threads = threads;
     const alarm = `bitx-wasm:${Math.random().toString(36).slice(2)}`;
@@ -65,7 +66,7 @@ export class Link {
       : new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
     this.#worker.onerror = (event) => this.#fault(event.message || 'the worker script could not be loaded');
     this.#worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
-      if (data.type === 'loaded') this.#send({ type: 'start', mode, threads, wasmUrl, alarm });
+      if (data.type === 'loaded') this.#send({ type: 'start', role, mode, threads, wasmUrl, alarm });
       this.#receive(data);
     };
   }

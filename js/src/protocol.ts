@@ -1,30 +1,45 @@
 import type { WireError } from './errors.js';
-import type { ArchiveInfo, Mode, Progress, Stats } from './types.js';
+import type { ArchiveInfo, CompressOptions, Mode, Progress, Stats } from './types.js';
 
 /** The input files that an operation may have. */
 export type Source = 'base' | 'delta' | 'target';
 
-/** The inputs of one operation, every one readable by ranges. */
-export type Sources = Partial<Record<Source, Blob>>;
+/** The inputs of one operation, every file readable by ranges. */
+export type Sources = Partial<Record<Source, Blob[]>>;
+
+/** What a worker is for. Each role has its own wasm files, so that pages download only what they use. */
+export type Role = 'restore' | 'compress';
+
+/** What the core does, by its own names; `tensor` restores a single one. */
+export type Operation = 'inspect' | 'restore' | 'tensor' | 'compress';
+
+/** What the core has to know besides the inputs. */
+export type OperationOptions = { name?: string } & Pick<CompressOptions, 'format' | 'effort' | 'level'>;
 
 /** One operation, as data. */
 export interface Request {
-  operation: 'inspect' | 'restore' | 'compress';
+  operation: Operation;
   sources: Sources;
-  options: { format?: 'v1'; level?: number };
+  options: OperationOptions;
   /** `stream` sends every part to the page, which owns the stream. */
-  output: 'blob' | 'stream' | FileSystemFileHandle;
+  output: 'blob' | 'bytes' | 'stream' | FileSystemFileHandle;
+}
+
+/** The output where the caller gave no place for it. */
+export interface Product {
+  blob?: Blob;
+  bytes?: Uint8Array<ArrayBuffer>;
 }
 
 /** What an operation came to. */
-export interface Outcome {
+export interface Outcome extends Product {
   archive: ArchiveInfo;
-  blob?: Blob;
   stats?: Stats;
 }
 
 export interface StartMessage {
   type: 'start';
+  role: Role;
   mode: Mode;
   threads: number;
   wasmUrl: string | undefined;

@@ -1,38 +1,41 @@
 import { abortError, BitxError, messageOf } from './errors.js';
 import { Link } from './link.js';
-import type { CreateOptions, Mode } from './types.js';
+import type { Role } from './protocol.js';
+import type { CreateOptions, Mode, WasmUrls } from './types.js';
 
 /** More threads than this bring little and cost memory. */
 const MOST_THREADS = 8;
 
 /** Starts the best build that works here. */
-export async function startBest(options: CreateOptions): Promise<Link> {
+export async function startBest(role: Role, options: CreateOptions): Promise<Link> {
   const threads = wantedThreads(options);
   if (threads > 1 && canShareMemory()) {
-    const link = await start('threads', threads, options).catch((error: unknown) => {
+    const link = await start(role, 'threads', threads, options).catch((error: unknown) => {
       if (options.signal?.aborted) throw error;
       return undefined;
     });
     if (link) return link;
   }
-  return startSingle(options);
+  return startSingle(role, options);
 }
 
 /** Starts the build that needs the least. */
-export async function startSingle(options: CreateOptions): Promise<Link> {
+export async function startSingle(role: Role, options: CreateOptions): Promise<Link> {
   try {
-    return await start('single', 1, options);
+    return await start(role, 'single', 1, options);
   } catch (cause) {
     if (options.signal?.aborted) throw abortError(options.signal);
     throw new BitxError('start-failed', messageOf(cause), { cause });
   }
 }
 
-function start(mode: Mode, threads: number, { wasmUrl, workerUrl, signal }: CreateOptions): Promise<Link> {
+function start(role: Role, mode: Mode, threads: number, options: CreateOptions): Promise<Link> {
+  const { wasmUrl, workerUrl, signal } = options;
   return Link.start({
+    role,
     mode,
     threads,
-    wasmUrl: wasmUrlOf(mode, wasmUrl),
+    wasmUrl: wasmUrlOf(role, mode, wasmUrl),
     workerUrl: workerUrl === undefined ? undefined : absolute(workerUrl),
     signal,
   });
@@ -56,14 +59,15 @@ function canShareMemory(): boolean {
   }
 }
 
-function wasmUrlOf(mode: Mode, wasmUrl: CreateOptions['wasmUrl']): string | undefined {
+function wasmUrlOf(role: Role, mode: Mode, wasmUrl: CreateOptions['wasmUrl']): string | undefined {
   if (wasmUrl === undefined) return undefined;
   if (typeof wasmUrl === 'string' || wasmUrl instanceof URL) {
     const folder = absolute(wasmUrl);
-    const file = mode === 'threads' ? 'bitx-threads.wasm' : 'bitx.wasm';
+    const file = `bitx-${role}${mode === 'threads' ? '-threads' : ''}.wasm`;
     return new URL(file, folder.endsWith('/') ? folder : `${folder}/`).href;
   }
-  const url = wasmUrl[mode];
+  const key: keyof WasmUrls = mode === 'threads' ? `${role}Threads` : role;
+  const url = wasmUrl[key];
   return url === undefined ? undefined : absolute(url);
 }
 

@@ -1,6 +1,12 @@
 /** Which build is at work: on all cores in shared memory, or on one. */
 export type Mode = 'threads' | 'single';
 
+/** A container format: `v1` is the one that the `bitx-codec` command line knows. */
+export type Format = 'v1' | 'v2';
+
+/** How much time to spend on a smaller archive. */
+export type Effort = 'fast' | 'default' | 'max';
+
 /** Anything that can be read as a file. A string is the URL to fetch. */
 export type Input = string | URL | Response | Blob | ArrayBuffer | ArrayBufferView;
 
@@ -9,7 +15,7 @@ export type Output = WritableStream<Uint8Array> | FileSystemFileHandle;
 
 /** How far a call has come, in bytes. */
 export interface Progress {
-  /** `download` while inputs are being fetched, then the name of the call. */
+  /** `download` while inputs are being fetched, then what is being done. */
   phase: 'download' | 'restore' | 'compress';
   /** Bytes done. */
   loaded: number;
@@ -21,12 +27,24 @@ export interface Progress {
 export interface CreateOptions {
   /** How many threads to use; by default one per core, but at most 8. 1 chooses the single-threaded build. */
   threads?: number;
-  /** The URL of a folder with `bitx.wasm` and `bitx-threads.wasm`, or the URL of each. Default: beside `worker.js`. */
-  wasmUrl?: string | URL | { single?: string | URL; threads?: string | URL };
+  /** The URL of the folder with the package's four wasm files, or the URLs of some. Default: beside `worker.js`. */
+  wasmUrl?: string | URL | WasmUrls;
   /** The URL of `worker.js`. Default: beside `index.js`. */
   workerUrl?: string | URL;
   /** Aborts the start. */
   signal?: AbortSignal;
+}
+
+/** Where to find each wasm file. A page needs those of the operations that it calls. */
+export interface WasmUrls {
+  /** `bitx-restore.wasm` */
+  restore?: string | URL;
+  /** `bitx-restore-threads.wasm` */
+  restoreThreads?: string | URL;
+  /** `bitx-compress.wasm` */
+  compress?: string | URL;
+  /** `bitx-compress-threads.wasm` */
+  compressThreads?: string | URL;
 }
 
 /** Options that every operation has. */
@@ -47,22 +65,34 @@ export interface WriteOptions extends CallOptions {
 
 /** Options of {@link Bitx.restore}. */
 export interface RestoreOptions extends WriteOptions {
-  /** The model that the delta was made from. */
-  base: Input;
+  /** The model that the delta was made from; a sharded one as its files, in the order they were compressed with. */
+  base: Input | Input[];
   /** The `.bitx` archive. */
   delta: Input;
 }
 
+/** Options of {@link Bitx.readTensor}. */
+export interface ReadTensorOptions extends CallOptions {
+  /** The model that the delta was made from; a sharded one as its files, in the order they were compressed with. */
+  base: Input | Input[];
+  /** The `.bitx` archive. */
+  delta: Input;
+  /** The tensor's name. */
+  name: string;
+}
+
 /** Options of {@link Bitx.compress}. */
 export interface CompressOptions extends WriteOptions {
-  /** The model to take the difference from. */
-  base: Input;
+  /** The model to take the difference from; a sharded one as its files. */
+  base: Input | Input[];
   /** The fine-tuned model to store. */
   target: Input;
-  /** The archive format. */
-  format?: 'v1';
-  /** How hard to compress, as zstd counts levels. Default: 3. */
-  level?: number;
+  /** The archive format. Default: `v2`, or `v1` when a level is given. */
+  format?: Format | undefined;
+  /** For `v2`: how hard to compress. Default: `default`. */
+  effort?: Effort | undefined;
+  /** For `v1`: how hard to compress, as zstd counts levels, 3 or 4. Default: 3. */
+  level?: number | undefined;
 }
 
 /** What was measured during a call. */
@@ -75,6 +105,8 @@ export interface Stats {
   codecSeconds: number;
   /** Seconds from the first read to the last write, without downloads. */
   totalSeconds: number;
+  /** How many threads computed. */
+  threads: number;
   /** The size of the wasm memory, which only ever grows. */
   wasmBytes: number;
   /** What is inside the archive that was read or written. */

@@ -2,6 +2,11 @@ import { copyFileSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { packageDist, root } from './paths.mjs';
 import { run } from './run.mjs';
+import { selfTestArchive } from './self-test-archive.mjs';
+import { WASM_BUILDS } from './toolchain.mjs';
+
+/** The build whose glue the worker imports. */
+const SHARED_GLUE = 'compress-threads';
 
 /** The glue asks for a helper script that starts threads; ours does without a second worker script. */
 const threadPool = {
@@ -25,7 +30,7 @@ export async function buildPackage() {
     target: 'es2022',
     minify: true,
     legalComments: 'none',
-    plugins: [threadPool],
+    plugins: [threadPool, selfTestArchive],
     logLevel: 'warning',
   });
   rmSync(join(packageDist, 'types'), { recursive: true, force: true });
@@ -33,13 +38,17 @@ export async function buildPackage() {
   copyLicences();
 }
 
-/** One glue script serves both builds, which holds as long as it has every import of the single-threaded one. */
+/** One glue script serves every build, which holds as long as it has the imports of each. */
 function requireSharedGlue() {
-  const glue = readFileSync(join(root, 'js', 'generated', 'threads', 'bitx_wasm.js'), 'utf8');
-  const wasm = new WebAssembly.Module(readFileSync(join(packageDist, 'bitx.wasm')));
-  const missing = WebAssembly.Module.imports(wasm).filter(({ name }) => !glue.includes(name));
-  if (missing.length > 0) {
-    throw new Error(`the threaded glue lacks ${missing.map(({ name }) => name).join(', ')}`);
+  const glue = readFileSync(join(root, 'js', 'generated', SHARED_GLUE, 'bitx_wasm.js'), 'utf8');
+  for (const { file } of Object.values(WASM_BUILDS)) {
+    const wasm = new WebAssembly.Module(readFileSync(join(packageDist, file)));
+    const missing = WebAssembly.Module.imports(wasm).filter(({ name }) => !glue.includes(name));
+    if (missing.length > 0) {
+      throw new Error(
+        `${file} needs more than the shared glue: ${missing.map(({ name }) => name).join(', ')}`,
+      );
+    }
   }
 }
 

@@ -1,9 +1,16 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { packageDist, root } from './paths.mjs';
+import { pruneZstd } from './prune-wasm.mjs';
 import { run } from './run.mjs';
 import { cargoEnv, WASM_BINDGEN, WASM_BUILDS, WASM_TARGET } from './toolchain.mjs';
+
+const PRUNE_SCRIPT = fileURLToPath(new URL('./prune-wasm.mjs', import.meta.url));
+
+/** The role whose file has an encoder of zstd, most of which is never called. */
+const PRUNED_ROLE = 'compress';
 
 /** Features that every browser with SIMD has, and that the compiler may have used. */
 const WASM_OPT_ARGS = [
@@ -29,24 +36,22 @@ export async function buildWasm(name) {
   await run('wasm-bindgen', [
     ...['--target', 'web', '--omit-default-module-path', '--out-dir', glue, compiled],
   ]);
-  await run('wasm-opt', [
-    ...WASM_OPT_ARGS,
-    ...build.wasmOptArgs,
-    ...[join(glue, 'bitx_wasm_bg.wasm'), '-o', result],
-  ]);
+  const bound = join(glue, 'bitx_wasm_bg.wasm');
+  if (build.role === PRUNED_ROLE) await pruneZstd(bound);
+  await run('wasm-opt', [...WASM_OPT_ARGS, ...build.wasmOptArgs, bound, '-o', result]);
   writeFileSync(stampFile, stamp);
 }
 
 function cargoArgs({ features, cargoArgs }) {
   return [
     ...['build', '--lib', '--profile', 'wasm-release', '--target', WASM_TARGET],
-    ...['--no-default-features', '--features', features, ...cargoArgs],
+    ...['--no-default-features', '--features', features.join(','), ...cargoArgs],
   ];
 }
 
 /** What the steps after the compiler depend on; they take long and are skipped when nothing has changed. */
 function fingerprint(compiled, build) {
-  const hash = createHash('sha256').update(readFileSync(compiled));
+  const hash = createHash('sha256').update(readFileSync(compiled)).update(readFileSync(PRUNE_SCRIPT));
   return hash.update(JSON.stringify([WASM_BINDGEN, WASM_OPT_ARGS, build])).digest('hex');
 }
 

@@ -27,24 +27,26 @@ const REMAP = Object.entries({ [cargoHome]: 'cargo', [rustupHome]: 'rustup', [ro
   ([from, to]) => `--remap-path-prefix=${from}=${to}`,
 );
 
-/** The two builds of the bindings: how each is compiled, and where its files go. */
-export const WASM_BUILDS = {
+/** Names that tell generic functions apart by their parameters, which pruning needs; the nightly's default. */
+const NAMES = '-C symbol-mangling-version=v0';
+
+const TARGETS = {
   single: {
     toolchain: STABLE,
-    features: 'wasm',
-    testFeatures: 'wasm',
+    features: [],
+    testFeatures: [],
     cargoArgs: [],
-    rustflags: ['-C target-feature=+simd128,+bulk-memory', ...REMAP],
+    rustflags: ['-C target-feature=+simd128,+bulk-memory', NAMES, ...REMAP],
     targetDir: 'target/wasm-single',
-    file: 'bitx.wasm',
+    suffix: '',
     wasmOptArgs: [],
     maxBytes: 380_000,
   },
   threads: {
     toolchain: NIGHTLY,
-    features: 'wasm,wasm-threads',
+    features: ['wasm-threads'],
     // The test page has no bundler, which the thread pool's own helper script has to know.
-    testFeatures: 'wasm,wasm-threads,wasm-bindgen-rayon/no-bundler',
+    testFeatures: ['wasm-bindgen-rayon/no-bundler'],
     cargoArgs: ['-Z', 'build-std=std,panic_abort'],
     rustflags: [
       '-C target-feature=+atomics,+bulk-memory,+mutable-globals,+simd128',
@@ -52,11 +54,33 @@ export const WASM_BUILDS = {
       ...REMAP,
     ],
     targetDir: 'target/wasm-threads',
-    file: 'bitx-threads.wasm',
+    suffix: '-threads',
     wasmOptArgs: ['--enable-threads'],
     maxBytes: 450_000,
   },
 };
+
+/** What each file can do. A page that only restores never downloads the compressor. */
+const ROLES = ['restore', 'compress'];
+
+/** The files of the package, by name: how each is compiled, and what it may weigh. */
+export const WASM_BUILDS = Object.fromEntries(
+  ROLES.flatMap((role) =>
+    Object.values(TARGETS).map((target) => {
+      const name = `${role}${target.suffix}`;
+      const features = [`wasm-${role}`, ...target.features];
+      return [name, { ...target, role, features, file: `bitx-${name}.wasm` }];
+    }),
+  ),
+);
+
+/** How the tests compile the bindings: with and without threads, each with every operation. */
+export const WASM_TESTS = Object.fromEntries(
+  Object.entries(TARGETS).map(([name, target]) => {
+    const features = [...ROLES.map((role) => `wasm-${role}`), ...target.features];
+    return [name, { ...target, features, testFeatures: [...features, ...target.testFeatures] }];
+  }),
+);
 
 /** The environment that makes cargo compile for one of the builds. */
 export function cargoEnv({ toolchain, rustflags, targetDir }) {
@@ -64,7 +88,5 @@ export function cargoEnv({ toolchain, rustflags, targetDir }) {
     RUSTUP_TOOLCHAIN: toolchain,
     RUSTFLAGS: rustflags.join(' '),
     CARGO_TARGET_DIR: join(root, targetDir),
-    // wasm-bindgen reads which features were used from a section that stripping would remove.
-    CARGO_PROFILE_WASM_RELEASE_STRIP: 'false',
   };
 }

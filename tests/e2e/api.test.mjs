@@ -5,6 +5,7 @@ import { environment, openPage, SHA256 } from './support.mjs';
 const env = environment();
 const BASE = '/vectors/base-bf16.safetensors';
 const SFT = '/vectors/sft-bf16.v1.bitx';
+const SFT_V2 = '/vectors/sft-bf16.v2.bitx';
 
 /** Opens a page with a Bitx and a few helpers in its global scope. */
 async function bitxPage(t, options) {
@@ -66,6 +67,16 @@ test('every kind of input restores the same model', async (t) => {
   assert.deepEqual(digests, new Array(4).fill(SHA256.sft));
 });
 
+test('a v1 archive and a v2 archive of one model restore the same', async (t) => {
+  const page = await bitxPage(t);
+  const digests = await page.evaluate(
+    async ([base, ...deltas]) =>
+      Promise.all(deltas.map(async (delta) => sha256(await bitx.restore({ base, delta })))),
+    [BASE, SFT, SFT_V2],
+  );
+  assert.deepEqual(digests, [SHA256.sft, SHA256.sft]);
+});
+
 for (const isolated of [true, false]) {
   test(`compress and restore give the model back, isolated: ${isolated}`, async (t) => {
     const page = await bitxPage(t, { isolated });
@@ -76,16 +87,34 @@ for (const isolated of [true, false]) {
         const onStats = (measured) => {
           stats = measured;
         };
-        const made = await bitx.compress({ base, target, level: 3, onStats });
-        const digest = await sha256(await bitx.restore({ base, delta: made }));
-        return { digest, size: made.size, target: target.size, stats, mode: bitx.mode };
+        const ways = [
+          { level: 3 },
+          { format: 'v1' },
+          {},
+          { effort: 'fast' },
+          { format: 'v2', effort: 'max' },
+        ];
+        const made = [];
+        for (const way of ways) made.push(await bitx.compress({ base, target, ...way, onStats }));
+        const digests = made.map(async (delta) => sha256(await bitx.restore({ base, delta })));
+        return {
+          digests: await Promise.all(digests),
+          versions: await Promise.all(made.map(async (delta) => (await bitx.inspect(delta)).version)),
+          sizes: made.map(({ size }) => size),
+          stats,
+          mode: bitx.mode,
+        };
       },
       [BASE, SFT],
     );
-    assert.equal(result.digest, SHA256.sft);
+    assert.deepEqual(result.digests, new Array(5).fill(SHA256.sft));
+    assert.deepEqual(result.versions, [1, 1, 2, 2, 2]);
+    const [level3, v1, v2, fast, max] = result.sizes;
+    assert.ok(level3 === v1 && max < v2 && v2 < fast && fast < v1, `${result.sizes}`);
+    assert.ok(v1 < 0.4 * 1_192_912, `${v1} bytes`);
     assert.equal(result.mode, isolated ? 'threads' : 'single');
-    assert.ok(result.size < 0.4 * result.target, `${result.size} bytes`);
-    assert.equal(result.stats.outputBytes, result.size);
+    assert.equal(result.stats.threads, isolated ? 2 : 1);
+    assert.equal(result.stats.outputBytes, max);
     assert.equal(result.stats.archive.tensors.length, 14);
   });
 }
@@ -100,6 +129,83 @@ test('inspect tells what is inside', async (t) => {
   );
   assert.ok(name && dtype && storedBytes > 0);
   assert.equal(restoredBytes, shape[0] * shape[1] * (dtype === 'I64' ? 8 : 2));
+});
+
+test('one tensor is read alone, and only its bytes are', async (t) => {
+  const page = await openPage(t, env);
+  const result = await page.evaluate(
+    async ([base, delta]) => {
+      const { Bitx } = await import('/bitx/index.js');
+      const bitx = await Bitx.create({ workerUrl: '/broken/counting-reads.js' });
+      const [baseBlob, deltaBlob] = await Promise.all(
+        [base, delta].map(async (path) => (await fetch(path)).blob()),
+      );
+      const { tensors } = await bitx.inspect(deltaBlob);
+      const tensor = tensors.find(({ method, name }) => method === 'delta' && name.includes('query.weight'));
+      const model = await bitx.restore({ base: baseBlob, delta: deltaBlob });
+      const reads = [];
+      const channel = new BroadcastChannel('reads');
+      channel.onmessage = ({ data }) => reads.push(data);
+      const bytes = await bitx.readTensor({ base: baseBlob, delta: deltaBlob, name: tensor.name });
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      const count = ({ size }) =>
+        reads.filter((read) => read.size === size).reduce((sum, { start, end }) => sum + end - start, 0);
+      const whole = new Uint8Array(await model.arrayBuffer());
+      const length = Number(new DataView(whole.buffer).getBigUint64(0, true));
+      const header = JSON.parse(new TextDecoder().decode(whole.subarray(8, 8 + length)));
+      const expected = whole.subarray(...header[tensor.name].data_offsets.map((at) => at + 8 + length));
+      return {
+        tensor,
+        same: bytes.length === expected.length && bytes.every((byte, i) => byte === expected[i]),
+        base: count(baseBlob),
+        delta: count(deltaBlob),
+      };
+    },
+    [BASE, SFT_V2],
+  );
+  const { tensor, same, base, delta } = result;
+  assert.ok(same);
+  // Besides the tensor, the files' headers and the archive's index.
+  assert.ok(base >= tensor.restoredBytes && base < tensor.restoredBytes + 8192, `${base} bytes`);
+  assert.ok(delta >= tensor.storedBytes && delta < tensor.storedBytes + 8192, `${delta} bytes`);
+});
+
+test('a base may come in several files', async (t) => {
+  const page = await bitxPage(t);
+  const result = await page.evaluate(
+    async ([path, sft]) => {
+      const target = await bitx.restore({ base: path, delta: sft });
+      const bytes = new Uint8Array(await (await blobOf(path)).arrayBuffer());
+      const length = Number(new DataView(bytes.buffer).getBigUint64(0, true));
+      const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length)));
+      /** A file with only some of the tensors. */
+      const shard = (wanted) => {
+        const parts = [];
+        let at = 0;
+        const entries = Object.entries(header).filter(([name]) => name !== '__metadata__');
+        const picked = entries
+          .filter((_, i) => wanted(i))
+          .map(([name, { data_offsets, ...tensor }]) => {
+            const [start, end] = data_offsets;
+            parts.push(bytes.subarray(8 + length + start, 8 + length + end));
+            at += end - start;
+            return [name, { ...tensor, data_offsets: [at - (end - start), at] }];
+          });
+        const text = new TextEncoder().encode(JSON.stringify(Object.fromEntries(picked)));
+        return new Blob([new BigUint64Array([BigInt(text.length)]), text, ...parts]);
+      };
+      const base = [shard((i) => i % 2 === 0), shard((i) => i % 2 === 1)];
+      const delta = await bitx.compress({ base, target });
+      const digest = await sha256(await bitx.restore({ base, delta }));
+      const wrong = await failure(bitx.restore({ base: [...base].reverse(), delta }));
+      const few = await failure(bitx.restore({ base: base[0], delta }));
+      return { digest, size: delta.size, codes: [wrong.code, few.code] };
+    },
+    [BASE, SFT],
+  );
+  assert.equal(result.digest, SHA256.sft);
+  assert.ok(result.size < 250_000, `${result.size} bytes`);
+  assert.deepEqual(result.codes, ['base-mismatch', 'base-mismatch']);
 });
 
 test('a WritableStream gets every byte and is closed', async (t) => {
@@ -173,7 +279,7 @@ test('progress is told in bytes and never goes back', async (t) => {
 test('bad files are told apart', async (t) => {
   const page = await bitxPage(t);
   const errors = await page.evaluate(
-    async ([base, delta]) => {
+    async ([base, delta, v2]) => {
       const [baseBlob, deltaBlob] = await Promise.all([blobOf(base), blobOf(delta)]);
       const calls = {
         htmlDelta: { base, delta: '/net/html' },
@@ -181,6 +287,7 @@ test('bad files are told apart', async (t) => {
         cutDelta: { base, delta: deltaBlob.slice(0, 200_000) },
         cutBase: { base: baseBlob.slice(0, 500_000), delta },
         otherBase: { base: '/vectors/base-f32.safetensors', delta },
+        tunedBase: { base: await bitx.restore({ base, delta }), delta: v2 },
         swapped: { base: delta, delta: base },
         nothing: { base: new Blob(), delta: new Blob() },
       };
@@ -192,7 +299,7 @@ test('bad files are told apart', async (t) => {
       const fine = await sha256(await bitx.restore({ base, delta }));
       return { ...Object.fromEntries(await Promise.all(entries)), fine };
     },
-    [BASE, SFT],
+    [BASE, SFT, SFT_V2],
   );
   assert.equal(errors.fine, SHA256.sft);
   assert.equal(errors.htmlDelta.code, 'format');
@@ -204,6 +311,8 @@ test('bad files are told apart', async (t) => {
   assert.equal(errors.cutBase.file, 'base');
   assert.equal(errors.otherBase.code, 'base-mismatch');
   assert.ok(errors.otherBase.tensor);
+  assert.equal(errors.tunedBase.code, 'base-mismatch');
+  assert.ok(errors.tunedBase.tensor);
   assert.equal(errors.swapped.code, 'format');
   assert.ok(['format', 'truncated'].includes(errors.nothing.code));
   for (const { events, code } of Object.values(errors)) if (code) assert.deepEqual(events, ['abort']);
@@ -233,13 +342,16 @@ test('options that make no sense are refused', async (t) => {
       const wrong = [
         bitx.compress({ base, target: base, format: 'v9' }),
         bitx.compress({ base, target: base, level: 1000 }),
+        bitx.compress({ base, target: base, format: 'v2', level: 3 }),
+        bitx.compress({ base, target: base, effort: 'heroic' }),
+        bitx.readTensor({ base, delta, name: 'no such tensor' }),
         bitx.restore({ base, delta, output: 'model.safetensors' }),
       ];
       return Promise.all(wrong.map(async (promise) => (await failure(promise)).code));
     },
     [BASE, SFT],
   );
-  assert.deepEqual(codes, new Array(3).fill('invalid-argument'));
+  assert.deepEqual(codes, new Array(6).fill('invalid-argument'));
 });
 
 test('a stream that fails fails the call', async (t) => {

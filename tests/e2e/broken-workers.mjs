@@ -1,4 +1,4 @@
-/** Worker scripts that break something and then run the real one, as some browsers do by themselves. */
+/** Worker scripts that change something and then run the real one: most break it, as some browsers do. */
 const BREAKAGES = {
   /** Threads that never come to life. */
   'hanging-threads': `self.Worker = class { postMessage() {} }`,
@@ -16,13 +16,22 @@ const BREAKAGES = {
     `wbg_rayon_start_worker() { throw new WebAssembly.RuntimeError('unreachable'); }`,
   ),
 
+  /** Tells the page, on a channel, of every range that is read. */
+  'counting-reads': `
+    const channel = new BroadcastChannel('reads');
+    const { slice } = Blob.prototype;
+    Blob.prototype.slice = function (start, end) {
+      channel.postMessage({ size: this.size, start, end });
+      return slice.call(this, start, end);
+    }`,
+
   /** Safari before 26. */
   'no-writable': `delete FileSystemFileHandle.prototype.createWritable`,
 
-  /** Code that faults after the start, though only with threads. The self-test takes two windows. */
+  /** Code that faults after the start, though only with threads. The self-test takes one window. */
   'late-fault': wrapExports(`
     job_run(...args) {
-      if (exports.memory.buffer instanceof SharedArrayBuffer && ++self.runs > 2) {
+      if (exports.memory.buffer instanceof SharedArrayBuffer && ++self.runs > 1) {
         throw new WebAssembly.RuntimeError('unreachable');
       }
       return exports.job_run(...args);

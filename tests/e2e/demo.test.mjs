@@ -7,7 +7,7 @@ import { environment, openPage, SHA256, sha256, vectors } from './support.mjs';
 const env = environment();
 const vector = (name) => ({ name, bytes: readFileSync(join(vectors, name)) });
 const BASE = vector('base-bf16.safetensors');
-const SFT = vector('sft-bf16.v1.bitx');
+const SFT = vector('sft-bf16.v2.bitx');
 
 /** Opens the demo and waits until it can be used. */
 async function demo(t, options) {
@@ -54,7 +54,7 @@ for (const [isolated, engine] of [
     await page.waitForSelector('#result:not([hidden])');
     assert.match(await page.innerText('#digest'), new RegExp(`matches\\s+${SHA256.sft}`));
     assert.equal(await page.locator('#tensors tbody tr').count(), 14);
-    assert.match(await page.innerText('#result'), /Fetched\s+1\.60 MB.*Restored\s+1\.19 MB.*MB\/s/s);
+    assert.match(await page.innerText('#result'), /Fetched\s+1\.43 MB.*Restored\s+1\.19 MB.*MB\/s/s);
     const { name, bytes } = await save(page);
     assert.deepEqual([name, sha256(bytes)], ['sft-bf16.safetensors', SHA256.sft]);
   });
@@ -62,7 +62,7 @@ for (const [isolated, engine] of [
 
 test('a second visit fetches only the delta', async (t) => {
   const page = await demo(t);
-  for (const fetched of ['1.60 MB', '406 kB']) {
+  for (const fetched of ['1.43 MB', '241 kB']) {
     await page.click('#sample');
     await page.waitForSelector('#result:not([hidden])');
     assert.match(await page.innerText('.tiles'), new RegExp(`Fetched\\s+${fetched}`));
@@ -83,10 +83,11 @@ test('base and delta give the model; base and model give a delta', async (t) => 
   await page.waitForSelector('#sample:enabled');
   await drop(page, BASE);
   await drop(page, model);
+  await page.selectOption('#effort', 'max');
   await page.click('text=Make a .bitx');
   const delta = await save(page);
   assert.equal(delta.name, 'sft-bf16.bitx');
-  assert.ok(delta.bytes.length < 0.4 * model.bytes.length);
+  assert.ok(delta.bytes.length < SFT.bytes.length);
 
   await drop(page, delta);
   await page.click('text=Restore the model');
@@ -150,7 +151,7 @@ function dropLargeModels(size) {
 
 test('a broken archive is explained and saves nothing', async (t) => {
   const page = await demo(t);
-  await drop(page, BASE, { name: 'cut.bitx', bytes: SFT.bytes.subarray(0, 300_000) });
+  await drop(page, BASE, { name: 'cut.bitx', bytes: SFT.bytes.subarray(0, 200_000) });
   await page.click('text=Restore the model');
   const text = await errorText(page);
   assert.match(text, /ends too early/);
@@ -168,9 +169,13 @@ test('a web page instead of a model is explained', async (t) => {
 
 test('a wrong base is explained, and the right one works then', async (t) => {
   const page = await demo(t);
-  await drop(page, SFT, vector('base-f32.safetensors'));
-  await page.click('text=Restore the model');
-  assert.match(await errorText(page), /not the base of that delta/);
+  const [last] = Uint8Array.from(BASE.bytes.subarray(-1));
+  const nearly = Buffer.concat([BASE.bytes.subarray(0, -1), Buffer.of(last ^ 1)]);
+  for (const base of [vector('base-f32.safetensors'), { name: 'other.safetensors', bytes: nearly }]) {
+    await drop(page, SFT, base);
+    await page.click('text=Restore the model');
+    assert.match(await errorText(page), /not the base of that delta/);
+  }
   await drop(page, BASE);
   await page.click('text=Restore the model');
   await page.waitForSelector('text=Restored, bit for bit');

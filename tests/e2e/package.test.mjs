@@ -5,8 +5,10 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { publint } from 'publint';
 import { cargoHome, packageDist, root, rustupHome } from '../../scripts/lib/paths.mjs';
+import { WASM_BUILDS } from '../../scripts/lib/toolchain.mjs';
 
 const folder = join(root, 'js');
+const wasmFiles = Object.values(WASM_BUILDS).map(({ file }) => file);
 
 test('the exports are these and no others', async () => {
   assert.deepEqual(Object.keys(await import('bitx-wasm')), ['Bitx', 'BitxError']);
@@ -26,8 +28,7 @@ test('the package holds what it needs and nothing else', () => {
   const paths = files.map(({ path }) => path).filter((path) => !/^(dist\/types\/|LICENSE-)/.test(path));
   assert.deepEqual(paths.sort(), [
     'README.md',
-    'dist/bitx-threads.wasm',
-    'dist/bitx.wasm',
+    ...wasmFiles.map((file) => `dist/${file}`).sort(),
     'dist/index.js',
     'dist/worker.js',
     'package.json',
@@ -45,13 +46,13 @@ test('bundlers find the worker and the wasm by their literal addresses', () => {
     text('index.js'),
     /new Worker\(new URL\('\.\/worker\.js',import\.meta\.url\),\{type:'module'\}\)/,
   );
-  for (const file of ['bitx.wasm', 'bitx-threads.wasm']) {
+  for (const file of wasmFiles) {
     assert.ok(text('worker.js').includes(`new URL('./${file}',import.meta.url)`));
   }
 });
 
 test('nothing of the machine that built it is left in the wasm', () => {
-  for (const file of ['bitx.wasm', 'bitx-threads.wasm']) {
+  for (const file of wasmFiles) {
     const text = readFileSync(join(packageDist, file), 'latin1');
     for (const path of [root, cargoHome, rustupHome]) assert.ok(!text.includes(path), path);
   }

@@ -79,8 +79,27 @@ test('a fault during a call fails that call, and the next one works on one threa
 test('wasmUrl names a folder or each file', async (t) => {
   const page = await openPage(t, env);
   const folder = await start(page, { wasmUrl: '/bitx' });
-  const files = await start(page, { wasmUrl: { threads: '/bitx/bitx-threads.wasm' }, threads: 2 });
+  const files = await start(page, {
+    wasmUrl: { restoreThreads: '/bitx/bitx-restore-threads.wasm' },
+    threads: 2,
+  });
   assert.deepEqual([folder.codes, files.codes, files.mode], [[RESTORED], [RESTORED], 'threads']);
+});
+
+test('only a page that compresses fetches the compressor', async (t) => {
+  const page = await openPage(t, env);
+  const asked = [];
+  page.context().on('request', (request) => asked.push(request.url().split('/').pop()));
+  await start(page, { threads: 2 });
+  const before = [...asked];
+  await page.evaluate(async () => {
+    const { Bitx } = await import('/bitx/index.js');
+    const bitx = await Bitx.create({ threads: 2 });
+    await bitx.compress({ base: new Blob(['a base']), target: new Blob(['a target']) });
+  });
+  const wasm = (list) => list.filter((name) => name.endsWith('.wasm'));
+  assert.deepEqual(wasm(before), ['bitx-restore-threads.wasm']);
+  assert.ok(wasm(asked).includes('bitx-compress-threads.wasm'), `${asked}`);
 });
 
 test('a missing wasm file is a failed start', async (t) => {

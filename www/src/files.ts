@@ -1,10 +1,11 @@
+import type { Effort } from 'bitx-wasm';
 import { byId } from './dom.js';
 import { bytes } from './format.js';
 
 /** What the chosen files allow. */
 export type Task =
   | { kind: 'restore'; base: File; delta: File }
-  | { kind: 'compress'; base: File; target: File }
+  | { kind: 'compress'; base: File; target: File; effort: Effort }
   | { kind: 'inspect'; delta: File };
 
 /** The two slots of the page, filled by dropping or by choosing. */
@@ -33,7 +34,8 @@ export class Slots {
     if (other && isDelta(other)) {
       return base ? { kind: 'restore', base, delta: other } : { kind: 'inspect', delta: other };
     }
-    return base && other ? { kind: 'compress', base, target: other } : undefined;
+    const effort = byId<HTMLSelectElement>('effort').value as Effort;
+    return base && other ? { kind: 'compress', base, target: other, effort } : undefined;
   }
 
   #fill(files: File[]): void {

@@ -92,5 +92,6 @@ function updateButtons(): void {
   sampleButton.disabled = !idle;
   goButton.disabled = !idle || !task;
   goButton.textContent = task ? GO[task.kind] : 'Choose files first';
+  byId('effort-choice').hidden = task?.kind !== 'compress';
   byId('hint').textContent = task?.kind === 'inspect' ? 'Add its base to restore the model.' : '';
 }

@@ -23,7 +23,7 @@ export async function runSample(bitx: Bitx, context: Context): Promise<void> {
     title: 'Restored, bit for bit',
     figures: [
       ['Fetched', bytes(archive.storedBytes + (fetched ? baseBytes : 0)), note],
-      ...restoreFigures(bitx, stats),
+      ...restoreFigures(stats),
     ],
     archive,
     save: { blob, name: sample.name },
@@ -48,7 +48,7 @@ async function restore(bitx: Bitx, task: Task & { kind: 'restore' }, context: Co
   const digest = await sha256(blob);
   showResult({
     title: 'Restored, bit for bit',
-    figures: restoreFigures(bitx, stats),
+    figures: restoreFigures(stats),
     archive: stats.archive,
     save: { blob, name: delta.name.replace(/(\.v\d+)?\.bitx$/i, '.safetensors') },
     ...(digest && { digest: { sha256: digest, matches: undefined } }),
@@ -56,22 +56,24 @@ async function restore(bitx: Bitx, task: Task & { kind: 'restore' }, context: Co
 }
 
 async function compress(bitx: Bitx, task: Task & { kind: 'compress' }, context: Context): Promise<void> {
-  const { base, target } = task;
-  const { blob, stats } = await measured((onStats) => bitx.compress({ base, target, onStats, ...context }));
+  const { base, target, effort } = task;
+  const { blob, stats } = await measured((onStats) =>
+    bitx.compress({ base, target, effort, onStats, ...context }),
+  );
   const share = percent(blob.size, target.size);
   showResult({
     title: 'Compressed',
-    figures: [['Delta', share, 'of the fine-tune'], ...speedFigures(stats), threadFigure(bitx)],
+    figures: [['Delta', share, 'of the fine-tune'], ...speedFigures(stats), threadFigure(stats)],
     archive: stats.archive,
     save: { blob, name: target.name.replace(/(\.safetensors)?$/i, '.bitx') },
   });
 }
 
-function restoreFigures(bitx: Bitx, stats: Stats): Figure[] {
+function restoreFigures(stats: Stats): Figure[] {
   return [
     ['Restored', bytes(stats.outputBytes), 'the whole model'],
     ...speedFigures(stats),
-    threadFigure(bitx),
+    threadFigure(stats),
   ];
 }
 
@@ -82,8 +84,8 @@ function archiveFigures({ version, storedBytes, restoredBytes }: ArchiveInfo): F
   ];
 }
 
-function threadFigure({ mode, threads: count }: Bitx): Figure {
-  return ['Computed on', threads(count), mode === 'threads' ? 'sharing memory' : 'single-threaded build'];
+function threadFigure({ threads: count }: Stats): Figure {
+  return ['Computed on', threads(count), count > 1 ? 'sharing memory' : 'single-threaded build'];
 }
 
 /** Runs a call that resolves to a Blob, and hands on what was measured. */

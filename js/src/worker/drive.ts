@@ -8,6 +8,9 @@ import type { Sink } from './sinks.js';
 /** Called after each window with the model's bytes that are done, and how many there are. */
 type Report = (done: number, total: number) => void;
 
+/** What a job can tell of itself; how many threads it had is the host's to know. */
+type Measured = Omit<Stats, 'threads'>;
+
 export interface Drive {
   core: Core;
   job: Job;
@@ -30,7 +33,7 @@ export async function open(job: Job, sources: Sources, signal: AbortSignal): Pro
  * Runs a job to its end. While one window is computed, the next one's input is being read and the last one's output
  * is being written.
  */
-export async function drive({ core, job, sources, sink, signal, report }: Drive): Promise<Stats> {
+export async function drive({ core, job, sources, sink, signal, report }: Drive): Promise<Measured> {
   const begun = performance.now();
   await open(job, sources, signal);
   const windows = job.windows();

@@ -1,23 +1,25 @@
 import { abortError, fromWire, toWire } from '../errors.js';
-import type { FromWorker, Outcome, Request, StartMessage, ToWorker } from '../protocol.js';
+import type { FromWorker, Outcome, Request, Source, Sources, StartMessage, ToWorker } from '../protocol.js';
 import type { ArchiveInfo } from '../types.js';
 import { type Core, type Job, loadCore, startPool } from './core.js';
 import { drive, open } from './drive.js';
 import { setAlarm } from './pool.js';
 import { selfTest } from './self-test.js';
-import { blobSink, fileSink, remoteSink, type Sink } from './sinks.js';
+import { blobSink, bytesSink, fileSink, remoteSink, type Sink } from './sinks.js';
 
 type HostMessage = Exclude<ToWorker, StartMessage>;
 
 /** Runs operations one after another, so that their memory does not add up. */
 export class Host {
   readonly #core: Promise<Core>;
+  readonly #threads: number;
   readonly #signals = new Map<number, AbortController>();
   readonly #writes = new Map<number, (message: HostMessage & { type: 'written' }) => void>();
   #queue: Promise<void> = Promise.resolve();
 
   constructor(message: StartMessage) {
     this.#core = start(message);
+    this.#threads = message.threads;
     this.#core.then(
       () => send({ type: 'ready' }),
       (error: unknown) => send({ type: 'error', id: undefined, error: toWire(error), fatal: true }),
@@ -48,20 +50,21 @@ export class Host {
 
   async #perform(id: number, request: Request, signal: AbortSignal): Promise<Outcome> {
     const core = await this.#core;
-    const job = createJob(core, request);
-    const { operation, sources } = request;
+    const { operation, sources, options } = request;
+    const [length = 0] = sizes(sources, operation === 'compress' ? 'target' : 'delta');
+    const job = core.Job.open(operation, sizes(sources, 'base'), length, options);
     if (operation === 'inspect') {
       await open(job, sources, signal);
       return freed(job, { archive: job.info() as ArchiveInfo });
     }
     const sink = await this.#sink(id, request.output, signal);
+    const phase = operation === 'compress' ? operation : 'restore';
     const report = (loaded: number, total: number) =>
-      send({ type: 'progress', id, progress: { phase: operation, loaded, total } });
+      send({ type: 'progress', id, progress: { phase, loaded, total } });
     try {
-      const stats = await drive({ core, job, sources, sink, signal, report });
-      const blob = await sink.close();
-      const outcome: Outcome = { archive: stats.archive, stats };
-      return freed(job, blob ? { ...outcome, blob } : outcome);
+      const measured = await drive({ core, job, sources, sink, signal, report });
+      const stats = { ...measured, threads: this.#threads };
+      return freed(job, { archive: stats.archive, stats, ...(await sink.close()) });
     } catch (error) {
       await sink.abort().catch(() => {});
       if (toWire(error).code !== 'internal') job.free();
@@ -71,6 +74,7 @@ export class Host {
 
   async #sink(id: number, output: Request['output'], signal: AbortSignal): Promise<Sink> {
     if (output === 'blob') return blobSink();
+    if (output === 'bytes') return bytesSink();
     return output === 'stream' ? remoteSink((bytes) => this.#write(id, bytes, signal)) : fileSink(output);
   }
 
@@ -88,23 +92,21 @@ export class Host {
   }
 }
 
-async function start({ mode, threads, wasmUrl, alarm }: StartMessage): Promise<Core> {
-  const core = await loadCore(mode, wasmUrl);
+async function start({ role, mode, threads, wasmUrl, alarm }: StartMessage): Promise<Core> {
+  const core = await loadCore(role, mode, wasmUrl);
   send({ type: 'step' });
   if (mode === 'threads') {
     setAlarm(alarm);
     await startPool(threads);
     send({ type: 'step' });
   }
-  await selfTest(core);
+  await selfTest(core, role);
   return core;
 }
 
-function createJob({ Job }: Core, { operation, sources, options }: Request): Job {
-  const size = (source: keyof typeof sources) => sources[source]?.size ?? 0;
-  if (operation === 'inspect') return Job.inspect(size('delta'));
-  if (operation === 'restore') return Job.restore(new Float64Array([size('base')]), size('delta'));
-  return Job.compress(new Float64Array([size('base')]), size('target'), options);
+/** The sizes of a source's files. */
+function sizes(sources: Sources, source: Source): Float64Array {
+  return Float64Array.from(sources[source] ?? [], ({ size }) => size);
 }
 
 function freed<T>(job: Job, result: T): T {

@@ -1,7 +1,7 @@
-import * as core from '../../generated/threads/bitx_wasm.js';
+import * as core from '../../generated/compress-threads/bitx_wasm.js';
 
 /**
- * The thread workers of the threaded build. This stands in for the helper script of wasm-bindgen-rayon: here a
+ * The thread workers of the threaded builds. This stands in for the helper script of wasm-bindgen-rayon: here a
  * thread runs the very script that the host runs, so that a bundler sees one worker and not two.
  */
 export interface ThreadMessage {

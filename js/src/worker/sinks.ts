@@ -1,12 +1,13 @@
 import { BitxError, messageOf } from '../errors.js';
 import { Parts } from '../parts.js';
+import type { Product } from '../protocol.js';
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
 /** Where an operation's output goes. `abort` leaves nothing half-written behind. */
 export interface Sink {
   write(bytes: Bytes): Promise<void>;
-  close(): Promise<Blob | undefined>;
+  close(): Promise<Product>;
   abort(): Promise<void>;
 }
 
@@ -15,14 +16,35 @@ export function blobSink(): Sink {
   const parts = new Parts();
   return {
     write: async (bytes) => parts.add(bytes),
-    close: async () => parts.finish(),
+    close: async () => ({ blob: parts.finish() }),
     abort: async () => {},
   };
 }
 
+/** Collects the output in memory, for what is small. */
+export function bytesSink(): Sink {
+  const parts: Bytes[] = [];
+  return {
+    write: async (bytes) => void parts.push(bytes),
+    close: async () => ({ bytes: joined(parts) }),
+    abort: async () => {},
+  };
+}
+
+function joined(parts: Bytes[]): Bytes {
+  if (parts[0] && parts.length === 1) return parts[0];
+  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
 /** Hands every part to `send`, which resolves once it has been taken. Closing and aborting are the page's. */
 export function remoteSink(send: (bytes: Bytes) => Promise<void>): Sink {
-  return { write: send, close: async () => undefined, abort: async () => {} };
+  return { write: send, close: async () => ({}), abort: async () => {} };
 }
 
 /** Writes to a file. */
@@ -35,7 +57,10 @@ async function writableSink(handle: FileSystemFileHandle): Promise<Sink> {
   const stream = await ioError(() => handle.createWritable());
   return {
     write: (bytes) => stream.write(bytes),
-    close: async () => void (await stream.close()),
+    close: async () => {
+      await stream.close();
+      return {};
+    },
     abort: () => stream.abort(),
   };
 }
@@ -62,7 +87,7 @@ async function accessSink(handle: FileSystemFileHandle): Promise<Sink> {
     close: async () => {
       access.flush();
       access.close();
-      return undefined;
+      return {};
     },
     abort: async () => {
       access.truncate(0);

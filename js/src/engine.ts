@@ -1,0 +1,40 @@
+import type { Link } from './link.js';
+import type { Role } from './protocol.js';
+import { startBest, startSingle } from './start.js';
+import type { CreateOptions, Mode } from './types.js';
+
+/** The worker of one role: started when it is first needed, and again after a fault. */
+export class Engine {
+  readonly #role: Role;
+  readonly #options: CreateOptions;
+  #link: Link | undefined;
+  #starting: Promise<Link> | undefined;
+
+  constructor(role: Role, { signal: _, ...options }: CreateOptions) {
+    this.#role = role;
+    this.#options = options;
+  }
+
+  /** The worker that was started last, dead or alive. */
+  get link(): Link | undefined {
+    return this.#link;
+  }
+
+  /**
+   * A worker that is alive, which computes in no better mode than `best`. After a fault it is one without threads,
+   * since those may have been the fault.
+   */
+  async alive(best: Mode, signal?: AbortSignal): Promise<Link> {
+    if (this.#link?.alive) return this.#link;
+    this.#starting ??= this.#start(best, signal).finally(() => {
+      this.#starting = undefined;
+    });
+    this.#link = await this.#starting;
+    return this.#link;
+  }
+
+  #start(best: Mode, signal: AbortSignal | undefined): Promise<Link> {
+    const start = this.#link || best === 'single' ? startSingle : startBest;
+    return start(this.#role, signal ? { ...this.#options, signal } : this.#options);
+  }
+}

@@ -1,0 +1,39 @@
+/** A model that takes no download, and a fine-tune of it: what the self-test restores. */
+export function tinyModels(): { base: Uint8Array<ArrayBuffer>; target: Uint8Array<ArrayBuffer> } {
+  const random = generator();
+  const base = Array.from({ length: TENSORS * LENGTH }, () => weight(random()));
+  // Most weights stay, some move a little, so that every part of the codec has something to do.
+  const target = base.map((bits) => (random() % 4 === 0 ? bits + (random() % 7) - 3 : bits));
+  return { base: safetensors(base), target: safetensors(target) };
+}
+
+const TENSORS = 4;
+const LENGTH = 512;
+
+/** A BF16 of either sign with an exponent as weights have them. */
+function weight(random: number): number {
+  return ((random & 1) << 15) | (((random >> 1) % 1024) + 0x3c00);
+}
+
+/** The same numbers on every machine. */
+function generator(): () => number {
+  let state = 1;
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state >>> 12;
+  };
+}
+
+function safetensors(words: number[]): Uint8Array<ArrayBuffer> {
+  const span = LENGTH * 2;
+  const tensors = Array.from({ length: TENSORS }, (_, i) => [
+    `w${i}`,
+    { dtype: 'BF16', shape: [LENGTH / 32, 32], data_offsets: [i * span, (i + 1) * span] },
+  ]);
+  const header = new TextEncoder().encode(JSON.stringify(Object.fromEntries(tensors)));
+  const file = new Uint8Array(8 + header.length + words.length * 2);
+  new DataView(file.buffer).setUint32(0, header.length, true);
+  file.set(header, 8);
+  file.set(new Uint8Array(Uint16Array.from(words).buffer), 8 + header.length);
+  return file;
+}

@@ -1,0 +1,50 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { packageDist, root } from './paths.mjs';
+
+const FILES = join(root, 'js', 'src', 'worker');
+
+/**
+ * Bundles the archive that the package's self-test restores. It is made by the very core that is being packaged,
+ * so that the two cannot grow apart.
+ */
+export const selfTestArchive = {
+  name: 'self-test-archive',
+  setup({ onResolve, onLoad, esbuild }) {
+    const path = join(FILES, 'self-test.bitx');
+    onResolve({ filter: /self-test\.bitx$/ }, () => ({ path }));
+    onLoad({ filter: /self-test\.bitx$/ }, async () => ({
+      contents: await makeArchive(esbuild),
+      loader: 'binary',
+    }));
+  },
+};
+
+async function makeArchive(esbuild) {
+  const { base, target } = await tinyModels(esbuild);
+  const glue = await import(pathToFileURL(join(root, 'js', 'generated', 'compress', 'bitx_wasm.js')).href);
+  await glue.default({ module_or_path: readFileSync(join(packageDist, 'bitx-compress.wasm')) });
+  const job = glue.Job.open('compress', Float64Array.of(base.length), target.length, {});
+  return compress(job, ({ source, offset, length }) =>
+    (source === 'base' ? base : target).subarray(offset, offset + length),
+  );
+}
+
+/** Runs a job to its end; `read` returns the bytes of a range. */
+function compress(job, read) {
+  for (let wanted = job.wants(); wanted; wanted = job.wants()) job.feed(read(wanted));
+  const windows = Array.from({ length: job.windows() }, (_, window) => {
+    for (const [index, range] of job.begin(window).entries()) job.supply(index, read(range));
+    job.run();
+    return job.output();
+  });
+  job.free();
+  return Buffer.concat(windows);
+}
+
+async function tinyModels(esbuild) {
+  const { code } = await esbuild.transform(readFileSync(join(FILES, 'tiny-models.ts')), { loader: 'ts' });
+  const module = await import(`data:text/javascript,${encodeURIComponent(code)}`);
+  return module.tinyModels();
+}
