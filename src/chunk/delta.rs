@@ -7,7 +7,7 @@ use super::tokens::{self, TokenReader};
 use super::{Effort, Matrix, Scratch, scales};
 use crate::bytes::ByteReader;
 use crate::delta::context::{CONTEXTS, Model};
-use crate::delta::scale::Scales;
+use crate::delta::scale::{ScaleMeter, Scales};
 use crate::delta::word::{self, Fields, Word};
 use crate::entropy::bins::{self, BINS, DIRECT, TOKENS};
 use crate::entropy::bits::{BitReader, BitWriter};
@@ -15,98 +15,175 @@ use crate::entropy::cluster::{Clusters, cluster};
 use crate::entropy::rans::STRIP;
 use crate::error::Result;
 
-/// A candidate: a context model, the raw context of each element, and how these cluster.
+/// A context model, the raw context of each element, and how these cluster.
 struct Candidate {
     model: Model,
     raw: Vec<u8>,
     clusters: Clusters,
-    bits: u64,
 }
 
 /// The elements of a chunk as the coder sees them.
 struct Elements {
-    deltas: Vec<u64>,
     tokens: Vec<u8>,
     exponents: Vec<u16>,
+    /// The deltas whose tokens are bins.
+    binned: Vec<u64>,
+    /// How far rows and columns moved, where that is wanted.
+    scales: Option<Scales>,
 }
 
 impl Elements {
-    fn new<W: Word>(fields: Fields, base: &[u8], target: &[u8]) -> Self {
-        let base: Vec<W> = base.chunks_exact(W::BYTES).map(W::load).collect();
-        let pairs = base.iter().zip(target.chunks_exact(W::BYTES).map(W::load));
-        let deltas: Vec<u64> = match fields {
-            Fields::Float { .. } => pairs.map(|(&b, t)| W::float_delta(b, t).widen()).collect(),
-            Fields::Integer => pairs.map(|(&b, t)| W::integer_delta(b, t).widen()).collect(),
-        };
-        let mut exponents = vec![0; base.len()];
-        word::exponents(fields, &base, &mut exponents);
-        let tokens = deltas.iter().map(|&delta| bins::token(delta).0).collect();
-        Self { deltas, tokens, exponents }
+    /// One pass over the chunk, a strip at a time, so that what it makes stays in the cache.
+    fn new<W: Word>(fields: Fields, matrix: Matrix, base: &[u8], target: &[u8], scaled: bool) -> Self {
+        let count = base.len() / W::BYTES;
+        let (tokens, exponents) = (Vec::with_capacity(count), vec![0; count]);
+        let mut elements = Self { tokens, exponents, binned: Vec::new(), scales: None };
+        let mut meter = scaled.then(|| ScaleMeter::new(matrix.columns, is_wide(fields)));
+        let (mut words, mut deltas, mut steps) = ([W::default(); STRIP], [W::default(); STRIP], [0f32; STRIP]);
+        let strips = base.chunks(STRIP * W::BYTES).zip(target.chunks(STRIP * W::BYTES));
+        for (i, (base, target)) in strips.enumerate() {
+            let count = base.len() / W::BYTES;
+            let (words, deltas, steps) = (&mut words[..count], &mut deltas[..count], &mut steps[..count]);
+            word::load(base, words);
+            word::load(target, deltas);
+            word::deltas(fields, words, deltas);
+            let exponents = &mut elements.exponents[i * STRIP..i * STRIP + count];
+            word::exponents(fields, words, exponents);
+            if let Some(meter) = &mut meter {
+                word::steps(deltas, steps);
+                meter.add(steps, exponents);
+            }
+            elements.push_tokens(deltas);
+        }
+        elements.scales = meter.map(ScaleMeter::finish);
+        elements
+    }
+
+    fn push_tokens<W: Word>(&mut self, deltas: &[W]) {
+        let start = self.tokens.len();
+        if W::BITS <= 16 {
+            self.tokens.extend(deltas.iter().map(|delta| bins::token_narrow(delta.widen() as u32)));
+        } else {
+            self.tokens.extend(deltas.iter().map(|delta| bins::token(delta.widen())));
+        }
+        let mut list = [0; STRIP];
+        let places = binned(&self.tokens[start..], &mut list).iter();
+        self.binned.extend(places.map(|&i| deltas[usize::from(i)].widen()));
     }
 }
 
 /// The payload of `target` against `base`, which have the same, positive length.
 pub(super) fn encode<W: Word>(fields: Fields, matrix: Matrix, base: &[u8], target: &[u8], effort: Effort) -> Vec<u8> {
-    write(fields, matrix, &Elements::new::<W>(fields, base, target), effort)
+    let count = base.len() / W::BYTES;
+    let matrix_like = matrix.columns > 1 && matrix.columns * 2 <= count;
+    let scaled = fields != Fields::Integer && effort != Effort::Fast && matrix_like;
+    write(fields, &Elements::new::<W>(fields, matrix, base, target, scaled), effort)
 }
 
-fn write(fields: Fields, matrix: Matrix, elements: &Elements, effort: Effort) -> Vec<u8> {
-    let best = choose(fields, matrix, elements, effort);
+fn write(fields: Fields, elements: &Elements, effort: Effort) -> Vec<u8> {
+    let best = choose(fields, elements, effort);
     let mut payload = Vec::new();
     scales::write(&mut payload, &best.model);
     let map = tokens::table_of(&best.clusters);
-    let tables: Vec<u8> = best.raw.iter().map(|&raw| map[usize::from(raw)]).collect();
+    let mut tables = best.raw;
+    tables.iter_mut().for_each(|raw| *raw = map[usize::from(*raw & 127)]);
     tokens::write(&mut payload, &best.clusters, &tables, &elements.tokens);
     let mut extra = BitWriter::default();
-    for &delta in elements.deltas.iter().filter(|&&delta| delta >= u64::from(DIRECT)) {
-        let (token, width) = bins::token(delta);
-        extra.put_wide(delta - BINS[usize::from(token)].0, width);
+    for &delta in &elements.binned {
+        let (least, width) = BINS[usize::from(bins::token(delta))];
+        extra.put_wide(delta - least, width);
     }
     payload.extend_from_slice(&extra.finish());
     payload
 }
 
 /// The candidate of the smallest estimate.
-fn choose(fields: Fields, matrix: Matrix, elements: &Elements, effort: Effort) -> Candidate {
+fn choose(fields: Fields, elements: &Elements, effort: Effort) -> Candidate {
     if fields == Fields::Integer {
-        return smaller(candidate(Model::Single, elements), candidate(Model::HighBits, elements));
+        return smallest(vec![Model::Single, Model::HighBits], elements);
     }
-    let count = elements.deltas.len();
     let highest = u32::from(elements.exponents.iter().copied().max().unwrap_or(0));
     let first = (highest + 1).saturating_sub(CONTEXTS as u32);
-    let best = candidate(Model::Exponent { first }, elements);
-    if effort == Effort::Fast || matrix.columns < 2 || matrix.columns * 2 > count {
-        return best;
+    let mut models = vec![Model::Exponent { first }];
+    if let Some(scales) = &elements.scales {
+        let shifts: &[u32] = if effort == Effort::Max { &[3, 2] } else { &[3] };
+        models.extend(shifts.iter().map(|&shift| Model::Scaled(scales::relative(scales, shift, is_wide(fields)))));
     }
-    let measured = Scales::measure(&elements.deltas, &elements.exponents, matrix.columns);
-    let shifts: &[u32] = if effort == Effort::Max { &[3, 2] } else { &[3] };
-    shifts.iter().fold(best, |best, &shift| {
-        let model = Model::Scaled(scales::relative(&measured, shift, is_wide(fields)));
-        smaller(best, candidate(model, elements))
-    })
+    smallest(models, elements)
+}
+
+/// The candidate of the model with the smallest estimate, which a sample makes where there is much.
+fn smallest(mut models: Vec<Model>, elements: &Elements) -> Candidate {
+    let every = if elements.tokens.len() >= SAMPLED { SAMPLE_EVERY } else { 1 };
+    let mut least = (u64::MAX, 0);
+    if models.len() > 1 {
+        for (i, model) in models.iter().enumerate() {
+            let mut raw = [0; STRIP];
+            let clusters = elements.count(every, |place, exponents, tokens, counter| {
+                let raw = &mut raw[..tokens.len()];
+                model.contexts(exponents, place, raw);
+                counter.add(raw, tokens);
+            });
+            least = least.min((clusters.bits * every as u64 + scales::cost(model), i));
+        }
+    }
+    let model = models.swap_remove(least.1);
+    let mut raw = vec![0; elements.tokens.len()];
+    let clusters = elements.count(1, |place, exponents, tokens, counter| {
+        let raw = &mut raw[place..place + tokens.len()];
+        model.contexts(exponents, place, raw);
+        counter.add(raw, tokens);
+    });
+    Candidate { model, raw, clusters }
+}
+
+/// Elements from which on models are compared by a sample.
+const SAMPLED: usize = 64 * STRIP;
+
+/// A sample is one strip of so many.
+const SAMPLE_EVERY: usize = 8;
+
+impl Elements {
+    /// Clusters what `count` counts: it is given one strip of `every`, by place, exponents and tokens.
+    fn count(&self, every: usize, mut count: impl FnMut(usize, &[u16], &[u8], &mut Counter)) -> Clusters {
+        let mut counter = Counter::new(usize::from(self.tokens.iter().copied().max().unwrap_or(0)) + 1);
+        let strips = self.exponents.chunks(STRIP).zip(self.tokens.chunks(STRIP)).enumerate();
+        strips.step_by(every).for_each(|(i, (exponents, tokens))| count(i * STRIP, exponents, tokens, &mut counter));
+        let [mut counts, other] = counter.banks;
+        counts.iter_mut().zip(other).for_each(|(count, more)| *count += more);
+        cluster(&counts, counter.width)
+    }
+}
+
+/// Counts of tokens per context, in two banks: the same counter twice in a row would have to wait.
+struct Counter {
+    width: usize,
+    banks: [Vec<u32>; 2],
+}
+
+impl Counter {
+    /// A counter of tokens below `width`.
+    fn new(width: usize) -> Self {
+        Self { width, banks: [vec![0; CONTEXTS * width], vec![0; CONTEXTS * width]] }
+    }
+
+    fn add(&mut self, raw: &[u8], tokens: &[u8]) {
+        let width = self.width;
+        let [even, odd] = &mut self.banks;
+        let (pairs, last) = raw.as_chunks::<2>();
+        for (raw, tokens) in pairs.iter().zip(tokens.as_chunks::<2>().0) {
+            even[usize::from(raw[0]) * width + usize::from(tokens[0])] += 1;
+            odd[usize::from(raw[1]) * width + usize::from(tokens[1])] += 1;
+        }
+        if let ([raw], Some(&token)) = (last, tokens.last()) {
+            even[usize::from(*raw) * width + usize::from(token)] += 1;
+        }
+    }
 }
 
 /// Whether exponents can have more than eight bits.
 fn is_wide(fields: Fields) -> bool {
     fields == Fields::Float { mantissa: 52 }
-}
-
-fn smaller(a: Candidate, b: Candidate) -> Candidate {
-    if b.bits < a.bits { b } else { a }
-}
-
-fn candidate(model: Model, elements: &Elements) -> Candidate {
-    let tokens = &elements.tokens;
-    let mut raw = vec![0; tokens.len()];
-    model.contexts(&elements.exponents, 0, &mut raw);
-    let width = usize::from(tokens.iter().copied().max().unwrap_or(0)) + 1;
-    let mut histogram = vec![0u32; CONTEXTS * width];
-    for (&raw, &token) in raw.iter().zip(tokens) {
-        histogram[usize::from(raw) * width + usize::from(token)] += 1;
-    }
-    let clusters = cluster(&histogram, width);
-    let bits = clusters.bits + scales::cost(&model);
-    Candidate { model, raw, clusters, bits }
 }
 
 /// Restores `target` from the payload that [`encode`] made of it and `base`.
@@ -129,7 +206,7 @@ pub(super) fn decode<W: Word>(
     for (i, (base, target)) in strips.enumerate() {
         let count = target.len() / W::BYTES;
         let (words, contexts, tokens) = (&mut words[..count], &mut contexts[..count], &mut tokens[..count]);
-        words.iter_mut().zip(base.chunks_exact(W::BYTES)).for_each(|(word, bytes)| *word = W::load(bytes));
+        word::load(base, words);
         word::exponents(fields, words, &mut exponents[..count]);
         model.contexts(&exponents[..count], i * STRIP, contexts);
         reader.map(contexts);
@@ -141,18 +218,23 @@ pub(super) fn decode<W: Word>(
     extra.finish()
 }
 
+/// The places of the binned tokens of a strip, listed without a branch: which they are is anyone's guess.
+fn binned<'a>(tokens: &[u8], list: &'a mut [u16; STRIP]) -> &'a [u16] {
+    let mut count = 0;
+    for (i, &token) in tokens.iter().enumerate() {
+        list[count % STRIP] = i as u16;
+        count += usize::from(u32::from(token) >= DIRECT);
+    }
+    &list[..count.min(STRIP)]
+}
+
 /// Moves `words` from the base's to the target's.
 fn apply<W: Word>(fields: Fields, words: &mut [W], tokens: &[u8], extra: &mut BitReader<'_>) {
     let mut deltas = [W::default(); STRIP];
     let deltas = &mut deltas[..tokens.len()];
     deltas.iter_mut().zip(tokens).for_each(|(delta, &token)| *delta = W::truncate(u64::from(token)));
-    // Binned tokens are listed without a branch: which they are is anyone's guess.
-    let (mut binned, mut count) = ([0u16; STRIP], 0);
-    for (i, &token) in tokens.iter().enumerate() {
-        binned[count % STRIP] = i as u16;
-        count += usize::from(u32::from(token) >= DIRECT);
-    }
-    for &i in &binned[..count] {
+    let mut list = [0; STRIP];
+    for &i in binned(tokens, &mut list) {
         let i = usize::from(i) % STRIP;
         let (least, width) = BINS[usize::from(tokens[i])];
         let rest = if W::BITS <= 32 { extra.get(width) } else { extra.get_wide(width) };

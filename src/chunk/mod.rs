@@ -101,25 +101,27 @@ pub(crate) fn encode(
         return Ok((Method::Copy, Vec::new()));
     }
     let (width, fields) = fields(dtype);
-    let mut best = (Method::Stored, target.to_vec());
+    let mut best: Option<(Method, Vec<u8>)> = None;
+    let mut offer = |method, payload: Vec<u8>| {
+        if best.as_ref().is_none_or(|(_, least)| payload.len() < least.len()) {
+            best = Some((method, payload));
+        }
+        best.as_ref().is_none_or(|(_, least)| least.len() * 2 > target.len())
+    };
+    let mut weak = true;
     if let Some(base) = base {
-        best = better(best, (Method::Delta, for_width!(width, encode_delta(fields, matrix, base, target, effort))));
+        weak = offer(Method::Delta, for_width!(width, encode_delta(fields, matrix, base, target, effort)));
     }
-    let weak = |best: usize| best * 2 > target.len();
     match fields {
-        Fields::Float { mantissa } if base.is_none() || weak(best.1.len()) => {
-            best = better(best, (Method::Solo, for_width!(width, encode_solo(mantissa, matrix, target, effort))));
+        Fields::Float { mantissa } if weak => {
+            weak = offer(Method::Solo, for_width!(width, encode_solo(mantissa, matrix, target, effort)));
         }
         _ => {}
     }
-    if fields == Fields::Integer || effort == Effort::Max && weak(best.1.len()) {
-        best = better(best, (Method::Zstd, zstd::encode(target, zstd::DEFAULT_LEVEL)?));
+    if fields == Fields::Integer || effort == Effort::Max && weak {
+        offer(Method::Zstd, zstd::encode(target, zstd::DEFAULT_LEVEL)?);
     }
-    Ok(best)
-}
-
-fn better(a: (Method, Vec<u8>), b: (Method, Vec<u8>)) -> (Method, Vec<u8>) {
-    if b.1.len() < a.1.len() { b } else { a }
+    Ok(best.filter(|(_, least)| least.len() < target.len()).unwrap_or_else(|| (Method::Stored, target.to_vec())))
 }
 
 fn encode_delta<W: Word>(fields: Fields, matrix: Matrix, base: &[u8], target: &[u8], effort: Effort) -> Vec<u8> {

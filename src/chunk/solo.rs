@@ -9,7 +9,7 @@ use super::tokens::{self, TokenReader};
 use super::{Effort, Matrix, Scratch, scales};
 use crate::bytes::{ByteReader, put_varint};
 use crate::delta::context::{CONTEXTS, Model, Scaled};
-use crate::delta::scale::Scales;
+use crate::delta::scale::ScaleMeter;
 use crate::delta::word::Word;
 use crate::entropy::bits::{BitReader, BitWriter};
 use crate::entropy::cluster::{Clusters, cluster};
@@ -100,10 +100,12 @@ impl Elements {
     /// The row and column scales of the weights themselves, and the raw contexts that they make.
     fn scaled(&self, matrix: Matrix) -> (Model, Vec<u8>) {
         let fraction = (1 << self.mantissa) - 1;
-        let sizes: Vec<u64> = self.words.iter().map(|word| ((word & fraction) | (fraction + 1)) << 1).collect();
-        let exponents: Vec<u16> =
-            self.words.iter().map(|word| ((word & self.magnitude()) >> self.mantissa) as u16).collect();
-        let measured = Scales::measure(&sizes, &exponents, matrix.columns);
+        let sizes: Vec<f32> = self.words.iter().map(|word| ((word & fraction) | (fraction + 1)) as f32).collect();
+        let exponent = |word: &u64| ((word & self.magnitude()) >> self.mantissa) as u16;
+        let exponents: Vec<u16> = self.words.iter().map(exponent).collect();
+        let mut meter = ScaleMeter::new(matrix.columns, self.width == 64);
+        meter.add(&sizes, &exponents);
+        let measured = meter.finish();
         let model =
             Model::Scaled(Scaled { row_floor: 0, column_floor: 0, ..scales::relative(&measured, SHIFT, false) });
         let mut raw = vec![0; self.words.len()];

@@ -15,26 +15,75 @@ pub(crate) struct Scales {
     pub(crate) columns: Vec<i32>,
 }
 
-impl Scales {
-    /// The scales of zigzag `deltas`, whose unit is given by `exponents` (one step of an element is
-    /// `2^exponent`), in rows of `columns`; the last row may be short.
-    pub(crate) fn measure(deltas: &[u64], exponents: &[u16], columns: usize) -> Self {
-        // Small exponents are raised to the middle of what a double can hold.
-        let raise = if exponents.iter().all(|&exponent| exponent < 1024) { 512 } else { 0 };
-        let mut sums = vec![0f64; columns];
-        let mut rows = Vec::with_capacity(deltas.len().div_ceil(columns));
-        for (deltas, exponents) in deltas.chunks(columns).zip(exponents.chunks(columns)) {
-            // Summed in element order, so that every target gets the same bits.
-            let mut row = 0f64;
-            for ((&delta, &exponent), column) in deltas.iter().zip(exponents).zip(&mut sums) {
-                let change = ((delta >> 1) + (delta & 1)) as f64 * power(exponent + raise);
-                row += change;
-                *column += change;
+/// Adds up changes row by row.
+#[derive(Debug)]
+pub(crate) struct ScaleMeter {
+    /// Added to exponents, so that small ones come to the middle of what a double can hold.
+    raise: u16,
+    column: usize,
+    row: [f64; 4],
+    rows: Vec<i32>,
+    columns: Vec<f64>,
+}
+
+impl ScaleMeter {
+    /// A meter for rows of so many columns; `wide` where exponents can have more than eight bits.
+    pub(crate) fn new(columns: usize, wide: bool) -> Self {
+        let raise = if wide { 0 } else { 512 };
+        Self { raise, column: 0, row: [0.0; 4], rows: Vec::new(), columns: vec![0.0; columns] }
+    }
+
+    /// Adds the elements that come next: how many steps each changed, and the exponent that tells a
+    /// step's size.
+    ///
+    /// Sums are taken in an order of their own, so that every target gets the same bits, and four at a
+    /// time, so that additions need not wait for each other.
+    pub(crate) fn add(&mut self, mut steps: &[f32], mut exponents: &[u16]) {
+        while !steps.is_empty() {
+            let count = (self.columns.len() - self.column).min(steps.len());
+            let (here, columns) = (steps.split_at(count), &mut self.columns[self.column..self.column + count]);
+            add_stretch(here.0, &exponents[..count], self.raise, &mut self.row, columns);
+            (steps, exponents) = (here.1, &exponents[count..]);
+            self.column += count;
+            if self.column == self.columns.len() {
+                self.end_row();
             }
-            rows.push(logarithm(row / deltas.len() as f64) - i32::from(raise) * STEPS);
         }
-        let height = rows.len() as f64;
-        Self { rows, columns: sums.iter().map(|&sum| logarithm(sum / height) - i32::from(raise) * STEPS).collect() }
+    }
+
+    fn end_row(&mut self) {
+        let sum = (self.row[0] + self.row[1]) + (self.row[2] + self.row[3]);
+        self.rows.push(logarithm(sum / self.column as f64) - i32::from(self.raise) * STEPS);
+        (self.row, self.column) = ([0.0; 4], 0);
+    }
+
+    /// The scales of what was added.
+    pub(crate) fn finish(mut self) -> Scales {
+        if self.column > 0 {
+            self.end_row();
+        }
+        let height = self.rows.len() as f64;
+        let scale = |&sum: &f64| logarithm(sum / height) - i32::from(self.raise) * STEPS;
+        Scales { columns: self.columns.iter().map(scale).collect(), rows: self.rows }
+    }
+}
+
+fn add_stretch(steps: &[f32], exponents: &[u16], raise: u16, row: &mut [f64; 4], columns: &mut [f64]) {
+    let change = |step: f32, exponent: u16| f64::from(step) * power(exponent + raise);
+    let (steps, last_steps) = steps.as_chunks::<4>();
+    let (exponents, last_exponents) = exponents.as_chunks::<4>();
+    let (columns, last_columns) = columns.as_chunks_mut::<4>();
+    for ((steps, exponents), columns) in steps.iter().zip(exponents).zip(columns) {
+        for lane in 0..4 {
+            let change = change(steps[lane], exponents[lane]);
+            row[lane] += change;
+            columns[lane] += change;
+        }
+    }
+    for ((&step, &exponent), column) in last_steps.iter().zip(last_exponents).zip(last_columns) {
+        let change = change(step, exponent);
+        row[0] += change;
+        *column += change;
     }
 }
 
@@ -82,8 +131,10 @@ mod tests {
 
     #[test]
     fn rows_and_columns_are_told_apart() {
-        let deltas: Vec<u64> = vec![2, 4, 8, 4, 8, 16];
-        let scales = Scales::measure(&deltas, &[1023; 6], 3);
+        let mut meter = ScaleMeter::new(3, false);
+        meter.add(&[1.0, 2.0], &[100; 2]);
+        meter.add(&[4.0, 2.0, 4.0, 8.0], &[100; 4]);
+        let scales = meter.finish();
         assert_eq!(scales.rows[1] - scales.rows[0], STEPS);
         assert_eq!(scales.columns[2] - scales.columns[0], 2 * STEPS);
     }

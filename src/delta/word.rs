@@ -19,6 +19,8 @@ pub(crate) trait Word: Copy + Default + PartialEq + Send + Sync + 'static {
     fn widen(self) -> u64;
     /// `self & mask`, shifted down, as 16 bits.
     fn field(self, mask: Self, shift: u32) -> u16;
+    /// The magnitude of a zigzag number, rounded.
+    fn steps(self) -> f32;
     /// The zigzag of the difference of two floats, in ordered units, positive away from zero.
     fn float_delta(base: Self, target: Self) -> Self;
     /// The inverse of [`float_delta`](Self::float_delta).
@@ -60,6 +62,12 @@ macro_rules! word {
             #[inline(always)]
             fn field(self, mask: Self, shift: u32) -> u16 {
                 ((self & mask) >> shift) as u16
+            }
+
+            #[inline(always)]
+            fn steps(self) -> f32 {
+                // Half of it fits the signed type, which vector units convert.
+                ((self >> 1) as $signed) as f32 + (self & 1) as u8 as f32
             }
 
             // Magnitudes above HIGH where the signs agree, below it where they do not: then the
@@ -125,6 +133,25 @@ word!(u8, i8);
 word!(u16, i16);
 word!(u32, i32);
 word!(u64, i64);
+
+/// Reads as many words as there is room for.
+pub(crate) fn load<W: Word>(bytes: &[u8], words: &mut [W]) {
+    words.iter_mut().zip(bytes.chunks_exact(W::BYTES)).for_each(|(word, bytes)| *word = W::load(bytes));
+}
+
+/// Turns the targets of `base` into their deltas.
+pub(crate) fn deltas<W: Word>(fields: Fields, base: &[W], targets: &mut [W]) {
+    let pairs = targets.iter_mut().zip(base);
+    match fields {
+        Fields::Float { .. } => pairs.for_each(|(target, &base)| *target = W::float_delta(base, *target)),
+        Fields::Integer => pairs.for_each(|(target, &base)| *target = W::integer_delta(base, *target)),
+    }
+}
+
+/// The magnitudes of zigzag deltas, rounded.
+pub(crate) fn steps<W: Word>(deltas: &[W], steps: &mut [f32]) {
+    steps.iter_mut().zip(deltas).for_each(|(step, delta)| *step = delta.steps());
+}
 
 /// The exponents of floats, or the high bits of integers: what contexts are made of.
 pub(crate) fn exponents<W: Word>(fields: Fields, words: &[W], exponents: &mut [u16]) {

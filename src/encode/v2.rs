@@ -69,11 +69,12 @@ impl Compress {
                 });
             }
         }
-        let windows = match window::group(window::SMALL, pieces.iter().map(Piece::length)) {
-            // Head and index are written by windows, and a file without chunks has them too.
-            none if none.is_empty() => std::iter::once(0..0).collect(),
-            windows => windows,
-        };
+        let mut windows = window::group(window::SMALL, pieces.iter().map(Piece::length));
+        // Digests are taken of whole files, in as many shares as there are windows: there must be enough
+        // that no share is large, and one at least, which writes head and index.
+        let longest = head.bases.iter().copied().fold(findings.target.file_length, u64::max);
+        let least = usize::try_from(longest.div_ceil(window::SMALL)).unwrap_or(usize::MAX).max(1);
+        windows.resize(windows.len().max(least), pieces.len()..pieces.len());
         Ok(Self {
             effort,
             target_length: findings.target.file_length,
@@ -146,11 +147,7 @@ impl Plan for Compress {
     }
 
     fn progress(&self, count: usize) -> u64 {
-        match count.checked_sub(1) {
-            None => 0,
-            Some(_) if count >= self.windows.len() => self.target_length,
-            Some(last) => self.pieces[self.windows[last].end - 1].target.end,
-        }
+        self.share(self.target_length, count).start
     }
 
     fn reads(&self, window: usize) -> Vec<Read> {

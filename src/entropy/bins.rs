@@ -18,18 +18,25 @@ const FIRST_COARSE: u32 = DIRECT + (COARSE_OCTAVE - FIRST_OCTAVE) * 4;
 /// Number of tokens.
 pub(crate) const TOKENS: usize = (FIRST_COARSE + 64 - COARSE_OCTAVE) as usize;
 
-/// The token of `value` and the number of its low bits that follow raw.
+/// The token of `value`. Without a branch for most values: which are binned is anyone's guess.
 #[inline]
-pub(crate) fn token(value: u64) -> (u8, u32) {
-    if value < u64::from(DIRECT) {
-        return (value as u8, 0);
-    }
-    let octave = value.ilog2();
+pub(crate) fn token(value: u64) -> u8 {
+    let octave = (value | u64::from(DIRECT)).ilog2();
     if octave >= COARSE_OCTAVE {
-        return ((FIRST_COARSE + octave - COARSE_OCTAVE) as u8, octave);
+        return (FIRST_COARSE + octave - COARSE_OCTAVE) as u8;
     }
     let quarter = (value >> (octave - 2)) as u32 & 3;
-    ((DIRECT + (octave - FIRST_OCTAVE) * 4 + quarter) as u8, octave - 2)
+    let binned = DIRECT + (octave - FIRST_OCTAVE) * 4 + quarter;
+    if value < u64::from(DIRECT) { value as u8 } else { binned as u8 }
+}
+
+/// [`token`] for values below 2^24, in arithmetic that vectorises: a float's bits begin with the octave
+/// and the quarter.
+#[inline(always)]
+pub(crate) fn token_narrow(value: u32) -> u8 {
+    const FIRST: u32 = (127 + FIRST_OCTAVE) << 2;
+    let binned = ((value as i32 as f32).to_bits() >> 21).wrapping_sub(FIRST - DIRECT);
+    if value < DIRECT { value as u8 } else { binned as u8 }
 }
 
 /// The least value of every token, and how many raw bits complete it.
@@ -68,12 +75,15 @@ mod tests {
     }
 
     #[test]
+    fn narrow_values_have_the_same_tokens() {
+        (0..1 << 18).chain([(1 << 24) - 1]).for_each(|value| assert_eq!(token_narrow(value), token(u64::from(value))));
+    }
+
+    #[test]
     fn tokens_name_the_bin_of_their_value() {
         let interesting = (0..64).flat_map(|s| [(1u64 << s) - 1, 1 << s, (1 << s) + 1, 5 << s.min(61)]);
         for value in interesting.chain([u64::MAX]) {
-            let (token, bits) = token(value);
-            let (least, width) = BINS[token as usize];
-            assert_eq!(bits, width);
+            let (least, width) = BINS[token(value) as usize];
             assert!(least <= value && u128::from(value) < u128::from(least) + (1 << width), "{value}");
         }
     }

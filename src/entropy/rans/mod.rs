@@ -58,6 +58,16 @@ impl EncodeSymbol {
         let reciprocal = ((1u64 << (shift + 31)).div_ceil(u64::from(frequency))) as u32;
         Self { limit, reciprocal, bias: start, complement, shift: (shift - 1) as u16 }
     }
+
+    /// The state after the symbol.
+    #[inline(always)]
+    fn encode(&self, state: u32, words: &mut Words) -> u32 {
+        let full = state >= self.limit;
+        words.offer(state as u16, full);
+        let x = if full { state >> 16 } else { state };
+        let quotient = (u64::from(x) * u64::from(self.reciprocal) >> 32) as u32 >> self.shift;
+        x.wrapping_add(self.bias).wrapping_add(quotient * u32::from(self.complement))
+    }
 }
 
 /// Encoding tables, one per context.
@@ -88,26 +98,46 @@ impl Encoder {
 
     fn encode_group(&self, group: usize, contexts: &[u8], symbols: &[u8]) -> Vec<u8> {
         let mut states = [LOW; LANES];
-        let mut words: Vec<u16> = Vec::new();
         let blocks = symbols.chunks(BLOCK).zip(contexts.chunks(BLOCK)).skip(group).step_by(GROUPS);
         let blocks: Vec<_> = blocks.collect();
+        let mut words = Words::new(blocks.iter().map(|(symbols, _)| symbols.len()).sum());
         // Last in, first out: what is decoded first is encoded last.
         for (symbols, contexts) in blocks.into_iter().rev() {
-            for (i, (&symbol, &context)) in symbols.iter().zip(contexts).enumerate().rev() {
-                let coder = &self.symbols[context as usize][symbol as usize];
-                let mut x = states[i % LANES];
-                if x >= coder.limit {
-                    words.push(x as u16);
-                    x >>= 16;
+            let rows = symbols.chunks(LANES).zip(contexts.chunks(LANES));
+            for (symbols, contexts) in rows.rev() {
+                for (lane, (&symbol, &context)) in symbols.iter().zip(contexts).enumerate().rev() {
+                    let coder = &self.symbols[context as usize][symbol as usize];
+                    states[lane] = coder.encode(states[lane], &mut words);
                 }
-                let quotient = (u64::from(x) * u64::from(coder.reciprocal) >> 32) as u32 >> coder.shift;
-                states[i % LANES] = x.wrapping_add(coder.bias).wrapping_add(quotient * u32::from(coder.complement));
             }
         }
-        let mut stream = Vec::with_capacity(words.len() * 2 + STATES);
-        words.iter().rev().for_each(|word| stream.extend_from_slice(&word.to_le_bytes()));
+        let mut stream = Vec::with_capacity(words.taken().len() * 2 + STATES);
+        words.taken().iter().rev().for_each(|word| stream.extend_from_slice(&word.to_le_bytes()));
         states.iter().for_each(|state| stream.extend_from_slice(&state.to_le_bytes()));
         stream
+    }
+}
+
+/// Words in the order in which they are encoded: at most one per symbol.
+struct Words {
+    words: Vec<u16>,
+    count: usize,
+}
+
+impl Words {
+    fn new(symbols: usize) -> Self {
+        Self { words: vec![0; symbols + 1], count: 0 }
+    }
+
+    /// Writes `word`, and keeps it if `keep`: no branch, since words come at random.
+    #[inline(always)]
+    fn offer(&mut self, word: u16, keep: bool) {
+        self.words[self.count] = word;
+        self.count += usize::from(keep);
+    }
+
+    fn taken(&self) -> &[u16] {
+        &self.words[..self.count]
     }
 }
 
