@@ -244,3 +244,29 @@ fn no_window_reads_much_however_little_is_coded() {
         assert!(restore(base, &archive).unwrap() == *target);
     }
 }
+
+/// A GGUF file with a BF16 matrix and a block of some quantised type.
+fn gguf(weights: &[u8], blocks: &[u8]) -> Vec<u8> {
+    let mut file = [&b"GGUF"[..], &3u32.to_le_bytes(), &2u64.to_le_bytes(), &0u64.to_le_bytes()].concat();
+    let infos: [(&[u8; 1], [u64; 2], u32, u64); 2] =
+        [(b"w", [40, weights.len() as u64 / 80], 30, 0), (b"q", [256, 1], 12, weights.len() as u64)];
+    for (name, dims, kind, offset) in infos {
+        file.extend([&1u64.to_le_bytes()[..], name, &2u32.to_le_bytes()].concat());
+        dims.iter().for_each(|dim| file.extend(dim.to_le_bytes()));
+        file.extend([&kind.to_le_bytes()[..], &offset.to_le_bytes()].concat());
+    }
+    file.resize(file.len().next_multiple_of(32), 0);
+    [&file[..], weights, blocks].concat()
+}
+
+#[test]
+fn gguf_tensors_pair_with_their_base() {
+    let weights: Vec<u8> = (0..64_000u32).map(|i| if i % 2 == 1 { 0x3c } else { (i * 7 >> 4) as u8 }).collect();
+    let moved: Vec<u8> = weights.iter().enumerate().map(|(i, b)| b ^ u8::from(i % 4 == 0)).collect();
+    let (base, target) = (gguf(&weights, &[7; 144]), gguf(&moved, &[7; 144]));
+    let archive = compress(&base, &target, V2).unwrap();
+    assert!(restore(&base, &archive).unwrap() == target);
+    let methods: Vec<_> = inspect(&archive).unwrap().tensors.iter().map(|t| (t.name.clone(), t.method)).collect();
+    assert_eq!(methods, [("w".to_owned(), Method::Delta), ("q".to_owned(), Method::CopyBase)]);
+    assert!(archive.len() < target.len() / 8, "{}", archive.len());
+}

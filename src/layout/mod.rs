@@ -1,6 +1,7 @@
 //! What a file is made of: tensor regions, and the bytes between them.
 
 pub mod dtype;
+pub mod gguf;
 pub(crate) mod reader;
 pub mod safetensors;
 pub(crate) mod sniff;

@@ -1,7 +1,6 @@
 //! Reads the layout of a file of any kind.
 
-use super::safetensors::HeaderReader;
-use super::{Dtype, Layout, Region, sniff};
+use super::{Dtype, Layout, Region, gguf, safetensors, sniff};
 use crate::error::{Error, Result};
 use crate::io::{Incremental, Wanted};
 
@@ -27,7 +26,8 @@ pub(crate) struct LayoutReader {
 #[derive(Debug)]
 enum State {
     Start(Accept),
-    Safetensors(HeaderReader),
+    Safetensors(safetensors::HeaderReader),
+    Gguf(gguf::HeaderReader),
     Done(Layout, Vec<u8>),
 }
 
@@ -40,6 +40,7 @@ impl LayoutReader {
     pub(crate) fn finish(self) -> (Layout, Vec<u8>) {
         match self.state {
             State::Safetensors(reader) => reader.finish(),
+            State::Gguf(reader) => reader.finish(),
             State::Done(layout, header) => (layout, header),
             State::Start(_) => (Layout::default(), Vec::new()),
         }
@@ -47,9 +48,15 @@ impl LayoutReader {
 
     fn start(&mut self, accept: Accept, head: &[u8]) -> Result<()> {
         if accept == Accept::Safetensors || sniff::looks_like_safetensors(head) {
-            let mut reader = HeaderReader::new(self.file_length);
+            let mut reader = safetensors::HeaderReader::new(self.file_length);
             reader.feed(head)?;
             self.state = State::Safetensors(reader);
+            return Ok(());
+        }
+        if head.starts_with(gguf::MAGIC) {
+            let mut reader = gguf::HeaderReader::new(self.file_length);
+            reader.feed(head)?;
+            self.state = State::Gguf(reader);
             return Ok(());
         }
         if let Some(kind) = sniff::download_mistake(head) {
@@ -65,6 +72,7 @@ impl Incremental for LayoutReader {
         match &self.state {
             State::Start(_) => Some(0..self.file_length.min(FIRST_READ)),
             State::Safetensors(reader) => reader.wants(),
+            State::Gguf(reader) => reader.wants(),
             State::Done(..) => None,
         }
     }
@@ -76,6 +84,7 @@ impl Incremental for LayoutReader {
                 self.start(accept, bytes)
             }
             State::Safetensors(reader) => reader.feed(bytes),
+            State::Gguf(reader) => reader.feed(bytes),
             State::Done(..) => Ok(()),
         }
     }

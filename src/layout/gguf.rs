@@ -1,0 +1,273 @@
+//! The GGUF layout: a header of metadata and tensor infos, then aligned tensors.
+//!
+//! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>, versions 2 and 3, little-endian.
+//! Types with fields of their own are regions of that dtype; every other type, quantised blocks of any
+//! kind, is a region of bytes up to the next tensor: its layout does not matter for keeping it.
+
+use super::{Dtype, Layout, Region};
+use crate::bytes::ByteReader;
+use crate::error::{Error, ErrorKind, Result};
+use crate::io::{Incremental, Wanted};
+use crate::order;
+
+/// What the file begins with.
+pub(crate) const MAGIC: &[u8; 4] = b"GGUF";
+
+/// The first read; later ones double what is there. Vocabularies make headers of megabytes.
+const FIRST_READ: u64 = 64 * 1024;
+
+/// The longest header, in bytes.
+pub const MAX_HEADER: u64 = 256 << 20;
+
+/// Alignment of tensors where the metadata does not say.
+const ALIGNMENT: u64 = 32;
+
+/// The deepest nesting of arrays.
+const MAX_DEPTH: u32 = 8;
+
+/// Parses the header of a file of known length from ever longer prefixes.
+#[derive(Debug)]
+pub(crate) struct HeaderReader {
+    file_length: u64,
+    head: Vec<u8>,
+    wants: Option<Wanted>,
+    layout: Layout,
+}
+
+impl HeaderReader {
+    pub(crate) fn new(file_length: u64) -> Self {
+        let wants = Some(0..file_length.min(FIRST_READ));
+        Self { file_length, head: Vec::new(), wants, layout: Layout::default() }
+    }
+
+    /// The layout and the header's bytes, once nothing more is wanted.
+    pub(crate) fn finish(self) -> (Layout, Vec<u8>) {
+        (self.layout, self.head)
+    }
+}
+
+impl Incremental for HeaderReader {
+    fn wants(&self) -> Option<Wanted> {
+        self.wants.clone()
+    }
+
+    fn feed(&mut self, bytes: &[u8]) -> Result<()> {
+        self.head.extend_from_slice(bytes);
+        let have = self.head.len() as u64;
+        match parse(&self.head, self.file_length) {
+            Ok(layout) => {
+                self.wants = None;
+                self.head.truncate(layout.header_length as usize);
+                self.layout = layout;
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::Truncated && have < self.file_length => {
+                if have >= MAX_HEADER {
+                    return Err(Error::limit("length of the GGUF header").figures(MAX_HEADER, "more"));
+                }
+                self.wants = Some(have..(have * 2).min(self.file_length));
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A tensor as the header describes it.
+struct Info {
+    name: String,
+    shape: Vec<u64>,
+    kind: u32,
+    offset: u64,
+}
+
+fn parse(head: &[u8], file_length: u64) -> Result<Layout> {
+    let mut reader = ByteReader::new(head);
+    if reader.take(4)? != MAGIC {
+        return Err(Error::format("not a GGUF model"));
+    }
+    let version = u32_of(&mut reader)?;
+    if !(2..=3).contains(&version) {
+        return Err(Error::unsupported("GGUF version").figures("2 or 3, little-endian", version));
+    }
+    let (tensors, entries) = (reader.u64()?, reader.u64()?);
+    let mut alignment = ALIGNMENT;
+    for _ in 0..entries {
+        let key = reader_text(&mut reader)?;
+        let kind = u32_of(&mut reader)?;
+        let value = skip_value(&mut reader, kind, 0)?;
+        if key == "general.alignment" {
+            alignment = value.filter(|n| n.is_power_of_two()).ok_or_else(|| {
+                Error::corrupt("general.alignment").figures("a power of 2", format_args!("{value:?}"))
+            })?;
+        }
+    }
+    let mut infos = Vec::new();
+    for _ in 0..tensors {
+        infos.push(read_info(&mut reader)?);
+    }
+    let end = (head.len() - reader.rest().len()) as u64;
+    let data = end.next_multiple_of(alignment).min(file_length);
+    layout(infos, end, data, file_length)
+}
+
+/// Regions out of tensor infos; `data` is where offsets count from.
+fn layout(infos: Vec<Info>, header_length: u64, data: u64, file_length: u64) -> Result<Layout> {
+    let infos = order::sorted(infos, |info| (info.offset, 0));
+    let mut starts = Vec::with_capacity(infos.len() + 1);
+    for info in &infos {
+        let start = data.checked_add(info.offset).filter(|&start| start <= file_length);
+        starts.push(start.ok_or_else(|| {
+            Error::truncated("the file ends before this tensor").tensor(&info.name).figures(file_length, info.offset)
+        })?);
+    }
+    starts.push(file_length);
+    let mut regions: Vec<Region> = Vec::with_capacity(infos.len());
+    for (info, place) in infos.into_iter().zip(starts.windows(2)) {
+        let room = place[1] - place[0];
+        let (dtype, shape, length) = match dtype(info.kind) {
+            None => (Dtype::U8, vec![room], room),
+            Some(dtype) => {
+                let length = dtype.tensor_bytes(&info.shape).filter(|&length| length <= room);
+                let found = format_args!("{} {:?}", dtype.name(), info.shape).to_string();
+                let length = length.ok_or_else(|| {
+                    Error::corrupt("the tensor does not fit before the next one")
+                        .tensor(&info.name)
+                        .figures(format_args!("at most {room} bytes"), found)
+                })?;
+                (dtype, info.shape, length)
+            }
+        };
+        regions.push(Region { name: info.name, dtype, shape, offset: place[0], length });
+    }
+    Ok(Layout { file_length, header_length, regions })
+}
+
+/// The dtype of a ggml type that has one; the others are blocks.
+fn dtype(kind: u32) -> Option<Dtype> {
+    Some(match kind {
+        0 => Dtype::F32,
+        1 => Dtype::F16,
+        24 => Dtype::I8,
+        25 => Dtype::I16,
+        26 => Dtype::I32,
+        27 => Dtype::I64,
+        28 => Dtype::F64,
+        30 => Dtype::BF16,
+        _ => return None,
+    })
+}
+
+fn read_info(reader: &mut ByteReader<'_>) -> Result<Info> {
+    let name = reader_text(reader)?.to_owned();
+    let rank = u32_of(reader)?;
+    // GGUF names the innermost extent first.
+    let mut shape = Vec::new();
+    for _ in 0..rank {
+        shape.push(reader.u64()?);
+    }
+    shape.reverse();
+    Ok(Info { name, shape, kind: u32_of(reader)?, offset: reader.u64()? })
+}
+
+/// Skips a metadata value; an unsigned 32-bit one is returned.
+fn skip_value(reader: &mut ByteReader<'_>, kind: u32, depth: u32) -> Result<Option<u64>> {
+    match kind {
+        0 | 1 | 7 => drop(reader.take(1)?),
+        2 | 3 => drop(reader.take(2)?),
+        4 => return u32_of(reader).map(|n| Some(u64::from(n))),
+        5 | 6 => drop(reader.take(4)?),
+        8 => drop(reader_text(reader)?),
+        9 if depth < MAX_DEPTH => {
+            let (kind, count) = (u32_of(reader)?, reader.u64()?);
+            for _ in 0..count {
+                skip_value(reader, kind, depth + 1)?;
+            }
+        }
+        10..=12 => drop(reader.take(8)?),
+        other => return Err(Error::corrupt("type of a metadata value").figures("0 to 12", other)),
+    }
+    Ok(None)
+}
+
+fn reader_text<'a>(reader: &mut ByteReader<'a>) -> Result<&'a str> {
+    let length = reader.u64()?;
+    std::str::from_utf8(reader.take(length)?).map_err(|_| Error::corrupt("a name is not UTF-8"))
+}
+
+fn u32_of(reader: &mut ByteReader<'_>) -> Result<u32> {
+    Ok(reader.take(4)?.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(bytes: &mut Vec<u8>, text: &str) {
+        bytes.extend((text.len() as u64).to_le_bytes());
+        bytes.extend(text.as_bytes());
+    }
+
+    /// A file with some metadata and tensors of `(name, dims, ggml type, offset)`, and so many bytes of data.
+    fn file(tensors: &[(&str, &[u64], u32, u64)], data: usize) -> Vec<u8> {
+        let mut bytes = [&MAGIC[..], &3u32.to_le_bytes()].concat();
+        bytes.extend((tensors.len() as u64).to_le_bytes());
+        bytes.extend(2u64.to_le_bytes());
+        text(&mut bytes, "general.alignment");
+        bytes.extend([4u32.to_le_bytes(), 64u32.to_le_bytes()].concat());
+        text(&mut bytes, "tokens");
+        bytes.extend([&9u32.to_le_bytes()[..], &8u32.to_le_bytes(), &2u64.to_le_bytes()].concat());
+        text(&mut bytes, "a");
+        text(&mut bytes, &"b".repeat(70_000));
+        for (name, dims, kind, offset) in tensors {
+            text(&mut bytes, name);
+            bytes.extend((dims.len() as u32).to_le_bytes());
+            dims.iter().for_each(|dim| bytes.extend(dim.to_le_bytes()));
+            bytes.extend(kind.to_le_bytes());
+            bytes.extend(offset.to_le_bytes());
+        }
+        bytes.resize(bytes.len().next_multiple_of(64) + data, 0);
+        bytes
+    }
+
+    fn read(bytes: &[u8]) -> Result<Layout> {
+        let mut reader = HeaderReader::new(bytes.len() as u64);
+        while let Some(range) = reader.wants() {
+            reader.feed(&bytes[range.start as usize..range.end as usize])?;
+        }
+        Ok(reader.finish().0)
+    }
+
+    #[test]
+    fn tensors_become_regions_in_file_order() {
+        let bytes = file(&[("q", &[64, 3], 12, 64), ("w", &[4, 2], 30, 0), ("last", &[2], 0, 192)], 200);
+        let layout = read(&bytes).unwrap();
+        let start = layout.regions[0].offset;
+        let rows: Vec<_> =
+            layout.regions.iter().map(|r| (r.name.as_str(), r.type_name(), r.offset - start, r.length)).collect();
+        let row = |name, kind: &str, offset, length| (name, kind.to_owned(), offset, length);
+        assert_eq!(rows, [row("w", "BF16[2, 4]", 0, 16), row("q", "U8[128]", 64, 128), row("last", "F32[2]", 192, 8)]);
+        assert_eq!(start % 64, 0);
+        assert_eq!(layout.file_length, start + 200);
+    }
+
+    #[test]
+    fn damage_is_refused_and_never_panics() {
+        let bytes = file(&[("w", &[4, 2], 30, 0)], 16);
+        let header = bytes.len() - 16 - 64;
+        (0..header).step_by(997).chain([header - 1]).for_each(|end| drop(read(&bytes[..end]).unwrap_err()));
+        for (tensors, data) in [
+            (("w", &[4, 2][..], 30, 8), 16),
+            (("w", &[u64::MAX, 2][..], 30, 0), 16),
+            (("w", &[4, 2][..], 30, u64::MAX), 16),
+        ] {
+            read(&file(&[tensors], data)).unwrap_err();
+        }
+        let mut version = bytes.clone();
+        version[4] = 9;
+        assert_eq!(read(&version).unwrap_err().kind(), ErrorKind::Unsupported);
+        let mut count = bytes;
+        count[8..16].copy_from_slice(&u64::MAX.to_le_bytes());
+        read(&count).unwrap_err();
+    }
+}
