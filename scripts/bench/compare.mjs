@@ -3,19 +3,39 @@ import { rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { interleave, median } from './measure.mjs';
 import { sha256 } from './models.mjs';
-import { ours, PEERS } from './peers.mjs';
+import { FORMATS, ours, PEERS } from './peers.mjs';
 
-/** What a full-size `sft-bf16` has to reach: at least so many times the peer's speed, or a size so close. */
-const ASKED = { 'decode, compute': '>= 5', 'decode, process': '>= 3', 'encode, process': '>= 1' };
-const ASKED_SIZE = '0.99 to 1.01';
+/** How many times the reference's speed each row has to reach, for the full-size pairs. */
+const ASKED = {
+  'sft-bf16': {
+    'v2 decode, compute': 6,
+    'v2 decode, process': 3,
+    'v2 encode, process': 1,
+    'v2 fast encode, process': 1.3,
+    'v1 decode, compute': 5,
+    'v1 decode, process': 3,
+    'v1 encode, process': 1,
+  },
+  'rl-bf16': { 'v2 decode, compute': 5, 'v2 decode, process': 3 },
+};
 
 /** Everything about one pair: rows of `{ what, unit, ours, peer, theirs, ratio, range, asked }`, and our formats. */
 export function comparePair(pair, { scratch, threads, runs, fullSize }) {
   const options = { pair, scratch, threads, runs };
+  const archives = FORMATS.map(({ label, how }) => {
+    const path = join(scratch, `${pair.name}.${label.replace(' ', '-')}.bitx`);
+    ours.compress(pair.base, pair.model, path, threads, how);
+    return path;
+  });
   const { formats, rows: compute } = compareCompute(options);
-  const rows = [...compute, ...compareDecode(options), ...compareEncode(options)];
-  const asked = fullSize && pair.name === 'sft-bf16';
-  return { name: pair.name, bytes: pair.bytes, formats, rows: asked ? rows.map(withAsked) : rows };
+  const rows = [...compute, ...compareDecode(options, archives), ...compareEncode(options, archives)];
+  const asked = fullSize ? ASKED[pair.name] : undefined;
+  return {
+    name: pair.name,
+    bytes: pair.bytes,
+    formats,
+    rows: rows.map((row) => ({ ...row, asked: asked?.[row.what] })),
+  };
 }
 
 /** What `bitx bench` measures against the speed that each peer prints: no disks, no start of a process. */
@@ -27,52 +47,56 @@ function compareCompute({ pair, scratch, threads, runs }) {
     ...PEERS.map((peer) => () => peer.printedSpeed(peer.decompress(base, archive, output, threads))),
   ]);
   const formats = mediansOfBench(benches);
-  const v1 = formats.find(({ format, effort }) => format === 'v1' && effort === '3');
-  const mine = benches.map((rows) => rows[formats.indexOf(v1)].decode_mb_s);
-  const rows = PEERS.map((peer, index) => speedRow('decode, compute', mine, peer, printed[index]));
+  const rows = FORMATS.flatMap(({ label, row }) => {
+    const index = formats.findIndex(({ format, effort }) => format === row.format && effort === row.effort);
+    const mine = benches.map((bench) => bench[index].decode_mb_s);
+    return PEERS.map((peer, at) => speedRow(`${label} decode, compute`, mine, peer, printed[at]));
+  });
   return { formats, rows };
 }
 
-/** Restoring the same archive, from the start of the process to its end. */
-function compareDecode({ pair, scratch, threads, runs }) {
+/** Restoring from the start of the process to its end: our archive of each format, the peer its own. */
+function compareDecode(options, archives) {
+  const { pair, scratch, threads } = options;
   const output = join(scratch, 'restored');
-  const decode = (cli) => () => {
+  const decode = (cli, archive) => () => {
     rmSync(output, { force: true });
-    return cli.decompress(pair.base, pair.archive, output, threads).seconds;
+    return cli.decompress(pair.base, archive, output, threads).seconds;
   };
-  return rowsOf('decode, process', pair, [ours, ...PEERS], runs, decode, () => {
+  const mine = archives.map((archive) => decode(ours, archive));
+  const theirs = PEERS.map((peer) => decode(peer, pair.archive));
+  for (const task of [...mine, ...theirs]) {
+    task();
     if (sha256(output) !== pair.sha256) throw new Error(`${pair.name}: restored other bytes`);
-  });
-}
-
-/** Compressing at level 3, and how large the archives are; each must restore with the first peer. */
-function compareEncode({ pair, scratch, threads, runs }) {
-  const sizes = new Map();
-  const output = join(scratch, 'archive');
-  const encode = (cli) => () => {
-    rmSync(output, { force: true });
-    const { seconds } = cli.compress(pair.base, pair.model, output, threads);
-    sizes.set(cli, statSync(output).size);
-    return seconds;
-  };
-  const rows = rowsOf('encode, process', pair, [ours, ...PEERS], runs, encode, () => {
-    const restored = join(scratch, 'restored');
-    PEERS[0].decompress(pair.base, output, restored, threads);
-    if (sha256(restored) !== pair.sha256) throw new Error(`${pair.name}: the archive restores other bytes`);
-  });
-  const size = (peer) => row('archive size', 'bytes', sizes.get(ours), peer, sizes.get(peer));
-  return [...rows, ...PEERS.map(size)];
-}
-
-/** Times `task` of every command line, checking what each leaves after its last run. */
-function rowsOf(what, { bytes }, clis, runs, task, check) {
-  const samples = interleave(runs, clis.map(task));
-  const [mine, ...others] = samples.map((seconds) => seconds.map((time) => bytes / 1e6 / time));
-  for (const cli of clis) {
-    task(cli)();
-    check();
   }
-  return others.map((theirs, index) => speedRow(what, mine, clis[index + 1], theirs));
+  return rowsOf('decode, process', options, mine, theirs);
+}
+
+/** Compressing, and how large the archives are. */
+function compareEncode(options, archives) {
+  const { pair, scratch, threads } = options;
+  const output = join(scratch, 'archive');
+  const encode = (cli, how) => () => {
+    rmSync(output, { force: true });
+    return cli.compress(pair.base, pair.model, output, threads, how).seconds;
+  };
+  const mine = FORMATS.map(({ how }) => encode(ours, how));
+  const theirs = PEERS.map((peer) => encode(peer));
+  const rows = rowsOf('encode, process', options, mine, theirs);
+  const sizes = FORMATS.flatMap(({ label }, index) => {
+    const size = statSync(archives[index]).size;
+    return PEERS.map((peer) => row(`${label} archive`, 'bytes', size, peer, statSync(pair.archive).size));
+  });
+  return [...rows, ...sizes];
+}
+
+/** Times the tasks of all our formats and of the peers in turns. */
+function rowsOf(what, { pair, runs }, mine, theirs) {
+  const samples = interleave(runs, [...mine, ...theirs]);
+  const speeds = samples.map((seconds) => seconds.map((time) => pair.bytes / 1e6 / time));
+  return FORMATS.flatMap(({ label }, index) =>
+    PEERS.map((peer, at) => speedRow(`${label} ${what}`, speeds[index], peer, speeds[mine.length + at])),
+  );
 }
 
 function mediansOfBench(benches) {
@@ -92,8 +116,4 @@ function speedRow(what, mine, peer, theirs) {
 
 function row(what, unit, mine, peer, theirs) {
   return { what, unit, ours: mine, peer: peer.name, theirs, ratio: mine / theirs };
-}
-
-function withAsked(row) {
-  return { ...row, asked: row.unit === 'bytes' ? ASKED_SIZE : ASKED[row.what] };
 }

@@ -15,8 +15,9 @@ export const ours = {
   prepare: () => run('cargo', ['build', '--release', '--bin', 'bitx', '--target-dir', target]),
   decompress: (base, archive, output, threads) =>
     time(ours.binary, ['decompress', base, archive, '-o', output, '-j', threads, '--quiet']),
-  compress: (base, model, output, threads) =>
-    time(ours.binary, ['compress', base, model, '-o', output, '-j', threads, '--quiet', '--format', 'v1']),
+  /** `how` are the options that choose the format and the effort. */
+  compress: (base, model, output, threads, how) =>
+    time(ours.binary, ['compress', base, model, '-o', output, '-j', threads, '--quiet', ...how]),
   /** One run of `bitx bench`: rows of `{ format, effort, ratio, encode_mb_s, decode_mb_s }`. */
   bench(base, model, threads) {
     const args = ['bench', base, model, '-j', threads, '--runs', '1', '--json'];
@@ -47,6 +48,13 @@ export const reference = {
     return Number(value) * (unit === 'G' ? 1024 : 1) * 1.048576;
   },
 };
+
+/** Our formats: how each is asked for, and the row of `bitx bench` that measures it. */
+export const FORMATS = [
+  { label: 'v2', how: [], row: { format: 'v2', effort: 'default' } },
+  { label: 'v2 fast', how: ['--effort', 'fast'], row: { format: 'v2', effort: 'fast' } },
+  { label: 'v1', how: ['--format', 'v1'], row: { format: 'v1', effort: '3' } },
+];
 
 /** What ours is compared with. */
 export const PEERS = [reference];

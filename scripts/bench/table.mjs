@@ -16,7 +16,7 @@ export function printTables({ machine, threads, runs, full_size, pairs }) {
         row.theirs.toFixed(0),
         row.ratio.toFixed(row.unit === 'bytes' ? 4 : 2),
         row.range?.map((ratio) => ratio.toFixed(2)).join(' to ') ?? '',
-        row.asked ?? '',
+        row.asked === undefined ? '' : `>= ${row.asked}`,
         row.peer,
       ]),
     );
