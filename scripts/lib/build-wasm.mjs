@@ -3,14 +3,11 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { packageDist, root } from './paths.mjs';
-import { pruneZstd } from './prune-wasm.mjs';
+import { pruneWasm } from './prune-wasm.mjs';
 import { run } from './run.mjs';
 import { cargoEnv, WASM_BINDGEN, WASM_BUILDS, WASM_TARGET } from './toolchain.mjs';
 
 const PRUNE_SCRIPT = fileURLToPath(new URL('./prune-wasm.mjs', import.meta.url));
-
-/** The role whose file has an encoder of zstd, most of which is never called. */
-const PRUNED_ROLE = 'compress';
 
 /** Features that every browser with SIMD has, and that the compiler may have used. */
 const WASM_OPT_ARGS = [
@@ -37,7 +34,7 @@ export async function buildWasm(name) {
     ...['--target', 'web', '--omit-default-module-path', '--out-dir', glue, compiled],
   ]);
   const bound = join(glue, 'bitx_wasm_bg.wasm');
-  if (build.role === PRUNED_ROLE) await pruneZstd(bound);
+  await pruneWasm(bound, build);
   await run('wasm-opt', [...WASM_OPT_ARGS, ...build.wasmOptArgs, bound, '-o', result]);
   writeFileSync(stampFile, stamp);
 }
