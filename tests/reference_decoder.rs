@@ -155,6 +155,54 @@ fn agrees_on_files_of_every_kind() {
     }
 }
 
+/// A GGUF file of `(name, innermost extent first, ggml type, bytes)`, aligned to 64 bytes.
+fn gguf(tensors: &[(&str, &[u64], u32, &[u8])]) -> Vec<u8> {
+    fn text(bytes: &mut Vec<u8>, text: &str) {
+        bytes.extend((text.len() as u64).to_le_bytes());
+        bytes.extend(text.as_bytes());
+    }
+    let mut file = [&b"GGUF"[..], &3u32.to_le_bytes()].concat();
+    file.extend([tensors.len() as u64, 2].map(u64::to_le_bytes).concat());
+    text(&mut file, "general.alignment");
+    file.extend([4u32, 64].map(u32::to_le_bytes).concat());
+    text(&mut file, "nested");
+    file.extend(
+        [&[9, 0, 0, 0, 9, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0][..], &[8, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]].concat(),
+    );
+    text(&mut file, "token");
+    let mut data = Vec::new();
+    for (name, extents, kind, bytes) in tensors {
+        text(&mut file, name);
+        file.extend((extents.len() as u32).to_le_bytes());
+        extents.iter().for_each(|extent| file.extend(extent.to_le_bytes()));
+        file.extend(kind.to_le_bytes());
+        file.extend((data.len() as u64).to_le_bytes());
+        data.extend(*bytes);
+        data.resize(data.len().next_multiple_of(64), 0);
+    }
+    file.resize(file.len().next_multiple_of(64), 0);
+    [file, data].concat()
+}
+
+#[test]
+fn agrees_on_gguf() {
+    let (from, to) = weights(2, 3000);
+    let blocks = random(1000);
+    let build = |bytes: &[u8], name| {
+        gguf(&[
+            ("half", &[100, 15], 1, &bytes[..3000]),
+            (name, &[1000], 8, &blocks),
+            ("b", &[30, 50], 30, &bytes[3000..]),
+        ])
+    };
+    let (base, target) = (build(&from, "blocks"), build(&to, "renamed"));
+    agree(&base, &target);
+    agree(&[], &target);
+    agree(&model(&[("half", "F16", &[15, 100], &from[..3000])]), &target);
+    let archive = compress(&base, &target, Format::default()).unwrap();
+    assert!(archive.len() < 3000, "tensors did not pair: {}", archive.len());
+}
+
 #[test]
 fn agrees_on_several_base_files_and_none() {
     let (from, to) = weights(4, 2000);

@@ -2,7 +2,7 @@
 
 use super::head::length;
 use super::json::{self, Value};
-use super::{Result, check};
+use super::{Result, check, gguf};
 
 /// A tensor, or bytes that are none.
 #[derive(Clone)]
@@ -44,6 +44,9 @@ pub const NAMES: [&str; 22] = [
 pub fn regions(file: &[u8]) -> Result<Vec<Region>> {
     if file.len() > 8 && file[8] == b'{' && file[5..8] == [0; 3] {
         return safetensors(file);
+    }
+    if file.starts_with(b"GGUF") {
+        return gguf::regions(file);
     }
     let whole = Region { name: String::new(), dtype: 4, shape: vec![file.len() as u64], offset: 0, length: file.len() };
     Ok(if file.is_empty() { Vec::new() } else { vec![whole] })

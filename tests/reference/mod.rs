@@ -3,8 +3,9 @@
 
 pub mod base;
 pub mod chunk;
-mod context;
-mod fields;
+pub mod context;
+pub mod fields;
+mod gguf;
 mod head;
 mod json;
 mod symbols;

@@ -1,0 +1,88 @@
+//! The regions of a GGUF file.
+
+use super::base::Region;
+use super::fields::Fields;
+use super::head::length;
+use super::{Result, check};
+
+/// A tensor as the header describes it.
+struct Info {
+    name: String,
+    shape: Vec<u64>,
+    kind: u32,
+    offset: u64,
+}
+
+pub fn regions(file: &[u8]) -> Result<Vec<Region>> {
+    let mut fields = Fields::new(file);
+    fields.take(4)?;
+    check([2, 3].contains(&fields.u32()?), "version")?;
+    let (tensors, entries) = (fields.u64()?, fields.u64()?);
+    let mut alignment = 32;
+    for _ in 0..entries {
+        let key = text(&mut fields)?;
+        let kind = fields.u32()?;
+        let value = value(&mut fields, kind, 0)?;
+        if key == "general.alignment" {
+            alignment = value.filter(|value| value.is_power_of_two()).ok_or("alignment")? as usize;
+        }
+    }
+    let mut infos = (0..tensors).map(|_| info(&mut fields)).collect::<Result<Vec<_>>>()?;
+    infos.sort_by_key(|info| info.offset);
+    let header = file.len() - fields.rest().len();
+    let data = header.next_multiple_of(alignment).min(file.len());
+    let left = (file.len() - data) as u64;
+    let mut regions = Vec::new();
+    for (i, info) in infos.iter().enumerate() {
+        let end = infos.get(i + 1).map_or(left, |next| next.offset);
+        check(info.offset <= end && end <= left, "a tensor beyond the end")?;
+        regions.push(region(info, data + info.offset as usize, (end - info.offset) as usize)?);
+    }
+    Ok(regions)
+}
+
+/// The region of a tensor that begins at `offset` and has so much room.
+fn region(info: &Info, offset: usize, room: usize) -> Result<Region> {
+    let kinds = [(0, 17), (1, 13), (24, 5), (25, 11), (26, 15), (27, 20), (28, 19), (30, 14)];
+    let name = info.name.clone();
+    let Some((_, dtype)) = kinds.into_iter().find(|(kind, _)| *kind == info.kind) else {
+        return Ok(Region { name, dtype: 4, shape: vec![room as u64], offset, length: room });
+    };
+    let length = length(dtype, &info.shape)?;
+    check(length <= room, "a tensor without room")?;
+    Ok(Region { name, dtype, shape: info.shape.clone(), offset, length })
+}
+
+fn info(fields: &mut Fields) -> Result<Info> {
+    let name = text(fields)?;
+    let rank = fields.u32()?;
+    let mut shape = (0..rank).map(|_| fields.u64()).collect::<Result<Vec<_>>>()?;
+    shape.reverse();
+    Ok(Info { name, shape, kind: fields.u32()?, offset: fields.u64()? })
+}
+
+fn text(fields: &mut Fields) -> Result<String> {
+    let length = fields.u64()?;
+    let bytes = fields.take(usize::try_from(length).map_err(|e| e.to_string())?)?;
+    String::from_utf8(bytes.to_vec()).map_err(|e| e.to_string())
+}
+
+/// Passes over a value; returns one of type 4.
+fn value(fields: &mut Fields, kind: u32, depth: u32) -> Result<Option<u32>> {
+    let bytes = match kind {
+        0 | 1 | 7 => 1,
+        2 | 3 => 2,
+        4 => return fields.u32().map(Some),
+        5 | 6 => 4,
+        10..=12 => 8,
+        8 => return text(fields).map(|_| None),
+        9 => {
+            check(depth < 8, "arrays are nested too deep")?;
+            let (kind, count) = (fields.u32()?, fields.u64()?);
+            return (0..count).try_for_each(|_| value(fields, kind, depth + 1).map(drop)).map(|()| None);
+        }
+        _ => return Err("type of a value".to_owned()),
+    };
+    fields.take(bytes)?;
+    Ok(None)
+}
