@@ -45,6 +45,7 @@ async function measure({ threads, runs }) {
   const fetchBlob = async (path) => (await fetch(path)).blob();
   const [base, delta] = await Promise.all(['/base', '/delta'].map(fetchBlob));
   const bitx = await Bitx.create(threads === undefined ? {} : { threads });
+  const { version } = await bitx.inspect(delta);
   const samples = [];
   let model;
   for (let run = 0; run <= runs; run++) {
@@ -68,6 +69,7 @@ async function measure({ threads, runs }) {
   const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', await model.arrayBuffer()));
   return {
     mode: bitx.mode,
+    version,
     threads: bitx.threads,
     decode_mb_s: model.size / 1e6 / median('decode'),
     restore_mb_s: model.size / 1e6 / median('restore'),

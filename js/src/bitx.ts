@@ -74,7 +74,7 @@ export class Bitx {
     return this.#write('restore', { base, delta }, options);
   }
 
-  /** Restores the bytes of one tensor, and reads no more of the inputs than that takes. */
+  /** Restores the bytes of one tensor, and reads no more of the inputs than that takes; URLs are downloaded whole. */
   async readTensor({ base, delta, name, ...options }: ReadTensorOptions): Promise<Uint8Array<ArrayBuffer>> {
     const task: Task = { operation: 'tensor', options: { name }, output: 'bytes' };
     const { bytes } = await this.#call(task, { base, delta }, options);
