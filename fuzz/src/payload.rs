@@ -49,9 +49,9 @@ pub fn build(kind: &Type, method: u8, base: &[u8], mut data: &[u8]) -> Vec<u8> {
         _ => vec![0; words],
     };
     let contexts = context::read(&mut Fields::new(&payload[start..]), columns, &e).unwrap();
-    let tables: Vec<(usize, u8)> = (0..1 + input::byte(&mut data) % 8)
-        .map(|_| (1 + usize::from(input::byte(&mut data) % 11), input::byte(&mut data)))
-        .collect();
+    let symbols = if method == 3 { symbols(coding.width) } else { 256 };
+    let mut table = || (1 + usize::from(input::byte(&mut data) % 11), (input::short(&mut data) % symbols) as u8);
+    let tables: Vec<_> = (0..8).map(|_| table()).take_while(|table| table.0 < 11).chain([(1, 0)]).collect();
     list(&mut payload, words, &tables);
     let ends = tables.iter().scan(0, |end, table| {
         *end += table.0;
@@ -69,6 +69,16 @@ pub fn build(kind: &Type, method: u8, base: &[u8], mut data: &[u8]) -> Vec<u8> {
     }
     payload.extend(extra);
     payload
+}
+
+/// Number of the symbols that words of so many bits need.
+fn symbols(width: u32) -> usize {
+    match width {
+        8 => 44,
+        16 => 76,
+        32 => 140,
+        _ => 175,
+    }
 }
 
 /// What contexts are made of.
