@@ -6,6 +6,7 @@ import { drive, open } from './drive.js';
 import { setAlarm } from './pool.js';
 import { selfTest } from './self-test.js';
 import { blobSink, bytesSink, fileSink, remoteSink, type Sink } from './sinks.js';
+import { startReader } from './slices.js';
 
 type HostMessage = Exclude<ToWorker, StartMessage>;
 
@@ -93,6 +94,7 @@ export class Host {
 }
 
 async function start({ role, mode, threads, wasmUrl, alarm }: StartMessage): Promise<Core> {
+  startReader();
   const core = await loadCore(role, mode, wasmUrl);
   send({ type: 'step' });
   if (mode === 'threads') {

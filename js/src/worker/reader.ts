@@ -1,5 +1,6 @@
 import { BitxError, messageOf } from '../errors.js';
 import type { Source, Sources } from '../protocol.js';
+import { bytesOf } from './slices.js';
 
 /** A range of one file; only the base may have several. */
 export interface Read {
@@ -18,15 +19,12 @@ async function readRange(sources: Sources, { source, file, offset, length }: Rea
   const blob = sources[source]?.[file];
   if (!blob)
     throw new BitxError('internal', `the core asked for ${source} ${file}, which this call does not have`);
-  const slice = await blob
-    .slice(offset, offset + length)
-    .arrayBuffer()
-    .catch((cause: unknown) => {
-      throw new BitxError('io', `${source} could not be read: ${messageOf(cause)}`, { file: source, cause });
-    });
-  if (slice.byteLength !== length) {
-    const figures = { file: source, offset, expected: length, found: slice.byteLength };
+  const bytes = await bytesOf(blob.slice(offset, offset + length)).catch((cause: unknown) => {
+    throw new BitxError('io', `${source} could not be read: ${messageOf(cause)}`, { file: source, cause });
+  });
+  if (bytes.byteLength !== length) {
+    const figures = { file: source, offset, expected: length, found: bytes.byteLength };
     throw new BitxError('truncated', `${source} is shorter than it was when the call began`, figures);
   }
-  return new Uint8Array(slice);
+  return new Uint8Array(bytes);
 }

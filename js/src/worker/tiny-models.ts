@@ -7,7 +7,7 @@ export function tinyModels(): { base: Uint8Array<ArrayBuffer>; target: Uint8Arra
   return { base: safetensors(base), target: safetensors(target) };
 }
 
-const TENSORS = 4;
+const TENSORS = 2;
 const LENGTH = 512;
 
 /** A BF16 of either sign with an exponent as weights have them. */
