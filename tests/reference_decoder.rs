@@ -220,14 +220,14 @@ fn agrees_on_several_base_files_and_none() {
 }
 
 fn compress_against(bases: &[&[u8]], target: &[u8]) -> Vec<u8> {
-    let lengths: Vec<u64> = bases.iter().map(|base| base.len() as u64).collect();
+    let lengths: Vec<u64> = bases.iter().map(|base| base.len()).collect();
     let mut job = Compress::new(&lengths, target.len() as u64, Format::default()).unwrap();
     let bases: Vec<_> = bases.iter().map(|base| base as &dyn ReadAt).collect();
     run(&mut job, &Sources { base: &bases, target: Some(&target), delta: None })
 }
 
 fn restore_against(bases: &[&[u8]], archive: &[u8]) -> Vec<u8> {
-    let lengths: Vec<u64> = bases.iter().map(|base| base.len() as u64).collect();
+    let lengths: Vec<u64> = bases.iter().map(|base| base.len()).collect();
     let bases: Vec<_> = bases.iter().map(|base| base as &dyn ReadAt).collect();
     let sources = Sources { base: &bases, delta: Some(&archive), target: None };
     run(&mut Restore::new(&lengths, archive.len() as u64), &sources)

@@ -53,7 +53,7 @@ impl Geometry {
             }
         }
         if columns <= 1 || columns > words || columns > 1 << 20 {
-            columns = words.min(1 << 20).max(1);
+            columns = words.clamp(1, 1 << 20);
         }
         let columns = columns as usize;
         Self { columns, chunk: (1 << 20) / columns * columns * bytes, length: region.length }

@@ -55,7 +55,7 @@ struct Stream {
 
 impl Stream {
     fn new(bytes: &[u8]) -> Result<Self> {
-        check(bytes.len() >= 32 && bytes.len() % 2 == 0, "length of a stream")?;
+        check(bytes.len() >= 32 && bytes.len().is_multiple_of(2), "length of a stream")?;
         let (words, tail) = bytes.split_at(bytes.len() - 32);
         let mut states = [0; 8];
         for (state, bytes) in states.iter_mut().zip(tail.chunks(4)) {
