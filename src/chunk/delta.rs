@@ -198,7 +198,7 @@ pub(super) fn decode<W: Word>(
     let count = target.len() / W::BYTES;
     let mut payload = ByteReader::new(payload);
     let model = scales::read(&mut payload, matrix, count, is_wide(fields), scratch)?;
-    let mut reader = TokenReader::new(&mut payload, &mut scratch.decoder, count)?;
+    let mut reader = TokenReader::new(&mut payload, &mut scratch.decoder, count, bins::tokens(W::BITS))?;
     let mut extra = BitReader::new(payload.rest());
     let (mut words, mut exponents) = ([W::default(); STRIP], [0; STRIP]);
     let (mut contexts, mut tokens) = ([0; STRIP], [0; STRIP]);

@@ -174,7 +174,7 @@ pub(super) fn decode<W: Word>(matrix: Matrix, payload: &[u8], target: &mut [u8],
     let least = payload.varint()?;
     let count = target.len() / W::BYTES;
     let model = scales::read(&mut payload, matrix, count, false, scratch)?;
-    let mut reader = TokenReader::new(&mut payload, &mut scratch.decoder, count)?;
+    let mut reader = TokenReader::new(&mut payload, &mut scratch.decoder, count, 256)?;
     let mut extra = BitReader::new(payload.rest());
     let (mut contexts, mut tokens) = ([0; STRIP], [0; STRIP]);
     for (i, target) in target.chunks_mut(STRIP * W::BYTES).enumerate() {

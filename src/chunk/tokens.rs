@@ -44,8 +44,13 @@ pub(crate) struct TokenReader<'d, 'b> {
 }
 
 impl<'d, 'b> TokenReader<'d, 'b> {
-    /// Reads tables into `decoder`, and finds the streams of `count` tokens.
-    pub(crate) fn new(bytes: &mut ByteReader<'b>, decoder: &'d mut rans::Decoder, count: usize) -> Result<Self> {
+    /// Reads tables of tokens below `symbols` into `decoder`, and finds the streams of `count` tokens.
+    pub(crate) fn new(
+        bytes: &mut ByteReader<'b>,
+        decoder: &'d mut rans::Decoder,
+        count: usize,
+        symbols: usize,
+    ) -> Result<Self> {
         let mut bits = BitReader::new(bytes.prefixed()?);
         let tables = bits.get(6) as usize + 1;
         let mut table_of = [tables as u8 - 1; 128];
@@ -60,7 +65,7 @@ impl<'d, 'b> TokenReader<'d, 'b> {
                 table_of[next..end].fill(i as u8);
                 next = end;
             }
-            frequencies.push(FrequencyTable::read(&mut bits)?);
+            frequencies.push(FrequencyTable::read(&mut bits, symbols)?);
         }
         bits.finish()?;
         decoder.set_tables(&frequencies);

@@ -39,6 +39,11 @@ pub(crate) fn token_narrow(value: u32) -> u8 {
     if value < DIRECT { value as u8 } else { binned as u8 }
 }
 
+/// Number of the tokens that values of so many bits have.
+pub(crate) fn tokens(bits: u32) -> usize {
+    usize::from(token(u64::MAX >> (64 - bits))) + 1
+}
+
 /// The least value of every token, and how many raw bits complete it.
 pub(crate) static BINS: [(u64, u32); 256] = bins();
 

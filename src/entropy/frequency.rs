@@ -88,9 +88,12 @@ impl FrequencyTable {
     /// Reads what [`write`](Self::write) wrote.
     ///
     /// # Errors
-    /// `Corrupt` where the frequencies do not add up to [`SCALE`].
-    pub(crate) fn read(bits: &mut BitReader<'_>) -> Result<Self> {
+    /// `Corrupt` where the frequencies do not add up to [`SCALE`], or are of symbols from `most` on.
+    pub(crate) fn read(bits: &mut BitReader<'_>, most: usize) -> Result<Self> {
         let symbols = bits.get(8) as usize + 1;
+        if symbols > most {
+            return Err(Error::corrupt("number of symbols").figures(most, symbols));
+        }
         let mut frequencies = [0u16; 256];
         let (mut last, mut sum) = (0i32, 0u32);
         for frequency in &mut frequencies[..symbols] {
@@ -152,7 +155,7 @@ mod tests {
             table.write(&mut bits);
             let bytes = bits.finish();
             let mut reader = BitReader::new(&bytes);
-            assert_eq!(FrequencyTable::read(&mut reader).unwrap(), table);
+            assert_eq!(FrequencyTable::read(&mut reader, 256).unwrap(), table);
             reader.finish().unwrap();
         }
     }
@@ -165,10 +168,10 @@ mod tests {
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            if let Ok(table) = FrequencyTable::read(&mut BitReader::new(&flipped)) {
+            if let Ok(table) = FrequencyTable::read(&mut BitReader::new(&flipped), 256) {
                 assert_eq!(table.frequencies.iter().map(|&f| u32::from(f)).sum::<u32>(), SCALE);
             }
         }
-        FrequencyTable::read(&mut BitReader::new(&[])).unwrap_err();
+        FrequencyTable::read(&mut BitReader::new(&[]), 256).unwrap_err();
     }
 }

@@ -4,6 +4,8 @@
 //! Types with fields of their own are regions of that dtype; every other type, quantised blocks of any
 //! kind, is a region of bytes up to the next tensor: its layout does not matter for keeping it.
 
+use std::collections::HashSet;
+
 use super::{Dtype, Layout, Region};
 use crate::bytes::ByteReader;
 use crate::error::{Error, ErrorKind, Result};
@@ -102,9 +104,13 @@ fn parse(head: &[u8], file_length: u64) -> Result<Layout> {
             })?;
         }
     }
-    let mut infos = Vec::new();
+    let (mut infos, mut names) = (Vec::new(), HashSet::new());
     for _ in 0..tensors {
-        infos.push(read_info(&mut reader)?);
+        let info = read_info(&mut reader)?;
+        if !names.insert(info.name.clone()) {
+            return Err(Error::corrupt("the name appears twice").tensor(&info.name));
+        }
+        infos.push(info);
     }
     let end = (head.len() - reader.rest().len()) as u64;
     let data = end.next_multiple_of(alignment).min(file_length);

@@ -47,16 +47,17 @@ impl LayoutReader {
     }
 
     fn start(&mut self, accept: Accept, head: &[u8]) -> Result<()> {
+        // First of all: a GGUF header with as many tensors as `{` is could be taken for safetensors.
+        if accept == Accept::Any && head.starts_with(gguf::MAGIC) {
+            let mut reader = gguf::HeaderReader::new(self.file_length);
+            reader.feed(head)?;
+            self.state = State::Gguf(reader);
+            return Ok(());
+        }
         if accept == Accept::Safetensors || sniff::looks_like_safetensors(head) {
             let mut reader = safetensors::HeaderReader::new(self.file_length);
             reader.feed(head)?;
             self.state = State::Safetensors(reader);
-            return Ok(());
-        }
-        if head.starts_with(gguf::MAGIC) {
-            let mut reader = gguf::HeaderReader::new(self.file_length);
-            reader.feed(head)?;
-            self.state = State::Gguf(reader);
             return Ok(());
         }
         if let Some(kind) = sniff::download_mistake(head) {

@@ -42,11 +42,11 @@ pub const NAMES: [&str; 22] = [
 ];
 
 pub fn regions(file: &[u8]) -> Result<Vec<Region>> {
-    if file.len() > 8 && file[8] == b'{' && file[5..8] == [0; 3] {
-        return safetensors(file);
-    }
     if file.starts_with(b"GGUF") {
         return gguf::regions(file);
+    }
+    if file.len() > 8 && file[8] == b'{' && file[5..8] == [0; 3] {
+        return safetensors(file);
     }
     let whole = Region { name: String::new(), dtype: 4, shape: vec![file.len() as u64], offset: 0, length: file.len() };
     Ok(if file.is_empty() { Vec::new() } else { vec![whole] })

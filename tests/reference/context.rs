@@ -27,8 +27,8 @@ fn scaled(fields: &mut Fields, columns: usize, e: &[u64]) -> Result<Vec<usize>> 
     let s = fields.byte()?;
     check(s <= 4, "width of contexts")?;
     let floors = unzigzag(small(fields)?) as i64 + unzigzag(small(fields)?) as i64;
-    let rows = symbols::read(fields, &vec![0; e.len().div_ceil(columns)])?;
-    let across = symbols::read(fields, &vec![0; columns])?;
+    let rows = symbols::read(fields, &vec![0; e.len().div_ceil(columns)], 256)?;
+    let across = symbols::read(fields, &vec![0; columns], 256)?;
     let context = |(i, &e): (usize, &u64)| {
         let h = if s == 0 { 0 } else { 1 << (s - 1) };
         let scales = floors + i64::from(rows[i / columns]) + i64::from(across[i % columns]);

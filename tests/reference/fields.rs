@@ -57,8 +57,13 @@ impl<'a> Fields<'a> {
     }
 
     pub fn name(&mut self) -> Result<String> {
-        String::from_utf8(self.string()?.to_vec()).map_err(|e| e.to_string())
+        text(self.string()?)
     }
+}
+
+/// A name.
+pub fn text(bytes: &[u8]) -> Result<String> {
+    String::from_utf8(bytes.to_vec()).map_err(|e| e.to_string())
 }
 
 /// A bit string.

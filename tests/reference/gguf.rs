@@ -1,5 +1,7 @@
 //! The regions of a GGUF file.
 
+use std::collections::HashSet;
+
 use super::base::Region;
 use super::fields::Fields;
 use super::head::length;
@@ -28,6 +30,8 @@ pub fn regions(file: &[u8]) -> Result<Vec<Region>> {
         }
     }
     let mut infos = (0..tensors).map(|_| info(&mut fields)).collect::<Result<Vec<_>>>()?;
+    let names: HashSet<&str> = infos.iter().map(|info| info.name.as_str()).collect();
+    check(names.len() == infos.len(), "a name appears twice")?;
     infos.sort_by_key(|info| info.offset);
     let header = file.len() - fields.rest().len();
     let data = header.next_multiple_of(alignment).min(file.len());

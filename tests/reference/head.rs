@@ -2,7 +2,7 @@
 
 use super::base::Region;
 use super::chunk::Geometry;
-use super::fields::Fields;
+use super::fields::{Fields, text};
 use super::{Result, check};
 
 /// Widths of the dtypes in bits, by number.
@@ -29,7 +29,9 @@ impl Head {
         check(bases <= 65_535, "too many base files")?;
         let bases = (0..bases).map(|_| fields.varint()).collect::<Result<_>>()?;
         let mut head = Self { bases, items: Vec::new() };
-        for _ in 0..fields.varint()? {
+        let items = fields.varint()?;
+        check(items <= 1 << 20, "too many items")?;
+        for _ in 0..items {
             let item = head.read_item(&mut fields)?;
             head.items.push(item);
         }
@@ -49,7 +51,9 @@ impl Head {
     fn read_item(&self, fields: &mut Fields) -> Result<Content> {
         let kind = fields.byte()?;
         if kind == 0 {
-            return Ok(Content::Span(fields.string()?.to_vec()));
+            let bytes = fields.string()?;
+            check(!bytes.is_empty(), "an empty span")?;
+            return Ok(Content::Span(bytes.to_vec()));
         }
         let region = read_type(fields)?;
         match kind {
@@ -57,8 +61,10 @@ impl Head {
             2 => {
                 let file = fields.varint()?;
                 check(file < self.bases.len() as u64, "number of a base file")?;
-                let name = fields.name()?;
-                let name = if name.is_empty() { region.name.clone() } else { name };
+                let name = match fields.varint()? {
+                    0 => region.name.clone(),
+                    length => text(fields.take(length as usize - 1)?)?,
+                };
                 Ok(Content::Chunks(region, Some((file as usize, name))))
             }
             3 => {

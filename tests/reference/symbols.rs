@@ -12,7 +12,7 @@ struct Tables {
 }
 
 impl Tables {
-    fn read(bytes: &[u8]) -> Result<Self> {
+    fn read(bytes: &[u8], most: u64) -> Result<Self> {
         let mut bits = Bits::new(bytes);
         let count = bits.field(6)? as usize + 1;
         let mut of = [count - 1; 128];
@@ -24,15 +24,16 @@ impl Tables {
                 of[next..end].fill(table);
                 next = end;
             }
-            frequencies.push(read_table(&mut bits)?);
+            frequencies.push(read_table(&mut bits, most)?);
         }
         bits.finish()?;
         Ok(Self { frequencies, of })
     }
 }
 
-fn read_table(bits: &mut Bits) -> Result<Vec<u32>> {
+fn read_table(bits: &mut Bits, most: u64) -> Result<Vec<u32>> {
     let symbols = bits.field(8)? + 1;
+    check(symbols <= most, "symbols that there are not")?;
     let (mut frequencies, mut length) = (Vec::new(), 0);
     for _ in 0..symbols {
         length += unzigzag(bits.gamma()?);
@@ -88,9 +89,9 @@ impl Stream {
     }
 }
 
-/// Reads a list of symbols in these contexts.
-pub fn read(fields: &mut Fields, contexts: &[usize]) -> Result<Vec<u8>> {
-    let tables = Tables::read(fields.string()?)?;
+/// Reads a list of symbols, of which there are so many, in these contexts.
+pub fn read(fields: &mut Fields, contexts: &[usize], most: u64) -> Result<Vec<u8>> {
+    let tables = Tables::read(fields.string()?, most)?;
     let blocks = contexts.len().div_ceil(1024);
     let mut streams: Vec<Stream> = (0..blocks.min(4)).map(|_| Stream::new(fields.string()?)).collect::<Result<_>>()?;
     let mut symbols = Vec::new();

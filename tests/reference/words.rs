@@ -20,12 +20,12 @@ pub fn delta(coding: Coding, columns: usize, payload: &[u8], base: &[u8]) -> Res
     let e: Vec<u64> = base.iter().map(|&b| number(coding, b)).collect();
     let mut fields = Fields::new(payload);
     let contexts = context::read(&mut fields, columns, &e)?;
-    let symbols = symbols::read(&mut fields, &contexts)?;
+    let most = [44, 76, 140, 175][coding.bytes().ilog2() as usize];
+    let symbols = symbols::read(&mut fields, &contexts, most)?;
     let mut raw = Bits::new(fields.rest());
     let mut target = Vec::new();
     for (&b, &symbol) in base.iter().zip(&symbols) {
-        let z = u128::from(difference(symbol, &mut raw)?) % (2 * half);
-        let d = unzigzag(z as u64);
+        let d = unzigzag(difference(symbol, &mut raw)?);
         let wrap = |value: i128| value.rem_euclid(2 * half as i128) as u128;
         target.push(match coding.mantissa {
             None => wrap(i128::from(b) + d) as u64,
@@ -58,8 +58,7 @@ fn difference(symbol: u8, raw: &mut Bits) -> Result<u64> {
             let k = t / 4 - 5;
             (u64::from(4 + t % 4) << k) + raw.field(k)?
         }
-        144..175 => (1 << (t - 111)) + raw.field(t - 111)?,
-        _ => 0,
+        _ => (1 << (t - 111)) + raw.field(t - 111)?,
     })
 }
 
@@ -71,7 +70,7 @@ pub fn solo(coding: Coding, columns: usize, payload: &[u8], length: usize) -> Re
     check(k < coding.width, "raw bits of a word")?;
     let least = fields.varint()?;
     let contexts = context::read(&mut fields, columns, &vec![0; count])?;
-    let symbols = symbols::read(&mut fields, &contexts)?;
+    let symbols = symbols::read(&mut fields, &contexts, 256)?;
     let mut raw = Bits::new(fields.rest());
     let mut target = Vec::new();
     for symbol in symbols {

@@ -1,7 +1,8 @@
 //! The head: the restored file as a sequence of items, and which base tensor each is paired with.
 
-use super::{CHECKSUM, FRONT, MAGIC, MAX_BASES, MAX_HEAD, checksum};
+use super::{CHECKSUM, FRONT, MAGIC, MAX_BASES, MAX_CHUNKS, MAX_HEAD, MAX_ITEMS, checksum};
 use crate::bytes::{ByteReader, put_prefixed, put_varint};
+use crate::chunk::geometry;
 use crate::entropy::zstd;
 use crate::error::{Error, Result};
 use crate::layout::{Dtype, Region};
@@ -114,10 +115,17 @@ impl Head {
         }
         let bases = (0..count).map(|_| reader.varint()).collect::<Result<Vec<_>>>()?;
         let count = reader.varint()?;
+        if count > MAX_ITEMS {
+            return Err(Error::limit("number of items").figures(MAX_ITEMS, count));
+        }
         let mut head = Self { bases, items: Vec::new() };
-        let mut offset = 0u64;
+        let (mut offset, mut chunks) = (0u64, 0u64);
         for _ in 0..count {
             let item = head.read_item(&mut reader, offset)?;
+            chunks = chunks.saturating_add(head.chunks(&item));
+            if chunks > MAX_CHUNKS {
+                return Err(Error::limit("number of chunks").figures(MAX_CHUNKS, chunks));
+            }
             let end = offset.checked_add(item.length()).filter(|&end| end <= i64::MAX as u64);
             offset = end.ok_or_else(|| Error::limit("length of the restored file").figures(i64::MAX, "more"))?;
             head.items.push(item);
@@ -129,24 +137,41 @@ impl Head {
     fn read_item(&self, reader: &mut ByteReader<'_>, offset: u64) -> Result<Item> {
         let kind = reader.u8()?;
         if kind == SPAN {
-            return Ok(Item::Span(reader.prefixed()?.to_vec()));
+            let bytes = reader.prefixed()?;
+            if bytes.is_empty() {
+                return Err(Error::corrupt("an empty span"));
+            }
+            return Ok(Item::Span(bytes.to_vec()));
         }
         let name = text(reader.prefixed()?)?;
         let region = read_type(reader, &name, offset).map_err(|e| e.tensor(&name))?;
         let content = match kind {
             ALONE => Content::Chunks(None),
             PAIRED => {
-                let base = reader.varint()? as usize;
+                let base = usize::try_from(reader.varint()?).unwrap_or(usize::MAX);
                 if base >= self.bases.len() {
                     return Err(Error::corrupt("number of a base file").tensor(&name).figures(self.bases.len(), base));
                 }
-                let other = text(reader.prefixed()?)?;
-                Content::Chunks(Some(Partner { base, name: if other.is_empty() { name.clone() } else { other } }))
+                // 0 for the same name, else the length and one.
+                let other = match reader.varint()?.checked_sub(1) {
+                    None => name.clone(),
+                    Some(length) => text(reader.take(length)?)?,
+                };
+                Content::Chunks(Some(Partner { base, name: other }))
             }
             EARLIER => Content::Earlier(self.earlier(reader.varint()?, &region).map_err(|e| e.tensor(&name))?),
             other => return Err(Error::unsupported(format!("unknown kind of item {other}")).tensor(&name)),
         };
         Ok(Item::Region { region: Region { name, ..region }, content })
+    }
+
+    /// Chunks that restore `item`, its own or those of the one that it equals.
+    fn chunks(&self, item: &Item) -> u64 {
+        match item {
+            Item::Span(_) => 0,
+            Item::Region { region, content: Content::Chunks(_) } => geometry::of(region).count(),
+            Item::Region { content: Content::Earlier(earlier), .. } => self.chunks(&self.items[*earlier]),
+        }
     }
 
     /// The item that a region says it equals.
@@ -185,8 +210,12 @@ fn write_item(raw: &mut Vec<u8>, item: &Item) {
         Content::Chunks(None) => {}
         Content::Chunks(Some(partner)) => {
             put_varint(raw, partner.base as u64);
-            let name = if partner.name == region.name { "" } else { &partner.name };
-            put_prefixed(raw, name.as_bytes());
+            if partner.name == region.name {
+                put_varint(raw, 0);
+            } else {
+                put_varint(raw, partner.name.len() as u64 + 1);
+                raw.extend_from_slice(partner.name.as_bytes());
+            }
         }
         Content::Earlier(index) => put_varint(raw, *index as u64),
     }
@@ -230,6 +259,7 @@ mod tests {
                 Item::Region { region: region("b", 18, Dtype::BF16, &[6]), content: partner(1, "other") },
                 Item::Region { region: region("c", 30, Dtype::F32, &[3]), content: Content::Earlier(1) },
                 Item::Region { region: region("", 42, Dtype::U8, &[0]), content: Content::Chunks(None) },
+                Item::Region { region: region("d", 42, Dtype::U8, &[2]), content: partner(1, "") },
             ],
         }
     }

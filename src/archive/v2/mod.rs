@@ -33,6 +33,12 @@ pub const MAX_HEAD: u64 = 256 << 20;
 /// The most base files that an archive can have.
 pub const MAX_BASES: usize = 65_535;
 
+/// The most items that a file can be made of.
+pub const MAX_ITEMS: u64 = 1 << 20;
+
+/// The most chunks that can restore a file, those of equal regions counted for each.
+pub const MAX_CHUNKS: u64 = 1 << 22;
+
 /// Spans of the file longer than this are coded as chunks, and not kept in the head (but for the first
 /// span, which is the file's own header).
 pub(crate) const MAX_SPAN: u64 = 4096;

@@ -1,0 +1,115 @@
+//! BITXv002 archives that nobody's writer made, and inputs that lead writers astray.
+
+mod common;
+
+use bitx_wasm::{ErrorKind, Format};
+use common::{compress, model, restore};
+
+fn varint(mut value: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while value >= 0x80 {
+        bytes.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+    bytes
+}
+
+fn sum(bytes: &[u8]) -> [u8; 8] {
+    xxhash_rust::xxh3::xxh3_64(bytes).to_le_bytes()
+}
+
+/// An archive of a head's content and at most one record, with the right checksums.
+fn forge(head: &[u8], record: Option<(u8, &[u8])>) -> Vec<u8> {
+    let frame = bitx_wasm::entropy::zstd::encode(head, 3).unwrap();
+    let stored = [varint(head.len() as u64), frame].concat();
+    let mut archive = [&b"BITXv002"[..], &(stored.len() as u64).to_le_bytes(), &stored].concat();
+    archive.extend(sum(&archive));
+    let mut index = Vec::new();
+    if let Some((method, payload)) = record {
+        index = [vec![method], varint(payload.len() as u64)].concat();
+        archive.extend([&[method][..], &(payload.len() as u32).to_le_bytes(), &[0; 16], payload].concat());
+    }
+    index.extend(vec![0; 32 * (1 + usize::from(head[0]))]);
+    index.extend(sum(&index));
+    let place = [archive.len() as u64, index.len() as u64].map(u64::to_le_bytes).concat();
+    archive.extend([index, place].concat());
+    archive.extend(blake3::hash(&archive).as_bytes());
+    archive
+}
+
+fn refused(base: &[u8], archive: &[u8]) -> ErrorKind {
+    restore(base, archive).unwrap_err().kind()
+}
+
+/// A few hundred bytes must not become gigabytes of items.
+#[test]
+fn bombs_of_items_are_refused() {
+    let empty_spans = [&[0][..], &varint(1_000_000), &vec![0; 2_000_000]].concat();
+    assert_eq!(refused(&[], &forge(&empty_spans, None)), ErrorKind::Corrupt);
+    let region = [1, 0, 4, 1, 0];
+    let empty_regions = [&[0][..], &varint(2_000_000), &region.repeat(2_000_000)].concat();
+    assert_eq!(refused(&[], &forge(&empty_regions, None)), ErrorKind::Limit);
+    // A region of 5,000 chunks, and a thousand that equal it.
+    let large = [&[1, 0, 4, 1][..], &varint(5000 << 20)].concat();
+    let equal = [&[3, 0, 4, 1][..], &varint(5000 << 20), &[0]].concat();
+    let equals = [&[0][..], &varint(1001), &large, &equal.repeat(1000)].concat();
+    assert_eq!(refused(&[], &forge(&equals, None)), ErrorKind::Limit);
+}
+
+/// A symbol for differences of 2^63 and more, in a tensor of bytes.
+#[test]
+fn symbols_beyond_the_width_of_words_are_refused() {
+    let head = [1, 0, 1, 2, 1, b'w', 4, 1, 4, 0, 0];
+    // One table: 175 symbols, of which the last has the frequency 2048, and the others none.
+    let mut bits = vec![false; 6];
+    bits.extend((0..8).map(|i| 174 >> i & 1 == 1));
+    bits.extend([true; 174]);
+    // The gamma code of 24.
+    bits.extend([0, 0, 0, 0, 1, 1, 0, 0, 1].map(|bit| bit == 1));
+    bits.extend([false; 11]);
+    let tables: Vec<u8> =
+        bits.chunks(8).map(|bits| bits.iter().rev().fold(0, |byte, &bit| byte << 1 | u8::from(bit))).collect();
+    let streams = [&[32][..], &[0, 0x80, 0, 0].repeat(8)].concat();
+    let payload = [&[0][..], &varint(tables.len() as u64), &tables, &streams, &[0; 32]].concat();
+    let base = model(&[("w", "U8", &[4], &[1, 2, 3, 4])]);
+    let error = restore(&base, &forge(&head, Some((3, &payload)))).unwrap_err();
+    assert!(error.kind() == ErrorKind::BaseMismatch || error.to_string().contains("symbols"), "{error}");
+}
+
+/// The partner is the base's whole file, which has no name.
+#[test]
+fn tensors_pair_with_files_of_no_known_kind() {
+    let bytes: Vec<u8> = (0..4000u32).map(|i| (i * i >> 5) as u8).collect();
+    let target = model(&[("w", "U8", &[4000], &bytes)]);
+    let archive = compress(&bytes, &target, Format::default()).unwrap();
+    assert!(archive.len() < 500);
+    assert!(restore(&bytes, &archive).unwrap() == target);
+}
+
+/// A GGUF file of `F32` tensors of 8 elements.
+fn gguf(names: impl Iterator<Item = String>) -> Vec<u8> {
+    let names: Vec<String> = names.collect();
+    let counts = [names.len() as u64, 0].map(u64::to_le_bytes).concat();
+    let mut file = [&b"GGUF"[..], &3u32.to_le_bytes(), &counts].concat();
+    for (i, name) in names.iter().enumerate() {
+        file.extend([&(name.len() as u64).to_le_bytes(), name.as_bytes(), &1u32.to_le_bytes()].concat());
+        file.extend([&8u64.to_le_bytes()[..], &0u32.to_le_bytes(), &(i as u64 * 32).to_le_bytes()].concat());
+    }
+    file.resize(file.len().next_multiple_of(32) + names.len() * 32, 7);
+    file
+}
+
+/// The number of tensors begins with `{` where safetensors would begin its JSON.
+#[test]
+fn gguf_with_123_tensors_is_gguf() {
+    let file = gguf((0..123).map(|i| format!("t{i}")));
+    let archive = compress(&file, &file, Format::default()).unwrap();
+    assert!(restore(&file, &archive).unwrap() == file);
+}
+
+#[test]
+fn gguf_with_a_name_twice_is_refused() {
+    let file = gguf((0..3).map(|i| format!("t{}", i % 2)));
+    assert_eq!(compress(&file, &file, Format::default()).unwrap_err().kind(), ErrorKind::Corrupt);
+}
