@@ -14,7 +14,7 @@ const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
 
 /// A length in bytes that came as a `number`.
 pub(super) fn length(bytes: f64) -> Result<u64, JsValue> {
-    if bytes >= 0.0 && bytes <= MAX_SAFE_INTEGER && bytes.fract() == 0.0 {
+    if (0.0..=MAX_SAFE_INTEGER).contains(&bytes) && bytes.fract() == 0.0 {
         return Ok(bytes as u64);
     }
     Err(misuse("no length in bytes"))
