@@ -102,7 +102,7 @@ impl DirectoryReader {
         self.directory.root = *trailer.last_chunk().unwrap_or(&[0; 32]);
         let end = length - TRAILER as u64;
         if offset < self.directory.front.len() as u64 || offset.checked_add(stored) != Some(end) {
-            return Err(Error::truncated("the archive is cut short, or its trailer is damaged").at(end));
+            return Err(Error::corrupt("the trailer makes no sense: the archive is cut short, or damaged").at(end));
         }
         self.state = State::Index;
         let have = length - bytes.len() as u64;
