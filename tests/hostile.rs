@@ -37,7 +37,7 @@ fn every_bit_flip_is_an_error_or_keeps_the_shape() {
         flipped[bit / 8] ^= 1 << (bit % 8);
         match restore(&base, &flipped) {
             Err(_) => {}
-            // v1 has no checksums: a flip inside a literal or in the stored header's free text passes.
+            // v1 has no checksums of its own: a flip in the stored header's free text passes.
             Ok(restored) => {
                 assert_eq!(restored.len(), target.len(), "bit {bit}");
                 unnoticed += usize::from(restored != target);

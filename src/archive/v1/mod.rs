@@ -1,7 +1,7 @@
 //! BITXv001, the reference command line's format; `docs/FORMAT.md` has its bytes.
 //!
-//! It has no checksums: a wrong base of equal shapes, and most flipped bits inside zstd literals,
-//! restore wrong bytes that no reader can notice.
+//! It has no checksums of its own: a wrong base of equal shapes restores wrong bytes, and no reader can
+//! notice. Nor can it notice most bits flipped inside the reference's frames; ours carry zstd's checksum.
 
 mod index;
 mod write;
