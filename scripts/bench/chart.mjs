@@ -8,7 +8,7 @@
 import { readFileSync } from 'node:fs';
 
 const WIDTH = 750;
-const LABEL = 260;
+const LABEL = 280;
 const VALUE = 90;
 const ROW = 22;
 const GAP = 14;
@@ -25,7 +25,8 @@ function groupsOf({ threads, pairs: [pair] }, results) {
   const groups = pair.rows
     .filter((row) => row.unit === 'MB/s')
     .map((row) => [
-      { label: `${row.what}: ${row.peer}`, value: row.theirs, kind: 'peer' },
+      // The peer has one format of its own, whichever of ours it stands beside.
+      { label: `${row.what.replace(/^v\d( fast)? /, '')}: ${row.peer}`, value: row.theirs, kind: 'peer' },
       { label: `${row.what}: bitx-wasm`, value: row.ours, kind: 'ours' },
     ]);
   const inBrowser = results.map(({ engine, mode, threads: used, decode_mb_s }) => ({
