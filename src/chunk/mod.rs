@@ -9,7 +9,7 @@ mod scales;
 mod solo;
 mod tokens;
 
-use crate::delta::word::{Fields, Word, fields};
+use crate::delta::word::{Fields, fields};
 use crate::entropy::{rans, zstd};
 use crate::error::{Error, Result};
 use crate::layout::Dtype;
@@ -74,14 +74,14 @@ impl std::fmt::Debug for Scratch {
     }
 }
 
-/// Calls `$function` for the word of `$width` bytes.
+/// Calls `$codec::$function` for the word of `$width` bytes.
 macro_rules! for_width {
-    ($width:expr, $function:ident($($argument:expr),*)) => {
+    ($width:expr, $codec:ident::$function:ident($($argument:expr),*)) => {
         match $width {
-            1 => $function::<u8>($($argument),*),
-            2 => $function::<u16>($($argument),*),
-            4 => $function::<u32>($($argument),*),
-            _ => $function::<u64>($($argument),*),
+            1 => $codec::$function::<u8>($($argument),*),
+            2 => $codec::$function::<u16>($($argument),*),
+            4 => $codec::$function::<u32>($($argument),*),
+            _ => $codec::$function::<u64>($($argument),*),
         }
     };
 }
@@ -110,11 +110,11 @@ pub(crate) fn encode(
     };
     let mut weak = true;
     if let Some(base) = base {
-        weak = offer(Method::Delta, for_width!(width, encode_delta(fields, matrix, base, target, effort)));
+        weak = offer(Method::Delta, for_width!(width, delta::encode(fields, matrix, base, target, effort)));
     }
     match fields {
         Fields::Float { mantissa } if weak => {
-            weak = offer(Method::Solo, for_width!(width, encode_solo(mantissa, matrix, target, effort)));
+            weak = offer(Method::Solo, for_width!(width, solo::encode(mantissa, matrix, target, effort)));
         }
         _ => {}
     }
@@ -122,14 +122,6 @@ pub(crate) fn encode(
         offer(Method::Zstd, zstd::encode(target, zstd::DEFAULT_LEVEL)?);
     }
     Ok(best.filter(|(_, least)| least.len() < target.len()).unwrap_or_else(|| (Method::Stored, target.to_vec())))
-}
-
-fn encode_delta<W: Word>(fields: Fields, matrix: Matrix, base: &[u8], target: &[u8], effort: Effort) -> Vec<u8> {
-    delta::encode::<W>(fields, matrix, base, target, effort)
-}
-
-fn encode_solo<W: Word>(mantissa: u32, matrix: Matrix, target: &[u8], effort: Effort) -> Vec<u8> {
-    solo::encode::<W>(mantissa, matrix, target, effort)
 }
 
 /// Restores `target` from a payload. `base` is its base range, of the same length.
@@ -156,26 +148,11 @@ pub(crate) fn decode(
         Method::Copy => return Err(Error::corrupt("stored bytes of a copied chunk").figures(0, payload.len())),
         Method::Delta => {
             let base = need_base()?;
-            for_width!(width, decode_delta(fields, matrix, payload, base, target, scratch))?;
+            for_width!(width, delta::decode(fields, matrix, payload, base, target, scratch))?;
         }
-        Method::Solo => for_width!(width, decode_solo(matrix, payload, target, scratch))?,
+        Method::Solo => for_width!(width, solo::decode(matrix, payload, target, scratch))?,
     }
     Ok(())
-}
-
-fn decode_delta<W: Word>(
-    fields: Fields,
-    matrix: Matrix,
-    payload: &[u8],
-    base: &[u8],
-    target: &mut [u8],
-    scratch: &mut Scratch,
-) -> Result<()> {
-    delta::decode::<W>(fields, matrix, payload, base, target, scratch)
-}
-
-fn decode_solo<W: Word>(matrix: Matrix, payload: &[u8], target: &mut [u8], scratch: &mut Scratch) -> Result<()> {
-    solo::decode::<W>(matrix, payload, target, scratch)
 }
 
 #[cfg(test)]
