@@ -10,6 +10,7 @@ mod inspect;
 mod output;
 mod pipeline;
 mod progress;
+mod restoring;
 mod run;
 mod summary;
 mod verify;

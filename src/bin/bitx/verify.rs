@@ -2,15 +2,12 @@
 
 use std::io::{self, Write};
 
-use bitx_wasm::drive::Sources;
-use bitx_wasm::io::ReadAt;
-use bitx_wasm::{Job, Restore};
+use bitx_wasm::Job;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::args::{self, Global};
-use crate::files::{BaseFiles, InputFile};
-use crate::run::{self, Paths};
+use crate::restoring::Restoring;
 use crate::summary::Summary;
 
 /// A sink that keeps the digests of what it is given, and nothing else.
@@ -33,13 +30,10 @@ impl Write for Digesting {
 }
 
 pub fn run(args: &args::Verify, global: &Global) -> anyhow::Result<()> {
-    let base_paths = args.base.paths();
-    let (base, archive) = (BaseFiles::open(&base_paths)?, InputFile::open(&args.archive)?);
-    let sources = Sources { base: &base.sources(), delta: Some(&archive), ..Sources::default() };
-    let paths = Paths { base: base_paths.clone(), delta: Some(&args.archive), ..Paths::default() };
-    let mut job = Restore::new(&base.lengths(), archive.len());
+    let inputs = Restoring::open(&args.base, &args.archive)?;
+    let mut job = inputs.job(None);
     let mut sink = Digesting::default();
-    let seconds = run::job(&mut job, &sources, &paths, &mut sink, global)?;
+    let seconds = inputs.run(&mut job, &mut sink, global)?;
     let (sha256, blake3) = (sink.sha256.finalize(), sink.blake3.finalize());
     let sha256: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
     let report = job.report();
@@ -50,8 +44,8 @@ pub fn run(args: &args::Verify, global: &Global) -> anyhow::Result<()> {
             args.archive.display()
         );
     }
-    let output_bytes = report.restored_bytes;
-    let summary = Summary { command: "verify", report: &report, input_bytes: archive.len(), output_bytes, seconds };
+    let (input_bytes, output_bytes) = (inputs.archive_bytes(), report.restored_bytes);
+    let summary = Summary { command: "verify", report: &report, input_bytes, output_bytes, seconds };
     let checked = report.blake3.is_some();
     let extra = [("sha256", json!(sha256)), ("blake3", json!(blake3.to_string())), ("checksums", json!(checked))];
     summary.print(global, &extra);
