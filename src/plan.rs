@@ -61,7 +61,7 @@ pub fn same_type(a: &Region, b: &Region) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layout::Dtype;
+    use crate::layout::{Dtype, Kind};
 
     fn layout(regions: &[(&str, Dtype, &[u64])]) -> Layout {
         let mut offset = 100;
@@ -71,7 +71,7 @@ mod tests {
             Region { name: name.into(), dtype, shape: shape.to_vec(), offset: offset - length, length }
         };
         let regions = regions.iter().map(region).collect();
-        Layout { file_length: offset, header_length: 100, regions }
+        Layout { kind: Kind::Safetensors, file_length: offset, header_length: 100, regions }
     }
 
     #[test]

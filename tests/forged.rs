@@ -21,16 +21,21 @@ fn sum(bytes: &[u8]) -> [u8; 8] {
 
 /// An archive of a head's content and at most one record, with the right checksums.
 fn forge(head: &[u8], record: Option<(u8, &[u8])>) -> Vec<u8> {
+    forge_indexed(head, record, record.map(|(method, _)| method))
+}
+
+/// [`forge`] with another method in the index than in the record.
+fn forge_indexed(head: &[u8], record: Option<(u8, &[u8])>, indexed: Option<u8>) -> Vec<u8> {
     let frame = bitx_wasm::entropy::zstd::encode(head, 3).unwrap();
     let stored = [varint(head.len() as u64), frame].concat();
     let mut archive = [&b"BITXv002"[..], &(stored.len() as u64).to_le_bytes(), &stored].concat();
     archive.extend(sum(&archive));
     let mut index = Vec::new();
-    if let Some((method, payload)) = record {
-        index = [vec![method], varint(payload.len() as u64)].concat();
+    if let (Some((method, payload)), Some(indexed)) = (record, indexed) {
+        index = [vec![indexed], varint(payload.len() as u64)].concat();
         archive.extend([&[method][..], &(payload.len() as u32).to_le_bytes(), &[0; 16], payload].concat());
     }
-    index.extend(vec![0; 32 * (1 + usize::from(head[0]))]);
+    index.extend(vec![0; 32 * (1 + usize::from(head[1]))]);
     index.extend(sum(&index));
     let place = [archive.len() as u64, index.len() as u64].map(u64::to_le_bytes).concat();
     archive.extend([index, place].concat());
@@ -45,22 +50,22 @@ fn refused(base: &[u8], archive: &[u8]) -> ErrorKind {
 /// A few hundred bytes must not become gigabytes of items.
 #[test]
 fn bombs_of_items_are_refused() {
-    let empty_spans = [&[0][..], &varint(1_000_000), &vec![0; 2_000_000]].concat();
+    let empty_spans = [&[0, 0][..], &varint(1_000_000), &vec![0; 2_000_000]].concat();
     assert_eq!(refused(&[], &forge(&empty_spans, None)), ErrorKind::Corrupt);
     let region = [1, 0, 4, 1, 0];
-    let empty_regions = [&[0][..], &varint(2_000_000), &region.repeat(2_000_000)].concat();
+    let empty_regions = [&[0, 0][..], &varint(2_000_000), &region.repeat(2_000_000)].concat();
     assert_eq!(refused(&[], &forge(&empty_regions, None)), ErrorKind::Limit);
     // A region of 5,000 chunks, and a thousand that equal it.
     let large = [&[1, 0, 4, 1][..], &varint(5000 << 20)].concat();
     let equal = [&[3, 0, 4, 1][..], &varint(5000 << 20), &[0]].concat();
-    let equals = [&[0][..], &varint(1001), &large, &equal.repeat(1000)].concat();
+    let equals = [&[0, 0][..], &varint(1001), &large, &equal.repeat(1000)].concat();
     assert_eq!(refused(&[], &forge(&equals, None)), ErrorKind::Limit);
 }
 
 /// A symbol for differences of 2^63 and more, in a tensor of bytes.
 #[test]
 fn symbols_beyond_the_width_of_words_are_refused() {
-    let head = [1, 0, 1, 2, 1, b'w', 4, 1, 4, 0, 0];
+    let head = [&[0, 1, 0, 1, 1, 2, 1, b'w', 4, 1][..], &varint(1000), &[0, 0]].concat();
     // One table: 175 symbols, of which the last has the frequency 2048, and the others none.
     let mut bits = vec![false; 6];
     bits.extend((0..8).map(|i| 174 >> i & 1 == 1));
@@ -72,9 +77,50 @@ fn symbols_beyond_the_width_of_words_are_refused() {
         bits.chunks(8).map(|bits| bits.iter().rev().fold(0, |byte, &bit| byte << 1 | u8::from(bit))).collect();
     let streams = [&[32][..], &[0, 0x80, 0, 0].repeat(8)].concat();
     let payload = [&[0][..], &varint(tables.len() as u64), &tables, &streams, &[0; 32]].concat();
-    let base = model(&[("w", "U8", &[4], &[1, 2, 3, 4])]);
+    let base = model(&[("w", "U8", &[1000], &[1; 1000])]);
     let error = restore(&base, &forge(&head, Some((3, &payload)))).unwrap_err();
     assert!(error.kind() == ErrorKind::BaseMismatch || error.to_string().contains("symbols"), "{error}");
+}
+
+/// What later versions may add is refused by name, and not taken for something else.
+#[test]
+fn unknown_features_and_kinds_of_base_files_are_unsupported() {
+    for head in [&[1, 0, 0][..], &[0, 1, 0, 3, 0]] {
+        assert_eq!(refused(&[], &forge(head, None)), ErrorKind::Unsupported);
+    }
+}
+
+#[test]
+fn names_appear_once() {
+    let head = [&[0, 0, 2][..], &[1, 1, b'w', 4, 1, 0].repeat(2)].concat();
+    assert_eq!(refused(&[], &forge(&head, None)), ErrorKind::Corrupt);
+}
+
+/// No payload is longer than its chunk: a forged one must not be read, let alone decoded.
+#[test]
+fn payloads_longer_than_their_chunk_are_refused() {
+    let head = [0, 0, 1, 1, 1, b'w', 4, 1, 4];
+    let error = restore(&[], &forge(&head, Some((1, &[0; 5])))).unwrap_err();
+    assert!(error.kind() == ErrorKind::Corrupt && error.to_string().contains("length of a chunk"), "{error}");
+}
+
+/// Listings go by the index, decoding by the records: they must not tell different stories.
+#[test]
+fn records_have_the_method_that_the_index_says() {
+    let head = [0, 0, 1, 1, 1, b'w', 4, 1, 4];
+    let error = restore(&[], &forge_indexed(&head, Some((0, &[1, 2, 3, 4])), Some(1))).unwrap_err();
+    assert!(error.to_string().contains("method of a chunk"), "{error}");
+}
+
+/// The archive says how its base is to be read, whatever the base looks like.
+#[test]
+fn bases_are_read_as_the_archive_says() {
+    let base = model(&[("w", "U8", &[4], &[1, 2, 3, 4])]);
+    let archive = compress(&base, &base, Format::default()).unwrap();
+    assert_eq!(refused(b"GGUF, or so it says: no safetensors", &archive), ErrorKind::Format);
+    let text = b"no model at all".to_vec();
+    let archive = compress(&text, &text, Format::default()).unwrap();
+    assert_eq!(refused(&base, &archive), ErrorKind::BaseMismatch);
 }
 
 /// The partner is the base's whole file, which has no name.

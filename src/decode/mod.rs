@@ -11,8 +11,8 @@ use crate::archive::{Archive, ArchiveReader};
 use crate::error::{Error, Result};
 use crate::io::{Incremental, Read, Source};
 use crate::job::{Opening, Plan, State, job_by_state};
-use crate::layout::Region;
 use crate::layout::reader::{Accept, LayoutReader};
+use crate::layout::{Kind, Region};
 use crate::plan::BaseSet;
 
 /// A [`Job`](crate::Job) that restores the target of an archive, or one tensor of it, given its base.
@@ -56,21 +56,20 @@ enum Step {
 }
 
 impl OpenRestore {
-    /// Readers of the base's files, as the archive needs them.
+    /// Readers of the base's files, as the archive needs them: files that it does not name are not read.
     fn base_readers(&self, archive: &Archive) -> Result<Vec<LayoutReader>> {
-        let accept = match archive {
-            Archive::V1(_) => Accept::Safetensors,
-            Archive::V2(directory) => {
-                let (expected, found) = (directory.head.bases.len(), self.base_lengths.len());
-                if expected > found {
-                    return Err(Error::base_mismatch("the archive was made against more base files")
-                        .figures(expected, found)
-                        .input(Source::Base(0)));
-                }
-                Accept::Any
-            }
+        let kinds = match archive {
+            Archive::V1(_) => vec![Kind::Safetensors; self.base_lengths.len()],
+            Archive::V2(directory) => directory.head.bases.iter().map(|base| base.kind).collect(),
         };
-        Ok(self.base_lengths.iter().map(|&length| LayoutReader::new(length, accept)).collect())
+        let (expected, found) = (kinds.len(), self.base_lengths.len());
+        if expected > found {
+            return Err(Error::base_mismatch("the archive was made against more base files")
+                .figures(expected, found)
+                .input(Source::Base(0)));
+        }
+        let files = self.base_lengths.iter().zip(kinds);
+        Ok(files.map(|(&length, kind)| LayoutReader::new(length, Accept::Only(kind))).collect())
     }
 }
 

@@ -38,17 +38,26 @@ struct Piece {
 #[derive(Debug)]
 enum PieceContent {
     Span,
-    Chunk { record: Range<u64>, dtype: Dtype, matrix: Matrix, base: Option<(Source, Range<u64>)> },
+    Chunk {
+        record: Range<u64>,
+        method: chunk::Method,
+        dtype: Dtype,
+        matrix: Matrix,
+        base: Option<(Source, Range<u64>)>,
+    },
 }
 
-/// The chunks of an item that has some: where each record is.
+/// The chunks of an item that has some: where each record is, and how it is stored.
 struct Chunks {
-    records: Vec<Range<u64>>,
+    records: Vec<(Range<u64>, chunk::Method)>,
 }
 
 impl Restore {
     /// The plan for all of the target, or for the tensor called `only`.
     pub(super) fn new(directory: Directory, bases: &BaseSet, only: Option<&str>) -> Result<Self> {
+        if only == Some("") {
+            return Err(Error::invalid_argument("bytes that are no tensor have no name"));
+        }
         let chunks = locate(&directory);
         let mut pieces = Vec::new();
         let mut found = only.is_none();
@@ -81,8 +90,10 @@ impl Restore {
     }
 
     fn restore(&self, piece: &Piece, inputs: &Inputs, target: &mut [u8]) -> Result<()> {
-        let (record, dtype, matrix, base) = match (&piece.content, &self.directory.head.items[piece.item]) {
-            (PieceContent::Chunk { record, dtype, matrix, base }, _) => (record, *dtype, *matrix, base),
+        let (record, method, dtype, matrix, base) = match (&piece.content, &self.directory.head.items[piece.item]) {
+            (PieceContent::Chunk { record, method, dtype, matrix, base }, _) => {
+                (record, *method, *dtype, *matrix, base)
+            }
             (PieceContent::Span, Item::Span(bytes)) => {
                 target.copy_from_slice(bytes);
                 return Ok(());
@@ -95,6 +106,9 @@ impl Restore {
             None => None,
         };
         let record = Record::parse(stored)?;
+        if record.method != method {
+            return Err(Error::corrupt("method of a chunk").figures(method as u8, record.method as u8));
+        }
         self.scratch
             .with(|scratch| chunk::decode(record.method, dtype, matrix, record.payload, base, target, scratch))
             // With a wrong base, decoding can fail before there is anything to check.
@@ -229,7 +243,7 @@ fn locate(directory: &Directory) -> Vec<Chunks> {
         let count = geometry::of(region).count() as usize;
         let records = entries.by_ref().take(count).map(|entry| {
             offset += entry.stored();
-            offset - entry.stored()..offset
+            (offset - entry.stored()..offset, entry.method)
         });
         Chunks { records: records.collect() }
     };
@@ -254,11 +268,11 @@ fn add_region(
     };
     let base = partner.as_ref().map(|partner| find_base(coded, partner, bases)).transpose()?;
     let geometry = geometry::of(coded);
-    for (i, record) in chunks[source].records.iter().enumerate() {
+    for (i, (record, method)) in chunks[source].records.iter().enumerate() {
         let range = geometry.range(i as u64);
         let base = base.map(|(source, offset)| (source, offset + range.start..offset + range.end));
         let (dtype, matrix) = (coded.dtype, geometry.matrix);
-        let content = PieceContent::Chunk { record: record.clone(), dtype, matrix, base };
+        let content = PieceContent::Chunk { record: record.clone(), method: *method, dtype, matrix, base };
         pieces.push(Piece { item, length: range.end - range.start, content });
     }
     Ok(())

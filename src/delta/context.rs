@@ -10,6 +10,9 @@ use crate::error::{Error, Result};
 /// Number of raw contexts of any model.
 pub(crate) const CONTEXTS: usize = 96;
 
+/// The largest exponent that any element has: those of `F64` are 11 bits.
+const MAX_EXPONENT: u64 = 2047;
+
 /// The raw context of a weight whose step is as large as its expected change.
 const CENTER: i32 = 48;
 
@@ -82,7 +85,10 @@ impl Model {
     pub(crate) fn read(bytes: &mut ByteReader<'_>) -> Result<Self> {
         match bytes.u8()? {
             0 => Ok(Self::Single),
-            1 => Ok(Self::Exponent { first: small(bytes.varint()?)? as u32 }),
+            1 => match bytes.varint()? {
+                first @ ..=MAX_EXPONENT => Ok(Self::Exponent { first: first as u32 }),
+                first => Err(Error::corrupt("first exponent").figures(format_args!("{MAX_EXPONENT} at most"), first)),
+            },
             2 => {
                 let shift = u32::from(bytes.u8()?);
                 if shift > 4 {

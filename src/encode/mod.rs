@@ -9,6 +9,7 @@ use crate::entropy::zstd;
 use crate::error::{Error, Result};
 use crate::io::{Incremental, Read, Source};
 use crate::job::{Opening, Plan, State, job_by_state};
+use crate::layout::Kind;
 use crate::layout::reader::{Accept, LayoutReader};
 use crate::plan::BaseSet;
 use survey::Survey;
@@ -49,7 +50,7 @@ impl Compress {
         let accept = match format {
             Format::V1 { level } => {
                 zstd::check_level(level)?;
-                Accept::Safetensors
+                Accept::Only(Kind::Safetensors)
             }
             Format::V2 { .. } => Accept::Any,
         };

@@ -6,13 +6,13 @@
 use std::ops::Range;
 
 use super::survey::{Findings, spans};
-use crate::archive::v2::{self, ChunkEntry, Content, Head, Index, Item, MAX_SPAN, Partner, Record};
+use crate::archive::v2::{self, BaseFile, ChunkEntry, Content, Head, Index, Item, MAX_SPAN, Partner, Record};
 use crate::chunk::{self, Effort, Matrix, Method, geometry};
 use crate::decode::dominant;
 use crate::error::{Error, Result};
 use crate::io::{Inputs, Read, Source, coalesce};
 use crate::job::Plan;
-use crate::layout::{Dtype, Region};
+use crate::layout::{Dtype, Layout, Region};
 use crate::order;
 use crate::parallel::{self, Runner};
 use crate::report::{self, Report, TensorReport};
@@ -72,7 +72,7 @@ impl Compress {
         let mut windows = window::group(window::SMALL, pieces.iter().map(Piece::length));
         // Digests are taken of whole files, in as many shares as there are windows: there must be enough
         // that no share is large, and one at least, which writes head and index.
-        let longest = head.bases.iter().copied().fold(findings.target.file_length, u64::max);
+        let longest = head.bases.iter().map(|base| base.length).fold(findings.target.file_length, u64::max);
         let least = usize::try_from(longest.div_ceil(window::SMALL)).unwrap_or(usize::MAX).max(1);
         windows.resize(windows.len().max(least), pieces.len()..pieces.len());
         Ok(Self {
@@ -152,8 +152,8 @@ impl Plan for Compress {
 
     fn reads(&self, window: usize) -> Vec<Read> {
         let mut reads = vec![Read::new(Source::Target, self.share(self.target_length, window))];
-        for (base, &length) in self.head.bases.iter().enumerate() {
-            reads.push(Read::new(Source::Base(base), self.share(length, window)));
+        for (base, file) in self.head.bases.iter().enumerate() {
+            reads.push(Read::new(Source::Base(base), self.share(file.length, window)));
         }
         for piece in &self.pieces[self.windows[window].clone()] {
             reads.push(Read::new(Source::Target, piece.target.clone()));
@@ -171,8 +171,8 @@ impl Plan for Compress {
         let mut tasks: Vec<Task<'_>> = self.pieces[self.windows[window].clone()].iter().map(Task::Piece).collect();
         let chunks = tasks.len();
         tasks.push(Task::Digest(&mut target, inputs.slice(Source::Target, self.share(self.target_length, window))?));
-        for (i, (hasher, &length)) in bases.iter_mut().zip(&self.head.bases).enumerate() {
-            tasks.push(Task::Digest(hasher, inputs.slice(Source::Base(i), self.share(length, window))?));
+        for (i, (hasher, file)) in bases.iter_mut().zip(&self.head.bases).enumerate() {
+            tasks.push(Task::Digest(hasher, inputs.slice(Source::Base(i), self.share(file.length, window))?));
         }
         let mut coded = parallel::map_by_cost(runner, tasks, Task::cost, |task| match task {
             Task::Piece(piece) => self.encode_piece(piece, inputs),
@@ -241,7 +241,8 @@ fn plan_head(findings: &Findings) -> Head {
             None => span_item(findings, range),
         });
     }
-    Head { bases: findings.bases.layouts().iter().map(|layout| layout.file_length).collect(), items }
+    let base = |layout: &Layout| BaseFile { length: layout.file_length, kind: layout.kind };
+    Head { bases: findings.bases.layouts().iter().map(base).collect(), items }
 }
 
 fn region_item(findings: &Findings, i: usize, item_of: &[usize]) -> Item {

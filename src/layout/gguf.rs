@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use super::{Dtype, Layout, Region};
+use super::{Dtype, Kind, Layout, Region, sniff};
 use crate::bytes::ByteReader;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Incremental, Wanted};
@@ -86,7 +86,7 @@ struct Info {
 fn parse(head: &[u8], file_length: u64) -> Result<Layout> {
     let mut reader = ByteReader::new(head);
     if reader.take(4)? != MAGIC {
-        return Err(Error::format("not a GGUF model"));
+        return Err(Error::format(sniff::not_a("GGUF model", head)));
     }
     let version = u32_of(&mut reader)?;
     if !(2..=3).contains(&version) {
@@ -146,7 +146,7 @@ fn layout(infos: Vec<Info>, header_length: u64, data: u64, file_length: u64) -> 
         };
         regions.push(Region { name: info.name, dtype, shape, offset: place[0], length });
     }
-    Ok(Layout { file_length, header_length, regions })
+    Ok(Layout { kind: Kind::Gguf, file_length, header_length, regions })
 }
 
 /// The dtype of a ggml type that has one; the others are blocks.

@@ -37,9 +37,31 @@ impl Region {
     }
 }
 
+/// What kind of file a layout was read from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// A file of no known kind: one region of bytes.
+    #[default]
+    Bytes = 0,
+    /// safetensors.
+    Safetensors = 1,
+    /// GGUF.
+    Gguf = 2,
+}
+
+impl Kind {
+    /// The kind of that number, which archives hold.
+    pub(crate) fn from_number(number: u8) -> Option<Self> {
+        [Self::Bytes, Self::Safetensors, Self::Gguf].get(usize::from(number)).copied()
+    }
+}
+
 /// A file as a header and regions: every byte belongs to the header, to one region, or to a gap.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Layout {
+    /// Kind of the file.
+    pub kind: Kind,
     /// Length of the file in bytes.
     pub file_length: u64,
     /// Bytes before the data section.

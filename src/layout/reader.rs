@@ -1,6 +1,6 @@
 //! Reads the layout of a file of any kind.
 
-use super::{Dtype, Layout, Region, gguf, safetensors, sniff};
+use super::{Dtype, Kind, Layout, Region, gguf, safetensors, sniff};
 use crate::error::{Error, Result};
 use crate::io::{Incremental, Wanted};
 
@@ -10,8 +10,8 @@ const FIRST_READ: u64 = 64 * 1024;
 /// Which kinds of file are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Accept {
-    /// safetensors and nothing else.
-    Safetensors,
+    /// This one and nothing else; any file can be taken for bytes.
+    Only(Kind),
     /// Every known layout, and any other file as one region of bytes.
     Any,
 }
@@ -47,23 +47,28 @@ impl LayoutReader {
     }
 
     fn start(&mut self, accept: Accept, head: &[u8]) -> Result<()> {
-        // First of all: a GGUF header with as many tensors as `{` is could be taken for safetensors.
-        if accept == Accept::Any && head.starts_with(gguf::MAGIC) {
-            let mut reader = gguf::HeaderReader::new(self.file_length);
-            reader.feed(head)?;
-            self.state = State::Gguf(reader);
-            return Ok(());
+        let kind = match accept {
+            Accept::Only(kind) => kind,
+            Accept::Any => kind_of(head),
+        };
+        match kind {
+            Kind::Gguf => {
+                let mut reader = gguf::HeaderReader::new(self.file_length);
+                reader.feed(head)?;
+                self.state = State::Gguf(reader);
+            }
+            Kind::Safetensors => {
+                let mut reader = safetensors::HeaderReader::new(self.file_length);
+                reader.feed(head)?;
+                self.state = State::Safetensors(reader);
+            }
+            Kind::Bytes => {
+                if let Some(kind) = sniff::download_mistake(head) {
+                    return Err(Error::format(format!("not a model: this is {kind}")));
+                }
+                self.state = State::Done(opaque(self.file_length), Vec::new());
+            }
         }
-        if accept == Accept::Safetensors || sniff::looks_like_safetensors(head) {
-            let mut reader = safetensors::HeaderReader::new(self.file_length);
-            reader.feed(head)?;
-            self.state = State::Safetensors(reader);
-            return Ok(());
-        }
-        if let Some(kind) = sniff::download_mistake(head) {
-            return Err(Error::format(format!("not a model: this is {kind}")));
-        }
-        self.state = State::Done(opaque(self.file_length), Vec::new());
         Ok(())
     }
 }
@@ -91,10 +96,22 @@ impl Incremental for LayoutReader {
     }
 }
 
+/// The kind of a file that begins so.
+fn kind_of(head: &[u8]) -> Kind {
+    // GGUF first: a header with as many tensors as `{` is could be taken for safetensors.
+    if head.starts_with(gguf::MAGIC) {
+        Kind::Gguf
+    } else if sniff::looks_like_safetensors(head) {
+        Kind::Safetensors
+    } else {
+        Kind::Bytes
+    }
+}
+
 /// A file of no known kind: one region of bytes, without a name.
 fn opaque(file_length: u64) -> Layout {
     let region =
         Region { name: String::new(), dtype: Dtype::U8, shape: vec![file_length], offset: 0, length: file_length };
     let regions = if file_length > 0 { vec![region] } else { Vec::new() };
-    Layout { file_length, header_length: 0, regions }
+    Layout { kind: Kind::Bytes, file_length, header_length: 0, regions }
 }

@@ -9,7 +9,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::{Dtype, Layout, Region, sniff};
+use super::{Dtype, Kind, Layout, Region, sniff};
 use crate::error::{Error, Result};
 use crate::io::{Incremental, Wanted};
 use crate::order;
@@ -107,7 +107,7 @@ pub(crate) fn parse(header: &[u8], file_length: Option<u64>) -> Result<Layout> {
     }
     let regions = order::sorted(regions, |region| (region.offset, region.length));
     check_overlap(&regions)?;
-    let mut layout = Layout { file_length: 0, header_length, regions };
+    let mut layout = Layout { kind: Kind::Safetensors, file_length: 0, header_length, regions };
     layout.file_length = file_length.unwrap_or_else(|| layout.data_end());
     Ok(layout)
 }

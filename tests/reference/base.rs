@@ -41,19 +41,20 @@ pub const NAMES: [&str; 22] = [
     "U64",
 ];
 
-pub fn regions(file: &[u8]) -> Result<Vec<Region>> {
-    if file.starts_with(b"GGUF") {
-        return gguf::regions(file);
-    }
-    if file.len() > 8 && file[8] == b'{' && file[5..8] == [0; 3] {
-        return safetensors(file);
+/// The regions of a base file, read as an archive's head says.
+pub fn regions(file: &[u8], layout: u8) -> Result<Vec<Region>> {
+    match layout {
+        1 => return safetensors(file),
+        2 => return gguf::regions(file),
+        _ => check(layout == 0, "unknown layout of a base file")?,
     }
     let whole = Region { name: String::new(), dtype: 4, shape: vec![file.len() as u64], offset: 0, length: file.len() };
     Ok(if file.is_empty() { Vec::new() } else { vec![whole] })
 }
 
 fn safetensors(file: &[u8]) -> Result<Vec<Region>> {
-    let json_length = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+    let prefix = file.first_chunk().ok_or("no safetensors file")?;
+    let json_length = u64::from_le_bytes(*prefix) as usize;
     check(json_length <= 100_000_000, "header length")?;
     let header = file.get(8..8 + json_length).ok_or("the file ends inside its header")?;
     let mut regions: Vec<Region> = Vec::new();

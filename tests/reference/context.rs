@@ -8,7 +8,8 @@ pub fn read(fields: &mut Fields, columns: usize, e: &[u64]) -> Result<Vec<usize>
     match fields.byte()? {
         0 => Ok(vec![0; e.len()]),
         1 => {
-            let first = (small(fields)? % (1 << 16)) as i64;
+            let first = fields.varint()? as i64;
+            check((0..=2047).contains(&first), "first exponent")?;
             Ok(e.iter().map(|&e| (e as i64 - first).clamp(0, 95) as usize).collect())
         }
         2 => scaled(fields, columns, e),

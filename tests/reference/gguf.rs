@@ -17,7 +17,7 @@ struct Info {
 
 pub fn regions(file: &[u8]) -> Result<Vec<Region>> {
     let mut fields = Fields::new(file);
-    fields.take(4)?;
+    check(fields.take(4)? == b"GGUF", "magic of a base file")?;
     check([2, 3].contains(&fields.u32()?), "version")?;
     let (tensors, entries) = (fields.u64()?, fields.u64()?);
     let mut alignment = 32;

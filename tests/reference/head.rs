@@ -1,5 +1,7 @@
 //! The head: what the target is made of.
 
+use std::collections::HashSet;
+
 use super::base::Region;
 use super::chunk::Geometry;
 use super::fields::{Fields, text};
@@ -13,21 +15,24 @@ pub enum Content {
     Span(Vec<u8>),
     /// A region, and the number of a base file and the name of a region there.
     Chunks(Region, Option<(usize, String)>),
-    /// Number of an item, and length.
-    Earlier(usize, usize),
+    /// The number of an item that it equals.
+    Earlier(Region, usize),
 }
 
 pub struct Head {
-    pub bases: Vec<u64>,
+    /// Length and layout of each base file.
+    pub bases: Vec<(u64, u8)>,
     pub items: Vec<Content>,
 }
 
 impl Head {
     pub fn read(content: &[u8]) -> Result<Self> {
         let mut fields = Fields::new(content);
+        check(fields.varint()? == 0, "unknown features")?;
         let bases = fields.varint()?;
         check(bases <= 65_535, "too many base files")?;
-        let bases = (0..bases).map(|_| fields.varint()).collect::<Result<_>>()?;
+        let bases = (0..bases).map(|_| Ok((fields.varint()?, fields.byte()?))).collect::<Result<Vec<_>>>()?;
+        check(bases.iter().all(|base| base.1 <= 2), "unknown layout of a base file")?;
         let mut head = Self { bases, items: Vec::new() };
         let items = fields.varint()?;
         check(items <= 1 << 20, "too many items")?;
@@ -35,6 +40,7 @@ impl Head {
             let item = head.read_item(&mut fields)?;
             head.items.push(item);
         }
+        check(unique(&head.items), "a name appears twice")?;
         fields.finish()?;
         Ok(head)
     }
@@ -71,7 +77,7 @@ impl Head {
                 let number = fields.varint()?;
                 match usize::try_from(number).ok().and_then(|n| self.items.get(n)) {
                     Some(Content::Chunks(other, _)) if other.length == region.length => {
-                        Ok(Content::Earlier(number as usize, region.length))
+                        Ok(Content::Earlier(region, number as usize))
                     }
                     _ => Err("an earlier item that is none".to_owned()),
                 }
@@ -79,6 +85,17 @@ impl Head {
             _ => Err("unknown kind of item".to_owned()),
         }
     }
+}
+
+/// Whether no two regions have the same name, but for the empty one.
+fn unique(items: &[Content]) -> bool {
+    let mut names = HashSet::new();
+    items.iter().all(|item| match item {
+        Content::Span(_) => true,
+        Content::Chunks(region, _) | Content::Earlier(region, _) => {
+            region.name.is_empty() || names.insert(region.name.clone())
+        }
+    })
 }
 
 fn read_type(fields: &mut Fields) -> Result<Region> {

@@ -59,22 +59,27 @@ pub fn restore(bases: &[&[u8]], archive: &[u8]) -> Result<Vec<u8>> {
     let (rest, head) = read_head(covered)?;
     let front = covered.len() - rest.len();
     check(bases.len() >= head.bases.len(), "fewer base files than the archive has")?;
-    let bases: Vec<_> = bases.iter().map(|file| Ok((*file, base::regions(file)?))).collect::<Result<_>>()?;
+    let files = bases.iter().zip(&head.bases);
+    let bases: Vec<_> =
+        files.map(|(file, &(_, layout))| Ok((*file, base::regions(file, layout)?))).collect::<Result<_>>()?;
 
     let (_, place) = split_end(covered, 16)?;
     let mut place = Fields::new(place);
     let (offset, length) = (place.u64()? as usize, place.u64()? as usize);
     check(offset >= front && offset.checked_add(length) == Some(covered.len() - 16), "place of the index")?;
-    let lengths = read_index(&covered[offset..offset + length], head.chunks(), head.bases.len())?;
+    check(length <= 40 + 32 * bases.len() + 6 * head.chunks(), "length of the index")?;
+    let indexed = read_index(&covered[offset..offset + length], head.chunks(), head.bases.len())?;
     let mut records = Fields::new(&covered[front..offset]);
     let mut target = Vec::new();
     let mut starts = Vec::new();
-    let mut lengths = lengths.into_iter();
+    let mut indexed = indexed.into_iter();
     for item in &head.items {
         starts.push(target.len());
         match item {
             Content::Span(bytes) => target.extend_from_slice(bytes),
-            Content::Earlier(earlier, length) => target.extend_from_within(starts[*earlier]..starts[*earlier] + length),
+            Content::Earlier(kind, earlier) => {
+                target.extend_from_within(starts[*earlier]..starts[*earlier] + kind.length)
+            }
             Content::Chunks(kind, partner) => {
                 let base = match partner {
                     Some((file, name)) => Some(find(&bases[*file], name, kind)?),
@@ -82,7 +87,8 @@ pub fn restore(bases: &[&[u8]], archive: &[u8]) -> Result<Vec<u8>> {
                 };
                 let geometry = Geometry::new(kind);
                 for range in geometry.chunks() {
-                    let record = read_record(&mut records, lengths.next())?;
+                    let record = read_record(&mut records, indexed.next())?;
+                    check(record.payload.len() <= range.len(), "a payload longer than its chunk")?;
                     let base = base.map(|bytes| &bytes[range.clone()]);
                     target.extend(decode(&record, kind.dtype, geometry.columns, base, range.len())?);
                 }
@@ -112,25 +118,26 @@ fn read_head(archive: &[u8]) -> Result<(&[u8], Head)> {
     Ok((fields.rest(), Head::read(&content)?))
 }
 
-/// Reads the index; returns the length of every payload.
-fn read_index(index: &[u8], chunks: usize, bases: usize) -> Result<Vec<u64>> {
+/// Reads the index; returns the method of every chunk and the length of its payload.
+fn read_index(index: &[u8], chunks: usize, bases: usize) -> Result<Vec<(u8, u64)>> {
     let (covered, sum) = split_end(index, 8)?;
     check(xxh3(covered).to_le_bytes() == sum, "checksum of the index")?;
     let mut fields = Fields::new(covered);
-    let mut lengths = Vec::new();
+    let mut indexed = Vec::new();
     for _ in 0..chunks {
-        check(fields.byte()? <= 4, "unknown method")?;
-        lengths.push(fields.varint()?);
+        let (method, length) = (fields.byte()?, fields.varint()?);
+        check(method <= 4, "unknown method")?;
+        indexed.push((method, length));
     }
     fields.take(32 * (1 + bases))?;
     fields.finish()?;
-    Ok(lengths)
+    Ok(indexed)
 }
 
-fn read_record<'a>(fields: &mut Fields<'a>, indexed: Option<u64>) -> Result<Record<'a>> {
+fn read_record<'a>(fields: &mut Fields<'a>, indexed: Option<(u8, u64)>) -> Result<Record<'a>> {
     let method = fields.byte()?;
     let length = fields.u32()?;
-    check(indexed == Some(u64::from(length)), "length of a payload")?;
+    check(indexed == Some((method, u64::from(length))), "a record other than the index says")?;
     let (output, base) = (fields.u64()?, fields.u64()?);
     Ok(Record { method, output, base, payload: fields.take(length as usize)? })
 }

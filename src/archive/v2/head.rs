@@ -1,11 +1,13 @@
 //! The head: the restored file as a sequence of items, and which base tensor each is paired with.
 
+use std::collections::HashSet;
+
 use super::{CHECKSUM, FRONT, MAGIC, MAX_BASES, MAX_CHUNKS, MAX_HEAD, MAX_ITEMS, checksum};
 use crate::bytes::{ByteReader, put_prefixed, put_varint};
 use crate::chunk::geometry;
 use crate::entropy::zstd;
 use crate::error::{Error, Result};
-use crate::layout::{Dtype, Region};
+use crate::layout::{Dtype, Kind, Region};
 
 /// zstd level of the head.
 const LEVEL: i32 = 3;
@@ -13,10 +15,19 @@ const LEVEL: i32 = 3;
 /// What an archive restores to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Head {
-    /// Length of each base file.
-    pub(crate) bases: Vec<u64>,
+    /// The base files.
+    pub(crate) bases: Vec<BaseFile>,
     /// The file, front to back.
     pub(crate) items: Vec<Item>,
+}
+
+/// What an archive says of a base file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BaseFile {
+    /// Its length when the archive was made.
+    pub(crate) length: u64,
+    /// What to read it as.
+    pub(crate) kind: Kind,
 }
 
 /// Consecutive bytes of the restored file.
@@ -45,6 +56,9 @@ pub(crate) struct Partner {
     /// The region's name there.
     pub(crate) name: String,
 }
+
+/// Features that a reader must know, as bits: none yet.
+const FEATURES: u64 = 0;
 
 const SPAN: u8 = 0;
 const ALONE: u8 = 1;
@@ -81,8 +95,12 @@ impl Head {
 
     fn write_raw(&self) -> Vec<u8> {
         let mut raw = Vec::new();
+        put_varint(&mut raw, FEATURES);
         put_varint(&mut raw, self.bases.len() as u64);
-        self.bases.iter().for_each(|&length| put_varint(&mut raw, length));
+        for base in &self.bases {
+            put_varint(&mut raw, base.length);
+            raw.push(base.kind as u8);
+        }
         put_varint(&mut raw, self.items.len() as u64);
         self.items.iter().for_each(|item| write_item(&mut raw, item));
         raw
@@ -109,19 +127,31 @@ impl Head {
 
     fn parse_raw(raw: &[u8]) -> Result<Self> {
         let mut reader = ByteReader::new(raw);
+        let features = reader.varint()?;
+        if features & !FEATURES != 0 {
+            return Err(Error::unsupported("the archive needs a newer reader")
+                .figures(format_args!("features {FEATURES:#x}"), format_args!("{features:#x}")));
+        }
         let count = reader.varint()?;
         if count > MAX_BASES as u64 {
             return Err(Error::limit("number of base files").figures(MAX_BASES, count));
         }
-        let bases = (0..count).map(|_| reader.varint()).collect::<Result<Vec<_>>>()?;
+        let bases = (0..count).map(|_| read_base(&mut reader)).collect::<Result<Vec<_>>>()?;
         let count = reader.varint()?;
         if count > MAX_ITEMS {
             return Err(Error::limit("number of items").figures(MAX_ITEMS, count));
         }
         let mut head = Self { bases, items: Vec::new() };
         let (mut offset, mut chunks) = (0u64, 0u64);
+        let mut names = HashSet::new();
         for _ in 0..count {
             let item = head.read_item(&mut reader, offset)?;
+            if let Item::Region { region, .. } = &item
+                && !region.name.is_empty()
+                && !names.insert(region.name.clone())
+            {
+                return Err(Error::corrupt("the name appears twice").tensor(&region.name));
+            }
             chunks = chunks.saturating_add(head.chunks(&item));
             if chunks > MAX_CHUNKS {
                 return Err(Error::limit("number of chunks").figures(MAX_CHUNKS, chunks));
@@ -221,6 +251,13 @@ fn write_item(raw: &mut Vec<u8>, item: &Item) {
     }
 }
 
+fn read_base(reader: &mut ByteReader<'_>) -> Result<BaseFile> {
+    let (length, number) = (reader.varint()?, reader.u8()?);
+    let kind = Kind::from_number(number);
+    let kind = kind.ok_or_else(|| Error::unsupported(format!("unknown kind of base file {number}")))?;
+    Ok(BaseFile { length, kind })
+}
+
 /// Dtype and shape, as a region without a name.
 fn read_type(reader: &mut ByteReader<'_>, name: &str, offset: u64) -> Result<Region> {
     let number = reader.u8()?;
@@ -252,7 +289,7 @@ mod tests {
         };
         let partner = |base, name: &str| Content::Chunks(Some(Partner { base, name: name.into() }));
         Head {
-            bases: vec![1000, 7],
+            bases: vec![BaseFile { length: 1000, kind: Kind::Safetensors }, BaseFile { length: 7, kind: Kind::Bytes }],
             items: vec![
                 Item::Span(b"header".to_vec()),
                 Item::Region { region: region("a", 6, Dtype::BF16, &[3, 2]), content: partner(0, "a") },
@@ -288,9 +325,14 @@ mod tests {
             Head::parse_raw(&head.write_raw()).unwrap_err().kind()
         };
         assert_eq!(forged(|h| h.bases.truncate(1)), ErrorKind::Corrupt);
+        assert_eq!(forged(|h| h.items.push(h.items[5].clone())), ErrorKind::Corrupt);
         assert_eq!(forged(|h| h.items.swap(1, 3)), ErrorKind::Corrupt);
         assert_eq!(forged(|h| drop(h.items.drain(1..3))), ErrorKind::Corrupt);
         let raw = head().write_raw();
+        let unknown = |at: usize, number| Head::parse_raw(&[&raw[..at], &[number], &raw[at + 1..]].concat());
+        for (at, number) in [(0, 1), (4, 3)] {
+            assert_eq!(unknown(at, number).unwrap_err().kind(), ErrorKind::Unsupported);
+        }
         (0..raw.len()).for_each(|end| drop(Head::parse_raw(&raw[..end]).unwrap_err()));
     }
 }

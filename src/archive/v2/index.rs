@@ -5,6 +5,9 @@ use crate::bytes::{ByteReader, put_varint};
 use crate::chunk::Method;
 use crate::error::{Error, Result};
 
+/// The most bytes that an entry takes: a method, and a length of 32 bits.
+const MOST_ENTRY: u64 = 1 + 5;
+
 /// A BLAKE3 digest.
 pub(crate) type Digest = [u8; 32];
 
@@ -48,8 +51,13 @@ impl Index {
         bytes
     }
 
-    /// Parses the index of an archive with so many chunks and base files.
-    pub(crate) fn parse(bytes: &[u8], chunks: u64, bases: usize) -> Result<Self> {
+    /// The longest index of an archive with so many chunks and base files.
+    pub(crate) fn most_bytes(chunks: u64, bases: usize) -> u64 {
+        (CHECKSUM + (1 + bases) * 32) as u64 + chunks * MOST_ENTRY
+    }
+
+    /// Parses the index of an archive with chunks of these lengths, restored, and so many base files.
+    pub(crate) fn parse(bytes: &[u8], chunks: impl Iterator<Item = u64>, bases: usize) -> Result<Self> {
         let split = bytes.split_last_chunk::<CHECKSUM>();
         let (covered, sum) = split.ok_or_else(|| Error::truncated("the archive's index"))?;
         let (sum, found) = (u64::from_le_bytes(*sum), checksum(covered));
@@ -57,18 +65,16 @@ impl Index {
             return Err(Error::corrupt("checksum of the index")
                 .figures(format_args!("{sum:016x}"), format_args!("{found:016x}")));
         }
-        // A chunk takes two bytes at least: a forged count allocates no more than the index justifies.
-        if chunks > covered.len() as u64 / 2 {
-            return Err(Error::corrupt("number of chunks").figures(chunks, format_args!("{} bytes", covered.len())));
-        }
         let mut reader = ByteReader::new(covered);
-        let mut index = Self { chunks: Vec::with_capacity(chunks as usize), ..Self::default() };
-        for _ in 0..chunks {
+        let mut index = Self::default();
+        for restored in chunks {
             let method = Method::from_number(reader.u8()?)?;
             let length = reader.varint()?;
-            let length =
-                u32::try_from(length).map_err(|_| Error::corrupt("length of a chunk").figures(u32::MAX, length))?;
-            index.chunks.push(ChunkEntry { method, length });
+            // No payload is longer than its chunk, and no chunk is longer than 32 bits can say.
+            if length > restored {
+                return Err(Error::corrupt("length of a chunk").figures(format_args!("{restored} at most"), length));
+            }
+            index.chunks.push(ChunkEntry { method, length: length as u32 });
         }
         let mut digest = || Ok::<Digest, Error>(*reader.take(32)?.first_chunk().unwrap_or(&[0; 32]));
         index.output = digest()?;

@@ -8,7 +8,7 @@ mod index;
 mod reader;
 mod record;
 
-pub(crate) use head::{Content, Head, Item, Partner};
+pub(crate) use head::{BaseFile, Content, Head, Item, Partner};
 pub(crate) use index::{ChunkEntry, Index};
 pub(crate) use reader::{Directory, DirectoryReader};
 pub(crate) use record::{RECORD_HEAD, Record};

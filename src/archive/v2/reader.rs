@@ -104,6 +104,11 @@ impl DirectoryReader {
         if offset < self.directory.front.len() as u64 || offset.checked_add(stored) != Some(end) {
             return Err(Error::corrupt("the trailer makes no sense: the archive is cut short, or damaged").at(end));
         }
+        let head = &self.directory.head;
+        let most = Index::most_bytes(chunk_lengths(head).count() as u64, head.bases.len());
+        if stored > most {
+            return Err(Error::corrupt("length of the index").figures(format_args!("{most} at most"), stored).at(end));
+        }
         self.state = State::Index;
         let have = length - bytes.len() as u64;
         if offset < have {
@@ -122,7 +127,7 @@ impl DirectoryReader {
         self.directory.back = bytes;
         let index = &self.directory.back[..self.directory.back.len() + 32 - TRAILER];
         let head = &self.directory.head;
-        self.directory.index = Index::parse(index, chunk_count(head), head.bases.len())?;
+        self.directory.index = Index::parse(index, chunk_lengths(head), head.bases.len())?;
         let stored: u64 = self.directory.index.chunks.iter().map(|c| c.stored()).sum();
         let records = self.directory.records();
         if stored != records.end - records.start {
@@ -146,11 +151,13 @@ impl Incremental for DirectoryReader {
     }
 }
 
-/// Chunks of all items.
-fn chunk_count(head: &Head) -> u64 {
-    let chunks = |item: &Item| match item {
-        Item::Region { region, content: Content::Chunks(_) } => geometry::of(region).count(),
-        _ => 0,
-    };
-    head.items.iter().map(chunks).fold(0, u64::saturating_add)
+/// The restored length of every chunk of all items, in bytes.
+fn chunk_lengths(head: &Head) -> impl Iterator<Item = u64> {
+    let geometries = head.items.iter().filter_map(|item| match item {
+        Item::Region { region, content: Content::Chunks(_) } => Some(geometry::of(region)),
+        _ => None,
+    });
+    geometries.flat_map(|geometry| {
+        (0..geometry.count()).map(move |chunk| geometry.range(chunk).end - geometry.range(chunk).start)
+    })
 }
