@@ -7,10 +7,8 @@ mod reference;
 use bitx_wasm::drive::{self, Sources};
 use bitx_wasm::io::ReadAt;
 use bitx_wasm::parallel::Sequential;
-use bitx_wasm::{Compress, Effort, Format, Job, Restore};
-use common::{PAIRS, compress, model, restore, with_header};
-
-const EFFORTS: [Effort; 3] = [Effort::Fast, Effort::Default, Effort::Max];
+use bitx_wasm::{Compress, Format, Job, Restore};
+use common::{EFFORTS, GOLDEN, PAIRS, compress, model, restore, with_header};
 
 /// Compresses at every effort; both decoders must restore `target`. Returns the archives.
 fn agree(base: &[u8], target: &[u8]) -> Vec<Vec<u8>> {
@@ -25,6 +23,9 @@ fn agree(base: &[u8], target: &[u8]) -> Vec<Vec<u8>> {
 
 #[test]
 fn agrees_on_every_vector() {
+    for golden in &GOLDEN {
+        assert!(reference::restore(&[golden.base], golden.archive).unwrap() == golden.target, "{}", golden.name);
+    }
     for pair in &PAIRS {
         agree(pair.base, &restore(pair.base, pair.archive).unwrap());
     }
@@ -201,6 +202,27 @@ fn agrees_on_gguf() {
     agree(&model(&[("half", "F16", &[15, 100], &from[..3000])]), &target);
     let archive = compress(&base, &target, Format::default()).unwrap();
     assert!(archive.len() < 3000, "tensors did not pair: {}", archive.len());
+}
+
+/// Blocks whose scales move, some of them zeros, infinities, NaNs or subnormal.
+#[test]
+fn agrees_on_q8_0() {
+    for extents in [&[32, 1][..], &[64, 40], &[96, 8, 5], &[2048]] {
+        let count = extents.iter().product::<u64>() as usize / 32;
+        let (scales, quants) = (weights(2, count), weights(1, 32 * count));
+        let blocks = |scales: &[u8], quants: &[u8]| -> Vec<u8> {
+            scales.chunks(2).zip(quants.chunks(32)).flat_map(|(scale, quants)| [scale, quants].concat()).collect()
+        };
+        let (mut from, mut to) = (blocks(&scales.0, &quants.0), blocks(&scales.1, &quants.1));
+        let specials = [[0u8; 2], [0, 0x7c], [1, 0x7e], [1, 0], [0, 0x80], [0xff, 0x7b]];
+        for (i, scale) in specials.iter().enumerate().filter(|_| count > 12) {
+            from[34 * i..34 * i + 2].copy_from_slice(scale);
+            to[34 * i + 102..34 * i + 104].copy_from_slice(scale);
+        }
+        let file = |blocks: &[u8]| gguf(&[("w", extents, 8, blocks), ("b", &[4], 0, &[1; 16])]);
+        agree(&file(&from), &file(&to));
+        agree(&[], &file(&to));
+    }
 }
 
 #[test]

@@ -9,11 +9,16 @@ use bitx_wasm::io::ReadAt;
 use bitx_wasm::parallel::Sequential;
 use bitx_wasm::report::Method;
 use bitx_wasm::{Compress, Effort, ErrorKind, Format, Job, Restore};
-use common::{PAIRS, V2_ARCHIVES, compress, inspect, model, restore, sha256, with_header};
+use common::{EFFORTS, GOLDEN, PAIRS, V2_ARCHIVES, compress, inspect, model, restore, sha256, with_header};
 
 const V2: Format = Format::V2 { effort: Effort::Default };
 
-const EFFORTS: [Effort; 3] = [Effort::Fast, Effort::Default, Effort::Max];
+#[test]
+fn golden_archives_restore() {
+    for golden in &GOLDEN {
+        assert!(restore(golden.base, golden.archive).unwrap() == golden.target, "{}", golden.name);
+    }
+}
 
 #[test]
 fn archives_restore_and_are_the_same_everywhere() {

@@ -5,20 +5,25 @@ mod common;
 
 use bitx_wasm::Format;
 use bitx_wasm::parallel::{Runner, Sequential};
-use common::{PAIRS, compress_on, restore_on, sha256};
+use common::{EFFORTS, GOLDEN, PAIRS, V1_ARCHIVES, V2_ARCHIVES, compress_on, restore_on, sha256};
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
 wasm_bindgen_test_configure!(run_in_dedicated_worker);
 
-/// SHA-256 of the level 3 archive of each pair; `tests/v1.rs` holds native builds to the same.
-use common::V1_ARCHIVES;
-
+/// `tests/v1.rs` and `tests/v2.rs` hold native builds to the same digests.
 fn vectors_hold(runner: &dyn Runner) {
-    for (pair, archive) in PAIRS.iter().zip(V1_ARCHIVES) {
+    for golden in &GOLDEN {
+        assert!(restore_on(runner, golden.base, golden.archive).unwrap() == golden.target, "{}", golden.name);
+    }
+    for ((pair, archive), v2) in PAIRS.iter().zip(V1_ARCHIVES).zip(V2_ARCHIVES) {
         let target = restore_on(runner, pair.base, pair.archive).unwrap();
         assert_eq!(sha256(&target), pair.sha256, "{}", pair.name);
         let written = compress_on(runner, pair.base, &target, Format::V1 { level: 3 }).unwrap();
         assert_eq!(sha256(&written), archive, "{}", pair.name);
+        for (effort, digest) in EFFORTS.into_iter().zip(v2) {
+            let written = compress_on(runner, pair.base, &target, Format::V2 { effort }).unwrap();
+            assert_eq!(sha256(&written), digest, "{} {effort:?}", pair.name);
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 use super::tokens::{self, TokenReader};
 use super::{Effort, Matrix, Scratch, scales};
 use crate::bytes::ByteReader;
-use crate::delta::context::{CONTEXTS, Model};
+use crate::delta::context::{CONTEXTS, Model, Unit};
 use crate::delta::scale::{ScaleMeter, Scales};
 use crate::delta::word::{self, Fields, Word};
 use crate::entropy::bins::{self, BINS, DIRECT, TOKENS};
@@ -14,6 +14,40 @@ use crate::entropy::bits::{BitReader, BitWriter};
 use crate::entropy::cluster::{Clusters, cluster};
 use crate::entropy::rans::STRIP;
 use crate::error::Result;
+
+/// What the words of a chunk are, and how the decoder knows the size of their steps.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Coding<'a> {
+    pub(super) fields: Fields,
+    /// Instead of what the words themselves tell: the exponent of each run of [`BLOCK_WORDS`] words, in
+    /// quarters of an octave (the top two bits of a mantissa).
+    pub(super) blocks: Option<&'a [u16]>,
+}
+
+/// Words that share an exponent of [`Coding::blocks`]; strips are whole runs.
+pub(super) const BLOCK_WORDS: usize = 32;
+
+impl Coding<'_> {
+    /// Whether words differ in the size of their steps.
+    fn has_exponents(&self) -> bool {
+        self.fields != Fields::Integer || self.blocks.is_some()
+    }
+
+    fn unit(&self) -> Unit {
+        match (self.blocks, self.fields) {
+            (Some(_), _) => Unit::Quarter,
+            (None, Fields::Float { mantissa: 52 }) => Unit::WideOctave,
+            _ => Unit::Octave,
+        }
+    }
+
+    /// The exponents of `words`, which begin at word `start` of the chunk.
+    fn exponents<W: Word>(&self, words: &[W], start: usize, exponents: &mut [u16]) {
+        let Some(blocks) = self.blocks else { return word::exponents(self.fields, words, exponents) };
+        let runs = exponents.chunks_mut(BLOCK_WORDS).zip(&blocks[start / BLOCK_WORDS..]);
+        runs.for_each(|(run, &exponent)| run.fill(exponent));
+    }
+}
 
 /// A context model, the raw context of each element, and how these cluster.
 struct Candidate {
@@ -34,11 +68,11 @@ struct Elements {
 
 impl Elements {
     /// One pass over the chunk, a strip at a time, so that what it makes stays in the cache.
-    fn new<W: Word>(fields: Fields, matrix: Matrix, base: &[u8], target: &[u8], scaled: bool) -> Self {
+    fn new<W: Word>(coding: Coding<'_>, matrix: Matrix, base: &[u8], target: &[u8], scaled: bool) -> Self {
         let count = base.len() / W::BYTES;
         let (tokens, exponents) = (Vec::with_capacity(count), vec![0; count]);
         let mut elements = Self { tokens, exponents, binned: Vec::new(), scales: None };
-        let mut meter = scaled.then(|| ScaleMeter::new(matrix.columns, is_wide(fields)));
+        let mut meter = scaled.then(|| ScaleMeter::new(matrix.columns, coding.unit()));
         let (mut words, mut deltas, mut steps) = ([W::default(); STRIP], [W::default(); STRIP], [0f32; STRIP]);
         let strips = base.chunks(STRIP * W::BYTES).zip(target.chunks(STRIP * W::BYTES));
         for (i, (base, target)) in strips.enumerate() {
@@ -46,9 +80,9 @@ impl Elements {
             let (words, deltas, steps) = (&mut words[..count], &mut deltas[..count], &mut steps[..count]);
             word::load(base, words);
             word::load(target, deltas);
-            word::deltas(fields, words, deltas);
+            word::deltas(coding.fields, words, deltas);
             let exponents = &mut elements.exponents[i * STRIP..i * STRIP + count];
-            word::exponents(fields, words, exponents);
+            coding.exponents(words, i * STRIP, exponents);
             if let Some(meter) = &mut meter {
                 word::steps(deltas, steps);
                 meter.add(steps, exponents);
@@ -73,15 +107,21 @@ impl Elements {
 }
 
 /// The payload of `target` against `base`, which have the same, positive length.
-pub(super) fn encode<W: Word>(fields: Fields, matrix: Matrix, base: &[u8], target: &[u8], effort: Effort) -> Vec<u8> {
+pub(super) fn encode<W: Word>(
+    coding: Coding<'_>,
+    matrix: Matrix,
+    base: &[u8],
+    target: &[u8],
+    effort: Effort,
+) -> Vec<u8> {
     let count = base.len() / W::BYTES;
     let matrix_like = matrix.columns > 1 && matrix.columns * 2 <= count;
-    let scaled = fields != Fields::Integer && effort != Effort::Fast && matrix_like;
-    write(fields, &Elements::new::<W>(fields, matrix, base, target, scaled), effort)
+    let scaled = coding.has_exponents() && effort != Effort::Fast && matrix_like;
+    write(coding, &Elements::new::<W>(coding, matrix, base, target, scaled), effort)
 }
 
-fn write(fields: Fields, elements: &Elements, effort: Effort) -> Vec<u8> {
-    let best = choose(fields, elements, effort);
+fn write(coding: Coding<'_>, elements: &Elements, effort: Effort) -> Vec<u8> {
+    let best = choose(coding, elements, effort);
     let mut payload = Vec::new();
     scales::write(&mut payload, &best.model);
     let map = tokens::table_of(&best.clusters);
@@ -98,8 +138,8 @@ fn write(fields: Fields, elements: &Elements, effort: Effort) -> Vec<u8> {
 }
 
 /// The candidate of the smallest estimate.
-fn choose(fields: Fields, elements: &Elements, effort: Effort) -> Candidate {
-    if fields == Fields::Integer {
+fn choose(coding: Coding<'_>, elements: &Elements, effort: Effort) -> Candidate {
+    if !coding.has_exponents() {
         return smallest(vec![Model::Single, Model::HighBits], elements);
     }
     let highest = u32::from(elements.exponents.iter().copied().max().unwrap_or(0));
@@ -107,7 +147,7 @@ fn choose(fields: Fields, elements: &Elements, effort: Effort) -> Candidate {
     let mut models = vec![Model::Exponent { first }];
     if let Some(scales) = &elements.scales {
         let shifts: &[u32] = if effort == Effort::Max { &[3, 2] } else { &[3] };
-        models.extend(shifts.iter().map(|&shift| Model::Scaled(scales::relative(scales, shift, is_wide(fields)))));
+        models.extend(shifts.iter().map(|&shift| Model::Scaled(scales::relative(scales, shift, coding.unit()))));
     }
     smallest(models, elements)
 }
@@ -181,14 +221,9 @@ impl Counter {
     }
 }
 
-/// Whether exponents can have more than eight bits.
-fn is_wide(fields: Fields) -> bool {
-    fields == Fields::Float { mantissa: 52 }
-}
-
 /// Restores `target` from the payload that [`encode`] made of it and `base`.
 pub(super) fn decode<W: Word>(
-    fields: Fields,
+    coding: Coding<'_>,
     matrix: Matrix,
     payload: &[u8],
     base: &[u8],
@@ -197,7 +232,7 @@ pub(super) fn decode<W: Word>(
 ) -> Result<()> {
     let count = target.len() / W::BYTES;
     let mut payload = ByteReader::new(payload);
-    let model = scales::read(&mut payload, matrix, count, is_wide(fields), scratch)?;
+    let model = scales::read(&mut payload, matrix, count, coding.unit(), scratch)?;
     let mut reader = TokenReader::new(&mut payload, &mut scratch.decoder, count, bins::tokens(W::BITS))?;
     let mut extra = BitReader::new(payload.rest());
     let (mut words, mut exponents) = ([W::default(); STRIP], [0; STRIP]);
@@ -207,11 +242,11 @@ pub(super) fn decode<W: Word>(
         let count = target.len() / W::BYTES;
         let (words, contexts, tokens) = (&mut words[..count], &mut contexts[..count], &mut tokens[..count]);
         word::load(base, words);
-        word::exponents(fields, words, &mut exponents[..count]);
+        coding.exponents(words, i * STRIP, &mut exponents[..count]);
         model.contexts(&exponents[..count], i * STRIP, contexts);
         reader.map(contexts);
         reader.strip(contexts, tokens);
-        apply(fields, words, tokens, &mut extra);
+        apply(coding.fields, words, tokens, &mut extra);
         words.iter().zip(target.chunks_exact_mut(W::BYTES)).for_each(|(word, bytes)| word.store(bytes));
     }
     reader.finish()?;

@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-use super::{CHUNK, Matrix};
-use crate::delta::word::fields;
+use super::{CHUNK, Matrix, words};
 use crate::layout::Region;
 
 /// Columns that a matrix should have: trailing dimensions are joined until there are so many.
@@ -32,8 +31,8 @@ impl Geometry {
 
 /// The geometry of `region`: chunks of at most [`CHUNK`] elements, whole rows where a row fits.
 pub(crate) fn of(region: &Region) -> Geometry {
-    let width = fields(region.dtype).0 as u64;
-    let elements = region.length / width;
+    let (words, bytes) = words(region.dtype);
+    let elements = region.length / bytes * words;
     let mut columns = 1u64;
     for &extent in region.shape.iter().skip(1).rev() {
         if columns >= COLUMNS {
@@ -44,7 +43,7 @@ pub(crate) fn of(region: &Region) -> Geometry {
     if columns <= 1 || columns > elements.min(CHUNK) {
         columns = elements.clamp(1, CHUNK);
     }
-    let chunk = CHUNK / columns * columns * width;
+    let chunk = CHUNK / columns * columns / words * bytes;
     Geometry { matrix: Matrix { columns: columns as usize }, length: region.length, chunk }
 }
 
@@ -76,5 +75,6 @@ mod tests {
         assert_eq!(geometry(Dtype::F16, &[64, 3, 3, 3]).0, 27);
         assert_eq!(geometry(Dtype::F16, &[64, 64, 3, 3]).0, 576);
         assert_eq!(geometry(Dtype::F4, &[4, 4]).0, 4);
+        assert_eq!(geometry(Dtype::Q8_0, &[1000, 1088]), (1088, vec![0..963 * 34 * 34, 963 * 34 * 34..1000 * 34 * 34]));
     }
 }

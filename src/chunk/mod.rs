@@ -3,6 +3,7 @@
 //! A chunk depends on nothing but its payload and its base range: chunks are coded in parallel, in any
 //! order, and one can be had without the others.
 
+mod blocks;
 mod delta;
 pub(crate) mod geometry;
 mod scales;
@@ -13,6 +14,7 @@ use crate::delta::word::{Fields, fields};
 use crate::entropy::{rans, zstd};
 use crate::error::{Error, Result};
 use crate::layout::Dtype;
+use delta::Coding;
 
 /// Elements of a chunk, at most; chunks of matrices hold whole rows.
 pub(crate) const CHUNK: u64 = 1 << 20;
@@ -60,6 +62,14 @@ pub(crate) struct Matrix {
     pub(crate) columns: usize,
 }
 
+/// Words of a dtype's unit and its bytes: a word, but for blocks that begin with a scale.
+pub(crate) fn words(dtype: Dtype) -> (u64, u64) {
+    match dtype {
+        Dtype::Q8_0 => dtype.block(),
+        _ => (1, fields(dtype).0 as u64),
+    }
+}
+
 /// What decoding reuses from chunk to chunk.
 #[derive(Default)]
 pub(crate) struct Scratch {
@@ -101,6 +111,7 @@ pub(crate) fn encode(
         return Ok((Method::Copy, Vec::new()));
     }
     let (width, fields) = fields(dtype);
+    let coding = Coding { fields, blocks: None };
     let mut best: Option<(Method, Vec<u8>)> = None;
     let mut offer = |method, payload: Vec<u8>| {
         if best.as_ref().is_none_or(|(_, least)| payload.len() < least.len()) {
@@ -110,7 +121,13 @@ pub(crate) fn encode(
     };
     let mut weak = true;
     if let Some(base) = base {
-        weak = offer(Method::Delta, for_width!(width, delta::encode(fields, matrix, base, target, effort)));
+        weak = offer(
+            Method::Delta,
+            match dtype {
+                Dtype::Q8_0 => blocks::encode(matrix, base, target, effort),
+                _ => for_width!(width, delta::encode(coding, matrix, base, target, effort)),
+            },
+        );
     }
     match fields {
         Fields::Float { mantissa } if weak => {
@@ -135,6 +152,7 @@ pub(crate) fn decode(
     scratch: &mut Scratch,
 ) -> Result<()> {
     let (width, fields) = fields(dtype);
+    let coding = Coding { fields, blocks: None };
     let need_base = || base.ok_or_else(|| Error::corrupt("the chunk's method needs a base, and the tensor has none"));
     match method {
         Method::Stored if payload.len() == target.len() => target.copy_from_slice(payload),
@@ -148,8 +166,12 @@ pub(crate) fn decode(
         Method::Copy => return Err(Error::corrupt("stored bytes of a copied chunk").figures(0, payload.len())),
         Method::Delta => {
             let base = need_base()?;
-            for_width!(width, delta::decode(fields, matrix, payload, base, target, scratch))?;
+            match dtype {
+                Dtype::Q8_0 => blocks::decode(matrix, payload, base, target, scratch)?,
+                _ => for_width!(width, delta::decode(coding, matrix, payload, base, target, scratch))?,
+            }
         }
+        Method::Solo if dtype == Dtype::Q8_0 => return Err(Error::corrupt("blocks with a scale are not coded alone")),
         Method::Solo => for_width!(width, solo::decode(matrix, payload, target, scratch))?,
     }
     Ok(())
@@ -198,7 +220,7 @@ mod tests {
         let mut scratch = Scratch::default();
         for dtype in DTYPES {
             for (count, columns) in [(1, 1), (3, 3), (1000, 40), (5000, 50), (9001, 9001)] {
-                let (base, target) = pair(dtype.bits() as usize / 8, count);
+                let (base, target) = pair(fields(dtype).0, count);
                 let matrix = Matrix { columns };
                 for effort in [Effort::Fast, Effort::Default, Effort::Max] {
                     for base in [Some(base.as_slice()), None] {
@@ -216,7 +238,7 @@ mod tests {
     #[test]
     fn small_moves_are_small_in_every_dtype() {
         for dtype in DTYPES {
-            let (base, target) = pair(dtype.bits() as usize / 8, 20_000);
+            let (base, target) = pair(fields(dtype).0, 20_000);
             let (method, payload) =
                 encode(dtype, Matrix { columns: 100 }, Some(&base), &target, Effort::Default).unwrap();
             assert_eq!(method, Method::Delta, "{dtype:?}");

@@ -3,7 +3,7 @@
 use super::tokens::{self, TokenReader};
 use super::{Matrix, Scratch};
 use crate::bytes::ByteReader;
-use crate::delta::context::{Model, Scaled};
+use crate::delta::context::{Model, Scaled, Unit};
 use crate::delta::scale::Scales;
 use crate::entropy::cluster::cluster;
 use crate::entropy::rans::STRIP;
@@ -13,7 +13,7 @@ use crate::error::Result;
 const ESTIMATE: u64 = 5;
 
 /// Scales as a model has them: relative to their floors, in bytes.
-pub(super) fn relative(scales: &Scales, shift: u32, wide: bool) -> Scaled {
+pub(super) fn relative(scales: &Scales, shift: u32, unit: Unit) -> Scaled {
     let relative = |logarithms: &[i32]| {
         // What did not move at all must not stretch the range.
         let highest = logarithms.iter().copied().max().unwrap_or(0);
@@ -23,7 +23,7 @@ pub(super) fn relative(scales: &Scales, shift: u32, wide: bool) -> Scaled {
     };
     let (row_floor, rows) = relative(&scales.rows);
     let (column_floor, columns) = relative(&scales.columns);
-    Scaled { shift, row_floor, column_floor, rows, columns, wide }
+    Scaled { shift, row_floor, column_floor, rows, columns, unit }
 }
 
 /// About the bits that the scales of a model take.
@@ -50,14 +50,14 @@ pub(super) fn read(
     payload: &mut ByteReader<'_>,
     matrix: Matrix,
     count: usize,
-    wide: bool,
+    unit: Unit,
     scratch: &mut Scratch,
 ) -> Result<Model> {
     let mut model = Model::read(payload)?;
     if let Model::Scaled(scaled) = &mut model {
         scaled.rows = read_scales(payload, scratch, count.div_ceil(matrix.columns))?;
         scaled.columns = read_scales(payload, scratch, matrix.columns)?;
-        scaled.wide = wide;
+        scaled.unit = unit;
     }
     Ok(model)
 }

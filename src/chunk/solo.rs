@@ -8,7 +8,7 @@
 use super::tokens::{self, TokenReader};
 use super::{Effort, Matrix, Scratch, scales};
 use crate::bytes::{ByteReader, put_varint};
-use crate::delta::context::{CONTEXTS, Model, Scaled};
+use crate::delta::context::{CONTEXTS, Model, Scaled, Unit};
 use crate::delta::scale::ScaleMeter;
 use crate::delta::word::Word;
 use crate::entropy::bits::{BitReader, BitWriter};
@@ -103,11 +103,11 @@ impl Elements {
         let sizes: Vec<f32> = self.words.iter().map(|word| ((word & fraction) | (fraction + 1)) as f32).collect();
         let exponent = |word: &u64| ((word & self.magnitude()) >> self.mantissa) as u16;
         let exponents: Vec<u16> = self.words.iter().map(exponent).collect();
-        let mut meter = ScaleMeter::new(matrix.columns, self.width == 64);
+        let mut meter = ScaleMeter::new(matrix.columns, if self.width == 64 { Unit::WideOctave } else { Unit::Octave });
         meter.add(&sizes, &exponents);
         let measured = meter.finish();
         let model =
-            Model::Scaled(Scaled { row_floor: 0, column_floor: 0, ..scales::relative(&measured, SHIFT, false) });
+            Model::Scaled(Scaled { row_floor: 0, column_floor: 0, ..scales::relative(&measured, SHIFT, Unit::Octave) });
         let mut raw = vec![0; self.words.len()];
         model.contexts(&vec![0; self.words.len()], 0, &mut raw);
         (model, raw)
@@ -173,7 +173,7 @@ pub(super) fn decode<W: Word>(matrix: Matrix, payload: &[u8], target: &mut [u8],
     }
     let least = payload.varint()?;
     let count = target.len() / W::BYTES;
-    let model = scales::read(&mut payload, matrix, count, false, scratch)?;
+    let model = scales::read(&mut payload, matrix, count, Unit::Octave, scratch)?;
     let mut reader = TokenReader::new(&mut payload, &mut scratch.decoder, count, 256)?;
     let mut extra = BitReader::new(payload.rest());
     let (mut contexts, mut tokens) = ([0; STRIP], [0; STRIP]);

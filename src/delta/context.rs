@@ -42,8 +42,29 @@ pub(crate) struct Scaled {
     pub(crate) rows: Vec<u8>,
     /// Logarithms per column.
     pub(crate) columns: Vec<u8>,
-    /// Whether exponents can have more than eight bits.
-    pub(crate) wide: bool,
+    /// What exponents count.
+    pub(crate) unit: Unit,
+}
+
+/// What the exponents of elements count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// Octaves, in eight bits at most.
+    Octave,
+    /// Octaves, in more bits than that.
+    WideOctave,
+    /// Quarters of an octave, in eight bits at most.
+    Quarter,
+}
+
+impl Unit {
+    /// Steps of a scaled context that it takes, before the shift.
+    fn steps(self) -> i16 {
+        match self {
+            Self::Octave | Self::WideOctave => 2 * STEPS as i16,
+            Self::Quarter => STEPS as i16 / 2,
+        }
+    }
 }
 
 impl Model {
@@ -81,7 +102,7 @@ impl Model {
         }
     }
 
-    /// Reads what [`write`](Self::write) wrote, all but the scales of [`Scaled`] and their width.
+    /// Reads what [`write`](Self::write) wrote, all but the scales of [`Scaled`] and their unit.
     pub(crate) fn read(bytes: &mut ByteReader<'_>) -> Result<Self> {
         match bytes.u8()? {
             0 => Ok(Self::Single),
@@ -96,8 +117,8 @@ impl Model {
                 }
                 let mut floor = || bytes.varint().and_then(small).map(|n| (n >> 1) ^ -(n & 1));
                 let (row_floor, column_floor) = (floor()?, floor()?);
-                let (rows, columns, wide) = (Vec::new(), Vec::new(), false);
-                Ok(Self::Scaled(Scaled { shift, row_floor, column_floor, rows, columns, wide }))
+                let (rows, columns, unit) = (Vec::new(), Vec::new(), Unit::Octave);
+                Ok(Self::Scaled(Scaled { shift, row_floor, column_floor, rows, columns, unit }))
             }
             3 => Ok(Self::HighBits),
             other => Err(Error::unsupported(format!("unknown context model {other}"))),
@@ -131,11 +152,11 @@ impl Scaled {
     /// The contexts of a stretch of a row, in 16 bits, which vectorise best, where the exponents allow it.
     fn row_contexts(&self, here: i32, exponents: &[u16], columns: &[u8], contexts: &mut [u8]) {
         const LAST: i32 = CONTEXTS as i32 - 1;
-        const STEP: i32 = 2 * STEPS;
+        let step = self.unit.steps();
         let elements = contexts.iter_mut().zip(exponents.iter().zip(columns));
-        if self.wide {
+        if self.unit == Unit::WideOctave {
             for (context, (&exponent, &scale)) in elements {
-                let raw = here + STEP * i32::from(exponent) - i32::from(scale);
+                let raw = here + i32::from(step) * i32::from(exponent) - i32::from(scale);
                 *context = (raw >> self.shift).clamp(0, LAST) as u8;
             }
             return;
@@ -143,7 +164,7 @@ impl Scaled {
         // Beyond these bounds every context is the first or the last one anyway.
         let here = here.clamp(-8192, 8192) as i16;
         for (context, (&exponent, &scale)) in elements {
-            let raw = here + STEP as i16 * (exponent & 0xff) as i16 - i16::from(scale);
+            let raw = here + step * (exponent & 0xff) as i16 - i16::from(scale);
             *context = (raw >> self.shift).clamp(0, LAST as i16) as u8;
         }
     }

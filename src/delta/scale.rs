@@ -3,6 +3,8 @@
 //! A fine-tune moves weights by amounts that its row and its column tell: the mean absolute change
 //! along both predicts the change of a weight, and so the size of its delta.
 
+use super::context::Unit;
+
 /// Steps per octave.
 pub(crate) const STEPS: i32 = 8;
 
@@ -18,6 +20,7 @@ pub(crate) struct Scales {
 /// Adds up changes row by row.
 #[derive(Debug)]
 pub(crate) struct ScaleMeter {
+    unit: Unit,
     /// Added to exponents, so that small ones come to the middle of what a double can hold.
     raise: u16,
     column: usize,
@@ -27,10 +30,10 @@ pub(crate) struct ScaleMeter {
 }
 
 impl ScaleMeter {
-    /// A meter for rows of so many columns; `wide` where exponents can have more than eight bits.
-    pub(crate) fn new(columns: usize, wide: bool) -> Self {
-        let raise = if wide { 0 } else { 512 };
-        Self { raise, column: 0, row: [0.0; 4], rows: Vec::new(), columns: vec![0.0; columns] }
+    /// A meter for rows of so many columns.
+    pub(crate) fn new(columns: usize, unit: Unit) -> Self {
+        let raise = if unit == Unit::WideOctave { 0 } else { 512 };
+        Self { unit, raise, column: 0, row: [0.0; 4], rows: Vec::new(), columns: vec![0.0; columns] }
     }
 
     /// Adds the elements that come next: how many steps each changed, and the exponent that tells a
@@ -42,7 +45,11 @@ impl ScaleMeter {
         while !steps.is_empty() {
             let count = (self.columns.len() - self.column).min(steps.len());
             let (here, columns) = (steps.split_at(count), &mut self.columns[self.column..self.column + count]);
-            add_stretch(here.0, &exponents[..count], self.raise, &mut self.row, columns);
+            if self.unit == Unit::Quarter {
+                add_quarters(here.0, &exponents[..count], self.raise, &mut self.row, columns);
+            } else {
+                add_stretch(here.0, &exponents[..count], self.raise, &mut self.row, columns);
+            }
             (steps, exponents) = (here.1, &exponents[count..]);
             self.column += count;
             if self.column == self.columns.len() {
@@ -82,6 +89,15 @@ fn add_stretch(steps: &[f32], exponents: &[u16], raise: u16, row: &mut [f64; 4],
     }
     for ((&step, &exponent), column) in last_steps.iter().zip(last_exponents).zip(last_columns) {
         let change = change(step, exponent);
+        row[0] += change;
+        *column += change;
+    }
+}
+
+/// [`add_stretch`] where exponents end in the top two bits of a mantissa.
+fn add_quarters(steps: &[f32], exponents: &[u16], raise: u16, row: &mut [f64; 4], columns: &mut [f64]) {
+    for ((&step, &exponent), column) in steps.iter().zip(exponents).zip(columns) {
+        let change = f64::from(step) * f64::from(4 + (exponent & 3)) / 4.0 * power((exponent >> 2) + raise);
         row[0] += change;
         *column += change;
     }
@@ -131,7 +147,7 @@ mod tests {
 
     #[test]
     fn rows_and_columns_are_told_apart() {
-        let mut meter = ScaleMeter::new(3, false);
+        let mut meter = ScaleMeter::new(3, Unit::Octave);
         meter.add(&[1.0, 2.0], &[100; 2]);
         meter.add(&[4.0, 2.0, 4.0, 8.0], &[100; 4]);
         let scales = meter.finish();

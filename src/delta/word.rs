@@ -172,7 +172,7 @@ pub(crate) enum Fields {
     Integer,
 }
 
-/// Width in bytes and fields of a dtype's elements; types that are not understood are bytes.
+/// Width in bytes and fields of a dtype's words; types that are not understood are bytes.
 pub(crate) fn fields(dtype: Dtype) -> (usize, Fields) {
     use Dtype::*;
     let float = |width, mantissa| (width, Fields::Float { mantissa });
@@ -186,7 +186,7 @@ pub(crate) fn fields(dtype: Dtype) -> (usize, Fields) {
         I16 | U16 => (2, Fields::Integer),
         I32 | U32 => (4, Fields::Integer),
         I64 | U64 => (8, Fields::Integer),
-        BOOL | F4 | F6_E2M3 | F6_E3M2 | U8 | I8 | F8_E8M0 => (1, Fields::Integer),
+        BOOL | F4 | F6_E2M3 | F6_E3M2 | U8 | I8 | F8_E8M0 | Q8_0 => (1, Fields::Integer),
     }
 }
 

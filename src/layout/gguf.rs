@@ -1,8 +1,8 @@
 //! The GGUF layout: a header of metadata and tensor infos, then aligned tensors.
 //!
 //! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>, versions 2 and 3, little-endian.
-//! Types with fields of their own are regions of that dtype; every other type, quantised blocks of any
-//! kind, is a region of bytes up to the next tensor: its layout does not matter for keeping it.
+//! Types with fields of their own are regions of that dtype; every other type, most of them quantised
+//! blocks, is a region of bytes up to the next tensor: its layout does not matter for keeping it.
 
 use std::collections::HashSet;
 
@@ -131,7 +131,7 @@ fn layout(infos: Vec<Info>, header_length: u64, data: u64, file_length: u64) -> 
     let mut regions: Vec<Region> = Vec::with_capacity(infos.len());
     for (info, place) in infos.into_iter().zip(starts.windows(2)) {
         let room = place[1] - place[0];
-        let (dtype, shape, length) = match dtype(info.kind) {
+        let (dtype, shape, length) = match dtype(&info) {
             None => (Dtype::U8, vec![room], room),
             Some(dtype) => {
                 let length = dtype.tensor_bytes(&info.shape).filter(|&length| length <= room);
@@ -149,11 +149,13 @@ fn layout(infos: Vec<Info>, header_length: u64, data: u64, file_length: u64) -> 
     Ok(Layout { kind: Kind::Gguf, file_length, header_length, regions })
 }
 
-/// The dtype of a ggml type that has one; the others are blocks.
-fn dtype(kind: u32) -> Option<Dtype> {
-    Some(match kind {
+/// The dtype of a tensor whose ggml type has one; all others are bytes.
+fn dtype(info: &Info) -> Option<Dtype> {
+    Some(match info.kind {
         0 => Dtype::F32,
         1 => Dtype::F16,
+        // Blocks are runs of 32 elements of a row.
+        8 if info.shape.last().is_some_and(|row| row.is_multiple_of(32)) => Dtype::Q8_0,
         24 => Dtype::I8,
         25 => Dtype::I16,
         26 => Dtype::I32,

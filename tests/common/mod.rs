@@ -5,7 +5,7 @@ use bitx_wasm::drive::{self, DriveError, Sources};
 use bitx_wasm::io::ReadAt;
 use bitx_wasm::parallel::{Runner, Sequential};
 use bitx_wasm::report::Report;
-use bitx_wasm::{Compress, Format, Inspect, Job, Restore};
+use bitx_wasm::{Compress, Effort, Format, Inspect, Job, Restore};
 
 /// A committed pair: base, archive that the reference command line wrote, digest of what it restores to.
 pub struct Pair {
@@ -16,8 +16,8 @@ pub struct Pair {
 }
 
 macro_rules! vector {
-    ($file:literal) => {
-        include_bytes!(concat!("../vectors/mini/", $file))
+    ($file:expr) => {
+        include_bytes!(concat!("../vectors/", $file))
     };
 }
 
@@ -25,32 +25,32 @@ macro_rules! vector {
 pub const PAIRS: [Pair; 5] = [
     Pair {
         name: "sft-bf16",
-        base: vector!("base-bf16.safetensors"),
-        archive: vector!("sft-bf16.v1.bitx"),
+        base: vector!("mini/base-bf16.safetensors"),
+        archive: vector!("mini/sft-bf16.v1.bitx"),
         sha256: "f8af02d076e6ba592984356089a885b89508231b7cf23ab19f7b12e3fee56910",
     },
     Pair {
         name: "rl-bf16",
-        base: vector!("base-bf16.safetensors"),
-        archive: vector!("rl-bf16.v1.bitx"),
+        base: vector!("mini/base-bf16.safetensors"),
+        archive: vector!("mini/rl-bf16.v1.bitx"),
         sha256: "394a9be0c3518065d27fcad2929504fe5ed2197615504494609265633cad6d6c",
     },
     Pair {
         name: "lora-bf16",
-        base: vector!("base-bf16.safetensors"),
-        archive: vector!("lora-bf16.v1.bitx"),
+        base: vector!("mini/base-bf16.safetensors"),
+        archive: vector!("mini/lora-bf16.v1.bitx"),
         sha256: "1a51edfbd6542f11e10c51b1442b20c46d1ea40944aa8a7f773a03bc79c06279",
     },
     Pair {
         name: "sft-f16",
-        base: vector!("base-f16.safetensors"),
-        archive: vector!("sft-f16.v1.bitx"),
+        base: vector!("mini/base-f16.safetensors"),
+        archive: vector!("mini/sft-f16.v1.bitx"),
         sha256: "6750a32a52d2dda162523de2910a71330c43e79a0ddb529bb4c45a388b3da3b5",
     },
     Pair {
         name: "sft-f32",
-        base: vector!("base-f32.safetensors"),
-        archive: vector!("sft-f32.v1.bitx"),
+        base: vector!("mini/base-f32.safetensors"),
+        archive: vector!("mini/sft-f32.v1.bitx"),
         sha256: "69f639109a36cc717413489b57f82f373cd85f2cb96e150a9679cc25c3407c0f",
     },
 ];
@@ -92,6 +92,35 @@ pub const V2_ARCHIVES: [[&str; 3]; 5] = [
         "a54e521dd8031cd74cebb28bade435ffce6da1f121e43890265194e179c51eed",
     ],
 ];
+
+/// A committed v2 archive: every release must restore its target from it.
+pub struct Golden {
+    pub name: &'static str,
+    pub base: &'static [u8],
+    pub target: &'static [u8],
+    pub archive: &'static [u8],
+}
+
+macro_rules! golden {
+    ($model:literal, $extension:literal, $effort:literal) => {
+        Golden {
+            name: concat!($model, ".", $effort),
+            base: vector!(concat!("v2/", $model, ".base.", $extension)),
+            target: vector!(concat!("v2/", $model, ".target.", $extension)),
+            archive: vector!(concat!("v2/", $model, ".", $effort, ".bitx")),
+        }
+    };
+}
+
+/// Every dtype and method, at every effort.
+pub const GOLDEN: [Golden; 4] = [
+    golden!("dtypes", "safetensors", "fast"),
+    golden!("dtypes", "safetensors", "default"),
+    golden!("dtypes", "safetensors", "max"),
+    golden!("blocks", "gguf", "default"),
+];
+
+pub const EFFORTS: [Effort; 3] = [Effort::Fast, Effort::Default, Effort::Max];
 
 pub fn sha256(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};

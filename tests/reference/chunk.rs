@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::base::Region;
-use super::{Result, check, words, zstd};
+use super::head::Q8_0;
+use super::{Result, blocks, check, words, zstd};
 
 /// How words are coded: their width, and of floats the width of the mantissa.
 #[derive(Clone, Copy)]
@@ -44,8 +45,8 @@ pub struct Geometry {
 
 impl Geometry {
     pub fn new(region: &Region) -> Self {
-        let bytes = Coding::of(region.dtype).bytes();
-        let words = (region.length / bytes) as u128;
+        let (unit, bytes) = if region.dtype == Q8_0 { (32, 34) } else { (1, Coding::of(region.dtype).bytes()) };
+        let words = (region.length / bytes * unit) as u128;
         let mut columns = 1u128;
         for &extent in region.shape.iter().skip(1).rev() {
             if columns < 32 {
@@ -56,7 +57,7 @@ impl Geometry {
             columns = words.clamp(1, 1 << 20);
         }
         let columns = columns as usize;
-        Self { columns, chunk: (1 << 20) / columns * columns * bytes, length: region.length }
+        Self { columns, chunk: (1 << 20) / columns * columns / unit * bytes, length: region.length }
     }
 
     /// The bytes of each chunk.
@@ -87,7 +88,9 @@ pub fn decode(
             check(payload.is_empty(), "a copied chunk with a payload")?;
             Ok(base()?.to_vec())
         }
+        3 if dtype == Q8_0 => blocks::delta(columns, payload, base()?),
         3 => words::delta(coding, columns, payload, base()?),
+        4 if dtype == Q8_0 => Err("blocks on their own".to_owned()),
         4 => words::solo(coding, columns, payload, length),
         _ => Err("unknown method".to_owned()),
     }

@@ -1,10 +1,12 @@
 //! Context models.
 
 use super::fields::{Fields, unzigzag};
+use super::words::Numbers;
 use super::{Result, check, symbols};
 
 /// Reads a model and returns the context of every word, given their numbers *e*.
-pub fn read(fields: &mut Fields, columns: usize, e: &[u64]) -> Result<Vec<usize>> {
+pub fn read(fields: &mut Fields, columns: usize, numbers: Numbers) -> Result<Vec<usize>> {
+    let Numbers { e, factor } = numbers;
     match fields.byte()? {
         0 => Ok(vec![0; e.len()]),
         1 => {
@@ -12,7 +14,7 @@ pub fn read(fields: &mut Fields, columns: usize, e: &[u64]) -> Result<Vec<usize>
             check((0..=2047).contains(&first), "first exponent")?;
             Ok(e.iter().map(|&e| (e as i64 - first).clamp(0, 95) as usize).collect())
         }
-        2 => scaled(fields, columns, e),
+        2 => scaled(fields, columns, e, factor),
         3 => Ok(e.iter().map(|&e| e as usize % 128).collect()),
         _ => Err("unknown context model".to_owned()),
     }
@@ -24,7 +26,7 @@ fn small(fields: &mut Fields) -> Result<u64> {
     Ok(number)
 }
 
-fn scaled(fields: &mut Fields, columns: usize, e: &[u64]) -> Result<Vec<usize>> {
+fn scaled(fields: &mut Fields, columns: usize, e: &[u64], factor: i64) -> Result<Vec<usize>> {
     let s = fields.byte()?;
     check(s <= 4, "width of contexts")?;
     let floors = unzigzag(small(fields)?) as i64 + unzigzag(small(fields)?) as i64;
@@ -33,7 +35,7 @@ fn scaled(fields: &mut Fields, columns: usize, e: &[u64]) -> Result<Vec<usize>> 
     let context = |(i, &e): (usize, &u64)| {
         let h = if s == 0 { 0 } else { 1 << (s - 1) };
         let scales = floors + i64::from(rows[i / columns]) + i64::from(across[i % columns]);
-        let numerator: i64 = h + (48 << s) + 16 * e as i64 - scales;
+        let numerator: i64 = h + (48 << s) + factor * e as i64 - scales;
         numerator.div_euclid(1 << s).clamp(0, 95) as usize
     };
     Ok(e.iter().enumerate().map(context).collect())

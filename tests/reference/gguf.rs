@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::base::Region;
 use super::fields::Fields;
-use super::head::length;
+use super::head::{Q8_0, length};
 use super::{Result, check};
 
 /// A tensor as the header describes it.
@@ -47,9 +47,10 @@ pub fn regions(file: &[u8]) -> Result<Vec<Region>> {
 
 /// The region of a tensor that begins at `offset` and has so much room.
 fn region(info: &Info, offset: usize, room: usize) -> Result<Region> {
-    let kinds = [(0, 17), (1, 13), (24, 5), (25, 11), (26, 15), (27, 20), (28, 19), (30, 14)];
+    let kinds = [(0, 17), (1, 13), (8, Q8_0), (24, 5), (25, 11), (26, 15), (27, 20), (28, 19), (30, 14)];
     let name = info.name.clone();
-    let Some((_, dtype)) = kinds.into_iter().find(|(kind, _)| *kind == info.kind) else {
+    let whole = info.kind != 8 || info.shape.last().is_some_and(|extent| extent % 32 == 0);
+    let Some((_, dtype)) = kinds.into_iter().find(|(kind, _)| *kind == info.kind && whole) else {
         return Ok(Region { name, dtype: 4, shape: vec![room as u64], offset, length: room });
     };
     let length = length(dtype, &info.shape)?;

@@ -7,8 +7,11 @@ use super::chunk::Geometry;
 use super::fields::{Fields, text};
 use super::{Result, check};
 
-/// Widths of the dtypes in bits, by number.
+/// Widths of the dtypes in bits, by number, but for `Q8_0`.
 pub const BITS: [u64; 22] = [8, 4, 6, 6, 8, 8, 8, 8, 8, 8, 8, 16, 16, 16, 16, 32, 32, 32, 64, 64, 64, 64];
+
+/// The number of `Q8_0`.
+pub const Q8_0: u8 = 22;
 
 /// An item's bytes.
 pub enum Content {
@@ -101,7 +104,7 @@ fn unique(items: &[Content]) -> bool {
 fn read_type(fields: &mut Fields) -> Result<Region> {
     let name = fields.name()?;
     let dtype = fields.byte()?;
-    check(usize::from(dtype) < BITS.len(), "unknown dtype")?;
+    check(dtype <= Q8_0, "unknown dtype")?;
     let rank = fields.varint()?;
     let shape: Vec<u64> = (0..rank).map(|_| fields.varint()).collect::<Result<_>>()?;
     let length = length(dtype, &shape)?;
@@ -110,11 +113,16 @@ fn read_type(fields: &mut Fields) -> Result<Region> {
 
 /// Bytes of a region.
 pub fn length(dtype: u8, shape: &[u64]) -> Result<usize> {
-    let mut bits = 1u64;
+    let mut elements = 1u64;
     for &extent in shape {
-        bits = bits.checked_mul(extent).ok_or("too many elements")?;
+        elements = elements.checked_mul(extent).ok_or("too many elements")?;
     }
-    let bits = bits.checked_mul(BITS[usize::from(dtype)]).ok_or("too many bits")?;
+    if dtype == Q8_0 {
+        check(shape.last().is_some_and(|extent| extent % 32 == 0), "rows of no whole blocks")?;
+    }
+    let bits =
+        u128::from(elements) * if dtype == Q8_0 { 34 * 8 } else { 32 * u128::from(BITS[usize::from(dtype)]) } / 32;
     check(bits % 8 == 0, "no whole number of bytes")?;
+    check(bits / 8 <= u128::from(u64::MAX), "too many bytes")?;
     Ok((bits / 8) as usize)
 }

@@ -2,11 +2,12 @@
 //! words of the document, and nothing of the crate under test.
 
 pub mod base;
+mod blocks;
 pub mod chunk;
 pub mod context;
 pub mod fields;
 mod gguf;
-mod head;
+pub mod head;
 mod json;
 mod symbols;
 mod words;

@@ -16,10 +16,21 @@ fn store(words: impl Iterator<Item = u64>, width: usize) -> Vec<u8> {
 /// A delta payload against its base range.
 pub fn delta(coding: Coding, columns: usize, payload: &[u8], base: &[u8]) -> Result<Vec<u8>> {
     let base = load(base, coding.bytes());
-    let half = 1u128 << (coding.width - 1);
     let e: Vec<u64> = base.iter().map(|&b| number(coding, b)).collect();
+    Ok(store(moved(coding, columns, payload, &base, Numbers { e: &e, factor: 16 })?.into_iter(), coding.bytes()))
+}
+
+/// The numbers *e* of words, and what they are multiplied by in model 2.
+pub struct Numbers<'a> {
+    pub e: &'a [u64],
+    pub factor: i64,
+}
+
+/// The target's words of a delta payload.
+pub fn moved(coding: Coding, columns: usize, payload: &[u8], base: &[u64], numbers: Numbers) -> Result<Vec<u64>> {
+    let half = 1u128 << (coding.width - 1);
     let mut fields = Fields::new(payload);
-    let contexts = context::read(&mut fields, columns, &e)?;
+    let contexts = context::read(&mut fields, columns, numbers)?;
     let most = [44, 76, 140, 175][coding.bytes().ilog2() as usize];
     let symbols = symbols::read(&mut fields, &contexts, most)?;
     let mut raw = Bits::new(fields.rest());
@@ -38,7 +49,7 @@ pub fn delta(coding: Coding, columns: usize, payload: &[u8], base: &[u8]) -> Res
         });
     }
     raw.finish()?;
-    Ok(store(target.into_iter(), coding.bytes()))
+    Ok(target)
 }
 
 /// What contexts are made of, of a word of the base.
@@ -69,7 +80,7 @@ pub fn solo(coding: Coding, columns: usize, payload: &[u8], length: usize) -> Re
     let k = u32::from(fields.byte()?);
     check(k < coding.width, "raw bits of a word")?;
     let least = fields.varint()?;
-    let contexts = context::read(&mut fields, columns, &vec![0; count])?;
+    let contexts = context::read(&mut fields, columns, Numbers { e: &vec![0; count], factor: 16 })?;
     let symbols = symbols::read(&mut fields, &contexts, 256)?;
     let mut raw = Bits::new(fields.rest());
     let mut target = Vec::new();

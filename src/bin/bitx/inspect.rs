@@ -49,12 +49,12 @@ fn to_table(report: &Report) -> String {
     let width = report.tensors.iter().map(|t| t.name.chars().count()).max().unwrap_or(0).clamp(6, 60);
     let ratio = |stored: u64, restored: u64| stored as f64 / restored.max(1) as f64;
     let mut table = format!(
-        "{:width$}  {:<9} {:<18} {:<6} {:>13} {:>13} {:>7}\n",
+        "{:width$}  {:<11} {:<18} {:<12} {:>13} {:>13} {:>7}\n",
         "tensor", "dtype", "shape", "method", "stored", "restored", "ratio"
     );
     for t in &report.tensors {
         table += &format!(
-            "{:width$}  {:<9} {:<18} {:<6} {:>13} {:>13} {:>7.4}\n",
+            "{:width$}  {:<11} {:<18} {:<12} {:>13} {:>13} {:>7.4}\n",
             t.name,
             t.dtype.name(),
             format!("{:?}", t.shape),

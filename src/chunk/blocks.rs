@@ -1,0 +1,161 @@
+//! A chunk of `Q8_0` blocks: a scale (`F16`) and 32 quants (`I8`) each, a weight being scale times quant.
+//!
+//! Scales and quants are coded apart. The base's quants are first brought to the target's scale, which
+//! leaves what the weights themselves moved; the target's scale tells the size of a quant's step.
+//! Payload: a string, the scales' deltas; to its end, the quants'.
+
+use super::delta::{self, BLOCK_WORDS, Coding};
+use super::{Effort, Matrix, Scratch};
+use crate::bytes::{ByteReader, put_prefixed};
+use crate::delta::word::Fields;
+use crate::error::Result;
+
+/// Bytes of a block: its scale, its quants.
+const BLOCK: usize = SCALE + BLOCK_WORDS;
+
+/// Bytes of a scale.
+const SCALE: usize = 2;
+
+const SCALES: Coding<'static> = Coding { fields: Fields::Float { mantissa: 10 }, blocks: None };
+
+/// Blocks taken apart.
+struct Planes {
+    scales: Vec<u8>,
+    quants: Vec<u8>,
+}
+
+impl Planes {
+    fn of(blocks: &[u8]) -> Self {
+        let (blocks, _) = blocks.as_chunks::<BLOCK>();
+        let scales = blocks.iter().flat_map(|block| [block[0], block[1]]).collect();
+        let quants = blocks.iter().flat_map(|block| &block[SCALE..]).copied().collect();
+        Self { scales, quants }
+    }
+
+    /// Brings the quants to the scales of a target.
+    fn rescale(&mut self, target: &[u8]) {
+        let scales = self.scales.as_chunks().0.iter().zip(target.as_chunks().0);
+        for (quants, (&from, &to)) in self.quants.chunks_exact_mut(BLOCK_WORDS).zip(scales) {
+            let ratio = float(u16::from_le_bytes(from)) / float(u16::from_le_bytes(to));
+            if from != to && ratio.is_finite() {
+                quants.iter_mut().for_each(|quant| *quant = rescaled(*quant as i8, ratio) as u8);
+            }
+        }
+    }
+}
+
+/// `quant * ratio`, rounded to the nearest, ties to even, and clamped.
+fn rescaled(quant: i8, ratio: f32) -> i8 {
+    (f32::from(quant) * ratio).round_ties_even() as i8
+}
+
+/// The value of an `F16`, as IEEE 754 has it; NaNs of any kind are one.
+fn float(bits: u16) -> f32 {
+    let (exponent, mantissa) = (u32::from(bits >> 10 & 31), u32::from(bits & 1023));
+    let magnitude = match exponent {
+        0 => mantissa as f32 * f32::from_bits((127 - 24) << 23),
+        31 if mantissa == 0 => f32::INFINITY,
+        31 => f32::NAN,
+        _ => f32::from_bits((exponent + 112) << 23 | mantissa << 13),
+    };
+    if bits >> 15 == 1 { -magnitude } else { magnitude }
+}
+
+/// The exponents of quants, from the target's scales: exponent and two bits of mantissa.
+fn exponents(scales: &[u8]) -> Vec<u16> {
+    scales.as_chunks().0.iter().map(|&scale| u16::from_le_bytes(scale) >> 8 & 127).collect()
+}
+
+fn scales_of(matrix: Matrix) -> Matrix {
+    Matrix { columns: (matrix.columns / BLOCK_WORDS).max(1) }
+}
+
+/// The payload of `target` against `base`, which have the same, positive length.
+pub(super) fn encode(matrix: Matrix, base: &[u8], target: &[u8], effort: Effort) -> Vec<u8> {
+    let (mut base, target) = (Planes::of(base), Planes::of(target));
+    let mut payload = Vec::new();
+    let scales = delta::encode::<u16>(SCALES, scales_of(matrix), &base.scales, &target.scales, effort);
+    put_prefixed(&mut payload, &scales);
+    base.rescale(&target.scales);
+    let blocks = exponents(&target.scales);
+    let coding = Coding { fields: Fields::Integer, blocks: Some(&blocks) };
+    payload.extend(delta::encode::<u8>(coding, matrix, &base.quants, &target.quants, effort));
+    payload
+}
+
+/// Restores `target` from the payload that [`encode`] made of it and `base`.
+pub(super) fn decode(
+    matrix: Matrix,
+    payload: &[u8],
+    base: &[u8],
+    target: &mut [u8],
+    scratch: &mut Scratch,
+) -> Result<()> {
+    let mut payload = ByteReader::new(payload);
+    let mut base = Planes::of(base);
+    let mut scales = vec![0; base.scales.len()];
+    delta::decode::<u16>(SCALES, scales_of(matrix), payload.prefixed()?, &base.scales, &mut scales, scratch)?;
+    base.rescale(&scales);
+    let blocks = exponents(&scales);
+    let coding = Coding { fields: Fields::Integer, blocks: Some(&blocks) };
+    let mut quants = vec![0; base.quants.len()];
+    delta::decode::<u8>(coding, matrix, payload.rest(), &base.quants, &mut quants, scratch)?;
+    let planes = scales.as_chunks::<SCALE>().0.iter().zip(quants.as_chunks::<BLOCK_WORDS>().0);
+    for (block, (scale, quants)) in target.as_chunks_mut::<BLOCK>().0.iter_mut().zip(planes) {
+        block[..SCALE].copy_from_slice(scale);
+        block[SCALE..].copy_from_slice(quants);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scales_have_their_values() {
+        let cases = [(0, 0.0), (1, 5.960_464_5e-8), (0x03ff, 6.097_555e-5), (0x0400, 6.103_515_6e-5)];
+        let more = [(0x3c00, 1.0), (0xc100, -2.5), (0x7bff, 65504.0), (0x7c00, f32::INFINITY), (0x8000, -0.0)];
+        for (bits, value) in cases.into_iter().chain(more) {
+            assert_eq!(float(bits).to_bits(), f32::to_bits(value), "{bits:04x}");
+        }
+        assert!(float(0x7e01).is_nan());
+    }
+
+    #[test]
+    fn quants_round_to_even_and_stay_within_their_type() {
+        let cases = [(5, 0.5, 2), (7, 0.5, 4), (-5, 0.5, -2), (127, 1.5, 127), (-128, 3.0, -128), (1, 1e30, 127)];
+        cases.iter().for_each(|&(quant, ratio, want)| assert_eq!(rescaled(quant, ratio), want));
+    }
+
+    /// Weights of both models, each quantised by itself, in blocks whose scales differ.
+    #[test]
+    fn moved_weights_cost_little_whatever_their_scales() {
+        let mut seed = 1u32;
+        let mut next = || {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 8) as f32 / 16_777_216.0 - 0.5
+        };
+        let block = |weights: &[f32]| {
+            let most = weights.iter().fold(0f32, |most, weight| most.max(weight.abs()));
+            // A power of two and three bits: an `F16` that is easily made.
+            let scale = f32::from_bits((most / 127.0).to_bits() & !0xf_ffff);
+            let bits = ((scale.to_bits() >> 23) - 112) << 10 | scale.to_bits() >> 13 & 1023;
+            let quants = weights.iter().map(|weight| (weight / scale).round().clamp(-127.0, 127.0) as i8 as u8);
+            [(bits as u16).to_le_bytes().to_vec(), quants.collect()].concat()
+        };
+        let (mut base, mut target) = (Vec::new(), Vec::new());
+        for _ in 0..2000 {
+            let weights: Vec<f32> = (0..32).map(|_| next()).collect();
+            let moved: Vec<f32> = weights.iter().map(|weight| weight + next() * 0.004).collect();
+            base.extend(block(&weights));
+            target.extend(block(&moved));
+        }
+        let matrix = Matrix { columns: 320 };
+        let payload = encode(matrix, &base, &target, Effort::Default);
+        assert!(payload.len() * 4 < target.len(), "{} of {}", payload.len(), target.len());
+        let mut restored = vec![0; target.len()];
+        decode(matrix, &payload, &base, &mut restored, &mut Scratch::default()).unwrap();
+        assert!(restored == target);
+    }
+}
