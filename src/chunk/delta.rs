@@ -9,7 +9,7 @@ use crate::bytes::ByteReader;
 use crate::delta::context::{CONTEXTS, Model, Unit};
 use crate::delta::scale::{ScaleMeter, Scales};
 use crate::delta::word::{self, Fields, Word};
-use crate::entropy::bins::{self, BINS, DIRECT, TOKENS};
+use crate::entropy::bins::{self, BINS, TOKENS};
 use crate::entropy::bits::{BitReader, BitWriter};
 use crate::entropy::cluster::{Clusters, cluster};
 use crate::entropy::rans::STRIP;
@@ -100,9 +100,7 @@ impl Elements {
         } else {
             self.tokens.extend(deltas.iter().map(|delta| bins::token(delta.widen())));
         }
-        let mut list = [0; STRIP];
-        let places = binned(&self.tokens[start..], &mut list).iter();
-        self.binned.extend(places.map(|&i| deltas[usize::from(i)].widen()));
+        bins::for_each_binned(&self.tokens[start..], |i| self.binned.push(deltas[i].widen()));
     }
 }
 
@@ -126,7 +124,7 @@ fn write(coding: Coding<'_>, elements: &Elements, effort: Effort) -> Vec<u8> {
     scales::write(&mut payload, &best.model);
     let map = tokens::table_of(&best.clusters);
     let mut tables = best.raw;
-    tables.iter_mut().for_each(|raw| *raw = map[usize::from(*raw & 127)]);
+    map.map(&mut tables);
     tokens::write(&mut payload, &best.clusters, &tables, &elements.tokens);
     let mut extra = BitWriter::default();
     for &delta in &elements.binned {
@@ -253,28 +251,16 @@ pub(super) fn decode<W: Word>(
     extra.finish()
 }
 
-/// The places of the binned tokens of a strip, listed without a branch: which they are is anyone's guess.
-fn binned<'a>(tokens: &[u8], list: &'a mut [u16; STRIP]) -> &'a [u16] {
-    let mut count = 0;
-    for (i, &token) in tokens.iter().enumerate() {
-        list[count % STRIP] = i as u16;
-        count += usize::from(u32::from(token) >= DIRECT);
-    }
-    &list[..count.min(STRIP)]
-}
-
 /// Moves `words` from the base's to the target's.
 fn apply<W: Word>(fields: Fields, words: &mut [W], tokens: &[u8], extra: &mut BitReader<'_>) {
     let mut deltas = [W::default(); STRIP];
     let deltas = &mut deltas[..tokens.len()];
     deltas.iter_mut().zip(tokens).for_each(|(delta, &token)| *delta = W::truncate(u64::from(token)));
-    let mut list = [0; STRIP];
-    for &i in binned(tokens, &mut list) {
-        let i = usize::from(i) % STRIP;
+    bins::for_each_binned(tokens, |i| {
         let (least, width) = BINS[usize::from(tokens[i])];
         let rest = if W::BITS <= 32 { extra.get(width) } else { extra.get_wide(width) };
         deltas[i] = W::truncate(least.wrapping_add(rest));
-    }
+    });
     match fields {
         Fields::Float { .. } => words.iter_mut().zip(deltas).for_each(|(w, d)| *w = W::float_apply(*w, *d)),
         Fields::Integer => words.iter_mut().zip(deltas).for_each(|(w, d)| *w = W::integer_apply(*w, *d)),

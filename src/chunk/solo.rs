@@ -136,7 +136,8 @@ impl Elements {
         put_varint(&mut payload, split.least);
         scales::write(&mut payload, &model.0);
         let map = tokens::table_of(clusters);
-        let tables: Vec<u8> = model.1.iter().map(|&raw| map[usize::from(raw)]).collect();
+        let mut tables = model.1;
+        map.map(&mut tables);
         tokens::write(&mut payload, clusters, &tables, tokens);
         let mut extra = BitWriter::default();
         for (&word, &token) in self.words.iter().zip(tokens) {

@@ -5,17 +5,15 @@ use crate::delta::context::CONTEXTS;
 use crate::entropy::bits::{BitReader, BitWriter};
 use crate::entropy::cluster::{Clusters, MAX_TABLES};
 use crate::entropy::frequency::FrequencyTable;
+use crate::entropy::lookup::Lookup;
 use crate::entropy::rans::{self, Group};
 use crate::error::{Error, Result};
 
-/// From raw contexts to tables; 128 long so that an index of 7 bits cannot miss.
-pub(crate) type TableOf = [u8; 128];
-
-/// The map of a clustering.
-pub(crate) fn table_of(clusters: &Clusters) -> TableOf {
-    let mut map = [0; 128];
-    map[..clusters.table_of.len()].copy_from_slice(&clusters.table_of);
-    map
+/// From raw contexts to the tables of a clustering.
+pub(crate) fn table_of(clusters: &Clusters) -> Lookup {
+    let mut table = [clusters.table_of.last().copied().unwrap_or(0); 128];
+    table[..clusters.table_of.len()].copy_from_slice(&clusters.table_of);
+    Lookup::new(table)
 }
 
 /// Writes the tables of a clustering and `tokens` coded with them; `tables` names each token's table.
@@ -38,7 +36,7 @@ pub(crate) fn write(bytes: &mut Vec<u8>, clusters: &Clusters, tables: &[u8], tok
 
 /// A reader of what [`write`] wrote.
 pub(crate) struct TokenReader<'d, 'b> {
-    table_of: TableOf,
+    table_of: Lookup,
     decoder: &'d rans::Decoder,
     groups: Vec<Group<'b>>,
 }
@@ -70,12 +68,12 @@ impl<'d, 'b> TokenReader<'d, 'b> {
         bits.finish()?;
         decoder.set_tables(&frequencies);
         let groups = (0..rans::groups(count)).map(|_| Group::new(bytes.prefixed()?)).collect::<Result<_>>()?;
-        Ok(Self { table_of, decoder, groups })
+        Ok(Self { table_of: Lookup::new(table_of), decoder, groups })
     }
 
     /// Turns raw contexts into the tables that they share.
     pub(crate) fn map(&self, contexts: &mut [u8]) {
-        contexts.iter_mut().for_each(|context| *context = self.table_of[usize::from(*context & 127)]);
+        self.table_of.map(contexts);
     }
 
     /// Decodes the next strip; `tables` names each token's table. Every strip but the last is full.

@@ -74,7 +74,7 @@ impl Model {
         let pairs = contexts.iter_mut().zip(exponents);
         match self {
             Self::Single => contexts.fill(0),
-            Self::HighBits => pairs.for_each(|(context, &bits)| *context = bits as u8),
+            Self::HighBits => pairs.for_each(|(context, &bits)| *context = bits as u8 & 127),
             Self::Exponent { first } => {
                 let first = *first as u16;
                 pairs.for_each(|(context, &e)| *context = e.saturating_sub(first).min(CONTEXTS as u16 - 1) as u8);

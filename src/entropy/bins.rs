@@ -39,6 +39,35 @@ pub(crate) fn token_narrow(value: u32) -> u8 {
     if value < DIRECT { value as u8 } else { binned as u8 }
 }
 
+/// Bit `i` is set where token `i` is a bin and no value of its own.
+#[inline(always)]
+pub(crate) fn binned(tokens: &[u8; 64]) -> u64 {
+    const { assert!(DIRECT == 32) };
+    let mut mask = 0;
+    for (i, eight) in tokens.as_chunks::<8>().0.iter().enumerate() {
+        let x = u64::from_le_bytes(*eight);
+        // Bits 5 to 7 of each byte joined in its highest; the product then gathers these in the top byte.
+        let any = (x | x << 1 | x << 2) & 0x8080_8080_8080_8080;
+        mask |= ((any >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * i);
+    }
+    mask
+}
+
+/// Calls `visit` with the place of every binned token, in order.
+#[inline(always)]
+pub(crate) fn for_each_binned(tokens: &[u8], mut visit: impl FnMut(usize)) {
+    let (full, rest) = tokens.as_chunks::<64>();
+    for (block, tokens) in full.iter().enumerate() {
+        let mut mask = binned(tokens);
+        while mask != 0 {
+            visit(64 * block + mask.trailing_zeros() as usize);
+            mask &= mask - 1;
+        }
+    }
+    let binned = rest.iter().enumerate().filter(|(_, token)| u32::from(**token) >= DIRECT);
+    binned.for_each(|(i, _)| visit(64 * full.len() + i));
+}
+
 /// Number of the tokens that values of so many bits have.
 pub(crate) fn tokens(bits: u32) -> usize {
     usize::from(token(u64::MAX >> (64 - bits))) + 1
@@ -82,6 +111,17 @@ mod tests {
     #[test]
     fn narrow_values_have_the_same_tokens() {
         (0..1 << 18).chain([(1 << 24) - 1]).for_each(|value| assert_eq!(token_narrow(value), token(u64::from(value))));
+    }
+
+    #[test]
+    fn binned_tokens_are_found_in_order() {
+        let tokens: Vec<u8> = (0..1000u32).map(|i| (i * i >> 3) as u8).collect();
+        for count in [0, 1, 63, 64, 65, 1000] {
+            let mut found = Vec::new();
+            for_each_binned(&tokens[..count], |i| found.push(i));
+            let want: Vec<usize> = (0..count).filter(|&i| u32::from(tokens[i]) >= DIRECT).collect();
+            assert_eq!(found, want);
+        }
     }
 
     #[test]

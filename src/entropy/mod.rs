@@ -5,5 +5,6 @@ pub(crate) mod bits;
 pub(crate) mod cluster;
 pub(crate) mod frequency;
 pub(crate) mod log2;
+pub(crate) mod lookup;
 pub(crate) mod rans;
 pub mod zstd;

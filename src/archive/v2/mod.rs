@@ -45,5 +45,21 @@ pub(crate) const MAX_SPAN: u64 = 4096;
 
 /// XXH3-64 of `bytes`, with seed 0.
 pub(crate) fn checksum(bytes: &[u8]) -> u64 {
-    xxhash_rust::xxh3::xxh3_64(bytes)
+    #[cfg(not(target_arch = "wasm32"))]
+    return twox_hash::XxHash3_64::oneshot(bytes);
+    #[cfg(target_arch = "wasm32")]
+    return xxhash_rust::xxh3::xxh3_64(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checksums_are_those_of_another_implementation() {
+        let bytes: Vec<u8> = (0..5000u32).map(|i| (i * i >> 5) as u8).collect();
+        for length in (0..600).chain([1023, 1024, 1025, 5000]) {
+            assert_eq!(checksum(&bytes[..length]), xxhash_rust::xxh3::xxh3_64(&bytes[..length]), "{length}");
+        }
+    }
 }

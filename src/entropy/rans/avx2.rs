@@ -25,33 +25,50 @@ static TAKE: [u64; 256] = {
     take
 };
 
-/// Decodes a full strip; `false`, with nothing done, where the processor or the streams do not allow it.
+/// Words that a block can take, and those that its last step loads beyond them.
+const AHEAD: usize = BLOCK + LANES;
+
+type Words = [[u8; 2]; AHEAD];
+
+/// Decodes a full strip; `false`, with nothing done, where the processor or the number of groups do not
+/// allow it.
 pub(super) fn decode_strip(
     slots: &[u32; SLOTS],
     groups: &mut [Group<'_>],
     contexts: &[u8; STRIP],
     symbols: &mut [u8; STRIP],
 ) -> bool {
-    // A block takes at most a word per symbol, and the kernel loads eight words at a time.
-    let ready = |group: &Group<'_>| group.words.len() >= group.position + BLOCK + LANES;
-    if groups.len() != GROUPS || !groups.iter().all(ready) || !is_x86_feature_detected!("avx2") {
+    let Ok(groups) = <&mut [Group<'_>; GROUPS]>::try_from(groups) else { return false };
+    if !is_x86_feature_detected!("avx2") {
         return false;
     }
-    let Ok(groups) = <&mut [Group<'_>; GROUPS]>::try_from(groups) else { return false };
-    // SAFETY: AVX2 is there, and every group has the words that its block can take and eight more.
-    unsafe { decode(slots, groups, contexts, symbols) };
+    let padded: [Words; GROUPS];
+    let ahead = groups.each_ref().map(Group::ahead::<AHEAD>);
+    let words = if let [Some(a), Some(b), Some(c), Some(d)] = ahead {
+        [a, b, c, d]
+    } else {
+        padded = groups.each_ref().map(Group::ahead_padded);
+        padded.each_ref()
+    };
+    let mut states = groups.each_ref().map(|group| group.states);
+    // SAFETY: AVX2 is there.
+    let taken = unsafe { decode(slots, words, &mut states, contexts, symbols) };
+    for (group, (states, taken)) in groups.iter_mut().zip(states.into_iter().zip(taken)) {
+        group.states = states;
+        group.position += taken;
+    }
     true
 }
 
-/// # Safety
-/// Every group must have [`BLOCK`] + [`LANES`] words left.
+/// Returns the number of words that each group took.
 #[target_feature(enable = "avx2,popcnt")]
-unsafe fn decode(
+fn decode(
     slots: &[u32; SLOTS],
-    groups: &mut [Group<'_>; GROUPS],
+    words: [&Words; GROUPS],
+    states: &mut [[u32; LANES]; GROUPS],
     contexts: &[u8; STRIP],
     symbols: &mut [u8; STRIP],
-) {
+) -> [usize; GROUPS] {
     let slot_mask = _mm256_set1_epi32(SCALE as i32 - 1);
     let table_mask = _mm256_set1_epi32(SLOTS as i32 - 1);
     let frequency_mask = _mm256_set1_epi32(0xfff);
@@ -59,12 +76,12 @@ unsafe fn decode(
     let low_bytes = _mm256_set1_epi32(0x0c08_0400);
     let base: *const i32 = slots.as_ptr().cast();
     let mut x = [_mm256_setzero_si256(); GROUPS];
-    for (x, group) in x.iter_mut().zip(groups.iter()) {
+    for (x, states) in x.iter_mut().zip(states.iter()) {
         // SAFETY: a group's states are 32 bytes.
-        *x = unsafe { _mm256_loadu_si256(group.states.as_ptr().cast()) };
+        *x = unsafe { _mm256_loadu_si256(states.as_ptr().cast()) };
     }
-    let words: [*const [u8; 2]; GROUPS] = std::array::from_fn(|g| groups[g].words.as_ptr());
-    let mut position: [usize; GROUPS] = std::array::from_fn(|g| groups[g].position);
+    let words = words.map(|words| words.as_ptr());
+    let mut taken = [0; GROUPS];
     for step in 0..BLOCK / LANES {
         for g in 0..GROUPS {
             let at = g * BLOCK + step * LANES;
@@ -79,13 +96,13 @@ unsafe fn decode(
             let next = _mm256_add_epi32(_mm256_mullo_epi32(frequency, quotient), _mm256_srli_epi32::<20>(entry));
             let short = _mm256_cmpgt_epi32(low, next);
             let mask = _mm256_movemask_ps(_mm256_castsi256_ps(short)) as usize;
-            // SAFETY: the caller vouches for BLOCK + LANES words, of which a step takes at most LANES.
-            let ahead = unsafe { _mm_loadu_si128(words[g].add(position[g]).cast()) };
+            // SAFETY: a step takes at most LANES words, so that LANES of AHEAD are left before every step.
+            let ahead = unsafe { _mm_loadu_si128(words[g].add(taken[g]).cast()) };
             let take = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(TAKE[mask & 255] as i64));
             let word = _mm256_permutevar8x32_epi32(_mm256_cvtepu16_epi32(ahead), take);
             let refilled = _mm256_or_si256(_mm256_slli_epi32::<16>(next), word);
             x[g] = _mm256_blendv_epi8(next, refilled, short);
-            position[g] += mask.count_ones() as usize;
+            taken[g] += mask.count_ones() as usize;
             // The low byte of each lane, four in either half.
             let bytes = _mm256_shuffle_epi8(entry, low_bytes);
             let (first, second) = (_mm256_extract_epi32::<0>(bytes), _mm256_extract_epi32::<4>(bytes));
@@ -93,9 +110,9 @@ unsafe fn decode(
             symbols[at + 4..at + 8].copy_from_slice(&second.to_le_bytes());
         }
     }
-    for (g, group) in groups.iter_mut().enumerate() {
+    for (x, states) in x.iter().zip(states) {
         // SAFETY: a group's states are 32 bytes.
-        unsafe { _mm256_storeu_si256(group.states.as_mut_ptr().cast(), x[g]) };
-        group.position = position[g];
+        unsafe { _mm256_storeu_si256(states.as_mut_ptr().cast(), *x) };
     }
+    taken
 }

@@ -1,0 +1,66 @@
+//! Bytes mapped by a table, many at a time: a table of 128 bytes is a few registers of a vector unit.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod simd128;
+
+/// Entries of a register.
+const GROUP: usize = 16;
+
+/// A map of seven bits to a byte.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lookup {
+    table: [u8; 128],
+    /// The entry from which on all are the same: higher bytes stand for it, which saves registers.
+    last: u8,
+}
+
+impl Lookup {
+    pub(crate) fn new(table: [u8; 128]) -> Self {
+        let last = table.iter().rposition(|entry| *entry != table[127]).map_or(0, |i| i + 1);
+        Self { table, last: last as u8 }
+    }
+
+    /// The entry of one byte, whose highest bit does not count.
+    pub(crate) fn get(&self, byte: u8) -> u8 {
+        self.table[usize::from(byte & 127)]
+    }
+
+    /// Replaces every byte, all of them below 128, by its entry.
+    pub(crate) fn map(&self, bytes: &mut [u8]) {
+        if self.last == 0 {
+            return bytes.fill(self.table[127]);
+        }
+        #[cfg(target_arch = "x86_64")]
+        let bytes = avx2::map(self, bytes);
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        let bytes = simd128::map(self, bytes);
+        bytes.iter_mut().for_each(|byte| *byte = self.get(*byte));
+    }
+
+    /// The registers that hold all entries up to the last.
+    fn groups(&self) -> &[[u8; GROUP]] {
+        &self.table.as_chunks().0[..=usize::from(self.last) / GROUP]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_table_maps_every_byte_at_every_length() {
+        for last in [0, 1, 15, 16, 17, 95, 127] {
+            let table = std::array::from_fn(|i| if i < last { (i * 37 + 5) as u8 } else { 77 });
+            let lookup = Lookup::new(table);
+            for length in [0, 1, 15, 16, 31, 32, 33, 63, 64, 1000] {
+                let bytes: Vec<u8> = (0..length).map(|i| (i * 13 % 128) as u8).collect();
+                let mut mapped = bytes.clone();
+                lookup.map(&mut mapped);
+                let want: Vec<u8> = bytes.iter().map(|&byte| table[usize::from(byte)]).collect();
+                assert_eq!(mapped, want, "{last} {length}");
+            }
+        }
+    }
+}

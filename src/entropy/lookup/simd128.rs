@@ -1,0 +1,35 @@
+//! [`Lookup::map`](super::Lookup::map) for WebAssembly: 16 bytes at a time.
+
+use std::arch::wasm32::*;
+
+use super::{GROUP, Lookup};
+
+/// Maps what it can and returns the rest.
+pub(super) fn map<'a>(lookup: &Lookup, bytes: &'a mut [u8]) -> &'a mut [u8] {
+    let groups = lookup.groups();
+    let mut tables = [u8x16_splat(0); 128 / GROUP];
+    tables.iter_mut().zip(groups).for_each(|(table, group)| *table = load(group));
+    let last = u8x16_splat(lookup.last);
+    let (blocks, rest) = bytes.as_chunks_mut();
+    for block in blocks {
+        let mut place = u8x16_min(load(block), last);
+        let mut mapped = u8x16_splat(0);
+        for table in &tables[..groups.len()] {
+            // A swizzle makes zeros of places outside of its 16.
+            mapped = v128_or(mapped, u8x16_swizzle(*table, place));
+            place = u8x16_sub(place, u8x16_splat(GROUP as u8));
+        }
+        store(mapped, block);
+    }
+    rest
+}
+
+fn load(bytes: &[u8; GROUP]) -> v128 {
+    let (halves, _) = bytes.as_chunks();
+    u64x2(u64::from_le_bytes(halves[0]), u64::from_le_bytes(halves[1]))
+}
+
+fn store(vector: v128, bytes: &mut [u8; GROUP]) {
+    bytes[..8].copy_from_slice(&u64x2_extract_lane::<0>(vector).to_le_bytes());
+    bytes[8..].copy_from_slice(&u64x2_extract_lane::<1>(vector).to_le_bytes());
+}
