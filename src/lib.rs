@@ -15,6 +15,7 @@ pub mod layout;
 mod order;
 pub mod parallel;
 pub mod plan;
+mod predict;
 pub mod report;
 #[cfg(feature = "wasm")]
 #[allow(missing_docs)] // wasm-bindgen's own items

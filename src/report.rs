@@ -17,6 +17,8 @@ pub enum Method {
     CopyEarlier,
     /// Ordered deltas to the base, entropy coded in the base's context.
     Delta,
+    /// Deltas to the base moved by a low-rank prediction.
+    Predicted,
     /// Without a base: the leading bits entropy coded.
     Solo,
     /// The bytes themselves.
@@ -32,10 +34,20 @@ impl Method {
             Self::CopyBase => "copy-base",
             Self::CopyEarlier => "copy-earlier",
             Self::Delta => "delta",
+            Self::Predicted => "predicted",
             Self::Solo => "solo",
             Self::Stored => "stored",
         }
     }
+}
+
+/// The low-rank prediction of a tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Prediction {
+    /// Number of components.
+    pub rank: u8,
+    /// About the bytes that it saved, its own cost taken off.
+    pub saved_bytes: u64,
 }
 
 /// One tensor of an archive.
@@ -49,6 +61,8 @@ pub struct TensorReport {
     pub shape: Vec<u64>,
     /// How it is stored.
     pub method: Method,
+    /// How it is predicted, if it is.
+    pub prediction: Option<Prediction>,
     /// Bytes in the archive.
     pub stored_bytes: u64,
     /// Bytes in the restored file.
@@ -62,6 +76,7 @@ impl TensorReport {
             dtype: region.dtype,
             shape: region.shape.clone(),
             method,
+            prediction: None,
             stored_bytes,
             restored_bytes: region.length,
         }

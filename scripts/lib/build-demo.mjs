@@ -2,7 +2,7 @@ import { copyFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './paths.mjs';
 
-const SAMPLE = ['base-bf16.safetensors', 'sft-bf16.v2.bitx'];
+const SAMPLE = ['base-bf16.safetensors', 'sft-bf16.predicted.v2.bitx'];
 
 /** Builds the demo into `www/dist`. */
 export async function buildDemo() {

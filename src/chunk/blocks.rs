@@ -9,6 +9,7 @@ use super::{Effort, Matrix, Scratch};
 use crate::bytes::{ByteReader, put_prefixed};
 use crate::delta::word::Fields;
 use crate::error::Result;
+use crate::predict::float::from_f16;
 
 /// Bytes of a block: its scale, its quants.
 const BLOCK: usize = SCALE + BLOCK_WORDS;
@@ -36,8 +37,7 @@ impl Planes {
     fn rescale(&mut self, target: &[u8]) {
         let scales = self.scales.as_chunks().0.iter().zip(target.as_chunks().0);
         for (quants, (&from, &to)) in self.quants.chunks_exact_mut(BLOCK_WORDS).zip(scales) {
-            let ratio = float(u16::from_le_bytes(from)) / float(u16::from_le_bytes(to));
-            if from != to && ratio.is_finite() {
+            if let (true, Some(ratio)) = (from != to, ratio(u16::from_le_bytes(from), u16::from_le_bytes(to))) {
                 quants.iter_mut().for_each(|quant| *quant = rescaled(*quant as i8, ratio) as u8);
             }
         }
@@ -49,16 +49,12 @@ fn rescaled(quant: i8, ratio: f32) -> i8 {
     (f32::from(quant) * ratio).round_ties_even() as i8
 }
 
-/// The value of an `F16`, as IEEE 754 has it; NaNs of any kind are one.
-fn float(bits: u16) -> f32 {
-    let (exponent, mantissa) = (u32::from(bits >> 10 & 31), u32::from(bits & 1023));
-    let magnitude = match exponent {
-        0 => mantissa as f32 * f32::from_bits((127 - 24) << 23),
-        31 if mantissa == 0 => f32::INFINITY,
-        31 => f32::NAN,
-        _ => f32::from_bits((exponent + 112) << 23 | mantissa << 13),
-    };
-    if bits >> 15 == 1 { -magnitude } else { magnitude }
+/// What the base's quants are multiplied by, where their scales allow it.
+fn ratio(from: u16, to: u16) -> Option<f32> {
+    const EXPONENT: u16 = 0x7c00;
+    let finite = from & EXPONENT != EXPONENT && to & EXPONENT != EXPONENT;
+    let ratio = from_f16(from) / from_f16(to);
+    (finite && ratio.is_finite()).then_some(ratio)
 }
 
 /// The exponents of quants, from the target's scales: exponent and two bits of mantissa.
@@ -113,13 +109,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scales_have_their_values() {
-        let cases = [(0, 0.0), (1, 5.960_464_5e-8), (0x03ff, 6.097_555e-5), (0x0400, 6.103_515_6e-5)];
-        let more = [(0x3c00, 1.0), (0xc100, -2.5), (0x7bff, 65504.0), (0x7c00, f32::INFINITY), (0x8000, -0.0)];
-        for (bits, value) in cases.into_iter().chain(more) {
-            assert_eq!(float(bits).to_bits(), f32::to_bits(value), "{bits:04x}");
-        }
-        assert!(float(0x7e01).is_nan());
+    fn ratios_are_of_finite_scales() {
+        assert_eq!((ratio(0x3c00, 0x4000), ratio(0xc100, 0x3c00)), (Some(0.5), Some(-2.5)));
+        let none = [(0x7c00, 0x3c00), (0x3c00, 0x7c00), (0x7e01, 0x3c00), (0x3c00, 0), (0, 0x8000)];
+        none.iter().for_each(|&(from, to)| assert_eq!(ratio(from, to), None));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::delta::word::{self, Fields, Word};
 use crate::entropy::bins::{self, BINS, TOKENS};
 use crate::entropy::bits::{BitReader, BitWriter};
 use crate::entropy::cluster::{Clusters, cluster};
+use crate::entropy::log2::{FRACTION, entropy};
 use crate::entropy::rans::STRIP;
 use crate::error::Result;
 
@@ -118,6 +119,22 @@ pub(super) fn encode<W: Word>(
     write(coding, &Elements::new::<W>(coding, matrix, base, target, scaled), effort)
 }
 
+/// About the bits that the differences take in the contexts of the base's exponents, without any tables.
+pub(super) fn estimate<W: Word>(coding: Coding<'_>, base: &[u8], target: &[u8]) -> u64 {
+    let elements = Elements::new::<W>(coding, Matrix { columns: 1 }, base, target, false);
+    let highest = elements.exponents.iter().copied().max().unwrap_or(0);
+    let model = Model::Exponent { first: (u32::from(highest) + 1).saturating_sub(CONTEXTS as u32) };
+    let counts = elements.histogram(1, |place, exponents, tokens, counter| {
+        let mut raw = [0; STRIP];
+        let raw = &mut raw[..tokens.len()];
+        model.contexts(exponents, place, raw);
+        counter.add(raw, tokens);
+    });
+    let coded: u64 = counts.0.chunks_exact(counts.1).map(entropy).sum();
+    let raw = elements.binned.iter().map(|&delta| u64::from(BINS[usize::from(bins::token(delta))].1));
+    (coded >> FRACTION) + raw.sum::<u64>()
+}
+
 fn write(coding: Coding<'_>, elements: &Elements, effort: Effort) -> Vec<u8> {
     let best = choose(coding, elements, effort);
     let mut payload = Vec::new();
@@ -182,14 +199,21 @@ const SAMPLED: usize = 64 * STRIP;
 const SAMPLE_EVERY: usize = 8;
 
 impl Elements {
-    /// Clusters what `count` counts: it is given one strip of `every`, by place, exponents and tokens.
-    fn count(&self, every: usize, mut count: impl FnMut(usize, &[u16], &[u8], &mut Counter)) -> Clusters {
+    /// Clusters what `count` counts: see [`histogram`](Self::histogram).
+    fn count(&self, every: usize, count: impl FnMut(usize, &[u16], &[u8], &mut Counter)) -> Clusters {
+        let (counts, width) = self.histogram(every, count);
+        cluster(&counts, width)
+    }
+
+    /// What `count` counts, and the number of tokens per context: it is given one strip of `every`, by place,
+    /// exponents and tokens.
+    fn histogram(&self, every: usize, mut count: impl FnMut(usize, &[u16], &[u8], &mut Counter)) -> (Vec<u32>, usize) {
         let mut counter = Counter::new(usize::from(self.tokens.iter().copied().max().unwrap_or(0)) + 1);
         let strips = self.exponents.chunks(STRIP).zip(self.tokens.chunks(STRIP)).enumerate();
         strips.step_by(every).for_each(|(i, (exponents, tokens))| count(i * STRIP, exponents, tokens, &mut counter));
         let [mut counts, other] = counter.banks;
         counts.iter_mut().zip(other).for_each(|(count, more)| *count += more);
-        cluster(&counts, counter.width)
+        (counts, counter.width)
     }
 }
 

@@ -3,10 +3,25 @@
 //! A chunk depends on nothing but its payload and its base range: chunks are coded in parallel, in any
 //! order, and one can be had without the others.
 
+/// Calls `$codec::$function` for the word of `$width` bytes.
+macro_rules! for_width {
+    ($width:expr, $codec:ident::$function:ident($($argument:expr),*)) => {
+        match $width {
+            1 => $codec::$function::<u8>($($argument),*),
+            2 => $codec::$function::<u16>($($argument),*),
+            4 => $codec::$function::<u32>($($argument),*),
+            _ => $codec::$function::<u64>($($argument),*),
+        }
+    };
+}
+
 mod blocks;
 mod delta;
 pub(crate) mod geometry;
+mod integers;
+pub(crate) mod predicted;
 mod scales;
+pub(crate) mod search;
 mod solo;
 mod tokens;
 
@@ -14,6 +29,8 @@ use crate::delta::word::{Fields, fields};
 use crate::entropy::{rans, zstd};
 use crate::error::{Error, Result};
 use crate::layout::Dtype;
+use crate::predict::Factors;
+use crate::predict::fit::Fit;
 use delta::Coding;
 
 /// Elements of a chunk, at most; chunks of matrices hold whole rows.
@@ -45,12 +62,16 @@ pub(crate) enum Method {
     Delta = 3,
     /// Floats without a base.
     Solo = 4,
+    /// No chunk of its own: the factors of the chunks that follow.
+    Factors = 5,
+    /// Deltas to the base, moved by a prediction.
+    Predicted = 6,
 }
 
 impl Method {
     /// The method of that number.
     pub(crate) fn from_number(number: u8) -> Result<Self> {
-        let all = [Self::Stored, Self::Zstd, Self::Copy, Self::Delta, Self::Solo];
+        let all = [Self::Stored, Self::Zstd, Self::Copy, Self::Delta, Self::Solo, Self::Factors, Self::Predicted];
         all.get(usize::from(number)).copied().ok_or_else(|| Error::unsupported(format!("unknown method {number}")))
     }
 }
@@ -84,23 +105,20 @@ impl std::fmt::Debug for Scratch {
     }
 }
 
-/// Calls `$codec::$function` for the word of `$width` bytes.
-macro_rules! for_width {
-    ($width:expr, $codec:ident::$function:ident($($argument:expr),*)) => {
-        match $width {
-            1 => $codec::$function::<u8>($($argument),*),
-            2 => $codec::$function::<u16>($($argument),*),
-            4 => $codec::$function::<u32>($($argument),*),
-            _ => $codec::$function::<u64>($($argument),*),
-        }
-    };
+/// What a chunk is coded from besides its bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Against<'a> {
+    /// Its base range, of the same length.
+    pub(crate) base: Option<&'a [u8]>,
+    /// What its region is predicted by.
+    pub(crate) fit: Option<&'a Fit>,
 }
 
-/// The method and payload that store `target` smallest. `base` is its base range, of the same length.
+/// The method and payload that store `target` smallest.
 pub(crate) fn encode(
     dtype: Dtype,
     matrix: Matrix,
-    base: Option<&[u8]>,
+    Against { base, fit }: Against<'_>,
     target: &[u8],
     effort: Effort,
 ) -> Result<(Method, Vec<u8>)> {
@@ -120,7 +138,14 @@ pub(crate) fn encode(
         best.as_ref().is_none_or(|(_, least)| least.len() * 2 > target.len())
     };
     let mut weak = true;
-    if let Some(base) = base {
+    let mut predicted = false;
+    if let (Some(base), Some(fit)) = (base, fit)
+        && let Some(payload) = for_width!(width, predicted::encode(dtype, matrix, base, target, fit, effort))
+    {
+        predicted = true;
+        weak = offer(Method::Predicted, payload);
+    }
+    if let (Some(base), true) = (base, effort == Effort::Max || !predicted || weak) {
         weak = offer(
             Method::Delta,
             match dtype {
@@ -141,13 +166,22 @@ pub(crate) fn encode(
     Ok(best.filter(|(_, least)| least.len() < target.len()).unwrap_or_else(|| (Method::Stored, target.to_vec())))
 }
 
-/// Restores `target` from a payload. `base` is its base range, of the same length.
+/// What a chunk is restored from besides its payload.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Given<'a> {
+    /// Its base range, of the same length.
+    pub(crate) base: Option<&'a [u8]>,
+    /// The factors of its region.
+    pub(crate) factors: Option<&'a Factors>,
+}
+
+/// Restores `target` from a payload.
 pub(crate) fn decode(
     method: Method,
     dtype: Dtype,
     matrix: Matrix,
     payload: &[u8],
-    base: Option<&[u8]>,
+    Given { base, factors }: Given<'_>,
     target: &mut [u8],
     scratch: &mut Scratch,
 ) -> Result<()> {
@@ -171,6 +205,15 @@ pub(crate) fn decode(
                 _ => for_width!(width, delta::decode(coding, matrix, payload, base, target, scratch))?,
             }
         }
+        Method::Predicted => {
+            let factors = factors.ok_or_else(|| Error::corrupt("the chunk's method needs factors"))?;
+            if !Factors::moves(dtype) {
+                return Err(Error::corrupt("weights of this type are not predicted").figures("floats", dtype.name()));
+            }
+            let base = need_base()?;
+            for_width!(width, predicted::decode(dtype, matrix, payload, base, factors, target, scratch))?;
+        }
+        Method::Factors => return Err(Error::corrupt("factors in place of a chunk")),
         Method::Solo if dtype == Dtype::Q8_0 => return Err(Error::corrupt("blocks with a scale are not coded alone")),
         Method::Solo => for_width!(width, solo::decode(matrix, payload, target, scratch))?,
     }
@@ -224,10 +267,12 @@ mod tests {
                 let matrix = Matrix { columns };
                 for effort in [Effort::Fast, Effort::Default, Effort::Max] {
                     for base in [Some(base.as_slice()), None] {
-                        let (method, payload) = encode(dtype, matrix, base, &target, effort).unwrap();
+                        let (method, payload) =
+                            encode(dtype, matrix, Against { base, fit: None }, &target, effort).unwrap();
                         assert!(payload.len() <= target.len());
                         let mut restored = vec![0; target.len()];
-                        decode(method, dtype, matrix, &payload, base, &mut restored, &mut scratch).unwrap();
+                        let given = Given { base, factors: None };
+                        decode(method, dtype, matrix, &payload, given, &mut restored, &mut scratch).unwrap();
                         assert!(restored == target, "{dtype:?} {count} {effort:?} {method:?}");
                     }
                 }
@@ -239,8 +284,8 @@ mod tests {
     fn small_moves_are_small_in_every_dtype() {
         for dtype in DTYPES {
             let (base, target) = pair(fields(dtype).0, 20_000);
-            let (method, payload) =
-                encode(dtype, Matrix { columns: 100 }, Some(&base), &target, Effort::Default).unwrap();
+            let against = Against { base: Some(&base), fit: None };
+            let (method, payload) = encode(dtype, Matrix { columns: 100 }, against, &target, Effort::Default).unwrap();
             assert_eq!(method, Method::Delta, "{dtype:?}");
             assert!(payload.len() < 20_000 * 5 / 8, "{dtype:?}: {}", payload.len());
         }
@@ -252,10 +297,13 @@ mod tests {
         let (base, target) = pair(2, 3000);
         let matrix = Matrix { columns: 30 };
         for base in [Some(base.as_slice()), None] {
-            let (method, payload) = encode(Dtype::BF16, matrix, base, &target, Effort::Max).unwrap();
+            let (method, payload) =
+                encode(Dtype::BF16, matrix, Against { base, fit: None }, &target, Effort::Max).unwrap();
             let mut restored = vec![0; target.len()];
-            let mut try_it =
-                |payload: &[u8]| decode(method, Dtype::BF16, matrix, payload, base, &mut restored, &mut scratch);
+            let mut try_it = |payload: &[u8]| {
+                let given = Given { base, factors: None };
+                decode(method, Dtype::BF16, matrix, payload, given, &mut restored, &mut scratch)
+            };
             for length in 0..payload.len() {
                 try_it(&payload[..length]).expect_err("a truncation");
             }

@@ -3,17 +3,19 @@
 //! A window restores a run of pieces: spans out of the head, and chunks, each a task of its own. Every
 //! chunk is checked before a byte of it can be written.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::archive::v2::{self, Content, Directory, Item, Partner, Record};
-use crate::chunk::{self, Matrix, geometry};
+use crate::archive::v2::{self, Content, Directory, Item, Partner, Record, RegionEntry};
+use crate::chunk::{self, Matrix, geometry, predicted};
 use crate::error::{Error, Result};
 use crate::io::{Inputs, Read, Source, coalesce};
 use crate::job::Plan;
 use crate::layout::{Dtype, Region};
 use crate::parallel::{self, Runner};
 use crate::plan::BaseSet;
-use crate::report::{Method, Report, TensorReport};
+use crate::predict::Factors;
+use crate::report::{Method, Prediction, Report, TensorReport};
 use crate::window;
 
 /// Everything decided before the first window runs, and the digest of the archive so far.
@@ -38,17 +40,29 @@ struct Piece {
 #[derive(Debug)]
 enum PieceContent {
     Span,
-    Chunk {
-        record: Range<u64>,
-        method: chunk::Method,
-        dtype: Dtype,
-        matrix: Matrix,
-        base: Option<(Source, Range<u64>)>,
-    },
+    Chunk(Chunk),
 }
 
+/// Where a chunk comes from.
+#[derive(Debug)]
+struct Chunk {
+    record: Range<u64>,
+    method: chunk::Method,
+    dtype: Dtype,
+    matrix: Matrix,
+    base: Option<(Source, Range<u64>)>,
+    /// The record of its region's factors and their rank, if the chunk needs them.
+    factors: Option<(Range<u64>, u8)>,
+}
+
+/// Factors by the place of their record.
+type FactorsAt = HashMap<u64, Factors>;
+
 /// The chunks of an item that has some: where each record is, and how it is stored.
+#[derive(Default)]
 struct Chunks {
+    /// The record of the factors, and their rank.
+    factors: Option<(Range<u64>, u8)>,
     records: Vec<(Range<u64>, chunk::Method)>,
 }
 
@@ -89,37 +103,76 @@ impl Restore {
         Ok(Self { directory, pieces, windows, scratch: parallel::Scratch::default(), root })
     }
 
-    fn restore(&self, piece: &Piece, inputs: &Inputs, target: &mut [u8]) -> Result<()> {
-        let (record, method, dtype, matrix, base) = match (&piece.content, &self.directory.head.items[piece.item]) {
-            (PieceContent::Chunk { record, method, dtype, matrix, base }, _) => {
-                (record, *method, *dtype, *matrix, base)
-            }
+    fn restore(&self, piece: &Piece, inputs: &Inputs, factors: &FactorsAt, target: &mut [u8]) -> Result<()> {
+        let chunk = match (&piece.content, &self.directory.head.items[piece.item]) {
+            (PieceContent::Chunk(chunk), _) => chunk,
             (PieceContent::Span, Item::Span(bytes)) => {
                 target.copy_from_slice(bytes);
                 return Ok(());
             }
             (PieceContent::Span, Item::Region { .. }) => return Ok(()),
         };
-        let stored = inputs.slice(Source::Delta, record.clone())?;
-        let base = match base {
+        let base = match &chunk.base {
             Some((source, range)) => Some(inputs.slice(*source, range.clone())?),
             None => None,
         };
-        let record = Record::parse(stored)?;
-        if record.method != method {
-            return Err(Error::corrupt("method of a chunk").figures(method as u8, record.method as u8));
-        }
+        let record = self.record(inputs, &chunk.record, chunk.method)?;
+        let factors = chunk.factors.as_ref().and_then(|(range, _)| factors.get(&range.start));
+        let given = chunk::Given { base, factors };
         self.scratch
-            .with(|scratch| chunk::decode(record.method, dtype, matrix, record.payload, base, target, scratch))
+            .with(|scratch| {
+                chunk::decode(record.method, chunk.dtype, chunk.matrix, record.payload, given, target, scratch)
+            })
             // With a wrong base, decoding can fail before there is anything to check.
             .map_err(|damaged| record.explain(base).err().unwrap_or(damaged))?;
         record.check(base, target)
     }
 
+    /// The record at `range`, which the index says to be of that method.
+    fn record<'a>(&self, inputs: &'a Inputs, range: &Range<u64>, method: chunk::Method) -> Result<Record<'a>> {
+        let record = Record::parse(inputs.slice(Source::Delta, range.clone())?)?;
+        if record.method != method {
+            return Err(Error::corrupt("method of a chunk").figures(method as u8, record.method as u8));
+        }
+        Ok(record)
+    }
+
+    /// The factors that the pieces of a window need.
+    fn factors(&self, window: usize, inputs: &Inputs, runner: &dyn Runner) -> Result<FactorsAt> {
+        // Chunks of one region follow each other, but for those of a region that equals an earlier one.
+        let mut wanted: Vec<(&Piece, &Chunk, &Range<u64>, u8)> = Vec::new();
+        for piece in &self.pieces[self.windows[window].clone()] {
+            if let PieceContent::Chunk(chunk) = &piece.content
+                && let Some((range, rank)) = &chunk.factors
+                && wanted.last().is_none_or(|(_, _, other, _)| *other != range)
+            {
+                wanted.push((piece, chunk, range, *rank));
+            }
+        }
+        let read = |(piece, chunk, range, rank): (&Piece, &Chunk, &Range<u64>, u8)| {
+            let factors = self.read_factors(inputs, chunk.matrix, range, rank);
+            factors.map(|factors| (range.start, factors)).map_err(|e| self.named(piece, e))
+        };
+        parallel::map_by_cost(runner, wanted, |(_, _, range, _)| range.end - range.start, read).into_iter().collect()
+    }
+
+    fn read_factors(&self, inputs: &Inputs, matrix: Matrix, range: &Range<u64>, rank: u8) -> Result<Factors> {
+        let record = self.record(inputs, range, chunk::Method::Factors)?;
+        let read = self.scratch.with(|scratch| predicted::read_factors(matrix, record.payload, scratch));
+        let (factors, bytes) = read?;
+        record.check(None, &bytes)?;
+        if factors.rank() != usize::from(rank) {
+            return Err(Error::corrupt("rank of the factors").figures(rank, factors.rank()));
+        }
+        Ok(factors)
+    }
+
     /// Names the tensor and the input that an error of a piece is about.
     fn named(&self, piece: &Piece, error: Error) -> Error {
         let source = match &piece.content {
-            PieceContent::Chunk { base: Some((source, _)), .. } if error.kind() == crate::ErrorKind::BaseMismatch => {
+            PieceContent::Chunk(Chunk { base: Some((source, _)), .. })
+                if error.kind() == crate::ErrorKind::BaseMismatch =>
+            {
                 *source
             }
             _ => Source::Delta,
@@ -135,7 +188,7 @@ impl Restore {
     fn records(&self, window: usize) -> Range<u64> {
         let all = self.directory.records();
         let of = |piece: &Piece| match &piece.content {
-            PieceContent::Chunk { record, .. } => Some(record.clone()),
+            PieceContent::Chunk(chunk) => Some(chunk.record.clone()),
             PieceContent::Span => None,
         };
         // Regions that equal earlier ones have their records in earlier windows.
@@ -177,8 +230,9 @@ impl Plan for Restore {
     fn reads(&self, window: usize) -> Vec<Read> {
         let mut reads = Vec::new();
         for piece in &self.pieces[self.windows[window].clone()] {
-            if let PieceContent::Chunk { record, base, .. } = &piece.content {
+            if let PieceContent::Chunk(Chunk { record, base, factors, .. }) = &piece.content {
                 reads.push(Read::new(Source::Delta, record.clone()));
+                reads.extend(factors.iter().map(|(range, _)| Read::new(Source::Delta, range.clone())));
                 reads.extend(base.iter().map(|(source, range)| Read::new(*source, range.clone())));
             }
         }
@@ -187,6 +241,7 @@ impl Plan for Restore {
 
     fn run(&mut self, window: usize, inputs: &Inputs, runner: &dyn Runner, output: &mut Vec<u8>) -> Result<()> {
         let records = self.records(window);
+        let factors = self.factors(window, inputs, runner)?;
         let mut root = self.root.take();
         let pieces = &self.pieces[self.windows[window].clone()];
         let length: u64 = pieces.iter().map(|p| p.length).sum();
@@ -204,7 +259,9 @@ impl Plan for Restore {
             tasks.push(Task::Digest(hasher, inputs.slice(Source::Delta, records)?));
         }
         let done = parallel::map_by_cost(runner, tasks, Task::cost, |task| match task {
-            Task::Piece(piece, target) => self.restore(piece, inputs, target).map_err(|e| self.named(piece, e)),
+            Task::Piece(piece, target) => {
+                self.restore(piece, inputs, &factors, target).map_err(|e| self.named(piece, e))
+            }
             Task::Digest(hasher, bytes) => {
                 hasher.update(bytes);
                 Ok(())
@@ -236,18 +293,20 @@ impl Restore {
 
 /// Where every item's records are.
 fn locate(directory: &Directory) -> Vec<Chunks> {
-    let mut entries = directory.index.chunks.iter();
+    let mut regions = directory.index.regions.iter();
     let mut offset = directory.records().start;
-    let records = |item: &Item| {
-        let Item::Region { region, content: Content::Chunks(_) } = item else { return Chunks { records: Vec::new() } };
-        let count = geometry::of(region).count() as usize;
-        let records = entries.by_ref().take(count).map(|entry| {
-            offset += entry.stored();
-            (offset - entry.stored()..offset, entry.method)
-        });
-        Chunks { records: records.collect() }
+    let mut place = |stored: u64| {
+        offset += stored;
+        offset - stored..offset
     };
-    directory.head.items.iter().map(records).collect()
+    let chunks = |item: &Item| {
+        let Item::Region { content: Content::Chunks(_), .. } = item else { return Chunks::default() };
+        let Some(region) = regions.next() else { return Chunks::default() };
+        let factors = region.factors.map(|factors| (place(factors.stored()), factors.rank));
+        let records = region.chunks.iter().map(|chunk| (place(chunk.stored()), chunk.method));
+        Chunks { factors, records: records.collect() }
+    };
+    directory.head.items.iter().map(chunks).collect()
 }
 
 /// Adds the chunks of a region, or of the earlier one that it equals.
@@ -271,8 +330,9 @@ fn add_region(
     for (i, (record, method)) in chunks[source].records.iter().enumerate() {
         let range = geometry.range(i as u64);
         let base = base.map(|(source, offset)| (source, offset + range.start..offset + range.end));
-        let (dtype, matrix) = (coded.dtype, geometry.matrix);
-        let content = PieceContent::Chunk { record: record.clone(), method: *method, dtype, matrix, base };
+        let factors = chunks[source].factors.clone().filter(|_| *method == chunk::Method::Predicted);
+        let (record, dtype, matrix) = (record.clone(), coded.dtype, geometry.matrix);
+        let content = PieceContent::Chunk(Chunk { record, method: *method, dtype, matrix, base, factors });
         pieces.push(Piece { item, length: range.end - range.start, content });
     }
     Ok(())
@@ -292,36 +352,44 @@ fn find_base(region: &Region, partner: &Partner, bases: &BaseSet) -> Result<(Sou
 
 /// What the archive holds.
 pub(super) fn report(directory: &Directory) -> Report {
-    let chunks = locate(directory);
-    let mut entries = directory.index.chunks.iter();
-    let mut tensors = Vec::new();
-    for (item, chunks) in directory.head.items.iter().zip(&chunks) {
-        let Item::Region { region, content } = item else { continue };
-        let mine: Vec<_> = entries.by_ref().take(chunks.records.len()).collect();
-        let stored = mine.iter().map(|entry| entry.stored()).sum();
-        let method = match content {
-            Content::Earlier(_) => Method::CopyEarlier,
-            Content::Chunks(_) => dominant(mine.iter().map(|entry| (entry.method, entry.length))),
-        };
-        tensors.push(TensorReport::new(region, method, stored));
-    }
+    let items = &directory.head.items;
     Report {
         version: v2::VERSION,
         stored_bytes: directory.archive_length,
-        restored_bytes: directory.head.items.iter().map(Item::length).sum(),
+        restored_bytes: items.iter().map(Item::length).sum(),
         blake3: Some(directory.index.output),
-        tensors,
+        tensors: tensor_reports(items, &directory.index.regions),
     }
 }
 
+/// How every tensor is stored, given the records of those that have some.
+pub(crate) fn tensor_reports(items: &[Item], regions: &[RegionEntry]) -> Vec<TensorReport> {
+    let mut regions = regions.iter();
+    let mut tensors = Vec::new();
+    for item in items {
+        let Item::Region { region, content } = item else { continue };
+        tensors.push(match content {
+            Content::Earlier(_) => TensorReport::new(region, Method::CopyEarlier, 0),
+            Content::Chunks(_) => {
+                let entry = regions.next().cloned().unwrap_or_default();
+                let mut report = TensorReport::new(region, dominant(&entry.chunks), entry.stored());
+                report.prediction = entry.factors.map(|f| Prediction { rank: f.rank, saved_bytes: f.saved });
+                report
+            }
+        });
+    }
+    tensors
+}
+
 /// The method that most bytes of a tensor are stored by.
-pub(crate) fn dominant(chunks: impl Iterator<Item = (chunk::Method, u32)>) -> Method {
-    let largest = chunks.max_by_key(|&(_, length)| length);
-    match largest.map_or(chunk::Method::Stored, |(method, _)| method) {
-        chunk::Method::Stored => Method::Stored,
+fn dominant(chunks: &[v2::ChunkEntry]) -> Method {
+    let largest = chunks.iter().max_by_key(|chunk| chunk.length);
+    match largest.map_or(chunk::Method::Stored, |chunk| chunk.method) {
+        chunk::Method::Stored | chunk::Method::Factors => Method::Stored,
         chunk::Method::Zstd => Method::Zstd,
         chunk::Method::Copy => Method::CopyBase,
         chunk::Method::Delta => Method::Delta,
         chunk::Method::Solo => Method::Solo,
+        chunk::Method::Predicted => Method::Predicted,
     }
 }

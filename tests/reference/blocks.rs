@@ -19,7 +19,8 @@ pub fn delta(columns: usize, payload: &[u8], base: &[u8]) -> Result<Vec<u8>> {
     let to: Vec<u16> = to.chunks(2).map(|scale| u16::from_le_bytes([scale[0], scale[1]])).collect();
     let (mut base, mut e) = (Vec::new(), Vec::new());
     for (block, &t) in blocks.iter().zip(&to) {
-        let ratio = value(u16::from_le_bytes([block[0], block[1]])) / value(t);
+        let (b, t_value) = (value(u16::from_le_bytes([block[0], block[1]])), value(t));
+        let ratio = if b.is_finite() && t_value.is_finite() { b / t_value } else { f32::NAN };
         base.extend(block[2..].iter().map(|&quant| rescaled(quant as i8, ratio)));
         e.extend([u64::from(t / 256 % 128); 32]);
     }

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::base::Region;
 use super::head::Q8_0;
+use super::predicted::{self, Factors};
 use super::{Result, blocks, check, words, zstd};
 
 /// How words are coded: their width, and of floats the width of the mantissa.
@@ -74,6 +75,7 @@ pub fn decode(
     columns: usize,
     payload: &[u8],
     base: Option<&[u8]>,
+    factors: Option<&Factors>,
     length: usize,
 ) -> Result<Vec<u8>> {
     let coding = Coding::of(dtype);
@@ -92,6 +94,7 @@ pub fn decode(
         3 => words::delta(coding, columns, payload, base()?),
         4 if dtype == Q8_0 => Err("blocks on their own".to_owned()),
         4 => words::solo(coding, columns, payload, length),
+        6 => predicted::decode(dtype, columns, payload, base()?, factors.ok_or("no factors")?),
         _ => Err("unknown method".to_owned()),
     }
 }

@@ -48,13 +48,12 @@ impl Head {
         Ok(head)
     }
 
-    /// Number of chunks.
-    pub fn chunks(&self) -> usize {
-        let count = |item: &Content| match item {
-            Content::Chunks(region, _) => Geometry::new(region).chunks().count(),
-            _ => 0,
-        };
-        self.items.iter().map(count).sum()
+    /// Number of chunks of each region that has some of its own.
+    pub fn chunks(&self) -> impl Iterator<Item = usize> {
+        self.items.iter().filter_map(|item| match item {
+            Content::Chunks(region, _) => Some(Geometry::new(region).chunks().count()),
+            _ => None,
+        })
     }
 
     fn read_item(&self, fields: &mut Fields) -> Result<Content> {

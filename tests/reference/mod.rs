@@ -9,6 +9,7 @@ pub mod fields;
 mod gguf;
 pub mod head;
 mod json;
+mod predicted;
 mod symbols;
 mod words;
 
@@ -16,6 +17,7 @@ use base::Region;
 use chunk::Geometry;
 use fields::Fields;
 use head::{Content, Head};
+use predicted::Factors;
 
 pub type Result<T> = std::result::Result<T, String>;
 
@@ -68,12 +70,13 @@ pub fn restore(bases: &[&[u8]], archive: &[u8]) -> Result<Vec<u8>> {
     let mut place = Fields::new(place);
     let (offset, length) = (place.u64()? as usize, place.u64()? as usize);
     check(offset >= front && offset.checked_add(length) == Some(covered.len() - 16), "place of the index")?;
-    check(length <= 40 + 32 * bases.len() + 6 * head.chunks(), "length of the index")?;
+    let most = 40 + 32 * head.bases.len() + head.chunks().map(|chunks| 17 + 6 * chunks).sum::<usize>();
+    check(length <= most, "length of the index")?;
     let indexed = read_index(&covered[offset..offset + length], head.chunks(), head.bases.len())?;
     let mut records = Fields::new(&covered[front..offset]);
     let mut target = Vec::new();
     let mut starts = Vec::new();
-    let mut indexed = indexed.into_iter();
+    let mut indexed = indexed.into_iter().peekable();
     for item in &head.items {
         starts.push(target.len());
         match item {
@@ -87,11 +90,17 @@ pub fn restore(bases: &[&[u8]], archive: &[u8]) -> Result<Vec<u8>> {
                     None => None,
                 };
                 let geometry = Geometry::new(kind);
+                let mut factors = None;
                 for range in geometry.chunks() {
-                    let record = read_record(&mut records, indexed.next())?;
+                    if let (0, Some(entry)) = (range.start, indexed.next_if(|entry| entry.method == FACTORS)) {
+                        let record = read_record(&mut records, Some(&entry))?;
+                        check(record.payload.len() <= range.len(), "factors longer than the chunk")?;
+                        factors = Some(read_factors(&record, &entry, geometry.columns)?);
+                    }
+                    let record = read_record(&mut records, indexed.next().as_ref())?;
                     check(record.payload.len() <= range.len(), "a payload longer than its chunk")?;
                     let base = base.map(|bytes| &bytes[range.clone()]);
-                    target.extend(decode(&record, kind.dtype, geometry.columns, base, range.len())?);
+                    target.extend(decode(&record, kind.dtype, geometry.columns, base, factors.as_ref(), range.len())?);
                 }
             }
         }
@@ -119,28 +128,56 @@ fn read_head(archive: &[u8]) -> Result<(&[u8], Head)> {
     Ok((fields.rest(), Head::read(&content)?))
 }
 
-/// Reads the index; returns the method of every chunk and the length of its payload.
-fn read_index(index: &[u8], chunks: usize, bases: usize) -> Result<Vec<(u8, u64)>> {
+/// The method of factors.
+const FACTORS: u8 = 5;
+
+/// What the index says of a record.
+struct Entry {
+    method: u8,
+    length: u64,
+    rank: u8,
+}
+
+/// Reads the index of an archive whose regions have so many chunks.
+fn read_index(index: &[u8], regions: impl Iterator<Item = usize>, bases: usize) -> Result<Vec<Entry>> {
     let (covered, sum) = split_end(index, 8)?;
     check(xxh3(covered).to_le_bytes() == sum, "checksum of the index")?;
     let mut fields = Fields::new(covered);
-    let mut indexed = Vec::new();
-    for _ in 0..chunks {
-        let (method, length) = (fields.byte()?, fields.varint()?);
-        check(method <= 4, "unknown method")?;
-        indexed.push((method, length));
+    let mut entries = Vec::new();
+    for chunks in regions {
+        let mut left = chunks;
+        while left > 0 {
+            let (method, length) = (fields.byte()?, fields.varint()?);
+            check(method <= 6, "unknown method")?;
+            check(method != FACTORS || left == chunks, "factors in the wrong place")?;
+            let rank = if method == FACTORS { fields.byte()? } else { 0 };
+            if method == FACTORS {
+                fields.varint()?;
+                check(entries.last().is_none_or(|last: &Entry| last.method != FACTORS), "factors twice")?;
+            } else {
+                left -= 1;
+            }
+            entries.push(Entry { method, length, rank });
+        }
     }
     fields.take(32 * (1 + bases))?;
     fields.finish()?;
-    Ok(indexed)
+    Ok(entries)
 }
 
-fn read_record<'a>(fields: &mut Fields<'a>, indexed: Option<(u8, u64)>) -> Result<Record<'a>> {
-    let method = fields.byte()?;
-    let length = fields.u32()?;
-    check(indexed == Some((method, u64::from(length))), "a record other than the index says")?;
+fn read_record<'a>(fields: &mut Fields<'a>, indexed: Option<&Entry>) -> Result<Record<'a>> {
+    let (method, length) = (fields.byte()?, fields.u32()?);
+    let same = |entry: &Entry| entry.method == method && entry.length == u64::from(length);
+    check(indexed.is_some_and(same), "a record other than the index says")?;
     let (output, base) = (fields.u64()?, fields.u64()?);
     Ok(Record { method, output, base, payload: fields.take(length as usize)? })
+}
+
+fn read_factors(record: &Record, entry: &Entry, columns: usize) -> Result<Factors> {
+    let factors = Factors::read(record.payload, columns)?;
+    check(factors.rank == usize::from(entry.rank), "a rank other than the index says")?;
+    check(xxh3(&factors.bytes()) == record.output && record.base == 0, "checksums of factors")?;
+    Ok(factors)
 }
 
 /// The bytes of the partner called `name` for a region like `kind`.
@@ -150,8 +187,15 @@ fn find<'a>((file, regions): &(&'a [u8], Vec<Region>), name: &str, kind: &Region
     Ok(&file[found.offset..found.offset + found.length])
 }
 
-fn decode(record: &Record, dtype: u8, columns: usize, base: Option<&[u8]>, length: usize) -> Result<Vec<u8>> {
-    let output = chunk::decode(record.method, dtype, columns, record.payload, base, length);
+fn decode(
+    record: &Record,
+    dtype: u8,
+    columns: usize,
+    base: Option<&[u8]>,
+    factors: Option<&Factors>,
+    length: usize,
+) -> Result<Vec<u8>> {
+    let output = chunk::decode(record.method, dtype, columns, record.payload, base, factors, length);
     if let Ok(bytes) = &output
         && xxh3(bytes) == record.output
     {

@@ -61,7 +61,7 @@ fn number(coding: Coding, b: u64) -> u64 {
 }
 
 /// The difference that a symbol and its raw bits make.
-fn difference(symbol: u8, raw: &mut Bits) -> Result<u64> {
+pub fn difference(symbol: u8, raw: &mut Bits) -> Result<u64> {
     let t = u32::from(symbol);
     Ok(match t {
         0..32 => u64::from(t),

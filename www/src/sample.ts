@@ -3,7 +3,7 @@ const folder = new URL('./sample/', document.baseURI);
 /** A real fine-tune and its base, small enough to ship with the page. */
 export const sample = {
   base: new URL('base-bf16.safetensors', folder).href,
-  delta: new URL('sft-bf16.v2.bitx', folder).href,
+  delta: new URL('sft-bf16.predicted.v2.bitx', folder).href,
   name: 'sft-bf16.safetensors',
   sha256: 'f8af02d076e6ba592984356089a885b89508231b7cf23ab19f7b12e3fee56910',
 };

@@ -3,10 +3,14 @@
 use super::{CHECKSUM, RECORD_HEAD, checksum};
 use crate::bytes::{ByteReader, put_varint};
 use crate::chunk::Method;
+use crate::chunk::geometry::Geometry;
 use crate::error::{Error, Result};
 
-/// The most bytes that an entry takes: a method, and a length of 32 bits.
-const MOST_ENTRY: u64 = 1 + 5;
+/// The most bytes that a chunk takes: a method, and a length of 32 bits.
+const MOST_CHUNK: u64 = 1 + 5;
+
+/// The most bytes that factors take: those of a chunk, a rank, and a number of 64 bits.
+const MOST_FACTORS: u64 = MOST_CHUNK + 1 + 10;
 
 /// A BLAKE3 digest.
 pub(crate) type Digest = [u8; 32];
@@ -14,12 +18,31 @@ pub(crate) type Digest = [u8; 32];
 /// See the [module](self).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Index {
-    /// Chunks in the order of their records.
-    pub(crate) chunks: Vec<ChunkEntry>,
+    /// Regions that have chunks of their own, in the order of their records.
+    pub(crate) regions: Vec<RegionEntry>,
     /// Digest of the restored file.
     pub(crate) output: Digest,
     /// Digest of each base file.
     pub(crate) bases: Vec<Digest>,
+}
+
+/// The records of one region.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct RegionEntry {
+    /// The first record, where chunks are predicted.
+    pub(crate) factors: Option<FactorsEntry>,
+    pub(crate) chunks: Vec<ChunkEntry>,
+}
+
+/// The factors of a region.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FactorsEntry {
+    /// Bytes of the payload.
+    pub(crate) length: u32,
+    /// Number of components.
+    pub(crate) rank: u8,
+    /// About the bytes that the prediction saved; informative.
+    pub(crate) saved: u64,
 }
 
 /// One chunk.
@@ -30,6 +53,13 @@ pub(crate) struct ChunkEntry {
     pub(crate) length: u32,
 }
 
+impl FactorsEntry {
+    /// Bytes of the record.
+    pub(crate) fn stored(&self) -> u64 {
+        RECORD_HEAD + u64::from(self.length)
+    }
+}
+
 impl ChunkEntry {
     /// Bytes of the record.
     pub(crate) fn stored(&self) -> u64 {
@@ -37,13 +67,57 @@ impl ChunkEntry {
     }
 }
 
+impl RegionEntry {
+    /// Bytes of all its records.
+    pub(crate) fn stored(&self) -> u64 {
+        let factors = self.factors.map_or(0, |factors| factors.stored());
+        factors + self.chunks.iter().map(ChunkEntry::stored).sum::<u64>()
+    }
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        if let Some(factors) = self.factors {
+            bytes.push(Method::Factors as u8);
+            put_varint(bytes, u64::from(factors.length));
+            bytes.push(factors.rank);
+            put_varint(bytes, factors.saved);
+        }
+        for chunk in &self.chunks {
+            bytes.push(chunk.method as u8);
+            put_varint(bytes, u64::from(chunk.length));
+        }
+    }
+
+    fn read(reader: &mut ByteReader<'_>, geometry: &Geometry) -> Result<Self> {
+        let mut region = Self::default();
+        for chunk in 0..geometry.count() {
+            let range = geometry.range(chunk);
+            let restored = range.end - range.start;
+            let (mut method, mut length) = read_record(reader, restored)?;
+            if chunk == 0 && method == Method::Factors {
+                region.factors = Some(FactorsEntry { length, rank: reader.u8()?, saved: reader.varint()? });
+                (method, length) = read_record(reader, restored)?;
+            }
+            region.chunks.push(ChunkEntry { method, length });
+        }
+        Ok(region)
+    }
+}
+
+/// The method and the length of a record before or of a chunk of that length, restored.
+fn read_record(reader: &mut ByteReader<'_>, restored: u64) -> Result<(Method, u32)> {
+    let method = Method::from_number(reader.u8()?)?;
+    let length = reader.varint()?;
+    // No payload is longer than its chunk, and no chunk is longer than 32 bits can say.
+    if length > restored {
+        return Err(Error::corrupt("length of a chunk").figures(format_args!("{restored} at most"), length));
+    }
+    Ok((method, length as u32))
+}
+
 impl Index {
     pub(crate) fn write(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        for chunk in &self.chunks {
-            bytes.push(chunk.method as u8);
-            put_varint(&mut bytes, u64::from(chunk.length));
-        }
+        self.regions.iter().for_each(|region| region.write(&mut bytes));
         bytes.extend_from_slice(&self.output);
         self.bases.iter().for_each(|digest| bytes.extend_from_slice(digest));
         let sum = checksum(&bytes);
@@ -51,13 +125,14 @@ impl Index {
         bytes
     }
 
-    /// The longest index of an archive with so many chunks and base files.
-    pub(crate) fn most_bytes(chunks: u64, bases: usize) -> u64 {
-        (CHECKSUM + (1 + bases) * 32) as u64 + chunks * MOST_ENTRY
+    /// The longest index of an archive with regions cut like this and so many base files.
+    pub(crate) fn most_bytes(regions: impl Iterator<Item = Geometry>, bases: usize) -> u64 {
+        let region = |geometry: Geometry| geometry.count() * MOST_CHUNK + MOST_FACTORS;
+        (CHECKSUM + (1 + bases) * 32) as u64 + regions.map(region).sum::<u64>()
     }
 
-    /// Parses the index of an archive with chunks of these lengths, restored, and so many base files.
-    pub(crate) fn parse(bytes: &[u8], chunks: impl Iterator<Item = u64>, bases: usize) -> Result<Self> {
+    /// Parses the index of an archive with regions of chunks, cut like this, and so many base files.
+    pub(crate) fn parse(bytes: &[u8], regions: impl Iterator<Item = Geometry>, bases: usize) -> Result<Self> {
         let split = bytes.split_last_chunk::<CHECKSUM>();
         let (covered, sum) = split.ok_or_else(|| Error::truncated("the archive's index"))?;
         let (sum, found) = (u64::from_le_bytes(*sum), checksum(covered));
@@ -66,20 +141,11 @@ impl Index {
                 .figures(format_args!("{sum:016x}"), format_args!("{found:016x}")));
         }
         let mut reader = ByteReader::new(covered);
-        let mut index = Self::default();
-        for restored in chunks {
-            let method = Method::from_number(reader.u8()?)?;
-            let length = reader.varint()?;
-            // No payload is longer than its chunk, and no chunk is longer than 32 bits can say.
-            if length > restored {
-                return Err(Error::corrupt("length of a chunk").figures(format_args!("{restored} at most"), length));
-            }
-            index.chunks.push(ChunkEntry { method, length: length as u32 });
-        }
+        let regions = regions.map(|geometry| RegionEntry::read(&mut reader, &geometry)).collect::<Result<_>>()?;
         let mut digest = || Ok::<Digest, Error>(*reader.take(32)?.first_chunk().unwrap_or(&[0; 32]));
-        index.output = digest()?;
-        index.bases = (0..bases).map(|_| digest()).collect::<Result<_>>()?;
+        let output = digest()?;
+        let bases = (0..bases).map(|_| digest()).collect::<Result<_>>()?;
         reader.finish()?;
-        Ok(index)
+        Ok(Self { regions, output, bases })
     }
 }

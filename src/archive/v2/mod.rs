@@ -9,7 +9,7 @@ mod reader;
 mod record;
 
 pub(crate) use head::{BaseFile, Content, Head, Item, Partner};
-pub(crate) use index::{ChunkEntry, Index};
+pub(crate) use index::{ChunkEntry, FactorsEntry, Index, RegionEntry};
 pub(crate) use reader::{Directory, DirectoryReader};
 pub(crate) use record::{RECORD_HEAD, Record};
 

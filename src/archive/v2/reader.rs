@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{CHECKSUM, FRONT, Head, Index, Item, MAX_HEAD, TRAILER};
 use crate::archive::v2::Content;
 use crate::bytes::ByteReader;
-use crate::chunk::geometry;
+use crate::chunk::geometry::{self, Geometry};
 use crate::error::{Error, Result};
 use crate::io::{Incremental, Wanted};
 
@@ -105,7 +105,7 @@ impl DirectoryReader {
             return Err(Error::corrupt("the trailer makes no sense: the archive is cut short, or damaged").at(end));
         }
         let head = &self.directory.head;
-        let most = Index::most_bytes(chunk_lengths(head).count() as u64, head.bases.len());
+        let most = Index::most_bytes(geometries(head), head.bases.len());
         if stored > most {
             return Err(Error::corrupt("length of the index").figures(format_args!("{most} at most"), stored).at(end));
         }
@@ -127,8 +127,8 @@ impl DirectoryReader {
         self.directory.back = bytes;
         let index = &self.directory.back[..self.directory.back.len() + 32 - TRAILER];
         let head = &self.directory.head;
-        self.directory.index = Index::parse(index, chunk_lengths(head), head.bases.len())?;
-        let stored: u64 = self.directory.index.chunks.iter().map(|c| c.stored()).sum();
+        self.directory.index = Index::parse(index, geometries(head), head.bases.len())?;
+        let stored: u64 = self.directory.index.regions.iter().map(|region| region.stored()).sum();
         let records = self.directory.records();
         if stored != records.end - records.start {
             return Err(Error::corrupt("length of the chunks").figures(records.end - records.start, stored));
@@ -151,13 +151,10 @@ impl Incremental for DirectoryReader {
     }
 }
 
-/// The restored length of every chunk of all items, in bytes.
-fn chunk_lengths(head: &Head) -> impl Iterator<Item = u64> {
-    let geometries = head.items.iter().filter_map(|item| match item {
+/// How every region that has chunks of its own is cut.
+fn geometries(head: &Head) -> impl Iterator<Item = Geometry> {
+    head.items.iter().filter_map(|item| match item {
         Item::Region { region, content: Content::Chunks(_) } => Some(geometry::of(region)),
         _ => None,
-    });
-    geometries.flat_map(|geometry| {
-        (0..geometry.count()).map(move |chunk| geometry.range(chunk).end - geometry.range(chunk).start)
     })
 }

@@ -1,0 +1,108 @@
+//! Small signed numbers as bytes: zigzag, binned, the bins entropy coded in the context of their component.
+
+use super::Scratch;
+use super::tokens::{self, TokenReader};
+use crate::bytes::{ByteReader, put_prefixed};
+use crate::entropy::bins::{self, BINS, TOKENS};
+use crate::entropy::bits::{BitReader, BitWriter};
+use crate::entropy::cluster::cluster;
+use crate::entropy::log2::{FRACTION, entropy};
+use crate::entropy::rans::STRIP;
+use crate::error::Result;
+use crate::predict::MAX_RANK;
+
+/// Writes `numbers`, component by component, of which each has `length`.
+pub(super) fn write(payload: &mut Vec<u8>, numbers: &[i16], length: usize) {
+    let zigzags: Vec<u16> = numbers.iter().map(|&n| zigzag(n)).collect();
+    let coded: Vec<u8> = zigzags.iter().map(|&z| bins::token(u64::from(z))).collect();
+    let clusters = cluster(&histogram(&coded, length), TOKENS);
+    let mut tables = contexts(0, length, numbers.len());
+    tokens::table_of(&clusters).map(&mut tables);
+    tokens::write(payload, &clusters, &tables, &coded);
+    let mut extra = BitWriter::default();
+    for (&z, &token) in zigzags.iter().zip(&coded) {
+        let (least, width) = BINS[usize::from(token)];
+        extra.put(u32::from(z) - least as u32, width);
+    }
+    put_prefixed(payload, &extra.finish());
+}
+
+/// About the bits that [`write`] takes, without any tables.
+pub(super) fn estimate(numbers: &[i16], length: usize) -> u64 {
+    let coded: Vec<u8> = numbers.iter().map(|&n| bins::token(u64::from(zigzag(n)))).collect();
+    let raw: u64 = coded.iter().map(|&token| u64::from(BINS[usize::from(token)].1)).sum();
+    (histogram(&coded, length).chunks_exact(TOKENS).map(entropy).sum::<u64>() >> FRACTION) + raw
+}
+
+/// Counts of tokens per component.
+fn histogram(coded: &[u8], length: usize) -> Vec<u32> {
+    let mut histogram = vec![0; coded.len().div_ceil(length) * TOKENS];
+    for (component, coded) in coded.chunks(length).enumerate() {
+        coded.iter().for_each(|&token| histogram[component * TOKENS + usize::from(token)] += 1);
+    }
+    histogram
+}
+
+/// Reads `count` numbers that [`write`] wrote, component by component, of which each has `length`.
+pub(super) fn read(
+    payload: &mut ByteReader<'_>,
+    count: usize,
+    length: usize,
+    scratch: &mut Scratch,
+) -> Result<Vec<i16>> {
+    let mut reader = TokenReader::new(payload, &mut scratch.decoder, count, bins::tokens(16))?;
+    let mut extra = BitReader::new(payload.prefixed()?);
+    let mut numbers = Vec::with_capacity(count);
+    let mut tokens = [0; STRIP];
+    for start in (0..count).step_by(STRIP) {
+        let mut contexts = contexts(start, length, STRIP.min(count - start));
+        let tokens = &mut tokens[..contexts.len()];
+        reader.map(&mut contexts);
+        reader.strip(&contexts, tokens);
+        numbers.extend(tokens.iter().map(|&token| {
+            let (least, width) = BINS[usize::from(token)];
+            unzigzag((least + extra.get(width)) as u16)
+        }));
+    }
+    reader.finish()?;
+    extra.finish()?;
+    Ok(numbers)
+}
+
+/// The components of the numbers from `start` on.
+fn contexts(start: usize, length: usize, count: usize) -> Vec<u8> {
+    const { assert!(MAX_RANK <= 95) };
+    (start..start + count).map(|i| (i / length) as u8).collect()
+}
+
+fn zigzag(number: i16) -> u16 {
+    ((number << 1) ^ (number >> 15)) as u16
+}
+
+fn unzigzag(z: u16) -> i16 {
+    (z >> 1) as i16 ^ -((z & 1) as i16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_come_back() {
+        for (components, length) in [(1, 1), (3, 40), (64, 300), (2, 5000)] {
+            let numbers: Vec<i16> = (0..components * length)
+                .map(|i| match i % 11 {
+                    0 => i16::MIN,
+                    1 => i16::MAX,
+                    _ => (i * i % 2001) as i16 / (1 + (i / length) as i16) - 30,
+                })
+                .collect();
+            let mut payload = Vec::new();
+            write(&mut payload, &numbers, length);
+            assert!(estimate(&numbers, length) / 8 < payload.len() as u64);
+            let mut reader = ByteReader::new(&payload);
+            assert!(read(&mut reader, numbers.len(), length, &mut Scratch::default()).unwrap() == numbers);
+            reader.finish().unwrap();
+        }
+    }
+}

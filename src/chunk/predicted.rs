@@ -1,0 +1,122 @@
+//! Chunks whose base is moved by a low-rank prediction, and the factors that they share.
+//!
+//! Factors: the rank (a byte), the step (four), a shift per component (a byte each), the numbers of `V`. Payload of
+//! a chunk: a string, its numbers of `U`; to its end, deltas to the moved base.
+
+use super::delta::{self, Coding};
+use super::{Effort, Matrix, Scratch, integers};
+use crate::bytes::{ByteReader, put_prefixed};
+use crate::delta::word::{Word, fields};
+use crate::error::{Error, Result};
+use crate::layout::Dtype;
+use crate::predict::change::Change;
+use crate::predict::fit::Fit;
+use crate::predict::{Factors, MAX_NUMBERS, MAX_RANK};
+
+/// The largest shift of a component.
+const MAX_SHIFT: u8 = 15;
+
+/// `V` as it is stored: numbers that are shifted before they are used.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct StoredFactors {
+    pub(crate) step: f32,
+    /// Left shift of each component.
+    pub(crate) shifts: Vec<u8>,
+    /// Component by component.
+    pub(crate) numbers: Vec<i16>,
+}
+
+impl StoredFactors {
+    pub(super) fn of(fit: &Fit) -> Self {
+        Self { step: fit.step, shifts: fit.shifts.clone(), numbers: fit.numbers.clone() }
+    }
+
+    /// The payload that stores them, and the bytes that its checksum covers.
+    pub(crate) fn write(&self, matrix: Matrix) -> (Vec<u8>, Vec<u8>) {
+        let mut payload = vec![self.shifts.len() as u8];
+        payload.extend_from_slice(&self.step.to_le_bytes());
+        payload.extend_from_slice(&self.shifts);
+        integers::write(&mut payload, &self.numbers, matrix.columns);
+        let bytes = self.shifted(matrix).unwrap_or_default().iter().flat_map(|n| n.to_le_bytes()).collect();
+        (payload, bytes)
+    }
+
+    fn shifted(&self, matrix: Matrix) -> Result<Vec<i16>> {
+        let rows = self.numbers.chunks(matrix.columns).zip(&self.shifts);
+        let shifted = rows.flat_map(|(row, &shift)| row.iter().map(move |&n| i16::try_from(i32::from(n) << shift)));
+        shifted.collect::<std::result::Result<_, _>>().map_err(|_| Error::corrupt("a factor is out of range"))
+    }
+}
+
+/// The factors that a payload holds, and the bytes that its checksum covers.
+pub(crate) fn read_factors(matrix: Matrix, payload: &[u8], scratch: &mut Scratch) -> Result<(Factors, Vec<u8>)> {
+    let mut payload = ByteReader::new(payload);
+    let rank = usize::from(payload.u8()?);
+    // With no more components than columns, a chunk has no more numbers of `U` than words.
+    let most = MAX_RANK.min(matrix.columns).min(MAX_NUMBERS / matrix.columns);
+    if !(1..=most).contains(&rank) {
+        return Err(Error::corrupt("rank of the factors").figures(format_args!("1 to {most}"), rank));
+    }
+    let step = f32::from_le_bytes(*payload.take(4)?.first_chunk().unwrap_or(&[0; 4]));
+    if !(step > 0.0 && step.is_finite()) {
+        return Err(Error::corrupt("step of the factors").figures("positive and finite", step));
+    }
+    let shifts = payload.take(rank as u64)?.to_vec();
+    if let Some(shift) = shifts.iter().find(|&&shift| shift > MAX_SHIFT) {
+        return Err(Error::corrupt("shift of a component").figures(format_args!("{MAX_SHIFT} at most"), shift));
+    }
+    let numbers = integers::read(&mut payload, rank * matrix.columns, matrix.columns, scratch)?;
+    payload.finish()?;
+    let stored = StoredFactors { step, shifts, numbers };
+    let shifted = stored.shifted(matrix)?;
+    let bytes = shifted.iter().flat_map(|n| n.to_le_bytes()).collect();
+    Ok((Factors::new(step, rank, matrix.columns, &shifted), bytes))
+}
+
+/// The payload of `target` against `base` moved by what fits best; `None` for types that are not moved.
+pub(super) fn encode<W: Word>(
+    dtype: Dtype,
+    matrix: Matrix,
+    base: &[u8],
+    target: &[u8],
+    fit: &Fit,
+    effort: Effort,
+) -> Option<Vec<u8>> {
+    let change = Change::new(dtype, matrix.columns, base, target)?;
+    let u = fit.numbers_of(&change);
+    let mut moved = vec![0; base.len()];
+    fit.factors.apply(dtype, &u, base, &mut moved);
+    let mut numbers = Vec::new();
+    integers::write(&mut numbers, &u, change.matrix.rows());
+    let mut payload = Vec::new();
+    put_prefixed(&mut payload, &numbers);
+    payload.extend(delta::encode::<W>(coding(dtype), matrix, &moved, target, effort));
+    Some(payload)
+}
+
+/// Restores `target` from the payload that [`encode`] made of it and `base`.
+pub(super) fn decode<W: Word>(
+    dtype: Dtype,
+    matrix: Matrix,
+    payload: &[u8],
+    base: &[u8],
+    factors: &Factors,
+    target: &mut [u8],
+    scratch: &mut Scratch,
+) -> Result<()> {
+    let rows = (base.len() / W::BYTES).div_ceil(matrix.columns);
+    let mut payload = ByteReader::new(payload);
+    let mut numbers = ByteReader::new(payload.prefixed()?);
+    let u = integers::read(&mut numbers, rows * factors.rank(), rows, scratch)?;
+    numbers.finish()?;
+    let mut moved = std::mem::take(&mut scratch.bytes);
+    moved.resize(base.len(), 0);
+    factors.apply(dtype, &u, base, &mut moved);
+    let decoded = delta::decode::<W>(coding(dtype), matrix, payload.rest(), &moved, target, scratch);
+    scratch.bytes = moved;
+    decoded
+}
+
+fn coding(dtype: Dtype) -> Coding<'static> {
+    Coding { fields: fields(dtype).1, blocks: None }
+}

@@ -1,0 +1,173 @@
+//! Whether a region is worth predicting, and by which factors: tried on a sample of its rows.
+
+use super::delta::{self, Coding};
+use super::predicted::StoredFactors;
+use super::{CHUNK, Effort, Matrix, integers};
+use crate::delta::word::fields;
+use crate::layout::Dtype;
+use crate::predict::change::Change;
+use crate::predict::fit::Fit;
+use crate::predict::subspace::{Components, Search, is_worth_trying};
+
+/// The least rows and columns of a matrix that is predicted.
+pub(crate) const LEAST: usize = 32;
+
+/// Some rows of a region, the whole of it where it is small.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sample<'a> {
+    pub(crate) dtype: Dtype,
+    pub(crate) matrix: Matrix,
+    /// Rows of the whole region.
+    pub(crate) rows: usize,
+    /// The base's rows, one behind the other.
+    pub(crate) base: &'a [u8],
+    pub(crate) target: &'a [u8],
+}
+
+/// How hard an effort looks.
+struct Knobs {
+    search: Search,
+    /// Ranks that are tried, up to the search's.
+    ranks: &'static [usize],
+    /// Errors of the factors that are tried with the best rank, the first of them with every rank.
+    fineness: &'static [f64],
+    /// Elements that are coded to compare candidates.
+    trial: usize,
+    /// A prediction has to save one part in so many.
+    gain: u64,
+}
+
+const DEFAULT: Knobs = Knobs {
+    search: Search { rank: 8, oversampling: 4, iterations: 1 },
+    ranks: &[2, 4, 8],
+    fineness: &[0.7, 0.25],
+    trial: 1 << 15,
+    gain: 33,
+};
+
+const MAX: Knobs = Knobs {
+    search: Search { rank: 32, oversampling: 8, iterations: 2 },
+    ranks: &[1, 2, 3, 4, 6, 8, 12, 16, 24, 32],
+    fineness: &[0.8, 1.1, 0.5, 0.25, 0.12],
+    trial: 1 << 16,
+    gain: 100,
+};
+
+/// Factors that pay, and about the bytes that they save.
+#[derive(Debug)]
+pub(crate) struct Prediction {
+    pub(crate) fit: Fit,
+    /// Payload of the factors, and the bytes that their checksum covers.
+    pub(crate) payload: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) saved: u64,
+}
+
+/// The prediction of a region that saves most, if one saves enough.
+pub(crate) fn search(sample: Sample<'_>, effort: Effort) -> Option<Prediction> {
+    let knobs = if effort == Effort::Max { &MAX } else { &DEFAULT };
+    let change = Change::new(sample.dtype, sample.matrix.columns, sample.base, sample.target)?;
+    if !is_worth_trying(&change) {
+        return None;
+    }
+    let components = Components::find(sample.dtype, &change, knobs.search);
+    let trial = Trial::new(sample, &change, knobs.trial);
+    drop(change);
+    let plain = trial.plain();
+    let (fit, cost) = trial.best(&components, knobs)?;
+    let saved = plain.saturating_sub(cost) / 8;
+    let (payload, bytes) = StoredFactors::of(&fit).write(sample.matrix);
+    let chunk = (CHUNK as usize).min(sample.rows * sample.matrix.columns) * fields(sample.dtype).0;
+    let pays = saved * knobs.gain > plain / 8 && payload.len() * 2 < chunk;
+    pays.then_some(Prediction { fit, payload, bytes, saved })
+}
+
+/// Rows that stand for a region when candidates are compared.
+struct Trial {
+    dtype: Dtype,
+    columns: usize,
+    change: Change,
+    base: Vec<u8>,
+    target: Vec<u8>,
+    /// Rows of the region.
+    rows: usize,
+}
+
+impl Trial {
+    fn new(sample: Sample<'_>, change: &Change, elements: usize) -> Self {
+        let columns = sample.matrix.columns;
+        let row = columns * fields(sample.dtype).0;
+        // A last row that is short cannot stand for others.
+        let whole = (sample.base.len() / row).max(1);
+        let count = (elements / columns).clamp(1, whole);
+        let places: Vec<usize> = (0..count).map(|i| i * whole / count).collect();
+        let gather = |bytes: &[u8]| {
+            let rows = places.iter().flat_map(|&i| bytes.get(i * row..(i + 1) * row).unwrap_or(bytes));
+            rows.copied().collect::<Vec<u8>>()
+        };
+        Self {
+            dtype: sample.dtype,
+            columns,
+            change: change.rows(places.iter().copied()),
+            base: gather(sample.base),
+            target: gather(sample.target),
+            rows: sample.rows,
+        }
+    }
+
+    /// About the bits of the region without a prediction.
+    fn plain(&self) -> u64 {
+        self.scaled(self.estimate(&self.base))
+    }
+
+    /// About the bits of the region with a prediction.
+    fn predicted(&self, fit: &Fit) -> u64 {
+        let numbers = fit.numbers_of(&self.change);
+        let mut moved = vec![0; self.base.len()];
+        fit.factors.apply(self.dtype, &numbers, &self.base, &mut moved);
+        let rows = self.change.matrix.rows();
+        let coded = self.estimate(&moved) + integers::estimate(&numbers, rows);
+        self.scaled(coded) + integers::estimate(&fit.numbers, self.columns)
+    }
+
+    fn estimate(&self, base: &[u8]) -> u64 {
+        let (width, fields) = fields(self.dtype);
+        let coding = Coding { fields, blocks: None };
+        for_width!(width, delta::estimate(coding, base, &self.target))
+    }
+
+    /// What the trial's rows take, for all rows of the region.
+    fn scaled(&self, bits: u64) -> u64 {
+        (u128::from(bits) * self.rows as u128 / self.change.matrix.rows() as u128) as u64
+    }
+
+    /// The cheapest factors and their cost.
+    fn best(&self, components: &Components, knobs: &Knobs) -> Option<(Fit, u64)> {
+        /// Ranks in a row that are worse than the best one before no more are tried.
+        const PATIENCE: usize = 3;
+        let mut best: Option<(Fit, u64, usize)> = None;
+        let mut worse = 0;
+        let strong = components.strengths.iter().filter(|&&strength| strength > components.strengths[0] * 1e-4).count();
+        for &rank in knobs.ranks.iter().filter(|&&rank| rank <= strong) {
+            let Some(fit) = Fit::new(components, rank, knobs.fineness[0]) else { continue };
+            let cost = self.predicted(&fit);
+            if best.as_ref().is_none_or(|best| cost < best.1) {
+                (best, worse) = (Some((fit, cost, rank)), 0);
+            } else {
+                worse += 1;
+                if worse == PATIENCE {
+                    break;
+                }
+            }
+        }
+        let (mut fit, mut least, rank) = best?;
+        for &fineness in &knobs.fineness[1..] {
+            let Some(other) = Fit::new(components, rank, fineness) else { continue };
+            let cost = self.predicted(&other);
+            if cost < least {
+                (fit, least) = (other, cost);
+            }
+        }
+        Some((fit, least))
+    }
+}

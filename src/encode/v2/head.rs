@@ -1,0 +1,54 @@
+//! What the target is made of: decided before a byte is coded.
+
+use std::ops::Range;
+
+use crate::archive::v2::{BaseFile, Content, Head, Item, MAX_SPAN, Partner};
+use crate::encode::survey::{Findings, spans};
+use crate::layout::{Dtype, Layout, Region};
+use crate::order;
+
+/// The target as items, front to back.
+pub(super) fn plan(findings: &Findings) -> Head {
+    let mut parts: Vec<(u64, Option<usize>, Range<u64>)> =
+        spans(&findings.target).into_iter().map(|span| (span.start, None, span)).collect();
+    let regions = findings.target.regions.iter().enumerate();
+    parts.extend(regions.map(|(i, region)| (region.offset, Some(i), region.range())));
+    // Empty regions come before what begins where they are.
+    let parts = order::sorted(parts, |(start, _, range)| (*start, range.end));
+    let mut item_of = vec![0; findings.target.regions.len()];
+    let mut items = Vec::with_capacity(parts.len());
+    for (_, region, range) in parts {
+        if let Some(region) = region {
+            item_of[region] = items.len();
+        }
+        items.push(match region {
+            Some(region) => region_item(findings, region, &item_of),
+            None => span_item(findings, range),
+        });
+    }
+    let base = |layout: &Layout| BaseFile { length: layout.file_length, kind: layout.kind };
+    Head { bases: findings.bases.layouts().iter().map(base).collect(), items }
+}
+
+fn region_item(findings: &Findings, i: usize, item_of: &[usize]) -> Item {
+    let region = findings.target.regions[i].clone();
+    let content = match (findings.earlier[i], findings.partners[i]) {
+        (Some(earlier), _) => Content::Earlier(item_of[earlier]),
+        (None, Some(place)) => {
+            let name = findings.bases.region(place).name.clone();
+            Content::Chunks(Some(Partner { base: place.base, name }))
+        }
+        (None, None) => Content::Chunks(None),
+    };
+    Item::Region { region, content }
+}
+
+/// A span: kept in the head if it is short, else coded as a region of bytes.
+fn span_item(findings: &Findings, range: Range<u64>) -> Item {
+    let length = range.end - range.start;
+    if let (Some(bytes), true) = (findings.spans.get(&range.start), range.start == 0 || length <= MAX_SPAN) {
+        return Item::Span(bytes.clone());
+    }
+    let region = Region { name: String::new(), dtype: Dtype::U8, shape: vec![length], offset: range.start, length };
+    Item::Region { region, content: Content::Chunks(None) }
+}

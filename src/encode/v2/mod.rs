@@ -1,0 +1,250 @@
+//! Compressing to BITXv002.
+//!
+//! A window codes a run of chunks, each a task of its own; beside them run the digests of the target,
+//! of the base, and of the archive itself, each a task too.
+
+mod head;
+mod piece;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::survey::Findings;
+use crate::archive::v2::{self, ChunkEntry, Content, FactorsEntry, Head, Index, Item, Record, RegionEntry};
+use crate::chunk::search::{self, Prediction, Sample};
+use crate::chunk::{self, Effort, Method};
+use crate::decode::tensor_reports;
+use crate::error::{Error, Result};
+use crate::io::{Inputs, Read, Source, coalesce};
+use crate::job::Plan;
+use crate::parallel::{self, Runner};
+use crate::report::Report;
+use piece::{Pair, Piece, Work};
+
+/// Everything decided before the first window runs, and what the windows so far have left.
+#[derive(Debug)]
+pub(super) struct Compress {
+    effort: Effort,
+    head: Head,
+    target_length: u64,
+    pieces: Vec<Piece>,
+    windows: Vec<Range<usize>>,
+    index: Index,
+    /// Of regions whose chunks are not all coded yet.
+    predictions: BTreeMap<usize, Prediction>,
+    target: blake3::Hasher,
+    bases: Vec<blake3::Hasher>,
+    root: blake3::Hasher,
+    stored_bytes: u64,
+}
+
+impl Compress {
+    pub(super) fn new(findings: Findings, effort: Effort) -> Result<Self> {
+        let head = head::plan(&findings);
+        let pieces = piece::plan(&head, &findings, effort);
+        let lengths = head.bases.iter().map(|base| base.length);
+        let windows = piece::windows(&pieces, lengths.fold(findings.target.file_length, u64::max));
+        let coded = |item: &&Item| matches!(item, Item::Region { content: Content::Chunks(_), .. });
+        let regions = vec![RegionEntry::default(); head.items.iter().filter(coded).count()];
+        Ok(Self {
+            effort,
+            target_length: findings.target.file_length,
+            pieces,
+            windows,
+            index: Index { regions, ..Index::default() },
+            predictions: BTreeMap::new(),
+            target: blake3::Hasher::new(),
+            bases: vec![blake3::Hasher::new(); head.bases.len()],
+            root: blake3::Hasher::new(),
+            head,
+            stored_bytes: 0,
+        })
+    }
+
+    /// The share of a file's bytes that the digest takes up in `window`, so that all windows together
+    /// read it front to back.
+    fn share(&self, length: u64, window: usize) -> Range<u64> {
+        let at = |window: usize| (u128::from(length) * window as u128 / self.windows.len() as u128) as u64;
+        at(window)..at(window + 1)
+    }
+
+    /// Looks for factors of the regions that begin in a window.
+    fn predict(&self, pieces: &[Piece], inputs: &Inputs, runner: &dyn Runner) -> Result<Vec<(usize, Prediction)>> {
+        let searches: Vec<(&Piece, &[Pair], usize)> = pieces
+            .iter()
+            .filter_map(|piece| match &piece.work {
+                Work::Factors { sample, rows } => Some((piece, sample.as_slice(), *rows)),
+                Work::Chunk { .. } => None,
+            })
+            .collect();
+        let cost = |(_, sample, _): &(&Piece, &[Pair], usize)| -> u64 {
+            sample.iter().map(|pair| pair.target.end - pair.target.start).sum()
+        };
+        let found = parallel::map_by_cost(runner, searches, cost, |(piece, sample, rows)| {
+            let (mut base, mut target) = (Vec::new(), Vec::new());
+            for pair in sample {
+                base.extend_from_slice(inputs.slice(pair.base.0, pair.base.1.clone())?);
+                target.extend_from_slice(inputs.slice(Source::Target, pair.target.clone())?);
+            }
+            let sample = Sample { dtype: piece.dtype, matrix: piece.matrix, rows, base: &base, target: &target };
+            Ok(search::search(sample, self.effort).map(|prediction| (piece.region, prediction)))
+        });
+        found.into_iter().filter_map(Result::transpose).collect()
+    }
+
+    fn encode_chunk(&self, chunk: &ChunkWork<'_>, inputs: &Inputs) -> Result<(Method, Vec<u8>)> {
+        let target = inputs.slice(Source::Target, chunk.target.clone())?;
+        let base = match chunk.base {
+            Some((source, range)) => Some(inputs.slice(*source, range.clone())?),
+            None => None,
+        };
+        let fit = self.predictions.get(&chunk.piece.region).map(|prediction| &prediction.fit);
+        let (dtype, matrix) = (chunk.piece.dtype, chunk.piece.matrix);
+        let (method, payload) = chunk::encode(dtype, matrix, chunk::Against { base, fit }, target, self.effort)?;
+        let mut record = Vec::with_capacity(v2::RECORD_HEAD as usize + payload.len());
+        Record::new(method, &payload, base, target).write(&mut record);
+        Ok((method, record))
+    }
+
+    /// Appends the records of a window, those of factors before the chunks that they serve.
+    fn append(&mut self, window: &Range<usize>, coded: Vec<(Method, Vec<u8>)>, output: &mut Vec<u8>) -> Result<()> {
+        let predicted = |region: usize| {
+            let chunks = self.pieces[window.clone()].iter().filter(|piece| matches!(piece.work, Work::Chunk { .. }));
+            let mut coded =
+                chunks.zip(&coded).filter(|(piece, _)| piece.region == region).map(|(_, (method, _))| *method);
+            // What goes on in later windows may yet be predicted.
+            let more = self.pieces.get(window.end).is_some_and(|next| next.region == region);
+            more || coded.any(|method| method == Method::Predicted)
+        };
+        let used: Vec<usize> = self.predictions.keys().copied().filter(|&region| predicted(region)).collect();
+        let mut coded = coded.into_iter();
+        for piece in &self.pieces[window.clone()] {
+            let entry = &mut self.index.regions[piece.region];
+            match (&piece.work, self.predictions.get(&piece.region)) {
+                (Work::Factors { .. }, Some(prediction)) if used.contains(&piece.region) => {
+                    Record::new(Method::Factors, &prediction.payload, None, &prediction.bytes).write(output);
+                    let (length, rank) = (prediction.payload.len() as u32, prediction.fit.factors.rank() as u8);
+                    entry.factors = Some(FactorsEntry { length, rank, saved: prediction.saved });
+                }
+                (Work::Factors { .. }, _) => {}
+                (Work::Chunk { .. }, _) => {
+                    let Some((method, record)) = coded.next() else { continue };
+                    let length = u32::try_from(record.len() as u64 - v2::RECORD_HEAD)
+                        .map_err(|_| Error::limit("length of a chunk").figures(u32::MAX, record.len()))?;
+                    entry.chunks.push(ChunkEntry { method, length });
+                    output.extend_from_slice(&record);
+                }
+            }
+        }
+        let next = self.pieces.get(window.end).map(|piece| piece.region);
+        self.predictions.retain(|&region, _| Some(region) == next);
+        Ok(())
+    }
+
+    /// Index and trailer: the archive's end.
+    fn finish(&mut self, output: &mut Vec<u8>) {
+        self.index.output = *self.target.finalize().as_bytes();
+        self.index.bases = self.bases.iter().map(|hasher| *hasher.finalize().as_bytes()).collect();
+        let start = output.len();
+        let index = self.index.write();
+        output.extend_from_slice(&index);
+        output.extend_from_slice(&(self.stored_bytes + start as u64).to_le_bytes());
+        output.extend_from_slice(&(index.len() as u64).to_le_bytes());
+        self.root.update(&output[start..]);
+        output.extend_from_slice(self.root.finalize().as_bytes());
+    }
+}
+
+/// A chunk of the target and its base range.
+struct ChunkWork<'a> {
+    piece: &'a Piece,
+    target: &'a Range<u64>,
+    base: Option<&'a (Source, Range<u64>)>,
+}
+
+/// What runs in parallel: the chunks, and the digests.
+enum Task<'a> {
+    Chunk(ChunkWork<'a>),
+    Digest(&'a mut blake3::Hasher, &'a [u8]),
+}
+
+impl Task<'_> {
+    fn cost(&self) -> u64 {
+        match self {
+            Self::Chunk(chunk) => chunk.target.end - chunk.target.start,
+            Self::Digest(_, bytes) => bytes.len() as u64 / 16,
+        }
+    }
+}
+
+impl Plan for Compress {
+    fn windows(&self) -> usize {
+        self.windows.len()
+    }
+
+    fn output_length(&self) -> Option<u64> {
+        None
+    }
+
+    fn progress(&self, count: usize) -> u64 {
+        self.share(self.target_length, count).start
+    }
+
+    fn reads(&self, window: usize) -> Vec<Read> {
+        let mut reads = vec![Read::new(Source::Target, self.share(self.target_length, window))];
+        for (base, file) in self.head.bases.iter().enumerate() {
+            reads.push(Read::new(Source::Base(base), self.share(file.length, window)));
+        }
+        self.pieces[self.windows[window].clone()].iter().for_each(|piece| piece.reads(&mut reads));
+        coalesce(reads)
+    }
+
+    fn run(&mut self, window: usize, inputs: &Inputs, runner: &dyn Runner, output: &mut Vec<u8>) -> Result<()> {
+        output.clear();
+        if window == 0 {
+            output.extend_from_slice(&self.head.write()?);
+        }
+        let pieces = self.windows[window].clone();
+        let predictions = self.predict(&self.pieces[pieces.clone()], inputs, runner)?;
+        self.predictions.extend(predictions);
+        let (mut target, mut bases) = (std::mem::take(&mut self.target), std::mem::take(&mut self.bases));
+        let mut tasks: Vec<Task<'_>> = self.pieces[pieces.clone()]
+            .iter()
+            .filter_map(|piece| match &piece.work {
+                Work::Chunk { target, base } => Some(Task::Chunk(ChunkWork { piece, target, base: base.as_ref() })),
+                Work::Factors { .. } => None,
+            })
+            .collect();
+        let chunks = tasks.len();
+        tasks.push(Task::Digest(&mut target, inputs.slice(Source::Target, self.share(self.target_length, window))?));
+        for (i, (hasher, file)) in bases.iter_mut().zip(&self.head.bases).enumerate() {
+            tasks.push(Task::Digest(hasher, inputs.slice(Source::Base(i), self.share(file.length, window))?));
+        }
+        let mut coded = parallel::map_by_cost(runner, tasks, Task::cost, |task| match task {
+            Task::Chunk(chunk) => self.encode_chunk(&chunk, inputs),
+            Task::Digest(hasher, bytes) => {
+                hasher.update(bytes);
+                Ok((Method::Stored, Vec::new()))
+            }
+        });
+        (self.target, self.bases) = (target, bases);
+        coded.truncate(chunks);
+        self.append(&pieces, coded.into_iter().collect::<Result<_>>()?, output)?;
+        self.root.update(output);
+        if window + 1 == self.windows.len() {
+            self.finish(output);
+        }
+        self.stored_bytes += output.len() as u64;
+        Ok(())
+    }
+
+    fn report(&self) -> Report {
+        Report {
+            version: v2::VERSION,
+            stored_bytes: self.stored_bytes,
+            restored_bytes: self.target_length,
+            blake3: Some(self.index.output),
+            tensors: tensor_reports(&self.head.items, &self.index.regions),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Factors of a change: components made integers, and the numbers of each row that fit the change best.
+
+use super::Factors;
+use super::change::{Change, Weights};
+use super::linear::{Dense, invert};
+use super::subspace::Components;
+
+/// The largest number of `V`.
+const LIMIT: f64 = 2047.0;
+
+/// Factors, and what it takes to find the numbers of rows that go with them.
+#[derive(Debug)]
+pub(crate) struct Fit {
+    pub(crate) step: f32,
+    /// Left shift of each component.
+    pub(crate) shifts: Vec<u8>,
+    /// `V` before the shifts, component by component.
+    pub(crate) numbers: Vec<i16>,
+    /// What a decoder makes of them.
+    pub(crate) factors: Factors,
+    /// A row's change times these is its numbers.
+    projection: Dense,
+    /// The directions, as a decoder knows them: what a number of 1 moves a row by.
+    directions: Dense,
+    weights: Option<Weights>,
+}
+
+impl Fit {
+    /// The first `rank` components as integers, so fine that their error is `fineness` times what they leave
+    /// unexplained. `None` where the components cannot be told apart in integers.
+    ///
+    /// Every component's step is a power of two times the finest one's: the stronger it is, the more steps.
+    pub(crate) fn new(components: &Components, rank: usize, fineness: f64) -> Option<Self> {
+        let directions = components.directions.truncated(rank);
+        let columns = directions.columns;
+        let strengths = &components.strengths[..rank];
+        let rows_times_columns = components.elements as f64;
+        let explained: f64 = strengths.iter().map(|s| s * s).sum();
+        let residual =
+            ((components.energy - explained) / rows_times_columns).max(components.energy * 1e-9 / rows_times_columns);
+        // Rounding to steps of q makes an error of q^2 / 12, half of it by each factor.
+        let square = fineness * fineness * 12.0 * residual;
+        let finest = square / strengths[0];
+        let (mut shifts, mut numbers) = (Vec::new(), Vec::new());
+        for (&strength, direction) in strengths.iter().zip(directions.data.chunks_exact(columns)) {
+            let mut shift = shift_of(strengths[0] / strength);
+            let longest = direction.iter().fold(0f64, |most, &x| most.max(f64::from(x.abs())));
+            let scale = |shift: u8| (strength / (finest * f64::from(1u32 << shift))).sqrt();
+            while scale(shift) * longest > LIMIT && shift < 15 {
+                shift += 1;
+            }
+            let scale = scale(shift);
+            if scale * longest > LIMIT || !scale.is_finite() {
+                return None;
+            }
+            shifts.push(shift);
+            numbers.extend(direction.iter().map(|&x| (f64::from(x) * scale).round_ties_even() as i16));
+        }
+        let step = finest as f32;
+        if !(step.is_normal() && step > 0.0) {
+            return None;
+        }
+        let shifted = numbers
+            .chunks(columns)
+            .zip(&shifts)
+            .flat_map(|(row, &shift)| row.iter().map(move |&n| i32::from(n) << shift));
+        let shifted: Vec<i16> = shifted.map(|n| i16::try_from(n).ok()).collect::<Option<_>>()?;
+        let moves = Dense { columns, data: shifted.iter().map(|&n| f32::from(n) * step).collect() };
+        let projection = projection(&moves)?;
+        let factors = Factors::new(step, rank, columns, &shifted);
+        let weights = components.weights.clone();
+        Some(Self { step, shifts, numbers, factors, projection, directions: moves, weights })
+    }
+
+    /// The numbers of the rows of `change`, component by component.
+    pub(crate) fn numbers_of(&self, change: &Change) -> Vec<i16> {
+        let rows = change.matrix.rows();
+        let mut along = rounded(change.matrix.times_transposed(&self.projection));
+        if let Some(weights) = &self.weights {
+            let mut fit = along.times(&self.directions);
+            weights.pull(change, &mut fit);
+            along = rounded(fit.times_transposed(&self.projection));
+        }
+        let rank = along.columns;
+        (0..rank * rows).map(|i| along.data[i % rows * rank + i / rows] as i16).collect()
+    }
+}
+
+/// The shift whose power of two is nearest to `ratio`, which is at least 1.
+fn shift_of(ratio: f64) -> u8 {
+    (0..15).find(|&shift| ratio < std::f64::consts::SQRT_2 * f64::from(1u32 << shift)).unwrap_or(15)
+}
+
+/// The pseudo-inverse of `directions`, transposed; `None` where they are not independent.
+fn projection(directions: &Dense) -> Option<Dense> {
+    let rank = directions.rows();
+    let gram: Vec<f64> = directions.times_transposed(directions).data.iter().map(|&x| f64::from(x)).collect();
+    let inverse = Dense { columns: rank, data: invert(&gram, rank)?.iter().map(|&x| x as f32).collect() };
+    let projection = inverse.times(directions);
+    projection.data.iter().all(|x| x.is_finite()).then_some(projection)
+}
+
+/// Whole numbers that fit an `i16`.
+fn rounded(mut along: Dense) -> Dense {
+    along.data.iter_mut().for_each(|x| *x = x.round_ties_even().clamp(-32768.0, 32767.0));
+    along
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::Dtype;
+    use crate::predict::subspace::Search;
+
+    #[test]
+    fn shifts_are_the_nearest_powers() {
+        let cases = [(1.0, 0), (1.4, 0), (1.5, 1), (2.8, 1), (2.9, 2), (100.0, 7), (1e9, 15)];
+        cases.iter().for_each(|&(ratio, shift)| assert_eq!(shift_of(ratio), shift, "{ratio}"));
+    }
+
+    /// A change of rank 2 is predicted to within the error that was asked for.
+    #[test]
+    fn changes_along_few_directions_are_predicted() {
+        let (rows, columns) = (64, 96);
+        let value = |i: usize, j: usize| {
+            let (u, v) = ((i as f32 * 0.7).sin(), (j as f32 * 0.3).cos());
+            let (w, x) = ((i as f32 * 0.2).cos(), (j as f32 * 0.9).sin());
+            0.01 * u * v + 0.002 * w * x + 1e-4 * ((i * 31 + j * 17) % 7) as f32 - 3e-4
+        };
+        let data = (0..rows * columns).map(|i| value(i / columns, i % columns)).collect();
+        let change = Change { matrix: Dense { columns, data }, exponents: Vec::new() };
+        let components = Components::find(Dtype::F32, &change, Search { rank: 2, oversampling: 4, iterations: 2 });
+        let fit = Fit::new(&components, 2, 0.5).unwrap();
+        let u = fit.numbers_of(&change);
+        let base = vec![0; 4 * rows * columns];
+        let mut moved = base.clone();
+        fit.factors.apply(Dtype::F32, &u, &base, &mut moved);
+        let squares = moved.as_chunks().0.iter().zip(&change.matrix.data);
+        let error: f64 = squares.map(|(m, c)| f64::from(f32::from_le_bytes(*m) - c).powi(2)).sum();
+        assert!(error < components.energy * 0.01, "{error} of {}", components.energy);
+    }
+}

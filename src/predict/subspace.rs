@@ -1,0 +1,180 @@
+//! The directions along which a change lies: randomised subspace iteration.
+//!
+//! Source: N. Halko, P. G. Martinsson, J. A. Tropp, <https://arxiv.org/abs/0909.4061>.
+
+use super::change::{Change, Weights};
+use super::linear::{Dense, eigen};
+use crate::layout::Dtype;
+
+/// Components of a change, the strongest first.
+#[derive(Debug)]
+pub(crate) struct Components {
+    /// Their directions, one per row, of length 1.
+    pub(crate) directions: Dense,
+    /// How much of the change lies along each: singular values.
+    pub(crate) strengths: Vec<f64>,
+    /// Sum of the squares of the change that they were found in.
+    pub(crate) energy: f64,
+    /// Number of elements of that change.
+    pub(crate) elements: usize,
+    /// How much the elements of a change count, where that differs.
+    pub(crate) weights: Option<Weights>,
+}
+
+/// How hard to look.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Search {
+    /// The most components that are wanted.
+    pub(crate) rank: usize,
+    /// Directions beyond those, which make them more exact.
+    pub(crate) oversampling: usize,
+    pub(crate) iterations: usize,
+}
+
+/// Whether it is likely that much of a change lies along a few directions: the strongest ones of a few rows
+/// against those that noise would have.
+pub(crate) fn is_worth_trying(change: &Change) -> bool {
+    const ROWS: usize = 128;
+    const COMPONENTS: usize = 8;
+    /// Between fine-tunes of every weight, 3.7 and more, and 2.9 and less where few weights moved.
+    const EXCESS: f64 = 3.0;
+    /// The same for the first component alone: 9 and 7.2.
+    const EXCESS_OF_FIRST: f64 = 8.0;
+    let all = change.matrix.rows();
+    let rows = change.rows((0..ROWS.min(all)).map(|i| i * all / ROWS.min(all))).matrix;
+    let energy = rows.energy();
+    if energy == 0.0 {
+        return false;
+    }
+    let search = Search { rank: COMPONENTS, oversampling: 0, iterations: 1 };
+    let (_, strengths) = strongest(&rows, search);
+    let (m, n) = (rows.rows() as f64, rows.columns as f64);
+    // The largest singular value of noise: V. A. Marchenko, L. A. Pastur.
+    let noise = (m.sqrt() + n.sqrt()) * (m.sqrt() + n.sqrt()) / (m * n);
+    let share = |count: usize| strengths[..count].iter().map(|s| s * s).sum::<f64>() / energy / count as f64;
+    share(strengths.len()) > EXCESS * noise || share(1) > EXCESS_OF_FIRST * noise
+}
+
+impl Components {
+    /// The components of `change`, whose energy is not 0.
+    pub(crate) fn find(dtype: Dtype, change: &Change, search: Search) -> Self {
+        let rank = search.rank.min(change.matrix.rows()).min(change.matrix.columns);
+        let (energy, elements) = (change.matrix.energy(), change.matrix.data.len());
+        let (found, strengths) = strongest(&change.matrix, Search { rank, ..search });
+        let explained: f64 = strengths.iter().map(|s| s * s).sum();
+        let residual = ((energy - explained) / change.matrix.data.len() as f64).max(0.0);
+        let Some(weights) = Weights::new(dtype, change, residual) else {
+            return Self { directions: found, strengths, energy, elements, weights: None };
+        };
+        let (directions, strengths) = refine(change, &weights, &found);
+        Self { directions, strengths, energy, elements, weights: Some(weights) }
+    }
+}
+
+/// Directions and strengths of the strongest components of `matrix`.
+fn strongest(matrix: &Dense, search: Search) -> (Dense, Vec<f64>) {
+    let count = (search.rank + search.oversampling).min(matrix.rows()).min(matrix.columns);
+    let mut directions = noise(count, matrix.columns);
+    for _ in 0..search.iterations {
+        let mut along = transposed(&matrix.times_transposed(&directions));
+        along.orthonormalise();
+        directions = transposed(&along).transposed_times(matrix);
+        directions.orthonormalise();
+    }
+    rotate(&directions, &transposed(&matrix.times_transposed(&directions)), search.rank)
+}
+
+/// Fits the components once more, to the change pulled towards them by weight.
+fn refine(change: &Change, weights: &Weights, directions: &Dense) -> (Dense, Vec<f64>) {
+    let pulled = |along: &Dense, directions: &Dense| {
+        let mut fit = along.times(directions);
+        weights.pull(change, &mut fit);
+        fit
+    };
+    let along = change.matrix.times_transposed(directions);
+    let pulled_once = pulled(&along, directions);
+    let along = pulled_once.times_transposed(directions);
+    drop(pulled_once);
+    let pulled_again = pulled(&along, directions);
+    let mut basis = transposed(&along);
+    basis.orthonormalise();
+    // The change along the basis, whose own directions are then turned to where it is strongest.
+    let mut rows = transposed(&basis).transposed_times(&pulled_again);
+    let gram = rows.times_transposed(&rows);
+    let (values, vectors) = eigen_of(&gram);
+    rows = vectors.times(&rows);
+    for (row, value) in rows.data.chunks_exact_mut(rows.columns).zip(&values) {
+        let scale = if *value > 0.0 { (1.0 / value.sqrt()) as f32 } else { 0.0 };
+        row.iter_mut().for_each(|x| *x *= scale);
+    }
+    (rows, values.iter().map(|value| value.max(0.0).sqrt()).collect())
+}
+
+/// Turns `directions` to where a change is strongest, given its numbers along each (a row of `along`).
+fn rotate(directions: &Dense, along: &Dense, rank: usize) -> (Dense, Vec<f64>) {
+    let (values, vectors) = eigen_of(&along.times_transposed(along));
+    let rank = rank.min(values.len());
+    let strengths = values[..rank].iter().map(|value| value.max(0.0).sqrt()).collect();
+    (vectors.truncated(rank).times(directions), strengths)
+}
+
+fn eigen_of(gram: &Dense) -> (Vec<f64>, Dense) {
+    let n = gram.columns;
+    let (values, vectors) = eigen(gram.data.iter().map(|&x| f64::from(x)).collect(), n);
+    (values, Dense { columns: n, data: vectors.iter().map(|&x| x as f32).collect() })
+}
+
+fn transposed(matrix: &Dense) -> Dense {
+    let mut transposed = Dense::zeros(matrix.columns, matrix.rows());
+    for (i, row) in matrix.data.chunks_exact(matrix.columns.max(1)).enumerate() {
+        row.iter().enumerate().for_each(|(j, &x)| transposed.data[j * matrix.rows() + i] = x);
+    }
+    transposed
+}
+
+/// Signs at random, the same ones every time.
+fn noise(rows: usize, columns: usize) -> Dense {
+    let mut seed = 1u64;
+    let mut next = || {
+        // SplitMix64: G. Steele, D. Lea, C. Flood, <https://doi.org/10.1145/2660193.2660195>.
+        seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = (seed ^ seed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        if (z ^ z >> 31) & 1 == 0 { 1.0 } else { -1.0 }
+    };
+    Dense { columns, data: (0..rows * columns).map(|_| next()).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A change along so many directions, the `i`-th of strength `2^-i`, and noise.
+    fn change(rank: usize, rows: usize, columns: usize, level: f32) -> Change {
+        let (u, v, other) = (noise(rows, rank + 1), noise(rank + 7, columns), noise(rows + 3, columns));
+        let mut data: Vec<f32> = other.data[3 * columns..].iter().map(|x| x * level).collect();
+        for (i, x) in data.iter_mut().enumerate() {
+            let product = |k: usize| u.row(i / columns)[k] * v.row(k + 7)[i % columns] / (1 << k) as f32;
+            *x += (0..rank).map(product).sum::<f32>();
+        }
+        Change { matrix: Dense { columns, data }, exponents: Vec::new() }
+    }
+
+    #[test]
+    fn directions_of_a_change_are_found() {
+        let change = change(3, 200, 96, 0.01);
+        assert!(is_worth_trying(&change));
+        let components = Components::find(Dtype::F32, &change, Search { rank: 3, oversampling: 4, iterations: 1 });
+        let explained: f64 = components.strengths.iter().map(|s| s * s).sum();
+        assert!(explained > components.energy * 0.998, "{explained} of {}", components.energy);
+        for row in components.directions.data.chunks_exact(96) {
+            assert!((super::super::linear::dot(row, row) - 1.0).abs() < 1e-3);
+        }
+    }
+
+    #[test]
+    fn noise_and_nothing_are_not_worth_trying() {
+        assert!(!is_worth_trying(&change(0, 300, 384, 1.0)));
+        assert!(!is_worth_trying(&change(0, 300, 384, 0.0)));
+    }
+}

@@ -1,0 +1,125 @@
+//! Factors, and chunks that are predicted by them.
+
+use super::chunk::Coding;
+use super::fields::{Bits, Fields, unzigzag};
+use super::words::{self, difference};
+use super::{Result, check, symbols};
+
+/// The factors of a region's columns.
+pub struct Factors {
+    pub rank: usize,
+    step: f32,
+    /// Component by component.
+    v: Vec<i16>,
+}
+
+impl Factors {
+    pub fn read(payload: &[u8], columns: usize) -> Result<Self> {
+        let mut fields = Fields::new(payload);
+        let rank = usize::from(fields.byte()?);
+        check((1..=64).contains(&rank) && rank <= columns && rank * columns <= 1 << 22, "rank")?;
+        let step = f32::from_bits(fields.u32()?);
+        check(step > 0.0 && step < f32::INFINITY, "step")?;
+        let shifts = fields.take(rank)?;
+        check(shifts.iter().all(|&shift| shift <= 15), "shift")?;
+        let numbers = integers(&mut fields, rank, columns)?;
+        fields.finish()?;
+        let shifted = |(i, n): (usize, i64)| i16::try_from(n << shifts[i / columns]).map_err(|e| e.to_string());
+        let v = numbers.into_iter().enumerate().map(shifted).collect::<Result<_>>()?;
+        Ok(Self { rank, step, v })
+    }
+
+    /// What the record's checksum is of.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.v.iter().flat_map(|v| v.to_le_bytes()).collect()
+    }
+}
+
+/// Numbers of so many components, each of so many numbers.
+fn integers(fields: &mut Fields, components: usize, length: usize) -> Result<Vec<i64>> {
+    let contexts: Vec<usize> = (0..components * length).map(|i| i / length).collect();
+    let symbols = symbols::read(fields, &contexts, 76)?;
+    let mut raw = Bits::new(fields.string()?);
+    let numbers = symbols.into_iter().map(|t| Ok(unzigzag(difference(t, &mut raw)?) as i64)).collect::<Result<_>>()?;
+    raw.finish()?;
+    Ok(numbers)
+}
+
+/// A predicted payload against its base range.
+pub fn decode(dtype: u8, columns: usize, payload: &[u8], base: &[u8], factors: &Factors) -> Result<Vec<u8>> {
+    let width = match dtype {
+        13 | 14 => 2,
+        17 => 4,
+        19 => 8,
+        _ => return Err("a type that is not predicted".to_owned()),
+    };
+    let rows = (base.len() / width).div_ceil(columns);
+    let mut fields = Fields::new(payload);
+    let mut numbers = Fields::new(fields.string()?);
+    let u = integers(&mut numbers, factors.rank, rows)?;
+    numbers.finish()?;
+    let sum = |i: usize| {
+        let product = |k: usize| u[k * rows + i / columns] * i64::from(factors.v[k * columns + i % columns]);
+        (0..factors.rank).map(product).sum::<i64>() as i32
+    };
+    let words = base.chunks(width).enumerate();
+    let moved: Vec<u8> = words.flat_map(|(i, word)| moved(dtype, word, sum(i), factors.step)).collect();
+    words::delta(Coding::of(dtype), columns, fields.rest(), &moved)
+}
+
+/// A word moved by a sum.
+fn moved(dtype: u8, word: &[u8], sum: i32, step: f32) -> Vec<u8> {
+    if sum == 0 {
+        return word.to_vec();
+    }
+    let by = sum as f32 * step;
+    let small = |word: &[u8]| u16::from_le_bytes([word[0], word[1]]);
+    match dtype {
+        17 => {
+            let value = f32::from_le_bytes(word.try_into().unwrap());
+            if value.is_finite() { (value + by).to_le_bytes().to_vec() } else { word.to_vec() }
+        }
+        19 => {
+            let value = f64::from_le_bytes(word.try_into().unwrap());
+            if value.is_finite() { (value + f64::from(by)).to_le_bytes().to_vec() } else { word.to_vec() }
+        }
+        _ => {
+            let (exponent, mantissa) = if dtype == 14 { (8, 7) } else { (5, 10) };
+            let bits = small(word);
+            match value(bits, exponent, mantissa) {
+                Some(value) => nearest((value as f32 + by) as f64, exponent, mantissa).to_le_bytes().to_vec(),
+                None => word.to_vec(),
+            }
+        }
+    }
+}
+
+/// What a float of 16 bits stands for, if it is finite.
+fn value(bits: u16, exponent: u32, mantissa: u32) -> Option<f64> {
+    let bias = (1 << (exponent - 1)) - 1;
+    let (e, m) = (i32::from(bits >> mantissa) % (1 << exponent), f64::from(bits % (1 << mantissa)));
+    let one = f64::from(1u32 << mantissa);
+    let magnitude = match e {
+        0 => m / one * 2f64.powi(1 - bias),
+        e if e == (1 << exponent) - 1 => return None,
+        e => (1.0 + m / one) * 2f64.powi(e - bias),
+    };
+    Some(if bits < 0x8000 { magnitude } else { -magnitude })
+}
+
+/// The float of 16 bits that is nearest to `value`, found by looking at all of them.
+fn nearest(value: f64, exponent: u32, mantissa: u32) -> u16 {
+    let sign = if value.is_sign_negative() { 0x8000 } else { 0 };
+    let infinity = ((1u16 << exponent) - 1) << mantissa;
+    let magnitude = |bits: u16| self::value(bits, exponent, mantissa).unwrap();
+    // Magnitudes grow with their bits: the last one that is not above.
+    let (mut low, mut high) = (0, infinity);
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        if magnitude(middle) <= value.abs() { low = middle } else { high = middle }
+    }
+    let step = if high == infinity { magnitude(low) - magnitude(low - 1) } else { magnitude(high) - magnitude(low) };
+    let above = value.abs() - magnitude(low);
+    let up = above > step / 2.0 || above == step / 2.0 && low % 2 == 1;
+    sign | if up { high } else { low }
+}
