@@ -24,6 +24,12 @@ export type BitxErrorCode =
   | 'disposed'
   /** A file could not be read or the output could not be written. `cause` holds the reason. */
   | 'io'
+  /** The browser does not grant the storage that is needed: `need` bytes, where it has `have`. */
+  | 'quota'
+  /** The bytes do not have the digest that was asked for: `expected` and `found`. */
+  | 'integrity'
+  /** A stored file is held open elsewhere. */
+  | 'locked'
   /** A fault in the library itself. The next call starts on a fresh worker. */
   | 'internal';
 
@@ -43,9 +49,13 @@ export interface BitxErrorFigures {
   url?: string;
   /** The HTTP status of a failed download. */
   status?: number;
+  /** Bytes of storage that a call needs. */
+  need?: number;
+  /** Bytes of storage that the browser still grants. */
+  have?: number;
 }
 
-const FIGURES = ['file', 'tensor', 'offset', 'expected', 'found', 'url', 'status'] as const;
+const FIGURES = ['file', 'tensor', 'offset', 'expected', 'found', 'url', 'status', 'need', 'have'] as const;
 
 /** Every failure of this library is one of these. */
 export class BitxError extends Error implements BitxErrorFigures {
@@ -58,6 +68,8 @@ export class BitxError extends Error implements BitxErrorFigures {
   declare readonly found?: number | string;
   declare readonly url?: string;
   declare readonly status?: number;
+  declare readonly need?: number;
+  declare readonly have?: number;
 
   constructor(code: BitxErrorCode, message: string, options: BitxErrorFigures & { cause?: unknown } = {}) {
     super(message, 'cause' in options ? { cause: options.cause } : undefined);

@@ -17,12 +17,25 @@ const threadPool = {
   },
 };
 
+/** The cache imports the rest of the package as its users do, so that both have the same classes. */
+const packageEntry = {
+  name: 'package-entry',
+  setup(build) {
+    build.onResolve({ filter: /^\.\.\/index\.js$/ }, () => ({ path: './index.js', external: true }));
+  },
+};
+
 /** Bundles the package into `js/dist`, beside the wasm files. */
 export async function buildPackage() {
   requireSharedGlue();
   const { build } = await import('esbuild');
   await build({
-    entryPoints: { index: 'js/src/index.ts', worker: 'js/src/worker/worker.ts' },
+    entryPoints: {
+      index: 'js/src/index.ts',
+      worker: 'js/src/worker/worker.ts',
+      cache: 'js/src/cache/index.ts',
+      'cache-worker': 'js/src/cache/worker/worker.ts',
+    },
     absWorkingDir: root,
     outdir: packageDist,
     bundle: true,
@@ -30,7 +43,7 @@ export async function buildPackage() {
     target: 'es2022',
     minify: true,
     legalComments: 'none',
-    plugins: [threadPool, selfTestArchive],
+    plugins: [threadPool, packageEntry, selfTestArchive],
     logLevel: 'warning',
   });
   rmSync(join(packageDist, 'types'), { recursive: true, force: true });

@@ -1,0 +1,63 @@
+import type { WireError } from '../errors.js';
+import type { Backend, CacheOptions, CacheProgress, ModelInfo, ModelStat, Verdict } from './types.js';
+
+/** Options as they reach the worker, defaults filled in. */
+export type Settings = Required<Omit<CacheOptions, 'backend' | 'persist' | 'workerUrl'>> & {
+  backend: Backend | undefined;
+};
+
+export interface Found {
+  file: File;
+  model: ModelInfo;
+}
+
+export interface FetchArgs {
+  url: string;
+  integrity: string | undefined;
+  headers: Record<string, string>;
+  /** Whether the page can be asked for a new address. */
+  refreshes: boolean;
+}
+
+export interface PutArgs {
+  url: string;
+  /** Undefined where the page sends the parts of a stream. */
+  blob: Blob | undefined;
+  size: number | undefined;
+  integrity: string | undefined;
+  labels: Record<string, string>;
+}
+
+/** What the worker does, by name. */
+export interface Operations {
+  fetch: { args: FetchArgs; result: Found };
+  put: { args: PutArgs; result: Found };
+  match: { args: { url: string }; result: Found | undefined };
+  find: { args: { digest: string }; result: Found | undefined };
+  stat: { args: { url: string }; result: ModelStat | undefined };
+  list: { args: object; result: ModelStat[] };
+  verify: { args: { url: string }; result: Verdict };
+  delete: { args: { url: string }; result: boolean };
+}
+
+export type Operation = keyof Operations;
+
+export type ToWorker =
+  | { type: 'open'; settings: Settings }
+  | { type: 'call'; id: number; operation: Operation; args: Operations[Operation]['args'] }
+  | { type: 'abort'; id: number }
+  /** The next part of a stream; none at its end. */
+  | { type: 'part'; id: number; bytes: Uint8Array<ArrayBuffer> | undefined }
+  | { type: 'address'; id: number; url: string };
+
+export type FromWorker =
+  /** The script has loaded and listens; a message sent any earlier could be lost. */
+  | { type: 'loaded' }
+  | { type: 'opened'; backend: Backend }
+  | { type: 'progress'; id: number; progress: CacheProgress }
+  /** Asks for the next part of a stream. */
+  | { type: 'pull'; id: number }
+  /** Asks for another address, since the server refuses this one. */
+  | { type: 'refused'; id: number; url: string; status: number }
+  | { type: 'done'; id: number; result: unknown }
+  | { type: 'error'; id: number | undefined; error: WireError };

@@ -1,0 +1,64 @@
+/** Who waits for what: transfers for chunks to fetch, the hash for the next chunk of the file. */
+export class Board {
+  /** How many chunks there are; infinite while nobody knows. */
+  #count: number;
+  readonly #wanted: number[];
+  readonly #there: Set<number>;
+  #closed = false;
+  #change = Promise.withResolvers<void>();
+
+  constructor(count: number, there: Iterable<number> = []) {
+    this.#count = count;
+    this.#there = new Set(there);
+    const all = Number.isFinite(count) ? Array.from({ length: count }, (_, index) => index) : [];
+    this.#wanted = all.filter((index) => !this.#there.has(index));
+  }
+
+  /** The next chunk to fetch, once there is one; undefined when there will be none. */
+  async next(): Promise<number | undefined> {
+    while (!this.#closed) {
+      const index = this.#wanted.shift();
+      if (index !== undefined) return index;
+      await this.#change.promise;
+    }
+    return undefined;
+  }
+
+  /** Waits until a chunk is there; resolves to false if the file ends before. */
+  async arrival(index: number): Promise<boolean> {
+    while (!this.#closed && index < this.#count) {
+      if (this.#there.has(index)) return true;
+      await this.#change.promise;
+    }
+    return false;
+  }
+
+  arrived(index: number): void {
+    this.#there.add(index);
+    this.#changed();
+  }
+
+  /** A chunk turned out to be wrong. */
+  redo(index: number): void {
+    this.#there.delete(index);
+    this.#wanted.unshift(index);
+    this.#changed();
+  }
+
+  /** The file has ended. */
+  end(count: number): void {
+    this.#count = count;
+    this.#changed();
+  }
+
+  /** Nobody has to wait any longer. */
+  close(): void {
+    this.#closed = true;
+    this.#changed();
+  }
+
+  #changed(): void {
+    this.#change.resolve();
+    this.#change = Promise.withResolvers();
+  }
+}

@@ -1,0 +1,160 @@
+import { BitxError } from '../../errors.js';
+import type { Settings } from '../messages.js';
+import { fits, type Integrity } from './integrity.js';
+import type { Meter } from './meter.js';
+import { Patience, Transient } from './patience.js';
+import { fetchChunks } from './ranges.js';
+import { type Manifest, type PartMeta, storedBytes } from './records.js';
+import { type Answer, isStrong, Remote, type RemoteOptions, Restart } from './remote.js';
+import type { Sealed } from './seal.js';
+import { checkQuota } from './storage-errors.js';
+import type { Entry } from './stores/store.js';
+import { storeStream } from './stream.js';
+
+/** So often a download may have to begin anew. */
+const MOST_STARTS = 4;
+
+export interface Download {
+  entry: Entry;
+  remote: Omit<RemoteOptions, 'signal' | 'settings'>;
+  integrity: Integrity | undefined;
+  settings: Settings;
+  /** Whether the entry takes all of its space when it begins. */
+  reserves: boolean;
+  meter: Meter;
+  signal: AbortSignal;
+}
+
+/** How an attempt may go about it. */
+interface Approach {
+  resume: boolean;
+  ranges: boolean;
+}
+
+/** Downloads a model, or what is missing of it, and commits it. */
+export async function download(job: Download): Promise<Manifest> {
+  let approach: Approach = { resume: true, ranges: true };
+  for (let starts = 1; ; starts++) {
+    try {
+      return await attempt(job, approach);
+    } catch (error) {
+      if (!(error instanceof Restart) || starts === MOST_STARTS) throw error;
+      approach = { resume: false, ranges: approach.ranges && error.ranges };
+    }
+  }
+}
+
+async function attempt(job: Download, { resume, ranges }: Approach): Promise<Manifest> {
+  const stop = new AbortController();
+  const signal = AbortSignal.any([job.signal, stop.signal]);
+  const remote = new Remote({ ...job.remote, settings: job.settings, signal });
+  const parts = resume ? resumable(job) : undefined;
+  if (parts) return resumeParts({ ...job, signal }, remote, stop, parts);
+  if (!ranges) return streamWhole(job, remote, signal);
+  const answer = await firstAnswer(job, remote, signal);
+  if (!answer.ranged) return streamWhole(job, remote, signal, answer);
+  const meta = await begin(job, answer);
+  remote.facts = answer;
+  return finish(job, meta, await fetchChunks({ ...job, meta, remote, stop, signal }, answer));
+}
+
+/** The record of a part, if more of the same file can be added to it. */
+function resumable({ entry, integrity }: Download): (PartMeta & { size: number }) | undefined {
+  const meta = entry.record?.meta;
+  if (!meta?.ranged || meta.size === undefined) return undefined;
+  const provable = isStrong(meta.validator) || integrity !== undefined || meta.expected !== undefined;
+  return provable ? { ...meta, size: meta.size } : undefined;
+}
+
+async function resumeParts(
+  job: Download,
+  remote: Remote,
+  stop: AbortController,
+  meta: PartMeta & { size: number },
+): Promise<Manifest> {
+  const { entry, integrity } = job;
+  const stored = entry.record ? storedBytes(entry.record) : 0;
+  if (!job.reserves) await checkQuota(meta.size - stored);
+  remote.facts = { size: meta.size, validator: meta.validator };
+  const sealed = await fetchChunks({ ...job, meta, remote, stop });
+  if (integrity && !fits(sealed.digests, integrity)) {
+    throw new Restart(meta.url, 'its parts do not have the digest that was asked for', true);
+  }
+  return finish(job, meta, sealed);
+}
+
+/** Asks for the first chunk, which also tells what there is to know of the file. */
+async function firstAnswer({ settings }: Download, remote: Remote, signal: AbortSignal): Promise<Answer> {
+  const patience = new Patience(settings, signal);
+  for (;;) {
+    try {
+      return await remote.range(0, settings.chunkSize);
+    } catch (error) {
+      await patience.after(error);
+    }
+  }
+}
+
+/** Downloads from a server that knows no ranges, from the beginning as often as it takes. */
+async function streamWhole(
+  job: Download,
+  remote: Remote,
+  signal: AbortSignal,
+  first?: Answer,
+): Promise<Manifest> {
+  const patience = new Patience(job.settings, signal);
+  for (let answer = first; ; answer = undefined) {
+    try {
+      answer ??= await remote.whole();
+      const meta = await begin(job, answer);
+      const sealed = await storeStream(job.entry, meta, answer.transfer.parts(), job.meter);
+      if (sealed.size !== (meta.size ?? sealed.size)) throw brokenOff(meta.url, meta.size, sealed.size);
+      return await finish(job, meta, sealed);
+    } catch (error) {
+      await patience.after(error);
+    } finally {
+      answer?.transfer.end();
+    }
+  }
+}
+
+/** Makes room for a new file, once it is certain that there is one, and before its first byte. */
+async function begin(job: Download, answer: Answer): Promise<PartMeta & { size: number }> {
+  const { entry, settings, remote } = job;
+  const { size, ranged, validator } = answer;
+  try {
+    await entry.clear();
+    if (size !== undefined) await checkQuota(size);
+    const meta = { url: remote.url, chunkSize: settings.chunkSize, size, ranged, validator, labels: {} };
+    await entry.begin(meta);
+    return meta as PartMeta & { size: number };
+  } catch (error) {
+    answer.transfer.end();
+    throw error;
+  }
+}
+
+/** Commits what has been sealed, unless it is something else than was wanted. */
+export async function finish(
+  { entry, integrity }: Pick<Download, 'entry' | 'integrity'>,
+  { url, chunkSize, validator, labels }: PartMeta,
+  sealed: Sealed,
+): Promise<Manifest> {
+  const { digests, chunks } = sealed;
+  if (integrity && !fits(digests, integrity)) {
+    await entry.clear();
+    const figures = { url, expected: integrity.hex, found: digests[integrity.algorithm] };
+    throw new BitxError('integrity', `${url} does not have the ${integrity.algorithm} asked for`, figures);
+  }
+  const manifest: Manifest = {
+    version: 1,
+    ...{ url, size: sealed.size, chunkSize, chunks, validator, labels, storedAt: Date.now() },
+    ...digests,
+  };
+  await entry.commit(manifest);
+  return manifest;
+}
+
+function brokenOff(url: string, expected: number, found: number): Transient {
+  return new Transient(`${url} broke off after ${found} of ${expected} bytes`, { url, expected, found });
+}

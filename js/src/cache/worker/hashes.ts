@@ -1,0 +1,38 @@
+import { createBLAKE3, createSHA256, type IHasher } from 'hash-wasm';
+import { toHex } from './integrity.js';
+
+/** Digests of a file, in hex. */
+export interface Digests {
+  sha256: string;
+  blake3: string;
+}
+
+/** Takes a file front to back. WebCrypto could not: it wants all of it at once. */
+export class FileHash {
+  readonly #sha256: IHasher;
+  readonly #blake3: IHasher;
+
+  static async create(): Promise<FileHash> {
+    return new FileHash(await createSHA256(), await createBLAKE3());
+  }
+
+  private constructor(sha256: IHasher, blake3: IHasher) {
+    this.#sha256 = sha256;
+    this.#blake3 = blake3;
+  }
+
+  update(bytes: Uint8Array): void {
+    this.#sha256.update(bytes);
+    this.#blake3.update(bytes);
+  }
+
+  digests(): Digests {
+    return { sha256: this.#sha256.digest(), blake3: this.#blake3.digest() };
+  }
+}
+
+/** SHA-256 of something small, in hex: by the browser's own code beside this thread, where pages may have it. */
+export async function digestOf(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  if (crypto.subtle) return toHex(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes)));
+  return (await createSHA256()).update(bytes).digest();
+}

@@ -1,0 +1,43 @@
+import { BitxError } from '../../errors.js';
+import type { Digests } from './hashes.js';
+
+/** A digest that a file must have. */
+export interface Integrity {
+  algorithm: keyof Digests;
+  hex: string;
+}
+
+const DIGEST_BYTES = 32;
+const NAMED = /^(sha256|blake3)[-:](.+)$/i;
+const HEX = /^[0-9a-f]{64}$/i;
+
+/** Reads `sha256-…` and `blake3-…` in base64 or hex, and bare or quoted hex, which hubs publish as SHA-256. */
+export function parseIntegrity(text: string): Integrity {
+  const bare = text.trim().replace(/^(?:W\/)?"(.*)"$/, '$1');
+  const [, algorithm = 'sha256', digest = bare] = NAMED.exec(bare) ?? [];
+  const named = bare !== digest;
+  const hex = HEX.test(digest) ? digest.toLowerCase() : named ? hexOfBase64(digest) : undefined;
+  if (hex === undefined) {
+    throw new BitxError('invalid-argument', `${text} is neither a SHA-256 nor a BLAKE3 digest`);
+  }
+  return { algorithm: algorithm.toLowerCase() as keyof Digests, hex };
+}
+
+/** Whether a file has the digest. */
+export function fits(digests: Digests, { algorithm, hex }: Integrity): boolean {
+  return digests[algorithm] === hex;
+}
+
+export function toHex(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+function hexOfBase64(text: string): string | undefined {
+  try {
+    const standard = text.replaceAll('-', '+').replaceAll('_', '/');
+    const bytes = Uint8Array.from(atob(standard), (char) => char.charCodeAt(0));
+    return bytes.length === DIGEST_BYTES ? toHex(bytes) : undefined;
+  } catch {
+    return undefined;
+  }
+}

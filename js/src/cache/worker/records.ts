@@ -1,0 +1,90 @@
+import type { ModelInfo } from '../types.js';
+
+/** What tells one version of a file from another. */
+export interface Validator {
+  etag: string | undefined;
+  modified: string | undefined;
+}
+
+/** What is known of a model that is not whole yet: the head of its record. */
+export interface PartMeta {
+  url: string;
+  chunkSize: number;
+  /** Bytes of the whole, where the server told. */
+  size?: number | undefined;
+  /** Whether single chunks can be had. */
+  ranged: boolean;
+  validator: Validator;
+  labels: Record<string, string>;
+  /** The digest of every chunk, of a model that was whole once and is being repaired. */
+  expected?: string[] | undefined;
+}
+
+/** A whole model: written last, and only then there is a model. */
+export interface Manifest extends ModelInfo {
+  version: 1;
+  chunkSize: number;
+  /** SHA-256 of every chunk, in hex. */
+  chunks: string[];
+  validator: Validator;
+}
+
+/** What a store knows of a model that is not whole. */
+export interface PartRecord {
+  meta: PartMeta;
+  /** SHA-256 of the chunks that are there, in hex. */
+  chunks: Map<number, string>;
+}
+
+export function encode(record: PartMeta | Manifest): string {
+  return JSON.stringify(record);
+}
+
+/** A manifest that was cut off or overwritten is none. */
+export function decodeManifest(text: string): Manifest | undefined {
+  const value = parse(text) as Partial<Manifest> | undefined;
+  if (value?.version !== 1 || !Array.isArray(value.chunks)) return undefined;
+  const { size, chunkSize, chunks } = value;
+  const sound = isCount(size) && isCount(chunkSize) && chunks.length === Math.ceil(size / chunkSize);
+  return sound ? (value as Manifest) : undefined;
+}
+
+export function decodeMeta(text: string): PartMeta | undefined {
+  const value = parse(text) as Partial<PartMeta> | undefined;
+  return typeof value?.url === 'string' && isCount(value.chunkSize) ? (value as PartMeta) : undefined;
+}
+
+/** A model that has been damaged, as a part to complete: every chunk is looked at again. */
+export function demoted({ chunks, url, size, chunkSize, validator, labels }: Manifest): PartRecord {
+  return {
+    meta: { url, size, chunkSize, validator, labels, ranged: true, expected: chunks },
+    chunks: new Map(chunks.entries()),
+  };
+}
+
+export function infoOf({ url, size, sha256, blake3, storedAt, labels }: Manifest): ModelInfo {
+  return { url, size, sha256, blake3, storedAt, labels };
+}
+
+/** Bytes of a chunk; only the last one is shorter. */
+export function chunkLength(index: number, { size, chunkSize }: { size: number; chunkSize: number }): number {
+  return Math.min(chunkSize, size - index * chunkSize);
+}
+
+/** Bytes of a model that are there. */
+export function storedBytes({ meta: { size, chunkSize }, chunks }: PartRecord): number {
+  const whole = { size: size ?? Number.POSITIVE_INFINITY, chunkSize };
+  return [...chunks.keys()].reduce((sum, index) => sum + chunkLength(index, whole), 0);
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

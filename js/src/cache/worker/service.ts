@@ -1,0 +1,259 @@
+import { BitxError } from '../../errors.js';
+import type { FetchArgs, Found, PutArgs, Settings } from '../messages.js';
+import type { CacheProgress, ModelStat, Verdict } from '../types.js';
+import { download, finish } from './download.js';
+import { digestOf } from './hashes.js';
+import { fits, type Integrity, parseIntegrity } from './integrity.js';
+import { locked } from './locks.js';
+import { Meter } from './meter.js';
+import { chunkLength, demoted, infoOf, type Manifest, storedBytes } from './records.js';
+import { checkQuota, storageError } from './storage-errors.js';
+import type { Bytes, Entry, Store } from './stores/store.js';
+import { storeStream } from './stream.js';
+
+/** What a call brings besides its arguments. */
+export interface CallContext {
+  signal: AbortSignal;
+  report(progress: CacheProgress): void;
+  /** Asks the page for another address. */
+  refresh(url: string, status: number): Promise<string>;
+  /** The parts of the stream that the page sends. */
+  parts(): AsyncIterable<Bytes>;
+}
+
+/** How far a download has come, told to the tabs that wait for it. */
+interface News {
+  key: string;
+  progress: CacheProgress;
+}
+
+/** The operations of one cache. */
+export class Service {
+  readonly #store: Store;
+  readonly #settings: Settings;
+  readonly #news: BroadcastChannel;
+  readonly #waiting = new Set<(news: News) => void>();
+
+  constructor(store: Store, settings: Settings) {
+    this.#store = store;
+    this.#settings = settings;
+    this.#news = new BroadcastChannel(`bitx-wasm/${store.kind}/${settings.name}`);
+    this.#news.onmessage = ({ data }: MessageEvent<News>) => {
+      for (const listener of this.#waiting) listener(data);
+    };
+  }
+
+  async fetch(args: FetchArgs, context: CallContext): Promise<Found> {
+    const { url } = args;
+    const integrity = args.integrity === undefined ? undefined : parseIntegrity(args.integrity);
+    const key = await keyOf(url);
+    const held = async () =>
+      (await this.#whole(key, integrity)) ?? (integrity && this.#withDigest(integrity));
+    const found = await held();
+    if (found) return found;
+    const stopListening = this.#listen(key, context);
+    const names = integrity ? [integrity.hex, key] : [key];
+    return this.#exclusively(names, context.signal, async () => {
+      stopListening();
+      return (await held()) ?? this.#download(key, args, integrity, context);
+    }).finally(stopListening);
+  }
+
+  async match({ url }: { url: string }): Promise<Found | undefined> {
+    return this.#whole(await keyOf(url), undefined);
+  }
+
+  async find({ digest }: { digest: string }): Promise<Found | undefined> {
+    return this.#withDigest(parseIntegrity(digest));
+  }
+
+  async stat({ url }: { url: string }): Promise<ModelStat | undefined> {
+    return this.#stat(await keyOf(url));
+  }
+
+  async list(): Promise<ModelStat[]> {
+    const stats = await Promise.all((await this.#store.keys()).map((key) => this.#stat(key)));
+    return stats.filter((stat) => stat !== undefined);
+  }
+
+  async delete({ url }: { url: string }, { signal }: CallContext): Promise<boolean> {
+    const key = await keyOf(url);
+    return this.#exclusively([key], signal, async () => {
+      const there = (await this.#store.keys()).includes(key);
+      if (there) await this.#store.remove(key);
+      return there;
+    });
+  }
+
+  async put(args: PutArgs, context: CallContext): Promise<Found> {
+    const { url, blob, labels } = args;
+    const size = blob?.size ?? args.size;
+    const integrity = args.integrity === undefined ? undefined : parseIntegrity(args.integrity);
+    const key = await keyOf(url);
+    const validator = { etag: undefined, modified: undefined };
+    const { chunkSize } = this.#settings;
+    const meta = { url, chunkSize, size, ranged: false, validator, labels };
+    const meter = new Meter('store', context.report);
+    return this.#exclusively([key], context.signal, () =>
+      this.#writing(key, size, async (entry) => {
+        try {
+          await entry.clear();
+          if (size !== undefined) await checkQuota(size);
+          await entry.begin(meta);
+          const sealed = await storeStream(entry, meta, context.parts(), meter);
+          if (sealed.size !== (size ?? sealed.size)) throw otherSize(url, size, sealed.size);
+          return await finish({ entry, integrity }, meta, sealed);
+        } catch (error) {
+          // There is no asking for the rest.
+          await entry.clear();
+          throw error;
+        }
+      }),
+    );
+  }
+
+  async verify({ url }: { url: string }, { signal, report }: CallContext): Promise<Verdict> {
+    const key = await keyOf(url);
+    return this.#exclusively([key], signal, async () => {
+      const manifest = await this.#store.manifest(key);
+      if (!manifest) throw new BitxError('invalid-argument', `${url} is not stored here`, { url });
+      const bad = await this.#badChunks(key, manifest, signal, new Meter('verify', report));
+      if (bad.length > 0) await this.#demote(key, manifest, bad);
+      const place = (index: number) => ({
+        offset: index * manifest.chunkSize,
+        length: chunkLength(index, manifest),
+      });
+      return { ok: bad.length === 0, badChunks: bad.map(place) };
+    });
+  }
+
+  async #badChunks(key: string, manifest: Manifest, signal: AbortSignal, meter: Meter): Promise<number[]> {
+    const { chunks, chunkSize, size } = manifest;
+    const file = await this.#store.file(key, manifest);
+    const bad: number[] = [];
+    meter.begin(0, size);
+    for (const [index, digest] of chunks.entries()) {
+      signal.throwIfAborted();
+      const start = index * chunkSize;
+      const length = chunkLength(index, manifest);
+      // A file that is gone or cannot be read has no right chunks.
+      const bytes = await file
+        ?.slice(start, start + length)
+        .arrayBuffer()
+        .catch(() => undefined);
+      if (!bytes || (await digestOf(new Uint8Array(bytes))) !== digest) bad.push(index);
+      meter.add(length);
+    }
+    return bad;
+  }
+
+  /** Makes a damaged model a part again, from which only `bad` is missing. */
+  async #demote(key: string, manifest: Manifest, bad: number[]): Promise<void> {
+    const { meta, chunks } = demoted(manifest);
+    for (const index of bad) chunks.delete(index);
+    const entry = await this.#store.open(key);
+    try {
+      await entry.begin(meta, chunks);
+    } finally {
+      await entry.close();
+    }
+  }
+
+  async #download(
+    key: string,
+    { url, headers, refreshes }: FetchArgs,
+    integrity: Integrity | undefined,
+    { signal, report, refresh }: CallContext,
+  ): Promise<Found> {
+    const manifest = await this.#store.manifest(key);
+    // It has a manifest but not its bytes: those that are still right need not be fetched.
+    const damaged = manifest && (!integrity || fits(manifest, integrity)) ? demoted(manifest) : undefined;
+    const meter = new Meter('download', (progress) => {
+      report(progress);
+      this.#news.postMessage({ key, progress } satisfies News);
+    });
+    return this.#writing(key, undefined, async (entry) => {
+      if (damaged) await entry.begin(damaged.meta, damaged.chunks);
+      const remote = { url, headers, refresh: refreshes ? refresh : undefined };
+      const { reserves } = this.#store;
+      return download({ entry, remote, integrity, settings: this.#settings, reserves, meter, signal });
+    });
+  }
+
+  /** Opens an entry, has it written, and returns the file that came of it. */
+  async #writing(
+    key: string,
+    size: number | undefined,
+    write: (entry: Entry) => Promise<Manifest>,
+  ): Promise<Found> {
+    const entry = await this.#store.open(key);
+    let manifest: Manifest;
+    try {
+      manifest = await write(entry);
+    } catch (error) {
+      const { meta, chunks } = entry.record ?? {};
+      const stored = meta && chunks ? storedBytes({ meta, chunks }) : 0;
+      throw await storageError(error, Math.max(0, (meta?.size ?? size ?? 0) - stored));
+    } finally {
+      await entry.close();
+    }
+    const file = await this.#store.file(key, manifest);
+    if (!file) throw new BitxError('io', `${manifest.url} has been stored and is gone`);
+    return { file, model: infoOf(manifest) };
+  }
+
+  async #whole(key: string, integrity: Integrity | undefined): Promise<Found | undefined> {
+    const manifest = await this.#store.manifest(key);
+    if (!manifest || (integrity && !fits(manifest, integrity))) return undefined;
+    const file = await this.#store.file(key, manifest);
+    return file && { file, model: infoOf(manifest) };
+  }
+
+  async #withDigest(integrity: Integrity): Promise<Found | undefined> {
+    for (const key of await this.#store.keys()) {
+      const found = await this.#whole(key, integrity);
+      if (found) return found;
+    }
+    return undefined;
+  }
+
+  async #stat(key: string): Promise<ModelStat | undefined> {
+    const whole = await this.#whole(key, undefined);
+    if (whole) {
+      const { model } = whole;
+      return { url: model.url, complete: true, size: model.size, storedBytes: model.size, model };
+    }
+    const part = await this.#store.part(key);
+    if (!part) return undefined;
+    const { url, size } = part.meta;
+    return { url, complete: false, size, storedBytes: storedBytes(part) };
+  }
+
+  #exclusively<T>(names: string[], signal: AbortSignal, action: () => Promise<T>): Promise<T> {
+    const prefix = `bitx-wasm/${this.#store.kind}/${this.#settings.name}/`;
+    return locked(
+      names.map((name) => prefix + name),
+      signal,
+      action,
+    );
+  }
+
+  /** Reports what another tab tells of a download, until the returned function is called. */
+  #listen(key: string, { report }: CallContext): () => void {
+    const listener = (news: News) => {
+      if (news.key === key) report(news.progress);
+    };
+    this.#waiting.add(listener);
+    return () => void this.#waiting.delete(listener);
+  }
+}
+
+/** A name that every store can take, for any address. */
+async function keyOf(url: string): Promise<string> {
+  return (await digestOf(new TextEncoder().encode(url))).slice(0, 32);
+}
+
+function otherSize(url: string, expected: number | undefined, found: number): BitxError {
+  const message = `${url} came with ${found} bytes instead of ${expected}`;
+  return new BitxError('truncated', message, { url, expected: expected ?? 0, found });
+}

@@ -1,0 +1,139 @@
+import { decodeManifest, encode, type Manifest, type PartMeta, type PartRecord } from '../records.js';
+import { type AccessHandle, canAccess, ignoreMissing, openAccess, removeEntry, writeAll } from './access.js';
+import { Journal, readJournal } from './journal.js';
+import type { Bytes, Entry, Store } from './store.js';
+
+/** The files of a model. The journal records a part's chunks; a manifest says that all of them are there. */
+const DATA = 'data';
+const JOURNAL = 'journal';
+const MANIFEST = 'manifest';
+
+/** A folder for every model in the origin's private file system, which only a dedicated worker can write in place. */
+export async function opfsStore(name: string): Promise<Store> {
+  if (!canAccess()) throw new Error('this browser cannot write files in place');
+  const root = await navigator.storage.getDirectory();
+  const top = await root.getDirectoryHandle('bitx-wasm', { create: true });
+  const folder = await top.getDirectoryHandle(`cache-${encodeURIComponent(name)}`, { create: true });
+  const textOf = async (key: string, file: string) => {
+    const model = await ignoreMissing(folder.getDirectoryHandle(key));
+    const handle = await ignoreMissing(model?.getFileHandle(file) ?? Promise.resolve(undefined));
+    return (await ignoreMissing(fileText(handle))) ?? '';
+  };
+  return {
+    kind: 'opfs',
+    reserves: true,
+    async keys() {
+      const keys: string[] = [];
+      for await (const key of folder.keys()) keys.push(key);
+      return keys;
+    },
+    manifest: async (key) => decodeManifest(await textOf(key, MANIFEST)),
+    part: async (key) => readJournal(await textOf(key, JOURNAL)),
+    async file(key, { size }) {
+      const model = await ignoreMissing(folder.getDirectoryHandle(key));
+      const handle = model && (await ignoreMissing(model.getFileHandle(DATA)));
+      const file = handle && (await ignoreMissing(handle.getFile()));
+      return file?.size === size ? file : undefined;
+    },
+    open: async (key) => OpfsEntry.open(await folder.getDirectoryHandle(key, { create: true })),
+    async remove(key) {
+      const model = await ignoreMissing(folder.getDirectoryHandle(key));
+      if (!model) return;
+      // Without its manifest it is no model any more, however far the rest gets.
+      await removeEntry(model, MANIFEST);
+      await removeEntry(folder, key);
+    },
+  };
+}
+
+class OpfsEntry implements Entry {
+  readonly #folder: FileSystemDirectoryHandle;
+  readonly #data: AccessHandle;
+  #journal: Journal | undefined;
+
+  static async open(folder: FileSystemDirectoryHandle): Promise<OpfsEntry> {
+    const whole = await ignoreMissing(folder.getFileHandle(MANIFEST));
+    const manifest = decodeManifest((await fileText(whole)) ?? '');
+    const data = await openAccess(folder, DATA);
+    try {
+      const journal = manifest ? undefined : new Journal(await openAccess(folder, JOURNAL));
+      return new OpfsEntry(folder, data, journal);
+    } catch (error) {
+      data.close();
+      throw error;
+    }
+  }
+
+  private constructor(folder: FileSystemDirectoryHandle, data: AccessHandle, journal: Journal | undefined) {
+    this.#folder = folder;
+    this.#data = data;
+    this.#journal = journal;
+  }
+
+  get record(): PartRecord | undefined {
+    return this.#journal?.record;
+  }
+
+  async clear(): Promise<void> {
+    // The manifest goes first: from here on its bytes do.
+    await removeEntry(this.#folder, MANIFEST);
+    this.#journal?.close();
+    this.#journal = undefined;
+    await removeEntry(this.#folder, JOURNAL);
+    this.#data.truncate(0);
+  }
+
+  async begin(meta: PartMeta, chunks: Map<number, string> = new Map()): Promise<void> {
+    this.#journal ??= new Journal(await openAccess(this.#folder, JOURNAL));
+    this.#journal.begin(meta, chunks);
+    await removeEntry(this.#folder, MANIFEST);
+    // All of the space now: better to be refused at once than after hours.
+    if (meta.size !== undefined) this.#data.truncate(meta.size);
+  }
+
+  async put(index: number, bytes: Bytes, digest: string): Promise<void> {
+    const journal = this.#opened();
+    writeAll(this.#data, bytes, index * journal.chunkSize);
+    this.#data.flush();
+    journal.add(index, digest);
+  }
+
+  async forget(index: number): Promise<void> {
+    this.#opened().forget(index);
+  }
+
+  async get(index: number, length: number): Promise<Bytes> {
+    const bytes = new Uint8Array(length);
+    return bytes.subarray(0, this.#data.read(bytes, { at: index * this.#opened().chunkSize }));
+  }
+
+  async commit(manifest: Manifest): Promise<void> {
+    this.#data.truncate(manifest.size);
+    this.#data.flush();
+    const file = await openAccess(this.#folder, MANIFEST);
+    try {
+      file.truncate(0);
+      writeAll(file, new TextEncoder().encode(encode(manifest)), 0);
+      file.flush();
+    } finally {
+      file.close();
+    }
+    this.#journal?.close();
+    this.#journal = undefined;
+    await removeEntry(this.#folder, JOURNAL);
+  }
+
+  async close(): Promise<void> {
+    this.#data.close();
+    this.#journal?.close();
+  }
+
+  #opened(): Journal {
+    if (!this.#journal) throw new Error('nothing was begun');
+    return this.#journal;
+  }
+}
+
+async function fileText(handle: FileSystemFileHandle | undefined): Promise<string | undefined> {
+  return handle && (await handle.getFile()).text();
+}

@@ -1,0 +1,74 @@
+import { BitxError } from '../../errors.js';
+import { Board } from './board.js';
+import { digestOf } from './hashes.js';
+import type { Meter } from './meter.js';
+import type { PartMeta } from './records.js';
+import { misread, type Sealed, seal } from './seal.js';
+import type { Bytes, Entry } from './stores/store.js';
+import { together } from './together.js';
+
+/** Stores a file that comes front to back, in an entry that has been begun. */
+export async function storeStream(
+  entry: Entry,
+  meta: PartMeta,
+  parts: AsyncIterable<Bytes>,
+  meter: Meter,
+): Promise<Sealed> {
+  meter.begin(0, meta.size);
+  const board = new Board(Number.POSITIVE_INFINITY);
+  const stop = new AbortController();
+  const lengths: number[] = [];
+  const store = async () => {
+    for await (const chunk of cut(parts, meta.chunkSize, meter)) {
+      if (stop.signal.aborted) return;
+      if (lengths.length === 0) refuseImpostors(chunk, meta.url);
+      const index = lengths.push(chunk.length) - 1;
+      await entry.put(index, chunk, await digestOf(chunk));
+      board.arrived(index);
+    }
+    board.end(lengths.length);
+  };
+  const lengthOf = (index: number) => lengths[index] as number;
+  // A stream cannot be asked for a part again.
+  const wrong = async (index: number) => {
+    throw misread(index);
+  };
+  const sealing = seal({ entry, board, lengthOf, wrong, signal: stop.signal });
+  return together(board, stop, [sealing, store()]);
+}
+
+/** Cuts a stream into chunks of one size; only the last may be shorter. */
+async function* cut(
+  parts: AsyncIterable<Bytes>,
+  chunkSize: number,
+  meter: Meter,
+): AsyncGenerator<Bytes, void> {
+  let chunk = new Uint8Array(chunkSize);
+  let filled = 0;
+  for await (const part of parts) {
+    for (let at = 0; at < part.length; ) {
+      const piece = part.subarray(at, at + chunkSize - filled);
+      chunk.set(piece, filled);
+      at += piece.length;
+      filled += piece.length;
+      meter.add(piece.length);
+      if (filled === chunkSize) {
+        yield chunk;
+        chunk = new Uint8Array(chunkSize);
+        filled = 0;
+      }
+    }
+  }
+  if (filled > 0) yield chunk.subarray(0, filled);
+}
+
+/** Pages and pointers that servers send in place of a model. */
+export function refuseImpostors(beginning: Bytes, url: string): void {
+  const text = new TextDecoder('latin1').decode(beginning.subarray(0, 64)).trimStart().toLowerCase();
+  if (text.startsWith('<!doctype html') || text.startsWith('<html')) {
+    throw new BitxError('format', `${url} is an HTML page and not a model`, { url });
+  }
+  if (text.startsWith('version https://git-lfs')) {
+    throw new BitxError('format', `${url} is a git-lfs pointer and not the file it points to`, { url });
+  }
+}
