@@ -15,3 +15,8 @@ const ARGS = [
 export function launch() {
   return chromium.launch({ executablePath: which(...CHROMIUM), args: ARGS });
 }
+
+/** Starts it with a profile that outlives the browser. */
+export function launchProfile(folder) {
+  return chromium.launchPersistentContext(folder, { executablePath: which(...CHROMIUM), args: ARGS });
+}

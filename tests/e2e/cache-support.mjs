@@ -1,0 +1,103 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before } from 'node:test';
+import { launchProfile } from '../../scripts/lib/browser.mjs';
+import { packageDist } from '../../scripts/lib/paths.mjs';
+import { serve } from '../../scripts/lib/server.mjs';
+import { Origin } from './cache-origin.mjs';
+import { vectors } from './support.mjs';
+
+/** Small enough that a model of a megabyte has many. */
+export const CHUNK = 1 << 16;
+
+/** The options of a cache that does not make a test wait. */
+export const QUICK = { chunkSize: CHUNK, retryDelay: 5, stallTimeout: 400, workerUrl: '/worker/plain.js' };
+
+const blank = (_, response) =>
+  response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html>');
+
+/** Scripts that change something in the worker before the cache's own runs. */
+const WORKERS = {
+  plain: '',
+  'no-opfs': 'delete FileSystemFileHandle.prototype.createSyncAccessHandle;',
+  'no-storage': `
+    delete FileSystemFileHandle.prototype.createSyncAccessHandle;
+    CacheStorage.prototype.open = () => Promise.reject(new DOMException('private', 'SecurityError'));`,
+};
+
+function workerScript(request, response) {
+  const name = /\/worker\/([\w-]+)\.js/.exec(request.url)[1];
+  const script = `${WORKERS[name] ?? ''}\nawait import('/bitx/cache-worker.js');\n`;
+  response.writeHead(200, { 'content-type': 'text/javascript' }).end(script);
+}
+
+/** Starts a server, one of models on another origin, and a browser with a profile on the disk. */
+export function cacheEnvironment() {
+  const env = { origin: new Origin(), servers: [] };
+  before(async () => {
+    env.folder = mkdtempSync(join(tmpdir(), 'bitx-cache-'));
+    const mounts = {
+      '/blank': blank,
+      '/bitx/': packageDist,
+      '/vectors/': vectors,
+      '/worker/': workerScript,
+      '/m/': env.origin.handler,
+    };
+    for (const name of ['page', 'other']) {
+      const { server, address } = await serve({ mounts, isolated: false });
+      env.servers.push(server);
+      env[name] = address;
+    }
+    env.context = await launchProfile(env.folder);
+  });
+  after(async () => {
+    await env.context?.close();
+    for (const server of env.servers) {
+      server.closeAllConnections();
+      server.close();
+    }
+    rmSync(env.folder, { recursive: true, force: true });
+  });
+  return env;
+}
+
+/** Opens a page with a few helpers in its global scope. What it does not handle fails the test. */
+export async function cachePage(t, env, context = env.context) {
+  const page = await context.newPage();
+  page.setDefaultTimeout(60_000);
+  const unhandled = [];
+  page.on('pageerror', (error) => unhandled.push(error));
+  t.after(async () => {
+    await page.close().catch(() => {});
+    env.origin.reset();
+    if (unhandled.length > 0) throw new AggregateError(unhandled, 'errors that the page did not handle');
+  });
+  await openHelpers(page, env);
+  return page;
+}
+
+/** Goes to the page and prepares it, for the first time or again. */
+export async function openHelpers(page, env) {
+  await page.goto(`${env.page}blank`);
+  await page.evaluate(async (QUICK) => {
+    const { ModelCache, ...exports } = await import('/bitx/cache.js');
+    const { BitxError } = await import('/bitx/index.js');
+    const hex = (buffer) =>
+      Array.from(new Uint8Array(buffer), (byte) => byte.toString(16).padStart(2, '0')).join('');
+    Object.assign(globalThis, exports, {
+      ModelCache,
+      QUICK,
+      open: (options) => ModelCache.open({ ...QUICK, ...options }),
+      sha256: async (blob) => hex(await crypto.subtle.digest('SHA-256', await blob.arrayBuffer())),
+      failure: async (promise) => {
+        const error = await promise.then(
+          () => new Error('it succeeded'),
+          (thrown) => thrown,
+        );
+        if (!(error instanceof BitxError)) throw error;
+        return { ...error, message: error.message };
+      },
+    });
+  }, QUICK);
+}
