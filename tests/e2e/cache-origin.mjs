@@ -98,5 +98,9 @@ export function generator(seed) {
 /** Bytes of no pattern, the same for the same seed. */
 export function randomBytes(size, seed) {
   const random = generator(seed);
-  return Buffer.from(Uint32Array.from({ length: Math.ceil(size / 4) }, () => random() * 2 ** 32).buffer, 0, size);
+  return Buffer.from(
+    Uint32Array.from({ length: Math.ceil(size / 4) }, () => random() * 2 ** 32).buffer,
+    0,
+    size,
+  );
 }

@@ -73,7 +73,10 @@ for (const backend of BACKENDS) {
     assert.equal(result.code, 'aborted');
     assert.equal(result.there, undefined, 'a part is not a model');
     const { complete, storedBytes, size } = result.stat;
-    assert.deepEqual({ complete, storedBytes, size }, { complete: false, storedBytes: 3 * CHUNK, size: MODEL.length });
+    assert.deepEqual(
+      { complete, storedBytes, size },
+      { complete: false, storedBytes: 3 * CHUNK, size: MODEL.length },
+    );
     env.origin.reset();
     const digest = await page.evaluate(async (path) => sha256(await cache.fetch(path)), path);
     assert.equal(digest, DIGEST);
@@ -118,7 +121,13 @@ for (const backend of BACKENDS) {
     const [path, mirror] = [env.origin.put('found', MODEL), env.origin.put('mirror', MODEL)];
     const page = await cachePage(t, env);
     const base64 = Buffer.from(DIGEST, 'hex').toString('base64');
-    const forms = [`sha256-${base64}`, `sha256-${DIGEST}`, `sha256:${DIGEST}`, `"${DIGEST}"`, DIGEST.toUpperCase()];
+    const forms = [
+      `sha256-${base64}`,
+      `sha256-${DIGEST}`,
+      `sha256:${DIGEST}`,
+      `"${DIGEST}"`,
+      DIGEST.toUpperCase(),
+    ];
     const result = await page.evaluate(
       async ([backend, path, mirror, forms]) => {
         const cache = await open({ name: 'found', backend });
@@ -130,7 +139,7 @@ for (const backend of BACKENDS) {
           urls.push((await cache.findByDigest(integrity)).model.url);
         }
         const bad = await failure(cache.findByDigest('md5-1234'));
-        const unfit = await failure(cache.fetch(path, { integrity: 'sha256-' + '0'.repeat(64) }));
+        const unfit = await failure(cache.fetch(path, { integrity: `sha256-${'0'.repeat(64)}` }));
         return { none, urls, bad: bad.code, unfit, left: await cache.list() };
       },
       [backend, path, mirror, forms],
@@ -139,7 +148,10 @@ for (const backend of BACKENDS) {
     assert.deepEqual(new Set(result.urls), new Set([new URL(path, env.page).href]));
     assert.equal(result.bad, 'invalid-argument');
     const { code, expected, found } = result.unfit;
-    assert.deepEqual({ code, expected, found }, { code: 'integrity', expected: '0'.repeat(64), found: DIGEST });
+    assert.deepEqual(
+      { code, expected, found },
+      { code: 'integrity', expected: '0'.repeat(64), found: DIGEST },
+    );
     assert.deepEqual(result.left, [], 'wrong bytes are not kept');
     assert.equal(env.origin.sent, 2 * MODEL.length);
   });

@@ -72,7 +72,12 @@ async function fetchChunk(options: RangesOptions, index: number, opened?: Answer
   const patience = new Patience(settings, signal);
   let filled = 0;
   const take = (part: Bytes) => {
-    if (part.length > chunk.length - filled) throw tooMuch(meta.url, chunk.length);
+    if (part.length > chunk.length - filled) {
+      // Then what came before cannot be trusted either.
+      meter.add(-filled);
+      filled = 0;
+      throw remote.wrongRange(`${chunk.length} bytes`, 'more');
+    }
     chunk.set(part, filled);
     filled += part.length;
     meter.add(part.length);
@@ -98,8 +103,4 @@ async function pour({ transfer, ranged }: Answer, take: (part: Bytes) => void, u
   } finally {
     transfer.end();
   }
-}
-
-function tooMuch(url: string, expected: number): Transient {
-  return new Transient(`${url} sent more bytes than were asked for`, { url, expected });
 }

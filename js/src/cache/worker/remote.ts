@@ -123,9 +123,15 @@ export class Remote {
     const [, first, last, size] = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(found)?.map(Number) ?? [];
     if (first === start && last !== undefined && last >= start && last < end && size !== undefined)
       return size;
-    if (++this.#wrongRanges > MOST_WRONG_RANGES) throw new Restart(url, 'its ranges are wrong', false);
-    const expected = `bytes ${start}-${end - 1}`;
-    throw new Transient(`${url} was asked for ${expected} and sent ${found}`, { url, expected, found });
+    throw this.wrongRange(`bytes ${start}-${end - 1}`, found);
+  }
+
+  /** The error of an answer that is not what was asked for: at first it may be an accident. */
+  wrongRange(expected: string, found: string): BitxError {
+    const url = this.#url;
+    return ++this.#wrongRanges > MOST_WRONG_RANGES
+      ? new Restart(url, 'its ranges are wrong', false)
+      : new Transient(`${url} was asked for ${expected} and sent ${found}`, { url, expected, found });
   }
 
   #agreed(answer: Answer): Answer {
