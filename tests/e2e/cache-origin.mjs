@@ -62,7 +62,7 @@ async function answer(hit, all, fault, response) {
   await send(hit, fault.extra ? Buffer.concat([body, fault.extra]) : body, fault, response);
 }
 
-async function send(hit, body, { cutAfter, stallAfter, delay, piece = 1 << 16 }, response) {
+async function send(hit, body, { cutAfter, linger, stallAfter, delay, piece = 1 << 16 }, response) {
   const last = Math.min(body.length, cutAfter ?? Infinity, stallAfter ?? Infinity);
   for (let at = 0; at < last && !response.destroyed; at += piece) {
     const part = body.subarray(at, Math.min(last, at + piece));
@@ -71,8 +71,10 @@ async function send(hit, body, { cutAfter, stallAfter, delay, piece = 1 << 16 },
     if (delay) await new Promise((resolve) => setTimeout(resolve, delay));
   }
   if (stallAfter !== undefined && stallAfter < body.length) return;
-  if (cutAfter !== undefined && cutAfter < body.length) response.destroy();
-  else response.end();
+  if (cutAfter === undefined || cutAfter >= body.length) return response.end();
+  // A connection that is reset may take with it what the other side has not read yet.
+  if (linger) await new Promise((resolve) => setTimeout(resolve, linger));
+  response.destroy();
 }
 
 function rangeOf(header, size) {

@@ -90,9 +90,20 @@ async function firstAnswer({ settings }: Download, remote: Remote, signal: Abort
     try {
       return await remote.range(0, settings.chunkSize);
     } catch (error) {
-      await patience.after(error);
+      await patience.after(error).catch(() => withoutRanges(error, remote));
     }
   }
+}
+
+/**
+ * Browsers refuse compressed ranges without a word, which looks like a server that cannot be reached: asks once more
+ * in the plainest way before that is reported.
+ */
+async function withoutRanges(error: unknown, remote: Remote): Promise<never> {
+  if (!(error instanceof Transient) || error.status !== undefined) throw error;
+  const { transfer } = await remote.whole().catch(() => Promise.reject(error));
+  transfer.end();
+  throw new Restart(transfer.url, 'it can only be had whole', false);
 }
 
 /** Downloads from a server that knows no ranges, from the beginning as often as it takes. */
