@@ -24,6 +24,20 @@ const WORKERS = {
   'no-storage': `
     delete FileSystemFileHandle.prototype.createSyncAccessHandle;
     CacheStorage.prototype.open = () => Promise.reject(new DOMException('private', 'SecurityError'));`,
+  // The n-th write of any kind finds no room.
+  'full-disk': `
+    const nth = Number(new URL(import.meta.url).searchParams.get('n'));
+    let writes = 0;
+    const failing = (type, method) => {
+      const real = type.prototype[method];
+      type.prototype[method] = function (...args) {
+        if (++writes === nth) throw new DOMException('no room', 'QuotaExceededError');
+        return real.apply(this, args);
+      };
+    };
+    failing(FileSystemSyncAccessHandle, 'write');
+    failing(FileSystemSyncAccessHandle, 'truncate');
+    failing(Cache, 'put');`,
 };
 
 function workerScript(request, response) {

@@ -59,6 +59,10 @@ async function openEntry(cache: Cache): Promise<Entry> {
     },
     async begin(meta, chunks = new Map()) {
       await cache.put(META, new Response(encode(meta)));
+      // The responses are the record of the chunks.
+      const stored = await readRecord(cache);
+      const dropped = [...(stored?.chunks.keys() ?? [])].filter((index) => !chunks.has(index));
+      for (const index of dropped) await cache.delete(chunkUrl(index));
       await cache.delete(MANIFEST);
       record = { meta, chunks: new Map(chunks) };
     },

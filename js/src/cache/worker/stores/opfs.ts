@@ -1,5 +1,13 @@
 import { decodeManifest, encode, type Manifest, type PartMeta, type PartRecord } from '../records.js';
-import { type AccessHandle, canAccess, ignoreMissing, openAccess, removeEntry, writeAll } from './access.js';
+import {
+  type AccessHandle,
+  canAccess,
+  ignoreMissing,
+  isNamed,
+  openAccess,
+  removeEntry,
+  writeAll,
+} from './access.js';
 import { Journal, readJournal } from './journal.js';
 import type { Bytes, Entry, Store } from './store.js';
 
@@ -7,6 +15,8 @@ import type { Bytes, Entry, Store } from './store.js';
 const DATA = 'data';
 const JOURNAL = 'journal';
 const MANIFEST = 'manifest';
+
+const MOST_READS = 20;
 
 /** A folder for every model in the origin's private file system, which only a dedicated worker can write in place. */
 export async function opfsStore(name: string): Promise<Store> {
@@ -134,6 +144,13 @@ class OpfsEntry implements Entry {
   }
 }
 
+/** Reads a small file, which another tab may be writing: then a `File` of before cannot be read any more. */
 async function fileText(handle: FileSystemFileHandle | undefined): Promise<string | undefined> {
-  return handle && (await handle.getFile()).text();
+  for (let tries = 1; ; tries++) {
+    try {
+      return handle && (await (await handle.getFile()).text());
+    } catch (error) {
+      if (!isNamed(error, 'NotReadableError') || tries === MOST_READS) throw error;
+    }
+  }
 }
