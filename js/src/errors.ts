@@ -24,7 +24,7 @@ export type BitxErrorCode =
   | 'disposed'
   /** A file could not be read or the output could not be written. `cause` holds the reason. */
   | 'io'
-  /** The browser does not grant the storage that is needed: `need` bytes, where it has `have`. */
+  /** The browser does not grant the storage that is needed: `need` bytes, where it grants `have`. */
   | 'quota'
   /** The bytes do not have the digest that was asked for: `expected` and `found`. */
   | 'integrity'
@@ -51,7 +51,7 @@ export interface BitxErrorFigures {
   status?: number;
   /** Bytes of storage that a call needs. */
   need?: number;
-  /** Bytes of storage that the browser still grants. */
+  /** Bytes of storage that the browser still grants, where it tells. */
   have?: number;
 }
 

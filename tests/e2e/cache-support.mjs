@@ -24,6 +24,8 @@ const WORKERS = {
   'no-storage': `
     delete FileSystemFileHandle.prototype.createSyncAccessHandle;
     CacheStorage.prototype.open = () => Promise.reject(new DOMException('private', 'SecurityError'));`,
+  // A browser that tells how little it grants.
+  small: `StorageManager.prototype.estimate = async () => ({ quota: 700_000, usage: 200_000 });`,
   // The n-th write of any kind finds no room.
   'full-disk': `
     const nth = Number(new URL(import.meta.url).searchParams.get('n'));

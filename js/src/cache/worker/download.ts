@@ -122,11 +122,17 @@ async function streamWhole(
       if (sealed.size !== (meta.size ?? sealed.size)) throw brokenOff(meta.url, meta.size, sealed.size);
       return await finish(job, meta, sealed);
     } catch (error) {
-      await patience.after(error);
+      await patience.after(error).catch(() => giveUp(job.entry, error));
     } finally {
       answer?.transfer.end();
     }
   }
+}
+
+/** Nothing can be added to what came without ranges, so it should not take up room. */
+async function giveUp(entry: Entry, error: unknown): Promise<never> {
+  await entry.clear();
+  throw error;
 }
 
 /** Makes room for a new file, once it is certain that there is one, and before its first byte. */

@@ -16,11 +16,14 @@ export async function available(): Promise<number | undefined> {
 /** What a store has thrown, as an error of ours. */
 export async function storageError(cause: unknown, need: number): Promise<unknown> {
   if (cause instanceof BitxError || !(cause instanceof DOMException)) return cause;
-  if (isNamed(cause, 'QuotaExceededError')) return quotaError(need, (await available()) ?? 0, cause);
+  if (isNamed(cause, 'QuotaExceededError')) return quotaError(need, await available(), cause);
   return new BitxError('io', `The model could not be stored: ${messageOf(cause)}`, { cause });
 }
 
-function quotaError(need: number, have: number, cause?: unknown): BitxError {
-  const message = `The model needs ${need} more bytes of storage, and the browser grants ${have}`;
-  return new BitxError('quota', message, cause === undefined ? { need, have } : { need, have, cause });
+/** Some browsers give every page the same estimate, and then grant less: such a figure is no help. */
+function quotaError(need: number, estimate: number | undefined, cause?: unknown): BitxError {
+  const have = estimate !== undefined && estimate < need ? { have: estimate } : {};
+  const grants = estimate !== undefined && estimate < need ? `grants ${estimate}` : 'does not grant them';
+  const message = `The model needs ${need} more bytes of storage, and the browser ${grants}`;
+  return new BitxError('quota', message, { need, ...have, ...(cause ? { cause } : {}) });
 }

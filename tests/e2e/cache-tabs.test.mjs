@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { randomBytes } from './cache-origin.mjs';
+import { CHUNK, cacheEnvironment, cachePage } from './cache-support.mjs';
+import { sha256 } from './support.mjs';
+
+const env = cacheEnvironment();
+const MODEL = randomBytes(16 * CHUNK + 1000, 6);
+const DIGEST = sha256(MODEL);
+const slowly = () => ({ piece: 8192, delay: 4 });
+
+/** Waits until the server has sent so many bytes. */
+async function sent(bytes) {
+  while (env.origin.sent < bytes) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+test('tabs that ask for one model share the download, and each may leave', async (t) => {
+  const path = env.origin.put('shared', MODEL);
+  const pages = [await cachePage(t, env), await cachePage(t, env), await cachePage(t, env)];
+  env.origin.fault = slowly;
+  const fetched = pages.map((page) =>
+    page.evaluate(async (path) => {
+      const cache = await open({ name: 'shared' });
+      const abort = new AbortController();
+      globalThis.leave = () => abort.abort();
+      const events = [];
+      const onProgress = (event) => events.push(event.loaded);
+      const call = cache.fetch(path, { signal: abort.signal, onProgress });
+      return call.then(
+        async (file) => ({ digest: await sha256(file), events }),
+        ({ code }) => ({ code, events }),
+      );
+    }, path),
+  );
+  await sent(5 * CHUNK);
+  await pages[2].evaluate(() => leave());
+  const [first, second, third] = await Promise.all(fetched);
+  assert.equal(third.code, 'aborted');
+  if (env.origin.sent === MODEL.length) t.diagnostic('a tab that waited has left');
+  else t.diagnostic('the tab that downloaded has left');
+  for (const { digest, events } of [first, second]) {
+    assert.equal(digest, DIGEST);
+    assert.ok(events.length > 3, 'those that wait hear of it, too');
+  }
+  // At most the chunks on their way are lost with the tab that fetched them.
+  assert.ok(env.origin.sent <= MODEL.length + 3 * CHUNK, `${env.origin.sent} bytes`);
+});
+
+test('the tab that downloads is closed, and another goes on', async (t) => {
+  const path = env.origin.put('handed-on', MODEL);
+  const [first, second] = [await cachePage(t, env), await cachePage(t, env)];
+  env.origin.fault = slowly;
+  const begin = (page) =>
+    page.evaluate(async (path) => {
+      const cache = await open({ name: 'handed-on' });
+      return sha256(await cache.fetch(path));
+    }, path);
+  const lost = begin(first).catch(() => 'lost');
+  await sent(CHUNK);
+  const kept = begin(second);
+  await sent(8 * CHUNK);
+  await first.close();
+  assert.equal(await kept, DIGEST);
+  assert.equal(await lost, 'lost');
+  assert.ok(env.origin.sent <= MODEL.length + 4 * CHUNK, `${env.origin.sent} bytes`);
+});
+
+test('one page that asks twice, by two URLs and one digest, downloads once', async (t) => {
+  const [path, mirror] = [env.origin.put('twice', MODEL), env.origin.put('mirror', MODEL)];
+  const page = await cachePage(t, env);
+  const digests = await page.evaluate(
+    async ([path, mirror, integrity]) => {
+      const [one, two] = [await open({ name: 'twice' }), await open({ name: 'twice' })];
+      const calls = [one.fetch(path, { integrity }), one.fetch(path), two.fetch(mirror, { integrity })];
+      return Promise.all((await Promise.all(calls)).map(sha256));
+    },
+    [path, mirror, DIGEST],
+  );
+  assert.deepEqual(digests, [DIGEST, DIGEST, DIGEST]);
+  assert.equal(env.origin.sent, MODEL.length);
+});
+
+test('what is being downloaded can be looked at, and is not deleted under the hands of it', async (t) => {
+  const path = env.origin.put('watched', MODEL);
+  const page = await cachePage(t, env);
+  env.origin.fault = slowly;
+  const result = await page.evaluate(async (path) => {
+    const cache = await open({ name: 'watched' });
+    const call = cache.fetch(path);
+    const seen = [];
+    let done = false;
+    call.then(() => {
+      done = true;
+    });
+    while (!done) {
+      for (const { complete, storedBytes } of await cache.list()) seen.push(complete ? -1 : storedBytes);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    const again = cache.fetch(`${path}?again`);
+    while (!(await cache.stat(`${path}?again`))) await new Promise((resolve) => setTimeout(resolve, 5));
+    const deleted = cache.delete(`${path}?again`);
+    return { seen, size: (await again).size, deleted: await deleted };
+  }, path);
+  assert.ok(new Set(result.seen).size > 5);
+  assert.deepEqual([result.size, result.deleted], [MODEL.length, true]);
+});
+
+test('close ends everything and keeps what was downloaded', async (t) => {
+  const path = env.origin.put('closed', MODEL);
+  const page = await cachePage(t, env);
+  env.origin.fault = slowly;
+  const result = await page.evaluate(async (path) => {
+    const cache = await open({ name: 'closed' });
+    const call = failure(cache.fetch(path));
+    while (((await cache.stat(path))?.storedBytes ?? 0) === 0) await new Promise((r) => setTimeout(r, 5));
+    cache.close();
+    const later = failure(cache.list());
+    const other = await open({ name: 'closed' });
+    const stored = (await other.stat(path)).storedBytes;
+    return { codes: [(await call).code, (await later).code], stored };
+  }, path);
+  assert.deepEqual(result.codes, ['disposed', 'disposed']);
+  assert.ok(result.stored > 0);
+});
+
+test('hashing and storing leave the page its time', async (t) => {
+  const path = env.origin.put('long', randomBytes(48 << 20, 7));
+  const page = await cachePage(t, env);
+  const longest = await page.evaluate(async (path) => {
+    const tasks = [];
+    const observer = new PerformanceObserver((list) => tasks.push(...list.getEntries()));
+    observer.observe({ type: 'longtask' });
+    const cache = await ModelCache.open({ name: 'long', workerUrl: '/worker/plain.js' });
+    tasks.length = 0;
+    await cache.fetch(path, { onProgress: () => {} });
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    return Math.max(0, ...tasks.map(({ duration }) => duration));
+  }, path);
+  assert.equal(longest, 0, `a task of ${longest} ms`);
+});
