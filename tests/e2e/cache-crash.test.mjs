@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { launchProfile } from '../../scripts/lib/browser.mjs';
 import { generator, randomBytes } from './cache-origin.mjs';
 import { CHUNK, cacheEnvironment, cachePage, openHelpers } from './cache-support.mjs';
 import { sha256 } from './support.mjs';
@@ -52,18 +53,24 @@ async function completed(page, path) {
   return { ...result, sent: env.origin.sent, starts };
 }
 
+/** No chunk, some, every one but without a manifest, or a whole model. */
+function stateOf(stored, complete) {
+  if (complete) return 'whole';
+  return stored === 0 ? 'nothing' : stored === MODEL.length ? 'every' : 'some';
+}
+
 test(`a tab killed at ${ROUNDS} random moments loses nothing that was stored`, async (t) => {
   const seed = Date.now() % 2 ** 31;
   t.diagnostic(`seed ${seed}`);
   const random = generator(seed);
   const path = env.origin.put('killed', MODEL);
   let page = await cachePage(t, env);
-  const counts = { nothing: 0, some: 0, all: 0, saved: 0 };
+  const counts = { nothing: 0, some: 0, every: 0, whole: 0 };
   for (let round = 0; round < ROUNDS; round++) {
     // One in five is killed between the last byte and the manifest, or just behind it.
     const late = random() < 0.2;
     const bytes = late ? MODEL.length : 1 + Math.floor(random() * MODEL.length);
-    const moment = { bytes, after: late ? random() * 60 : random() * 5, end: ENDS[round % 10 === 9 ? 1 : 0] };
+    const moment = { bytes, after: random() * (late ? 15 : 5), end: ENDS[round % 10 === 9 ? 1 : 0] };
     const first = await killed(page, path, moment);
     page = await env.context.newPage();
     await openHelpers(page, env);
@@ -74,9 +81,74 @@ test(`a tab killed at ${ROUNDS} random moments loses nothing that was stored`, a
     assert.ok(sent <= MODEL.length - stored, `${place}, ${sent} sent again`);
     assert.equal(new Set(starts).size, starts.length, `${place}: a chunk was fetched twice`);
     assert.ok(first + sent <= MODEL.length + 3 * CHUNK + 3 * 16384, `${place}: ${first} and ${sent} sent`);
-    counts[complete ? 'all' : stored === 0 ? 'nothing' : 'some']++;
-    counts.saved += stored;
+    counts[stateOf(stored, complete)]++;
   }
   t.diagnostic(JSON.stringify(counts));
   assert.ok(counts.some > ROUNDS / 2, 'most kills must hit a part');
 });
+
+test('a browser that crashes finds its parts again', async (t) => {
+  const path = env.origin.put('killed', MODEL);
+  let stored = 0;
+  for (let round = 1; round <= 4; round++) {
+    const page = await cachePage(t, env);
+    const crash = async () => {
+      const gone = new Promise((resolve) => env.context.once('close', resolve));
+      const cdp = await env.context.browser().newBrowserCDPSession();
+      cdp.send('Browser.crash').catch(() => {});
+      await gone;
+    };
+    await killed(page, path, { bytes: (round * MODEL.length) / 5, after: 0, end: crash });
+    env.context = await launchProfile(env.folder);
+    const result = await completed(await cachePage(t, env), path);
+    assert.equal(result.digest, DIGEST);
+    assert.ok(result.ok && result.sent <= MODEL.length - result.stored);
+    stored += result.stored;
+  }
+  assert.ok(stored > MODEL.length, `${stored} bytes were there after four crashes`);
+});
+
+for (const backend of ['opfs', 'cache-storage']) {
+  test(`${backend}: a worker may die in every single access to the storage`, async (t) => {
+    const small = MODEL.subarray(0, 3 * CHUNK + 10);
+    const path = env.origin.put('access', small);
+    const page = await cachePage(t, env);
+    const deaths = [];
+    // Opening Cache Storage takes two, to see whether it works.
+    for (let nth = backend === 'opfs' ? 1 : 3, died = true; died; nth++) {
+      env.origin.reset();
+      const state = await page.evaluate(
+        async ([backend, path, nth]) => {
+          const death = new Promise((resolve) => {
+            new BroadcastChannel('deaths').onmessage = ({ data }) => data.nth === nth && resolve(data.what);
+          });
+          const mortal = await open({ name: 'access', backend, workerUrl: `/worker/mortal.js?n=${nth}` });
+          const call = mortal.fetch(path).then(
+            () => undefined,
+            () => undefined,
+          );
+          const what = await Promise.race([death, call]);
+          mortal.close();
+          globalThis.cache = await open({ name: 'access', backend });
+          return { what, stat: await cache.stat(path) };
+        },
+        [backend, path, nth],
+      );
+      died = state.what !== undefined;
+      deaths.push(state.what);
+      env.origin.reset();
+      const digest = await page.evaluate(async (path) => {
+        const digest = await sha256(await cache.fetch(path));
+        if (!(await cache.verify(path)).ok) throw new Error('not verified');
+        await cache.delete(path);
+        cache.close();
+        return digest;
+      }, path);
+      const stored = state.stat?.storedBytes ?? 0;
+      assert.equal(digest, sha256(small), `${nth}: ${state.what}`);
+      assert.ok(env.origin.sent <= small.length - stored, `${nth}: ${state.what}, ${env.origin.sent} sent`);
+    }
+    t.diagnostic(deaths.join(' '));
+    assert.ok(deaths.length > (backend === 'opfs' ? 20 : 6), `${deaths.length} accesses`);
+  });
+}

@@ -26,6 +26,28 @@ const WORKERS = {
     CacheStorage.prototype.open = () => Promise.reject(new DOMException('private', 'SecurityError'));`,
   // A browser that tells how little it grants.
   small: `StorageManager.prototype.estimate = async () => ({ quota: 700_000, usage: 200_000 });`,
+  // The n-th access to the storage is the worker's last; a write gets half-way.
+  mortal: `
+    const nth = Number(new URL(import.meta.url).searchParams.get('n'));
+    const deaths = new BroadcastChannel('deaths');
+    let accesses = 0;
+    const mortal = (type, method, last = () => {}) => {
+      const real = type.prototype[method];
+      type.prototype[method] = function (...args) {
+        if (++accesses < nth) return real.apply(this, args);
+        if (accesses === nth) last.call(this, real, ...args);
+        deaths.postMessage({ nth, what: method });
+        return new Promise(() => {});
+      };
+    };
+    const half = function (write, bytes, options) {
+      write.call(this, bytes.subarray(0, bytes.length / 2), options);
+    };
+    mortal(FileSystemSyncAccessHandle, 'write', half);
+    for (const method of ['truncate', 'flush', 'close']) mortal(FileSystemSyncAccessHandle, method);
+    mortal(FileSystemDirectoryHandle, 'removeEntry');
+    for (const method of ['put', 'delete']) mortal(Cache, method);
+    mortal(CacheStorage, 'delete');`,
   // The n-th write of any kind finds no room.
   'full-disk': `
     const nth = Number(new URL(import.meta.url).searchParams.get('n'));
