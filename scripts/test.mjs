@@ -1,6 +1,9 @@
 /** Sets everything up and passes every test. */
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { reference } from './bench/peers.mjs';
 import { build } from './build.mjs';
+import { root } from './lib/paths.mjs';
 import { run, which } from './lib/run.mjs';
 import { checkSizes } from './lib/sizes.mjs';
 import { cargoEnv, STABLE, WASM_BUILDS, WASM_TARGET, WASM_TESTS } from './lib/toolchain.mjs';
@@ -24,6 +27,7 @@ const STEPS = [
     'browser',
     () => nodeTest('tests/e2e/api.test.mjs', 'tests/e2e/start.test.mjs', 'tests/e2e/demo.test.mjs'),
   ],
+  ['cache', () => nodeTest(...cacheTests())],
 ];
 
 await setup({ tests: true });
@@ -62,6 +66,12 @@ function wasmPack(build) {
   return run('wasm-pack', ['test', ...browser, '.', ...cargo], {
     env: { ...cargoEnv(build), WASM_BINDGEN_TEST_TIMEOUT: '120' },
   });
+}
+
+function cacheTests() {
+  const folder = 'tests/e2e';
+  const files = readdirSync(join(root, folder)).filter((file) => /^cache.*\.test\.mjs$/.test(file));
+  return files.map((file) => join(folder, file));
 }
 
 function nodeTest(...files) {

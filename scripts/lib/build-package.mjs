@@ -65,8 +65,10 @@ function requireSharedGlue() {
   }
 }
 
-/** npm packs only what lies in the package's folder. */
+/** npm packs only what lies in the package's folder. What is bundled brings its own licence. */
 function copyLicences() {
+  const bundled = join(root, 'node_modules', 'hash-wasm', 'LICENSE');
+  copyFileSync(bundled, join(root, 'js', 'LICENSE-hash-wasm'));
   for (const name of readdirSync(root).filter((file) => file.startsWith('LICENSE-'))) {
     copyFileSync(join(root, name), join(root, 'js', name));
   }

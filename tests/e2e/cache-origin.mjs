@@ -4,7 +4,7 @@ export class Origin {
   files = new Map();
   /** `(hit) => fault`, asked at every request; see `answer` for what a fault may be. */
   fault = () => undefined;
-  /** Every request: `{ name, range, status, sent }`. */
+  /** Every request: `{ method, name, range, status, sent }`. */
   log = [];
 
   /** Serves bytes under a name and returns their path. */
@@ -30,7 +30,8 @@ export class Origin {
     const bytes = this.files.get(name);
     if (!bytes) return response.writeHead(404).end();
     const { range, ...headers } = request.headers;
-    const hit = { name, range, headers, url: request.url, nth: this.log.length, status: 0, sent: 0 };
+    const { method, url } = request;
+    const hit = { method, name, range, headers, url, nth: this.log.length, status: 0, sent: 0 };
     this.log.push(hit);
     const fault = (await this.fault(hit)) ?? {};
     await answer(hit, bytes, fault, response);
@@ -58,6 +59,7 @@ async function answer(hit, all, fault, response) {
     ...fault.headers,
   };
   response.writeHead(hit.status, defined(headers));
+  if (hit.method === 'HEAD') return response.end();
   response.flushHeaders();
   await send(hit, fault.extra ? Buffer.concat([body, fault.extra]) : body, fault, response);
 }

@@ -14,6 +14,11 @@ test('the exports are these and no others', async () => {
   assert.deepEqual(Object.keys(await import('bitx-wasm')), ['Bitx', 'BitxError']);
 });
 
+test('so are those of the cache', async () => {
+  const exports = Object.keys(await import('bitx-wasm/cache'));
+  assert.deepEqual(exports, ['ModelCache', 'loadFineTune', 'planFineTune']);
+});
+
 test('an error has a code, figures and a cause', async () => {
   const { BitxError } = await import('bitx-wasm');
   const error = new BitxError('truncated', 'too short', { file: 'delta', expected: 2, cause: 'why' });
@@ -29,6 +34,8 @@ test('the package holds what it needs and nothing else', () => {
   assert.deepEqual(paths.sort(), [
     'README.md',
     ...wasmFiles.map((file) => `dist/${file}`).sort(),
+    'dist/cache-worker.js',
+    'dist/cache.js',
     'dist/index.js',
     'dist/worker.js',
     'package.json',
@@ -45,6 +52,10 @@ test('bundlers find the worker and the wasm by their literal addresses', () => {
   assert.match(
     text('index.js'),
     /new Worker\(new URL\('\.\/worker\.js',import\.meta\.url\),\{type:'module'\}\)/,
+  );
+  assert.match(
+    text('cache.js'),
+    /new Worker\(new URL\('\.\/cache-worker\.js',import\.meta\.url\),\{type:'module'\}\)/,
   );
   for (const file of wasmFiles) {
     assert.ok(text('worker.js').includes(`new URL('./${file}',import.meta.url)`));

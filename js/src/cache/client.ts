@@ -166,7 +166,7 @@ function owned(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return whole ? (bytes as Uint8Array<ArrayBuffer>) : new Uint8Array(bytes);
 }
 
-function abortError(signal: AbortSignal | undefined): BitxError {
+export function abortError(signal: AbortSignal | undefined): BitxError {
   return new BitxError('aborted', 'The operation was aborted', { cause: signal?.reason });
 }
 

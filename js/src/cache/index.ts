@@ -1,4 +1,6 @@
 export { ModelCache } from './cache.js';
+export { type FineTuneOptions, type FineTuneProgress, loadFineTune, planFineTune } from './fine-tune.js';
+export type { FineTunePlan, PlannedFile } from './plan.js';
 export type {
   Backend,
   CacheCallOptions,

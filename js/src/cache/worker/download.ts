@@ -1,6 +1,6 @@
 import { BitxError } from '../../errors.js';
+import { fits, type Integrity } from '../integrity.js';
 import type { Settings } from '../messages.js';
-import { fits, type Integrity } from './integrity.js';
 import type { Meter } from './meter.js';
 import { Patience, Transient } from './patience.js';
 import { fetchChunks } from './ranges.js';

@@ -1,11 +1,5 @@
 import { createBLAKE3, createSHA256, type IHasher } from 'hash-wasm';
-import { toHex } from './integrity.js';
-
-/** Digests of a file, in hex. */
-export interface Digests {
-  sha256: string;
-  blake3: string;
-}
+import { type Digests, toHex } from '../integrity.js';
 
 /** Takes a file front to back. WebCrypto could not: it wants all of it at once. */
 export class FileHash {

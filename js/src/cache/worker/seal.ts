@@ -1,6 +1,7 @@
 import { abortError, BitxError } from '../../errors.js';
+import type { Digests } from '../integrity.js';
 import type { Board } from './board.js';
-import { type Digests, digestOf, FileHash } from './hashes.js';
+import { digestOf, FileHash } from './hashes.js';
 import type { Bytes, Entry } from './stores/store.js';
 
 /** What the file came to. */

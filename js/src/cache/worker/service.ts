@@ -1,9 +1,9 @@
 import { BitxError } from '../../errors.js';
+import { fits, type Integrity, parseIntegrity } from '../integrity.js';
 import type { FetchArgs, Found, PutArgs, Settings } from '../messages.js';
 import type { CacheProgress, ModelStat, Verdict } from '../types.js';
 import { download, finish } from './download.js';
 import { digestOf } from './hashes.js';
-import { fits, type Integrity, parseIntegrity } from './integrity.js';
 import { locked } from './locks.js';
 import { Meter } from './meter.js';
 import { chunkLength, demoted, infoOf, type Manifest, storedBytes } from './records.js';
@@ -45,7 +45,7 @@ export class Service {
 
   async fetch(args: FetchArgs, context: CallContext): Promise<Found> {
     const { url } = args;
-    const integrity = args.integrity === undefined ? undefined : parseIntegrity(args.integrity);
+    const integrity = integrityOf(args);
     const key = await keyOf(url);
     const held = async () =>
       (await this.#whole(key, integrity)) ?? (integrity && this.#withDigest(integrity));
@@ -64,7 +64,7 @@ export class Service {
   }
 
   async find({ digest }: { digest: string }): Promise<Found | undefined> {
-    return this.#withDigest(parseIntegrity(digest));
+    return this.#withDigest(parsed(digest));
   }
 
   async stat({ url }: { url: string }): Promise<ModelStat | undefined> {
@@ -88,7 +88,7 @@ export class Service {
   async put(args: PutArgs, context: CallContext): Promise<Found> {
     const { url, blob, labels } = args;
     const size = blob?.size ?? args.size;
-    const integrity = args.integrity === undefined ? undefined : parseIntegrity(args.integrity);
+    const integrity = integrityOf(args);
     const key = await keyOf(url);
     const validator = { etag: undefined, modified: undefined };
     const { chunkSize } = this.#settings;
@@ -246,6 +246,16 @@ export class Service {
     this.#waiting.add(listener);
     return () => void this.#waiting.delete(listener);
   }
+}
+
+function integrityOf({ integrity }: { integrity: string | undefined }): Integrity | undefined {
+  return integrity === undefined ? undefined : parsed(integrity);
+}
+
+function parsed(digest: string): Integrity {
+  const integrity = parseIntegrity(digest);
+  if (integrity) return integrity;
+  throw new BitxError('invalid-argument', `${digest} is neither a SHA-256 nor a BLAKE3 digest`);
 }
 
 /** A name that every store can take, for any address. */

@@ -1,5 +1,8 @@
-import { BitxError } from '../../errors.js';
-import type { Digests } from './hashes.js';
+/** Digests of a file, in hex. */
+export interface Digests {
+  sha256: string;
+  blake3: string;
+}
 
 /** A digest that a file must have. */
 export interface Integrity {
@@ -11,16 +14,16 @@ const DIGEST_BYTES = 32;
 const NAMED = /^(sha256|blake3)[-:](.+)$/i;
 const HEX = /^[0-9a-f]{64}$/i;
 
-/** Reads `sha256-…` and `blake3-…` in base64 or hex, and bare or quoted hex, which hubs publish as SHA-256. */
-export function parseIntegrity(text: string): Integrity {
+/**
+ * Reads `sha256-…` and `blake3-…` in base64 or hex, and bare or quoted hex, which hubs publish as SHA-256; returns
+ * undefined for anything else.
+ */
+export function parseIntegrity(text: string): Integrity | undefined {
   const bare = text.trim().replace(/^(?:W\/)?"(.*)"$/, '$1');
   const [, algorithm = 'sha256', digest = bare] = NAMED.exec(bare) ?? [];
   const named = bare !== digest;
   const hex = HEX.test(digest) ? digest.toLowerCase() : named ? hexOfBase64(digest) : undefined;
-  if (hex === undefined) {
-    throw new BitxError('invalid-argument', `${text} is neither a SHA-256 nor a BLAKE3 digest`);
-  }
-  return { algorithm: algorithm.toLowerCase() as keyof Digests, hex };
+  return hex === undefined ? undefined : { algorithm: algorithm.toLowerCase() as keyof Digests, hex };
 }
 
 /** Whether a file has the digest. */

@@ -1,0 +1,211 @@
+import { Bitx, BitxError } from '../index.js';
+import { ModelCache } from './cache.js';
+import { abortError, absolute } from './client.js';
+import { fits, parseIntegrity } from './integrity.js';
+import { type FineTunePlan, planOf } from './plan.js';
+import type { CachedFile, ModelInfo, ModelStat } from './types.js';
+
+/** How far {@link loadFineTune} has come, in bytes. */
+export interface FineTuneProgress {
+  /** What is being fetched, and at last what is being done. */
+  phase: 'delta' | 'base' | 'restore';
+  loaded: number;
+  total: number | undefined;
+}
+
+/** Options of {@link loadFineTune} and {@link planFineTune}. */
+export interface FineTuneOptions {
+  /** Where the base is; the files of a sharded one in the order they were compressed with. */
+  base: string | URL | (string | URL)[];
+  /** Where the `.bitx` archive is. */
+  delta: string | URL;
+  /** The digests that files must have, written as in {@link FetchOptions.integrity}; `base` as many as there are files. */
+  integrity?: { base?: string | string[]; delta?: string; model?: string };
+  /** Default: one that all calls without one share. */
+  cache?: ModelCache;
+  /** Default: one that is made for the call, if it has to restore anything. */
+  bitx?: Bitx;
+  /** Whether to keep the restored model, which takes as much room as the base. Default: true. */
+  store?: boolean;
+  /** Sent with every request. */
+  headers?: Record<string, string>;
+  /** Called when a server answers 401 or 403; returns the address to go on with. */
+  refreshUrl?: (url: string, status: number) => string | URL | Promise<string | URL>;
+  /** Aborts the call. What was downloaded is kept. */
+  signal?: AbortSignal;
+  onProgress?: (progress: FineTuneProgress) => void;
+}
+
+/** A file to fetch. */
+export interface Wanted {
+  url: string;
+  integrity: string | undefined;
+}
+
+/** What a call is about. */
+export interface FineTune {
+  cache: ModelCache;
+  bases: Wanted[];
+  delta: Wanted;
+  store: boolean;
+  options: FineTuneOptions;
+}
+
+/** How a restored model tells what it was made from. */
+const SOURCES = 'bitx-sources';
+
+let sharedCache: Promise<ModelCache> | undefined;
+
+/**
+ * Answers before any download what {@link loadFineTune} would do: what is here, what would be fetched, what that saves,
+ * and whether it fits. It asks the servers for nothing but sizes.
+ */
+export async function planFineTune(options: FineTuneOptions): Promise<FineTunePlan> {
+  const job = await fineTune(options);
+  return planOf(job, await restored(job));
+}
+
+/**
+ * The fine-tuned model that a delta restores: from the cache if it has been restored before, else from the base and
+ * the delta, which are fetched unless they are here. The base stays for the next fine-tune of it; the delta goes once
+ * its model is stored.
+ *
+ * ```ts
+ * const model = await loadFineTune({ base: '/base.safetensors', delta: '/fine-tune.bitx' });
+ * ```
+ */
+export function loadFineTune(options: FineTuneOptions & { store: false }): Promise<File>;
+export function loadFineTune(options: FineTuneOptions): Promise<CachedFile>;
+export async function loadFineTune(options: FineTuneOptions): Promise<File> {
+  try {
+    return await load(options);
+  } catch (error) {
+    throw options.signal?.aborted ? abortError(options.signal) : error;
+  }
+}
+
+async function load(options: FineTuneOptions): Promise<File> {
+  const job = await fineTune(options);
+  const found = await restored(job);
+  if (found) return found;
+  const plan = await planOf(job, undefined);
+  const { storeBytes: need, availableBytes: have } = plan;
+  if (!plan.fits && need !== undefined && have !== undefined) {
+    const message = `The model and what it takes need ${need} bytes of storage, and the browser grants ${have}`;
+    throw new BitxError('quota', message, { need, have });
+  }
+  // Pages that load the same model side by side restore it once.
+  const name = `bitx-wasm/fine-tune/${job.delta.url}`;
+  const signal = options.signal ?? new AbortController().signal;
+  const make = async () => (await restored(job)) ?? fetchAndRestore(job);
+  return navigator.locks ? navigator.locks.request(name, { signal }, make) : make();
+}
+
+async function fineTune(options: FineTuneOptions): Promise<FineTune> {
+  const { base, delta, integrity = {}, store = true } = options;
+  const digests = [integrity.base ?? []].flat();
+  const bases = [base].flat().map((url, index) => ({ url: absolute(url), integrity: digests[index] }));
+  return {
+    cache: options.cache ?? (await shared()),
+    bases,
+    delta: { url: absolute(delta), integrity: integrity.delta },
+    store,
+    options,
+  };
+}
+
+function shared(): Promise<ModelCache> {
+  sharedCache ??= ModelCache.open().catch((error: unknown) => {
+    sharedCache = undefined;
+    throw error;
+  });
+  return sharedCache;
+}
+
+/** The restored model, if it is in the cache: made from files of the same digests, or else of the same URLs. */
+async function restored({ cache, bases, delta }: FineTune): Promise<CachedFile | undefined> {
+  const wanted = [delta, ...bases];
+  const madeOfThem = ({ model }: ModelStat) => {
+    const sources = model ? sourcesOf(model) : [];
+    return (
+      sources.length === wanted.length && sources.every((source, index) => isSame(wanted[index], source))
+    );
+  };
+  const found = (await cache.list()).find(madeOfThem);
+  return found && cache.match(found.url);
+}
+
+/** A file that a model was made from, under the URL that it was asked for by. */
+type Source = Pick<ModelInfo, 'url' | 'sha256' | 'blake3'>;
+
+function sourcesOf({ labels }: ModelInfo): Source[] {
+  return JSON.parse(labels[SOURCES] ?? '[]');
+}
+
+function isSame(file: Wanted | undefined, source: Source): boolean {
+  if (file?.integrity === undefined) return source.url === file?.url;
+  const digest = parseIntegrity(file.integrity);
+  return digest !== undefined && fits(source, digest);
+}
+
+async function fetchAndRestore(job: FineTune): Promise<File> {
+  const { cache, delta, bases, options } = job;
+  const { headers = {}, refreshUrl, signal } = options;
+  const fetchOne = ({ url, integrity }: Wanted, phase: FineTuneProgress['phase']) =>
+    cache.fetch(url, {
+      headers,
+      onProgress: ({ loaded, total }) => options.onProgress?.({ phase, loaded, total }),
+      ...(integrity !== undefined && { integrity }),
+      ...(refreshUrl && { refreshUrl }),
+      ...(signal && { signal }),
+    });
+  const bitx = options.bitx ?? (await Bitx.create(signal ? { signal } : {}));
+  try {
+    // The delta first: it is small, and if it is no archive there is no use for the base.
+    const archive = await fetchOne(delta, 'delta');
+    const { restoredBytes } = await bitx.inspect(archive, signal ? { signal } : {});
+    const files: CachedFile[] = [];
+    for (const base of bases) files.push(await fetchOne(base, 'base'));
+    return await restore(job, bitx, archive, files, restoredBytes);
+  } finally {
+    if (bitx !== options.bitx) bitx.dispose();
+  }
+}
+
+/** Restores into the cache, part by part, or into a file that is not kept. */
+async function restore(
+  { cache, delta, bases, store, options }: FineTune,
+  bitx: Bitx,
+  archive: CachedFile,
+  base: CachedFile[],
+  size: number,
+): Promise<File> {
+  const { signal, integrity } = options;
+  const onProgress = ({ loaded, total }: Omit<FineTuneProgress, 'phase'>) =>
+    options.onProgress?.({ phase: 'restore', loaded, total });
+  const inputs = { base, delta: archive, onProgress, ...(signal && { signal }) };
+  if (!store) return new File([await bitx.restore(inputs)], nameOf(delta.url));
+  const wanted = [delta, ...bases];
+  const sources = [archive, ...base].map(({ model: { sha256, blake3, url } }, index) => ({
+    url: wanted[index]?.url ?? url,
+    sha256,
+    blake3,
+  }));
+  const key = `bitx:restored/${sources.map(({ sha256 }) => sha256).join('/')}`;
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+  const [model] = await Promise.all([
+    cache.put(key, readable, {
+      size,
+      labels: { [SOURCES]: JSON.stringify(sources) },
+      ...(integrity?.model !== undefined && { integrity: integrity.model }),
+      ...(signal && { signal }),
+    }),
+    bitx.restore({ ...inputs, output: writable }),
+  ]);
+  await cache.delete(archive.model.url);
+  return model;
+}
+
+function nameOf(url: string): string {
+  return new URL(url).pathname.split('/').at(-1) ?? '';
+}

@@ -1,0 +1,105 @@
+import type { ModelCache } from './cache.js';
+import type { FineTune, Wanted } from './fine-tune.js';
+import type { CachedFile } from './types.js';
+
+/** A file that {@link loadFineTune} reads. */
+export interface PlannedFile {
+  url: string;
+  /** Whether all of it is here. */
+  cached: boolean;
+  /** Bytes; undefined where the server does not tell. */
+  size: number | undefined;
+  /** Bytes that are here. */
+  storedBytes: number;
+  /** Bytes of storage that it still takes; a part of a file may have taken all of its space. */
+  roomBytes: number | undefined;
+}
+
+/** What {@link loadFineTune} would do. Sums are undefined where a server did not tell a size. */
+export interface FineTunePlan {
+  base: PlannedFile[];
+  delta: PlannedFile;
+  /** The restored model. Until it is here, its size is taken to be that of its base. */
+  model: { cached: boolean; size: number | undefined };
+  /** Bytes to download. */
+  fetchBytes: number | undefined;
+  /** Bytes that downloading the fine-tuned model itself would take beyond that; negative where it would take less. */
+  savedBytes: number | undefined;
+  /** Bytes of storage that it takes, all told. */
+  storeBytes: number | undefined;
+  /** Bytes of storage that the browser grants, where it tells. */
+  availableBytes: number | undefined;
+  /** Whether it fits, as far as is known. */
+  fits: boolean;
+}
+
+/** Plans a call; `model` is what it has restored before. */
+export async function planOf(job: FineTune, model: CachedFile | undefined): Promise<FineTunePlan> {
+  const [delta, ...base] = (await Promise.all(
+    [job.delta, ...job.bases].map((file) => planned(job, file, model !== undefined)),
+  )) as [PlannedFile, ...PlannedFile[]];
+  const size = model?.size ?? sum(base.map(({ size }) => size));
+  const fetchBytes = model ? 0 : sum([delta, ...base].map(missing));
+  const storeBytes = model
+    ? 0
+    : sum([...[delta, ...base].map(({ roomBytes }) => roomBytes), job.store ? size : 0]);
+  const availableBytes = await available();
+  return {
+    base,
+    delta,
+    model: { cached: model !== undefined, size },
+    fetchBytes,
+    savedBytes: size === undefined || fetchBytes === undefined ? undefined : size - fetchBytes,
+    storeBytes,
+    availableBytes,
+    fits: storeBytes === undefined || availableBytes === undefined || storeBytes <= availableBytes,
+  };
+}
+
+/** What is here of a file, and how large it is; nobody asks the server for the size of what will not be fetched. */
+async function planned(job: FineTune, file: Wanted, needless: boolean): Promise<PlannedFile> {
+  const { cache } = job;
+  const { url } = file;
+  const found = await cached(cache, file);
+  if (found) return { url, cached: true, size: found.size, storedBytes: found.size, roomBytes: 0 };
+  const part = await cache.stat(url);
+  const stored = part && !part.complete ? part.storedBytes : 0;
+  const reserved = stored > 0 && cache.backend === 'opfs';
+  const size = part?.size ?? (needless ? undefined : await sizeOf(url, job.options));
+  const roomBytes = reserved ? 0 : size === undefined ? undefined : size - stored;
+  return { url, cached: false, size, storedBytes: stored, roomBytes };
+}
+
+/** A file that is here already: any of the digest that is asked for, else the one of that URL. */
+function cached(cache: ModelCache, { url, integrity }: Wanted): Promise<CachedFile | undefined> {
+  return integrity === undefined ? cache.match(url) : cache.findByDigest(integrity);
+}
+
+/** Asks a server how large a file is; not all answer to HEAD. */
+async function sizeOf(
+  url: string,
+  { headers = {}, signal }: FineTune['options'],
+): Promise<number | undefined> {
+  const ask = (init: RequestInit) =>
+    fetch(url, { cache: 'no-store', ...init, ...(signal && { signal }) }).catch(() => undefined);
+  const head = await ask({ method: 'HEAD', headers });
+  const length = head?.ok && !head.headers.has('content-encoding') && head.headers.get('content-length');
+  if (length) return Number(length);
+  const probe = await ask({ headers: { ...headers, range: 'bytes=0-0' } });
+  await probe?.body?.cancel();
+  const total = /\/(\d+)$/.exec(probe?.headers.get('content-range') ?? '')?.[1];
+  return total === undefined ? undefined : Number(total);
+}
+
+async function available(): Promise<number | undefined> {
+  const { quota, usage } = (await navigator.storage?.estimate()) ?? {};
+  return quota === undefined || usage === undefined ? undefined : Math.max(0, quota - usage);
+}
+
+function missing({ size, storedBytes }: PlannedFile): number | undefined {
+  return size === undefined ? undefined : size - storedBytes;
+}
+
+function sum(sizes: (number | undefined)[]): number | undefined {
+  return sizes.reduce((a, b) => (a === undefined || b === undefined ? undefined : a + b), 0);
+}
