@@ -4,6 +4,8 @@ export class Board {
   #count: number;
   readonly #wanted: number[];
   readonly #there: Set<number>;
+  /** Those that have come since the board was set up. */
+  readonly #fresh = new Set<number>();
   #closed = false;
   #change = Promise.withResolvers<void>();
 
@@ -35,7 +37,13 @@ export class Board {
 
   arrived(index: number): void {
     this.#there.add(index);
+    this.#fresh.add(index);
     this.#changed();
+  }
+
+  /** Whether a chunk has come under our eyes, and not in an earlier visit. */
+  isFresh(index: number): boolean {
+    return this.#fresh.has(index);
   }
 
   /** A chunk turned out to be wrong. */
