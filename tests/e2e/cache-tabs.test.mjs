@@ -65,18 +65,22 @@ test('the tab that downloads is closed, and another goes on', async (t) => {
   assert.ok(env.origin.sent <= MODEL.length + 4 * CHUNK, `${env.origin.sent} bytes`);
 });
 
-test('one page that asks twice, by two URLs and one digest, downloads once', async (t) => {
-  const [path, mirror] = [env.origin.put('twice', MODEL), env.origin.put('mirror', MODEL)];
+test('two that ask at once download once: by one URL, or by one digest', async (t) => {
+  const [path, here, there] = ['one', 'here', 'there'].map((name) => env.origin.put(name, MODEL));
   const page = await cachePage(t, env);
-  const digests = await page.evaluate(
-    async ([path, mirror, integrity]) => {
-      const [one, two] = [await open({ name: 'twice' }), await open({ name: 'twice' })];
-      const calls = [one.fetch(path, { integrity }), one.fetch(path), two.fetch(mirror, { integrity })];
-      return Promise.all((await Promise.all(calls)).map(sha256));
-    },
-    [path, mirror, DIGEST],
-  );
-  assert.deepEqual(digests, [DIGEST, DIGEST, DIGEST]);
+  const twice = (name, urls, options) =>
+    page.evaluate(
+      async ([name, urls, options]) => {
+        const caches = await Promise.all(urls.map(() => open({ name })));
+        const files = await Promise.all(urls.map((url, index) => caches[index].fetch(url, options)));
+        return Promise.all(files.map(sha256));
+      },
+      [name, urls, options],
+    );
+  assert.deepEqual(await twice('one-url', [path, path], {}), [DIGEST, DIGEST]);
+  assert.equal(env.origin.sent, MODEL.length);
+  env.origin.reset();
+  assert.deepEqual(await twice('one-digest', [here, there], { integrity: DIGEST }), [DIGEST, DIGEST]);
   assert.equal(env.origin.sent, MODEL.length);
 });
 

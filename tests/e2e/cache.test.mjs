@@ -156,3 +156,19 @@ for (const backend of BACKENDS) {
     assert.equal(env.origin.sent, 2 * MODEL.length);
   });
 }
+
+test('calls that make no sense are told so', async (t) => {
+  const page = await cachePage(t, env);
+  const codes = await page.evaluate(async () => {
+    const cache = await open({ name: 'sense' });
+    const calls = [
+      open({ chunkSize: 0 }),
+      open({ connections: 1.5 }),
+      cache.verify('/not/here'),
+      cache.fetch('/m/once', { integrity: 'sha256-short' }),
+      cache.fetch('/m/once', { signal: AbortSignal.abort() }),
+    ];
+    return (await Promise.all(calls.map(failure))).map(({ code }) => code);
+  });
+  assert.deepEqual(codes, [...new Array(4).fill('invalid-argument'), 'aborted']);
+});

@@ -35,8 +35,9 @@ export async function fetchChunks(options: RangesOptions, first?: Answer): Promi
   const lengthOf = (index: number) => chunkLength(index, meta);
   const opened = new Map(first ? [[0, first]] : []);
   const fetcher = async () => {
+    const buffer = new Uint8Array(Math.min(meta.chunkSize, meta.size));
     for (let index = await board.next(); index !== undefined; index = await board.next()) {
-      const bytes = await fetchChunk(options, index, opened.get(index));
+      const bytes = await fetchChunk(options, index, buffer, opened.get(index));
       opened.delete(index);
       await storeChunk(options, index, bytes);
       board.arrived(index);
@@ -64,10 +65,15 @@ async function storeChunk({ entry, meta }: RangesOptions, index: number, bytes: 
   await entry.put(index, bytes, digest);
 }
 
-/** Fetches one chunk; a transfer that breaks off is taken up where it ended. */
-async function fetchChunk(options: RangesOptions, index: number, opened?: Answer): Promise<Bytes> {
+/** Fetches one chunk into a buffer; a transfer that breaks off is taken up where it ended. */
+async function fetchChunk(
+  options: RangesOptions,
+  index: number,
+  buffer: Bytes,
+  opened?: Answer,
+): Promise<Bytes> {
   const { meta, remote, settings, meter, signal } = options;
-  const chunk = new Uint8Array(chunkLength(index, meta));
+  const chunk = buffer.subarray(0, chunkLength(index, meta));
   const start = index * meta.chunkSize;
   const patience = new Patience(settings, signal);
   let filled = 0;

@@ -2,6 +2,7 @@ import { BitxError } from '../../errors.js';
 import { fits, type Integrity, parseIntegrity } from '../integrity.js';
 import type { FetchArgs, Found, PutArgs, Settings } from '../messages.js';
 import type { CacheProgress, ModelStat, Verdict } from '../types.js';
+import { Catalog } from './catalog.js';
 import { download, finish } from './download.js';
 import { digestOf } from './hashes.js';
 import { locked } from './locks.js';
@@ -10,6 +11,7 @@ import { chunkLength, demoted, infoOf, type Manifest, storedBytes } from './reco
 import { checkQuota, storageError } from './storage-errors.js';
 import type { Bytes, Entry, Store } from './stores/store.js';
 import { storeStream } from './stream.js';
+import { demote, findBadChunks } from './verify.js';
 
 /** What a call brings besides its arguments. */
 export interface CallContext {
@@ -30,12 +32,14 @@ interface News {
 /** The operations of one cache. */
 export class Service {
   readonly #store: Store;
+  readonly #catalog: Catalog;
   readonly #settings: Settings;
   readonly #news: BroadcastChannel;
   readonly #waiting = new Set<(news: News) => void>();
 
   constructor(store: Store, settings: Settings) {
     this.#store = store;
+    this.#catalog = new Catalog(store);
     this.#settings = settings;
     this.#news = new BroadcastChannel(`bitx-wasm/${store.kind}/${settings.name}`);
     this.#news.onmessage = ({ data }: MessageEvent<News>) => {
@@ -48,7 +52,7 @@ export class Service {
     const integrity = integrityOf(args);
     const key = await keyOf(url);
     const held = async () =>
-      (await this.#whole(key, integrity)) ?? (integrity && this.#withDigest(integrity));
+      (await this.#catalog.whole(key, integrity)) ?? (integrity && this.#catalog.withDigest(integrity));
     const found = await held();
     if (found) return found;
     const stopListening = this.#listen(key, context);
@@ -60,20 +64,19 @@ export class Service {
   }
 
   async match({ url }: { url: string }): Promise<Found | undefined> {
-    return this.#whole(await keyOf(url), undefined);
+    return this.#catalog.whole(await keyOf(url));
   }
 
   async find({ digest }: { digest: string }): Promise<Found | undefined> {
-    return this.#withDigest(parsed(digest));
+    return this.#catalog.withDigest(parsed(digest));
   }
 
   async stat({ url }: { url: string }): Promise<ModelStat | undefined> {
-    return this.#stat(await keyOf(url));
+    return this.#catalog.stat(await keyOf(url));
   }
 
   async list(): Promise<ModelStat[]> {
-    const stats = await Promise.all((await this.#store.keys()).map((key) => this.#stat(key)));
-    return stats.filter((stat) => stat !== undefined);
+    return this.#catalog.list();
   }
 
   async delete({ url }: { url: string }, { signal }: CallContext): Promise<boolean> {
@@ -117,46 +120,15 @@ export class Service {
     return this.#exclusively([key], signal, async () => {
       const manifest = await this.#store.manifest(key);
       if (!manifest) throw new BitxError('invalid-argument', `${url} is not stored here`, { url });
-      const bad = await this.#badChunks(key, manifest, signal, new Meter('verify', report));
-      if (bad.length > 0) await this.#demote(key, manifest, bad);
+      const meter = new Meter('verify', report);
+      const bad = await findBadChunks(this.#store, key, manifest, signal, meter);
+      if (bad.length > 0) await demote(this.#store, key, manifest, bad);
       const place = (index: number) => ({
         offset: index * manifest.chunkSize,
         length: chunkLength(index, manifest),
       });
       return { ok: bad.length === 0, badChunks: bad.map(place) };
     });
-  }
-
-  async #badChunks(key: string, manifest: Manifest, signal: AbortSignal, meter: Meter): Promise<number[]> {
-    const { chunks, chunkSize, size } = manifest;
-    const file = await this.#store.file(key, manifest);
-    const bad: number[] = [];
-    meter.begin(0, size);
-    for (const [index, digest] of chunks.entries()) {
-      signal.throwIfAborted();
-      const start = index * chunkSize;
-      const length = chunkLength(index, manifest);
-      // A file that is gone or cannot be read has no right chunks.
-      const bytes = await file
-        ?.slice(start, start + length)
-        .arrayBuffer()
-        .catch(() => undefined);
-      if (!bytes || (await digestOf(new Uint8Array(bytes))) !== digest) bad.push(index);
-      meter.add(length);
-    }
-    return bad;
-  }
-
-  /** Makes a damaged model a part again, from which only `bad` is missing. */
-  async #demote(key: string, manifest: Manifest, bad: number[]): Promise<void> {
-    const { meta, chunks } = demoted(manifest);
-    for (const index of bad) chunks.delete(index);
-    const entry = await this.#store.open(key);
-    try {
-      await entry.begin(meta, chunks);
-    } finally {
-      await entry.close();
-    }
   }
 
   async #download(
@@ -200,33 +172,6 @@ export class Service {
     const file = await this.#store.file(key, manifest);
     if (!file) throw new BitxError('io', `${manifest.url} has been stored and is gone`);
     return { file, model: infoOf(manifest) };
-  }
-
-  async #whole(key: string, integrity: Integrity | undefined): Promise<Found | undefined> {
-    const manifest = await this.#store.manifest(key);
-    if (!manifest || (integrity && !fits(manifest, integrity))) return undefined;
-    const file = await this.#store.file(key, manifest);
-    return file && { file, model: infoOf(manifest) };
-  }
-
-  async #withDigest(integrity: Integrity): Promise<Found | undefined> {
-    for (const key of await this.#store.keys()) {
-      const found = await this.#whole(key, integrity);
-      if (found) return found;
-    }
-    return undefined;
-  }
-
-  async #stat(key: string): Promise<ModelStat | undefined> {
-    const whole = await this.#whole(key, undefined);
-    if (whole) {
-      const { model } = whole;
-      return { url: model.url, complete: true, size: model.size, storedBytes: model.size, model };
-    }
-    const part = await this.#store.part(key);
-    if (!part) return undefined;
-    const { url, size } = part.meta;
-    return { url, complete: false, size, storedBytes: storedBytes(part) };
   }
 
   #exclusively<T>(names: string[], signal: AbortSignal, action: () => Promise<T>): Promise<T> {

@@ -37,13 +37,13 @@ export async function storeStream(
   return together(board, stop, [sealing, store()]);
 }
 
-/** Cuts a stream into chunks of one size; only the last may be shorter. */
+/** Cuts a stream into chunks of one size, each good until the next; only the last may be shorter. */
 async function* cut(
   parts: AsyncIterable<Bytes>,
   chunkSize: number,
   meter: Meter,
 ): AsyncGenerator<Bytes, void> {
-  let chunk = new Uint8Array(chunkSize);
+  const chunk = new Uint8Array(chunkSize);
   let filled = 0;
   for await (const part of parts) {
     for (let at = 0; at < part.length; ) {
@@ -54,7 +54,6 @@ async function* cut(
       meter.add(piece.length);
       if (filled === chunkSize) {
         yield chunk;
-        chunk = new Uint8Array(chunkSize);
         filled = 0;
       }
     }

@@ -60,6 +60,7 @@ class OpfsEntry implements Entry {
   readonly #folder: FileSystemDirectoryHandle;
   readonly #data: AccessHandle;
   #journal: Journal | undefined;
+  #buffer: Bytes = new Uint8Array(0);
 
   static async open(folder: FileSystemDirectoryHandle): Promise<OpfsEntry> {
     const whole = await ignoreMissing(folder.getFileHandle(MANIFEST));
@@ -113,8 +114,11 @@ class OpfsEntry implements Entry {
   }
 
   async get(index: number, length: number): Promise<Bytes> {
-    const bytes = new Uint8Array(length);
-    return bytes.subarray(0, this.#data.read(bytes, { at: index * this.#opened().chunkSize }));
+    const { chunkSize } = this.#opened();
+    // Buffers of megabytes that are thrown away pile up faster than they are collected.
+    if (this.#buffer.length < length) this.#buffer = new Uint8Array(length);
+    const bytes = this.#buffer.subarray(0, length);
+    return bytes.subarray(0, this.#data.read(bytes, { at: index * chunkSize }));
   }
 
   async commit(manifest: Manifest): Promise<void> {

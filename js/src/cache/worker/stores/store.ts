@@ -32,11 +32,11 @@ export interface Entry {
   clear(): Promise<void>;
   /** Begins a part; with chunks that are there already, where a whole model turned out to be damaged. */
   begin(meta: PartMeta, chunks?: Map<number, string>): Promise<void>;
-  /** Stores a chunk, then its record. */
+  /** Stores a chunk, then its record. The bytes may be overwritten afterwards. */
   put(index: number, bytes: Bytes, digest: string): Promise<void>;
   /** Takes a chunk out of the record. */
   forget(index: number): Promise<void>;
-  /** The bytes of a chunk, or fewer, or others, where the storage has gone wrong. */
+  /** The bytes of a chunk, or fewer, or others, where the storage has gone wrong; good until the next call. */
   get(index: number, length: number): Promise<Bytes>;
   /** Makes a model of the part. */
   commit(manifest: Manifest): Promise<void>;

@@ -1,0 +1,48 @@
+import { fits, type Integrity } from '../integrity.js';
+import type { Found } from '../messages.js';
+import type { ModelStat } from '../types.js';
+import { infoOf, storedBytes } from './records.js';
+import type { Store } from './stores/store.js';
+
+/** Tells what is in a store, without changing it. */
+export class Catalog {
+  readonly #store: Store;
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  /** A whole model, if its digest is the one that is asked for. */
+  async whole(key: string, integrity?: Integrity): Promise<Found | undefined> {
+    const manifest = await this.#store.manifest(key);
+    if (!manifest || (integrity && !fits(manifest, integrity))) return undefined;
+    const file = await this.#store.file(key, manifest);
+    return file && { file, model: infoOf(manifest) };
+  }
+
+  /** Any model of that digest. */
+  async withDigest(integrity: Integrity): Promise<Found | undefined> {
+    for (const key of await this.#store.keys()) {
+      const found = await this.whole(key, integrity);
+      if (found) return found;
+    }
+    return undefined;
+  }
+
+  async stat(key: string): Promise<ModelStat | undefined> {
+    const found = await this.whole(key);
+    if (found) {
+      const { model } = found;
+      return { url: model.url, complete: true, size: model.size, storedBytes: model.size, model };
+    }
+    const part = await this.#store.part(key);
+    if (!part) return undefined;
+    const { url, size } = part.meta;
+    return { url, complete: false, size, storedBytes: storedBytes(part) };
+  }
+
+  async list(): Promise<ModelStat[]> {
+    const stats = await Promise.all((await this.#store.keys()).map((key) => this.stat(key)));
+    return stats.filter((stat) => stat !== undefined);
+  }
+}
