@@ -105,6 +105,18 @@ impl Elements {
     }
 }
 
+/// [`encode`] for words of any width, in bytes, whose steps they tell themselves.
+pub(super) fn encode_any(
+    (width, fields): (usize, Fields),
+    matrix: Matrix,
+    base: &[u8],
+    target: &[u8],
+    effort: Effort,
+) -> Vec<u8> {
+    let coding = Coding { fields, blocks: None };
+    for_width!(width, self::encode(coding, matrix, base, target, effort))
+}
+
 /// The payload of `target` against `base`, which have the same, positive length.
 pub(super) fn encode<W: Word>(
     coding: Coding<'_>,
@@ -119,8 +131,14 @@ pub(super) fn encode<W: Word>(
     write(coding, &Elements::new::<W>(coding, matrix, base, target, scaled), effort)
 }
 
+/// [`estimate`] for words of any width.
+pub(super) fn estimate_any((width, fields): (usize, Fields), base: &[u8], target: &[u8]) -> u64 {
+    let coding = Coding { fields, blocks: None };
+    for_width!(width, self::estimate(coding, base, target))
+}
+
 /// About the bits that the differences take in the contexts of the base's exponents, without any tables.
-pub(super) fn estimate<W: Word>(coding: Coding<'_>, base: &[u8], target: &[u8]) -> u64 {
+fn estimate<W: Word>(coding: Coding<'_>, base: &[u8], target: &[u8]) -> u64 {
     let elements = Elements::new::<W>(coding, Matrix { columns: 1 }, base, target, false);
     let highest = elements.exponents.iter().copied().max().unwrap_or(0);
     let model = Model::Exponent { first: (u32::from(highest) + 1).saturating_sub(CONTEXTS as u32) };
@@ -241,6 +259,19 @@ impl Counter {
             even[usize::from(*raw) * width + usize::from(token)] += 1;
         }
     }
+}
+
+/// [`decode`] for words of any width.
+pub(super) fn decode_any(
+    (width, fields): (usize, Fields),
+    matrix: Matrix,
+    payload: &[u8],
+    base: &[u8],
+    target: &mut [u8],
+    scratch: &mut Scratch,
+) -> Result<()> {
+    let coding = Coding { fields, blocks: None };
+    for_width!(width, self::decode(coding, matrix, payload, base, target, scratch))
 }
 
 /// Restores `target` from the payload that [`encode`] made of it and `base`.

@@ -5,7 +5,7 @@
 
 /// Calls `$codec::$function` for the word of `$width` bytes.
 macro_rules! for_width {
-    ($width:expr, $codec:ident::$function:ident($($argument:expr),*)) => {
+    ($width:expr, $codec:tt::$function:ident($($argument:expr),*)) => {
         match $width {
             1 => $codec::$function::<u8>($($argument),*),
             2 => $codec::$function::<u16>($($argument),*),
@@ -31,7 +31,6 @@ use crate::error::{Error, Result};
 use crate::layout::Dtype;
 use crate::predict::Factors;
 use crate::predict::fit::Fit;
-use delta::Coding;
 
 /// Elements of a chunk, at most; chunks of matrices hold whole rows.
 pub(crate) const CHUNK: u64 = 1 << 20;
@@ -129,7 +128,6 @@ pub(crate) fn encode(
         return Ok((Method::Copy, Vec::new()));
     }
     let (width, fields) = fields(dtype);
-    let coding = Coding { fields, blocks: None };
     let mut best: Option<(Method, Vec<u8>)> = None;
     let mut offer = |method, payload: Vec<u8>| {
         if best.as_ref().is_none_or(|(_, least)| payload.len() < least.len()) {
@@ -140,7 +138,7 @@ pub(crate) fn encode(
     let mut weak = true;
     let mut predicted = false;
     if let (Some(base), Some(fit)) = (base, fit)
-        && let Some(payload) = for_width!(width, predicted::encode(dtype, matrix, base, target, fit, effort))
+        && let Some(payload) = predicted::encode(dtype, matrix, base, target, fit, effort)
     {
         predicted = true;
         weak = offer(Method::Predicted, payload);
@@ -150,7 +148,7 @@ pub(crate) fn encode(
             Method::Delta,
             match dtype {
                 Dtype::Q8_0 => blocks::encode(matrix, base, target, effort),
-                _ => for_width!(width, delta::encode(coding, matrix, base, target, effort)),
+                _ => delta::encode_any((width, fields), matrix, base, target, effort),
             },
         );
     }
@@ -186,7 +184,6 @@ pub(crate) fn decode(
     scratch: &mut Scratch,
 ) -> Result<()> {
     let (width, fields) = fields(dtype);
-    let coding = Coding { fields, blocks: None };
     let need_base = || base.ok_or_else(|| Error::corrupt("the chunk's method needs a base, and the tensor has none"));
     match method {
         Method::Stored if payload.len() == target.len() => target.copy_from_slice(payload),
@@ -202,7 +199,7 @@ pub(crate) fn decode(
             let base = need_base()?;
             match dtype {
                 Dtype::Q8_0 => blocks::decode(matrix, payload, base, target, scratch)?,
-                _ => for_width!(width, delta::decode(coding, matrix, payload, base, target, scratch))?,
+                _ => delta::decode_any((width, fields), matrix, payload, base, target, scratch)?,
             }
         }
         Method::Predicted => {
@@ -211,7 +208,7 @@ pub(crate) fn decode(
                 return Err(Error::corrupt("weights of this type are not predicted").figures("floats", dtype.name()));
             }
             let base = need_base()?;
-            for_width!(width, predicted::decode(dtype, matrix, payload, base, factors, target, scratch))?;
+            predicted::decode(dtype, matrix, payload, base, factors, target, scratch)?;
         }
         Method::Factors => return Err(Error::corrupt("factors in place of a chunk")),
         Method::Solo if dtype == Dtype::Q8_0 => return Err(Error::corrupt("blocks with a scale are not coded alone")),

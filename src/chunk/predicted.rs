@@ -3,10 +3,10 @@
 //! Factors: the rank (a byte), the step (four), a shift per component (a byte each), the numbers of `V`. Payload of
 //! a chunk: a string, its numbers of `U`; to its end, deltas to the moved base.
 
-use super::delta::{self, Coding};
+use super::delta;
 use super::{Effort, Matrix, Scratch, integers};
 use crate::bytes::{ByteReader, put_prefixed};
-use crate::delta::word::{Word, fields};
+use crate::delta::word::fields;
 use crate::error::{Error, Result};
 use crate::layout::Dtype;
 use crate::predict::change::Change;
@@ -59,7 +59,9 @@ pub(crate) fn read_factors(matrix: Matrix, payload: &[u8], scratch: &mut Scratch
     }
     let step = f32::from_le_bytes(*payload.take(4)?.first_chunk().unwrap_or(&[0; 4]));
     if !(step > 0.0 && step.is_finite()) {
-        return Err(Error::corrupt("step of the factors").figures("positive and finite", step));
+        // Not as a number: to print floats takes more code than all of this module.
+        let found = format_args!("{:08x}", step.to_bits()).to_string();
+        return Err(Error::corrupt("step of the factors").figures("positive and finite", found));
     }
     let shifts = payload.take(rank as u64)?.to_vec();
     if let Some(shift) = shifts.iter().find(|&&shift| shift > MAX_SHIFT) {
@@ -74,7 +76,7 @@ pub(crate) fn read_factors(matrix: Matrix, payload: &[u8], scratch: &mut Scratch
 }
 
 /// The payload of `target` against `base` moved by what fits best; `None` for types that are not moved.
-pub(super) fn encode<W: Word>(
+pub(super) fn encode(
     dtype: Dtype,
     matrix: Matrix,
     base: &[u8],
@@ -90,12 +92,12 @@ pub(super) fn encode<W: Word>(
     integers::write(&mut numbers, &u, change.matrix.rows());
     let mut payload = Vec::new();
     put_prefixed(&mut payload, &numbers);
-    payload.extend(delta::encode::<W>(coding(dtype), matrix, &moved, target, effort));
+    payload.extend(delta::encode_any(fields(dtype), matrix, &moved, target, effort));
     Some(payload)
 }
 
 /// Restores `target` from the payload that [`encode`] made of it and `base`.
-pub(super) fn decode<W: Word>(
+pub(super) fn decode(
     dtype: Dtype,
     matrix: Matrix,
     payload: &[u8],
@@ -104,7 +106,7 @@ pub(super) fn decode<W: Word>(
     target: &mut [u8],
     scratch: &mut Scratch,
 ) -> Result<()> {
-    let rows = (base.len() / W::BYTES).div_ceil(matrix.columns);
+    let rows = (base.len() / fields(dtype).0).div_ceil(matrix.columns);
     let mut payload = ByteReader::new(payload);
     let mut numbers = ByteReader::new(payload.prefixed()?);
     let u = integers::read(&mut numbers, rows * factors.rank(), rows, scratch)?;
@@ -112,11 +114,7 @@ pub(super) fn decode<W: Word>(
     let mut moved = std::mem::take(&mut scratch.bytes);
     moved.resize(base.len(), 0);
     factors.apply(dtype, &u, base, &mut moved);
-    let decoded = delta::decode::<W>(coding(dtype), matrix, payload.rest(), &moved, target, scratch);
+    let decoded = delta::decode_any(fields(dtype), matrix, payload.rest(), &moved, target, scratch);
     scratch.bytes = moved;
     decoded
-}
-
-fn coding(dtype: Dtype) -> Coding<'static> {
-    Coding { fields: fields(dtype).1, blocks: None }
 }

@@ -1,6 +1,6 @@
 //! Whether a region is worth predicting, and by which factors: tried on a sample of its rows.
 
-use super::delta::{self, Coding};
+use super::delta;
 use super::predicted::StoredFactors;
 use super::{CHUNK, Effort, Matrix, integers};
 use crate::delta::word::fields;
@@ -131,9 +131,7 @@ impl Trial {
     }
 
     fn estimate(&self, base: &[u8]) -> u64 {
-        let (width, fields) = fields(self.dtype);
-        let coding = Coding { fields, blocks: None };
-        for_width!(width, delta::estimate(coding, base, &self.target))
+        delta::estimate_any(fields(self.dtype), base, &self.target)
     }
 
     /// What the trial's rows take, for all rows of the region.

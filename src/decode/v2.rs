@@ -3,7 +3,6 @@
 //! A window restores a run of pieces: spans out of the head, and chunks, each a task of its own. Every
 //! chunk is checked before a byte of it can be written.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::archive::v2::{self, Content, Directory, Item, Partner, Record, RegionEntry};
@@ -55,8 +54,8 @@ struct Chunk {
     factors: Option<(Range<u64>, u8)>,
 }
 
-/// Factors by the place of their record.
-type FactorsAt = HashMap<u64, Factors>;
+/// Factors by the place of their record: few in a window.
+type FactorsAt = Vec<(u64, Factors)>;
 
 /// The chunks of an item that has some: where each record is, and how it is stored.
 #[derive(Default)]
@@ -117,7 +116,10 @@ impl Restore {
             None => None,
         };
         let record = self.record(inputs, &chunk.record, chunk.method)?;
-        let factors = chunk.factors.as_ref().and_then(|(range, _)| factors.get(&range.start));
+        let factors = chunk.factors.as_ref().and_then(|(range, _)| {
+            let found = factors.iter().find(|(start, _)| *start == range.start);
+            found.map(|(_, factors)| factors)
+        });
         let given = chunk::Given { base, factors };
         self.scratch
             .with(|scratch| {
