@@ -1,11 +1,12 @@
 import { Engine } from './engine.js';
 import { abortError, BitxError } from './errors.js';
 import { type Inputs, prepare } from './inputs.js';
-import type { Link } from './link.js';
-import { outputKind, StreamOutput } from './output.js';
+import type { CallContext, Link } from './link.js';
+import { outputKind, StreamOutput, streamOf } from './output.js';
 import type { Outcome, Request } from './protocol.js';
 import type {
   ArchiveInfo,
+  BitxStream,
   CallOptions,
   CompressOptions,
   CreateOptions,
@@ -19,6 +20,9 @@ import type {
 
 /** What a call asks of the core, and where its output goes. */
 type Task = Omit<Request, 'sources'>;
+/** The operations that write a file. */
+type Writer = Task['operation'] & ('restore' | 'compress');
+type Bytes = Uint8Array<ArrayBuffer>;
 
 /**
  * Restores, makes and inspects `.bitx` archives in a worker of its own, so that the page never blocks.
@@ -74,7 +78,12 @@ export class Bitx {
     return this.#write('restore', { base, delta }, options);
   }
 
-  /** Restores the bytes of one tensor, and reads no more of the inputs than that takes; URLs are downloaded whole. */
+  /** Restores a fine-tuned model as fast as the stream is read. It resolves once the inputs have proved to fit. */
+  async restoreStream({ base, delta, ...options }: Omit<RestoreOptions, 'output'>): Promise<BitxStream> {
+    return this.#stream('restore', { base, delta }, options);
+  }
+
+  /** Restores the bytes of one tensor, and reads no more of the inputs than that takes. */
   async readTensor({ base, delta, name, ...options }: ReadTensorOptions): Promise<Uint8Array<ArrayBuffer>> {
     const task: Task = { operation: 'tensor', options: { name }, output: 'bytes' };
     const { bytes } = await this.#call(task, { base, delta }, options);
@@ -96,6 +105,12 @@ export class Bitx {
     return this.#write('compress', { base, target }, options, { format, effort, level });
   }
 
+  /** Makes the archive that restores `target` from `base` as fast as the stream is read. */
+  async compressStream(options: Omit<CompressOptions, 'output'>): Promise<BitxStream> {
+    const { base, target, format, effort, level, ...others } = options;
+    return this.#stream('compress', { base, target }, others, { format, effort, level });
+  }
+
   /** Ends the workers and their threads and frees their memory. Calls that are pending reject with `disposed`. */
   dispose(): void {
     const error = new BitxError('disposed', 'This Bitx was disposed of');
@@ -103,15 +118,31 @@ export class Bitx {
     for (const engine of [this.#restorer, this.#compressor]) engine.link?.end(error);
   }
 
+  async #stream(
+    operation: Writer,
+    inputs: Inputs,
+    options: WriteOptions,
+    codec?: Task['options'],
+  ): Promise<BitxStream> {
+    // Nothing is kept in the stream: a part is written when it is asked for.
+    const { readable, writable } = new TransformStream<Bytes, Bytes>({}, {}, { highWaterMark: 0 });
+    const opened = Promise.withResolvers<number | undefined>();
+    this.#write(operation, inputs, { ...options, output: writable }, codec, opened.resolve).catch(
+      opened.reject,
+    );
+    return streamOf(readable, await opened.promise);
+  }
+
   async #write(
-    operation: 'restore' | 'compress',
+    operation: Writer,
     inputs: Inputs,
     { output, onStats, ...options }: WriteOptions,
     codec: Task['options'] = {},
+    onOpened?: CallContext['onOpened'],
   ): Promise<Blob | undefined> {
     const task: Task = { operation, options: codec, output: outputKind(output) };
     const stream = output instanceof WritableStream ? new StreamOutput(output) : undefined;
-    const { blob, stats } = await this.#call(task, inputs, options, stream);
+    const { blob, stats } = await this.#call(task, inputs, options, stream, onOpened);
     if (stats) onStats?.(stats);
     return blob;
   }
@@ -121,19 +152,24 @@ export class Bitx {
     inputs: Inputs,
     { signal, onProgress }: CallOptions,
     stream?: StreamOutput,
+    onOpened?: CallContext['onOpened'],
   ): Promise<Outcome> {
-    const disposal = this.#disposal.signal;
+    const over = new AbortController();
+    const signals = [over.signal, this.#disposal.signal, signal, stream?.failure];
+    const stop = AbortSignal.any(signals.filter((one) => one !== undefined));
     try {
-      const stop = AbortSignal.any(signal ? [signal, disposal] : [disposal]);
-      const sources = await prepare(inputs, stop, onProgress);
+      const { sources, ports } = await prepare(inputs, stop, onProgress);
       const link = await this.#alive(task.operation);
-      const outcome = await link.call({ ...task, sources }, { stream, signal, onProgress });
-      await stream?.close(signal);
+      const context = { stream, signal: stop, onProgress, onOpened };
+      const outcome = await link.call({ ...task, sources }, ports, context);
+      await stream?.close(stop);
       return outcome;
     } catch (thrown) {
-      const error = disposal.aborted ? disposal.reason : signal?.aborted ? abortError(signal) : thrown;
+      const error = signal?.aborted ? abortError(signal) : stop.aborted ? stop.reason : thrown;
       stream?.abort(error);
       throw error;
+    } finally {
+      over.abort();
     }
   }
 

@@ -16,8 +16,10 @@ export type BitxErrorCode =
   | 'invalid-argument'
   /** The caller's signal was aborted. `cause` holds the signal's reason. */
   | 'aborted'
-  /** A download failed. */
+  /** A download failed. What may pass by itself was tried again before. */
   | 'network'
+  /** A file is not the one any more that the call began to read. */
+  | 'changed'
   /** Neither the threaded nor the single-threaded build could be started. */
   | 'start-failed'
   /** `dispose()` was called. */

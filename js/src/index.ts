@@ -2,6 +2,7 @@ export { Bitx } from './bitx.js';
 export { BitxError, type BitxErrorCode, type BitxErrorFigures } from './errors.js';
 export type {
   ArchiveInfo,
+  BitxStream,
   CallOptions,
   CompressOptions,
   CreateOptions,
@@ -11,6 +12,7 @@ export type {
   Mode,
   Output,
   Progress,
+  RangeSource,
   ReadTensorOptions,
   RestoreOptions,
   Stats,

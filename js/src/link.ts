@@ -1,6 +1,7 @@
 import { abortError, BitxError, fromWire } from './errors.js';
 import type { StreamOutput } from './output.js';
 import type { FromWorker, Outcome, Request, Role, ToWorker } from './protocol.js';
+import { answer } from './rpc.js';
 import type { Mode, Progress } from './types.js';
 
 /** How long each step of the start may take before the build counts as unusable here. */
@@ -17,8 +18,10 @@ export interface LinkOptions {
 
 export interface CallContext {
   stream: StreamOutput | undefined;
-  signal: AbortSignal | undefined;
+  signal: AbortSignal;
   onProgress: ((progress: Progress) => void) | undefined;
+  /** Called once the length of the output is known, or is known to be unknown. */
+  onOpened: ((length: number | undefined) => void) | undefined;
 }
 
 interface Pending extends CallContext {
@@ -77,21 +80,21 @@ export class Link {
   }
 
   /** Runs one operation. An abort takes effect once the worker has cleared its output away. */
-  async call(request: Request, context: CallContext): Promise<Outcome> {
+  async call(request: Request, ports: MessagePort[], context: CallContext): Promise<Outcome> {
     if (this.#ended) throw this.#ended;
     const { signal } = context;
-    if (signal?.aborted) throw abortError(signal);
+    if (signal.aborted) throw abortError(signal);
     const id = this.#nextId++;
     const abort = () => this.#send({ type: 'abort', id });
     const { promise, resolve, reject } = Promise.withResolvers<Outcome>();
     this.#calls.set(id, { ...context, resolve, reject });
-    signal?.addEventListener('abort', abort);
-    this.#send({ type: 'call', id, request });
+    signal.addEventListener('abort', abort);
+    this.#send({ type: 'call', id, request }, ports);
     try {
       return await promise;
     } finally {
       this.#calls.delete(id);
-      signal?.removeEventListener('abort', abort);
+      signal.removeEventListener('abort', abort);
     }
   }
 
@@ -106,8 +109,8 @@ export class Link {
     for (const { reject } of this.#calls.values()) reject(error);
   }
 
-  #send(message: ToWorker): void {
-    this.#worker.postMessage(message);
+  #send(message: ToWorker, transfer: Transferable[] = []): void {
+    this.#worker.postMessage(message, transfer);
   }
 
   #receive(message: FromWorker): void {
@@ -120,11 +123,14 @@ export class Link {
         clearTimeout(this.#timer);
         this.#starting.resolve();
         break;
+      case 'opened':
+        this.#calls.get(message.id)?.onOpened?.(message.length);
+        break;
       case 'progress':
         this.#calls.get(message.id)?.onProgress?.(message.progress);
         break;
       case 'write':
-        void this.#write(message.id, message.bytes);
+        void answer(message, () => this.#calls.get(message.id)?.stream?.write(message.bytes));
         break;
       case 'done':
         this.#calls.get(message.id)?.resolve(message.outcome);
@@ -139,11 +145,6 @@ export class Link {
     const { signal } = pending ?? {};
     pending?.reject(error.code === 'aborted' && signal ? abortError(signal) : fromWire(error));
     if (fatal) this.#fault(error.message);
-  }
-
-  async #write(id: number, bytes: Uint8Array): Promise<void> {
-    const error = await this.#calls.get(id)?.stream?.write(bytes);
-    this.#send(error ? { type: 'written', id, error } : { type: 'written', id });
   }
 
   #fault(message: string): void {

@@ -1,6 +1,6 @@
-import { abortError, BitxError, messageOf, toWire, type WireError } from './errors.js';
+import { abortError, BitxError, messageOf } from './errors.js';
 import type { Request } from './protocol.js';
-import type { Output } from './types.js';
+import type { BitxStream, Output } from './types.js';
 
 /** How the worker should hand over what it makes. */
 export function outputKind(output: Output | undefined): Request['output'] {
@@ -16,31 +16,27 @@ export function outputKind(output: Output | undefined): Request['output'] {
  */
 export class StreamOutput {
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #failure = new AbortController();
 
   constructor(stream: WritableStream<Uint8Array>) {
     if (stream.locked) throw new BitxError('invalid-argument', 'output is locked to another writer');
     this.#writer = stream.getWriter();
-    // A stream that fails is noticed at the next write.
-    this.#writer.closed.catch(() => {});
+    this.#writer.closed.catch((cause: unknown) => this.#failure.abort(ioError(cause)));
+  }
+
+  /** Aborted once the stream takes nothing more, for instance because its reader has gone. */
+  get failure(): AbortSignal {
+    return this.#failure.signal;
   }
 
   /** Writes one part and waits until the stream wants more. */
-  async write(bytes: Uint8Array): Promise<WireError | undefined> {
-    try {
-      await this.#writer.write(bytes);
-      return undefined;
-    } catch (cause) {
-      return toWire(ioError(cause));
-    }
+  async write(bytes: Uint8Array): Promise<void> {
+    await this.#writer.write(bytes).catch(fail);
   }
 
-  async close(signal: AbortSignal | undefined): Promise<void> {
-    if (signal?.aborted) throw abortError(signal);
-    try {
-      await this.#writer.close();
-    } catch (cause) {
-      throw ioError(cause);
-    }
+  async close(signal: AbortSignal): Promise<void> {
+    if (signal.aborted) throw abortError(signal);
+    await this.#writer.close().catch(fail);
   }
 
   /**
@@ -50,6 +46,24 @@ export class StreamOutput {
   abort(reason: unknown): void {
     this.#writer.abort(reason).catch(() => {});
   }
+}
+
+/** A stream for the caller to read. */
+export function streamOf(
+  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
+  length: number | undefined,
+): BitxStream {
+  const response = (init?: ResponseInit) => {
+    const headers = new Headers(init?.headers);
+    if (length !== undefined) headers.set('content-length', String(length));
+    if (!headers.has('content-type')) headers.set('content-type', 'application/octet-stream');
+    return new Response(stream, { ...init, headers });
+  };
+  return { stream, length, response };
+}
+
+function fail(cause: unknown): never {
+  throw ioError(cause);
 }
 
 function ioError(cause: unknown): BitxError {

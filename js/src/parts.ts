@@ -23,7 +23,8 @@ export class Parts {
     if (this.#pendingBytes >= PART) this.#store();
   }
 
-  finish(): Blob {
+  /** All bytes so far. */
+  blob(): Blob {
     this.#store();
     return new Blob(this.#blobs, { type: 'application/octet-stream' });
   }

@@ -1,11 +1,24 @@
 import type { WireError } from './errors.js';
+import type { Question } from './rpc.js';
 import type { ArchiveInfo, CompressOptions, Mode, Progress, Stats } from './types.js';
 
 /** The input files that an operation may have. */
 export type Source = 'base' | 'delta' | 'target';
 
-/** The inputs of one operation, every file readable by ranges. */
-export type Sources = Partial<Record<Source, Blob[]>>;
+/** A file as the worker gets it. `port` leads to the page, for what only that can do. */
+export type WireFile =
+  | Blob
+  | FileSystemFileHandle
+  /** From a server without ranges the page can be asked to fetch it whole. */
+  | { url: string; port: MessagePort }
+  /** Ranges are asked for on `port`. */
+  | { size: number; port: MessagePort };
+
+/** What the page is asked on a file's port: to fetch it and tell its size, or for a range of it. */
+export type PortQuestion = Question & ({ whole: true } | { offset: number; length: number });
+
+/** The inputs of one operation. */
+export type Sources = Partial<Record<Source, WireFile[]>>;
 
 /** What a worker is for. Each role has its own wasm files, so that pages download only what they use. */
 export type Role = 'restore' | 'compress';
@@ -50,8 +63,7 @@ export interface StartMessage {
 export type ToWorker =
   | StartMessage
   | { type: 'call'; id: number; request: Request }
-  | { type: 'abort'; id: number }
-  | { type: 'written'; id: number; error?: WireError };
+  | { type: 'abort'; id: number };
 
 export type FromWorker =
   /** The script has loaded and listens; a message sent any earlier could be lost. */
@@ -59,8 +71,10 @@ export type FromWorker =
   /** One more step of the start is done, so the time limit begins anew. */
   | { type: 'step' }
   | { type: 'ready' }
+  /** The inputs are sound so far; the output will be this long, where that is known. */
+  | { type: 'opened'; id: number; length: number | undefined }
   | { type: 'progress'; id: number; progress: Progress }
-  | { type: 'write'; id: number; bytes: Uint8Array<ArrayBuffer> }
+  | ({ type: 'write'; id: number; bytes: Uint8Array<ArrayBuffer> } & Question)
   | { type: 'done'; id: number; outcome: Outcome }
   /** `fatal` says that the wasm instance cannot be trusted any more. */
   | { type: 'error'; id: number | undefined; error: WireError; fatal: boolean };

@@ -7,15 +7,44 @@ export type Format = 'v1' | 'v2';
 /** How much time to spend on a smaller archive. */
 export type Effort = 'fast' | 'default' | 'max';
 
-/** Anything that can be read as a file. A string is the URL to fetch. */
-export type Input = string | URL | Response | Blob | ArrayBuffer | ArrayBufferView;
+/**
+ * Anything that can be read as a file. None is read whole first where there is another way:
+ *
+ * - A string is a URL. What is needed of it is fetched, by HTTP ranges; from a server without those it is downloaded
+ *   whole, into the browser's blob store. A connection that breaks, and the statuses 408, 429 and 5xx, are tried again.
+ * - A `Response` is read to its end into the browser's blob store; work begins on what has arrived.
+ * - `Blob`s, `File`s, file handles and {@link RangeSource}s are read range by range.
+ */
+export type Input =
+  | string
+  | URL
+  | Response
+  | Blob
+  | FileSystemFileHandle
+  | ArrayBuffer
+  | ArrayBufferView
+  | RangeSource;
 
-/** Where a result can be written instead of into a Blob. */
+/** A file that the caller reads, on the page's thread. */
+export interface RangeSource {
+  /** Length in bytes. */
+  readonly size: number;
+  /**
+   * Resolves to exactly the bytes from `offset` on. Several ranges may be asked for at once; a range has seldom more
+   * than 16 MiB. `signal` is aborted when the call that reads has ended.
+   */
+  read(offset: number, length: number, signal: AbortSignal): Promise<Uint8Array>;
+}
+
+/**
+ * Where a result can be written instead of into a Blob. A file gets its new content when that is whole; until then it
+ * grows beside it, in the origin private file system as `NAME.part`.
+ */
 export type Output = WritableStream<Uint8Array> | FileSystemFileHandle;
 
 /** How far a call has come, in bytes. */
 export interface Progress {
-  /** `download` while inputs are being fetched, then what is being done. */
+  /** What is being done; before that `download`, while a file comes that is not read by ranges. */
   phase: 'download' | 'restore' | 'compress';
   /** Bytes done. */
   loaded: number;
@@ -69,6 +98,16 @@ export interface RestoreOptions extends WriteOptions {
   base: Input | Input[];
   /** The `.bitx` archive. */
   delta: Input;
+}
+
+/** A file that is made while it is read: no faster, and hardly ahead. */
+export interface BitxStream {
+  /** The bytes. Cancelling it ends the work; a failure of the work is the stream's, as a `BitxError`. */
+  readonly stream: ReadableStream<Uint8Array<ArrayBuffer>>;
+  /** How many bytes there will be: for a restored file always known, for an archive never. */
+  readonly length: number | undefined;
+  /** The stream as the body of a response, which has a `Content-Length` where the length is known. */
+  response(init?: ResponseInit): Response;
 }
 
 /** Options of {@link Bitx.readTensor}. */

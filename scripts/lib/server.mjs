@@ -56,9 +56,27 @@ async function fileAt(mount, rest) {
 }
 
 async function sendFile(file, request, response) {
-  const { size } = await stat(file);
+  const { size, mtimeMs } = await stat(file);
   const type = TYPES[extname(file)] ?? 'application/octet-stream';
-  response.writeHead(200, { 'content-type': type, 'content-length': size });
-  if (request.method === 'HEAD') response.end();
-  else createReadStream(file).pipe(response);
+  const range = rangeOf(request.headers.range, size);
+  if (range && range.start >= size) {
+    return response.writeHead(416, { 'content-range': `bytes */${size}` }).end();
+  }
+  const { start, end } = range ?? { start: 0, end: size };
+  response.writeHead(range ? 206 : 200, {
+    'content-type': type,
+    'content-length': end - start,
+    'accept-ranges': 'bytes',
+    etag: `"${size}-${mtimeMs}"`,
+    ...(range && { 'content-range': `bytes ${start}-${end - 1}/${size}` }),
+  });
+  if (request.method === 'HEAD' || start === end) response.end();
+  else createReadStream(file, { start, end: end - 1 }).pipe(response);
+}
+
+/** The part that a `Range` header asks for; undefined for none, or several. */
+export function rangeOf(header, size) {
+  const [, start, last] = /^bytes=(\d+)-(\d*)$/.exec(header ?? '') ?? [];
+  if (start === undefined) return undefined;
+  return { start: Number(start), end: Math.min(size, last ? Number(last) + 1 : size) };
 }

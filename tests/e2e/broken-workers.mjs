@@ -28,6 +28,17 @@ const BREAKAGES = {
   /** Safari before 26. */
   'no-writable': `delete FileSystemFileHandle.prototype.createWritable`,
 
+  /** As a file that the user has picked, which no access handle can write. */
+  'no-access': `
+    delete FileSystemFileHandle.prototype.createSyncAccessHandle;
+    delete FileSystemHandle.prototype.move;
+    delete FileSystemFileHandle.prototype.move`,
+
+  /** A clock that runs fifty times as fast, for whoever waits for a network. */
+  impatient: `
+    const { setTimeout } = self;
+    self.setTimeout = (action, ms, ...args) => setTimeout(action, ms / 50, ...args)`,
+
   /** Code that faults after the start, though only with threads. The self-test takes one window. */
   'late-fault': wrapExports(`
     job_run(...args) {
@@ -41,16 +52,11 @@ const BREAKAGES = {
 function wrapExports(replacement) {
   return `
     self.runs = 0;
-    const wrap = ({ exports }) => ({ exports: { ...exports, ${replacement} } });
-    const { instantiateStreaming, instantiate } = WebAssembly;
-    WebAssembly.instantiateStreaming = async (...args) => {
-      const { instance, module } = await instantiateStreaming(...args);
-      return { instance: wrap(instance), module };
-    };
-    WebAssembly.instantiate = async (...args) => {
-      const instance = await instantiate(...args);
-      return Object.setPrototypeOf(wrap(instance), WebAssembly.Instance.prototype);
-    }`;
+    const { Instance } = WebAssembly;
+    WebAssembly.Instance = function (...args) {
+      const { exports } = new Instance(...args);
+      return { exports: { ...exports, ${replacement} } };
+    };`;
 }
 
 /** Mounts of the server in support.mjs. */

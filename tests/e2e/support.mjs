@@ -32,7 +32,7 @@ const network = {
 const blank = (_, response) =>
   response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html>');
 
-/** Starts a browser and two servers, one of them isolated, for the tests of one file. */
+/** Starts a browser and two servers, one of them isolated, for the tests of one file. Tests may add `mounts`. */
 export function environment() {
   const env = {};
   const mounts = {
@@ -43,6 +43,7 @@ export function environment() {
     '/bitx/': packageDist,
     '/vectors/': vectors,
   };
+  env.mounts = mounts;
   before(async () => {
     env.browser = await launch();
     env.isolated = await serve({ mounts });

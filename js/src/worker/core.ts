@@ -1,10 +1,13 @@
-import init, * as glue from '../../generated/compress-threads/bitx_wasm.js';
+import { initSync, Job, memoryBytes } from '../../generated/compress-threads/bitx_wasm.js';
 import type { Role } from '../protocol.js';
 import type { Mode } from '../types.js';
 
 /** The core's exports, the same in every build. */
-export type Core = Pick<typeof glue, 'Job' | 'memoryBytes'>;
-export type Job = glue.Job;
+export interface Core {
+  Job: typeof Job;
+  memoryBytes: typeof memoryBytes;
+}
+export type { Job };
 
 /** The files beside this script, by addresses that bundlers recognise. */
 const FILES: Record<Role, Record<Mode, () => URL>> = {
@@ -25,11 +28,19 @@ const FILES: Record<Role, Record<Mode, () => URL>> = {
  * create a shared memory, which the single-threaded builds have no use for: hence the empty one.
  */
 export async function loadCore(role: Role, mode: Mode, url: string | undefined): Promise<Core> {
-  const file = url ?? FILES[role][mode]();
-  const memory = mode === 'threads' ? {} : { memory: new WebAssembly.Memory({ initial: 0 }) };
-  await init({ module_or_path: file, ...memory });
-  return glue;
+  const module = await compile(url ?? FILES[role][mode]());
+  initSync(mode === 'threads' ? { module } : { module, memory: new WebAssembly.Memory({ initial: 0 }) });
+  return { Job, memoryBytes };
+}
+
+/** Servers that do not know the type of wasm are many. */
+async function compile(url: string | URL): Promise<WebAssembly.Module> {
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`${url} answered with status ${response.status}`);
+  return response.headers.get('content-type') === 'application/wasm'
+    ? WebAssembly.compileStreaming(response)
+    : WebAssembly.compile(await response.arrayBuffer());
 }
 
 /** Starts the workers that the threaded builds compute on. */
-export const startPool = glue.initThreadPool;
+export { initThreadPool as startPool } from '../../generated/compress-threads/bitx_wasm.js';

@@ -1,8 +1,7 @@
 import { abortError } from '../errors.js';
-import type { Sources } from '../protocol.js';
 import type { ArchiveInfo, Stats } from '../types.js';
 import type { Core, Job } from './core.js';
-import { type Read, readAll } from './reader.js';
+import type { Read, ReadRange } from './reader.js';
 import type { Sink } from './sinks.js';
 
 /** Called after each window with the model's bytes that are done, and how many there are. */
@@ -14,33 +13,39 @@ type Measured = Omit<Stats, 'threads'>;
 export interface Drive {
   core: Core;
   job: Job;
-  sources: Sources;
+  read: ReadRange;
   sink: Sink;
   signal: AbortSignal;
   report: Report;
 }
 
+/** What came of one window, and how many milliseconds the codec took for it. */
+interface Computed {
+  output: Uint8Array<ArrayBuffer>;
+  codec: number;
+}
+
 /** Feeds a job what it asks for until it knows its plan. */
-export async function open(job: Job, sources: Sources, signal: AbortSignal): Promise<void> {
-  for (let read = job.wants(); read; read = job.wants()) {
-    const [bytes] = await readAll(sources, [read as Read]);
+export async function open(job: Job, read: ReadRange, signal: AbortSignal): Promise<void> {
+  for (let wanted = job.wants(); wanted; wanted = job.wants()) {
+    const bytes = await read(wanted as Read);
     if (signal.aborted) throw abortError(signal);
-    job.feed(bytes as Uint8Array);
+    job.feed(bytes);
   }
 }
 
 /**
- * Runs a job to its end. While one window is computed, the next one's input is being read and the last one's output
- * is being written.
+ * Runs an opened job to its end. While one window is computed, the next one's input is being read and the last one's
+ * output is being written.
  */
-export async function drive({ core, job, sources, sink, signal, report }: Drive): Promise<Measured> {
+export async function drive({ core, job, read, sink, signal, report }: Drive): Promise<Measured> {
   const begun = performance.now();
-  await open(job, sources, signal);
   const windows = job.windows();
-  report(0, job.progressTotal());
-  const read = (window: number) =>
-    window < windows ? quietly(readAll(sources, job.reads(window))) : Promise.resolve([]);
-  let reading = read(0);
+  const total = job.progressTotal();
+  report(0, total);
+  const readAll = (window: number) =>
+    quietly(Promise.all(window < windows ? (job.reads(window) as Read[]).map(read) : []));
+  let reading = readAll(0);
   let writing = Promise.resolve();
   let codec = 0;
   let outputBytes = 0;
@@ -48,18 +53,18 @@ export async function drive({ core, job, sources, sink, signal, report }: Drive)
     const inputs = await reading;
     await turn();
     if (signal.aborted) throw abortError(signal);
-    reading = read(window + 1);
-    codec += compute(job, window, inputs);
-    const output = job.output() as Uint8Array<ArrayBuffer>;
+    reading = readAll(window + 1);
+    const computed = compute(job, window, inputs);
+    codec += computed.codec;
+    outputBytes += computed.output.length;
     await writing;
-    writing = quietly(sink.write(output));
-    outputBytes += output.length;
-    report(job.progressAfter(window), job.progressTotal());
+    writing = quietly(sink.write(computed.output));
+    report(job.progressAfter(window), total);
   }
   await writing;
   return {
     outputBytes,
-    modelBytes: job.progressTotal(),
+    modelBytes: total,
     codecSeconds: codec / 1000,
     totalSeconds: (performance.now() - begun) / 1000,
     wasmBytes: core.memoryBytes(),
@@ -67,13 +72,14 @@ export async function drive({ core, job, sources, sink, signal, report }: Drive)
   };
 }
 
-/** Computes one window and returns the milliseconds that the codec took. */
-function compute(job: Job, window: number, inputs: Uint8Array[]): number {
+/** Computes one window. Its input is dropped before its output is made, so that never both are held. */
+function compute(job: Job, window: number, inputs: Uint8Array[]): Computed {
   job.begin(window);
-  for (const [index, bytes] of inputs.entries()) job.supply(index, bytes);
+  for (const [index, bytes] of inputs.splice(0).entries()) job.supply(index, bytes);
   const started = performance.now();
   job.run();
-  return performance.now() - started;
+  const codec = performance.now() - started;
+  return { output: job.output() as Uint8Array<ArrayBuffer>, codec };
 }
 
 /** A promise that may fail before anybody waits for it, without being reported as unhandled. */

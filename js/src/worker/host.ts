@@ -1,21 +1,35 @@
-import { abortError, fromWire, toWire } from '../errors.js';
-import type { FromWorker, Outcome, Request, Source, Sources, StartMessage, ToWorker } from '../protocol.js';
+import { abortError, toWire } from '../errors.js';
+import type { FromWorker, Outcome, Request, StartMessage, ToWorker } from '../protocol.js';
+import { ask } from '../rpc.js';
 import type { ArchiveInfo } from '../types.js';
 import { type Core, type Job, loadCore, startPool } from './core.js';
 import { drive, open } from './drive.js';
+import { startHelper } from './helper.js';
+import type { Io } from './io.js';
 import { setAlarm } from './pool.js';
+import { Files } from './reader.js';
 import { selfTest } from './self-test.js';
 import { blobSink, bytesSink, fileSink, remoteSink, type Sink } from './sinks.js';
-import { startReader } from './slices.js';
 
 type HostMessage = Exclude<ToWorker, StartMessage>;
 
-/** Runs operations one after another, so that their memory does not add up. */
+interface Call {
+  id: number;
+  request: Request;
+  files: Files;
+  signal: AbortSignal;
+}
+
+/**
+ * Runs operations one after another, so that their memory does not add up. Those whose output waits for the page's
+ * stream run beside the others: nobody knows when it takes the next part.
+ */
 export class Host {
   readonly #core: Promise<Core>;
   readonly #threads: number;
   readonly #signals = new Map<number, AbortController>();
-  readonly #writes = new Map<number, (message: HostMessage & { type: 'written' }) => void>();
+  readonly #reader = startHelper();
+  #writer: Promise<Io> | undefined;
   #queue: Promise<void> = Promise.resolve();
 
   constructor(message: StartMessage) {
@@ -28,47 +42,59 @@ export class Host {
   }
 
   receive(message: HostMessage): void {
-    if (message.type === 'call') this.#enqueue(message.id, message.request);
     if (message.type === 'abort') this.#signals.get(message.id)?.abort();
-    if (message.type === 'written') this.#writes.get(message.id)?.(message);
+    else if (message.request.output === 'stream') void this.#perform(message.id, message.request);
+    else this.#queue = this.#queue.then(() => this.#perform(message.id, message.request));
   }
 
-  #enqueue(id: number, request: Request): void {
+  async #perform(id: number, request: Request): Promise<void> {
     const controller = new AbortController();
+    const { signal } = controller;
     this.#signals.set(id, controller);
-    this.#queue = this.#queue.then(async () => {
-      try {
-        send({ type: 'done', id, outcome: await this.#perform(id, request, controller.signal) });
-      } catch (thrown) {
-        const error = toWire(thrown);
-        send({ type: 'error', id, error, fatal: error.code === 'internal' });
-      } finally {
-        this.#signals.delete(id);
-        this.#writes.delete(id);
-      }
-    });
+    const files = new Files(await this.#reader);
+    signal.addEventListener('abort', () => files.close(), { once: true });
+    try {
+      await files.open(request.sources);
+      send({ type: 'done', id, outcome: await this.#run({ id, request, files, signal }) });
+    } catch (thrown) {
+      const error = toWire(thrown);
+      send({ type: 'error', id, error, fatal: error.code === 'internal' });
+    } finally {
+      files.close();
+      this.#signals.delete(id);
+    }
   }
 
-  async #perform(id: number, request: Request, signal: AbortSignal): Promise<Outcome> {
+  /** Opens the job and runs it. A job that had a fault of ours is not touched again. */
+  async #run(call: Call): Promise<Outcome> {
     const core = await this.#core;
-    const { operation, sources, options } = request;
-    const [length = 0] = sizes(sources, operation === 'compress' ? 'target' : 'delta');
-    const job = core.Job.open(operation, sizes(sources, 'base'), length, options);
-    if (operation === 'inspect') {
-      await open(job, sources, signal);
-      return freed(job, { archive: job.info() as ArchiveInfo });
+    const { request, files, signal } = call;
+    const { operation, options } = request;
+    const [length = 0] = files.sizes(operation === 'compress' ? 'target' : 'delta');
+    const job = core.Job.open(operation, Float64Array.from(files.sizes('base')), length, options);
+    try {
+      await open(job, (read) => files.read(read), signal);
+      const outcome = operation === 'inspect' ? { archive: job.info() } : await this.#write(core, job, call);
+      job.free();
+      return outcome;
+    } catch (error) {
+      if (toWire(error).code !== 'internal') job.free();
+      throw error;
     }
-    const sink = await this.#sink(id, request.output, signal);
-    const phase = operation === 'compress' ? operation : 'restore';
+  }
+
+  async #write(core: Core, job: Job, { id, request, files, signal }: Call): Promise<Outcome> {
+    send({ type: 'opened', id, length: job.outputLength() });
+    const phase = request.operation === 'compress' ? 'compress' : 'restore';
     const report = (loaded: number, total: number) =>
       send({ type: 'progress', id, progress: { phase, loaded, total } });
+    const sink = await this.#sink(id, request.output, signal);
     try {
-      const measured = await drive({ core, job, sources, sink, signal, report });
+      const measured = await drive({ core, job, read: (read) => files.read(read), sink, signal, report });
       const stats = { ...measured, threads: this.#threads };
-      return freed(job, { archive: stats.archive, stats, ...(await sink.close()) });
+      return { archive: stats.archive as ArchiveInfo, stats, ...(await sink.close()) };
     } catch (error) {
       await sink.abort().catch(() => {});
-      if (toWire(error).code !== 'internal') job.free();
       throw error;
     }
   }
@@ -76,25 +102,26 @@ export class Host {
   async #sink(id: number, output: Request['output'], signal: AbortSignal): Promise<Sink> {
     if (output === 'blob') return blobSink();
     if (output === 'bytes') return bytesSink();
-    return output === 'stream' ? remoteSink((bytes) => this.#write(id, bytes, signal)) : fileSink(output);
-  }
-
-  /** Sends a part to the page and waits until its stream has taken it. */
-  #write(id: number, bytes: Uint8Array<ArrayBuffer>, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      // A stream may never take a part; aborting has to work all the same.
-      signal.addEventListener('abort', () => reject(abortError(signal)), { once: true });
-      this.#writes.set(id, ({ error }) => {
-        if (error) reject(fromWire(error));
-        else resolve();
-      });
-      self.postMessage({ type: 'write', id, bytes } satisfies FromWorker, { transfer: [bytes.buffer] });
-    });
+    if (output === 'stream') return remoteSink((bytes) => write(id, bytes, signal));
+    this.#writer ??= startHelper();
+    return fileSink(await this.#writer, output);
   }
 }
 
+type DedicatedScope = Pick<MessagePort, 'postMessage'>;
+
+/** Sends a part to the page and waits until its stream has taken it, which it may never do. */
+function write(id: number, bytes: Uint8Array<ArrayBuffer>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    signal.addEventListener('abort', () => reject(abortError(signal)), { once: true });
+    ask<void>(self as unknown as DedicatedScope, { type: 'write', id, bytes }, [bytes.buffer]).then(
+      resolve,
+      reject,
+    );
+  });
+}
+
 async function start({ role, mode, threads, wasmUrl, alarm }: StartMessage): Promise<Core> {
-  startReader();
   const core = await loadCore(role, mode, wasmUrl);
   send({ type: 'step' });
   if (mode === 'threads') {
@@ -104,16 +131,6 @@ async function start({ role, mode, threads, wasmUrl, alarm }: StartMessage): Pro
   }
   await selfTest(core, role);
   return core;
-}
-
-/** The sizes of a source's files. */
-function sizes(sources: Sources, source: Source): Float64Array {
-  return Float64Array.from(sources[source] ?? [], ({ size }) => size);
-}
-
-function freed<T>(job: Job, result: T): T {
-  job.free();
-  return result;
 }
 
 function send(message: FromWorker): void {

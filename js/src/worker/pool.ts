@@ -1,4 +1,4 @@
-import * as core from '../../generated/compress-threads/bitx_wasm.js';
+import { initSync, wbg_rayon_start_worker } from '../../generated/compress-threads/bitx_wasm.js';
 
 /**
  * The thread workers of the threaded builds. This stands in for the helper script of wasm-bindgen-rayon: here a
@@ -40,11 +40,11 @@ export async function startWorkers(
 }
 
 /** The life of a thread worker: it computes until the host is terminated. */
-export async function runThread({ module, memory, receiver, alarm }: ThreadMessage): Promise<void> {
+export function runThread({ module, memory, receiver, alarm }: ThreadMessage): void {
   try {
-    await core.default({ module_or_path: module, memory });
+    initSync({ module, memory });
     postMessage({ type: 'running' });
-    core.wbg_rayon_start_worker(receiver);
+    wbg_rayon_start_worker(receiver);
   } catch (error) {
     // The host may be blocked, waiting for this very thread; only the page can still act.
     new BroadcastChannel(alarm).postMessage(String(error));

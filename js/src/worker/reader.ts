@@ -1,6 +1,6 @@
-import { BitxError, messageOf } from '../errors.js';
+import { BitxError } from '../errors.js';
 import type { Source, Sources } from '../protocol.js';
-import { bytesOf } from './slices.js';
+import type { Io } from './io.js';
 
 /** A range of one file; only the base may have several. */
 export interface Read {
@@ -10,21 +10,53 @@ export interface Read {
   length: number;
 }
 
-/** Reads the given ranges, in their order. The core has already joined those that lie close together. */
-export function readAll(sources: Sources, reads: readonly Read[]): Promise<Uint8Array[]> {
-  return Promise.all(reads.map((read) => readRange(sources, read)));
+/** Reads ranges of a call's inputs. */
+export type ReadRange = (read: Read) => Promise<Uint8Array>;
+
+interface OpenFile {
+  key: number;
+  size: number;
 }
 
-async function readRange(sources: Sources, { source, file, offset, length }: Read): Promise<Uint8Array> {
-  const blob = sources[source]?.[file];
-  if (!blob)
-    throw new BitxError('internal', `the core asked for ${source} ${file}, which this call does not have`);
-  const bytes = await bytesOf(blob.slice(offset, offset + length)).catch((cause: unknown) => {
-    throw new BitxError('io', `${source} could not be read: ${messageOf(cause)}`, { file: source, cause });
-  });
-  if (bytes.byteLength !== length) {
-    const figures = { file: source, offset, expected: length, found: bytes.byteLength };
-    throw new BitxError('truncated', `${source} is shorter than it was when the call began`, figures);
+let nextKey = 0;
+
+/** The inputs of one call. */
+export class Files {
+  readonly #io: Io;
+  readonly #keys: number[] = [];
+  readonly #files: Partial<Record<Source, OpenFile[]>> = {};
+
+  constructor(io: Io) {
+    this.#io = io;
   }
-  return new Uint8Array(bytes);
+
+  async open(sources: Sources): Promise<void> {
+    const entries = Object.entries(sources) as [Source, NonNullable<Sources[Source]>][];
+    await Promise.all(
+      entries.map(async ([source, files]) => {
+        const opened = files.map(async (file) => {
+          const key = nextKey++;
+          this.#keys.push(key);
+          return { key, size: await this.#io.open(key, source, file) };
+        });
+        this.#files[source] = await Promise.all(opened);
+      }),
+    );
+  }
+
+  sizes(source: Source): number[] {
+    return (this.#files[source] ?? []).map(({ size }) => size);
+  }
+
+  /** Reads a range. The core has already joined those that lie close together. */
+  async read({ source, file, offset, length }: Read): Promise<Uint8Array> {
+    const opened = this.#files[source]?.[file];
+    if (opened) return this.#io.read(opened.key, offset, length);
+    throw new BitxError('internal', `the core asked for ${source} ${file}, which this call does not have`);
+  }
+
+  /** Ends every read, even one that would wait for ever. */
+  close(): void {
+    void this.#io.close(this.#keys);
+  }
 }

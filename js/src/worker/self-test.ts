@@ -1,6 +1,7 @@
-import type { Role, Sources } from '../protocol.js';
+import type { Role } from '../protocol.js';
 import type { Core, Job } from './core.js';
-import { drive } from './drive.js';
+import { drive, open } from './drive.js';
+import type { ReadRange } from './reader.js';
 import archive from './self-test.bitx';
 import { bytesSink } from './sinks.js';
 import { tinyModels } from './tiny-models.js';
@@ -11,19 +12,23 @@ import { tinyModels } from './tiny-models.js';
  */
 export async function selfTest(core: Core, role: Role): Promise<void> {
   const { base, target } = tinyModels();
-  const inputs = { base: [new Blob([base])], delta: [new Blob([archive])], target: [new Blob([target])] };
+  const inputs = { base, delta: archive, target };
+  const read: ReadRange = async ({ source, offset, length }) =>
+    inputs[source].subarray(offset, offset + length);
   const [main, expected] = role === 'restore' ? [archive, target] : [target, archive];
   const job = core.Job.open(role, Float64Array.of(base.length), main.length, {});
-  const found = await output(core, job, inputs);
+  const found = await output(core, job, read);
   job.free();
   if (found.length !== expected.length || !found.every((byte, index) => byte === expected[index])) {
     throw new Error('the self-test made other bytes than it should');
   }
 }
 
-async function output(core: Core, job: Job, sources: Sources): Promise<Uint8Array> {
+async function output(core: Core, job: Job, read: ReadRange): Promise<Uint8Array> {
   const sink = bytesSink();
-  await drive({ core, job, sources, sink, signal: new AbortController().signal, report: () => {} });
+  const { signal } = new AbortController();
+  await open(job, read, signal);
+  await drive({ core, job, read, sink, signal, report: () => {} });
   const { bytes } = await sink.close();
   return bytes as Uint8Array;
 }

@@ -1,6 +1,6 @@
-import { BitxError, messageOf } from '../errors.js';
 import { Parts } from '../parts.js';
 import type { Product } from '../protocol.js';
+import type { Io } from './io.js';
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -16,7 +16,7 @@ export function blobSink(): Sink {
   const parts = new Parts();
   return {
     write: async (bytes) => parts.add(bytes),
-    close: async () => ({ blob: parts.finish() }),
+    close: async () => ({ blob: parts.blob() }),
     abort: async () => {},
   };
 }
@@ -47,67 +47,18 @@ export function remoteSink(send: (bytes: Bytes) => Promise<void>): Sink {
   return { write: send, close: async () => ({}), abort: async () => {} };
 }
 
-/** Writes to a file. */
-export async function fileSink(handle: FileSystemFileHandle): Promise<Sink> {
-  return withIoErrors('createWritable' in handle ? await writableSink(handle) : await accessSink(handle));
-}
+let nextKey = 0;
 
-/** The browser writes beside the file and puts the result in its place on `close`. */
-async function writableSink(handle: FileSystemFileHandle): Promise<Sink> {
-  const stream = await ioError(() => handle.createWritable());
+/** Writes a file. */
+export async function fileSink(io: Io, handle: FileSystemFileHandle): Promise<Sink> {
+  const key = nextKey++;
+  await io.create(key, handle);
   return {
-    write: (bytes) => stream.write(bytes),
+    write: (bytes) => io.write(key, bytes),
     close: async () => {
-      await stream.close();
+      await io.finish(key);
       return {};
     },
-    abort: () => stream.abort(),
+    abort: () => io.discard(key),
   };
-}
-
-interface AccessHandle {
-  write(bytes: Bytes, options: { at: number }): number;
-  truncate(size: number): void;
-  flush(): void;
-  close(): void;
-}
-
-/** For browsers without `createWritable`. Written in place, so a failure empties the file. */
-async function accessSink(handle: FileSystemFileHandle): Promise<Sink> {
-  const opener = handle as FileSystemFileHandle & { createSyncAccessHandle(): Promise<AccessHandle> };
-  const access = await ioError(() => opener.createSyncAccessHandle());
-  let at = 0;
-  access.truncate(0);
-  return {
-    write: async (bytes) => {
-      const written = access.write(bytes, { at });
-      if (written !== bytes.length) throw new Error(`only ${written} of ${bytes.length} bytes were taken`);
-      at += written;
-    },
-    close: async () => {
-      access.flush();
-      access.close();
-      return {};
-    },
-    abort: async () => {
-      access.truncate(0);
-      access.close();
-    },
-  };
-}
-
-function withIoErrors(sink: Sink): Sink {
-  return {
-    write: (bytes) => ioError(() => sink.write(bytes)),
-    close: () => ioError(() => sink.close()),
-    abort: () => sink.abort(),
-  };
-}
-
-async function ioError<T>(action: () => Promise<T>): Promise<T> {
-  try {
-    return await action();
-  } catch (cause) {
-    throw new BitxError('io', `The output could not be written: ${messageOf(cause)}`, { cause });
-  }
 }

@@ -1,0 +1,120 @@
+import { BitxError } from '../errors.js';
+import type { RangeSource } from '../types.js';
+import { type Attempt, persist } from './persist.js';
+
+/** As much as the core asks for first: a file's beginning tells how long it is and is needed anyway. */
+const HEAD = 64 << 10;
+/** Failures in a row before a file counts as out of reach: before the server has answered once, and after. */
+const MOST_AT_FIRST = 2;
+const MOST = 6;
+
+/** What a server tells of the file that it sends a part of. */
+interface Extent {
+  start: number;
+  end: number;
+  total: number;
+  /** By which a file is recognised. */
+  validator: string | null;
+}
+
+/** Opens a file on the web; undefined where the server cannot send parts of it. */
+export function openUrl(url: string, signal: AbortSignal): Promise<RangeSource | undefined> {
+  return persist(url, signal, MOST_AT_FIRST, async (attempt) => {
+    const response = await get(attempt, 0, HEAD);
+    const extent = extentOf(response);
+    if (extent && extent.start !== 0) throw elsewhere(attempt, 0, extent);
+    if (extent) return rangedFile(url, signal, extent, await head(response, attempt, extent));
+    if (response.status === 416 && /\/0$/.test(response.headers.get('content-range') ?? '')) return EMPTY;
+    // Without a `Content-Range` that may be read, as from another origin, nobody knows which part this is.
+    if (response.status !== 206) attempt.demand(response, 200);
+    attempt.end();
+    return undefined;
+  });
+}
+
+const EMPTY: RangeSource = { size: 0, read: async () => new Uint8Array() };
+
+function rangedFile(url: string, signal: AbortSignal, first: Extent, head: Uint8Array): RangeSource {
+  const read = async (offset: number, length: number) => {
+    if (offset + length <= head.length) return head.slice(offset, offset + length);
+    const bytes = new Uint8Array(length);
+    let at = 0;
+    const loaded = () => at;
+    const fetchRest = async (attempt: Attempt) => {
+      const response = await get(attempt, offset + at, offset + length);
+      const { end } = part(response, attempt, offset + at, first);
+      const rest = bytes.subarray(at, Math.min(length, end - offset));
+      await fill(rest, response, attempt, (count) => {
+        at += count;
+      });
+    };
+    // A server may send less than it was asked for.
+    while (at < length) await persist(url, signal, MOST, fetchRest, loaded);
+    return bytes;
+  };
+  return { size: first.total, read };
+}
+
+async function head(response: Response, attempt: Attempt, { end }: Extent): Promise<Uint8Array> {
+  const bytes = new Uint8Array(end);
+  await fill(bytes, response, attempt);
+  return bytes;
+}
+
+/** Makes sure that a response is the part that was asked for, of the file that was opened. */
+function part(response: Response, attempt: Attempt, start: number, first: Extent): Extent {
+  const { url } = attempt;
+  if (response.status === 416) throw changed(url, first.total, 'a shorter file');
+  attempt.demand(response, 206);
+  const extent = extentOf(response);
+  if (extent?.start !== start) throw elsewhere(attempt, start, extent);
+  const { total, validator } = extent;
+  if (total !== first.total) throw changed(url, first.total, total);
+  if (validator && first.validator && validator !== first.validator) {
+    throw changed(url, first.validator, validator);
+  }
+  return extent;
+}
+
+/** Fills `bytes` from a body, which must have as many. */
+async function fill(
+  bytes: Uint8Array,
+  { body }: Response,
+  attempt: Attempt,
+  onBytes: (count: number) => void = () => {},
+): Promise<void> {
+  const reader = (body as ReadableStream<Uint8Array>).getReader();
+  let at = 0;
+  for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
+    const { value } = chunk;
+    attempt.proceed();
+    if (at + value.length > bytes.length) throw attempt.error('sent more than it announced');
+    bytes.set(value, at);
+    at += value.length;
+    onBytes(value.length);
+  }
+  if (at < bytes.length) throw attempt.error('broke off', { expected: bytes.length, found: at });
+  attempt.end();
+}
+
+/** Asks for a part. Browsers would keep parts in their cache, and there one request waits for the other. */
+function get({ url, signal }: Attempt, start: number, end: number): Promise<Response> {
+  return fetch(url, { headers: { range: `bytes=${start}-${end - 1}` }, cache: 'no-store', signal });
+}
+
+/** The part that a response says it is; undefined if it does not say, or holds something encoded. */
+function extentOf({ status, headers }: Response): Extent | undefined {
+  const numbers = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(headers.get('content-range') ?? '');
+  if (status !== 206 || !numbers || (headers.get('content-encoding') ?? 'identity') !== 'identity') return;
+  const [start = 0, last = 0, total = 0] = numbers.slice(1).map(Number);
+  return { start, end: last + 1, total, validator: headers.get('etag') ?? headers.get('last-modified') };
+}
+
+function elsewhere(attempt: Attempt, expected: number, extent: Extent | undefined): BitxError {
+  const found = extent ? extent.start : 'no place that can be read';
+  return attempt.error('sent another part than was asked for', { expected, found });
+}
+
+function changed(url: string, expected: number | string, found: number | string): BitxError {
+  return new BitxError('changed', `${url} changed while it was being read`, { url, expected, found });
+}

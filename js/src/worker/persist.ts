@@ -1,0 +1,95 @@
+import { BitxError, type BitxErrorFigures, messageOf } from '../errors.js';
+
+/** How long a server may send nothing. */
+const STALL_MS = 30_000;
+/** The first pause before a new attempt; each further one is twice as long. */
+const PAUSE_MS = 500;
+/** A server that asks for more patience than this counts as out of reach. */
+const LONGEST_PAUSE_MS = 120_000;
+
+/** One attempt to get something from a server. */
+export class Attempt {
+  readonly url: string;
+  /** Aborted when the call is, or when nothing has come for too long. */
+  readonly signal: AbortSignal;
+  readonly #stop = new AbortController();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** The pause that the server asks for. */
+  pause: number | undefined;
+
+  constructor(url: string, signal: AbortSignal) {
+    this.url = url;
+    this.signal = AbortSignal.any([signal, this.#stop.signal]);
+    this.proceed();
+  }
+
+  /** Something has come. */
+  proceed(): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#stop.abort(this.error('sent nothing any more')), STALL_MS);
+  }
+
+  /** Fails unless the server's answer has this status. */
+  demand({ status, headers }: Response, expected: number): void {
+    if (status === expected) return;
+    const after = headers.get('retry-after');
+    if (after)
+      this.pause = Number.isNaN(Number(after)) ? Date.parse(after) - Date.now() : Number(after) * 1000;
+    throw this.error(`answered with status ${status}`, { status, expected });
+  }
+
+  error(what: string, figures: BitxErrorFigures & { cause?: unknown } = {}): BitxError {
+    return new BitxError('network', `${this.url} ${what}`, { url: this.url, ...figures });
+  }
+
+  /** Lets go of the connection, unless everything has come. */
+  end(): void {
+    clearTimeout(this.#timer);
+    this.#stop.abort();
+  }
+}
+
+/**
+ * Makes attempts until one succeeds, one fails for good, or too many have failed in a row. One that got further, by
+ * `loaded`, begins a new row.
+ */
+export async function persist<T>(
+  url: string,
+  signal: AbortSignal,
+  most: number,
+  attempt: (attempt: Attempt) => Promise<T>,
+  loaded: () => number = () => 0,
+): Promise<T> {
+  for (let failures = 0; ; failures++) {
+    const before = loaded();
+    const current = new Attempt(url, signal);
+    try {
+      return await attempt(current);
+    } catch (thrown) {
+      signal.throwIfAborted();
+      const cause = current.signal.aborted ? current.signal.reason : thrown;
+      const error =
+        cause instanceof BitxError
+          ? cause
+          : current.error(`could not be fetched: ${messageOf(cause)}`, { cause });
+      current.end();
+      if (loaded() > before) failures = 0;
+      const pause = current.pause ?? PAUSE_MS * 2 ** failures * (1 - Math.random() / 2);
+      if (!mayPass(error) || failures >= most || pause > LONGEST_PAUSE_MS) throw error;
+      await rest(pause, signal);
+    }
+  }
+}
+
+function mayPass({ code, status }: BitxError): boolean {
+  return (
+    code === 'network' && (!status || status === 200 || status === 408 || status === 429 || status >= 500)
+  );
+}
+
+function rest(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    setTimeout(resolve, ms);
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+}

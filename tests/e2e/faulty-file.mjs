@@ -1,0 +1,134 @@
+import { rangeOf } from '../../scripts/lib/server.mjs';
+
+/**
+ * A file on a server that misbehaves on purpose.
+ *
+ * `mount` goes into the mounts of `serve`. `next(...faults)` queues faults, one for each request to come; `always(fault)`
+ * is for every request that has none of its own; without faults the server is a good one, with ranges and an `ETag`. `log`
+ * lists the requests: `{ at, method, range, status, sent }`, where `at` is in milliseconds, `range` `{ start, end }` or
+ * undefined, and `sent` the body's bytes that were written.
+ *
+ * A fault is a function that changes a plan: `{ status, headers, start, end, cut, stall }`. The body is the file from
+ * `start` to `end`; after `cut` bytes of it the connection is closed, after `stall` nothing more is sent.
+ */
+export class FaultyFile {
+  log = [];
+  #bytes;
+  #queue = [];
+  #always = (plan) => plan;
+
+  constructor(bytes) {
+    this.#bytes = bytes;
+  }
+
+  next(...faults) {
+    this.#queue.push(...faults);
+    return this;
+  }
+
+  always(fault) {
+    this.#always = fault;
+    return this;
+  }
+
+  /** Faults that are still to come. */
+  get left() {
+    return this.#queue.length;
+  }
+
+  mount = (request, response) => {
+    const fault = this.#queue.shift() ?? this.#always;
+    const plan = fault(goodPlan(request, this.#bytes.length), this.#bytes.length);
+    const range = rangeOf(request.headers.range, this.#bytes.length);
+    const entry = { at: performance.now(), method: request.method, range, status: plan.status, sent: 0 };
+    this.log.push(entry);
+    if (plan.status === 0) return response.destroy();
+    response.writeHead(plan.status, plan.headers);
+    const body = this.#bytes.subarray(plan.start, plan.end);
+    if (request.method === 'HEAD') return response.end();
+    const stop = Math.min(plan.cut ?? body.length, plan.stall ?? body.length);
+    entry.sent = stop;
+    if (stop === body.length && plan.cut === undefined && plan.stall === undefined) return response.end(body);
+    // A connection that is closed in good order still delivers what was written.
+    response.write(body.subarray(0, stop), () => plan.cut !== undefined && response.socket.end());
+    if (stop === 0) response.flushHeaders();
+  };
+}
+
+function goodPlan(request, size) {
+  const range = rangeOf(request.headers.range, size);
+  if (range && range.start >= size) {
+    return { status: 416, headers: { 'content-range': `bytes */${size}` }, start: 0, end: 0 };
+  }
+  const { start, end } = range ?? { start: 0, end: size };
+  const headers = { etag: '"first"', 'content-length': end - start };
+  if (range) headers['content-range'] = `bytes ${start}-${end - 1}/${size}`;
+  return { status: range ? 206 : 200, headers, start, end };
+}
+
+/** Faults. Those with parameters return the fault. */
+export const faults = {
+  none: (plan) => plan,
+  /** The connection is closed after so many bytes of the body. */
+  cut: (bytes) => (plan) => ({ ...plan, cut: bytes }),
+  /** Nothing more is sent after so many bytes of the body, and the connection stays open. */
+  stall: (bytes) => (plan) => ({ ...plan, stall: bytes }),
+  /** The connection is closed before the answer. */
+  hangUp: (plan) => ({ ...plan, status: 0 }),
+  /** The whole file, whatever was asked for. */
+  whole: (plan, size) => ({
+    ...plan,
+    status: 200,
+    headers: { etag: plan.headers.etag, 'content-length': size },
+    start: 0,
+    end: size,
+  }),
+  /** The whole file, of a length that is not told. */
+  wholeOfUnknownLength: (plan, size) => ({ ...plan, status: 200, headers: {}, start: 0, end: size }),
+  /** A status without a body. */
+  status:
+    (status, headers = {}) =>
+    (plan) => ({ ...plan, status, headers, start: 0, end: 0 }),
+  /** Some headers are others; those that are undefined are missing. */
+  headers: (changes) => (plan) => ({
+    ...plan,
+    headers: Object.fromEntries(
+      Object.entries({ ...plan.headers, ...changes }).filter(([, value]) => value !== undefined),
+    ),
+  }),
+  /** A part that begins elsewhere, and says so. */
+  shifted: (by) => (plan, size) => {
+    const start = Math.min(plan.start + by, plan.end - 1);
+    const headers = {
+      ...plan.headers,
+      'content-range': `bytes ${start}-${plan.end - 1}/${size}`,
+      'content-length': plan.end - start,
+    };
+    return { ...plan, headers, start };
+  },
+  /** Less than was asked for, in good order. */
+  short: (bytes) => (plan, size) => {
+    const end = Math.min(plan.end, plan.start + bytes);
+    const headers = {
+      ...plan.headers,
+      'content-range': `bytes ${plan.start}-${end - 1}/${size}`,
+      'content-length': end - plan.start,
+    };
+    return { ...plan, headers, end };
+  },
+};
+
+/** A fault for a while: `first` for so many requests, `then` for those that follow. */
+export function after(count, first, then) {
+  let seen = 0;
+  return (...args) => (seen++ < count ? first : then)(...args);
+}
+
+/** The same numbers on every run, from 0 up to `below`. */
+export function randomNumbers(seed) {
+  let state = seed;
+  return (below) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+}
