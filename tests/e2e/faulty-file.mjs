@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib';
 import { rangeOf } from '../../scripts/lib/server.mjs';
 
 /**
@@ -8,7 +9,7 @@ import { rangeOf } from '../../scripts/lib/server.mjs';
  * lists the requests: `{ at, method, range, status, sent }`, where `at` is in milliseconds, `range` `{ start, end }` or
  * undefined, and `sent` the body's bytes that were written.
  *
- * A fault is a function that changes a plan: `{ status, headers, start, end, cut, stall }`. The body is the file from
+ * A fault is a function that changes a plan: `{ status, headers, start, end, cut, stall, gzip }`. The body is the file from
  * `start` to `end`; after `cut` bytes of it the connection is closed, after `stall` nothing more is sent.
  */
 export class FaultyFile {
@@ -43,16 +44,22 @@ export class FaultyFile {
     const entry = { at: performance.now(), method: request.method, range, status: plan.status, sent: 0 };
     this.log.push(entry);
     if (plan.status === 0) return response.destroy();
-    response.writeHead(plan.status, plan.headers);
-    const body = this.#bytes.subarray(plan.start, plan.end);
+    response.writeHead(plan.status, definedOnly(plan.headers));
+    const part = this.#bytes.subarray(plan.start, plan.end);
+    const body = plan.gzip ? gzipSync(part) : part;
     if (request.method === 'HEAD') return response.end();
     const stop = Math.min(plan.cut ?? body.length, plan.stall ?? body.length);
     entry.sent = stop;
     if (stop === body.length && plan.cut === undefined && plan.stall === undefined) return response.end(body);
-    // A connection that is closed in good order still delivers what was written.
-    response.write(body.subarray(0, stop), () => plan.cut !== undefined && response.socket.end());
+    // A browser that learns of the end before it has read what was sent may drop that.
+    if (plan.cut !== undefined) setTimeout(() => response.destroy(), 20);
+    response.write(body.subarray(0, stop));
     if (stop === 0) response.flushHeaders();
   };
+}
+
+function definedOnly(headers) {
+  return Object.fromEntries(Object.entries(headers).filter(([, value]) => value !== undefined));
 }
 
 function goodPlan(request, size) {
@@ -92,9 +99,13 @@ export const faults = {
   /** Some headers are others; those that are undefined are missing. */
   headers: (changes) => (plan) => ({
     ...plan,
-    headers: Object.fromEntries(
-      Object.entries({ ...plan.headers, ...changes }).filter(([, value]) => value !== undefined),
-    ),
+    headers: { ...plan.headers, ...changes },
+  }),
+  /** The body is encoded, in the middle of a file as much as at its beginning. */
+  gzip: (plan) => ({
+    ...plan,
+    gzip: true,
+    headers: { ...plan.headers, 'content-encoding': 'gzip', 'content-length': undefined },
   }),
   /** A part that begins elsewhere, and says so. */
   shifted: (by) => (plan, size) => {

@@ -17,34 +17,43 @@ interface Extent {
   validator: string | null;
 }
 
-/** Opens a file on the web; undefined where the server cannot send parts of it. */
-export function openUrl(url: string, signal: AbortSignal): Promise<RangeSource | undefined> {
-  return persist(url, signal, MOST_AT_FIRST, async (attempt) => {
+/** Opens a file on the web; undefined where parts of it cannot be had. */
+export async function openUrl(url: string, signal: AbortSignal): Promise<RangeSource | undefined> {
+  let answered = false;
+  const open = async (attempt: Attempt) => {
     const response = await get(attempt, 0, HEAD);
+    answered = true;
     const extent = extentOf(response);
     if (extent && extent.start !== 0) throw elsewhere(attempt, 0, extent);
-    if (extent) return rangedFile(url, signal, extent, await head(response, attempt, extent));
+    if (extent) return rangedFile(url, signal, extent, await beginning(response, attempt, extent));
     if (response.status === 416 && /\/0$/.test(response.headers.get('content-range') ?? '')) return EMPTY;
     // Without a `Content-Range` that may be read, as from another origin, nobody knows which part this is.
     if (response.status !== 206) attempt.demand(response, 200);
     attempt.end();
+    return undefined;
+  };
+  return persist(url, signal, MOST_AT_FIRST, open).catch((error: unknown) => {
+    signal.throwIfAborted();
+    // A request for a part can fail where one for the file does not: some browsers ask another origin for leave first.
+    if (answered) throw error;
     return undefined;
   });
 }
 
 const EMPTY: RangeSource = { size: 0, read: async () => new Uint8Array() };
 
+/** What of the beginning has come already is `head`. */
 function rangedFile(url: string, signal: AbortSignal, first: Extent, head: Uint8Array): RangeSource {
   const read = async (offset: number, length: number) => {
-    if (offset + length <= head.length) return head.slice(offset, offset + length);
     const bytes = new Uint8Array(length);
-    let at = 0;
+    const known = head.subarray(offset, offset + length);
+    bytes.set(known);
+    let at = known.length;
     const loaded = () => at;
     const fetchRest = async (attempt: Attempt) => {
       const response = await get(attempt, offset + at, offset + length);
       const { end } = part(response, attempt, offset + at, first);
-      const rest = bytes.subarray(at, Math.min(length, end - offset));
-      await fill(rest, response, attempt, (count) => {
+      await fill(bytes.subarray(at, end - offset), response, attempt, (count) => {
         at += count;
       });
     };
@@ -55,10 +64,15 @@ function rangedFile(url: string, signal: AbortSignal, first: Extent, head: Uint8
   return { size: first.total, read };
 }
 
-async function head(response: Response, attempt: Attempt, { end }: Extent): Promise<Uint8Array> {
+/** What comes of a file's beginning; should it break off, the rest is asked for as any other part. */
+async function beginning(response: Response, attempt: Attempt, { end }: Extent): Promise<Uint8Array> {
   const bytes = new Uint8Array(end);
-  await fill(bytes, response, attempt);
-  return bytes;
+  let at = 0;
+  const count = (more: number) => {
+    at += more;
+  };
+  await fill(bytes, response, attempt, count).catch(() => attempt.end());
+  return bytes.subarray(0, at);
 }
 
 /** Makes sure that a response is the part that was asked for, of the file that was opened. */
@@ -81,7 +95,7 @@ async function fill(
   bytes: Uint8Array,
   { body }: Response,
   attempt: Attempt,
-  onBytes: (count: number) => void = () => {},
+  onBytes: (count: number) => void,
 ): Promise<void> {
   const reader = (body as ReadableStream<Uint8Array>).getReader();
   let at = 0;
