@@ -72,7 +72,8 @@ async function reading<T>(file: Source, action: () => Promise<T>): Promise<T> {
   try {
     return await action();
   } catch (cause) {
-    if (cause instanceof BitxError) throw cause;
+    // The page's files throw what they like.
+    if (cause instanceof BitxError && cause.code !== 'internal') throw cause;
     throw new BitxError('io', `${file} could not be read: ${messageOf(cause)}`, { file, cause });
   }
 }

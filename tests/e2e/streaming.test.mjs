@@ -1,0 +1,364 @@
+/** Inputs that are read piece by piece and outputs that are made piece by piece, with a model of several windows. */
+import assert from 'node:assert/strict';
+import { readdir, readFile } from 'node:fs/promises';
+import { before, test } from 'node:test';
+import { modelPair } from '../../scripts/lib/random-models.mjs';
+import { FaultyFile, faults } from './faulty-file.mjs';
+import { environment, openPage, sha256 } from './support.mjs';
+
+const env = environment();
+const WINDOW = 16 << 20;
+/** 96 MiB, six windows. */
+const TENSORS = 12;
+const models = {};
+
+before(() => {
+  const pieces = [...modelPair(TENSORS)];
+  models.base = Buffer.concat(pieces.map(({ base }) => base));
+  models.target = Buffer.concat(pieces.map(({ target }) => target));
+  models.sha256 = sha256(models.target);
+});
+
+/** Opens a page with a Bitx, and the delta between two models that are on the server. */
+async function site(t, options) {
+  const base = new FaultyFile(models.base);
+  const target = new FaultyFile(models.target);
+  const mounts = { '/models/base': base.mount, '/models/target': target.mount, '/models/delta': keptDelta };
+  Object.assign(env.mounts, mounts);
+  const page = await openPage(t, env, options);
+  await page.evaluate(prepare);
+  base.log.length = 0;
+  return { page, base };
+}
+
+/** The first page makes the delta and leaves it here for the others. */
+async function keptDelta(request, response) {
+  if (request.method === 'PUT') models.delta = Buffer.concat(await request.toArray());
+  response.writeHead(models.delta ? 200 : 204).end(request.method === 'PUT' ? undefined : models.delta);
+}
+
+/** Runs in the page. */
+async function prepare() {
+  const { Bitx, BitxError } = await import('/bitx/index.js');
+  const base = '/models/base';
+  const bitx = await Bitx.create({ threads: 2 });
+  const kept = await fetch('/models/delta');
+  const delta =
+    kept.status === 200
+      ? await kept.blob()
+      : await bitx.compress({ base, target: '/models/target', effort: 'fast' });
+  if (kept.status !== 200) await fetch('/models/delta', { method: 'PUT', body: delta });
+  const digest = async (bytes) =>
+    Array.from(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes)), (byte) =>
+      byte.toString(16).padStart(2, '0'),
+    ).join('');
+  Object.assign(globalThis, {
+    Bitx,
+    bitx,
+    base,
+    delta,
+    sha256: async (blob) => digest(await blob.arrayBuffer()),
+    /** The delta with a byte changed near its end, where the last window's chunks are. */
+    damaged: async () => {
+      const bytes = new Uint8Array(await delta.arrayBuffer());
+      bytes[bytes.length - 100_000] ^= 1;
+      return new Blob([bytes]);
+    },
+    drained: async ({ stream }) => {
+      for await (const _ of stream);
+    },
+    failure: (promise) =>
+      promise.then(
+        () => 'it succeeded',
+        (error) => (error instanceof BitxError ? error.code : error),
+      ),
+    sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+  });
+}
+
+const sentBy = ({ log }) => log.reduce((sum, { sent }) => sum + sent, 0);
+
+test('a stream tells its length, and is a response with one', async (t) => {
+  const { page } = await site(t);
+  const result = await page.evaluate(async () => {
+    const { stream, length } = await bitx.restoreStream({ base, delta });
+    const digest = await sha256(await new Response(stream).blob());
+    const second = await bitx.restoreStream({ base, delta });
+    const response = second.response({ status: 206, headers: { 'content-type': 'model/x' } });
+    const { status, headers } = response;
+    const { size } = await response.blob();
+    const get = (name) => headers.get(name);
+    return { length, digest, status, headers: [get('content-length'), get('content-type')], size };
+  });
+  const { length } = models.target;
+  const headers = [String(length), 'model/x'];
+  assert.deepEqual(result, { length, digest: models.sha256, status: 206, headers, size: length });
+});
+
+test('an archive as a stream', async (t) => {
+  const { page } = await site(t);
+  const result = await page.evaluate(async () => {
+    let stats;
+    const { length, response } = await bitx.compressStream({
+      base,
+      target: '/models/target',
+      effort: 'fast',
+      onStats: (measured) => {
+        stats = measured;
+      },
+    });
+    const archive = await response().blob();
+    const digests = await Promise.all([archive, delta].map(sha256));
+    return { length, same: digests[0] === digests[1], stats: stats.outputBytes === archive.size };
+  });
+  assert.deepEqual(result, { length: undefined, same: true, stats: true });
+});
+
+test('a stream that nobody reads reads nothing more', async (t) => {
+  const { page, base } = await site(t);
+  await page.evaluate(async () => {
+    const { stream } = await bitx.restoreStream({ base, delta });
+    globalThis.reader = stream.getReader();
+    globalThis.parts = [(await reader.read()).value];
+    await sleep(1500);
+  });
+  const sent = sentBy(base);
+  // One window has been taken, one is offered, one is computed and one is read.
+  assert.ok(sent <= 4 * WINDOW + 1e6, `${sent} bytes for one window`);
+  await page.evaluate(() => sleep(500));
+  assert.equal(sentBy(base), sent);
+  const digest = await page.evaluate(async () => {
+    for (let part = await reader.read(); !part.done; part = await reader.read()) parts.push(part.value);
+    return sha256(new Blob(parts));
+  });
+  assert.equal(digest, models.sha256);
+});
+
+test('a stream that is cancelled ends the work', async (t) => {
+  const { page, base } = await site(t);
+  const code = await page.evaluate(async () => {
+    const { stream } = await bitx.restoreStream({ base, delta });
+    const reader = stream.getReader();
+    await reader.read();
+    await reader.cancel('enough');
+    await sleep(300);
+  });
+  assert.equal(code, undefined);
+  const sent = sentBy(base);
+  assert.ok(sent < models.base.length, `${sent} bytes`);
+  await page.evaluate(() => sleep(500));
+  assert.equal(sentBy(base), sent);
+  assert.equal(await page.evaluate(async () => sha256(await bitx.restore({ base, delta }))), models.sha256);
+});
+
+test('a failure in mid-stream is the stream’s', async (t) => {
+  const { page, base } = await site(t);
+  const codes = await page.evaluate(async () => {
+    const stop = new AbortController();
+    const stopped = bitx.restoreStream({ base, delta, signal: stop.signal }).then(({ stream }) => {
+      stop.abort();
+      return failure(stream.getReader().read());
+    });
+    return {
+      damaged: await failure(drained(await bitx.restoreStream({ base, delta: await damaged() }))),
+      aborted: await stopped,
+      unreadable: await failure(bitx.restoreStream({ base, delta: new Blob(['<!doctype html>']) })),
+    };
+  });
+  assert.deepEqual(codes, { damaged: 'corrupt', aborted: 'aborted', unreadable: 'format' });
+  base.next(faults.none).always(faults.headers({ etag: '"other"' }));
+  const changed = await page.evaluate(async () =>
+    failure(drained(await bitx.restoreStream({ base, delta }))),
+  );
+  assert.equal(changed, 'changed');
+});
+
+test('a stream that waits holds up no other call', async (t) => {
+  const { page } = await site(t);
+  const digests = await page.evaluate(async () => {
+    const streams = await Promise.all([0, 1].map(() => bitx.restoreStream({ base, delta })));
+    const whole = await sha256(await bitx.restore({ base, delta }));
+    const readers = streams.map(({ stream }) => stream.getReader());
+    const parts = [[], []];
+    for (let open = true; open; ) {
+      const read = await Promise.all(readers.map((reader) => reader.read()));
+      open = !read[0].done;
+      for (const [i, { value }] of read.entries()) if (value) parts[i].push(value);
+    }
+    return [whole, ...(await Promise.all(parts.map((list) => sha256(new Blob(list)))))];
+  });
+  assert.deepEqual(digests, new Array(3).fill(models.sha256));
+});
+
+test('inputs from private files, from the page, and from responses', async (t) => {
+  const { page } = await site(t);
+  const result = await page.evaluate(async () => {
+    const folder = await navigator.storage.getDirectory();
+    const file = async (name, blob) => {
+      const handle = await folder.getFileHandle(name, { create: true });
+      await blob.stream().pipeTo(await handle.createWritable());
+      return handle;
+    };
+    const blob = await (await fetch(base)).blob();
+    const reads = [];
+    const lent = {
+      size: blob.size,
+      read: async (offset, length, signal) => {
+        reads.push({ length, signal });
+        return new Uint8Array(await blob.slice(offset, offset + length).arrayBuffer());
+      },
+    };
+    const endless = new Response(blob.stream());
+    const inputs = [
+      { base: await file('base', blob), delta: await file('delta', delta) },
+      { base: lent, delta: new Response(delta) },
+      { base: endless, delta },
+      { base: await fetch(base), delta },
+    ];
+    const digests = [];
+    for (const input of inputs) digests.push(await sha256(await bitx.restore(input)));
+    const longest = Math.max(...reads.map(({ length }) => length));
+    return { digests, longest, ended: reads.every(({ signal }) => signal.aborted) };
+  });
+  assert.deepEqual(result.digests, new Array(4).fill(models.sha256));
+  assert.ok(result.longest <= WINDOW + 1e6, `${result.longest} bytes at once`);
+  assert.ok(result.ended);
+});
+
+test('a source that fails, and one that lies', async (t) => {
+  const { page } = await site(t);
+  const errors = await page.evaluate(async () => {
+    const { size } = await (await fetch(base)).blob();
+    const outcome = (read) =>
+      bitx
+        .restore({ base: { size, read }, delta })
+        .catch(({ code, file, message }) => ({ code, file, message }));
+    return [
+      await outcome(async () => Promise.reject(new Error('no such drive'))),
+      await outcome(async (_, length) => new Uint8Array(length - 1)),
+      await outcome(async () => {
+        throw new DOMException('gone', 'NotReadableError');
+      }),
+    ];
+  });
+  assert.deepEqual(
+    errors.map(({ code, file }) => [code, file]),
+    [
+      ['io', 'base'],
+      ['truncated', 'base'],
+      ['io', 'base'],
+    ],
+  );
+  assert.match(errors[0].message, /no such drive/);
+});
+
+test('a file that changes on the disk is an error', async (t) => {
+  const { page } = await site(t);
+  const code = await page.evaluate(async () => {
+    const folder = await navigator.storage.getDirectory();
+    const handle = await folder.getFileHandle('base', { create: true });
+    const write = async (blob) => blob.stream().pipeTo(await handle.createWritable());
+    await write(await (await fetch(base)).blob());
+    const restored = await bitx.restoreStream({ base: handle, delta });
+    await write(new Blob(['something else']));
+    return failure(drained(restored));
+  });
+  assert.equal(code, 'io');
+});
+
+for (const isolated of [true, false]) {
+  test(`a private file gets the model, and is not touched by a failure, isolated: ${isolated}`, async (t) => {
+    const { page } = await site(t, { isolated });
+    const result = await page.evaluate(async () => {
+      const folder = await navigator.storage.getDirectory();
+      const output = await folder.getFileHandle('model', { create: true });
+      await bitx.restore({ base, delta, output });
+      const code = await failure(bitx.restore({ base, delta: await damaged(), output }));
+      const names = await Array.fromAsync(folder.keys());
+      return { code, names, digest: await sha256(await output.getFile()) };
+    });
+    assert.deepEqual(result, { code: 'corrupt', names: ['model'], digest: models.sha256 });
+  });
+}
+
+test('the page stays responsive', async (t) => {
+  const { page } = await site(t);
+  const tasks = await page.evaluate(async () => {
+    const tasks = [];
+    new PerformanceObserver((list) => {
+      for (const { duration } of list.getEntries()) tasks.push(duration);
+    }).observe({ type: 'longtask' });
+    const folder = await navigator.storage.getDirectory();
+    const file = await folder.getFileHandle('model', { create: true });
+    for (const output of [new WritableStream({}), file, undefined]) {
+      await bitx.restore({ base, delta, output });
+    }
+    await sleep(200);
+    const during = [...tasks];
+    // The observer would have noticed.
+    const end = performance.now() + 80;
+    while (performance.now() < end);
+    await sleep(200);
+    return { during, control: tasks.length - during.length };
+  });
+  assert.deepEqual(tasks, { during: [], control: 1 });
+});
+
+/** Worker threads and megabytes of all of the browser's renderers. */
+async function footprint() {
+  const session = await env.browser.newBrowserCDPSession();
+  const { processInfo } = await session.send('SystemInfo.getProcessInfo');
+  await session.detach();
+  const renderers = processInfo.filter(({ type }) => type === 'renderer').map(({ id }) => id);
+  const found = await Promise.all(renderers.map(footprintOf));
+  const sum = (key) => found.reduce((total, one) => total + one[key], 0);
+  return { workers: sum('workers'), megabytes: sum('megabytes') };
+}
+
+async function footprintOf(pid) {
+  const read = (path) => readFile(`/proc/${pid}/${path}`, 'utf8').catch(() => '');
+  const threads = await readdir(`/proc/${pid}/task`).catch(() => []);
+  const names = await Promise.all(threads.map((thread) => read(`task/${thread}/comm`)));
+  const [, kilobytes = 0] = /VmRSS:\s+(\d+)/.exec(await read('status')) ?? [];
+  return {
+    workers: names.filter((name) => name.startsWith('Dedicated')).length,
+    megabytes: kilobytes / 1000,
+  };
+}
+
+test('dispose gives back workers and memory, twenty times over', async (t) => {
+  const { page } = await site(t);
+  const cycle = (times, dispose) =>
+    page.evaluate(
+      async ([times, dispose]) => {
+        for (let i = 0; i < times; i++) {
+          const bitx = await Bitx.create({ threads: 2 });
+          await bitx.restore({ base, delta, output: new WritableStream({}) });
+          if (dispose) bitx.dispose();
+        }
+      },
+      [times, dispose],
+    );
+  /** The browser takes a moment to end threads that are asleep. */
+  const settled = async (workers) => {
+    let found = await footprint();
+    for (let tries = 0; found.workers > workers && tries < 50; tries++) {
+      await page.waitForTimeout(200);
+      found = await footprint();
+    }
+    return found;
+  };
+  await cycle(2, true);
+  await page.evaluate(() => bitx.dispose());
+  const first = await settled(0);
+  assert.equal(first.workers, 0);
+  await cycle(20, true);
+  const last = await settled(0);
+  assert.equal(last.workers, 0);
+  assert.ok(last.megabytes < first.megabytes + 100, `${first.megabytes} MB, then ${last.megabytes} MB`);
+  // What is not disposed of is seen by the same means.
+  await cycle(3, false);
+  const kept = await footprint();
+  assert.ok(kept.workers >= 9, `${kept.workers} workers`);
+  assert.ok(kept.megabytes > last.megabytes + 100, `${last.megabytes} MB, then ${kept.megabytes} MB`);
+});
