@@ -1,4 +1,5 @@
 import { abortError } from '../errors.js';
+import { free } from '../free.js';
 import type { ArchiveInfo, Stats } from '../types.js';
 import type { Core, Job } from './core.js';
 import type { Read, ReadRange } from './reader.js';
@@ -72,10 +73,13 @@ export async function drive({ core, job, read, sink, signal, report }: Drive): P
   };
 }
 
-/** Computes one window. Its input is dropped before its output is made, so that never both are held. */
+/** Computes one window, and lets go of its input. */
 function compute(job: Job, window: number, inputs: Uint8Array[]): Computed {
   job.begin(window);
-  for (const [index, bytes] of inputs.splice(0).entries()) job.supply(index, bytes);
+  for (const [index, bytes] of inputs.entries()) {
+    job.supply(index, bytes);
+    free(bytes);
+  }
   const started = performance.now();
   job.run();
   const codec = performance.now() - started;

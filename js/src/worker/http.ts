@@ -1,4 +1,5 @@
 import { BitxError } from '../errors.js';
+import { free } from '../free.js';
 import type { RangeSource } from '../types.js';
 import { type Attempt, persist } from './persist.js';
 
@@ -106,6 +107,7 @@ async function fill(
     bytes.set(value, at);
     at += value.length;
     onBytes(value.length);
+    free(value);
   }
   if (at < bytes.length) throw attempt.error('broke off', { expected: bytes.length, found: at });
   attempt.end();

@@ -1,3 +1,5 @@
+import { free } from '../free.js';
+
 type Bytes = Uint8Array<ArrayBuffer>;
 
 /** A file that is being written. Its name leads to the old content, or to none, until it is finished. */
@@ -47,6 +49,7 @@ async function privateFile(folder: FileSystemDirectoryHandle, name: string): Pro
       const written = access.write(bytes, { at });
       if (written !== bytes.length) throw new Error(`only ${written} of ${bytes.length} bytes were taken`);
       at += written;
+      free(bytes);
     },
     finish: async () => {
       access.flush();

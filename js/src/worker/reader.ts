@@ -10,7 +10,7 @@ export interface Read {
   length: number;
 }
 
-/** Reads ranges of a call's inputs. */
+/** Reads a range of a call's inputs, into a buffer for whoever asks. */
 export type ReadRange = (read: Read) => Promise<Uint8Array>;
 
 interface OpenFile {

@@ -1,0 +1,93 @@
+/** How often the heaps are looked at, in milliseconds. */
+const INTERVAL = 100;
+
+/**
+ * Watches the JavaScript heaps of a page and of all its workers: objects and the buffers that they hold, without the
+ * memories of WebAssembly.
+ */
+export class HeapMeter {
+  #heaps = new Map();
+  #timer;
+  peak = 0;
+
+  static async start(page) {
+    const meter = new HeapMeter();
+    await meter.#watch(rootTarget(await page.context().newCDPSession(page)));
+    meter.#timer = setInterval(() => meter.#look(), INTERVAL);
+    return meter;
+  }
+
+  stop() {
+    clearInterval(this.#timer);
+    return this.peak;
+  }
+
+  async #watch(target) {
+    this.#heaps.set(target, { bytes: 0, asked: false });
+    target.on('Target.attachedToTarget', ({ sessionId, targetInfo }) => {
+      // A worker may have ended by then.
+      if (targetInfo.type === 'worker') this.#watch(childTarget(target, sessionId)).catch(() => {});
+    });
+    const options = { autoAttach: true, waitForDebuggerOnStart: false, flatten: false };
+    await target.send('Target.setAutoAttach', options);
+  }
+
+  /** A thread that is computing answers later, and its last answer counts until then. */
+  #look() {
+    for (const [target, heap] of this.#heaps) {
+      if (heap.asked) continue;
+      heap.asked = true;
+      target.send('Runtime.getHeapUsage').then(
+        ({ usedSize, backingStorageSize }) => { heap.d=[Math.round(usedSize/1e6),Math.round(backingStorageSize/1e6)];
+          Object.assign(heap, { bytes: usedSize + backingStorageSize, asked: false });
+          this.#add();
+        },
+        () => this.#heaps.delete(target),
+      );
+    }
+  }
+
+  #add() {
+    const sum = [...this.#heaps.values()].reduce((total, { bytes }) => total + bytes, 0);
+    if (sum > this.peak) console.error(Math.round(sum/1e6), JSON.stringify([...this.#heaps.values()].map(h=>h.d)));
+    this.peak = Math.max(this.peak, sum);
+  }
+}
+
+function rootTarget(session) {
+  return {
+    send: (method, params) => session.send(method, params),
+    on: (event, listener) => session.on(event, listener),
+  };
+}
+
+/** A target that is reached through another one, as the workers of workers are. */
+function childTarget(parent, sessionId) {
+  const listeners = [];
+  const waiting = new Map();
+  let lastId = 0;
+  parent.on('Target.receivedMessageFromTarget', ({ sessionId: from, message }) => {
+    if (from !== sessionId) return;
+    const { id, result, error, method, params } = JSON.parse(message);
+    if (id === undefined) for (const [event, listener] of listeners) if (event === method) listener(params);
+    if (id === undefined) return;
+    const { resolve, reject } = waiting.get(id);
+    waiting.delete(id);
+    if (error) reject(new Error(error.message));
+    else resolve(result);
+  });
+  return {
+    on: (event, listener) => listeners.push([event, listener]),
+    send: async (method, params) => {
+      const id = ++lastId;
+      const answer = new Promise((resolve, reject) => waiting.set(id, { resolve, reject }));
+      // It may come before the message counts as sent.
+      answer.catch(() => {});
+      await parent.send('Target.sendMessageToTarget', {
+        sessionId,
+        message: JSON.stringify({ id, method, params }),
+      });
+      return answer;
+    },
+  };
+}
