@@ -9,7 +9,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { launch } from './lib/browser.mjs';
+import { launchPersistent } from './lib/browser.mjs';
 import { packageDist, root } from './lib/paths.mjs';
 import { serve } from './lib/server.mjs';
 import { HeapMeter } from './soak/heap-meter.mjs';
@@ -32,7 +32,6 @@ const folder = await mkdtemp(join(values.folder, 'bitx-soak-'));
 try {
   const models = await makeModels(folder, Number(values.gb) * 1e9, values.bitx);
   const results = await soak(models);
-  for (const result of results) report(result);
   const bad = results.filter((result) => !sound(result, models));
   if (bad.length > 0)
     throw new Error(`over the limits, or other bytes: ${bad.map(({ to }) => to).join(', ')}`);
@@ -54,26 +53,29 @@ async function soak({ base, delta, size }) {
   };
   const mounts = { '/': blank, '/bitx/': packageDist, '/base': base, '/delta': delta, '/digest/': digest };
   const { server, address } = await serve({ mounts });
-  const browser = await launch();
+  // What a private window stores takes memory, and there is less room for it.
+  const browser = await launchPersistent(join(folder, 'profile'));
   try {
     const results = [];
     for (const to of ['nowhere', 'hash', 'file']) {
-      const page = await (await browser.newContext()).newPage();
+      const page = await browser.newPage();
       page.setDefaultTimeout(0);
       await page.goto(address);
       const meter = await HeapMeter.start(page);
       const measured = await page.evaluate(restoreTo, { to, threads: Number(values.threads) });
       const heap = meter.stop();
       const sha256 = to === 'file' ? await page.evaluate(digestOfFile) : measured.sha256;
-      results.push({
+      const result = {
         ...measured,
         to,
         size,
         sha256,
         heap_peak_bytes: heap,
         restore_mb_s: size / 1e6 / measured.seconds,
-      });
-      await page.context().close();
+      };
+      report(result);
+      results.push(result);
+      await page.close();
     }
     return results;
   } finally {
@@ -88,7 +90,8 @@ async function restoreTo({ to, threads }) {
   const bitx = await Bitx.create({ threads });
   const send = async (part) => void (await fetch('/digest/hash', { method: 'POST', body: new Blob([part]) }));
   const outputs = {
-    nowhere: async () => new WritableStream({}),
+    // A part that is not wanted any more is freed; garbage would add up to what the browser tolerates, about 65 MB.
+    nowhere: async () => new WritableStream({ write: ({ buffer }) => void buffer.transfer(0) }),
     hash: async () => new WritableStream({ write: send }),
     file: async () => (await navigator.storage.getDirectory()).getFileHandle('model', { create: true }),
   };

@@ -25,7 +25,8 @@ const STEPS = [
   ['package', () => nodeTest('tests/e2e/package.test.mjs')],
   [
     'browser',
-    () => nodeTest('tests/e2e/api.test.mjs', 'tests/e2e/start.test.mjs', 'tests/e2e/demo.test.mjs'),
+    () =>
+      nodeTest(...['api', 'start', 'http', 'streaming', 'demo'].map((name) => `tests/e2e/${name}.test.mjs`)),
   ],
   ['cache', () => nodeTest(...cacheTests())],
 ];

@@ -65,7 +65,7 @@ export class Bitx {
 
   /** Reads what is inside an archive. */
   async inspect(delta: Input, options: CallOptions = {}): Promise<ArchiveInfo> {
-    const task: Task = { operation: 'inspect', options: {}, output: 'bytes' };
+    const task: Task = { operation: 'inspect', options: {}, output: 'blob' };
     const { archive } = await this.#call(task, { delta }, options);
     return archive;
   }
@@ -85,9 +85,9 @@ export class Bitx {
 
   /** Restores the bytes of one tensor, and reads no more of the inputs than that takes. */
   async readTensor({ base, delta, name, ...options }: ReadTensorOptions): Promise<Uint8Array<ArrayBuffer>> {
-    const task: Task = { operation: 'tensor', options: { name }, output: 'bytes' };
-    const { bytes } = await this.#call(task, { base, delta }, options);
-    return bytes as Uint8Array<ArrayBuffer>;
+    const task: Task = { operation: 'tensor', options: { name }, output: 'blob' };
+    const { blob } = await this.#call(task, { base, delta }, options);
+    return new Uint8Array(await (blob as Blob).arrayBuffer());
   }
 
   /** Makes the archive that restores `target` from `base`. */
@@ -156,7 +156,7 @@ export class Bitx {
   ): Promise<Outcome> {
     const over = new AbortController();
     const signals = [over.signal, this.#disposal.signal, signal, stream?.failure];
-    const stop = AbortSignal.any(signals.filter((one) => one !== undefined));
+    const stop = AbortSignal.any(signals.filter((one) => !!one));
     try {
       const { sources, ports } = await prepare(inputs, stop, onProgress);
       const link = await this.#alive(task.operation);

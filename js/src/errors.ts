@@ -85,7 +85,7 @@ export interface WireError {
   code: BitxErrorCode;
   message: string;
   figures: BitxErrorFigures;
-  cause?: { name: string; message: string };
+  cause?: Error;
 }
 
 /** Packs any thrown value. What has no code is a fault of ours. */
@@ -93,16 +93,21 @@ export function toWire(thrown: unknown): WireError {
   const error = thrown instanceof Error ? thrown : new Error(String(thrown));
   const wire: WireError = { code: codeOf(error), message: error.message, figures: figuresOf(error) };
   const { cause } = error;
-  return cause instanceof Error ? { ...wire, cause: { name: cause.name, message: cause.message } } : wire;
+  return cause instanceof Error ? { ...wire, cause } : wire;
 }
 
 export function fromWire({ code, message, figures, cause }: WireError): BitxError {
-  return new BitxError(code, message, cause ? { ...figures, cause: revive(cause) } : figures);
+  return new BitxError(code, message, cause ? { ...figures, cause } : figures);
 }
 
 /** The error of a call whose signal was aborted. */
 export function abortError(signal: AbortSignal): BitxError {
   return new BitxError('aborted', 'The operation was aborted', { cause: signal.reason });
+}
+
+/** Calls `action` once, when the signal is aborted. */
+export function onAbort(signal: AbortSignal, action: () => void): void {
+  signal.addEventListener('abort', action, { once: true });
 }
 
 /** Any thrown value as text. */
@@ -119,10 +124,4 @@ function figuresOf(from: object): BitxErrorFigures {
   return Object.fromEntries(
     FIGURES.filter((key) => known[key] !== undefined).map((key) => [key, known[key]]),
   );
-}
-
-function revive({ name, message }: { name: string; message: string }): Error {
-  const error = new Error(message);
-  error.name = name;
-  return error;
 }

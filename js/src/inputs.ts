@@ -1,4 +1,4 @@
-import { BitxError, messageOf } from './errors.js';
+import { BitxError, messageOf, onAbort } from './errors.js';
 import type { PortQuestion, Source, Sources, WireFile } from './protocol.js';
 import { answer } from './rpc.js';
 import { type Report, spool } from './spool.js';
@@ -36,11 +36,12 @@ export async function prepare(
 class Desk {
   readonly ports: MessagePort[] = [];
   readonly #signal: AbortSignal;
-  readonly #tally: Tally;
+  readonly #report: Report;
+  readonly #downloads: { loaded: number; total: number | undefined }[] = [];
 
   constructor(signal: AbortSignal, report: Report) {
     this.#signal = signal;
-    this.#tally = new Tally(report);
+    this.#report = report;
   }
 
   async wire(source: Source, input: Input): Promise<WireFile> {
@@ -65,7 +66,7 @@ class Desk {
         const opened = await file;
         return 'whole' in data ? opened.size : opened.read(data.offset, data.length, this.#signal);
       });
-    this.#signal.addEventListener('abort', () => port1.close(), { once: true });
+    onAbort(this.#signal, () => port1.close());
     this.ports.push(port2);
     return port2;
   }
@@ -79,36 +80,22 @@ class Desk {
   }
 
   #spool(response: Response): Promise<RangeSource> {
-    return spool(response, this.#signal, this.#tally.add());
+    const index = this.#downloads.push({ loaded: 0, total: undefined }) - 1;
+    return spool(response, this.#signal, (loaded, total) => {
+      this.#downloads[index] = { loaded, total };
+      this.#tell();
+    });
+  }
+
+  /** Adds up the downloads, which run side by side. */
+  #tell(): void {
+    const total = this.#downloads.reduce((sum, { total = Number.NaN }) => sum + total, 0);
+    const loaded = this.#downloads.reduce((sum, { loaded }) => sum + loaded, 0);
+    this.#report(loaded, Number.isNaN(total) ? undefined : total);
   }
 }
 
-/** Adds up downloads that run side by side. */
-class Tally {
-  readonly #transfers: { loaded: number; total: number | undefined }[] = [];
-  readonly #report: Report;
-
-  constructor(report: Report) {
-    this.#report = report;
-  }
-
-  add(): Report {
-    const transfer: { loaded: number; total: number | undefined } = { loaded: 0, total: undefined };
-    this.#transfers.push(transfer);
-    return (loaded, total) => {
-      Object.assign(transfer, { loaded, total });
-      this.#report(
-        this.#transfers.reduce((sum, { loaded }) => sum + loaded, 0),
-        this.#transfers.reduce<number | undefined>((sum, { total }) => plus(sum, total), 0),
-      );
-    };
-  }
-}
-
-function isHandle(input: Input): input is FileSystemFileHandle {
+/** Whether it is a handle of a file; not every browser knows those. */
+export function isHandle(input: unknown): input is FileSystemFileHandle {
   return typeof FileSystemFileHandle === 'function' && input instanceof FileSystemFileHandle;
-}
-
-function plus(a: number | undefined, b: number | undefined): number | undefined {
-  return a === undefined || b === undefined ? undefined : a + b;
 }

@@ -1,4 +1,5 @@
 import { abortError, BitxError, messageOf } from './errors.js';
+import { isHandle } from './inputs.js';
 import type { Request } from './protocol.js';
 import type { BitxStream, Output } from './types.js';
 
@@ -6,7 +7,7 @@ import type { BitxStream, Output } from './types.js';
 export function outputKind(output: Output | undefined): Request['output'] {
   if (output === undefined) return 'blob';
   if (output instanceof WritableStream) return 'stream';
-  if (typeof FileSystemFileHandle === 'function' && output instanceof FileSystemFileHandle) return output;
+  if (isHandle(output)) return output;
   throw new BitxError('invalid-argument', 'output is neither a WritableStream nor a FileSystemFileHandle');
 }
 

@@ -35,18 +35,14 @@ export interface Request {
   sources: Sources;
   options: OperationOptions;
   /** `stream` sends every part to the page, which owns the stream. */
-  output: 'blob' | 'bytes' | 'stream' | FileSystemFileHandle;
-}
-
-/** The output where the caller gave no place for it. */
-export interface Product {
-  blob?: Blob;
-  bytes?: Uint8Array<ArrayBuffer>;
+  output: 'blob' | 'stream' | FileSystemFileHandle;
 }
 
 /** What an operation came to. */
-export interface Outcome extends Product {
+export interface Outcome {
   archive: ArchiveInfo;
+  /** The output where the caller gave no place for it. */
+  blob?: Blob | undefined;
   stats?: Stats;
 }
 

@@ -1,4 +1,4 @@
-import { BitxError, messageOf } from './errors.js';
+import { BitxError, messageOf, onAbort } from './errors.js';
 import { Parts } from './parts.js';
 import type { RangeSource } from './types.js';
 
@@ -18,15 +18,19 @@ export async function spool(response: Response, signal: AbortSignal, report: Rep
   }
   const total = declaredLength(response);
   const parts = new Parts();
+  const reader = body.getReader();
+  // Ends even a wait for bytes that never come.
+  onAbort(signal, () => void reader.cancel(signal.reason).catch(() => {}));
   let arrival = Promise.withResolvers<void>();
   const pour = async () => {
     report(0, total);
-    for await (const bytes of chunks(body, signal)) {
-      parts.add(bytes);
+    for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
+      parts.add(chunk.value);
       report(parts.size, total);
       arrival.resolve();
       arrival = Promise.withResolvers();
     }
+    signal.throwIfAborted();
     if (total !== undefined && parts.size !== total) throw brokenOff(name, url, parts.size, total);
   };
   const whole = pour().catch((cause: unknown) => {
@@ -50,23 +54,6 @@ export async function spool(response: Response, signal: AbortSignal, report: Rep
       );
     },
   };
-}
-
-/** A body's chunks. An abort ends even a wait for one that never comes. */
-async function* chunks(
-  body: ReadableStream<Uint8Array<ArrayBuffer>>,
-  signal: AbortSignal,
-): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
-  const reader = body.getReader();
-  const cancel = () => void reader.cancel(signal.reason).catch(() => {});
-  signal.addEventListener('abort', cancel, { once: true });
-  try {
-    for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) yield chunk.value;
-    signal.throwIfAborted();
-  } finally {
-    signal.removeEventListener('abort', cancel);
-    cancel();
-  }
 }
 
 /** A compressed transfer declares the length of what travels, not of what arrives here. */

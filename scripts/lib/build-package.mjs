@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { packageDist, root } from './paths.mjs';
 import { run } from './run.mjs';
 import { selfTestArchive } from './self-test-archive.mjs';
+import { shortenGlue } from './short-imports.mjs';
+import { GLUE_PROPERTIES, slimGlue } from './slim-glue.mjs';
 import { WASM_BUILDS } from './toolchain.mjs';
 
 /** The build whose glue the worker imports. */
@@ -42,8 +44,9 @@ export async function buildPackage() {
     format: 'esm',
     target: 'es2022',
     minify: true,
+    mangleProps: GLUE_PROPERTIES,
     legalComments: 'none',
-    plugins: [threadPool, packageEntry, selfTestArchive],
+    plugins: [threadPool, packageEntry, selfTestArchive, slimGlue],
     logLevel: 'warning',
   });
   rmSync(join(packageDist, 'types'), { recursive: true, force: true });
@@ -53,10 +56,10 @@ export async function buildPackage() {
 
 /** One glue script serves every build, which holds as long as it has the imports of each. */
 function requireSharedGlue() {
-  const glue = readFileSync(join(root, 'js', 'generated', SHARED_GLUE, 'bitx_wasm.js'), 'utf8');
+  const glue = shortenGlue(readFileSync(join(root, 'js', 'generated', SHARED_GLUE, 'bitx_wasm.js'), 'utf8'));
   for (const { file } of Object.values(WASM_BUILDS)) {
     const wasm = new WebAssembly.Module(readFileSync(join(packageDist, file)));
-    const missing = WebAssembly.Module.imports(wasm).filter(({ name }) => !glue.includes(name));
+    const missing = WebAssembly.Module.imports(wasm).filter(({ name }) => !glue.includes(`${name}:`));
     if (missing.length > 0) {
       throw new Error(
         `${file} needs more than the shared glue: ${missing.map(({ name }) => name).join(', ')}`,

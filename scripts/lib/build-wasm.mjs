@@ -5,9 +5,12 @@ import { fileURLToPath } from 'node:url';
 import { packageDist, root } from './paths.mjs';
 import { pruneWasm } from './prune-wasm.mjs';
 import { run } from './run.mjs';
+import { shortenWasm } from './short-imports.mjs';
 import { cargoEnv, WASM_BINDGEN, WASM_BUILDS, WASM_TARGET } from './toolchain.mjs';
 
-const PRUNE_SCRIPT = fileURLToPath(new URL('./prune-wasm.mjs', import.meta.url));
+const SCRIPTS = ['./prune-wasm.mjs', './short-imports.mjs'].map((file) =>
+  fileURLToPath(new URL(file, import.meta.url)),
+);
 
 /** Features that every browser with SIMD has, and that the compiler may have used. */
 const WASM_OPT_ARGS = [
@@ -36,6 +39,7 @@ export async function buildWasm(name) {
   const bound = join(glue, 'bitx_wasm_bg.wasm');
   await pruneWasm(bound, build);
   await run('wasm-opt', [...WASM_OPT_ARGS, ...build.wasmOptArgs, bound, '-o', result]);
+  writeFileSync(result, shortenWasm(readFileSync(result)));
   writeFileSync(stampFile, stamp);
 }
 
@@ -48,7 +52,8 @@ function cargoArgs({ features, cargoArgs }) {
 
 /** What the steps after the compiler depend on; they take long and are skipped when nothing has changed. */
 function fingerprint(compiled, build) {
-  const hash = createHash('sha256').update(readFileSync(compiled)).update(readFileSync(PRUNE_SCRIPT));
+  const hash = createHash('sha256').update(readFileSync(compiled));
+  for (const script of SCRIPTS) hash.update(readFileSync(script));
   return hash.update(JSON.stringify([WASM_BINDGEN, WASM_OPT_ARGS, build])).digest('hex');
 }
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { packageDist, root } from './paths.mjs';
+import { shortenGlue } from './short-imports.mjs';
 
 const FILES = join(root, 'js', 'src', 'worker');
 
@@ -15,15 +15,20 @@ export const selfTestArchive = {
     const path = join(FILES, 'self-test.bitx');
     onResolve({ filter: /self-test\.bitx$/ }, () => ({ path }));
     onLoad({ filter: /self-test\.bitx$/ }, async () => ({
-      contents: await makeArchive(esbuild),
-      loader: 'binary',
+      contents: moduleOf(await makeArchive(esbuild)),
+      loader: 'js',
     }));
   },
 };
 
+function moduleOf(bytes) {
+  return `export default Uint8Array.from(atob('${bytes.toString('base64')}'), (char) => char.charCodeAt(0));`;
+}
+
 async function makeArchive(esbuild) {
   const { base, target } = await tinyModels(esbuild);
-  const glue = await import(pathToFileURL(join(root, 'js', 'generated', 'compress', 'bitx_wasm.js')).href);
+  const script = readFileSync(join(root, 'js', 'generated', 'compress', 'bitx_wasm.js'), 'utf8');
+  const glue = await import(`data:text/javascript,${encodeURIComponent(shortenGlue(script))}`);
   await glue.default({ module_or_path: readFileSync(join(packageDist, 'bitx-compress.wasm')) });
   const job = glue.Job.open('compress', Float64Array.of(base.length), target.length, {});
   return compress(job, ({ source, offset, length }) =>

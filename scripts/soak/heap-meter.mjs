@@ -38,7 +38,7 @@ export class HeapMeter {
       if (heap.asked) continue;
       heap.asked = true;
       target.send('Runtime.getHeapUsage').then(
-        ({ usedSize, backingStorageSize }) => { heap.d=[Math.round(usedSize/1e6),Math.round(backingStorageSize/1e6)];
+        ({ usedSize, backingStorageSize }) => {
           Object.assign(heap, { bytes: usedSize + backingStorageSize, asked: false });
           this.#add();
         },
@@ -49,7 +49,6 @@ export class HeapMeter {
 
   #add() {
     const sum = [...this.#heaps.values()].reduce((total, { bytes }) => total + bytes, 0);
-    if (sum > this.peak) console.error(Math.round(sum/1e6), JSON.stringify([...this.#heaps.values()].map(h=>h.d)));
     this.peak = Math.max(this.peak, sum);
   }
 }

@@ -1,13 +1,13 @@
-import { initSync, Job, memoryBytes } from '../../generated/compress-threads/bitx_wasm.js';
+import { initSync } from '../../generated/compress-threads/bitx_wasm.js';
 import type { Role } from '../protocol.js';
 import type { Mode } from '../types.js';
 
 /** The core's exports, the same in every build. */
-export interface Core {
-  Job: typeof Job;
-  memoryBytes: typeof memoryBytes;
-}
-export type { Job };
+export {
+  initThreadPool as startPool,
+  Job,
+  memoryBytes,
+} from '../../generated/compress-threads/bitx_wasm.js';
 
 /** The files beside this script, by addresses that bundlers recognise. */
 const FILES: Record<Role, Record<Mode, () => URL>> = {
@@ -27,10 +27,9 @@ const FILES: Record<Role, Record<Mode, () => URL>> = {
  * One build's glue serves them all, since it has all that the others import (the build script makes sure). It would
  * create a shared memory, which the single-threaded builds have no use for: hence the empty one.
  */
-export async function loadCore(role: Role, mode: Mode, url: string | undefined): Promise<Core> {
+export async function loadCore(role: Role, mode: Mode, url: string | undefined): Promise<void> {
   const module = await compile(url ?? FILES[role][mode]());
   initSync(mode === 'threads' ? { module } : { module, memory: new WebAssembly.Memory({ initial: 0 }) });
-  return { Job, memoryBytes };
 }
 
 /** Servers that do not know the type of wasm are many. */
@@ -41,6 +40,3 @@ async function compile(url: string | URL): Promise<WebAssembly.Module> {
     ? WebAssembly.compileStreaming(response)
     : WebAssembly.compile(await response.arrayBuffer());
 }
-
-/** Starts the workers that the threaded builds compute on. */
-export { initThreadPool as startPool } from '../../generated/compress-threads/bitx_wasm.js';

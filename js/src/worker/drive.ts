@@ -1,7 +1,6 @@
-import { abortError } from '../errors.js';
 import { free } from '../free.js';
 import type { ArchiveInfo, Stats } from '../types.js';
-import type { Core, Job } from './core.js';
+import { type Job, memoryBytes } from './core.js';
 import type { Read, ReadRange } from './reader.js';
 import type { Sink } from './sinks.js';
 
@@ -12,7 +11,6 @@ type Report = (done: number, total: number) => void;
 type Measured = Omit<Stats, 'threads'>;
 
 export interface Drive {
-  core: Core;
   job: Job;
   read: ReadRange;
   sink: Sink;
@@ -30,7 +28,7 @@ interface Computed {
 export async function open(job: Job, read: ReadRange, signal: AbortSignal): Promise<void> {
   for (let wanted = job.wants(); wanted; wanted = job.wants()) {
     const bytes = await read(wanted as Read);
-    if (signal.aborted) throw abortError(signal);
+    signal.throwIfAborted();
     job.feed(bytes);
   }
 }
@@ -39,7 +37,7 @@ export async function open(job: Job, read: ReadRange, signal: AbortSignal): Prom
  * Runs an opened job to its end. While one window is computed, the next one's input is being read and the last one's
  * output is being written.
  */
-export async function drive({ core, job, read, sink, signal, report }: Drive): Promise<Measured> {
+export async function drive({ job, read, sink, signal, report }: Drive): Promise<Measured> {
   const begun = performance.now();
   const windows = job.windows();
   const total = job.progressTotal();
@@ -53,7 +51,7 @@ export async function drive({ core, job, read, sink, signal, report }: Drive): P
   for (let window = 0; window < windows; window++) {
     const inputs = await reading;
     await turn();
-    if (signal.aborted) throw abortError(signal);
+    signal.throwIfAborted();
     reading = readAll(window + 1);
     const computed = compute(job, window, inputs);
     codec += computed.codec;
@@ -68,7 +66,7 @@ export async function drive({ core, job, read, sink, signal, report }: Drive): P
     modelBytes: total,
     codecSeconds: codec / 1000,
     totalSeconds: (performance.now() - begun) / 1000,
-    wasmBytes: core.memoryBytes(),
+    wasmBytes: memoryBytes(),
     archive: job.info() as ArchiveInfo,
   };
 }
@@ -92,14 +90,14 @@ function quietly<T>(promise: Promise<T>): Promise<T> {
   return promise;
 }
 
-const turns = new MessageChannel();
-const waiting: (() => void)[] = [];
-turns.port1.onmessage = () => waiting.shift()?.();
-
 /** Lets the worker take messages, such as the one that aborts. Unlike a timer it costs no milliseconds. */
 function turn(): Promise<void> {
+  const { port1, port2 } = new MessageChannel();
   return new Promise((resolve) => {
-    waiting.push(resolve);
-    turns.port2.postMessage(0);
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(0);
   });
 }

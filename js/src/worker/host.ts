@@ -1,15 +1,14 @@
-import { abortError, toWire } from '../errors.js';
+import { BitxError, onAbort, toWire } from '../errors.js';
 import type { FromWorker, Outcome, Request, StartMessage, ToWorker } from '../protocol.js';
 import { ask } from '../rpc.js';
-import type { ArchiveInfo } from '../types.js';
-import { type Core, type Job, loadCore, startPool } from './core.js';
+import { Job, loadCore, startPool } from './core.js';
 import { drive, open } from './drive.js';
 import { startHelper } from './helper.js';
 import type { Io } from './io.js';
 import { setAlarm } from './pool.js';
 import { Files } from './reader.js';
 import { selfTest } from './self-test.js';
-import { blobSink, bytesSink, fileSink, remoteSink, type Sink } from './sinks.js';
+import { blobSink, fileSink, type Sink } from './sinks.js';
 
 type HostMessage = Exclude<ToWorker, StartMessage>;
 
@@ -25,7 +24,7 @@ interface Call {
  * stream run beside the others: nobody knows when it takes the next part.
  */
 export class Host {
-  readonly #core: Promise<Core>;
+  readonly #started: Promise<void>;
   readonly #threads: number;
   readonly #signals = new Map<number, AbortController>();
   readonly #reader = startHelper();
@@ -33,16 +32,17 @@ export class Host {
   #queue: Promise<void> = Promise.resolve();
 
   constructor(message: StartMessage) {
-    this.#core = start(message);
+    this.#started = start(message);
     this.#threads = message.threads;
-    this.#core.then(
+    this.#started.then(
       () => send({ type: 'ready' }),
       (error: unknown) => send({ type: 'error', id: undefined, error: toWire(error), fatal: true }),
     );
   }
 
   receive(message: HostMessage): void {
-    if (message.type === 'abort') this.#signals.get(message.id)?.abort();
+    if (message.type === 'abort')
+      this.#signals.get(message.id)?.abort(new BitxError('aborted', 'The call was aborted'));
     else if (message.request.output === 'stream') void this.#perform(message.id, message.request);
     else this.#queue = this.#queue.then(() => this.#perform(message.id, message.request));
   }
@@ -52,7 +52,7 @@ export class Host {
     const { signal } = controller;
     this.#signals.set(id, controller);
     const files = new Files(await this.#reader);
-    signal.addEventListener('abort', () => files.close(), { once: true });
+    onAbort(signal, () => files.close());
     try {
       await files.open(request.sources);
       send({ type: 'done', id, outcome: await this.#run({ id, request, files, signal }) });
@@ -67,14 +67,14 @@ export class Host {
 
   /** Opens the job and runs it. A job that had a fault of ours is not touched again. */
   async #run(call: Call): Promise<Outcome> {
-    const core = await this.#core;
+    await this.#started;
     const { request, files, signal } = call;
     const { operation, options } = request;
     const [length = 0] = files.sizes(operation === 'compress' ? 'target' : 'delta');
-    const job = core.Job.open(operation, Float64Array.from(files.sizes('base')), length, options);
+    const job = Job.open(operation, Float64Array.from(files.sizes('base')), length, options);
     try {
       await open(job, (read) => files.read(read), signal);
-      const outcome = operation === 'inspect' ? { archive: job.info() } : await this.#write(core, job, call);
+      const outcome = operation === 'inspect' ? { archive: job.info() } : await this.#write(job, call);
       job.free();
       return outcome;
     } catch (error) {
@@ -83,26 +83,25 @@ export class Host {
     }
   }
 
-  async #write(core: Core, job: Job, { id, request, files, signal }: Call): Promise<Outcome> {
+  async #write(job: Job, { id, request, files, signal }: Call): Promise<Outcome> {
     send({ type: 'opened', id, length: job.outputLength() });
     const phase = request.operation === 'compress' ? 'compress' : 'restore';
     const report = (loaded: number, total: number) =>
       send({ type: 'progress', id, progress: { phase, loaded, total } });
     const sink = await this.#sink(id, request.output, signal);
     try {
-      const measured = await drive({ core, job, read: (read) => files.read(read), sink, signal, report });
+      const measured = await drive({ job, read: (read) => files.read(read), sink, signal, report });
       const stats = { ...measured, threads: this.#threads };
-      return { archive: stats.archive as ArchiveInfo, stats, ...(await sink.close()) };
+      return { archive: stats.archive, stats, blob: await sink.close?.() };
     } catch (error) {
-      await sink.abort().catch(() => {});
+      await sink.abort?.().catch(() => {});
       throw error;
     }
   }
 
   async #sink(id: number, output: Request['output'], signal: AbortSignal): Promise<Sink> {
     if (output === 'blob') return blobSink();
-    if (output === 'bytes') return bytesSink();
-    if (output === 'stream') return remoteSink((bytes) => write(id, bytes, signal));
+    if (output === 'stream') return { write: (bytes) => write(id, bytes, signal) };
     this.#writer ??= startHelper();
     return fileSink(await this.#writer, output);
   }
@@ -113,7 +112,7 @@ type DedicatedScope = Pick<MessagePort, 'postMessage'>;
 /** Sends a part to the page and waits until its stream has taken it, which it may never do. */
 function write(id: number, bytes: Uint8Array<ArrayBuffer>, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
-    signal.addEventListener('abort', () => reject(abortError(signal)), { once: true });
+    onAbort(signal, () => reject(signal.reason));
     ask<void>(self as unknown as DedicatedScope, { type: 'write', id, bytes }, [bytes.buffer]).then(
       resolve,
       reject,
@@ -121,16 +120,15 @@ function write(id: number, bytes: Uint8Array<ArrayBuffer>, signal: AbortSignal):
   });
 }
 
-async function start({ role, mode, threads, wasmUrl, alarm }: StartMessage): Promise<Core> {
-  const core = await loadCore(role, mode, wasmUrl);
+async function start({ role, mode, threads, wasmUrl, alarm }: StartMessage): Promise<void> {
+  await loadCore(role, mode, wasmUrl);
   send({ type: 'step' });
   if (mode === 'threads') {
     setAlarm(alarm);
     await startPool(threads);
     send({ type: 'step' });
   }
-  await selfTest(core, role);
-  return core;
+  await selfTest(role);
 }
 
 function send(message: FromWorker): void {

@@ -47,7 +47,7 @@ async function privateFile(folder: FileSystemDirectoryHandle, name: string): Pro
   return {
     write: async (bytes) => {
       const written = access.write(bytes, { at });
-      if (written !== bytes.length) throw new Error(`only ${written} of ${bytes.length} bytes were taken`);
+      if (written !== bytes.length) throw new Error('there may be no space left');
       at += written;
       free(bytes);
     },

@@ -1,3 +1,4 @@
+import { onAbort } from '../errors.js';
 import type { PortQuestion, WireFile } from '../protocol.js';
 import { ask } from '../rpc.js';
 import type { RangeSource } from '../types.js';
@@ -10,7 +11,7 @@ export async function openFile(file: WireFile, signal: AbortSignal): Promise<Ran
   if (file instanceof Blob) return blobFile(file);
   if (!('port' in file)) return blobFile(await file.getFile());
   const { port } = file;
-  signal.addEventListener('abort', () => port.close(), { once: true });
+  onAbort(signal, () => port.close());
   const whole = (size: number) => pageFile(size, port, signal);
   if ('size' in file) return whole(file.size);
   return (await openUrl(file.url, signal)) ?? whole(await asked<number>(port, { whole: true }, signal));
@@ -30,7 +31,7 @@ function pageFile(size: number, port: MessagePort, signal: AbortSignal): RangeSo
 /** Asks the page, which may never answer. */
 function asked<T>(port: MessagePort, question: Unasked, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+    onAbort(signal, () => reject(signal.reason));
     ask<T>(port, question).then(resolve, reject);
   });
 }

@@ -1,4 +1,4 @@
-import { BitxError, type BitxErrorFigures, messageOf } from '../errors.js';
+import { BitxError, type BitxErrorFigures, messageOf, onAbort } from '../errors.js';
 
 /** How long a server may send nothing. */
 const STALL_MS = 30_000;
@@ -90,6 +90,6 @@ function mayPass({ code, status }: BitxError): boolean {
 function rest(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     setTimeout(resolve, ms);
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+    onAbort(signal, () => reject(signal.reason));
   });
 }

@@ -1,4 +1,3 @@
-import { BitxError } from '../errors.js';
 import type { Source, Sources } from '../protocol.js';
 import type { Io } from './io.js';
 
@@ -50,9 +49,8 @@ export class Files {
 
   /** Reads a range. The core has already joined those that lie close together. */
   async read({ source, file, offset, length }: Read): Promise<Uint8Array> {
-    const opened = this.#files[source]?.[file];
-    if (opened) return this.#io.read(opened.key, offset, length);
-    throw new BitxError('internal', `the core asked for ${source} ${file}, which this call does not have`);
+    const { key } = (this.#files[source] as OpenFile[])[file] as OpenFile;
+    return this.#io.read(key, offset, length);
   }
 
   /** Ends every read, even one that would wait for ever. */

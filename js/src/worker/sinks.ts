@@ -1,5 +1,4 @@
 import { Parts } from '../parts.js';
-import type { Product } from '../protocol.js';
 import type { Io } from './io.js';
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -7,44 +6,14 @@ type Bytes = Uint8Array<ArrayBuffer>;
 /** Where an operation's output goes. `abort` leaves nothing half-written behind. */
 export interface Sink {
   write(bytes: Bytes): Promise<void>;
-  close(): Promise<Product>;
-  abort(): Promise<void>;
+  close?(): Promise<Blob | undefined>;
+  abort?(): Promise<void>;
 }
 
 /** Collects the output in a Blob. */
-export function blobSink(): Sink {
+export function blobSink(): Required<Omit<Sink, 'abort'>> {
   const parts = new Parts();
-  return {
-    write: async (bytes) => parts.add(bytes),
-    close: async () => ({ blob: parts.blob() }),
-    abort: async () => {},
-  };
-}
-
-/** Collects the output in memory, for what is small. */
-export function bytesSink(): Sink {
-  const parts: Bytes[] = [];
-  return {
-    write: async (bytes) => void parts.push(bytes),
-    close: async () => ({ bytes: joined(parts) }),
-    abort: async () => {},
-  };
-}
-
-function joined(parts: Bytes[]): Bytes {
-  if (parts[0] && parts.length === 1) return parts[0];
-  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
-}
-
-/** Hands every part to `send`, which resolves once it has been taken. Closing and aborting are the page's. */
-export function remoteSink(send: (bytes: Bytes) => Promise<void>): Sink {
-  return { write: send, close: async () => ({}), abort: async () => {} };
+  return { write: async (bytes) => parts.add(bytes), close: async () => parts.blob() };
 }
 
 let nextKey = 0;
@@ -57,7 +26,7 @@ export async function fileSink(io: Io, handle: FileSystemFileHandle): Promise<Si
     write: (bytes) => io.write(key, bytes),
     close: async () => {
       await io.finish(key);
-      return {};
+      return undefined;
     },
     abort: () => io.discard(key),
   };

@@ -8,7 +8,7 @@ export function tinyModels(): { base: Uint8Array<ArrayBuffer>; target: Uint8Arra
 }
 
 const TENSORS = 2;
-const LENGTH = 512;
+const LENGTH = 256;
 
 /** A BF16 of either sign with an exponent as weights have them. */
 function weight(random: number): number {

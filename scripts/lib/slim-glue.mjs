@@ -1,0 +1,62 @@
+import { readFileSync } from 'node:fs';
+import { shortenGlue } from './short-imports.mjs';
+
+/**
+ * Takes out of wasm-bindgen's glue what this package has no use for, about a quarter of it.
+ *
+ * Each entry replaces what a pattern matches. One that matches nothing tells that the glue has changed, and that this has
+ * to be thought through again.
+ */
+const CUTS = [
+  // It quotes values in messages about options of the wrong type.
+  [/function debugString\(val\) \{[\s\S]*?\n\}/, 'function debugString(val) { return String(val); }'],
+  // Only names and options cross as strings: a faster way for long ones is not worth its length.
+  [/if \(realloc === undefined\) \{([\s\S]*?)\n {4}\}[\s\S]*?\n\}/, '$1\n}'],
+  [/, wasm\.__wbindgen_realloc/g, ''],
+  [/if \(cachedTextEncoder\) \{\s*cachedTextEncoder\.encodeInto[\s\S]*?\n\}/, ''],
+  [/\(typeof TextEncoder !== 'undefined' \? (new TextEncoder\(\)) : undefined\)/, '$1'],
+  // Nor do gigabytes of text.
+  [/\(typeof TextDecoder !== 'undefined' \? (new TextDecoder\([^)]*\)) : undefined\)/, '$1'],
+  [/if \(cachedTextDecoder\) cachedTextDecoder\.decode\(\);/, ''],
+  [/numBytesDecoded \+= bytes\.length;\s*if \([\s\S]*?\n {4}\}/, ''],
+  // Jobs are freed by hand, and the pool is built once.
+  [/const \w+Finalization = \([\s\S]*?\n {4}: new FinalizationRegistry\(.*\);/g, ''],
+  [/\w+Finalization\.\w+\(.*\);/g, ''],
+  [/if \(Symbol\.dispose\) .*;/g, ''],
+  [/(class wbg_rayon_PoolBuilder \{[\s\S]*?)__destroy_into_raw\(\) \{[\s\S]*?(?=build\(\))/, '$1'],
+  // A worker's global object is `globalThis`, and no window.
+  [/const ret = typeof globalThis === [\s\S]*?;\s*return .*;/, 'return addToExternrefTable0(globalThis);'],
+  [/const ret = typeof (?:global|self|window) === [\s\S]*?;\s*return .*;/g, 'return 0;'],
+  [/let result;\s*try \{\s*result = arg0 instanceof Window;[\s\S]*?return ret;/, 'return false;'],
+  // The only caller gives a compiled module, in an object.
+  [
+    /if \(module !== undefined\) \{\s*if \([\s\S]*?\n {4}\}\n/,
+    '({ module, memory, thread_stack_size } = module);',
+  ],
+  [/if \(!\(module instanceof WebAssembly\.Module\)\) \{[\s\S]*?\}/, ''],
+  [/if \(typeof thread_stack_size !== 'undefined' && [\s\S]*?\n {4}\}/, ''],
+  // These checks cannot throw: every worker has both.
+  [
+    /let result;\s*try \{\s*result = (arg0 instanceof (?:ArrayBuffer|Uint8Array));\s*\} catch[\s\S]*?const ret = result;/g,
+    'const ret = $1;',
+  ],
+];
+
+/** Properties of the glue's own classes, which nobody outside of the worker sees. */
+export const GLUE_PROPERTIES =
+  /^(__(wbg_ptr|destroy_into_raw|wrap)|progressAfter|progressTotal|outputLength|numThreads|receiver)$/;
+
+export const slimGlue = {
+  name: 'slim-glue',
+  setup({ onLoad }) {
+    onLoad({ filter: /generated[\\/][\w-]+[\\/]bitx_wasm\.js$/ }, ({ path }) => ({
+      contents: shortenGlue(CUTS.reduce(cut, readFileSync(path, 'utf8'))),
+    }));
+  },
+};
+
+function cut(glue, [pattern, replacement]) {
+  const slim = glue.replace(pattern, replacement);
+  if (slim === glue) throw new Error(`nothing in the glue is like ${pattern} any more`);
+  return slim;
+}
