@@ -110,6 +110,14 @@ export function onAbort(signal: AbortSignal, action: () => void): void {
   signal.addEventListener('abort', action, { once: true });
 }
 
+/** The same promise, but rejected as soon as the signal is aborted. */
+export function abortable<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    onAbort(signal, () => reject(signal.reason));
+    promise.then(resolve, reject);
+  });
+}
+
 /** Any thrown value as text. */
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);

@@ -4,7 +4,7 @@ import { packageDist, root } from './paths.mjs';
 import { run } from './run.mjs';
 import { selfTestArchive } from './self-test-archive.mjs';
 import { shortenGlue } from './short-imports.mjs';
-import { GLUE_PROPERTIES, slimGlue } from './slim-glue.mjs';
+import { INNER_PROPERTIES, slimGlue } from './slim-glue.mjs';
 import { WASM_BUILDS } from './toolchain.mjs';
 
 /** The build whose glue the worker imports. */
@@ -44,7 +44,7 @@ export async function buildPackage() {
     format: 'esm',
     target: 'es2022',
     minify: true,
-    mangleProps: GLUE_PROPERTIES,
+    mangleProps: INNER_PROPERTIES,
     legalComments: 'none',
     plugins: [threadPool, packageEntry, selfTestArchive, slimGlue],
     logLevel: 'warning',

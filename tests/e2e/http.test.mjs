@@ -132,6 +132,32 @@ test('another part than was asked for is not taken', async (t) => {
   assert.equal((await restore()).code, 'network');
 });
 
+test('a part without a byte, and one of more than was asked for', async (t) => {
+  const { base, delta, restore } = await site(t, IMPATIENT);
+  const empty = (plan, size) =>
+    faults.headers({ 'content-range': `bytes ${plan.start}-${plan.start - 1}/${size}` })({
+      ...plan,
+      end: plan.start,
+    });
+  base.always(
+    after(1, faults.none, (plan, size) => ({
+      ...empty(plan, size),
+      headers: { ...empty(plan, size).headers, 'content-length': 0 },
+    })),
+  );
+  assert.equal((await restore()).code, 'network');
+  base.always(faults.none);
+  delta.always((plan, size) => ({
+    ...plan,
+    end: size,
+    headers: {
+      'content-range': `bytes ${plan.start}-${size - 1}/${size}`,
+      'content-length': size - plan.start,
+    },
+  }));
+  assert.equal((await restore()).code, 'network');
+});
+
 test('a part that is shorter than was asked for is completed', async (t) => {
   const { base, delta, restore } = await site(t);
   base.always(faults.short(100_000));

@@ -190,6 +190,24 @@ test('a stream that waits holds up no other call', async (t) => {
   assert.deepEqual(digests, new Array(3).fill(models.sha256));
 });
 
+test('a server that does not answer holds up no other call, and a call that waits can be aborted', async (t) => {
+  const { page } = await site(t);
+  const result = await page.evaluate(async () => {
+    const stop = new AbortController();
+    const hung = failure(bitx.restore({ base: '/net/hang', delta, signal: stop.signal }));
+    const digest = await sha256(await bitx.restore({ base, delta }));
+    const queue = [0, 1, 2].map((i) =>
+      bitx.restore({ base, delta, ...(i === 1 && { signal: AbortSignal.timeout(20) }) }),
+    );
+    const { tensors } = await bitx.inspect(delta);
+    const codes = await Promise.all(queue.map(failure));
+    stop.abort();
+    return { digest, codes, tensors: tensors.length, hung: await hung };
+  });
+  const codes = ['it succeeded', 'aborted', 'it succeeded'];
+  assert.deepEqual(result, { digest: models.sha256, codes, tensors: TENSORS, hung: 'aborted' });
+});
+
 test('inputs from private files, from the page, and from responses', async (t) => {
   const { page } = await site(t);
   const result = await page.evaluate(async () => {

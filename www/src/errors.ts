@@ -22,6 +22,10 @@ const TEXTS: Partial<Record<BitxErrorCode, [title: string, advice: string]>> = {
     'Try the command line tool, which has more memory to work with.',
   ],
   network: ['The download failed', 'Check the connection and try again.'],
+  changed: [
+    'A file changed while it was being read',
+    'Begin anew: what was read belongs to two different files.',
+  ],
   io: ['A file could not be read or written', 'It may have been moved or changed, or the disk may be full.'],
   'start-failed': ['This browser cannot run bitx', 'A current version of Chrome, Firefox or Safari can.'],
 };

@@ -10,14 +10,14 @@ export {
 } from '../../generated/compress-threads/bitx_wasm.js';
 
 /** The files beside this script, by addresses that bundlers recognise. */
-const FILES: Record<Role, Record<Mode, () => URL>> = {
+const FILES: Record<Role, Record<Mode, URL>> = {
   restore: {
-    single: () => new URL('./bitx-restore.wasm', import.meta.url),
-    threads: () => new URL('./bitx-restore-threads.wasm', import.meta.url),
+    single: new URL('./bitx-restore.wasm', import.meta.url),
+    threads: new URL('./bitx-restore-threads.wasm', import.meta.url),
   },
   compress: {
-    single: () => new URL('./bitx-compress.wasm', import.meta.url),
-    threads: () => new URL('./bitx-compress-threads.wasm', import.meta.url),
+    single: new URL('./bitx-compress.wasm', import.meta.url),
+    threads: new URL('./bitx-compress-threads.wasm', import.meta.url),
   },
 };
 
@@ -28,7 +28,7 @@ const FILES: Record<Role, Record<Mode, () => URL>> = {
  * create a shared memory, which the single-threaded builds have no use for: hence the empty one.
  */
 export async function loadCore(role: Role, mode: Mode, url: string | undefined): Promise<void> {
-  const module = await compile(url ?? FILES[role][mode]());
+  const module = await compile(url ?? FILES[role][mode]);
   initSync(mode === 'threads' ? { module } : { module, memory: new WebAssembly.Memory({ initial: 0 }) });
 }
 

@@ -38,6 +38,7 @@ export async function open(job: Job, read: ReadRange, signal: AbortSignal): Prom
  * output is being written.
  */
 export async function drive({ job, read, sink, signal, report }: Drive): Promise<Measured> {
+  signal.throwIfAborted();
   const begun = performance.now();
   const windows = job.windows();
   const total = job.progressTotal();

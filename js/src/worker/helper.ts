@@ -16,7 +16,6 @@ export function startHelper(): Promise<Io> {
   const worker = new Worker(self.location.href, { type: 'module' });
   return new Promise((resolve) => {
     worker.onmessage = () => resolve(remote(worker));
-    worker.onerror = () => resolve(io);
     setTimeout(resolve, START_LIMIT_MS, io);
   });
 }

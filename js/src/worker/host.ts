@@ -1,10 +1,10 @@
-import { BitxError, onAbort, toWire } from '../errors.js';
+import { abortable, onAbort, toWire } from '../errors.js';
 import type { FromWorker, Outcome, Request, StartMessage, ToWorker } from '../protocol.js';
 import { ask } from '../rpc.js';
 import { Job, loadCore, startPool } from './core.js';
 import { drive, open } from './drive.js';
 import { startHelper } from './helper.js';
-import type { Io } from './io.js';
+import { ENDED, type Io } from './io.js';
 import { setAlarm } from './pool.js';
 import { Files } from './reader.js';
 import { selfTest } from './self-test.js';
@@ -19,17 +19,14 @@ interface Call {
   signal: AbortSignal;
 }
 
-/**
- * Runs operations one after another, so that their memory does not add up. Those whose output waits for the page's
- * stream run beside the others: nobody knows when it takes the next part.
- */
+/** Runs operations. Those that write whole files do so one after another, so that their memory does not add up. */
 export class Host {
   readonly #started: Promise<void>;
   readonly #threads: number;
   readonly #signals = new Map<number, AbortController>();
   readonly #reader = startHelper();
   #writer: Promise<Io> | undefined;
-  #queue: Promise<void> = Promise.resolve();
+  #queue: Promise<unknown> = Promise.resolve();
 
   constructor(message: StartMessage) {
     this.#started = start(message);
@@ -41,10 +38,8 @@ export class Host {
   }
 
   receive(message: HostMessage): void {
-    if (message.type === 'abort')
-      this.#signals.get(message.id)?.abort(new BitxError('aborted', 'The call was aborted'));
-    else if (message.request.output === 'stream') void this.#perform(message.id, message.request);
-    else this.#queue = this.#queue.then(() => this.#perform(message.id, message.request));
+    if (message.type === 'abort') this.#signals.get(message.id)?.abort(ENDED);
+    else void this.#perform(message.id, message.request);
   }
 
   async #perform(id: number, request: Request): Promise<void> {
@@ -54,8 +49,10 @@ export class Host {
     const files = new Files(await this.#reader);
     onAbort(signal, () => files.close());
     try {
+      signal.throwIfAborted();
       await files.open(request.sources);
-      send({ type: 'done', id, outcome: await this.#run({ id, request, files, signal }) });
+      const outcome = await this.#inTurn(request, () => this.#run({ id, request, files, signal }));
+      send({ type: 'done', id, outcome });
     } catch (thrown) {
       const error = toWire(thrown);
       send({ type: 'error', id, error, fatal: error.code === 'internal' });
@@ -65,9 +62,18 @@ export class Host {
     }
   }
 
+  /** What is small waits for nobody, nor does a stream: nobody knows when it takes the next part. */
+  #inTurn<T>({ operation, output }: Request, action: () => Promise<T>): Promise<T> {
+    if (output === 'stream' || operation === 'inspect' || operation === 'tensor') return action();
+    const turn = this.#queue.then(action);
+    this.#queue = turn.catch(() => {});
+    return turn;
+  }
+
   /** Opens the job and runs it. A job that had a fault of ours is not touched again. */
   async #run(call: Call): Promise<Outcome> {
     await this.#started;
+    call.signal.throwIfAborted();
     const { request, files, signal } = call;
     const { operation, options } = request;
     const [length = 0] = files.sizes(operation === 'compress' ? 'target' : 'delta');
@@ -111,13 +117,8 @@ type DedicatedScope = Pick<MessagePort, 'postMessage'>;
 
 /** Sends a part to the page and waits until its stream has taken it, which it may never do. */
 function write(id: number, bytes: Uint8Array<ArrayBuffer>, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    onAbort(signal, () => reject(signal.reason));
-    ask<void>(self as unknown as DedicatedScope, { type: 'write', id, bytes }, [bytes.buffer]).then(
-      resolve,
-      reject,
-    );
-  });
+  const page = self as unknown as DedicatedScope;
+  return abortable(signal, ask<void>(page, { type: 'write', id, bytes }, [bytes.buffer]));
 }
 
 async function start({ role, mode, threads, wasmUrl, alarm }: StartMessage): Promise<void> {

@@ -67,7 +67,7 @@ function rangedFile(url: string, signal: AbortSignal, first: Extent, head: Uint8
 
 /** What comes of a file's beginning; should it break off, the rest is asked for as any other part. */
 async function beginning(response: Response, attempt: Attempt, { end }: Extent): Promise<Uint8Array> {
-  const bytes = new Uint8Array(end);
+  const bytes = new Uint8Array(Math.min(end, HEAD));
   let at = 0;
   const count = (more: number) => {
     at += more;
@@ -79,10 +79,11 @@ async function beginning(response: Response, attempt: Attempt, { end }: Extent):
 /** Makes sure that a response is the part that was asked for, of the file that was opened. */
 function part(response: Response, attempt: Attempt, start: number, first: Extent): Extent {
   const { url } = attempt;
-  if (response.status === 416) throw changed(url, first.total, 'a shorter file');
+  if (response.status === 416) throw changed(url, first.total, 'less');
   attempt.demand(response, 206);
   const extent = extentOf(response);
-  if (extent?.start !== start) throw elsewhere(attempt, start, extent);
+  // A part without a byte would be asked for again for ever.
+  if (extent?.start !== start || extent.end <= start) throw elsewhere(attempt, start, extent);
   const { total, validator } = extent;
   if (total !== first.total) throw changed(url, first.total, total);
   if (validator && first.validator && validator !== first.validator) {
@@ -127,7 +128,7 @@ function extentOf({ status, headers }: Response): Extent | undefined {
 }
 
 function elsewhere(attempt: Attempt, expected: number, extent: Extent | undefined): BitxError {
-  const found = extent ? extent.start : 'no place that can be read';
+  const found = extent ? extent.start : 'nowhere';
   return attempt.error('sent another part than was asked for', { expected, found });
 }
 

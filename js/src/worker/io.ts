@@ -12,6 +12,9 @@ interface Opened {
   stop: AbortController;
 }
 
+/** What ends the reads of a call that is over, or that nobody wants any more. */
+export const ENDED = new BitxError('aborted', 'The call has ended');
+
 const opened = new Map<number, Opened>();
 const created = new Map<number, NewFile>();
 
@@ -40,7 +43,7 @@ export const io = {
   /** Closes files; reads that are under way fail. */
   async close(keys: number[]): Promise<void> {
     for (const key of keys) {
-      opened.get(key)?.stop.abort(new BitxError('aborted', 'The call has ended'));
+      opened.get(key)?.stop.abort(ENDED);
       opened.delete(key);
     }
   },

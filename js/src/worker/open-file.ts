@@ -1,4 +1,4 @@
-import { onAbort } from '../errors.js';
+import { abortable, onAbort } from '../errors.js';
 import type { PortQuestion, WireFile } from '../protocol.js';
 import { ask } from '../rpc.js';
 import type { RangeSource } from '../types.js';
@@ -30,8 +30,5 @@ function pageFile(size: number, port: MessagePort, signal: AbortSignal): RangeSo
 
 /** Asks the page, which may never answer. */
 function asked<T>(port: MessagePort, question: Unasked, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    onAbort(signal, () => reject(signal.reason));
-    ask<T>(port, question).then(resolve, reject);
-  });
+  return abortable(signal, ask<T>(port, question));
 }

@@ -1,4 +1,4 @@
-import { BitxError, type BitxErrorFigures, messageOf, onAbort } from '../errors.js';
+import { abortable, BitxError, type BitxErrorFigures, messageOf } from '../errors.js';
 
 /** How long a server may send nothing. */
 const STALL_MS = 30_000;
@@ -88,8 +88,5 @@ function mayPass({ code, status }: BitxError): boolean {
 }
 
 function rest(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    setTimeout(resolve, ms);
-    onAbort(signal, () => reject(signal.reason));
-  });
+  return abortable(signal, new Promise((resolve) => setTimeout(resolve, ms)));
 }
