@@ -9,7 +9,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { launchPersistent } from './lib/browser.mjs';
+import { launchProfile } from './lib/browser.mjs';
 import { packageDist, root } from './lib/paths.mjs';
 import { serve } from './lib/server.mjs';
 import { HeapMeter } from './soak/heap-meter.mjs';
@@ -54,7 +54,7 @@ async function soak({ base, delta, size }) {
   const mounts = { '/': blank, '/bitx/': packageDist, '/base': base, '/delta': delta, '/digest/': digest };
   const { server, address } = await serve({ mounts });
   // What a private window stores takes memory, and there is less room for it.
-  const browser = await launchPersistent(join(folder, 'profile'));
+  const browser = await launchProfile(join(folder, 'profile'));
   try {
     const results = [];
     for (const to of ['nowhere', 'hash', 'file']) {

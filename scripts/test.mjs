@@ -26,7 +26,11 @@ const STEPS = [
   [
     'browser',
     () =>
-      nodeTest(...['api', 'start', 'http', 'streaming', 'demo'].map((name) => `tests/e2e/${name}.test.mjs`)),
+      nodeTest(
+        ...['api', 'start', 'http', 'streaming', 'dispose', 'demo'].map(
+          (name) => `tests/e2e/${name}.test.mjs`,
+        ),
+      ),
   ],
   ['cache', () => nodeTest(...cacheTests())],
 ];

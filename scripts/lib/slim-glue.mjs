@@ -42,9 +42,9 @@ const CUTS = [
   ],
 ];
 
-/** Long properties, of the glue's classes and of ours, which nobody outside of the worker sees. */
+/** Properties of the glue's classes, which nobody outside of the worker sees. */
 export const INNER_PROPERTIES =
-  /^(__(wbg_ptr|destroy_into_raw|wrap)|progressAfter|progressTotal|outputLength|numThreads|receiver|validator)$/;
+  /^(__(wbg_ptr|destroy_into_raw|wrap)|progressAfter|progressTotal|outputLength|numThreads)$/;
 
 export const slimGlue = {
   name: 'slim-glue',

@@ -15,7 +15,7 @@ interface Extent {
   end: number;
   total: number;
   /** By which a file is recognised. */
-  validator: string | null;
+  mark: string | null;
 }
 
 /** Opens a file on the web; undefined where parts of it cannot be had. */
@@ -84,10 +84,10 @@ function part(response: Response, attempt: Attempt, start: number, first: Extent
   const extent = extentOf(response);
   // A part without a byte would be asked for again for ever.
   if (extent?.start !== start || extent.end <= start) throw elsewhere(attempt, start, extent);
-  const { total, validator } = extent;
+  const { total, mark } = extent;
   if (total !== first.total) throw changed(url, first.total, total);
-  if (validator && first.validator && validator !== first.validator) {
-    throw changed(url, first.validator, validator);
+  if (mark && first.mark && mark !== first.mark) {
+    throw changed(url, first.mark, mark);
   }
   return extent;
 }
@@ -104,7 +104,7 @@ async function fill(
   for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
     const { value } = chunk;
     attempt.proceed();
-    if (at + value.length > bytes.length) throw attempt.error('sent more than it announced');
+    if (at + value.length > bytes.length) throw attempt.error('sent too much');
     bytes.set(value, at);
     at += value.length;
     onBytes(value.length);
@@ -124,12 +124,12 @@ function extentOf({ status, headers }: Response): Extent | undefined {
   const numbers = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(headers.get('content-range') ?? '');
   if (status !== 206 || !numbers || (headers.get('content-encoding') ?? 'identity') !== 'identity') return;
   const [start = 0, last = 0, total = 0] = numbers.slice(1).map(Number);
-  return { start, end: last + 1, total, validator: headers.get('etag') ?? headers.get('last-modified') };
+  return { start, end: last + 1, total, mark: headers.get('etag') ?? headers.get('last-modified') };
 }
 
 function elsewhere(attempt: Attempt, expected: number, extent: Extent | undefined): BitxError {
   const found = extent ? extent.start : 'nowhere';
-  return attempt.error('sent another part than was asked for', { expected, found });
+  return attempt.error('sent another part', { expected, found });
 }
 
 function changed(url: string, expected: number | string, found: number | string): BitxError {

@@ -26,15 +26,15 @@ export class Attempt {
   /** Something has come. */
   proceed(): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#stop.abort(this.error('sent nothing any more')), STALL_MS);
+    this.#timer = setTimeout(() => this.#stop.abort(this.error('sent nothing')), STALL_MS);
   }
 
   /** Fails unless the server's answer has this status. */
   demand({ status, headers }: Response, expected: number): void {
     if (status === expected) return;
     const after = headers.get('retry-after');
-    if (after)
-      this.pause = Number.isNaN(Number(after)) ? Date.parse(after) - Date.now() : Number(after) * 1000;
+    // Seconds, or a date.
+    if (after) this.pause = Number(after) * 1000 || Date.parse(after) - Date.now();
     throw this.error(`answered with status ${status}`, { status, expected });
   }
 
@@ -82,9 +82,7 @@ export async function persist<T>(
 }
 
 function mayPass({ code, status }: BitxError): boolean {
-  return (
-    code === 'network' && (!status || status === 200 || status === 408 || status === 429 || status >= 500)
-  );
+  return code === 'network' && (!status || status >= 500 || [200, 408, 429].includes(status));
 }
 
 function rest(ms: number, signal: AbortSignal): Promise<void> {

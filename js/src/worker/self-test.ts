@@ -19,7 +19,7 @@ export async function selfTest(role: Role): Promise<void> {
   const found = await output(job, read);
   job.free();
   if (String(found) !== String(expected)) {
-    throw new Error('the self-test made other bytes than it should');
+    throw new Error('the self-test made other bytes');
   }
 }
 

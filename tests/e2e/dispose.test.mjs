@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict';
+import { readdir, readFile } from 'node:fs/promises';
+import { test } from 'node:test';
+import { environment, openPage } from './support.mjs';
+
+const env = environment();
+
+/** Worker threads and megabytes of all of the browser's renderers. */
+async function footprint() {
+  const session = await env.browser.newBrowserCDPSession();
+  const { processInfo } = await session.send('SystemInfo.getProcessInfo');
+  await session.detach();
+  const renderers = processInfo.filter(({ type }) => type === 'renderer').map(({ id }) => id);
+  const found = await Promise.all(renderers.map(footprintOf));
+  const sum = (key) => found.reduce((total, one) => total + one[key], 0);
+  return { workers: sum('workers'), megabytes: sum('megabytes') };
+}
+
+async function footprintOf(pid) {
+  const read = (path) => readFile(`/proc/${pid}/${path}`, 'utf8').catch(() => '');
+  const threads = await readdir(`/proc/${pid}/task`).catch(() => []);
+  const names = await Promise.all(threads.map((thread) => read(`task/${thread}/comm`)));
+  const [, kilobytes = 0] = /VmRSS:\s+(\d+)/.exec(await read('status')) ?? [];
+  return {
+    workers: names.filter((name) => name.startsWith('Dedicated')).length,
+    megabytes: kilobytes / 1000,
+  };
+}
+
+test('dispose gives back workers and memory, twenty times over', async (t) => {
+  const page = await openPage(t, env);
+  const cycle = (times, dispose) =>
+    page.evaluate(
+      async ([times, dispose]) => {
+        const { Bitx } = await import('/bitx/index.js');
+        const [base, delta] = ['/vectors/base-bf16.safetensors', '/vectors/sft-bf16.v2.bitx'];
+        for (let i = 0; i < times; i++) {
+          const bitx = await Bitx.create({ threads: 2 });
+          await bitx.restore({ base, delta, output: new WritableStream({}) });
+          if (dispose) bitx.dispose();
+        }
+      },
+      [times, dispose],
+    );
+  /** The browser takes a moment to end threads that are asleep. */
+  const settled = async (workers) => {
+    let found = await footprint();
+    for (let tries = 0; found.workers > workers && tries < 50; tries++) {
+      await page.waitForTimeout(200);
+      found = await footprint();
+    }
+    return found;
+  };
+  await cycle(2, true);
+  const first = await settled(0);
+  assert.equal(first.workers, 0);
+  await cycle(20, true);
+  const last = await settled(0);
+  assert.equal(last.workers, 0);
+  assert.ok(last.megabytes < first.megabytes + 100, `${first.megabytes} MB, then ${last.megabytes} MB`);
+  // What is not disposed of is seen by the same means: three take more than 30 MB, so twenty more than 100.
+  await cycle(3, false);
+  const kept = await footprint();
+  assert.ok(kept.workers >= 9, `${kept.workers} workers`);
+  assert.ok(kept.megabytes > last.megabytes + 30, `${last.megabytes} MB, then ${kept.megabytes} MB`);
+});
