@@ -154,9 +154,9 @@ test('a failure in mid-stream is the stream’s', async (t) => {
   const { page, base } = await site(t);
   const codes = await page.evaluate(async () => {
     const stop = new AbortController();
-    const stopped = bitx.restoreStream({ base, delta, signal: stop.signal }).then(({ stream }) => {
+    const stopped = bitx.restoreStream({ base, delta, signal: stop.signal }).then((restored) => {
       stop.abort();
-      return failure(stream.getReader().read());
+      return failure(drained(restored));
     });
     return {
       damaged: await failure(drained(await bitx.restoreStream({ base, delta: await damaged() }))),
