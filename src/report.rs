@@ -83,6 +83,15 @@ impl TensorReport {
     }
 }
 
+/// One file of an archive's base.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BaseReport {
+    /// Length in bytes.
+    pub length: u64,
+    /// BLAKE3 of the file.
+    pub blake3: [u8; 32],
+}
+
 /// What an archive holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
@@ -94,6 +103,8 @@ pub struct Report {
     pub restored_bytes: u64,
     /// BLAKE3 of the restored file, where the archive states it.
     pub blake3: Option<[u8; 32]>,
+    /// The base's files when the archive was made, where the archive states them.
+    pub bases: Vec<BaseReport>,
     /// Tensors, in the restored file's order.
     pub tensors: Vec<TensorReport>,
 }

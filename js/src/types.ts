@@ -161,6 +161,10 @@ export interface ArchiveInfo {
   /** Size of the model that it restores to. */
   restoredBytes: number;
   /** The model's tensors, in the archive's order. */
+  /** BLAKE3 of the restored file in hex; version 2 only. */
+  blake3?: string;
+  /** The base's files that the archive was made against; version 2 only. */
+  bases: { size: number; blake3: string }[];
   tensors: TensorInfo[];
 }
 
@@ -172,6 +176,8 @@ export interface TensorInfo {
   shape: number[];
   /** How it is stored. */
   method: string;
+  /** The low-rank prediction of its change, if it has one: number of components, about the bytes that it saved. */
+  prediction?: { rank: number; savedBytes: number };
   /** Bytes it takes in the archive. */
   storedBytes: number;
   /** Bytes it restores to. */

@@ -11,6 +11,8 @@ export const NIGHTLY = 'nightly-2026-05-20';
 export const WASM_BINDGEN = '0.2.130';
 export const WASM_TARGET = 'wasm32-unknown-unknown';
 
+/** The shared glue makes the memory: what it starts with has to suit every build with threads. */
+const INITIAL_MEMORY = 2 << 20;
 const MAX_MEMORY = 1 << 30;
 
 /** Exports that wasm-bindgen needs to give each thread its own stack and thread-local storage. */
@@ -18,6 +20,7 @@ const THREAD_EXPORTS = ['__wasm_init_tls', '__tls_size', '__tls_align', '__tls_b
 const THREAD_LINK_ARGS = [
   '--shared-memory',
   '--import-memory',
+  `--initial-memory=${INITIAL_MEMORY}`,
   `--max-memory=${MAX_MEMORY}`,
   ...THREAD_EXPORTS.map((name) => `--export=${name}`),
 ];
@@ -80,7 +83,10 @@ export const WASM_BUILDS = Object.fromEntries(
       const name = `${role}${target.suffix}`;
       const features = [`wasm-${role}`, ...target.features];
       const rustflags = [...target.rustflags, ...PACKAGED.rustflags];
-      return [name, { ...target, ...PACKAGED, rustflags, role, optLevel, features, file: `bitx-${name}.wasm` }];
+      return [
+        name,
+        { ...target, ...PACKAGED, rustflags, role, optLevel, features, file: `bitx-${name}.wasm` },
+      ];
     }),
   ),
 );

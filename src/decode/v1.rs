@@ -246,6 +246,7 @@ pub(super) fn report(index: &Index) -> Report {
         stored_bytes: index.archive_length,
         restored_bytes: index.layout.file_length,
         blake3: None,
+        bases: Vec::new(),
         tensors: index.layout.regions.iter().zip(&index.entries).map(tensor).collect(),
     }
 }

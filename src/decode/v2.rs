@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::archive::v2::{self, Content, Directory, Item, Partner, Record, RegionEntry};
+use crate::archive::v2::{self, Content, Directory, Head, Index, Item, Partner, Record, RegionEntry};
 use crate::chunk::{self, Matrix, geometry, predicted};
 use crate::error::{Error, Result};
 use crate::io::{Inputs, Read, Source, coalesce};
@@ -14,7 +14,7 @@ use crate::layout::{Dtype, Region};
 use crate::parallel::{self, Runner};
 use crate::plan::BaseSet;
 use crate::predict::Factors;
-use crate::report::{Method, Prediction, Report, TensorReport};
+use crate::report::{BaseReport, Method, Prediction, Report, TensorReport};
 use crate::window;
 
 /// Everything decided before the first window runs, and the digest of the archive so far.
@@ -360,8 +360,15 @@ pub(super) fn report(directory: &Directory) -> Report {
         stored_bytes: directory.archive_length,
         restored_bytes: items.iter().map(Item::length).sum(),
         blake3: Some(directory.index.output),
+        bases: base_reports(&directory.head, &directory.index),
         tensors: tensor_reports(items, &directory.index.regions),
     }
+}
+
+/// What is known of the base's files.
+pub(crate) fn base_reports(head: &Head, index: &Index) -> Vec<BaseReport> {
+    let files = head.bases.iter().zip(&index.bases);
+    files.map(|(file, &blake3)| BaseReport { length: file.length, blake3 }).collect()
 }
 
 /// How every tensor is stored, given the records of those that have some.

@@ -177,6 +177,7 @@ impl Plan for Compress {
             stored_bytes: self.stored_bytes,
             restored_bytes: self.target.file_length,
             blake3: None,
+            bases: Vec::new(),
             tensors: self.tensors.clone(),
         }
     }

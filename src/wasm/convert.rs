@@ -123,7 +123,19 @@ pub(super) struct ReportView {
     version: u32,
     stored_bytes: u64,
     restored_bytes: u64,
+    blake3: Option<String>,
+    bases: Vec<BaseView>,
     tensors: Vec<TensorView>,
+}
+
+#[derive(Serialize)]
+struct BaseView {
+    size: u64,
+    blake3: String,
+}
+
+fn hex(digest: [u8; 32]) -> String {
+    blake3::Hash::from_bytes(digest).to_hex().to_string()
 }
 
 impl From<Report> for ReportView {
@@ -132,9 +144,18 @@ impl From<Report> for ReportView {
             version: report.version,
             stored_bytes: report.stored_bytes,
             restored_bytes: report.restored_bytes,
+            blake3: report.blake3.map(hex),
+            bases: report.bases.into_iter().map(|b| BaseView { size: b.length, blake3: hex(b.blake3) }).collect(),
             tensors: report.tensors.into_iter().map(TensorView::from).collect(),
         }
     }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PredictionView {
+    rank: u8,
+    saved_bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -144,6 +165,7 @@ struct TensorView {
     dtype: &'static str,
     shape: Vec<u64>,
     method: &'static str,
+    prediction: Option<PredictionView>,
     stored_bytes: u64,
     restored_bytes: u64,
 }
@@ -155,6 +177,7 @@ impl From<TensorReport> for TensorView {
             dtype: tensor.dtype.name(),
             shape: tensor.shape,
             method: tensor.method.name(),
+            prediction: tensor.prediction.map(|p| PredictionView { rank: p.rank, saved_bytes: p.saved_bytes }),
             stored_bytes: tensor.stored_bytes,
             restored_bytes: tensor.restored_bytes,
         }

@@ -93,6 +93,15 @@ test('the next fine-tune of a base takes only its delta, even by another URL', a
   assert.equal(env.origin.log.length, 0);
 });
 
+test('the base that a delta was made against is found by its digest, whatever its URL', async (t) => {
+  const page = await fineTunePage(t);
+  const delta = env.origin.put('sft-v2', readFileSync(join(vectors, 'sft-bf16.predicted.v2.bitx')));
+  await page.evaluate(() => cache.fetch(paths.mirror));
+  env.origin.reset();
+  assert.equal(await page.evaluate(async (delta) => sha256(await load({ delta })), delta), SHA256.sft);
+  assert.deepEqual(requested(), new Set(['sft-v2']), 'the base was not fetched again');
+});
+
 test('a model need not be kept', async (t) => {
   const page = await fineTunePage(t);
   const result = await page.evaluate(async () => {

@@ -54,7 +54,7 @@ for (const [isolated, engine] of [
     await page.waitForSelector('#result:not([hidden])');
     assert.match(await page.innerText('#digest'), new RegExp(`matches\\s+${SHA256.sft}`));
     assert.equal(await page.locator('#tensors tbody tr').count(), 14);
-    assert.match(await page.innerText('#result'), /Fetched\s+1\.43 MB.*Restored\s+1\.19 MB.*MB\/s/s);
+    assert.match(await page.innerText('#result'), /Fetched\s+1\.37 MB.*Restored\s+1\.19 MB.*MB\/s/s);
     const { name, bytes } = await save(page);
     assert.deepEqual([name, sha256(bytes)], ['sft-bf16.safetensors', SHA256.sft]);
   });
@@ -62,7 +62,7 @@ for (const [isolated, engine] of [
 
 test('a second visit fetches only the delta', async (t) => {
   const page = await demo(t);
-  for (const fetched of ['1.43 MB', '241 kB']) {
+  for (const fetched of ['1.37 MB', '174 kB']) {
     await page.click('#sample');
     await page.waitForSelector('#result:not([hidden])');
     assert.match(await page.innerText('.tiles'), new RegExp(`Fetched\\s+${fetched}`));

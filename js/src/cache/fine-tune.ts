@@ -163,10 +163,15 @@ async function fetchAndRestore(job: FineTune): Promise<File> {
   try {
     // The delta first: it is small, and if it is no archive there is no use for the base.
     const archive = await fetchOne(delta, 'delta');
-    const { restoredBytes } = await bitx.inspect(archive, signal ? { signal } : {});
+    const made = await bitx.inspect(archive, signal ? { signal } : {});
     const files: CachedFile[] = [];
-    for (const base of bases) files.push(await fetchOne(base, 'base'));
-    return await restore(job, bitx, archive, files, restoredBytes);
+    for (const [index, base] of bases.entries()) {
+      const against = made.bases[index];
+      // The very file that the delta was made against may be here under any URL.
+      const here = against && (await cache.findByDigest(`blake3-${against.blake3}`));
+      files.push(here ?? (await fetchOne(base, 'base')));
+    }
+    return await restore(job, bitx, archive, files, made.restoredBytes);
   } finally {
     if (bitx !== options.bitx) bitx.dispose();
   }

@@ -2,7 +2,7 @@
 
 use bitx_wasm::drive::{self, Sources};
 use bitx_wasm::io::ReadAt;
-use bitx_wasm::report::{Report, TensorReport};
+use bitx_wasm::report::{BaseReport, Report, TensorReport};
 use bitx_wasm::{Inspect, Job};
 use serde_json::{Value, json};
 
@@ -32,17 +32,30 @@ fn to_json(report: &Report) -> Value {
             "dtype": t.dtype.name(),
             "shape": t.shape,
             "method": t.method.name(),
+            "prediction": t.prediction.map(|p| json!({ "rank": p.rank, "saved_bytes": p.saved_bytes })),
             "stored_bytes": t.stored_bytes,
             "restored_bytes": t.restored_bytes,
         })
     };
+    let base = |b: &BaseReport| json!({ "bytes": b.length, "blake3": hex(b.blake3) });
     json!({
         "command": "inspect",
         "version": report.version,
         "stored_bytes": report.stored_bytes,
         "restored_bytes": report.restored_bytes,
+        "blake3": report.blake3.map(hex),
+        "bases": report.bases.iter().map(base).collect::<Vec<_>>(),
         "tensors": report.tensors.iter().map(tensor).collect::<Vec<_>>(),
     })
+}
+
+fn hex(digest: [u8; 32]) -> String {
+    blake3::Hash::from_bytes(digest).to_string()
+}
+
+/// What a prediction is of rank, and what it saved; nothing where there is none.
+fn predicted(tensor: &TensorReport) -> String {
+    tensor.prediction.map_or_else(String::new, |p| format!("  rank {}, saved {}", p.rank, p.saved_bytes))
 }
 
 fn to_table(report: &Report) -> String {
@@ -54,7 +67,7 @@ fn to_table(report: &Report) -> String {
     );
     for t in &report.tensors {
         table += &format!(
-            "{:width$}  {:<11} {:<18} {:<12} {:>13} {:>13} {:>7.4}\n",
+            "{:width$}  {:<11} {:<18} {:<12} {:>13} {:>13} {:>7.4}{}\n",
             t.name,
             t.dtype.name(),
             format!("{:?}", t.shape),
@@ -62,6 +75,7 @@ fn to_table(report: &Report) -> String {
             t.stored_bytes,
             t.restored_bytes,
             ratio(t.stored_bytes, t.restored_bytes),
+            predicted(t),
         );
     }
     let (stored, restored) = (report.stored_bytes, report.restored_bytes);

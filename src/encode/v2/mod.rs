@@ -13,7 +13,7 @@ use super::survey::Findings;
 use crate::archive::v2::{self, ChunkEntry, Content, FactorsEntry, Head, Index, Item, Record, RegionEntry};
 use crate::chunk::search::{self, Prediction, Sample};
 use crate::chunk::{self, Effort, Method};
-use crate::decode::tensor_reports;
+use crate::decode::{base_reports, tensor_reports};
 use crate::error::{Error, Result};
 use crate::io::{Inputs, Read, Source, coalesce};
 use crate::job::Plan;
@@ -244,6 +244,7 @@ impl Plan for Compress {
             stored_bytes: self.stored_bytes,
             restored_bytes: self.target_length,
             blake3: Some(self.index.output),
+            bases: base_reports(&self.head, &self.index),
             tensors: tensor_reports(&self.head.items, &self.index.regions),
         }
     }
