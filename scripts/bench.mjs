@@ -1,48 +1,127 @@
 /**
- * Compares our command line with others on the same models, in turns and with the same number of threads:
- * `npm run bench -- [--runs K] [--threads N] [--json]`.
+ * Measures sizes, speeds and memory beside other coders on the same models, in turns and with as many threads:
+ * `npm run bench -- [--runs K] [--threads N] [--browser] [--large GB] [--json] [--dry]`.
  *
- * `decode, compute` is what `bitx bench` measures against the speed that the reference prints; the other rows
- * time whole processes. MB are 10^6 bytes of the model; figures are medians over the runs that follow one warm-up.
+ * Prints tables (`--json`: the report itself), and writes docs/BENCHMARKS.md, the chart and the README's figures
+ * unless `--dry` is given. `--browser` adds Chromium, which needs `npm run build`; `--large GB` a generated pair of
+ * models of that size each, which takes more than three times that on the disk.
  */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { comparePair } from './bench/compare.mjs';
-import { modelFolder, preparePairs } from './bench/models.mjs';
-import { ours, PEERS } from './bench/peers.mjs';
-import { printTables } from './bench/table.mjs';
-import { root } from './lib/paths.mjs';
+import { measureInChromium } from './bench/chromium.mjs';
+import { largeMemory, pairMemory } from './bench/memory.mjs';
+import { modelFolder, preparePairs, TIMED_NAMES } from './bench/models.mjs';
+import { archivePath, ours } from './bench/ours.mjs';
+import { crate, PEERS, reference } from './bench/peers.mjs';
+import { printTables } from './bench/print.mjs';
+import { writeReport } from './bench/report.mjs';
+import { aloneSizes, pairSizes } from './bench/sizes.mjs';
+import { pairSpeeds } from './bench/speeds.mjs';
+import { tablesOf } from './bench/tables.mjs';
+import { packageDist, root } from './lib/paths.mjs';
 
 const { values } = parseArgs({
   options: {
-    runs: { type: 'string', default: '7' },
+    runs: { type: 'string', default: '5' },
     threads: { type: 'string', default: '2' },
+    browser: { type: 'boolean', default: false },
+    large: { type: 'string' },
     json: { type: 'boolean', default: false },
+    dry: { type: 'boolean', default: false },
   },
 });
-const runs = count('runs');
-const threads = count('threads');
+const runs = wholeNumber('runs');
+const threads = wholeNumber('threads');
+const large = values.large === undefined ? undefined : wholeNumber('large');
+if (values.browser && !existsSync(join(packageDist, 'index.js')))
+  fail('--browser needs `npm run build` first');
 
-for (const cli of [ours, ...PEERS]) await cli.prepare();
-mkdirSync(join(root, 'target'), { recursive: true });
-const scratch = mkdtempSync(join(root, 'target', 'bench-'));
+const say = (text) => console.error(`== ${text}`);
+const target = join(root, 'target');
+mkdirSync(target, { recursive: true });
+const scratch = mkdtempSync(join(target, 'bench-'));
 try {
-  const { folder, fullSize } = modelFolder();
-  const machine = { cpu: cpus()[0]?.model, cores: availableParallelism(), load: loadavg()[0] };
-  const pairs = preparePairs(folder, scratch, PEERS[0], threads);
-  const results = pairs.map((pair) => comparePair(pair, { scratch, threads, runs, fullSize }));
-  const report = { machine, threads, runs, full_size: fullSize, pairs: results };
-  if (values.json) console.log(JSON.stringify(report, null, 2));
-  else printTables(report);
+  const report = await measure({ scratch, threads, runs });
+  const saved = join(target, 'bench.json');
+  writeFileSync(saved, JSON.stringify(report, null, 1));
+  if (values.json) console.log(JSON.stringify(report));
+  else printTables(tablesOf(report));
+  if (!report.full_size)
+    say('the full-size models are not there: small test vectors, and nothing is written');
+  else if (!values.dry) writeReport(report);
 } finally {
   rmSync(scratch, { recursive: true, force: true });
 }
 
-function count(name) {
+async function measure(options) {
+  const { peers, leftOut } = await preparePeers();
+  const load = [loadavg()[0]];
+  const { folder, fullSize } = modelFolder();
+  const pairs = preparePairs(folder, scratch, reference, threads);
+  const timed = pairs.filter(({ name }) => TIMED_NAMES.includes(name));
+  say('sizes');
+  const sizes = pairs.map((pair) => pairSizes(pair, peers, options));
+  sizes.push(aloneSizes(pairs[0].base, peers, options));
+  const speeds = timed.map((pair) => {
+    say(`speeds of ${pair.name}`);
+    return pairSpeeds(pair, [ours, ...peers], options);
+  });
+  const chromium = values.browser ? await inChromium(timed, options) : undefined;
+  const memory = timed.flatMap((pair) => pairMemory(pair, options));
+  if (large) {
+    say(`a generated pair of ${large} GB`);
+    memory.push(...largeMemory(large, options));
+  }
+  return {
+    command: ['npm run bench --', ...process.argv.slice(2)].join(' '),
+    date: new Date().toISOString().slice(0, 10),
+    machine: { cpu: cpus()[0]?.model, cores: availableParallelism(), load: [...load, loadavg()[0]] },
+    ...{ threads, runs, full_size: fullSize, reference: reference.name, left_out: leftOut },
+    ...{ sizes, speeds, chromium, memory },
+  };
+}
+
+/** The peers that can be had here, and why the others can't. */
+async function preparePeers() {
+  await ours.prepare();
+  await crate.prepare();
+  const [peers, leftOut] = [[], []];
+  for (const peer of PEERS) {
+    const why = await peer.prepare();
+    if (why === undefined) peers.push(peer);
+    else leftOut.push({ name: peer.name, why });
+  }
+  for (const { name, why } of leftOut) say(`${name} is left out: ${why}`);
+  return { peers, leftOut };
+}
+
+/** Both pairs on all threads, and on one thread the first. */
+async function inChromium(pairs, options) {
+  say('Chromium');
+  const rows = [];
+  for (const [index, count] of [
+    [0, threads],
+    [1, threads],
+    [0, 1],
+  ]) {
+    const { name, base, sha256 } = pairs[index];
+    const delta = archivePath(options.scratch, name, 'bitx v2');
+    const row = await measureInChromium({ base, delta, threads: count, runs });
+    if (row.sha256 !== sha256) throw new Error(`${name}: Chromium restored other bytes`);
+    rows.push({ pair: name, ...row });
+  }
+  return rows;
+}
+
+function wholeNumber(name) {
   const value = Number(values[name]);
-  if (Number.isInteger(value) && value > 0) return value;
-  console.error(`--${name} must be a whole number from 1 on`);
+  if (!Number.isInteger(value) || value < 1) fail(`--${name} must be a whole number from 1 on`);
+  return value;
+}
+
+function fail(message) {
+  console.error(message);
   process.exit(2);
 }

@@ -1,76 +1,94 @@
-/**
- * Draws measured speeds as bars:
- * `node scripts/bench/chart.mjs NATIVE.json [BROWSER.json ...] > docs/figures.svg`.
- *
- * NATIVE.json is what `npm run bench -- --json` printed, each BROWSER.json what `npm run bench:browser -- --json`
- * printed for the same model.
- */
-import { readFileSync } from 'node:fs';
+/** Draws a report as bars: sizes on the left, speeds on the right. Returns an SVG. */
+import { isOurs, samplesOf, share, summary } from './figures.mjs';
 
-const WIDTH = 750;
-const LABEL = 280;
-const VALUE = 90;
-const ROW = 22;
-const GAP = 14;
+const COLUMN = 400;
+const GUTTER = 30;
+const LABEL = 128;
+const VALUE = 52;
+const ROW = 20;
+const TITLE = 26;
+const GAP = 18;
 
-const [native, ...browsers] = process.argv.slice(2).map((path) => JSON.parse(readFileSync(path, 'utf8')));
-if (!native) {
-  console.error('usage: node scripts/bench/chart.mjs NATIVE.json [BROWSER.json ...]');
-  process.exit(2);
-}
-process.stdout.write(chart(groupsOf(native, browsers)));
-
-/** Groups of bars `{ label, value, kind }` for the first pair of models. */
-function groupsOf({ threads, pairs: [pair] }, results) {
-  const groups = pair.rows
-    .filter((row) => row.unit === 'MB/s')
-    .map((row) => [
-      // The peer has one format of its own, whichever of ours it stands beside.
-      { label: `${row.what.replace(/^v\d( fast)? /, '')}: ${row.peer}`, value: row.theirs, kind: 'peer' },
-      { label: `${row.what}: bitx-wasm`, value: row.ours, kind: 'ours' },
-    ]);
-  const inBrowser = results.map(({ engine, mode, threads: used, decode_mb_s }) => ({
-    label: `decode, ${engine.split(/[ .]/).slice(0, 2).join(' ')}: ${mode === 'single' ? '1 thread' : `${used} threads`}`,
-    value: decode_mb_s,
-    kind: 'ours',
-  }));
-  if (inBrowser.length > 0) groups.splice(1, 0, inBrowser);
-  return {
-    title: `${pair.name}, MB/s, ${threads} threads where not said otherwise; longer is faster`,
-    groups,
-  };
-}
-
-function chart({ title, groups }) {
-  const most = Math.max(...groups.flat().map(({ value }) => value));
-  const parts = [];
-  let y = 40;
-  for (const group of groups) {
-    for (const bar of group) {
-      parts.push(drawBar(bar, y, ((WIDTH - LABEL - VALUE) * bar.value) / most));
-      y += ROW;
-    }
-    y += GAP;
-  }
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${y}" role="img" aria-label="${escapeXml(title)}">
+export function chart(report) {
+  const [first, second] = report.speeds.map(({ name }) => name);
+  const columns = [
+    [sizePanel(report, first), sizePanel(report, second)],
+    [
+      speedPanel(report, first, 'decode', 'memory', 'computing only'),
+      speedPanel(report, first, 'decode', 'process', 'whole process'),
+      speedPanel(report, first, 'encode', 'process', 'whole process'),
+    ],
+  ];
+  const drawn = columns.map((panels, index) => drawColumn(panels, index * (COLUMN + GUTTER)));
+  const height = Math.max(...drawn.map(({ bottom }) => bottom));
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${2 * COLUMN + GUTTER} ${height}" role="img" aria-label="Sizes and speeds of bitx v2 and of others, as in BENCHMARKS.md">
 <style>
-text { font: 13px system-ui, sans-serif; fill: #24292f }
-.peer { fill: #8c959f }
+text { font: 12px system-ui, sans-serif; fill: #1f2328 }
+.title { font-weight: 600 }
+.peer { fill: #afb8c1 }
 .ours { fill: #0969da }
 @media (prefers-color-scheme: dark) { text { fill: #e6edf3 } .peer { fill: #6e7681 } .ours { fill: #4493f8 } }
 </style>
-<text x="0" y="18">${escapeXml(title)}</text>
-${parts.join('\n')}
+${drawn.map(({ parts }) => parts.join('\n')).join('\n')}
 </svg>
 `;
 }
 
-function drawBar({ label, value, kind }, y, width) {
-  const baseline = y + 13;
+function sizePanel(report, name) {
+  const { rows } = report.sizes.find((sizes) => sizes.name === name);
+  const bars = rows.map(({ coder }) => {
+    const value = share(report, name, coder);
+    return { label: coder, value, text: `${(100 * value).toFixed(1)} %` };
+  });
+  return { title: `${name}: size, % of the fine-tune (shorter is better)`, bars: bars.sort(descending) };
+}
+
+function speedPanel(report, name, direction, timed, how) {
+  const coders = [...new Set(report.speeds[0].samples.map(({ coder }) => coder))];
+  const native = coders.flatMap((coder) => {
+    const figures = summary(samplesOf(report, name, { coder, timed, direction }));
+    return figures ? [{ label: coder, value: figures.median }] : [];
+  });
+  const inChromium = timed === 'memory' && direction === 'decode' ? (report.chromium ?? []) : [];
+  const browser = inChromium
+    .filter(({ pair }) => pair === name)
+    .map(({ mode, threads, decode_mb_s }) => ({
+      label: `Chromium, ${mode === 'single' ? '1 thread' : `${threads} threads`}`,
+      ...{ value: decode_mb_s, ours: true },
+    }));
+  const bars = [...native, ...browser].map((bar) => ({ ...bar, text: bar.value.toFixed(0) }));
+  return {
+    title: `${name}: ${direction}, MB/s, ${how} (longer is better)`,
+    bars: bars.sort(descending).reverse(),
+  };
+}
+
+const descending = (a, b) => b.value - a.value;
+
+function drawColumn(panels, x) {
+  const parts = [];
+  let y = 0;
+  for (const { title, bars } of panels) {
+    parts.push(`<text class="title" x="${x}" y="${y + 14}">${escapeXml(title)}</text>`);
+    y += TITLE;
+    const most = Math.max(...bars.map(({ value }) => value));
+    for (const bar of bars) {
+      parts.push(drawBar(bar, x, y, ((COLUMN - LABEL - VALUE) * bar.value) / most));
+      y += ROW;
+    }
+    y += GAP;
+  }
+  return { parts, bottom: y - GAP };
+}
+
+function drawBar({ label, text, ours = isOurs(label) }, x, y, length) {
+  const start = x + LABEL;
+  const baseline = y + 12;
+  const width = Math.max(length, 1);
   return [
-    `<text x="${LABEL - 8}" y="${baseline}" text-anchor="end">${escapeXml(label)}</text>`,
-    `<rect class="${kind}" x="${LABEL}" y="${y}" width="${width.toFixed(1)}" height="${ROW - 5}"/>`,
-    `<text x="${(LABEL + width + 6).toFixed(1)}" y="${baseline}">${value.toFixed(0)}</text>`,
+    `<text x="${start - 8}" y="${baseline}" text-anchor="end">${escapeXml(label)}</text>`,
+    `<rect class="${ours ? 'ours' : 'peer'}" x="${start}" y="${y}" width="${width.toFixed(1)}" height="${ROW - 4}" rx="2"/>`,
+    `<text x="${(start + width + 6).toFixed(1)}" y="${baseline}">${escapeXml(text)}</text>`,
   ].join('');
 }
 

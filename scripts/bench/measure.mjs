@@ -1,18 +1,43 @@
 import { spawnSync } from 'node:child_process';
 
 /** Runs a program to its end: `{ seconds, stdout, stderr }`, the start of the process included. */
-export function time(binary, args) {
+export function time(binary, args, env = {}) {
   const begun = process.hrtime.bigint();
-  const { status, stdout, stderr, error } = spawnSync(binary, args.map(String), { encoding: 'utf8' });
+  const result = spawnSync(binary, args.map(String), { encoding: 'utf8', env: { ...process.env, ...env } });
   const seconds = Number(process.hrtime.bigint() - begun) / 1e9;
+  const { status, stdout, stderr, error } = result;
   if (error) throw error;
   if (status !== 0) throw new Error(`${binary} ${args.join(' ')}: exit code ${status}: ${stderr.trim()}`);
   return { seconds, stdout, stderr };
 }
 
+/** Starts a program, waits, and prints the most that it took; for machines without GNU time. */
+const RUSAGE = `
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
+sys.exit(code)`;
+
+const GNU_TIME = ['/usr/bin/time', '-f', '%M'];
+
+/** Runs a program to its end: `{ seconds, peak }`, the peak of its memory in bytes, as the kernel counted it. */
+export function peakMemory(binary, args) {
+  const [program, ...options] = hasGnuTime() ? GNU_TIME : ['python3', '-c', RUSAGE];
+  const { seconds, stderr } = time(program, [...options, binary, ...args]);
+  const figure = Number(stderr.trim().split('\n').pop());
+  // Only macOS counts in bytes.
+  return { seconds, peak: figure * (process.platform === 'darwin' ? 1 : 1024) };
+}
+
+function hasGnuTime() {
+  const [program, ...options] = GNU_TIME;
+  const { stderr } = spawnSync(program, [...options, 'true'], { encoding: 'utf8' });
+  return /^\d+$/.test(stderr?.trim() ?? '');
+}
+
 /**
  * Calls each task in turn, round after round, so that a slow moment of the machine meets all of them; the first
- * round warms up and does not count. Resolves to the samples of each task.
+ * round warms up and does not count. Returns what each task returned in each round.
  */
 export function interleave(runs, tasks) {
   const samples = tasks.map(() => []);

@@ -1,29 +1,65 @@
 /** The models that are measured: full-size ones beside the project if they are there, else the test vectors. */
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from '../lib/paths.mjs';
+import { time } from './measure.mjs';
 
-const FOLDERS = [join(root, '..', 'shared', 'models'), join(root, 'tests', 'vectors', 'mini')];
-const PAIRS = ['sft-bf16', 'rl-bf16'];
+const FULL_SIZE = join(root, '..', 'shared', 'models');
+const MINI = join(root, 'tests', 'vectors', 'mini');
+
+/** Pairs whose sizes are measured; the speeds, of the first two only. */
+const NAMES = ['sft-bf16', 'rl-bf16', 'lora-bf16'];
+const MINI_NAMES = ['sft-f16', 'sft-f32'];
+export const TIMED_NAMES = NAMES.slice(0, 2);
 
 /** The folder in use, and whether its models are large enough to say anything about speed. */
 export function modelFolder() {
-  const folder = FOLDERS.find((path) => existsSync(join(path, 'sft-bf16.v1.bitx')));
-  return { folder, fullSize: folder === FOLDERS[0] };
+  const fullSize = NAMES.every((name) => existsSync(join(FULL_SIZE, `${name}.v1.bitx`)));
+  return { folder: fullSize ? FULL_SIZE : MINI, fullSize };
 }
 
 /** Each pair with its fine-tune restored into `scratch` by the reference itself. */
 export function preparePairs(folder, scratch, reference, threads) {
-  return PAIRS.map((name) => {
-    const base = join(folder, `base-${name.split('-').pop()}.safetensors`);
-    const archive = join(folder, `${name}.v1.bitx`);
+  const prepare = (from) => (name) => {
+    const base = join(from, `base-${name.split('-').pop()}.safetensors`);
+    const archive = join(from, `${name}.v1.bitx`);
     const model = join(scratch, `${name}.safetensors`);
-    reference.decompress(base, archive, model, threads);
-    return { name, base, archive, model, bytes: statSync(model).size, sha256: sha256(model) };
-  });
+    time(reference.binary, reference.decompressArgs(base, archive, model, threads));
+    const bytes = statSync(model).size;
+    return { name, base, archive, model, bytes, raw: tensorBytes(model), sha256: sha256(model) };
+  };
+  return [...NAMES.map(prepare(folder)), ...MINI_NAMES.map(prepare(MINI))];
 }
 
+/** What a safetensors file holds besides its header. */
+export function tensorBytes(path) {
+  const file = openSync(path);
+  try {
+    const length = Buffer.alloc(8);
+    readSync(file, length);
+    return statSync(path).size - 8 - Number(length.readBigUInt64LE());
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Of a file of any size, a piece at a time. */
 export function sha256(path) {
-  return createHash('sha256').update(readFileSync(path)).digest('hex');
+  const hash = createHash('sha256');
+  const piece = Buffer.allocUnsafe(1 << 22);
+  const file = openSync(path);
+  try {
+    for (let read = readSync(file, piece); read > 0; read = readSync(file, piece)) {
+      hash.update(piece.subarray(0, read));
+    }
+  } finally {
+    closeSync(file);
+  }
+  return hash.digest('hex');
+}
+
+/** Fails unless a file is what was to be restored. */
+export function mustBe(path, pair) {
+  if (sha256(path) !== pair.sha256) throw new Error(`${pair.name}: restored other bytes`);
 }

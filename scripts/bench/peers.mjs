@@ -1,60 +1,67 @@
-/** The command lines that are compared: how to get each, and how to call it. */
-import { existsSync } from 'node:fs';
+/**
+ * What we are compared with. Each peer has a `name`; `prepare()`, which returns why it has to be left out if it has
+ * to; `measure(pair, options)` for the rows of one round; and, where it can do without a base,
+ * `alone(model, options)` for how many bytes it takes then.
+ */
+import { readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from '../lib/paths.mjs';
-import { run } from '../lib/run.mjs';
+import { run, which } from '../lib/run.mjs';
 import { time } from './measure.mjs';
+import { mustBe } from './models.mjs';
+import { lmzip, zipnn } from './python.mjs';
+import { reference } from './reference.mjs';
+import { memoryRows, processRow } from './rows.mjs';
 
-const target = join(root, 'target');
-const exe = process.platform === 'win32' ? '.exe' : '';
+export { reference };
 
-/** Our command line, built in release. */
-export const ours = {
-  name: 'bitx-wasm',
-  binary: join(target, 'release', `bitx${exe}`),
-  prepare: () => run('cargo', ['build', '--release', '--bin', 'bitx', '--target-dir', target]),
-  decompress: (base, archive, output, threads) =>
-    time(ours.binary, ['decompress', base, archive, '-o', output, '-j', threads, '--quiet']),
-  /** `how` are the options that choose the format and the effort. */
-  compress: (base, model, output, threads, how) =>
-    time(ours.binary, ['compress', base, model, '-o', output, '-j', threads, '--quiet', ...how]),
-  /** One run of `bitx bench`: rows of `{ format, effort, ratio, encode_mb_s, decode_mb_s }`. */
-  bench(base, model, threads) {
-    const args = ['bench', base, model, '-j', threads, '--runs', '1', '--json'];
-    return JSON.parse(time(ours.binary, args).stdout).results;
+const MANIFEST = join(root, 'benches', 'peers', 'Cargo.toml');
+const PCO = /^pco = "=(.*)"$/m.exec(readFileSync(MANIFEST, 'utf8'))[1];
+const target = join(root, 'target', 'peers');
+
+/** The crate of the peers that are Rust libraries, and of the generator of large models. */
+export const crate = {
+  binary: join(target, 'release', `bitx-peers${process.platform === 'win32' ? '.exe' : ''}`),
+  prepare: () =>
+    run('cargo', ['build', '--release', '--locked', '--manifest-path', MANIFEST, '--target-dir', target], {
+      // pcodec asks for this; our command line looks at the processor when it runs.
+      env: { RUSTFLAGS: '-C target-cpu=native' },
+    }),
+};
+
+const pco = {
+  name: `pco ${PCO}`,
+  prepare: () => undefined,
+  measure: (pair, { threads }) =>
+    memoryRows(time(crate.binary, ['pco', pair.base, pair.model, threads]), pco.name, pair, threads),
+};
+
+const zstdCommand = {
+  name: 'zstd -3',
+  prepare: () => undefined,
+  measure(pair, { scratch }) {
+    const [archive, restored] = ['archive', 'restored'].map((name) => join(scratch, name));
+    for (const path of [archive, restored]) rmSync(path, { force: true });
+    const patch = `--patch-from=${pair.base}`;
+    // On one thread it finds more: several look for long matches only.
+    const encoding = time('zstd', ['-q', '-3', '--single-thread', patch, pair.model, '-o', archive]);
+    const decoding = time('zstd', ['-q', '-d', patch, archive, '-o', restored]);
+    mustBe(restored, pair);
+    return [processRow(`${zstdCommand.name} patch`, pair, archive, encoding, decoding, 1)];
+  },
+  alone(model, { scratch }) {
+    const archive = join(scratch, 'archive');
+    time('zstd', ['-q', '-f', '-3', model, '-o', archive]);
+    return statSync(archive).size;
   },
 };
 
-const REFERENCE_VERSION = '0.1.0';
-const referenceRoot = join(target, 'reference');
-
-/** The command line that BITXv001 comes from. */
-export const reference = {
-  name: `bitx-codec ${REFERENCE_VERSION}`,
-  binary: join(referenceRoot, 'bin', `bitx${exe}`),
-  async prepare() {
-    if (existsSync(reference.binary)) return;
-    await run('cargo', ['install', 'bitx-codec', '--version', REFERENCE_VERSION, '--root', referenceRoot]);
-  },
-  decompress: (base, archive, output, threads) =>
-    time(reference.binary, ['decompress', base, archive, '-o', output, '-j', threads]),
-  compress: (base, model, output, threads) =>
-    time(reference.binary, ['compress', base, model, '-o', output, '-j', threads]),
-  /** The speed that a run of it printed, compute only, in MB/s of 10^6 bytes. */
-  printedSpeed({ stderr }) {
-    const escapes = new RegExp(`${String.fromCharCode(27)}\\[[0-9;]*m`, 'g');
-    const [, value, unit] = /Throughput\s+([\d.]+) ([MG])B\/s/.exec(stderr.replace(escapes, ''));
-    // It says MB for MiB, and from 1000 of them on GB for GiB.
-    return Number(value) * (unit === 'G' ? 1024 : 1) * 1.048576;
-  },
+/** The same library, where its command line is missing. */
+const zstdLibrary = {
+  name: zstdCommand.name,
+  prepare: () => undefined,
+  measure: (pair) =>
+    memoryRows(time(crate.binary, ['zstd', pair.base, pair.model]), zstdLibrary.name, pair, 1),
 };
 
-/** Our formats: how each is asked for, and the row of `bitx bench` that measures it. */
-export const FORMATS = [
-  { label: 'v2', how: [], row: { format: 'v2', effort: 'default' } },
-  { label: 'v2 fast', how: ['--effort', 'fast'], row: { format: 'v2', effort: 'fast' } },
-  { label: 'v1', how: ['--format', 'v1'], row: { format: 'v1', effort: '3' } },
-];
-
-/** What ours is compared with. */
-export const PEERS = [reference];
+export const PEERS = [reference, pco, which('zstd') ? zstdCommand : zstdLibrary, zipnn, lmzip];

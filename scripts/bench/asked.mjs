@@ -1,0 +1,111 @@
+/** The figures that v2 was asked to reach, and which of them a report meets. */
+import { ratio, samplesOf, share } from './figures.mjs';
+
+/** Bytes of the best bound that entropies of the delta give, for the small pairs that are asked to come close. */
+const MINI_BOUNDS = { 'sft-f16': 431_453, 'sft-f32': 1_400_242 };
+/** Largest share of the raw tensor bytes, and the bound that was measured before there was a codec. */
+const SIZES = {
+  'sft-bf16': { default: 0.27, max: 0.263, bound: 0.2567 },
+  'rl-bf16': { default: 0.0095, max: 0.009, bound: 0.0082 },
+  'lora-bf16': { default: 0.0215, max: 0.02, bound: 0.0186 },
+  'base-bf16 alone': { default: 0.665, max: 0.659, bound: 0.657 },
+};
+/** How many times the reference's speed. */
+const SPEEDS = [
+  ['sft-bf16', 'decode', 'memory', 'bitx v2', 6],
+  ['rl-bf16', 'decode', 'memory', 'bitx v2', 5],
+  ['sft-bf16', 'decode', 'process', 'bitx v2', 3],
+  ['rl-bf16', 'decode', 'process', 'bitx v2', 3],
+  ['sft-bf16', 'encode', 'process', 'bitx v2', 1],
+  ['sft-bf16', 'encode', 'process', 'bitx v2 fast', 1.3],
+];
+/** How many times the speed that the reference's native decoder prints. */
+const CHROMIUM = [
+  ['sft-bf16', 'threads', 4],
+  ['rl-bf16', 'threads', 3],
+  ['sft-bf16', 'single', 2],
+];
+const SCALING = 1.8;
+const MEMORY = 300e6;
+
+const TIMED = { memory: 'compute only', process: 'whole process' };
+
+/** Rows `{ what, asked, measured, rounds, bound, met }`, the figures as text. */
+export function checks(report) {
+  const speeds = report.full_size ? [...speedChecks(report), ...chromiumChecks(report)] : [];
+  const scaling = report.full_size && report.threads > 1 ? scalingChecks(report) : [];
+  return [...sizeChecks(report), ...speeds, ...scaling, ...memoryChecks(report)];
+}
+
+function sizeChecks(report) {
+  return report.sizes.flatMap(({ name, raw }) => {
+    const limits = name in MINI_BOUNDS ? nearBound(MINI_BOUNDS[name], raw) : report.full_size && SIZES[name];
+    if (!limits) return [];
+    return ['default', 'max'].map((effort) => {
+      const measured = share(report, name, effort === 'max' ? 'bitx v2 max' : 'bitx v2');
+      const figures = { measured: measured.toFixed(4), bound: limits.bound.toFixed(4) };
+      const asked = `at most ${limits[effort].toFixed(4)}`;
+      return { what: `size of ${name}, ${effort}`, asked, ...figures, met: measured <= limits[effort] };
+    });
+  });
+}
+
+function nearBound(bound, raw) {
+  const within = (percent) => (bound * (1 + percent / 100) + 8000) / raw;
+  return { default: within(5), max: within(3), bound: bound / raw };
+}
+
+function speedChecks(report) {
+  return SPEEDS.map(([pair, direction, timed, coder, least]) => {
+    const of = (coder) => samplesOf(report, pair, { coder, timed, direction });
+    const effort = coder === 'bitx v2 fast' ? 'fast' : 'default';
+    const what = `${direction} ${pair}, ${effort}, ${TIMED[timed]}, to the reference`;
+    return atLeast(what, ratio(of(coder), of(report.reference)), least);
+  });
+}
+
+function chromiumChecks(report) {
+  return CHROMIUM.flatMap(([pair, mode, least]) => {
+    const measured = report.chromium?.find((row) => row.pair === pair && row.mode === mode);
+    if (!measured) return [];
+    const native = samplesOf(report, pair, { coder: report.reference, timed: 'memory', direction: 'decode' });
+    const rounds = native.map(() => measured.decode_mb_s);
+    return [
+      atLeast(`decode ${pair} in Chromium, ${mode}, to the native reference`, ratio(rounds, native), least),
+    ];
+  });
+}
+
+function scalingChecks(report) {
+  return report.speeds.flatMap(({ name }) =>
+    ['decode', 'encode'].map((direction) =>
+      atLeast(
+        `${direction} ${name}, 1 to ${report.threads} threads`,
+        scaling(report, name, direction),
+        SCALING,
+      ),
+    ),
+  );
+}
+
+/** How many times as fast we are with all threads as with one. */
+export function scaling(report, pair, direction, coder = 'bitx v2') {
+  const of = (threads) => samplesOf(report, pair, { coder, timed: 'memory', direction, threads });
+  return ratio(of(report.threads), of(1));
+}
+
+function memoryChecks(report) {
+  const mine = report.memory.filter(({ coder }) => coder !== report.reference);
+  return mine.map(({ what, coder, model, peak }) => ({
+    what: `peak memory, ${what} ${model}${coder === 'bitx v2 max' ? ', max' : ''}`,
+    asked: `under ${MEMORY / 1e6} MB`,
+    measured: `${Math.round(peak / 1e6)} MB`,
+    met: peak < MEMORY,
+  }));
+}
+
+function atLeast(what, { median, least: lowest, most }, least) {
+  const times = (value) => `${value.toFixed(2)}`;
+  const rounds = `${times(lowest)} to ${times(most)}`;
+  return { what, asked: `at least ${least}`, measured: times(median), rounds, met: median >= least };
+}

@@ -1,0 +1,26 @@
+/** How many bytes each coder takes for each model: `{ name, raw, rows: [{ coder, bytes }] }`. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { tensorBytes } from './models.mjs';
+import { FORMATS, ours } from './ours.mjs';
+import { reference } from './peers.mjs';
+
+/** Of a fine-tune given its base. The other peers are measured on BF16, which all of them know. */
+export function pairSizes(pair, peers, options) {
+  const compared = pair.name.endsWith('bf16') ? peers : [reference];
+  const rows = compared.flatMap((peer) => peer.measure(pair, options)).filter(({ bytes }) => bytes);
+  const theirs = rows.map(({ coder, bytes }) => ({ coder, bytes }));
+  const mine = ours.archives(pair.name, pair.base, pair.model, options);
+  return { name: pair.name, raw: pair.raw, rows: [...theirs, ...mine] };
+}
+
+/** Of a model without any base: for us, one that is an empty file, which only v2 knows. */
+export function aloneSizes(model, peers, options) {
+  const empty = join(options.scratch, 'empty');
+  writeFileSync(empty, '');
+  const alone = peers.filter((peer) => peer.alone);
+  const theirs = alone.map((peer) => ({ coder: peer.name, bytes: peer.alone(model, options) }));
+  const v2 = FORMATS.filter(({ name }) => name !== 'bitx v1');
+  const mine = ours.archives('alone', empty, model, options, v2);
+  return { name: 'base-bf16 alone', raw: tensorBytes(model), rows: [...theirs, ...mine] };
+}
