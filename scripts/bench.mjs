@@ -56,8 +56,8 @@ try {
 }
 
 async function measure(options) {
-  const { peers, leftOut } = await preparePeers();
   const load = [loadavg()[0]];
+  const { peers, leftOut } = await preparePeers();
   const { folder, fullSize } = modelFolder();
   const pairs = preparePairs(folder, scratch, reference, threads);
   const timed = pairs.filter(({ name }) => TIMED_NAMES.includes(name));

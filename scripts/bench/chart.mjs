@@ -3,20 +3,22 @@ import { isOurs, samplesOf, share, summary } from './figures.mjs';
 
 const COLUMN = 400;
 const GUTTER = 30;
-const LABEL = 128;
+const LABEL = 136;
 const VALUE = 52;
 const ROW = 20;
 const TITLE = 26;
 const GAP = 18;
 
+/** One bar for us where sizes are compared; where speeds are, the faster effort too. */
+const OURS = { size: ['bitx v2'], speed: ['bitx v2', 'bitx v2 fast'] };
+
 export function chart(report) {
-  const [first, second] = report.speeds.map(({ name }) => name);
   const columns = [
-    [sizePanel(report, first), sizePanel(report, second)],
+    ['sft-bf16', 'rl-bf16', 'lora-bf16'].map((name) => sizePanel(report, name)),
     [
-      speedPanel(report, first, 'decode', 'memory', 'computing only'),
-      speedPanel(report, first, 'decode', 'process', 'whole process'),
-      speedPanel(report, first, 'encode', 'process', 'whole process'),
+      speedPanel(report, 'sft-bf16', 'decode', 'memory', 'computing only'),
+      speedPanel(report, 'sft-bf16', 'decode', 'process', 'whole process'),
+      speedPanel(report, 'sft-bf16', 'encode', 'process', 'whole process'),
     ],
   ];
   const drawn = columns.map((panels, index) => drawColumn(panels, index * (COLUMN + GUTTER)));
@@ -36,34 +38,41 @@ ${drawn.map(({ parts }) => parts.join('\n')).join('\n')}
 
 function sizePanel(report, name) {
   const { rows } = report.sizes.find((sizes) => sizes.name === name);
-  const bars = rows.map(({ coder }) => {
-    const value = share(report, name, coder);
-    return { label: coder, value, text: `${(100 * value).toFixed(1)} %` };
+  const bars = rows.filter(shown('size')).map(({ coder }) => {
+    const percent = 100 * share(report, name, coder);
+    return { label: coder, value: percent, text: `${percent.toFixed(percent < 10 ? 2 : 1)} %` };
   });
-  return { title: `${name}: size, % of the fine-tune (shorter is better)`, bars: bars.sort(descending) };
+  return { title: `${name}: size, % of the fine-tune (shorter is better)`, bars: ascending(bars) };
 }
 
 function speedPanel(report, name, direction, timed, how) {
-  const coders = [...new Set(report.speeds[0].samples.map(({ coder }) => coder))];
-  const native = coders.flatMap((coder) => {
+  const { samples } = report.speeds.find((speeds) => speeds.name === name);
+  const coders = [...new Set(samples.filter(shown('speed')).map(({ coder }) => coder))];
+  const bars = coders.flatMap((coder) => {
     const figures = summary(samplesOf(report, name, { coder, timed, direction }));
     return figures ? [{ label: coder, value: figures.median }] : [];
   });
-  const inChromium = timed === 'memory' && direction === 'decode' ? (report.chromium ?? []) : [];
-  const browser = inChromium
-    .filter(({ pair }) => pair === name)
-    .map(({ mode, threads, decode_mb_s }) => ({
-      label: `Chromium, ${mode === 'single' ? '1 thread' : `${threads} threads`}`,
-      ...{ value: decode_mb_s, ours: true },
-    }));
-  const bars = [...native, ...browser].map((bar) => ({ ...bar, text: bar.value.toFixed(0) }));
+  if (timed === 'memory' && direction === 'decode') bars.push(...chromiumBars(report, name));
   return {
     title: `${name}: ${direction}, MB/s, ${how} (longer is better)`,
-    bars: bars.sort(descending).reverse(),
+    bars: ascending(bars.map((bar) => ({ ...bar, text: bar.value.toFixed(0) }))).reverse(),
   };
 }
 
-const descending = (a, b) => b.value - a.value;
+function chromiumBars({ chromium = [] }, name) {
+  const rows = chromium.filter(({ pair }) => pair === name);
+  return rows.map(({ mode, threads, decode_mb_s }) => ({
+    label: `Chromium, ${mode === 'single' ? '1 thread' : `${threads} threads`}`,
+    ...{ value: decode_mb_s, ours: true },
+  }));
+}
+
+const shown =
+  (what) =>
+  ({ coder }) =>
+    !isOurs(coder) || OURS[what].includes(coder);
+
+const ascending = (bars) => bars.sort((a, b) => a.value - b.value);
 
 function drawColumn(panels, x) {
   const parts = [];

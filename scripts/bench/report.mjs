@@ -37,13 +37,20 @@ function introduction(report) {
   const { machine, command, date, threads, runs } = report;
   const all = checks(report);
   const met = all.filter((check) => check.met).length;
+  const [start, end] = machine.load.map((load) => load.toFixed(1));
+  const busy = machine.load[0] > BUSY ? `\n${OTHERS_RAN}` : '';
   return `# Benchmarks
 
-Written by \`${command}\` on ${date}; the text stands in \`scripts/bench/report.mjs\`. ${machine.cpu}, ${machine.cores} cores, load
-${machine.load.map((load) => load.toFixed(1)).join(' at the start and ')} at the end; ${threads} threads, ${runs} rounds after one that warms up.
+Written by \`${command}\` on ${date}; the text stands in \`scripts/bench/report.mjs\`.
+${machine.cpu}, ${machine.cores} cores, load ${start} at the start and ${end} at the end; threads: ${threads}; rounds: ${runs}, after one that warms up.${busy}
 
 **${met} of the ${all.length} figures that were asked are met.** How each is measured stands [below](#how-it-is-measured).`;
 }
+
+/** A load from which on other programs compete for the cores. */
+const BUSY = 0.7;
+const OTHERS_RAN = `**Other programs ran at the same time**: every speed is lower than the machine allows, the gain of a second thread above
+all, and ratios swing.`;
 
 function missing({ left_out, chromium, memory }) {
   const lines = left_out.map(({ name, why }) => `${name} is left out: ${why}.`);
@@ -102,7 +109,13 @@ function headline(report) {
       return figures ? Math.round(figures.median).toLocaleString('en') : '';
     }),
   ]);
-  return markdownTable({ head: ['', ...coders], rows: [...sizes, ...speeds] });
+  const inChromium = (report.chromium ?? [])
+    .filter(({ pair }) => pair === 'sft-bf16')
+    .map(({ threads, decode_mb_s }) => [
+      `decode \`sft-bf16\` in Chromium, threads: ${threads}, MB/s`,
+      ...coders.map((coder) => (coder === 'bitx v2' ? `${Math.round(decode_mb_s)}` : '')),
+    ]);
+  return markdownTable({ head: ['', ...coders], rows: [...sizes, ...speeds, ...inChromium] });
 }
 
 const BEST_PEERS = [/^pco .* delta$/, /^zstd/, /^lmzip/];
