@@ -99,13 +99,13 @@ function memoryChecks(report) {
   return mine.map(({ what, coder, model, peak }) => ({
     what: `peak memory, ${what} ${model}${coder === 'bitx v2 max' ? ', max' : ''}`,
     asked: `under ${MEMORY / 1e6} MB`,
-    measured: `${Math.round(peak / 1e6)} MB`,
+    measured: `${(peak / 1e6).toFixed(1)} MB`,
     met: peak < MEMORY,
   }));
 }
 
 function atLeast(what, { median, least: lowest, most }, least) {
-  const times = (value) => `${value.toFixed(2)}`;
+  const times = (value) => value.toFixed(2);
   const rounds = `${times(lowest)} to ${times(most)}`;
   return { what, asked: `at least ${least}`, measured: times(median), rounds, met: median >= least };
 }

@@ -53,7 +53,7 @@ export function archivePath(scratch, name, coder) {
 
 /** What `bitx bench` measures: no disks, no start of a process. */
 function bench({ base, model }, threads) {
-  const args = ['bench', base, model, '-j', threads, '--runs', '1', '--json'];
+  const args = ['bench', base, model, '-j', threads, '--runs', '3', '--json'];
   return JSON.parse(time(ours.binary, args).stdout).results.map(
     ({ format, effort, encode_mb_s, decode_mb_s }) => ({
       coder: `bitx ${format}${['fast', 'max'].includes(effort) ? ` ${effort}` : ''}`,

@@ -90,7 +90,7 @@ function memory({ memory: rows }) {
     note: 'Peak resident memory of the whole process, archives at effort default where not said otherwise.',
     head: ['', 'model', 'MB of the model', 'peak, MB', 'seconds'],
     rows: rows.map(({ what, coder, model, bytes, peak, seconds }) => [
-      ...[`${what}, ${coder}`, model, mb(bytes / 1e6), mb(peak / 1e6), seconds.toFixed(2)],
+      ...[`${what}, ${coder}`, model, mb(bytes / 1e6), (peak / 1e6).toFixed(1), seconds.toFixed(2)],
     ]),
   };
 }
