@@ -17,7 +17,7 @@ macro_rules! round {
         impl Round for $type {
             const BYTES: usize = size_of::<$word>();
 
-            #[inline]
+            #[inline(always)]
             fn move_by(step: f32, sums: &[i32], base: &[u8], moved: &mut [u8]) {
                 let base = base.as_chunks().0.iter();
                 let moved = moved.as_chunks_mut().0.iter_mut();

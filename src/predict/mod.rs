@@ -8,6 +8,7 @@ pub(crate) mod change;
 pub(crate) mod fit;
 pub(crate) mod float;
 mod linear;
+mod products;
 pub(crate) mod subspace;
 
 use crate::layout::Dtype;
@@ -68,6 +69,24 @@ impl Factors {
     }
 
     fn apply_to<F: Round>(&self, u: &[i16], base: &[u8], moved: &mut [u8]) {
+        #[cfg(target_arch = "x86_64")]
+        if products::avx2::apply::<F>(self, u, base, moved) {
+            return;
+        }
+        self.apply_rows::<F>(u, base, moved, |numbers, start, sums| {
+            products::sum(numbers, &self.pairs, self.columns, start, sums);
+        });
+    }
+
+    /// Moves row by row, a tile at a time, by what `sum` makes of a row's numbers and the columns from one on.
+    #[inline(always)]
+    fn apply_rows<F: Round>(
+        &self,
+        u: &[i16],
+        base: &[u8],
+        moved: &mut [u8],
+        mut sum: impl FnMut(&[[i16; 2]], usize, &mut [i32]),
+    ) {
         let row = self.columns * F::BYTES;
         let rows = base.len().div_ceil(row);
         let mut numbers = vec![[0; 2]; self.rank.div_ceil(2)];
@@ -80,19 +99,8 @@ impl Factors {
             for (tile, (base, moved)) in tiles.enumerate() {
                 let mut sums = [0; TILE];
                 let sums = &mut sums[..base.len() / F::BYTES];
-                self.add_products(&numbers, tile * TILE, sums);
+                sum(&numbers, tile * TILE, sums);
                 F::move_by(self.step, sums, base, moved);
-            }
-        }
-    }
-
-    /// Adds the products of a row's numbers with `V` from column `start` on. Sums are modulo 2^32, so that
-    /// their order does not matter; no honest encoder comes near that.
-    fn add_products(&self, numbers: &[[i16; 2]], start: usize, sums: &mut [i32]) {
-        for (&[a, b], pairs) in numbers.iter().zip(self.pairs.chunks_exact(self.columns)) {
-            let (a, b) = (i32::from(a), i32::from(b));
-            for (sum, &[v, w]) in sums.iter_mut().zip(&pairs[start..]) {
-                *sum = sum.wrapping_add((a * i32::from(v)).wrapping_add(b * i32::from(w)));
             }
         }
     }
