@@ -15,9 +15,6 @@ export const FORMATS = [
   { name: 'bitx v2 max', how: ['--effort', 'max'] },
   { name: 'bitx v1', how: ['--format', 'v1'] },
 ];
-/** `max` differs in its encoder only, which is not timed as a process. */
-const TIMED_FORMATS = FORMATS.filter(({ name }) => name !== 'bitx v2 max');
-
 export const ours = {
   binary: join(target, 'release', `bitx${process.platform === 'win32' ? '.exe' : ''}`),
   prepare: () => run('cargo', ['build', '--release', '--bin', 'bitx', '--target-dir', target]),
@@ -42,8 +39,8 @@ export const ours = {
   measure: (pair, options) => [
     ...bench(pair, options.threads),
     ...(options.threads > 1 ? bench(pair, 1) : []),
-    ...TIMED_FORMATS.map((format) => decode(pair, format, options)),
-    ...TIMED_FORMATS.map((format) => encode(pair, format, options)),
+    ...FORMATS.map((format) => decode(pair, format, options)),
+    ...FORMATS.map((format) => encode(pair, format, options)),
   ],
 };
 
