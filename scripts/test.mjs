@@ -32,7 +32,8 @@ const STEPS = [
         ),
       ),
   ],
-  ['cache', () => nodeTest(...cacheTests())],
+  ['cache', () => nodeTest(...testsOf('cache'))],
+  ['examples', () => nodeTest(...testsOf('examples'))],
 ];
 
 await setup({ tests: true });
@@ -73,10 +74,11 @@ function wasmPack(build) {
   });
 }
 
-function cacheTests() {
+/** The files of tests whose names begin with a topic. */
+function testsOf(topic) {
   const folder = 'tests/e2e';
-  const files = readdirSync(join(root, folder)).filter((file) => /^cache.*\.test\.mjs$/.test(file));
-  return files.map((file) => join(folder, file));
+  const files = readdirSync(join(root, folder)).filter((file) => /\.test\.mjs$/.test(file));
+  return files.filter((file) => file.startsWith(topic)).map((file) => join(folder, file));
 }
 
 function nodeTest(...files) {

@@ -1,0 +1,17 @@
+import { copyFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+await build({
+  entryPoints: ['main.js'],
+  bundle: true,
+  format: 'esm',
+  minify: true,
+  outdir: 'dist',
+});
+
+// esbuild leaves `new URL('./worker.js', import.meta.url)` as it is, so the files go beside the bundle. A page that
+// compresses needs bitx-compress.wasm and bitx-compress-threads.wasm as well.
+for (const file of ['worker.js', 'bitx-restore.wasm', 'bitx-restore-threads.wasm']) {
+  copyFileSync(fileURLToPath(import.meta.resolve(`bitx-wasm/${file}`)), `dist/${file}`);
+}

@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { createServer } from 'vite';
+import { WASM_BUILDS } from '../../scripts/lib/toolchain.mjs';
+import { command, examples, filesIn, host, models, visit } from './examples-support.mjs';
+import { SHA256 } from './support.mjs';
+
+const env = examples();
+const ALL_WASM = Object.values(WASM_BUILDS).map(({ file }) => file.replace('.wasm', ''));
+const RESTORE_WASM = ['bitx-restore', 'bitx-restore-threads'];
+
+/** The wasm files among others, without the digests that bundlers put into names; sorted. */
+function wasmOf(files) {
+  const wasm = files.filter((file) => file.endsWith('.wasm'));
+  return wasm.map((file) => /bitx-(?:restore|compress)(?:-threads)?(?=[-.])/.exec(file)?.[0] ?? file).sort();
+}
+
+async function restores(t, folder, isolated) {
+  const text = await visit(t, env, await host(t, folder, { isolated }));
+  assert.equal(text, `1192912 bytes, sha256 ${SHA256.sft}, ${isolated ? 'threads' : 'single'}`);
+}
+
+for (const isolated of [true, false]) {
+  const where = isolated ? 'an isolated page' : 'a page without isolation';
+
+  test(`vite: the build restores on ${where}`, async (t) => {
+    const folder = await env.install('vite');
+    await command(folder, 'npm', 'run', 'build');
+    const files = filesIn(join(folder, 'dist'));
+    assert.deepEqual(wasmOf(files), ALL_WASM.toSorted());
+    assert.equal(files.filter((file) => file.endsWith('.js')).length, 2, 'the page and one worker');
+    await restores(t, join(folder, 'dist'), isolated);
+  });
+
+  test(`webpack: the build restores on ${where}`, async (t) => {
+    const folder = await env.install('webpack');
+    await command(folder, 'npm', 'run', 'build');
+    const files = filesIn(join(folder, 'dist'));
+    // webpack names assets by their digests alone.
+    assert.equal(files.filter((file) => file.endsWith('.wasm')).length, ALL_WASM.length);
+    assert.equal(files.filter((file) => file.endsWith('.js')).length, 2, 'the page and one worker');
+    await restores(t, folder, isolated);
+  });
+
+  test(`esbuild: the build restores on ${where}`, async (t) => {
+    const folder = await env.install('esbuild');
+    await command(folder, 'npm', 'run', 'build');
+    const files = filesIn(join(folder, 'dist'));
+    assert.deepEqual(files, ['bitx-restore-threads.wasm', 'bitx-restore.wasm', 'main.js', 'worker.js']);
+    assert.deepEqual(wasmOf(files), RESTORE_WASM);
+    await restores(t, folder, isolated);
+  });
+
+  test(`no bundler: the package as it is restores on ${where}`, async (t) => {
+    await restores(t, await env.install('bare'), isolated);
+  });
+}
+
+test('vite: so does its development server', async (t) => {
+  const folder = await env.install('vite');
+  const address = await host(t, folder, { isolated: false });
+  const proxy = Object.fromEntries(Object.keys(models).map((path) => [path, address]));
+  const server = await createServer({
+    root: folder,
+    server: { port: 0, host: '127.0.0.1', proxy },
+    logLevel: 'error',
+  });
+  t.after(() => server.close());
+  await server.listen();
+  const text = await visit(t, env, server.resolvedUrls.local[0]);
+  assert.ok(text.includes(SHA256.sft), text);
+});
