@@ -27,28 +27,44 @@ const packageEntry = {
   },
 };
 
+const common = {
+  absWorkingDir: root,
+  outdir: packageDist,
+  bundle: true,
+  format: 'esm',
+  target: 'es2022',
+  minify: true,
+  mangleProps: INNER_PROPERTIES,
+  legalComments: 'none',
+  plugins: [threadPool, packageEntry, selfTestArchive, slimGlue],
+  logLevel: 'warning',
+};
+
+const BROWSER = {
+  index: 'js/src/index.ts',
+  worker: 'js/src/worker/worker.ts',
+  cache: 'js/src/cache/index.ts',
+  'cache-worker': 'js/src/cache/worker/worker.ts',
+};
+
+/** In Node the same entry gets stand-ins for what only browsers have; the worker script is the browser's. */
+const NODE = {
+  entryPoints: {
+    node: 'js/src/index.ts',
+    'node-worker': 'js/src/runtimes/node/worker.ts',
+    'node-files': 'js/src/runtimes/node/files.ts',
+  },
+  platform: 'node',
+  inject: ['js/src/runtimes/node/globals.ts'],
+  define: { 'Promise.withResolvers': 'withResolvers' },
+};
+
 /** Bundles the package into `js/dist`, beside the wasm files. */
 export async function buildPackage() {
   requireSharedGlue();
   const { build } = await import('esbuild');
-  await build({
-    entryPoints: {
-      index: 'js/src/index.ts',
-      worker: 'js/src/worker/worker.ts',
-      cache: 'js/src/cache/index.ts',
-      'cache-worker': 'js/src/cache/worker/worker.ts',
-    },
-    absWorkingDir: root,
-    outdir: packageDist,
-    bundle: true,
-    format: 'esm',
-    target: 'es2022',
-    minify: true,
-    mangleProps: INNER_PROPERTIES,
-    legalComments: 'none',
-    plugins: [threadPool, packageEntry, selfTestArchive, slimGlue],
-    logLevel: 'warning',
-  });
+  await build({ ...common, entryPoints: BROWSER });
+  await build({ ...common, ...NODE });
   rmSync(join(packageDist, 'types'), { recursive: true, force: true });
   await run('tsc', ['-p', 'js']);
   copyLicences();

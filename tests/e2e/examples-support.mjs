@@ -19,24 +19,29 @@ export const models = {
 };
 
 /** Packs the package as it would be published, and makes copies of examples that have it installed. */
-export function examples() {
+export function examples({ browser = true } = {}) {
   const env = {};
+  mkdirSync(scratch, { recursive: true });
+  env.folder = mkdtempSync(join(scratch, 'run-'));
+  const tarball = pack(env.folder);
   before(async () => {
-    mkdirSync(scratch, { recursive: true });
-    env.folder = mkdtempSync(join(scratch, 'run-'));
-    const packed = await command(join(root, 'js'), 'npm', 'pack', '--json', '--pack-destination', env.folder);
-    env.tarball = join(env.folder, JSON.parse(packed)[0].filename);
-    env.browser = await launch();
+    await tarball;
+    if (browser) env.browser = await launch();
   });
   after(async () => {
     await env.browser?.close();
     rmSync(env.folder, { recursive: true, force: true });
   });
-  env.install = (name) => install(env, name);
+  env.install = async (name) => install(env.folder, await tarball, name);
   return env;
 }
 
-async function install({ folder, tarball }, name) {
+async function pack(folder) {
+  const packed = await command(join(root, 'js'), 'npm', 'pack', '--json', '--pack-destination', folder);
+  return join(folder, JSON.parse(packed)[0].filename);
+}
+
+async function install(folder, tarball, name) {
   const copy = mkdtempSync(join(folder, `${name}-`));
   cpSync(join(root, 'examples', name), copy, { recursive: true });
   const quick = ['--offline', '--omit=dev', '--no-save', '--no-package-lock', '--no-audit', '--no-fund'];

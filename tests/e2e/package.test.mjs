@@ -14,6 +14,13 @@ test('the exports are these and no others', async () => {
   assert.deepEqual(Object.keys(await import('bitx-wasm')), ['Bitx', 'BitxError']);
 });
 
+test('browsers have the same', () => {
+  assert.match(
+    readFileSync(join(packageDist, 'index.js'), 'utf8'),
+    /export\{\w+ as Bitx,\w+ as BitxError\};/,
+  );
+});
+
 test('so are those of the cache', async () => {
   const exports = Object.keys(await import('bitx-wasm/cache'));
   assert.deepEqual(exports, ['ModelCache', 'loadFineTune', 'planFineTune']);
@@ -37,6 +44,9 @@ test('the package holds what it needs and nothing else', () => {
     'dist/cache-worker.js',
     'dist/cache.js',
     'dist/index.js',
+    'dist/node-files.js',
+    'dist/node-worker.js',
+    'dist/node.js',
     'dist/worker.js',
     'package.json',
   ]);

@@ -1,0 +1,41 @@
+/// <reference types="node" />
+import type { FileHandle } from 'node:fs/promises';
+import type { RangeSource } from '../../types.js';
+
+/** An open file as an input. It is read at the offsets that are needed; whoever opened it closes it. */
+export async function fileSource(file: FileHandle): Promise<RangeSource> {
+  const { size } = await file.stat();
+  return {
+    size,
+    read: async (offset, length) => {
+      const bytes = new Uint8Array(length);
+      let at = 0;
+      // One call reads at most 2 GiB, and less where a file has become shorter.
+      while (at < length) {
+        const { bytesRead } = await file.read(bytes, at, length - at, offset + at);
+        if (bytesRead === 0) break;
+        at += bytesRead;
+      }
+      return bytes.subarray(0, at);
+    },
+  };
+}
+
+/** An open file as an output: written from its beginning, and cut to the length of what was written. */
+export function fileOutput(file: FileHandle): WritableStream<Uint8Array> {
+  let at = 0;
+  return new WritableStream({
+    write: async (bytes) => {
+      for (let done = 0; done < bytes.length; ) {
+        const { bytesWritten } = await file.write(bytes, done, bytes.length - done, at);
+        done += bytesWritten;
+        at += bytesWritten;
+      }
+    },
+    close: async () => {
+      await file.truncate(at);
+      await file.sync();
+    },
+    abort: () => file.truncate(0),
+  });
+}

@@ -1,0 +1,24 @@
+/// <reference types="node" />
+/** The worker script in a thread of Node: gives the thread the globals of a browser's worker, then runs that one's script. */
+import { parentPort, type TransferListItem, workerData } from 'node:worker_threads';
+import { fetchFile } from './fetch-file.js';
+import { Worker, withResolvers } from './globals.js';
+
+const page = parentPort as NonNullable<typeof parentPort>;
+const fetchUrl = globalThis.fetch;
+
+const scope = {
+  Worker,
+  // Further threads are started from it.
+  location: { href: workerData as string },
+  addEventListener: (_: 'message', listener: (event: { data: unknown }) => void) =>
+    page.on('message', (data: unknown) => listener({ data })),
+  postMessage: (message: unknown, transfer: TransferListItem[] = []) => page.postMessage(message, transfer),
+  fetch: (input: string | URL, init?: RequestInit) =>
+    new URL(input).protocol === 'file:' ? fetchFile(new URL(input), init) : fetchUrl(input, init),
+};
+
+Object.assign(globalThis, scope, { self: globalThis });
+Object.assign(Promise, { withResolvers });
+
+await import(workerData as string);
