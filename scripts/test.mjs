@@ -1,5 +1,5 @@
 /** Sets everything up and passes every test. */
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { reference } from './bench/peers.mjs';
 import { build } from './build.mjs';
@@ -23,6 +23,7 @@ const STEPS = [
   ['types', () => run('tsc', ['-p', '.'])],
   ['sizes', checkSizes],
   ['package', () => nodeTest('tests/e2e/package.test.mjs')],
+  ['types of the package', attw],
   [
     'browser',
     () =>
@@ -72,6 +73,14 @@ function wasmPack(build) {
   return run('wasm-pack', ['test', ...browser, '.', ...cargo], {
     env: { ...cargoEnv(build), WASM_BINDGEN_TEST_TIMEOUT: '120' },
   });
+}
+
+/** What TypeScript makes of the exports. Those of workers and wasm files are addresses, which nobody imports. */
+function attw() {
+  const { exports } = JSON.parse(readFileSync(join(root, 'js', 'package.json'), 'utf8'));
+  const addresses = Object.keys(exports).filter((entry) => /\.(js|wasm)$/.test(entry));
+  const options = ['--profile', 'esm-only', '--no-definitely-typed', '--no-emoji', '--format', 'ascii'];
+  return run('attw', ['js', '--pack', ...options, '--exclude-entrypoints', ...addresses]);
 }
 
 /** The files of tests whose names begin with a topic. */

@@ -1,0 +1,1 @@
+export { limits as default } from './scripts/lib/sizes.mjs';
