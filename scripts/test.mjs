@@ -34,6 +34,7 @@ const STEPS = [
       ),
   ],
   ['cache', () => nodeTest(...testsOf('cache'))],
+  ['runtimes', () => nodeTest(...testsOf('runtimes'))],
   ['examples', () => nodeTest(...testsOf('examples'))],
 ];
 

@@ -45,6 +45,7 @@ const BROWSER = {
   worker: 'js/src/worker/worker.ts',
   cache: 'js/src/cache/index.ts',
   'cache-worker': 'js/src/cache/worker/worker.ts',
+  transformers: 'js/src/runtimes/transformers.ts',
 };
 
 /** In Node the same entry gets stand-ins for what only browsers have; the worker script is the browser's. */
@@ -59,12 +60,18 @@ const NODE = {
   define: { 'Promise.withResolvers': 'withResolvers' },
 };
 
+const SERVICE_WORKER = {
+  entryPoints: { 'service-worker': 'js/src/runtimes/service-worker/index.ts' },
+  inject: ['js/src/runtimes/service-worker/globals.ts'],
+};
+
 /** Bundles the package into `js/dist`, beside the wasm files. */
 export async function buildPackage() {
   requireSharedGlue();
   const { build } = await import('esbuild');
   await build({ ...common, entryPoints: BROWSER });
   await build({ ...common, ...NODE });
+  await build({ ...common, ...SERVICE_WORKER });
   rmSync(join(packageDist, 'types'), { recursive: true, force: true });
   await run('tsc', ['-p', 'js']);
   copyLicences();

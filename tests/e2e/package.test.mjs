@@ -47,6 +47,8 @@ test('the package holds what it needs and nothing else', () => {
     'dist/node-files.js',
     'dist/node-worker.js',
     'dist/node.js',
+    'dist/service-worker.js',
+    'dist/transformers.js',
     'dist/worker.js',
     'package.json',
   ]);

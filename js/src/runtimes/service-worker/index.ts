@@ -1,0 +1,148 @@
+import { BitxError, messageOf } from '../../errors.js';
+import type { Input } from '../../types.js';
+import { loadCore } from './core.js';
+import { type Range, rangeOf } from './ranges.js';
+import { Restoration } from './restoration.js';
+import { Spooled } from './spooled.js';
+
+/** An input that can be read more than once. */
+export type LastingInput = Exclude<Input, Response>;
+
+/** Options of a {@link RestoredFile}. */
+export interface RestoredFileOptions {
+  /** The model that the delta was made from; a sharded one as its files, in the order they were compressed with. */
+  base: LastingInput | LastingInput[];
+  /** The `.bitx` archive. */
+  delta: LastingInput;
+  /** The URL of `bitx-restore.wasm`. Default: beside `service-worker.js`. */
+  wasmUrl?: string | URL;
+  /** Headers of the responses, such as a `content-type` or an `etag`. */
+  headers?: HeadersInit;
+}
+
+type Body = ReadableStream<Uint8Array<ArrayBuffer>>;
+
+/**
+ * Answers requests for a fine-tune with the restored file, inside a service worker.
+ *
+ * ```ts
+ * const tuned = new RestoredFile({ base: '/base.safetensors', delta: '/fine-tune.bitx' });
+ * addEventListener('fetch', (event) => {
+ *   if (new URL(event.request.url).pathname === '/tuned.safetensors') event.respondWith(tuned.respond(event.request));
+ * });
+ * ```
+ */
+export class RestoredFile {
+  readonly #options: RestoredFileOptions;
+  #spooled: Promise<Spooled> | undefined;
+  #length: number | undefined;
+
+  constructor(options: RestoredFileOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Answers a GET or HEAD: 200 with the whole, 206 with a range, 416 for one that is not there. If the inputs do not
+   * fit or cannot be read, the answer is a 502 with the error's message, and its code as the header `x-bitx-error`. What
+   * fails later breaks the body off.
+   */
+  async respond(request: Request): Promise<Response> {
+    try {
+      if (request.method !== 'GET' && request.method !== 'HEAD') {
+        return new Response(null, { status: 405, headers: { allow: 'GET, HEAD' } });
+      }
+      await loadCore(this.#options.wasmUrl);
+      return await this.#answer(request);
+    } catch (error) {
+      const code = error instanceof BitxError ? error.code : 'internal';
+      return new Response(messageOf(error), { status: 502, headers: { 'x-bitx-error': code } });
+    }
+  }
+
+  async #answer(request: Request): Promise<Response> {
+    const length = await this.#knownLength();
+    const headers = new Headers(this.#options.headers);
+    headers.set('accept-ranges', 'bytes');
+    if (!headers.has('content-type')) headers.set('content-type', 'application/octet-stream');
+    const range = rangeOf(request, length, headers.get('etag'));
+    if (range === 'none') {
+      headers.set('content-range', `bytes */${length}`);
+      return new Response(null, { status: 416, headers });
+    }
+    const { start, end } = range === 'all' ? { start: 0, end: length } : range;
+    headers.set('content-length', String(end - start));
+    if (range !== 'all') headers.set('content-range', `bytes ${start}-${end - 1}/${length}`);
+    const body = request.method === 'HEAD' ? null : await this.#body({ start, end });
+    return new Response(body, { status: range === 'all' ? 200 : 206, headers });
+  }
+
+  async #knownLength(): Promise<number> {
+    if (this.#length === undefined) {
+      const restoration = await this.#open();
+      restoration.end();
+      this.#length = restoration.length;
+    }
+    return this.#length;
+  }
+
+  #open(): Promise<Restoration> {
+    const { base, delta } = this.#options;
+    return Restoration.open({ base, delta });
+  }
+
+  async #body(range: Range): Promise<Body> {
+    if (range.start === 0) return fromStart(await this.#open(), range.end);
+    this.#spooled ??= this.#open().then((restoration) => new Spooled(restoration));
+    const current = this.#spooled;
+    // A restore that has failed is begun anew by the next request.
+    const forget = () => {
+      if (this.#spooled === current) this.#spooled = undefined;
+    };
+    return fromSpool(await current.catch(rethrow(forget)), range, forget);
+  }
+}
+
+/** The first bytes, none of which are kept. */
+function fromStart(restoration: Restoration, end: number): Body {
+  let at = 0;
+  return pulled(
+    async () => {
+      const bytes = at < end ? await restoration.next() : undefined;
+      const part = bytes?.subarray(0, end - at);
+      at += part?.length ?? 0;
+      if (at === end) restoration.end();
+      return part;
+    },
+    () => restoration.end(),
+  );
+}
+
+function fromSpool(spooled: Spooled, { start, end }: Range, forget: () => void): Body {
+  let at = start;
+  return pulled(
+    async () => {
+      if (at === end) return undefined;
+      const bytes = await spooled.read(at, end).catch(rethrow(forget));
+      at += bytes.length;
+      return bytes;
+    },
+    () => {},
+  );
+}
+
+/** A stream that makes a part when its reader wants one. */
+function pulled(next: () => Promise<Uint8Array<ArrayBuffer> | undefined>, cancel: () => void): Body {
+  const pull = async (controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>) => {
+    const bytes = await next();
+    if (bytes) controller.enqueue(bytes);
+    else controller.close();
+  };
+  return new ReadableStream({ pull, cancel }, { highWaterMark: 0 });
+}
+
+function rethrow(action: () => void): (error: unknown) => never {
+  return (error) => {
+    action();
+    throw error;
+  };
+}

@@ -1,0 +1,90 @@
+import { Job } from '../../../generated/compress-threads/bitx_wasm.js';
+import { BitxError, fromWire, toWire } from '../../errors.js';
+import { type Inputs, prepare } from '../../inputs.js';
+import { io } from '../../worker/io.js';
+import { Files, type Read } from '../../worker/reader.js';
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+/** One restore that is under way: it computes a window when it is asked for the next one. */
+export class Restoration {
+  readonly length: number;
+  readonly #job: Job;
+  readonly #files: Files;
+  readonly #stop: AbortController;
+  readonly #windows: number;
+  #window = 0;
+  #reading: Promise<Uint8Array[]>;
+
+  /** Opens the inputs and makes sure that they fit. The wasm has to be there. */
+  static async open(inputs: Inputs): Promise<Restoration> {
+    const stop = new AbortController();
+    const files = new Files(io);
+    let job: Job | undefined;
+    try {
+      const { sources } = await prepare(inputs, stop.signal, undefined);
+      await files.open(sources);
+      const [length = 0] = files.sizes('delta');
+      job = Job.open('restore', Float64Array.from(files.sizes('base')), length, {});
+      for (let wanted = job.wants(); wanted; wanted = job.wants()) job.feed(await files.read(wanted as Read));
+      return new Restoration(job, files, stop);
+    } catch (error) {
+      end(job, files, stop, error);
+      throw typed(error);
+    }
+  }
+
+  private constructor(job: Job, files: Files, stop: AbortController) {
+    this.#job = job;
+    this.#files = files;
+    this.#stop = stop;
+    this.length = job.outputLength() as number;
+    this.#windows = job.windows();
+    this.#reading = this.#read(0);
+  }
+
+  /** The next part; undefined once there are no more. While it is computed, the input of the one after it is read. */
+  async next(): Promise<Bytes | undefined> {
+    if (this.#window === this.#windows) return undefined;
+    try {
+      const inputs = await this.#reading;
+      this.#stop.signal.throwIfAborted();
+      this.#reading = this.#read(this.#window + 1);
+      this.#job.begin(this.#window++);
+      for (const [index, bytes] of inputs.entries()) this.#job.supply(index, bytes);
+      this.#job.run();
+      const output = this.#job.output() as Bytes;
+      if (this.#window === this.#windows) this.end();
+      return output;
+    } catch (error) {
+      this.end(error);
+      throw typed(error);
+    }
+  }
+
+  /** Frees everything; `error` is why, if something failed. */
+  end(error?: unknown): void {
+    if (this.#stop.signal.aborted) return;
+    this.#window = this.#windows;
+    end(this.#job, this.#files, this.#stop, error);
+  }
+
+  #read(window: number): Promise<Uint8Array[]> {
+    const reads = window < this.#windows ? (this.#job.reads(window) as Read[]) : [];
+    const all = Promise.all(reads.map((read) => this.#files.read(read)));
+    // Somebody may never ask for it.
+    all.catch(() => {});
+    return all;
+  }
+}
+
+/** A job that had a fault of ours is not touched again. */
+function end(job: Job | undefined, files: Files, stop: AbortController, error: unknown): void {
+  files.close();
+  stop.abort(new BitxError('aborted', 'The response has ended'));
+  if (error === undefined || toWire(error).code !== 'internal') job?.free();
+}
+
+function typed(error: unknown): BitxError {
+  return error instanceof BitxError ? error : fromWire(toWire(error));
+}

@@ -1,0 +1,59 @@
+import type { Bitx } from '../bitx.js';
+import type { CallOptions, Input } from '../types.js';
+
+/** A fine-tune by its parts. What can be read only once, as a `Response`, serves a single `match`. */
+export interface FineTuneParts extends CallOptions {
+  /** The model that the delta was made from; a sharded one as its files, in the order they were compressed with. */
+  base: Input | Input[];
+  /** The `.bitx` archive. */
+  delta: Input;
+}
+
+/** What transformers.js wants of `env.customCache`; a `Cache` is one too. */
+export interface CustomCache {
+  /** The response that is kept for a request, if there is one. */
+  match(request: string): Promise<Response | undefined>;
+  /** Keeps a response. */
+  put(request: string, response: Response): Promise<void>;
+}
+
+/** Options of {@link restoringCache}. */
+export interface RestoringCacheOptions {
+  /** What restores. It has to live for as long as the cache is used. */
+  bitx: Pick<Bitx, 'restoreStream'>;
+  /**
+   * Names the fine-tune that a request is for, if it is for one. transformers.js asks for a URL and for a local path, such
+   * as `/models/mine/onnx/model.onnx`.
+   */
+  find: (request: string) => FineTuneParts | undefined | Promise<FineTuneParts | undefined>;
+  /** Where everything else is kept. Default: nowhere. */
+  others?: CustomCache;
+}
+
+/**
+ * A cache for transformers.js that holds restored fine-tunes.
+ *
+ * A restore that fails does not count as a miss, which would download the whole file unasked: the response's body fails
+ * with the `BitxError` instead.
+ */
+export function restoringCache({ bitx, find, others }: RestoringCacheOptions): CustomCache {
+  return {
+    match: async (request) => {
+      try {
+        const parts = await find(request);
+        if (!parts) return others?.match(request);
+        const { response } = await bitx.restoreStream(parts);
+        return response();
+      } catch (error) {
+        return new Response(failing(error));
+      }
+    },
+    put: async (request, response) => {
+      await others?.put(request, response);
+    },
+  };
+}
+
+function failing(error: unknown): ReadableStream<Uint8Array> {
+  return new ReadableStream({ start: (controller) => controller.error(error) });
+}
