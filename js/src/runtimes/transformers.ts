@@ -26,6 +26,11 @@ export interface RestoringCacheOptions {
    * as `/models/mine/onnx/model.onnx`.
    */
   find: (request: string) => FineTuneParts | undefined | Promise<FineTuneParts | undefined>;
+  /**
+   * Told why a restore failed. transformers.js (4.3.1) never settles when external data fails, whatever the reason, so this
+   * is where a page learns of it.
+   */
+  onError?: (error: unknown, request: string) => void;
   /** Where everything else is kept. Default: nowhere. */
   others?: CustomCache;
 }
@@ -34,18 +39,21 @@ export interface RestoringCacheOptions {
  * A cache for transformers.js that holds restored fine-tunes.
  *
  * A restore that fails does not count as a miss, which would download the whole file unasked: the response's body fails
- * with the `BitxError` instead.
+ * instead, and `onError` gets the `BitxError`.
  */
-export function restoringCache({ bitx, find, others }: RestoringCacheOptions): CustomCache {
+export function restoringCache({ bitx, find, onError, others }: RestoringCacheOptions): CustomCache {
   return {
     match: async (request) => {
+      const tell = (error: unknown) => onError?.(error, request);
       try {
         const parts = await find(request);
         if (!parts) return others?.match(request);
-        const { response } = await bitx.restoreStream(parts);
-        return response();
+        const { stream, length } = await bitx.restoreStream(parts);
+        const headers = { 'content-length': String(length), 'content-type': 'application/octet-stream' };
+        return new Response(watched(stream, tell), { headers });
       } catch (error) {
-        return new Response(failing(error));
+        tell(error);
+        return new Response(new ReadableStream({ start: (controller) => controller.error(error) }));
       }
     },
     put: async (request, response) => {
@@ -54,6 +62,16 @@ export function restoringCache({ bitx, find, others }: RestoringCacheOptions): C
   };
 }
 
-function failing(error: unknown): ReadableStream<Uint8Array> {
-  return new ReadableStream({ start: (controller) => controller.error(error) });
+/** The same stream, whose failure is told. */
+function watched(stream: ReadableStream<Uint8Array<ArrayBuffer>>, tell: (error: unknown) => void) {
+  const reader = stream.getReader();
+  const pull = async (controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>) => {
+    const { done, value } = await reader.read().catch((error: unknown) => {
+      tell(error);
+      throw error;
+    });
+    if (done) controller.close();
+    else controller.enqueue(value);
+  };
+  return new ReadableStream({ pull, cancel: (reason) => reader.cancel(reason) }, { highWaterMark: 0 });
 }

@@ -1,0 +1,71 @@
+/** A tiny ONNX model whose weights lie in a file of their own, and pairs of such files; written by hand. */
+
+/** `rows[input_ids]`: what the model answers shows which weights it was given. */
+export function gatherModel({ rows, columns, location, offset }) {
+  const external = { location, offset: String(offset), length: String(rows * columns * 4) };
+  const entries = Object.entries(external).map(([key, value]) =>
+    bytes(13, join(bytes(1, key), bytes(2, value))),
+  );
+  const dims = join(number(1, rows), number(1, columns));
+  const weights = join(dims, number(2, FLOAT), bytes(8, 'rows'), ...entries, number(14, EXTERNAL));
+  const inputs = join(bytes(1, 'rows'), bytes(1, 'input_ids'));
+  const node = join(inputs, bytes(2, 'last_hidden_state'), bytes(4, 'Gather'));
+  const graph = join(
+    bytes(1, node),
+    bytes(2, 'tiny'),
+    bytes(5, weights),
+    bytes(11, valueInfo('input_ids', INT64, ['batch', 'sequence'])),
+    bytes(12, valueInfo('last_hidden_state', FLOAT, ['batch', 'sequence', columns])),
+  );
+  const opset = join(bytes(1, ''), number(2, 13));
+  return join(number(1, 8), bytes(7, graph), bytes(8, opset));
+}
+
+const FLOAT = 1;
+const INT64 = 7;
+const EXTERNAL = 1;
+
+function valueInfo(name, type, shape) {
+  const dims = shape.map((dim) => bytes(1, typeof dim === 'number' ? number(1, dim) : bytes(2, dim)));
+  const tensor = join(number(1, type), bytes(2, join(...dims)));
+  return join(bytes(1, name), bytes(2, bytes(1, tensor)));
+}
+
+/** A field of protocol buffers that holds bytes, a text or a message. */
+function bytes(field, content) {
+  const body = Buffer.from(content);
+  return join(varint(field * 8 + 2), varint(body.length), body);
+}
+
+function number(field, value) {
+  return join(varint(field * 8), varint(value));
+}
+
+function varint(value) {
+  const digits = [];
+  for (let rest = value; ; rest >>>= 7) {
+    if (rest < 128) return Buffer.from([...digits, rest]);
+    digits.push((rest & 127) | 128);
+  }
+}
+
+function join(...parts) {
+  return Buffer.concat(parts);
+}
+
+/** Weights, and the same after some training. */
+export function weightPair(rows, columns) {
+  const base = Float32Array.from({ length: rows * columns }, (_, i) => Math.sin(i * 12.9898) * 0.05);
+  const target = base.map((weight, i) => weight + Math.sin(i * 78.233) * 0.0001);
+  return { base, target };
+}
+
+/** A safetensors file with one tensor, and where that begins. */
+export function safetensors(weights, rows, columns) {
+  const entry = { dtype: 'F32', shape: [rows, columns], data_offsets: [0, weights.byteLength] };
+  const json = JSON.stringify({ rows: entry });
+  const header = Buffer.from(json.padEnd(Math.ceil(json.length / 8) * 8));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  return { file: join(length, header, Buffer.from(weights.buffer)), offset: 8 + header.length };
+}
