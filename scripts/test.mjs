@@ -22,6 +22,7 @@ const STEPS = [
   ['biome', () => run('biome', ['check', '--error-on-warnings'])],
   ['types', () => run('tsc', ['-p', '.'])],
   ['sizes', checkSizes],
+  ['API reference', () => run('npm', ['run', 'docs'])],
   ['package', () => nodeTest('tests/e2e/package.test.mjs')],
   ['types of the package', attw],
   [

@@ -33,6 +33,7 @@ export interface FineTuneOptions {
   refreshUrl?: (url: string, status: number) => string | URL | Promise<string | URL>;
   /** Aborts the call. What was downloaded is kept. */
   signal?: AbortSignal;
+  /** Called often while the call proceeds. */
   onProgress?: (progress: FineTuneProgress) => void;
 }
 
