@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use bitx_fuzz::archive::Parts;
+use bitx_fuzz::archive::{FACTORS, PREDICTED, Parts};
 use bitx_fuzz::compress;
-use bitx_fuzz::input::{Type, model, put_prefixed};
+use bitx_fuzz::input::{METHODS, Type, model, put_prefixed};
 use bitx_wasm::{Effort, Format};
 
 const V2: Format = Format::V2 { effort: Effort::Max };
@@ -20,21 +20,54 @@ fn write(target: &str, name: &str, bytes: &[u8]) {
 fn pair(kind: &Type) -> (Vec<u8>, Vec<u8>) {
     let base = kind.weights(7);
     let moves = kind.weights(9);
-    let width = kind.length() / (kind.shape[0] * kind.shape[1]) as usize;
+    let width = match kind.dtype {
+        22 => 34,
+        _ => kind.length() / (kind.shape[0] * kind.shape[1]) as usize,
+    };
     let moved = base.iter().zip(&moves).enumerate();
     let moved = moved.map(|(i, (b, m))| b.wrapping_add(if i % width.max(1) == 0 { m & (m >> 3) & 7 } else { 0 }));
-    (base.clone(), moved.collect())
+    let moved = moved.collect();
+    (base, moved)
+}
+
+/// Weights of `kind`, `BF16` or `F32`, and the same moved along two directions.
+fn along(kind: &Type) -> (Vec<u8>, Vec<u8>) {
+    let base = kind.weights(7);
+    let (columns, width) = (kind.shape[1] as usize, if kind.dtype == 14 { 2 } else { 4 });
+    let mut moved = base.clone();
+    for (i, word) in moved.chunks_mut(width).enumerate() {
+        let (row, column) = ((i / columns) as f32, (i % columns) as f32);
+        let by = 6e-5 * (row * 0.7).sin() * (column * 0.3).cos() + 3e-5 * (row * 0.2).cos() * (column * 1.1).sin();
+        let mut bytes = [0; 4];
+        bytes[4 - width..].copy_from_slice(word);
+        word.copy_from_slice(&(f32::from_le_bytes(bytes) + by).to_le_bytes()[4 - width..]);
+    }
+    (base, moved)
 }
 
 fn main() {
     headers();
     gguf();
     for (dtype, name) in [(5, "i8"), (7, "e4m3"), (14, "bf16"), (17, "f32"), (19, "f64"), (20, "i64")] {
-        tensors(&Type { dtype, shape: [12, 40] }, name);
+        let kind = Type { dtype, shape: [12, 40] };
+        tensors(&kind, name, pair(&kind));
     }
-    chunk(&Type { dtype: 14, shape: [128, 40] }, "bf16-large", true);
-    chunk(&Type { dtype: 13, shape: [20, 64] }, "f16-solo", false);
-    chunk(&Type { dtype: 19, shape: [12, 33] }, "f64-solo", false);
+    let kind = Type { dtype: 22, shape: [24, 64] };
+    tensors(&kind, "q8-0", pair(&kind));
+    for (dtype, name) in [(14, "bf16-predicted"), (17, "f32-predicted")] {
+        let kind = Type { dtype, shape: [40, 64] };
+        tensors(&kind, name, along(&kind));
+    }
+    let kind = Type { dtype: 14, shape: [128, 40] };
+    chunk(&kind, "bf16-large", pair(&kind), true);
+    for (kind, name) in
+        [(Type { dtype: 13, shape: [20, 64] }, "f16-solo"), (Type { dtype: 19, shape: [12, 33] }, "f64-solo")]
+    {
+        chunk(&kind, name, pair(&kind), false);
+    }
+    for (dtype, name, step) in [(13, "f16", -17), (14, "bf16", -25), (17, "f32", -25), (19, "f64", -101)] {
+        moved(&Type { dtype, shape: [40, 64] }, name, 2f32.powi(step));
+    }
     files();
 }
 
@@ -59,19 +92,30 @@ fn gguf() {
 }
 
 /// Seeds of archives of one tensor.
-fn tensors(kind: &Type, name: &str) {
-    let (base, moved) = pair(kind);
+fn tensors(kind: &Type, name: &str, (base, moved): (Vec<u8>, Vec<u8>)) {
+    chunk(kind, name, (base.clone(), moved.clone()), true);
     let (base, target) = (kind.file(&base), kind.file(&moved));
     for (format, folder) in [(Format::V1 { level: 3 }, "v1_archive"), (V2, "v2_archive")] {
-        let mut seed = Vec::new();
-        put_prefixed(&mut seed, &base);
-        seed.extend(compress(&base, &target, format).unwrap());
-        write(folder, name, &seed);
+        // The first version has no other layouts than safetensors.
+        if let Ok(archive) = compress(&base, &target, format) {
+            let mut seed = Vec::new();
+            put_prefixed(&mut seed, &base);
+            seed.extend(archive);
+            write(folder, name, &seed);
+        }
     }
     parts(&base, &target, name);
-    chunk(kind, name, true);
     write("chunk_symbols", name, &[&kind.write()[..], &[0, 7, 3, 2, 3, 1, 9, 2, 4, 5, 3, 40, 6, 33, 1, 2]].concat());
     write("round_trip", name, &[&[7][..], &kind.write(), &[0, 0, 0, 1, 0, 2]].concat());
+}
+
+/// Seeds that are built of factors: two components, numbers of some raw bits, and no delta on top.
+fn moved(kind: &Type, name: &str, step: f32) {
+    let integers = |symbol| [1, symbol, 0, 10, 0, 0];
+    let raw: Vec<u8> = (0..40u8).map(|i| i.wrapping_mul(i).wrapping_mul(57).wrapping_add(11)).collect();
+    let factors = [&[1][..], &step.to_le_bytes(), &[1, 0], &integers(40), &integers(36), &[0, 10, 0, 0], &raw].concat();
+    write("chunk_symbols", &format!("{name}-moved"), &[&kind.write()[..], &[2, 7], &factors].concat());
+    write("round_trip", &format!("{name}-moved"), &[&[15][..], &kind.write(), &factors].concat());
 }
 
 fn parts(base: &[u8], target: &[u8], name: &str) {
@@ -83,14 +127,21 @@ fn parts(base: &[u8], target: &[u8], name: &str) {
     write("v2_parts", name, &seed);
 }
 
-/// The payload of a tensor's only chunk.
-fn chunk(kind: &Type, name: &str, paired: bool) {
-    let (base, moved) = pair(kind);
+/// The payload of a tensor's only chunk, and the factors before it.
+fn chunk(kind: &Type, name: &str, (base, moved): (Vec<u8>, Vec<u8>), paired: bool) {
     let base = if paired { kind.file(&base) } else { Vec::new() };
     let records = Parts::of(&compress(&base, &kind.file(&moved), V2).unwrap()).records;
-    let method = records[0];
-    if method >= 3 {
-        write("chunk_payload", name, &[&kind.write()[..], &[method - 3, 7], &records[21..]].concat());
+    let length = 21 + u32::from_le_bytes(records[1..5].try_into().unwrap()) as usize;
+    let (factors, records) = records.split_at(if records[0] == FACTORS { length } else { 0 });
+    let method = METHODS.iter().position(|&method| method == records[0]);
+    assert!(name.contains("predicted") == (records[0] == PREDICTED), "{name}");
+    if let Some(method) = method {
+        let mut seed = [&kind.write()[..], &[method as u8, 7]].concat();
+        if let Some(factors) = factors.get(21..) {
+            put_prefixed(&mut seed, factors);
+        }
+        seed.extend(&records[21..]);
+        write("chunk_payload", name, &seed);
     }
 }
 

@@ -1,4 +1,4 @@
-//! A chunk's payload: the core and the reference decoder must make the same of it.
+//! A chunk's payload, and factors if it is predicted: the core and the reference decoder must make the same of it.
 #![no_main]
 
 use bitx_fuzz::input::{self, Type};
@@ -8,10 +8,10 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|data: &[u8]| {
     let mut rest = data;
     let kind = Type::read(&mut rest);
-    // zstd is the business of others: delta and solo.
-    let method = 3 + input::byte(&mut rest) % 2;
+    let method = input::method(&mut rest);
     let weights = kind.weights(input::byte(&mut rest));
+    let factors = if method == bitx_fuzz::archive::PREDICTED { input::prefixed(&mut rest) } else { &[] };
     if !weights.is_empty() {
-        payload::compare(&kind, method, &weights, rest);
+        payload::compare(&kind, method, &weights, factors, rest);
     }
 });

@@ -1,8 +1,9 @@
 //! A base and a target, as two files or as the weights of a tensor: what was compressed comes back.
 #![no_main]
 
+use bitx_fuzz::archive::PREDICTED;
 use bitx_fuzz::input::{self, Type};
-use bitx_fuzz::{compress, reference, restore};
+use bitx_fuzz::{build, compress, payload, reference, restore};
 use bitx_wasm::{Effort, Format};
 use libfuzzer_sys::fuzz_target;
 
@@ -31,9 +32,17 @@ fuzz_target!(|data: &[u8]| {
     }
     let kind = Type::read(&mut rest);
     let weights = kind.weights(choice);
-    // The input is what was added to the base, over and over.
-    let moved = weights.iter().zip(rest.iter().cycle()).map(|(weight, add)| weight.wrapping_add(*add));
-    let moved: Vec<u8> = moved.collect();
+    if weights.is_empty() {
+        return;
+    }
+    let moved: Vec<u8> = if choice & 8 == 0 {
+        // The input is what was added to the base, over and over.
+        weights.iter().zip(rest.iter().cycle()).map(|(weight, add)| weight.wrapping_add(*add)).collect()
+    } else {
+        // The input is factors, and what comes on top of them.
+        let [factors, payload] = build::payload(&kind, PREDICTED, &weights, rest);
+        payload::expected(&kind, PREDICTED, &weights, &factors, &payload).1.unwrap_or_default()
+    };
     if moved.len() == weights.len() {
         round_trip(&kind.file(&weights), &kind.file(&moved), format);
         round_trip(b"", &kind.file(&moved), format);

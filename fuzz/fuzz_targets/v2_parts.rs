@@ -9,6 +9,6 @@ fuzz_target!(|data: &[u8]| {
     let mut rest = data;
     let base = input::prefixed(&mut rest);
     let head = input::prefixed(&mut rest).to_vec();
-    let bases = usize::from(head.first().is_some_and(|&count| count > 0));
+    let bases = usize::from(head.get(1).is_some_and(|&count| count > 0));
     compare(base, &Parts { head, records: rest.to_vec() }.archive(bases));
 });

@@ -2,6 +2,12 @@
 
 use crate::reference::{self, xxh3};
 
+/// The method of factors.
+pub const FACTORS: u8 = 5;
+
+/// The method of chunks that go by them.
+pub const PREDICTED: u8 = 6;
+
 /// What of an archive is not a checksum or a length.
 pub struct Parts {
     /// The head's content.
@@ -32,9 +38,12 @@ impl Parts {
         archive.extend(xxh3(&archive).to_le_bytes());
         archive.extend(&self.records);
         let mut index = Vec::new();
-        for (method, length) in self.lengths() {
+        for (method, payload) in self.payloads() {
             index.push(method);
-            put_varint(&mut index, length);
+            put_varint(&mut index, payload.len() as u64);
+            if method == FACTORS {
+                index.extend([payload.first().copied().unwrap_or(0), 0]);
+            }
         }
         index.extend(vec![0; 32 * (1 + bases)]);
         index.extend(xxh3(&index).to_le_bytes());
@@ -46,15 +55,16 @@ impl Parts {
         archive
     }
 
-    /// Methods and lengths of the records, as far as they go.
-    fn lengths(&self) -> Vec<(u8, u64)> {
-        let (mut rest, mut lengths) = (self.records.as_slice(), Vec::new());
+    /// Methods and payloads of the records, as far as they go.
+    fn payloads(&self) -> Vec<(u8, &[u8])> {
+        let (mut rest, mut payloads) = (self.records.as_slice(), Vec::new());
         while let Some((head, behind)) = rest.split_at_checked(21) {
-            let length = u32::from_le_bytes(head[1..5].try_into().unwrap());
-            lengths.push((head[0], u64::from(length)));
-            rest = behind.get(length as usize..).unwrap_or(&[]);
+            let length = u32::from_le_bytes(head[1..5].try_into().unwrap()) as usize;
+            let Some((payload, behind)) = behind.split_at_checked(length) else { break };
+            payloads.push((head[0], payload));
+            rest = behind;
         }
-        lengths
+        payloads
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the fuzz targets share.
 
 pub mod archive;
+pub mod build;
 pub mod input;
 pub mod payload;
 #[path = "../../tests/reference/mod.rs"]

@@ -9,9 +9,9 @@ pub mod fields;
 mod gguf;
 pub mod head;
 mod json;
-mod predicted;
+pub mod predicted;
 mod symbols;
-mod words;
+pub mod words;
 
 use base::Region;
 use chunk::Geometry;
