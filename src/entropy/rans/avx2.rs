@@ -39,7 +39,7 @@ pub(super) fn decode_strip(
     symbols: &mut [u8; STRIP],
 ) -> bool {
     let Ok(groups) = <&mut [Group<'_>; GROUPS]>::try_from(groups) else { return false };
-    if !is_x86_feature_detected!("avx2") {
+    if !(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("popcnt")) {
         return false;
     }
     let padded: [Words; GROUPS];
@@ -51,7 +51,7 @@ pub(super) fn decode_strip(
         padded.each_ref()
     };
     let mut states = groups.each_ref().map(|group| group.states);
-    // SAFETY: AVX2 is there.
+    // SAFETY: AVX2 and POPCNT are there.
     let taken = unsafe { decode(slots, words, &mut states, contexts, symbols) };
     for (group, (states, taken)) in groups.iter_mut().zip(states.into_iter().zip(taken)) {
         group.states = states;
