@@ -3,44 +3,13 @@
 mod common;
 
 use bitx_wasm::{ErrorKind, Format};
+use common::forge::{self, Record, varint};
 use common::{compress, model, restore};
 
-fn varint(mut value: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while value >= 0x80 {
-        bytes.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-    bytes
-}
-
-fn sum(bytes: &[u8]) -> [u8; 8] {
-    xxhash_rust::xxh3::xxh3_64(bytes).to_le_bytes()
-}
-
-/// An archive of a head's content and at most one record, with the right checksums.
+/// An archive of a head's content and at most one record.
 fn forge(head: &[u8], record: Option<(u8, &[u8])>) -> Vec<u8> {
-    forge_indexed(head, record, record.map(|(method, _)| method))
-}
-
-/// [`forge`] with another method in the index than in the record.
-fn forge_indexed(head: &[u8], record: Option<(u8, &[u8])>, indexed: Option<u8>) -> Vec<u8> {
-    let frame = bitx_wasm::entropy::zstd::encode(head, 3).unwrap();
-    let stored = [varint(head.len() as u64), frame].concat();
-    let mut archive = [&b"BITXv002"[..], &(stored.len() as u64).to_le_bytes(), &stored].concat();
-    archive.extend(sum(&archive));
-    let mut index = Vec::new();
-    if let (Some((method, payload)), Some(indexed)) = (record, indexed) {
-        index = [vec![indexed], varint(payload.len() as u64)].concat();
-        archive.extend([&[method][..], &(payload.len() as u32).to_le_bytes(), &[0; 16], payload].concat());
-    }
-    index.extend(vec![0; 32 * (1 + usize::from(head[1]))]);
-    index.extend(sum(&index));
-    let place = [archive.len() as u64, index.len() as u64].map(u64::to_le_bytes).concat();
-    archive.extend([index, place].concat());
-    archive.extend(blake3::hash(&archive).as_bytes());
-    archive
+    let records: Vec<_> = record.iter().map(|(method, payload)| Record::new(*method, payload)).collect();
+    forge::archive(head, &records)
 }
 
 fn refused(base: &[u8], archive: &[u8]) -> ErrorKind {
@@ -66,17 +35,8 @@ fn bombs_of_items_are_refused() {
 #[test]
 fn symbols_beyond_the_width_of_words_are_refused() {
     let head = [&[0, 1, 0, 1, 1, 2, 1, b'w', 4, 1][..], &varint(1000), &[0, 0]].concat();
-    // One table: 175 symbols, of which the last has the frequency 2048, and the others none.
-    let mut bits = vec![false; 6];
-    bits.extend((0..8).map(|i| 174 >> i & 1 == 1));
-    bits.extend([true; 174]);
-    // The gamma code of 24.
-    bits.extend([0, 0, 0, 0, 1, 1, 0, 0, 1].map(|bit| bit == 1));
-    bits.extend([false; 11]);
-    let tables: Vec<u8> =
-        bits.chunks(8).map(|bits| bits.iter().rev().fold(0, |byte, &bit| byte << 1 | u8::from(bit))).collect();
-    let streams = [&[32][..], &[0, 0x80, 0, 0].repeat(8)].concat();
-    let payload = [&[0][..], &varint(tables.len() as u64), &tables, &streams, &[0; 32]].concat();
+    // One table, in which the last of 175 symbols is certain.
+    let payload = [&[0][..], &forge::certain(174, 1000), &[0; 32]].concat();
     let base = model(&[("w", "U8", &[1000], &[1; 1000])]);
     let error = restore(&base, &forge(&head, Some((3, &payload)))).unwrap_err();
     assert!(error.kind() == ErrorKind::BaseMismatch || error.to_string().contains("symbols"), "{error}");
@@ -108,7 +68,8 @@ fn payloads_longer_than_their_chunk_are_refused() {
 #[test]
 fn records_have_the_method_that_the_index_says() {
     let head = [0, 0, 1, 1, 1, b'w', 4, 1, 4];
-    let error = restore(&[], &forge_indexed(&head, Some((0, &[1, 2, 3, 4])), Some(1))).unwrap_err();
+    let record = Record { indexed: vec![1, 4], ..Record::new(0, &[1, 2, 3, 4]) };
+    let error = restore(&[], &forge::archive(&head, &[record])).unwrap_err();
     assert!(error.to_string().contains("method of a chunk"), "{error}");
 }
 

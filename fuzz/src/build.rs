@@ -66,7 +66,7 @@ fn blocks(columns: usize, base: &[u8], data: &mut &[u8]) -> Vec<u8> {
 fn predicted(kind: &Type, base: &[u8], data: &mut &[u8]) -> [Vec<u8>; 2] {
     let (coding, columns) = (Coding::of(kind.dtype), columns(kind));
     let count = base.len() / coding.bytes();
-    let rank = 1 + usize::from(input::byte(data)) % columns.min(64);
+    let rank = 1 + usize::from(input::byte(data)) % columns.min(count / columns).clamp(1, 64);
     let mut factors = vec![rank as u8];
     factors.extend(std::array::from_fn::<u8, 4, _>(|_| input::byte(data)));
     factors[4] &= 0x7f;
@@ -80,7 +80,7 @@ fn predicted(kind: &Type, base: &[u8], data: &mut &[u8]) -> [Vec<u8>; 2] {
     let mut still = payload.clone();
     still.push(0);
     put_symbols(&mut still, count, &[(1, 0)]);
-    let read = Factors::read(&factors, columns);
+    let read = Factors::read(&factors, columns, count);
     let moved = read
         .and_then(|read| chunk::decode(PREDICTED, kind.dtype, columns, &still, Some(base), Some(&read), base.len()));
     let e = numbers(coding, moved.as_deref().unwrap_or(base));

@@ -3,7 +3,7 @@
 use crate::archive::{FACTORS, PREDICTED, Parts, put_varint, record};
 use crate::input::Type;
 use crate::reference::base::Region;
-use crate::reference::chunk::{self, Geometry};
+use crate::reference::chunk::{self, Coding, Geometry};
 use crate::reference::predicted::Factors;
 use crate::reference::{Result, check};
 use crate::restore;
@@ -17,8 +17,8 @@ pub fn columns(kind: &Type) -> usize {
 /// What the reference decoder makes of a payload, and of the factors of its region where it is predicted: the bytes
 /// that their checksum covers, and the chunk's.
 pub fn expected(kind: &Type, method: u8, base: &[u8], factors: &[u8], payload: &[u8]) -> (Vec<u8>, Result<Vec<u8>>) {
-    let columns = columns(kind);
-    let read = if method == PREDICTED { Factors::read(factors, columns).map(Some) } else { Ok(None) };
+    let (columns, words) = (columns(kind), base.len() / Coding::of(kind.dtype).bytes());
+    let read = if method == PREDICTED { Factors::read(factors, columns, words).map(Some) } else { Ok(None) };
     let covered = read.as_ref().map_or(Vec::new(), |read| read.as_ref().map_or(Vec::new(), Factors::bytes));
     let chunk = read
         .and_then(|read| chunk::decode(method, kind.dtype, columns, payload, Some(base), read.as_ref(), base.len()));

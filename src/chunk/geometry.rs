@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::{CHUNK, Matrix, words};
 use crate::layout::Region;
+use crate::predict::{MAX_NUMBERS, MAX_RANK};
 
 /// Columns that a matrix should have: trailing dimensions are joined until there are so many.
 const COLUMNS: u64 = 32;
@@ -12,6 +13,7 @@ const COLUMNS: u64 = 32;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Geometry {
     pub(crate) matrix: Matrix,
+    words: u64,
     length: u64,
     chunk: u64,
 }
@@ -26,6 +28,14 @@ impl Geometry {
     pub(crate) fn range(&self, chunk: u64) -> Range<u64> {
         let start = chunk * self.chunk;
         start..(start + self.chunk).min(self.length)
+    }
+
+    /// The most components that factors can have: no more than columns, so that a chunk has no more numbers of `U`
+    /// than words, and no more numbers of `V` than the region has words.
+    pub(crate) fn most_rank(&self) -> usize {
+        let columns = self.matrix.columns;
+        let numbers = usize::try_from(self.words).unwrap_or(usize::MAX).min(MAX_NUMBERS);
+        MAX_RANK.min(columns).min(numbers / columns)
     }
 }
 
@@ -44,7 +54,7 @@ pub(crate) fn of(region: &Region) -> Geometry {
         columns = elements.clamp(1, CHUNK);
     }
     let chunk = CHUNK / columns * columns / words * bytes;
-    Geometry { matrix: Matrix { columns: columns as usize }, length: region.length, chunk }
+    Geometry { matrix: Matrix { columns: columns as usize }, words: elements, length: region.length, chunk }
 }
 
 #[cfg(test)]

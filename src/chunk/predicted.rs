@@ -9,9 +9,9 @@ use crate::bytes::{ByteReader, put_prefixed};
 use crate::delta::word::fields;
 use crate::error::{Error, Result};
 use crate::layout::Dtype;
+use crate::predict::Factors;
 use crate::predict::change::Change;
 use crate::predict::fit::Fit;
-use crate::predict::{Factors, MAX_NUMBERS, MAX_RANK};
 
 /// The largest shift of a component.
 const MAX_SHIFT: u8 = 15;
@@ -48,15 +48,20 @@ impl StoredFactors {
     }
 }
 
-/// The factors that a payload holds, and the bytes that its checksum covers.
-pub(crate) fn read_factors(matrix: Matrix, payload: &[u8], scratch: &mut Scratch) -> Result<(Factors, Vec<u8>)> {
+/// The factors that a payload holds, whose `rank` the index knows, and the bytes that its checksum covers.
+pub(crate) fn read_factors(
+    matrix: Matrix,
+    rank: u8,
+    payload: &[u8],
+    scratch: &mut Scratch,
+) -> Result<(Factors, Vec<u8>)> {
     let mut payload = ByteReader::new(payload);
-    let rank = usize::from(payload.u8()?);
-    // With no more components than columns, a chunk has no more numbers of `U` than words.
-    let most = MAX_RANK.min(matrix.columns).min(MAX_NUMBERS / matrix.columns);
-    if !(1..=most).contains(&rank) {
-        return Err(Error::corrupt("rank of the factors").figures(format_args!("1 to {most}"), rank));
+    // Checked first, since the index's is within the limits.
+    let found = payload.u8()?;
+    if found != rank {
+        return Err(Error::corrupt("rank of the factors").figures(rank, found));
     }
+    let rank = usize::from(rank);
     let step = f32::from_le_bytes(*payload.take(4)?.first_chunk().unwrap_or(&[0; 4]));
     if !(step > 0.0 && step.is_finite()) {
         // Not as a number: to print floats takes more code than all of this module.

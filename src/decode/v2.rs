@@ -160,12 +160,9 @@ impl Restore {
 
     fn read_factors(&self, inputs: &Inputs, matrix: Matrix, range: &Range<u64>, rank: u8) -> Result<Factors> {
         let record = self.record(inputs, range, chunk::Method::Factors)?;
-        let read = self.scratch.with(|scratch| predicted::read_factors(matrix, record.payload, scratch));
+        let read = self.scratch.with(|scratch| predicted::read_factors(matrix, rank, record.payload, scratch));
         let (factors, bytes) = read?;
         record.check(None, &bytes)?;
-        if factors.rank() != usize::from(rank) {
-            return Err(Error::corrupt("rank of the factors").figures(rank, factors.rank()));
-        }
         Ok(factors)
     }
 

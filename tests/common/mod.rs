@@ -1,6 +1,8 @@
 //! What the integration tests share: small models, and jobs run over slices.
 #![allow(dead_code)] // each test binary uses a part of it
 
+pub mod forge;
+
 use bitx_wasm::drive::{self, DriveError, Sources};
 use bitx_wasm::io::ReadAt;
 use bitx_wasm::parallel::{Runner, Sequential};

@@ -40,6 +40,7 @@ impl Coding {
 /// How a region is cut.
 pub struct Geometry {
     pub columns: usize,
+    pub words: usize,
     chunk: usize,
     length: usize,
 }
@@ -47,18 +48,18 @@ pub struct Geometry {
 impl Geometry {
     pub fn new(region: &Region) -> Self {
         let (unit, bytes) = if region.dtype == Q8_0 { (32, 34) } else { (1, Coding::of(region.dtype).bytes()) };
-        let words = (region.length / bytes * unit) as u128;
+        let words = region.length / bytes * unit;
         let mut columns = 1u128;
         for &extent in region.shape.iter().skip(1).rev() {
             if columns < 32 {
                 columns *= u128::from(extent);
             }
         }
-        if columns <= 1 || columns > words || columns > 1 << 20 {
-            columns = words.clamp(1, 1 << 20);
+        if columns <= 1 || columns > words as u128 || columns > 1 << 20 {
+            columns = words.clamp(1, 1 << 20) as u128;
         }
         let columns = columns as usize;
-        Self { columns, chunk: (1 << 20) / columns * columns / unit * bytes, length: region.length }
+        Self { columns, words, chunk: (1 << 20) / columns * columns / unit * bytes, length: region.length }
     }
 
     /// The bytes of each chunk.

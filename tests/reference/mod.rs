@@ -95,7 +95,7 @@ pub fn restore(bases: &[&[u8]], archive: &[u8]) -> Result<Vec<u8>> {
                     if let (0, Some(entry)) = (range.start, indexed.next_if(|entry| entry.method == FACTORS)) {
                         let record = read_record(&mut records, Some(&entry))?;
                         check(record.payload.len() <= range.len(), "factors longer than the chunk")?;
-                        factors = Some(read_factors(&record, &entry, geometry.columns)?);
+                        factors = Some(read_factors(&record, &entry, &geometry)?);
                     }
                     let record = read_record(&mut records, indexed.next().as_ref())?;
                     check(record.payload.len() <= range.len(), "a payload longer than its chunk")?;
@@ -173,8 +173,8 @@ fn read_record<'a>(fields: &mut Fields<'a>, indexed: Option<&Entry>) -> Result<R
     Ok(Record { method, output, base, payload: fields.take(length as usize)? })
 }
 
-fn read_factors(record: &Record, entry: &Entry, columns: usize) -> Result<Factors> {
-    let factors = Factors::read(record.payload, columns)?;
+fn read_factors(record: &Record, entry: &Entry, geometry: &Geometry) -> Result<Factors> {
+    let factors = Factors::read(record.payload, geometry.columns, geometry.words)?;
     check(factors.rank == usize::from(entry.rank), "a rank other than the index says")?;
     check(xxh3(&factors.bytes()) == record.output && record.base == 0, "checksums of factors")?;
     Ok(factors)

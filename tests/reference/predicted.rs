@@ -14,10 +14,11 @@ pub struct Factors {
 }
 
 impl Factors {
-    pub fn read(payload: &[u8], columns: usize) -> Result<Self> {
+    /// Those of a region of so many words.
+    pub fn read(payload: &[u8], columns: usize, words: usize) -> Result<Self> {
         let mut fields = Fields::new(payload);
         let rank = usize::from(fields.byte()?);
-        check((1..=64).contains(&rank) && rank <= columns && rank * columns <= 1 << 22, "rank")?;
+        check((1..=64).contains(&rank) && rank <= columns && rank * columns <= words.min(1 << 22), "rank")?;
         let step = f32::from_bits(fields.u32()?);
         check(step > 0.0 && step < f32::INFINITY, "step")?;
         let shifts = fields.take(rank)?;

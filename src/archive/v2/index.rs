@@ -58,6 +58,15 @@ impl FactorsEntry {
     pub(crate) fn stored(&self) -> u64 {
         RECORD_HEAD + u64::from(self.length)
     }
+
+    /// What follows the length of the payload.
+    fn read(length: u32, reader: &mut ByteReader<'_>, geometry: &Geometry) -> Result<Self> {
+        let (rank, most) = (reader.u8()?, geometry.most_rank());
+        if !(1..=most).contains(&usize::from(rank)) {
+            return Err(Error::corrupt("rank of the factors").figures(format_args!("1 to {most}"), rank));
+        }
+        Ok(Self { length, rank, saved: reader.varint()? })
+    }
 }
 
 impl ChunkEntry {
@@ -94,7 +103,7 @@ impl RegionEntry {
             let restored = range.end - range.start;
             let (mut method, mut length) = read_record(reader, restored)?;
             if chunk == 0 && method == Method::Factors {
-                region.factors = Some(FactorsEntry { length, rank: reader.u8()?, saved: reader.varint()? });
+                region.factors = Some(FactorsEntry::read(length, reader, geometry)?);
                 (method, length) = read_record(reader, restored)?;
             }
             region.chunks.push(ChunkEntry { method, length });
