@@ -21,6 +21,7 @@ use crate::window;
 #[derive(Debug)]
 pub(super) struct Restore {
     directory: Directory,
+    chunks: Vec<Chunk>,
     pieces: Vec<Piece>,
     windows: Vec<Range<usize>>,
     scratch: parallel::Scratch<chunk::Scratch>,
@@ -28,23 +29,35 @@ pub(super) struct Restore {
     root: Option<blake3::Hasher>,
 }
 
-/// Consecutive bytes of the output, restored on their own.
-#[derive(Debug)]
+/// Consecutive bytes of the output, restored on their own: a span or a chunk. Regions that equal an earlier one share
+/// its chunks, so that a few bytes of an archive may stand for many of these; hence small numbers.
+#[derive(Debug, Clone, Copy)]
 struct Piece {
-    item: usize,
-    length: u64,
-    content: PieceContent,
+    item: u32,
+    length: u32,
+    /// Number of the chunk; none of a span.
+    chunk: Option<u32>,
 }
 
-#[derive(Debug)]
-enum PieceContent {
-    Span,
-    Chunk(Chunk),
+impl Piece {
+    /// The numbers fit: heads limit all three.
+    fn new(item: usize, length: u64, chunk: Option<usize>) -> Self {
+        Self { item: item as u32, length: length as u32, chunk: chunk.map(|chunk| chunk as u32) }
+    }
+
+    fn item(&self) -> usize {
+        self.item as usize
+    }
+
+    fn length(&self) -> u64 {
+        u64::from(self.length)
+    }
 }
 
 /// Where a chunk comes from.
 #[derive(Debug)]
 struct Chunk {
+    length: u64,
     record: Range<u64>,
     method: chunk::Method,
     dtype: Dtype,
@@ -71,8 +84,9 @@ impl Restore {
         if only == Some("") {
             return Err(Error::invalid_argument("bytes that are no tensor have no name"));
         }
-        let chunks = locate(&directory);
-        let mut pieces = Vec::new();
+        let located = locate(&directory);
+        let (mut chunks, mut pieces) = (Vec::new(), Vec::new());
+        let mut coded = vec![0..0; located.len()];
         let mut found = only.is_none();
         for (i, item) in directory.head.items.iter().enumerate() {
             if only.is_some_and(|name| !matches!(item, Item::Region { region, .. } if region.name == name)) {
@@ -81,15 +95,23 @@ impl Restore {
             found = true;
             match item {
                 Item::Span(bytes) => {
-                    pieces.push(Piece { item: i, length: bytes.len() as u64, content: PieceContent::Span });
+                    pieces.push(Piece::new(i, bytes.len() as u64, None));
                 }
-                Item::Region { region, .. } => add_region(&mut pieces, &directory, &chunks, i, region, bases)?,
+                Item::Region { content, .. } => {
+                    let source = if let Content::Earlier(earlier) = content { *earlier } else { i };
+                    if coded[source].is_empty() {
+                        let start = chunks.len();
+                        add_chunks(&mut chunks, &directory.head.items[source], &located[source], bases)?;
+                        coded[source] = start..chunks.len();
+                    }
+                    pieces.extend(coded[source].clone().map(|id| Piece::new(i, chunks[id].length, Some(id))));
+                }
             }
         }
         if let (Some(name), false) = (only, found) {
             return Err(super::no_such_tensor(name));
         }
-        let windows = match window::group(window::SMALL, pieces.iter().map(|p| p.length)) {
+        let windows = match window::group(window::SMALL, pieces.iter().map(Piece::length)) {
             // The root digest is checked by a window, and an empty file has one too.
             none if none.is_empty() => std::iter::once(0..0).collect(),
             windows => windows,
@@ -99,17 +121,17 @@ impl Restore {
             hasher.update(&directory.front);
             hasher
         });
-        Ok(Self { directory, pieces, windows, scratch: parallel::Scratch::default(), root })
+        Ok(Self { directory, chunks, pieces, windows, scratch: parallel::Scratch::default(), root })
     }
 
     fn restore(&self, piece: &Piece, inputs: &Inputs, factors: &FactorsAt, target: &mut [u8]) -> Result<()> {
-        let chunk = match (&piece.content, &self.directory.head.items[piece.item]) {
-            (PieceContent::Chunk(chunk), _) => chunk,
-            (PieceContent::Span, Item::Span(bytes)) => {
+        let chunk = match (self.chunk(piece), &self.directory.head.items[piece.item()]) {
+            (Some(chunk), _) => chunk,
+            (None, Item::Span(bytes)) => {
                 target.copy_from_slice(bytes);
                 return Ok(());
             }
-            (PieceContent::Span, Item::Region { .. }) => return Ok(()),
+            (None, Item::Region { .. }) => return Ok(()),
         };
         let base = match &chunk.base {
             Some((source, range)) => Some(inputs.slice(*source, range.clone())?),
@@ -130,6 +152,11 @@ impl Restore {
         record.check(base, target)
     }
 
+    /// The chunk that a piece is, if it is one.
+    fn chunk(&self, piece: &Piece) -> Option<&Chunk> {
+        self.chunks.get(piece.chunk? as usize)
+    }
+
     /// The record at `range`, which the index says to be of that method.
     fn record<'a>(&self, inputs: &'a Inputs, range: &Range<u64>, method: chunk::Method) -> Result<Record<'a>> {
         let record = Record::parse(inputs.slice(Source::Delta, range.clone())?)?;
@@ -144,7 +171,7 @@ impl Restore {
         // Chunks of one region follow each other, but for those of a region that equals an earlier one.
         let mut wanted: Vec<(&Piece, &Chunk, &Range<u64>, u8)> = Vec::new();
         for piece in &self.pieces[self.windows[window].clone()] {
-            if let PieceContent::Chunk(chunk) = &piece.content
+            if let Some(chunk) = self.chunk(piece)
                 && let Some((range, rank)) = &chunk.factors
                 && wanted.last().is_none_or(|(_, _, other, _)| *other != range)
             {
@@ -168,16 +195,12 @@ impl Restore {
 
     /// Names the tensor and the input that an error of a piece is about.
     fn named(&self, piece: &Piece, error: Error) -> Error {
-        let source = match &piece.content {
-            PieceContent::Chunk(Chunk { base: Some((source, _)), .. })
-                if error.kind() == crate::ErrorKind::BaseMismatch =>
-            {
-                *source
-            }
+        let source = match self.chunk(piece) {
+            Some(Chunk { base: Some((source, _)), .. }) if error.kind() == crate::ErrorKind::BaseMismatch => *source,
             _ => Source::Delta,
         };
         let error = error.input(source);
-        match &self.directory.head.items[piece.item] {
+        match &self.directory.head.items[piece.item()] {
             Item::Region { region, .. } => error.tensor(&region.name),
             Item::Span(_) => error,
         }
@@ -186,10 +209,7 @@ impl Restore {
     /// The records of a window: they are consecutive.
     fn records(&self, window: usize) -> Range<u64> {
         let all = self.directory.records();
-        let of = |piece: &Piece| match &piece.content {
-            PieceContent::Chunk(chunk) => Some(chunk.record.clone()),
-            PieceContent::Span => None,
-        };
+        let of = |piece: &Piece| self.chunk(piece).map(|chunk| chunk.record.clone());
         // Regions that equal earlier ones have their records in earlier windows.
         let before = self.windows[..window].iter().flat_map(|w| &self.pieces[w.clone()]).filter_map(of);
         let start = before.map(|r| r.end).max().unwrap_or(all.start);
@@ -207,7 +227,7 @@ enum Task<'a> {
 impl Task<'_> {
     fn cost(&self) -> u64 {
         match self {
-            Self::Piece(piece, _) => piece.length,
+            Self::Piece(piece, _) => piece.length(),
             Self::Digest(_, bytes) => bytes.len() as u64,
         }
     }
@@ -219,17 +239,17 @@ impl Plan for Restore {
     }
 
     fn output_length(&self) -> Option<u64> {
-        Some(self.pieces.iter().map(|p| p.length).sum())
+        Some(self.pieces.iter().map(Piece::length).sum())
     }
 
     fn progress(&self, count: usize) -> u64 {
-        self.windows[..count].iter().flat_map(|window| &self.pieces[window.clone()]).map(|p| p.length).sum()
+        self.windows[..count].iter().flat_map(|window| &self.pieces[window.clone()]).map(Piece::length).sum()
     }
 
     fn reads(&self, window: usize) -> Vec<Read> {
         let mut reads = Vec::new();
         for piece in &self.pieces[self.windows[window].clone()] {
-            if let PieceContent::Chunk(Chunk { record, base, factors, .. }) = &piece.content {
+            if let Some(Chunk { record, base, factors, .. }) = self.chunk(piece) {
                 reads.push(Read::new(Source::Delta, record.clone()));
                 reads.extend(factors.iter().map(|(range, _)| Read::new(Source::Delta, range.clone())));
                 reads.extend(base.iter().map(|(source, range)| Read::new(*source, range.clone())));
@@ -243,13 +263,13 @@ impl Plan for Restore {
         let factors = self.factors(window, inputs, runner)?;
         let mut root = self.root.take();
         let pieces = &self.pieces[self.windows[window].clone()];
-        let length: u64 = pieces.iter().map(|p| p.length).sum();
+        let length: u64 = pieces.iter().map(Piece::length).sum();
         output.resize(length as usize, 0);
         let mut rest = output.as_mut_slice();
         let mut tasks: Vec<Task<'_>> = pieces
             .iter()
             .map(|piece| {
-                let (target, others) = std::mem::take(&mut rest).split_at_mut(piece.length as usize);
+                let (target, others) = std::mem::take(&mut rest).split_at_mut(piece.length() as usize);
                 rest = others;
                 Task::Piece(piece, target)
             })
@@ -308,31 +328,20 @@ fn locate(directory: &Directory) -> Vec<Chunks> {
     directory.head.items.iter().map(chunks).collect()
 }
 
-/// Adds the chunks of a region, or of the earlier one that it equals.
-fn add_region(
-    pieces: &mut Vec<Piece>,
-    directory: &Directory,
-    chunks: &[Chunks],
-    item: usize,
-    region: &Region,
-    bases: &BaseSet,
-) -> Result<()> {
-    let source = match &directory.head.items[item] {
-        Item::Region { content: Content::Earlier(earlier), .. } => *earlier,
-        _ => item,
+/// Adds the chunks of an item that has some of its own.
+fn add_chunks(chunks: &mut Vec<Chunk>, item: &Item, located: &Chunks, bases: &BaseSet) -> Result<()> {
+    let Item::Region { region, content: Content::Chunks(partner) } = item else {
+        return Err(Error::corrupt("equals an item that has no chunks"));
     };
-    let Item::Region { region: coded, content: Content::Chunks(partner) } = &directory.head.items[source] else {
-        return Err(Error::corrupt("equals an item that has no chunks").tensor(&region.name));
-    };
-    let base = partner.as_ref().map(|partner| find_base(coded, partner, bases)).transpose()?;
-    let geometry = geometry::of(coded);
-    for (i, (record, method)) in chunks[source].records.iter().enumerate() {
+    let base = partner.as_ref().map(|partner| find_base(region, partner, bases)).transpose()?;
+    let geometry = geometry::of(region);
+    for (i, (record, method)) in located.records.iter().enumerate() {
         let range = geometry.range(i as u64);
+        let length = range.end - range.start;
         let base = base.map(|(source, offset)| (source, offset + range.start..offset + range.end));
-        let factors = chunks[source].factors.clone().filter(|_| *method == chunk::Method::Predicted);
-        let (record, dtype, matrix) = (record.clone(), coded.dtype, geometry.matrix);
-        let content = PieceContent::Chunk(Chunk { record, method: *method, dtype, matrix, base, factors });
-        pieces.push(Piece { item, length: range.end - range.start, content });
+        let factors = located.factors.clone().filter(|_| *method == chunk::Method::Predicted);
+        let (record, dtype, matrix) = (record.clone(), region.dtype, geometry.matrix);
+        chunks.push(Chunk { length, record, method: *method, dtype, matrix, base, factors });
     }
     Ok(())
 }
