@@ -38,7 +38,7 @@ impl Head {
         check(bases.iter().all(|base| base.1 <= 2), "unknown layout of a base file")?;
         let mut head = Self { bases, items: Vec::new() };
         let items = fields.varint()?;
-        check(items <= 1 << 20, "too many items")?;
+        check(items <= 1 << 18, "too many items")?;
         for _ in 0..items {
             let item = head.read_item(&mut fields)?;
             head.items.push(item);

@@ -78,6 +78,7 @@ impl Item {
 impl Head {
     /// Magic, length, the head (zstd), its checksum.
     pub(crate) fn write(&self) -> Result<Vec<u8>> {
+        self.check_limits()?;
         let raw = self.write_raw();
         if raw.len() as u64 > MAX_HEAD {
             return Err(Error::limit("length of the head").figures(MAX_HEAD, raw.len()));
@@ -91,6 +92,19 @@ impl Head {
         let sum = checksum(&bytes);
         bytes.extend_from_slice(&sum.to_le_bytes());
         Ok(bytes)
+    }
+
+    /// What [`parse`](Self::parse) would refuse must not be written either.
+    fn check_limits(&self) -> Result<()> {
+        let counts = [
+            ("number of base files", MAX_BASES as u64, self.bases.len() as u64),
+            ("number of items", MAX_ITEMS, self.items.len() as u64),
+            ("number of chunks", MAX_CHUNKS, self.items.iter().map(|item| self.chunks(item)).sum()),
+        ];
+        match counts.into_iter().find(|(_, most, count)| count > most) {
+            Some((what, most, count)) => Err(Error::limit(what).figures(most, count)),
+            None => Ok(()),
+        }
     }
 
     fn write_raw(&self) -> Vec<u8> {
@@ -305,6 +319,20 @@ mod tests {
     fn heads_come_back() {
         assert_eq!(Head::parse(&head().write().unwrap()).unwrap(), head());
         assert_eq!(Head::parse(&Head::default().write().unwrap()).unwrap(), Head::default());
+    }
+
+    /// An archive that no reader takes is worse than none.
+    #[test]
+    fn heads_beyond_the_limits_are_not_written() {
+        let kind = |head: Head| head.write().unwrap_err().kind();
+        let items = vec![Item::Span(vec![0]); MAX_ITEMS as usize + 1];
+        assert_eq!(kind(Head { bases: Vec::new(), items }), ErrorKind::Limit);
+        let bases = vec![BaseFile { length: 0, kind: Kind::Bytes }; MAX_BASES + 1];
+        assert_eq!(kind(Head { bases, items: Vec::new() }), ErrorKind::Limit);
+        let shape = vec![(MAX_CHUNKS + 1) << 20];
+        let region = Region { name: "w".into(), dtype: Dtype::U8, offset: 0, length: shape[0], shape };
+        let items = vec![Item::Region { region, content: Content::Chunks(None) }];
+        assert_eq!(kind(Head { bases: Vec::new(), items }), ErrorKind::Limit);
     }
 
     #[test]

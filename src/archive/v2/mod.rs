@@ -34,10 +34,10 @@ pub const MAX_HEAD: u64 = 256 << 20;
 pub const MAX_BASES: usize = 65_535;
 
 /// The most items that a file can be made of.
-pub const MAX_ITEMS: u64 = 1 << 20;
+pub const MAX_ITEMS: u64 = 1 << 18;
 
 /// The most chunks that can restore a file, those of equal regions counted for each.
-pub const MAX_CHUNKS: u64 = 1 << 22;
+pub const MAX_CHUNKS: u64 = 1 << 20;
 
 /// Spans of the file longer than this are coded as chunks, and not kept in the head (but for the first
 /// span, which is the file's own header).
