@@ -97,7 +97,7 @@ function nodeTest(...files) {
     '--test',
     '--test-reporter=spec',
     '--test-concurrency=1',
-    '--test-timeout=120000',
+    '--test-timeout=300000',
     ...files,
   ]);
 }
