@@ -14,7 +14,7 @@ const COLUMNS: usize = 64;
 /// Weights of every kind: zeros of both signs, subnormals, infinities, NaNs, the largest.
 fn weights() -> Vec<u8> {
     let specials = [0u16, 0x8000, 1, 0x8001, 0x7f80, 0xff80, 0x7fc1, 0x7f7f, 0xff7f, 0x0080];
-    let word = |i: usize| if i % 7 == 0 { specials[i / 7 % 10] } else { 0x3c00 + (i * i % 1000) as u16 };
+    let word = |i: usize| if i.is_multiple_of(7) { specials[i / 7 % 10] } else { 0x3c00 + (i * i % 1000) as u16 };
     (0..ROWS * COLUMNS).flat_map(|i| word(i).to_le_bytes()).collect()
 }
 

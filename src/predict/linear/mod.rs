@@ -3,6 +3,9 @@
 //! Sums are taken in an order of their own, in lanes that a vector unit can hold, so that every target gets the same
 //! bits: what an encoder makes must not depend on the machine.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+
 /// Partial sums of a dot product.
 const LANES: usize = 8;
 
@@ -42,16 +45,11 @@ impl Dense {
     /// Each row of `self` times each row of `other`: `self` x `other` transposed.
     pub(crate) fn times_transposed(&self, other: &Self) -> Self {
         let mut product = Self::zeros(self.rows(), other.rows());
-        for (i, out) in product.data.chunks_exact_mut(other.rows().max(1)).enumerate() {
-            let row = self.row(i);
-            let mut others = other.data.chunks_exact(TOGETHER * other.columns);
-            let mut out = out.chunks_mut(TOGETHER);
-            for (four, out) in others.by_ref().zip(out.by_ref()) {
-                out.copy_from_slice(&dots(row, four));
-            }
-            let rest = others.remainder().chunks_exact(other.columns);
-            rest.zip(out.flatten()).for_each(|(other, out)| *out = dot(row, other));
+        #[cfg(target_arch = "x86_64")]
+        if avx2::times_transposed(self, other, &mut product) {
+            return product;
         }
+        multiply_transposed(self, other, &mut product);
         product
     }
 
@@ -99,6 +97,21 @@ impl Dense {
     }
 }
 
+/// See [`Dense::times_transposed`].
+#[inline(always)]
+fn multiply_transposed(matrix: &Dense, other: &Dense, product: &mut Dense) {
+    for (i, out) in product.data.chunks_exact_mut(other.rows().max(1)).enumerate() {
+        let row = matrix.row(i);
+        let mut others = other.data.chunks_exact(TOGETHER * other.columns);
+        let mut out = out.chunks_mut(TOGETHER);
+        for (four, out) in others.by_ref().zip(out.by_ref()) {
+            out.copy_from_slice(&dots(row, four));
+        }
+        let rest = others.remainder().chunks_exact(other.columns);
+        rest.zip(out.flatten()).for_each(|(other, out)| *out = dot(row, other));
+    }
+}
+
 /// Adds to `out` up to [`TOGETHER`] `rows`, each times its weight.
 fn add_rows(out: &mut [f32], rows: &[f32], weight: impl Fn(usize) -> f32) {
     let columns = out.len();
@@ -118,6 +131,7 @@ fn add_rows(out: &mut [f32], rows: &[f32], weight: impl Fn(usize) -> f32) {
 }
 
 /// The dot products of `row` with [`TOGETHER`] others, each the same as [`dot`] has it.
+#[inline(always)]
 fn dots(row: &[f32], others: &[f32]) -> [f32; TOGETHER] {
     let columns = row.len();
     let mut sums = [[0f32; LANES]; TOGETHER];
@@ -136,6 +150,7 @@ fn dots(row: &[f32], others: &[f32]) -> [f32; TOGETHER] {
 }
 
 /// The dot product of two rows.
+#[inline(always)]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0f32; LANES];
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
@@ -147,6 +162,7 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     finish(sums, a_rest, b_rest)
 }
 
+#[inline(always)]
 fn finish(sums: [f32; LANES], a: &[f32], b: &[f32]) -> f32 {
     let rest: f32 = a.iter().zip(b).fold(0.0, |sum, (a, b)| sum + a * b);
     let [a, b, c, d, e, f, g, h] = sums;
@@ -265,6 +281,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// What is compiled for a vector unit has the same bits.
+    #[test]
+    fn products_have_the_same_bits_everywhere() {
+        let (a, b) = (sample(13, 203), sample(11, 203));
+        let mut portable = Dense::zeros(13, 11);
+        multiply_transposed(&a, &b, &mut portable);
+        assert_eq!(a.times_transposed(&b), portable);
     }
 
     #[test]
