@@ -110,7 +110,7 @@ async function inChromium(pairs, options) {
     const delta = archivePath(options.scratch, name, 'bitx v2');
     const row = await measureInChromium({ base, delta, threads: count, runs });
     if (row.sha256 !== sha256) throw new Error(`${name}: Chromium restored other bytes`);
-    rows.push({ pair: name, ...row });
+    rows.push({ pair: name, wanted: count > 1 ? 'threads' : 'single', ...row });
   }
   return rows;
 }

@@ -68,14 +68,15 @@ function speedChecks(report) {
 }
 
 function chromiumChecks(report) {
-  return CHROMIUM.flatMap(([pair, mode, least]) => {
-    const measured = report.chromium?.find((row) => row.pair === pair && row.mode === mode);
+  return CHROMIUM.flatMap(([pair, wanted, least]) => {
+    const measured = report.chromium?.find((row) => row.pair === pair && row.wanted === wanted);
     if (!measured) return [];
+    const what = `decode ${pair} in Chromium, ${wanted}, to the native reference`;
     const native = samplesOf(report, pair, { coder: report.reference, timed: 'memory', direction: 'decode' });
     const rounds = native.map(() => measured.decode_mb_s);
-    return [
-      atLeast(`decode ${pair} in Chromium, ${mode}, to the native reference`, ratio(rounds, native), least),
-    ];
+    const check = atLeast(what, ratio(rounds, native), least);
+    // Where threads do not start, the package computes on one: that is no figure of what was asked.
+    return measured.mode === wanted ? [check] : [{ ...check, rounds: `ran as ${measured.mode}`, met: false }];
   });
 }
 
@@ -117,7 +118,7 @@ function memoryChecks(report) {
 }
 
 function atLeast(what, { median, least: lowest, most }, least) {
-  const times = (value) => value.toFixed(2);
+  const times = (value) => value.toPrecision(3);
   const rounds = `${times(lowest)} to ${times(most)}`;
   return { what, asked: `at least ${least}`, measured: times(median), rounds, met: median >= least };
 }
