@@ -93,6 +93,10 @@ impl Inputs {
     pub fn prepare(&mut self, reads: Vec<Read>) {
         self.buffers.resize_with(reads.len(), Vec::new);
         for (buffer, read) in self.buffers.iter_mut().zip(&reads) {
+            // Windows differ in how many reads they have: what was large must not stay so for a small one.
+            if buffer.capacity() as u64 / 2 > read.length {
+                *buffer = Vec::new();
+            }
             buffer.resize(read.length as usize, 0);
         }
         self.reads = reads;
@@ -190,6 +194,14 @@ mod tests {
         let reads = vec![base(far..far + 5), base(10..20), base(0..10), base(3..3), Read::new(Source::Delta, 5..6)];
         let want = vec![base(0..20), base(far..far + 5), Read::new(Source::Delta, 5..6)];
         assert_eq!(coalesce(reads), want);
+    }
+
+    #[test]
+    fn large_buffers_are_not_kept_for_small_reads() {
+        let mut inputs = Inputs::default();
+        inputs.prepare(vec![base(0..1 << 20), base(2 << 20..3 << 20)]);
+        inputs.prepare(vec![base(0..10), base(2 << 20..3 << 20)]);
+        assert!(inputs.buffers[0].capacity() < 1000 && inputs.buffers[1].capacity() == 1 << 20);
     }
 
     #[test]

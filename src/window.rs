@@ -5,8 +5,11 @@ use std::ops::Range;
 /// Bytes of the model that a window of v1 covers at most: its parts are large and uneven.
 pub(crate) const LARGE: u64 = 32 << 20;
 
-/// Bytes of the model that a window of v2 covers at most: some chunks for every thread.
+/// Bytes of the model that a window of v2 covers at most when it is restored: some chunks for every thread.
 pub(crate) const SMALL: u64 = 16 << 20;
+
+/// The same when it is compressed: a chunk takes several times its size then, beside that of its base.
+pub(crate) const LEAST: u64 = 8 << 20;
 
 /// Groups consecutive pieces of the given lengths into windows of at most `limit`, unless a single
 /// piece is larger.

@@ -20,7 +20,6 @@ const THREAD_EXPORTS = ['__wasm_init_tls', '__tls_size', '__tls_align', '__tls_b
 const THREAD_LINK_ARGS = [
   '--shared-memory',
   '--import-memory',
-  `--initial-memory=${INITIAL_MEMORY}`,
   `--max-memory=${MAX_MEMORY}`,
   ...THREAD_EXPORTS.map((name) => `--export=${name}`),
 ];
@@ -42,6 +41,7 @@ const TARGETS = {
     rustflags: ['-C target-feature=+simd128,+bulk-memory', NAMES, ...REMAP],
     targetDir: 'target/wasm-single',
     suffix: '',
+    packagedRustflags: [],
     wasmOptArgs: [],
     maxBytes: 380_000,
   },
@@ -58,6 +58,7 @@ const TARGETS = {
     ],
     targetDir: 'target/wasm-threads',
     suffix: '-threads',
+    packagedRustflags: [`-C link-arg=--initial-memory=${INITIAL_MEMORY}`],
     wasmOptArgs: ['--enable-threads'],
     maxBytes: 450_000,
   },
@@ -82,7 +83,7 @@ export const WASM_BUILDS = Object.fromEntries(
     Object.values(TARGETS).map((target) => {
       const name = `${role}${target.suffix}`;
       const features = [`wasm-${role}`, ...target.features];
-      const rustflags = [...target.rustflags, ...PACKAGED.rustflags];
+      const rustflags = [...target.rustflags, ...target.packagedRustflags, ...PACKAGED.rustflags];
       return [
         name,
         { ...target, ...PACKAGED, rustflags, role, optLevel, features, file: `bitx-${name}.wasm` },

@@ -120,8 +120,8 @@ fn sample(region: &Region, matrix: Matrix, base: (Source, u64), effort: Effort) 
 /// Windows of pieces. There are at least as many as keep each share of the longest file small, since the digests
 /// of whole files are taken in shares; and one at least, which writes head and index.
 pub(super) fn windows(pieces: &[Piece], longest: u64) -> Vec<Range<usize>> {
-    let mut windows = window::group(window::SMALL, pieces.iter().map(Piece::length));
-    let least = usize::try_from(longest.div_ceil(window::SMALL)).unwrap_or(usize::MAX).max(1);
+    let mut windows = window::group(window::LEAST, pieces.iter().map(Piece::length));
+    let least = usize::try_from(longest.div_ceil(window::LEAST)).unwrap_or(usize::MAX).max(1);
     windows.resize(windows.len().max(least), pieces.len()..pieces.len());
     windows
 }
