@@ -21,6 +21,13 @@ fn golden_archives_restore() {
 }
 
 #[test]
+fn a_golden_prediction_restores() {
+    let archive = include_bytes!("vectors/mini/sft-bf16.predicted.v2.bitx");
+    assert!(inspect(archive).unwrap().tensors.iter().any(|tensor| tensor.prediction.is_some()));
+    assert_eq!(sha256(&restore(PAIRS[0].base, archive).unwrap()), PAIRS[0].sha256);
+}
+
+#[test]
 fn archives_restore_and_are_the_same_everywhere() {
     for (pair, digests) in PAIRS.iter().zip(V2_ARCHIVES) {
         let target = restore(pair.base, pair.archive).unwrap();
