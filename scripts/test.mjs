@@ -13,8 +13,8 @@ const stable = { env: { RUSTUP_TOOLCHAIN: STABLE } };
 const strict = ['--', '-D', 'warnings'];
 
 const STEPS = [
-  ['rustfmt', () => run('cargo', ['fmt', '--check'], stable)],
-  ['clippy', () => run('cargo', ['clippy', '--all-targets', ...strict], stable)],
+  ['rustfmt', () => run('cargo', ['fmt', '--all', '--check'], stable)],
+  ['clippy', () => run('cargo', ['clippy', '--workspace', '--all-targets', ...strict], stable)],
   ...Object.entries(WASM_BUILDS).map(([name, build]) => [`clippy, wasm ${name}`, () => clippyWasm(build)]),
   ['cargo test', cargoTest],
   ['build', build],
@@ -59,7 +59,7 @@ process.exitCode = failed.length > 0 ? 1 : 0;
 /** Some tests compare with the command line that BITXv001 comes from. */
 async function cargoTest() {
   await reference.prepare();
-  await run('cargo', ['test'], { env: { ...stable.env, BITX_REFERENCE: reference.binary } });
+  await run('cargo', ['test', '--workspace'], { env: { ...stable.env, BITX_REFERENCE: reference.binary } });
 }
 
 function clippyWasm(build) {

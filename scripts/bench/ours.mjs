@@ -17,7 +17,7 @@ export const FORMATS = [
 ];
 export const ours = {
   binary: join(target, 'release', `bitx${process.platform === 'win32' ? '.exe' : ''}`),
-  prepare: () => run('cargo', ['build', '--release', '--bin', 'bitx', '--target-dir', target]),
+  prepare: () => run('cargo', ['build', '--release', '-p', 'bitx-cli', '--target-dir', target]),
 
   /** `how` are the options that choose the format and the effort. */
   compressArgs: (base, model, output, threads, how = []) => [

@@ -1,6 +1,6 @@
 //! The command line, as a user runs it.
-#![cfg(not(target_arch = "wasm32"))]
 
+#[path = "../../tests/common/mod.rs"]
 mod common;
 
 use std::fs;
