@@ -1,11 +1,13 @@
 //! BITXv002 on real, odd and wrong inputs.
 
 mod common;
+mod reference;
 
 use std::sync::Mutex;
 
 use bitx_wasm::drive::{self, DriveError, Sources};
 use bitx_wasm::io::ReadAt;
+use bitx_wasm::layout::Dtype;
 use bitx_wasm::parallel::Sequential;
 use bitx_wasm::report::Method;
 use bitx_wasm::{Compress, Effort, ErrorKind, Format, Job, Restore};
@@ -25,6 +27,30 @@ fn a_golden_prediction_restores() {
     let archive = include_bytes!("vectors/mini/sft-bf16.predicted.v2.bitx");
     assert!(inspect(archive).unwrap().tensors.iter().any(|tensor| tensor.prediction.is_some()));
     assert_eq!(sha256(&restore(PAIRS[0].base, archive).unwrap()), PAIRS[0].sha256);
+}
+
+#[test]
+fn tensors_alone_restore_from_bytes_alone() {
+    let target: Vec<u8> = (0..4096u32).flat_map(|i| (0x3C00 + (i * i % 977) as u16).to_le_bytes()).collect();
+    let base: Vec<u8> =
+        (0..4096u32).flat_map(|i| (0x3C00 + (i * i % 977) as u16 + (i % 7 == 0) as u16).to_le_bytes()).collect();
+    let code = |base: &[&dyn ReadAt]| {
+        let mut job = Compress::tensor(Dtype::BF16, &[64, 64], !base.is_empty(), Effort::Default).unwrap();
+        let mut archive = Vec::new();
+        let sources = Sources { base, target: Some(&target.as_slice()), ..Default::default() };
+        drive::drive(&mut job, &sources, &Sequential, &mut archive, &mut |_| {}).unwrap();
+        archive
+    };
+    let (alone, delta) = (code(&[]), code(&[&base.as_slice()]));
+    assert!(delta.len() * 2 < alone.len() && alone.len() < target.len());
+    assert!(restore(b"", &alone).unwrap() == target);
+    assert!(restore(&base, &delta).unwrap() == target);
+    assert!(reference::restore(&[&base], &delta).unwrap() == target);
+    assert_eq!(restore(&target, &delta).unwrap_err().kind(), ErrorKind::BaseMismatch);
+    assert_eq!(
+        Compress::tensor(Dtype::F4, &[3], false, Effort::Default).unwrap_err().kind(),
+        ErrorKind::InvalidArgument
+    );
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::chunk::{self, Matrix, geometry, predicted};
 use crate::error::{Error, Result};
 use crate::io::{Inputs, Read, Source, coalesce};
 use crate::job::Plan;
-use crate::layout::{Dtype, Region};
+use crate::layout::{Dtype, Kind, Region};
 use crate::parallel::{self, Runner};
 use crate::plan::BaseSet;
 use crate::predict::Factors;
@@ -349,9 +349,12 @@ fn add_chunks(chunks: &mut Vec<Chunk>, item: &Item, located: &Chunks, bases: &Ba
 /// The file and the offset of a region's partner.
 fn find_base(region: &Region, partner: &Partner, bases: &BaseSet) -> Result<(Source, u64)> {
     let here = bases.named(&partner.name).iter().find(|place| place.base == partner.base);
-    let found = here.map(|&place| bases.region(place));
+    let found = here.map(|&place| (bases.region(place), bases.layouts()[place.base].kind));
     match found {
-        Some(other) if other.dtype == region.dtype && other.length == region.length => {
+        // A file that is nothing but a tensor's bytes cannot say what they are.
+        Some((other, kind))
+            if (other.dtype == region.dtype || kind == Kind::Bytes) && other.length == region.length =>
+        {
             Ok((Source::Base(partner.base), other.offset))
         }
         _ => Err(super::mismatch(region, &partner.name, bases)),

@@ -9,8 +9,8 @@ use crate::entropy::zstd;
 use crate::error::{Error, Result};
 use crate::io::{Incremental, Read, Source};
 use crate::job::{Opening, Plan, State, job_by_state};
-use crate::layout::Kind;
 use crate::layout::reader::{Accept, LayoutReader};
+use crate::layout::{Dtype, Kind, Layout};
 use crate::plan::BaseSet;
 use survey::Survey;
 
@@ -57,6 +57,21 @@ impl Compress {
         let target = LayoutReader::new(target_length, accept);
         let bases = base_lengths.iter().map(|&length| LayoutReader::new(length, accept)).collect();
         Ok(Self { state: State::Opening(OpenCompress { format, step: Step::Layouts { target, bases } }) })
+    }
+
+    /// A job over one tensor, alone or with its counterpart of the same dtype and shape as its base. Both are files that
+    /// hold a tensor's bytes and nothing else; for formats that keep tensors apart. Any [`Restore`](crate::Restore)
+    /// with such a base gives the target back.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a shape that is no whole number of bytes, or of more than 2^64.
+    pub fn tensor(dtype: Dtype, shape: &[u64], with_base: bool, effort: Effort) -> Result<Self> {
+        let length =
+            dtype.tensor_bytes(shape).ok_or_else(|| Error::invalid_argument("the shape does not fit the dtype"))?;
+        let layout = || Layout::of_tensor(dtype, shape, length);
+        let bases = BaseSet::new(if with_base { vec![layout()] } else { Vec::new() });
+        let findings = Survey::new(layout(), bases).finish();
+        Ok(Self { state: State::Ready(Box::new(v2::Compress::new(findings, effort)?)) })
     }
 }
 

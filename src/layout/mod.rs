@@ -71,6 +71,13 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// A file that is the `length` bytes of one tensor, without a name.
+    pub(crate) fn of_tensor(dtype: Dtype, shape: &[u64], length: u64) -> Self {
+        let region = Region { name: String::new(), dtype, shape: shape.to_vec(), offset: 0, length };
+        let regions = if length > 0 { vec![region] } else { Vec::new() };
+        Self { kind: Kind::Bytes, file_length: length, header_length: 0, regions }
+    }
+
     /// End of the last region, or of the header.
     pub fn data_end(&self) -> u64 {
         self.regions.last().map_or(self.header_length, |r| r.offset + r.length)

@@ -1,6 +1,6 @@
 //! Reads the layout of a file of any kind.
 
-use super::{Dtype, Kind, Layout, Region, gguf, safetensors, sniff};
+use super::{Dtype, Kind, Layout, gguf, safetensors, sniff};
 use crate::error::{Error, Result};
 use crate::io::{Incremental, Wanted};
 
@@ -66,7 +66,8 @@ impl LayoutReader {
                 if let Some(kind) = sniff::download_mistake(head) {
                     return Err(Error::format(format!("not a model: this is {kind}")));
                 }
-                self.state = State::Done(opaque(self.file_length), Vec::new());
+                self.state =
+                    State::Done(Layout::of_tensor(Dtype::U8, &[self.file_length], self.file_length), Vec::new());
             }
         }
         Ok(())
@@ -106,12 +107,4 @@ fn kind_of(head: &[u8]) -> Kind {
     } else {
         Kind::Bytes
     }
-}
-
-/// A file of no known kind: one region of bytes, without a name.
-fn opaque(file_length: u64) -> Layout {
-    let region =
-        Region { name: String::new(), dtype: Dtype::U8, shape: vec![file_length], offset: 0, length: file_length };
-    let regions = if file_length > 0 { vec![region] } else { Vec::new() };
-    Layout { kind: Kind::Bytes, file_length, header_length: 0, regions }
 }

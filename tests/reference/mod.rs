@@ -183,7 +183,8 @@ fn read_factors(record: &Record, entry: &Entry, geometry: &Geometry) -> Result<F
 /// The bytes of the partner called `name` for a region like `kind`.
 fn find<'a>((file, regions): &(&'a [u8], Vec<Region>), name: &str, kind: &Region) -> Result<&'a [u8]> {
     let found = regions.iter().find(|region| region.name == name).ok_or("the base has no such tensor")?;
-    check(found.dtype == kind.dtype && found.length == kind.length, "the base's tensor is of another type")?;
+    let same_type = found.dtype == kind.dtype || found.dtype == base::ANY;
+    check(same_type && found.length == kind.length, "the base's tensor is of another type")?;
     Ok(&file[found.offset..found.offset + found.length])
 }
 
