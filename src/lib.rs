@@ -21,6 +21,7 @@ pub mod report;
 #[allow(missing_docs)] // wasm-bindgen's own items
 mod wasm;
 mod window;
+mod zigzag;
 
 #[cfg(feature = "wasm-threads")]
 pub use wasm_bindgen_rayon::init_thread_pool;

@@ -10,10 +10,11 @@ use crate::entropy::log2::{FRACTION, entropy};
 use crate::entropy::rans::STRIP;
 use crate::error::Result;
 use crate::predict::MAX_RANK;
+use crate::zigzag::{unzigzag, zigzag};
 
 /// Writes `numbers`, component by component, of which each has `length`.
 pub(super) fn write(payload: &mut Vec<u8>, numbers: &[i16], length: usize) {
-    let zigzags: Vec<u16> = numbers.iter().map(|&n| zigzag(n)).collect();
+    let zigzags: Vec<u16> = numbers.iter().map(|&n| zigzag(n as u16)).collect();
     let coded: Vec<u8> = zigzags.iter().map(|&z| bins::token(u64::from(z))).collect();
     let clusters = cluster(&histogram(&coded, length), TOKENS);
     let mut tables = contexts(0, length, numbers.len());
@@ -29,7 +30,7 @@ pub(super) fn write(payload: &mut Vec<u8>, numbers: &[i16], length: usize) {
 
 /// About the bits that [`write`] takes, without any tables.
 pub(super) fn estimate(numbers: &[i16], length: usize) -> u64 {
-    let coded: Vec<u8> = numbers.iter().map(|&n| bins::token(u64::from(zigzag(n)))).collect();
+    let coded: Vec<u8> = numbers.iter().map(|&n| bins::token(u64::from(zigzag(n as u16)))).collect();
     let raw: u64 = coded.iter().map(|&token| u64::from(BINS[usize::from(token)].1)).sum();
     (histogram(&coded, length).chunks_exact(TOKENS).map(entropy).sum::<u64>() >> FRACTION) + raw
 }
@@ -61,7 +62,7 @@ pub(super) fn read(
         reader.strip(&contexts, tokens);
         numbers.extend(tokens.iter().map(|&token| {
             let (least, width) = BINS[usize::from(token)];
-            unzigzag((least + extra.get(width)) as u16)
+            unzigzag((least + extra.get(width)) as u16) as i16
         }));
     }
     reader.finish()?;
@@ -73,14 +74,6 @@ pub(super) fn read(
 fn contexts(start: usize, length: usize, count: usize) -> Vec<u8> {
     const { assert!(MAX_RANK <= 95) };
     (start..start + count).map(|i| (i / length) as u8).collect()
-}
-
-fn zigzag(number: i16) -> u16 {
-    ((number << 1) ^ (number >> 15)) as u16
-}
-
-fn unzigzag(z: u16) -> i16 {
-    (z >> 1) as i16 ^ -((z & 1) as i16)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use super::scale::STEPS;
 use crate::bytes::{ByteReader, put_varint};
 use crate::error::{Error, Result};
+use crate::zigzag::{unzigzag, zigzag};
 
 /// Number of raw contexts of any model.
 pub(crate) const CONTEXTS: usize = 96;
@@ -95,7 +96,7 @@ impl Model {
                 bytes.push(2);
                 bytes.push(scaled.shift as u8);
                 for number in [scaled.row_floor, scaled.column_floor] {
-                    put_varint(bytes, u64::from(((number << 1) ^ (number >> 31)) as u32));
+                    put_varint(bytes, u64::from(zigzag(number as u32)));
                 }
             }
             Self::HighBits => bytes.push(3),
@@ -115,7 +116,7 @@ impl Model {
                 if shift > 4 {
                     return Err(Error::corrupt("context width").figures("at most 4", shift));
                 }
-                let mut floor = || bytes.varint().and_then(small).map(|n| (n >> 1) ^ -(n & 1));
+                let mut floor = || bytes.varint().and_then(small).map(|n| unzigzag(n) as i32);
                 let (row_floor, column_floor) = (floor()?, floor()?);
                 let (rows, columns, unit) = (Vec::new(), Vec::new(), Unit::Octave);
                 Ok(Self::Scaled(Scaled { shift, row_floor, column_floor, rows, columns, unit }))
@@ -127,8 +128,8 @@ impl Model {
 }
 
 /// A number that fits the arithmetic of contexts with room to spare.
-fn small(number: u64) -> Result<i32> {
-    i32::try_from(number)
+fn small(number: u64) -> Result<u32> {
+    u32::try_from(number)
         .ok()
         .filter(|&n| n < 1 << 20)
         .ok_or_else(|| Error::corrupt("an impossible exponent").figures("below 2^20", number))

@@ -1,6 +1,7 @@
 //! Elements as unsigned words of 8, 16, 32 or 64 bits, and what of a word a dtype's exponent is.
 
 use crate::layout::Dtype;
+use crate::zigzag::{unzigzag, zigzag};
 
 /// An unsigned integer that holds an element's bits.
 pub(crate) trait Word: Copy + Default + PartialEq + Send + Sync + 'static {
@@ -99,34 +100,7 @@ macro_rules! word {
                 base.wrapping_add(unzigzag(delta))
             }
         }
-
-        impl ZigZag for $unsigned {
-            #[inline(always)]
-            fn zigzag(self) -> Self {
-                (self << 1) ^ ((self as $signed) >> (<$unsigned>::BITS - 1)) as $unsigned
-            }
-
-            #[inline(always)]
-            fn unzigzag(self) -> Self {
-                (self >> 1) ^ (0 as $unsigned).wrapping_sub(self & 1)
-            }
-        }
     };
-}
-
-trait ZigZag {
-    fn zigzag(self) -> Self;
-    fn unzigzag(self) -> Self;
-}
-
-#[inline(always)]
-fn zigzag<T: ZigZag>(value: T) -> T {
-    value.zigzag()
-}
-
-#[inline(always)]
-fn unzigzag<T: ZigZag>(value: T) -> T {
-    value.unzigzag()
 }
 
 word!(u8, i8);

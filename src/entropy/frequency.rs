@@ -3,6 +3,7 @@
 use super::bits::{BitReader, BitWriter};
 use super::log2::{FRACTION, log2};
 use crate::error::{Error, Result};
+use crate::zigzag::{unzigzag, zigzag};
 
 /// Bits of a probability.
 pub(crate) const SCALE_BITS: u32 = 11;
@@ -77,7 +78,7 @@ impl FrequencyTable {
         let mut last = 0;
         for &frequency in &self.frequencies[..symbols] {
             let length = bit_length(u32::from(frequency));
-            bits.put_gamma(zigzag(length as i32 - last));
+            bits.put_gamma(zigzag((length as i32 - last) as u32));
             if length > 1 {
                 bits.put(u32::from(frequency) & ((1 << (length - 1)) - 1), length - 1);
             }
@@ -97,7 +98,7 @@ impl FrequencyTable {
         let mut frequencies = [0u16; 256];
         let (mut last, mut sum) = (0i32, 0u32);
         for frequency in &mut frequencies[..symbols] {
-            last += unzigzag(bits.get_gamma()?);
+            last += unzigzag(bits.get_gamma()?) as i32;
             let length = u32::try_from(last).ok().filter(|&n| n <= SCALE_BITS + 1);
             let length =
                 length.ok_or_else(|| Error::corrupt("an impossible frequency").figures("12 bits at most", last))?;
@@ -123,14 +124,6 @@ pub(crate) fn table_cost(counts: &[u32]) -> u64 {
 
 fn bit_length(value: u32) -> u32 {
     32 - value.leading_zeros()
-}
-
-fn zigzag(value: i32) -> u32 {
-    ((value << 1) ^ (value >> 31)) as u32
-}
-
-fn unzigzag(value: u32) -> i32 {
-    (value >> 1) as i32 ^ -((value & 1) as i32)
 }
 
 #[cfg(test)]
