@@ -12,40 +12,23 @@ use crate::layout::Dtype;
 use crate::predict::Factors;
 use crate::predict::change::Change;
 use crate::predict::fit::Fit;
+use crate::predict::stored::StoredFactors;
 
 /// The largest shift of a component.
 const MAX_SHIFT: u8 = 15;
 
-/// `V` as it is stored: numbers that are shifted before they are used.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct StoredFactors {
-    pub(crate) step: f32,
-    /// Left shift of each component.
-    pub(crate) shifts: Vec<u8>,
-    /// Component by component.
-    pub(crate) numbers: Vec<i16>,
+/// The payload that stores factors, and the bytes that its checksum covers.
+pub(super) fn write_factors(factors: &StoredFactors, matrix: Matrix) -> (Vec<u8>, Vec<u8>) {
+    let mut payload = vec![factors.shifts.len() as u8];
+    payload.extend_from_slice(&factors.step.to_le_bytes());
+    payload.extend_from_slice(&factors.shifts);
+    integers::write(&mut payload, &factors.numbers, matrix.columns);
+    (payload, covered(&factors.shifted(matrix.columns).unwrap_or_default()))
 }
 
-impl StoredFactors {
-    pub(super) fn of(fit: &Fit) -> Self {
-        Self { step: fit.step, shifts: fit.shifts.clone(), numbers: fit.numbers.clone() }
-    }
-
-    /// The payload that stores them, and the bytes that its checksum covers.
-    pub(crate) fn write(&self, matrix: Matrix) -> (Vec<u8>, Vec<u8>) {
-        let mut payload = vec![self.shifts.len() as u8];
-        payload.extend_from_slice(&self.step.to_le_bytes());
-        payload.extend_from_slice(&self.shifts);
-        integers::write(&mut payload, &self.numbers, matrix.columns);
-        let bytes = self.shifted(matrix).unwrap_or_default().iter().flat_map(|n| n.to_le_bytes()).collect();
-        (payload, bytes)
-    }
-
-    fn shifted(&self, matrix: Matrix) -> Result<Vec<i16>> {
-        let rows = self.numbers.chunks(matrix.columns).zip(&self.shifts);
-        let shifted = rows.flat_map(|(row, &shift)| row.iter().map(move |&n| i16::try_from(i32::from(n) << shift)));
-        shifted.collect::<std::result::Result<_, _>>().map_err(|_| Error::corrupt("a factor is out of range"))
-    }
+/// What the checksum of factors covers.
+fn covered(shifted: &[i16]) -> Vec<u8> {
+    shifted.iter().flat_map(|n| n.to_le_bytes()).collect()
 }
 
 /// The factors that a payload holds, whose `rank` the index knows, and the bytes that its checksum covers.
@@ -75,9 +58,8 @@ pub(crate) fn read_factors(
     let numbers = integers::read(&mut payload, rank * matrix.columns, matrix.columns, scratch)?;
     payload.finish()?;
     let stored = StoredFactors { step, shifts, numbers };
-    let shifted = stored.shifted(matrix)?;
-    let bytes = shifted.iter().flat_map(|n| n.to_le_bytes()).collect();
-    Ok((Factors::new(step, rank, matrix.columns, &shifted), bytes))
+    let shifted = stored.shifted(matrix.columns).ok_or_else(|| Error::corrupt("a factor is out of range"))?;
+    Ok((stored.factors(matrix.columns, &shifted), covered(&shifted)))
 }
 
 /// The payload of `target` against `base` moved by what fits best; `None` for types that are not moved.

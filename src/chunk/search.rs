@@ -1,8 +1,7 @@
 //! Whether a region is worth predicting, and by which factors: tried on a sample of its rows.
 
 use super::delta;
-use super::predicted::StoredFactors;
-use super::{CHUNK, Effort, Matrix, integers};
+use super::{CHUNK, Effort, Matrix, integers, predicted};
 use crate::delta::word::fields;
 use crate::layout::Dtype;
 use crate::predict::change::Change;
@@ -76,7 +75,7 @@ pub(crate) fn search(sample: Sample<'_>, effort: Effort) -> Option<Prediction> {
     let plain = trial.plain();
     let (fit, cost) = trial.best(&components, knobs)?;
     let saved = plain.saturating_sub(cost) / 8;
-    let (payload, bytes) = StoredFactors::of(&fit).write(sample.matrix);
+    let (payload, bytes) = predicted::write_factors(&fit.stored, sample.matrix);
     let chunk = (CHUNK as usize).min(sample.rows * sample.matrix.columns) * fields(sample.dtype).0;
     let pays = saved * knobs.gain > plain / 8 && payload.len() * 2 < chunk;
     pays.then_some(Prediction { fit, payload, bytes, saved })
@@ -127,7 +126,7 @@ impl Trial {
         fit.factors.apply(self.dtype, &numbers, &self.base, &mut moved);
         let rows = self.change.matrix.rows();
         let coded = self.estimate(&moved) + integers::estimate(&numbers, rows);
-        self.scaled(coded) + integers::estimate(&fit.numbers, self.columns)
+        self.scaled(coded) + integers::estimate(&fit.stored.numbers, self.columns)
     }
 
     fn estimate(&self, base: &[u8]) -> u64 {

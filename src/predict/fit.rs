@@ -3,6 +3,7 @@
 use super::Factors;
 use super::change::{Change, Weights};
 use super::linear::{Dense, invert};
+use super::stored::StoredFactors;
 use super::subspace::Components;
 
 /// The largest number of `V`.
@@ -11,11 +12,8 @@ const LIMIT: f64 = 2047.0;
 /// Factors, and what it takes to find the numbers of rows that go with them.
 #[derive(Debug)]
 pub(crate) struct Fit {
-    pub(crate) step: f32,
-    /// Left shift of each component.
-    pub(crate) shifts: Vec<u8>,
-    /// `V` before the shifts, component by component.
-    pub(crate) numbers: Vec<i16>,
+    /// `V` before the shifts.
+    pub(crate) stored: StoredFactors,
     /// What a decoder makes of them.
     pub(crate) factors: Factors,
     /// A row's change times these is its numbers.
@@ -60,16 +58,13 @@ impl Fit {
         if !(step.is_normal() && step > 0.0) {
             return None;
         }
-        let shifted = numbers
-            .chunks(columns)
-            .zip(&shifts)
-            .flat_map(|(row, &shift)| row.iter().map(move |&n| i32::from(n) << shift));
-        let shifted: Vec<i16> = shifted.map(|n| i16::try_from(n).ok()).collect::<Option<_>>()?;
+        let stored = StoredFactors { step, shifts, numbers };
+        let shifted = stored.shifted(columns)?;
         let moves = Dense { columns, data: shifted.iter().map(|&n| f32::from(n) * step).collect() };
         let projection = projection(&moves)?;
-        let factors = Factors::new(step, rank, columns, &shifted);
+        let factors = stored.factors(columns, &shifted);
         let weights = components.weights.clone();
-        Some(Self { step, shifts, numbers, factors, projection, directions: moves, weights })
+        Some(Self { stored, factors, projection, directions: moves, weights })
     }
 
     /// The numbers of the rows of `change`, component by component.

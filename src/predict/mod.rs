@@ -9,6 +9,7 @@ pub(crate) mod fit;
 pub(crate) mod float;
 mod linear;
 mod products;
+pub(crate) mod stored;
 pub(crate) mod subspace;
 
 use crate::layout::Dtype;
