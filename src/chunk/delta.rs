@@ -140,15 +140,8 @@ pub(super) fn estimate_any((width, fields): (usize, Fields), base: &[u8], target
 /// About the bits that the differences take in the contexts of the base's exponents, without any tables.
 fn estimate<W: Word>(coding: Coding<'_>, base: &[u8], target: &[u8]) -> u64 {
     let elements = Elements::new::<W>(coding, Matrix { columns: 1 }, base, target, false);
-    let highest = elements.exponents.iter().copied().max().unwrap_or(0);
-    let model = Model::Exponent { first: (u32::from(highest) + 1).saturating_sub(CONTEXTS as u32) };
-    let counts = elements.histogram(1, |place, exponents, tokens, counter| {
-        let mut raw = [0; STRIP];
-        let raw = &mut raw[..tokens.len()];
-        model.contexts(exponents, place, raw);
-        counter.add(raw, tokens);
-    });
-    let coded: u64 = counts.0.chunks_exact(counts.1).map(entropy).sum();
+    let (counts, width) = elements.histogram(&elements.exponent_model(), 1, None);
+    let coded: u64 = counts.chunks_exact(width).map(entropy).sum();
     let raw = elements.binned.iter().map(|&delta| u64::from(BINS[usize::from(bins::token(delta))].1));
     (coded >> FRACTION) + raw.sum::<u64>()
 }
@@ -175,9 +168,7 @@ fn choose(coding: Coding<'_>, elements: &Elements, effort: Effort) -> Candidate 
     if !coding.has_exponents() {
         return smallest(vec![Model::Single, Model::HighBits], elements);
     }
-    let highest = u32::from(elements.exponents.iter().copied().max().unwrap_or(0));
-    let first = (highest + 1).saturating_sub(CONTEXTS as u32);
-    let mut models = vec![Model::Exponent { first }];
+    let mut models = vec![elements.exponent_model()];
     if let Some(scales) = &elements.scales {
         let shifts: &[u32] = if effort == Effort::Max { &[3, 2] } else { &[3] };
         models.extend(shifts.iter().map(|&shift| Model::Scaled(scales::relative(scales, shift, coding.unit()))));
@@ -191,22 +182,13 @@ fn smallest(mut models: Vec<Model>, elements: &Elements) -> Candidate {
     let mut least = (u64::MAX, 0);
     if models.len() > 1 {
         for (i, model) in models.iter().enumerate() {
-            let mut raw = [0; STRIP];
-            let clusters = elements.count(every, |place, exponents, tokens, counter| {
-                let raw = &mut raw[..tokens.len()];
-                model.contexts(exponents, place, raw);
-                counter.add(raw, tokens);
-            });
+            let clusters = elements.clusters(model, every, None);
             least = least.min((clusters.bits * every as u64 + scales::cost(model), i));
         }
     }
     let model = models.swap_remove(least.1);
     let mut raw = vec![0; elements.tokens.len()];
-    let clusters = elements.count(1, |place, exponents, tokens, counter| {
-        let raw = &mut raw[place..place + tokens.len()];
-        model.contexts(exponents, place, raw);
-        counter.add(raw, tokens);
-    });
+    let clusters = elements.clusters(&model, 1, Some(&mut raw));
     Candidate { model, raw, clusters }
 }
 
@@ -217,18 +199,33 @@ const SAMPLED: usize = 64 * STRIP;
 const SAMPLE_EVERY: usize = 8;
 
 impl Elements {
-    /// Clusters what `count` counts: see [`histogram`](Self::histogram).
-    fn count(&self, every: usize, count: impl FnMut(usize, &[u16], &[u8], &mut Counter)) -> Clusters {
-        let (counts, width) = self.histogram(every, count);
+    /// The base's exponent as context, of which the highest are told apart.
+    fn exponent_model(&self) -> Model {
+        let highest = u32::from(self.exponents.iter().copied().max().unwrap_or(0));
+        Model::Exponent { first: (highest + 1).saturating_sub(CONTEXTS as u32) }
+    }
+
+    /// Clusters a [`histogram`](Self::histogram).
+    fn clusters(&self, model: &Model, every: usize, raw: Option<&mut [u8]>) -> Clusters {
+        let (counts, width) = self.histogram(model, every, raw);
         cluster(&counts, width)
     }
 
-    /// What `count` counts, and the number of tokens per context: it is given one strip of `every`, by place,
-    /// exponents and tokens.
-    fn histogram(&self, every: usize, mut count: impl FnMut(usize, &[u16], &[u8], &mut Counter)) -> (Vec<u32>, usize) {
+    /// Counts of the tokens of one strip of `every` per raw context, and the number of tokens per context.
+    /// The contexts are written to `raw`, if it is given.
+    fn histogram(&self, model: &Model, every: usize, mut raw: Option<&mut [u8]>) -> (Vec<u32>, usize) {
         let mut counter = Counter::new(usize::from(self.tokens.iter().copied().max().unwrap_or(0)) + 1);
+        let mut unkept = [0; STRIP];
         let strips = self.exponents.chunks(STRIP).zip(self.tokens.chunks(STRIP)).enumerate();
-        strips.step_by(every).for_each(|(i, (exponents, tokens))| count(i * STRIP, exponents, tokens, &mut counter));
+        for (i, (exponents, tokens)) in strips.step_by(every) {
+            let place = i * STRIP;
+            let contexts = match &mut raw {
+                Some(raw) => &mut raw[place..place + tokens.len()],
+                None => &mut unkept[..tokens.len()],
+            };
+            model.contexts(exponents, place, contexts);
+            counter.add(contexts, tokens);
+        }
         let [mut counts, other] = counter.banks;
         counts.iter_mut().zip(other).for_each(|(count, more)| *count += more);
         (counts, counter.width)
