@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use bitx_fuzz::archive::{FACTORS, PREDICTED, Parts};
-use bitx_fuzz::compress;
+use bitx_fuzz::{build, compress, payload};
 use bitx_fuzz::input::{METHODS, Type, model, put_prefixed};
 use bitx_wasm::{Effort, Format};
 
@@ -68,6 +68,7 @@ fn main() {
     for (dtype, name, step) in [(13, "f16", -17), (14, "bf16", -25), (17, "f32", -25), (19, "f64", -101)] {
         moved(&Type { dtype, shape: [40, 64] }, name, 2f32.powi(step));
     }
+    wide_bins();
     files();
 }
 
@@ -116,6 +117,19 @@ fn moved(kind: &Type, name: &str, step: f32) {
     let factors = [&[1][..], &step.to_le_bytes(), &[1, 0], &integers(40), &integers(36), &[0, 10, 0, 0], &raw].concat();
     write("chunk_symbols", &format!("{name}-moved"), &[&kind.write()[..], &[2, 7], &factors].concat());
     write("round_trip", &format!("{name}-moved"), &[&[15][..], &kind.write(), &factors].concat());
+}
+
+/// Differences of the widest bins, a table of one symbol for every ten exponents: up to 63 raw bits each.
+fn wide_bins() {
+    let kind = Type { dtype: 19, shape: [40, 64] };
+    let (weights, raw) = (kind.weights(7), [0xaa, 0x17, 0x61, 0xc2, 0xfe]);
+    let tables: Vec<u8> = [174, 170, 160, 150, 145, 144, 143, 44].iter().flat_map(|&symbol| [9, symbol, 0]).collect();
+    let symbols = [&[1, 0x80, 3][..], &tables, &raw].concat();
+    let [_, chunk] = build::payload(&kind, METHODS[0], &weights, &symbols);
+    let (_, decoded) = payload::expected(&kind, METHODS[0], &weights, &[], &chunk);
+    assert!(decoded.unwrap() != weights && chunk.len() * 2 > weights.len(), "few bins are wide");
+    payload::compare(&kind, METHODS[0], &weights, &[], &chunk);
+    write("chunk_symbols", "wide-bins", &[&kind.write()[..], &[0, 7], &symbols].concat());
 }
 
 fn parts(base: &[u8], target: &[u8], name: &str) {
