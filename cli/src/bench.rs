@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::args::{self, Global};
 use crate::files::InputFile;
-use crate::run;
+use crate::{run, stdout};
 
 /// Formats and efforts that are timed, the default first.
 const CASES: [(&str, &str, Format); 4] = [
@@ -38,8 +38,7 @@ pub fn run(args: &args::Bench, global: &Global) -> anyhow::Result<()> {
         let (ratio, encode_mb_s, decode_mb_s) = timed?;
         results.push(Measured { format, effort, ratio, encode_mb_s, decode_mb_s });
     }
-    print(&results, threads, global);
-    Ok(())
+    stdout::print(to_text(&results, threads, global))
 }
 
 fn read(file: &InputFile) -> anyhow::Result<Vec<u8>> {
@@ -99,7 +98,7 @@ fn median(values: &[f64]) -> f64 {
     if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
 }
 
-fn print(results: &[Measured], threads: usize, global: &Global) {
+fn to_text(results: &[Measured], threads: usize, global: &Global) -> String {
     if global.json {
         let row = |m: &Measured| {
             json!({
@@ -111,14 +110,15 @@ fn print(results: &[Measured], threads: usize, global: &Global) {
             })
         };
         let results: Vec<Value> = results.iter().map(row).collect();
-        println!("{}", json!({ "command": "bench", "threads": threads, "results": results }));
-        return;
+        return format!("{}\n", json!({ "command": "bench", "threads": threads, "results": results }));
     }
-    println!(
-        "{:<6} {:>7} {:>8} {:>12} {:>12}   ({threads} threads)",
+    let mut table = format!(
+        "{:<6} {:>7} {:>8} {:>12} {:>12}   ({threads} threads)\n",
         "format", "effort", "ratio", "encode MB/s", "decode MB/s"
     );
     for m in results {
-        println!("{:<6} {:>7} {:>8.4} {:>12.0} {:>12.0}", m.format, m.effort, m.ratio, m.encode_mb_s, m.decode_mb_s);
+        let Measured { format, effort, ratio, encode_mb_s, decode_mb_s } = m;
+        table += &format!("{format:<6} {effort:>7} {ratio:>8.4} {encode_mb_s:>12.0} {decode_mb_s:>12.0}\n");
     }
+    table
 }

@@ -22,6 +22,5 @@ pub fn run(args: &args::Compress, global: &Global) -> anyhow::Result<()> {
     let report = job.report();
     let output_bytes = report.stored_bytes;
     Summary { command: "compress", report: &report, input_bytes: target.len(), output_bytes, seconds }
-        .print(global, &[]);
-    Ok(())
+        .print(global, &[])
 }

@@ -15,6 +15,5 @@ pub fn run(args: &args::Decompress, global: &Global) -> anyhow::Result<()> {
     output.publish()?;
     let report = job.report();
     let (input_bytes, output_bytes) = (inputs.archive_bytes(), report.restored_bytes);
-    Summary { command: "decompress", report: &report, input_bytes, output_bytes, seconds }.print(global, &[]);
-    Ok(())
+    Summary { command: "decompress", report: &report, input_bytes, output_bytes, seconds }.print(global, &[])
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::args::{self, Global};
 use crate::files::InputFile;
 use crate::run::Paths;
+use crate::stdout;
 
 pub fn run(args: &args::Inspect, global: &Global) -> anyhow::Result<()> {
     let archive = InputFile::open(&args.archive)?;
@@ -17,12 +18,7 @@ pub fn run(args: &args::Inspect, global: &Global) -> anyhow::Result<()> {
     let sources = Sources { delta: Some(&archive), ..Sources::default() };
     drive::open(&mut job, &sources).map_err(|e| paths.explain(e))?;
     let report = job.report();
-    if global.json {
-        println!("{}", to_json(&report));
-    } else {
-        print!("{}", to_table(&report));
-    }
-    Ok(())
+    stdout::print(if global.json { format!("{}\n", to_json(&report)) } else { to_table(&report) })
 }
 
 fn to_json(report: &Report) -> Value {

@@ -12,6 +12,7 @@ mod pipeline;
 mod progress;
 mod restoring;
 mod run;
+mod stdout;
 mod summary;
 mod verify;
 
@@ -25,10 +26,14 @@ use clap::{CommandFactory, Parser};
 
 use args::{Cli, Command};
 
+/// What shells say of a program that the signal of a closed pipe has ended: 128 and its number.
+const CLOSED: u8 = 141;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match dispatch(&cli) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if stdout::is_closed(&error) => ExitCode::from(CLOSED),
         Err(error) => {
             eprintln!("bitx: {error:#}");
             ExitCode::FAILURE
@@ -45,8 +50,9 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
         Command::Verify(args) => verify::run(args, &cli.global),
         Command::Bench(args) => bench::run(args, &cli.global),
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Cli::command(), "bitx", &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "bitx", &mut script);
+            stdout::print(String::from_utf8(script)?)
         }
     }
 }

@@ -38,6 +38,7 @@ impl Paths<'_> {
         match (path, error) {
             (Some(path), DriveError::Read(_, error)) => anyhow!("{}: {error}", path.display()),
             (Some(path), error) => anyhow!("{}: {error}", path.display()),
+            (None, DriveError::Write(error)) => error.into(),
             (None, error) => anyhow!(error.to_string()),
         }
     }

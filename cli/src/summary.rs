@@ -4,6 +4,7 @@ use bitx_wasm::report::Report;
 use serde_json::{Map, Value, json};
 
 use crate::args::Global;
+use crate::stdout;
 
 /// The figures of a finished command. `ratio` is bytes stored by bytes restored, `mb_per_s` counts
 /// 10^6 bytes of the restored file.
@@ -25,12 +26,13 @@ impl Summary<'_> {
     }
 
     /// Prints the summary as `global` asks for it; `extra` fields go to the JSON.
-    pub fn print(&self, global: &Global, extra: &[(&str, Value)]) {
+    pub fn print(&self, global: &Global, extra: &[(&str, Value)]) -> anyhow::Result<()> {
         if global.json {
-            println!("{}", self.to_json(global, extra));
+            stdout::print(format!("{}\n", self.to_json(global, extra)))?;
         } else if !global.quiet {
             eprintln!("{}", self.to_text());
         }
+        Ok(())
     }
 
     fn to_text(&self) -> String {

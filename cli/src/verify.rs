@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::args::{self, Global};
 use crate::restoring::Restoring;
+use crate::stdout;
 use crate::summary::Summary;
 
 /// A sink that keeps the digests of what it is given, and nothing else.
@@ -48,9 +49,9 @@ pub fn run(args: &args::Verify, global: &Global) -> anyhow::Result<()> {
     let summary = Summary { command: "verify", report: &report, input_bytes, output_bytes, seconds };
     let checked = report.blake3.is_some();
     let extra = [("sha256", json!(sha256)), ("blake3", json!(blake3.to_string())), ("checksums", json!(checked))];
-    summary.print(global, &extra);
+    summary.print(global, &extra)?;
     if !global.json && !global.quiet {
-        println!("{sha256}");
+        stdout::print(format!("{sha256}\n"))?;
         if !checked {
             // Only the user, who knows the digest to expect, can tell a wrong base.
             eprintln!("format v1 has no checksums: compare the SHA-256 with the published one");

@@ -162,6 +162,27 @@ fn standard_output_takes_the_result() {
 }
 
 #[test]
+fn a_reader_that_has_had_enough_is_no_failure() {
+    use std::process::{Command, Stdio};
+    let f = Folder::new();
+    for args in [
+        &["bench", "base", "target", "--runs", "1"][..],
+        &["inspect", "archive"],
+        &["verify", "base", "archive", "--json"],
+        &["decompress", "base", "archive", "-o", "-"],
+        &["completions", "bash"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bitx"));
+        let done =
+            command.current_dir(&f.0).args(args).arg("-q").stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        let said = String::from_utf8(done.stderr).unwrap();
+        assert_eq!((done.status.code(), said.as_str()), (Some(141), ""), "{args:?}");
+    }
+}
+
+#[test]
 fn bench_times_every_format() {
     let f = Folder::new();
     let table = json(&mut f.bitx(&["bench", "base", "target", "-j", "2", "--runs", "1", "--json"]));
