@@ -3,8 +3,10 @@
 use std::io::{self, Write};
 
 use crate::error::Error;
-use crate::io::{Inputs, Read, ReadAt, Source};
+use crate::io::{Incremental, Inputs, Read, ReadAt, Source};
 use crate::job::Job;
+use crate::layout::Layout;
+use crate::layout::reader::{Accept, LayoutReader};
 use crate::parallel::Runner;
 
 /// Why [`drive`] ended early.
@@ -46,6 +48,21 @@ impl Sources<'_> {
         let source = source.ok_or_else(|| Error::invalid_argument("the job needs this input").input(read.source))?;
         source.read_at(read.offset, buffer).map_err(|e| DriveError::Read(read.source, e))
     }
+}
+
+/// The layout of a file of any kind.
+///
+/// # Errors
+/// What its header is wrong about, or a failed read.
+pub fn layout(file: &dyn ReadAt) -> Result<Layout, DriveError> {
+    let mut reader = LayoutReader::new(file.len(), Accept::Any);
+    let mut buffer = Vec::new();
+    while let Some(range) = reader.wants() {
+        buffer.resize((range.end - range.start) as usize, 0);
+        file.read_at(range.start, &mut buffer).map_err(|e| DriveError::Read(Source::Target, e))?;
+        reader.feed(&buffer)?;
+    }
+    Ok(reader.finish().0)
 }
 
 /// Feeds `job` until its plan is made.

@@ -5,6 +5,7 @@ mod bytes;
 mod chunk;
 pub mod decode;
 pub mod delta;
+pub mod distance;
 pub mod drive;
 pub mod encode;
 pub mod entropy;
