@@ -1,0 +1,118 @@
+//! Collection: removes what nothing needs, safe beside writers, in two steps.
+//!
+//! First it *condemns*: it writes down every object that no published model needs. A writer that starts afterwards sees
+//! that list and does not rely on what is on it. Then, once all writers have ended that may have started before, it looks
+//! again at what is needed, which cannot grow any more for the condemned, and *removes* the rest. If writers run, removal
+//! is left to the next collection.
+
+pub(crate) mod record;
+mod references;
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+pub(crate) use references::needed;
+
+use crate::error::Result;
+use crate::keys::Kind;
+use crate::run;
+use crate::store::Store;
+
+/// How a collection goes about it.
+#[derive(Debug, Clone)]
+pub struct GcOptions {
+    /// A writer that gave no sign of life for so long is taken for dead, unless it is known to live or not.
+    pub grace: Duration,
+    /// Only report.
+    pub dry_run: bool,
+}
+
+impl Default for GcOptions {
+    fn default() -> Self {
+        Self { grace: Duration::from_secs(3600), dry_run: false }
+    }
+}
+
+/// What a collection did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Collected {
+    /// Objects removed (or that would be).
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Objects that are not needed and wait for running writers to end.
+    pub waiting: u64,
+    /// Writers taken for dead.
+    pub expired: u64,
+}
+
+impl Store {
+    /// Removes what no published model needs. Safe at any time, beside writers, readers and other collections.
+    ///
+    /// # Errors
+    /// Anything that cannot be listed or read, before anything is removed on the strength of it.
+    pub async fn collect(&self, options: &GcOptions) -> Result<Collected> {
+        let mut collected = Collected::default();
+        if options.dry_run {
+            return self.unneeded().await.map(|found| Collected { objects: found.0.len() as u64, bytes: found.1, ..collected });
+        }
+        let now = run::now(self.backend()).await?;
+        for running in run::list(self.backend()).await? {
+            collected.expired += u64::from(run::expire_if_dead(self.backend(), &running, now, options.grace).await?);
+        }
+        collected.objects += self.backend().remove_staged(now - options.grace).await?;
+        self.sweep(&mut collected).await?;
+        let records = record::list(self.backend()).await?;
+        if records.open().next().is_none() {
+            let (keys, _) = self.unneeded().await?;
+            if !keys.is_empty() && record::condemn(self.backend(), records.last() + 1, &keys).await? {
+                self.sweep(&mut collected).await?;
+            }
+        }
+        Ok(collected)
+    }
+
+    /// Removes what was condemned, if every writer has ended that may rely on it.
+    async fn sweep(&self, collected: &mut Collected) -> Result<()> {
+        for seq in record::list(self.backend()).await?.open().collect::<Vec<_>>() {
+            let waits = record::waits_for(self.backend(), seq).await?;
+            let running: HashSet<_> = run::list(self.backend()).await?.into_iter().map(|run| run.id).collect();
+            let condemned = record::condemned(self.backend(), seq).await?;
+            if waits.iter().any(|run| running.contains(run)) {
+                collected.waiting += condemned.len() as u64;
+                continue;
+            }
+            let needed = needed(self).await?;
+            let condemned: Vec<String> = condemned.into_iter().filter(|key| !needed.contains(key)).collect();
+            let bytes = self.sizes(&condemned).await?;
+            collected.objects += condemned.len() as u64;
+            collected.bytes += bytes;
+            record::remove(self.backend(), condemned).await?;
+            record::finish(self.backend(), seq).await?;
+        }
+        Ok(())
+    }
+
+    /// Keys of objects that no published model needs, and their bytes.
+    async fn unneeded(&self) -> Result<(Vec<String>, u64)> {
+        // The listing comes first: what is written meanwhile is not on it.
+        let mut listed = Vec::new();
+        for kind in Kind::ALL {
+            listed.extend(self.backend().list(kind.folder()).await?);
+        }
+        let needed = needed(self).await?;
+        listed.retain(|object| !needed.contains(&object.key));
+        let bytes = listed.iter().map(|object| object.bytes).sum();
+        Ok((listed.into_iter().map(|object| object.key).collect(), bytes))
+    }
+
+    async fn sizes(&self, keys: &[String]) -> Result<u64> {
+        let wanted: HashSet<&str> = keys.iter().map(String::as_str).collect();
+        let mut bytes = 0;
+        for kind in Kind::ALL {
+            let listed = self.backend().list(kind.folder()).await?;
+            bytes += listed.iter().filter(|o| wanted.contains(o.key.as_str())).map(|o| o.bytes).sum::<u64>();
+        }
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,96 @@
+//! Records of collections: which objects each condemned, which runs it must wait for, whether it is done.
+//!
+//! Their numbers only grow; the last one is the epoch of what is written from then on.
+
+use futures::{StreamExt, TryStreamExt, stream};
+use uuid::Uuid;
+
+use crate::backend::Backend;
+use crate::error::{Error, Result};
+use crate::keys::GC;
+use crate::run::json;
+
+/// Requests that are under way at a time.
+const REQUESTS: usize = 16;
+
+/// The records that there are.
+#[derive(Debug, Default)]
+pub(crate) struct Records {
+    condemned: Vec<u32>,
+    done: Vec<u32>,
+}
+
+impl Records {
+    /// The last number that was given; 0 before the first.
+    pub(crate) fn last(&self) -> u32 {
+        self.condemned.iter().chain(&self.done).copied().max().unwrap_or(0)
+    }
+
+    /// Those whose objects may still be there.
+    pub(crate) fn open(&self) -> impl Iterator<Item = u32> {
+        self.condemned.iter().copied().filter(|seq| !self.done.contains(seq))
+    }
+}
+
+pub(crate) async fn list(backend: &Backend) -> Result<Records> {
+    let mut records = Records::default();
+    for listed in backend.list(GC).await? {
+        let Some((seq, what)) = listed.key.rsplit('/').next().and_then(|name| name.split_once('.')) else { continue };
+        let Ok(seq) = seq.parse() else { continue };
+        match what {
+            "condemned.json" => records.condemned.push(seq),
+            "done" => records.done.push(seq),
+            _ => {}
+        }
+    }
+    Ok(records)
+}
+
+/// The keys that a collection condemned; none if it is done meanwhile.
+pub(crate) async fn condemned(backend: &Backend, seq: u32) -> Result<Vec<String>> {
+    Ok(read(backend, &key(seq, "condemned.json")).await?.unwrap_or_default())
+}
+
+/// Begins a collection: `false` if another had that number first.
+pub(crate) async fn condemn(backend: &Backend, seq: u32, keys: &[String]) -> Result<bool> {
+    backend.create(&key(seq, "condemned.json"), json(&keys)).await
+}
+
+/// The runs that a collection must wait for: all that it saw when it had condemned.
+pub(crate) async fn waits_for(backend: &Backend, seq: u32) -> Result<Vec<Uuid>> {
+    let key = key(seq, "waits.json");
+    if let Some(runs) = read(backend, &key).await? {
+        return Ok(runs);
+    }
+    let runs: Vec<Uuid> = crate::run::list(backend).await?.into_iter().map(|run| run.id).collect();
+    if backend.create(&key, json(&runs)).await? {
+        return Ok(runs);
+    }
+    Ok(read(backend, &key).await?.unwrap_or(runs))
+}
+
+/// Ends a collection whose objects are gone, and forgets the ones before.
+pub(crate) async fn finish(backend: &Backend, seq: u32) -> Result<()> {
+    backend.put(&key(seq, "done"), "").await?;
+    backend.delete(&key(seq, "condemned.json")).await?;
+    backend.delete(&key(seq, "waits.json")).await?;
+    for earlier in list(backend).await?.done.into_iter().filter(|&done| done < seq) {
+        backend.delete(&key(earlier, "done")).await?;
+    }
+    Ok(())
+}
+
+/// Removes objects, several at a time.
+pub(crate) async fn remove(backend: &Backend, keys: impl IntoIterator<Item = String>) -> Result<()> {
+    let deletes = stream::iter(keys).map(|key| async move { backend.delete(&key).await });
+    deletes.buffer_unordered(REQUESTS).try_collect().await
+}
+
+async fn read<T: serde::de::DeserializeOwned>(backend: &Backend, key: &str) -> Result<Option<T>> {
+    let bytes = backend.get(key).await?;
+    bytes.map(|bytes| serde_json::from_slice(&bytes).map_err(|e| Error::damaged(key, e))).transpose()
+}
+
+fn key(seq: u32, what: &str) -> String {
+    format!("{GC}/{seq:010}.{what}")
+}

@@ -1,0 +1,116 @@
+//! How a file is cut into pieces: at its tensors, and where those are large, between their rows.
+
+use std::ops::Range;
+use std::path::Path;
+
+use bitx_wasm::drive::{self, DriveError};
+use bitx_wasm::layout::{Dtype, Layout, Region};
+use bitx_wasm::{Error as CodecError, ErrorKind};
+
+use super::local::LocalFile;
+use crate::error::{Error, Result};
+use crate::manifest::Item;
+
+/// Bytes of a piece at most: what a writer or reader holds in memory, a few times over, for each of its threads.
+const LARGEST: u64 = 32 << 20;
+
+/// A piece of a file to be stored.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    /// Number of the item that it belongs to.
+    pub(super) item: usize,
+    /// Which piece of the item it is.
+    pub(super) number: usize,
+    pub(super) dtype: Dtype,
+    pub(super) shape: Vec<u64>,
+    pub(super) range: Range<u64>,
+}
+
+/// The items of a file, still without pieces, and the parts that will be their pieces.
+pub(super) fn of(file: &LocalFile) -> Result<(Vec<Item>, Vec<Part>)> {
+    let regions = regions(file)?;
+    let mut parts = Vec::new();
+    for (item, region) in regions.iter().enumerate() {
+        let mut offset = region.offset;
+        for (number, (shape, length)) in cut(region.dtype, &region.shape, region.length).into_iter().enumerate() {
+            parts.push(Part { item, number, dtype: region.dtype, shape, range: offset..offset + length });
+            offset += length;
+        }
+    }
+    let item = |region: Region| Item {
+        name: (!region.name.is_empty()).then_some(region.name),
+        dtype: region.dtype,
+        shape: region.shape,
+        pieces: Vec::new(),
+    };
+    Ok((regions.into_iter().map(item).collect(), parts))
+}
+
+/// The file front to back: tensors, and as unnamed bytes what lies between them.
+fn regions(file: &LocalFile) -> Result<Vec<Region>> {
+    let layout = layout(file)?;
+    let spans = std::iter::once(0..layout.header_length).chain(layout.holes());
+    let spans = spans.chain(std::iter::once(layout.data_end()..layout.file_length)).filter(|span| !span.is_empty());
+    let span = |range: Range<u64>| bytes(range.start, range.end - range.start);
+    let mut regions: Vec<Region> = spans.map(span).chain(layout.regions.iter().cloned()).collect();
+    // Empty tensors come before what begins where they are.
+    regions.sort_by_key(|region| (region.offset, region.length));
+    Ok(regions)
+}
+
+/// A model is taken for what its name says it is; anything else may be anything.
+fn layout(file: &LocalFile) -> Result<Layout> {
+    match drive::layout(file) {
+        Ok(layout) => Ok(layout),
+        Err(DriveError::Job(_)) if !is_model(file.path()) => Ok(opaque(file.length())),
+        Err(DriveError::Job(source)) => Err(Error::Model { path: file.path().to_owned(), source }),
+        Err(DriveError::Read(_, error) | DriveError::Write(error)) => Err(Error::file(file.path())(error)),
+    }
+    .and_then(|layout| refuse_impostor(file, layout))
+}
+
+/// A model's file that is nothing but bytes was meant to be something else.
+fn refuse_impostor(file: &LocalFile, layout: Layout) -> Result<Layout> {
+    if !is_model(file.path()) || layout.header_length > 0 {
+        return Ok(layout);
+    }
+    let source = CodecError::new(ErrorKind::Format, "the file's name says that it is a model, and its first bytes do not");
+    Err(Error::Model { path: file.path().to_owned(), source })
+}
+
+fn is_model(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "safetensors" || extension == "gguf")
+}
+
+fn opaque(length: u64) -> Layout {
+    let regions = if length > 0 { vec![bytes(0, length)] } else { Vec::new() };
+    Layout { file_length: length, regions, ..Layout::default() }
+}
+
+fn bytes(offset: u64, length: u64) -> Region {
+    Region { name: String::new(), dtype: Dtype::U8, shape: vec![length], offset, length }
+}
+
+/// Shapes and lengths in bytes of the pieces of a tensor.
+fn cut(dtype: Dtype, shape: &[u64], length: u64) -> Vec<(Vec<u64>, u64)> {
+    if length == 0 {
+        return Vec::new();
+    }
+    if length <= LARGEST {
+        return vec![(shape.to_vec(), length)];
+    }
+    let (row, row_bytes) = unit(dtype, shape, length);
+    let rows = length / row_bytes;
+    let most = LARGEST / row_bytes;
+    let mut pieces = Vec::new();
+    for first in (0..rows).step_by(most as usize) {
+        let count = most.min(rows - first);
+        let shape = if row.len() > 1 || shape.len() > 1 && row_bytes == length / rows && row[0] == shape[shape.len() - 1] {
+            vec![count, row[0]]
+        } else {
+            vec![count * row[0]]
+        };
+        pieces.push((shape, count * row_bytes));
+    }
+    pieces
+}

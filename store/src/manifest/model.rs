@@ -1,0 +1,60 @@
+//! A model: files by their paths.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ModelName, VERSION, check_path};
+use crate::error::{Error, Result};
+use crate::keys::ObjectId;
+
+/// A published model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Model {
+    pub(crate) version: u32,
+    /// Its name.
+    pub name: ModelName,
+    /// Its files, by path.
+    pub files: Vec<FileEntry>,
+}
+
+/// A file of a model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// Where it is in the model, with `/`.
+    pub path: String,
+    /// Its length in bytes.
+    pub length: u64,
+    /// BLAKE3 of the file, and the object that tells its pieces.
+    #[serde(rename = "file")]
+    pub id: ObjectId,
+}
+
+impl Model {
+    pub(crate) fn new(name: ModelName, mut files: Vec<FileEntry>) -> Self {
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        Self { version: VERSION, name, files }
+    }
+
+    pub(crate) fn parse(key: &str, bytes: &[u8]) -> Result<Self> {
+        let model: Self = serde_json::from_slice(bytes).map_err(|e| Error::damaged(key, e))?;
+        if model.version != VERSION {
+            return Err(Error::Unsupported(format!("{key}: a manifest of version {}", model.version)));
+        }
+        // A path from a damaged or forged manifest must not leave the folder that it is restored to.
+        model.files.iter().try_for_each(|file| check_path(&file.path)).map_err(|e| Error::damaged(key, e))?;
+        Ok(model)
+    }
+
+    /// The file at `path`.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn file(&self, path: &str) -> Result<&FileEntry> {
+        let found = self.files.iter().find(|file| file.path == path);
+        found.ok_or_else(|| Error::NotFound(format!("file {path:?} in {}", self.name)))
+    }
+
+    /// Length of all files in bytes.
+    pub fn length(&self) -> u64 {
+        self.files.iter().map(|file| file.length).sum()
+    }
+}

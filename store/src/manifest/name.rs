@@ -1,0 +1,103 @@
+//! Names of models and of the files in them: what may become a key or a path, and nothing else.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+
+/// Characters of a part of a name, at most.
+const LONGEST: usize = 96;
+
+/// The name of a model: `model` or `org/model`, of letters, digits, `.`, `_` and `-`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ModelName(String);
+
+impl ModelName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ModelName {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        let parts: Vec<&str> = name.split('/').collect();
+        let plain = |part: &&str| is_plain(part) && !part.ends_with(".json");
+        if parts.len() <= 2 && parts.iter().all(plain) {
+            return Ok(Self(name.to_owned()));
+        }
+        Err(Error::Argument(format!(
+            "not a model's name: {name:?}; it is `model` or `org/model`, of letters, digits, `.`, `_` and `-`"
+        )))
+    }
+}
+
+impl TryFrom<String> for ModelName {
+    type Error = Error;
+
+    fn try_from(name: String) -> Result<Self, Error> {
+        name.parse()
+    }
+}
+
+impl From<ModelName> for String {
+    fn from(name: ModelName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for ModelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn is_plain(part: &str) -> bool {
+    let characters = part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    characters && !part.starts_with('.') && !part.is_empty() && part.len() <= LONGEST
+}
+
+/// Checks the path of a file in a model: relative, with `/`, and nothing that leaves its folder on any system.
+///
+/// # Errors
+/// `Argument`, which says the path.
+pub fn check_path(path: &str) -> Result<(), Error> {
+    let plain = |part: &str| {
+        !matches!(part, "" | "." | "..") && !part.contains(['\\', ':', '\0']) && !part.chars().any(char::is_control)
+    };
+    if path.len() <= 1024 && path.split('/').all(plain) {
+        return Ok(());
+    }
+    Err(Error::Argument(format!("not a path in a model: {path:?}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stay_in_their_folder() {
+        for name in ["model", "org/model", "Qwen/Qwen3-0.6B", "a_b/c.d"] {
+            assert_eq!(name.parse::<ModelName>().unwrap().as_str(), name);
+        }
+        for name in ["", "/", "a/", "/a", "a/b/c", "..", "../a", "a/..", ".a", "a b", "a%2fb", "a\0", "a/b.json", "é"] {
+            assert!(name.parse::<ModelName>().is_err(), "{name:?}");
+        }
+        assert!("a".repeat(LONGEST + 1).parse::<ModelName>().is_err());
+    }
+
+    #[test]
+    fn paths_stay_in_their_folder() {
+        for path in ["model.safetensors", "onnx/model.onnx", ".gitattributes", "weights (1).bin", "é"] {
+            check_path(path).unwrap();
+        }
+        for path in ["", "/etc/passwd", "../a", "a/../b", "a//b", "a/", "C:/a", "a\\b", "a\0b", "./a", "a\nb"] {
+            assert!(check_path(path).is_err(), "{path:?}");
+        }
+    }
+}

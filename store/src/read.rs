@@ -1,0 +1,131 @@
+//! Reading: pieces are decoded and checked, several at a time, and handed over in order.
+
+use std::ops::Range;
+use std::path::Path;
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+use tokio::io::AsyncWriteExt;
+
+use crate::codec;
+use crate::digest::Digest;
+use crate::error::{Error, Result};
+use crate::keys::{Kind, ObjectId};
+use crate::manifest::{FileEntry, FileManifest, Model, PieceRef};
+use crate::store::Store;
+
+impl Store {
+    /// The bytes of a piece, checked against its digest.
+    pub(crate) async fn piece(&self, piece: &PieceRef) -> Result<Bytes> {
+        let base = match &piece.base {
+            Some(base) => Some(self.decoded(base, None).await?),
+            None => None,
+        };
+        let bytes = self.decoded(&piece.id, base).await?;
+        if bytes.len() as u64 != piece.length {
+            return Err(Error::damaged(Kind::Pieces.key(&piece.id), "it has another length than its file says"));
+        }
+        Ok(bytes)
+    }
+
+    /// The bytes of a piece that is stored whole.
+    pub(crate) async fn whole_piece(&self, id: &ObjectId) -> Result<Bytes> {
+        self.decoded(id, None).await
+    }
+
+    async fn decoded(&self, id: &ObjectId, base: Option<Bytes>) -> Result<Bytes> {
+        let (key, digest) = (Kind::Pieces.key(id), id.digest);
+        let object = self.object(&key).await?;
+        let decoded = self.compute(move || {
+            let bytes = codec::decode(&object, base.as_deref())?;
+            if Digest::of(&bytes) == digest { Ok(Bytes::from(bytes)) } else { Err("its bytes have another digest".to_owned()) }
+        });
+        decoded.await.map_err(|problem| Error::damaged(key, problem))
+    }
+
+    /// `range` of a file, front to back, as pieces of it that were checked.
+    pub fn read<'a>(&'a self, file: &'a FileManifest, range: Range<u64>) -> impl Stream<Item = Result<Bytes>> + Send + 'a {
+        let mut end = 0;
+        let wanted: Vec<_> = file
+            .pieces()
+            .filter_map(|piece| {
+                let start = end;
+                end += piece.length;
+                let (from, to) = (range.start.clamp(start, end), range.end.clamp(start, end));
+                (from < to).then(|| (*piece, (from - start) as usize..(to - start) as usize))
+            })
+            .collect();
+        let read = move |(piece, part): (PieceRef, Range<usize>)| async move { Ok(self.piece(&piece).await?.slice(part)) };
+        stream::iter(wanted).map(read).buffered(self.width())
+    }
+
+    /// The bytes of one tensor of a model's file, reading only its pieces.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn tensor(&self, file: &FileEntry, name: &str) -> Result<Option<Vec<u8>>> {
+        let manifest = self.file(&file.id).await?;
+        let Some((item, offset)) = manifest.tensor(name) else { return Ok(None) };
+        let parts = self.read(&manifest, offset..offset + item.length());
+        let bytes = parts.try_fold(Vec::new(), |mut all, part| async move {
+            all.extend_from_slice(&part);
+            Ok(all)
+        });
+        bytes.await.map(Some)
+    }
+
+    /// Restores a file to `write`, and checks the digest of the whole of it.
+    ///
+    /// # Errors
+    /// `Damaged`, after which what was written must be discarded; those of `write`.
+    pub async fn restore<W, F>(&self, file: &FileEntry, mut write: W) -> Result<()>
+    where
+        W: FnMut(Bytes) -> F,
+        F: Future<Output = Result<()>>,
+    {
+        let manifest = self.file(&file.id).await?;
+        let mut hasher = blake3::Hasher::new();
+        let mut parts = std::pin::pin!(self.read(&manifest, 0..manifest.length));
+        while let Some(part) = parts.try_next().await? {
+            hasher.update(&part);
+            write(part).await?;
+        }
+        if Digest::from(hasher.finalize()) == file.id.digest && manifest.length == file.length {
+            return Ok(());
+        }
+        Err(Error::damaged(Kind::Files.key(&file.id), format!("{} has another digest", file.path)))
+    }
+
+    /// Restores all files of `model` into `folder`. Each appears there when it is whole and checked.
+    ///
+    /// # Errors
+    /// Those of [`restore`](Self::restore), and those of the files.
+    pub async fn get(&self, model: &Model, folder: &Path, progress: &(dyn Fn(u64) + Sync)) -> Result<()> {
+        for file in &model.files {
+            let path = folder.join(&file.path);
+            let parent = path.parent().unwrap_or(folder).to_owned();
+            tokio::fs::create_dir_all(&parent).await.map_err(Error::file(&parent))?;
+            self.get_file(file, &path, progress).await?;
+        }
+        Ok(())
+    }
+
+    async fn get_file(&self, file: &FileEntry, path: &Path, progress: &(dyn Fn(u64) + Sync)) -> Result<()> {
+        let parent = path.parent().unwrap_or(Path::new("."));
+        let temporary = tempfile::NamedTempFile::new_in(parent).map_err(Error::file(parent))?;
+        let (handle, temporary) = temporary.into_parts();
+        let output = tokio::sync::Mutex::new(tokio::fs::File::from_std(handle));
+        let write = |part: Bytes| {
+            let output = &output;
+            async move {
+                output.lock().await.write_all(&part).await.map_err(Error::file(path))?;
+                progress(part.len() as u64);
+                Ok(())
+            }
+        };
+        self.restore(file, write).await?;
+        let output = output.into_inner();
+        output.sync_all().await.map_err(Error::file(path))?;
+        temporary.persist(path).map_err(|error| Error::file(path)(error.error))
+    }
+}
