@@ -65,21 +65,6 @@ pub fn layout(file: &dyn ReadAt) -> Result<Layout, DriveError> {
     Ok(reader.finish().0)
 }
 
-/// The layout of a file: safetensors or GGUF by its first bytes, else one region of bytes.
-///
-/// # Errors
-/// What its header is wrong about, or a failed read.
-pub fn layout(file: &dyn ReadAt) -> Result<Layout, DriveError> {
-    let mut reader = LayoutReader::new(file.len(), Accept::Any);
-    let mut buffer = Vec::new();
-    while let Some(range) = reader.wants() {
-        buffer.resize((range.end - range.start) as usize, 0);
-        file.read_at(range.start, &mut buffer).map_err(|e| DriveError::Read(Source::Target, e))?;
-        reader.feed(&buffer)?;
-    }
-    Ok(reader.finish().0)
-}
-
 /// Feeds `job` until its plan is made.
 ///
 /// # Errors

@@ -111,7 +111,7 @@ pub(crate) fn decode(object: &[u8], base: Option<&[u8]>) -> Result<Vec<u8>, Prob
         _ => return Err("its base does not fit".to_owned()),
     };
     let mut bytes = Vec::new();
-    let lengths: Vec<u64> = base.iter().map(|base| base.len() as u64).collect();
+    let lengths: Vec<u64> = base.iter().map(|base| base.len()).collect();
     run(&mut Restore::new(&lengths, archive.len() as u64), base, Some(archive), None, &mut bytes)?;
     Ok(bytes)
 }
@@ -163,7 +163,8 @@ mod tests {
         let noise: Vec<u8> = (0..8u64).flat_map(|i| *Digest::of(&i.to_le_bytes()).as_bytes()).collect();
         let id = ObjectId { digest: Digest::of(b"other"), epoch: 0 };
         let other: Vec<u8> = noise.iter().rev().map(|byte| byte ^ 0x55).collect();
-        let coded = encode(Typed { dtype: Dtype::U8, shape: &[256], bytes: &noise }, Some((id, &other)), Effort::Default);
+        let coded =
+            encode(Typed { dtype: Dtype::U8, shape: &[256], bytes: &noise }, Some((id, &other)), Effort::Default);
         let coded = coded.unwrap();
         assert_eq!((coded.base, coded.object[0], coded.object.len()), (None, RAW, 257));
     }

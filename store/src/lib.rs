@@ -1,1 +1,26 @@
-//! x
+//! A store of AI models: every file once, every tensor once, and fine-tunes as lossless deltas against the right base.
+//!
+//! What is stored is named by its BLAKE3 digest, in a folder or a bucket, with no database beside it; any number of
+//! processes may read and write the same store. `docs/STORE.md` describes the layout.
+
+mod backend;
+mod codec;
+mod digest;
+mod error;
+mod gc;
+mod ingest;
+mod keys;
+mod manifest;
+mod process;
+mod read;
+mod run;
+mod store;
+
+pub use backend::Backend;
+pub use digest::Digest;
+pub use error::{Error, Result};
+pub use gc::{Collected, GcOptions};
+pub use ingest::{Added, Source, sources};
+pub use keys::ObjectId;
+pub use manifest::{FileEntry, FileManifest, Item, Model, ModelName, PieceRef, check_path};
+pub use store::Store;

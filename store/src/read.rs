@@ -38,13 +38,21 @@ impl Store {
         let object = self.object(&key).await?;
         let decoded = self.compute(move || {
             let bytes = codec::decode(&object, base.as_deref())?;
-            if Digest::of(&bytes) == digest { Ok(Bytes::from(bytes)) } else { Err("its bytes have another digest".to_owned()) }
+            if Digest::of(&bytes) == digest {
+                Ok(Bytes::from(bytes))
+            } else {
+                Err("its bytes have another digest".to_owned())
+            }
         });
         decoded.await.map_err(|problem| Error::damaged(key, problem))
     }
 
     /// `range` of a file, front to back, as pieces of it that were checked.
-    pub fn read<'a>(&'a self, file: &'a FileManifest, range: Range<u64>) -> impl Stream<Item = Result<Bytes>> + Send + 'a {
+    pub fn read<'a>(
+        &'a self,
+        file: &'a FileManifest,
+        range: Range<u64>,
+    ) -> impl Stream<Item = Result<Bytes>> + Send + 'a {
         let mut end = 0;
         let wanted: Vec<_> = file
             .pieces()
@@ -55,7 +63,8 @@ impl Store {
                 (from < to).then(|| (*piece, (from - start) as usize..(to - start) as usize))
             })
             .collect();
-        let read = move |(piece, part): (PieceRef, Range<usize>)| async move { Ok(self.piece(&piece).await?.slice(part)) };
+        let read =
+            move |(piece, part): (PieceRef, Range<usize>)| async move { Ok(self.piece(&piece).await?.slice(part)) };
         stream::iter(wanted).map(read).buffered(self.width())
     }
 

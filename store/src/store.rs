@@ -40,7 +40,8 @@ impl Store {
         let threads = threads.max(1);
         let store = Self { backend, cores: Arc::new(Semaphore::new(threads)), threads };
         if let Some(bytes) = store.backend.get(FORMAT).await? {
-            let format: BTreeMap<String, u32> = serde_json::from_slice(&bytes).map_err(|e| Error::damaged(FORMAT, e))?;
+            let format: BTreeMap<String, u32> =
+                serde_json::from_slice(&bytes).map_err(|e| Error::damaged(FORMAT, e))?;
             match format.get("version") {
                 Some(&VERSION) => {}
                 version => return Err(Error::Unsupported(format!("{FORMAT}: layout of version {version:?}"))),

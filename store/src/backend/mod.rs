@@ -107,7 +107,8 @@ impl Backend {
 
     /// All objects whose keys begin with `folder` and a slash. Any error ends it: half a listing is none.
     pub(crate) async fn list(&self, folder: &str) -> Result<Vec<Listed>> {
-        let objects: Vec<_> = self.store.list(Some(&Path::from(folder))).try_collect().await.map_err(|e| failed(&folder, e))?;
+        let objects: Vec<_> =
+            self.store.list(Some(&Path::from(folder))).try_collect().await.map_err(|e| failed(&folder, e))?;
         let listed = objects.into_iter().map(|object| Listed {
             key: object.location.to_string(),
             bytes: object.size,

@@ -54,7 +54,11 @@ impl Store {
     pub async fn collect(&self, options: &GcOptions) -> Result<Collected> {
         let mut collected = Collected::default();
         if options.dry_run {
-            return self.unneeded().await.map(|found| Collected { objects: found.0.len() as u64, bytes: found.1, ..collected });
+            return self.unneeded().await.map(|found| Collected {
+                objects: found.0.len() as u64,
+                bytes: found.1,
+                ..collected
+            });
         }
         let now = run::now(self.backend()).await?;
         for running in run::list(self.backend()).await? {

@@ -29,7 +29,8 @@ pub(crate) async fn needed(store: &Store) -> Result<HashSet<String>> {
     }
     // An archive is of use while both its files are.
     for listed in store.backend().list(Kind::Archives.folder()).await? {
-        let mut digests_of = listed.key.split('/').skip(1).flat_map(|part| part.split('.')).filter(|part| part.len() == 64);
+        let mut digests_of =
+            listed.key.split('/').skip(1).flat_map(|part| part.split('.')).filter(|part| part.len() == 64);
         if digests_of.all(|digest| digests.contains(digest)) {
             keys.insert(listed.key);
         }

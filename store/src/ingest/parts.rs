@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use bitx_wasm::drive::{self, DriveError};
-use bitx_wasm::layout::{Dtype, Layout, Region};
+use bitx_wasm::layout::{Dtype, Kind, Layout, Region};
 use bitx_wasm::{Error as CodecError, ErrorKind};
 
 use super::local::LocalFile;
@@ -71,10 +71,11 @@ fn layout(file: &LocalFile) -> Result<Layout> {
 
 /// A model's file that is nothing but bytes was meant to be something else.
 fn refuse_impostor(file: &LocalFile, layout: Layout) -> Result<Layout> {
-    if !is_model(file.path()) || layout.header_length > 0 {
+    if !is_model(file.path()) || layout.kind != Kind::Bytes {
         return Ok(layout);
     }
-    let source = CodecError::new(ErrorKind::Format, "the file's name says that it is a model, and its first bytes do not");
+    let source =
+        CodecError::new(ErrorKind::Format, "the file's name says that it is a model, and its first bytes do not");
     Err(Error::Model { path: file.path().to_owned(), source })
 }
 
@@ -91,26 +92,39 @@ fn bytes(offset: u64, length: u64) -> Region {
     Region { name: String::new(), dtype: Dtype::U8, shape: vec![length], offset, length }
 }
 
-/// Shapes and lengths in bytes of the pieces of a tensor.
+/// Shapes and lengths in bytes of the pieces of a tensor: whole rows, and of a single row whole blocks.
 fn cut(dtype: Dtype, shape: &[u64], length: u64) -> Vec<(Vec<u64>, u64)> {
-    if length == 0 {
-        return Vec::new();
-    }
     if length <= LARGEST {
-        return vec![(shape.to_vec(), length)];
+        return if length > 0 { vec![(shape.to_vec(), length)] } else { Vec::new() };
     }
-    let (row, row_bytes) = unit(dtype, shape, length);
-    let rows = length / row_bytes;
-    let most = LARGEST / row_bytes;
-    let mut pieces = Vec::new();
-    for first in (0..rows).step_by(most as usize) {
-        let count = most.min(rows - first);
-        let shape = if row.len() > 1 || shape.len() > 1 && row_bytes == length / rows && row[0] == shape[shape.len() - 1] {
-            vec![count, row[0]]
-        } else {
-            vec![count * row[0]]
-        };
-        pieces.push((shape, count * row_bytes));
+    let row = shape.last().copied().filter(|_| shape.len() > 1);
+    let row = row.and_then(|row| Some((row, dtype.tensor_bytes(&[row])?))).filter(|&(_, bytes)| bytes <= LARGEST);
+    let (unit, unit_bytes) = row.unwrap_or(dtype.block());
+    let (units, most) = (length / unit_bytes, LARGEST / unit_bytes);
+    let piece = |first: u64| {
+        let count = (units - first).min(most);
+        let shape = if row.is_some() { vec![count, unit] } else { vec![count * unit] };
+        (shape, count * unit_bytes)
+    };
+    (0..units).step_by(most as usize).map(piece).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_tensors_are_cut_between_rows() {
+        assert_eq!(cut(Dtype::BF16, &[3, 5], 30), [(vec![3, 5], 30)]);
+        assert_eq!(cut(Dtype::BF16, &[0, 5], 0), []);
+        let (rows, row) = (LARGEST / 2 / 1000 + 7, 1000);
+        let pieces = cut(Dtype::BF16, &[2, rows, row], 2 * rows * row * 2);
+        assert_eq!(pieces.iter().map(|(_, length)| length).sum::<u64>(), 2 * rows * row * 2);
+        for (shape, length) in &pieces {
+            assert_eq!((shape.len(), shape[1], Dtype::BF16.tensor_bytes(shape)), (2, row, Some(*length)));
+            assert!(*length <= LARGEST);
+        }
+        let flat = cut(Dtype::Q8_0, &[64 << 20], (64 << 20) / 32 * 34);
+        assert!(flat.len() > 1 && flat.iter().all(|(shape, length)| Dtype::Q8_0.tensor_bytes(shape) == Some(*length)));
     }
-    pieces
 }

@@ -63,7 +63,7 @@ impl FileManifest {
             return Err(Error::Unsupported(format!("{key}: a manifest of version {}", file.version)));
         }
         let lengths = file.pieces().map(|piece| piece.length);
-        let length = lengths.fold(Some(0u64), |sum, length| sum?.checked_add(length));
+        let length = lengths.into_iter().try_fold(0u64, u64::checked_add);
         if length != Some(file.length) {
             return Err(Error::damaged(key, "the lengths of the pieces do not add up to the file's"));
         }
@@ -93,5 +93,7 @@ fn write_dtype<S: Serializer>(dtype: &Dtype, serializer: S) -> Result<S::Ok, S::
 fn read_dtype<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dtype, D::Error> {
     let name = String::deserialize(deserializer)?;
     let all = (0..=u8::MAX).map_while(Dtype::from_number);
-    all.into_iter().find(|dtype| dtype.name() == name).ok_or_else(|| serde::de::Error::custom(format!("no dtype is called {name:?}")))
+    all.into_iter()
+        .find(|dtype| dtype.name() == name)
+        .ok_or_else(|| serde::de::Error::custom(format!("no dtype is called {name:?}")))
 }

@@ -1,0 +1,179 @@
+//! One file: what it is made of, which of that is stored, and the rest.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bitx_wasm::distance::Sketch;
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::local::{LocalFile, Source};
+use super::parts::{self, Part};
+use super::{Ingest, sketches};
+use crate::codec::{self, Typed};
+use crate::digest::Digest;
+use crate::error::{Error, Result};
+use crate::keys::{Kind, ObjectId};
+use crate::manifest::{FileEntry, FileManifest, Item, PieceRef};
+use crate::run::json;
+
+/// A part, once read.
+#[derive(Debug)]
+struct Surveyed {
+    part: Part,
+    digest: Digest,
+    sketch: Option<Sketch>,
+}
+
+impl Ingest<'_> {
+    pub(super) async fn file(&self, source: &Source) -> Result<FileEntry> {
+        let path = source.file.clone();
+        let opened = self.store.compute(move || {
+            let file = LocalFile::open(&path)?;
+            let (items, parts) = parts::of(&file)?;
+            Ok((Arc::new(file), items, parts))
+        });
+        let (file, items, parts) = opened.await?;
+        let (digest, surveyed) = self.survey(&file, parts).await?;
+        let id = match self.find_file(&digest).await? {
+            Some(id) => {
+                self.counts.known.fetch_add(file.length(), Ordering::Relaxed);
+                (self.progress)(file.length());
+                id
+            }
+            None => self.store_file(&file, digest, items, surveyed).await?,
+        };
+        Ok(FileEntry { path: source.path.clone(), length: file.length(), id })
+    }
+
+    /// Digests of the file and of its parts, and sketches of those.
+    async fn survey(&self, file: &Arc<LocalFile>, parts: Vec<Part>) -> Result<(Digest, Vec<Surveyed>)> {
+        let read = |part: Part| {
+            let file = file.clone();
+            self.store.compute(move || {
+                let bytes = file.read(part.range.clone())?;
+                let sketch = (bytes.len() as u64 >= sketches::LEAST).then(|| Sketch::of(part.dtype, &bytes));
+                Ok::<_, Error>((Surveyed { digest: Digest::of(&bytes), part, sketch }, bytes))
+            })
+        };
+        let mut parts = stream::iter(parts).map(read).buffered(self.store.width());
+        let mut hasher = blake3::Hasher::new();
+        let mut surveyed = Vec::new();
+        while let Some((part, bytes)) = parts.try_next().await? {
+            surveyed.push(part);
+            let hash = move || {
+                hasher.update(&bytes);
+                hasher
+            };
+            hasher = self.store.compute(hash).await;
+        }
+        Ok((hasher.finalize().into(), surveyed))
+    }
+
+    /// The file of that digest, if all that it needs is there.
+    async fn find_file(&self, digest: &Digest) -> Result<Option<ObjectId>> {
+        let Some(id) = self.store.find(self.run, Kind::Files, digest).await? else { return Ok(None) };
+        let manifest = self.store.file(&id).await?;
+        let needed: Vec<ObjectId> =
+            manifest.pieces().flat_map(|piece| [Some(piece.id), piece.base]).flatten().collect();
+        let there = stream::iter(needed).map(|id| async move { self.store.is_there(self.run, &id).await });
+        let all = there.buffer_unordered(16).try_fold(true, |all, there| async move { Ok(all && there) }).await?;
+        Ok(all.then_some(id))
+    }
+
+    /// Stores what is missing of a file, then how it is made.
+    async fn store_file(
+        &self,
+        file: &Arc<LocalFile>,
+        digest: Digest,
+        mut items: Vec<Item>,
+        surveyed: Vec<Surveyed>,
+    ) -> Result<ObjectId> {
+        let bases = self.bases(&items, &surveyed);
+        let pieces = surveyed.iter().zip(bases).map(|(surveyed, base)| self.piece(file, surveyed, base));
+        let pieces: Vec<PieceRef> = stream::iter(pieces).buffered(self.store.width()).try_collect().await?;
+        for (surveyed, piece) in surveyed.iter().zip(&pieces) {
+            items[surveyed.part.item].pieces.push(*piece);
+        }
+        let id = self.run.object(digest);
+        self.store_sketches(&id, &surveyed, &pieces).await?;
+        self.create(&Kind::Files.key(&id), json(&FileManifest::new(items))).await?;
+        Ok(id)
+    }
+
+    /// For each part a base that promises a delta. Large parts choose by their sketches; small ones follow the file that
+    /// serves most of the large ones.
+    fn bases(&self, items: &[Item], surveyed: &[Surveyed]) -> Vec<Option<ObjectId>> {
+        let found: Vec<_> = surveyed.iter().map(|part| self.catalog.closest(part.sketch.as_ref()?)).collect();
+        let mut votes: HashMap<usize, u64> = HashMap::new();
+        for (part, found) in surveyed.iter().zip(&found) {
+            if let Some(found) = found {
+                *votes.entry(found.sheet).or_default() += part.part.range.end - part.part.range.start;
+            }
+        }
+        let sheet = votes.into_iter().max_by_key(|&(sheet, bytes)| (bytes, sheet)).map(|(sheet, _)| sheet);
+        let base = |(surveyed, found): (&Surveyed, Option<sketches::Found>)| match (found, &surveyed.sketch) {
+            (Some(found), _) => Some(found.base),
+            (None, Some(_)) => None,
+            (None, None) => self.catalog.counterpart(sheet?, &items[surveyed.part.item], surveyed.part.number),
+        };
+        surveyed.iter().zip(found).map(base).collect()
+    }
+
+    async fn piece(&self, file: &Arc<LocalFile>, surveyed: &Surveyed, base: Option<ObjectId>) -> Result<PieceRef> {
+        let (digest, length) = (surveyed.digest, surveyed.part.range.end - surveyed.part.range.start);
+        let (id, base) = match self.store.find_piece(self.run, &digest).await? {
+            Some(known) => {
+                self.counts.known.fetch_add(length, Ordering::Relaxed);
+                known
+            }
+            None => self.store_piece(file, surveyed, base).await?,
+        };
+        (self.progress)(length);
+        Ok(PieceRef { id, base, length })
+    }
+
+    async fn store_piece(
+        &self,
+        file: &Arc<LocalFile>,
+        surveyed: &Surveyed,
+        base: Option<ObjectId>,
+    ) -> Result<(ObjectId, Option<ObjectId>)> {
+        let base = match base {
+            Some(id) if self.store.is_there(self.run, &id).await? => Some((id, self.store.whole_piece(&id).await?)),
+            _ => None,
+        };
+        let (file, part, digest, effort) = (file.clone(), surveyed.part.clone(), surveyed.digest, self.effort);
+        let coded = self.store.compute(move || {
+            let bytes = file.read(part.range)?;
+            if Digest::of(&bytes) != digest {
+                return Err(Error::file(file.path())(std::io::Error::other("it changed while it was read")));
+            }
+            let piece = Typed { dtype: part.dtype, shape: &part.shape, bytes: &bytes };
+            let base = base.as_ref().map(|(id, bytes)| (*id, &bytes[..]));
+            codec::encode(piece, base, effort).map_err(|problem| Error::damaged(Kind::Pieces.place(&digest), problem))
+        });
+        let coded = coded.await?;
+        let id = self.run.object(digest);
+        if self.create(&Kind::Pieces.key(&id), coded.object).await? {
+            let length = surveyed.part.range.end - surveyed.part.range.start;
+            self.counts.delta.fetch_add(coded.base.map_or(0, |_| length), Ordering::Relaxed);
+            return Ok((id, coded.base));
+        }
+        // Another writer was first, and may have taken another base.
+        Ok((id, self.store.base_of(&id).await?))
+    }
+
+    /// Keeps sketches of what may be a base: pieces that are stored whole and are on no sheet yet.
+    async fn store_sketches(&self, file: &ObjectId, surveyed: &[Surveyed], pieces: &[PieceRef]) -> Result<()> {
+        let sketches = surveyed.iter().zip(pieces).enumerate().filter_map(|(number, (surveyed, piece))| {
+            let new = piece.base.is_none() && !self.catalog.has(&piece.id);
+            surveyed.sketch.as_ref().filter(|_| new).map(|sketch| (number, sketch))
+        });
+        let bytes = sketches::write(sketches);
+        if !bytes.is_empty() {
+            self.create(&Kind::Sketches.key(file), bytes).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,145 @@
+//! Adding models: every file is read twice, first for digests and sketches, then for what is not stored yet.
+
+mod file;
+mod local;
+mod parts;
+mod sketches;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bitx_wasm::Effort;
+use bytes::Bytes;
+
+pub use local::{Source, sources};
+
+use crate::error::Result;
+use crate::manifest::{Model, ModelName};
+use crate::run::Run;
+use crate::store::Store;
+
+/// What adding a model did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Added {
+    /// The model was there already, file by file.
+    pub unchanged: bool,
+    /// Number of its files.
+    pub files: u64,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// Bytes of pieces that were stored already.
+    pub known_bytes: u64,
+    /// Bytes that were written, manifests included.
+    pub stored_bytes: u64,
+    /// Bytes of pieces that were stored as deltas.
+    pub delta_bytes: u64,
+    /// Time in which nothing but the storage worked, summed over what went on at the same time.
+    pub storage_ms: u64,
+}
+
+/// One model being added.
+struct Ingest<'a> {
+    store: &'a Store,
+    run: &'a Run,
+    effort: Effort,
+    catalog: sketches::Catalog,
+    counts: Counts,
+    progress: &'a (dyn Fn(u64) + Sync),
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    known: AtomicU64,
+    stored: AtomicU64,
+    delta: AtomicU64,
+    storage: Mutex<Duration>,
+}
+
+impl Store {
+    /// Adds `files` as the model `name`, in place of what had that name. It is published when all of it is stored, decoded
+    /// and compared; `progress` is told bytes of the files that are done.
+    ///
+    /// # Errors
+    /// Files that cannot be read or are not what their names say; those of the storage. Nothing is published then.
+    pub async fn add(
+        &self,
+        name: &ModelName,
+        files: &[Source],
+        effort: Effort,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Added> {
+        self.state_format().await?;
+        let run = Run::begin(self.backend(), name).await?;
+        match self.ingest(&run, name, files, effort, progress).await {
+            Ok((model, added)) => self.publish(run, &model, added).await,
+            Err(error) => {
+                // The first error says more than what may follow from it.
+                let _ = run.end().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn ingest(
+        &self,
+        run: &Run,
+        name: &ModelName,
+        files: &[Source],
+        effort: Effort,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<(Model, Added)> {
+        let catalog = sketches::Catalog::load(self).await?;
+        let ingest = Ingest { store: self, run, effort, catalog, counts: Counts::default(), progress };
+        let mut entries = Vec::with_capacity(files.len());
+        for source in files {
+            entries.push(ingest.file(source).await?);
+        }
+        let model = Model::new(name.clone(), entries);
+        let added = Added {
+            unchanged: false,
+            files: files.len() as u64,
+            bytes: model.length(),
+            known_bytes: ingest.counts.known.into_inner(),
+            stored_bytes: ingest.counts.stored.into_inner(),
+            delta_bytes: ingest.counts.delta.into_inner(),
+            storage_ms: ingest.counts.storage.into_inner().unwrap_or_default().as_millis() as u64,
+        };
+        Ok((model, added))
+    }
+
+    async fn publish(&self, run: Run, model: &Model, added: Added) -> Result<Added> {
+        let same = |there: &Model| {
+            let digests =
+                |model: &Model| -> Vec<_> { model.files.iter().map(|f| (f.path.clone(), f.id.digest)).collect() };
+            digests(there) == digests(model)
+        };
+        let earlier = self.revisions(&model.name).await?;
+        if let Some(key) = earlier.last()
+            && self.published(key).await?.is_some_and(|there| same(&there))
+        {
+            run.end().await?;
+            return Ok(Added { unchanged: true, ..added });
+        }
+        let key = run.publish(model).await?;
+        for old in earlier.into_iter().filter(|old| *old < key) {
+            if self.published(&old).await?.is_some() {
+                self.backend().delete(&old).await?;
+            }
+        }
+        Ok(added)
+    }
+}
+
+impl Ingest<'_> {
+    /// Writes an object unless it is there.
+    async fn create(&self, key: &str, bytes: Vec<u8>) -> Result<bool> {
+        let (length, begun) = (bytes.len() as u64, Instant::now());
+        let created = self.store.backend().create(key, Bytes::from(bytes)).await?;
+        self.counts.stored.fetch_add(if created { length } else { 0 }, Ordering::Relaxed);
+        if let Ok(mut storage) = self.counts.storage.lock() {
+            *storage += begun.elapsed();
+        }
+        Ok(created)
+    }
+}

@@ -1,0 +1,110 @@
+//! Sketches of what is stored whole: how the base of a new tensor is found, whatever its name.
+//!
+//! One object for each file: for each of its pieces that is stored whole, its number in the file as a little-endian
+//! `u32` and its sketch, whose size follows from dtype and length.
+
+use bitx_wasm::distance::{Sketch, predict};
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::error::{Error, Result};
+use crate::keys::{Kind, ObjectId};
+use crate::manifest::{FileManifest, Item, PieceRef};
+use crate::store::Store;
+
+/// Pieces shorter than this have no sketch: they go with their neighbours.
+pub(super) const LEAST: u64 = 64 << 10;
+
+/// Bases whose bits are closest are looked at more closely.
+const CLOSEST: usize = 4;
+
+/// A file that has pieces which may be bases.
+#[derive(Debug)]
+pub(super) struct Sheet {
+    manifest: FileManifest,
+    sketches: Vec<(PieceRef, Sketch)>,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct Catalog(Vec<Sheet>);
+
+/// The place of a base: which sheet, and which piece.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found {
+    pub(super) sheet: usize,
+    pub(super) base: ObjectId,
+}
+
+impl Catalog {
+    pub(super) async fn load(store: &Store) -> Result<Self> {
+        let listed = store.backend().list(Kind::Sketches.folder()).await?;
+        let ids = listed.into_iter().filter_map(|object| Kind::Sketches.parse(&object.key));
+        let sheets = stream::iter(ids).map(|id| Sheet::load(store, id)).buffered(16);
+        Ok(Self(sheets.try_filter_map(|sheet| async { Ok(sheet) }).try_collect().await?))
+    }
+
+    /// Whether some sheet has that piece.
+    pub(super) fn has(&self, id: &ObjectId) -> bool {
+        self.0.iter().any(|sheet| sheet.sketches.iter().any(|(piece, _)| piece.id == *id))
+    }
+
+    /// The piece against which a delta is predicted to be smallest, if one is predicted to be of use.
+    pub(super) fn closest(&self, sketch: &Sketch) -> Option<Found> {
+        let mut near: Vec<(f64, Found, &Sketch)> = Vec::new();
+        for (sheet, (piece, other)) in
+            self.0.iter().enumerate().flat_map(|(i, s)| s.sketches.iter().map(move |p| (i, p)))
+        {
+            let Ok(distance) = sketch.distance(other) else { continue };
+            near.push((distance.per_word(), Found { sheet, base: piece.id }, other));
+        }
+        near.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let predicted = near.into_iter().take(CLOSEST).filter_map(|(_, found, other)| {
+            let predicted = predict(other, sketch).ok().filter(|predicted| predicted.delta_pays())?;
+            Some((predicted.delta_ratio, found))
+        });
+        predicted.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, found)| found)
+    }
+
+    /// The piece of a sheet that has that place in a tensor of the same name, dtype and shape, if it is stored whole.
+    pub(super) fn counterpart(&self, sheet: usize, item: &Item, number: usize) -> Option<ObjectId> {
+        let same = |other: &&Item| other.name == item.name && other.dtype == item.dtype && other.shape == item.shape;
+        let piece = self.0[sheet].manifest.items.iter().find(same)?.pieces.get(number)?;
+        piece.base.is_none().then_some(piece.id)
+    }
+}
+
+impl Sheet {
+    /// `None` where the file's manifest is gone: a collection is about to take the sketches too.
+    async fn load(store: &Store, id: ObjectId) -> Result<Option<Self>> {
+        let (key, file) = (Kind::Sketches.key(&id), Kind::Files.key(&id));
+        let (Some(bytes), Some(manifest)) = (store.backend().get(&key).await?, store.backend().get(&file).await?)
+        else {
+            return Ok(None);
+        };
+        let manifest = FileManifest::parse(&file, &manifest)?;
+        let sketches = parse(&manifest, &bytes).ok_or_else(|| Error::damaged(key, "no sketches of this file"))?;
+        Ok(Some(Self { manifest, sketches }))
+    }
+}
+
+fn parse(manifest: &FileManifest, mut bytes: &[u8]) -> Option<Vec<(PieceRef, Sketch)>> {
+    let pieces: Vec<_> = manifest.items.iter().flat_map(|item| item.pieces.iter().map(|p| (item.dtype, *p))).collect();
+    let mut sketches = Vec::new();
+    while let Some((number, rest)) = bytes.split_first_chunk() {
+        let &(dtype, piece) = pieces.get(u32::from_le_bytes(*number) as usize)?;
+        let (sketch, rest) = rest.split_at_checked(Sketch::size(dtype, piece.length))?;
+        sketches.push((piece, Sketch::from_bytes(dtype, piece.length, sketch.to_vec()).ok()?));
+        bytes = rest;
+    }
+    bytes.is_empty().then_some(sketches)
+}
+
+/// The sketches of a file, of its pieces by their numbers.
+pub(super) fn write<'a>(sketches: impl IntoIterator<Item = (usize, &'a Sketch)>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (number, sketch) in sketches {
+        bytes.extend_from_slice(&(number as u32).to_le_bytes());
+        bytes.extend_from_slice(sketch.bytes());
+    }
+    bytes
+}

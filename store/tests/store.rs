@@ -1,0 +1,67 @@
+//! A store in a folder, as its users meet it.
+
+mod support;
+
+use bitx_store::{GcOptions, Source, sources};
+use bitx_wasm::Effort;
+use support::{Models, name, open};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn models_come_back_as_deltas_and_are_collected_when_removed() {
+    let (models, root) = (Models::new(), tempfile::tempdir().unwrap());
+    let store = open(root.path()).await;
+    let first = models.add(&store, "org/base", "base-bf16").await;
+    assert_eq!((first.files, first.delta_bytes), (1, 0));
+    let second = models.add(&store, "org/tuned", "sft-bf16").await;
+    assert!(second.delta_bytes * 10 > second.bytes * 9, "{second:?}");
+    assert!(second.stored_bytes * 3 < first.stored_bytes, "{second:?}");
+    assert!(models.add(&store, "org/tuned", "sft-bf16").await.unchanged);
+    models.check(&store, "org/base", "base-bf16").await;
+    models.check(&store, "org/tuned", "sft-bf16").await;
+
+    // The base is needed as long as the fine-tune is.
+    store.remove(&name("org/base")).await.unwrap();
+    let collected = store.collect(&GcOptions::default()).await.unwrap();
+    assert!(collected.objects > 0 && collected.waiting == 0, "{collected:?}");
+    models.check(&store, "org/tuned", "sft-bf16").await;
+    store.remove(&name("org/tuned")).await.unwrap();
+    store.collect(&GcOptions::default()).await.unwrap();
+    let left = sources(&[root.path().to_owned()]).unwrap();
+    let left: Vec<_> = left.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(left, ["format.json", "gc/0000000002.done", "gc/clock"]);
+    // What was collected can be stored again.
+    models.add(&store, "org/base", "base-bf16").await;
+    models.check(&store, "org/base", "base-bf16").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_gets_new_content_and_the_old_is_collected() {
+    let (models, root) = (Models::new(), tempfile::tempdir().unwrap());
+    let store = open(root.path()).await;
+    models.add(&store, "m", "base-f16").await;
+    models.add(&store, "m", "sft-f32").await;
+    models.check(&store, "m", "sft-f32").await;
+    assert!(store.collect(&GcOptions::default()).await.unwrap().objects > 0);
+    models.check(&store, "m", "sft-f32").await;
+    assert_eq!(store.models().await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_files_are_kept_and_impostors_refused() {
+    let (models, root) = (Models::new(), tempfile::tempdir().unwrap());
+    let store = open(root.path()).await;
+    std::fs::write(models.path("page.html"), "<!doctype html>").unwrap();
+    std::fs::write(models.path("empty"), "").unwrap();
+    let source = |path: &str, file: &str| Source { path: path.into(), file: models.path(file) };
+    let files = [source("docs/page.html", "page.html"), source("empty", "empty"), source("a.bin", "base-f16")];
+    store.add(&name("m"), &files, Effort::Fast, &|_| {}).await.unwrap();
+    let out = tempfile::tempdir().unwrap();
+    store.get(&store.model(&name("m")).await.unwrap(), out.path(), &|_| {}).await.unwrap();
+    assert_eq!(std::fs::read(out.path().join("docs/page.html")).unwrap(), b"<!doctype html>");
+    assert_eq!(std::fs::read(out.path().join("empty")).unwrap(), b"");
+    let impostor = Source { path: "model.safetensors".into(), file: models.path("model.safetensors") };
+    std::fs::write(&impostor.file, "<!doctype html>").unwrap();
+    let error = store.add(&name("n"), &[impostor], Effort::Fast, &|_| {}).await.unwrap_err();
+    assert_eq!(error.code(), "format");
+    assert!(store.model(&name("n")).await.is_err());
+}
