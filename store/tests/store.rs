@@ -2,7 +2,7 @@
 
 mod support;
 
-use bitx_store::{GcOptions, Source, sources};
+use bitx_store::{GcOptions, Source, VerifyDepth, sources};
 use bitx_wasm::Effort;
 use support::{Models, name, open};
 
@@ -64,4 +64,39 @@ async fn small_files_are_kept_and_impostors_refused() {
     let error = store.add(&name("n"), &[impostor], Effort::Fast, &|_| {}).await.unwrap_err();
     assert_eq!(error.code(), "format");
     assert!(store.model(&name("n")).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stats_families_and_checks_tell_what_is_stored() {
+    let (models, root) = (Models::new(), tempfile::tempdir().unwrap());
+    let store = open(root.path()).await;
+    for (model, file) in
+        [("b", "base-bf16"), ("s", "sft-bf16"), ("r", "rl-bf16"), ("copy", "rl-bf16"), ("f", "base-f32")]
+    {
+        models.add(&store, model, file).await;
+    }
+    let stats = store.stats().await.unwrap();
+    assert_eq!((stats.models, stats.files), (5, 5));
+    assert!(stats.after_file_dedup < stats.input_bytes && stats.after_coding < stats.after_tensor_dedup, "{stats:?}");
+    assert!(stats.delta_bytes * 4 < stats.delta_input_bytes && stats.metadata_per_tensor() < 1000.0, "{stats:?}");
+
+    let families = store.families().await.unwrap();
+    let names: Vec<Vec<&str>> = families.iter().map(|f| f.iter().map(|m| m.name.as_str()).collect()).collect();
+    assert_eq!(names, [vec!["b", "copy", "r", "s"], vec!["f"]]);
+    assert!(bitx_store::families_svg(&families).contains("copy"));
+
+    let verified = store.verify(VerifyDepth::ReadData, &|_| {}).await.unwrap();
+    assert_eq!((verified.models, verified.files, &verified.problems[..]), (5, 4, &[][..]));
+    assert!(store.verify(VerifyDepth::Sample(0.5), &|_| {}).await.unwrap().problems.is_empty());
+    // A flipped bit is found by reading, a missing piece without.
+    let pieces = sources(&[root.path().join("pieces")]).unwrap();
+    let largest = pieces.iter().max_by_key(|piece| std::fs::metadata(&piece.file).unwrap().len()).unwrap();
+    let mut bytes = std::fs::read(&largest.file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&largest.file, bytes).unwrap();
+    assert!(store.verify(VerifyDepth::Presence, &|_| {}).await.unwrap().problems.is_empty());
+    assert!(!store.verify(VerifyDepth::ReadData, &|_| {}).await.unwrap().problems.is_empty());
+    std::fs::remove_file(&largest.file).unwrap();
+    assert!(!store.verify(VerifyDepth::Presence, &|_| {}).await.unwrap().problems.is_empty());
 }

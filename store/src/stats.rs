@@ -1,0 +1,113 @@
+//! What is stored, and what each step saved.
+
+use std::collections::{HashMap, HashSet};
+
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::error::Result;
+use crate::keys::{Kind, MODELS, ObjectId};
+use crate::store::Store;
+
+/// Sizes in bytes, after each step; of what published models need.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Stats {
+    /// Models.
+    pub models: u64,
+    /// Their files.
+    pub files: u64,
+    /// Their tensors.
+    pub tensors: u64,
+    /// All files of all models.
+    pub input_bytes: u64,
+    /// Files of the same content once.
+    pub after_file_dedup: u64,
+    /// Tensors (and other bytes) of the same content once.
+    pub after_tensor_dedup: u64,
+    /// The same coded: alone, or as deltas.
+    pub after_coding: u64,
+    /// Part of these that are deltas: their bytes before coding.
+    pub delta_input_bytes: u64,
+    /// And after.
+    pub delta_bytes: u64,
+    /// Manifests of models and files.
+    pub manifest_bytes: u64,
+    /// Sketches.
+    pub sketch_bytes: u64,
+}
+
+impl Stats {
+    /// Everything that the storage holds for these models.
+    pub fn stored_bytes(&self) -> u64 {
+        self.after_coding + self.manifest_bytes + self.sketch_bytes
+    }
+
+    /// Share of the input that is saved in all.
+    pub fn saved(&self) -> f64 {
+        if self.input_bytes == 0 { 0.0 } else { 1.0 - self.stored_bytes() as f64 / self.input_bytes as f64 }
+    }
+
+    /// Bytes of manifests and sketches for each tensor.
+    pub fn metadata_per_tensor(&self) -> f64 {
+        (self.manifest_bytes + self.sketch_bytes) as f64 / self.tensors.max(1) as f64
+    }
+}
+
+impl Store {
+    /// Sizes of what published models need.
+    ///
+    /// # Errors
+    /// Anything that cannot be listed or read.
+    pub async fn stats(&self) -> Result<Stats> {
+        let models = self.models().await?;
+        let mut stats = Stats { models: models.len() as u64, ..Stats::default() };
+        let mut uses: HashMap<ObjectId, u64> = HashMap::new();
+        for file in models.iter().flat_map(|model| &model.files) {
+            stats.files += 1;
+            stats.input_bytes += file.length;
+            *uses.entry(file.id).or_default() += 1;
+        }
+        let manifests = stream::iter(&uses).map(|(id, uses)| async move { Ok((*uses, self.file(id).await?)) });
+        let mut manifests = manifests.buffer_unordered(16);
+        let mut pieces = HashMap::new();
+        let mut contents = HashSet::new();
+        while let Some((uses, manifest)) = manifests.try_next().await? {
+            stats.tensors += uses * manifest.items.iter().filter(|item| item.name.is_some()).count() as u64;
+            stats.after_file_dedup += manifest.length;
+            for piece in manifest.pieces() {
+                stats.after_tensor_dedup += if contents.insert(piece.id.digest) { piece.length } else { 0 };
+                pieces.insert(piece.id, (piece.length, piece.base.is_some()));
+                if let Some(base) = piece.base {
+                    // Of a model that is no longer there, perhaps: only its size is known.
+                    pieces.entry(base).or_insert((0, false));
+                }
+            }
+        }
+        self.add_stored(&mut stats, &uses, &pieces).await?;
+        Ok(stats)
+    }
+
+    async fn add_stored(
+        &self,
+        stats: &mut Stats,
+        files: &HashMap<ObjectId, u64>,
+        pieces: &HashMap<ObjectId, (u64, bool)>,
+    ) -> Result<()> {
+        for object in self.backend().list(Kind::Pieces.folder()).await? {
+            let piece = Kind::Pieces.parse(&object.key).and_then(|id| pieces.get(&id));
+            let Some(&(length, is_delta)) = piece else { continue };
+            stats.after_coding += object.bytes;
+            if is_delta {
+                stats.delta_bytes += object.bytes;
+                stats.delta_input_bytes += length;
+            }
+        }
+        for (kind, sum) in [(Kind::Files, &mut stats.manifest_bytes), (Kind::Sketches, &mut stats.sketch_bytes)] {
+            let listed = self.backend().list(kind.folder()).await?;
+            let needed =
+                listed.iter().filter(|object| kind.parse(&object.key).is_some_and(|id| files.contains_key(&id)));
+            *sum += needed.map(|object| object.bytes).sum::<u64>();
+        }
+        stats.manifest_bytes += self.backend().list(MODELS).await?.iter().map(|object| object.bytes).sum::<u64>();
+        Ok(())
+    }
+}
