@@ -49,6 +49,8 @@ pub enum Command {
     Inspect(Inspect),
     /// Decode an archive without writing anything, and print the SHA-256 of what it restores to
     Verify(Verify),
+    /// Tell how far two models are apart, and what one would take as a delta to the other
+    Distance(Distance),
     /// Time encoding and decoding in memory, compute only
     Bench(Bench),
     /// Print a completion script for a shell
@@ -183,6 +185,14 @@ pub struct Verify {
     pub base: Base,
     /// The archive
     pub archive: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Distance {
+    /// The model that would be the base: safetensors, GGUF or any other file
+    pub a: PathBuf,
+    /// The model that would be its delta
+    pub b: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@ mod bench;
 mod cat;
 mod compress;
 mod decompress;
+mod distance;
 mod files;
 mod inspect;
 mod output;
@@ -48,6 +49,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
         Command::Cat(args) => cat::run(args, &cli.global),
         Command::Inspect(args) => inspect::run(args, &cli.global),
         Command::Verify(args) => verify::run(args, &cli.global),
+        Command::Distance(args) => distance::run(args, &cli.global),
         Command::Bench(args) => bench::run(args, &cli.global),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -195,6 +195,68 @@ fn bench_times_every_format() {
     }
 }
 
+#[test]
+fn distance_tells_what_a_delta_would_take() {
+    let f = Folder::new();
+    let told = json(&mut f.bitx(&["distance", "base", "target", "--json", "-j", "2"]));
+    let tensors = told["tensors"].as_array().unwrap();
+    assert!(tensors.len() > 10 && told["only_in_a"] == told["only_in_b"]);
+    let (base, target) = (f.read("base"), f.read("target"));
+    let data = |file: &[u8]| file.len() - 8 - u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+    assert_eq!((told["total"]["tensors"].as_u64(), data(&base)), (Some(tensors.len() as u64), data(&target)));
+    assert_eq!(told["total"]["bytes"], data(&target));
+    // Against the files themselves: they have one header, and all but one tensor are of 16 bits.
+    let bits: u32 = base.iter().zip(&target).map(|(a, b)| (a ^ b).count_ones()).sum();
+    let weights = tensors.iter().map(|t| t["bytes"].as_u64().unwrap() / if t["dtype"] == "I64" { 8 } else { 2 });
+    let per_word = f64::from(bits) / weights.sum::<u64>() as f64;
+    assert!((told["total"]["bit_distance"].as_f64().unwrap() - per_word).abs() < 1e-9);
+    // What a delta really takes here, low-rank prediction aside, is 0.2064 of the file.
+    assert!((told["total"]["ratio"].as_f64().unwrap() - 0.2064).abs() < 0.05, "{}", told["total"]);
+    assert!(tensors.iter().all(|t| t["bytes"].as_u64().unwrap() < 100_000 || t["delta_pays"] == true));
+    let ratios = ["delta_ratio", "alone_ratio", "ratio", "unchanged_share"];
+    assert!(tensors.iter().all(|t| ratios.iter().all(|r| (0.0..=1.0).contains(&t[r].as_f64().unwrap()))));
+
+    let table = f.bitx(&["distance", "base", "target"]).assert().success().get_output().stdout.clone();
+    assert_eq!(String::from_utf8(table).unwrap().lines().count(), tensors.len() + 2);
+}
+
+#[test]
+fn distance_pairs_by_name_and_type_and_takes_any_file() {
+    let f = Folder::new();
+    let a: [(&str, &str, &[u64], &[u8]); 3] =
+        [("same", "U8", &[2], &[1, 2]), ("shaped", "U8", &[2], &[1, 2]), ("gone", "U8", &[1], &[1])];
+    let b: [(&str, &str, &[u64], &[u8]); 3] =
+        [("new", "U8", &[1], &[1]), ("same", "U8", &[2], &[1, 3]), ("shaped", "U8", &[2, 1], &[1, 2])];
+    fs::write(f.path("a"), model(&a)).unwrap();
+    fs::write(f.path("b"), model(&b)).unwrap();
+    let told = json(&mut f.bitx(&["distance", "a", "b", "--json"]));
+    let names = |key: &str| told[key].as_array().unwrap().iter().map(|t| t["name"].clone()).collect::<Vec<_>>();
+    assert_eq!(
+        [names("tensors"), names("only_in_a"), names("only_in_b")],
+        [vec!["same"], vec!["shaped", "gone"], vec!["new", "shaped"]]
+    );
+    assert_eq!((&told["total"]["bit_distance"], &told["total"]["unchanged_share"]), (&0.5.into(), &0.5.into()));
+    let table = f.bitx(&["distance", "a", "b"]).assert().success().get_output().stdout.clone();
+    let table = String::from_utf8(table).unwrap();
+    assert!(table.contains("only in A") && table.contains("only in B") && table.lines().count() == 7, "{table}");
+
+    // Of no known layout, larger than a window, and of another length.
+    let text = "a line of text, and another one; ".repeat(50_000).into_bytes();
+    let mut edited = text.clone();
+    edited.iter_mut().step_by(1000).for_each(|byte| *byte ^= 1);
+    fs::write(f.path("text"), &text).unwrap();
+    fs::write(f.path("edited"), &edited).unwrap();
+    fs::write(f.path("longer"), [&text[..], b"!"].concat()).unwrap();
+    let told = json(&mut f.bitx(&["distance", "text", "edited", "--json"]));
+    assert_eq!((&told["total"]["bytes"], &told["total"]["bit_distance"]), (&text.len().into(), &0.001.into()));
+    assert!(told["tensors"][0]["delta_pays"] == true && told["total"]["unchanged_share"] == 0.999, "{told}");
+    let told = json(&mut f.bitx(&["distance", "text", "longer", "--json"]));
+    assert_eq!(told["total"]["tensors"], 0);
+    fs::write(f.path("page"), "<!DOCTYPE html>").unwrap();
+    let message = stderr(&mut f.bitx(&["distance", "text", "page"]), 1);
+    assert!(message.contains("page: not a model: this is an HTML page"), "{message}");
+}
+
 /// Both ways with the reference command line, where `BITX_REFERENCE` says where it is (`npm test` does).
 #[test]
 fn the_reference_reads_what_we_write_and_we_read_what_it_writes() {

@@ -111,15 +111,16 @@ fn delta(samples: &[Sample], alone: &[f64]) -> f64 {
     let smallest = changes().chain(samples.iter().map(|s| s.target.step)).fold(f64::INFINITY, f64::min);
     let largest = changes().fold(smallest, f64::max);
     let (low, high) = (smallest.log2().floor() as i32 - 2, largest.log2().ceil() as i32);
+    let (changed, unchanged): (Vec<_>, Vec<_>) = samples.iter().zip(alone).partition(|(s, _)| s.change != 0.0);
     let at = |half_octaves: i32| {
         let scale = (f64::from(half_octaves) / 2.0).exp2();
-        let blurred: Vec<f64> = samples.iter().map(|s| blur(s.change, s.target.step, scale)).collect();
+        let moved =
+            |(s, alone): &(&Sample, &f64)| STRAY * **alone + (1.0 - STRAY) * blur(s.change, s.target.step, scale);
+        let of_changed: f64 = changed.iter().map(|pair| -moved(pair).log2()).sum();
+        let unchanged: Vec<f64> = unchanged.iter().map(moved).collect();
         let bits = |still: f64| {
-            let likely = samples.iter().zip(alone).zip(&blurred).map(|((sample, alone), blurred)| {
-                let moved = (1.0 - still) * (STRAY * alone + (1.0 - STRAY) * blurred);
-                moved + if sample.change == 0.0 { still } else { 0.0 }
-            });
-            likely.map(|p| -p.log2()).sum::<f64>()
+            let of_unchanged: f64 = unchanged.iter().map(|moved| -(still + (1.0 - still) * moved).log2()).sum();
+            of_changed - changed.len() as f64 * (1.0 - still).log2() + of_unchanged
         };
         STILL.into_iter().map(bits).fold(f64::INFINITY, f64::min)
     };
