@@ -132,19 +132,53 @@ fn blur(x: f64, step: f64, scale: f64) -> f64 {
     let scale = scale.max(f64::MIN_POSITIVE);
     let (middle, half) = (x.abs() / scale, step / scale / 2.0);
     if middle < half {
-        return 1.0 - ((middle - half).exp() + (-middle - half).exp()) / 2.0;
+        return ((middle - half).exp_m1() + (-middle - half).exp_m1()) / -2.0;
     }
     // As a product, since the difference of two tails would be lost in their digits.
     (half - middle).exp() * -(-2.0 * half).exp_m1() / 2.0
 }
 
-/// About the bits of the samples, which are bytes, by how often each occurs.
+/// About the bits of the samples, which are bytes, by how often each occurs: the estimate of Chao and Shen, which
+/// takes from what occurs once how much has not been seen.
 fn entropy(sketch: &Sketch) -> f64 {
     let mut counts = [0u32; 256];
     sketch.bytes().iter().for_each(|&byte| counts[usize::from(byte)] += 1);
     let count = sketch.bytes().len() as f64;
-    let kinds = counts.iter().filter(|&&n| n > 0).count() as f64;
-    let bits: f64 = counts.iter().filter(|&&n| n > 0).map(|&n| f64::from(n) * (count / f64::from(n)).log2()).sum();
-    // Few samples look more alike than they are: Miller and Madow's correction.
-    bits + (kinds - 1.0) / 2.0 * std::f64::consts::LOG2_E
+    let once = counts.iter().filter(|&&n| n == 1).count() as f64;
+    let seen = 1.0 - once.min(count - 1.0) / count;
+    let shares = counts.iter().filter(|&&n| n > 0).map(|&n| seen * f64::from(n) / count);
+    count * shares.map(|share| -share * share.log2() / (1.0 - (1.0 - share).powf(count))).sum::<f64>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::Dtype;
+
+    #[test]
+    fn entropies_of_few_bytes_are_about_those_of_many() {
+        let bits = |kinds: u32, count: usize| {
+            let byte = |i: usize| ((i as u32).wrapping_mul(2_654_435_761) >> 16) % kinds;
+            let bytes: Vec<u8> = (0..count).map(|i| byte(i) as u8).collect();
+            entropy(&Sketch::of(Dtype::U8, &bytes)) / Sketch::of(Dtype::U8, &bytes).bytes().len() as f64
+        };
+        assert_eq!(bits(1, 5000), 0.0);
+        assert!((bits(2, 5000) - 1.0).abs() < 0.1);
+        assert!((bits(16, 5000) - 4.0).abs() < 0.6 && (bits(16, 1 << 22) - 4.0).abs() < 0.1);
+        // Thirty-two bytes, nearly all of them different, may be anything.
+        assert!(bits(256, 5000) > 6.5);
+    }
+
+    /// The parts of all steps together are one, near the middle and far from it.
+    #[test]
+    fn blurs_add_up_to_one() {
+        for (step, scale) in [(1.0, 0.1), (1.0, 1.0), (0.01, 1.0), (1.0, 7.0)] {
+            let steps = (40.0 * scale / step) as i32 + 1;
+            let sum: f64 = (-steps..=steps).map(|i| blur(f64::from(i) * step, step, scale)).sum();
+            assert!((sum - 1.0).abs() < 1e-9, "{step} {scale}: {sum}");
+        }
+        assert!(blur(100.0, 1e-12, 1.0) > 0.0);
+        assert!((blur(0.0, 1e-20, 1.0) / 5e-21 - 1.0).abs() < 1e-9);
+        assert!(blur(0.0, 5e-324, 0.0).is_finite());
+    }
 }
