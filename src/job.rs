@@ -23,7 +23,8 @@ pub trait Job {
     /// Whatever is wrong with the inputs' headers, with each other, or with this format.
     fn feed(&mut self, bytes: &[u8]) -> Result<()>;
 
-    /// Number of windows, known once nothing is wanted. They run in order.
+    /// Number of windows, known once nothing is wanted. They run in order, unless several jobs
+    /// [share](crate::Restore::shared) them.
     fn windows(&self) -> usize;
 
     /// Length of the output in bytes, where it is known beforehand.
@@ -41,6 +42,14 @@ pub trait Job {
     /// What opening could not see: streams that do not decode. Nothing of `output` may be used then.
     fn run(&mut self, window: usize, inputs: &Inputs, runner: &dyn Runner, output: &mut Vec<u8>) -> Result<()>;
 
+    /// What the windows of a [shared](crate::Restore::shared) restore cannot tell: whether the archive as a whole is
+    /// sound. To be called by one job with each window in order, whoever runs it. Of `inputs`, the ranges of the archive
+    /// must be filled. No output of the last window counts before this returns.
+    ///
+    /// # Errors
+    /// With the last window, where the archive has another digest than it says.
+    fn check(&mut self, window: usize, inputs: &Inputs) -> Result<()>;
+
     /// What the archive holds, per tensor: known after opening, or for a compression when it is done.
     fn report(&self) -> Report;
 }
@@ -52,6 +61,10 @@ pub(crate) trait Plan: Send {
     fn progress(&self, count: usize) -> u64;
     fn reads(&self, window: usize) -> Vec<Read>;
     fn run(&mut self, window: usize, inputs: &Inputs, runner: &dyn Runner, output: &mut Vec<u8>) -> Result<()>;
+    /// Plans that are not shared check everything while they run.
+    fn check(&mut self, _window: usize, _inputs: &Inputs) -> Result<()> {
+        Ok(())
+    }
     fn report(&self) -> Report;
 }
 
@@ -141,6 +154,13 @@ impl<O: Opening> Job for State<O> {
         }
     }
 
+    fn check(&mut self, window: usize, inputs: &Inputs) -> Result<()> {
+        match self {
+            Self::Ready(plan) => plan.check(window, inputs),
+            _ => Ok(()),
+        }
+    }
+
     fn report(&self) -> Report {
         self.plan().map_or_else(Report::default, Plan::report)
     }
@@ -182,6 +202,10 @@ macro_rules! job_by_state {
                 output: &mut Vec<u8>,
             ) -> $crate::error::Result<()> {
                 self.state.run(window, inputs, runner, output)
+            }
+
+            fn check(&mut self, window: usize, inputs: &$crate::io::Inputs) -> $crate::error::Result<()> {
+                self.state.check(window, inputs)
             }
 
             fn report(&self) -> $crate::report::Report {

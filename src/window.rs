@@ -8,6 +8,9 @@ pub(crate) const LARGE: u64 = 32 << 20;
 /// Bytes of the model that a window of v2 covers at most when it is restored: some chunks for every thread.
 pub(crate) const SMALL: u64 = 16 << 20;
 
+/// The same where several jobs share the windows, each with one thread: a chunk or two, so that all end together.
+pub(crate) const SHARED: u64 = 2 << 20;
+
 /// The same when it is compressed: a chunk takes several times its size then, beside that of its base.
 pub(crate) const LEAST: u64 = 8 << 20;
 

@@ -11,7 +11,9 @@ use bitx_wasm::layout::Dtype;
 use bitx_wasm::parallel::Sequential;
 use bitx_wasm::report::Method;
 use bitx_wasm::{Compress, Effort, ErrorKind, Format, Job, Restore};
-use common::{EFFORTS, GOLDEN, PAIRS, V2_ARCHIVES, compress, inspect, model, restore, sha256, with_header};
+use common::{
+    EFFORTS, GOLDEN, PAIRS, V2_ARCHIVES, compress, inspect, model, restore, restore_shared, sha256, with_header,
+};
 
 const V2: Format = Format::V2 { effort: Effort::Default };
 
@@ -62,6 +64,24 @@ fn archives_restore_and_are_the_same_everywhere() {
             assert!(restore(pair.base, &archive).unwrap() == target, "{} {effort:?}", pair.name);
             assert_eq!(sha256(&archive), digest, "{} {effort:?}", pair.name);
         }
+    }
+}
+
+/// A model of several shared windows, predicted chunks and copies of earlier regions among them.
+#[test]
+fn windows_may_be_shared() {
+    let weights: Vec<u8> = (0..10_000_000u32).map(|i| if i % 2 == 1 { 0x3c } else { (i * 7 >> 4) as u8 }).collect();
+    let moved: Vec<u8> = weights.iter().enumerate().map(|(i, b)| b ^ u8::from(i % 4 == 0)).collect();
+    let shape: &[u64] = &[5000, 1000];
+    let tied = |bytes: &[u8]| model(&["a", "b", "c"].map(|name| (name, "BF16", shape, bytes)));
+    let (base, target) = (tied(&weights), [&tied(&moved)[..], b"trailing"].concat());
+    for (format, target) in [(V2, target), (Format::V1 { level: 3 }, tied(&moved))] {
+        let archive = compress(&base, &target, format).unwrap();
+        assert!(restore_shared(&base, &archive).unwrap() == target, "{format:?}");
+        assert!(restore(&base, &archive).unwrap() == target, "{format:?}");
+    }
+    for pair in PAIRS {
+        assert_eq!(sha256(&restore_shared(pair.base, pair.archive).unwrap()), pair.sha256, "{}", pair.name);
     }
 }
 
@@ -138,11 +158,13 @@ fn every_truncation_and_every_flip_is_noticed() {
     assert!(restore(&base, &archive).unwrap() == target);
     for length in 0..archive.len() {
         restore(&base, &archive[..length]).expect_err("a truncation");
+        restore_shared(&base, &archive[..length]).expect_err("a truncation");
     }
     for bit in 0..archive.len() * 8 {
         let mut flipped = archive.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
         restore(&base, &flipped).expect_err("a flip");
+        restore_shared(&base, &flipped).expect_err("a flip");
     }
     let error = restore(&base, &[&archive[..], &[0]].concat()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);

@@ -5,7 +5,7 @@ mod common;
 
 use bitx_wasm::Format;
 use bitx_wasm::parallel::{Runner, Sequential};
-use common::{EFFORTS, GOLDEN, PAIRS, V1_ARCHIVES, V2_ARCHIVES, compress_on, restore_on, sha256};
+use common::{EFFORTS, GOLDEN, PAIRS, V1_ARCHIVES, V2_ARCHIVES, compress_on, restore_on, restore_shared, sha256};
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
 wasm_bindgen_test_configure!(run_in_dedicated_worker);
@@ -18,6 +18,7 @@ fn vectors_hold(runner: &dyn Runner) {
     for ((pair, archive), v2) in PAIRS.iter().zip(V1_ARCHIVES).zip(V2_ARCHIVES) {
         let target = restore_on(runner, pair.base, pair.archive).unwrap();
         assert_eq!(sha256(&target), pair.sha256, "{}", pair.name);
+        assert!(restore_shared(pair.base, pair.archive).unwrap() == target, "{}", pair.name);
         let written = compress_on(runner, pair.base, &target, Format::V1 { level: 3 }).unwrap();
         assert_eq!(sha256(&written), archive, "{}", pair.name);
         for (effort, digest) in EFFORTS.into_iter().zip(v2) {

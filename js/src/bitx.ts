@@ -43,7 +43,8 @@ export class Bitx {
   /** Loads and tests the build that suits this browser and page. */
   static async create(options: CreateOptions = {}): Promise<Bitx> {
     const restorer = new Engine('restore', options);
-    const link = await restorer.alive('threads', options.signal);
+    const best = options.mode ?? 'threads';
+    const link = await restorer.alive(best, options.signal);
     return new Bitx(restorer, new Engine('compress', options), link);
   }
 
@@ -53,7 +54,10 @@ export class Bitx {
     this.#link = link;
   }
 
-  /** The build at work: `threads` where the page is cross-origin isolated and threads start, else `single`. */
+  /**
+   * How restores are computed: in `threads` where the page is cross-origin isolated and they start, else in a `pool` of
+   * workers, and where those fail in a `single` one. Only `threads` serve for compressing, which else takes a single one.
+   */
   get mode(): Mode {
     return this.#link.mode;
   }
@@ -157,13 +161,21 @@ export class Bitx {
     const over = new AbortController();
     const signals = [over.signal, this.#disposal.signal, signal, stream?.failure];
     const stop = AbortSignal.any(signals.filter((one) => !!one));
+    const context = { stream, signal: stop, onProgress, onOpened };
     try {
-      const { sources, ports } = await prepare(inputs, stop, onProgress);
-      const link = await this.#alive(task.operation);
-      const context = { stream, signal: stop, onProgress, onOpened };
-      const outcome = await link.call({ ...task, sources }, ports, context);
-      await stream?.close(stop);
-      return outcome;
+      for (;;) {
+        const { sources, ports } = await prepare(inputs, stop, onProgress);
+        const link = await this.#alive(task.operation);
+        try {
+          const outcome = await link.call({ ...task, sources }, ports, context);
+          await stream?.close(stop);
+          return outcome;
+        } catch (error) {
+          // A fault of the mode: the next one may do, from the beginning.
+          if (link.alive || link.mode === 'single') throw error;
+          stream?.rewind();
+        }
+      }
     } catch (thrown) {
       const error = signal?.aborted ? abortError(signal) : stop.aborted ? stop.reason : thrown;
       stream?.abort(error);
@@ -178,7 +190,7 @@ export class Bitx {
     const disposal = this.#disposal.signal;
     disposal.throwIfAborted();
     if (operation === 'compress') return this.#compressor.alive(this.mode, disposal);
-    this.#link = await this.#restorer.alive('threads', disposal);
+    this.#link = await this.#restorer.alive(this.mode, disposal);
     return this.#link;
   }
 }

@@ -1,6 +1,6 @@
 import type { Link } from './link.js';
 import type { Role } from './protocol.js';
-import { startBest, startSingle } from './start.js';
+import { nextMode, start } from './start.js';
 import type { CreateOptions, Mode } from './types.js';
 
 /** The worker of one role: started when it is first needed, and again after a fault. */
@@ -21,8 +21,8 @@ export class Engine {
   }
 
   /**
-   * A worker that is alive, which computes in no better mode than `best`. After a fault it is one without threads,
-   * since those may have been the fault.
+   * A worker that is alive, which computes in no better mode than `best`. After a fault it is one of the next mode, since
+   * its mode may have been the fault.
    */
   async alive(best: Mode, signal?: AbortSignal): Promise<Link> {
     if (this.#link?.alive) return this.#link;
@@ -34,7 +34,7 @@ export class Engine {
   }
 
   #start(best: Mode, signal: AbortSignal | undefined): Promise<Link> {
-    const start = this.#link || best === 'single' ? startSingle : startBest;
-    return start(this.#role, signal ? { ...this.#options, signal } : this.#options);
+    const mode = this.#link ? nextMode(this.#link.mode) : best;
+    return start(this.#role, mode, signal ? { ...this.#options, signal } : this.#options);
   }
 }

@@ -26,8 +26,11 @@ export async function prepare(
   const desk = new Desk(signal, (loaded, total) => onProgress?.({ phase: 'download', loaded, total }));
   const entries = Object.entries(inputs) as [Source, Input | Input[]][];
   const files = entries.map(async ([source, input]) => {
-    const wired = await Promise.all([input].flat().map((file) => desk.wire(source, file)));
-    return [source, wired] as const;
+    const spooled = (file: Input) => (file instanceof Response ? desk.spool(file) : file);
+    const files = await Promise.all([input].flat().map(spooled));
+    // A response can be read only once, however often a call is begun.
+    inputs[source] = files;
+    return [source, files.map((file) => desk.wire(source, file))] as const;
   });
   return { sources: Object.fromEntries(await Promise.all(files)), ports: desk.ports };
 }
@@ -44,14 +47,14 @@ class Desk {
     this.#report = report;
   }
 
-  async wire(source: Source, input: Input): Promise<WireFile> {
+  wire(source: Source, input: Input): WireFile {
     if (input instanceof Blob || isHandle(input)) return input;
     if (input instanceof ArrayBuffer || ArrayBuffer.isView(input)) return new Blob([input as BlobPart]);
     if (typeof input === 'string' || input instanceof URL) {
       const url = new URL(input, document.baseURI).href;
       return { url, port: this.#port(() => this.#download(url)) };
     }
-    const file = input instanceof Response ? await this.#spool(input) : input;
+    const file = input as RangeSource;
     if (typeof file?.read === 'function') return { size: file.size, port: this.#port(async () => file) };
     throw new BitxError('invalid-argument', `${source} is nothing that can be read`, { file: source });
   }
@@ -76,10 +79,10 @@ class Desk {
       const message = `${url} could not be fetched: ${messageOf(cause)}`;
       throw new BitxError('network', message, { url, cause });
     });
-    return this.#spool(response);
+    return this.spool(response);
   }
 
-  #spool(response: Response): Promise<RangeSource> {
+  spool(response: Response): Promise<RangeSource> {
     const index = this.#downloads.push({ loaded: 0, total: undefined }) - 1;
     return spool(response, this.#signal, (loaded, total) => {
       this.#downloads[index] = { loaded, total };

@@ -5,7 +5,7 @@ import { answer } from './rpc.js';
 import type { Mode, Progress } from './types.js';
 
 /** How long each step of the start may take before the build counts as unusable here. */
-const STEP_LIMIT_MS: Record<Mode, number> = { threads: 10_000, single: 30_000 };
+const STEP_LIMIT_MS: Record<Mode, number> = { threads: 10_000, pool: 10_000, single: 30_000 };
 
 export interface LinkOptions {
   role: Role;

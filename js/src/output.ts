@@ -18,6 +18,9 @@ export function outputKind(output: Output | undefined): Request['output'] {
 export class StreamOutput {
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   readonly #failure = new AbortController();
+  #written = 0;
+  /** Bytes that come once more. */
+  #again = 0;
 
   constructor(stream: WritableStream<Uint8Array>) {
     if (stream.locked) throw new BitxError('invalid-argument', 'output is locked to another writer');
@@ -32,7 +35,15 @@ export class StreamOutput {
 
   /** Writes one part and waits until the stream wants more. */
   async write(bytes: Uint8Array): Promise<void> {
-    await this.#writer.write(bytes).catch(fail);
+    const more = bytes.subarray(this.#again);
+    this.#again -= bytes.length - more.length;
+    this.#written += more.length;
+    if (more.length > 0) await this.#writer.write(more).catch(fail);
+  }
+
+  /** Another worker begins anew, and makes the same bytes. */
+  rewind(): void {
+    this.#again = this.#written;
   }
 
   async close(signal: AbortSignal): Promise<void> {

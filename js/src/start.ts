@@ -6,39 +6,41 @@ import type { CreateOptions, Mode, WasmUrls } from './types.js';
 /** More threads than this bring little and cost memory. */
 const MOST_THREADS = 8;
 
-/** Starts the best build that works here. */
-export async function startBest(role: Role, options: CreateOptions): Promise<Link> {
-  const threads = wantedThreads(options);
-  if (threads > 1 && canShareMemory()) {
-    const link = await start(role, 'threads', threads, options).catch((error: unknown) => {
-      if (options.signal?.aborted) throw error;
-      return undefined;
-    });
-    if (link) return link;
-  }
-  return startSingle(role, options);
+/** Each mode is tried where the one before it does not work. */
+const MODES: Mode[] = ['threads', 'pool', 'single'];
+
+/** The mode to go on with after a fault. */
+export function nextMode(mode: Mode): Mode {
+  return MODES[MODES.indexOf(mode) + 1] ?? 'single';
 }
 
-/** Starts the build that needs the least. */
-export async function startSingle(role: Role, options: CreateOptions): Promise<Link> {
-  try {
-    return await start(role, 'single', 1, options);
-  } catch (cause) {
-    if (options.signal?.aborted) throw abortError(options.signal);
-    throw new BitxError('start-failed', messageOf(cause), { cause });
-  }
-}
-
-function start(role: Role, mode: Mode, threads: number, options: CreateOptions): Promise<Link> {
+/** Starts a worker in the best mode that works here, from `best` on. */
+export async function start(role: Role, best: Mode, options: CreateOptions): Promise<Link> {
   const { wasmUrl, workerUrl, signal } = options;
-  return Link.start({
-    role,
-    mode,
-    threads,
-    wasmUrl: wasmUrlOf(role, mode, wasmUrl),
-    workerUrl: workerUrl === undefined ? undefined : absolute(workerUrl),
-    signal,
-  });
+  const threads = wantedThreads(options);
+  const possible = {
+    threads: threads > 1 && canShareMemory(),
+    pool: threads > 1 && role === 'restore',
+    single: true,
+  };
+  let cause: unknown;
+  for (const mode of MODES.slice(MODES.indexOf(best))) {
+    if (!possible[mode]) continue;
+    try {
+      return await Link.start({
+        role,
+        mode,
+        threads: mode === 'single' ? 1 : threads,
+        wasmUrl: wasmUrlOf(role, mode, wasmUrl),
+        workerUrl: workerUrl === undefined ? undefined : absolute(workerUrl),
+        signal,
+      });
+    } catch (error) {
+      if (signal?.aborted) throw abortError(signal);
+      cause = error;
+    }
+  }
+  throw new BitxError('start-failed', messageOf(cause), { cause });
 }
 
 function wantedThreads({ threads }: CreateOptions): number {

@@ -1,5 +1,8 @@
-/** Which build is at work: on all cores in shared memory, or on one. */
-export type Mode = 'threads' | 'single';
+/**
+ * How the codec computes: on all cores in `threads` that share memory, which browsers allow to cross-origin isolated pages;
+ * on all cores in a `pool` of workers with a memory each; or on a `single` one.
+ */
+export type Mode = 'threads' | 'pool' | 'single';
 
 /** A container format: `v1` is the one that the `bitx-codec` command line knows. */
 export type Format = 'v1' | 'v2';
@@ -56,6 +59,8 @@ export interface Progress {
 export interface CreateOptions {
   /** How many threads to use; by default one per core, but at most 8. 1 chooses the single-threaded build. */
   threads?: number;
+  /** The mode to begin with. Where it does not work the next one is tried. Default: `threads`. */
+  mode?: Mode;
   /** The URL of the folder with the package's four wasm files, or the URLs of some. Default: beside `worker.js`. */
   wasmUrl?: string | URL | WasmUrls;
   /** The URL of `worker.js`. Default: beside `index.js`. */

@@ -14,6 +14,7 @@ use crate::job::{Opening, Plan, State, job_by_state};
 use crate::layout::reader::{Accept, LayoutReader};
 use crate::layout::{Kind, Region};
 use crate::plan::BaseSet;
+use crate::window;
 
 /// A [`Job`](crate::Job) that restores the target of an archive, or one tensor of it, given its base.
 #[derive(Debug)]
@@ -24,27 +25,53 @@ pub struct Restore {
 impl Restore {
     /// A job over the base's files and an archive of these lengths, in bytes.
     pub fn new(base_lengths: &[u64], archive_length: u64) -> Self {
-        Self::open(base_lengths, archive_length, None)
+        Self::open(base_lengths, archive_length, None, Sharing::Alone)
+    }
+
+    /// A job that shares its windows with others over the same inputs: each may run any of them, in any order, and one
+    /// of them [checks](crate::Job::check) the archive as a whole.
+    pub fn shared(base_lengths: &[u64], archive_length: u64) -> Self {
+        Self::open(base_lengths, archive_length, None, Sharing::Shared)
     }
 
     /// A job whose output is the bytes of one tensor; nothing else of the inputs is read.
     pub fn tensor(base_lengths: &[u64], archive_length: u64, name: &str) -> Self {
-        Self::open(base_lengths, archive_length, Some(name.to_owned()))
+        Self::open(base_lengths, archive_length, Some(name.to_owned()), Sharing::Alone)
     }
 
-    fn open(base_lengths: &[u64], archive_length: u64, only: Option<String>) -> Self {
+    fn open(base_lengths: &[u64], archive_length: u64, only: Option<String>, sharing: Sharing) -> Self {
         let step = Step::Archive(ArchiveReader::new(archive_length));
-        Self { state: State::Opening(OpenRestore { base_lengths: base_lengths.to_vec(), only, step }) }
+        Self { state: State::Opening(OpenRestore { base_lengths: base_lengths.to_vec(), only, sharing, step }) }
     }
 }
 
 job_by_state!(Restore);
+
+/// Who runs the windows of a restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    /// One job, in order.
+    Alone,
+    /// Several jobs.
+    Shared,
+}
+
+impl Sharing {
+    /// How many bytes a window covers at most, if it is `alone` for a job of its own.
+    fn window(self, alone: u64) -> u64 {
+        match self {
+            Self::Alone => alone,
+            Self::Shared => window::SHARED,
+        }
+    }
+}
 
 /// The archive's own description first, then the base's headers.
 #[derive(Debug)]
 struct OpenRestore {
     base_lengths: Vec<u64>,
     only: Option<String>,
+    sharing: Sharing,
     step: Step,
 }
 
@@ -116,8 +143,8 @@ impl Opening for OpenRestore {
         let bases = BaseSet::new(readers.into_iter().map(|reader| reader.finish().0).collect());
         let only = self.only.as_deref();
         Ok(match archive {
-            Archive::V1(index) => Box::new(v1::Restore::new(index, &bases, only)?),
-            Archive::V2(directory) => Box::new(v2::Restore::new(directory, &bases, only)?),
+            Archive::V1(index) => Box::new(v1::Restore::new(index, &bases, only, self.sharing)?),
+            Archive::V2(directory) => Box::new(v2::Restore::new(directory, &bases, only, self.sharing)?),
         })
     }
 }

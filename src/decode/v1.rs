@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use super::Sharing;
 use crate::archive::v1::{self, Entry, Index, MAX_PIECE, Part, Stream};
 use crate::delta::xor_split;
 use crate::entropy::zstd;
@@ -56,7 +57,7 @@ impl Content {
 
 impl Restore {
     /// The plan for all of the target, or for the tensor called `only`.
-    pub(super) fn new(index: Index, bases: &BaseSet, only: Option<&str>) -> Result<Self> {
+    pub(super) fn new(index: Index, bases: &BaseSet, only: Option<&str>, sharing: Sharing) -> Result<Self> {
         let mut pieces = vec![Piece::new(0..index.layout.header_length, Content::Header, None)];
         let mut end = index.layout.header_length;
         for (i, (region, entry)) in index.layout.regions.iter().zip(&index.entries).enumerate() {
@@ -79,7 +80,7 @@ impl Restore {
             let wanted = wanted.ok_or_else(|| super::no_such_tensor(name))?;
             pieces.retain(|piece| piece.region == Some(wanted));
         }
-        let windows = window::group(window::LARGE, pieces.iter().map(Piece::length));
+        let windows = window::group(sharing.window(window::LARGE), pieces.iter().map(Piece::length));
         Ok(Self { index, pieces, windows, scratch: parallel::Scratch::default() })
     }
 
@@ -113,11 +114,12 @@ impl Plan for Restore {
     }
 
     fn output_length(&self) -> Option<u64> {
-        Some(self.pieces.iter().map(Piece::length).sum())
+        Some(self.progress(self.windows.len()))
     }
 
     fn progress(&self, count: usize) -> u64 {
-        self.windows[..count].iter().flat_map(|window| &self.pieces[window.clone()]).map(Piece::length).sum()
+        let end = |window: &Range<usize>| self.pieces[window.end - 1].output.end - self.pieces[0].output.start;
+        count.checked_sub(1).map_or(0, |last| end(&self.windows[last]))
     }
 
     fn reads(&self, window: usize) -> Vec<Read> {

@@ -5,12 +5,14 @@
 
 use std::ops::Range;
 
+use super::Sharing;
 use crate::archive::v2::{self, Content, Directory, Head, Index, Item, Partner, Record, RegionEntry};
 use crate::chunk::{self, Matrix, geometry, predicted};
 use crate::error::{Error, Result};
 use crate::io::{Inputs, Read, Source, coalesce};
 use crate::job::Plan;
 use crate::layout::{Dtype, Kind, Region};
+use crate::order;
 use crate::parallel::{self, Runner};
 use crate::plan::BaseSet;
 use crate::predict::Factors;
@@ -23,10 +25,22 @@ pub(super) struct Restore {
     directory: Directory,
     chunks: Vec<Chunk>,
     pieces: Vec<Piece>,
-    windows: Vec<Range<usize>>,
+    windows: Vec<Window>,
+    output_length: u64,
     scratch: parallel::Scratch<chunk::Scratch>,
     /// Of all bytes so far; none where only a part of the archive is read.
     root: Option<blake3::Hasher>,
+    sharing: Sharing,
+}
+
+/// Some pieces, and where they are.
+#[derive(Debug)]
+struct Window {
+    pieces: Range<usize>,
+    /// Of the first piece, in the output.
+    offset: u64,
+    /// What of the archive comes next in its digest: windows have consecutive records.
+    records: Range<u64>,
 }
 
 /// Consecutive bytes of the output, restored on their own: a span or a chunk. Regions that equal an earlier one share
@@ -67,7 +81,7 @@ struct Chunk {
     factors: Option<(Range<u64>, u8)>,
 }
 
-/// Factors by the place of their record: few in a window.
+/// Factors by the place of their record, in ascending order.
 type FactorsAt = Vec<(u64, Factors)>;
 
 /// The chunks of an item that has some: where each record is, and how it is stored.
@@ -80,7 +94,7 @@ struct Chunks {
 
 impl Restore {
     /// The plan for all of the target, or for the tensor called `only`.
-    pub(super) fn new(directory: Directory, bases: &BaseSet, only: Option<&str>) -> Result<Self> {
+    pub(super) fn new(directory: Directory, bases: &BaseSet, only: Option<&str>, sharing: Sharing) -> Result<Self> {
         if only == Some("") {
             return Err(Error::invalid_argument("bytes that are no tensor have no name"));
         }
@@ -111,17 +125,15 @@ impl Restore {
         if let (Some(name), false) = (only, found) {
             return Err(super::no_such_tensor(name));
         }
-        let windows = match window::group(window::SMALL, pieces.iter().map(Piece::length)) {
-            // The root digest is checked by a window, and an empty file has one too.
-            none if none.is_empty() => std::iter::once(0..0).collect(),
-            windows => windows,
-        };
+        let windows = windows(&chunks, &pieces, directory.records().start, sharing.window(window::SMALL));
+        let output_length = pieces.iter().map(Piece::length).sum();
         let root = only.is_none().then(|| {
             let mut hasher = blake3::Hasher::new();
             hasher.update(&directory.front);
             hasher
         });
-        Ok(Self { directory, chunks, pieces, windows, scratch: parallel::Scratch::default(), root })
+        let scratch = parallel::Scratch::default();
+        Ok(Self { directory, chunks, pieces, windows, output_length, scratch, root, sharing })
     }
 
     fn restore(&self, piece: &Piece, inputs: &Inputs, factors: &FactorsAt, target: &mut [u8]) -> Result<()> {
@@ -139,8 +151,8 @@ impl Restore {
         };
         let record = self.record(inputs, &chunk.record, chunk.method)?;
         let factors = chunk.factors.as_ref().and_then(|(range, _)| {
-            let found = factors.iter().find(|(start, _)| *start == range.start);
-            found.map(|(_, factors)| factors)
+            let found = factors.binary_search_by_key(&range.start, |(start, _)| *start);
+            found.ok().map(|found| &factors[found].1)
         });
         let given = chunk::Given { base, factors };
         self.scratch
@@ -154,7 +166,11 @@ impl Restore {
 
     /// The chunk that a piece is, if it is one.
     fn chunk(&self, piece: &Piece) -> Option<&Chunk> {
-        self.chunks.get(piece.chunk? as usize)
+        chunk_of(&self.chunks, piece)
+    }
+
+    fn pieces(&self, window: usize) -> &[Piece] {
+        &self.pieces[self.windows[window].pieces.clone()]
     }
 
     /// The record at `range`, which the index says to be of that method.
@@ -168,16 +184,16 @@ impl Restore {
 
     /// The factors that the pieces of a window need.
     fn factors(&self, window: usize, inputs: &Inputs, runner: &dyn Runner) -> Result<FactorsAt> {
-        // Chunks of one region follow each other, but for those of a region that equals an earlier one.
         let mut wanted: Vec<(&Piece, &Chunk, &Range<u64>, u8)> = Vec::new();
-        for piece in &self.pieces[self.windows[window].clone()] {
+        for piece in self.pieces(window) {
             if let Some(chunk) = self.chunk(piece)
                 && let Some((range, rank)) = &chunk.factors
-                && wanted.last().is_none_or(|(_, _, other, _)| *other != range)
             {
                 wanted.push((piece, chunk, range, *rank));
             }
         }
+        let mut wanted = order::sorted(wanted, |(_, _, range, _)| (range.start, 0));
+        wanted.dedup_by_key(|(_, _, range, _)| range.start);
         let read = |(piece, chunk, range, rank): (&Piece, &Chunk, &Range<u64>, u8)| {
             let factors = self.read_factors(inputs, chunk.matrix, range, rank);
             factors.map(|factors| (range.start, factors)).map_err(|e| self.named(piece, e))
@@ -205,17 +221,6 @@ impl Restore {
             Item::Span(_) => error,
         }
     }
-
-    /// The records of a window: they are consecutive.
-    fn records(&self, window: usize) -> Range<u64> {
-        let all = self.directory.records();
-        let of = |piece: &Piece| self.chunk(piece).map(|chunk| chunk.record.clone());
-        // Regions that equal earlier ones have their records in earlier windows.
-        let before = self.windows[..window].iter().flat_map(|w| &self.pieces[w.clone()]).filter_map(of);
-        let start = before.map(|r| r.end).max().unwrap_or(all.start);
-        let here = self.pieces[self.windows[window].clone()].iter().filter_map(of);
-        start..here.map(|r| r.end).max().unwrap_or(start).max(start)
-    }
 }
 
 /// What runs in parallel: the pieces, and the archive's digest.
@@ -239,16 +244,16 @@ impl Plan for Restore {
     }
 
     fn output_length(&self) -> Option<u64> {
-        Some(self.pieces.iter().map(Piece::length).sum())
+        Some(self.output_length)
     }
 
     fn progress(&self, count: usize) -> u64 {
-        self.windows[..count].iter().flat_map(|window| &self.pieces[window.clone()]).map(Piece::length).sum()
+        self.windows.get(count).map_or(self.output_length, |window| window.offset)
     }
 
     fn reads(&self, window: usize) -> Vec<Read> {
         let mut reads = Vec::new();
-        for piece in &self.pieces[self.windows[window].clone()] {
+        for piece in self.pieces(window) {
             if let Some(Chunk { record, base, factors, .. }) = self.chunk(piece) {
                 reads.push(Read::new(Source::Delta, record.clone()));
                 reads.extend(factors.iter().map(|(range, _)| Read::new(Source::Delta, range.clone())));
@@ -259,10 +264,9 @@ impl Plan for Restore {
     }
 
     fn run(&mut self, window: usize, inputs: &Inputs, runner: &dyn Runner, output: &mut Vec<u8>) -> Result<()> {
-        let records = self.records(window);
         let factors = self.factors(window, inputs, runner)?;
-        let mut root = self.root.take();
-        let pieces = &self.pieces[self.windows[window].clone()];
+        let mut root = self.root.take_if(|_| self.sharing == Sharing::Alone);
+        let pieces = self.pieces(window);
         let length: u64 = pieces.iter().map(Piece::length).sum();
         output.resize(length as usize, 0);
         let mut rest = output.as_mut_slice();
@@ -275,7 +279,7 @@ impl Plan for Restore {
             })
             .collect();
         if let Some(hasher) = &mut root {
-            tasks.push(Task::Digest(hasher, inputs.slice(Source::Delta, records)?));
+            tasks.push(Task::Digest(hasher, inputs.slice(Source::Delta, self.windows[window].records.clone())?));
         }
         let done = parallel::map_by_cost(runner, tasks, Task::cost, |task| match task {
             Task::Piece(piece, target) => {
@@ -287,7 +291,20 @@ impl Plan for Restore {
             }
         });
         done.into_iter().collect::<Result<()>>()?;
+        if self.sharing == Sharing::Shared {
+            return Ok(());
+        }
         self.root = root;
+        if window + 1 == self.windows.len() { self.check_root() } else { Ok(()) }
+    }
+
+    fn check(&mut self, window: usize, inputs: &Inputs) -> Result<()> {
+        if self.sharing == Sharing::Alone {
+            return Ok(());
+        }
+        if let Some(hasher) = &mut self.root {
+            hasher.update(inputs.slice(Source::Delta, self.windows[window].records.clone())?);
+        }
         if window + 1 == self.windows.len() { self.check_root() } else { Ok(()) }
     }
 
@@ -308,6 +325,31 @@ impl Restore {
         let expected = blake3::Hash::from_bytes(self.directory.root).to_hex();
         Err(Error::corrupt("digest of the archive").figures(expected, found.to_hex()).input(Source::Delta))
     }
+}
+
+fn chunk_of<'a>(chunks: &'a [Chunk], piece: &Piece) -> Option<&'a Chunk> {
+    chunks.get(piece.chunk? as usize)
+}
+
+/// The windows of pieces whose records begin at `start`.
+fn windows(chunks: &[Chunk], pieces: &[Piece], start: u64, limit: u64) -> Vec<Window> {
+    let groups = match window::group(limit, pieces.iter().map(Piece::length)) {
+        // The root digest is checked by a window, and an empty file has one too.
+        none if none.is_empty() => std::iter::once(0..0).collect(),
+        groups => groups,
+    };
+    let (mut offset, mut digested) = (0, start);
+    let window = |group: Range<usize>| {
+        let own = &pieces[group.clone()];
+        let records = own.iter().filter_map(|piece| chunk_of(chunks, piece)).map(|chunk| chunk.record.end);
+        // Regions that equal earlier ones have their records in earlier windows.
+        let end = records.fold(digested, u64::max);
+        let window = Window { pieces: group, offset, records: digested..end };
+        offset += own.iter().map(Piece::length).sum::<u64>();
+        digested = end;
+        window
+    };
+    groups.into_iter().map(window).collect()
 }
 
 /// Where every item's records are.
@@ -389,7 +431,8 @@ pub(crate) fn tensor_reports(items: &[Item], regions: &[RegionEntry]) -> Vec<Ten
         tensors.push(match content {
             Content::Earlier(_) => TensorReport::new(region, Method::CopyEarlier, 0),
             Content::Chunks(_) => {
-                let entry = regions.next().cloned().unwrap_or_default();
+                let none = RegionEntry::default();
+                let entry = regions.next().unwrap_or(&none);
                 let mut report = TensorReport::new(region, dominant(&entry.chunks), entry.stored());
                 report.prediction = entry.factors.map(|f| Prediction { rank: f.rank, saved_bytes: f.saved });
                 report

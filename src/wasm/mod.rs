@@ -34,8 +34,8 @@ impl Job {
         Self { job: Box::new(job), window: 0, inputs: Inputs::default(), output: Vec::new() }
     }
 
-    /// A job of that operation: `inspect`, `restore` or `tensor` over an archive of `length` bytes, or
-    /// `compress` over a target of so many. Every build has the same exports; what it has no code for
+    /// A job of that operation: `inspect`, `restore`, `share` or `tensor` over an archive of `length` bytes, or
+    /// `compress` over a target of so many. `share` restores too, its windows in any order, by any number of jobs. Every build has the same exports; what it has no code for
     /// is refused.
     ///
     /// `options`: for `tensor` `{ name }`, for `compress` `{ format?: 'v1' | 'v2', effort?, level? }`.
@@ -47,6 +47,8 @@ impl Job {
             "inspect" => Ok(Self::new(Inspect::new(length))),
             #[cfg(feature = "wasm-restore")]
             "restore" => Ok(Self::new(Restore::new(&bases, length))),
+            #[cfg(feature = "wasm-restore")]
+            "share" => Ok(Self::new(Restore::shared(&bases, length))),
             #[cfg(feature = "wasm-restore")]
             "tensor" => Ok(Self::new(Restore::tensor(&bases, length, &convert::tensor_name(options)?))),
             #[cfg(feature = "wasm-compress")]
@@ -111,6 +113,12 @@ impl Job {
     /// Computes the current window.
     pub fn run(&mut self) -> Result<(), JsValue> {
         self.job.run(self.window, &self.inputs, RUNNER, &mut self.output).map_err(thrown)
+    }
+
+    /// Checks what the windows of a shared restore cannot tell, one by one in order. Of the current one, the ranges of the
+    /// archive must be supplied.
+    pub fn check(&mut self) -> Result<(), JsValue> {
+        self.job.check(self.window, &self.inputs).map_err(thrown)
     }
 
     /// A copy of the bytes that the current window appends to the output.

@@ -4,7 +4,7 @@
 pub mod forge;
 
 use bitx_wasm::drive::{self, DriveError, Sources};
-use bitx_wasm::io::ReadAt;
+use bitx_wasm::io::{Inputs, ReadAt, Source};
 use bitx_wasm::parallel::{Runner, Sequential};
 use bitx_wasm::report::Report;
 use bitx_wasm::{Compress, Effort, Format, Inspect, Job, Restore};
@@ -166,6 +166,36 @@ pub fn restore_on(runner: &dyn Runner, base: &[u8], archive: &[u8]) -> bitx_wasm
 
 pub fn restore(base: &[u8], archive: &[u8]) -> bitx_wasm::Result<Vec<u8>> {
     restore_on(&Sequential, base, archive)
+}
+
+/// Restores by two jobs that share the windows and run them from the last to the first.
+pub fn restore_shared(base: &[u8], archive: &[u8]) -> bitx_wasm::Result<Vec<u8>> {
+    let bases: [&dyn ReadAt; 1] = [&base];
+    let sources = Sources { base: &bases, delta: Some(&archive), ..Sources::default() };
+    let mut jobs = [(); 2].map(|()| Restore::shared(&[base.len() as u64], archive.len() as u64));
+    let job_error = |error| match error {
+        DriveError::Job(error) => error,
+        other => panic!("slices do not fail: {other}"),
+    };
+    for job in &mut jobs {
+        drive::open(job, &sources).map_err(job_error)?;
+    }
+    let mut outputs = vec![Vec::new(); jobs[0].windows()];
+    let mut inputs = Inputs::default();
+    for (window, output) in outputs.iter_mut().enumerate().rev() {
+        let job = &mut jobs[window % 2];
+        drive::fetch(job, window, &sources, &mut inputs).map_err(job_error)?;
+        job.run(window, &inputs, &Sequential, output)?;
+    }
+    let [checking, _] = &mut jobs;
+    for (window, output) in outputs.iter().enumerate() {
+        assert_eq!(checking.progress(window + 1) - checking.progress(window), output.len() as u64);
+        inputs.prepare(checking.reads(window));
+        let archived = inputs.iter_mut().filter(|(read, _)| read.source == Source::Delta);
+        archived.into_iter().try_for_each(|(read, buffer)| sources.fill(read, buffer)).map_err(job_error)?;
+        checking.check(window, &inputs)?;
+    }
+    Ok(outputs.concat())
 }
 
 pub fn compress_on(runner: &dyn Runner, base: &[u8], target: &[u8], format: Format) -> bitx_wasm::Result<Vec<u8>> {

@@ -10,7 +10,7 @@ export {
 } from '../../generated/compress-threads/bitx_wasm.js';
 
 /** The files beside this script, by addresses that bundlers recognise. */
-const FILES: Record<Role, Record<Mode, URL>> = {
+const FILES: Record<Role, Record<Exclude<Mode, 'pool'>, URL>> = {
   restore: {
     single: new URL('./bitx-restore.wasm', import.meta.url),
     threads: new URL('./bitx-restore-threads.wasm', import.meta.url),
@@ -21,15 +21,22 @@ const FILES: Record<Role, Record<Mode, URL>> = {
   },
 };
 
+/** Fetches and compiles one build; the URL defaults to the file beside this script. */
+export async function loadCore(role: Role, mode: Mode, url: string | undefined): Promise<WebAssembly.Module> {
+  const shared = mode === 'threads';
+  const module = await compile(url ?? FILES[role][shared ? mode : 'single']);
+  instantiate(module, shared);
+  return module;
+}
+
 /**
- * Fetches and compiles one build; the URL defaults to the file beside this script.
+ * Makes this worker's instance.
  *
  * One build's glue serves them all, since it has all that the others import (the build script makes sure). It would
  * create a shared memory, which the single-threaded builds have no use for: hence the empty one.
  */
-export async function loadCore(role: Role, mode: Mode, url: string | undefined): Promise<void> {
-  const module = await compile(url ?? FILES[role][mode]);
-  initSync(mode === 'threads' ? { module } : { module, memory: new WebAssembly.Memory({ initial: 0 }) });
+export function instantiate(module: WebAssembly.Module, shared = false): void {
+  initSync(shared ? { module } : { module, memory: new WebAssembly.Memory({ initial: 0 }) });
 }
 
 /** Servers that do not know the type of wasm are many. */

@@ -4,6 +4,8 @@ import { type Job, memoryBytes } from './core.js';
 import type { Read, ReadRange } from './reader.js';
 import type { Sink } from './sinks.js';
 
+export type Bytes = Uint8Array<ArrayBuffer>;
+
 /** Called after each window with the model's bytes that are done, and how many there are. */
 type Report = (done: number, total: number) => void;
 
@@ -16,12 +18,19 @@ export interface Drive {
   sink: Sink;
   signal: AbortSignal;
   report: Report;
+  /** Who computes; by default the job itself. */
+  computing?: Computing | undefined;
 }
 
-/** What came of one window, and how many milliseconds the codec took for it. */
-interface Computed {
-  output: Uint8Array<ArrayBuffer>;
-  codec: number;
+/** What computes the windows of a job. */
+export interface Computing {
+  /** How many windows are read ahead of the one that is begun, and how many may be on their way behind it. */
+  readonly ahead: number;
+  /** How long the codec has taken so far. */
+  readonly codecMs: number;
+  readonly wasmBytes: number;
+  /** Computes a window from its input, and lets go of that. To be called in order. */
+  compute(window: number, inputs: Uint8Array[]): Bytes | Promise<Bytes>;
 }
 
 /** Feeds a job what it asks for until it knows its plan. */
@@ -34,10 +43,12 @@ export async function open(job: Job, read: ReadRange, signal: AbortSignal): Prom
 }
 
 /**
- * Runs an opened job to its end. While one window is computed, the next one's input is being read and the last one's
+ * Runs an opened job to its end. While a window is computed, the next ones' input is being read and the last ones'
  * output is being written.
  */
-export async function drive({ job, read, sink, signal, report }: Drive): Promise<Measured> {
+export async function drive(drive: Drive): Promise<Measured> {
+  const { job, read, sink, signal, report, computing = new Alone(job) } = drive;
+  const { ahead } = computing;
   signal.throwIfAborted();
   const begun = performance.now();
   const windows = job.windows();
@@ -45,44 +56,79 @@ export async function drive({ job, read, sink, signal, report }: Drive): Promise
   report(0, total);
   const readAll = (window: number) =>
     quietly(Promise.all(window < windows ? (job.reads(window) as Read[]).map(read) : []));
-  let reading = readAll(0);
-  let writing = Promise.resolve();
-  let codec = 0;
   let outputBytes = 0;
-  for (let window = 0; window < windows; window++) {
-    const inputs = await reading;
-    await turn();
-    signal.throwIfAborted();
-    reading = readAll(window + 1);
-    const computed = compute(job, window, inputs);
-    codec += computed.codec;
-    outputBytes += computed.output.length;
-    await writing;
-    writing = quietly(sink.write(computed.output));
+  let over = false;
+  const deliver = async (window: number, computed: Bytes | Promise<Bytes>, before: Promise<void>) => {
+    const output = await computed;
+    await before;
+    if (over) return;
+    outputBytes += output.length;
+    await sink.write(output);
     report(job.progressAfter(window), total);
+  };
+  const reading = Array.from({ length: ahead }, (_, window) => readAll(window));
+  const deliveries = [Promise.resolve()];
+  try {
+    for (let window = 0; window < windows; window++) {
+      const inputs = (await reading.shift()) as Uint8Array[];
+      await turn();
+      signal.throwIfAborted();
+      reading.push(readAll(window + ahead));
+      const computed = computing.compute(window, inputs);
+      deliveries.push(quietly(deliver(window, computed, deliveries.at(-1) as Promise<void>)));
+      if (deliveries.length > ahead) await deliveries.shift();
+    }
+    await deliveries.at(-1);
+  } finally {
+    over = true;
   }
-  await writing;
   return {
     outputBytes,
     modelBytes: total,
-    codecSeconds: codec / 1000,
+    codecSeconds: computing.codecMs / 1000,
     totalSeconds: (performance.now() - begun) / 1000,
-    wasmBytes: memoryBytes(),
+    wasmBytes: computing.wasmBytes,
     archive: job.info() as ArchiveInfo,
   };
 }
 
-/** Computes one window, and lets go of its input. */
-function compute(job: Job, window: number, inputs: Uint8Array[]): Computed {
+/** A job that computes its windows itself. */
+class Alone implements Computing {
+  readonly ahead = 1;
+  codecMs = 0;
+  readonly #job: Job;
+
+  constructor(job: Job) {
+    this.#job = job;
+  }
+
+  get wasmBytes(): number {
+    return memoryBytes();
+  }
+
+  compute(window: number, inputs: Uint8Array[]): Bytes {
+    supply(this.#job, window, inputs);
+    const started = performance.now();
+    this.#job.run();
+    this.codecMs += performance.now() - started;
+    return this.#job.output() as Bytes;
+  }
+}
+
+/** Computes one window. */
+export function runWindow(job: Job, window: number, inputs: Uint8Array[]): Bytes {
+  supply(job, window, inputs);
+  job.run();
+  return job.output() as Bytes;
+}
+
+/** Gives a job the input of a window, and lets go of that. */
+function supply(job: Job, window: number, inputs: Uint8Array[]): void {
   job.begin(window);
   for (const [index, bytes] of inputs.entries()) {
     job.supply(index, bytes);
     free(bytes);
   }
-  const started = performance.now();
-  job.run();
-  const codec = performance.now() - started;
-  return { output: job.output() as Uint8Array<ArrayBuffer>, codec };
 }
 
 /** A promise that may fail before anybody waits for it, without being reported as unhandled. */

@@ -1,10 +1,14 @@
 import { answer, ask, type Question } from '../rpc.js';
 import { type Io, io } from './io.js';
+import { member } from './member.js';
+import { spawn } from './spawn.js';
 
-/** A call of one of the functions of {@link Io}. */
-export interface IoMessage extends Question {
-  type: 'io';
-  method: keyof Io;
+const services = { ...io, ...member };
+
+/** A call of one of the functions of {@link services}. */
+export interface ServiceMessage extends Question {
+  type: 'service';
+  method: keyof typeof services;
   args: unknown[];
 }
 
@@ -13,29 +17,37 @@ const START_LIMIT_MS = 2000;
 
 /** Starts a worker that reads and writes while the host computes. Without one the host does that itself. */
 export function startHelper(): Promise<Io> {
-  const worker = new Worker(self.location.href, { type: 'module' });
   return new Promise((resolve) => {
-    worker.onmessage = () => resolve(remote(worker));
-    setTimeout(resolve, START_LIMIT_MS, io);
+    const without = () => resolve(io);
+    spawn().then((worker) => resolve(remote(worker)), without);
+    setTimeout(without, START_LIMIT_MS);
   });
 }
 
+/** Has another worker do something. Buffers change hands without being copied, but for those that are `kept`. */
+export function call<T>(
+  worker: Worker,
+  method: keyof typeof services,
+  args: unknown[],
+  kept = false,
+): Promise<T> {
+  return ask(worker, { type: 'service', method, args }, kept ? [] : transferable(args));
+}
+
 /** What the worker does with a message. */
-export function answerIo(message: IoMessage): void {
+export function serve(message: ServiceMessage): void {
   const { method, args } = message;
-  void answer(message, () => (io[method] as (...args: unknown[]) => unknown)(...args), transferable);
+  void answer(message, () => (services[method] as (...args: unknown[]) => unknown)(...args), transferable);
 }
 
 function remote(worker: Worker): Io {
-  const call =
-    (method: string) =>
-    (...args: unknown[]) =>
-      ask(worker, { type: 'io', method, args }, args.flatMap(transferable));
-  return Object.fromEntries(Object.keys(io).map((method) => [method, call(method)])) as unknown as Io;
+  const methods = Object.keys(io) as (keyof Io)[];
+  const entries = methods.map((method) => [method, (...args: unknown[]) => call(worker, method, args)]);
+  return Object.fromEntries(entries);
 }
 
-/** Buffers change hands without being copied. */
 function transferable(value: unknown): Transferable[] {
+  if (Array.isArray(value)) return value.flatMap(transferable);
   if (value instanceof Uint8Array) return [value.buffer];
   const port = (value as { port?: MessagePort } | undefined)?.port;
   return port ? [port] : [];

@@ -5,10 +5,13 @@ import { Job, loadCore, startPool } from './core.js';
 import { drive, open } from './drive.js';
 import { startHelper } from './helper.js';
 import { ENDED, type Io } from './io.js';
-import { setAlarm } from './pool.js';
-import { Files } from './reader.js';
+import type { Opening } from './member.js';
+import { Pool } from './pool.js';
+import { Files, type ReadRange } from './reader.js';
 import { selfTest } from './self-test.js';
+import { Shared } from './shared.js';
 import { blobSink, fileSink, type Sink } from './sinks.js';
+import { setAlarm } from './threads.js';
 
 type HostMessage = Exclude<ToWorker, StartMessage>;
 
@@ -21,7 +24,7 @@ interface Call {
 
 /** Runs operations. Those that write whole files do so one after another, so that their memory does not add up. */
 export class Host {
-  readonly #started: Promise<void>;
+  readonly #started: Promise<Pool | undefined>;
   readonly #threads: number;
   readonly #signals = new Map<number, AbortController>();
   readonly #reader = startHelper();
@@ -29,8 +32,8 @@ export class Host {
   #queue: Promise<unknown> = Promise.resolve();
 
   constructor(message: StartMessage) {
-    this.#started = start(message);
     this.#threads = message.threads;
+    this.#started = start(message);
     this.#started.then(
       () => send({ type: 'ready' }),
       (error: unknown) => send({ type: 'error', id: undefined, error: toWire(error), fatal: true }),
@@ -72,15 +75,26 @@ export class Host {
 
   /** Opens the job and runs it. A job that had a fault of ours is not touched again. */
   async #run(call: Call): Promise<Outcome> {
-    await this.#started;
+    const pool = await this.#started;
     call.signal.throwIfAborted();
     const { request, files, signal } = call;
     const { operation, options } = request;
     const [length = 0] = files.sizes(operation === 'compress' ? 'target' : 'delta');
-    const job = Job.open(operation, Float64Array.from(files.sizes('base')), length, options);
+    const bases = Float64Array.from(files.sizes('base'));
+    const shared = operation === 'restore' ? pool : undefined;
+    const opening: Opening = [shared ? 'share' : operation, bases, length, options];
+    const job = Job.open(...opening);
+    const fed: Uint8Array[] = [];
+    const read: ReadRange = async (range) => {
+      const bytes = await files.read(range);
+      if (shared) fed.push(bytes);
+      return bytes;
+    };
     try {
-      await open(job, (read) => files.read(read), signal);
-      const outcome = operation === 'inspect' ? { archive: job.info() } : await this.#write(job, call);
+      await open(job, read, signal);
+      const computing = shared && new Shared(job, shared, await shared.open(opening, fed));
+      const outcome =
+        operation === 'inspect' ? { archive: job.info() } : await this.#write(job, call, computing);
       job.free();
       return outcome;
     } catch (error) {
@@ -89,19 +103,22 @@ export class Host {
     }
   }
 
-  async #write(job: Job, { id, request, files, signal }: Call): Promise<Outcome> {
+  async #write(job: Job, { id, request, files, signal }: Call, computing?: Shared): Promise<Outcome> {
     send({ type: 'opened', id, length: job.outputLength() });
     const phase = request.operation === 'compress' ? 'compress' : 'restore';
     const report = (loaded: number, total: number) =>
       send({ type: 'progress', id, progress: { phase, loaded, total } });
     const sink = await this.#sink(id, request.output, signal);
     try {
-      const measured = await drive({ job, read: (read) => files.read(read), sink, signal, report });
+      const read: ReadRange = (range) => files.read(range);
+      const measured = await drive({ job, read, sink, signal, report, computing });
       const stats = { ...measured, threads: this.#threads };
       return { archive: stats.archive, stats, blob: await sink.close?.() };
     } catch (error) {
       await sink.abort?.().catch(() => {});
       throw error;
+    } finally {
+      computing?.end();
     }
   }
 
@@ -121,8 +138,9 @@ function write(id: number, bytes: Uint8Array<ArrayBuffer>, signal: AbortSignal):
   return abortable(signal, ask<void>(page, { type: 'write', id, bytes }, [bytes.buffer]));
 }
 
-async function start({ role, mode, threads, wasmUrl, alarm }: StartMessage): Promise<void> {
-  await loadCore(role, mode, wasmUrl);
+/** Loads and tests what a mode needs: for `pool`, the workers too. */
+async function start({ role, mode, threads, wasmUrl, alarm }: StartMessage) {
+  const module = await loadCore(role, mode, wasmUrl);
   send({ type: 'step' });
   if (mode === 'threads') {
     setAlarm(alarm);
@@ -130,6 +148,7 @@ async function start({ role, mode, threads, wasmUrl, alarm }: StartMessage): Pro
     send({ type: 'step' });
   }
   await selfTest(role);
+  return mode === 'pool' ? Pool.start(threads, module, role) : undefined;
 }
 
 function send(message: FromWorker): void {

@@ -41,7 +41,7 @@ async function folderOf(handle: FileSystemFileHandle): Promise<FileSystemDirecto
 
 async function privateFile(folder: FileSystemDirectoryHandle, name: string): Promise<NewFile> {
   const part: Handle = await folder.getFileHandle(`${name}.part`, { create: true });
-  const access = await (part as Required<Handle>).createSyncAccessHandle();
+  const access = await accessHandle(part as Required<Handle>);
   let at = 0;
   access.truncate(0);
   return {
@@ -61,6 +61,18 @@ async function privateFile(folder: FileSystemDirectoryHandle, name: string): Pro
       await folder.removeEntry(part.name);
     },
   };
+}
+
+/** A worker that was ended a moment ago may hold the file yet. */
+async function accessHandle(part: Required<Handle>): Promise<AccessHandle> {
+  for (let tries = 20; ; tries--) {
+    try {
+      return await part.createSyncAccessHandle();
+    } catch (error) {
+      if (!tries || (error as Error).name !== 'NoModificationAllowedError') throw error;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
 }
 
 /** The browser writes beside the file and puts the result in its place at the end. */

@@ -1,63 +1,77 @@
-import { initSync, wbg_rayon_start_worker } from '../../generated/compress-threads/bitx_wasm.js';
+import type { Role } from '../protocol.js';
+import type { Bytes } from './drive.js';
+import { call } from './helper.js';
+import type { Opening } from './member.js';
+import { spawn } from './spawn.js';
+
+/** A worker that takes longer than this over a window has died without a word. */
+const LIMIT_MS = 20_000;
+
+interface Member {
+  worker: Worker;
+  /** Windows that it has not answered yet. */
+  waiting: number;
+  wasmBytes: number;
+}
+
+let nextKey = 0;
 
 /**
- * The thread workers of the threaded builds. This stands in for the helper script of wasm-bindgen-rayon: here a
- * thread runs the very script that the host runs, so that a bundler sees one worker and not two.
+ * Workers that compute on all cores where memory cannot be shared, each on an instance of its own. A fault of one is a
+ * fault of the mode.
  */
-export interface ThreadMessage {
-  type: 'thread';
-  module: WebAssembly.Module;
-  memory: WebAssembly.Memory;
-  receiver: number;
-  alarm: string;
-}
+export class Pool {
+  readonly #members: Member[];
 
-interface PoolBuilder {
-  numThreads(): number;
-  receiver(): number;
-  build(): void;
-}
-
-let alarm = '';
-/** Firefox collects workers that share memory unless somebody holds them. */
-const threads: Worker[] = [];
-
-/** Names the channel on which dying threads are reported. */
-export function setAlarm(name: string): void {
-  alarm = name;
-}
-
-/** Called by the wasm when a pool is asked for. */
-export async function startWorkers(
-  module: WebAssembly.Module,
-  memory: WebAssembly.Memory,
-  builder: PoolBuilder,
-): Promise<void> {
-  const message: ThreadMessage = { type: 'thread', module, memory, receiver: builder.receiver(), alarm };
-  const count = builder.numThreads();
-  threads.push(...(await Promise.all(Array.from({ length: count }, () => startThread(message)))));
-  builder.build();
-}
-
-/** The life of a thread worker: it computes until the host is terminated. */
-export function runThread({ module, memory, receiver, alarm }: ThreadMessage): void {
-  try {
-    initSync({ module, memory });
-    postMessage({ type: 'running' });
-    wbg_rayon_start_worker(receiver);
-  } catch (error) {
-    // The host may be blocked, waiting for this very thread; only the page can still act.
-    new BroadcastChannel(alarm).postMessage(String(error));
-  }
-}
-
-function startThread(message: ThreadMessage): Promise<Worker> {
-  return new Promise((resolve, reject) => {
-    const worker = new Worker(self.location.href, { type: 'module' });
-    worker.onerror = (event) => reject(new Error(`a thread did not start: ${event.message}`));
-    worker.onmessage = ({ data }: MessageEvent<{ type: string }>) => {
-      if (data.type === 'loaded') worker.postMessage(message);
-      if (data.type === 'running') resolve(worker);
+  /** Starts and tests the workers. */
+  static async start(count: number, module: WebAssembly.Module, role: Role): Promise<Pool> {
+    const start = async () => {
+      const worker = await spawn();
+      await call(worker, 'load', [module, role]);
+      return { worker, waiting: 0, wasmBytes: 0 };
     };
-  });
+    return new Pool(await Promise.all(Array.from({ length: count }, start)));
+  }
+
+  private constructor(members: Member[]) {
+    this.#members = members;
+  }
+
+  /** How many workers compute. */
+  get size(): number {
+    return this.#members.length;
+  }
+
+  get wasmBytes(): number {
+    return this.#members.reduce((sum, { wasmBytes }) => sum + wasmBytes, 0);
+  }
+
+  /** Opens a job in every worker, and gives it a number. */
+  async open(opening: Opening, fed: Uint8Array[]): Promise<number> {
+    const key = nextKey++;
+    await Promise.all(this.#members.map(({ worker }) => call(worker, 'begin', [key, opening, fed], true)));
+    return key;
+  }
+
+  /** Has the least busy worker compute a window of a job. */
+  async compute(key: number, window: number, inputs: Uint8Array[]): Promise<Bytes> {
+    const member = this.#members.reduce((least, other) => (other.waiting < least.waiting ? other : least));
+    const { worker } = member;
+    member.waiting++;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error('a worker does not answer')), LIMIT_MS);
+    });
+    const answered = call<[Bytes, number]>(worker, 'compute', [key, window, inputs]);
+    const [output, wasmBytes] = await Promise.race([answered, late]);
+    clearTimeout(timer);
+    member.waiting--;
+    member.wasmBytes = wasmBytes;
+    return output;
+  }
+
+  /** Lets the workers forget a job. */
+  close(key: number): void {
+    for (const { worker } of this.#members) void call(worker, 'end', [key]);
+  }
 }

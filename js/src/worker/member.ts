@@ -1,0 +1,34 @@
+import type { Role } from '../protocol.js';
+import { instantiate, Job, memoryBytes } from './core.js';
+import { runWindow } from './drive.js';
+import { selfTest } from './self-test.js';
+
+/** What `Job.open` takes. */
+export type Opening = Parameters<typeof Job.open>;
+
+const jobs = new Map<number, Job>();
+
+/** One worker of a pool: it computes windows on an instance of its own, for jobs that the host knows by number. */
+export const member = {
+  async load(module: WebAssembly.Module, role: Role): Promise<void> {
+    instantiate(module);
+    await selfTest(role);
+  },
+
+  /** Opens a job with what the host's own was fed. */
+  begin(key: number, opening: Opening, fed: Uint8Array[]): void {
+    const job = Job.open(...opening);
+    jobs.set(key, job);
+    for (const bytes of fed) job.feed(bytes);
+  },
+
+  /** Computes a window: its output, and the size of the wasm memory. */
+  compute(key: number, window: number, inputs: Uint8Array[]): [Uint8Array, number] {
+    return [runWindow(jobs.get(key) as Job, window, inputs), memoryBytes()];
+  },
+
+  end(key: number): void {
+    jobs.get(key)?.free();
+    jobs.delete(key);
+  },
+};
