@@ -1,4 +1,4 @@
-import { abortError, BitxError, fromWire } from './errors.js';
+import { abortError, BitxError, fromWire, onAbort } from './errors.js';
 import type { StreamOutput } from './output.js';
 import type { FromWorker, Outcome, Request, Role, ToWorker } from './protocol.js';
 import { answer } from './rpc.js';
@@ -46,14 +46,13 @@ export class Link {
     const { signal } = options;
     if (signal?.aborted) throw abortError(signal);
     const link = new Link(options);
-    const abort = () => link.end(abortError(signal as AbortSignal));
-    signal?.addEventListener('abort', abort);
-    try {
-      await link.#starting.promise;
-      return link;
-    } finally {
-      signal?.removeEventListener('abort', abort);
-    }
+    const { promise, reject } = link.#starting;
+    if (signal) onAbort(signal, () => reject(abortError(signal)));
+    await promise.catch((error: BitxError) => {
+      link.end(error);
+      throw error;
+    });
+    return link;
   }
 
   private constructor({ role, mode, threads, wasmUrl, workerUrl }: LinkOptions) {
@@ -85,16 +84,14 @@ export class Link {
     const { signal } = context;
     if (signal.aborted) throw abortError(signal);
     const id = this.#nextId++;
-    const abort = () => this.#send({ type: 'abort', id });
     const { promise, resolve, reject } = Promise.withResolvers<Outcome>();
     this.#calls.set(id, { ...context, resolve, reject });
-    signal.addEventListener('abort', abort);
+    onAbort(signal, () => this.#send({ type: 'abort', id }));
     this.#send({ type: 'call', id, request }, ports);
     try {
       return await promise;
     } finally {
       this.#calls.delete(id);
-      signal.removeEventListener('abort', abort);
     }
   }
 
@@ -114,6 +111,7 @@ export class Link {
   }
 
   #receive(message: FromWorker): void {
+    const call = 'id' in message ? this.#calls.get(message.id as number) : undefined;
     switch (message.type) {
       case 'loaded':
       case 'step':
@@ -124,27 +122,21 @@ export class Link {
         this.#starting.resolve();
         break;
       case 'opened':
-        this.#calls.get(message.id)?.onOpened?.(message.length);
+        call?.onOpened?.(message.length);
         break;
       case 'progress':
-        this.#calls.get(message.id)?.onProgress?.(message.progress);
+        call?.onProgress?.(message.progress);
         break;
       case 'write':
-        void answer(message, () => this.#calls.get(message.id)?.stream?.write(message.bytes));
+        void answer(message, () => call?.stream?.write(message.bytes));
         break;
       case 'done':
-        this.#calls.get(message.id)?.resolve(message.outcome);
+        call?.resolve(message.outcome);
         break;
       case 'error':
-        this.#fail(message);
+        call?.reject(message.error.code === 'aborted' ? abortError(call.signal) : fromWire(message.error));
+        if (message.fatal) this.#fault(message.error.message);
     }
-  }
-
-  #fail({ id, error, fatal }: FromWorker & { type: 'error' }): void {
-    const pending = id === undefined ? undefined : this.#calls.get(id);
-    const { signal } = pending ?? {};
-    pending?.reject(error.code === 'aborted' && signal ? abortError(signal) : fromWire(error));
-    if (fatal) this.#fault(error.message);
   }
 
   #fault(message: string): void {

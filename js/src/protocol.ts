@@ -73,4 +73,4 @@ export type FromWorker =
   | ({ type: 'write'; id: number; bytes: Uint8Array<ArrayBuffer> } & Question)
   | { type: 'done'; id: number; outcome: Outcome }
   /** `fatal` says that the wasm instance cannot be trusted any more. */
-  | { type: 'error'; id: number | undefined; error: WireError; fatal: boolean };
+  | { type: 'error'; id?: number; error: WireError; fatal: boolean };

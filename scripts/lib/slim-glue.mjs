@@ -40,11 +40,63 @@ const CUTS = [
     /let result;\s*try \{\s*result = (arg0 instanceof (?:ArrayBuffer|Uint8Array));\s*\} catch[\s\S]*?const ret = result;/g,
     'const ret = $1;',
   ],
+  // Properties are only set on objects made for it, which take any.
+  [
+    /function\(\) \{ return handleError\((function \(arg0, arg1, arg2\) \{\s*const ret = Reflect\.set[\s\S]*?\}), arguments\); \}/,
+    '$1',
+  ],
+  // A job is freed once, and a worker has one instance.
+  [
+    /const ptr = this\.__destroy_into_raw\(\);\s*wasm\.__wbg_job_free\(ptr, 0\);/,
+    'wasm.__wbg_job_free(this.__wbg_ptr, 0);',
+  ],
+  [/(class Job \{[\s\S]*?)__destroy_into_raw\(\) \{[\s\S]*?\n {4}\}/, '$1'],
+  [/if \(wasm !== undefined\) return wasm;/, ''],
+  // What is passed in is freed by the one who gets it; nothing is left to free when there is no memory.
+  [/try \{\s*(ptr0 = pass[\s\S]*?)\} catch \(e\) \{[\s\S]*?throw e;\s*\}/, '$1'],
+  // There is one allocator.
+  [/(function pass\w+)\(arg, malloc\)/g, '$1(arg)'],
+  [/, wasm\.__wbindgen_malloc\)/g, ')'],
+  [/= malloc\(/g, '= wasm.__wbindgen_malloc('],
+  // A view is made in no time, and seldom asked for.
+  [
+    /let cached\w+Memory0 = null;\n(function get(\w+)Memory0\(\) \{)[\s\S]*?\n\}/g,
+    '$1 return new $2(wasm.memory.buffer); }',
+  ],
+  [/cached\w+Memory0 = null;/g, ''],
+  // Strings are returned in three places.
+  [
+    /(?:const|var) (len\d) = WASM_VECTOR_LEN;\s*getDataViewMemory0\(\)\.setInt32\(.*1, \1, true\);\s*getDataViewMemory0\(\)\.setInt32\(.*, (ptr\d), true\);/g,
+    'putString(arg0, $2);',
+  ],
+  // Results and failures come in one way each.
+  [
+    /if \(ret\[2\]\) \{\s*throw takeFromExternrefTable0\(ret\[1\]\);\s*\}\s*return takeFromExternrefTable0\(ret\[0\]\);/g,
+    'return result(ret);',
+  ],
+  [/if \(ret\[1\]\) \{\s*throw takeFromExternrefTable0\(ret\[0\]\);\s*\}/g, 'succeed(ret);'],
+  [
+    /$/,
+    `
+function succeed([error, failed]) {
+    if (failed) throw takeFromExternrefTable0(error);
+}
+function result([value, error, failed]) {
+    succeed([error, failed]);
+    return takeFromExternrefTable0(value);
+}
+function putString(at, ptr) {
+    const view = getDataViewMemory0();
+    view.setInt32((at >>> 0) + 4, WASM_VECTOR_LEN, true);
+    view.setInt32(at >>> 0, ptr, true);
+}
+`,
+  ],
 ];
 
 /** Properties of the glue's classes, which nobody outside of the worker sees. */
 export const INNER_PROPERTIES =
-  /^(__(wbg_ptr|destroy_into_raw|wrap)|progressAfter|progressTotal|outputLength|numThreads)$/;
+  /^(__(wbg_ptr|destroy_into_raw|wrap)|progressAfter|progressTotal|outputLength|numThreads|codecMs|waiting|ahead|proceed|demand|receiver|alive|onOpened|rewind|failure|sizes|finish|discard|pause)$/;
 
 export const slimGlue = {
   name: 'slim-glue',

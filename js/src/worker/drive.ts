@@ -28,6 +28,7 @@ export interface Computing {
   readonly ahead: number;
   /** How long the codec has taken so far. */
   readonly codecMs: number;
+  /** Size of the wasm memories elsewhere. */
   readonly wasmBytes: number;
   /** Computes a window from its input, and lets go of that. To be called in order. */
   compute(window: number, inputs: Uint8Array[]): Bytes | Promise<Bytes>;
@@ -87,7 +88,7 @@ export async function drive(drive: Drive): Promise<Measured> {
     modelBytes: total,
     codecSeconds: computing.codecMs / 1000,
     totalSeconds: (performance.now() - begun) / 1000,
-    wasmBytes: computing.wasmBytes,
+    wasmBytes: computing.wasmBytes + memoryBytes(),
     archive: job.info() as ArchiveInfo,
   };
 }
@@ -95,15 +96,12 @@ export async function drive(drive: Drive): Promise<Measured> {
 /** A job that computes its windows itself. */
 class Alone implements Computing {
   readonly ahead = 1;
+  readonly wasmBytes = 0;
   codecMs = 0;
   readonly #job: Job;
 
   constructor(job: Job) {
     this.#job = job;
-  }
-
-  get wasmBytes(): number {
-    return memoryBytes();
   }
 
   compute(window: number, inputs: Uint8Array[]): Bytes {

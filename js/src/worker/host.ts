@@ -34,10 +34,7 @@ export class Host {
   constructor(message: StartMessage) {
     this.#threads = message.threads;
     this.#started = start(message);
-    this.#started.then(
-      () => send({ type: 'ready' }),
-      (error: unknown) => send({ type: 'error', id: undefined, error: toWire(error), fatal: true }),
-    );
+    this.#started.then(() => send({ type: 'ready' }), fault);
   }
 
   receive(message: HostMessage): void {
@@ -148,7 +145,14 @@ async function start({ role, mode, threads, wasmUrl, alarm }: StartMessage) {
     send({ type: 'step' });
   }
   await selfTest(role);
-  return mode === 'pool' ? Pool.start(threads, module, role) : undefined;
+  return mode === 'pool'
+    ? Pool.start(threads, module, role, () => fault('a worker does not answer'))
+    : undefined;
+}
+
+/** Tells the page that this mode cannot go on. */
+function fault(thrown: unknown): void {
+  send({ type: 'error', error: toWire(thrown), fatal: true });
 }
 
 function send(message: FromWorker): void {

@@ -22,19 +22,26 @@ let nextKey = 0;
  */
 export class Pool {
   readonly #members: Member[];
+  readonly #onDeath: () => void;
 
-  /** Starts and tests the workers. */
-  static async start(count: number, module: WebAssembly.Module, role: Role): Promise<Pool> {
+  /** Starts and tests the workers. `onDeath` is called when one seems to have died. */
+  static async start(
+    count: number,
+    module: WebAssembly.Module,
+    role: Role,
+    onDeath: () => void,
+  ): Promise<Pool> {
     const start = async () => {
       const worker = await spawn();
       await call(worker, 'load', [module, role]);
       return { worker, waiting: 0, wasmBytes: 0 };
     };
-    return new Pool(await Promise.all(Array.from({ length: count }, start)));
+    return new Pool(await Promise.all(Array.from({ length: count }, start)), onDeath);
   }
 
-  private constructor(members: Member[]) {
+  private constructor(members: Member[], onDeath: () => void) {
     this.#members = members;
+    this.#onDeath = onDeath;
   }
 
   /** How many workers compute. */
@@ -56,18 +63,20 @@ export class Pool {
   /** Has the least busy worker compute a window of a job. */
   async compute(key: number, window: number, inputs: Uint8Array[]): Promise<Bytes> {
     const member = this.#members.reduce((least, other) => (other.waiting < least.waiting ? other : least));
-    const { worker } = member;
     member.waiting++;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error('a worker does not answer')), LIMIT_MS);
-    });
-    const answered = call<[Bytes, number]>(worker, 'compute', [key, window, inputs]);
-    const [output, wasmBytes] = await Promise.race([answered, late]);
-    clearTimeout(timer);
-    member.waiting--;
-    member.wasmBytes = wasmBytes;
-    return output;
+    const late = setTimeout(this.#onDeath, LIMIT_MS);
+    try {
+      const [output, wasmBytes] = await call<[Bytes, number]>(member.worker, 'compute', [
+        key,
+        window,
+        inputs,
+      ]);
+      member.wasmBytes = wasmBytes;
+      return output;
+    } finally {
+      member.waiting--;
+      clearTimeout(late);
+    }
   }
 
   /** Lets the workers forget a job. */

@@ -1,4 +1,4 @@
-import { type Job, memoryBytes } from './core.js';
+import type { Job } from './core.js';
 import type { Bytes, Computing } from './drive.js';
 import type { Pool } from './pool.js';
 import type { Read } from './reader.js';
@@ -24,7 +24,7 @@ export class Shared implements Computing {
   }
 
   get wasmBytes(): number {
-    return this.#pool.wasmBytes + memoryBytes();
+    return this.#pool.wasmBytes;
   }
 
   async compute(window: number, inputs: Uint8Array[]): Promise<Bytes> {

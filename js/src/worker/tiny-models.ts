@@ -32,7 +32,8 @@ function safetensors(words: number[]): Uint8Array<ArrayBuffer> {
   ]);
   const header = new TextEncoder().encode(JSON.stringify(Object.fromEntries(tensors)));
   const file = new Uint8Array(8 + header.length + words.length * 2);
-  new DataView(file.buffer).setUint32(0, header.length, true);
+  // The length takes eight bytes; it fits in one.
+  file[0] = header.length;
   file.set(header, 8);
   file.set(new Uint8Array(Uint16Array.from(words).buffer), 8 + header.length);
   return file;
