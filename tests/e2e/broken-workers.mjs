@@ -1,3 +1,14 @@
+/** Marks the workers of a pool, and makes them fault in a job's run after the self-test and so many more. */
+const inMembers = (windows, fault) => `
+  self.addEventListener('message', ({ data }) => {
+    if (data.method === 'load') self.member = true;
+  });
+  ${wrapExports(`
+    job_run(...args) {
+      if (self.member && ++self.runs > 1 + ${windows}) { ${fault} }
+      return exports.job_run(...args);
+    }`)}`;
+
 /** Worker scripts that change something and then run the real one: most break it, as some browsers do. */
 const BREAKAGES = {
   /** Threads that never come to life. */
@@ -15,6 +26,26 @@ const BREAKAGES = {
   'dying-threads': wrapExports(
     `wbg_rayon_start_worker() { throw new WebAssembly.RuntimeError('unreachable'); }`,
   ),
+
+  /** A pool whose workers never come to life; the helper that reads is another. */
+  'hanging-members': `
+    const { Worker } = self;
+    let started = 0;
+    self.Worker = function (...args) {
+      return ++started > 1 ? { postMessage() {} } : new Worker(...args);
+    }`,
+
+  /** Workers of a pool that compute something else than they should. */
+  'wrong-members': inMembers(-1, 'return [0, 0];'),
+
+  /** Workers of a pool that fault after a while. */
+  'dying-members': inMembers(2, `throw new WebAssembly.RuntimeError('unreachable');`),
+
+  /** Workers of a pool that fall silent after a while; the host is impatient. */
+  'silent-members': `
+    const { setTimeout } = self;
+    self.setTimeout = (action, ms, ...args) => setTimeout(action, ms === 20_000 ? 1000 : ms, ...args);
+    ${inMembers(2, 'for (;;);')}`,
 
   /** Tells the page, on a channel, of every range that is read. */
   'counting-reads': `

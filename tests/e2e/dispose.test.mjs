@@ -27,20 +27,25 @@ async function footprintOf(pid) {
   };
 }
 
-test('dispose gives back workers and memory, twenty times over', async (t) => {
-  const page = await openPage(t, env);
+for (const mode of ['threads', 'pool']) {
+  test(`dispose gives back workers and memory, twenty times over: ${mode}`, (t) => repeated(t, mode));
+}
+
+async function repeated(t, mode) {
+  const page = await openPage(t, env, { isolated: mode === 'threads' });
   const cycle = (times, dispose) =>
     page.evaluate(
-      async ([times, dispose]) => {
+      async ([times, dispose, mode]) => {
         const { Bitx } = await import('/bitx/index.js');
         const [base, delta] = ['/vectors/base-bf16.safetensors', '/vectors/sft-bf16.v2.bitx'];
         for (let i = 0; i < times; i++) {
           const bitx = await Bitx.create({ threads: 2 });
+          if (bitx.mode !== mode) throw new Error(bitx.mode);
           await bitx.restore({ base, delta, output: new WritableStream({}) });
           if (dispose) bitx.dispose();
         }
       },
-      [times, dispose],
+      [times, dispose, mode],
     );
   /** The browser takes a moment to end threads that are asleep. */
   const settled = async (workers) => {
@@ -63,4 +68,4 @@ test('dispose gives back workers and memory, twenty times over', async (t) => {
   const kept = await footprint();
   assert.ok(kept.workers >= 9, `${kept.workers} workers`);
   assert.ok(kept.megabytes > last.megabytes + 30, `${last.megabytes} MB, then ${kept.megabytes} MB`);
-});
+}

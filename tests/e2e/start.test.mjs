@@ -35,9 +35,18 @@ test('an isolated page computes in threads', async (t) => {
   assert.deepEqual({ mode, threads, codes }, { mode: 'threads', threads: 3, codes: [RESTORED] });
 });
 
-test('a page that is not isolated computes on one thread', async (t) => {
-  const { mode, threads, codes } = await start(await openPage(t, env, { isolated: false }));
-  assert.deepEqual({ mode, threads, codes }, { mode: 'single', threads: 1, codes: [RESTORED] });
+test('a page that is not isolated computes in a pool', async (t) => {
+  const page = await openPage(t, env, { isolated: false });
+  const { mode, threads, codes } = await start(page, { threads: 3 });
+  assert.deepEqual({ mode, threads, codes }, { mode: 'pool', threads: 3, codes: [RESTORED] });
+});
+
+test('the mode to begin with can be chosen', async (t) => {
+  const page = await openPage(t, env);
+  const modes = [];
+  for (const mode of ['threads', 'pool', 'single'])
+    modes.push((await start(page, { mode, threads: 2 })).mode);
+  assert.deepEqual(modes, ['threads', 'pool', 'single']);
 });
 
 test('one thread is asked for', async (t) => {
@@ -50,30 +59,32 @@ test('threads: 0 is refused', async (t) => {
   await assert.rejects(start(page, { threads: 0 }), /whole number/);
 });
 
-test('a browser without shared memory computes on one thread', async (t) => {
+test('a browser without shared memory computes in a pool', async (t) => {
   const page = await openPage(t, env);
   await page.evaluate(() => Reflect.deleteProperty(globalThis, 'SharedArrayBuffer'));
   const { mode, codes } = await start(page, { threads: 2 });
-  assert.deepEqual({ mode, codes }, { mode: 'single', codes: [RESTORED] });
+  assert.deepEqual({ mode, codes }, { mode: 'pool', codes: [RESTORED] });
 });
 
-for (const [fault, limit] of [
-  ['no-shared-memory', 8],
-  ['dying-threads', 8],
-  ['hanging-threads', 20],
+for (const [fault, isolated, fallback, limit] of [
+  ['no-shared-memory', true, 'pool', 8],
+  ['dying-threads', true, 'pool', 8],
+  ['hanging-threads', true, 'single', 30],
+  ['hanging-members', false, 'single', 20],
+  ['wrong-members', false, 'single', 8],
 ]) {
-  test(`falls back to one thread: ${fault}`, async (t) => {
+  test(`falls back to ${fallback}: ${fault}`, async (t) => {
     const options = { threads: 2, workerUrl: `/broken/${fault}.js` };
-    const { mode, codes, seconds } = await start(await openPage(t, env), options);
-    assert.deepEqual({ mode, codes }, { mode: 'single', codes: [RESTORED] });
+    const { mode, codes, seconds } = await start(await openPage(t, env, { isolated }), options);
+    assert.deepEqual({ mode, codes }, { mode: fallback, codes: [RESTORED] });
     assert.ok(seconds < limit, `it took ${seconds} s`);
   });
 }
 
-test('a fault during a call fails that call, and the next one works on one thread', async (t) => {
+test('a call in which threads fault completes in a pool, and so does the next one', async (t) => {
   const options = { threads: 2, workerUrl: '/broken/late-fault.js' };
   const { mode, codes } = await start(await openPage(t, env), options, 2);
-  assert.deepEqual({ mode, codes }, { mode: 'single', codes: ['internal', RESTORED] });
+  assert.deepEqual({ mode, codes }, { mode: 'pool', codes: [RESTORED, RESTORED] });
 });
 
 test('wasmUrl names a folder or each file', async (t) => {
