@@ -9,7 +9,7 @@ pub(crate) const LARGE: u64 = 32 << 20;
 pub(crate) const SMALL: u64 = 16 << 20;
 
 /// The same where several jobs share the windows, each with one thread: a chunk or two, so that all end together.
-pub(crate) const SHARED: u64 = 2 << 20;
+pub(crate) const SHARED: u64 = 4 << 20;
 
 /// The same when it is compressed: a chunk takes several times its size then, beside that of its base.
 pub(crate) const LEAST: u64 = 8 << 20;

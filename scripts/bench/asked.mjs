@@ -34,7 +34,7 @@ const TIMED = { memory: 'compute only', process: 'whole process' };
 /** Rows `{ what, asked, measured, rounds, bound, met }`, the figures as text. */
 export function checks(report) {
   const speeds = report.full_size
-    ? [...speedChecks(report), predictionCheck(report), ...chromiumChecks(report)]
+    ? [...speedChecks(report), predictionCheck(report), ...chromiumChecks(report), ...modeChecks(report)]
     : [];
   const scaling = report.full_size && report.threads > 1 ? scalingChecks(report) : [];
   return [...sizeChecks(report), ...speeds, ...scaling, ...memoryChecks(report)];
@@ -78,6 +78,22 @@ function chromiumChecks(report) {
     // Where threads do not start, the package computes on one: that is no figure of what was asked.
     return measured.mode === wanted ? [check] : [{ ...check, rounds: `ran as ${measured.mode}`, met: false }];
   });
+}
+
+/** What a pool reaches of threads, and what a restore of private files reaches of decoding and of plain writing. */
+const [POOL, STREAM, WRITTEN] = [0.85, 0.7, 0.9];
+
+function modeChecks({ chromium = [] }) {
+  const [threads, pool] = ['threads', 'pool'].map((wanted) =>
+    chromium.find((row) => row.pair === 'sft-bf16' && row.mode === wanted),
+  );
+  if (!threads || !pool) return [];
+  const of = ({ samples }, name, [other, to]) => ratio(samples[name], other.samples[to]);
+  return [
+    ['pool to threads, Blob to Blob', of(pool, 'restore_mb_s', [threads, 'restore_mb_s']), POOL],
+    ['private files to a stream, to decoding', of(threads, 'stream_mb_s', [threads, 'decode_mb_s']), STREAM],
+    ['to a private file, to plain writing', of(threads, 'file_mb_s', [threads, 'written_mb_s']), WRITTEN],
+  ].map(([what, measured, least]) => atLeast(`restore sft-bf16 in Chromium, ${what}`, measured, least));
 }
 
 function scalingChecks(report) {

@@ -62,7 +62,7 @@ function speedPanel(report, name, direction, timed, how) {
 function chromiumBars({ chromium = [] }, name) {
   const rows = chromium.filter(({ pair }) => pair === name);
   return rows.map(({ mode, threads, decode_mb_s }) => ({
-    label: `Chromium, ${mode === 'single' ? '1 thread' : `${threads} threads`}`,
+    label: `Chromium, ${mode === 'threads' ? `${threads} threads` : mode}`,
     ...{ value: decode_mb_s, ours: true },
   }));
 }

@@ -1,10 +1,17 @@
-/** The built package in headless Chromium, Blob in to Blob out. */
+/** The built package in headless Chromium. */
 import { launch } from '../lib/browser.mjs';
 import { packageDist } from '../lib/paths.mjs';
 import { serve } from '../lib/server.mjs';
+import { summary } from './figures.mjs';
 
-/** Medians over the runs that follow one warm-up; MB are 10^6 bytes of the restored file. */
-export async function measureInChromium({ base, delta, threads, runs }) {
+/**
+ * Each mode in turns, in rounds that follow a warm-up: a row for each, with medians; MB are 10^6 bytes of the restored file.
+ *
+ * - `decode_mb_s`: inside the codec; `restore_mb_s`: from Blob to Blob
+ * - `stream_mb_s`: from private files to a stream that discards; `file_mb_s`: to a private file
+ * - `written_mb_s`: the model's bytes written to a private file, and nothing else
+ */
+export async function measureInChromium({ base, delta, threads, runs, modes }) {
   const blank = (_, response) =>
     response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html>');
   const mounts = { '/': blank, '/bitx/': packageDist, '/base': base, '/delta': delta };
@@ -13,51 +20,101 @@ export async function measureInChromium({ base, delta, threads, runs }) {
   try {
     const page = await browser.newPage();
     await page.goto(address);
-    return {
-      engine: `chromium ${browser.version()}`,
-      ...(await page.evaluate(measure, { threads, runs })),
-    };
+    await page.evaluate(prepare);
+    const measured = await page.evaluate(measure, { threads, runs, modes });
+    const engine = `chromium ${browser.version()}`;
+    return measured.map(({ samples, ...row }) => ({ engine, ...row, samples, ...medians(samples) }));
   } finally {
     await browser.close();
     server.close();
   }
 }
 
-/** Runs in the page, so it can use nothing from outside of itself. */
-async function measure({ threads, runs }) {
-  const { Bitx } = await import('/bitx/index.js');
-  const fetchBlob = async (path) => (await fetch(path)).blob();
-  const [base, delta] = await Promise.all(['/base', '/delta'].map(fetchBlob));
-  const bitx = await Bitx.create(threads === undefined ? {} : { threads });
-  const { version } = await bitx.inspect(delta);
-  const samples = [];
-  let model;
-  for (let run = 0; run <= runs; run++) {
-    let stats;
-    const begun = performance.now();
-    model = await bitx.restore({
-      base,
-      delta,
-      onStats: (measured) => {
-        stats = measured;
-      },
+function medians(samples) {
+  return Object.fromEntries(Object.entries(samples).map(([name, values]) => [name, summary(values).median]));
+}
+
+/** Runs in the page: what measuring takes. */
+async function prepare() {
+  const folder = await navigator.storage.getDirectory();
+  const file = (name) => folder.getFileHandle(name, { create: true });
+  const [base, delta] = await Promise.all(
+    ['base', 'delta'].map(async (name) => {
+      const handle = await file(name);
+      const blob = await (await fetch(`/${name}`)).blob();
+      await blob.stream().pipeTo(await handle.createWritable());
+      return { blob, handle };
+    }),
+  );
+  const script = `
+    onmessage = async ({ data: { handle, bytes } }) => {
+      const begun = performance.now();
+      const access = await handle.createSyncAccessHandle();
+      access.truncate(0);
+      for (let at = 0; at < bytes.length; at += 1 << 24) access.write(bytes.subarray(at, at + (1 << 24)), { at });
+      access.flush();
+      access.close();
+      postMessage(performance.now() - begun);
+    };`;
+  const writer = new Worker(URL.createObjectURL(new Blob([script], { type: 'text/javascript' })));
+  /** Seconds that it takes to write a model and nothing else. */
+  const write = async (model) => {
+    const bytes = new Uint8Array(await model.arrayBuffer());
+    writer.postMessage({ handle: await file('plain'), bytes }, [bytes.buffer]);
+    return new Promise((resolve) => {
+      writer.onmessage = ({ data }) => resolve(data / 1000);
     });
-    const seconds = (performance.now() - begun) / 1000;
-    if (run > 0) samples.push({ decode: stats.codecSeconds, restore: seconds, memory: stats.wasmBytes });
+  };
+  const seconds = async (action) => {
+    const begun = performance.now();
+    await action();
+    return (performance.now() - begun) / 1000;
+  };
+  Object.assign(globalThis, { base, delta, file, write, seconds });
+}
+
+/** Runs in the page. */
+async function measure({ threads, runs, modes }) {
+  const { Bitx } = await import('/bitx/index.js');
+  const rows = [];
+  for (const wanted of modes) {
+    const bitx = await Bitx.create({ mode: wanted, ...(threads && { threads }) });
+    const { version } = await bitx.inspect(delta.blob);
+    const { mode, threads: count } = bitx;
+    rows.push({ bitx, row: { wanted, mode, version, threads: count, wasm_peak_bytes: 0, samples: {} } });
   }
-  const median = (key) => {
-    const sorted = samples.map((sample) => sample[key]).sort((a, b) => a - b);
-    const middle = sorted.length >> 1;
-    return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+  const round = async ({ bitx, row }) => {
+    let model;
+    let stats;
+    const onStats = (measured) => {
+      stats = measured;
+    };
+    const stored = { base: base.handle, delta: delta.handle };
+    const restore = await seconds(async () => {
+      model = await bitx.restore({ base: base.blob, delta: delta.blob, onStats });
+    });
+    const output = await file(`${row.wanted}-restored`);
+    const times = {
+      decode_mb_s: stats.codecSeconds,
+      restore_mb_s: restore,
+      stream_mb_s: await seconds(() => bitx.restore({ ...stored, output: new WritableStream({}) })),
+      file_mb_s: await seconds(() => bitx.restore({ ...stored, output })),
+      written_mb_s: await write(model),
+    };
+    const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', await model.arrayBuffer()));
+    row.sha256 = Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+    row.wasm_peak_bytes = Math.max(row.wasm_peak_bytes, stats.wasmBytes);
+    return Object.entries(times).map(([name, time]) => [name, model.size / 1e6 / time]);
   };
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', await model.arrayBuffer()));
-  return {
-    mode: bitx.mode,
-    version,
-    threads: bitx.threads,
-    decode_mb_s: model.size / 1e6 / median('decode'),
-    restore_mb_s: model.size / 1e6 / median('restore'),
-    wasm_peak_bytes: Math.max(...samples.map(({ memory }) => memory)),
-    sha256: Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join(''),
-  };
+  for (let run = 0; run <= runs; run++) {
+    for (const one of rows) {
+      const speeds = await round(one);
+      // The first is a warm-up.
+      if (run === 0) continue;
+      const { samples } = one.row;
+      for (const [name, speed] of speeds) samples[name] = [...(samples[name] ?? []), speed];
+    }
+  }
+  for (const { bitx } of rows) bitx.dispose();
+  return rows.map(({ row }) => row);
 }

@@ -86,8 +86,8 @@ function headline(report) {
   ]);
   const inChromium = (report.chromium ?? [])
     .filter(({ pair }) => pair === 'sft-bf16')
-    .map(({ threads, decode_mb_s }) => [
-      `decode \`sft-bf16\` in Chromium, threads: ${threads}, MB/s`,
+    .map(({ mode, threads, decode_mb_s }) => [
+      `decode \`sft-bf16\` in Chromium, ${mode}: ${threads}, MB/s`,
       ...coders.map((coder) => (coder === 'bitx v2' ? `${Math.round(decode_mb_s)}` : '')),
     ]);
   return markdownTable({ head: ['', ...coders], rows: [...sizes, ...speeds, ...inChromium] });

@@ -112,7 +112,7 @@ for (const isolated of [true, false]) {
     const [level3, v1, v2, fast, max] = result.sizes;
     assert.ok(level3 === v1 && max < v2 && v2 < fast && fast < v1, `${result.sizes}`);
     assert.ok(v1 < 0.4 * 1_192_912, `${v1} bytes`);
-    assert.equal(result.mode, isolated ? 'threads' : 'single');
+    assert.equal(result.mode, isolated ? 'threads' : 'pool');
     assert.equal(result.stats.threads, isolated ? 2 : 1);
     assert.equal(result.stats.outputBytes, max);
     assert.equal(result.stats.archive.tensors.length, 14);

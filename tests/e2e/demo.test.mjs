@@ -43,13 +43,14 @@ async function errorText(page) {
   return page.innerText('#error');
 }
 
-for (const [isolated, engine] of [
-  [true, /^\d+ threads$/],
-  [false, /^1 thread$/],
+for (const [isolated, mode] of [
+  [true, 'threads'],
+  [false, 'pool'],
 ]) {
   test(`the sample is restored, isolated: ${isolated}`, async (t) => {
     const page = await demo(t, { isolated });
-    assert.match(await page.innerText('#engine'), engine);
+    assert.match(await page.innerText('#engine'), /^\d+ threads$/);
+    assert.equal(await page.getAttribute('#engine', 'data-mode'), mode);
     await page.click('#sample');
     await page.waitForSelector('#result:not([hidden])');
     assert.match(await page.innerText('#digest'), new RegExp(`matches\\s+${SHA256.sft}`));

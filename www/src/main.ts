@@ -39,9 +39,11 @@ function showEngine({ mode, threads: count }: Bitx): void {
   const engine = byId('engine');
   engine.textContent = threads(count);
   engine.dataset.mode = mode;
-  engine.title = crossOriginIsolated
-    ? 'This page is cross-origin isolated, so threads can share memory.'
-    : 'This page is not cross-origin isolated, so one thread does the work.';
+  engine.title = {
+    threads: 'This page is cross-origin isolated, so threads can share memory.',
+    pool: 'This page is not cross-origin isolated, so each thread has a memory of its own.',
+    single: 'Threads do not start here, so one does the work.',
+  }[mode];
 }
 
 /** A delta alone can only be looked into, which costs nothing: no button needed. */
