@@ -49,7 +49,7 @@ test('the example leaves nothing behind when the base is another one', async () 
 
 test('threads are used where they work', async (t) => {
   const bitx = await create(t, { threads: 2 });
-  assert.equal(bitx.mode, threads ? 'threads' : 'single');
+  assert.equal(bitx.mode, threads ? 'threads' : 'pool');
 });
 
 test('paths, file URLs and web addresses are inputs', async (t) => {
