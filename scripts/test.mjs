@@ -29,7 +29,7 @@ const STEPS = [
     'browser',
     () =>
       nodeTest(
-        ...['api', 'start', 'http', 'streaming', 'dispose', 'demo'].map(
+        ...['api', 'start', 'pool', 'http', 'streaming', 'dispose', 'demo'].map(
           (name) => `tests/e2e/${name}.test.mjs`,
         ),
       ),

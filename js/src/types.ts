@@ -85,7 +85,7 @@ export interface WasmUrls {
 export interface CallOptions {
   /** Aborts the call, which then rejects with the code `aborted` and leaves no output behind. */
   signal?: AbortSignal;
-  /** Called often while the call proceeds. */
+  /** Called often while the call proceeds. Where a mode fails in the middle, the call begins anew in the next one. */
   onProgress?: (progress: Progress) => void;
 }
 
@@ -145,13 +145,13 @@ export interface Stats {
   outputBytes: number;
   /** Bytes of the restored model, or of the model that was compressed. */
   modelBytes: number;
-  /** Seconds inside the codec, without reading and writing. */
+  /** Seconds inside the codec, without reading and writing; of a pool, those in which any of its workers was. */
   codecSeconds: number;
   /** Seconds from the first read to the last write, without downloads. */
   totalSeconds: number;
   /** How many threads computed. */
   threads: number;
-  /** The size of the wasm memory, which only ever grows. */
+  /** The size of the wasm memory, or of all of them in a pool. It only ever grows. */
   wasmBytes: number;
   /** What is inside the archive that was read or written. */
   archive: ArchiveInfo;
