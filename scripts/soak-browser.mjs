@@ -1,6 +1,6 @@
 /**
  * Restores a model of any size in headless Chromium, from ranges over HTTP, to a stream and to a private file, and tells
- * what memory that took: `npm run soak:browser -- [--gb 4.5] [--threads N] [--bitx PATH] [--folder DIR] [--json]`.
+ * what memory that took: `npm run soak:browser -- [--gb 4.5] [--threads N] [--mode M] [--bitx PATH] [--folder DIR] [--json]`.
  *
  * MB are 10^6 bytes. What comes out is hashed here; where that happens beside the restoring, it costs speed.
  */
@@ -22,6 +22,7 @@ const { values } = parseArgs({
   options: {
     gb: { type: 'string', default: '4.5' },
     threads: { type: 'string', default: '2' },
+    mode: { type: 'string', default: 'threads' },
     bitx: { type: 'string', default: join(root, 'target', 'release', 'bitx') },
     folder: { type: 'string', default: tmpdir() },
     json: { type: 'boolean', default: false },
@@ -62,7 +63,8 @@ async function soak({ base, delta, size }) {
       page.setDefaultTimeout(0);
       await page.goto(address);
       const meter = await HeapMeter.start(page);
-      const measured = await page.evaluate(restoreTo, { to, threads: Number(values.threads) });
+      const { threads, mode } = values;
+      const measured = await page.evaluate(restoreTo, { to, mode, threads: Number(threads) });
       const heap = meter.stop();
       const sha256 = to === 'file' ? await page.evaluate(digestOfFile) : measured.sha256;
       const result = {
@@ -85,9 +87,9 @@ async function soak({ base, delta, size }) {
 }
 
 /** Runs in the page, so it can use nothing from outside of itself. */
-async function restoreTo({ to, threads }) {
+async function restoreTo({ to, mode, threads }) {
   const { Bitx } = await import('/bitx/index.js');
-  const bitx = await Bitx.create({ threads });
+  const bitx = await Bitx.create({ mode, threads });
   const send = async (part) => void (await fetch('/digest/hash', { method: 'POST', body: new Blob([part]) }));
   const outputs = {
     // A part that is not wanted any more is freed; garbage would add up to what the browser tolerates, about 65 MB.

@@ -19,8 +19,8 @@ export class Shared implements Computing {
     this.#job = job;
     this.#pool = pool;
     this.#key = key;
-    // One for each to compute, and one on its way.
-    this.ahead = pool.size + 1;
+    // One for each to compute, and one on its way; but enough that a server's answers overlap.
+    this.ahead = Math.max(4, pool.size) + 1;
   }
 
   get wasmBytes(): number {
