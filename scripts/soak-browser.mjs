@@ -90,9 +90,13 @@ async function soak({ base, delta, size }) {
 async function restoreTo({ to, mode, threads }) {
   const { Bitx } = await import('/bitx/index.js');
   const bitx = await Bitx.create({ mode, threads });
-  const send = async (part) => void (await fetch('/digest/hash', { method: 'POST', body: new Blob([part]) }));
+  // A part that is not wanted any more is freed; garbage would add up to what the browser tolerates, 65 MB and more.
+  const send = async (part) => {
+    const body = new Blob([part]);
+    part.buffer.transfer(0);
+    await fetch('/digest/hash', { method: 'POST', body });
+  };
   const outputs = {
-    // A part that is not wanted any more is freed; garbage would add up to what the browser tolerates, about 65 MB.
     nowhere: async () => new WritableStream({ write: ({ buffer }) => void buffer.transfer(0) }),
     hash: async () => new WritableStream({ write: send }),
     file: async () => (await navigator.storage.getDirectory()).getFileHandle('model', { create: true }),
