@@ -47,6 +47,15 @@ const squeeze = {
   },
 };
 
+/** In a service worker the cache is its two scripts in one place. */
+const cacheScripts = {
+  name: 'cache-scripts',
+  setup(build) {
+    build.onResolve({ filter: /^\.\/index\.js$/ }, () => ({ path: './cache.js', external: true }));
+    build.onResolve({ filter: /\/worker\.js$/ }, () => ({ path: './cache-worker.js', external: true }));
+  },
+};
+
 const common = {
   absWorkingDir: root,
   outdir: packageDist,
@@ -86,6 +95,11 @@ const SERVICE_WORKER = {
   inject: ['js/src/runtimes/service-worker/globals.ts'],
 };
 
+const SERVICE_WORKER_CACHE = {
+  entryPoints: { 'service-worker-cache': 'js/src/cache/service-worker.ts' },
+  plugins: [cacheScripts],
+};
+
 /** Bundles the package into `js/dist`, beside the wasm files. */
 export async function buildPackage() {
   requireSharedGlue();
@@ -93,6 +107,7 @@ export async function buildPackage() {
   await build({ ...common, entryPoints: BROWSER });
   await build({ ...common, ...NODE });
   await build({ ...common, ...SERVICE_WORKER });
+  await build({ ...common, ...SERVICE_WORKER_CACHE });
   rmSync(join(packageDist, 'types'), { recursive: true, force: true });
   await run('tsc', ['-p', 'js']);
   copyLicences();

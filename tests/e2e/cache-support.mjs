@@ -64,6 +64,37 @@ const WORKERS = {
     failing(Cache, 'put');`,
 };
 
+/** A service worker with a cache of its own, which does what pages tell it to. */
+const SERVICE_WORKER = `
+import { ModelCache } from '/bitx/service-worker-cache.js';
+import { RestoredFile } from '/bitx/service-worker.js';
+const caches = {};
+const open = ({ name, backend }) =>
+  (caches[name + backend] ??= ModelCache.open({ name, backend, chunkSize: ${CHUNK}, retryDelay: 5 }));
+const actions = {
+  about: async ({ cache }) => ({ backend: cache.backend, workers: typeof Worker }),
+  call: ({ cache, method, args }) => cache[method](...args),
+};
+const act = async ({ cache: options, action, ...rest }) => actions[action]({ cache: await open(options), ...rest });
+const answer = ({ data, ports: [port] }) =>
+  act(data).then(
+    (result) => port.postMessage({ result }),
+    ({ code, message }) => port.postMessage({ error: { code, message } }),
+  );
+addEventListener('message', (event) => event.waitUntil(answer(event)));
+addEventListener('install', () => skipWaiting());
+addEventListener('activate', (event) => event.waitUntil(clients.claim()));
+const restored = async (base, request) => {
+  const cache = await open({ name: 'bases' });
+  const file = new RestoredFile({ base: await cache.fetch(base), delta: '/vectors/sft-bf16.v2.bitx' });
+  return file.respond(request);
+};
+addEventListener('fetch', (event) => {
+  const { pathname, searchParams } = new URL(event.request.url);
+  if (pathname === '/tuned') event.respondWith(restored(searchParams.get('base'), event.request));
+});
+`;
+
 function workerScript(request, response) {
   const name = /\/worker\/([\w-]+)\.js/.exec(request.url)[1];
   const script = `${WORKERS[name] ?? ''}\nawait import('/bitx/cache-worker.js');\n`;
@@ -80,6 +111,8 @@ export function cacheEnvironment() {
       '/bitx/': packageDist,
       '/vectors/': vectors,
       '/worker/': workerScript,
+      '/cache-sw.js': (_, response) =>
+        response.writeHead(200, { 'content-type': 'text/javascript' }).end(SERVICE_WORKER),
       '/m/': env.origin.handler,
     };
     for (const name of ['page', 'other']) {

@@ -1,5 +1,5 @@
 import { BitxError } from '../index.js';
-import { absolute, Client } from './client.js';
+import { absolute, Client, type Peer, startWorker } from './client.js';
 import type { Found, Settings } from './messages.js';
 import type {
   Backend,
@@ -30,12 +30,17 @@ export class ModelCache {
 
   /** Opens a cache: in the origin's file system, or the best place that this browser has instead. */
   static async open(options: CacheOptions = {}): Promise<ModelCache> {
-    const { persist = true, workerUrl } = options;
-    const client = await Client.start(settingsOf(options), workerUrl && absolute(workerUrl));
-    return new ModelCache(client, persist);
+    const { workerUrl } = options;
+    return ModelCache.connect(options, () => startWorker(workerUrl && absolute(workerUrl)));
   }
 
-  private constructor(client: Client, persist: boolean) {
+  /** Opens a cache on whatever does the worker's part. */
+  protected static async connect(options: CacheOptions, start: () => Peer): Promise<ModelCache> {
+    const client = await Client.open(settingsOf(options), start());
+    return new ModelCache(client, options.persist ?? true);
+  }
+
+  protected constructor(client: Client, persist: boolean) {
     this.#client = client;
     this.#persist = persist;
   }

@@ -21,9 +21,29 @@ interface Pending extends CallContext {
   reject(error: unknown): void;
 }
 
+/** The other end: a worker, or what stands in for one. */
+export interface Peer {
+  onmessage: ((event: MessageEvent<FromWorker>) => void) | null;
+  onerror: ((event: ErrorEvent) => void) | null;
+  postMessage(message: ToWorker, transfer: Transferable[]): void;
+  terminate(): void;
+}
+
+/** Starts the cache's worker. */
+export function startWorker(url: string | URL | undefined): Peer {
+  if (typeof Worker !== 'function') {
+    const message = 'Workers cannot be started here; in a service worker, use bitx-wasm/cache/service-worker';
+    throw new BitxError('unsupported', message);
+  }
+  // Bundlers recognise a worker by exactly this expression.
+  return url
+    ? new Worker(url, { type: 'module' })
+    : new Worker(new URL('./cache-worker.js', import.meta.url), { type: 'module' });
+}
+
 /** The page's end of the cache's worker. */
 export class Client {
-  readonly #worker: Worker;
+  readonly #peer: Peer;
   readonly #calls = new Map<number, Pending>();
   readonly #opening = Promise.withResolvers<Backend>();
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -31,24 +51,18 @@ export class Client {
   #ended: BitxError | undefined;
   backend!: Backend;
 
-  /** Starts the worker and waits until its store is open. */
-  static async start(settings: Settings, workerUrl: string | URL | undefined): Promise<Client> {
-    if (typeof Worker !== 'function') {
-      throw new BitxError('unsupported', 'A ModelCache works in pages and workers that may start workers');
-    }
-    const client = new Client(settings, workerUrl);
+  /** Waits until the other end has its store open. */
+  static async open(settings: Settings, peer: Peer): Promise<Client> {
+    const client = new Client(settings, peer);
     client.backend = await client.#opening.promise;
     return client;
   }
 
-  private constructor(settings: Settings, workerUrl: string | URL | undefined) {
+  private constructor(settings: Settings, peer: Peer) {
     this.#limitTime();
-    // Bundlers recognise a worker by exactly this expression.
-    this.#worker = workerUrl
-      ? new Worker(workerUrl, { type: 'module' })
-      : new Worker(new URL('./cache-worker.js', import.meta.url), { type: 'module' });
-    this.#worker.onerror = ({ message }) => this.#fail(message || 'its script could not be loaded');
-    this.#worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
+    this.#peer = peer;
+    this.#peer.onerror = ({ message }) => this.#fail(message || 'its script could not be loaded');
+    this.#peer.onmessage = ({ data }) => {
       if (data.type === 'loaded') {
         this.#limitTime();
         this.#send({ type: 'open', settings });
@@ -88,13 +102,13 @@ export class Client {
     if (this.#ended) return;
     this.#ended = error;
     clearTimeout(this.#timer);
-    this.#worker.terminate();
+    this.#peer.terminate();
     this.#opening.reject(error);
     for (const { reject } of this.#calls.values()) reject(error);
   }
 
   #send(message: ToWorker, transfer: Transferable[] = []): void {
-    this.#worker.postMessage(message, transfer);
+    this.#peer.postMessage(message, transfer);
   }
 
   #receive(message: Exclude<FromWorker, { type: 'loaded' }>): void {

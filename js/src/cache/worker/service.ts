@@ -47,6 +47,11 @@ export class Service {
     };
   }
 
+  /** Stops listening to other tabs. */
+  close(): void {
+    this.#news.close();
+  }
+
   async fetch(args: FetchArgs, context: CallContext): Promise<Found> {
     const { url } = args;
     const integrity = integrityOf(args);

@@ -5,6 +5,12 @@ import { type CallContext, Service } from './service.js';
 import { chooseStore } from './stores/choose.js';
 import type { Bytes } from './stores/store.js';
 
+/** Where messages come from and go to. */
+export interface Port {
+  postMessage(message: FromWorker): void;
+  addEventListener(type: 'message', listener: (event: MessageEvent<ToWorker>) => void): void;
+}
+
 /** A call that is under way. */
 interface Call {
   abort: AbortController;
@@ -12,55 +18,89 @@ interface Call {
   address: PromiseWithResolvers<string>;
 }
 
-const calls = new Map<number, Call>();
-let service: Service | undefined;
+/** The cache at the other end of a port. */
+export class Host {
+  readonly #calls = new Map<number, Call>();
+  readonly #send: (message: FromWorker) => void;
+  #service: Service | undefined;
 
-self.addEventListener('message', ({ data }: MessageEvent<ToWorker>) => {
-  if (data.type === 'open') void open(data);
-  else if (data.type === 'call') void run(data);
-  else if (data.type === 'abort') calls.get(data.id)?.abort.abort();
-  else if (data.type === 'part') calls.get(data.id)?.part.resolve(data.bytes);
-  else calls.get(data.id)?.address.resolve(data.url);
-});
-send({ type: 'loaded' });
+  constructor(port: Port) {
+    this.#send = (message) => port.postMessage(message);
+    port.addEventListener('message', ({ data }) => this.#receive(data));
+    this.#send({ type: 'loaded' });
+  }
 
-async function open({ settings }: ToWorker & { type: 'open' }): Promise<void> {
-  try {
-    const store = await chooseStore(settings.name, settings.backend);
-    service = new Service(store, settings);
-    send({ type: 'opened', backend: store.kind });
-  } catch (error) {
-    send({ type: 'error', id: undefined, error: toWire(error) });
+  /** Ends what is under way, where no worker ends with it. */
+  end(): void {
+    for (const { abort } of this.#calls.values()) abort.abort();
+    this.#service?.close();
+  }
+
+  #receive(message: ToWorker): void {
+    if (message.type === 'open') void this.#open(message);
+    else if (message.type === 'call') void this.#run(message);
+    else if (message.type === 'abort') this.#calls.get(message.id)?.abort.abort();
+    else if (message.type === 'part') this.#calls.get(message.id)?.part.resolve(message.bytes);
+    else this.#calls.get(message.id)?.address.resolve(message.url);
+  }
+
+  async #open({ settings }: ToWorker & { type: 'open' }): Promise<void> {
+    try {
+      const store = await chooseStore(settings.name, settings.backend);
+      this.#service = new Service(store, settings);
+      this.#send({ type: 'opened', backend: store.kind });
+    } catch (error) {
+      this.#send({ type: 'error', id: undefined, error: toWire(error) });
+    }
+  }
+
+  async #run({ id, operation, args }: ToWorker & { type: 'call' }): Promise<void> {
+    const abort = new AbortController();
+    const call: Call = { abort, part: Promise.withResolvers(), address: Promise.withResolvers() };
+    this.#calls.set(id, call);
+    try {
+      const service = this.#service;
+      const blob = operation === 'put' ? (args as PutArgs).blob : undefined;
+      const perform = service?.[operation].bind(service) as (args: unknown, context: CallContext) => unknown;
+      this.#send({ type: 'done', id, result: await perform(args, this.#contextOf(id, call, blob)) });
+    } catch (error) {
+      this.#send({
+        type: 'error',
+        id,
+        error: toWire(abort.signal.aborted ? abortError(abort.signal) : error),
+      });
+    } finally {
+      this.#calls.delete(id);
+    }
+  }
+
+  #contextOf(id: number, call: Call, blob: Blob | undefined): CallContext {
+    return {
+      signal: call.abort.signal,
+      report: (progress) => this.#send({ type: 'progress', id, progress }),
+      refresh: (url, status) => {
+        call.address = Promise.withResolvers();
+        this.#send({ type: 'refused', id, url, status });
+        return abortable(call.address.promise, call.abort.signal);
+      },
+      parts: () => (blob ? read(blob, call.abort.signal) : this.#pull(id, call)),
+    };
+  }
+
+  /** Asks the page for one part after another. */
+  async *#pull(id: number, call: Call): AsyncGenerator<Bytes, void> {
+    for (;;) {
+      call.part = Promise.withResolvers();
+      this.#send({ type: 'pull', id });
+      const bytes = await abortable(call.part.promise, call.abort.signal);
+      if (!bytes) return;
+      yield bytes;
+    }
   }
 }
 
-async function run({ id, operation, args }: ToWorker & { type: 'call' }): Promise<void> {
-  const abort = new AbortController();
-  const call: Call = { abort, part: Promise.withResolvers(), address: Promise.withResolvers() };
-  calls.set(id, call);
-  try {
-    const blob = operation === 'put' ? (args as PutArgs).blob : undefined;
-    const perform = service?.[operation].bind(service) as (args: unknown, context: CallContext) => unknown;
-    send({ type: 'done', id, result: await perform(args, contextOf(id, call, blob)) });
-  } catch (error) {
-    send({ type: 'error', id, error: toWire(abort.signal.aborted ? abortError(abort.signal) : error) });
-  } finally {
-    calls.delete(id);
-  }
-}
-
-function contextOf(id: number, call: Call, blob: Blob | undefined): CallContext {
-  return {
-    signal: call.abort.signal,
-    report: (progress) => send({ type: 'progress', id, progress }),
-    refresh: (url, status) => {
-      call.address = Promise.withResolvers();
-      send({ type: 'refused', id, url, status });
-      return abortable(call.address.promise, call.abort.signal);
-    },
-    parts: () => (blob ? read(blob, call.abort.signal) : pull(id, call)),
-  };
-}
+// A service worker may not start workers: there a host is made beside its caller.
+if (!('clients' in self)) new Host(self as unknown as Port);
 
 async function* read(blob: Blob, signal: AbortSignal): AsyncGenerator<Bytes, void> {
   const reader = blob.stream().getReader();
@@ -70,25 +110,10 @@ async function* read(blob: Blob, signal: AbortSignal): AsyncGenerator<Bytes, voi
   }
 }
 
-/** Asks the page for one part after another. */
-async function* pull(id: number, call: Call): AsyncGenerator<Bytes, void> {
-  for (;;) {
-    call.part = Promise.withResolvers();
-    send({ type: 'pull', id });
-    const bytes = await abortable(call.part.promise, call.abort.signal);
-    if (!bytes) return;
-    yield bytes;
-  }
-}
-
 function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   const aborted = Promise.withResolvers<never>();
   const abort = () => aborted.reject(abortError(signal));
   if (signal.aborted) abort();
   signal.addEventListener('abort', abort);
   return Promise.race([promise, aborted.promise]).finally(() => signal.removeEventListener('abort', abort));
-}
-
-function send(message: FromWorker): void {
-  self.postMessage(message);
 }

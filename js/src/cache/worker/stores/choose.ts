@@ -6,7 +6,7 @@ import { opfsStore } from './opfs.js';
 import type { Store } from './store.js';
 
 /** From the best to the one that always works. */
-const STORES: Record<Backend, (name: string) => Store | Promise<Store>> = {
+const STORES: Record<Backend, (name: string, asked: boolean) => Store | Promise<Store>> = {
   opfs: opfsStore,
   'cache-storage': cacheStorageStore,
   memory: memoryStore,
@@ -18,7 +18,7 @@ export async function chooseStore(name: string, wanted: Backend | undefined): Pr
   const reasons: string[] = [];
   for (const kind of kinds) {
     try {
-      return await STORES[kind](name);
+      return await STORES[kind](name, wanted !== undefined);
     } catch (error) {
       reasons.push(`${kind}: ${messageOf(error)}`);
     }

@@ -1,3 +1,4 @@
+import { BitxError } from '../../../errors.js';
 import { decodeManifest, encode, type Manifest, type PartMeta, type PartRecord } from '../records.js';
 import {
   type AccessHandle,
@@ -19,8 +20,10 @@ const MANIFEST = 'manifest';
 const MOST_READS = 20;
 
 /** A folder for every model in the origin's private file system, which only a dedicated worker can write in place. */
-export async function opfsStore(name: string): Promise<Store> {
-  if (!canAccess()) throw new Error('this browser cannot write files in place');
+export async function opfsStore(name: string, asked: boolean): Promise<Store> {
+  const readOnly = !canAccess();
+  // A service worker is told of files that pages have written if it asks for them.
+  if (readOnly && !(asked && 'clients' in self)) throw new Error('files cannot be written in place here');
   const root = await navigator.storage.getDirectory();
   const top = await root.getDirectoryHandle('bitx-wasm', { create: true });
   const folder = await top.getDirectoryHandle(`cache-${encodeURIComponent(name)}`, { create: true });
@@ -45,7 +48,10 @@ export async function opfsStore(name: string): Promise<Store> {
       const file = handle && (await ignoreMissing(handle.getFile()));
       return file?.size === size ? file : undefined;
     },
-    open: async (key) => OpfsEntry.open(await folder.getDirectoryHandle(key, { create: true })),
+    async open(key) {
+      if (readOnly) throw new BitxError('unsupported', 'A service worker cannot write files in place');
+      return OpfsEntry.open(await folder.getDirectoryHandle(key, { create: true }));
+    },
     async remove(key) {
       const model = await ignoreMissing(folder.getDirectoryHandle(key));
       if (!model) return;
