@@ -47,6 +47,16 @@ const squeeze = {
   },
 };
 
+const nodeScripts = {
+  name: 'node-scripts',
+  setup(build) {
+    const path = join(root, 'js', 'src', 'runtimes', 'node', 'cache-peer.ts');
+    build.onResolve({ filter: /^\.\/peer\.js$/ }, () => ({ path }));
+    build.onResolve({ filter: /^(\.\.\/)+index\.js$/ }, () => ({ path: './node.js', external: true }));
+    build.onResolve({ filter: /cache\/index\.js$/ }, () => ({ path: './node-cache.js', external: true }));
+  },
+};
+
 /** In a service worker the cache is its two scripts in one place. */
 const cacheScripts = {
   name: 'cache-scripts',
@@ -83,11 +93,17 @@ const NODE = {
   entryPoints: {
     node: 'js/src/index.ts',
     'node-worker': 'js/src/runtimes/node/worker.ts',
-    'node-files': 'js/src/runtimes/node/files.ts',
   },
   platform: 'node',
   inject: ['js/src/runtimes/node/globals.ts'],
   define: { 'Promise.withResolvers': 'withResolvers' },
+};
+
+/** In Node the cache has a folder; what starts its worker and what it returns is another file. */
+const NODE_CACHE = {
+  ...NODE,
+  entryPoints: { 'node-cache': 'js/src/cache/index.ts', 'node-files': 'js/src/runtimes/node/files.ts' },
+  plugins: [nodeScripts, squeeze],
 };
 
 const SERVICE_WORKER = {
@@ -97,7 +113,7 @@ const SERVICE_WORKER = {
 
 const SERVICE_WORKER_CACHE = {
   entryPoints: { 'service-worker-cache': 'js/src/cache/service-worker.ts' },
-  plugins: [cacheScripts],
+  plugins: [cacheScripts, squeeze],
 };
 
 /** Bundles the package into `js/dist`, beside the wasm files. */
@@ -106,6 +122,7 @@ export async function buildPackage() {
   const { build } = await import('esbuild');
   await build({ ...common, entryPoints: BROWSER });
   await build({ ...common, ...NODE });
+  await build({ ...common, ...NODE_CACHE });
   await build({ ...common, ...SERVICE_WORKER });
   await build({ ...common, ...SERVICE_WORKER_CACHE });
   rmSync(join(packageDist, 'types'), { recursive: true, force: true });

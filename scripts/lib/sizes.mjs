@@ -7,8 +7,10 @@ const SCRIPTS = [
   { files: ['index.js', 'worker.js'], most: 30_000 },
   // An entry point of its own. 34 KB of it are the digests, which are wasm for the most part.
   { files: ['cache.js', 'cache-worker.js'], most: 72_000 },
-  // Besides worker.js.
-  { files: ['node.js', 'node-worker.js', 'node-files.js'], most: 14_000 },
+  // Besides worker.js; 4 KB are the storage of the cache.
+  { files: ['node.js', 'node-worker.js', 'node-files.js'], most: 18_000 },
+  // Besides cache-worker.js.
+  { files: ['node-cache.js'], most: 12_000 },
   // It computes in the service worker itself, so it has most of worker.js once more.
   { files: ['service-worker.js'], most: 20_000 },
   { files: ['transformers.js'], most: 1000 },

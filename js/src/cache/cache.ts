@@ -1,6 +1,7 @@
 import { BitxError } from '../index.js';
-import { absolute, Client, type Peer, startWorker } from './client.js';
+import { absolute, Client } from './client.js';
 import type { Found, Settings } from './messages.js';
+import { DEFAULT_BACKEND, type Peer, received, startPeer } from './peer.js';
 import type {
   Backend,
   CacheCallOptions,
@@ -30,13 +31,15 @@ export class ModelCache {
 
   /** Opens a cache: in the origin's file system, or the best place that this browser has instead. */
   static async open(options: CacheOptions = {}): Promise<ModelCache> {
-    const { workerUrl } = options;
-    return ModelCache.connect(options, () => startWorker(workerUrl && absolute(workerUrl)));
+    return ModelCache.connect(options, startPeer);
   }
 
   /** Opens a cache on whatever does the worker's part. */
-  protected static async connect(options: CacheOptions, start: () => Peer): Promise<ModelCache> {
-    const client = await Client.open(settingsOf(options), start());
+  protected static async connect(
+    options: CacheOptions,
+    start: (options: CacheOptions) => Peer,
+  ): Promise<ModelCache> {
+    const client = await Client.open(settingsOf(options), start(options));
     return new ModelCache(client, options.persist ?? true);
   }
 
@@ -129,7 +132,7 @@ export class ModelCache {
 function settingsOf(options: CacheOptions): Settings {
   const settings: Settings = {
     name: options.name ?? 'models',
-    backend: options.backend,
+    backend: options.backend ?? DEFAULT_BACKEND,
     chunkSize: options.chunkSize ?? 8 << 20,
     connections: options.connections ?? 3,
     retries: options.retries ?? 6,
@@ -146,5 +149,5 @@ function settingsOf(options: CacheOptions): Settings {
 }
 
 function fileOf({ file, model }: Found): CachedFile {
-  return Object.defineProperty(file, 'model', { value: model, enumerable: true }) as CachedFile;
+  return Object.defineProperty(received(file), 'model', { value: model, enumerable: true }) as CachedFile;
 }

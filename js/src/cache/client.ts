@@ -1,6 +1,7 @@
 import type { WireError } from '../errors.js';
 import { BitxError } from '../index.js';
 import type { FromWorker, Operation, Operations, Settings, ToWorker } from './messages.js';
+import type { Peer } from './peer.js';
 import type { Backend, CacheProgress } from './types.js';
 
 /** How long the worker may take to load, and then to open its store. */
@@ -19,26 +20,6 @@ interface Pending extends CallContext {
   reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
   resolve(result: unknown): void;
   reject(error: unknown): void;
-}
-
-/** The other end: a worker, or what stands in for one. */
-export interface Peer {
-  onmessage: ((event: MessageEvent<FromWorker>) => void) | null;
-  onerror: ((event: ErrorEvent) => void) | null;
-  postMessage(message: ToWorker, transfer: Transferable[]): void;
-  terminate(): void;
-}
-
-/** Starts the cache's worker. */
-export function startWorker(url: string | URL | undefined): Peer {
-  if (typeof Worker !== 'function') {
-    const message = 'Workers cannot be started here; in a service worker, use bitx-wasm/cache/service-worker';
-    throw new BitxError('unsupported', message);
-  }
-  // Bundlers recognise a worker by exactly this expression.
-  return url
-    ? new Worker(url, { type: 'module' })
-    : new Worker(new URL('./cache-worker.js', import.meta.url), { type: 'module' });
 }
 
 /** The page's end of the cache's worker. */
@@ -171,7 +152,7 @@ export class Client {
 
 /** A worker would resolve a relative URL against its own address. */
 export function absolute(url: string | URL): string {
-  return new URL(url, globalThis.document?.baseURI ?? location.href).href;
+  return new URL(url, typeof document === 'undefined' ? location.href : document.baseURI).href;
 }
 
 /** Bytes whose buffer can be given away whole. */

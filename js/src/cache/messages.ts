@@ -2,7 +2,7 @@ import type { WireError } from '../errors.js';
 import type { Backend, CacheOptions, CacheProgress, ModelInfo, ModelStat, Verdict } from './types.js';
 
 /** Options as they reach the worker, defaults filled in. */
-export type Settings = Required<Omit<CacheOptions, 'backend' | 'persist' | 'workerUrl'>> & {
+export type Settings = Required<Omit<CacheOptions, 'backend' | 'persist' | 'workerUrl' | 'directory'>> & {
   backend: Backend | undefined;
 };
 

@@ -1,4 +1,4 @@
-/** Where models are kept: files of the origin, the browser's HTTP-like cache, or this page's memory. */
+/** Where models are kept: files of the origin (in Node, of a folder), the browser's HTTP-like cache, or memory. */
 export type Backend = 'opfs' | 'cache-storage' | 'memory';
 
 /** Options of {@link ModelCache.open}. */
@@ -21,6 +21,8 @@ export interface CacheOptions {
   persist?: boolean;
   /** The URL of `cache-worker.js`. Default: beside `cache.js`. */
   workerUrl?: string | URL;
+  /** Node only: the folder that the caches lie in. Default: `bitx-wasm` in `$XDG_CACHE_HOME` or `~/.cache`. */
+  directory?: string;
 }
 
 /** How far a call has come, in bytes. */

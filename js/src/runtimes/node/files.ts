@@ -2,6 +2,8 @@
 import type { FileHandle } from 'node:fs/promises';
 import type { RangeSource } from '../../types.js';
 
+export { ModelCache } from '../../cache/index.js';
+
 /** An open file as an input. It is read at the offsets that are needed; whoever opened it closes it. */
 export async function fileSource(file: FileHandle): Promise<RangeSource> {
   const { size } = await file.stat();

@@ -11,12 +11,17 @@ import { Worker as Thread, type TransferListItem } from 'node:worker_threads';
 export class Worker {
   onmessage: ((event: { data: unknown }) => void) | undefined;
   onerror: ((event: { message: string }) => void) | undefined;
+  /** Called once the thread is gone, with the number that it had. */
+  onexit: ((threadId: number) => void) | undefined;
   readonly #thread: Thread;
 
-  constructor(url: string | URL) {
+  /** With a `directory`, the thread has that for storage. */
+  constructor(url: string | URL, { directory }: { directory?: string } = {}) {
     // Flags of the program such as `--input-type` would keep threads from starting.
-    const options = { workerData: String(url), execArgv: [] };
+    const options = { workerData: { script: String(url), directory }, execArgv: [] };
     this.#thread = new Thread(new URL('./node-worker.js', import.meta.url), options);
+    const { threadId } = this.#thread;
+    this.#thread.on('exit', () => this.onexit?.(threadId));
     this.#thread.on('message', (data: unknown) => this.onmessage?.({ data }));
     this.#thread.on('error', (error) => this.onerror?.({ message: String(error) }));
   }

@@ -1,16 +1,20 @@
 /// <reference types="node" />
 /** The worker script in a thread of Node: gives the thread the globals of a browser's worker, then runs that one's script. */
+import { setMaxListeners } from 'node:events';
 import { parentPort, type TransferListItem, workerData } from 'node:worker_threads';
 import { fetchFile } from './fetch-file.js';
 import { Worker, withResolvers } from './globals.js';
+import { folderLocks } from './locks.js';
+import { FileSystemFileHandle, folderStorage } from './storage.js';
 
 const page = parentPort as NonNullable<typeof parentPort>;
+const { script, directory } = workerData as { script: string; directory?: string };
 const fetchUrl = globalThis.fetch;
 
 const scope = {
   Worker,
   // Further threads are started from it.
-  location: { href: workerData as string },
+  location: { href: script },
   addEventListener: (_: 'message', listener: (event: { data: unknown }) => void) =>
     page.on('message', (data: unknown) => listener({ data })),
   postMessage: (message: unknown, transfer: TransferListItem[] = []) => page.postMessage(message, transfer),
@@ -21,4 +25,14 @@ const scope = {
 Object.assign(globalThis, scope, { self: globalThis });
 Object.assign(Promise, { withResolvers });
 
-await import(workerData as string);
+// Each read that is under way listens for its call's end; Node would take more than ten for a leak.
+setMaxListeners(0);
+
+if (directory) {
+  const navigator = { storage: folderStorage(directory), locks: folderLocks(directory) };
+  // Newer versions have one that cannot be assigned to.
+  Object.defineProperty(globalThis, 'navigator', { value: navigator, configurable: true });
+  Object.assign(globalThis, { FileSystemFileHandle });
+}
+
+await import(script);

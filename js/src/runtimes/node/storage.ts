@@ -1,0 +1,112 @@
+/// <reference types="node" />
+/** As much of the File System API as the model cache uses, over a folder on the disk. */
+import * as fs from 'node:fs';
+import { mkdir, readdir, rm, stat, statfs } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { AccessHandle } from '../../cache/worker/stores/access.js';
+import type { Bytes } from '../../cache/worker/stores/store.js';
+import { StoredFile } from './stored-file.js';
+
+/** What browsers call these failures. */
+const NAMES: Record<string, string> = { ENOENT: 'NotFoundError', ENOSPC: 'QuotaExceededError' };
+
+/** Stands in for `navigator.storage`. */
+export function folderStorage(directory: string) {
+  return {
+    getDirectory: async () => {
+      await named(mkdir(directory, { recursive: true }));
+      return new Folder(directory);
+    },
+    estimate: async () => {
+      const { bavail, bsize } = await statfs(directory);
+      return { quota: bavail * bsize, usage: 0 };
+    },
+  };
+}
+
+class Folder {
+  readonly #path: string;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  async getDirectoryHandle(name: string, { create = false } = {}): Promise<Folder> {
+    const path = join(this.#path, name);
+    if (create) await named(mkdir(path, { recursive: true }));
+    else await named(stat(path));
+    return new Folder(path);
+  }
+
+  async getFileHandle(name: string, { create = false } = {}): Promise<FileSystemFileHandle> {
+    const path = join(this.#path, name);
+    if (!create) await named(stat(path));
+    return new FileSystemFileHandle(path);
+  }
+
+  async removeEntry(name: string, { recursive = false } = {}): Promise<void> {
+    await named(rm(join(this.#path, name), { recursive }));
+  }
+
+  async *keys(): AsyncGenerator<string, void> {
+    yield* await named(readdir(this.#path));
+  }
+}
+
+/** Has the name by which the cache looks for it. */
+export class FileSystemFileHandle {
+  readonly #path: string;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  async getFile(): Promise<StoredFile> {
+    const { size } = await named(stat(this.#path));
+    return new StoredFile({ path: this.#path, size });
+  }
+
+  async createSyncAccessHandle(): Promise<AccessHandle> {
+    const file = fs.openSync(this.#path, fs.constants.O_RDWR | fs.constants.O_CREAT);
+    return {
+      read: (into, { at }) =>
+        all(into, (from) => fs.readSync(file, into, from, into.length - from, at + from)),
+      write: (bytes, { at }) =>
+        all(bytes, (from) => fs.writeSync(file, bytes, from, bytes.length - from, at + from)),
+      truncate: (size) => attempt(() => fs.ftruncateSync(file, size)),
+      getSize: () => fs.fstatSync(file).size,
+      flush: () => attempt(() => fs.fsyncSync(file)),
+      close: () => fs.closeSync(file),
+    };
+  }
+}
+
+/** Reads or writes all of the bytes; fewer where a file ends. */
+function all(bytes: Bytes, some: (from: number) => number): number {
+  let done = 0;
+  while (done < bytes.length) {
+    const count = attempt(() => some(done));
+    if (count === 0) break;
+    done += count;
+  }
+  return done;
+}
+
+function attempt<T>(action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    throw exception(error);
+  }
+}
+
+async function named<T>(promise: Promise<T>): Promise<T> {
+  return promise.catch((error: unknown) => {
+    throw exception(error);
+  });
+}
+
+function exception(error: unknown): DOMException {
+  const { code = '', message } = error as NodeJS.ErrnoException;
+  return new DOMException(message, NAMES[code] ?? 'InvalidStateError');
+}
