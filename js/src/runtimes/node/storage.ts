@@ -5,10 +5,8 @@ import { mkdir, readdir, rm, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AccessHandle } from '../../cache/worker/stores/access.js';
 import type { Bytes } from '../../cache/worker/stores/store.js';
+import { attempt, named } from './exceptions.js';
 import { StoredFile } from './stored-file.js';
-
-/** What browsers call these failures. */
-const NAMES: Record<string, string> = { ENOENT: 'NotFoundError', ENOSPC: 'QuotaExceededError' };
 
 /** Stands in for `navigator.storage`. */
 export function folderStorage(directory: string) {
@@ -67,7 +65,8 @@ export class FileSystemFileHandle {
   }
 
   async createSyncAccessHandle(): Promise<AccessHandle> {
-    const file = fs.openSync(this.#path, fs.constants.O_RDWR | fs.constants.O_CREAT);
+    const flags = fs.constants.O_RDWR | fs.constants.O_CREAT;
+    const file = attempt(() => fs.openSync(this.#path, flags));
     return {
       read: (into, { at }) =>
         all(into, (from) => fs.readSync(file, into, from, into.length - from, at + from)),
@@ -90,23 +89,4 @@ function all(bytes: Bytes, some: (from: number) => number): number {
     done += count;
   }
   return done;
-}
-
-function attempt<T>(action: () => T): T {
-  try {
-    return action();
-  } catch (error) {
-    throw exception(error);
-  }
-}
-
-async function named<T>(promise: Promise<T>): Promise<T> {
-  return promise.catch((error: unknown) => {
-    throw exception(error);
-  });
-}
-
-function exception(error: unknown): DOMException {
-  const { code = '', message } = error as NodeJS.ErrnoException;
-  return new DOMException(message, NAMES[code] ?? 'InvalidStateError');
 }

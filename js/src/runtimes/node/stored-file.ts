@@ -1,5 +1,6 @@
 /// <reference types="node" />
 import { open } from 'node:fs/promises';
+import { named } from './exceptions.js';
 
 /** Bytes of one part of a stream. */
 const PART = 1 << 20;
@@ -35,7 +36,7 @@ export class StoredFile implements File {
   /** The bytes from `offset` on; fewer at the end. */
   async read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
     const bytes = new Uint8Array(Math.max(0, Math.min(length, this.size - offset)));
-    const file = await open(this.path);
+    const file = await named(open(this.path));
     try {
       let at = 0;
       while (at < bytes.length) {
