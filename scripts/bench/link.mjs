@@ -1,0 +1,186 @@
+/**
+ * How much sooner a page has a fine-tune over a slow link by its delta than by downloading it, in headless Chromium
+ * with the base in the model cache: `npm run bench:link -- --base F --delta F [--mbit N] [--rtt MS] [--threads N]
+ * [--rounds K] [--json]`. The link carries the delta, or the fine-tune, and nothing else; `first use` also the scripts
+ * and the wasm.
+ */
+import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { launch } from '../lib/browser.mjs';
+import { packageDist } from '../lib/paths.mjs';
+import { rangeOf, serve } from '../lib/server.mjs';
+
+/** What is sent at once. A timer that is late by less than this does not make the link slower. */
+const PIECE = 1 << 14;
+const LATE_MS = 20;
+
+/** A link of one speed, shared by everything that goes over it. */
+class Link {
+  #bytesPerMs;
+  #rtt;
+  #free = 0;
+
+  constructor({ mbit, rtt }) {
+    this.#bytesPerMs = (mbit * 1e6) / 8 / 1000;
+    this.#rtt = rtt;
+  }
+
+  async send(response, bytes) {
+    if (this.#rtt > 0) await sleep(this.#rtt);
+    response.flushHeaders();
+    for (let at = 0; at < bytes.length && !response.destroyed; at += PIECE) {
+      const piece = bytes.subarray(at, at + PIECE);
+      const now = performance.now();
+      this.#free = Math.max(this.#free, now - LATE_MS) + piece.length / this.#bytesPerMs;
+      if (this.#free > now + 1) await sleep(this.#free - now);
+      if (!response.write(piece)) await new Promise((resolve) => response.once('drain', resolve));
+    }
+    response.end();
+  }
+}
+
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Answers with bytes, or a range of them, over the link. */
+function over(link, content, type = 'application/octet-stream') {
+  return async (request, response) => {
+    const bytes = typeof content === 'function' ? content(request) : content;
+    const range = rangeOf(request.headers.range, bytes.length);
+    const { start, end } = range ?? { start: 0, end: bytes.length };
+    response.writeHead(range ? 206 : 200, {
+      'content-type': typeof type === 'function' ? type(request) : type,
+      'content-length': end - start,
+      etag: '"1"',
+      ...(range && { 'content-range': `bytes ${start}-${end - 1}/${bytes.length}` }),
+    });
+    await link.send(response, bytes.subarray(start, end));
+  };
+}
+
+/** Medians over the rounds that follow one warm-up, in seconds; ratios are medians of those of each round. */
+async function measure({ base, delta, mbit, rtt, threads, rounds }) {
+  const link = new Link({ mbit, rtt });
+  const archive = readFileSync(delta);
+  const pathOf = ({ url }) => new URL(url, 'http://localhost').pathname;
+  const blank = (_, response) =>
+    response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html>');
+  const mounts = {
+    '/': blank,
+    '/base': base,
+    '/bitx/': packageDist,
+    '/link/delta': over(link, archive),
+    // As long as the fine-tune; what it says does not matter to a link.
+    '/link/model': over(link, (request) =>
+      Buffer.alloc(Number(new URL(request.url, 'http://x').searchParams.get('size')), 1),
+    ),
+    '/link/bitx/': over(
+      link,
+      (request) => readFileSync(`${packageDist}/${pathOf(request).slice('/link/bitx/'.length)}`),
+      (request) => (pathOf(request).endsWith('.wasm') ? 'application/wasm' : 'text/javascript'),
+    ),
+  };
+  const { server, address } = await serve({ mounts });
+  const browser = await launch();
+  try {
+    const page = await browser.newPage();
+    await page.goto(address);
+    const found = await page.evaluate(inPage, { threads, rounds });
+    return { engine: `chromium ${browser.version()}`, mbit, rtt, deltaBytes: archive.length, ...found };
+  } finally {
+    await browser.close();
+    server.closeAllConnections();
+    server.close();
+  }
+}
+
+/** Runs in the page, so it can use nothing from outside of itself. */
+async function inPage({ threads, rounds }) {
+  const { Bitx } = await import('/bitx/index.js');
+  const { ModelCache } = await import('/bitx/cache.js');
+  const options = threads === undefined ? {} : { threads };
+  const cache = await ModelCache.open({ name: 'link' });
+  const base = await cache.fetch('/base');
+  const readAll = async (stream) => {
+    const reader = stream.getReader();
+    let bytes = 0;
+    for (let part = await reader.read(); !part.done; part = await reader.read()) bytes += part.value.length;
+    return bytes;
+  };
+  const timed = async (action) => {
+    const begun = performance.now();
+    const bytes = await action();
+    return { seconds: (performance.now() - begun) / 1000, bytes };
+  };
+  const bitx = await Bitx.create(options);
+  const restore = async (by) => readAll((await by.restoreStream({ base, delta: '/link/delta' })).stream);
+  const firstUse = async (round) => {
+    // Each time another address, as for a page that was never there.
+    const { Bitx } = await import(`/link/bitx/index.js?${round}`);
+    const fresh = await Bitx.create({
+      ...options,
+      wasmUrl: '/link/bitx/',
+      workerUrl: `/link/bitx/worker.js?${round}`,
+    });
+    const bytes = await restore(fresh);
+    fresh.dispose();
+    return bytes;
+  };
+  const samples = [];
+  for (let round = 0; round <= rounds; round++) {
+    const restored = await timed(() => restore(bitx));
+    const first = await timed(() => firstUse(round));
+    const size = restored.bytes;
+    const download = await timed(async () => readAll((await fetch(`/link/model?size=${size}`)).body));
+    if (download.bytes !== size || first.bytes !== size) throw new Error('these are not as long');
+    if (round > 0)
+      samples.push({ size, restore: restored.seconds, first: first.seconds, download: download.seconds });
+  }
+  const median = (of) => {
+    const sorted = samples.map(of).sort((a, b) => a - b);
+    return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
+  };
+  const range = (of) => {
+    const sorted = samples.map(of).sort((a, b) => a - b);
+    return [sorted[0], sorted.at(-1)].map((value) => value.toFixed(1)).join(' to ');
+  };
+  const sooner = ({ download, restore }) => download / restore;
+  return {
+    mode: bitx.mode,
+    threads: bitx.threads,
+    modelBytes: samples[0].size,
+    download_s: median(({ download }) => download),
+    restore_s: median(({ restore }) => restore),
+    first_use_s: median(({ first }) => first),
+    times_sooner: median(sooner),
+    times_sooner_rounds: range(sooner),
+    times_sooner_first_use: median(({ download, first }) => download / first),
+  };
+}
+
+const { values } = parseArgs({
+  options: {
+    base: { type: 'string' },
+    delta: { type: 'string' },
+    mbit: { type: 'string', default: '100' },
+    rtt: { type: 'string', default: '0' },
+    threads: { type: 'string' },
+    rounds: { type: 'string', default: '5' },
+    json: { type: 'boolean', default: false },
+  },
+});
+if (!values.base || !values.delta) {
+  console.error(
+    'usage: npm run bench:link -- --base F --delta F [--mbit N] [--rtt MS] [--threads N] [--rounds K] [--json]',
+  );
+  process.exit(2);
+}
+const [mbit, rtt, rounds] = [values.mbit, values.rtt, values.rounds].map(Number);
+const threads = values.threads === undefined ? undefined : Number(values.threads);
+const result = await measure({ base: values.base, delta: values.delta, mbit, rtt, threads, rounds });
+if (values.json) console.log(JSON.stringify(result));
+else {
+  for (const [name, value] of Object.entries(result)) {
+    const shown = typeof value === 'number' && !Number.isInteger(value) ? value.toFixed(3) : value;
+    console.log(`${name.padEnd(24)} ${shown}`);
+  }
+}
