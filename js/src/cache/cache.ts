@@ -34,7 +34,11 @@ export class ModelCache {
     return ModelCache.connect(options, startPeer);
   }
 
-  /** Opens a cache on whatever does the worker's part. */
+  /**
+   * Opens a cache on whatever does the worker's part.
+   *
+   * @hidden
+   */
   protected static async connect(
     options: CacheOptions,
     start: (options: CacheOptions) => Peer,
@@ -43,6 +47,7 @@ export class ModelCache {
     return new ModelCache(client, options.persist ?? true);
   }
 
+  /** @hidden */
   protected constructor(client: Client, persist: boolean) {
     this.#client = client;
     this.#persist = persist;

@@ -2,7 +2,7 @@
 const queues = new Map<string, Promise<unknown>>();
 
 /** Runs `action` while nobody else in the origin holds one of the locks, which are taken in the given order. */
-export function locked<T>(
+export async function locked<T>(
   [name, ...others]: string[],
   signal: AbortSignal,
   action: () => Promise<T>,
