@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::layout::{Layout, Region};
+use crate::layout::{Kind, Layout, Region};
 
 /// A region of a base set: which file, and which of its regions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +42,12 @@ impl BaseSet {
         &self.layouts[place.base].regions[place.region]
     }
 
+    /// What an archive calls the region at `place`.
+    pub(crate) fn partner_name(&self, place: Place) -> String {
+        let region = self.region(place);
+        if self.layouts[place.base].kind == Kind::Places { region.offset.to_string() } else { region.name.clone() }
+    }
+
     /// Regions of that name, by file.
     pub fn named(&self, name: &str) -> &[Place] {
         self.by_name.get(name).map_or(&[], Vec::as_slice)
@@ -61,7 +67,7 @@ pub fn same_type(a: &Region, b: &Region) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layout::{Dtype, Kind};
+    use crate::layout::Dtype;
 
     fn layout(regions: &[(&str, Dtype, &[u64])]) -> Layout {
         let mut offset = 100;

@@ -330,3 +330,45 @@ fn gguf_tensors_pair_with_their_base() {
     assert_eq!(methods, [("w".to_owned(), Method::Predicted), ("q".to_owned(), Method::CopyBase)]);
     assert!(archive.len() < target.len() / 8, "{}", archive.len());
 }
+
+/// A protocol buffer's field of bytes.
+fn field(number: u8, body: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![number << 3 | 2];
+    let mut length = body.len();
+    while length >= 0x80 {
+        bytes.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    bytes.push(length as u8);
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// An ONNX model with one tensor of 64 times 64 BF16, between a node of 5,000 bytes and other fields.
+fn onnx(weights: &[u8], node: u8) -> Vec<u8> {
+    let tensor = [vec![0x08, 64, 0x08, 64, 0x10, 16], field(8, b"w"), field(9, weights)].concat();
+    let graph = [field(1, &[node; 5000]), field(5, &tensor), field(2, b"graph")].concat();
+    [vec![0x08, 9], field(7, &graph)].concat()
+}
+
+#[test]
+fn onnx_models_are_tensors_wherever_those_lie() {
+    let weights = |moved: u16| -> Vec<u8> {
+        (0..4096u32)
+            .flat_map(|i| (0x3C00 + (i * i % 977) as u16 + moved * u16::from(i % 7 == 0)).to_le_bytes())
+            .collect()
+    };
+    let (base, target) = (onnx(&weights(0), 1), onnx(&weights(1), 2));
+    let archive = compress(&base, &target, V2).unwrap();
+    let report = inspect(&archive).unwrap();
+    let w = report.tensors.iter().find(|tensor| tensor.name == "w").unwrap();
+    assert_eq!((w.dtype, &w.shape[..], w.method), (Dtype::BF16, &[64, 64][..], Method::Delta));
+    assert!(archive.len() < 1500, "{}", archive.len());
+    assert!(restore(&base, &archive).unwrap() == target);
+    assert!(reference::restore(&[&base], &archive).unwrap() == target);
+    assert_eq!(restore(&target, &archive).unwrap_err().kind(), ErrorKind::BaseMismatch);
+    assert_eq!(restore(&base[..6000], &archive).unwrap_err().kind(), ErrorKind::BaseMismatch);
+    // Without an end it is a file of bytes, and no error.
+    let cut = &target[..target.len() - 1];
+    assert!(restore(&base, &compress(&base, cut, V2).unwrap()).unwrap() == cut);
+}

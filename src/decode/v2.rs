@@ -390,15 +390,17 @@ fn add_chunks(chunks: &mut Vec<Chunk>, item: &Item, located: &Chunks, bases: &Ba
 
 /// The file and the offset of a region's partner.
 fn find_base(region: &Region, partner: &Partner, bases: &BaseSet) -> Result<(Source, u64)> {
+    let (source, layout) = (Source::Base(partner.base), &bases.layouts()[partner.base]);
+    if layout.kind == Kind::Places {
+        let offset = partner.place().ok_or_else(|| Error::corrupt("offset of a base region").tensor(&region.name))?;
+        return match offset.checked_add(region.length) {
+            Some(end) if end <= layout.file_length => Ok((source, offset)),
+            _ => Err(Error::base_mismatch("the base file is too short").tensor(&region.name).input(source)),
+        };
+    }
     let here = bases.named(&partner.name).iter().find(|place| place.base == partner.base);
-    let found = here.map(|&place| (bases.region(place), bases.layouts()[place.base].kind));
-    match found {
-        // A file that is nothing but a tensor's bytes cannot say what they are.
-        Some((other, kind))
-            if (other.dtype == region.dtype || kind == Kind::Bytes) && other.length == region.length =>
-        {
-            Ok((Source::Base(partner.base), other.offset))
-        }
+    match here.map(|&place| bases.region(place)) {
+        Some(other) if other.dtype == region.dtype && other.length == region.length => Ok((source, other.offset)),
         _ => Err(super::mismatch(region, &partner.name, bases)),
     }
 }

@@ -68,7 +68,7 @@ impl Compress {
     pub fn tensor(dtype: Dtype, shape: &[u64], with_base: bool, effort: Effort) -> Result<Self> {
         let length =
             dtype.tensor_bytes(shape).ok_or_else(|| Error::invalid_argument("the shape does not fit the dtype"))?;
-        let layout = || Layout::of_tensor(dtype, shape, length);
+        let layout = || Layout::of_tensor(Kind::Places, dtype, shape, length);
         let bases = BaseSet::new(if with_base { vec![layout()] } else { Vec::new() });
         let findings = Survey::new(layout(), bases).finish();
         Ok(Self { state: State::Ready(Box::new(v2::Compress::new(findings, effort)?)) })

@@ -126,7 +126,7 @@ impl Survey {
 
     fn queue_spans(&mut self) {
         for span in spans(&self.findings.target) {
-            if span.start == 0 || span.end - span.start <= MAX_SPAN {
+            if span.start < self.findings.target.header_length || span.end - span.start <= MAX_SPAN {
                 self.queue.push_back((Read::new(Source::Target, span.clone()), Probe::Span(span.start)));
             }
         }

@@ -2,6 +2,7 @@
 
 pub mod dtype;
 pub mod gguf;
+mod onnx;
 pub(crate) mod reader;
 pub mod safetensors;
 pub(crate) mod sniff;
@@ -48,12 +49,14 @@ pub enum Kind {
     Safetensors = 1,
     /// GGUF.
     Gguf = 2,
+    /// A file whose regions archives name by their offsets: its own structure is not needed to find them.
+    Places = 3,
 }
 
 impl Kind {
     /// The kind of that number, which archives hold.
     pub(crate) fn from_number(number: u8) -> Option<Self> {
-        [Self::Bytes, Self::Safetensors, Self::Gguf].get(usize::from(number)).copied()
+        [Self::Bytes, Self::Safetensors, Self::Gguf, Self::Places].get(usize::from(number)).copied()
     }
 }
 
@@ -72,10 +75,10 @@ pub struct Layout {
 
 impl Layout {
     /// A file that is the `length` bytes of one tensor, without a name.
-    pub(crate) fn of_tensor(dtype: Dtype, shape: &[u64], length: u64) -> Self {
+    pub(crate) fn of_tensor(kind: Kind, dtype: Dtype, shape: &[u64], length: u64) -> Self {
         let region = Region { name: String::new(), dtype, shape: shape.to_vec(), offset: 0, length };
         let regions = if length > 0 { vec![region] } else { Vec::new() };
-        Self { kind: Kind::Bytes, file_length: length, header_length: 0, regions }
+        Self { kind, file_length: length, header_length: 0, regions }
     }
 
     /// End of the last region, or of the header.

@@ -1,6 +1,6 @@
 //! Reads the layout of a file of any kind.
 
-use super::{Dtype, Kind, Layout, gguf, safetensors, sniff};
+use super::{Dtype, Kind, Layout, gguf, onnx, safetensors, sniff};
 use crate::error::{Error, Result};
 use crate::io::{Incremental, Wanted};
 
@@ -28,12 +28,20 @@ enum State {
     Start(Accept),
     Safetensors(safetensors::HeaderReader),
     Gguf(gguf::HeaderReader),
+    Onnx(Box<onnx::Walker>),
     Done(Layout, Vec<u8>),
 }
 
 impl LayoutReader {
     pub(crate) fn new(file_length: u64, accept: Accept) -> Self {
-        Self { file_length, state: State::Start(accept) }
+        let state = match accept {
+            // Nothing in it has to be read.
+            Accept::Only(Kind::Places) => {
+                State::Done(Layout { kind: Kind::Places, file_length, ..Layout::default() }, Vec::new())
+            }
+            accept => State::Start(accept),
+        };
+        Self { file_length, state }
     }
 
     /// The layout and the header's bytes, once nothing more is wanted.
@@ -42,7 +50,7 @@ impl LayoutReader {
             State::Safetensors(reader) => reader.finish(),
             State::Gguf(reader) => reader.finish(),
             State::Done(layout, header) => (layout, header),
-            State::Start(_) => (Layout::default(), Vec::new()),
+            State::Start(_) | State::Onnx(_) => (Layout::default(), Vec::new()),
         }
     }
 
@@ -62,15 +70,33 @@ impl LayoutReader {
                 reader.feed(head)?;
                 self.state = State::Safetensors(reader);
             }
+            Kind::Places => {
+                self.state = State::Onnx(Box::new(onnx::Walker::new(self.file_length)));
+                self.walk(head);
+            }
             Kind::Bytes => {
                 if let Some(kind) = sniff::download_mistake(head) {
                     return Err(Error::format(format!("not a model: this is {kind}")));
                 }
-                self.state =
-                    State::Done(Layout::of_tensor(Dtype::U8, &[self.file_length], self.file_length), Vec::new());
+                self.state = self.opaque();
             }
         }
         Ok(())
+    }
+
+    /// Goes on through what may be an ONNX model.
+    fn walk(&mut self, bytes: &[u8]) {
+        let State::Onnx(mut walker) = std::mem::replace(&mut self.state, State::Start(Accept::Any)) else { return };
+        walker.feed(bytes);
+        self.state = match walker.wants() {
+            Some(_) => State::Onnx(walker),
+            None => walker.finish().map_or_else(|| self.opaque(), |layout| State::Done(layout, Vec::new())),
+        };
+    }
+
+    /// A file of no known kind: one region of bytes.
+    fn opaque(&self) -> State {
+        State::Done(Layout::of_tensor(Kind::Bytes, Dtype::U8, &[self.file_length], self.file_length), Vec::new())
     }
 }
 
@@ -80,6 +106,7 @@ impl Incremental for LayoutReader {
             State::Start(_) => Some(0..self.file_length.min(FIRST_READ)),
             State::Safetensors(reader) => reader.wants(),
             State::Gguf(reader) => reader.wants(),
+            State::Onnx(walker) => walker.wants(),
             State::Done(..) => None,
         }
     }
@@ -92,6 +119,10 @@ impl Incremental for LayoutReader {
             }
             State::Safetensors(reader) => reader.feed(bytes),
             State::Gguf(reader) => reader.feed(bytes),
+            State::Onnx(_) => {
+                self.walk(bytes);
+                Ok(())
+            }
             State::Done(..) => Ok(()),
         }
     }
@@ -104,6 +135,8 @@ fn kind_of(head: &[u8]) -> Kind {
         Kind::Gguf
     } else if sniff::looks_like_safetensors(head) {
         Kind::Safetensors
+    } else if onnx::may_begin(head) {
+        Kind::Places
     } else {
         Kind::Bytes
     }

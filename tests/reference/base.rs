@@ -41,18 +41,18 @@ pub const NAMES: [&str; 22] = [
     "U64",
 ];
 
-/// Whatever dtype a region of the target has that is paired with it.
-pub const ANY: u8 = u8::MAX;
+/// The layout of files whose regions are named by their offsets.
+pub const PLACES: u8 = 3;
 
 /// The regions of a base file, read as an archive's head says.
 pub fn regions(file: &[u8], layout: u8) -> Result<Vec<Region>> {
     match layout {
         1 => return safetensors(file),
         2 => return gguf::regions(file),
+        PLACES => return Ok(Vec::new()),
         _ => check(layout == 0, "unknown layout of a base file")?,
     }
-    let whole =
-        Region { name: String::new(), dtype: ANY, shape: vec![file.len() as u64], offset: 0, length: file.len() };
+    let whole = Region { name: String::new(), dtype: 4, shape: vec![file.len() as u64], offset: 0, length: file.len() };
     Ok(if file.is_empty() { Vec::new() } else { vec![whole] })
 }
 

@@ -64,7 +64,7 @@ pub fn restore(bases: &[&[u8]], archive: &[u8]) -> Result<Vec<u8>> {
     check(bases.len() >= head.bases.len(), "fewer base files than the archive has")?;
     let files = bases.iter().zip(&head.bases);
     let bases: Vec<_> =
-        files.map(|(file, &(_, layout))| Ok((*file, base::regions(file, layout)?))).collect::<Result<_>>()?;
+        files.map(|(file, &(_, layout))| Ok((*file, base::regions(file, layout)?, layout))).collect::<Result<_>>()?;
 
     let (_, place) = split_end(covered, 16)?;
     let mut place = Fields::new(place);
@@ -181,10 +181,15 @@ fn read_factors(record: &Record, entry: &Entry, geometry: &Geometry) -> Result<F
 }
 
 /// The bytes of the partner called `name` for a region like `kind`.
-fn find<'a>((file, regions): &(&'a [u8], Vec<Region>), name: &str, kind: &Region) -> Result<&'a [u8]> {
+fn find<'a>((file, regions, layout): &(&'a [u8], Vec<Region>, u8), name: &str, kind: &Region) -> Result<&'a [u8]> {
+    if *layout == base::PLACES {
+        let offset: usize = name.parse().map_err(|_| "no offset")?;
+        check(offset.to_string() == name, "an offset that is written in another way")?;
+        let end = offset.checked_add(kind.length).ok_or("an offset past the end")?;
+        return file.get(offset..end).ok_or("the base is too short".to_owned());
+    }
     let found = regions.iter().find(|region| region.name == name).ok_or("the base has no such tensor")?;
-    let same_type = found.dtype == kind.dtype || found.dtype == base::ANY;
-    check(same_type && found.length == kind.length, "the base's tensor is of another type")?;
+    check(found.dtype == kind.dtype && found.length == kind.length, "the base's tensor is of another type")?;
     Ok(&file[found.offset..found.offset + found.length])
 }
 

@@ -53,8 +53,16 @@ pub(crate) enum Content {
 pub(crate) struct Partner {
     /// Which base file.
     pub(crate) base: usize,
-    /// The region's name there.
+    /// The region's name there; of a file of [`Kind::Places`], its offset in decimal digits.
     pub(crate) name: String,
+}
+
+impl Partner {
+    /// The offset that the name is, written in the one way there is.
+    pub(crate) fn place(&self) -> Option<u64> {
+        let offset: u64 = self.name.parse().ok()?;
+        (offset.to_string() == self.name).then_some(offset)
+    }
 }
 
 /// Features that a reader must know, as bits: none yet.
@@ -358,7 +366,7 @@ mod tests {
         assert_eq!(forged(|h| drop(h.items.drain(1..3))), ErrorKind::Corrupt);
         let raw = head().write_raw();
         let unknown = |at: usize, number| Head::parse_raw(&[&raw[..at], &[number], &raw[at + 1..]].concat());
-        for (at, number) in [(0, 1), (4, 3)] {
+        for (at, number) in [(0, 1), (4, 4)] {
             assert_eq!(unknown(at, number).unwrap_err().kind(), ErrorKind::Unsupported);
         }
         (0..raw.len()).for_each(|end| drop(Head::parse_raw(&raw[..end]).unwrap_err()));

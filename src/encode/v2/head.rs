@@ -35,7 +35,7 @@ fn region_item(findings: &Findings, i: usize, item_of: &[usize]) -> Item {
     let content = match (findings.earlier[i], findings.partners[i]) {
         (Some(earlier), _) => Content::Earlier(item_of[earlier]),
         (None, Some(place)) => {
-            let name = findings.bases.region(place).name.clone();
+            let name = findings.bases.partner_name(place);
             Content::Chunks(Some(Partner { base: place.base, name }))
         }
         (None, None) => Content::Chunks(None),
