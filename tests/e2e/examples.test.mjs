@@ -18,7 +18,7 @@ function wasmOf(files) {
 
 async function restores(t, folder, isolated) {
   const text = await visit(t, env, await host(t, folder, { isolated }));
-  assert.equal(text, `1192912 bytes, sha256 ${SHA256.sft}, ${isolated ? 'threads' : 'single'}`);
+  assert.equal(text, `1192912 bytes, sha256 ${SHA256.sft}, ${isolated ? 'threads' : 'pool'}`);
 }
 
 for (const isolated of [true, false]) {
