@@ -53,6 +53,8 @@ pub enum Command {
     Distance(Distance),
     /// Time encoding and decoding in memory, compute only
     Bench(Bench),
+    /// Keep models in a store: every file and tensor once, fine-tunes as deltas
+    Store(crate::store::args::Store),
     /// Print a completion script for a shell
     Completions { shell: clap_complete::Shell },
 }

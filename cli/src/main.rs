@@ -14,6 +14,7 @@ mod progress;
 mod restoring;
 mod run;
 mod stdout;
+mod store;
 mod summary;
 mod verify;
 
@@ -51,6 +52,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
         Command::Verify(args) => verify::run(args, &cli.global),
         Command::Distance(args) => distance::run(args, &cli.global),
         Command::Bench(args) => bench::run(args, &cli.global),
+        Command::Store(args) => store::run(args, &cli.global),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "bitx", &mut script);

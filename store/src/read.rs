@@ -121,7 +121,11 @@ impl Store {
 
     async fn get_file(&self, file: &FileEntry, path: &Path, progress: &(dyn Fn(u64) + Sync)) -> Result<()> {
         let parent = path.parent().unwrap_or(Path::new("."));
-        let temporary = tempfile::NamedTempFile::new_in(parent).map_err(Error::file(parent))?;
+        let mut builder = tempfile::Builder::new();
+        // A new file gets the permissions that any other program's would: 0666 less the umask.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let temporary = builder.tempfile_in(parent).map_err(Error::file(parent))?;
         let (handle, temporary) = temporary.into_parts();
         let output = tokio::sync::Mutex::new(tokio::fs::File::from_std(handle));
         let write = |part: Bytes| {

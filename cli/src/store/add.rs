@@ -1,0 +1,59 @@
+//! `bitx store add [--name org/model] PATH...`
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Context;
+use bitx_store::{Added, ModelName, Source, Store, sources};
+use serde_json::json;
+
+use super::args;
+use super::report::{Pace, print};
+use crate::args::Global;
+use crate::progress;
+
+pub async fn run(store: &Store, args: &args::Add, global: &Global) -> anyhow::Result<()> {
+    let name = match (&args.name, &args.paths[..]) {
+        (Some(name), _) => name.clone(),
+        (None, [path]) => name_of(path)?,
+        (None, _) => anyhow::bail!("several paths are one model, which needs a --name"),
+    };
+    let files = sources(&args.paths)?;
+    let bar = progress::bar(length(&files)?, global.quiet || global.json);
+    let begun = Instant::now();
+    let added = store.add(&name, &files, args.effort.into(), &|bytes| bar.inc(bytes)).await?;
+    let pace = Pace::of(added.bytes, begun);
+    bar.finish_and_clear();
+    let mut object = json!(added);
+    (object["command"], object["model"]) = (json!("store add"), json!(name));
+    pace.add_to(&mut object, global);
+    print(global, || text(&name, &added, &pace), object)
+}
+
+fn name_of(path: &Path) -> anyhow::Result<ModelName> {
+    let path = path.canonicalize().with_context(|| path.display().to_string())?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.parse().with_context(|| format!("{}: --name is needed", path.display()))
+}
+
+fn length(files: &[Source]) -> anyhow::Result<u64> {
+    let length = |source: &Source| std::fs::metadata(&source.file).with_context(|| source.file.display().to_string());
+    files.iter().map(|source| Ok(length(source)?.len())).sum()
+}
+
+fn text(name: &ModelName, added: &Added, pace: &Pace) -> String {
+    if added.unchanged {
+        return format!("{name}: {} files, {} bytes, unchanged", added.files, added.bytes);
+    }
+    format!(
+        "{name}: {} files, {} -> {} bytes, ratio {:.4}, {} bytes were known, {} are deltas, {:.3} s, {:.0} MB/s",
+        added.files,
+        added.bytes,
+        added.stored_bytes,
+        added.stored_bytes as f64 / added.bytes.max(1) as f64,
+        added.known_bytes,
+        added.delta_bytes,
+        pace.seconds,
+        pace.mb_per_s,
+    )
+}

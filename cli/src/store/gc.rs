@@ -1,0 +1,28 @@
+//! `bitx store gc`
+
+use bitx_store::{Collected, GcOptions, Store};
+use serde_json::json;
+
+use super::args;
+use super::report::print;
+use crate::args::Global;
+
+pub async fn run(store: &Store, args: &args::Gc, global: &Global) -> anyhow::Result<()> {
+    let options = GcOptions { grace: args.grace, dry_run: args.dry_run };
+    let collected = store.collect(&options).await?;
+    let mut object = json!(collected);
+    (object["command"], object["dry_run"]) = (json!("store gc"), json!(args.dry_run));
+    print(global, || text(&collected, args.dry_run), object)
+}
+
+fn text(collected: &Collected, dry_run: bool) -> String {
+    let what = if dry_run { "would be removed" } else { "removed" };
+    let mut text = format!("{} objects, {} bytes {what}", collected.objects, collected.bytes);
+    if collected.waiting > 0 {
+        text += &format!("; {} objects wait for running writers", collected.waiting);
+    }
+    if collected.expired > 0 {
+        text += &format!("; {} writers were taken for dead", collected.expired);
+    }
+    text
+}

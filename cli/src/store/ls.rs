@@ -1,0 +1,72 @@
+//! `bitx store ls [NAME]`
+
+use bitx_store::{FileEntry, Item, Model, Store};
+use serde_json::{Value, json};
+
+use super::args;
+use crate::args::Global;
+use crate::stdout;
+
+pub async fn run(store: &Store, args: &args::Ls, global: &Global) -> anyhow::Result<()> {
+    let Some(name) = &args.name else {
+        return models(&store.models().await?, global);
+    };
+    let model = store.model(name).await?;
+    let mut files = Vec::new();
+    for file in &model.files {
+        let tensors = if args.tensors { tensors(store, file).await? } else { Vec::new() };
+        files.push((file, tensors));
+    }
+    if global.json {
+        let files: Vec<Value> = files.iter().map(|(file, tensors)| to_json(file, tensors, args.tensors)).collect();
+        return stdout::print(format!("{}\n", json!({ "command": "store ls", "model": name, "files": files })));
+    }
+    let mut table = String::new();
+    for (file, tensors) in files {
+        table += &format!("{}  {:>13}  {}\n", file.id.digest, file.length, file.path);
+        for item in tensors {
+            let name = item.name.as_deref().unwrap_or_default();
+            table += &format!(
+                "  {:<11} {:<18} {:>13}  {name}\n",
+                item.dtype.name(),
+                format!("{:?}", item.shape),
+                item.length()
+            );
+        }
+    }
+    stdout::print(table)
+}
+
+fn models(models: &[Model], global: &Global) -> anyhow::Result<()> {
+    if global.json {
+        let model = |m: &Model| json!({ "name": m.name, "files": m.files.len(), "bytes": m.length() });
+        let models: Vec<Value> = models.iter().map(model).collect();
+        return stdout::print(format!("{}\n", json!({ "command": "store ls", "models": models })));
+    }
+    let line = |m: &Model| format!("{:>13}  {:>4} files  {}\n", m.length(), m.files.len(), m.name);
+    stdout::print(models.iter().map(line).collect::<String>())
+}
+
+async fn tensors(store: &Store, file: &FileEntry) -> anyhow::Result<Vec<Item>> {
+    let items = store.file(&file.id).await?.items;
+    Ok(items.into_iter().filter(|item| item.name.is_some()).collect())
+}
+
+fn to_json(file: &FileEntry, tensors: &[Item], with_tensors: bool) -> Value {
+    let mut object = json!({ "path": file.path, "bytes": file.length, "blake3": file.id.digest });
+    if with_tensors {
+        let tensor = |item: &Item| {
+            let deltas = item.pieces.iter().filter(|piece| piece.base.is_some()).count();
+            json!({
+                "name": item.name,
+                "dtype": item.dtype.name(),
+                "shape": item.shape,
+                "bytes": item.length(),
+                "pieces": item.pieces.len(),
+                "deltas": deltas,
+            })
+        };
+        object["tensors"] = tensors.iter().map(tensor).collect();
+    }
+    object
+}

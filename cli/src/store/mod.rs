@@ -1,0 +1,37 @@
+//! `bitx store --root URL ...`: a thin shell over `bitx-store`, and the one place with an asynchronous runtime.
+
+mod add;
+pub mod args;
+mod cat;
+mod gc;
+mod get;
+mod interrupt;
+mod ls;
+mod report;
+mod rm;
+
+use anyhow::Context;
+use args::Command;
+use bitx_store::Store;
+
+use crate::args::Global;
+
+/// Threads that wait for the storage; computing has its own.
+const WAITING: usize = 2;
+
+pub fn run(args: &args::Store, global: &Global) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WAITING).enable_all().build();
+    runtime.context("cannot start the threads")?.block_on(dispatch(args, global))
+}
+
+async fn dispatch(args: &args::Store, global: &Global) -> anyhow::Result<()> {
+    let store = Store::open(&args.root, global.threads()).await?;
+    match &args.command {
+        Command::Add(args) => add::run(&store, args, global).await,
+        Command::Get(args) => get::run(&store, args, global).await,
+        Command::Cat(args) => cat::run(&store, args).await,
+        Command::Ls(args) => ls::run(&store, args, global).await,
+        Command::Rm(args) => rm::run(&store, args, global).await,
+        Command::Gc(args) => gc::run(&store, args, global).await,
+    }
+}

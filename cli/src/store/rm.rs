@@ -1,0 +1,14 @@
+//! `bitx store rm NAME`
+
+use bitx_store::Store;
+use serde_json::json;
+
+use super::args;
+use super::report::print;
+use crate::args::Global;
+
+pub async fn run(store: &Store, args: &args::Rm, global: &Global) -> anyhow::Result<()> {
+    store.remove(&args.name).await?;
+    let text = || format!("{}: removed; a collection frees what only it needed", args.name);
+    print(global, text, json!({ "command": "store rm", "model": args.name }))
+}

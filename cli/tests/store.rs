@@ -1,0 +1,143 @@
+//! `bitx store`, as a user runs it on a folder.
+
+#[path = "../../tests/common/mod.rs"]
+mod common;
+
+use std::fs;
+use std::path::PathBuf;
+
+use assert_cmd::Command;
+use common::{PAIRS, restore};
+use serde_json::{Value, json};
+
+/// A folder with the models `base` and `tuned`, each of a file and a small one.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        let pair = &PAIRS[0];
+        for (model, bytes) in [("base", pair.base.to_vec()), ("tuned", restore(pair.base, pair.archive).unwrap())] {
+            fs::create_dir(folder.path(model)).unwrap();
+            fs::write(folder.path(model).join("model.safetensors"), bytes).unwrap();
+            fs::write(folder.path(model).join("config.json"), format!("{{\"name\": \"{model}\"}}")).unwrap();
+        }
+        folder
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).unwrap()
+    }
+
+    /// `bitx store ...` on the store that the environment names.
+    fn store(&self, args: &[&str]) -> Command {
+        let mut command = Command::cargo_bin("bitx").unwrap();
+        command.current_dir(self.0.path()).env("BITX_STORE", "root").arg("store").args(args);
+        command
+    }
+}
+
+fn json_of(command: &mut Command) -> Value {
+    serde_json::from_slice(&command.arg("--json").assert().success().get_output().stdout).unwrap()
+}
+
+fn stderr(command: &mut Command, code: i32) -> String {
+    String::from_utf8(command.assert().code(code).get_output().stderr.clone()).unwrap()
+}
+
+#[test]
+fn models_go_in_and_come_back() {
+    let f = Folder::new();
+    let added = json_of(&mut f.store(&["add", "base", "-j", "2"]));
+    assert_eq!((&added["command"], &added["model"], &added["files"]), (&json!("store add"), &json!("base"), &json!(2)));
+    assert_eq!((&added["delta_bytes"], &added["threads"]), (&json!(0), &json!(2)));
+    let tuned = json_of(&mut f.store(&["add", "--name", "org/tuned", "tuned", "--effort", "fast"]));
+    assert!(tuned["stored_bytes"].as_u64().unwrap() * 3 < added["stored_bytes"].as_u64().unwrap(), "{tuned}");
+    assert!(tuned["delta_bytes"].as_u64().unwrap() > 0 && tuned["mb_per_s"].as_f64().unwrap() > 0.0);
+    assert!(stderr(&mut f.store(&["add", "--name", "org/tuned", "tuned"]), 0).contains("unchanged"));
+
+    let got = json_of(&mut f.store(&["get", "org/tuned", "-o", "out/here"]));
+    assert_eq!(got["bytes"], added["bytes"].as_u64().unwrap() + 1);
+    for file in ["model.safetensors", "config.json"] {
+        assert!(f.read(&format!("out/here/{file}")) == f.read(&format!("tuned/{file}")), "{file}");
+    }
+    let said = stderr(&mut f.store(&["get", "base", "-o", "out/here"]), 1);
+    assert!(said.contains("config.json: exists; --force") && said.lines().count() == 1, "{said}");
+    f.store(&["get", "base", "-o", "out/here", "-f", "-q"]).assert().success().stderr("");
+    assert!(f.read("out/here/model.safetensors") == f.read("base/model.safetensors"));
+}
+
+#[test]
+fn what_is_there_is_listed_and_tensors_are_read_alone() {
+    let f = Folder::new();
+    f.store(&["add", "base", "--name", "org/base"]).assert().success();
+    f.store(&["add", "tuned"]).assert().success();
+    let models = json_of(&mut f.store(&["ls"]));
+    let names: Vec<_> = models["models"].as_array().unwrap().iter().map(|model| &model["name"]).collect();
+    assert_eq!(names, ["org/base", "tuned"]);
+    let files = json_of(&mut f.store(&["ls", "tuned", "--tensors"]));
+    let file = &files["files"][1];
+    let digest = blake3::hash(&f.read("tuned/model.safetensors")).to_string();
+    assert_eq!((&file["path"], &file["blake3"]), (&json!("model.safetensors"), &json!(digest)));
+    let text = f.store(&["ls", "tuned"]).assert().success().get_output().stdout.clone();
+    assert!(String::from_utf8(text).unwrap().contains(&digest));
+
+    let bytes = f.read("tuned/model.safetensors");
+    let start = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: Value = serde_json::from_slice(&bytes[8..start]).unwrap();
+    let tensors = file["tensors"].as_array().unwrap();
+    assert!(tensors.len() > 10 && tensors.iter().any(|tensor| tensor["deltas"] == 1));
+    let name = tensors[3]["name"].as_str().unwrap();
+    let offset = |i: usize| start + header[name]["data_offsets"][i].as_u64().unwrap() as usize;
+    let piped = f.store(&["cat", "tuned", name]).assert().success().get_output().stdout.clone();
+    assert!(piped == bytes[offset(0)..offset(1)]);
+    f.store(&["cat", "tuned", name, "--file", "model.safetensors", "-o", "w"]).assert().success();
+    assert!(f.read("w") == piped);
+    let said = stderr(&mut f.store(&["cat", "tuned", "none", "-o", "x"]), 1);
+    assert!(said.contains("no tensor \"none\" in tuned") && !f.path("x").exists(), "{said}");
+    let said = stderr(&mut f.store(&["cat", "tuned", name, "--file", "none"]), 1);
+    assert!(said.contains("no file \"none\" in tuned"), "{said}");
+}
+
+#[test]
+fn what_is_removed_is_collected() {
+    let f = Folder::new();
+    f.store(&["add", "base"]).assert().success();
+    f.store(&["add", "tuned"]).assert().success();
+    assert_eq!(json_of(&mut f.store(&["gc"]))["objects"], 0);
+    f.store(&["rm", "base"]).assert().success();
+    f.store(&["rm", "tuned"]).assert().success();
+    let planned = json_of(&mut f.store(&["gc", "--dry-run"]));
+    let collected = json_of(&mut f.store(&["gc", "--grace", "90s"]));
+    assert!(collected["objects"].as_u64().unwrap() > 10);
+    assert_eq!((&planned["objects"], &planned["bytes"]), (&collected["objects"], &collected["bytes"]));
+    assert!(!f.path("root/pieces").exists());
+    let said = stderr(&mut f.store(&["rm", "tuned"]), 1);
+    assert_eq!(said, "bitx: there is no model tuned\n");
+}
+
+#[test]
+fn wrong_usage_and_failures_differ() {
+    let f = Folder::new();
+    for args in [&["add"][..], &["get", "base"], &["get", "../x", "-o", "out"], &["gc", "--grace", "soon"], &["none"]] {
+        f.store(args).assert().code(2);
+    }
+    f.store(&["ls"]).env_remove("BITX_STORE").assert().code(2);
+    let mut other = f.store(&["--root", "elsewhere", "ls"]);
+    other.env_remove("BITX_STORE").assert().success().stdout("");
+    for (args, message) in [
+        (&["add", "missing"][..], "missing: No such file"),
+        (&["add", "base", "tuned"], "several paths are one model, which needs a --name"),
+        (&["add", "base", "tuned", "--name", "m"], "two files are called \"config.json\""),
+        (&["get", "none", "-o", "out"], "there is no model none"),
+        (&["--root", "foo://bar", "ls"], "foo://bar"),
+    ] {
+        let said = stderr(&mut f.store(args), 1);
+        assert!(said.starts_with("bitx: ") && said.contains(message) && said.lines().count() == 1, "{said}");
+    }
+    assert!(!f.path("out").exists());
+}
