@@ -4,7 +4,7 @@
 mod common;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use common::{PAIRS, restore};
@@ -121,9 +121,56 @@ fn what_is_removed_is_collected() {
 }
 
 #[test]
+fn what_is_stored_is_checked_and_counted() {
+    let f = Folder::new();
+    f.store(&["add", "base"]).assert().success();
+    f.store(&["add", "tuned"]).assert().success();
+    let stats = json_of(&mut f.store(&["stats"]));
+    let input = f.read("base/model.safetensors").len() * 2 + 16 + 17;
+    assert_eq!((&stats["models"], &stats["input_bytes"]), (&json!(2), &json!(input)));
+    assert!(stats["saved"].as_f64().unwrap() > 0.3 && stats["delta_bytes"].as_u64().unwrap() > 0, "{stats}");
+    let table = f.store(&["stats"]).assert().success().get_output().stdout.clone();
+    assert!(String::from_utf8(table).unwrap().contains(&format!("input {input:>26}  100.00%")));
+    let families = json_of(&mut f.store(&["families"]));
+    assert_eq!(families["families"][0][1]["base"]["model"], "base", "{families}");
+    let picture = f.store(&["families", "--svg"]).assert().success().get_output().stdout.clone();
+    assert!(picture.starts_with(b"<svg"));
+
+    for args in [&["verify"][..], &["verify", "--sample", "50%"]] {
+        assert!(stderr(&mut f.store(args), 0).contains("all well"));
+    }
+    assert_eq!(json_of(&mut f.store(&["verify", "--read-data"]))["bytes_read"], input);
+    let pieces = walk(&f.path("root/pieces"));
+    let largest = pieces.iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
+    let mut bytes = fs::read(largest).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(largest, bytes).unwrap();
+    f.store(&["verify"]).assert().success();
+    let failed = f.store(&["verify", "--read-data", "--json"]).assert().code(1).get_output().clone();
+    let found: Value = serde_json::from_slice(&failed.stdout).unwrap();
+    assert!(!found["problems"].as_array().unwrap().is_empty());
+    assert!(String::from_utf8(failed.stderr).unwrap().ends_with(" problems\n"));
+    fs::remove_file(largest).unwrap();
+    let said = f.store(&["verify", "-q"]).assert().code(1).get_output().stdout.clone();
+    assert!(String::from_utf8(said).unwrap().contains("base/model.safetensors: "));
+}
+
+fn walk(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+}
+
+#[test]
 fn wrong_usage_and_failures_differ() {
     let f = Folder::new();
-    for args in [&["add"][..], &["get", "base"], &["get", "../x", "-o", "out"], &["gc", "--grace", "soon"], &["none"]] {
+    for args in [
+        &["add"][..],
+        &["get", "base"],
+        &["get", "../x", "-o", "out"],
+        &["gc", "--grace", "soon"],
+        &["verify", "--sample", "101%"],
+        &["none"],
+    ] {
         f.store(args).assert().code(2);
     }
     f.store(&["ls"]).env_remove("BITX_STORE").assert().code(2);

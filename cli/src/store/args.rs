@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bitx_store::ModelName;
+use bitx_store::{ModelName, VerifyDepth};
 use clap::{Args, Subcommand};
 
 use crate::args::{EffortName, Output};
@@ -32,6 +32,12 @@ pub enum Command {
     Rm(Rm),
     /// Collect what no model needs; safe beside everything else
     Gc(Gc),
+    /// Check that all that models need is there, and with options that it decodes to what it should
+    Verify(Verify),
+    /// Sizes after each step: files once, tensors once, coded
+    Stats,
+    /// Families of models, found by what they share
+    Families(Families),
 }
 
 #[derive(Debug, Args)]
@@ -106,4 +112,37 @@ pub struct Gc {
     /// Report what would be removed, and remove nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Restore every file and check its digest
+    #[arg(long, conflicts_with = "sample")]
+    read_data: bool,
+    /// Decode this share of the pieces, chosen anew each time, such as 5%
+    #[arg(long, value_name = "P%", value_parser = share)]
+    sample: Option<f64>,
+}
+
+impl Verify {
+    /// How thorough the check is.
+    pub fn depth(&self) -> VerifyDepth {
+        match (self.read_data, self.sample) {
+            (true, _) => VerifyDepth::ReadData,
+            (false, Some(share)) => VerifyDepth::Sample(share),
+            (false, None) => VerifyDepth::Presence,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Families {
+    /// Print a picture
+    #[arg(long, conflicts_with = "json")]
+    pub svg: bool,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let percent: f64 = text.strip_suffix('%').unwrap_or(text).parse().map_err(|_| "not a percentage".to_owned())?;
+    if (0.0..=100.0).contains(&percent) { Ok(percent / 100.0) } else { Err("0% to 100%".to_owned()) }
 }

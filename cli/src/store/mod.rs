@@ -3,12 +3,15 @@
 mod add;
 pub mod args;
 mod cat;
+mod families;
 mod gc;
 mod get;
 mod interrupt;
 mod ls;
 mod report;
 mod rm;
+mod stats;
+mod verify;
 
 use anyhow::Context;
 use args::Command;
@@ -33,5 +36,8 @@ async fn dispatch(args: &args::Store, global: &Global) -> anyhow::Result<()> {
         Command::Ls(args) => ls::run(&store, args, global).await,
         Command::Rm(args) => rm::run(&store, args, global).await,
         Command::Gc(args) => gc::run(&store, args, global).await,
+        Command::Verify(args) => verify::run(&store, args, global).await,
+        Command::Stats => stats::run(&store, global).await,
+        Command::Families(args) => families::run(&store, args, global).await,
     }
 }

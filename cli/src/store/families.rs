@@ -1,0 +1,26 @@
+//! `bitx store families`
+
+use bitx_store::{Member, Store, families_svg};
+use serde_json::json;
+
+use super::args;
+use crate::args::Global;
+use crate::stdout;
+
+pub async fn run(store: &Store, args: &args::Families, global: &Global) -> anyhow::Result<()> {
+    let families = store.families().await?;
+    if args.svg {
+        return stdout::print(families_svg(&families));
+    }
+    if global.json {
+        return stdout::print(format!("{}\n", json!({ "command": "store families", "families": families })));
+    }
+    stdout::print(families.iter().map(|family| family.iter().map(line).collect()).collect::<Vec<String>>().join("\n"))
+}
+
+fn line(member: &Member) -> String {
+    let Some(base) = &member.base else { return format!("{}\n", member.name) };
+    let share = |bytes: u64| 100.0 * bytes as f64 / member.bytes.max(1) as f64;
+    let (deltas, equal) = (share(base.delta_bytes), share(base.equal_bytes));
+    format!("  {}: {deltas:.1}% deltas to {}, {equal:.1}% the same\n", member.name, base.model)
+}

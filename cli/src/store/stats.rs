@@ -1,0 +1,41 @@
+//! `bitx store stats`
+
+use bitx_store::{Stats, Store};
+use serde_json::json;
+
+use crate::args::Global;
+use crate::stdout;
+
+pub async fn run(store: &Store, global: &Global) -> anyhow::Result<()> {
+    let stats = store.stats().await?;
+    if !global.json {
+        return stdout::print(to_table(&stats));
+    }
+    let mut object = json!(stats);
+    object["command"] = json!("store stats");
+    object["stored_bytes"] = json!(stats.stored_bytes());
+    object["saved"] = json!(stats.saved());
+    object["metadata_per_tensor"] = json!(stats.metadata_per_tensor());
+    stdout::print(format!("{object}\n"))
+}
+
+fn to_table(stats: &Stats) -> String {
+    let share = |bytes: u64| 100.0 * bytes as f64 / stats.input_bytes.max(1) as f64;
+    let row = |step: &str, bytes: u64| format!("{step:<22} {bytes:>15} {:>7.2}%\n", share(bytes));
+    let mut table = format!("{} models, {} files, {} tensors\n", stats.models, stats.files, stats.tensors);
+    table += &row("input", stats.input_bytes);
+    table += &row("after file dedup", stats.after_file_dedup);
+    table += &row("after tensor dedup", stats.after_tensor_dedup);
+    table += &row("after coding", stats.after_coding);
+    table += &row("manifests", stats.manifest_bytes);
+    table += &row("sketches", stats.sketch_bytes);
+    table += &row("stored in all", stats.stored_bytes());
+    table += &format!(
+        "saved {:.2}%; deltas: {} -> {} bytes; {:.0} bytes of metadata per tensor\n",
+        100.0 * stats.saved(),
+        stats.delta_input_bytes,
+        stats.delta_bytes,
+        stats.metadata_per_tensor(),
+    );
+    table
+}
