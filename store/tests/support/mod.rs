@@ -2,7 +2,9 @@
 #![allow(dead_code)] // each test binary uses a part of it
 
 #[path = "../../../tests/common/mod.rs"]
-mod common;
+pub mod common;
+pub mod faulty;
+pub mod weights;
 
 use std::fs;
 use std::path::{Path, PathBuf};

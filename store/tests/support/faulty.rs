@@ -1,0 +1,150 @@
+//! A storage of which one call fails.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+
+/// How the call fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It has no effect.
+    Before,
+    /// It has its effect, and the answer is lost.
+    After,
+    /// It ends in the middle: half an object is read, half a listing, and of what is written half lies beside its place,
+    /// as a folder has it when the disk is full.
+    Short,
+}
+
+impl Fault {
+    pub const ALL: [Self; 3] = [Self::Before, Self::After, Self::Short];
+}
+
+/// See the [module](self).
+#[derive(Debug, Clone)]
+pub struct Faulty {
+    inner: Arc<dyn ObjectStore>,
+    fault: Fault,
+    at: u64,
+    calls: Arc<AtomicU64>,
+    folder: Option<PathBuf>,
+}
+
+impl Faulty {
+    /// Fails the call of number `at`, from 0; `folder` is where `inner` writes, if it is one.
+    pub fn new(inner: Arc<dyn ObjectStore>, folder: Option<PathBuf>, fault: Fault, at: u64) -> Self {
+        Self { inner, fault, at, calls: Arc::new(AtomicU64::new(0)), folder }
+    }
+
+    /// Whether there were enough calls for one to fail.
+    pub fn struck(&self) -> bool {
+        self.calls.load(Ordering::SeqCst) > self.at
+    }
+
+    /// The fault of this call, if it is its turn.
+    fn turn(&self) -> Option<Fault> {
+        (self.calls.fetch_add(1, Ordering::SeqCst) == self.at).then_some(self.fault)
+    }
+
+    fn leave_half(&self, location: &Path, payload: &PutPayload) {
+        if let Some(folder) = &self.folder {
+            let path = folder.join(format!("{location}#1"));
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let bytes: Bytes = payload.clone().into();
+            std::fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+        }
+    }
+}
+
+fn failure<T>() -> Result<T> {
+    Err(Error::Generic { store: "faulty", source: "the test's fault".into() })
+}
+
+impl fmt::Display for Faulty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} at {} of {}", self.fault, self.at, self.inner)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Faulty {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        match self.turn() {
+            None => self.inner.put_opts(location, payload, options).await,
+            Some(Fault::Before) => failure(),
+            Some(Fault::Short) => {
+                self.leave_half(location, &payload);
+                failure()
+            }
+            Some(Fault::After) => {
+                self.inner.put_opts(location, payload, options).await?;
+                failure()
+            }
+        }
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(location, options).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        match self.turn() {
+            None => self.inner.get_opts(location, options).await,
+            Some(Fault::Short) => {
+                let bytes = self.inner.get_opts(location, options.clone()).await?.bytes().await?;
+                let half = stream::iter([Ok(bytes.slice(..bytes.len() / 2)), failure()]);
+                let got = self.inner.get_opts(location, options).await?;
+                Ok(GetResult { payload: GetResultPayload::Stream(half.boxed()), ..got })
+            }
+            Some(_) => failure(),
+        }
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        let this = self.clone();
+        let delete = move |location: Path| {
+            let this = this.clone();
+            async move {
+                match this.turn() {
+                    Some(Fault::Before | Fault::Short) => failure(),
+                    turn => {
+                        this.inner.delete(&location).await?;
+                        if turn.is_some() { failure() } else { Ok(location) }
+                    }
+                }
+            }
+        };
+        locations.and_then(delete).boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        match self.turn() {
+            None => self.inner.list(prefix),
+            Some(Fault::Before) => stream::once(async { failure() }).boxed(),
+            Some(_) => self.inner.list(prefix).take(1).chain(stream::once(async { failure() })).boxed(),
+        }
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}
