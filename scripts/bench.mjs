@@ -5,6 +5,8 @@
  * Prints tables (`--json`: the report itself), and writes docs/BENCHMARKS.md, the chart and the README's figures
  * unless `--dry` is given. `--browser` adds Chromium, which needs `npm run build`; `--large GB` a generated pair of
  * models of that size each, which takes more than three times that on the disk.
+ *
+ * `npm run bench -- store [--gigabytes G] [--json]` measures the store instead, on a generated pair of that size each.
  */
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg } from 'node:os';
@@ -19,15 +21,18 @@ import { printTables } from './bench/print.mjs';
 import { writeReport } from './bench/report.mjs';
 import { aloneSizes, pairSizes } from './bench/sizes.mjs';
 import { pairSpeeds } from './bench/speeds.mjs';
+import { measureStore, storeTables } from './bench/store.mjs';
 import { tablesOf } from './bench/tables.mjs';
 import { packageDist, root } from './lib/paths.mjs';
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     runs: { type: 'string', default: '5' },
     threads: { type: 'string', default: '2' },
     browser: { type: 'boolean', default: false },
     large: { type: 'string' },
+    gigabytes: { type: 'string', default: '0.5' },
     json: { type: 'boolean', default: false },
     dry: { type: 'boolean', default: false },
   },
@@ -43,6 +48,19 @@ const target = join(root, 'target');
 mkdirSync(target, { recursive: true });
 const scratch = mkdtempSync(join(target, 'bench-'));
 try {
+  if (positionals[0] === 'store') await store();
+  else await codec();
+} finally {
+  rmSync(scratch, { recursive: true, force: true });
+}
+
+async function store() {
+  const report = await measureStore({ scratch, threads, gigabytes: Number(values.gigabytes) }, say);
+  if (values.json) console.log(JSON.stringify(report));
+  else printTables(storeTables(report));
+}
+
+async function codec() {
   const report = await measure({ scratch, threads, runs });
   const saved = join(target, 'bench.json');
   writeFileSync(saved, JSON.stringify(report, null, 1));
@@ -51,8 +69,6 @@ try {
   if (!report.full_size)
     say('the full-size models are not there: small test vectors, and nothing is written');
   else if (!values.dry) writeReport(report);
-} finally {
-  rmSync(scratch, { recursive: true, force: true });
 }
 
 async function measure(options) {

@@ -11,28 +11,38 @@ export function time(binary, args, env = {}) {
   return { seconds, stdout, stderr };
 }
 
-/** Starts a program, waits, and prints the most that it took; for machines without GNU time. */
+/** Starts a program, waits, and prints what it took; for machines without GNU time. */
 const RUSAGE = `
 import resource, subprocess, sys
-code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
+code = subprocess.call(sys.argv[1:])
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(used.ru_utime, used.ru_stime, used.ru_maxrss, file=sys.stderr)
 sys.exit(code)`;
 
-const GNU_TIME = ['/usr/bin/time', '-f', '%M'];
+const GNU_TIME = ['/usr/bin/time', '-f', '%U %S %M'];
 
-/** Runs a program to its end: `{ seconds, peak }`, the peak of its memory in bytes, as the kernel counted it. */
-export function peakMemory(binary, args) {
+/**
+ * Runs a program to its end: `{ seconds, cpu, peak, stdout }`; `cpu` are seconds of all its threads, `peak` is the
+ * peak of its memory in bytes, as the kernel counted them.
+ */
+export function usage(binary, args) {
   const [program, ...options] = hasGnuTime() ? GNU_TIME : ['python3', '-c', RUSAGE];
-  const { seconds, stderr } = time(program, [...options, binary, ...args]);
-  const figure = Number(stderr.trim().split('\n').pop());
+  const { seconds, stdout, stderr } = time(program, [...options, binary, ...args]);
+  const [user, system, peak] = stderr.trim().split('\n').pop().split(' ').map(Number);
   // Only macOS counts in bytes.
-  return { seconds, peak: figure * (process.platform === 'darwin' ? 1 : 1024) };
+  return { seconds, cpu: user + system, peak: peak * (process.platform === 'darwin' ? 1 : 1024), stdout };
+}
+
+/** The same, of which only the memory is asked: `{ seconds, peak }`. */
+export function peakMemory(binary, args) {
+  const { seconds, peak } = usage(binary, args);
+  return { seconds, peak };
 }
 
 function hasGnuTime() {
   const [program, ...options] = GNU_TIME;
   const { stderr } = spawnSync(program, [...options, 'true'], { encoding: 'utf8' });
-  return /^\d+$/.test(stderr?.trim() ?? '');
+  return /^[\d.]+ [\d.]+ \d+$/.test(stderr?.trim() ?? '');
 }
 
 /**

@@ -22,6 +22,9 @@ use crate::process::Process;
 /// A run gives a sign of life so often.
 const BEAT: Duration = Duration::from_secs(30);
 
+/// Manifests of models are longer.
+const LONGEST_TOMBSTONE: u64 = 40;
+
 /// What a run says of itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Record {
@@ -33,7 +36,12 @@ pub(crate) struct Record {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Published {
-    Expired { expired: bool },
+    Expired {
+        expired: bool,
+        /// Its process was known to have ended: nothing but a request of it can still be on its way.
+        #[serde(default)]
+        ended: bool,
+    },
     Model(Model),
 }
 
@@ -53,6 +61,15 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) async fn begin(backend: &Backend, model: &ModelName) -> Result<Self> {
         let id = Uuid::now_v7();
+        let begun = Self::enter(backend, id, model).await;
+        if begun.is_err() {
+            // The record may be there all the same, and this process lives on.
+            let _ = remove(backend, id).await;
+        }
+        begun
+    }
+
+    async fn enter(backend: &Backend, id: Uuid, model: &ModelName) -> Result<Self> {
         let record = Record { model: model.clone(), process: Process::this() };
         backend.put(&record_key(id), json(&record)).await?;
         // Only now: a collection that this does not see will see this run.
@@ -119,6 +136,8 @@ async fn beat(backend: Backend, id: Uuid) {
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) id: Uuid,
+    /// When it left its record.
+    pub(crate) begun: SystemTime,
     pub(crate) seen: SystemTime,
 }
 
@@ -129,8 +148,11 @@ pub(crate) async fn list(backend: &Backend) -> Result<Vec<Running>> {
         let name = listed.key.strip_prefix(RUNS).and_then(|rest| rest.strip_prefix('/')).unwrap_or_default();
         let Some(id) = name.split('.').next().and_then(|id| Uuid::parse_str(id).ok()) else { continue };
         match runs.iter_mut().find(|run| run.id == id) {
-            Some(run) => run.seen = run.seen.max(listed.modified),
-            None => runs.push(Running { id, seen: listed.modified }),
+            Some(run) => {
+                run.begun = run.begun.min(listed.modified);
+                run.seen = run.seen.max(listed.modified);
+            }
+            None => runs.push(Running { id, begun: listed.modified, seen: listed.modified }),
         }
     }
     Ok(runs)
@@ -145,15 +167,30 @@ pub(crate) async fn expire_if_dead(backend: &Backend, run: &Running, now: System
     };
     let record: Record = serde_json::from_slice(&bytes).map_err(|e| Error::damaged(record_key(run.id), e))?;
     let silent = now.duration_since(run.seen).unwrap_or_default() > grace;
-    if !silent && record.process.is_alive() != Some(false) {
+    let ended = record.process.is_alive() == Some(false);
+    if !silent && !ended {
         return Ok(false);
     }
-    let tombstone = json(&Published::Expired { expired: true });
+    let tombstone = json(&Published::Expired { expired: true, ended });
     if backend.create(&published_key(&record.model, run.id), tombstone).await? {
         tracing::info!(model = %record.model, run = %run.id, "a writer was taken for dead");
     }
     remove(backend, run.id).await?;
     Ok(true)
+}
+
+/// Removes tombstones that are from before `before` and of writers that are known to have ended.
+pub(crate) async fn remove_tombstones(backend: &Backend, before: SystemTime) -> Result<()> {
+    for listed in backend.list(MODELS).await? {
+        if listed.bytes > LONGEST_TOMBSTONE || listed.modified >= before {
+            continue;
+        }
+        let bytes = backend.get(&listed.key).await?.unwrap_or_default();
+        if let Ok(Published::Expired { ended: true, .. }) = serde_json::from_slice(&bytes) {
+            backend.delete(&listed.key).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn remove(backend: &Backend, id: Uuid) -> Result<()> {

@@ -125,6 +125,22 @@ impl Store {
         Ok(())
     }
 
+    /// Removes what was published under that name before the latest. Of several that publish at once, whoever is last
+    /// sees them all, and may itself have been replaced.
+    pub(crate) async fn remove_replaced(&self, name: &ModelName) -> Result<()> {
+        let mut published = Vec::new();
+        for key in self.revisions(name).await? {
+            if self.published(&key).await?.is_some() {
+                published.push(key);
+            }
+        }
+        published.pop();
+        for old in published {
+            self.backend().delete(&old).await?;
+        }
+        Ok(())
+    }
+
     /// Keys of all that was published under that name, earliest first, tombstones of dead writers included.
     pub(crate) async fn revisions(&self, name: &ModelName) -> Result<Vec<String>> {
         let folder = format!("{MODELS}/{name}");

@@ -13,8 +13,9 @@ use std::time::Duration;
 
 pub(crate) use references::needed;
 
+use crate::backend::Listed;
 use crate::error::Result;
-use crate::keys::Kind;
+use crate::keys::{Kind, MODELS};
 use crate::run;
 use crate::store::Store;
 
@@ -65,6 +66,8 @@ impl Store {
             collected.expired += u64::from(run::expire_if_dead(self.backend(), &running, now, options.grace).await?);
         }
         collected.objects += self.backend().remove_staged(now - options.grace).await?;
+        run::remove_tombstones(self.backend(), now - options.grace).await?;
+        self.remove_all_replaced().await?;
         self.sweep(&mut collected).await?;
         let records = record::list(self.backend()).await?;
         if records.open().next().is_none() {
@@ -74,6 +77,20 @@ impl Store {
             }
         }
         Ok(collected)
+    }
+
+    /// Removes what writers have replaced, and were killed before they could remove it.
+    async fn remove_all_replaced(&self) -> Result<()> {
+        let listed = self.backend().list(MODELS).await?;
+        let name = |key: &str| Some(key.strip_prefix(MODELS)?.strip_prefix('/')?.rsplit_once('/')?.0.to_owned());
+        let mut names: Vec<String> = listed.iter().filter_map(|listed| name(&listed.key)).collect();
+        names.sort();
+        let mut several: Vec<&String> = names.windows(2).filter(|two| two[0] == two[1]).map(|two| &two[0]).collect();
+        several.dedup();
+        for name in several {
+            self.remove_replaced(&name.parse()?).await?;
+        }
+        Ok(())
     }
 
     /// Removes what was condemned, if every writer has ended that may rely on it.
@@ -87,11 +104,12 @@ impl Store {
                 continue;
             }
             let needed = needed(self).await?;
-            let condemned: Vec<String> = condemned.into_iter().filter(|key| !needed.contains(key)).collect();
-            let bytes = self.sizes(&condemned).await?;
-            collected.objects += condemned.len() as u64;
+            let unneeded = condemned.into_iter().filter(|key| !needed.contains(key)).collect();
+            let Some(removed) = record::decide(self.backend(), seq, unneeded).await? else { continue };
+            let bytes = self.sizes(&removed).await?;
+            collected.objects += removed.len() as u64;
             collected.bytes += bytes;
-            record::remove(self.backend(), condemned).await?;
+            record::remove(self.backend(), removed).await?;
             record::finish(self.backend(), seq).await?;
         }
         Ok(())
@@ -104,8 +122,12 @@ impl Store {
         for kind in Kind::ALL {
             listed.extend(self.backend().list(kind.folder()).await?);
         }
+        // What writers at work have written since they began is theirs; who ends from here on, has published.
+        let runs = run::list(self.backend()).await?;
+        let begun = runs.iter().map(|run| run.begun).min();
         let needed = needed(self).await?;
-        listed.retain(|object| !needed.contains(&object.key));
+        let theirs = |object: &Listed| begun.is_some_and(|begun| object.modified >= begun);
+        listed.retain(|object| !needed.contains(&object.key) && !theirs(object));
         let bytes = listed.iter().map(|object| object.bytes).sum();
         Ok((listed.into_iter().map(|object| object.key).collect(), bytes))
     }

@@ -35,11 +35,9 @@ impl Records {
 pub(crate) async fn list(backend: &Backend) -> Result<Records> {
     let mut records = Records::default();
     for listed in backend.list(GC).await? {
-        let Some((seq, what)) = listed.key.rsplit('/').next().and_then(|name| name.split_once('.')) else { continue };
-        let Ok(seq) = seq.parse() else { continue };
-        match what {
-            "condemned.json" => records.condemned.push(seq),
-            "done" => records.done.push(seq),
+        match parse(&listed.key) {
+            Some((seq, "condemned.json")) => records.condemned.push(seq),
+            Some((seq, "done")) => records.done.push(seq),
             _ => {}
         }
     }
@@ -69,13 +67,32 @@ pub(crate) async fn waits_for(backend: &Backend, seq: u32) -> Result<Vec<Uuid>> 
     Ok(read(backend, &key).await?.unwrap_or(runs))
 }
 
+/// What a collection removes, decided once: of several collectors, all remove what the first that asks has found. Later
+/// ones might find more, which writers that began since the collection's end rely on. `None` if it has ended.
+pub(crate) async fn decide(backend: &Backend, seq: u32, keys: Vec<String>) -> Result<Option<Vec<String>>> {
+    let key = key(seq, "removes.json");
+    if !backend.create(&key, json(&keys)).await? {
+        return read(backend, &key).await;
+    }
+    // A collector that ended it took its decision away last, so that ours may have come after.
+    if list(backend).await?.open().any(|open| open == seq) {
+        return Ok(Some(keys));
+    }
+    backend.delete(&key).await?;
+    Ok(None)
+}
+
 /// Ends a collection whose objects are gone, and forgets the ones before.
 pub(crate) async fn finish(backend: &Backend, seq: u32) -> Result<()> {
     backend.put(&key(seq, "done"), "").await?;
-    backend.delete(&key(seq, "condemned.json")).await?;
-    backend.delete(&key(seq, "waits.json")).await?;
-    for earlier in list(backend).await?.done.into_iter().filter(|&done| done < seq) {
-        backend.delete(&key(earlier, "done")).await?;
+    for what in ["condemned.json", "waits.json", "removes.json"] {
+        backend.delete(&key(seq, what)).await?;
+    }
+    let mut listed: Vec<String> = backend.list(GC).await?.into_iter().map(|listed| listed.key).collect();
+    // A collection's `done` goes after what it condemned.
+    listed.sort();
+    for earlier in listed.into_iter().filter(|earlier| parse(earlier).is_some_and(|(number, _)| number < seq)) {
+        backend.delete(&earlier).await?;
     }
     Ok(())
 }
@@ -93,4 +110,9 @@ async fn read<T: serde::de::DeserializeOwned>(backend: &Backend, key: &str) -> R
 
 fn key(seq: u32, what: &str) -> String {
     format!("{GC}/{seq:010}.{what}")
+}
+
+fn parse(key: &str) -> Option<(u32, &str)> {
+    let (seq, what) = key.rsplit('/').next()?.split_once('.')?;
+    Some((seq.parse().ok()?, what))
 }

@@ -121,12 +121,8 @@ impl Store {
             run.end().await?;
             return Ok(Added { unchanged: true, ..added });
         }
-        let key = run.publish(model).await?;
-        for old in earlier.into_iter().filter(|old| *old < key) {
-            if self.published(&old).await?.is_some() {
-                self.backend().delete(&old).await?;
-            }
-        }
+        run.publish(model).await?;
+        self.remove_replaced(&model.name).await?;
         Ok(added)
     }
 }

@@ -1,0 +1,103 @@
+//! Many processes at once on one bucket: everything is right, and nothing is stored twice.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::process::Child;
+
+use bitx_store::{ObjectId, VerifyDepth};
+use support::{Models, Place};
+
+/// Content that several processes add at the same time, while collections run: a name and a file for each process.
+async fn add_at_once(place: &Place, models: &Models, added: &[(&str, &str)]) {
+    let add = |(name, file): &(&str, &str)| {
+        let path = models.path(file);
+        place.bitx(&["add", "--name", name, path.to_str().unwrap()]).spawn().unwrap()
+    };
+    let mut writers: Vec<Child> = added.iter().map(add).collect();
+    let mut collections = 0;
+    loop {
+        assert!(place.bitx(&["gc"]).status().unwrap().success());
+        collections += 1;
+        if writers.iter_mut().all(|writer| writer.try_wait().unwrap().is_some()) {
+            break;
+        }
+    }
+    for mut writer in writers {
+        assert!(writer.wait().unwrap().success());
+    }
+    assert!(collections > 1, "no collection ran beside the writers");
+    let store = place.store().await;
+    let verified = store.verify(VerifyDepth::ReadData, &|_| {}).await.unwrap();
+    assert_eq!(verified.problems, []);
+    let mut expected: BTreeMap<String, blake3::Hash> = BTreeMap::new();
+    expected.extend(
+        added.iter().map(|(name, file)| ((*name).to_owned(), blake3::hash(&std::fs::read(models.path(file)).unwrap()))),
+    );
+    let digest = |id: ObjectId| blake3::Hash::from_bytes(*id.digest.as_bytes());
+    let there = store.models().await.unwrap();
+    let there: BTreeMap<_, _> = there.iter().map(|m| (m.name.to_string(), digest(m.files[0].id))).collect();
+    assert_eq!(there, expected);
+}
+
+/// Asserts that nothing is under two keys or was written twice, and that records of writers are gone.
+async fn check_once(place: &Place, names: usize) {
+    let twice: Vec<_> = place.content().await.into_iter().filter(|(_, (count, _))| *count > 1).collect();
+    assert_eq!(twice, []);
+    let Place::Bucket(bucket) = place else { unreachable!("a bucket") };
+    assert_eq!(bucket.written_again(), [] as [&str; 0]);
+    let records = place.records().await;
+    assert_eq!(records.iter().filter(|key| key.starts_with("models/")).count(), names, "{records:?}");
+    assert!(!records.iter().any(|key| key.starts_with("runs/")), "{records:?}");
+}
+
+async fn same_model(processes: usize) {
+    let models = Models::new();
+    let (alone, together) = (Place::bucket(), Place::bucket());
+    for place in [&alone, &together] {
+        let path = models.path("base-bf16");
+        assert!(place.bitx(&["add", "--name", "base", path.to_str().unwrap()]).status().unwrap().success());
+    }
+    add_at_once(&together, &models, &vec![("org/tuned", "sft-bf16"); processes]).await;
+    let path = models.path("sft-bf16");
+    assert!(alone.bitx(&["add", "--name", "org/tuned", path.to_str().unwrap()]).status().unwrap().success());
+    check_once(&together, 2).await;
+    assert_eq!(together.content().await, alone.content().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_add_the_same_model() {
+    same_model(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn eight_processes_add_the_same_model() {
+    same_model(8).await;
+}
+
+async fn different_models(added: &[(&str, &str)]) {
+    let models = Models::new();
+    let (alone, together) = (Place::bucket(), Place::bucket());
+    add_at_once(&together, &models, added).await;
+    check_once(&together, added.len()).await;
+    for (name, file) in added {
+        let path = models.path(file);
+        assert!(alone.bitx(&["add", "--name", name, path.to_str().unwrap()]).status().unwrap().success());
+    }
+    // What is stored is the same; who was there first to be a base is not.
+    let keys = |content: BTreeMap<String, (usize, u64)>| -> Vec<String> {
+        content.into_keys().filter(|key| !key.starts_with("sketches/")).collect()
+    };
+    assert_eq!(keys(together.content().await), keys(alone.content().await));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_add_different_models() {
+    different_models(&[("org/base", "base-bf16"), ("org/tuned", "sft-bf16")]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn eight_processes_add_different_models() {
+    let files = ["base-bf16", "sft-bf16", "rl-bf16", "lora-bf16", "base-f16", "sft-f16", "base-f32", "sft-f32"];
+    different_models(&files.map(|file| (file, file))).await;
+}

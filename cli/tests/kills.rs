@@ -1,0 +1,192 @@
+//! Processes are killed at random moments: what is published stays right, and collections leave nothing behind.
+//!
+//! `BITX_KILLS` says how often; `BITX_SEED` repeats a run's choices, though not its timing.
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use bitx_store::VerifyDepth;
+use support::{Models, Place};
+
+const NAMES: [&str; 4] = ["a", "org/a", "org/b", "c"];
+const FILES: [&str; 4] = ["base-bf16", "sft-bf16", "rl-bf16", "lora-bf16"];
+
+/// Numbers at random (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % end
+    }
+
+    fn of<T: Copy>(&mut self, items: &[T]) -> T {
+        items[self.below(items.len() as u64) as usize]
+    }
+}
+
+/// What a name may stand for: digests of files, or nothing.
+type May = BTreeMap<&'static str, BTreeSet<Option<blake3::Hash>>>;
+
+struct Scene {
+    place: Place,
+    models: Models,
+    random: Random,
+    /// How long each command took when it was not killed.
+    usual: BTreeMap<&'static str, Duration>,
+    may: May,
+    killed: u64,
+}
+
+impl Scene {
+    fn new(place: Place) -> Self {
+        let seed = std::env::var("BITX_SEED").ok().and_then(|seed| seed.parse().ok());
+        let seed = seed.unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64 | 1);
+        println!("BITX_SEED={seed}");
+        let may = NAMES.iter().map(|name| (*name, BTreeSet::from([None]))).collect();
+        Self { place, models: Models::new(), random: Random(seed), usual: BTreeMap::new(), may, killed: 0 }
+    }
+
+    fn digest(&self, file: &str) -> blake3::Hash {
+        blake3::hash(&std::fs::read(self.models.path(file)).unwrap())
+    }
+
+    /// Starts a command and kills it at a moment at which it may still run.
+    fn kill(&mut self, command: &'static str, args: &[&str]) -> bool {
+        let usual = self.usual.get(command).copied().unwrap_or(Duration::from_secs(1));
+        let patience = Duration::from_micros(self.random.below(usual.as_micros() as u64 * 11 / 10));
+        let begun = Instant::now();
+        let mut process = self.place.bitx(args).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        while begun.elapsed() < patience {
+            if process.try_wait().unwrap().is_some() {
+                break;
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        process.kill().unwrap();
+        let output = process.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.code().is_none_or(|code| code == 0 || said.contains("there is no model")),
+            "{args:?}: {said}"
+        );
+        if output.status.code().is_some() {
+            self.usual.insert(command, begun.elapsed());
+        } else {
+            self.killed += 1;
+        }
+        output.status.success()
+    }
+
+    /// One command, of which a part is not killed so that there is something to lose.
+    fn step(&mut self) {
+        let name = self.random.of(&NAMES);
+        match self.random.below(10) {
+            0..6 => {
+                let file = self.random.of(&FILES);
+                let path = self.models.path(file);
+                let done = self.kill("add", &["add", "--name", name, "--effort", "fast", path.to_str().unwrap()]);
+                self.now(name, Some(self.digest(file)), done);
+            }
+            6..8 => {
+                let done = self.kill("rm", &["rm", name]);
+                self.now(name, None, done);
+            }
+            _ => {
+                self.kill("gc", &["gc"]);
+            }
+        }
+    }
+
+    fn now(&mut self, name: &'static str, content: Option<blake3::Hash>, done: bool) {
+        let may = self.may.get_mut(name).unwrap();
+        if done {
+            may.clear();
+        }
+        may.insert(content);
+    }
+
+    /// All that is published is something that was added, and restores.
+    async fn check(&mut self) {
+        let store = self.place.store().await;
+        let verified = store.verify(VerifyDepth::ReadData, &|_| {}).await.unwrap();
+        assert_eq!(verified.problems, []);
+        let models = store.models().await.unwrap();
+        for (name, may) in &mut self.may {
+            let model = models.iter().find(|model| model.name.as_str() == *name);
+            let content = model.map(|model| blake3::Hash::from_bytes(*model.files[0].id.digest.as_bytes()));
+            assert!(may.contains(&content), "{name} is {content:?} and may be {may:?}");
+            // Nobody is at work: it stays what it is.
+            *may = BTreeSet::from([content]);
+        }
+    }
+
+    fn run(&self, args: &[&str]) {
+        assert!(self.place.bitx(args).status().unwrap().success(), "{args:?}");
+    }
+
+    /// Twice: tombstones of the dead that the first writes are for the second.
+    fn collect(&self) {
+        self.run(&["gc", "--grace", "0s"]);
+        self.run(&["gc", "--grace", "0s"]);
+        assert_eq!(self.place.hidden(), [] as [&str; 0]);
+    }
+
+    /// Asserts that what is there is what the same models make in a store without a past.
+    async fn compare_with_fresh(&self, fresh: Place) {
+        for (name, file) in NAMES.into_iter().zip(FILES) {
+            let path = self.models.path(file);
+            for place in [&self.place, &fresh] {
+                let status = place.bitx(&["add", "--name", name, path.to_str().unwrap()]).status().unwrap();
+                assert!(status.success());
+            }
+        }
+        assert_eq!(self.place.content().await, fresh.content().await);
+        assert_eq!(self.place.records().await.iter().filter(|key| key.starts_with("models/")).count(), NAMES.len());
+    }
+}
+
+async fn kills(place: Place, fresh: Place, wanted: u64) {
+    let mut scene = Scene::new(place);
+    let (mut steps, begun) = (0, Instant::now());
+    while scene.killed < wanted {
+        scene.step();
+        scene.check().await;
+        steps += 1;
+        if steps % 100 == 0 {
+            println!("{steps} commands, {} killed, {:?}", scene.killed, begun.elapsed());
+        }
+    }
+    scene.collect();
+    scene.check().await;
+    assert_eq!(scene.place.content().await.values().filter(|(count, _)| *count > 1).count(), 0);
+    for name in NAMES {
+        if scene.may[name] != BTreeSet::from([None]) {
+            scene.run(&["rm", name]);
+        }
+    }
+    scene.collect();
+    assert_eq!(scene.place.content().await, BTreeMap::new());
+    let records = scene.place.records().await;
+    assert!(records.len() <= 2 && records.iter().all(|key| key.starts_with("gc/")), "{records:?}");
+    scene.compare_with_fresh(fresh).await;
+    println!("{steps} commands, {} killed, {:?}: nothing lost, nothing left", scene.killed, begun.elapsed());
+}
+
+fn wanted() -> u64 {
+    std::env::var("BITX_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(40)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_folder() {
+    kills(Place::folder(), Place::folder(), wanted() * 4 / 5).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_bucket() {
+    kills(Place::bucket(), Place::bucket(), wanted() / 5).await;
+}

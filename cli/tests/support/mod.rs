@@ -1,0 +1,113 @@
+//! What the tests of the store by real processes share: models, places for stores, and `bitx` to work on them.
+#![allow(dead_code)] // each test binary uses a part of it
+
+mod bucket;
+#[path = "../../../tests/common/mod.rs"]
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use bitx_store::{Backend, Store};
+pub use bucket::Bucket;
+use futures::TryStreamExt;
+use object_store::ObjectStore;
+
+/// The committed models as files, by name.
+pub struct Models(tempfile::TempDir);
+
+impl Models {
+    pub fn new() -> Self {
+        let models = Self(tempfile::tempdir().unwrap());
+        for pair in &common::PAIRS {
+            let base = format!("base-{}", pair.name.rsplit('-').next().unwrap());
+            std::fs::write(models.path(&base), pair.base).unwrap();
+            std::fs::write(models.path(pair.name), common::restore(pair.base, pair.archive).unwrap()).unwrap();
+        }
+        models
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(format!("{name}.safetensors"))
+    }
+}
+
+/// Where a store is.
+pub enum Place {
+    Folder(tempfile::TempDir),
+    Bucket(Bucket),
+}
+
+impl Place {
+    pub fn folder() -> Self {
+        Self::Folder(tempfile::tempdir().unwrap())
+    }
+
+    pub fn bucket() -> Self {
+        Self::Bucket(Bucket::serve())
+    }
+
+    /// `bitx store ...`, to be spawned.
+    pub fn bitx(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin("bitx"));
+        match self {
+            Self::Folder(folder) => command.env("BITX_STORE", folder.path()),
+            Self::Bucket(bucket) => command.envs(bucket.environment()).env("BITX_STORE", bucket.url()),
+        };
+        command.arg("store").args(args).args(["-q", "-j", "1"]).stdin(Stdio::null());
+        command
+    }
+
+    /// Its objects, to look at.
+    pub fn storage(&self) -> std::sync::Arc<dyn ObjectStore> {
+        match self {
+            Self::Folder(folder) => {
+                std::sync::Arc::new(object_store::local::LocalFileSystem::new_with_prefix(folder.path()).unwrap())
+            }
+            Self::Bucket(bucket) => bucket.storage(),
+        }
+    }
+
+    pub async fn store(&self) -> Store {
+        Store::over(Backend::over(self.storage()), 2).await.unwrap()
+    }
+
+    /// Keys and sizes of what is stored by its content: how many objects, and bytes, by the key less its epoch.
+    pub async fn content(&self) -> BTreeMap<String, (usize, u64)> {
+        let mut content: BTreeMap<String, (usize, u64)> = BTreeMap::new();
+        for (key, bytes) in self.objects().await {
+            if key.starts_with("pieces/") || key.starts_with("files/") || key.starts_with("sketches/") {
+                let entry = content.entry(key.rsplit_once('/').unwrap().0.to_owned()).or_default();
+                *entry = (entry.0 + 1, entry.1 + bytes);
+            }
+        }
+        content
+    }
+
+    /// Keys of all else.
+    pub async fn records(&self) -> Vec<String> {
+        let objects = self.objects().await.into_iter().map(|(key, _)| key);
+        objects.filter(|key| key.starts_with("runs/") || key.starts_with("gc/") || key.starts_with("models/")).collect()
+    }
+
+    async fn objects(&self) -> Vec<(String, u64)> {
+        let objects: Vec<_> = self.storage().list(None).try_collect().await.unwrap();
+        objects.into_iter().map(|object| (object.location.to_string(), object.size)).collect()
+    }
+
+    /// Files of a folder that no listing shows.
+    pub fn hidden(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Folder(folder) => {
+                walk(folder.path()).into_iter().filter(|p| p.to_string_lossy().contains('#')).collect()
+            }
+            Self::Bucket(_) => Vec::new(),
+        }
+    }
+}
+
+fn walk(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+}
