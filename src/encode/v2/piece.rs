@@ -7,7 +7,7 @@ use crate::chunk::search::LEAST;
 use crate::chunk::{Effort, Matrix, geometry, words};
 use crate::encode::survey::Findings;
 use crate::io::{Read, Source};
-use crate::layout::{Dtype, Region};
+use crate::layout::{Dtype, Kind, Region};
 use crate::predict::Factors;
 use crate::window;
 
@@ -70,8 +70,14 @@ pub(super) fn plan(head: &Head, findings: &Findings, effort: Effort) -> Vec<Piec
     for item in &head.items {
         let Item::Region { region, content: Content::Chunks(partner) } = item else { continue };
         let base = partner.as_ref().and_then(|partner| {
-            let place = findings.bases.named(&partner.name).iter().find(|place| place.base == partner.base)?;
-            Some((Source::Base(place.base), findings.bases.region(*place).offset))
+            let offset = match findings.bases.layouts()[partner.base].kind {
+                Kind::Places => partner.place()?,
+                _ => {
+                    let named = findings.bases.named(&partner.name);
+                    findings.bases.region(*named.iter().find(|place| place.base == partner.base)?).offset
+                }
+            };
+            Some((Source::Base(partner.base), offset))
         });
         let geometry = geometry::of(region);
         let piece = |work| Piece { region: number, dtype: region.dtype, matrix: geometry.matrix, work };
