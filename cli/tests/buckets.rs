@@ -5,7 +5,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::process::Child;
 
-use bitx_store::{ObjectId, VerifyDepth};
+use bitx_store::{Digest, VerifyDepth};
 use support::{Models, Place};
 
 /// Content that several processes add at the same time, while collections run: a name and a file for each process.
@@ -30,14 +30,15 @@ async fn add_at_once(place: &Place, models: &Models, added: &[(&str, &str)]) {
     let store = place.store().await;
     let verified = store.verify(VerifyDepth::ReadData, &|_| {}).await.unwrap();
     assert_eq!(verified.problems, []);
-    let mut expected: BTreeMap<String, blake3::Hash> = BTreeMap::new();
+    let mut expected: BTreeMap<String, Digest> = BTreeMap::new();
     expected.extend(
-        added.iter().map(|(name, file)| ((*name).to_owned(), blake3::hash(&std::fs::read(models.path(file)).unwrap()))),
+        added.iter().map(|(name, file)| ((*name).to_owned(), Digest::of(&std::fs::read(models.path(file)).unwrap()))),
     );
-    let digest = |id: ObjectId| blake3::Hash::from_bytes(*id.digest.as_bytes());
     let there = store.models().await.unwrap();
-    let there: BTreeMap<_, _> = there.iter().map(|m| (m.name.to_string(), digest(m.files[0].id))).collect();
-    assert_eq!(there, expected);
+    let there: BTreeMap<_, _> = there.iter().map(|m| (m.name.to_string(), m.files[0].id.digest)).collect();
+    for (name, digest) in expected {
+        assert_eq!(there[&name], digest, "{name}");
+    }
 }
 
 /// Asserts that nothing is under two keys or was written twice, and that records of writers are gone.

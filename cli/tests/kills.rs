@@ -7,7 +7,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use bitx_store::VerifyDepth;
+use bitx_store::{Digest, VerifyDepth};
 use support::{Models, Place};
 
 const NAMES: [&str; 4] = ["a", "org/a", "org/b", "c"];
@@ -30,7 +30,7 @@ impl Random {
 }
 
 /// What a name may stand for: digests of files, or nothing.
-type May = BTreeMap<&'static str, BTreeSet<Option<blake3::Hash>>>;
+type May = BTreeMap<&'static str, BTreeSet<Option<Digest>>>;
 
 struct Scene {
     place: Place,
@@ -51,8 +51,8 @@ impl Scene {
         Self { place, models: Models::new(), random: Random(seed), usual: BTreeMap::new(), may, killed: 0 }
     }
 
-    fn digest(&self, file: &str) -> blake3::Hash {
-        blake3::hash(&std::fs::read(self.models.path(file)).unwrap())
+    fn digest(&self, file: &str) -> Digest {
+        Digest::of(&std::fs::read(self.models.path(file)).unwrap())
     }
 
     /// Starts a command and kills it at a moment at which it may still run.
@@ -102,7 +102,7 @@ impl Scene {
         }
     }
 
-    fn now(&mut self, name: &'static str, content: Option<blake3::Hash>, done: bool) {
+    fn now(&mut self, name: &'static str, content: Option<Digest>, done: bool) {
         let may = self.may.get_mut(name).unwrap();
         if done {
             may.clear();
@@ -118,7 +118,7 @@ impl Scene {
         let models = store.models().await.unwrap();
         for (name, may) in &mut self.may {
             let model = models.iter().find(|model| model.name.as_str() == *name);
-            let content = model.map(|model| blake3::Hash::from_bytes(*model.files[0].id.digest.as_bytes()));
+            let content = model.map(|model| model.files[0].id.digest);
             assert!(may.contains(&content), "{name} is {content:?} and may be {may:?}");
             // Nobody is at work: it stays what it is.
             *may = BTreeSet::from([content]);
@@ -133,7 +133,7 @@ impl Scene {
     fn collect(&self) {
         self.run(&["gc", "--grace", "0s"]);
         self.run(&["gc", "--grace", "0s"]);
-        assert_eq!(self.place.hidden(), [] as [&str; 0]);
+        assert!(self.place.hidden().is_empty(), "{:?}", self.place.hidden());
     }
 
     /// Asserts that what is there is what the same models make in a store without a past.

@@ -130,7 +130,7 @@ fn what_is_stored_is_checked_and_counted() {
     assert_eq!((&stats["models"], &stats["input_bytes"]), (&json!(2), &json!(input)));
     assert!(stats["saved"].as_f64().unwrap() > 0.3 && stats["delta_bytes"].as_u64().unwrap() > 0, "{stats}");
     let table = f.store(&["stats"]).assert().success().get_output().stdout.clone();
-    assert!(String::from_utf8(table).unwrap().contains(&format!("input {input:>26}  100.00%")));
+    assert!(String::from_utf8(table).unwrap().contains(&format!("input {input:>32}  100.00%")));
     let families = json_of(&mut f.store(&["families"]));
     assert_eq!(families["families"][0][1]["base"]["model"], "base", "{families}");
     let picture = f.store(&["families", "--svg"]).assert().success().get_output().stdout.clone();

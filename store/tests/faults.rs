@@ -31,7 +31,7 @@ enum Action {
     Get,
 }
 
-/// Files to add: `base`, `tuned` and `other` are models, each with a file of its own beside it.
+/// Files to add: `base`, `tuned`, `other` and `past` are models, each with a file of its own beside it.
 struct Scene {
     folder: tempfile::TempDir,
 }
@@ -40,7 +40,12 @@ impl Scene {
     fn new() -> Self {
         let (folder, mut random) = (tempfile::tempdir().unwrap(), Random(1));
         let base = Weights::small(&mut random);
-        let models = [("base", base.clone()), ("tuned", base.noisy(&mut random)), ("other", base.redrawn(&mut random))];
+        let models = [
+            ("base", base.clone()),
+            ("tuned", base.noisy(&mut random)),
+            ("other", base.redrawn(&mut random)),
+            ("past", base.redrawn(&mut random)),
+        ];
         for (model, weights) in models {
             std::fs::create_dir(folder.path().join(model)).unwrap();
             std::fs::write(folder.path().join(model).join("model.safetensors"), weights.to_file()).unwrap();
@@ -61,11 +66,9 @@ impl Scene {
     /// A store in which `base` and `old` are published, and what `gone` had waits to be collected.
     async fn prepare(&self, storage: Arc<dyn ObjectStore>) {
         let store = Store::over(Backend::over(storage), 2).await.unwrap();
-        self.add(&store, "gone", "other").await.unwrap();
+        self.add(&store, "gone", "past").await.unwrap();
         store.remove(&name("gone")).await.unwrap();
         self.add(&store, "org/base", "base").await.unwrap();
-        self.add(&store, "old", "tuned").await.unwrap();
-        store.remove(&name("old")).await.unwrap();
         self.add(&store, "old", "base").await.unwrap();
     }
 

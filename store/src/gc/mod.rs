@@ -76,6 +76,7 @@ impl Store {
                 self.sweep(&mut collected).await?;
             }
         }
+        record::forget_ended(self.backend()).await?;
         Ok(collected)
     }
 

@@ -74,7 +74,7 @@ pub(crate) async fn decide(backend: &Backend, seq: u32, keys: Vec<String>) -> Re
     if !backend.create(&key, json(&keys)).await? {
         return read(backend, &key).await;
     }
-    // A collector that ended it took its decision away last, so that ours may have come after.
+    // Collectors that end it take its decision away after the rest, so that ours may have come too late.
     if list(backend).await?.open().any(|open| open == seq) {
         return Ok(Some(keys));
     }
@@ -82,17 +82,21 @@ pub(crate) async fn decide(backend: &Backend, seq: u32, keys: Vec<String>) -> Re
     Ok(None)
 }
 
-/// Ends a collection whose objects are gone, and forgets the ones before.
+/// Ends a collection whose objects are gone.
 pub(crate) async fn finish(backend: &Backend, seq: u32) -> Result<()> {
-    backend.put(&key(seq, "done"), "").await?;
-    for what in ["condemned.json", "waits.json", "removes.json"] {
-        backend.delete(&key(seq, what)).await?;
-    }
-    let mut listed: Vec<String> = backend.list(GC).await?.into_iter().map(|listed| listed.key).collect();
-    // A collection's `done` goes after what it condemned.
-    listed.sort();
-    for earlier in listed.into_iter().filter(|earlier| parse(earlier).is_some_and(|(number, _)| number < seq)) {
-        backend.delete(&earlier).await?;
+    backend.put(&key(seq, "done"), "").await
+}
+
+/// Forgets collections that have ended; of the last, not that there was one.
+pub(crate) async fn forget_ended(backend: &Backend) -> Result<()> {
+    let mut keys: Vec<String> = backend.list(GC).await?.into_iter().map(|listed| listed.key).collect();
+    // What a collection condemned goes before its `done`, and its decision after.
+    keys.sort();
+    let last = keys.iter().filter_map(|key| parse(key)).filter(|&(_, what)| what == "done").map(|(seq, _)| seq).max();
+    let ended =
+        |key: &String| parse(key).is_some_and(|(seq, what)| Some(seq) < last || Some(seq) == last && what != "done");
+    for key in keys.iter().filter(|key| ended(key)) {
+        backend.delete(key).await?;
     }
     Ok(())
 }
