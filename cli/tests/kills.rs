@@ -58,7 +58,7 @@ impl Scene {
     /// Starts a command and kills it at a moment at which it may still run.
     fn kill(&mut self, command: &'static str, args: &[&str]) -> bool {
         let usual = self.usual.get(command).copied().unwrap_or(Duration::from_secs(1));
-        let patience = Duration::from_micros(self.random.below(usual.as_micros() as u64 * 11 / 10));
+        let patience = Duration::from_micros(self.random.below(usual.as_micros() as u64 * 3 / 2));
         let begun = Instant::now();
         let mut process = self.place.bitx(args).stderr(std::process::Stdio::piped()).spawn().unwrap();
         while begun.elapsed() < patience {
