@@ -3,6 +3,7 @@
 //! What is stored is named by its BLAKE3 digest, in a folder or a bucket, with no database beside it; any number of
 //! processes may read and write the same store. `docs/STORE.md` describes the layout.
 
+mod archives;
 mod backend;
 mod codec;
 mod digest;
@@ -14,6 +15,7 @@ mod keys;
 mod manifest;
 mod process;
 mod read;
+mod relations;
 mod run;
 mod stats;
 mod store;
@@ -26,6 +28,7 @@ pub use families::{Family, Member, Relation, families_svg};
 pub use gc::{Collected, GcOptions};
 pub use ingest::{Added, Source, sources};
 pub use keys::ObjectId;
+pub use relations::{Announced, Related, Relations};
 pub use manifest::{FileEntry, FileManifest, Item, Model, ModelName, PieceRef, check_path};
 pub use stats::Stats;
 pub use store::Store;

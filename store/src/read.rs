@@ -16,7 +16,10 @@ use crate::store::Store;
 
 impl Store {
     /// The bytes of a piece, checked against its digest.
-    pub(crate) async fn piece(&self, piece: &PieceRef) -> Result<Bytes> {
+    ///
+    /// # Errors
+    /// `Damaged`, if it or its base is missing or not what was stored.
+    pub async fn piece(&self, piece: &PieceRef) -> Result<Bytes> {
         let base = match &piece.base {
             Some(base) => Some(self.decoded(base, None).await?),
             None => None,

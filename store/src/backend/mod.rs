@@ -1,5 +1,6 @@
 //! The storage below: a folder or a bucket, through five requests.
 
+mod large;
 mod staging;
 
 use std::path::PathBuf;

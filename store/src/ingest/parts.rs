@@ -42,6 +42,7 @@ pub(super) fn of(file: &LocalFile) -> Result<(Vec<Item>, Vec<Part>)> {
         dtype: region.dtype,
         shape: region.shape,
         pieces: Vec::new(),
+        blake3: None,
     };
     Ok((regions.into_iter().map(item).collect(), parts))
 }

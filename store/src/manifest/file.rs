@@ -4,6 +4,7 @@ use bitx_wasm::layout::Dtype;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::VERSION;
+use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::keys::ObjectId;
 
@@ -30,6 +31,9 @@ pub struct Item {
     pub shape: Vec<u64>,
     /// Its bytes, front to back.
     pub pieces: Vec<PieceRef>,
+    /// BLAKE3 of a tensor of several pieces; of a single one, the piece's digest tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) blake3: Option<Digest>,
 }
 
 /// Bytes that are stored as one object.
@@ -49,6 +53,15 @@ impl Item {
     /// Bytes of the file.
     pub fn length(&self) -> u64 {
         self.pieces.iter().map(|piece| piece.length).sum()
+    }
+
+    /// BLAKE3 of its bytes, where it is known.
+    pub fn digest(&self) -> Option<Digest> {
+        match &self.pieces[..] {
+            [] => Some(Digest::of(&[])),
+            [piece] => Some(piece.id.digest),
+            _ => self.blake3,
+        }
     }
 }
 
