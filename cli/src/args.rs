@@ -55,6 +55,8 @@ pub enum Command {
     Bench(Bench),
     /// Keep models in a store: every file and tensor once, fine-tunes as deltas
     Store(crate::store::args::Store),
+    /// Serve a store over HTTP: restored files, deltas, uploads
+    Serve(crate::serve::Serve),
     /// Print a completion script for a shell
     Completions { shell: clap_complete::Shell },
 }

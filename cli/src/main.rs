@@ -13,6 +13,7 @@ mod pipeline;
 mod progress;
 mod restoring;
 mod run;
+mod serve;
 mod stdout;
 mod store;
 mod summary;
@@ -53,6 +54,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
         Command::Distance(args) => distance::run(args, &cli.global),
         Command::Bench(args) => bench::run(args, &cli.global),
         Command::Store(args) => store::run(args, &cli.global),
+        Command::Serve(args) => serve::run(args, &cli.global),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "bitx", &mut script);

@@ -1,1 +1,24 @@
-//! The HTTP server.
+//! An HTTP server for a [store](bitx_store): restored files with ranges, deltas made on demand, listings, and uploads
+//! that are decoded and checked before they are published. `docs/SERVER.md` is the contract.
+
+mod auth;
+mod bodies;
+mod errors;
+mod flights;
+mod jobs;
+mod limits;
+mod logs;
+mod metrics;
+mod paths;
+mod read;
+mod serve;
+mod shutdown;
+mod spool;
+mod state;
+mod upload;
+
+pub use auth::Tokens;
+pub use limits::Limits;
+pub use logs::{LogFormat, log};
+pub use serve::{Options, Server};
+pub use shutdown::signalled;

@@ -17,6 +17,9 @@ use crate::store::Store;
 /// Requests that are under way at a time.
 const REQUESTS: usize = 16;
 
+/// Files that share less than this part of a file do not make a delta of it small.
+const LEAST: u64 = 8;
+
 /// The published models and what their files have in common, as of one listing.
 #[derive(Debug, Clone, Default)]
 pub struct Relations {
@@ -137,7 +140,8 @@ impl Relations {
                 own.roots.iter().filter(|(root, _)| holds(root)).map(|(_, length)| length).sum()
             };
             let equal = bytes(&|root| roots.contains(root));
-            Some(Related { model, file: other, equal, alike: bytes(&|root| facts.whole.contains(root)) })
+            let serves = equal >= file.length / LEAST;
+            serves.then(|| Related { model, file: other, equal, alike: bytes(&|root| facts.whole.contains(root)) })
         });
         sorted(related)
     }

@@ -10,7 +10,7 @@ use crate::backend::Backend;
 use crate::codec;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::keys::{FORMAT, Kind, MODELS, ObjectId};
+use crate::keys::{FORMAT, Kind, MODELS, ObjectId, RUNS};
 use crate::manifest::{FileManifest, Model, ModelName, VERSION};
 use crate::run::{Published, Run, json};
 
@@ -69,15 +69,28 @@ impl Store {
 
     /// Computes on one of the store's threads.
     pub(crate) async fn compute<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> R {
-        let permit = self.cores.clone().acquire_owned().await;
-        let done = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            work()
+        let cores = self.cores.clone();
+        // In a task of its own: a turn that came while nobody polls whoever waits for it would be held, and not used.
+        let done = tokio::spawn(async move {
+            let permit = cores.acquire_owned().await;
+            let work = tokio::task::spawn_blocking(move || {
+                let _permit = permit;
+                work()
+            });
+            work.await
         });
-        match done.await {
+        match done.await.flatten() {
             Ok(result) => result,
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
+    }
+
+    /// Whether the storage answers.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn ping(&self) -> Result<()> {
+        self.backend.list(RUNS).await.map(drop)
     }
 
     /// All published models, by name.

@@ -33,8 +33,8 @@ impl Ingest<'_> {
             let (items, parts) = parts::of(&file)?;
             Ok((Arc::new(file), items, parts))
         });
-        let (file, items, parts) = opened.await?;
-        let (digest, surveyed) = self.survey(&file, parts).await?;
+        let (file, mut items, parts) = opened.await?;
+        let (digest, surveyed) = self.survey(&file, parts, &mut items).await?;
         let id = match self.find_file(&digest).await? {
             Some(id) => {
                 self.counts.known.fetch_add(file.length(), Ordering::Relaxed);
@@ -46,8 +46,13 @@ impl Ingest<'_> {
         Ok(FileEntry { path: source.path.clone(), length: file.length(), id })
     }
 
-    /// Digests of the file and of its parts, and sketches of those.
-    async fn survey(&self, file: &Arc<LocalFile>, parts: Vec<Part>) -> Result<(Digest, Vec<Surveyed>)> {
+    /// Digests of the file, of its parts and of those `items` that have several, and sketches of the parts.
+    async fn survey(
+        &self,
+        file: &Arc<LocalFile>,
+        parts: Vec<Part>,
+        items: &mut [Item],
+    ) -> Result<(Digest, Vec<Surveyed>)> {
         let read = |part: Part| {
             let file = file.clone();
             self.store.compute(move || {
@@ -56,22 +61,35 @@ impl Ingest<'_> {
                 Ok::<_, Error>((Surveyed { digest: Digest::of(&bytes), part, sketch }, bytes))
             })
         };
+        let mut several = vec![false; items.len()];
+        parts.iter().for_each(|part| several[part.item] = part.number > 0);
         let mut parts = stream::iter(parts).map(read).buffered(self.store.width());
-        let mut hasher = blake3::Hasher::new();
-        let mut surveyed = Vec::new();
+        let (mut hasher, mut tensor) = (blake3::Hasher::new(), blake3::Hasher::new());
+        let mut surveyed: Vec<Surveyed> = Vec::new();
         while let Some((part, bytes)) = parts.try_next().await? {
+            let (item, number) = (part.part.item, part.part.number);
             surveyed.push(part);
+            let several = several[item];
             let hash = move || {
                 hasher.update(&bytes);
-                hasher
+                if number == 0 {
+                    tensor.reset();
+                }
+                if several {
+                    tensor.update(&bytes);
+                }
+                (hasher, tensor)
             };
-            hasher = self.store.compute(hash).await;
+            (hasher, tensor) = self.store.compute(hash).await;
+            if several {
+                items[item].blake3 = Some(tensor.finalize().into());
+            }
         }
         Ok((hasher.finalize().into(), surveyed))
     }
 
     /// The file of that digest, if all that it needs is there.
-    async fn find_file(&self, digest: &Digest) -> Result<Option<ObjectId>> {
+    pub(super) async fn find_file(&self, digest: &Digest) -> Result<Option<ObjectId>> {
         let Some(id) = self.store.find(self.run, Kind::Files, digest).await? else { return Ok(None) };
         let manifest = self.store.file(&id).await?;
         let needed: Vec<ObjectId> =

@@ -63,16 +63,20 @@ fn walk(folder: &Path, prefix: &str, found: &mut Vec<Source>) -> Result<()> {
     Ok(())
 }
 
-/// An open file.
+/// An open file, read by position and never mapped: one that shrinks meanwhile is an error, not a fault.
 #[derive(Debug)]
-pub(super) struct LocalFile {
+pub struct LocalFile {
     file: File,
     path: PathBuf,
     length: u64,
 }
 
 impl LocalFile {
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// `File`.
+    pub fn open(path: &Path) -> Result<Self> {
         let open = || {
             let file = File::open(path)?;
             let length = file.metadata()?.len();

@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 use bitx_wasm::Effort;
 use bytes::Bytes;
 
-pub use local::{Source, sources};
+pub use local::{LocalFile, Source, sources};
 
-use crate::error::Result;
-use crate::manifest::{Model, ModelName};
+use crate::digest::Digest;
+use crate::error::{Error, Result};
+use crate::manifest::{FileEntry, Model, ModelName, check_path};
 use crate::run::Run;
 use crate::store::Store;
 
@@ -36,6 +37,15 @@ pub struct Added {
     pub delta_bytes: u64,
     /// Time in which nothing but the storage worked, summed over what went on at the same time.
     pub storage_ms: u64,
+}
+
+/// A file of a model that is stored already, in whatever model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Where it will be in the model, with `/`.
+    pub path: String,
+    /// Its BLAKE3.
+    pub digest: Digest,
 }
 
 /// One model being added.
@@ -69,9 +79,24 @@ impl Store {
         effort: Effort,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<Added> {
+        self.add_with(name, files, &[], effort, progress).await
+    }
+
+    /// The same, of which some files are stored already and need not be at hand.
+    ///
+    /// # Errors
+    /// Those of [`add`](Self::add); `NotFound` for a file that is not stored any more.
+    pub async fn add_with(
+        &self,
+        name: &ModelName,
+        files: &[Source],
+        stored: &[Stored],
+        effort: Effort,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Added> {
         self.state_format().await?;
         let run = Run::begin(self.backend(), name).await?;
-        match self.ingest(&run, name, files, effort, progress).await {
+        match self.ingest(&run, name, (files, stored), effort, progress).await {
             Ok((model, added)) => self.publish(run, &model, added).await,
             Err(error) => {
                 // The first error says more than what may follow from it.
@@ -85,20 +110,23 @@ impl Store {
         &self,
         run: &Run,
         name: &ModelName,
-        files: &[Source],
+        (files, stored): (&[Source], &[Stored]),
         effort: Effort,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<(Model, Added)> {
         let catalog = sketches::Catalog::load(self).await?;
         let ingest = Ingest { store: self, run, effort, catalog, counts: Counts::default(), progress };
-        let mut entries = Vec::with_capacity(files.len());
+        let mut entries = Vec::with_capacity(files.len() + stored.len());
+        for stored in stored {
+            entries.push(ingest.stored(stored).await?);
+        }
         for source in files {
             entries.push(ingest.file(source).await?);
         }
         let model = Model::new(name.clone(), entries);
         let added = Added {
             unchanged: false,
-            files: files.len() as u64,
+            files: model.files.len() as u64,
             bytes: model.length(),
             known_bytes: ingest.counts.known.into_inner(),
             stored_bytes: ingest.counts.stored.into_inner(),
@@ -128,6 +156,16 @@ impl Store {
 }
 
 impl Ingest<'_> {
+    async fn stored(&self, stored: &Stored) -> Result<FileEntry> {
+        check_path(&stored.path)?;
+        let missing = || Error::NotFound(format!("stored file {} any more", stored.digest));
+        let id = self.find_file(&stored.digest).await?.ok_or_else(missing)?;
+        let length = self.store.file(&id).await?.length;
+        self.counts.known.fetch_add(length, Ordering::Relaxed);
+        (self.progress)(length);
+        Ok(FileEntry { path: stored.path.clone(), length, id })
+    }
+
     /// Writes an object unless it is there.
     async fn create(&self, key: &str, bytes: Vec<u8>) -> Result<bool> {
         let (length, begun) = (bytes.len() as u64, Instant::now());

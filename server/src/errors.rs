@@ -1,0 +1,149 @@
+//! What goes wrong, as clients see it: a status, a stable code, a sentence.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bitx_store::Error as StoreError;
+use serde_json::json;
+
+/// Seconds after which a client may ask again.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
+
+/// `Result` with [`Failure`].
+pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
+
+/// A kind of failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Code {
+    Unauthorized,
+    Forbidden,
+    NotFound,
+    Method,
+    Conflict,
+    TooLarge,
+    Range,
+    Invalid,
+    Mismatch,
+    Busy,
+    Timeout,
+    /// What is stored is not what was stored.
+    Damaged,
+    /// The storage, or the disk for temporary files, does not do what it should; it may later.
+    Storage,
+}
+
+impl Code {
+    fn parts(self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not-found"),
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "invalid"),
+            Self::Conflict => (StatusCode::CONFLICT, "conflict"),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
+            Self::Range => (StatusCode::RANGE_NOT_SATISFIABLE, "range"),
+            Self::Invalid => (StatusCode::BAD_REQUEST, "invalid"),
+            Self::Mismatch => (StatusCode::UNPROCESSABLE_ENTITY, "mismatch"),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Self::Timeout => (StatusCode::REQUEST_TIMEOUT, "timeout"),
+            Self::Damaged => (StatusCode::INTERNAL_SERVER_ERROR, "storage"),
+            Self::Storage => (StatusCode::SERVICE_UNAVAILABLE, "storage"),
+        }
+    }
+}
+
+/// A failed request.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Failure {
+    pub(crate) code: Code,
+    message: String,
+    header: Option<(header::HeaderName, HeaderValue)>,
+}
+
+impl Failure {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), header: None }
+    }
+
+    pub(crate) fn with(mut self, name: header::HeaderName, value: impl Into<HeaderValue>) -> Self {
+        self.header = Some((name, value.into()));
+        self
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(Code::Invalid, message)
+    }
+
+    pub(crate) fn not_found(what: impl std::fmt::Display) -> Self {
+        Self::new(Code::NotFound, format!("there is no {what}"))
+    }
+
+    pub(crate) fn mismatch(message: impl Into<String>) -> Self {
+        Self::new(Code::Mismatch, message)
+    }
+
+    pub(crate) fn busy(what: &str) -> Self {
+        Self::new(Code::Busy, format!("{what}: try again in a moment"))
+    }
+
+    /// What a client need not know in detail, and whoever runs the server must.
+    fn internal(code: Code, error: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%error, "a request failed");
+        let message = match code {
+            Code::Damaged => "the store holds this, and not as it should: the server's log says more",
+            _ => "the storage does not answer as it should: the server's log says more",
+        };
+        Self::new(code, message)
+    }
+
+    /// A temporary file failed.
+    pub(crate) fn spool(error: impl std::fmt::Display) -> Self {
+        Self::internal(Code::Storage, &error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match &error {
+            StoreError::NotFound(_) => Self::new(Code::NotFound, error.to_string()),
+            StoreError::Argument(_) => Self::invalid(error.to_string()),
+            StoreError::Model { source, .. } => Self::mismatch(source.to_string()),
+            StoreError::Damaged { .. } | StoreError::Unsupported(_) => Self::internal(Code::Damaged, &error),
+            StoreError::Storage { .. } | StoreError::File { .. } | StoreError::Expired => {
+                Self::internal(Code::Storage, &error)
+            }
+        }
+    }
+}
+
+impl From<tokio::task::JoinError> for Failure {
+    fn from(error: tokio::task::JoinError) -> Self {
+        Self::internal(Code::Damaged, &error)
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let (status, code) = self.code.parts();
+        metrics::counter!("bitx_failures_total", "code" => code).increment(1);
+        let mut response =
+            (status, Json(json!({ "error": { "code": code, "message": self.message } }))).into_response();
+        let headers = response.headers_mut();
+        match self.code {
+            Code::Unauthorized => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            Code::Busy | Code::Storage => {
+                headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+            }
+            // What is left of a body that came too slowly, or that is too long, is not waited for.
+            Code::Timeout | Code::TooLarge => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+        headers.extend(self.header.map(|(name, value)| (name, value)));
+        response
+    }
+}

@@ -1,0 +1,116 @@
+//! The codec over temporary files.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+
+use bitx_store::{Digest, LocalFile};
+use bitx_wasm::drive::{self, DriveError, Sources};
+use bitx_wasm::io::{ReadAt, Source};
+use bitx_wasm::parallel::Rayon;
+use bitx_wasm::{Compress, Effort, Format, Job, Restore};
+use tokio_util::sync::CancellationToken;
+
+use crate::errors::{Failure, Result};
+
+/// What a file must be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Expected {
+    pub(crate) length: u64,
+    pub(crate) digest: Digest,
+}
+
+/// Restores an archive to `output`. Its bytes are from a stranger: nothing of it is trusted, and no more is written than
+/// is expected.
+///
+/// # Errors
+/// `Mismatch`, when it does not decode, or to something else.
+pub(crate) fn restore(
+    base: Option<&Path>,
+    archive: &Path,
+    expected: Expected,
+    output: &mut dyn Write,
+    stop: &CancellationToken,
+) -> Result<()> {
+    let base = base.map(LocalFile::open).transpose()?;
+    let archive = LocalFile::open(archive)?;
+    let bases: Vec<&dyn ReadAt> = base.iter().map(|base| base as &dyn ReadAt).collect();
+    let lengths: Vec<u64> = bases.iter().map(|base| base.len()).collect();
+    let sources = Sources { base: &bases, delta: Some(&archive), target: None };
+    let mut job = Restore::new(&lengths, archive.len());
+    drive::open(&mut job, &sources).map_err(refused)?;
+    if job.output_length() != Some(expected.length) {
+        let found = job.output_length().unwrap_or_default();
+        return Err(Failure::mismatch(format!("the archive is of {found} bytes, not of {}", expected.length)));
+    }
+    let mut checked = Checked { output, hasher: blake3::Hasher::new(), left: expected.length, stop };
+    drive::drive(&mut job, &sources, &Rayon, &mut checked, &mut |_| {}).map_err(refused)?;
+    if checked.left != 0 || Digest::from(checked.hasher.finalize()) != expected.digest {
+        return Err(Failure::mismatch("the archive restores to other bytes than were announced"));
+    }
+    Ok(())
+}
+
+/// Compresses a file against another.
+///
+/// # Errors
+/// `Storage`: both are from the store.
+pub(crate) fn compress(base: &Path, target: &Path, output: &mut dyn Write, stop: &CancellationToken) -> Result<()> {
+    let (base, target) = (LocalFile::open(base)?, LocalFile::open(target)?);
+    let sources = Sources { base: &[&base], delta: None, target: Some(&target) };
+    let mut output = Checked { output, hasher: blake3::Hasher::new(), left: u64::MAX, stop };
+    let mut go = || -> Result<(), DriveError> {
+        let mut job = Compress::new(&[base.len()], target.len(), Format::V2 { effort: Effort::Default })?;
+        drive::open(&mut job, &sources)?;
+        drive::drive(&mut job, &sources, &Rayon, &mut output, &mut |_| {})
+    };
+    go().map_err(Failure::spool)
+}
+
+/// Checks that a file is what it should be.
+///
+/// # Errors
+/// `Mismatch`.
+pub(crate) fn check(path: &Path, expected: Expected) -> Result<()> {
+    let mut hasher = blake3::Hasher::new();
+    let length = io::copy(&mut File::open(path).map_err(Failure::spool)?, &mut hasher).map_err(Failure::spool)?;
+    if length != expected.length || Digest::from(hasher.finalize()) != expected.digest {
+        return Err(Failure::mismatch("the bytes are not those that were announced"));
+    }
+    Ok(())
+}
+
+/// An archive that does not decode is the client's; a disk that fails is ours.
+fn refused(error: DriveError) -> Failure {
+    match error {
+        DriveError::Job(error) => Failure::mismatch(format!("the archive does not decode: {error}")),
+        DriveError::Read(Source::Delta, error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Failure::mismatch("the archive ends early")
+        }
+        DriveError::Read(_, error) | DriveError::Write(error) => Failure::spool(error),
+    }
+}
+
+/// Writes no more than is expected, hashes it, and stops when the server does.
+struct Checked<'a> {
+    output: &'a mut dyn Write,
+    hasher: blake3::Hasher,
+    left: u64,
+    stop: &'a CancellationToken,
+}
+
+impl Write for Checked<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.stop.is_cancelled() {
+            return Err(io::Error::other("the server is shutting down"));
+        }
+        self.left = self.left.checked_sub(bytes.len() as u64).ok_or(io::ErrorKind::FileTooLarge)?;
+        self.output.write_all(bytes)?;
+        self.hasher.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
+}

@@ -1,0 +1,82 @@
+//! How to get a model: which of its files a client has, and against which files deltas are small.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State as Shared;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use bitx_store::{Digest, FileEntry, ModelName, Related, Relations};
+use serde::{Deserialize, Serialize};
+
+use super::files;
+use crate::auth::Access;
+use crate::bodies;
+use crate::errors::Result;
+use crate::state::State;
+
+/// Bases that are named for a file, at most.
+const BASES: usize = 16;
+
+#[derive(Deserialize)]
+struct Wish {
+    name: ModelName,
+    #[serde(default)]
+    have: HashSet<Digest>,
+}
+
+#[derive(Serialize)]
+struct Way {
+    name: ModelName,
+    files: Vec<File>,
+}
+
+#[derive(Serialize)]
+struct File {
+    path: String,
+    length: u64,
+    blake3: Digest,
+    have: bool,
+    bases: Vec<Base>,
+}
+
+#[derive(Serialize)]
+struct Base {
+    blake3: Digest,
+    length: u64,
+    model: ModelName,
+    path: String,
+    have: bool,
+}
+
+pub(crate) async fn pull(Shared(state): Shared<Arc<State>>, headers: HeaderMap, body: Body) -> Result<Response> {
+    let access = state.tokens.access(&headers)?;
+    let wish: Wish = bodies::json(body, &headers, &state.limits).await?;
+    let model = files::model(&state, &access, &wish.name).await?;
+    let relations = state.relations().await?;
+    let file = |entry: &FileEntry| File {
+        path: entry.path.clone(),
+        length: entry.length,
+        blake3: entry.id.digest,
+        have: wish.have.contains(&entry.id.digest),
+        bases: bases(&relations, &access, entry, &wish.have),
+    };
+    let files = model.files.iter().map(file).collect();
+    Ok(Json(Way { name: model.name, files }).into_response())
+}
+
+/// The client's own first, then by how much of the file they serve.
+fn bases(relations: &Relations, access: &Access, file: &FileEntry, have: &HashSet<Digest>) -> Vec<Base> {
+    let mut related = relations.relatives(file, |name| access.may_read(name));
+    related.sort_by_key(|related| !have.contains(&related.file.id.digest));
+    let base = |related: Related<'_>| Base {
+        blake3: related.file.id.digest,
+        length: related.file.length,
+        model: related.model.clone(),
+        path: related.file.path.clone(),
+        have: have.contains(&related.file.id.digest),
+    };
+    related.into_iter().take(BASES).map(base).collect()
+}

@@ -1,0 +1,83 @@
+//! Ranges and conditions: which part of something an answer holds.
+
+use std::ops::Range;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use headers::{ContentLength, ContentRange, ETag, HeaderMapExt, IfNoneMatch};
+
+use crate::errors::{Code, Failure, Result};
+
+/// Digests name content for ever; names do not.
+const CACHING: HeaderValue = HeaderValue::from_static("no-cache");
+
+/// What an answer is about to hold.
+pub(crate) struct Selected {
+    length: u64,
+    etag: ETag,
+    /// `None`: the client has it already.
+    range: Option<Range<u64>>,
+    partial: bool,
+}
+
+/// What a request asks of something of that length and tag (without quotes).
+///
+/// # Errors
+/// `Range`.
+pub(crate) fn select(headers: &HeaderMap, length: u64, tag: &str) -> Result<Selected> {
+    let etag: ETag = format!("\"{tag}\"").parse().map_err(|_| Failure::invalid("not a tag"))?;
+    let selected = |range, partial| Ok(Selected { length, etag: etag.clone(), range, partial });
+    if headers.typed_get::<IfNoneMatch>().is_some_and(|condition| !condition.precondition_passes(&etag)) {
+        return selected(None, false);
+    }
+    // Of another version, nothing but the whole is of use. There are no dates here that could match.
+    let same = headers.get(header::IF_RANGE).is_none_or(|condition| condition.as_bytes() == format!("\"{tag}\"").as_bytes());
+    let range = headers.get(header::RANGE).filter(|_| same).and_then(|range| range.to_str().ok());
+    match range.and_then(|range| http_range_header::parse_range_header(range).ok()) {
+        // What is no range, and several ranges, may be ignored.
+        Some(ranges) if ranges.ranges.len() == 1 => match ranges.validate(length).as_deref() {
+            Ok([range]) => selected(Some(*range.start()..range.end() + 1), true),
+            _ => Err(Failure::new(Code::Range, format!("the range is not within {length} bytes"))
+                .with(header::CONTENT_RANGE, unsatisfied(length))),
+        },
+        _ => selected(Some(0..length), false),
+    }
+}
+
+fn unsatisfied(length: u64) -> HeaderValue {
+    HeaderValue::from_str(&format!("bytes */{length}")).unwrap_or(HeaderValue::from_static("bytes */*"))
+}
+
+impl Selected {
+    /// The bytes to send; `None` for an answer without a body.
+    pub(crate) fn range(&self, method: &Method) -> Option<Range<u64>> {
+        self.range.clone().filter(|_| method != Method::HEAD)
+    }
+
+    /// The answer.
+    pub(crate) fn respond(self, body: Body) -> Response {
+        let status = match &self.range {
+            None => StatusCode::NOT_MODIFIED,
+            Some(_) if self.partial => StatusCode::PARTIAL_CONTENT,
+            Some(_) => StatusCode::OK,
+        };
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        headers.typed_insert(self.etag);
+        headers.insert(header::CACHE_CONTROL, CACHING);
+        if let Some(range) = self.range {
+            headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+            headers.typed_insert(ContentLength(range.end - range.start));
+            if self.partial {
+                headers.extend(ContentRange::bytes(range, self.length).ok().into_iter().flat_map(|content| {
+                    let mut one = HeaderMap::new();
+                    one.typed_insert(content);
+                    one
+                }));
+            }
+        }
+        response
+    }
+}

@@ -1,0 +1,141 @@
+//! What all requests share.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use bitx_store::{Digest, ModelName, Relations, Store};
+use tempfile::TempPath;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::{Access, Tokens};
+use crate::errors::{Failure, Result};
+use crate::flights::Flights;
+use crate::limits::Limits;
+use crate::read::batch::{Batch, BatchKey};
+use crate::spool::Spool;
+use crate::upload::sessions::Sessions;
+
+/// What others publish is seen after this time at the latest.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// See the [module](self).
+pub(crate) struct State {
+    pub(crate) store: Store,
+    pub(crate) tokens: Tokens,
+    pub(crate) limits: Limits,
+    pub(crate) spool: Spool,
+    pub(crate) sessions: Sessions,
+    /// Work that goes on when whoever asked for it has gone.
+    pub(crate) tasks: TaskTracker,
+    /// Ends that work, at the end of a shutdown.
+    pub(crate) stop: CancellationToken,
+    pub(crate) requests: Arc<Semaphore>,
+    /// KiB of decoded pieces.
+    pub(crate) memory: Arc<Semaphore>,
+    pub(crate) makings: Arc<Semaphore>,
+    pub(crate) decodings: Arc<Semaphore>,
+    pub(crate) batches: Flights<BatchKey, Batch>,
+    pub(crate) archives: Flights<(Digest, Digest), ()>,
+    restored: Flights<Digest, TempPath>,
+    pool: rayon::ThreadPool,
+    relations: RwLock<(Arc<Relations>, Option<Instant>)>,
+    refreshing: tokio::sync::Mutex<()>,
+}
+
+impl State {
+    pub(crate) fn new(store: Store, tokens: Tokens, limits: Limits, spool: Spool, pool: rayon::ThreadPool) -> Self {
+        let semaphore = |permits: usize| Arc::new(Semaphore::new(permits.max(1)));
+        let memory = (limits.memory >> 10).min(Semaphore::MAX_PERMITS as u64) as usize;
+        Self {
+            requests: semaphore(limits.requests),
+            memory: semaphore(memory),
+            makings: semaphore(limits.makings),
+            decodings: semaphore(limits.decodings),
+            sessions: Sessions::default(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            batches: Flights::default(),
+            archives: Flights::default(),
+            restored: Flights::default(),
+            relations: RwLock::default(),
+            refreshing: tokio::sync::Mutex::default(),
+            store,
+            tokens,
+            limits,
+            spool,
+            pool,
+        }
+    }
+
+    /// What is published, not older than a second, and than the last call of [`outdate`](Self::outdate).
+    pub(crate) async fn relations(&self) -> Result<Arc<Relations>> {
+        if let Some(fresh) = self.fresh() {
+            return Ok(fresh);
+        }
+        let _one = self.refreshing.lock().await;
+        if let Some(fresh) = self.fresh() {
+            return Ok(fresh);
+        }
+        let (begun, known) = (Instant::now(), self.read_relations().0);
+        let new = Arc::new(known.refresh(&self.store).await?);
+        *self.relations.write().unwrap_or_else(PoisonError::into_inner) = (new.clone(), Some(begun));
+        Ok(new)
+    }
+
+    fn fresh(&self) -> Option<Arc<Relations>> {
+        let (relations, listed) = self.read_relations();
+        listed.filter(|listed| listed.elapsed() < FRESH).map(|_| relations)
+    }
+
+    fn read_relations(&self) -> (Arc<Relations>, Option<Instant>) {
+        self.relations.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Something was published here: the next look at what is shows it.
+    pub(crate) fn outdate(&self) {
+        self.relations.write().unwrap_or_else(PoisonError::into_inner).1 = None;
+    }
+
+    /// Computes on the codec's threads.
+    pub(crate) async fn compute<R: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<R> + Send + 'static,
+    ) -> Result<R> {
+        let state = self.clone();
+        tokio::task::spawn_blocking(move || state.pool.install(|| work(&state))).await?
+    }
+
+    /// The file of that digest, restored to a temporary file, if `access` may read a model that has it.
+    ///
+    /// # Errors
+    /// `NotFound`, for what may not be read as for what is not there.
+    pub(crate) async fn restored(self: &Arc<Self>, digest: Digest, access: &Access) -> Result<Restored> {
+        let relations = self.relations().await?;
+        let (_, file) = relations
+            .file(&digest, |name: &ModelName| access.may_read(name))
+            .ok_or_else(|| Failure::not_found(format!("file {digest}")))?;
+        let (state, file) = (self.clone(), file.clone());
+        let restore = async move {
+            let temporary = state.spool.file().map_err(Failure::spool)?;
+            let (handle, path) = temporary.into_parts();
+            let output = tokio::sync::Mutex::new(tokio::fs::File::from_std(handle));
+            let write = |part: bytes::Bytes| {
+                let (output, path) = (&output, &path);
+                async move {
+                    let written = output.lock().await.write_all(&part).await;
+                    written.map_err(|source| bitx_store::Error::File { path: path.to_path_buf(), source })
+                }
+            };
+            state.store.restore(&file, write).await?;
+            output.into_inner().flush().await.map_err(Failure::spool)?;
+            Ok(path)
+        };
+        self.restored.get(&self.tasks, digest, restore).await
+    }
+}
+
+/// A file of the store as a temporary file, shared by those who use it at the same time.
+pub(crate) type Restored = crate::flights::Held<TempPath>;

@@ -1,0 +1,90 @@
+//! An upload ends: its files become a model, all at once.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::Json;
+use axum::extract::{Path, State as Shared};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use bitx_store::{Error as StoreError, Source, Stored};
+use bitx_wasm::Effort;
+use serde_json::{Value, json};
+
+use super::session;
+use super::sessions::Session;
+use crate::auth::Access;
+use crate::errors::{Code, Failure, Result};
+use crate::state::State;
+
+pub(crate) async fn publish(
+    Shared(state): Shared<Arc<State>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let (access, session) = session(&state, &headers, &id)?;
+    // Goes on when the client goes away, which then asks again and finds it done.
+    let published = state.tasks.spawn(once(state.clone(), access, session)).await??;
+    Ok((StatusCode::CREATED, Json(published)).into_response())
+}
+
+async fn once(state: Arc<State>, access: Access, session: Arc<Session>) -> Result<Value> {
+    let mut published = session.published.clone().lock_owned().await;
+    if let Some(published) = &*published {
+        return Ok(published.clone());
+    }
+    let (sources, stored) = parts(&session)?;
+    let turn = tokio::time::timeout(state.limits.queue, state.decodings.clone().acquire_owned()).await;
+    let _turn = turn.map_err(|_| Failure::busy("many models are being published"))?;
+    let (store, name, files) = (state.store.clone(), session.name.clone(), sources.clone());
+    // On a thread of its own: what the store borrows while it adds cannot move between threads.
+    let add = move || {
+        let add = store.add_with(&name, &files, &stored, Effort::Default, &|_| {});
+        tokio::runtime::Handle::current().block_on(add)
+    };
+    let added = tokio::task::spawn_blocking(add).await?.map_err(|error| explain(&session, error))?;
+    state.outdate();
+    metrics::counter!("bitx_models_published_total").increment(1);
+    tracing::info!(upload = %session.id, model = %session.name, by = access.name(), ?added, "published");
+    // How much was stored already would tell of models that the token may not read.
+    let mut answer = json!({ "name": session.name, "files": added.files, "bytes": added.bytes });
+    if access.may_read(&session.name) {
+        answer["unchanged"] = added.unchanged.into();
+    }
+    *published = Some(answer.clone());
+    session.bytes.store(0, Ordering::Relaxed);
+    for source in sources {
+        tokio::fs::remove_file(&source.file).await.map_err(Failure::spool)?;
+    }
+    Ok(answer)
+}
+
+/// The files that were uploaded, and those that the store has.
+fn parts(session: &Session) -> Result<(Vec<Source>, Vec<Stored>)> {
+    let (mut sources, mut stored) = (Vec::new(), Vec::new());
+    for (number, slot) in session.slots.iter().enumerate() {
+        if slot.known {
+            stored.push(Stored { path: slot.path.clone(), digest: slot.digest });
+        } else if slot.progress().done {
+            sources.push(Source { path: slot.path.clone(), file: session.restored(number) });
+        } else {
+            return Err(Failure::new(Code::Conflict, format!("{:?} has not been uploaded", slot.path)));
+        }
+    }
+    Ok((sources, stored))
+}
+
+fn explain(session: &Session, error: StoreError) -> Failure {
+    match error {
+        StoreError::NotFound(what) => {
+            Failure::new(Code::Conflict, format!("there is no {what}: begin the upload again"))
+        }
+        StoreError::Model { path, source } => {
+            let mut slots = session.slots.iter().enumerate();
+            let slot = slots.find(|(number, _)| session.restored(*number) == path);
+            let name = slot.map_or_else(String::new, |(_, slot)| slot.path.clone());
+            Failure::mismatch(format!("{name}: {source}"))
+        }
+        other => other.into(),
+    }
+}

@@ -1,0 +1,230 @@
+//! The bytes of a file come, in one request or in several, and are what was announced or nothing.
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, State as Shared};
+use axum::http::{HeaderMap, HeaderName, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use bitx_store::Digest;
+use headers::{ContentRange, HeaderMapExt};
+use tokio::io::{AsyncSeekExt, AsyncWriteExt, SeekFrom};
+use tokio_util::sync::CancellationToken;
+
+use super::sessions::{Form, Progress, Session};
+use super::session;
+use crate::auth::Access;
+use crate::bodies::{self, Incoming};
+use crate::errors::{Code, Failure, Result};
+use crate::jobs::{self, Expected};
+use crate::state::State;
+
+/// From where an upload goes on.
+pub(crate) const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
+
+/// Which bytes a request brings.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    /// `None`: only the end is asked for, once all has come.
+    start: Option<u64>,
+    end: Option<u64>,
+    total: Option<u64>,
+}
+
+impl Part {
+    fn of(headers: &HeaderMap) -> Result<Self> {
+        let declared = bodies::declared(headers);
+        let range = headers.typed_try_get::<ContentRange>().map_err(|_| Failure::invalid("not a Content-Range"))?;
+        let Some(range) = range else { return Ok(Self { start: Some(0), end: declared, total: declared }) };
+        let total = range.bytes_len().ok_or_else(|| Failure::invalid("the Content-Range does not say the length"))?;
+        let Some((first, last)) = range.bytes_range() else {
+            return Ok(Self { start: None, end: None, total: Some(total) });
+        };
+        let length = (last + 1).checked_sub(first).filter(|_| last < total);
+        if length.is_none() || declared.is_some_and(|declared| Some(declared) != length) {
+            return Err(Failure::invalid("the Content-Range does not fit itself, or the Content-Length"));
+        }
+        Ok(Self { start: Some(first), end: Some(last + 1), total: Some(total) })
+    }
+}
+
+/// What this is about: an upload, and one of its files.
+struct Target {
+    state: Arc<State>,
+    access: Access,
+    session: Arc<Session>,
+    number: usize,
+    form: Form,
+}
+
+impl Target {
+    fn of(state: Arc<State>, headers: &HeaderMap, (id, number): (&str, &str), uri: &Uri) -> Result<Self> {
+        let (access, session) = session(&state, headers, id)?;
+        let number = number.parse().ok().filter(|number| *number < session.slots.len());
+        let number = number.ok_or_else(|| Failure::not_found("such file in this upload"))?;
+        Ok(Self { state, access, session, number, form: form(uri)? })
+    }
+
+    fn slot(&self) -> &super::sessions::Slot {
+        &self.session.slots[self.number]
+    }
+
+    /// Bytes that may be sent. An archive is hardly ever larger than what it holds.
+    fn most(&self) -> u64 {
+        let length = self.slot().length;
+        match self.form {
+            Form::Raw => length,
+            Form::Archive(_) => length + length / 16 + (1 << 20),
+        }
+    }
+}
+
+fn form(uri: &Uri) -> Result<Form> {
+    let query = uri.query().unwrap_or_default();
+    match query.split_once('=') {
+        None if query.is_empty() => Ok(Form::Archive(None)),
+        Some(("base", digest)) => Ok(Form::Archive(Some(digest.parse::<Digest>().map_err(Failure::invalid)?))),
+        None | Some(_) if query == "raw" || query == "raw=" => Ok(Form::Raw),
+        _ => Err(Failure::invalid("an address ends in ?base=BLAKE3, in ?raw, or in neither")),
+    }
+}
+
+pub(crate) async fn head(
+    Shared(state): Shared<Arc<State>>,
+    Path((id, number)): Path<(String, String)>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let target = Target::of(state, &headers, (&id, &number), &uri)?;
+    let progress = *target.slot().progress();
+    let same = progress.form == Some(target.form);
+    Ok([(UPLOAD_OFFSET, if same { progress.received } else { 0 })].into_response())
+}
+
+pub(crate) async fn put(
+    Shared(state): Shared<Arc<State>>,
+    Path((id, number)): Path<(String, String)>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response> {
+    let target = Target::of(state.clone(), &headers, (&id, &number), &uri)?;
+    let part = Part::of(&headers)?;
+    let most = target.most().saturating_sub(part.start.unwrap_or(0));
+    if part.total.is_some_and(|total| total > target.most()) {
+        return Err(bodies::too_large(target.most()));
+    }
+    let most = part.end.zip(part.start).map_or(most, |(end, start)| end - start);
+    let incoming = Incoming::new(body, &headers, most, &state.limits)?;
+    // What has come is kept, and decoding goes on, when the client goes away.
+    state.tasks.spawn(async move { receive(&target, part, incoming).await }).await?
+}
+
+async fn receive(target: &Target, part: Part, mut incoming: Incoming) -> Result<Response> {
+    let superseded = target.slot().supersede();
+    let _one = target.slot().work.clone().lock_owned().await;
+    if target.slot().known || target.slot().progress().done {
+        while incoming.next().await?.is_some() {}
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    if let Form::Archive(Some(base)) = target.form {
+        let visible = target.state.relations().await?;
+        if visible.file(&base, |name| target.access.may_read(name)).is_none() {
+            return Err(Failure::not_found(format!("file {base}")));
+        }
+    }
+    if let Some(start) = part.start {
+        let progress = go_on(target, part, start)?;
+        take(target, progress, &mut incoming, &superseded).await?;
+    }
+    let progress = *target.slot().progress();
+    // Without a length, the end of the body is the end of the file.
+    let total = part.total.unwrap_or(progress.received);
+    if progress.form != Some(target.form) || progress.received < total {
+        return Ok((StatusCode::ACCEPTED, [(UPLOAD_OFFSET, progress.received)]).into_response());
+    }
+    complete(target).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// How far the file is, given that `part` follows; what it repeats is forgotten.
+fn go_on(target: &Target, part: Part, start: u64) -> Result<Progress> {
+    let mut progress = target.slot().progress();
+    let received = if progress.form == Some(target.form) { progress.received } else { 0 };
+    let other = start > 0 && progress.total.is_some() && progress.total != part.total;
+    if start > received || other {
+        return Err(Failure::new(Code::Conflict, format!("{received} bytes have come of this file"))
+            .with(UPLOAD_OFFSET, received));
+    }
+    *progress = Progress { form: Some(target.form), received: start, total: part.total, done: false };
+    Ok(*progress)
+}
+
+async fn take(
+    target: &Target,
+    mut progress: Progress,
+    incoming: &mut Incoming,
+    superseded: &CancellationToken,
+) -> Result<()> {
+    let path = target.session.received(target.number);
+    let file = tokio::fs::OpenOptions::new().create(true).write(true).truncate(false).open(path).await;
+    let mut file = file.map_err(Failure::spool)?;
+    file.set_len(progress.received).await.map_err(Failure::spool)?;
+    file.seek(SeekFrom::Start(progress.received)).await.map_err(Failure::spool)?;
+    let taken = metrics::counter!("bitx_received_bytes_total");
+    loop {
+        let bytes = tokio::select! {
+            bytes = incoming.next() => bytes?,
+            () = superseded.cancelled() => {
+                return Err(Failure::new(Code::Conflict, "another request goes on with this file"));
+            }
+        };
+        let Some(bytes) = bytes else { return Ok(()) };
+        file.write_all(&bytes).await.map_err(Failure::spool)?;
+        file.flush().await.map_err(Failure::spool)?;
+        taken.increment(bytes.len() as u64);
+        progress.received += bytes.len() as u64;
+        *target.slot().progress() = progress;
+    }
+}
+
+/// Restores and checks a file of which all has come. What is not what was announced has to come again.
+async fn complete(target: &Target) -> Result<()> {
+    let done = restore(target).await;
+    match &done {
+        Ok(()) => target.slot().progress().done = true,
+        Err(error) if error.code == Code::Mismatch => *target.slot().progress() = Progress::default(),
+        Err(_) => return done,
+    }
+    let received = target.session.received(target.number);
+    match tokio::fs::remove_file(received).await {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Failure::spool(error)),
+        _ => done,
+    }
+}
+
+async fn restore(target: &Target) -> Result<()> {
+    let (state, slot) = (&target.state, target.slot());
+    let turn = tokio::time::timeout(state.limits.queue, state.decodings.clone().acquire_owned()).await;
+    let _turn = turn.map_err(|_| Failure::busy("many uploads are being decoded"))?;
+    let (received, restored) = (target.session.received(target.number), target.session.restored(target.number));
+    let expected = Expected { length: slot.length, digest: slot.digest };
+    let base = match target.form {
+        Form::Archive(Some(base)) => Some(state.restored(base, &target.access).await?),
+        Form::Archive(None) | Form::Raw => None,
+    };
+    let raw = target.form == Form::Raw;
+    let work = move |state: &State| {
+        if raw {
+            jobs::check(&received, expected)?;
+            return std::fs::rename(received, restored).map_err(Failure::spool);
+        }
+        let mut output = BufWriter::new(File::create(&restored).map_err(Failure::spool)?);
+        let base = base.as_ref().map(|base| &***base);
+        jobs::restore(base, &received, expected, &mut output, &state.stop)?;
+        output.into_inner().map(drop).map_err(Failure::spool)
+    };
+    state.compute(work).await
+}

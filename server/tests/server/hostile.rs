@@ -1,0 +1,144 @@
+//! Names that lead elsewhere, bombs, and a storage that was tampered with.
+
+use bitx_store::{FileEntry, FileManifest, ObjectId};
+use serde_json::json;
+
+use crate::support::{ALL, Hub, announce, assert_failed, compress, digest, name};
+
+const FILE: &str = "/models/org/tuned/files/model.safetensors";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_lead_nowhere_else() {
+    let hub = Hub::start().await;
+    for path in [
+        "/models/org/tuned/files/../../../../etc/passwd",
+        "/models/org/tuned/files/%2e%2e/%2e%2e/etc/passwd",
+        "/models/org/tuned/files/..%2f..%2fetc%2fpasswd",
+        "/models/org/tuned/files/model%2fsafetensors",
+        "/models/org/tuned/files/model.safetensors%00",
+        "/models/org/tuned/files//etc/passwd",
+        "/models/org/tuned/files/C:%5cwindows",
+        "/models/org%2ftuned/files/model.safetensors",
+        "/models/../tuned/files/model.safetensors",
+        "/models/org/%2e%2e/files/model.safetensors",
+        "/models/org/tuned/files/%ff",
+        "/api/models/../../format.json",
+        "/api/models/org%2ftuned",
+        "/api/models/org/..",
+    ] {
+        let answer = hub.raw(format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ALL}\r\nConnection: close\r\n\r\n"));
+        let answer = answer.await;
+        assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("\"invalid\""), "{path}: {answer}");
+    }
+    for path in ["../a", "/etc/passwd", "a/../b", "a\0b", "a\\b", "C:/a", "", ".", "a//b", "a/"] {
+        let refused = hub.post("/api/uploads", &announce("org/new", path, b"x")).send().await.unwrap();
+        assert_failed(refused, 400, "invalid").await;
+    }
+    for model in ["..", "../x", "/x", "a/b/c", "a\0", "a%2fb", ".x", "a/..", ""] {
+        let refused = hub.post("/api/uploads", &announce(model, "a.bin", b"x")).send().await.unwrap();
+        assert_failed(refused, 400, "invalid").await;
+        let refused = hub.post("/api/pull", &json!({ "name": model })).send().await.unwrap();
+        assert_failed(refused, 400, "invalid").await;
+    }
+    for paths in [["a", "a"], ["a/b", "a"]] {
+        let file = |path: &str| json!({ "path": path, "length": 1, "blake3": digest(b"x") });
+        let both = json!({ "name": "org/new", "files": paths.map(file) });
+        assert_failed(hub.post("/api/uploads", &both).send().await.unwrap(), 400, "invalid").await;
+    }
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bombs_are_refused_before_and_after_they_are_decoded() {
+    let hub = Hub::start().await;
+    let zeros = vec![0; 48 << 20];
+    let bomb = compress(None, &zeros);
+    assert!(bomb.len() < 1 << 20, "{}", bomb.len());
+    let id = hub.begin("org/bomb", b"a few bytes").await;
+    let (alone, raw) = (format!("/api/uploads/{id}/files/0"), format!("/api/uploads/{id}/files/0?raw"));
+    // It says what it is too long for.
+    assert_failed(hub.put(&alone, bomb.clone()).send().await.unwrap(), 422, "mismatch").await;
+    // Longer than any archive of so few bytes, as it says or as it comes.
+    let long = format!("PUT {alone} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ALL}\r\nContent-Length: 99999999999\r\n\r\n");
+    assert!(hub.raw(long).await.starts_with("HTTP/1.1 413"));
+    let endless = futures::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![0; 1 << 16]));
+    let endless = hub.put(&alone, Vec::new()).body(reqwest::Body::wrap_stream(endless)).send().await;
+    // The answer comes while the client still sends, which some clients do not notice in time.
+    assert!(endless.is_err() || endless.is_ok_and(|answer| answer.status() == 413));
+    let long = format!("PUT {raw} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ALL}\r\nContent-Length: 12\r\n\r\n");
+    assert!(hub.raw(long).await.starts_with("HTTP/1.1 413"));
+    let huge = hub.post("/api/uploads", &json!({ "name": "org/bomb", "files": [
+        { "path": "a", "length": u64::MAX, "blake3": digest(b"") } ]}));
+    assert_failed(huge.send().await.unwrap(), 413, "too-large").await;
+    let tensors = json!([{ "name": "t", "dtype": "F32", "shape": [u64::MAX], "length": u64::MAX, "blake3": digest(b"") }]);
+    let mut lying = announce("org/bomb", "a", b"x");
+    lying["files"][0]["tensors"] = tensors;
+    assert_failed(hub.post("/api/uploads", &lying).send().await.unwrap(), 400, "invalid").await;
+    hub.stop().await;
+}
+
+async fn tuned(hub: &Hub) -> (FileEntry, FileManifest) {
+    let entry = hub.store.model(&name("org/tuned")).await.unwrap().files[0].clone();
+    let manifest = hub.store.file(&entry.id).await.unwrap();
+    (entry, manifest)
+}
+
+fn object(hub: &Hub, kind: &str, id: &ObjectId) -> std::path::PathBuf {
+    let hex = id.digest.to_string();
+    hub.root.path().join(kind).join(&hex[..2]).join(&hex[2..]).join(id.epoch.to_string())
+}
+
+/// The file is an error, by a whole answer, and everything else goes on.
+async fn assert_only_this_fails(hub: &Hub) {
+    let answer = hub.get(FILE).send().await.unwrap();
+    let told = assert_failed(answer, 500, "storage").await.to_string();
+    assert!(!told.contains("root:") && !told.contains("pieces/"), "{told}");
+    assert_eq!(hub.get("/api/models").send().await.unwrap().status(), 200);
+    assert_eq!(hub.get("/healthz").send().await.unwrap().status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delta_whose_base_is_gone_is_an_error() {
+    let hub = Hub::start().await;
+    let (_, manifest) = tuned(&hub).await;
+    let base = manifest.pieces().find_map(|piece| piece.base).unwrap();
+    std::fs::remove_file(object(&hub, "pieces", &base)).unwrap();
+    assert_only_this_fails(&hub).await;
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cycle_of_deltas_is_an_error_and_no_loop() {
+    let hub = Hub::start().await;
+    let (entry, manifest) = tuned(&hub).await;
+    let piece = manifest.pieces().find(|piece| piece.base.is_some()).unwrap();
+    let base = piece.base.unwrap();
+    // The base becomes a delta of its delta.
+    let mut forged = std::fs::read(object(&hub, "pieces", &piece.id)).unwrap();
+    forged[1..33].copy_from_slice(piece.id.digest.as_bytes());
+    forged[33..37].copy_from_slice(&piece.id.epoch.to_le_bytes());
+    std::fs::write(object(&hub, "pieces", &base), &forged).unwrap();
+    assert_only_this_fails(&hub).await;
+    // And a piece becomes its own base.
+    let path = object(&hub, "files", &entry.id);
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace(&base.to_string(), &piece.id.to_string())).unwrap();
+    assert_only_this_fails(&hub).await;
+    hub.stop().await;
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn links_in_the_storage_give_nothing_away() {
+    let hub = Hub::start().await;
+    let (entry, manifest) = tuned(&hub).await;
+    let piece = object(&hub, "pieces", &manifest.pieces().next().unwrap().id);
+    std::fs::remove_file(&piece).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", &piece).unwrap();
+    assert_only_this_fails(&hub).await;
+    let file = object(&hub, "files", &entry.id);
+    std::fs::remove_file(&file).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", &file).unwrap();
+    assert_only_this_fails(&hub).await;
+    hub.stop().await;
+}

@@ -1,0 +1,251 @@
+//! A server over a store of small models, on a port of its own.
+
+#[path = "../../../tests/common/mod.rs"]
+mod common;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bitx_server::{Limits, Options, Server, Tokens};
+use bitx_store::{Digest, ModelName, Source, Store};
+use bitx_wasm::drive::{self, Sources};
+use bitx_wasm::parallel::Sequential;
+use bitx_wasm::{Compress, Effort, Format, Restore};
+use reqwest::{Client, RequestBuilder, Response};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// May read and write everything.
+pub const ALL: &str = "all-token";
+/// May read and write in `org`.
+pub const ORG: &str = "org-token";
+/// May read `org`.
+pub const READER: &str = "reader-token";
+/// May write in `org`, and read nothing.
+pub const WRITER: &str = "writer-token";
+
+/// A folder of models: `base-bf16`, `base-f16`, `base-f32`, and each committed fine-tune by its name.
+pub struct Models(tempfile::TempDir);
+
+impl Models {
+    fn new() -> Self {
+        let models = Self(tempfile::tempdir().unwrap());
+        for pair in &common::PAIRS {
+            std::fs::write(models.path(pair.name), common::restore(pair.base, pair.archive).unwrap()).unwrap();
+            let base = format!("base-{}", pair.name.rsplit('-').next().unwrap());
+            std::fs::write(models.path(&base), pair.base).unwrap();
+        }
+        models
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub async fn add(&self, store: &Store, model: &str, file: &str) {
+        let source = Source { path: "model.safetensors".into(), file: self.path(file) };
+        store.add(&name(model), &[source], Effort::Default, &|_| {}).await.unwrap();
+    }
+
+    /// Asserts that `model` restores to `file`.
+    pub async fn check(&self, store: &Store, model: &str, file: &str) {
+        let out = tempfile::tempdir().unwrap();
+        store.get(&store.model(&name(model)).await.unwrap(), out.path(), &|_| {}).await.unwrap();
+        assert!(std::fs::read(out.path().join("model.safetensors")).unwrap() == std::fs::read(self.path(file)).unwrap());
+    }
+}
+
+pub fn name(name: &str) -> ModelName {
+    name.parse().unwrap()
+}
+
+/// What is published in `org` is for tokens, what is in `open` for everybody.
+pub fn tokens() -> Tokens {
+    let entry = |token: &str, read: &[&str], write: &[&str]| {
+        json!({ "blake3": Digest::of(token.as_bytes()), "name": token, "read": read, "write": write })
+    };
+    let entries = json!([
+        { "read": ["open/*"] },
+        entry(ALL, &["*"], &["*"]),
+        entry(ORG, &["org/*", "open/*"], &["org/*"]),
+        entry(READER, &["org/*"], &[]),
+        entry(WRITER, &[], &["org/*"]),
+    ]);
+    Tokens::parse(entries.to_string().as_bytes()).unwrap()
+}
+
+/// Limits under which nothing takes long.
+pub fn limits() -> Limits {
+    let seconds = Duration::from_secs;
+    Limits { head: seconds(1), stall: seconds(1), grace: seconds(20), ..Limits::default() }
+}
+
+pub struct Hub {
+    pub models: Arc<Models>,
+    pub root: Arc<tempfile::TempDir>,
+    pub spool: tempfile::TempDir,
+    pub store: Store,
+    pub address: SocketAddr,
+    pub client: Client,
+    stop: Option<oneshot::Sender<()>>,
+    running: JoinHandle<()>,
+}
+
+impl Hub {
+    /// `open/base` and `org/tuned` are published: a base and its fine-tune.
+    pub async fn start() -> Self {
+        let hub = Self::empty(limits()).await;
+        hub.models.add(&hub.store, "open/base", "base-bf16").await;
+        hub.models.add(&hub.store, "org/tuned", "sft-bf16").await;
+        hub
+    }
+
+    pub async fn empty(limits: Limits) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        Self::over(Arc::new(Models::new()), Arc::new(root), limits).await
+    }
+
+    /// Another server over the same store.
+    pub async fn second(&self) -> Self {
+        Self::over(self.models.clone(), self.root.clone(), limits()).await
+    }
+
+    async fn over(models: Arc<Models>, root: Arc<tempfile::TempDir>, limits: Limits) -> Self {
+        let spool = tempfile::tempdir().unwrap();
+        let store = Store::open(root.path().to_str().unwrap(), 2).await.unwrap();
+        let options = Options {
+            listen: "127.0.0.1:0".into(),
+            tokens: tokens(),
+            limits,
+            spool: spool.path().to_owned(),
+            threads: 2,
+        };
+        let server = Server::bind(store.clone(), options).await.unwrap();
+        // The server ends idle connections so early that they are not worth keeping.
+        let client = Client::builder().pool_max_idle_per_host(0).build().unwrap();
+        let (address, (stop, stopped)) = (server.address().unwrap(), oneshot::channel());
+        let running = tokio::spawn(server.run(async {
+            let _ = stopped.await;
+        }));
+        Self { models, root, spool, store, address, client, stop: Some(stop), running }
+    }
+
+    /// Stops as a signal does, and waits for the end.
+    pub async fn stop(mut self) {
+        self.begin_to_stop();
+        self.running.await.unwrap();
+        let left: Vec<_> = std::fs::read_dir(self.spool.path()).unwrap().collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+
+    pub fn begin_to_stop(&mut self) {
+        let _ = self.stop.take().map(|stop| stop.send(()));
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub fn get(&self, path: &str) -> RequestBuilder {
+        self.client.get(self.url(path)).bearer_auth(ALL)
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> RequestBuilder {
+        self.client.post(self.url(path)).bearer_auth(ALL).json(body)
+    }
+
+    pub fn put(&self, path: &str, body: Vec<u8>) -> RequestBuilder {
+        self.client.put(self.url(path)).bearer_auth(ALL).body(body)
+    }
+
+    pub fn bytes(&self, model: &str) -> Vec<u8> {
+        std::fs::read(self.models.path(model)).unwrap()
+    }
+
+    /// Begins an upload of one file; its id.
+    pub async fn begin(&self, name: &str, bytes: &[u8]) -> String {
+        let begun = self.post("/api/uploads", &announce(name, "model.safetensors", bytes)).send().await.unwrap();
+        assert_eq!(begun.status(), 201);
+        begun.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Sends a request as it is, and gives back all that is answered until the connection ends.
+    pub async fn raw(&self, request: impl Into<Vec<u8>>) -> String {
+        let (address, request) = (self.address, request.into());
+        let talk = move || {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            stream.write_all(&request).unwrap();
+            let mut answer = Vec::new();
+            let _ = stream.read_to_end(&mut answer);
+            String::from_utf8_lossy(&answer).into_owned()
+        };
+        tokio::task::spawn_blocking(talk).await.unwrap()
+    }
+
+    /// Names of all objects in the store.
+    pub fn objects(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        walk(self.root.path(), &mut found);
+        found
+    }
+}
+
+fn walk(folder: &Path, found: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            walk(&path, found);
+        } else {
+            found.push(path.to_str().unwrap().to_owned());
+        }
+    }
+}
+
+pub fn digest(bytes: &[u8]) -> String {
+    Digest::of(bytes).to_string()
+}
+
+/// What a client announces of a model of one file.
+pub fn announce(name: &str, path: &str, bytes: &[u8]) -> Value {
+    json!({ "name": name, "files": [{ "path": path, "length": bytes.len(), "blake3": digest(bytes) }] })
+}
+
+/// Asserts status and code of a failed request.
+pub async fn assert_failed(response: Response, status: u16, code: &str) -> Value {
+    assert_eq!(response.status(), status, "{:?}", response.headers());
+    let body: Value = response.json().await.unwrap();
+    assert_eq!(body["error"]["code"], code, "{body}");
+    assert!(!body["error"]["message"].as_str().unwrap().is_empty());
+    body
+}
+
+pub fn compress(base: Option<&[u8]>, target: &[u8]) -> Vec<u8> {
+    let lengths: Vec<u64> = base.iter().map(|base| base.len() as u64).collect();
+    let mut job = Compress::new(&lengths, target.len() as u64, Format::default()).unwrap();
+    let base: Vec<&dyn bitx_wasm::io::ReadAt> = base.iter().map(|b| b as &dyn bitx_wasm::io::ReadAt).collect();
+    let sources = Sources { base: &base, delta: None, target: Some(&target) };
+    let mut archive = Vec::new();
+    drive::open(&mut job, &sources).unwrap();
+    drive::drive(&mut job, &sources, &Sequential, &mut archive, &mut |_| {}).unwrap();
+    archive
+}
+
+pub fn restore(base: &[u8], archive: &[u8]) -> Vec<u8> {
+    let mut job = Restore::new(&[base.len() as u64], archive.len() as u64);
+    let sources = Sources { base: &[&base], delta: Some(&archive), target: None };
+    let mut target = Vec::new();
+    drive::open(&mut job, &sources).unwrap();
+    drive::drive(&mut job, &sources, &Sequential, &mut target, &mut |_| {}).unwrap();
+    target
+}
+
+/// Status, and a header as text.
+pub fn status_and<'a>(response: &'a Response, header: &str) -> (u16, &'a str) {
+    let value = response.headers().get(header).map(|value| value.to_str().unwrap());
+    (response.status().as_u16(), value.unwrap_or_default())
+}
