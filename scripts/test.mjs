@@ -35,6 +35,7 @@ const STEPS = [
       ),
   ],
   ['cache', () => nodeTest(...testsOf('cache'))],
+  ['hub', () => nodeTest(...testsOf('hub'))],
   ['runtimes', () => nodeTest(...testsOf('runtimes'))],
   ['examples', () => nodeTest(...testsOf('examples'))],
 ];

@@ -32,6 +32,14 @@ export type BitxErrorCode =
   | 'integrity'
   /** A stored file is held open elsewhere. */
   | 'locked'
+  /** A hub asks for a token, or does not know the one that was sent. */
+  | 'unauthorized'
+  /** The token does not allow this. */
+  | 'forbidden'
+  /** A hub has no such model or file, or the token may not see it. */
+  | 'not-found'
+  /** A hub has something else under that name. */
+  | 'conflict'
   /** A fault in the library itself. The next call starts on a fresh worker. */
   | 'internal';
 

@@ -19,11 +19,15 @@ const threadPool = {
   },
 };
 
-/** The cache imports the rest of the package as its users do, so that both have the same classes. */
+/** Entry points import one another as their users do, so that all have the same classes. */
+const ENTRIES = { '../index.js': './index.js', '../cache/index.js': './cache.js' };
 const packageEntry = {
   name: 'package-entry',
   setup(build) {
-    build.onResolve({ filter: /^\.\.\/index\.js$/ }, () => ({ path: './index.js', external: true }));
+    build.onResolve({ filter: /^\.\.\/(cache\/)?index\.js$/ }, ({ path }) => ({
+      path: ENTRIES[path],
+      external: true,
+    }));
   },
 };
 
@@ -85,6 +89,8 @@ const BROWSER = {
   worker: 'js/src/worker/worker.ts',
   cache: 'js/src/cache/index.ts',
   'cache-worker': 'js/src/cache/worker/worker.ts',
+  hub: 'js/src/hub/index.ts',
+  'hub-worker': 'js/src/hub/worker/worker.ts',
   transformers: 'js/src/runtimes/transformers.ts',
 };
 

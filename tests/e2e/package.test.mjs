@@ -26,6 +26,10 @@ test('so are those of the cache', async () => {
   assert.deepEqual(exports, ['ModelCache', 'loadFineTune', 'planFineTune']);
 });
 
+test('and those of the hub', async () => {
+  assert.deepEqual(Object.keys(await import('bitx-wasm/hub')), ['BitxHub']);
+});
+
 test('an error has a code, figures and a cause', async () => {
   const { BitxError } = await import('bitx-wasm');
   const error = new BitxError('truncated', 'too short', { file: 'delta', expected: 2, cause: 'why' });
@@ -43,6 +47,8 @@ test('the package holds what it needs and nothing else', () => {
     ...wasmFiles.map((file) => `dist/${file}`).sort(),
     'dist/cache-worker.js',
     'dist/cache.js',
+    'dist/hub-worker.js',
+    'dist/hub.js',
     'dist/index.js',
     'dist/node-cache.js',
     'dist/node-files.js',
@@ -70,6 +76,10 @@ test('bundlers find the worker and the wasm by their literal addresses', () => {
   assert.match(
     text('cache.js'),
     /new Worker\(new URL\('\.\/cache-worker\.js',import\.meta\.url\),\{type:'module'\}\)/,
+  );
+  assert.match(
+    text('hub.js'),
+    /new Worker\(new URL\('\.\/hub-worker\.js',import\.meta\.url\),\{type:'module'\}\)/,
   );
   for (const file of wasmFiles) {
     assert.ok(text('worker.js').includes(`new URL('./${file}',import.meta.url)`));

@@ -38,7 +38,7 @@ export interface Answer extends Facts {
 const MOST_REFRESHES = 3;
 /** So often a server may send another range than it was asked for before it is asked for none. */
 const MOST_WRONG_RANGES = 2;
-const PASSING = [408, 425, 429, 500, 502, 503, 504];
+export const PASSING = [408, 425, 429, 500, 502, 503, 504];
 
 /** A file on a server. */
 export class Remote {

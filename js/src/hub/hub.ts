@@ -1,0 +1,210 @@
+import { abortError, absolute } from '../cache/client.js';
+import { ModelCache } from '../cache/index.js';
+import { Bitx, BitxError } from '../index.js';
+import { Client } from './client.js';
+import type { Operation, Operations, Settings } from './messages.js';
+import { planPull, pull } from './pull.js';
+import { Pushes } from './push.js';
+import type {
+  HubCallOptions,
+  HubFiles,
+  HubModel,
+  HubOptions,
+  HubPlan,
+  HubPlanOptions,
+  HubPullOptions,
+  HubPushFile,
+  HubPushOptions,
+  HubPushPlan,
+  HubPushPlanOptions,
+  HubPushResult,
+} from './types.js';
+
+/** What the parts of a hub's client work with. */
+export interface Connection {
+  /** Sent with requests for files. */
+  headers: Record<string, string>;
+  cache(): Promise<ModelCache>;
+  bitx(): Promise<Bitx>;
+  call<O extends Operation>(
+    operation: O,
+    args: Operations[O]['args'],
+    signal?: AbortSignal,
+    onProgress?: (loaded: number) => void,
+  ): Promise<Operations[O]['result']>;
+  /** The address of a file of a model. */
+  fileUrl(model: string, path: string): string;
+  /** The files of a model, by path, as BLAKE3 in hex. */
+  filesOf(model: string, signal: AbortSignal | undefined): Promise<Map<string, string>>;
+}
+
+/**
+ * Gets models from a `bitx serve`, and sends models there, as deltas wherever a base is at hand.
+ *
+ * ```ts
+ * const hub = new BitxHub({ url: 'https://hub.example/' });
+ * const files = await hub.pull('org/fine-tune');
+ * const model = files.get('model.safetensors');
+ * ```
+ *
+ * Nothing is started or opened before it is needed. What is pulled lies in a {@link ModelCache}, and every file has been
+ * checked against its BLAKE3.
+ */
+export class BitxHub {
+  readonly #settings: Settings;
+  readonly #options: HubOptions;
+  readonly #connection: Connection;
+  readonly #pushes: Pushes;
+  #client: Promise<Client> | undefined;
+  #cache: Promise<ModelCache> | undefined;
+  #bitx: Promise<Bitx> | undefined;
+  #closed: BitxError | undefined;
+
+  constructor(options: HubOptions) {
+    this.#options = options;
+    this.#settings = settingsOf(options);
+    const { url, token } = this.#settings;
+    this.#connection = {
+      headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+      cache: () => this.#openCache(),
+      bitx: () => this.#startBitx(),
+      call: (...args) => this.#call(...args),
+      filesOf: (model, signal) => this.#filesOf(model, signal),
+      fileUrl: (model, path) => `${url}models/${encodePath(model)}/files/${encodePath(path)}`,
+    };
+    this.#pushes = new Pushes(this.#connection);
+  }
+
+  /** The models that the token may read. */
+  async list({ signal }: HubCallOptions = {}): Promise<HubModel[]> {
+    const args = { method: 'GET', path: 'api/models' };
+    return abortable(signal, async () => (await this.#call('request', args, signal)) as HubModel[]);
+  }
+
+  /**
+   * Answers before any download what {@link BitxHub.pull} would do: what is here, what would be fetched, what that
+   * saves, and whether it fits. The hub learns which files this page has.
+   */
+  async plan(name: string, options: HubPlanOptions = {}): Promise<HubPlan> {
+    return abortable(options.signal, () => planPull(this.#connection, name, options));
+  }
+
+  /**
+   * Gets a model's files: from the cache, restored from a base in the cache and a delta, or whole, each as it takes least.
+   * They stay in the cache.
+   */
+  async pull(name: string, options: HubPullOptions = {}): Promise<HubFiles> {
+    return abortable(options.signal, () => pull(this.#connection, name, options));
+  }
+
+  /** Answers before any upload what the hub has of a model, and which of its files fit as a base. */
+  async planPush(
+    name: string,
+    files: Record<string, HubPushFile>,
+    options: HubPushPlanOptions = {},
+  ): Promise<HubPushPlan> {
+    return abortable(options.signal, () => this.#pushes.plan(name, files, options));
+  }
+
+  /**
+   * Publishes a model, given as its files by path. What the hub has is not sent; the rest goes as a delta against the
+   * best base that is at hand. After an abort or a failure, the same call goes on where that one was.
+   */
+  async push(
+    name: string,
+    files: Record<string, HubPushFile>,
+    options: HubPushOptions = {},
+  ): Promise<HubPushResult> {
+    return abortable(options.signal, () => this.#pushes.push(name, files, options));
+  }
+
+  /** Ends the workers that were started. Calls that are pending reject with `disposed`. */
+  close(): void {
+    const error = new BitxError('disposed', 'This BitxHub was closed');
+    this.#closed = error;
+    this.#client?.then((client) => client.end(error)).catch(() => {});
+    this.#cache?.then((cache) => cache.close()).catch(() => {});
+    this.#bitx?.then((bitx) => bitx.dispose()).catch(() => {});
+  }
+
+  async #call<O extends Operation>(
+    operation: O,
+    args: Operations[O]['args'],
+    signal?: AbortSignal,
+    onProgress?: (loaded: number) => void,
+  ): Promise<Operations[O]['result']> {
+    return (await this.#connect()).call(operation, args, { signal, onProgress });
+  }
+
+  async #filesOf(model: string, signal: AbortSignal | undefined): Promise<Map<string, string>> {
+    const args = { method: 'GET', path: `api/models/${encodePath(model)}` };
+    const { files } = (await this.#call('request', args, signal)) as {
+      files: { path: string; blake3: string }[];
+    };
+    return new Map(files.map(({ path, blake3 }) => [path, blake3]));
+  }
+
+  #connect(): Promise<Client> {
+    this.#client ??= this.#started(Client.start(this.#settings, this.#options.workerUrl), () => {
+      this.#client = undefined;
+    });
+    return this.#client;
+  }
+
+  async #openCache(): Promise<ModelCache> {
+    if (this.#options.cache) return this.#options.cache;
+    this.#cache ??= this.#started(ModelCache.open(), () => {
+      this.#cache = undefined;
+    });
+    return this.#cache;
+  }
+
+  async #startBitx(): Promise<Bitx> {
+    if (this.#options.bitx) return this.#options.bitx;
+    this.#bitx ??= this.#started(Bitx.create(), () => {
+      this.#bitx = undefined;
+    });
+    return this.#bitx;
+  }
+
+  /** What has failed to start is tried again by the next call. */
+  async #started<T>(starting: Promise<T>, forget: () => void): Promise<T> {
+    if (this.#closed) throw this.#closed;
+    return starting.catch((error: unknown) => {
+      forget();
+      throw error;
+    });
+  }
+}
+
+function settingsOf(options: HubOptions): Settings {
+  const settings = {
+    url: absolute(options.url).replace(/\/?$/, '/'),
+    token: options.token,
+    retries: options.retries ?? 6,
+    retryDelay: options.retryDelay ?? 500,
+    stallTimeout: options.stallTimeout ?? 30_000,
+    partSize: options.partSize ?? 8 << 20,
+  };
+  if (!Number.isSafeInteger(settings.partSize) || settings.partSize < 1) {
+    throw new BitxError(
+      'invalid-argument',
+      `partSize must be a whole number from 1 on, not ${settings.partSize}`,
+    );
+  }
+  return settings;
+}
+
+/** A path as part of an address: its slashes stay. */
+function encodePath(path: string): string {
+  return path.split('/').map(encodeURIComponent).join('/');
+}
+
+async function abortable<T>(signal: AbortSignal | undefined, action: () => Promise<T>): Promise<T> {
+  try {
+    if (signal?.aborted) throw abortError(signal);
+    return await action();
+  } catch (error) {
+    throw signal?.aborted ? abortError(signal) : error;
+  }
+}

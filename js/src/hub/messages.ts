@@ -1,0 +1,53 @@
+import type { WireError } from '../errors.js';
+
+/** What the worker has to know of the hub. */
+export interface Settings {
+  /** Ends with a slash. */
+  url: string;
+  token: string | undefined;
+  retries: number;
+  retryDelay: number;
+  stallTimeout: number;
+  partSize: number;
+}
+
+/** A tensor of a file as it is announced to the hub. */
+export interface TensorDigest {
+  name: string;
+  dtype: string;
+  shape: number[];
+  /** Bytes. */
+  length: number;
+  blake3: string;
+}
+
+/** Digests of a file and of its tensors. */
+export interface ModelDigest {
+  length: number;
+  blake3: string;
+  tensors: TensorDigest[];
+}
+
+/** What the worker does, by name. */
+export interface Operations {
+  /** Reads a file. */
+  digest: { args: { blob: Blob }; result: ModelDigest };
+  /** A request with JSON, or nothing, as its body and its answer. */
+  request: { args: { method: string; path: string; body?: unknown }; result: unknown };
+  /** Sends what the hub does not have of a file yet. */
+  upload: { args: { path: string; blob: Blob }; result: undefined };
+}
+
+export type Operation = keyof Operations;
+
+export type ToWorker =
+  | { type: 'open'; settings: Settings }
+  | { type: 'call'; id: number; operation: Operation; args: Operations[Operation]['args'] }
+  | { type: 'abort'; id: number };
+
+export type FromWorker =
+  /** The script has loaded and listens; a message sent any earlier could be lost. */
+  | { type: 'loaded' }
+  | { type: 'progress'; id: number; loaded: number }
+  | { type: 'done'; id: number; result: unknown }
+  | { type: 'error'; id: number; error: WireError };

@@ -1,0 +1,219 @@
+import { type CachedFile, loadFineTune, type ModelCache, planFineTune } from '../cache/index.js';
+import { BitxError, type BitxErrorCode } from '../index.js';
+import type { Connection } from './hub.js';
+import type {
+  HubBase,
+  HubFiles,
+  HubPlan,
+  HubPlannedFile,
+  HubPlanOptions,
+  HubProgress,
+  HubPullOptions,
+} from './types.js';
+
+/** A file as the hub describes it to who wants it. */
+interface Offer {
+  path: string;
+  length: number;
+  blake3: string;
+  bases: HubBase[];
+}
+
+/** How a file will be had. */
+interface Way {
+  file: Offer;
+  /** The file itself, where it is here. */
+  held: CachedFile | undefined;
+  /** A base that is here. */
+  base: HubBase | undefined;
+}
+
+/** What a delta fails with when its bytes, or those of its base, are not what they should be. */
+const WRONG_BYTES: BitxErrorCode[] = ['integrity', 'corrupt', 'truncated', 'format', 'base-mismatch'];
+
+/** Tells what `pull` would do. */
+export async function planPull(hub: Connection, name: string, options: HubPlanOptions): Promise<HubPlan> {
+  const cache = await hub.cache();
+  const files: (HubPlannedFile & { roomBytes: number | undefined })[] = [];
+  // One after another: the hub may have to make the deltas first.
+  for (const way of await survey(hub, cache, name, options))
+    files.push(await planned(hub, cache, name, way, options));
+  const bytes = sum(files.map(({ length }) => length)) ?? 0;
+  const fetchBytes = sum(files.map((file) => file.fetchBytes));
+  const storeBytes = sum(files.map(({ roomBytes }) => roomBytes));
+  const availableBytes = await available();
+  return {
+    name,
+    files: files.map(({ roomBytes: _, ...file }) => file),
+    bytes,
+    fetchBytes,
+    savedBytes: fetchBytes === undefined ? undefined : bytes - fetchBytes,
+    storeBytes,
+    availableBytes,
+    fits: storeBytes === undefined || availableBytes === undefined || storeBytes <= availableBytes,
+  };
+}
+
+/** Gets the files one after another. */
+export async function pull(hub: Connection, name: string, options: HubPullOptions): Promise<HubFiles> {
+  const cache = await hub.cache();
+  const ways = await survey(hub, cache, name, options);
+  await requireRoom(cache, hub, name, ways);
+  const files: HubFiles = new Map();
+  for (const way of ways) files.set(way.file.path, await get(hub, cache, name, way, options));
+  return files;
+}
+
+/** Asks the hub for the files of a model, telling it what is here, and chooses the way to each. */
+async function survey(
+  hub: Connection,
+  cache: ModelCache,
+  name: string,
+  { files, signal }: HubPlanOptions,
+): Promise<Way[]> {
+  const have = (await cache.list()).flatMap(({ model }) => model?.blake3 ?? []);
+  const args = { method: 'POST', path: 'api/pull', body: { name, have: [...new Set(have)] } };
+  const offer = (await hub.call('request', args, signal)) as { files: Offer[] };
+  const missing = files?.find((path) => !offer.files.some((file) => file.path === path));
+  if (missing !== undefined) {
+    throw new BitxError('not-found', `${name} has no file ${missing}`, { file: missing });
+  }
+  const wanted = offer.files.filter(({ path }) => files?.includes(path) ?? true);
+  return Promise.all(
+    wanted.map(async (file) => {
+      const held = await cache.findByDigest(integrityOf(file));
+      return { file, held, base: held ? undefined : await heldBase(cache, file.bases) };
+    }),
+  );
+}
+
+/** The first of some bases that is in the cache. */
+async function heldBase(cache: ModelCache, bases: HubBase[]): Promise<HubBase | undefined> {
+  for (const base of bases) if (await cache.findByDigest(integrityOf(base))) return base;
+  return undefined;
+}
+
+async function planned(
+  hub: Connection,
+  cache: ModelCache,
+  name: string,
+  { file, held, base }: Way,
+  { signal }: HubPlanOptions,
+): Promise<HubPlannedFile & { roomBytes: number | undefined }> {
+  const { path, length, blake3 } = file;
+  if (held) return { path, length, blake3, from: 'cache', fetchBytes: 0, roomBytes: 0 };
+  if (!base) {
+    const part = await cache.stat(hub.fileUrl(name, path));
+    const stored = part && !part.complete ? part.storedBytes : 0;
+    const roomBytes = stored > 0 && cache.backend === 'opfs' ? 0 : length - stored;
+    return { path, length, blake3, from: 'file', fetchBytes: length - stored, roomBytes };
+  }
+  const { delta } = await planFineTune({
+    ...fineTune(hub, cache, name, file, base),
+    ...(signal && { signal }),
+  });
+  const { size, storedBytes } = delta;
+  const fetchBytes = size === undefined ? undefined : size - storedBytes;
+  return { path, length, blake3, from: 'delta', base, fetchBytes, roomBytes: sum([delta.roomBytes, length]) };
+}
+
+/** Fails before the first byte if the files cannot fit, whatever deltas may take besides. */
+async function requireRoom(cache: ModelCache, hub: Connection, name: string, ways: Way[]): Promise<void> {
+  const room = async ({ file, held, base }: Way) => {
+    if (held) return 0;
+    const part = base ? undefined : await cache.stat(hub.fileUrl(name, file.path));
+    return file.length - (part?.storedBytes ?? 0);
+  };
+  const need = sum(await Promise.all(ways.map(room))) ?? 0;
+  const have = await available();
+  if (have === undefined || need <= have) return;
+  const message = `The files of ${name} need ${need} bytes of storage, and the browser grants ${have}`;
+  throw new BitxError('quota', message, { need, have });
+}
+
+async function get(
+  hub: Connection,
+  cache: ModelCache,
+  name: string,
+  { file, held, base }: Way,
+  options: HubPullOptions,
+): Promise<CachedFile> {
+  if (held) return held;
+  if (!base) return fetchWhole(hub, cache, name, file, options);
+  // A delta has no digest to be known by before it is used: one that is bad is fetched once more, then gone without.
+  for (let tries = 0; tries < 2; tries++) {
+    try {
+      return await restore(hub, cache, name, file, base, options);
+    } catch (error) {
+      if (!(error instanceof BitxError) || !(WRONG_BYTES.includes(error.code) || error.status === 404))
+        throw error;
+      await cache.delete(fineTune(hub, cache, name, file, base).delta);
+    }
+  }
+  return fetchWhole(hub, cache, name, file, options);
+}
+
+async function restore(
+  hub: Connection,
+  cache: ModelCache,
+  name: string,
+  file: Offer,
+  base: HubBase,
+  { signal, onProgress }: HubPullOptions,
+): Promise<CachedFile> {
+  return loadFineTune({
+    ...fineTune(hub, cache, name, file, base),
+    bitx: await hub.bitx(),
+    onProgress: ({ phase, loaded, total }) =>
+      onProgress?.({ phase: phase === 'restore' ? 'restore' : 'download', path: file.path, loaded, total }),
+    ...(signal && { signal }),
+  });
+}
+
+/** A file as a fine-tune of a base. The fragment tells deltas apart if the hub gets another file of that name. */
+function fineTune(hub: Connection, cache: ModelCache, name: string, file: Offer, base: HubBase) {
+  return {
+    base: hub.fileUrl(base.model, base.path),
+    delta: `${hub.fileUrl(name, file.path)}?base=${base.blake3}#${file.blake3}`,
+    integrity: { base: integrityOf(base), model: integrityOf(file) },
+    headers: hub.headers,
+    cache,
+  };
+}
+
+/** Bytes that were changed on the way are fetched once more. */
+async function fetchWhole(
+  hub: Connection,
+  cache: ModelCache,
+  name: string,
+  file: Offer,
+  { signal, onProgress }: HubPullOptions,
+): Promise<CachedFile> {
+  const report = ({ loaded, total }: Pick<HubProgress, 'loaded' | 'total'>) =>
+    onProgress?.({ phase: 'download', path: file.path, loaded, total });
+  const fetchIt = () =>
+    cache.fetch(hub.fileUrl(name, file.path), {
+      integrity: integrityOf(file),
+      headers: hub.headers,
+      onProgress: report,
+      ...(signal && { signal }),
+    });
+  return fetchIt().catch((error: unknown) => {
+    if (error instanceof BitxError && error.code === 'integrity') return fetchIt();
+    throw error;
+  });
+}
+
+/** A file's digest as the cache takes it. */
+export function integrityOf({ blake3 }: { blake3: string }): string {
+  return `blake3-${blake3}`;
+}
+
+async function available(): Promise<number | undefined> {
+  const { quota, usage } = (await navigator.storage?.estimate()) ?? {};
+  return quota === undefined || usage === undefined ? undefined : Math.max(0, quota - usage);
+}
+
+function sum(sizes: (number | undefined)[]): number | undefined {
+  return sizes.reduce((a, b) => (a === undefined || b === undefined ? undefined : a + b), 0);
+}

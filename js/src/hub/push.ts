@@ -1,0 +1,230 @@
+import type { CachedFile } from '../cache/index.js';
+import { BitxError, type BitxErrorCode } from '../index.js';
+import type { Connection } from './hub.js';
+import type { ModelDigest, TensorDigest } from './messages.js';
+import { integrityOf } from './pull.js';
+import type {
+  HubBase,
+  HubPushedFile,
+  HubPushFile,
+  HubPushOptions,
+  HubPushPlan,
+  HubPushPlanOptions,
+  HubPushResult,
+} from './types.js';
+
+/** A file smaller than this is sent as it is. */
+const SMALL = 1 << 16;
+
+/** After these there is no going on with an upload. */
+const OVER: BitxErrorCode[] = ['not-found', 'conflict', 'integrity'];
+
+/** The files of a push, by path. */
+type Files = Record<string, HubPushFile>;
+
+/** A file to push, and what is known of it. */
+interface Source extends ModelDigest {
+  path: string;
+  blob: Blob;
+}
+
+/** What the hub says of a file that is announced to it. */
+interface Verdict {
+  known: boolean;
+  tensors: boolean[];
+  bases: HubBase[];
+}
+
+/** What is sent for a file, and how the hub has to take it. */
+interface Parcel {
+  blob: Blob;
+  query: string;
+  base: HubBase | undefined;
+}
+
+/** An upload that has been announced. */
+interface Upload {
+  id: string;
+  files: { source: Source; verdict: Verdict; parcel?: Parcel }[];
+}
+
+/** The pushes to one hub. What was digested, announced and compressed is kept, so that a next call can go on with it. */
+export class Pushes {
+  readonly #hub: Connection;
+  readonly #digests = new WeakMap<Blob, ModelDigest>();
+  readonly #uploads = new Map<string, Upload>();
+
+  constructor(hub: Connection) {
+    this.#hub = hub;
+  }
+
+  async plan(name: string, files: Files, options: HubPushPlanOptions): Promise<HubPushPlan> {
+    const { upload } = await this.#announce(name, await this.#digestAll(files, options), options);
+    const hints = await this.#hints(options);
+    const planned = upload.files.map(async ({ source, verdict }) => {
+      const { path, length, blake3, tensors } = source;
+      const bases = await Promise.all(
+        (verdict.known ? [] : verdict.bases).map(async (base) => ({
+          ...base,
+          here: (await this.#bytesOf(base, hints)) !== undefined,
+        })),
+      );
+      const base = bases.find(({ here }) => here);
+      return {
+        ...{ path, length, blake3, known: verdict.known, bases },
+        tensors: total(tensors),
+        knownTensors: total(tensors.filter((_, index) => verdict.known || verdict.tensors[index])),
+        ...(base && { base }),
+      };
+    });
+    return { name, files: await Promise.all(planned) };
+  }
+
+  async push(name: string, files: Files, options: HubPushOptions): Promise<HubPushResult> {
+    const sources = await this.#digestAll(files, options);
+    const { upload, key, resumed } = await this.#announce(name, sources, options);
+    try {
+      await this.#send(name, upload, options);
+    } catch (error) {
+      // The hub forgets uploads that nobody goes on with, and may refuse what it does not find right.
+      const over = error instanceof BitxError && OVER.includes(error.code);
+      if (over) this.#uploads.delete(key);
+      if (over && resumed && error.code === 'not-found') return this.push(name, files, options);
+      throw error;
+    }
+    this.#uploads.delete(key);
+    const pushed = upload.files.map(pushedFile);
+    const sum = (figure: 'length' | 'sentBytes') => pushed.reduce((sum, file) => sum + file[figure], 0);
+    return { name, files: pushed, bytes: sum('length'), sentBytes: sum('sentBytes') };
+  }
+
+  async #digestAll(files: Files, { signal, onProgress }: HubPushPlanOptions): Promise<Source[]> {
+    const sources: Source[] = [];
+    for (const [path, file] of Object.entries(files)) {
+      const report = (loaded: number, total: number) =>
+        onProgress?.({ phase: 'digest', path, loaded, total });
+      sources.push({ path, ...(await this.#digest(file, signal, report)) });
+    }
+    if (sources.length > 0) return sources;
+    throw new BitxError('invalid-argument', 'There is no file to push');
+  }
+
+  /** A Blob never changes: it is read once, however often it is pushed. */
+  async #digest(
+    file: HubPushFile,
+    signal: AbortSignal | undefined,
+    report: (loaded: number, total: number) => void = () => {},
+  ): Promise<ModelDigest & { blob: Blob }> {
+    const blob = file instanceof Blob ? file : await file.getFile();
+    const digest =
+      this.#digests.get(blob) ??
+      (await this.#hub.call('digest', { blob }, signal, (loaded) => report(loaded, blob.size)));
+    this.#digests.set(blob, digest);
+    return { ...digest, blob };
+  }
+
+  /** Tells the hub what is to come, unless it has been told and waits for the rest. */
+  async #announce(name: string, sources: Source[], { signal }: HubPushPlanOptions) {
+    const key = JSON.stringify([name, sources.map(({ path, blake3 }) => [path, blake3])]);
+    const known = this.#uploads.get(key);
+    if (known) return { upload: known, key, resumed: true };
+    const files = sources.map(({ blob: _, ...announced }) => announced);
+    const args = { method: 'POST', path: 'api/uploads', body: { name, files } };
+    const answer = (await this.#hub.call('request', args, signal)) as { id: string; files: Verdict[] };
+    if (answer.files.length !== sources.length) {
+      throw new BitxError('network', 'The hub speaks of other files than were announced to it');
+    }
+    const upload: Upload = {
+      id: answer.id,
+      files: sources.map((source, index) => ({ source, verdict: answer.files[index] as Verdict })),
+    };
+    this.#uploads.set(key, upload);
+    return { upload, key, resumed: false };
+  }
+
+  async #send(name: string, upload: Upload, options: HubPushOptions): Promise<void> {
+    const { signal, onProgress } = options;
+    const hints = await this.#hints(options);
+    for (const [index, file] of upload.files.entries()) {
+      if (file.verdict.known) continue;
+      const { path } = file.source;
+      file.parcel ??= await this.#pack(file.source, file.verdict, hints, options);
+      const { blob, query } = file.parcel;
+      const args = { path: `api/uploads/${upload.id}/files/${index}${query}`, blob };
+      await this.#hub.call('upload', args, signal, (loaded) =>
+        onProgress?.({ phase: 'upload', path, loaded, total: blob.size }),
+      );
+    }
+    await this.#publish(name, upload, signal);
+  }
+
+  /** Makes what is sent for a file: a delta against the best base that is at hand, or whatever is smaller. */
+  async #pack(
+    { path, blob: target }: Source,
+    { bases }: Verdict,
+    hints: Map<string, Blob>,
+    { effort, signal, onProgress }: HubPushOptions,
+  ): Promise<Parcel> {
+    const raw = { blob: target, query: '?raw', base: undefined };
+    if (target.size < SMALL) return raw;
+    const held = await this.#best(bases, hints);
+    const bitx = await this.#hub.bitx();
+    const blob = await bitx.compress({
+      ...{ base: held ? held.blob : [], target, effort },
+      onProgress: ({ loaded, total }) => onProgress?.({ phase: 'compress', path, loaded, total }),
+      ...(signal && { signal }),
+    });
+    if (blob.size >= target.size) return raw;
+    return held ? { blob, query: `?base=${held.base.blake3}`, base: held.base } : { ...raw, blob, query: '' };
+  }
+
+  /** The answer to a publication may get lost: what the hub says of the model then tells whether it happened. */
+  async #publish(name: string, { id, files }: Upload, signal: AbortSignal | undefined): Promise<void> {
+    try {
+      await this.#hub.call('request', { method: 'POST', path: `api/uploads/${id}/publish` }, signal);
+    } catch (error) {
+      if (!(error instanceof BitxError) || error.code !== 'not-found') throw error;
+      const published = await this.#hub.filesOf(name, signal).catch(() => new Map<string, string>());
+      if (files.some(({ source }) => published.get(source.path) !== source.blake3)) throw error;
+    }
+  }
+
+  /** The caller's own bases, by their digests. */
+  async #hints({ base = [], signal }: HubPushPlanOptions): Promise<Map<string, Blob>> {
+    const hints = new Map<string, Blob>();
+    for (const file of [base].flat()) {
+      const { blake3, blob } = await this.#digest(file, signal);
+      hints.set(blake3, blob);
+    }
+    return hints;
+  }
+
+  async #best(bases: HubBase[], hints: Map<string, Blob>) {
+    for (const base of bases) {
+      const blob = await this.#bytesOf(base, hints);
+      if (blob) return { base, blob };
+    }
+    return undefined;
+  }
+
+  async #bytesOf(base: HubBase, hints: Map<string, Blob>): Promise<Blob | CachedFile | undefined> {
+    return hints.get(base.blake3) ?? (await this.#hub.cache()).findByDigest(integrityOf(base));
+  }
+}
+
+function pushedFile({ source, verdict, parcel }: Upload['files'][number]): HubPushedFile {
+  const { path, length, blake3 } = source;
+  const base = parcel?.base;
+  return {
+    path,
+    length,
+    blake3,
+    known: verdict.known,
+    sentBytes: parcel?.blob.size ?? 0,
+    ...(base && { base }),
+  };
+}
+
+function total(tensors: TensorDigest[]): { count: number; bytes: number } {
+  return { count: tensors.length, bytes: tensors.reduce((sum, { length }) => sum + length, 0) };
+}

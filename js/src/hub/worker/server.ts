@@ -1,0 +1,108 @@
+import { Patience, retryAfter, Transient } from '../../cache/worker/patience.js';
+import { PASSING } from '../../cache/worker/remote.js';
+import { abortError, BitxError, type BitxErrorCode, messageOf } from '../../errors.js';
+import type { Operations, Settings } from '../messages.js';
+
+/** A server that has been asked may take so long to answer: it decodes and compares what was sent. */
+export const ANSWER_LIMIT_MS = 300_000;
+
+/** The server's own codes, as this library's. */
+const CODES: Record<string, BitxErrorCode> = {
+  unauthorized: 'unauthorized',
+  forbidden: 'forbidden',
+  'not-found': 'not-found',
+  conflict: 'conflict',
+  'too-large': 'limit',
+  invalid: 'invalid-argument',
+  mismatch: 'integrity',
+};
+
+/** What an answer is judged by. */
+export interface Head {
+  status: number;
+  header(name: string): string | null;
+}
+
+/** A hub, as far as requests and their failures go. */
+export class Server {
+  readonly settings: Settings;
+
+  constructor(settings: Settings) {
+    this.settings = settings;
+  }
+
+  /** Sends a request with JSON until it is answered. */
+  async json({ method, path, body }: Operations['request']['args'], signal: AbortSignal): Promise<unknown> {
+    const patience = new Patience(this.settings, signal);
+    const json = body === undefined ? {} : { 'content-type': 'application/json' };
+    for (;;) {
+      try {
+        const response = await this.#fetch(path, signal, {
+          ...(body !== undefined && { body: JSON.stringify(body) }),
+          ...{ method, headers: { ...this.headers, ...json } },
+        });
+        return response.status === 204 ? undefined : await response.json();
+      } catch (error) {
+        await patience.after(error);
+      }
+    }
+  }
+
+  /** From where an upload goes on. */
+  async offset(path: string, signal: AbortSignal): Promise<number> {
+    const { headers } = await this.#fetch(path, signal, { method: 'HEAD', headers: this.headers });
+    const offset = Number(headers.get('upload-offset') ?? Number.NaN);
+    if (Number.isSafeInteger(offset) && offset >= 0) return offset;
+    throw new BitxError('network', `${path} does not tell how much of it is there`, {
+      url: this.address(path),
+    });
+  }
+
+  address(path: string): string {
+    return new URL(path, this.settings.url).href;
+  }
+
+  get headers(): Record<string, string> {
+    const { token } = this.settings;
+    return token === undefined ? {} : { authorization: `Bearer ${token}` };
+  }
+
+  async #fetch(path: string, signal: AbortSignal, init: RequestInit): Promise<Response> {
+    const url = this.address(path);
+    const stop = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_LIMIT_MS)]);
+    const response = await fetch(url, { ...init, signal: stop, cache: 'no-store' }).catch(
+      (cause: unknown) => {
+        throw signal.aborted
+          ? abortError(signal)
+          : new Transient(`${url}: ${messageOf(cause)}`, { url, cause });
+      },
+    );
+    if (response.ok) return response;
+    const header = (name: string) => response.headers.get(name);
+    throw refusal(url, { status: response.status, header }, await response.text().catch(() => ''));
+  }
+}
+
+/** The error of an answer that is none. */
+export function refusal(url: string, { status, header }: Head, body: string): BitxError {
+  const { code = '', message = `it answered with status ${status}` } = said(body);
+  const text = `${url}: ${message}`;
+  if (PASSING.includes(status))
+    return new Transient(text, { url, status }, retryAfter(header('retry-after')));
+  return new BitxError(CODES[code] ?? codeOf(status), text, { url, status });
+}
+
+function said(body: string): { code?: string; message?: string } {
+  try {
+    return (JSON.parse(body) as { error?: object }).error ?? {};
+  } catch {
+    return {};
+  }
+}
+
+/** Something between the page and the hub may answer without a code. */
+function codeOf(status: number): BitxErrorCode {
+  if (status === 401) return 'unauthorized';
+  if (status === 403) return 'forbidden';
+  return status === 404 ? 'not-found' : 'network';
+}

@@ -1,0 +1,161 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, request as forward } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before } from 'node:test';
+import { blake3 } from 'hash-wasm';
+import { addModel, commandLine, sampleModels, serveStore } from '../../scripts/lib/hub.mjs';
+import { generator } from './cache-origin.mjs';
+import { cacheEnvironment, cachePage } from './cache-support.mjs';
+
+/** Tokens of the test's hub, and what each may do. */
+const RIGHTS = {
+  writer: { read: ['models/*', 'new/*'], write: ['new/*'] },
+  reader: { read: ['models/*', 'new/*'] },
+};
+
+/** What a page of another origin may see of answers that the proxy makes itself. */
+const CORS = { 'access-control-allow-origin': '*', 'access-control-expose-headers': 'retry-after' };
+
+/** Starts `bitx serve` on a store of sample models, behind a proxy, beside what the tests of the cache have. */
+export function hubEnvironment() {
+  const env = cacheEnvironment();
+  env.proxy = new Middleman();
+  before(async () => {
+    env.store = mkdtempSync(join(tmpdir(), 'bitx-hub-'));
+    const bitx = await commandLine();
+    const models = await sampleModels(bitx, join(env.store, 'models'));
+    for (const [name, folder] of Object.entries(models)) {
+      await addModel(bitx, join(env.store, 'store'), `models/${name}`, folder);
+    }
+    env.models = Object.fromEntries(
+      Object.entries(models).map(([name, folder]) => [name, readFileSync(join(folder, 'model.safetensors'))]),
+    );
+    const tokens = join(env.store, 'tokens.json');
+    writeFileSync(tokens, JSON.stringify(await entries()));
+    env.hub = await serveStore(bitx, join(env.store, 'store'), { tokens });
+    await env.proxy.start(env.hub.address);
+  });
+  after(async () => {
+    await env.proxy.stop();
+    await env.hub?.stop();
+    if (env.store) rmSync(env.store, { recursive: true, force: true });
+  });
+  return env;
+}
+
+/** The tokens as the server has them: by digest, besides what everybody may do. */
+async function entries() {
+  const named = Object.entries(RIGHTS).map(async ([name, rights]) => ({
+    ...{ name, blake3: await blake3(name) },
+    ...rights,
+  }));
+  return [{ name: 'everybody', read: ['models/*', 'new/*'] }, ...(await Promise.all(named))];
+}
+
+/** A page with a hub's client over an empty cache of the test's own. */
+export async function hubPage(t, env) {
+  const page = await cachePage(t, env);
+  t.after(() => env.proxy.reset());
+  await page.evaluate(
+    async ([name, url]) => {
+      const { BitxHub } = await import('/bitx/hub.js');
+      // One after another, so that a download that is interrupted has left whole chunks.
+      globalThis.cache = await open({ name, connections: 1 });
+      const quick = { retryDelay: 5, stallTimeout: 2000, partSize: 1 << 14 };
+      globalThis.hubOf = (options) => new BitxHub({ url, cache, ...quick, ...options });
+      globalThis.hub = hubOf({ token: 'writer' });
+      globalThis.contents = async (files) =>
+        Object.fromEntries(
+          await Promise.all([...files].map(async ([path, file]) => [path, await sha256(file)])),
+        );
+      globalThis.bytesOf = async (url) => (await fetch(url)).blob();
+    },
+    [t.name.replaceAll(/\W+/g, '-'), env.proxy.address],
+  );
+  return page;
+}
+
+/** A model like another one, but for some of its weights: no hub has it. */
+export function variant(model, seed) {
+  const bytes = Buffer.from(model);
+  const random = generator(seed);
+  const start = 8 + Number(bytes.readBigUInt64LE(0));
+  for (let i = 0; i < 20_000; i++)
+    bytes[start + 2 * Math.floor((random() * (bytes.length - start)) / 2)] ^= 1;
+  return bytes;
+}
+
+/** Between the page and the hub: keeps a log, and makes the faults that a test asks for. */
+class Middleman {
+  /** `(hit) => fault`; a fault is an answer of its own, or what happens to the hub's. */
+  fault = () => undefined;
+  /** Every request but preflights: `{ method, path, search, status, body, sent, text }`; `text` is that of JSON. */
+  log = [];
+
+  async start(target) {
+    this.server = createServer((request, response) => void this.#pass(target, request, response));
+    await new Promise((resolve) => this.server.listen(0, '127.0.0.1', resolve));
+    this.address = `http://127.0.0.1:${this.server.address().port}/`;
+  }
+
+  async stop() {
+    this.server?.closeAllConnections();
+    this.server?.close();
+  }
+
+  reset() {
+    this.fault = () => undefined;
+    this.log = [];
+  }
+
+  /** Requests of a kind. */
+  hits(method, pattern = /./) {
+    return this.log.filter((hit) => hit.method === method && pattern.test(hit.path + hit.search));
+  }
+
+  async #pass(target, request, response) {
+    const { pathname: path, search } = new URL(request.url, target);
+    const { method, headers } = request;
+    const hit = { method, path, search, headers, nth: this.log.length, status: 0, body: 0, sent: 0 };
+    if (method !== 'OPTIONS') this.log.push(hit);
+    const fault = (method !== 'OPTIONS' && this.fault(hit)) || {};
+    if (fault.status) {
+      request.resume();
+      hit.status = fault.status;
+      return response.writeHead(fault.status, { ...CORS, ...fault.headers }).end(fault.body);
+    }
+    const onward = forward(new URL(request.url, target), { method, headers }, (answer) => {
+      hit.status = answer.statusCode;
+      response.writeHead(answer.statusCode, answer.headers);
+      this.#answer(hit, answer, response, fault);
+    });
+    onward.on('error', () => response.destroy());
+    request.on('data', (bytes) => {
+      hit.body += bytes.length;
+      if (hit.body > (fault.cutBody ?? Infinity)) {
+        onward.destroy();
+        request.destroy();
+      } else onward.write(fault.damageBody?.(bytes) ?? bytes);
+      if (headers['content-type'] === 'application/json') hit.text = (hit.text ?? '') + bytes;
+    });
+    request.on('end', () => onward.end());
+  }
+
+  /** Passes the hub's answer on: damaged, slowly or not to its end, if a fault says so. */
+  async #answer(hit, answer, response, { damage, cutAfter = Infinity, delay, loseAnswer }) {
+    if (loseAnswer) return response.destroy();
+    for await (const chunk of answer) {
+      const bytes = damage ? damage(Buffer.from(chunk), hit.sent) : chunk;
+      for (let at = 0; at < bytes.length; at += 8192) {
+        const part = bytes.subarray(at, at + 8192);
+        if (response.destroyed) return answer.destroy();
+        response.write(part);
+        hit.sent += part.length;
+        if (hit.sent > cutAfter) return response.destroy();
+        if (delay) await new Promise((resolve) => setTimeout(resolve, delay));
+      }
+    }
+    response.end();
+  }
+}
