@@ -1,6 +1,7 @@
-/** Serves the built demo: `node scripts/serve.mjs [--port N] [--no-isolation]`. */
+/** Serves the built demo, and a hub for it: `node scripts/serve.mjs [--port N] [--no-isolation] [--no-hub]`. */
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
+import { hubMount, serveDemoHub } from './lib/demo-hub.mjs';
 import { demoDist } from './lib/paths.mjs';
 import { serve } from './lib/server.mjs';
 
@@ -10,13 +11,19 @@ export async function serveDemo(args) {
     options: {
       port: { type: 'string', default: '8080' },
       'no-isolation': { type: 'boolean', default: false },
+      'no-hub': { type: 'boolean', default: false },
     },
   });
-  const options = { mounts: { '/': demoDist }, isolated: !values['no-isolation'] };
+  // So that the hub ends with this process, whatever ends it.
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit());
+  const hub = values['no-hub'] ? undefined : await serveDemoHub();
+  const mounts = { '/': demoDist, ...(hub && { '/hub.json': hubMount(hub) }) };
+  const options = { mounts, isolated: !values['no-isolation'] };
   const { address } = await serve({ ...options, port: Number(values.port) }).catch((error) => {
     if (error.code !== 'EADDRINUSE') throw error;
     return serve(options);
   });
+  if (hub) console.log(`A hub with sample models is at ${hub.address}`);
   console.log(`The demo is at ${address}`);
 }
 

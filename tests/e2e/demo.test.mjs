@@ -189,5 +189,5 @@ test('a failed download is explained', async (t) => {
   const page = await demo(t);
   await page.route('**/sample/*.bitx', (route) => route.fulfill({ status: 503 }));
   await page.click('#sample');
-  assert.match(await errorText(page), /download failed.*503/s);
+  assert.match(await errorText(page), /transfer failed.*503/s);
 });

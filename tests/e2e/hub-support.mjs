@@ -10,16 +10,20 @@ import { cacheEnvironment, cachePage } from './cache-support.mjs';
 
 /** Tokens of the test's hub, and what each may do. */
 const RIGHTS = {
-  writer: { read: ['models/*', 'new/*'], write: ['new/*'] },
+  writer: { read: ['models/*', 'new/*'], write: ['new/*', 'mine/*'] },
   reader: { read: ['models/*', 'new/*'] },
 };
 
 /** What a page of another origin may see of answers that the proxy makes itself. */
 const CORS = { 'access-control-allow-origin': '*', 'access-control-expose-headers': 'retry-after' };
 
-/** Starts `bitx serve` on a store of sample models, behind a proxy, beside what the tests of the cache have. */
+/** What the tests of the cache have, and a hub. */
 export function hubEnvironment() {
-  const env = cacheEnvironment();
+  return addHub(cacheEnvironment());
+}
+
+/** Starts `bitx serve` on a store of sample models, behind a proxy. */
+export function addHub(env) {
   env.proxy = new Middleman();
   before(async () => {
     env.store = mkdtempSync(join(tmpdir(), 'bitx-hub-'));
@@ -131,6 +135,8 @@ class Middleman {
       this.#answer(hit, answer, response, fault);
     });
     onward.on('error', () => response.destroy());
+    // It never sees the end of what it is sent.
+    if (fault.holdBody) return request.resume();
     request.on('data', (bytes) => {
       hit.body += bytes.length;
       if (hit.body > (fault.cutBody ?? Infinity)) {

@@ -21,12 +21,24 @@ const TEXTS: Partial<Record<BitxErrorCode, [title: string, advice: string]>> = {
     'This file is too large to handle here',
     'Try the command line tool, which has more memory to work with.',
   ],
-  network: ['The download failed', 'Check the connection and try again.'],
+  network: ['The transfer failed', 'Check the connection and try again.'],
   changed: [
     'A file changed while it was being read',
     'Begin anew: what was read belongs to two different files.',
   ],
   io: ['A file could not be read or written', 'It may have been moved or changed, or the disk may be full.'],
+  integrity: [
+    'These are not the bytes that they should be',
+    'They were changed on the way, or at their source. Nothing of them was kept.',
+  ],
+  quota: ['There is not enough room', 'The browser grants this page less storage than the model takes.'],
+  unauthorized: ['The hub wants to know who you are', 'Enter a token that it knows.'],
+  forbidden: [
+    'The hub does not allow that',
+    'This token may not write there. Another name may do, or another token.',
+  ],
+  'not-found': ['The hub has no such model', 'It may have been removed, or the token may not see it.'],
+  conflict: ['The hub has something else under that name', 'Choose another name.'],
   'start-failed': ['This browser cannot run bitx', 'A current version of Chrome, Firefox or Safari can.'],
 };
 const OTHER: [string, string] = [

@@ -1,12 +1,19 @@
-import { Bitx, BitxError, type Progress } from 'bitx-wasm';
+import { Bitx, BitxError } from 'bitx-wasm';
 import { byId } from './dom.js';
 import { showError } from './errors.js';
 import { Slots, type Task } from './files.js';
 import { bytes, threads } from './format.js';
+import { HubPanel } from './hub.js';
 import { clearResult } from './result.js';
-import { runSample, runTask } from './tasks.js';
+import { type Context, runSample, runTask, type TaskProgress } from './tasks.js';
 
-const PHASES = { download: 'Fetching', restore: 'Restoring', compress: 'Compressing' };
+const PHASES = {
+  download: 'Fetching',
+  restore: 'Restoring',
+  compress: 'Compressing',
+  digest: 'Reading',
+  upload: 'Sending',
+};
 const GO: Record<Task['kind'], string> = {
   restore: 'Restore the model',
   compress: 'Make a .bitx',
@@ -18,6 +25,7 @@ const goButton = byId<HTMLButtonElement>('go');
 const slots = new Slots(filesChanged);
 let bitx: Bitx | undefined;
 let running: AbortController | undefined;
+const hubPanel = new HubPanel(perform);
 
 sampleButton.addEventListener('click', () => void perform(runSample));
 goButton.addEventListener('click', () => void goOn());
@@ -58,11 +66,12 @@ async function goOn(): Promise<void> {
 }
 
 /** Runs one task at a time and shows how it goes. */
-async function perform(task: typeof runSample): Promise<void> {
+async function perform(task: (bitx: Bitx, context: Context) => Promise<void>): Promise<void> {
   if (!bitx || running) return;
   running = new AbortController();
   clearResult();
   showProgress();
+  byId('work').scrollIntoView({ behavior: 'smooth', block: 'nearest' });
   updateButtons();
   try {
     await task(bitx, { signal: running.signal, onProgress: showProgress });
@@ -76,7 +85,7 @@ async function perform(task: typeof runSample): Promise<void> {
   updateButtons();
 }
 
-function showProgress(progress?: Progress): void {
+function showProgress(progress?: TaskProgress): void {
   byId('work').hidden = false;
   const bar = byId<HTMLProgressElement>('work-bar');
   if (progress?.total) bar.value = progress.loaded / progress.total;
@@ -84,13 +93,14 @@ function showProgress(progress?: Progress): void {
   byId('work-text').textContent = progress ? progressText(progress) : 'Getting ready';
 }
 
-function progressText({ phase, loaded, total }: Progress): string {
+function progressText({ phase, loaded, total }: TaskProgress): string {
   return `${PHASES[phase]} ${bytes(loaded)}${total ? ` of ${bytes(total)}` : ''}`;
 }
 
 function updateButtons(): void {
   const { task } = slots;
   const idle = bitx !== undefined && running === undefined;
+  hubPanel.enable(idle);
   sampleButton.disabled = !idle;
   goButton.disabled = !idle || !task;
   goButton.textContent = task ? GO[task.kind] : 'Choose files first';

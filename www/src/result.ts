@@ -8,13 +8,18 @@ export interface Saved {
   name: string;
 }
 
+/** A size to compare with others. */
+export type Bar = [label: string, size: number, kind: 'whole' | 'delta'];
+
 /** One figure of a result. */
 export type Figure = [label: string, value: string, note?: string];
 
 interface Result {
   title: string;
   figures: Figure[];
-  archive: ArchiveInfo;
+  /** Default: those of the archive. */
+  bars?: Bar[];
+  archive?: ArchiveInfo;
   save?: Saved;
   digest?: { sha256: string; matches: boolean | undefined };
 }
@@ -22,14 +27,21 @@ interface Result {
 let savedUrl = '';
 
 /** Shows what an operation came to. */
-export function showResult({ title, figures, archive, save, digest }: Result): void {
+export function showResult({
+  title,
+  figures,
+  archive,
+  bars = archiveBars(archive),
+  save,
+  digest,
+}: Result): void {
   const panel = byId('result');
   panel.replaceChildren(
     make('div', { class: 'result-head' }, make('h2', {}, title), ...(save ? [saveLink(save)] : [])),
-    sizes(archive),
+    sizes(bars),
     make('dl', { class: 'tiles' }, ...figures.map(tile)),
     ...(digest ? [digestLine(digest)] : []),
-    tensorTable(archive),
+    ...(archive ? [tensorTable(archive)] : []),
   );
   panel.hidden = false;
   panel.focus({ preventScroll: true });
@@ -55,11 +67,21 @@ function saveLink({ blob, name }: Saved): HTMLElement {
   return make('a', { class: 'primary', id: 'save', href: savedUrl, download: name }, `Save ${name}`);
 }
 
-/** The archive's size against the model's, as bars. */
-function sizes({ storedBytes, restoredBytes }: ArchiveInfo): HTMLElement {
-  const bar = (label: string, size: number, kind: string) => {
+/** The archive's size against the model's. */
+function archiveBars(archive: ArchiveInfo | undefined): Bar[] {
+  if (!archive) return [];
+  return [
+    ['Whole model', archive.restoredBytes, 'whole'],
+    ['.bitx delta', archive.storedBytes, 'delta'],
+  ];
+}
+
+/** Sizes as bars; the largest fills its track. */
+function sizes(bars: Bar[]): HTMLElement {
+  const largest = Math.max(1, ...bars.map(([, size]) => size));
+  const bar = ([label, size, kind]: Bar) => {
     const fill = make('span', { class: `fill ${kind}` });
-    fill.style.inlineSize = `${Math.max((size / restoredBytes) * 100, 0.5)}%`;
+    fill.style.inlineSize = `${size === 0 ? 0 : Math.max((size / largest) * 100, 0.5)}%`;
     return make(
       'div',
       { class: 'size' },
@@ -68,12 +90,7 @@ function sizes({ storedBytes, restoredBytes }: ArchiveInfo): HTMLElement {
       make('strong', {}, bytes(size)),
     );
   };
-  return make(
-    'div',
-    { class: 'sizes', role: 'group', 'aria-label': 'Sizes' },
-    bar('Whole model', restoredBytes, 'whole'),
-    bar('.bitx delta', storedBytes, 'delta'),
-  );
+  return make('div', { class: 'sizes', role: 'group', 'aria-label': 'Sizes' }, ...bars.map(bar));
 }
 
 function tile([label, value, note]: Figure): HTMLElement {

@@ -1,11 +1,19 @@
-import type { ArchiveInfo, Bitx, CallOptions, Stats } from 'bitx-wasm';
+import type { ArchiveInfo, Bitx, Stats } from 'bitx-wasm';
+import type { HubProgress } from 'bitx-wasm/hub';
 import { sha256 } from './digest.js';
 import type { Task } from './files.js';
 import { bytes, percent, threads } from './format.js';
 import { type Figure, showResult, speedFigures } from './result.js';
 import { cachedBase, sample } from './sample.js';
 
-type Context = Required<CallOptions>;
+/** How far a task has come. */
+export type TaskProgress = Pick<HubProgress, 'phase' | 'loaded' | 'total'>;
+
+/** What every task gets. */
+export interface Context {
+  signal: AbortSignal;
+  onProgress: (progress?: TaskProgress) => void;
+}
 
 /** Fetches and restores the sample and compares it with the digest that it should have. */
 export async function runSample(bitx: Bitx, context: Context): Promise<void> {

@@ -5,6 +5,7 @@ import type { ModelDigest, TensorDigest } from './messages.js';
 import { integrityOf } from './pull.js';
 import type {
   HubBase,
+  HubPushBase,
   HubPushedFile,
   HubPushFile,
   HubPushOptions,
@@ -32,7 +33,7 @@ interface Source extends ModelDigest {
 interface Verdict {
   known: boolean;
   tensors: boolean[];
-  bases: HubBase[];
+  bases: Omit<HubPushBase, 'here'>[];
 }
 
 /** What is sent for a file, and how the hub has to take it. */
@@ -59,15 +60,17 @@ export class Pushes {
   }
 
   async plan(name: string, files: Files, options: HubPushPlanOptions): Promise<HubPushPlan> {
-    const { upload } = await this.#announce(name, await this.#digestAll(files, options), options);
+    const sources = await this.#digestAll(files, options);
+    const waiting = this.#uploads.get(keyOf(name, sources));
+    const upload = waiting ?? (await this.#announce(name, sources, options.signal));
+    // Uploads take room at the hub.
+    if (!waiting) await this.#giveUp(upload);
     const hints = await this.#hints(options);
     const planned = upload.files.map(async ({ source, verdict }) => {
       const { path, length, blake3, tensors } = source;
+      const here = async (base: HubBase) => (await this.#bytesOf(base, hints)) !== undefined;
       const bases = await Promise.all(
-        (verdict.known ? [] : verdict.bases).map(async (base) => ({
-          ...base,
-          here: (await this.#bytesOf(base, hints)) !== undefined,
-        })),
+        (verdict.known ? [] : verdict.bases).map(async (base) => ({ ...base, here: await here(base) })),
       );
       const base = bases.find(({ here }) => here);
       return {
@@ -82,14 +85,17 @@ export class Pushes {
 
   async push(name: string, files: Files, options: HubPushOptions): Promise<HubPushResult> {
     const sources = await this.#digestAll(files, options);
-    const { upload, key, resumed } = await this.#announce(name, sources, options);
+    const key = keyOf(name, sources);
+    const waiting = this.#uploads.get(key);
+    const upload = waiting ?? (await this.#announce(name, sources, options.signal));
+    this.#uploads.set(key, upload);
     try {
       await this.#send(name, upload, options);
     } catch (error) {
-      // The hub forgets uploads that nobody goes on with, and may refuse what it does not find right.
       const over = error instanceof BitxError && OVER.includes(error.code);
       if (over) this.#uploads.delete(key);
-      if (over && resumed && error.code === 'not-found') return this.push(name, files, options);
+      // The hub forgets uploads that nobody goes on with.
+      if (over && waiting && error.code === 'not-found') return this.push(name, files, options);
       throw error;
     }
     this.#uploads.delete(key);
@@ -123,23 +129,23 @@ export class Pushes {
     return { ...digest, blob };
   }
 
-  /** Tells the hub what is to come, unless it has been told and waits for the rest. */
-  async #announce(name: string, sources: Source[], { signal }: HubPushPlanOptions) {
-    const key = JSON.stringify([name, sources.map(({ path, blake3 }) => [path, blake3])]);
-    const known = this.#uploads.get(key);
-    if (known) return { upload: known, key, resumed: true };
+  /** Tells the hub what is to come. */
+  async #announce(name: string, sources: Source[], signal: AbortSignal | undefined): Promise<Upload> {
     const files = sources.map(({ blob: _, ...announced }) => announced);
     const args = { method: 'POST', path: 'api/uploads', body: { name, files } };
     const answer = (await this.#hub.call('request', args, signal)) as { id: string; files: Verdict[] };
     if (answer.files.length !== sources.length) {
       throw new BitxError('network', 'The hub speaks of other files than were announced to it');
     }
-    const upload: Upload = {
+    return {
       id: answer.id,
       files: sources.map((source, index) => ({ source, verdict: answer.files[index] as Verdict })),
     };
-    this.#uploads.set(key, upload);
-    return { upload, key, resumed: false };
+  }
+
+  /** What the hub does not hear of in time it forgets by itself. */
+  async #giveUp({ id }: Upload): Promise<void> {
+    await this.#hub.call('request', { method: 'DELETE', path: `api/uploads/${id}` }).catch(() => {});
   }
 
   async #send(name: string, upload: Upload, options: HubPushOptions): Promise<void> {
@@ -210,6 +216,11 @@ export class Pushes {
   async #bytesOf(base: HubBase, hints: Map<string, Blob>): Promise<Blob | CachedFile | undefined> {
     return hints.get(base.blake3) ?? (await this.#hub.cache()).findByDigest(integrityOf(base));
   }
+}
+
+/** The same for the same files under the same name. */
+function keyOf(name: string, sources: Source[]): string {
+  return JSON.stringify([name, sources.map(({ path, blake3 }) => [path, blake3])]);
 }
 
 function pushedFile({ source, verdict, parcel }: Upload['files'][number]): HubPushedFile {

@@ -125,26 +125,39 @@ export interface HubPushOptions extends HubPushPlanOptions {
   effort?: Effort;
 }
 
+/** A file of the hub's that fits as a base for a push. */
+export interface HubPushBase extends HubBase {
+  /** Bytes of tensors that are the same in both. */
+  equal: number;
+  /** Bytes of tensors that have the same names, types and shapes in both. */
+  alike: number;
+  /** Whether this page has it. */
+  here: boolean;
+}
+
 /** What the hub has of a file, and how {@link BitxHub.push} would send it. */
+export interface HubPlannedPush {
+  path: string;
+  /** Bytes. */
+  length: number;
+  /** BLAKE3 in hex. */
+  blake3: string;
+  /** Whether the hub has the file: nothing of it would be sent. */
+  known: boolean;
+  /** How many tensors it has, and bytes of them. */
+  tensors: { count: number; bytes: number };
+  /** How many of them the hub has, and bytes of these. */
+  knownTensors: { count: number; bytes: number };
+  /** Files of the hub that fit as a base, best first. */
+  bases: HubPushBase[];
+  /** The best one that this page has: the file would be sent as a delta against it. */
+  base?: HubPushBase;
+}
+
+/** What {@link BitxHub.push} would do. */
 export interface HubPushPlan {
   name: string;
-  files: {
-    path: string;
-    /** Bytes. */
-    length: number;
-    /** BLAKE3 in hex. */
-    blake3: string;
-    /** Whether the hub has the file: nothing of it would be sent. */
-    known: boolean;
-    /** How many tensors it has, and bytes of them. */
-    tensors: { count: number; bytes: number };
-    /** How many of them the hub has, and bytes of these. */
-    knownTensors: { count: number; bytes: number };
-    /** Files of the hub that fit as a base, best first, and whether this page has them. */
-    bases: (HubBase & { here: boolean })[];
-    /** The best one that this page has: the file would be sent as a delta against it. */
-    base?: HubBase;
-  }[];
+  files: HubPlannedPush[];
 }
 
 /** A file that has been pushed. */

@@ -6,7 +6,7 @@ import { ANSWER_LIMIT_MS, refusal, type Server } from './server.js';
 /** Answers to a part that does not go on where the last one ended; the server tells where that is. */
 const OUT_OF_STEP = [409, 416];
 
-/** Sends a file in parts, from where the server says on, until all of it is there. */
+/** Sends a file in parts, from where the server says on, until all of it is there and has been found right. */
 export async function upload(
   server: Server,
   { path, blob }: Operations['upload']['args'],
@@ -20,13 +20,13 @@ export async function upload(
     try {
       offset ??= await server.offset(path, signal);
       report(offset);
-      if (offset >= blob.size && blob.size > 0) return;
-      const end = Math.min(blob.size, offset + partSize);
-      const start = offset;
+      // Where all has come and nobody has heard what became of it, a last part without a byte asks for that.
+      const start = Math.min(offset, blob.size);
+      const end = Math.min(blob.size, start + partSize);
       await send(server, path, blob, { start, end }, signal, (loaded) => report(start + loaded));
       patience.renew();
       offset = end;
-      if (blob.size === 0) return;
+      if (end === blob.size) return;
     } catch (error) {
       offset = undefined;
       await patience.after(error);
@@ -61,10 +61,11 @@ function send(
   };
   request.open('PUT', url);
   for (const [name, value] of Object.entries(server.headers)) request.setRequestHeader(name, value);
-  if (blob.size > 0) request.setRequestHeader('content-range', `bytes ${start}-${end - 1}/${blob.size}`);
+  const range = start < end ? `${start}-${end - 1}` : '*';
+  if (blob.size > 0) request.setRequestHeader('content-range', `bytes ${range}/${blob.size}`);
   request.upload.onprogress = ({ loaded }) => {
     limit(server.settings.stallTimeout);
-    report(loaded);
+    report(Math.min(loaded, end - start));
   };
   request.upload.onload = () => limit(ANSWER_LIMIT_MS);
   request.onerror = () => broken('the connection broke');

@@ -1,0 +1,43 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { blake3 } from 'hash-wasm';
+import { addModel, commandLine, sampleModels, serveStore } from './hub.mjs';
+import { root } from './paths.mjs';
+
+const folder = join(root, 'target', 'demo-hub');
+const store = join(folder, 'store');
+
+/**
+ * Serves the sample models, and what has been uploaded to them, for the demo. Everybody on this machine may read; the
+ * page that is served beside it gets a token to publish under `mine/`.
+ */
+export async function serveDemoHub() {
+  const bitx = await commandLine();
+  await fillStore(bitx);
+  const token = randomBytes(16).toString('hex');
+  const tokens = join(folder, 'tokens.json');
+  const page = { name: 'demo', blake3: await blake3(token), read: ['*'], write: ['mine/*'] };
+  writeFileSync(tokens, JSON.stringify([{ name: 'everybody', read: ['*'] }, page]), { mode: 0o600 });
+  const hub = await serveStore(bitx, store, { tokens });
+  return { ...hub, token };
+}
+
+/** Makes the store, once. */
+async function fillStore(bitx) {
+  const filled = join(folder, 'filled');
+  if (existsSync(filled)) return;
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  const models = await sampleModels(bitx, join(folder, 'models'));
+  for (const [name, path] of Object.entries(models)) await addModel(bitx, store, `minilm/${name}`, path);
+  writeFileSync(filled, '');
+}
+
+/** How the page learns of a hub beside it: the server's answer to `hub.json`. */
+export function hubMount({ address, token }) {
+  return (_, response) =>
+    response
+      .writeHead(200, { 'content-type': 'application/json' })
+      .end(JSON.stringify({ url: address, token }));
+}

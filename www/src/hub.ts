@@ -1,0 +1,141 @@
+import type { Bitx } from 'bitx-wasm';
+import { ModelCache } from 'bitx-wasm/cache';
+import { BitxHub, type HubModel, type HubPlan } from 'bitx-wasm/hub';
+import { byId, make } from './dom.js';
+import { bytes, percent } from './format.js';
+import { showResult } from './result.js';
+import type { Context } from './tasks.js';
+import { UploadPanel } from './upload.js';
+
+/** Runs one task at a time. */
+export type Perform = (task: (bitx: Bitx, context: Context) => Promise<void>) => Promise<void>;
+
+/** More models than these are listed without being planned: each plan is a question to the hub. */
+const MOST_PLANS = 12;
+/** What a model is saved as, out of all its files. */
+const MODEL_FILE = /\.(safetensors|gguf|onnx|bin)$/i;
+
+/** A model of the list, and where its plan is shown. */
+interface Row {
+  model: HubModel;
+  plan: HTMLElement;
+  button: HTMLButtonElement;
+}
+
+/** The panel that lists a hub's models and pulls them. */
+export class HubPanel {
+  readonly #perform: Perform;
+  readonly #upload: UploadPanel;
+  readonly #button = byId<HTMLButtonElement>('hub-connect');
+  #hub: BitxHub | undefined;
+  #cache: ModelCache | undefined;
+  #rows: Row[] = [];
+
+  constructor(perform: Perform) {
+    this.#perform = perform;
+    this.#upload = new UploadPanel(perform, () => this.#list());
+    byId('hub-form').addEventListener('submit', (event) => {
+      event.preventDefault();
+      void perform((bitx, context) => this.#connect(bitx, context));
+    });
+    void this.#prefill();
+  }
+
+  enable(enabled: boolean): void {
+    this.#button.disabled = !enabled;
+    for (const { button } of this.#rows) button.disabled = !enabled;
+    this.#upload.enable(enabled);
+  }
+
+  /** Whoever serves this page may name a hub beside it. */
+  async #prefill(): Promise<void> {
+    const response = await fetch('./hub.json').catch(() => undefined);
+    const beside = response?.headers.get('content-type')?.startsWith('application/json');
+    if (!response?.ok || !beside) return;
+    const { url, token = '' } = await response.json();
+    byId<HTMLInputElement>('hub-url').value = url;
+    byId<HTMLInputElement>('hub-token').value = token;
+  }
+
+  async #connect(bitx: Bitx, { signal }: Context): Promise<void> {
+    const url = byId<HTMLInputElement>('hub-url').value;
+    const token = byId<HTMLInputElement>('hub-token').value;
+    this.#hub?.close();
+    this.#cache ??= await ModelCache.open();
+    this.#hub = new BitxHub({ url, bitx, cache: this.#cache, retries: 2, ...(token && { token }) });
+    await this.#list(signal);
+    this.#upload.connect(this.#hub);
+  }
+
+  /** Lists the models, and then what each would take. */
+  async #list(signal?: AbortSignal): Promise<void> {
+    const models = (await this.#hub?.list(signal ? { signal } : {})) ?? [];
+    this.#rows = models.map((model) => this.#row(model));
+    const list = byId('models');
+    list.replaceChildren(
+      ...this.#rows.map(({ model, plan, button }) => {
+        const size = `${bytes(model.bytes)} in ${model.files} file${model.files === 1 ? '' : 's'}`;
+        const text = make(
+          'div',
+          {},
+          make('strong', {}, model.name),
+          make('span', { class: 'aside' }, size),
+          plan,
+        );
+        return make('li', { class: 'model' }, text, button);
+      }),
+    );
+    if (models.length === 0) list.append(make('li', { class: 'aside' }, 'No model here that you may read.'));
+    list.hidden = false;
+    await this.#plan(signal);
+  }
+
+  async #plan(signal?: AbortSignal): Promise<void> {
+    for (const { model, plan } of this.#rows.slice(0, MOST_PLANS)) {
+      const planned = await this.#hub?.plan(model.name, signal ? { signal } : {});
+      if (planned) plan.replaceChildren(...planText(planned));
+    }
+  }
+
+  #row(model: HubModel): Row {
+    const button = make('button', { type: 'button', 'aria-label': `Pull ${model.name}` }, 'Pull');
+    button.addEventListener(
+      'click',
+      () => void this.#perform((_, context) => this.#pull(model.name, context)),
+    );
+    return { model, plan: make('span', { class: 'plan' }), button };
+  }
+
+  async #pull(name: string, { signal, onProgress }: Context): Promise<void> {
+    if (!this.#hub) return;
+    const { bytes: whole, fetchBytes = 0, files: planned } = await this.#hub.plan(name, { signal });
+    const files = await this.#hub.pull(name, { signal, onProgress });
+    const [path, file] = [...files].find(([path]) => MODEL_FILE.test(path)) ?? [...files][0] ?? [];
+    const restored = planned.filter(({ from }) => from === 'delta');
+    const base = restored[0]?.base;
+    showResult({
+      title: `Pulled ${name}`,
+      bars: [
+        ['Whole model', whole, 'whole'],
+        ['Fetched', fetchBytes, 'delta'],
+      ],
+      figures: [
+        ['Fetched', bytes(fetchBytes), base ? `delta against ${base.model}` : 'no base was here'],
+        ['Saved', percent(whole - fetchBytes, whole), 'of the download'],
+        ['Checked', `${files.size} file${files.size === 1 ? '' : 's'}`, 'against BLAKE3'],
+      ],
+      ...(file && path && { save: { blob: file, name: path.split('/').at(-1) ?? path } }),
+    });
+    await this.#plan(signal);
+  }
+}
+
+/** What pulling a model would take, in a line. */
+function planText({ bytes: whole, fetchBytes, savedBytes, files, fits }: HubPlan): (Node | string)[] {
+  if (!fits) return [make('span', { class: 'badge bad' }, 'does not fit')];
+  if (fetchBytes === 0) return [make('span', { class: 'badge good' }, 'in the cache')];
+  const base = files.find(({ from }) => from === 'delta')?.base;
+  if (!base || fetchBytes === undefined || savedBytes === undefined) return ['fetched whole'];
+  const saved = make('span', { class: 'badge good' }, `saves ${percent(savedBytes, whole)}`);
+  return [saved, ` ${bytes(fetchBytes)} against ${base.model}`];
+}
