@@ -230,6 +230,26 @@ test('a closed hub says so', async (t) => {
   assert.deepEqual(codes, ['disposed', 'disposed']);
 });
 
+test('a worker that has died is replaced', async (t) => {
+  const page = await hubPage(t, env);
+  const codes = await page.evaluate(async () => {
+    const { Worker } = globalThis;
+    let worker;
+    globalThis.Worker = class extends Worker {
+      constructor(...args) {
+        super(...args);
+        worker = this;
+      }
+    };
+    const hub = hubOf();
+    await hub.list();
+    worker.dispatchEvent(new ErrorEvent('error', { message: 'out of memory' }));
+    const pending = await failure(hubOf({ workerUrl: '/worker/nothing' }).list());
+    return [(await hub.list()).length > 0, pending.code];
+  });
+  assert.deepEqual(codes, [true, 'start-failed']);
+});
+
 test('the digests of pulled files are those of the models', async (t) => {
   const page = await hubPage(t, env);
   for (const name of Object.keys(env.models)) {

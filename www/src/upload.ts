@@ -94,12 +94,12 @@ function planView({ known, length, tensors, knownTensors, bases, base }: HubPlan
 }
 
 function basesView(bases: HubPlannedPush['bases']): Node {
-  const item = ({ model, here, equal, length }: HubPlannedPush['bases'][number]) =>
+  const item = ({ model, here, equal, alike, length }: HubPlannedPush['bases'][number]) =>
     make(
       'li',
       {},
       `${model} `,
-      make('span', { class: 'aside' }, `${percent(equal, length)} the same`),
+      make('span', { class: 'aside' }, `${percent(alike, length)} alike, ${percent(equal, length)} equal`),
       ...(here ? [' ', make('span', { class: 'badge good' }, 'in the cache')] : []),
     );
   const more = bases.length - MOST_BASES;

@@ -23,6 +23,7 @@ export class Client {
   readonly #loading = Promise.withResolvers<void>();
   readonly #timer: ReturnType<typeof setTimeout>;
   #nextId = 0;
+  #loaded = false;
   #ended: BitxError | undefined;
 
   /** Starts the worker and waits until it listens. */
@@ -45,9 +46,15 @@ export class Client {
     this.#worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
       if (data.type !== 'loaded') return this.#answer(data);
       clearTimeout(this.#timer);
+      this.#loaded = true;
       this.#send({ type: 'open', settings });
       this.#loading.resolve();
     };
+  }
+
+  /** Whether it can be called no more. */
+  get ended(): boolean {
+    return this.#ended !== undefined;
   }
 
   /** Runs one operation. */
@@ -98,6 +105,8 @@ export class Client {
   }
 
   #fail(message: string): void {
-    this.end(new BitxError('start-failed', `The hub's worker failed: ${message}`));
+    this.end(
+      new BitxError(this.#loaded ? 'internal' : 'start-failed', `The hub's worker failed: ${message}`),
+    );
   }
 }

@@ -2,6 +2,7 @@ import { abortError, absolute } from '../cache/client.js';
 import { ModelCache } from '../cache/index.js';
 import { Bitx, BitxError } from '../index.js';
 import { Client } from './client.js';
+import { Lazy } from './lazy.js';
 import type { Operation, Operations, Settings } from './messages.js';
 import { planPull, pull } from './pull.js';
 import { Pushes } from './push.js';
@@ -51,23 +52,24 @@ export interface Connection {
  * checked against its BLAKE3.
  */
 export class BitxHub {
-  readonly #settings: Settings;
-  readonly #options: HubOptions;
   readonly #connection: Connection;
   readonly #pushes: Pushes;
-  #client: Promise<Client> | undefined;
-  #cache: Promise<ModelCache> | undefined;
-  #bitx: Promise<Bitx> | undefined;
-  #closed: BitxError | undefined;
+  readonly #client: Lazy<Client>;
+  readonly #cache = new Lazy(() => ModelCache.open());
+  readonly #bitx = new Lazy(() => Bitx.create());
 
   constructor(options: HubOptions) {
-    this.#options = options;
-    this.#settings = settingsOf(options);
-    const { url, token } = this.#settings;
+    const settings = settingsOf(options);
+    const { url, token } = settings;
+    // After a fault of the worker, the next call starts a new one.
+    this.#client = new Lazy(
+      () => Client.start(settings, options.workerUrl),
+      (client) => !client.ended,
+    );
     this.#connection = {
       headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
-      cache: () => this.#openCache(),
-      bitx: () => this.#startBitx(),
+      cache: async () => options.cache ?? this.#cache.get(),
+      bitx: async () => options.bitx ?? this.#bitx.get(),
       call: (...args) => this.#call(...args),
       filesOf: (model, signal) => this.#filesOf(model, signal),
       fileUrl: (model, path) => `${url}models/${encodePath(model)}/files/${encodePath(path)}`,
@@ -121,10 +123,9 @@ export class BitxHub {
   /** Ends the workers that were started. Calls that are pending reject with `disposed`. */
   close(): void {
     const error = new BitxError('disposed', 'This BitxHub was closed');
-    this.#closed = error;
-    this.#client?.then((client) => client.end(error)).catch(() => {});
-    this.#cache?.then((cache) => cache.close()).catch(() => {});
-    this.#bitx?.then((bitx) => bitx.dispose()).catch(() => {});
+    this.#client.end(error, (client) => client.end(error));
+    this.#cache.end(error, (cache) => cache.close());
+    this.#bitx.end(error, (bitx) => bitx.dispose());
   }
 
   async #call<O extends Operation>(
@@ -133,7 +134,7 @@ export class BitxHub {
     signal?: AbortSignal,
     onProgress?: (loaded: number) => void,
   ): Promise<Operations[O]['result']> {
-    return (await this.#connect()).call(operation, args, { signal, onProgress });
+    return (await this.#client.get()).call(operation, args, { signal, onProgress });
   }
 
   async #filesOf(model: string, signal: AbortSignal | undefined): Promise<Map<string, string>> {
@@ -142,38 +143,6 @@ export class BitxHub {
       files: { path: string; blake3: string }[];
     };
     return new Map(files.map(({ path, blake3 }) => [path, blake3]));
-  }
-
-  #connect(): Promise<Client> {
-    this.#client ??= this.#started(Client.start(this.#settings, this.#options.workerUrl), () => {
-      this.#client = undefined;
-    });
-    return this.#client;
-  }
-
-  async #openCache(): Promise<ModelCache> {
-    if (this.#options.cache) return this.#options.cache;
-    this.#cache ??= this.#started(ModelCache.open(), () => {
-      this.#cache = undefined;
-    });
-    return this.#cache;
-  }
-
-  async #startBitx(): Promise<Bitx> {
-    if (this.#options.bitx) return this.#options.bitx;
-    this.#bitx ??= this.#started(Bitx.create(), () => {
-      this.#bitx = undefined;
-    });
-    return this.#bitx;
-  }
-
-  /** What has failed to start is tried again by the next call. */
-  async #started<T>(starting: Promise<T>, forget: () => void): Promise<T> {
-    if (this.#closed) throw this.#closed;
-    return starting.catch((error: unknown) => {
-      forget();
-      throw error;
-    });
   }
 }
 

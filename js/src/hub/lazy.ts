@@ -1,0 +1,34 @@
+/** Something that is started when it is first needed, and again by the next call where it has failed. */
+export class Lazy<T> {
+  readonly #start: () => Promise<T>;
+  readonly #isAlive: (value: T) => boolean;
+  #started: Promise<T> | undefined;
+  #ended: { error: unknown } | undefined;
+
+  constructor(start: () => Promise<T>, isAlive: (value: T) => boolean = () => true) {
+    this.#start = start;
+    this.#isAlive = isAlive;
+  }
+
+  async get(): Promise<T> {
+    if (this.#ended) throw this.#ended.error;
+    this.#started ??= this.#start();
+    const started = this.#started;
+    const forget = () => {
+      if (this.#started === started) this.#started = undefined;
+    };
+    const value = await started.catch((error: unknown) => {
+      forget();
+      throw error;
+    });
+    if (this.#isAlive(value)) return value;
+    forget();
+    return this.get();
+  }
+
+  /** Ends it, if it was ever started; from now on there is nothing but an error to get. */
+  end(error: unknown, action: (value: T) => void): void {
+    this.#ended = { error };
+    this.#started?.then(action).catch(() => {});
+  }
+}
