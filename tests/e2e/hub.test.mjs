@@ -205,7 +205,7 @@ test('what is not there, or not allowed, has a code', async (t) => {
     (await failure(hub.plan('../secrets'))).code,
     (await failure(hubOf({ token: 'of nobody' }).list())).code,
   ]);
-  assert.deepEqual(codes, ['not-found', 'not-found', 'unauthorized']);
+  assert.deepEqual(codes, ['not-found', 'invalid-argument', 'unauthorized']);
 });
 
 test('too little storage is told before the first byte', async (t) => {
