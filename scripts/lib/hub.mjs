@@ -57,7 +57,7 @@ export async function serveStore(bitx, store, { tokens, port } = {}) {
   server.stderr.on('data', (text) => {
     said = (said + text).slice(-4000);
   });
-  process.once('exit', () => server.kill('SIGKILL'));
+  process.once('exit', () => server.kill());
   const stop = async () => {
     if (server.exitCode !== null) return;
     server.kill('SIGTERM');
