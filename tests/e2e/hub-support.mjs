@@ -156,9 +156,12 @@ class Middleman {
       for (let at = 0; at < bytes.length; at += 8192) {
         const part = bytes.subarray(at, at + 8192);
         if (response.destroyed) return answer.destroy();
+        if (hit.sent + part.length > cutAfter) {
+          // Half of it arrives before the connection goes.
+          return response.write(part.subarray(0, part.length / 2), () => response.destroy());
+        }
         response.write(part);
         hit.sent += part.length;
-        if (hit.sent > cutAfter) return response.destroy();
         if (delay) await new Promise((resolve) => setTimeout(resolve, delay));
       }
     }

@@ -198,6 +198,26 @@ test('a hub that stays away is an error with its status', async (t) => {
   assert.equal(gone.code, 'network');
 });
 
+test('something else than a hub is told from one', async (t) => {
+  const page = await hubPage(t, env);
+  for (const body of ['<!doctype html><title>Sign in</title>', '{}', 'null']) {
+    env.proxy.fault = () => ({ status: 200, body });
+    const codes = await page.evaluate(async () => [
+      (await failure(hub.list())).code,
+      (await failure(hub.plan('models/sft'))).code,
+      (await failure(hub.push('new/any', { file: new Blob(['any']) }))).code,
+    ]);
+    assert.deepEqual(codes, ['format', 'format', 'format'], body);
+  }
+});
+
+test('an answer that breaks off is asked for again', async (t) => {
+  const page = await hubPage(t, env);
+  env.proxy.fault = ({ nth }) => (nth === 0 ? { cutAfter: 0 } : undefined);
+  assert.ok((await page.evaluate(() => hub.list())).length >= 4);
+  assert.equal(env.proxy.hits('GET', /api.models/).length, 2);
+});
+
 test('what is not there, or not allowed, has a code', async (t) => {
   const page = await hubPage(t, env);
   const codes = await page.evaluate(async () => [

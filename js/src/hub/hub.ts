@@ -1,6 +1,7 @@
 import { abortError, absolute } from '../cache/client.js';
 import { ModelCache } from '../cache/index.js';
 import { Bitx, BitxError } from '../index.js';
+import { listIn } from './answers.js';
 import { Client } from './client.js';
 import { Lazy } from './lazy.js';
 import type { Operation, Operations, Settings } from './messages.js';
@@ -80,7 +81,7 @@ export class BitxHub {
   /** The models that the token may read. */
   async list({ signal }: HubCallOptions = {}): Promise<HubModel[]> {
     const args = { method: 'GET', path: 'api/models' };
-    return abortable(signal, async () => (await this.#call('request', args, signal)) as HubModel[]);
+    return abortable(signal, async () => listIn<HubModel>(await this.#call('request', args, signal)));
   }
 
   /**
@@ -139,9 +140,8 @@ export class BitxHub {
 
   async #filesOf(model: string, signal: AbortSignal | undefined): Promise<Map<string, string>> {
     const args = { method: 'GET', path: `api/models/${encodePath(model)}` };
-    const { files } = (await this.#call('request', args, signal)) as {
-      files: { path: string; blake3: string }[];
-    };
+    const answer = await this.#call('request', args, signal);
+    const files = listIn<{ path: string; blake3: string }>(answer, 'files');
     return new Map(files.map(({ path, blake3 }) => [path, blake3]));
   }
 }

@@ -1,5 +1,6 @@
 import { type CachedFile, loadFineTune, type ModelCache, planFineTune } from '../cache/index.js';
 import { BitxError, type BitxErrorCode } from '../index.js';
+import { listIn } from './answers.js';
 import type { Connection } from './hub.js';
 import type {
   HubBase,
@@ -73,12 +74,12 @@ async function survey(
 ): Promise<Way[]> {
   const have = (await cache.list()).flatMap(({ model }) => model?.blake3 ?? []);
   const args = { method: 'POST', path: 'api/pull', body: { name, have: [...new Set(have)] } };
-  const offer = (await hub.call('request', args, signal)) as { files: Offer[] };
-  const missing = files?.find((path) => !offer.files.some((file) => file.path === path));
+  const offers = listIn<Offer>(await hub.call('request', args, signal), 'files');
+  const missing = files?.find((path) => !offers.some((file) => file.path === path));
   if (missing !== undefined) {
     throw new BitxError('not-found', `${name} has no file ${missing}`, { file: missing });
   }
-  const wanted = offer.files.filter(({ path }) => files?.includes(path) ?? true);
+  const wanted = offers.filter(({ path }) => files?.includes(path) ?? true);
   return Promise.all(
     wanted.map(async (file) => {
       const held = await cache.findByDigest(integrityOf(file));

@@ -1,5 +1,6 @@
 import type { CachedFile } from '../cache/index.js';
 import { BitxError, type BitxErrorCode } from '../index.js';
+import { listIn } from './answers.js';
 import type { Connection } from './hub.js';
 import type { ModelDigest, TensorDigest } from './messages.js';
 import { integrityOf } from './pull.js';
@@ -133,13 +134,14 @@ export class Pushes {
   async #announce(name: string, sources: Source[], signal: AbortSignal | undefined): Promise<Upload> {
     const files = sources.map(({ blob: _, ...announced }) => announced);
     const args = { method: 'POST', path: 'api/uploads', body: { name, files } };
-    const answer = (await this.#hub.call('request', args, signal)) as { id: string; files: Verdict[] };
-    if (answer.files.length !== sources.length) {
-      throw new BitxError('network', 'The hub speaks of other files than were announced to it');
+    const answer = await this.#hub.call('request', args, signal);
+    const verdicts = listIn<Verdict>(answer, 'files');
+    if (verdicts.length !== sources.length) {
+      throw new BitxError('format', 'The hub speaks of other files than were announced to it');
     }
     return {
-      id: answer.id,
-      files: sources.map((source, index) => ({ source, verdict: answer.files[index] as Verdict })),
+      id: (answer as { id: string }).id,
+      files: sources.map((source, index) => ({ source, verdict: verdicts[index] as Verdict })),
     };
   }
 

@@ -37,11 +37,11 @@ export class Server {
     const json = body === undefined ? {} : { 'content-type': 'application/json' };
     for (;;) {
       try {
-        const response = await this.#fetch(path, signal, {
+        const { text } = await this.#ask(path, signal, {
           ...(body !== undefined && { body: JSON.stringify(body) }),
           ...{ method, headers: { ...this.headers, ...json } },
         });
-        return response.status === 204 ? undefined : await response.json();
+        return text === '' ? undefined : parsed(this.address(path), text);
       } catch (error) {
         await patience.after(error);
       }
@@ -50,7 +50,7 @@ export class Server {
 
   /** From where an upload goes on. */
   async offset(path: string, signal: AbortSignal): Promise<number> {
-    const { headers } = await this.#fetch(path, signal, { method: 'HEAD', headers: this.headers });
+    const { headers } = await this.#ask(path, signal, { method: 'HEAD', headers: this.headers });
     const offset = Number(headers.get('upload-offset') ?? Number.NaN);
     if (Number.isSafeInteger(offset) && offset >= 0) return offset;
     throw new BitxError('network', `${path} does not tell how much of it is there`, {
@@ -67,19 +67,25 @@ export class Server {
     return token === undefined ? {} : { authorization: `Bearer ${token}` };
   }
 
-  async #fetch(path: string, signal: AbortSignal, init: RequestInit): Promise<Response> {
+  async #ask(
+    path: string,
+    signal: AbortSignal,
+    init: RequestInit,
+  ): Promise<{ headers: Headers; text: string }> {
     const url = this.address(path);
     const stop = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_LIMIT_MS)]);
-    const response = await fetch(url, { ...init, signal: stop, cache: 'no-store' }).catch(
-      (cause: unknown) => {
-        throw signal.aborted
-          ? abortError(signal)
-          : new Transient(`${url}: ${messageOf(cause)}`, { url, cause });
-      },
-    );
-    if (response.ok) return response;
-    const header = (name: string) => response.headers.get(name);
-    throw refusal(url, { status: response.status, header }, await response.text().catch(() => ''));
+    const heard = async () => {
+      const response = await fetch(url, { ...init, signal: stop, cache: 'no-store' });
+      return { response, text: await response.text() };
+    };
+    const { response, text } = await heard().catch((cause: unknown) => {
+      throw signal.aborted
+        ? abortError(signal)
+        : new Transient(`${url}: ${messageOf(cause)}`, { url, cause });
+    });
+    const { ok, status, headers } = response;
+    if (ok) return { headers, text };
+    throw refusal(url, { status, header: (name) => headers.get(name) }, text);
   }
 }
 
@@ -90,6 +96,17 @@ export function refusal(url: string, { status, header }: Head, body: string): Bi
   if (PASSING.includes(status))
     return new Transient(text, { url, status }, retryAfter(header('retry-after')));
   return new BitxError(CODES[code] ?? codeOf(status), text, { url, status });
+}
+
+function parsed(url: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new BitxError('format', `${url} is no JSON, so the address may be that of something else`, {
+      url,
+      cause,
+    });
+  }
 }
 
 function said(body: string): { code?: string; message?: string } {
