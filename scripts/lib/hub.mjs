@@ -12,11 +12,11 @@ import { STABLE } from './toolchain.mjs';
 const START_LIMIT_MS = 20_000;
 const mini = join(root, 'tests', 'vectors', 'mini');
 
-/** Builds the command line, unless another build of it is named, and returns its path. */
+/** Builds the command line as the tests do, optimised, unless another build is named, and returns its path. */
 export async function commandLine() {
   if (process.env.BITX_BINARY) return process.env.BITX_BINARY;
-  await run('cargo', ['build', '--release', '-p', 'bitx-cli'], { env: { RUSTUP_TOOLCHAIN: STABLE } });
-  return join(root, 'target', 'release', 'bitx');
+  await run('cargo', ['build', '-p', 'bitx-cli'], { env: { RUSTUP_TOOLCHAIN: STABLE } });
+  return join(root, 'target', 'debug', 'bitx');
 }
 
 /** Writes the committed sample models as files into folders of a folder, one for each model, and returns their paths. */

@@ -141,6 +141,19 @@ test('the last answer of an upload may get lost as well', async (t) => {
   assert.equal(await served(name), sha256(model));
 });
 
+test('a hub that loses what it has taken is not waited for without end', async (t) => {
+  const { page, name } = await pushPage(t);
+  env.proxy.fault = ({ method, headers }) => {
+    if (method === 'HEAD') return { status: 200, headers: { 'upload-offset': '0' } };
+    const isFirst = headers['content-range']?.startsWith('bytes 0-');
+    if (method === 'PUT') return { status: isFirst ? 202 : 503 };
+    return undefined;
+  };
+  const error = await page.evaluate(() => failure(hubOf({ token: 'writer', retries: 2 }).push(name, files)));
+  assert.deepEqual([error.code, error.status], ['network', 503]);
+  assert.equal(env.proxy.hits('PUT').length, 6);
+});
+
 test('an answer that gets lost does not publish twice', async (t) => {
   const { page, name, model } = await pushPage(t);
   let lost = 0;

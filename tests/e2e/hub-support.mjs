@@ -15,7 +15,10 @@ const RIGHTS = {
 };
 
 /** What a page of another origin may see of answers that the proxy makes itself. */
-const CORS = { 'access-control-allow-origin': '*', 'access-control-expose-headers': 'retry-after' };
+const CORS = {
+  'access-control-allow-origin': '*',
+  'access-control-expose-headers': 'retry-after, upload-offset',
+};
 
 /** What the tests of the cache have, and a hub. */
 export function hubEnvironment() {

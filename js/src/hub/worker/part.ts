@@ -1,0 +1,62 @@
+import { Transient } from '../../cache/worker/patience.js';
+import { abortError, type BitxError } from '../../errors.js';
+import { ANSWER_LIMIT_MS, refusal } from './server.js';
+
+/** Answers to a part that does not go on where the last one ended; the server tells where that is. */
+const OUT_OF_STEP = [409, 416];
+
+/** A part of an upload. */
+export interface Part {
+  url: string;
+  headers: Record<string, string>;
+  body: Blob;
+  /** Milliseconds without a byte after which the connection counts as broken. */
+  stallTimeout: number;
+  signal: AbortSignal;
+  /** Called with the bytes that have left. */
+  report(loaded: number): void;
+}
+
+/** Sends a part. XMLHttpRequest alone tells how much has left, and so when nothing leaves any more. */
+export async function sendPart(part: Part): Promise<void> {
+  const { url, headers, body, stallTimeout, signal, report } = part;
+  if (signal.aborted) throw abortError(signal);
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const request = new XMLHttpRequest();
+  const fail = (error: BitxError) => {
+    reject(error);
+    request.abort();
+  };
+  const stop = () => fail(abortError(signal));
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const allow = (ms: number) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => fail(broken(url, `nothing happened for ${ms / 1000} s`)), ms);
+  };
+  request.open('PUT', url);
+  for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
+  request.upload.onprogress = ({ loaded }) => {
+    allow(stallTimeout);
+    report(Math.min(loaded, body.size));
+  };
+  request.upload.onload = () => allow(ANSWER_LIMIT_MS);
+  request.onerror = () => fail(broken(url, 'the connection broke'));
+  request.onload = () => (request.status < 300 ? resolve() : reject(refused(url, request)));
+  signal.addEventListener('abort', stop);
+  allow(body.size > 0 ? stallTimeout : ANSWER_LIMIT_MS);
+  request.send(body);
+  return promise.finally(() => {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', stop);
+  });
+}
+
+function refused(url: string, request: XMLHttpRequest): BitxError {
+  const { status, responseText } = request;
+  if (OUT_OF_STEP.includes(status)) return broken(url, 'the hub expects another part of the file');
+  return refusal(url, { status, header: (name) => request.getResponseHeader(name) }, responseText);
+}
+
+function broken(url: string, why: string): Transient {
+  return new Transient(`${url}: ${why}`, { url });
+}
