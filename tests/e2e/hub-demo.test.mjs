@@ -52,6 +52,7 @@ test('models are listed, pulled and saved, the second as a delta', async (t) => 
 test('a file is looked at, uploaded and listed', async (t) => {
   const page = await demo(t);
   const model = variant(env.models.sft, ++seed);
+  assert.equal(await page.isVisible('#upload-form'), false, 'there is nothing to upload yet');
   await pull(page, 'models/base');
   await choose(page, `tuned ${seed}.safetensors`, model);
   await page.waitForSelector('#upload-plan:not([hidden])');
