@@ -183,5 +183,8 @@ fn bytes(text: &str) -> Result<u64, String> {
         _ => 0,
     };
     let number = text.strip_suffix(['K', 'M', 'G', 'T']).unwrap_or(text).parse::<u64>();
-    number.ok().and_then(|number| number.checked_mul(1 << shift)).ok_or_else(|| format!("not a number of bytes: {text}"))
+    number
+        .ok()
+        .and_then(|number| number.checked_mul(1 << shift))
+        .ok_or_else(|| format!("not a number of bytes: {text}"))
 }

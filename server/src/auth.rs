@@ -174,7 +174,8 @@ mod tests {
     #[test]
     fn files_of_tokens_are_taken_strictly() {
         assert!(Tokens::parse(br#"[{ "name": "all", "read": ["*"] }]"#).is_ok());
-        for json in ["{}", r#"[{"reed": ["*"]}]"#, r#"[{}, {}]"#, r#"[{"blake3": "secret"}]"#, r#"[{"read": ["a b"]}]"#] {
+        for json in ["{}", r#"[{"reed": ["*"]}]"#, r#"[{}, {}]"#, r#"[{"blake3": "secret"}]"#, r#"[{"read": ["a b"]}]"#]
+        {
             assert!(Tokens::parse(json.as_bytes()).is_err(), "{json}");
         }
     }

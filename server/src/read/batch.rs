@@ -86,10 +86,14 @@ fn slices(
         Some(first) => std::task::Poll::Ready(Some(Ok(first))),
         None => receiver.poll_recv(context),
     });
-    batches.map_ok(|(batch, wanted)| stream::iter(cut(&batch, wanted)).map(move |slice| {
-        let _until_it_is_sent = &batch;
-        Ok(slice)
-    })).try_flatten()
+    batches
+        .map_ok(|(batch, wanted)| {
+            stream::iter(cut(&batch, wanted)).map(move |slice| {
+                let _until_it_is_sent = &batch;
+                Ok(slice)
+            })
+        })
+        .try_flatten()
 }
 
 fn cut(batch: &Batch, wanted: Wanted) -> Vec<Bytes> {

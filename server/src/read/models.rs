@@ -67,11 +67,7 @@ pub(crate) async fn list(Shared(state): Shared<Arc<State>>, headers: HeaderMap) 
 }
 
 /// A model, or with `?file=` the tensors of one of its files.
-pub(crate) async fn show(
-    Shared(state): Shared<Arc<State>>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Result<Response> {
+pub(crate) async fn show(Shared(state): Shared<Arc<State>>, uri: Uri, headers: HeaderMap) -> Result<Response> {
     let options = Options::of(&uri)?;
     let access = state.tokens.access(&headers)?;
     let segments = paths::segments(uri.path(), "/api/models/")?;

@@ -32,7 +32,8 @@ pub(crate) fn select(headers: &HeaderMap, length: u64, tag: &str) -> Result<Sele
         return selected(None, false);
     }
     // Of another version, nothing but the whole is of use. There are no dates here that could match.
-    let same = headers.get(header::IF_RANGE).is_none_or(|condition| condition.as_bytes() == format!("\"{tag}\"").as_bytes());
+    let same =
+        headers.get(header::IF_RANGE).is_none_or(|condition| condition.as_bytes() == format!("\"{tag}\"").as_bytes());
     let range = headers.get(header::RANGE).filter(|_| same).and_then(|range| range.to_str().ok());
     match range.and_then(|range| http_range_header::parse_range_header(range).ok()) {
         // What is no range, and several ranges, may be ignored.

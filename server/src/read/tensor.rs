@@ -18,7 +18,8 @@ pub(crate) async fn serve(
     name: &str,
 ) -> Result<Response> {
     let manifest = state.store.file(&file.id).await?;
-    let found = manifest.tensor(name).ok_or_else(|| Failure::not_found(format!("tensor {name:?} in {:?}", file.path)))?;
+    let found =
+        manifest.tensor(name).ok_or_else(|| Failure::not_found(format!("tensor {name:?} in {:?}", file.path)))?;
     let (start, length) = (found.1, found.0.length());
     // Bytes of a file that never changes: its digest and their place tell them.
     let selected = range::select(headers, length, &format!("{}.{start}", file.id.digest))?;

@@ -154,12 +154,6 @@ fn plan(relations: &Relations, access: &Access, file: &File) -> Planned {
 
 impl Tensor {
     fn announced(&self) -> Announced<'_> {
-        Announced {
-            name: &self.name,
-            dtype: &self.dtype,
-            shape: &self.shape,
-            length: self.length,
-            digest: self.blake3,
-        }
+        Announced { name: &self.name, dtype: &self.dtype, shape: &self.shape, length: self.length, digest: self.blake3 }
     }
 }

@@ -13,8 +13,8 @@ use headers::{ContentRange, HeaderMapExt};
 use tokio::io::{AsyncSeekExt, AsyncWriteExt, SeekFrom};
 use tokio_util::sync::CancellationToken;
 
-use super::sessions::{Form, Progress, Session};
 use super::session;
+use super::sessions::{Form, Progress, Session};
 use crate::auth::Access;
 use crate::bodies::{self, Incoming};
 use crate::errors::{Code, Failure, Result};

@@ -70,15 +70,7 @@ pub(crate) struct Progress {
 
 impl Slot {
     pub(crate) fn new(path: String, length: u64, digest: Digest, known: bool) -> Self {
-        Self {
-            path,
-            length,
-            digest,
-            known,
-            progress: Mutex::default(),
-            work: Arc::default(),
-            latest: Mutex::default(),
-        }
+        Self { path, length, digest, known, progress: Mutex::default(), work: Arc::default(), latest: Mutex::default() }
     }
 
     pub(crate) fn progress(&self) -> MutexGuard<'_, Progress> {

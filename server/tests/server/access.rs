@@ -58,7 +58,8 @@ async fn what_a_token_may_not_read_does_not_exist_for_it() {
         text(assert_failed(get(&hub, missing, None).await, 404, "not-found").await)
     );
     // Whoever announces digests learns of nothing but what may be read.
-    let tensors: Value = hub.get("/api/models/org/tuned/tensors?file=model.safetensors").send().await.unwrap().json().await.unwrap();
+    let tensors: Value =
+        hub.get("/api/models/org/tuned/tensors?file=model.safetensors").send().await.unwrap().json().await.unwrap();
     let mut tensors = tensors.as_array().unwrap().clone();
     for tensor in &mut tensors {
         let path = format!("/models/org/tuned/tensors/{}?file=model.safetensors", tensor["name"].as_str().unwrap());
@@ -73,7 +74,10 @@ async fn what_a_token_may_not_read_does_not_exist_for_it() {
     assert_eq!(file["bases"][0]["model"], "org/tuned");
     let bytes: u64 = tensors.iter().map(|tensor| tensor["length"].as_u64().unwrap()).sum();
     assert_eq!(file["bases"][0]["equal"], bytes);
-    assert_eq!((file["bases"][1]["model"].as_str(), file["bases"][1]["alike"].as_u64()), (Some("open/base"), Some(bytes)));
+    assert_eq!(
+        (file["bases"][1]["model"].as_str(), file["bases"][1]["alike"].as_u64()),
+        (Some("open/base"), Some(bytes))
+    );
     let blind: Value = begin(&hub, &announced, Some(WRITER)).await.json().await.unwrap();
     let file = &blind["files"][0];
     assert_eq!((&file["known"], &file["bases"]), (&json!(false), &json!([])));
@@ -82,7 +86,8 @@ async fn what_a_token_may_not_read_does_not_exist_for_it() {
     let id = blind["id"].as_str().unwrap();
     let by_base = hub.client.put(hub.url(&format!("/api/uploads/{id}/files/0?base={}", digest(&base))));
     assert_failed(by_base.bearer_auth(WRITER).body("x").send().await.unwrap(), 404, "not-found").await;
-    let raw = hub.client.put(hub.url(&format!("/api/uploads/{id}/files/0?raw"))).bearer_auth(WRITER).body(tuned.clone());
+    let raw =
+        hub.client.put(hub.url(&format!("/api/uploads/{id}/files/0?raw"))).bearer_auth(WRITER).body(tuned.clone());
     assert_eq!(raw.send().await.unwrap().status(), 204);
     let publish = hub.client.post(hub.url(&format!("/api/uploads/{id}/publish"))).bearer_auth(WRITER);
     let published: Value = publish.send().await.unwrap().json().await.unwrap();

@@ -26,7 +26,8 @@ async fn names_lead_nowhere_else() {
         "/api/models/org%2ftuned",
         "/api/models/org/..",
     ] {
-        let answer = hub.raw(format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ALL}\r\nConnection: close\r\n\r\n"));
+        let answer = hub
+            .raw(format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ALL}\r\nConnection: close\r\n\r\n"));
         let answer = answer.await;
         assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("\"invalid\""), "{path}: {answer}");
     }
@@ -59,7 +60,9 @@ async fn bombs_are_refused_before_and_after_they_are_decoded() {
     // It says what it is too long for.
     assert_failed(hub.put(&alone, bomb.clone()).send().await.unwrap(), 422, "mismatch").await;
     // Longer than any archive of so few bytes, as it says or as it comes.
-    let long = format!("PUT {alone} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ALL}\r\nContent-Length: 99999999999\r\n\r\n");
+    let long = format!(
+        "PUT {alone} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ALL}\r\nContent-Length: 99999999999\r\n\r\n"
+    );
     assert!(hub.raw(long).await.starts_with("HTTP/1.1 413"));
     let endless = futures::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![0; 1 << 16]));
     let endless = hub.put(&alone, Vec::new()).body(reqwest::Body::wrap_stream(endless)).send().await;
@@ -67,10 +70,14 @@ async fn bombs_are_refused_before_and_after_they_are_decoded() {
     assert!(endless.is_err() || endless.is_ok_and(|answer| answer.status() == 413));
     let long = format!("PUT {raw} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ALL}\r\nContent-Length: 12\r\n\r\n");
     assert!(hub.raw(long).await.starts_with("HTTP/1.1 413"));
-    let huge = hub.post("/api/uploads", &json!({ "name": "org/bomb", "files": [
-        { "path": "a", "length": u64::MAX, "blake3": digest(b"") } ]}));
+    let huge = hub.post(
+        "/api/uploads",
+        &json!({ "name": "org/bomb", "files": [
+        { "path": "a", "length": u64::MAX, "blake3": digest(b"") } ]}),
+    );
     assert_failed(huge.send().await.unwrap(), 413, "too-large").await;
-    let tensors = json!([{ "name": "t", "dtype": "F32", "shape": [u64::MAX], "length": u64::MAX, "blake3": digest(b"") }]);
+    let tensors =
+        json!([{ "name": "t", "dtype": "F32", "shape": [u64::MAX], "length": u64::MAX, "blake3": digest(b"") }]);
     let mut lying = announce("org/bomb", "a", b"x");
     lying["files"][0]["tensors"] = tensors;
     assert_failed(hub.post("/api/uploads", &lying).send().await.unwrap(), 400, "invalid").await;

@@ -106,7 +106,10 @@ async fn uploads_have_limits_and_an_end() {
     assert_failed(send(model(vec![file("a", 1, 0)])).await, 503, "busy").await;
     // What nobody touches is forgotten, with its files.
     let path = format!("/api/uploads/{}/files/0?raw", first["id"].as_str().unwrap());
-    assert_eq!(hub.put(&path, vec![0; 100]).header("content-range", "bytes 0-99/5000").send().await.unwrap().status(), 202);
+    assert_eq!(
+        hub.put(&path, vec![0; 100]).header("content-range", "bytes 0-99/5000").send().await.unwrap().status(),
+        202
+    );
     tokio::time::sleep(Duration::from_secs(7)).await;
     assert_failed(hub.put(&path, Vec::new()).send().await.unwrap(), 404, "not-found").await;
     let own = std::fs::read_dir(hub.spool.path()).unwrap().next().unwrap().unwrap().path();
@@ -143,7 +146,8 @@ async fn shutdown_lets_what_is_under_way_end() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shutdown_does_not_wait_for_ever() {
-    let mut hub = Hub::empty(Limits { grace: Duration::from_secs(1), stall: Duration::from_secs(60), ..limits() }).await;
+    let mut hub =
+        Hub::empty(Limits { grace: Duration::from_secs(1), stall: Duration::from_secs(60), ..limits() }).await;
     add_large(&hub).await;
     let reader = hub.get(LARGE).send().await.unwrap();
     let begun = Instant::now();

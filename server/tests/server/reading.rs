@@ -21,7 +21,8 @@ async fn listings_tell_models_files_and_tensors() {
     let tensors = hub.get("/api/models/org/tuned/tensors?file=model.safetensors").send().await.unwrap();
     let tensors: Value = tensors.json().await.unwrap();
     let tensor = &tensors[3];
-    let bytes = hub.get(&format!("/models/org/tuned/tensors/{}?file=model.safetensors", tensor["name"].as_str().unwrap()));
+    let bytes =
+        hub.get(&format!("/models/org/tuned/tensors/{}?file=model.safetensors", tensor["name"].as_str().unwrap()));
     let bytes = bytes.send().await.unwrap().bytes().await.unwrap();
     assert_eq!(Some(bytes.len() as u64), tensor["length"].as_u64());
     assert!(tuned.windows(bytes.len()).any(|window| window == bytes), "{tensor}");
@@ -86,7 +87,8 @@ async fn files_come_whole_by_ranges_and_on_conditions() {
     assert_eq!(has(&format!("\"other\", W/{tag}")).await.unwrap().status(), 304);
     assert_eq!(has("*").await.unwrap().status(), 304);
     assert_eq!(has("\"other\"").await.unwrap().status(), 200);
-    let resume = |condition: String| hub.get(FILE).header(header::RANGE, "bytes=9-").header(header::IF_RANGE, condition);
+    let resume =
+        |condition: String| hub.get(FILE).header(header::RANGE, "bytes=9-").header(header::IF_RANGE, condition);
     assert_eq!(resume(tag.clone()).send().await.unwrap().status(), 206);
     for changed in ["\"other\"".to_owned(), format!("W/{tag}"), "Sun, 06 Nov 1994 08:49:37 GMT".to_owned()] {
         assert_eq!(resume(changed).send().await.unwrap().status(), 200);
@@ -98,7 +100,8 @@ async fn files_come_whole_by_ranges_and_on_conditions() {
 async fn files_of_many_pieces_and_of_none_come_back() {
     let hub = Hub::start().await;
     // Three pieces that do not compress, and between them some that are the same.
-    let mut large: Vec<u8> = (0..40u32 << 16).flat_map(|i| bitx_store::Digest::of(&i.to_le_bytes()).as_bytes()[..16].to_vec()).collect();
+    let mut large: Vec<u8> =
+        (0..40u32 << 16).flat_map(|i| bitx_store::Digest::of(&i.to_le_bytes()).as_bytes()[..16].to_vec()).collect();
     large.extend_from_within(..32 << 20);
     std::fs::write(hub.models.path("large.bin"), &large).unwrap();
     std::fs::write(hub.models.path("empty"), "").unwrap();

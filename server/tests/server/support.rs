@@ -55,7 +55,9 @@ impl Models {
     pub async fn check(&self, store: &Store, model: &str, file: &str) {
         let out = tempfile::tempdir().unwrap();
         store.get(&store.model(&name(model)).await.unwrap(), out.path(), &|_| {}).await.unwrap();
-        assert!(std::fs::read(out.path().join("model.safetensors")).unwrap() == std::fs::read(self.path(file)).unwrap());
+        assert!(
+            std::fs::read(out.path().join("model.safetensors")).unwrap() == std::fs::read(self.path(file)).unwrap()
+        );
     }
 }
 
@@ -65,9 +67,7 @@ pub fn name(name: &str) -> ModelName {
 
 /// What is published in `org` is for tokens, what is in `open` for everybody.
 pub fn tokens() -> Tokens {
-    let entry = |token: &str, read: &[&str], write: &[&str]| {
-        json!({ "blake3": Digest::of(token.as_bytes()), "name": token, "read": read, "write": write })
-    };
+    let entry = |token: &str, read: &[&str], write: &[&str]| json!({ "blake3": Digest::of(token.as_bytes()), "name": token, "read": read, "write": write });
     let entries = json!([
         { "read": ["open/*"] },
         entry(ALL, &["*"], &["*"]),

@@ -53,11 +53,16 @@ async fn a_delta_is_decoded_checked_and_published() {
     assert_eq!((published["files"].as_u64(), published["unchanged"].as_bool()), (Some(4), Some(false)));
     // Whoever lost the answer asks again.
     assert_eq!(publish(&hub, id).await.json::<Value>().await.unwrap(), published);
-    for (path, bytes) in [("model.safetensors", &tuned), ("base.safetensors", &base), ("docs/README.md", &b"hello".to_vec())] {
+    for (path, bytes) in
+        [("model.safetensors", &tuned), ("base.safetensors", &base), ("docs/README.md", &b"hello".to_vec())]
+    {
         let got = hub.get(&format!("/models/org/new/files/{path}")).send().await.unwrap();
         assert!(got.bytes().await.unwrap() == *bytes, "{path}");
     }
-    assert_eq!(hub.client.delete(hub.url(&format!("/api/uploads/{id}"))).bearer_auth(ALL).send().await.unwrap().status(), 204);
+    assert_eq!(
+        hub.client.delete(hub.url(&format!("/api/uploads/{id}"))).bearer_auth(ALL).send().await.unwrap().status(),
+        204
+    );
     assert_failed(publish(&hub, id).await, 404, "not-found").await;
     hub.stop().await;
 }
