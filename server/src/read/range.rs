@@ -67,6 +67,8 @@ impl Selected {
         let headers = response.headers_mut();
         headers.typed_insert(self.etag);
         headers.insert(header::CACHE_CONTROL, CACHING);
+        // What was uploaded is never a page of this origin.
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if let Some(range) = self.range {
             headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
