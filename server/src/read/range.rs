@@ -53,7 +53,7 @@ fn unsatisfied(length: u64) -> HeaderValue {
 impl Selected {
     /// The bytes to send; `None` for an answer without a body.
     pub(crate) fn range(&self, method: &Method) -> Option<Range<u64>> {
-        self.range.clone().filter(|_| method != Method::HEAD)
+        self.range.clone().filter(|range| method != Method::HEAD && !range.is_empty())
     }
 
     /// The answer.

@@ -1,7 +1,7 @@
 //! An upload begins: what is stored of it already, and what may serve as a base. Only what whoever asks may read counts.
 
 use std::collections::HashSet;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -91,6 +91,7 @@ pub(crate) async fn begin(Shared(state): Shared<Arc<State>>, headers: HeaderMap,
         folder: state.spool.folder().map_err(Failure::spool)?,
         bytes: AtomicU64::new(bytes),
         touched: Mutex::new(Instant::now()),
+        ended: AtomicBool::new(false),
         published: Arc::default(),
     };
     let session = state.sessions.begin(session, &state.limits)?;

@@ -53,6 +53,7 @@ async fn once(state: Arc<State>, access: Access, session: Arc<Session>) -> Resul
     }
     *published = Some(answer.clone());
     session.bytes.store(0, Ordering::Relaxed);
+    session.ended.store(true, Ordering::Relaxed);
     for source in sources {
         tokio::fs::remove_file(&source.file).await.map_err(Failure::spool)?;
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,9 @@ use uuid::Uuid;
 
 use crate::errors::{Failure, Result};
 use crate::limits::Limits;
+
+/// How long a client may ask again what became of its upload.
+const ANSWER: Duration = Duration::from_secs(60);
 
 /// All uploads of a server.
 #[derive(Debug, Default)]
@@ -32,6 +35,8 @@ pub(crate) struct Session {
     /// What its files may take on the disk.
     pub(crate) bytes: AtomicU64,
     pub(crate) touched: Mutex<Instant>,
+    /// It is published: kept only for a client that lost the answer.
+    pub(crate) ended: AtomicBool,
     /// The answer, once it is published.
     pub(crate) published: Arc<tokio::sync::Mutex<Option<Value>>>,
 }
@@ -106,7 +111,8 @@ impl Sessions {
     pub(crate) fn begin(&self, session: Session, limits: &Limits) -> Result<Arc<Session>> {
         let mut sessions = self.lock();
         let bytes = |session: &Session| session.bytes.load(Ordering::Relaxed);
-        if sessions.len() >= limits.uploads {
+        let open = sessions.values().filter(|session| !session.ended.load(Ordering::Relaxed)).count();
+        if open >= limits.uploads {
             return Err(Failure::busy("as many uploads as there may be are under way"));
         }
         if sessions.values().map(|session| bytes(session)).sum::<u64>().saturating_add(bytes(&session)) > limits.spool {
@@ -135,6 +141,7 @@ impl Sessions {
         let mut sessions = self.lock();
         sessions.retain(|_, session| {
             let touched = *session.touched.lock().unwrap_or_else(PoisonError::into_inner);
+            let expiry = if session.ended.load(Ordering::Relaxed) { expiry.min(ANSWER) } else { expiry };
             // A request that works on it holds it.
             Arc::strong_count(session) > 1 || touched.elapsed() < expiry
         });

@@ -4,10 +4,11 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::Duration;
 
+use bitx_server::Limits;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::{ALL, Hub, announce, assert_failed, compress, digest, name, status_and};
+use crate::support::{ALL, Hub, announce, assert_failed, compress, digest, limits, name, status_and};
 
 async fn publish(hub: &Hub, id: &str) -> reqwest::Response {
     hub.post(&format!("/api/uploads/{id}/publish"), &json!({})).send().await.unwrap()
@@ -171,6 +172,23 @@ async fn sixteen_clients_push_the_same_model_at_once() {
     let before = pieces(hub.objects());
     hub.models.add(&hub.store, "org/again", "rl-bf16").await;
     assert_eq!(pieces(hub.objects()), before, "nothing is stored twice");
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_that_have_ended_leave_room_for_others() {
+    let hub = Hub::empty(Limits { uploads: 1, ..limits() }).await;
+    for round in 0..3 {
+        let bytes = format!("round {round}");
+        let announced = announce("org/new", "a.txt", bytes.as_bytes());
+        let begun = hub.post("/api/uploads", &announced).send().await.unwrap().json::<Value>().await.unwrap();
+        let id = begun["id"].as_str().unwrap();
+        assert_eq!(
+            hub.put(&format!("/api/uploads/{id}/files/0?raw"), bytes.into()).send().await.unwrap().status(),
+            204
+        );
+        assert_eq!(publish(&hub, id).await.status(), 201);
+    }
     hub.stop().await;
 }
 
