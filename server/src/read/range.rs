@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use headers::{ContentLength, ContentRange, ETag, HeaderMapExt, IfNoneMatch};
+use http_range_header::StartPosition;
 
 use crate::errors::{Code, Failure, Result};
 
@@ -38,7 +39,14 @@ pub(crate) fn select(headers: &HeaderMap, length: u64, tag: &str) -> Result<Sele
     match range.and_then(|range| http_range_header::parse_range_header(range).ok()) {
         // What is no range, and several ranges, may be ignored.
         Some(ranges) if ranges.ranges.len() == 1 => match ranges.validate(length).as_deref() {
-            Ok([range]) => selected(Some(*range.start()..range.end() + 1), true),
+            // More than all from the end is all.
+            _ if length > 0 && matches!(ranges.ranges[0].start, StartPosition::FromLast(last) if last > length) => {
+                selected(Some(0..length), true)
+            }
+            // There is no range of nothing, whatever the parser thinks.
+            Ok([range]) if range.start() <= range.end() && *range.end() < length => {
+                selected(Some(*range.start()..range.end() + 1), true)
+            }
             _ => Err(Failure::new(Code::Range, format!("the range is not within {length} bytes"))
                 .with(header::CONTENT_RANGE, unsatisfied(length))),
         },

@@ -62,6 +62,7 @@ async fn files_come_whole_by_ranges_and_on_conditions() {
         ("bytes=1000-".to_owned(), 1000..length),
         ("bytes=-77".to_owned(), length - 77..length),
         (format!("bytes=5-{}", length * 2), 5..length),
+        (format!("bytes=-{}", length + 9), 0..length),
         ("bytes=500000-500999".to_owned(), 500_000..501_000),
     ] {
         let part = hub.get(FILE).header(header::RANGE, &asked).send().await.unwrap();
