@@ -143,7 +143,7 @@ impl IntoResponse for Failure {
             }
             _ => {}
         }
-        headers.extend(self.header.map(|(name, value)| (name, value)));
+        headers.extend(self.header);
         response
     }
 }
