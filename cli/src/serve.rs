@@ -14,6 +14,9 @@ use crate::stdout;
 /// Time for work that was told to stop to look up.
 const LAST: Duration = Duration::from_secs(2);
 
+/// Threads for files, beside those that compute: each keeps memory for itself when it has done.
+const BLOCKING: usize = 32;
+
 #[derive(Debug, Args)]
 pub struct Serve {
     /// The store: a folder, or a URL of one (file:) or of a bucket (s3:, gs:, az:), whose credentials the
@@ -132,7 +135,10 @@ pub fn run(args: &Serve, global: &Global) -> anyhow::Result<()> {
     };
     let filter = if global.quiet { "error" } else { &args.log_filter };
     bitx_server::log(format, filter).map_err(anyhow::Error::msg)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    // Whoever publishes keeps a thread, and waits for others that compute.
+    let blocking = BLOCKING + global.threads() + args.limits.max_decodings + args.limits.max_makings;
+    let runtime = runtime.max_blocking_threads(blocking).enable_all().build();
     let runtime = runtime.context("cannot start the threads")?;
     let served = runtime.block_on(serve(args, global));
     runtime.shutdown_timeout(LAST);
