@@ -171,6 +171,10 @@ pub(crate) async fn expire_if_dead(backend: &Backend, run: &Running, now: System
     if !silent && !ended {
         return Ok(false);
     }
+    // A process that ended by itself has taken its record with it, since that was read.
+    if ended && backend.get(&record_key(run.id)).await?.is_none() {
+        return Ok(true);
+    }
     let tombstone = json(&Published::Expired { expired: true, ended });
     if backend.create(&published_key(&record.model, run.id), tombstone).await? {
         tracing::info!(model = %record.model, run = %run.id, "a writer was taken for dead");
