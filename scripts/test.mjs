@@ -60,7 +60,9 @@ process.exitCode = failed.length > 0 ? 1 : 0;
 /** Some tests compare with the command line that BITXv001 comes from. */
 async function cargoTest() {
   await reference.prepare();
-  await run('cargo', ['test', '--workspace', '--no-fail-fast'], { env: { ...stable.env, BITX_REFERENCE: reference.binary } });
+  await run('cargo', ['test', '--workspace', '--no-fail-fast'], {
+    env: { ...stable.env, BITX_REFERENCE: reference.binary },
+  });
 }
 
 function clippyWasm(build) {
