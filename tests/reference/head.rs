@@ -35,7 +35,7 @@ impl Head {
         let bases = fields.varint()?;
         check(bases <= 65_535, "too many base files")?;
         let bases = (0..bases).map(|_| Ok((fields.varint()?, fields.byte()?))).collect::<Result<Vec<_>>>()?;
-        check(bases.iter().all(|base| base.1 <= 2), "unknown layout of a base file")?;
+        check(bases.iter().all(|base| base.1 <= 3), "unknown layout of a base file")?;
         let mut head = Self { bases, items: Vec::new() };
         let items = fields.varint()?;
         check(items <= 1 << 18, "too many items")?;
