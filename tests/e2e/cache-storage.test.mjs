@@ -188,7 +188,9 @@ async function beginner(page) {
   });
 }
 
-const firstFour = ({ nth }) => (nth >= 4 ? { stallAfter: 0 } : undefined);
+/** By place and not by turn: transfers side by side overtake each other, and the last chunk is a short one. */
+const firstFour = ({ range }) => (startOf(range) >= 4 * CHUNK ? { stallAfter: 0 } : undefined);
+const startOf = (range) => Number(/=(\d+)-/.exec(range)[1]);
 
 test('a journal that ends anywhere is one of fewer chunks', async (t) => {
   const path = env.origin.put('journal', MODEL);
@@ -260,7 +262,7 @@ test('wrong bytes in a part are fetched again, and no others', async (t) => {
   env.origin.reset();
   const digest = await page.evaluate(async (path) => sha256(await cache.fetch(path)), path);
   assert.equal(digest, DIGEST);
-  const starts = env.origin.log.map(({ range }) => Number(/=(\d+)-/.exec(range)[1]) / CHUNK);
+  const starts = env.origin.log.map(({ range }) => startOf(range) / CHUNK);
   assert.deepEqual(starts.sort(), [1, 4, 5]);
 });
 
