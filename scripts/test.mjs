@@ -100,7 +100,7 @@ function nodeTest(...files) {
     '--test',
     '--test-reporter=spec',
     '--test-concurrency=1',
-    '--test-timeout=300000',
+    '--test-timeout=900000',
     ...files,
   ]);
 }

@@ -6,7 +6,7 @@ import { until } from 'selenium-webdriver';
 import { packageDist } from '../../scripts/lib/paths.mjs';
 import { serve } from '../../scripts/lib/server.mjs';
 import { BROWSERS, launch, obstacle } from './browsers-drivers.mjs';
-import { Origin, randomBytes } from './cache-origin.mjs';
+import { Origin, randomBytes, startOf } from './cache-origin.mjs';
 import { SHA256, sha256, vectors } from './support.mjs';
 
 const PATIENCE_MS = 30_000;
@@ -115,7 +115,7 @@ function scenarios(env, { keeps }) {
     assert.deepEqual([missing, swapped, aborted], ['network', 'format', 'aborted']);
   });
 
-  const stuck = ({ nth }) => (nth >= 4 && nth < 7 ? { stallAfter: 100 } : undefined);
+  const stuck = (hit) => (startOf(hit) >= 4 * CHUNK && hit.nth < 7 ? { stallAfter: 100 } : undefined);
 
   test('a download that was aborted goes on, and nothing is fetched twice', async (t) => {
     const path = env.origin.put('interrupted', MODEL);

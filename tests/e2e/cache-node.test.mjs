@@ -11,7 +11,7 @@ import { Bitx, BitxError } from '../../js/dist/node.js';
 import { loadFineTune, planFineTune } from '../../js/dist/node-cache.js';
 import { ModelCache } from '../../js/dist/node-files.js';
 import { serve } from '../../scripts/lib/server.mjs';
-import { generator, Origin, randomBytes } from './cache-origin.mjs';
+import { generator, Origin, randomBytes, silentFrom } from './cache-origin.mjs';
 import { CHUNK, QUICK } from './cache-support.mjs';
 import { SHA256, sha256, vectors } from './support.mjs';
 
@@ -116,7 +116,7 @@ test('a program killed at 10 random moments loses nothing that was stored', asyn
 
 test('a cache that is closed in the middle is no obstacle to the next', async (t) => {
   const { open, model } = folder(t);
-  env.origin.fault = ({ nth }) => (nth >= 4 ? { stallAfter: 100 } : undefined);
+  env.origin.fault = silentFrom(4 * CHUNK, 100);
   const first = await open({ stallTimeout: 60_000 });
   const failed = assert.rejects(first.fetch(model), { code: 'disposed' });
   await until(async () => ((await first.stat(model))?.storedBytes ?? 0) >= 4 * CHUNK);

@@ -90,6 +90,16 @@ function defined(headers) {
   return Object.fromEntries(Object.entries(headers).filter(([, value]) => value !== undefined));
 }
 
+/** Where the part begins that a request asks for. */
+export const startOf = ({ range }) => Number(/^bytes=(\d+)-/.exec(range)?.[1] ?? 0);
+
+/**
+ * A fault of all parts from a place of the file on: silence after some bytes. By place and not by turn, for transfers side
+ * by side overtake each other.
+ */
+export const silentFrom = (place, stallAfter) => (hit) =>
+  startOf(hit) >= place ? { stallAfter } : undefined;
+
 /** Numbers from 0 to 1 that are the same for the same seed. */
 export function generator(seed) {
   let state = seed >>> 0;

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { randomBytes } from './cache-origin.mjs';
+import { randomBytes, silentFrom } from './cache-origin.mjs';
 import { CHUNK, cacheEnvironment, cachePage } from './cache-support.mjs';
 import { SHA256, sha256, vectors } from './support.mjs';
 
@@ -56,7 +56,7 @@ test('a service worker stores models, and pages find them in Cache Storage', asy
 test('a download whose service worker was stopped goes on in the next one', async (t) => {
   const path = env.origin.put('stopped', MODEL);
   const page = await workedPage(t);
-  env.origin.fault = ({ nth }) => (nth >= 4 ? { stallAfter: 100 } : undefined);
+  env.origin.fault = silentFrom(4 * CHUNK, 100);
   const stored = await page.evaluate(async (path) => {
     const where = { name: 'stopped' };
     void tell('call', where, 'fetch', path);

@@ -6,7 +6,7 @@ import { launchProfile } from '../../scripts/lib/browser.mjs';
 import { packageDist } from '../../scripts/lib/paths.mjs';
 import { serve } from '../../scripts/lib/server.mjs';
 import { Origin } from './cache-origin.mjs';
-import { vectors } from './support.mjs';
+import { patient, vectors } from './support.mjs';
 
 /** Small enough that a model of a megabyte has many. */
 export const CHUNK = 1 << 16;
@@ -135,8 +135,7 @@ export function cacheEnvironment() {
 
 /** Opens a page with a few helpers in its global scope. What it does not handle fails the test. */
 export async function cachePage(t, env, context = env.context) {
-  const page = await context.newPage();
-  page.setDefaultTimeout(60_000);
+  const page = patient(await context.newPage());
   const unhandled = [];
   page.on('pageerror', (error) => unhandled.push(error));
   t.after(async () => {

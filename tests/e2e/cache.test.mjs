@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { randomBytes } from './cache-origin.mjs';
+import { randomBytes, silentFrom } from './cache-origin.mjs';
 import { CHUNK, cacheEnvironment, cachePage } from './cache-support.mjs';
 import { sha256 } from './support.mjs';
 
@@ -54,7 +54,7 @@ for (const backend of BACKENDS) {
   test(`${backend}: an aborted download goes on where it was`, async (t) => {
     const path = env.origin.put('resumed', MODEL);
     const page = await cachePage(t, env);
-    env.origin.fault = ({ nth }) => (nth >= 3 ? { stallAfter: 100 } : undefined);
+    env.origin.fault = silentFrom(3 * CHUNK, 100);
     const result = await page.evaluate(
       async ([backend, path]) => {
         const cache = await open({ name: 'resumed', backend, stallTimeout: 60_000 });

@@ -59,12 +59,64 @@ export function environment() {
   return env;
 }
 
+/** What a page is asked has to end: what hangs fails its own test and says where, not the whole file. */
+const EVALUATION_LIMIT_MS = 120_000;
+
+/** Limits the time of a page's evaluations, which have none of their own. */
+export function patient(page) {
+  page.setDefaultTimeout(60_000);
+  const evaluate = page.evaluate.bind(page);
+  page.evaluate = async (run, ...args) => {
+    let timer;
+    const limit = new Promise((_, reject) => {
+      const late = () => reject(new Error(`the page did not answer: ${String(run).slice(0, 400)}`));
+      timer = setTimeout(late, EVALUATION_LIMIT_MS);
+    });
+    const result = evaluate(run, ...args);
+    return Promise.race([result, limit]).finally(() => clearTimeout(timer));
+  };
+  return page;
+}
+
+/** The tasks of more than 50 ms in the page while `work` runs there, in the quietest of some rounds. */
+export async function longTasks(page, work, arg) {
+  await page.evaluate(() => {
+    globalThis.longTasks = [];
+    new PerformanceObserver((list) => {
+      for (const { duration } of list.getEntries()) longTasks.push(duration);
+    }).observe({ type: 'longtask' });
+  });
+  const control = await tasksOf(page, async () => {
+    // What a driver evaluates is no task of the page.
+    await new Promise((resolve) => setTimeout(resolve));
+    const end = performance.now() + 80;
+    while (performance.now() < end);
+  });
+  if (control.length === 0) throw new Error('long tasks are not seen here');
+  let tasks = [];
+  // A busy machine makes any task long now and then; one that is long by itself is so in every round.
+  for (let round = 0; round < 4; round++) {
+    tasks = await tasksOf(page, work, arg);
+    if (tasks.length === 0) break;
+  }
+  return tasks;
+}
+
+async function tasksOf(page, work, arg) {
+  // Entries come a little later than what they tell of.
+  const settled = () => page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 200)));
+  await settled();
+  await page.evaluate(() => longTasks.splice(0));
+  await page.evaluate(work, arg);
+  await settled();
+  return page.evaluate(() => longTasks);
+}
+
 /** Opens a page of its own profile; errors that the page does not handle fail the test. */
 export async function openPage(t, env, { path = 'blank', isolated = true } = {}) {
   const context = await env.browser.newContext();
   t.after(() => context.close());
-  const page = await context.newPage();
-  page.setDefaultTimeout(30_000);
+  const page = patient(await context.newPage());
   const unhandled = [];
   page.on('pageerror', (error) => unhandled.push(error));
   t.after(() => {
