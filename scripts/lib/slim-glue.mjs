@@ -45,10 +45,10 @@ const CUTS = [
     /function\(\) \{ return handleError\((function \(arg0, arg1, arg2\) \{\s*const ret = Reflect\.set[\s\S]*?\}), arguments\); \}/,
     '$1',
   ],
-  // A job is freed once, and a worker has one instance.
+  // A job is freed once, and a worker has one instance. A freed one has the address 0, with which every call fails.
   [
     /const ptr = this\.__destroy_into_raw\(\);\s*wasm\.__wbg_job_free\(ptr, 0\);/,
-    'wasm.__wbg_job_free(this.__wbg_ptr, 0);',
+    'wasm.__wbg_job_free(this.__wbg_ptr, this.__wbg_ptr = 0);',
   ],
   [/(class Job \{[\s\S]*?)__destroy_into_raw\(\) \{[\s\S]*?\n {4}\}/, '$1'],
   [/if \(wasm !== undefined\) return wasm;/, ''],

@@ -64,8 +64,10 @@ export async function drive(drive: Drive): Promise<Measured> {
     await before;
     if (over) return;
     outputBytes += output.length;
+    // Asked now: by the time that the part is written, a later window may have failed, and the job be freed.
+    const done = job.progressAfter(window);
     await sink.write(output);
-    report(job.progressAfter(window), total);
+    report(done, total);
   };
   const reading = Array.from({ length: ahead }, (_, window) => readAll(window));
   const deliveries = [Promise.resolve()];
