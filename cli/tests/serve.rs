@@ -1,110 +1,16 @@
 //! `bitx serve` as a process: signals, kills, a full disk, and many clients for a long time.
 #![cfg(unix)]
 
-use std::io::{BufRead, BufReader};
+mod support;
+
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use reqwest::blocking::{Client, Response};
-use serde_json::{Value, json};
-
-#[path = "../../tests/common/mod.rs"]
-mod common;
-
-const TOKEN: &str = "token";
-
-struct Served {
-    process: Child,
-    url: String,
-    client: Client,
-}
-
-impl Served {
-    /// Serves the store in `folder/store`, with temporary files in `folder/spool`.
-    fn start(folder: &Path, before: &str) -> Self {
-        let tokens = json!([
-            { "read": ["*"] },
-            { "blake3": blake3::hash(TOKEN.as_bytes()).to_hex().as_str(), "read": ["*"], "write": ["*"] },
-        ]);
-        std::fs::create_dir_all(folder.join("spool")).unwrap();
-        std::fs::write(folder.join("tokens.json"), tokens.to_string()).unwrap();
-        let serve = "exec \"$0\" serve --root store --tokens tokens.json --spool spool --listen 127.0.0.1:0 --quiet";
-        let mut process = Command::new("bash")
-            .args(["-c", &format!("{before}{serve}"), env!("CARGO_BIN_EXE_bitx")])
-            .current_dir(folder)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let url = line.trim().strip_prefix("listening on ").unwrap().to_owned();
-        let client = Client::builder().pool_max_idle_per_host(0).timeout(Duration::from_secs(120)).build().unwrap();
-        Self { process, url, client }
-    }
-
-    /// `None` where the connection breaks.
-    fn begin(&self, bytes: &[u8]) -> Option<String> {
-        let file = json!({ "path": "model.safetensors", "length": bytes.len(), "blake3": digest(bytes) });
-        let body = json!({ "name": "org/model", "files": [file] });
-        let begun = self.client.post(format!("{}/api/uploads", self.url)).bearer_auth(TOKEN).json(&body).send().ok()?;
-        begun.json::<Value>().ok()?["id"].as_str().map(str::to_owned)
-    }
-
-    fn put(&self, id: &str, query: &str, bytes: &[u8]) -> Option<Response> {
-        let put = self.client.put(format!("{}/api/uploads/{id}/files/0?{query}", self.url));
-        put.bearer_auth(TOKEN).body(bytes.to_vec()).send().ok()
-    }
-
-    fn publish(&self, id: &str) -> Option<Response> {
-        self.client.post(format!("{}/api/uploads/{id}/publish", self.url)).bearer_auth(TOKEN).send().ok()
-    }
-
-    /// Uploads a model; `None` where a connection breaks or the server is busy.
-    fn push(&self, bytes: &[u8]) -> Option<u16> {
-        let id = self.begin(bytes)?;
-        let put = self.put(&id, "raw", bytes)?;
-        if put.status() != 204 {
-            return Some(put.status().as_u16());
-        }
-        Some(self.publish(&id)?.status().as_u16())
-    }
-
-    fn pull(&self, query: &str) -> Option<Response> {
-        self.client.get(format!("{}/models/org/model/files/model.safetensors{query}", self.url)).send().ok()
-    }
-
-    fn kill(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-
-    fn terminate(&mut self) -> std::process::ExitStatus {
-        Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status().unwrap();
-        self.process.wait().unwrap()
-    }
-
-    /// Open files, and KiB of resident memory.
-    fn usage(&self) -> (usize, u64) {
-        let process = format!("/proc/{}", self.process.id());
-        let status = std::fs::read_to_string(format!("{process}/status")).unwrap();
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        let resident = resident.trim().trim_end_matches(" kB").parse().unwrap();
-        (std::fs::read_dir(format!("{process}/fd")).unwrap().count(), resident)
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn digest(bytes: &[u8]) -> String {
-    blake3::hash(bytes).to_hex().to_string()
-}
+use serde_json::Value;
+use support::common;
+use support::served::{Served, TOKEN, digest};
 
 /// A base and its fine-tune.
 fn models() -> (Vec<u8>, Vec<u8>) {
@@ -126,7 +32,7 @@ fn store(folder: &Path, args: &[&str]) -> String {
 #[test]
 fn it_ends_by_a_signal_and_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let mut served = Served::start(folder.path(), "");
+    let mut served = Served::start(folder.path());
     let id = served.begin(&models().1).unwrap();
     let part = served.client.put(format!("{}/api/uploads/{id}/files/0?raw", served.url)).bearer_auth(TOKEN);
     let part = part.header("content-range", "bytes 0-4/1192912").body("bytes").send().unwrap();
@@ -142,7 +48,7 @@ fn killed_in_mid_upload_it_leaves_nothing_but_what_is_collected() {
     let rounds = std::env::var("BITX_KILLS").map_or(8, |rounds| rounds.parse().unwrap());
     let mut published: Option<Vec<u8>> = None;
     for round in 0..rounds {
-        let mut served = Served::start(folder.path(), "");
+        let mut served = Served::start(folder.path());
         // What was published is there, and whole.
         if let Some(published) = &published {
             let got = served.pull("").unwrap().bytes().unwrap();
@@ -162,13 +68,14 @@ fn killed_in_mid_upload_it_leaves_nothing_but_what_is_collected() {
         store(folder.path(), &["verify", "--read-data"]);
     }
     // The next one removes what is left of the temporary files, and a collection the rest.
-    let mut served = Served::start(folder.path(), "");
+    let mut served = Served::start(folder.path());
     assert_eq!(served.push(&tuned), Some(201));
     assert_eq!(std::fs::read_dir(folder.path().join("spool")).unwrap().count(), 1);
     assert!(served.terminate().success());
     store(folder.path(), &["rm", "org/model"]);
-    store(folder.path(), &["gc"]);
-    store(folder.path(), &["gc"]);
+    // At once, half-written files too, which else have an hour.
+    store(folder.path(), &["gc", "--grace", "0s"]);
+    store(folder.path(), &["gc", "--grace", "0s"]);
     let left = |kind: &str| {
         let found = Command::new("find").arg(folder.path().join("store").join(kind)).args(["-type", "f"]).output();
         String::from_utf8(found.unwrap().stdout).unwrap()
@@ -180,11 +87,11 @@ fn killed_in_mid_upload_it_leaves_nothing_but_what_is_collected() {
 fn a_full_disk_is_a_clean_error() {
     let folder = tempfile::tempdir().unwrap();
     let (base, tuned) = models();
-    let mut served = Served::start(folder.path(), "");
+    let mut served = Served::start(folder.path());
     assert_eq!(served.push(&base), Some(201));
     assert!(served.terminate().success());
     // No file may grow past 512 KiB, and the process is told by an error.
-    let mut served = Served::start(folder.path(), "trap '' XFSZ; ulimit -f 512; ");
+    let mut served = Served::after("trap '' XFSZ; ulimit -f 512; ", folder.path());
     let id = served.begin(&tuned).unwrap();
     let full = served.put(&id, "raw", &tuned);
     if let Some(full) = full {
@@ -199,6 +106,42 @@ fn a_full_disk_is_a_clean_error() {
     store(folder.path(), &["verify", "--read-data"]);
 }
 
+/// A model of bytes that nothing makes smaller, so that an archive is as large as it is.
+fn noise(bytes: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        ((state ^ (state >> 33)).wrapping_mul(0xff51afd7ed558ccd) >> 24) as u32
+    };
+    let data: Vec<u8> = (0..bytes / 4).flat_map(|_| next().to_le_bytes()).collect();
+    common::model(&[("weights", "U8", &[bytes as u64], &data)])
+}
+
+#[test]
+fn a_delta_too_large_for_one_request_is_kept_in_parts() {
+    const LARGE: usize = 70 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    let [base, tuned] = [1, 2].map(|seed| noise(LARGE, seed));
+    for (name, bytes) in [("org/base", &base), ("org/model", &tuned)] {
+        std::fs::write(folder.path().join("model.safetensors"), bytes).unwrap();
+        store(folder.path(), &["add", "--effort", "fast", "--name", name, "model.safetensors"]);
+    }
+    let kept = || std::fs::read_dir(folder.path().join("store/archives")).unwrap().next().unwrap().unwrap();
+    let mut made = Vec::new();
+    for _ in 0..2 {
+        let mut served = Served::start(folder.path());
+        let answer = served.pull(&format!("?base={}", digest(&base))).unwrap();
+        assert_eq!(answer.status(), 200);
+        let archive = answer.bytes().unwrap();
+        assert!(archive.len() > LARGE && common::restore(&base, &archive).unwrap() == tuned);
+        assert!(served.terminate().success());
+        assert!(std::fs::read(kept().path()).unwrap() == archive);
+        made.push(kept().metadata().unwrap().modified().unwrap());
+    }
+    assert_eq!(made[0], made[1], "made again");
+    assert_eq!(std::fs::read_dir(folder.path().join("spool")).unwrap().count(), 0);
+}
+
 /// 64 clients pull and 16 push the same model, for so many seconds as `BITX_SOAK` says.
 #[test]
 #[ignore = "takes long: BITX_SOAK=600 cargo test --release -p bitx-cli --test serve -- --ignored --nocapture"]
@@ -206,7 +149,7 @@ fn soak() {
     let seconds = std::env::var("BITX_SOAK").map_or(60, |seconds| seconds.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let (base, tuned) = models();
-    let mut served = Served::start(folder.path(), "");
+    let mut served = Served::start(folder.path());
     assert_eq!(served.push(&base), Some(201));
     assert_eq!(served.push(&tuned), Some(201));
     let (stop, begun) = (AtomicBool::new(false), Instant::now());

@@ -86,12 +86,16 @@ impl Bucket {
         Arc::new(object_store::prefix::PrefixStore::new(bucket, "a/store"))
     }
 
+    /// How often each object was written.
+    pub fn written(&self) -> BTreeMap<String, u64> {
+        self.state.written.lock().unwrap().clone()
+    }
+
     /// Keys of objects that are named by their content and were written more than once.
     pub fn written_again(&self) -> Vec<String> {
-        let written = self.state.written.lock().unwrap();
-        let again = written.iter().filter(|&(_, &times)| times > 1).map(|(key, _)| key);
-        let by_content = |key: &&String| ["/pieces/", "/files/", "/sketches/"].iter().any(|kind| key.contains(kind));
-        again.filter(by_content).cloned().collect()
+        let again = self.written().into_iter().filter(|&(_, times)| times > 1).map(|(key, _)| key);
+        let by_content = |key: &String| ["/pieces/", "/files/", "/sketches/"].iter().any(|kind| key.contains(kind));
+        again.filter(by_content).collect()
     }
 }
 

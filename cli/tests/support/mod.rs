@@ -3,7 +3,9 @@
 
 mod bucket;
 #[path = "../../../tests/common/mod.rs"]
-mod common;
+pub mod common;
+#[cfg(unix)]
+pub mod served;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
