@@ -59,8 +59,9 @@ impl Backend {
     fn open_folder(path: PathBuf) -> Result<Self> {
         std::fs::create_dir_all(&path).map_err(Error::file(&path))?;
         let store = LocalFileSystem::new_with_prefix(&path).map_err(|source| failed(&path.display(), source))?;
-        // What has been published must survive a power cut, as it would in a bucket.
-        let store = store.with_fsync(true).with_automatic_cleanup(true);
+        // What has been published must survive a power cut, as it would in a bucket. Directories stay when they become empty:
+        // another writer may just have found one there.
+        let store = store.with_fsync(true);
         Ok(Self { store: Arc::new(store), folder: Some(path) })
     }
 

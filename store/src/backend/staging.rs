@@ -1,4 +1,5 @@
-//! Files that a killed writer left beside what it was writing: `NAME#1`, which no listing shows.
+//! What no listing of a folder shows: files that a killed writer left beside what it was writing (`NAME#1`), and empty
+//! directories.
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -6,7 +7,7 @@ use std::{fs, io};
 
 use crate::error::{Error, Result};
 
-/// Removes those under `folder` that nobody has written to since `before`; returns their number.
+/// Removes those under `folder` that nobody has changed since `before`; returns the number of files.
 pub(super) async fn remove(folder: PathBuf, before: SystemTime) -> Result<u64> {
     let path = folder.clone();
     let removed = tokio::task::spawn_blocking(move || walk(&folder, before)).await;
@@ -19,7 +20,13 @@ fn walk(folder: &Path, before: SystemTime) -> io::Result<u64> {
         let entry = entry?;
         let kind = entry.file_type()?;
         if kind.is_dir() {
+            // A new one is somebody's who is about to write there.
+            let is_old = entry.metadata()?.modified()? < before;
             removed += unless_gone(walk(&entry.path(), before))?.unwrap_or(0);
+            if is_old {
+                // It stays where there is something in it.
+                let _ = fs::remove_dir(entry.path());
+            }
         } else if is_staged(&entry.path()) && entry.metadata()?.modified()? < before {
             removed += u64::from(unless_gone(fs::remove_file(entry.path()))?.is_some());
         }
@@ -38,5 +45,30 @@ fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_old_goes_and_what_is_in_use_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for name in ["empty/deep", "left", "used"] {
+            fs::create_dir_all(path(name)).unwrap();
+        }
+        for name in ["left/a#1", "used/a", "used/a#b"] {
+            fs::write(path(name), "bytes").unwrap();
+        }
+        let (past, future) = (SystemTime::now() - Duration::from_secs(60), SystemTime::now() + Duration::from_secs(60));
+        assert_eq!(remove(folder.path().to_owned(), past).await.unwrap(), 0);
+        assert!(path("empty/deep").exists() && path("left/a#1").exists());
+        assert_eq!(remove(folder.path().to_owned(), future).await.unwrap(), 1);
+        assert!(!path("empty").exists() && !path("left").exists());
+        assert!(path("used/a").exists() && path("used/a#b").exists());
     }
 }
