@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if stdout::is_closed(&error) => ExitCode::from(CLOSED),
         Err(error) => {
-            eprintln!("bitx: {error:#}");
+            eprintln!("bitx: {}", explained(&error));
             ExitCode::FAILURE
         }
     }
@@ -61,4 +61,15 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
             stdout::print(String::from_utf8(script)?)
         }
     }
+}
+
+/// An error and its causes, each said once: some tell their cause themselves.
+fn explained(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
