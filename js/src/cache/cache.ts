@@ -1,7 +1,9 @@
+import { absolute } from '../client/address.js';
+import type { Peer } from '../client/worker-client.js';
 import { BitxError } from '../index.js';
-import { absolute, Client } from './client.js';
+import { Client } from './client.js';
 import type { Found, Settings } from './messages.js';
-import { DEFAULT_BACKEND, type Peer, received, startPeer } from './peer.js';
+import { DEFAULT_BACKEND, received, startPeer } from './peer.js';
 import type {
   Backend,
   CacheCallOptions,

@@ -1,170 +1,80 @@
-import type { WireError } from '../errors.js';
-import { BitxError } from '../index.js';
-import type { FromWorker, Operation, Operations, Settings, ToWorker } from './messages.js';
-import type { Peer } from './peer.js';
+import { absolute } from '../client/address.js';
+import { type CallContext, type Peer, WorkerClient } from '../client/worker-client.js';
+import type { FromWorker, Operations, Settings, ToWorker } from './messages.js';
 import type { Backend, CacheProgress } from './types.js';
 
-/** How long the worker may take to load, and then to open its store. */
-const START_LIMIT_MS = 20_000;
-
-/** What a call has besides its arguments. */
-export interface CallContext {
-  signal?: AbortSignal | undefined;
-  onProgress?: ((progress: CacheProgress) => void) | undefined;
-  refreshUrl?: ((url: string, status: number) => string | URL | Promise<string | URL>) | undefined;
+/** What the worker asks for in the middle of a call. */
+interface Extra {
+  refreshUrl: ((url: string, status: number) => string | URL | Promise<string | URL>) | undefined;
   /** Parts that the worker pulls. */
-  stream?: ReadableStream<Uint8Array> | undefined;
+  stream: ReadableStream<Uint8Array> | undefined;
+  reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
 }
 
-interface Pending extends CallContext {
-  reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
-  resolve(result: unknown): void;
-  reject(error: unknown): void;
-}
+type Context = CallContext<CacheProgress> & Partial<Extra>;
 
 /** The page's end of the cache's worker. */
-export class Client {
-  readonly #peer: Peer;
-  readonly #calls = new Map<number, Pending>();
-  readonly #opening = Promise.withResolvers<Backend>();
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #nextId = 0;
-  #ended: BitxError | undefined;
+export class Client extends WorkerClient<Operations, CacheProgress, Backend, Extra> {
   backend!: Backend;
 
   /** Waits until the other end has its store open. */
   static async open(settings: Settings, peer: Peer): Promise<Client> {
-    const client = new Client(settings, peer);
-    client.backend = await client.#opening.promise;
+    const client = new Client('cache', settings, peer);
+    client.backend = await client.opened;
     return client;
   }
 
-  private constructor(settings: Settings, peer: Peer) {
-    this.#limitTime();
-    this.#peer = peer;
-    this.#peer.onerror = ({ message }) => this.#fail(message || 'its script could not be loaded');
-    this.#peer.onmessage = ({ data }) => {
-      if (data.type === 'loaded') {
-        this.#limitTime();
-        this.#send({ type: 'open', settings });
-      } else this.#receive(data);
-    };
-  }
-
-  /** Runs one operation. */
-  async call<O extends Operation>(
+  /** Runs one operation. A stream is its own from then on. */
+  override async call<O extends keyof Operations>(
     operation: O,
     args: Operations[O]['args'],
-    context: CallContext = {},
+    context: Context = {},
   ): Promise<Operations[O]['result']> {
-    if (this.#ended) throw this.#ended;
-    const { signal, stream } = context;
-    if (signal?.aborted) throw abortError(signal);
-    const id = this.#nextId++;
-    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-    const reader = stream?.getReader();
-    this.#calls.set(id, { ...context, reader, resolve, reject });
-    const abort = () => this.#send({ type: 'abort', id });
-    signal?.addEventListener('abort', abort);
-    this.#send({ type: 'call', id, operation, args });
+    this.check(context.signal);
+    const reader = context.stream?.getReader();
     try {
-      return (await promise) as Operations[O]['result'];
+      return await super.call(operation, args, { ...context, reader });
     } catch (error) {
       reader?.cancel(error).catch(() => {});
       throw error;
-    } finally {
-      this.#calls.delete(id);
-      signal?.removeEventListener('abort', abort);
     }
   }
 
-  /** Ends the worker; whatever is pending rejects with `error`. */
-  end(error: BitxError): void {
-    if (this.#ended) return;
-    this.#ended = error;
-    clearTimeout(this.#timer);
-    this.#peer.terminate();
-    this.#opening.reject(error);
-    for (const { reject } of this.#calls.values()) reject(error);
+  protected override receive(message: FromWorker): void {
+    if (message.type === 'pull') void this.#serve(message.id, (call) => this.#supply(message.id, call));
+    else if (message.type === 'refused') void this.#serve(message.id, (call) => this.#refresh(message, call));
+    else super.receive(message);
   }
 
-  #send(message: ToWorker, transfer: Transferable[] = []): void {
-    this.#peer.postMessage(message, transfer);
-  }
-
-  #receive(message: Exclude<FromWorker, { type: 'loaded' }>): void {
-    if (message.type === 'opened') {
-      clearTimeout(this.#timer);
-      this.#opening.resolve(message.backend);
-    } else if (message.type === 'error' && message.id === undefined) this.end(revive(message.error));
-    else this.#answer(message);
-  }
-
-  #answer(message: Exclude<FromWorker, { type: 'loaded' | 'opened' }>): void {
-    const call = this.#calls.get(message.id ?? -1);
-    if (!call) return;
-    if (message.type === 'progress') call.onProgress?.(message.progress);
-    else if (message.type === 'pull') void this.#supply(message.id, call);
-    else if (message.type === 'refused') void this.#refresh(message, call);
-    else if (message.type === 'done') call.resolve(message.result);
-    else call.reject(message.error.code === 'aborted' ? abortError(call.signal) : revive(message.error));
-  }
-
-  /** Sends the next part of the caller's stream, which may fail. */
-  async #supply(id: number, { reader, reject }: Pending): Promise<void> {
+  /** Does what the worker asks for. Where what the caller gave fails, its own error is the call's. */
+  async #serve(id: number, action: (call: Context) => Promise<void>): Promise<void> {
+    const call = this.calls.get(id);
     try {
-      const next = await reader?.read();
-      const bytes = next?.value && owned(next.value);
-      this.#send({ type: 'part', id, bytes }, bytes ? [bytes.buffer] : []);
+      if (call) await action(call);
     } catch (cause) {
-      this.#cancel(id, reject, cause);
+      call?.reject(cause);
+      this.send({ type: 'abort', id } satisfies ToWorker);
     }
+  }
+
+  /** Sends the next part of the caller's stream. */
+  async #supply(id: number, { reader }: Context): Promise<void> {
+    const next = await reader?.read();
+    const bytes = next?.value && owned(next.value);
+    this.send({ type: 'part', id, bytes } satisfies ToWorker, bytes ? [bytes.buffer] : []);
   }
 
   async #refresh(
     { id, url, status }: FromWorker & { type: 'refused' },
-    { refreshUrl, reject }: Pending,
+    { refreshUrl }: Context,
   ): Promise<void> {
-    try {
-      const fresh = (await refreshUrl?.(url, status)) ?? url;
-      this.#send({ type: 'address', id, url: absolute(fresh) });
-    } catch (cause) {
-      this.#cancel(id, reject, cause);
-    }
+    const fresh = (await refreshUrl?.(url, status)) ?? url;
+    this.send({ type: 'address', id, url: absolute(fresh) } satisfies ToWorker);
   }
-
-  /** What the caller gave has failed: its own error is the call's. */
-  #cancel(id: number, reject: Pending['reject'], cause: unknown): void {
-    reject(cause);
-    this.#send({ type: 'abort', id });
-  }
-
-  #fail(message: string): void {
-    const code = this.backend === undefined ? 'start-failed' : 'internal';
-    this.end(new BitxError(code, `The cache's worker failed: ${message}`));
-  }
-
-  #limitTime(): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#fail('it gave no sign of life'), START_LIMIT_MS);
-  }
-}
-
-/** A worker would resolve a relative URL against its own address. */
-export function absolute(url: string | URL): string {
-  return new URL(url, typeof document === 'undefined' ? location.href : document.baseURI).href;
 }
 
 /** Bytes whose buffer can be given away whole. */
 function owned(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   const whole = bytes.buffer instanceof ArrayBuffer && bytes.byteLength === bytes.buffer.byteLength;
   return whole ? (bytes as Uint8Array<ArrayBuffer>) : new Uint8Array(bytes);
-}
-
-export function abortError(signal: AbortSignal | undefined): BitxError {
-  return new BitxError('aborted', 'The operation was aborted', { cause: signal?.reason });
-}
-
-function revive({ code, message, figures, cause }: WireError): BitxError {
-  return new BitxError(code, message, cause ? { ...figures, cause: new Error(cause.message) } : figures);
 }

@@ -1,6 +1,7 @@
+import { absolute } from '../client/address.js';
+import { abortError } from '../client/worker-client.js';
 import { Bitx, BitxError } from '../index.js';
 import { ModelCache } from './cache.js';
-import { abortError, absolute } from './client.js';
 import { fits, parseIntegrity } from './integrity.js';
 import { type FineTunePlan, planOf } from './plan.js';
 import type { CachedFile, ModelInfo, ModelStat } from './types.js';

@@ -1,4 +1,4 @@
-import type { WireError } from '../errors.js';
+import type * as Client from '../client/messages.js';
 import type { Backend, CacheOptions, CacheProgress, ModelInfo, ModelStat, Verdict } from './types.js';
 
 /** Options as they reach the worker, defaults filled in. */
@@ -40,24 +40,15 @@ export interface Operations {
   delete: { args: { url: string }; result: boolean };
 }
 
-export type Operation = keyof Operations;
-
 export type ToWorker =
-  | { type: 'open'; settings: Settings }
-  | { type: 'call'; id: number; operation: Operation; args: Operations[Operation]['args'] }
-  | { type: 'abort'; id: number }
+  | Client.ToWorker<Settings, Operations>
   /** The next part of a stream; none at its end. */
   | { type: 'part'; id: number; bytes: Uint8Array<ArrayBuffer> | undefined }
   | { type: 'address'; id: number; url: string };
 
 export type FromWorker =
-  /** The script has loaded and listens; a message sent any earlier could be lost. */
-  | { type: 'loaded' }
-  | { type: 'opened'; backend: Backend }
-  | { type: 'progress'; id: number; progress: CacheProgress }
+  | Client.FromWorker<Backend, CacheProgress>
   /** Asks for the next part of a stream. */
   | { type: 'pull'; id: number }
   /** Asks for another address, since the server refuses this one. */
-  | { type: 'refused'; id: number; url: string; status: number }
-  | { type: 'done'; id: number; result: unknown }
-  | { type: 'error'; id: number | undefined; error: WireError };
+  | { type: 'refused'; id: number; url: string; status: number };

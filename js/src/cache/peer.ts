@@ -1,15 +1,7 @@
+import { absolute } from '../client/address.js';
+import type { Peer } from '../client/worker-client.js';
 import { BitxError } from '../index.js';
-import { absolute } from './client.js';
-import type { FromWorker, ToWorker } from './messages.js';
 import type { Backend, CacheOptions } from './types.js';
-
-/** The other end of a cache: a worker, or what stands in for one. */
-export interface Peer {
-  onmessage: ((event: MessageEvent<FromWorker>) => void) | null;
-  onerror: ((event: ErrorEvent) => void) | null;
-  postMessage(message: ToWorker, transfer: Transferable[]): void;
-  terminate(): void;
-}
 
 /** What is used where nobody asks for one; undefined to try each. */
 export const DEFAULT_BACKEND: Backend | undefined = undefined;

@@ -1,5 +1,5 @@
+import type { Peer } from '../client/worker-client.js';
 import { ModelCache as PageCache } from './index.js';
-import type { Peer } from './peer.js';
 import type { CacheOptions } from './types.js';
 import { Host, type Port } from './worker/worker.js';
 

@@ -1,5 +1,6 @@
-import { abortError, absolute } from '../cache/client.js';
 import { ModelCache } from '../cache/index.js';
+import { absolute } from '../client/address.js';
+import { abortError } from '../client/worker-client.js';
 import { Bitx, BitxError } from '../index.js';
 import { listIn } from './answers.js';
 import { Client } from './client.js';

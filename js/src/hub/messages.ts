@@ -1,4 +1,4 @@
-import type { WireError } from '../errors.js';
+import type * as Client from '../client/messages.js';
 
 /** What the worker has to know of the hub. */
 export interface Settings {
@@ -40,14 +40,7 @@ export interface Operations {
 
 export type Operation = keyof Operations;
 
-export type ToWorker =
-  | { type: 'open'; settings: Settings }
-  | { type: 'call'; id: number; operation: Operation; args: Operations[Operation]['args'] }
-  | { type: 'abort'; id: number };
+export type ToWorker = Client.ToWorker<Settings, Operations>;
 
-export type FromWorker =
-  /** The script has loaded and listens; a message sent any earlier could be lost. */
-  | { type: 'loaded' }
-  | { type: 'progress'; id: number; loaded: number }
-  | { type: 'done'; id: number; result: unknown }
-  | { type: 'error'; id: number; error: WireError };
+/** Progress is in bytes. */
+export type FromWorker = Client.FromWorker<undefined, number>;

@@ -48,7 +48,7 @@ export class Host {
     try {
       const store = await chooseStore(settings.name, settings.backend);
       this.#service = new Service(store, settings);
-      this.#send({ type: 'opened', backend: store.kind });
+      this.#send({ type: 'opened', opened: store.kind });
     } catch (error) {
       this.#send({ type: 'error', id: undefined, error: toWire(error) });
     }

@@ -17,6 +17,7 @@ send({ type: 'loaded' });
 
 function open(settings: Settings): void {
   server = new Server(settings);
+  send({ type: 'opened', opened: undefined });
 }
 
 async function run(call: ToWorker & { type: 'call' }): Promise<void> {
@@ -24,7 +25,9 @@ async function run(call: ToWorker & { type: 'call' }): Promise<void> {
   const abort = new AbortController();
   aborts.set(id, abort);
   try {
-    const result = await perform(call, abort.signal, (loaded) => send({ type: 'progress', id, loaded }));
+    const result = await perform(call, abort.signal, (loaded) =>
+      send({ type: 'progress', id, progress: loaded }),
+    );
     send({ type: 'done', id, result });
   } catch (error) {
     send({ type: 'error', id, error: toWire(abort.signal.aborted ? abortError(abort.signal) : error) });

@@ -2,8 +2,8 @@
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { env } from 'node:process';
-import type { Peer } from '../../cache/peer.js';
 import type { CacheOptions } from '../../cache/types.js';
+import type { Peer } from '../../client/worker-client.js';
 import { BitxError } from '../../index.js';
 import { Worker } from './globals.js';
 import { freeLocks } from './locks.js';

@@ -1,0 +1,21 @@
+import type { WireError } from '../errors.js';
+
+/** What a worker does, by name. */
+export type Operations<T> = { [Name in keyof T]: { args: unknown; result: unknown } };
+
+/** What every client sends to its worker. */
+export type ToWorker<Settings, T extends Operations<T>> =
+  | { type: 'open'; settings: Settings }
+  | { type: 'call'; id: number; operation: keyof T; args: T[keyof T]['args'] }
+  | { type: 'abort'; id: number };
+
+/** What every worker sends to its client. */
+export type FromWorker<Opened, Progress> =
+  /** The script has loaded and listens; a message sent any earlier could be lost. */
+  | { type: 'loaded' }
+  /** It can be called, and tells what it works with. */
+  | { type: 'opened'; opened: Opened }
+  | { type: 'progress'; id: number; progress: Progress }
+  | { type: 'done'; id: number; result: unknown }
+  /** Without a number, it could not be opened. */
+  | { type: 'error'; id: number | undefined; error: WireError };
