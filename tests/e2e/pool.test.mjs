@@ -1,66 +1,13 @@
 /** Restores in a page that is not isolated, on all cores, with a model of many windows. */
 import assert from 'node:assert/strict';
-import { before, test } from 'node:test';
-import { modelPair } from '../../scripts/lib/random-models.mjs';
-import { FaultyFile } from './faulty-file.mjs';
-import { environment, openPage, SHA256, sha256 } from './support.mjs';
+import { test } from 'node:test';
+import { largeModels, sentBy, sleep } from './large-models.mjs';
+import { environment, SHA256 } from './support.mjs';
 
 const env = environment();
 /** 64 MiB: 16 windows. */
-const TENSORS = 8;
-const models = {};
-
-before(() => {
-  const pieces = [...modelPair(TENSORS)];
-  models.base = Buffer.concat(pieces.map(({ base }) => base));
-  models.target = Buffer.concat(pieces.map(({ target }) => target));
-  models.sha256 = sha256(models.target);
-});
-
-/** Opens a page with a Bitx, and the delta between two models that are on the server. */
-async function site(t, options) {
-  const base = new FaultyFile(models.base);
-  const target = new FaultyFile(models.target);
-  Object.assign(env.mounts, {
-    '/models/base': base.mount,
-    '/models/target': target.mount,
-    '/models/delta': keptDelta,
-  });
-  const page = await openPage(t, env, { isolated: false });
-  await page.evaluate(prepare, options);
-  base.log.length = 0;
-  return { page, base };
-}
-
-/** The first page makes the delta and leaves it here for the others. */
-async function keptDelta(request, response) {
-  if (request.method === 'PUT') models.delta = Buffer.concat(await request.toArray());
-  response.writeHead(models.delta ? 200 : 204).end(request.method === 'PUT' ? undefined : models.delta);
-}
-
-/** Runs in the page. */
-async function prepare(options = {}) {
-  const { Bitx } = await import('/bitx/index.js');
-  const bitx = await Bitx.create({ threads: 2, ...options });
-  const base = '/models/base';
-  const kept = await fetch('/models/delta');
-  const delta =
-    kept.status === 200
-      ? await kept.blob()
-      : await bitx.compress({ base, target: '/models/target', effort: 'fast' });
-  if (kept.status !== 200) await fetch('/models/delta', { method: 'PUT', body: delta });
-  const sha256 = async (blob) => {
-    const digest = await crypto.subtle.digest('SHA-256', await blob.arrayBuffer());
-    return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('');
-  };
-  const bytes = async (blob) => new Uint8Array(await blob.arrayBuffer());
-  const failure = (promise) =>
-    promise.then(
-      () => 'it succeeded',
-      ({ code, file, tensor, message }) => ({ code, file, tensor, message }),
-    );
-  Object.assign(globalThis, { bitx, base, delta, sha256, bytes, failure });
-}
+const { models, site: openSite } = largeModels(env, 8);
+const site = (t, options) => openSite(t, { isolated: false, ...options });
 
 test('archives of either format restore to the bit', async (t) => {
   const { page } = await site(t);
@@ -114,8 +61,6 @@ test('progress, and memory that does not grow with the model', async (t) => {
 
 test('a stream that nobody reads reads nothing more', async (t) => {
   const { page, base } = await site(t);
-  const sentBy = ({ log }) => log.reduce((sum, { sent }) => sum + sent, 0);
-  const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
   await page.evaluate(async () => {
     const { stream } = await bitx.restoreStream({ base, delta });
     globalThis.reader = stream.getReader();

@@ -1,81 +1,15 @@
 /** Inputs that are read piece by piece and outputs that are made piece by piece, with a model of several windows. */
 import assert from 'node:assert/strict';
-import { before, test } from 'node:test';
-import { modelPair } from '../../scripts/lib/random-models.mjs';
-import { FaultyFile, faults } from './faulty-file.mjs';
-import { environment, longTasks, openPage, sha256 } from './support.mjs';
+import { test } from 'node:test';
+import { faults } from './faulty-file.mjs';
+import { largeModels, sentBy, sleep } from './large-models.mjs';
+import { environment, longTasks } from './support.mjs';
 
 const env = environment();
 const WINDOW = 16 << 20;
 /** 96 MiB, six windows. */
 const TENSORS = 12;
-const models = {};
-
-before(() => {
-  const pieces = [...modelPair(TENSORS)];
-  models.base = Buffer.concat(pieces.map(({ base }) => base));
-  models.target = Buffer.concat(pieces.map(({ target }) => target));
-  models.sha256 = sha256(models.target);
-});
-
-/** Opens a page with a Bitx, and the delta between two models that are on the server. */
-async function site(t, options) {
-  const base = new FaultyFile(models.base);
-  const target = new FaultyFile(models.target);
-  const mounts = { '/models/base': base.mount, '/models/target': target.mount, '/models/delta': keptDelta };
-  Object.assign(env.mounts, mounts);
-  const page = await openPage(t, env, options);
-  await page.evaluate(prepare);
-  base.log.length = 0;
-  return { page, base };
-}
-
-/** The first page makes the delta and leaves it here for the others. */
-async function keptDelta(request, response) {
-  if (request.method === 'PUT') models.delta = Buffer.concat(await request.toArray());
-  response.writeHead(models.delta ? 200 : 204).end(request.method === 'PUT' ? undefined : models.delta);
-}
-
-/** Runs in the page. */
-async function prepare() {
-  const { Bitx, BitxError } = await import('/bitx/index.js');
-  const base = '/models/base';
-  const bitx = await Bitx.create({ threads: 2 });
-  const kept = await fetch('/models/delta');
-  const delta =
-    kept.status === 200
-      ? await kept.blob()
-      : await bitx.compress({ base, target: '/models/target', effort: 'fast' });
-  if (kept.status !== 200) await fetch('/models/delta', { method: 'PUT', body: delta });
-  const digest = async (bytes) =>
-    Array.from(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes)), (byte) =>
-      byte.toString(16).padStart(2, '0'),
-    ).join('');
-  Object.assign(globalThis, {
-    Bitx,
-    bitx,
-    base,
-    delta,
-    sha256: async (blob) => digest(await blob.arrayBuffer()),
-    /** The delta with a byte changed near its end, where the last window's chunks are. */
-    damaged: async () => {
-      const bytes = new Uint8Array(await delta.arrayBuffer());
-      bytes[bytes.length - 100_000] ^= 1;
-      return new Blob([bytes]);
-    },
-    drained: async ({ stream }) => {
-      for await (const _ of stream);
-    },
-    failure: (promise) =>
-      promise.then(
-        () => 'it succeeded',
-        (error) => (error instanceof BitxError ? error.code : error),
-      ),
-    sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
-  });
-}
-
-const sentBy = ({ log }) => log.reduce((sum, { sent }) => sum + sent, 0);
+const { models, site } = largeModels(env, TENSORS);
 
 test('a stream tells its length, and is a response with one', async (t) => {
   const { page } = await site(t);
@@ -124,7 +58,7 @@ test('a stream that nobody reads reads nothing more', async (t) => {
   const sent = sentBy(base);
   // One window has been taken, one is offered, one is computed and one is read.
   assert.ok(sent <= 4 * WINDOW + 1e6, `${sent} bytes for one window`);
-  await page.evaluate(() => sleep(500));
+  await sleep(500);
   assert.equal(sentBy(base), sent);
   const digest = await page.evaluate(async () => {
     for (let part = await reader.read(); !part.done; part = await reader.read()) parts.push(part.value);
@@ -145,7 +79,7 @@ test('a stream that is cancelled ends the work', async (t) => {
   assert.equal(code, undefined);
   const sent = sentBy(base);
   assert.ok(sent < models.base.length, `${sent} bytes`);
-  await page.evaluate(() => sleep(500));
+  await sleep(500);
   assert.equal(sentBy(base), sent);
   assert.equal(await page.evaluate(async () => sha256(await bitx.restore({ base, delta }))), models.sha256);
 });
@@ -156,19 +90,17 @@ test('a failure in mid-stream is the stream’s', async (t) => {
     const stop = new AbortController();
     const stopped = bitx.restoreStream({ base, delta, signal: stop.signal }).then((restored) => {
       stop.abort();
-      return failure(drained(restored));
+      return codeOf(drained(restored));
     });
     return {
-      damaged: await failure(drained(await bitx.restoreStream({ base, delta: await damaged() }))),
+      damaged: await codeOf(drained(await bitx.restoreStream({ base, delta: await damaged() }))),
       aborted: await stopped,
-      unreadable: await failure(bitx.restoreStream({ base, delta: new Blob(['<!doctype html>']) })),
+      unreadable: await codeOf(bitx.restoreStream({ base, delta: new Blob(['<!doctype html>']) })),
     };
   });
   assert.deepEqual(codes, { damaged: 'corrupt', aborted: 'aborted', unreadable: 'format' });
   base.next(faults.none).always(faults.headers({ etag: '"other"' }));
-  const changed = await page.evaluate(async () =>
-    failure(drained(await bitx.restoreStream({ base, delta }))),
-  );
+  const changed = await page.evaluate(async () => codeOf(drained(await bitx.restoreStream({ base, delta }))));
   assert.equal(changed, 'changed');
 });
 
@@ -179,8 +111,8 @@ test('what is still being written when a restore fails leaves its job alone', as
     const bad = await damaged();
     const codes = new Set();
     for (let round = 0; round < 8; round++) {
-      codes.add(await failure(drained(await bitx.restoreStream({ base, delta: bad }))));
-      codes.add(await failure(bitx.restoreStream({ base, delta: new Blob(['<!doctype html>']) })));
+      codes.add(await codeOf(drained(await bitx.restoreStream({ base, delta: bad }))));
+      codes.add(await codeOf(bitx.restoreStream({ base, delta: new Blob(['<!doctype html>']) })));
     }
     return [...codes, await sha256(await bitx.restore({ base, delta }))];
   });
@@ -208,10 +140,10 @@ test('a server that does not answer holds up no other call, and a call that wait
   const { page } = await site(t);
   const result = await page.evaluate(async () => {
     const stop = new AbortController();
-    const hung = failure(bitx.restore({ base: '/net/hang', delta, signal: stop.signal }));
+    const hung = codeOf(bitx.restore({ base: '/net/hang', delta, signal: stop.signal }));
     const digest = await sha256(await bitx.restore({ base, delta }));
     const queue = [0, 1, 2].map((i) =>
-      failure(bitx.restore({ base, delta, ...(i === 1 && { signal: AbortSignal.timeout(20) }) })),
+      codeOf(bitx.restore({ base, delta, ...(i === 1 && { signal: AbortSignal.timeout(20) }) })),
     );
     const { tensors } = await bitx.inspect(delta);
     const codes = await Promise.all(queue);
@@ -293,7 +225,7 @@ test('a file that changes on the disk is an error', async (t) => {
     await write(await (await fetch(base)).blob());
     const restored = await bitx.restoreStream({ base: handle, delta });
     await write(new Blob(['something else']));
-    return failure(drained(restored));
+    return codeOf(drained(restored));
   });
   assert.equal(code, 'io');
 });
@@ -305,7 +237,7 @@ for (const isolated of [true, false]) {
       const folder = await navigator.storage.getDirectory();
       const output = await folder.getFileHandle('model', { create: true });
       await bitx.restore({ base, delta, output });
-      const code = await failure(bitx.restore({ base, delta: await damaged(), output }));
+      const code = await codeOf(bitx.restore({ base, delta: await damaged(), output }));
       const names = await Array.fromAsync(folder.keys());
       return { code, names, digest: await sha256(await output.getFile()) };
     });
