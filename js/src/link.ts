@@ -24,10 +24,7 @@ export interface CallContext {
   onOpened: ((length: number | undefined) => void) | undefined;
 }
 
-interface Pending extends CallContext {
-  resolve(outcome: Outcome): void;
-  reject(error: BitxError): void;
-}
+type Pending = CallContext & PromiseWithResolvers<Outcome>;
 
 /** The page's end of one worker. Once it has ended it stays so; a new one has to be made. */
 export class Link {
@@ -44,21 +41,19 @@ export class Link {
   /** Starts a worker and waits until it has passed its self-test. */
   static async start(options: LinkOptions): Promise<Link> {
     const { signal } = options;
-    if (signal?.aborted) throw abortError(signal);
+    signal?.throwIfAborted();
     const link = new Link(options);
     const { promise, reject } = link.#starting;
     if (signal) onAbort(signal, () => reject(abortError(signal)));
-    await promise.catch((error: BitxError) => {
-      link.end(error);
-      throw error;
-    });
+    promise.catch((error: BitxError) => link.end(error));
+    await promise;
     return link;
   }
 
   private constructor({ role, mode, threads, wasmUrl, workerUrl }: LinkOptions) {
     this.mode = mode;
     this.threads = threads;
-    const alarm = `bitx-wasm:${Math.random().toString(36).slice(2)}`;
+    const alarm = `bitx-wasm:${Math.random()}`;
     this.#alarm = new BroadcastChannel(alarm);
     this.#alarm.onmessage = ({ data }) => this.#fault(`a thread died: ${data}`);
     this.#extendTime();
@@ -66,7 +61,7 @@ export class Link {
     this.#worker = workerUrl
       ? new Worker(workerUrl, { type: 'module' })
       : new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
-    this.#worker.onerror = (event) => this.#fault(event.message || 'the worker script could not be loaded');
+    this.#worker.onerror = (event) => this.#fault(event.message || 'its script could not be loaded');
     this.#worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
       if (data.type === 'loaded') this.#send({ type: 'start', role, mode, threads, wasmUrl, alarm });
       this.#receive(data);
@@ -75,21 +70,21 @@ export class Link {
 
   /** Whether calls can still be made. */
   get alive(): boolean {
-    return this.#ended === undefined;
+    return !this.#ended;
   }
 
   /** Runs one operation. An abort takes effect once the worker has cleared its output away. */
   async call(request: Request, ports: MessagePort[], context: CallContext): Promise<Outcome> {
     if (this.#ended) throw this.#ended;
     const { signal } = context;
-    if (signal.aborted) throw abortError(signal);
+    signal.throwIfAborted();
     const id = this.#nextId++;
-    const { promise, resolve, reject } = Promise.withResolvers<Outcome>();
-    this.#calls.set(id, { ...context, resolve, reject });
+    const pending = Promise.withResolvers<Outcome>();
+    this.#calls.set(id, { ...context, ...pending });
     onAbort(signal, () => this.#send({ type: 'abort', id }));
     this.#send({ type: 'call', id, request }, ports);
     try {
-      return await promise;
+      return await pending.promise;
     } finally {
       this.#calls.delete(id);
     }
@@ -111,7 +106,7 @@ export class Link {
   }
 
   #receive(message: FromWorker): void {
-    const call = 'id' in message ? this.#calls.get(message.id as number) : undefined;
+    const call = this.#calls.get((message as { id: number }).id);
     switch (message.type) {
       case 'loaded':
       case 'step':
@@ -134,7 +129,7 @@ export class Link {
         call?.resolve(message.outcome);
         break;
       case 'error':
-        call?.reject(message.error.code === 'aborted' ? abortError(call.signal) : fromWire(message.error));
+        call?.reject(fromWire(message.error));
         if (message.fatal) this.#fault(message.error.message);
     }
   }
@@ -145,8 +140,6 @@ export class Link {
 
   #extendTime(): void {
     clearTimeout(this.#timer);
-    const limit = STEP_LIMIT_MS[this.mode];
-    const late = () => this.#fault(`it gave no sign of life for ${limit / 1000} s while starting`);
-    this.#timer = setTimeout(late, limit);
+    this.#timer = setTimeout(() => this.#fault('it gave no sign of life'), STEP_LIMIT_MS[this.mode]);
   }
 }

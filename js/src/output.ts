@@ -1,4 +1,4 @@
-import { abortError, BitxError, messageOf } from './errors.js';
+import { BitxError, messageOf } from './errors.js';
 import { isHandle } from './inputs.js';
 import type { Request } from './protocol.js';
 import type { BitxStream, Output } from './types.js';
@@ -18,6 +18,8 @@ export function outputKind(output: Output | undefined): Request['output'] {
 export class StreamOutput {
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   readonly #failure = new AbortController();
+  /** Aborted once the stream takes nothing more, for instance because its reader has gone. */
+  readonly failure = this.#failure.signal;
   #written = 0;
   /** Bytes that come once more. */
   #again = 0;
@@ -26,11 +28,6 @@ export class StreamOutput {
     if (stream.locked) throw new BitxError('invalid-argument', 'output is locked to another writer');
     this.#writer = stream.getWriter();
     this.#writer.closed.catch((cause: unknown) => this.#failure.abort(ioError(cause)));
-  }
-
-  /** Aborted once the stream takes nothing more, for instance because its reader has gone. */
-  get failure(): AbortSignal {
-    return this.#failure.signal;
   }
 
   /** Writes one part and waits until the stream wants more. */
@@ -47,7 +44,7 @@ export class StreamOutput {
   }
 
   async close(signal: AbortSignal): Promise<void> {
-    if (signal.aborted) throw abortError(signal);
+    signal.throwIfAborted();
     await this.#writer.close().catch(fail);
   }
 

@@ -25,12 +25,16 @@ export async function openUrl(url: string, signal: AbortSignal): Promise<RangeSo
     const response = await get(attempt, 0, HEAD);
     answered = true;
     const extent = extentOf(response);
-    if (extent && extent.start !== 0) throw elsewhere(attempt, 0, extent);
-    if (extent) return rangedFile(url, signal, extent, await beginning(response, attempt, extent));
-    if (response.status === 416 && /\/0$/.test(response.headers.get('content-range') ?? '')) return EMPTY;
-    // Without a `Content-Range` that may be read, as from another origin, nobody knows which part this is.
-    if (response.status !== 206) attempt.demand(response, 200);
-    attempt.end();
+    if (extent) {
+      part(response, attempt, 0, extent);
+      const head = new Uint8Array(Math.min(extent.end, HEAD));
+      // Should it break off, the rest is asked for as any other part.
+      await fill(head, response, attempt).catch(() => {});
+      return rangedFile(url, signal, extent, head.subarray(0, attempt.got));
+    }
+    // Without a `Content-Range` that may be read, as from another origin, nobody knows which part this is. An empty file
+    // has no part.
+    if (![206, 416].includes(response.status)) attempt.demand(response, 200);
     return undefined;
   };
   return persist(url, signal, MOST_AT_FIRST, open).catch((error: unknown) => {
@@ -41,8 +45,6 @@ export async function openUrl(url: string, signal: AbortSignal): Promise<RangeSo
   });
 }
 
-const EMPTY: RangeSource = { size: 0, read: async () => new Uint8Array() };
-
 /** What of the beginning has come already is `head`. */
 function rangedFile(url: string, signal: AbortSignal, first: Extent, head: Uint8Array): RangeSource {
   const read = async (offset: number, length: number) => {
@@ -50,68 +52,48 @@ function rangedFile(url: string, signal: AbortSignal, first: Extent, head: Uint8
     const known = head.subarray(offset, offset + length);
     bytes.set(known);
     let at = known.length;
-    const loaded = () => at;
     const fetchRest = async (attempt: Attempt) => {
       const response = await get(attempt, offset + at, offset + length);
       const { end } = part(response, attempt, offset + at, first);
-      await fill(bytes.subarray(at, end - offset), response, attempt, (count) => {
-        at += count;
+      const rest = bytes.subarray(at, end - offset);
+      await fill(rest, response, attempt).finally(() => {
+        at += attempt.got;
       });
     };
     // A server may send less than it was asked for.
-    while (at < length) await persist(url, signal, MOST, fetchRest, loaded);
+    while (at < length) await persist(url, signal, MOST, fetchRest);
     return bytes;
   };
   return { size: first.total, read };
 }
 
-/** What comes of a file's beginning; should it break off, the rest is asked for as any other part. */
-async function beginning(response: Response, attempt: Attempt, { end }: Extent): Promise<Uint8Array> {
-  const bytes = new Uint8Array(Math.min(end, HEAD));
-  let at = 0;
-  const count = (more: number) => {
-    at += more;
-  };
-  await fill(bytes, response, attempt, count).catch(() => attempt.end());
-  return bytes.subarray(0, at);
-}
-
 /** Makes sure that a response is the part that was asked for, of the file that was opened. */
 function part(response: Response, attempt: Attempt, start: number, first: Extent): Extent {
-  const { url } = attempt;
-  if (response.status === 416) throw changed(url, first.total, 'less');
+  if (response.status === 416) throw changed(attempt, first.total, 'less');
   attempt.demand(response, 206);
   const extent = extentOf(response);
   // A part without a byte would be asked for again for ever.
-  if (extent?.start !== start || extent.end <= start) throw elsewhere(attempt, start, extent);
-  const { total, mark } = extent;
-  if (total !== first.total) throw changed(url, first.total, total);
-  if (mark && first.mark && mark !== first.mark) {
-    throw changed(url, first.mark, mark);
+  if (extent?.start !== start || extent.end <= start) {
+    throw attempt.error('sent another part', { expected: start, found: extent?.start ?? 'nowhere' });
   }
+  const { total, mark } = extent;
+  if (total !== first.total) throw changed(attempt, first.total, total);
+  if (mark && first.mark && mark !== first.mark) throw changed(attempt, first.mark, mark);
   return extent;
 }
 
 /** Fills `bytes` from a body, which must have as many. */
-async function fill(
-  bytes: Uint8Array,
-  { body }: Response,
-  attempt: Attempt,
-  onBytes: (count: number) => void,
-): Promise<void> {
+async function fill(bytes: Uint8Array, { body }: Response, attempt: Attempt): Promise<void> {
   const reader = (body as ReadableStream<Uint8Array>).getReader();
-  let at = 0;
   for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
     const { value } = chunk;
-    attempt.proceed();
-    if (at + value.length > bytes.length) throw attempt.error('sent too much');
-    bytes.set(value, at);
-    at += value.length;
-    onBytes(value.length);
+    if (attempt.got + value.length > bytes.length) throw attempt.error('sent too much');
+    bytes.set(value, attempt.got);
+    attempt.proceed(value.length);
     free(value);
   }
-  if (at < bytes.length) throw attempt.error('broke off', { expected: bytes.length, found: at });
-  attempt.end();
+  const found = attempt.got;
+  if (found < bytes.length) throw attempt.error('broke off', { expected: bytes.length, found });
 }
 
 /** Asks for a part. Browsers would keep parts in their cache, and there one request waits for the other. */
@@ -123,15 +105,10 @@ function get({ url, signal }: Attempt, start: number, end: number): Promise<Resp
 function extentOf({ status, headers }: Response): Extent | undefined {
   const numbers = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(headers.get('content-range') ?? '');
   if (status !== 206 || !numbers || (headers.get('content-encoding') ?? 'identity') !== 'identity') return;
-  const [start = 0, last = 0, total = 0] = numbers.slice(1).map(Number);
+  const [start, last, total] = numbers.slice(1).map(Number) as [number, number, number];
   return { start, end: last + 1, total, mark: headers.get('etag') ?? headers.get('last-modified') };
 }
 
-function elsewhere(attempt: Attempt, expected: number, extent: Extent | undefined): BitxError {
-  const found = extent ? extent.start : 'nowhere';
-  return attempt.error('sent another part', { expected, found });
-}
-
-function changed(url: string, expected: number | string, found: number | string): BitxError {
+function changed({ url }: Attempt, expected: number | string, found: number | string): BitxError {
   return new BitxError('changed', `${url} changed while it was being read`, { url, expected, found });
 }

@@ -14,17 +14,20 @@ export class Attempt {
   readonly signal: AbortSignal;
   readonly #stop = new AbortController();
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Bytes that have come. */
+  got = 0;
   /** The pause that the server asks for. */
   pause: number | undefined;
 
   constructor(url: string, signal: AbortSignal) {
     this.url = url;
     this.signal = AbortSignal.any([signal, this.#stop.signal]);
-    this.proceed();
+    this.proceed(0);
   }
 
-  /** Something has come. */
-  proceed(): void {
+  /** So many bytes have come. */
+  proceed(bytes: number): void {
+    this.got += bytes;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#stop.abort(this.error('sent nothing')), STALL_MS);
   }
@@ -50,41 +53,32 @@ export class Attempt {
 }
 
 /**
- * Makes attempts until one succeeds, one fails for good, or too many have failed in a row. One that got further, by
- * `loaded`, begins a new row.
+ * Makes attempts until one succeeds, one fails for good, or too many have failed in a row. One that got some bytes begins
+ * a new row.
  */
 export async function persist<T>(
   url: string,
   signal: AbortSignal,
   most: number,
   attempt: (attempt: Attempt) => Promise<T>,
-  loaded: () => number = () => 0,
 ): Promise<T> {
   for (let failures = 0; ; failures++) {
-    const before = loaded();
     const current = new Attempt(url, signal);
     try {
-      return await attempt(current);
+      return await attempt(current).finally(() => current.end());
     } catch (thrown) {
       signal.throwIfAborted();
-      const cause = current.signal.aborted ? current.signal.reason : thrown;
-      const error =
-        cause instanceof BitxError
-          ? cause
-          : current.error(`could not be fetched: ${messageOf(cause)}`, { cause });
-      current.end();
-      if (loaded() > before) failures = 0;
+      const error: BitxError =
+        [current.signal.reason, thrown].find((one) => one instanceof BitxError) ??
+        current.error(`could not be fetched: ${messageOf(thrown)}`, { cause: thrown });
+      if (current.got > 0) failures = 0;
       const pause = current.pause ?? PAUSE_MS * 2 ** failures * (1 - Math.random() / 2);
       if (!mayPass(error) || failures >= most || pause > LONGEST_PAUSE_MS) throw error;
-      await rest(pause, signal);
+      await abortable(signal, new Promise((resolve) => setTimeout(resolve, pause)));
     }
   }
 }
 
 function mayPass({ code, status }: BitxError): boolean {
   return code === 'network' && (!status || status >= 500 || [200, 408, 429].includes(status));
-}
-
-function rest(ms: number, signal: AbortSignal): Promise<void> {
-  return abortable(signal, new Promise((resolve) => setTimeout(resolve, ms)));
 }
