@@ -1,6 +1,14 @@
-import { BitxError, messageOf, onAbort } from './errors.js';
+import { BitxError, type BitxErrorFigures, messageOf } from './errors.js';
 import { Parts } from './parts.js';
 import type { RangeSource } from './types.js';
+
+/** How often in a row a download may break off without a new byte. */
+const MOST_FAILURES = 3;
+/** The first pause before a download goes on; each further one is twice as long. */
+const PAUSE_MS = 500;
+
+type Bytes = Uint8Array<ArrayBuffer>;
+type Body = ReadableStream<Bytes>;
 
 /** Called with the bytes so far and, where the server tells, the bytes to come. */
 export type Report = (loaded: number, total: number | undefined) => void;
@@ -13,28 +21,24 @@ export async function spool(response: Response, signal: AbortSignal, report: Rep
   const { url, status, body } = response;
   const name = url || 'The response';
   if (!response.ok) throw new BitxError('network', `${name} answered with status ${status}`, { url, status });
-  if (response.bodyUsed || !body) {
+  if (response.bodyUsed || !body || body.locked) {
     throw new BitxError('invalid-argument', `${name} has no body left to read`, { url });
   }
   const total = declaredLength(response);
   const parts = new Parts();
-  const reader = body.getReader();
-  // Ends even a wait for bytes that never come.
-  onAbort(signal, () => void reader.cancel(signal.reason).catch(() => {}));
   let arrival = Promise.withResolvers<void>();
-  const pour = async () => {
-    report(0, total);
-    for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
-      parts.add(chunk.value);
-      report(parts.size, total);
-      arrival.resolve();
-      arrival = Promise.withResolvers();
-    }
-    signal.throwIfAborted();
-    if (total !== undefined && parts.size !== total) throw brokenOff(name, url, parts.size, total);
+  const take = (bytes: Bytes) => {
+    report(parts.size + bytes.length, total);
+    parts.add(bytes);
+    arrival.resolve();
+    arrival = Promise.withResolvers();
   };
-  const whole = pour().catch((cause: unknown) => {
-    const error = cause instanceof BitxError ? cause : brokenOff(name, url, parts.size, total, cause);
+  report(0, total);
+  const whole = pour(response, total, parts, take, signal).catch((cause: unknown) => {
+    const found = parts.size;
+    const figures = { url, found, expected: total, cause } as BitxErrorFigures;
+    const message = `${name} broke off after ${found} bytes: ${messageOf(cause)}`;
+    const error = cause instanceof BitxError ? cause : new BitxError('network', message, figures);
     // Whoever waits for bytes learns of it; maybe nobody does.
     arrival.promise.catch(() => {});
     arrival.reject(error);
@@ -46,14 +50,54 @@ export async function spool(response: Response, signal: AbortSignal, report: Rep
     size: total ?? parts.size,
     read: async (offset, length) => {
       while (parts.size < offset + length) await arrival.promise;
-      return new Uint8Array(
-        await parts
-          .blob()
-          .slice(offset, offset + length)
-          .arrayBuffer(),
-      );
+      const range = parts.blob().slice(offset, offset + length);
+      return new Uint8Array(await range.arrayBuffer());
     },
   };
+}
+
+/** Takes all of a response. Where it breaks off, the rest is asked for, if it can be told that it is of the same file. */
+async function pour(
+  { url, headers, body }: Response,
+  total: number | undefined,
+  parts: Parts,
+  take: (bytes: Bytes) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const mark = headers.get('etag');
+  let from = body as Body | Promise<Body>;
+  for (let failures = 0; ; failures++) {
+    const before = parts.size;
+    try {
+      await (await from).pipeTo(new WritableStream({ write: take }), { signal });
+      if (total === undefined || parts.size === total) return;
+      throw new Error('it ended');
+    } catch (cause) {
+      if (parts.size > before) failures = 0;
+      if (!total || !url || !mark || failures >= MOST_FAILURES || signal.aborted) throw cause;
+    }
+    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS * 2 ** failures));
+    from = rest(url, mark, parts.size, total, signal);
+  }
+}
+
+/** A file from a byte on, from a server that has parts. */
+async function rest(
+  url: string,
+  mark: string,
+  start: number,
+  total: number,
+  signal: AbortSignal,
+): Promise<Body> {
+  const { headers, body } = await fetch(url, {
+    headers: { range: `bytes=${start}-` },
+    cache: 'no-store',
+    signal,
+  });
+  const range = headers.get('content-range');
+  if (range === `bytes ${start}-${total - 1}/${total}` && headers.get('etag') === mark) return body as Body;
+  void body?.cancel();
+  throw new Error('the rest cannot be had');
 }
 
 /** A compressed transfer declares the length of what travels, not of what arrives here. */
@@ -61,11 +105,4 @@ function declaredLength({ headers }: Response): number | undefined {
   const encoding = headers.get('content-encoding') ?? 'identity';
   const length = headers.get('content-length');
   return length !== null && encoding === 'identity' ? Number(length) : undefined;
-}
-
-function brokenOff(name: string, url: string, found: number, expected?: number, cause?: unknown): BitxError {
-  const figures = expected === undefined ? { url, found, cause } : { url, found, expected, cause };
-  const of = expected === undefined ? '' : ` of ${expected}`;
-  const why = cause === undefined ? '' : `: ${messageOf(cause)}`;
-  return new BitxError('network', `${name} broke off after ${found}${of} bytes${why}`, figures);
 }

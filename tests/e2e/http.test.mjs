@@ -106,6 +106,60 @@ test('parts whose place cannot be known are not used', async (t) => {
   assert.deepEqual([base.log.at(-1).status, delta.log.at(-1).status], [200, 200]);
 });
 
+/** Restores from a response that the page has fetched itself. */
+async function restoreResponse(t, base) {
+  const { page } = await site(t);
+  env.mounts['/faulty/base'] = base.mount;
+  return page.evaluate(async () => {
+    try {
+      const model = await bitx.restore({ base: await fetch('/faulty/base'), delta: '/faulty/delta' });
+      const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', await model.arrayBuffer()));
+      return { sha256: Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('') };
+    } catch (error) {
+      return { ...error, message: error.message };
+    }
+  });
+}
+
+test('a response that breaks off goes on there', async (t) => {
+  const base = new FaultyFile(BASE).next(
+    faults.cut(300_000),
+    faults.cut(200_000),
+    faults.hangUp,
+    faults.status(503),
+  );
+  assert.deepEqual(await restoreResponse(t, base), RESTORED);
+  assert.equal(base.left, 0);
+  const sent = base.log.reduce((sum, entry) => sum + entry.sent, 0);
+  assert.ok(sent <= BASE.length + 500_000, `${sent} bytes sent`);
+  const starts = base.log.slice(1).map(({ range }) => range.start);
+  assert.ok(starts[0] > 0 && starts.at(-1) > starts[0] && starts.at(-1) <= 500_000, starts.join());
+});
+
+for (const [name, second] of [
+  ['another file', faults.headers({ etag: '"second"' })],
+  ['one that is not known', faults.headers({ etag: undefined })],
+  ['another part', faults.shifted(10)],
+  ['all of it', faults.whole],
+]) {
+  test(`a response that breaks off is not joined with ${name}`, async (t) => {
+    const base = new FaultyFile(BASE).next(faults.cut(300_000)).always(second);
+    const { code, found, expected } = await restoreResponse(t, base);
+    assert.deepEqual({ code, expected }, { code: 'network', expected: BASE.length });
+    assert.ok(found <= 300_000, `${found} bytes`);
+    assert.equal(base.log.length, 4);
+  });
+}
+
+test('a response that could not be recognised is not asked for again', async (t) => {
+  const base = new FaultyFile(BASE).always((plan) => ({
+    ...faults.headers({ etag: undefined })(plan),
+    cut: 300_000,
+  }));
+  assert.equal((await restoreResponse(t, base)).code, 'network');
+  assert.equal(base.log.length, 1);
+});
+
 test('a server that does without ranges for a moment is asked again', async (t) => {
   const { base, restore } = await site(t, IMPATIENT);
   base.next(faults.none, faults.whole, faults.whole);
