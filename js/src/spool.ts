@@ -70,7 +70,7 @@ async function pour(
     const before = parts.size;
     try {
       await (await from).pipeTo(new WritableStream({ write: take }), { signal });
-      if (total === undefined || parts.size === total) return;
+      if ((total ?? parts.size) === parts.size) return;
       throw new Error('it ended');
     } catch (cause) {
       if (parts.size > before) failures = 0;

@@ -71,14 +71,12 @@ export async function persist<T>(
       const error: BitxError =
         [current.signal.reason, thrown].find((one) => one instanceof BitxError) ??
         current.error(`could not be fetched: ${messageOf(thrown)}`, { cause: thrown });
-      if (current.got > 0) failures = 0;
+      if (current.got) failures = 0;
       const pause = current.pause ?? PAUSE_MS * 2 ** failures * (1 - Math.random() / 2);
-      if (!mayPass(error) || failures >= most || pause > LONGEST_PAUSE_MS) throw error;
+      const { code, status } = error;
+      const mayPass = code === 'network' && (!status || status >= 500 || [200, 408, 429].includes(status));
+      if (!mayPass || failures >= most || pause > LONGEST_PAUSE_MS) throw error;
       await abortable(signal, new Promise((resolve) => setTimeout(resolve, pause)));
     }
   }
-}
-
-function mayPass({ code, status }: BitxError): boolean {
-  return code === 'network' && (!status || status >= 500 || [200, 408, 429].includes(status));
 }
