@@ -113,9 +113,10 @@ export function abortError(signal: AbortSignal): BitxError {
   return new BitxError('aborted', 'The operation was aborted', { cause: signal.reason });
 }
 
-/** Calls `action` once, when the signal is aborted. */
+/** Calls `action` once: when the signal is aborted, or now if it was. */
 export function onAbort(signal: AbortSignal, action: () => void): void {
-  signal.addEventListener('abort', action, { once: true });
+  if (signal.aborted) action();
+  else signal.addEventListener('abort', action, { once: true });
 }
 
 /** The same promise, but rejected as soon as the signal is aborted. */
