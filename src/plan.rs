@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 
+use crate::archive::v2::Partner;
+use crate::error::{Error, Result};
+use crate::io::Source;
 use crate::layout::{Kind, Layout, Region};
 
 /// A region of a base set: which file, and which of its regions.
@@ -46,6 +49,40 @@ impl BaseSet {
     pub(crate) fn partner_name(&self, place: Place) -> String {
         let region = self.region(place);
         if self.layouts[place.base].kind == Kind::Places { region.offset.to_string() } else { region.name.clone() }
+    }
+
+    /// Where the bytes are that an archive calls the partner of `region`: the file, and their offset there.
+    ///
+    /// # Errors
+    /// `BaseMismatch` if this base has no such bytes, `Corrupt` if no base can have them.
+    pub(crate) fn locate(&self, region: &Region, partner: &Partner) -> Result<(Source, u64)> {
+        let (source, layout) = (Source::Base(partner.base), &self.layouts[partner.base]);
+        if layout.kind == Kind::Places {
+            let offset =
+                partner.place().ok_or_else(|| Error::corrupt("offset of a base region").tensor(&region.name))?;
+            return match offset.checked_add(region.length) {
+                Some(end) if end <= layout.file_length => Ok((source, offset)),
+                _ => Err(Error::base_mismatch("the base file is too short").tensor(&region.name).input(source)),
+            };
+        }
+        let here = self.named(&partner.name).iter().find(|place| place.base == partner.base);
+        match here.map(|&place| self.region(place)) {
+            Some(other) if other.dtype == region.dtype && other.length == region.length => Ok((source, other.offset)),
+            _ => Err(self.mismatch(region, &partner.name)),
+        }
+    }
+
+    /// Why no region `name` of this base has the type of `region`.
+    pub(crate) fn mismatch(&self, region: &Region, name: &str) -> Error {
+        let error = match self.named(name).first() {
+            Some(&place) => Error::base_mismatch("the base's tensor has another type or shape")
+                .figures(region.type_name(), self.region(place).type_name())
+                .input(Source::Base(place.base)),
+            None => Error::base_mismatch(format!("the base has no tensor {name:?}"))
+                .figures(region.type_name(), "nothing")
+                .input(Source::Base(0)),
+        };
+        error.tensor(&region.name)
     }
 
     /// Regions of that name, by file.

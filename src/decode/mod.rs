@@ -11,8 +11,8 @@ use crate::archive::{Archive, ArchiveReader};
 use crate::error::{Error, Result};
 use crate::io::{Incremental, Read, Source};
 use crate::job::{Opening, Plan, State, job_by_state};
+use crate::layout::Kind;
 use crate::layout::reader::{Accept, LayoutReader};
-use crate::layout::{Kind, Region};
 use crate::plan::BaseSet;
 use crate::window;
 
@@ -152,17 +152,4 @@ impl Opening for OpenRestore {
 /// The error for a tensor that the archive does not have.
 fn no_such_tensor(name: &str) -> Error {
     Error::invalid_argument("the archive has no such tensor").tensor(name).input(Source::Delta)
-}
-
-/// Why the base set has no region `name` of the type of `region`.
-fn mismatch(region: &Region, name: &str, bases: &BaseSet) -> Error {
-    let error = match bases.named(name).first() {
-        Some(&place) => Error::base_mismatch("the base's tensor has another type or shape")
-            .figures(region.type_name(), bases.region(place).type_name())
-            .input(Source::Base(place.base)),
-        None => Error::base_mismatch(format!("the base has no tensor {name:?}"))
-            .figures(region.type_name(), "nothing")
-            .input(Source::Base(0)),
-    };
-    error.tensor(&region.name)
 }

@@ -69,7 +69,7 @@ impl Restore {
             match entry {
                 Entry::Alone(stream) => add_alone(&mut pieces, i, region, stream).map_err(named)?,
                 Entry::Paired { exponent, sign_mantissa } => {
-                    let place = bases.partner(region).ok_or_else(|| super::mismatch(region, &region.name, bases))?;
+                    let place = bases.partner(region).ok_or_else(|| bases.mismatch(region, &region.name))?;
                     let base = (place, bases.region(place));
                     add_paired(&mut pieces, i, region, base, exponent, sign_mantissa).map_err(named)?;
                 }

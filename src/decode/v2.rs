@@ -6,12 +6,12 @@
 use std::ops::Range;
 
 use super::Sharing;
-use crate::archive::v2::{self, Content, Directory, Head, Index, Item, Partner, Record, RegionEntry};
+use crate::archive::v2::{self, Content, Directory, Head, Index, Item, Record, RegionEntry};
 use crate::chunk::{self, Matrix, geometry, predicted};
 use crate::error::{Error, Result};
 use crate::io::{Inputs, Read, Source, coalesce};
 use crate::job::Plan;
-use crate::layout::{Dtype, Kind, Region};
+use crate::layout::Dtype;
 use crate::order;
 use crate::parallel::{self, Runner};
 use crate::plan::BaseSet;
@@ -375,7 +375,7 @@ fn add_chunks(chunks: &mut Vec<Chunk>, item: &Item, located: &Chunks, bases: &Ba
     let Item::Region { region, content: Content::Chunks(partner) } = item else {
         return Err(Error::corrupt("equals an item that has no chunks"));
     };
-    let base = partner.as_ref().map(|partner| find_base(region, partner, bases)).transpose()?;
+    let base = partner.as_ref().map(|partner| bases.locate(region, partner)).transpose()?;
     let geometry = geometry::of(region);
     for (i, (record, method)) in located.records.iter().enumerate() {
         let range = geometry.range(i as u64);
@@ -386,23 +386,6 @@ fn add_chunks(chunks: &mut Vec<Chunk>, item: &Item, located: &Chunks, bases: &Ba
         chunks.push(Chunk { length, record, method: *method, dtype, matrix, base, factors });
     }
     Ok(())
-}
-
-/// The file and the offset of a region's partner.
-fn find_base(region: &Region, partner: &Partner, bases: &BaseSet) -> Result<(Source, u64)> {
-    let (source, layout) = (Source::Base(partner.base), &bases.layouts()[partner.base]);
-    if layout.kind == Kind::Places {
-        let offset = partner.place().ok_or_else(|| Error::corrupt("offset of a base region").tensor(&region.name))?;
-        return match offset.checked_add(region.length) {
-            Some(end) if end <= layout.file_length => Ok((source, offset)),
-            _ => Err(Error::base_mismatch("the base file is too short").tensor(&region.name).input(source)),
-        };
-    }
-    let here = bases.named(&partner.name).iter().find(|place| place.base == partner.base);
-    match here.map(|&place| bases.region(place)) {
-        Some(other) if other.dtype == region.dtype && other.length == region.length => Ok((source, other.offset)),
-        _ => Err(super::mismatch(region, &partner.name, bases)),
-    }
 }
 
 /// What the archive holds.

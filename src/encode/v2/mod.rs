@@ -41,7 +41,7 @@ pub(super) struct Compress {
 impl Compress {
     pub(super) fn new(findings: Findings, effort: Effort) -> Result<Self> {
         let head = head::plan(&findings);
-        let pieces = piece::plan(&head, &findings, effort);
+        let pieces = piece::plan(&head, &findings, effort)?;
         let lengths = head.bases.iter().map(|base| base.length);
         let windows = piece::windows(&pieces, lengths.fold(findings.target.file_length, u64::max));
         let coded = |item: &&Item| matches!(item, Item::Region { content: Content::Chunks(_), .. });

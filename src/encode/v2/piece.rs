@@ -6,8 +6,9 @@ use crate::archive::v2::{Content, Head, Item};
 use crate::chunk::search::LEAST;
 use crate::chunk::{Effort, Matrix, geometry, words};
 use crate::encode::survey::Findings;
+use crate::error::Result;
 use crate::io::{Read, Source};
-use crate::layout::{Dtype, Kind, Region};
+use crate::layout::{Dtype, Region};
 use crate::predict::Factors;
 use crate::window;
 
@@ -64,21 +65,15 @@ impl Piece {
 }
 
 /// The pieces of all regions, front to back.
-pub(super) fn plan(head: &Head, findings: &Findings, effort: Effort) -> Vec<Piece> {
+///
+/// # Errors
+/// A partner that the base does not have.
+pub(super) fn plan(head: &Head, findings: &Findings, effort: Effort) -> Result<Vec<Piece>> {
     let mut pieces = Vec::new();
     let mut number = 0;
     for item in &head.items {
         let Item::Region { region, content: Content::Chunks(partner) } = item else { continue };
-        let base = partner.as_ref().and_then(|partner| {
-            let offset = match findings.bases.layouts()[partner.base].kind {
-                Kind::Places => partner.place()?,
-                _ => {
-                    let named = findings.bases.named(&partner.name);
-                    findings.bases.region(*named.iter().find(|place| place.base == partner.base)?).offset
-                }
-            };
-            Some((Source::Base(partner.base), offset))
-        });
+        let base = partner.as_ref().map(|partner| findings.bases.locate(region, partner)).transpose()?;
         let geometry = geometry::of(region);
         let piece = |work| Piece { region: number, dtype: region.dtype, matrix: geometry.matrix, work };
         pieces.extend(base.and_then(|base| sample(region, geometry.matrix, base, effort)).map(piece));
@@ -90,7 +85,7 @@ pub(super) fn plan(head: &Head, findings: &Findings, effort: Effort) -> Vec<Piec
         }));
         number += 1;
     }
-    pieces
+    Ok(pieces)
 }
 
 /// Runs of rows of a region that is too large to look at all of it.
