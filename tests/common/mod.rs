@@ -114,12 +114,13 @@ macro_rules! golden {
     };
 }
 
-/// Every dtype and method, at every effort.
-pub const GOLDEN: [Golden; 4] = [
+/// Every dtype and method, at every effort, and every layout of a base.
+pub const GOLDEN: [Golden; 5] = [
     golden!("dtypes", "safetensors", "fast"),
     golden!("dtypes", "safetensors", "default"),
     golden!("dtypes", "safetensors", "max"),
     golden!("blocks", "gguf", "default"),
+    golden!("places", "onnx", "default"),
 ];
 
 pub const EFFORTS: [Effort; 3] = [Effort::Fast, Effort::Default, Effort::Max];
