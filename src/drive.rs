@@ -79,6 +79,17 @@ pub fn open(job: &mut dyn Job, sources: &Sources<'_>) -> Result<(), DriveError> 
     Ok(())
 }
 
+/// The same with inputs that hold all of every source.
+///
+/// # Errors
+/// What the inputs' headers are wrong about.
+pub fn open_whole(job: &mut dyn Job, inputs: &Inputs) -> Result<(), Error> {
+    while let Some(read) = job.wants() {
+        job.feed(inputs.slice(read.source, read.offset..read.offset + read.length)?)?;
+    }
+    Ok(())
+}
+
 /// Reads what `window` needs.
 ///
 /// # Errors
@@ -105,6 +116,24 @@ pub fn drive(
         job.run(window, &inputs, runner, &mut bytes)?;
         output.write_all(&bytes).map_err(DriveError::Write)?;
         progress(job.progress(window + 1));
+    }
+    Ok(())
+}
+
+/// The same with inputs that hold all of every source: nothing of them is copied.
+///
+/// # Errors
+/// The first failure, after which `output` holds a prefix of the output that the caller must discard.
+pub fn drive_whole(
+    job: &mut dyn Job,
+    inputs: &Inputs,
+    runner: &dyn Runner,
+    output: &mut dyn Write,
+) -> Result<(), DriveError> {
+    let mut bytes = Vec::new();
+    for window in 0..job.windows() {
+        job.run(window, inputs, runner, &mut bytes)?;
+        output.write_all(&bytes).map_err(DriveError::Write)?;
     }
     Ok(())
 }

@@ -3,7 +3,9 @@
 //! The core never reads by itself: it names ranges as [`Read`]s and is handed [`Inputs`]. A file, a
 //! `Blob`, an HTTP range and a slice all serve, synchronous or not.
 
+use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::order;
@@ -78,14 +80,29 @@ pub(crate) fn coalesce(mut reads: Vec<Read>) -> Vec<Read> {
     joined
 }
 
-/// The bytes that a window of work asked for.
-#[derive(Debug, Default)]
+/// All of an input, which is in memory.
+pub type Whole = Arc<dyn AsRef<[u8]> + Send + Sync>;
+
+/// The bytes that a window of work asked for, or all that any could.
+#[derive(Default)]
 pub struct Inputs {
     reads: Vec<Read>,
     buffers: Vec<Vec<u8>>,
+    whole: Vec<(Source, Whole)>,
+}
+
+impl fmt::Debug for Inputs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inputs").field("reads", &self.reads).finish_non_exhaustive()
+    }
 }
 
 impl Inputs {
+    /// Inputs that are in memory anyway: every window finds in them what it asks for, and nothing is copied.
+    pub fn whole(sources: Vec<(Source, Whole)>) -> Self {
+        Self { whole: sources, ..Self::default() }
+    }
+
     /// Makes room for `reads`, keeping the allocations of earlier windows.
     ///
     /// `reads` come from [`Job::reads`](crate::job::Job::reads), which never asks beyond the real
@@ -116,6 +133,11 @@ impl Inputs {
     pub(crate) fn slice(&self, source: Source, range: Range<u64>) -> Result<&[u8]> {
         if range.is_empty() {
             return Ok(&[]);
+        }
+        if let Some((_, bytes)) = self.whole.iter().find(|(held, _)| *held == source) {
+            let found = (**bytes).as_ref().get(range.start as usize..range.end as usize);
+            return found
+                .ok_or_else(|| Error::invalid_argument("the input is too short").input(source).at(range.start));
         }
         let after = self.reads.partition_point(|r| (r.source, r.offset) <= (source, range.start));
         let found = after.checked_sub(1).and_then(|i| {
@@ -202,6 +224,14 @@ mod tests {
         inputs.prepare(vec![base(0..1 << 20), base(2 << 20..3 << 20)]);
         inputs.prepare(vec![base(0..10), base(2 << 20..3 << 20)]);
         assert!(inputs.buffers[0].capacity() < 1000 && inputs.buffers[1].capacity() == 1 << 20);
+    }
+
+    #[test]
+    fn whole_inputs_hold_every_range() {
+        let inputs = Inputs::whole(vec![(Source::Delta, Arc::new(*b"delta")), (Source::Target, Arc::new(*b"target"))]);
+        assert_eq!(inputs.slice(Source::Delta, 0..5).unwrap(), b"delta");
+        assert_eq!(inputs.slice(Source::Target, 2..6).unwrap(), b"rget");
+        assert!(inputs.slice(Source::Delta, 4..6).is_err() && inputs.slice(Source::Base(0), 0..1).is_err());
     }
 
     #[test]

@@ -3,12 +3,16 @@
 //! An object is a byte that says which, for a delta the id of its base (32 bytes of digest, epoch as a little-endian
 //! `u32`), and then the bytes, or a v2 archive of a single tensor.
 
-use bitx_wasm::drive::{self, DriveError, Sources};
-use bitx_wasm::io::ReadAt;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use bitx_wasm::drive;
+use bitx_wasm::io::{Inputs, Source, Whole};
 use bitx_wasm::layout::Dtype;
 use bitx_wasm::parallel::Sequential;
-use bitx_wasm::report::Method;
+use bitx_wasm::report::{Method, Report};
 use bitx_wasm::{Compress, Effort, Job, Restore};
+use bytes::Bytes;
 
 use crate::digest::Digest;
 use crate::keys::ObjectId;
@@ -23,72 +27,122 @@ pub(crate) const LONGEST_HEAD: u64 = 37;
 /// Room that is made at once for what an object says that it decodes to: pieces are no larger.
 const MOST_RESERVED: u64 = 32 << 20;
 
+/// What is wrong with an object that decodes, and not to what it is named by.
+pub(crate) const OTHER_DIGEST: &str = "its bytes have another digest";
+
 /// Why an object does not decode.
 pub(crate) type Problem = String;
 
-/// A piece to be stored.
+/// Why a piece is not coded.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The piece has another digest than it had.
+    Changed,
+    /// Its base is not what that object is named by.
+    Base(ObjectId),
+    Codec(Problem),
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self::Codec(problem)
+    }
+}
+
+/// A piece to be stored, and what it was when it was read before.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Typed<'a> {
     pub(crate) dtype: Dtype,
     pub(crate) shape: &'a [u64],
-    pub(crate) bytes: &'a [u8],
+    pub(crate) bytes: &'a Bytes,
+    pub(crate) digest: Digest,
 }
 
-/// An object, and the base that it needs.
+/// An object in two parts, head and content, and the base that it needs.
 #[derive(Debug)]
 pub(crate) struct Coded {
-    pub(crate) object: Vec<u8>,
+    pub(crate) object: [Bytes; 2],
     pub(crate) base: Option<ObjectId>,
 }
 
 /// Codes a piece, against a base of the same dtype and shape if it is given one. What comes back has been decoded and
-/// compared.
+/// compared; the digests of piece and base have been compared with what they should be.
 ///
 /// # Errors
-/// What the codec says, and any difference that the comparison finds.
-pub(crate) fn encode(piece: Typed<'_>, base: Option<(ObjectId, &[u8])>, effort: Effort) -> Result<Coded, Problem> {
-    let delta = match base {
-        Some((id, bytes)) => compress(piece, Some(bytes), effort)?.map(|archive| (id, bytes, archive)),
-        None => None,
-    };
-    let alone = match &delta {
-        Some(_) => None,
-        None => compress(piece, None, effort)?,
-    };
-    let mut object = Vec::new();
-    let mut used = None;
-    match (delta, alone) {
-        (Some((id, bytes, archive)), _) if archive.len() + (LONGEST_HEAD as usize) < piece.bytes.len() => {
-            object.push(DELTA);
-            object.extend_from_slice(id.digest.as_bytes());
-            object.extend_from_slice(&id.epoch.to_le_bytes());
-            object.extend_from_slice(&archive);
-            used = Some((id, bytes));
+/// See [`Failure`]; `Codec` is what the codec says, and any difference that the comparison finds.
+pub(crate) fn encode(piece: Typed<'_>, base: Option<(ObjectId, Bytes)>, effort: Effort) -> Result<Coded, Failure> {
+    let plain = Coded { object: [Bytes::from_static(&[RAW]), piece.bytes.clone()], base: None };
+    if let Some((id, bytes)) = base
+        && let Some(archive) = compress(piece, Some((id, &bytes)), effort)?
+    {
+        if archive.len() + LONGEST_HEAD as usize >= piece.bytes.len() {
+            return Ok(plain);
         }
-        (_, Some(archive)) if archive.len() < piece.bytes.len() => {
-            object.push(ALONE);
-            object.extend_from_slice(&archive);
-        }
-        _ => {
-            object.push(RAW);
-            object.extend_from_slice(piece.bytes);
-        }
+        let head = [&[DELTA], &id.digest.as_bytes()[..], &id.epoch.to_le_bytes()].concat();
+        return checked(Coded { object: [head.into(), archive], base: Some(id) }, Some(bytes), piece);
     }
-    let again = decode(&object, used.map(|(_, bytes)| bytes))?;
-    if again != piece.bytes {
-        return Err("what was coded does not decode to what it was made of".to_owned());
+    match compress(piece, None, effort)? {
+        Some(archive) if archive.len() < piece.bytes.len() => {
+            checked(Coded { object: [Bytes::from_static(&[ALONE]), archive], base: None }, None, piece)
+        }
+        _ => Ok(plain),
     }
-    Ok(Coded { object, base: used.map(|(id, _)| id) })
+}
+
+/// Decodes what was coded, and compares.
+fn checked(coded: Coded, base: Option<Bytes>, piece: Typed<'_>) -> Result<Coded, Failure> {
+    let [head, archive] = &coded.object;
+    let mut rest = Same(piece.bytes);
+    Decoding::of(archive, base.as_ref())?.run(&mut rest)?;
+    if base_of(head)? != coded.base || !rest.0.is_empty() {
+        return Err(Failure::Codec(DIFFERS.to_owned()));
+    }
+    Ok(coded)
+}
+
+const DIFFERS: &str = "what was coded does not decode to what it was made of";
+
+/// Takes these bytes and no others.
+struct Same<'a>(&'a [u8]);
+
+impl Write for Same<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.0.split_at_checked(bytes.len()) {
+            Some((next, rest)) if next == bytes => self.0 = rest,
+            _ => return Err(io::Error::other(DIFFERS)),
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The archive of a piece; with a base, only if the base is of use.
-fn compress(piece: Typed<'_>, base: Option<&[u8]>, effort: Effort) -> Result<Option<Vec<u8>>, Problem> {
-    let mut job = Compress::tensor(piece.dtype, piece.shape, base.is_some(), effort).map_err(|e| e.to_string())?;
+fn compress(piece: Typed<'_>, base: Option<(ObjectId, &Bytes)>, effort: Effort) -> Result<Option<Bytes>, Failure> {
+    let job = Compress::tensor(piece.dtype, piece.shape, base.is_some(), effort);
+    let mut job = job.map_err(|e| Failure::Codec(e.to_string()))?;
     let mut archive = Vec::with_capacity(piece.bytes.len() / 2);
-    run(&mut job, base, None, Some(piece.bytes), &mut archive)?;
+    let inputs = inputs([(Source::Target, Some(piece.bytes)), (Source::Base(0), base.map(|(_, bytes)| bytes))]);
+    let coded = drive::drive_whole(&mut job, &inputs, &Sequential, &mut archive);
+    coded.map_err(|e| Failure::Codec(e.to_string()))?;
+    let report = job.report();
+    check_digests(&report, piece, base.map(|(id, _)| id))?;
     let by_base = |(method, _): (Method, usize)| matches!(method, Method::CopyBase | Method::Delta | Method::Predicted);
-    let useful = base.is_none() || job.report().method_counts().into_iter().any(by_base);
-    Ok(useful.then_some(archive))
+    let useful = base.is_none() || report.method_counts().into_iter().any(by_base);
+    Ok(useful.then(|| archive.into()))
+}
+
+/// An archive tells the digests of what it was made of: they are computed once, and serve here too.
+fn check_digests(report: &Report, piece: Typed<'_>, base: Option<ObjectId>) -> Result<(), Failure> {
+    if report.blake3.as_ref() != Some(piece.digest.as_bytes()) {
+        return Err(Failure::Changed);
+    }
+    match base {
+        Some(id) if report.bases.iter().any(|base| base.blake3 != *id.digest.as_bytes()) => Err(Failure::Base(id)),
+        _ => Ok(()),
+    }
 }
 
 /// The base that an object needs, by its first [`LONGEST_HEAD`] bytes.
@@ -105,49 +159,60 @@ pub(crate) fn base_of(head: &[u8]) -> Result<Option<ObjectId>, Problem> {
     }
 }
 
-/// The bytes of an object, given those of its base.
-pub(crate) fn decode(object: &[u8], base: Option<&[u8]>) -> Result<Vec<u8>, Problem> {
-    let archive = match (object.split_first(), base) {
-        (Some((&RAW, bytes)), None) => return Ok(bytes.to_vec()),
-        (Some((&ALONE, archive)), None) => archive,
-        (Some((&DELTA, rest)), Some(_)) => rest.get(LONGEST_HEAD as usize - 1..).ok_or("it ends in its head")?,
-        _ => return Err("its base does not fit".to_owned()),
-    };
-    let mut bytes = Vec::new();
-    let lengths: Vec<u64> = base.iter().map(|base| base.len()).collect();
-    run(&mut Restore::new(&lengths, archive.len() as u64), base, Some(archive), None, &mut bytes)?;
-    Ok(bytes)
+/// The bytes of an object, given those of its base. They are to be compared with a digest.
+pub(crate) fn decode(object: &Bytes, base: Option<Bytes>) -> Result<Bytes, Problem> {
+    match (object.first(), base) {
+        (Some(&RAW), None) => Ok(object.slice(1..)),
+        (Some(&ALONE), None) => Decoding::of(&object.slice(1..), None)?.bytes(),
+        (Some(&DELTA), Some(base)) => {
+            let whole = object.len() >= LONGEST_HEAD as usize;
+            let archive = whole.then(|| object.slice(LONGEST_HEAD as usize..)).ok_or("it ends in its head")?;
+            Decoding::of(&archive, Some(&base))?.bytes()
+        }
+        _ => Err("its base does not fit".to_owned()),
+    }
 }
 
-fn run(
-    job: &mut dyn Job,
-    base: Option<&[u8]>,
-    delta: Option<&[u8]>,
-    target: Option<&[u8]>,
-    output: &mut Vec<u8>,
-) -> Result<(), Problem> {
-    let base: Vec<&dyn ReadAt> = base.iter().map(|base| base as &dyn ReadAt).collect();
-    let sources = Sources {
-        base: &base,
-        delta: delta.as_ref().map(|delta| delta as &dyn ReadAt),
-        target: target.as_ref().map(|target| target as &dyn ReadAt),
-    };
-    let mut go = || -> Result<(), DriveError> {
-        drive::open(job, &sources)?;
-        if target.is_none() {
-            // Growing by and by would move every byte several times; what an archive claims is believed up to a point.
-            output.reserve_exact(job.report().restored_bytes.min(MOST_RESERVED) as usize);
-        }
-        drive::drive(job, &sources, &Sequential, output, &mut |_| {})
-    };
-    go().map_err(|error| error.to_string())
+/// An archive about to be decoded.
+struct Decoding {
+    job: Restore,
+    inputs: Inputs,
+}
+
+impl Decoding {
+    fn of(archive: &Bytes, base: Option<&Bytes>) -> Result<Self, Problem> {
+        let lengths: Vec<u64> = base.iter().map(|base| base.len() as u64).collect();
+        // Whoever decodes compares what comes out: the digest of the archive would tell no more. Its windows are small,
+        // so that they stay in the processor's caches.
+        let mut job = Restore::shared(&lengths, archive.len() as u64);
+        let inputs = inputs([(Source::Delta, Some(archive)), (Source::Base(0), base)]);
+        drive::open_whole(&mut job, &inputs).map_err(|e| e.to_string())?;
+        Ok(Self { job, inputs })
+    }
+
+    fn run(&mut self, output: &mut dyn Write) -> Result<(), Problem> {
+        drive::drive_whole(&mut self.job, &self.inputs, &Sequential, output).map_err(|e| e.to_string())
+    }
+
+    fn bytes(mut self) -> Result<Bytes, Problem> {
+        // Growing by and by would move every byte several times; what an archive claims is believed up to a point.
+        let length = self.job.output_length().unwrap_or(0).min(MOST_RESERVED);
+        let mut bytes = Vec::with_capacity(length as usize);
+        self.run(&mut bytes)?;
+        Ok(bytes.into())
+    }
+}
+
+fn inputs(sources: [(Source, Option<&Bytes>); 2]) -> Inputs {
+    let whole = |(source, bytes): (Source, Option<&Bytes>)| Some((source, Arc::new(bytes?.clone()) as Whole));
+    Inputs::whole(sources.into_iter().filter_map(whole).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn weights(seed: u16) -> Vec<u8> {
+    fn weights(seed: u16) -> Bytes {
         (0..8192u32).flat_map(|i| (0x3C00 + (i.wrapping_mul(40503) >> 7) as u16 % 512 + seed).to_le_bytes()).collect()
     }
 
@@ -155,24 +220,51 @@ mod tests {
     fn the_smallest_way_is_taken_and_its_base_is_named() {
         let (base, target) = (weights(0), weights(1));
         let id = ObjectId { digest: Digest::of(&base), epoch: 3 };
-        let piece = Typed { dtype: Dtype::BF16, shape: &[64, 128], bytes: &target };
-        let delta = encode(piece, Some((id, &base)), Effort::Default).unwrap();
-        assert_eq!((delta.base, base_of(&delta.object)), (Some(id), Ok(Some(id))));
+        let piece = Typed { dtype: Dtype::BF16, shape: &[64, 128], bytes: &target, digest: Digest::of(&target) };
+        let delta = encode(piece, Some((id, base.clone())), Effort::Default).unwrap();
         let alone = encode(piece, None, Effort::Default).unwrap();
-        assert_eq!((alone.base, base_of(&alone.object)), (None, Ok(None)));
-        assert!(delta.object.len() < alone.object.len() && alone.object.len() < target.len());
-        assert_eq!(decode(&delta.object, Some(&base)), Ok(target));
-        assert!(decode(&delta.object, None).is_err() && decode(&alone.object, Some(&base)).is_err());
+        let [of_delta, of_alone] = [&delta, &alone].map(|coded| Bytes::from(coded.object.concat()));
+        assert_eq!((delta.base, base_of(&of_delta)), (Some(id), Ok(Some(id))));
+        assert_eq!((alone.base, base_of(&of_alone)), (None, Ok(None)));
+        assert!(of_delta.len() < of_alone.len() && of_alone.len() < target.len());
+        assert_eq!(decode(&of_delta, Some(base.clone())), Ok(target.clone()));
+        assert!(decode(&of_delta, None).is_err() && decode(&of_alone, Some(base)).is_err());
+        assert!((0..of_delta.len()).all(|end| decode(&of_delta.slice(..end), Some(weights(0))).is_err()));
+    }
+
+    #[test]
+    fn what_decodes_to_other_bytes_is_refused() {
+        let target = weights(1);
+        let piece = Typed { dtype: Dtype::BF16, shape: &[64, 128], bytes: &target, digest: Digest::of(&target) };
+        let coded = || encode(piece, None, Effort::Fast).unwrap();
+        let other = [weights(2), target.slice(..16_000), [&target[..], b"more"].concat().into()];
+        for bytes in &other {
+            let Err(Failure::Codec(problem)) = checked(coded(), None, Typed { bytes, ..piece }) else { panic!() };
+            assert_eq!(problem, DIFFERS);
+        }
+        assert!(checked(coded(), None, piece).is_ok());
     }
 
     #[test]
     fn a_base_of_no_use_is_not_kept() {
-        let noise: Vec<u8> = (0..8u64).flat_map(|i| *Digest::of(&i.to_le_bytes()).as_bytes()).collect();
-        let id = ObjectId { digest: Digest::of(b"other"), epoch: 0 };
-        let other: Vec<u8> = noise.iter().rev().map(|byte| byte ^ 0x55).collect();
-        let coded =
-            encode(Typed { dtype: Dtype::U8, shape: &[256], bytes: &noise }, Some((id, &other)), Effort::Default);
-        let coded = coded.unwrap();
-        assert_eq!((coded.base, coded.object[0], coded.object.len()), (None, RAW, 257));
+        let noise: Bytes = (0..8u64).flat_map(|i| *Digest::of(&i.to_le_bytes()).as_bytes()).collect();
+        let other: Bytes = noise.iter().rev().map(|byte| byte ^ 0x55).collect();
+        let id = ObjectId { digest: Digest::of(&other), epoch: 0 };
+        let piece = Typed { dtype: Dtype::U8, shape: &[256], bytes: &noise, digest: Digest::of(&noise) };
+        let coded = encode(piece, Some((id, other)), Effort::Default).unwrap();
+        let [head, content] = coded.object;
+        assert_eq!((coded.base, &head[..], content), (None, &[RAW][..], noise));
+    }
+
+    #[test]
+    fn what_is_not_what_it_was_is_not_coded() {
+        let (base, target) = (weights(0), weights(1));
+        let id = ObjectId { digest: Digest::of(&base), epoch: 0 };
+        let piece = Typed { dtype: Dtype::BF16, shape: &[64, 128], bytes: &target, digest: Digest::of(&target) };
+        let changed = Typed { digest: id.digest, ..piece };
+        for base in [None, Some((id, base))] {
+            assert_eq!(encode(changed, base, Effort::Fast).unwrap_err(), Failure::Changed);
+        }
+        assert_eq!(encode(piece, Some((id, weights(2))), Effort::Fast).unwrap_err(), Failure::Base(id));
     }
 }

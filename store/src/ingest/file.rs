@@ -1,16 +1,19 @@
 //! One file: what it is made of, which of that is stored, and the rest.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bitx_wasm::distance::Sketch;
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
+use object_store::PutPayload;
 
 use super::local::{LocalFile, Source};
 use super::parts::{self, Part};
 use super::{Ingest, sketches};
-use crate::codec::{self, Typed};
+use crate::codec::{self, Failure, Typed};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::keys::{Kind, ObjectId};
@@ -158,22 +161,22 @@ impl Ingest<'_> {
         base: Option<ObjectId>,
     ) -> Result<(ObjectId, Option<ObjectId>)> {
         let base = match base {
-            Some(id) if self.store.is_there(self.run, &id).await? => Some((id, self.store.whole_piece(&id).await?)),
+            Some(id) if self.store.is_there(self.run, &id).await? => Some((id, self.store.base_unchecked(&id).await?)),
             _ => None,
         };
         let (file, part, digest, effort) = (file.clone(), surveyed.part.clone(), surveyed.digest, self.effort);
         let coded = self.store.compute(move || {
-            let bytes = file.read(part.range)?;
-            if Digest::of(&bytes) != digest {
-                return Err(Error::file(file.path())(std::io::Error::other("it changed while it was read")));
-            }
-            let piece = Typed { dtype: part.dtype, shape: &part.shape, bytes: &bytes };
-            let base = base.as_ref().map(|(id, bytes)| (*id, &bytes[..]));
-            codec::encode(piece, base, effort).map_err(|problem| Error::damaged(Kind::Pieces.place(&digest), problem))
+            let bytes = Bytes::from(file.read(part.range)?);
+            let piece = Typed { dtype: part.dtype, shape: &part.shape, bytes: &bytes, digest };
+            codec::encode(piece, base, effort).map_err(|failure| match failure {
+                Failure::Changed => Error::file(file.path())(io::Error::other("it changed while it was read")),
+                Failure::Base(id) => Error::damaged(Kind::Pieces.key(&id), codec::OTHER_DIGEST),
+                Failure::Codec(problem) => Error::damaged(Kind::Pieces.place(&digest), problem),
+            })
         });
         let coded = coded.await?;
         let id = self.run.object(digest);
-        if self.create(&Kind::Pieces.key(&id), coded.object).await? {
+        if self.create(&Kind::Pieces.key(&id), PutPayload::from_iter(coded.object)).await? {
             let length = surveyed.part.range.end - surveyed.part.range.start;
             self.counts.delta.fetch_add(coded.base.map_or(0, |_| length), Ordering::Relaxed);
             return Ok((id, coded.base));

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bitx_wasm::Effort;
-use bytes::Bytes;
+use object_store::PutPayload;
 
 pub use local::{LocalFile, Source, sources};
 
@@ -167,9 +167,10 @@ impl Ingest<'_> {
     }
 
     /// Writes an object unless it is there.
-    async fn create(&self, key: &str, bytes: Vec<u8>) -> Result<bool> {
-        let (length, begun) = (bytes.len() as u64, Instant::now());
-        let created = self.store.backend().create(key, Bytes::from(bytes)).await?;
+    async fn create(&self, key: &str, bytes: impl Into<PutPayload>) -> Result<bool> {
+        let (bytes, begun) = (bytes.into(), Instant::now());
+        let length = bytes.content_length() as u64;
+        let created = self.store.backend().create(key, bytes).await?;
         self.counts.stored.fetch_add(if created { length } else { 0 }, Ordering::Relaxed);
         if let Ok(mut storage) = self.counts.storage.lock() {
             *storage += begun.elapsed();
