@@ -8,14 +8,12 @@ use std::sync::Arc;
 
 use futures::{StreamExt, stream};
 
+use crate::backend::REQUESTS;
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::keys::{MODELS, ObjectId};
 use crate::manifest::{FileEntry, FileManifest, Model, ModelName};
 use crate::store::Store;
-
-/// Requests that are under way at a time.
-const REQUESTS: usize = 16;
 
 /// Files that share less than this part of a file do not make a delta of it small.
 const LEAST: u64 = 8;

@@ -8,11 +8,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::Error as StorageError;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::backend::Backend;
+use crate::backend::{self, Backend, Listed, REQUESTS};
 use crate::error::{Error, Result};
 use crate::gc::record;
 use crate::keys::{GC, MODELS, ObjectId, RUNS};
@@ -71,12 +73,13 @@ impl Run {
 
     async fn enter(backend: &Backend, id: Uuid, model: &ModelName) -> Result<Self> {
         let record = Record { model: model.clone(), process: Process::this() };
-        backend.put(&record_key(id), json(&record)).await?;
+        let key = record_key(id);
+        backend.put(&key, json(&key, &record)?).await?;
         // Only now: a collection that this does not see will see this run.
         let records = record::list(backend).await?;
         let mut condemned = HashSet::new();
         for seq in records.open() {
-            condemned.extend(record::condemned(backend, seq).await?);
+            condemned.extend(record::condemned(backend, seq).await?.into_keys());
         }
         let beat = tokio::spawn(beat(backend.clone(), id));
         let (backend, model, condemned) = (backend.clone(), model.clone(), Arc::new(condemned));
@@ -98,10 +101,11 @@ impl Run {
     /// `Expired`, if a collection was first.
     pub(crate) async fn publish(self, model: &Model) -> Result<String> {
         let key = published_key(&self.model, self.id);
-        if !self.backend.create(&key, json(model)).await? {
+        let manifest = json(&key, model)?;
+        if !self.backend.create(&key, manifest.clone()).await? {
             // Our own request may have been repeated after its answer was lost.
             let there = self.backend.get(&key).await?.unwrap_or_default();
-            if there != json(model) {
+            if there != manifest {
                 return Err(Error::Expired);
             }
         }
@@ -175,8 +179,8 @@ pub(crate) async fn expire_if_dead(backend: &Backend, run: &Running, now: System
     if ended && backend.get(&record_key(run.id)).await?.is_none() {
         return Ok(true);
     }
-    let tombstone = json(&Published::Expired { expired: true, ended });
-    if backend.create(&published_key(&record.model, run.id), tombstone).await? {
+    let key = published_key(&record.model, run.id);
+    if backend.create(&key, json(&key, &Published::Expired { expired: true, ended })?).await? {
         tracing::info!(model = %record.model, run = %run.id, "a writer was taken for dead");
     }
     remove(backend, run.id).await?;
@@ -185,16 +189,16 @@ pub(crate) async fn expire_if_dead(backend: &Backend, run: &Running, now: System
 
 /// Removes tombstones that are from before `before` and of writers that are known to have ended.
 pub(crate) async fn remove_tombstones(backend: &Backend, before: SystemTime) -> Result<()> {
-    for listed in backend.list(MODELS).await? {
-        if listed.bytes > LONGEST_TOMBSTONE || listed.modified >= before {
-            continue;
+    let listed = backend.list(MODELS).await?.into_iter();
+    let old = listed.filter(|listed| listed.bytes <= LONGEST_TOMBSTONE && listed.modified < before);
+    let removals = stream::iter(old).map(|Listed { key, .. }| async move {
+        let bytes = backend.get(&key).await?.unwrap_or_default();
+        match serde_json::from_slice(&bytes) {
+            Ok(Published::Expired { ended: true, .. }) => backend.delete(&key).await,
+            _ => Ok(()),
         }
-        let bytes = backend.get(&listed.key).await?.unwrap_or_default();
-        if let Ok(Published::Expired { ended: true, .. }) = serde_json::from_slice(&bytes) {
-            backend.delete(&listed.key).await?;
-        }
-    }
-    Ok(())
+    });
+    removals.buffer_unordered(REQUESTS).try_collect().await
 }
 
 async fn remove(backend: &Backend, id: Uuid) -> Result<()> {
@@ -222,6 +226,11 @@ pub(crate) async fn now(backend: &Backend) -> Result<SystemTime> {
     clock.map(|clock| clock.modified).ok_or_else(|| Error::damaged(key, "it vanished as soon as it was written"))
 }
 
-pub(crate) fn json<T: Serialize>(value: &T) -> Vec<u8> {
-    serde_json::to_vec(value).unwrap_or_default()
+/// What an object of that key is to hold.
+///
+/// # Errors
+/// `Storage`: nothing may be written in its place.
+pub(crate) fn json<T: Serialize>(key: &str, value: &T) -> Result<Vec<u8>> {
+    serde_json::to_vec(value)
+        .map_err(|error| backend::failed(&key, StorageError::Generic { store: "JSON", source: error.into() }))
 }

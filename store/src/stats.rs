@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use futures::{StreamExt, TryStreamExt, stream};
 
+use crate::backend::REQUESTS;
 use crate::error::Result;
 use crate::keys::{Kind, MODELS, ObjectId};
 use crate::store::Store;
@@ -67,7 +68,7 @@ impl Store {
             *uses.entry(file.id).or_default() += 1;
         }
         let manifests = stream::iter(&uses).map(|(id, uses)| async move { Ok((*uses, self.file(id).await?)) });
-        let mut manifests = manifests.buffer_unordered(16);
+        let mut manifests = manifests.buffer_unordered(REQUESTS);
         let mut pieces = HashMap::new();
         let mut contents = HashSet::new();
         while let Some((uses, manifest)) = manifests.try_next().await? {

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::Semaphore;
 
-use crate::backend::Backend;
+use crate::backend::{Backend, REQUESTS};
 use crate::codec;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
@@ -62,7 +63,7 @@ impl Store {
     /// States the layout's version, so that later ones know.
     pub(crate) async fn state_format(&self) -> Result<()> {
         if self.backend.get(FORMAT).await?.is_none() {
-            self.backend.create(FORMAT, json(&BTreeMap::from([("version", VERSION)]))).await?;
+            self.backend.create(FORMAT, json(FORMAT, &BTreeMap::from([("version", VERSION)]))?).await?;
         }
         Ok(())
     }
@@ -98,15 +99,13 @@ impl Store {
     /// # Errors
     /// Anything that cannot be listed or read.
     pub async fn models(&self) -> Result<Vec<Model>> {
-        let mut latest: BTreeMap<ModelName, Model> = BTreeMap::new();
-        // Runs are numbered in the order of time, so that later ones replace earlier ones.
         let mut keys: Vec<String> = self.backend.list(MODELS).await?.into_iter().map(|listed| listed.key).collect();
         keys.sort();
-        for key in keys {
-            if let Some(model) = self.published(&key).await? {
-                latest.insert(model.name.clone(), model);
-            }
-        }
+        // All are read, whatever their size: what is short may be a tombstone, or a manifest that was cut off.
+        let read = stream::iter(keys).map(|key| async move { self.published(&key).await }).buffered(REQUESTS);
+        let read: Vec<Option<Model>> = read.try_collect().await?;
+        // Runs are numbered in the order of time, so that later ones replace earlier ones.
+        let latest: BTreeMap<_, _> = read.into_iter().flatten().map(|model| (model.name.clone(), model)).collect();
         Ok(latest.into_values().collect())
     }
 

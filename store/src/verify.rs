@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use futures::{StreamExt, stream};
 
+use crate::backend::REQUESTS;
 use crate::error::{Error, Result};
 use crate::keys::{Kind, ObjectId};
 use crate::manifest::{FileEntry, FileManifest, Model, PieceRef};
@@ -81,7 +82,7 @@ impl Store {
         let listed = self.backend().list(Kind::Pieces.folder()).await?;
         let there: HashSet<ObjectId> = listed.iter().filter_map(|object| Kind::Pieces.parse(&object.key)).collect();
         let manifests = stream::iter(files).map(|(id, file)| async move { (*file, self.file(id).await) });
-        let mut manifests = manifests.buffered(16);
+        let mut manifests = manifests.buffered(REQUESTS);
         let mut pieces = HashMap::new();
         while let Some((file, manifest)) = manifests.next().await {
             match manifest.and_then(|manifest| check_manifest(&manifest, file.1, &there).map(|()| manifest)) {

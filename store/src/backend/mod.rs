@@ -17,6 +17,9 @@ use url::Url;
 
 use crate::error::{Error, Result};
 
+/// Requests that one who needs many has under way at a time.
+pub(crate) const REQUESTS: usize = 16;
+
 /// A folder or a bucket.
 #[derive(Debug, Clone)]
 pub struct Backend {
@@ -128,7 +131,7 @@ impl Backend {
     }
 }
 
-fn failed(key: &dyn ToString, source: StorageError) -> Error {
+pub(crate) fn failed(key: &dyn ToString, source: StorageError) -> Error {
     Error::Storage { key: key.to_string(), source }
 }
 

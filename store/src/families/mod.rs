@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use futures::{StreamExt, TryStreamExt, stream};
 
+use crate::backend::REQUESTS;
 use crate::error::Result;
 use crate::keys::ObjectId;
 use crate::manifest::{FileManifest, Model};
@@ -48,7 +49,7 @@ impl Store {
         let models = self.models().await?;
         let ids: Vec<ObjectId> = models.iter().flat_map(|model| model.files.iter().map(|file| file.id)).collect();
         let manifests = stream::iter(ids).map(|id| async move { Ok((id, self.file(&id).await?)) });
-        let manifests: HashMap<ObjectId, FileManifest> = manifests.buffer_unordered(16).try_collect().await?;
+        let manifests: HashMap<ObjectId, FileManifest> = manifests.buffer_unordered(REQUESTS).try_collect().await?;
         Ok(families(&models, &manifests))
     }
 }

@@ -8,7 +8,7 @@
 pub(crate) mod record;
 mod references;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 pub(crate) use references::needed;
@@ -18,6 +18,9 @@ use crate::error::Result;
 use crate::keys::{Kind, MODELS};
 use crate::run;
 use crate::store::Store;
+
+/// Objects by key, with their bytes.
+pub(crate) type Objects = BTreeMap<String, u64>;
 
 /// How a collection goes about it.
 #[derive(Debug, Clone)]
@@ -55,11 +58,8 @@ impl Store {
     pub async fn collect(&self, options: &GcOptions) -> Result<Collected> {
         let mut collected = Collected::default();
         if options.dry_run {
-            return self.unneeded().await.map(|found| Collected {
-                objects: found.0.len() as u64,
-                bytes: found.1,
-                ..collected
-            });
+            let found = self.unneeded().await?;
+            return Ok(Collected { objects: found.len() as u64, bytes: found.values().sum(), ..collected });
         }
         let now = run::now(self.backend()).await?;
         for running in run::list(self.backend()).await? {
@@ -71,8 +71,8 @@ impl Store {
         self.sweep(&mut collected).await?;
         let records = record::list(self.backend()).await?;
         if records.open().next().is_none() {
-            let (keys, _) = self.unneeded().await?;
-            if !keys.is_empty() && record::condemn(self.backend(), records.last() + 1, &keys).await? {
+            let found = self.unneeded().await?;
+            if !found.is_empty() && record::condemn(self.backend(), records.last() + 1, &found).await? {
                 self.sweep(&mut collected).await?;
             }
         }
@@ -105,19 +105,18 @@ impl Store {
                 continue;
             }
             let needed = needed(self).await?;
-            let unneeded = condemned.into_iter().filter(|key| !needed.contains(key)).collect();
+            let unneeded = condemned.into_iter().filter(|(key, _)| !needed.contains(key)).collect();
             let Some(removed) = record::decide(self.backend(), seq, unneeded).await? else { continue };
-            let bytes = self.sizes(&removed).await?;
             collected.objects += removed.len() as u64;
-            collected.bytes += bytes;
-            record::remove(self.backend(), removed).await?;
+            collected.bytes += removed.values().sum::<u64>();
+            record::remove(self.backend(), removed.into_keys()).await?;
             record::finish(self.backend(), seq).await?;
         }
         Ok(())
     }
 
-    /// Keys of objects that no published model needs, and their bytes.
-    async fn unneeded(&self) -> Result<(Vec<String>, u64)> {
+    /// Objects that no published model needs.
+    async fn unneeded(&self) -> Result<Objects> {
         // The listing comes first: what is written meanwhile is not on it.
         let mut listed = Vec::new();
         for kind in Kind::ALL {
@@ -129,17 +128,6 @@ impl Store {
         let needed = needed(self).await?;
         let theirs = |object: &Listed| begun.is_some_and(|begun| object.modified >= begun);
         listed.retain(|object| !needed.contains(&object.key) && !theirs(object));
-        let bytes = listed.iter().map(|object| object.bytes).sum();
-        Ok((listed.into_iter().map(|object| object.key).collect(), bytes))
-    }
-
-    async fn sizes(&self, keys: &[String]) -> Result<u64> {
-        let wanted: HashSet<&str> = keys.iter().map(String::as_str).collect();
-        let mut bytes = 0;
-        for kind in Kind::ALL {
-            let listed = self.backend().list(kind.folder()).await?;
-            bytes += listed.iter().filter(|o| wanted.contains(o.key.as_str())).map(|o| o.bytes).sum::<u64>();
-        }
-        Ok(bytes)
+        Ok(listed.into_iter().map(|object| (object.key, object.bytes)).collect())
     }
 }

@@ -5,13 +5,11 @@
 use futures::{StreamExt, TryStreamExt, stream};
 use uuid::Uuid;
 
-use crate::backend::Backend;
+use crate::backend::{Backend, REQUESTS};
 use crate::error::{Error, Result};
+use crate::gc::Objects;
 use crate::keys::GC;
 use crate::run::json;
-
-/// Requests that are under way at a time.
-const REQUESTS: usize = 16;
 
 /// The records that there are.
 #[derive(Debug, Default)]
@@ -44,14 +42,15 @@ pub(crate) async fn list(backend: &Backend) -> Result<Records> {
     Ok(records)
 }
 
-/// The keys that a collection condemned; none if it is done meanwhile.
-pub(crate) async fn condemned(backend: &Backend, seq: u32) -> Result<Vec<String>> {
+/// What a collection condemned; nothing if it is done meanwhile.
+pub(crate) async fn condemned(backend: &Backend, seq: u32) -> Result<Objects> {
     Ok(read(backend, &key(seq, "condemned.json")).await?.unwrap_or_default())
 }
 
 /// Begins a collection: `false` if another had that number first.
-pub(crate) async fn condemn(backend: &Backend, seq: u32, keys: &[String]) -> Result<bool> {
-    backend.create(&key(seq, "condemned.json"), json(&keys)).await
+pub(crate) async fn condemn(backend: &Backend, seq: u32, objects: &Objects) -> Result<bool> {
+    let key = key(seq, "condemned.json");
+    backend.create(&key, json(&key, objects)?).await
 }
 
 /// The runs that a collection must wait for: all that it saw when it had condemned.
@@ -61,7 +60,7 @@ pub(crate) async fn waits_for(backend: &Backend, seq: u32) -> Result<Vec<Uuid>> 
         return Ok(runs);
     }
     let runs: Vec<Uuid> = crate::run::list(backend).await?.into_iter().map(|run| run.id).collect();
-    if backend.create(&key, json(&runs)).await? {
+    if backend.create(&key, json(&key, &runs)?).await? {
         return Ok(runs);
     }
     Ok(read(backend, &key).await?.unwrap_or(runs))
@@ -69,14 +68,14 @@ pub(crate) async fn waits_for(backend: &Backend, seq: u32) -> Result<Vec<Uuid>> 
 
 /// What a collection removes, decided once: of several collectors, all remove what the first that asks has found. Later
 /// ones might find more, which writers that began since the collection's end rely on. `None` if it has ended.
-pub(crate) async fn decide(backend: &Backend, seq: u32, keys: Vec<String>) -> Result<Option<Vec<String>>> {
+pub(crate) async fn decide(backend: &Backend, seq: u32, objects: Objects) -> Result<Option<Objects>> {
     let key = key(seq, "removes.json");
-    if !backend.create(&key, json(&keys)).await? {
+    if !backend.create(&key, json(&key, &objects)?).await? {
         return read(backend, &key).await;
     }
     // Collectors that end it take its decision away after the rest, so that ours may have come too late.
     if list(backend).await?.open().any(|open| open == seq) {
-        return Ok(Some(keys));
+        return Ok(Some(objects));
     }
     backend.delete(&key).await?;
     Ok(None)

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use futures::{StreamExt, TryStreamExt, stream};
 
+use crate::backend::REQUESTS;
 use crate::error::Result;
 use crate::keys::{Kind, ObjectId};
 use crate::store::Store;
@@ -18,7 +19,7 @@ pub(crate) async fn needed(store: &Store) -> Result<HashSet<String>> {
     let digests: HashSet<_> = files.iter().map(|file| file.digest.to_string()).collect();
     let mut keys = HashSet::new();
     let manifests = stream::iter(files).map(|id| async move { Ok((id, store.file(&id).await?)) });
-    let mut manifests = manifests.buffer_unordered(16);
+    let mut manifests = manifests.buffer_unordered(REQUESTS);
     while let Some((id, manifest)) = manifests.try_next().await? {
         keys.insert(Kind::Files.key(&id));
         keys.insert(Kind::Sketches.key(&id));

@@ -13,6 +13,7 @@ use object_store::PutPayload;
 use super::local::{LocalFile, Source};
 use super::parts::{self, Part};
 use super::{Ingest, sketches};
+use crate::backend::REQUESTS;
 use crate::codec::{self, Failure, Typed};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
@@ -98,7 +99,7 @@ impl Ingest<'_> {
         let needed: Vec<ObjectId> =
             manifest.pieces().flat_map(|piece| [Some(piece.id), piece.base]).flatten().collect();
         let there = stream::iter(needed).map(|id| async move { self.store.is_there(self.run, &id).await });
-        let all = there.buffer_unordered(16).try_fold(true, |all, there| async move { Ok(all && there) }).await?;
+        let all = there.buffer_unordered(REQUESTS).try_fold(true, |all, there| async move { Ok(all && there) }).await?;
         Ok(all.then_some(id))
     }
 
@@ -118,7 +119,8 @@ impl Ingest<'_> {
         }
         let id = self.run.object(digest);
         self.store_sketches(&id, &surveyed, &pieces).await?;
-        self.create(&Kind::Files.key(&id), json(&FileManifest::new(items))).await?;
+        let key = Kind::Files.key(&id);
+        self.create(&key, json(&key, &FileManifest::new(items))?).await?;
         Ok(id)
     }
 

@@ -6,6 +6,7 @@
 use bitx_wasm::distance::{Sketch, predict};
 use futures::{StreamExt, TryStreamExt, stream};
 
+use crate::backend::REQUESTS;
 use crate::error::{Error, Result};
 use crate::keys::{Kind, ObjectId};
 use crate::manifest::{FileManifest, Item, PieceRef};
@@ -39,7 +40,7 @@ impl Catalog {
     pub(super) async fn load(store: &Store) -> Result<Self> {
         let listed = store.backend().list(Kind::Sketches.folder()).await?;
         let ids = listed.into_iter().filter_map(|object| Kind::Sketches.parse(&object.key));
-        let sheets = stream::iter(ids).map(|id| Sheet::load(store, id)).buffered(16);
+        let sheets = stream::iter(ids).map(|id| Sheet::load(store, id)).buffered(REQUESTS);
         Ok(Self(sheets.try_filter_map(|sheet| async { Ok(sheet) }).try_collect().await?))
     }
 
