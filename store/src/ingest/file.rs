@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bitx_wasm::distance::Sketch;
-use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::PutPayload;
 
@@ -73,7 +72,7 @@ impl Ingest<'_> {
         while let Some((part, bytes)) = parts.try_next().await? {
             let (item, number) = (part.part.item, part.part.number);
             surveyed.push(part);
-            let several = several[item];
+            let (several, file) = (several[item], file.clone());
             let hash = move || {
                 hasher.update(&bytes);
                 if number == 0 {
@@ -82,6 +81,7 @@ impl Ingest<'_> {
                 if several {
                     tensor.update(&bytes);
                 }
+                file.give_back(bytes);
                 (hasher, tensor)
             };
             (hasher, tensor) = self.store.compute(hash).await;
@@ -168,13 +168,15 @@ impl Ingest<'_> {
         };
         let (file, part, digest, effort) = (file.clone(), surveyed.part.clone(), surveyed.digest, self.effort);
         let coded = self.store.compute(move || {
-            let bytes = Bytes::from(file.read(part.range)?);
+            let bytes = file.read(part.range)?;
             let piece = Typed { dtype: part.dtype, shape: &part.shape, bytes: &bytes, digest };
-            codec::encode(piece, base, effort).map_err(|failure| match failure {
+            let coded = codec::encode(piece, base, effort).map_err(|failure| match failure {
                 Failure::Changed => Error::file(file.path())(io::Error::other("it changed while it was read")),
                 Failure::Base(id) => Error::damaged(Kind::Pieces.key(&id), codec::OTHER_DIGEST),
                 Failure::Codec(problem) => Error::damaged(Kind::Pieces.place(&digest), problem),
-            })
+            });
+            file.give_back(bytes);
+            coded
         });
         let coded = coded.await?;
         let id = self.run.object(digest);

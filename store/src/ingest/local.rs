@@ -3,8 +3,10 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use bitx_wasm::io::ReadAt;
+use bytes::{Bytes, BytesMut};
 
 use crate::error::{Error, Result};
 use crate::manifest::check_path;
@@ -69,6 +71,8 @@ pub struct LocalFile {
     file: File,
     path: PathBuf,
     length: u64,
+    /// Buffers that were [given back](Self::give_back): new ones of megabytes cost the system a page fault for each page.
+    spare: Mutex<Vec<BytesMut>>,
 }
 
 impl LocalFile {
@@ -80,7 +84,7 @@ impl LocalFile {
         let open = || {
             let file = File::open(path)?;
             let length = file.metadata()?.len();
-            Ok(Self { file, path: path.to_owned(), length })
+            Ok(Self { file, path: path.to_owned(), length, spare: Mutex::default() })
         };
         open().map_err(Error::file(path))
     }
@@ -94,10 +98,19 @@ impl LocalFile {
     }
 
     /// The bytes of `range`.
-    pub(super) fn read(&self, range: std::ops::Range<u64>) -> Result<Vec<u8>> {
-        let mut bytes = vec![0; (range.end - range.start) as usize];
+    pub(super) fn read(&self, range: std::ops::Range<u64>) -> Result<Bytes> {
+        let spare = self.spare.lock().ok().and_then(|mut spare| spare.pop());
+        let mut bytes = spare.unwrap_or_default();
+        bytes.resize((range.end - range.start) as usize, 0);
         self.read_at(range.start, &mut bytes).map_err(Error::file(&self.path))?;
-        Ok(bytes)
+        Ok(bytes.freeze())
+    }
+
+    /// Takes back what was read, unless others still hold it.
+    pub(super) fn give_back(&self, bytes: Bytes) {
+        if let (Ok(bytes), Ok(mut spare)) = (bytes.try_into_mut(), self.spare.lock()) {
+            spare.push(bytes);
+        }
     }
 }
 
