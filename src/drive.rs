@@ -6,7 +6,8 @@ use crate::error::Error;
 use crate::io::{Incremental, Inputs, Read, ReadAt, Source};
 use crate::job::Job;
 use crate::layout::Layout;
-use crate::layout::reader::{Accept, LayoutReader};
+use crate::layout::onnx::Walker;
+use crate::layout::reader::{Accept, LayoutReader, Walk};
 use crate::parallel::Runner;
 
 /// Why [`drive`] ended early.
@@ -28,6 +29,8 @@ pub enum DriveError {
 pub struct Sources<'a> {
     /// The base model's files.
     pub base: &'a [&'a dyn ReadAt],
+    /// `.onnx` files, as [`Compress::with_graphs`](crate::Compress::with_graphs) got their lengths.
+    pub graphs: &'a [&'a dyn ReadAt],
     /// A `.bitx` archive.
     pub delta: Option<&'a dyn ReadAt>,
     /// The model to compress.
@@ -42,6 +45,7 @@ impl Sources<'_> {
     pub fn fill(&self, read: Read, buffer: &mut [u8]) -> Result<(), DriveError> {
         let source = match read.source {
             Source::Base(file) => self.base.get(file).copied(),
+            Source::Graph(file) => self.graphs.get(file).copied(),
             Source::Delta => self.delta,
             Source::Target => self.target,
         };
@@ -55,7 +59,7 @@ impl Sources<'_> {
 /// # Errors
 /// What its header is wrong about, or a failed read.
 pub fn layout(file: &dyn ReadAt) -> Result<Layout, DriveError> {
-    let mut reader = LayoutReader::new(file.len(), Accept::Any);
+    let mut reader = LayoutReader::new(file.len(), Accept::ANY);
     let mut buffer = Vec::new();
     while let Some(range) = reader.wants() {
         buffer.resize((range.end - range.start) as usize, 0);
@@ -63,6 +67,23 @@ pub fn layout(file: &dyn ReadAt) -> Result<Layout, DriveError> {
         reader.feed(&buffer)?;
     }
     Ok(reader.finish().0)
+}
+
+/// Whether `graph`, an `.onnx` file, tells what is in a file of external data with that name and length.
+///
+/// # Errors
+/// `Corrupt` where it names that file, but its tensors cannot be there; a failed read.
+pub fn describes(graph: &dyn ReadAt, name: &str, length: u64) -> Result<bool, DriveError> {
+    let mut walker = Walker::of_graph(graph.len());
+    let mut buffer = Vec::new();
+    while let Some(range) = walker.wants() {
+        buffer.resize((range.end - range.start) as usize, 0);
+        graph.read_at(range.start, &mut buffer).map_err(|e| DriveError::Read(Source::Graph(0), e))?;
+        walker.feed(&buffer);
+    }
+    let graph = walker.graph();
+    let layout = graph.named(name).map(|location| graph.layout(location, length)).transpose();
+    Ok(layout.map_err(|e| e.input(Source::Graph(0)))?.is_some())
 }
 
 /// Feeds `job` until its plan is made.

@@ -15,6 +15,8 @@ use crate::order;
 pub enum Source {
     /// A file of the base model, by number: a sharded model has several.
     Base(usize),
+    /// An `.onnx` file that tells what external data holds, by number: of the base, of the target.
+    Graph(usize),
     /// A `.bitx` archive.
     Delta,
     /// The fine-tuned model to compress.
@@ -26,6 +28,7 @@ impl Source {
     pub(crate) fn rank(self) -> u64 {
         match self {
             Self::Base(file) => file as u64,
+            Self::Graph(file) => 1 << 63 | file as u64,
             Self::Delta => u64::MAX - 1,
             Self::Target => u64::MAX,
         }
@@ -35,6 +38,7 @@ impl Source {
     pub fn name(self) -> &'static str {
         match self {
             Self::Base(_) => "base",
+            Self::Graph(_) => "graph",
             Self::Delta => "delta",
             Self::Target => "target",
         }

@@ -1,5 +1,6 @@
 //! Compressing: base and target in, an archive out.
 
+mod graphs;
 mod survey;
 mod v1;
 mod v2;
@@ -12,6 +13,7 @@ use crate::job::{Opening, Plan, State, job_by_state};
 use crate::layout::reader::{Accept, LayoutReader};
 use crate::layout::{Dtype, Kind, Layout};
 use crate::plan::BaseSet;
+use graphs::Graphs;
 use survey::Survey;
 
 /// The format of the archive, with its knobs.
@@ -52,11 +54,35 @@ impl Compress {
                 zstd::check_level(level)?;
                 Accept::Only(Kind::Safetensors)
             }
-            Format::V2 { .. } => Accept::Any,
+            Format::V2 { .. } => Accept::ANY,
         };
         let target = LayoutReader::new(target_length, accept);
         let bases = base_lengths.iter().map(|&length| LayoutReader::new(length, accept)).collect();
-        Ok(Self { state: State::Opening(OpenCompress { format, step: Step::Layouts { target, bases } }) })
+        let step = Step::Layouts(Box::new(Layouts { target, bases, graphs: Graphs::default() }));
+        Ok(Self { state: State::Opening(OpenCompress { format, step }) })
+    }
+
+    /// Takes `.onnx` files of these lengths, in bytes, that tell what is in external data: the base's and the target's, or
+    /// one that does for both. They are inputs of this job only; archives and whoever restores know nothing of them.
+    ///
+    /// They describe files that have no layout of their own. A graph's external data may lie in several files; which one a
+    /// file is follows from `names`, those of the base's files and, behind them, of the target. Without names it is the
+    /// only one, or the one that ends where the file does.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for more than two, and for format v1. When the job is fed: `Format` for a graph without external
+    /// data, `InvalidArgument` where nothing tells which data a file is, `Corrupt` for tensors that cannot be where the
+    /// graph says.
+    pub fn with_graphs(mut self, lengths: &[u64], names: &[String]) -> Result<Self> {
+        match &mut self.state {
+            State::Opening(OpenCompress { format: Format::V2 { .. }, step: Step::Layouts(layouts) })
+                if lengths.len() <= 2 =>
+            {
+                layouts.graphs = Graphs::new(lengths, names);
+                Ok(self)
+            }
+            _ => Err(Error::invalid_argument("graphs are one or two, for format v2")),
+        }
     }
 
     /// A job over one tensor, alone or with its counterpart of the same dtype and shape as its base. Both are files that
@@ -86,17 +112,44 @@ struct OpenCompress {
 
 #[derive(Debug)]
 enum Step {
-    Layouts { target: LayoutReader, bases: Vec<LayoutReader> },
+    Layouts(Box<Layouts>),
     Survey(Box<Survey>),
     V1(Box<v1::Compress>),
     Failed,
 }
 
+/// What reads the layouts of the inputs.
+#[derive(Debug)]
+struct Layouts {
+    target: LayoutReader,
+    bases: Vec<LayoutReader>,
+    graphs: Graphs,
+}
+
+impl Layouts {
+    fn wants(&self) -> Option<Read> {
+        let target = self.target.wants().map(|range| Read::new(Source::Target, range));
+        let mut bases = self.bases.iter().enumerate();
+        let base = || bases.find_map(|(i, base)| Some(Read::new(Source::Base(i), base.wants()?)));
+        target.or_else(base).or_else(|| self.graphs.wants())
+    }
+
+    fn feed(&mut self, bytes: &[u8]) -> Result<()> {
+        match self.wants().map(|read| read.source) {
+            Some(Source::Target) => self.target.feed(bytes).map_err(|e| e.input(Source::Target)),
+            Some(Source::Base(i)) => self.bases[i].feed(bytes).map_err(|e| e.input(Source::Base(i))),
+            _ => Ok(self.graphs.feed(bytes)),
+        }
+    }
+}
+
 impl OpenCompress {
     /// What follows once every layout is known.
-    fn after_layouts(&self, target: LayoutReader, bases: Vec<LayoutReader>) -> Result<Step> {
-        let (target, header) = target.finish();
-        let bases = BaseSet::new(bases.into_iter().map(|reader| reader.finish().0).collect());
+    fn after_layouts(&self, Layouts { target, bases, graphs }: Layouts) -> Result<Step> {
+        let (mut target, header) = target.finish();
+        let mut bases: Vec<Layout> = bases.into_iter().map(|reader| reader.finish().0).collect();
+        graphs.describe(&mut bases, &mut target)?;
+        let bases = BaseSet::new(bases);
         match self.format {
             Format::V1 { level } => Ok(Step::V1(Box::new(v1::Compress::new(target, header, &bases, level)?))),
             Format::V2 { .. } => Ok(Step::Survey(Box::new(Survey::new(target, bases)))),
@@ -107,11 +160,7 @@ impl OpenCompress {
 impl Opening for OpenCompress {
     fn wants(&self) -> Option<Read> {
         match &self.step {
-            Step::Layouts { target, bases } => {
-                let target = target.wants().map(|range| Read::new(Source::Target, range));
-                let mut bases = bases.iter().enumerate();
-                target.or_else(|| bases.find_map(|(i, base)| Some(Read::new(Source::Base(i), base.wants()?))))
-            }
+            Step::Layouts(layouts) => layouts.wants(),
             Step::Survey(survey) => survey.wants(),
             Step::V1(_) | Step::Failed => None,
         }
@@ -119,17 +168,9 @@ impl Opening for OpenCompress {
 
     fn feed(&mut self, bytes: &[u8]) -> Result<()> {
         self.step = match std::mem::replace(&mut self.step, Step::Failed) {
-            Step::Layouts { mut target, mut bases } => {
-                if target.wants().is_some() {
-                    target.feed(bytes).map_err(|e| e.input(Source::Target))?;
-                } else if let Some((i, base)) = bases.iter_mut().enumerate().find(|(_, base)| base.wants().is_some()) {
-                    base.feed(bytes).map_err(|e| e.input(Source::Base(i)))?;
-                }
-                if target.wants().is_some() || bases.iter().any(|base| base.wants().is_some()) {
-                    Step::Layouts { target, bases }
-                } else {
-                    self.after_layouts(target, bases)?
-                }
+            Step::Layouts(mut layouts) => {
+                layouts.feed(bytes)?;
+                if layouts.wants().is_some() { Step::Layouts(layouts) } else { self.after_layouts(*layouts)? }
             }
             Step::Survey(mut survey) => {
                 survey.feed(bytes);

@@ -2,7 +2,7 @@
 
 pub mod dtype;
 pub mod gguf;
-mod onnx;
+pub(crate) mod onnx;
 pub(crate) mod reader;
 pub mod safetensors;
 pub(crate) mod sniff;

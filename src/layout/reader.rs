@@ -8,12 +8,29 @@ use crate::io::{Incremental, Wanted};
 const FIRST_READ: u64 = 64 * 1024;
 
 /// Which kinds of file are wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Accept {
     /// This one and nothing else; any file can be taken for bytes.
     Only(Kind),
-    /// Every known layout, and any other file as one region of bytes.
-    Any,
+    /// Every known layout, and any other file as one region of bytes. What walks through places is named here, so that it is
+    /// not linked into what only restores.
+    Any(fn(u64) -> Box<dyn Walk>),
+}
+
+impl Accept {
+    pub(crate) const ANY: Self = Self::Any(onnx::walk);
+}
+
+/// Walks through a file that may have no layout after all.
+pub(crate) trait Walk: std::fmt::Debug + Send {
+    /// The range that it wants next; `None` at the end.
+    fn wants(&self) -> Option<Wanted>;
+
+    /// Takes the bytes of that range, or more of them.
+    fn feed(&mut self, bytes: &[u8]);
+
+    /// The layout, if there are tensors.
+    fn finish(self: Box<Self>) -> Option<Layout>;
 }
 
 /// A parser of whichever layout a file has.
@@ -28,7 +45,7 @@ enum State {
     Start(Accept),
     Safetensors(safetensors::HeaderReader),
     Gguf(gguf::HeaderReader),
-    Onnx(Box<onnx::Walker>),
+    Walk(Box<dyn Walk>),
     Done(Layout, Vec<u8>),
 }
 
@@ -50,31 +67,31 @@ impl LayoutReader {
             State::Safetensors(reader) => reader.finish(),
             State::Gguf(reader) => reader.finish(),
             State::Done(layout, header) => (layout, header),
-            State::Start(_) | State::Onnx(_) => (Layout::default(), Vec::new()),
+            State::Start(_) | State::Walk(_) => (Layout::default(), Vec::new()),
         }
     }
 
     fn start(&mut self, accept: Accept, head: &[u8]) -> Result<()> {
         let kind = match accept {
             Accept::Only(kind) => kind,
-            Accept::Any => kind_of(head),
+            Accept::Any(_) => kind_of(head),
         };
-        match kind {
-            Kind::Gguf => {
+        match (kind, accept) {
+            (Kind::Gguf, _) => {
                 let mut reader = gguf::HeaderReader::new(self.file_length);
                 reader.feed(head)?;
                 self.state = State::Gguf(reader);
             }
-            Kind::Safetensors => {
+            (Kind::Safetensors, _) => {
                 let mut reader = safetensors::HeaderReader::new(self.file_length);
                 reader.feed(head)?;
                 self.state = State::Safetensors(reader);
             }
-            Kind::Places => {
-                self.state = State::Onnx(Box::new(onnx::Walker::new(self.file_length)));
+            (Kind::Places, Accept::Any(walk)) => {
+                self.state = State::Walk(walk(self.file_length));
                 self.walk(head);
             }
-            Kind::Bytes => {
+            (Kind::Bytes | Kind::Places, _) => {
                 if let Some(kind) = sniff::download_mistake(head) {
                     return Err(Error::format(format!("not a model: this is {kind}")));
                 }
@@ -86,12 +103,14 @@ impl LayoutReader {
 
     /// Goes on through what may be an ONNX model.
     fn walk(&mut self, bytes: &[u8]) {
-        let State::Onnx(mut walker) = std::mem::replace(&mut self.state, State::Start(Accept::Any)) else { return };
+        let opaque = self.opaque();
+        let State::Walk(mut walker) = std::mem::replace(&mut self.state, opaque) else { return };
         walker.feed(bytes);
-        self.state = match walker.wants() {
-            Some(_) => State::Onnx(walker),
-            None => walker.finish().map_or_else(|| self.opaque(), |layout| State::Done(layout, Vec::new())),
-        };
+        if walker.wants().is_some() {
+            self.state = State::Walk(walker);
+        } else if let Some(layout) = walker.finish() {
+            self.state = State::Done(layout, Vec::new());
+        }
     }
 
     /// A file of no known kind: one region of bytes.
@@ -106,7 +125,7 @@ impl Incremental for LayoutReader {
             State::Start(_) => Some(0..self.file_length.min(FIRST_READ)),
             State::Safetensors(reader) => reader.wants(),
             State::Gguf(reader) => reader.wants(),
-            State::Onnx(walker) => walker.wants(),
+            State::Walk(walker) => walker.wants(),
             State::Done(..) => None,
         }
     }
@@ -119,7 +138,7 @@ impl Incremental for LayoutReader {
             }
             State::Safetensors(reader) => reader.feed(bytes),
             State::Gguf(reader) => reader.feed(bytes),
-            State::Onnx(_) => {
+            State::Walk(_) => {
                 self.walk(bytes);
                 Ok(())
             }

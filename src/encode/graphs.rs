@@ -1,0 +1,69 @@
+//! The `.onnx` files that tell what is in external data.
+
+use crate::error::{Error, Result};
+use crate::io::{Read, Source};
+use crate::layout::onnx::{Graph, Walker};
+use crate::layout::reader::Walk;
+use crate::layout::{Kind, Layout};
+
+/// The base's graph and the target's, or one that does for both; usually none.
+#[derive(Debug, Default)]
+pub(super) struct Graphs {
+    walkers: Vec<Walker>,
+    /// Of the base's files and the target, as far as they are known.
+    names: Vec<String>,
+}
+
+impl Graphs {
+    pub(super) fn new(lengths: &[u64], names: &[String]) -> Self {
+        Self { walkers: lengths.iter().map(|&length| Walker::of_graph(length)).collect(), names: names.to_vec() }
+    }
+
+    pub(super) fn wants(&self) -> Option<Read> {
+        let mut walkers = self.walkers.iter().enumerate();
+        walkers.find_map(|(i, walker)| Some(Read::new(Source::Graph(i), walker.wants()?)))
+    }
+
+    pub(super) fn feed(&mut self, bytes: &[u8]) {
+        if let Some(walker) = self.walkers.iter_mut().find(|walker| walker.wants().is_some()) {
+            walker.feed(bytes);
+        }
+    }
+
+    /// Gives files without a layout of their own the one that their graph tells.
+    pub(super) fn describe(self, bases: &mut [Layout], target: &mut Layout) -> Result<()> {
+        let graphs: Vec<Graph> = self.walkers.into_iter().map(Walker::graph).collect();
+        let (Some(of_base), Some(of_target)) = (graphs.first(), graphs.last()) else { return Ok(()) };
+        let (base_names, target_name) = self.names.split_at(self.names.len().min(bases.len()));
+        let base = describe(of_base, bases, base_names).map_err(|e| e.input(Source::Graph(0)));
+        let target = describe(of_target, std::slice::from_mut(target), target_name);
+        let target = target.map_err(|e| e.input(Source::Graph(graphs.len() - 1)));
+        match (base, target) {
+            // A graph for both may well be only one's.
+            (Ok(true), Err(_)) | (Err(_), Ok(true)) if graphs.len() == 1 => Ok(()),
+            (base, target) => base.and(target).map(drop),
+        }
+    }
+}
+
+/// Gives the files of one side their layouts: `true` if there was one to give.
+fn describe(graph: &Graph, files: &mut [Layout], names: &[String]) -> Result<bool> {
+    if graph.is_empty() {
+        return Err(Error::format("not an ONNX graph with external data"));
+    }
+    let opaque = |layout: &Layout| layout.kind == Kind::Bytes && layout.file_length > 0;
+    let count = files.iter().filter(|file| opaque(file)).count();
+    let mut found = false;
+    for (i, file) in files.iter_mut().enumerate().filter(|(_, file)| opaque(file)) {
+        let named = names.get(i).and_then(|name| graph.named(name));
+        let only = || graph.only().filter(|_| count == 1);
+        if let Some(location) = named.or_else(only).or_else(|| graph.ending_at(file.file_length)) {
+            *file = graph.layout(location, file.file_length)?;
+            found = true;
+        }
+    }
+    if count > 0 && !found {
+        return Err(Error::invalid_argument("the graph has other external data than this, or several that it may be"));
+    }
+    Ok(found)
+}

@@ -1,0 +1,119 @@
+//! Data in other files than the graph's: which file, and the layout of that.
+
+use std::collections::HashSet;
+
+use crate::error::{Error, Result};
+use crate::layout::{Dtype, Kind, Layout, Region};
+use crate::order;
+
+/// Most files that are tried for one whose name says nothing.
+const MAX_LOCATIONS: usize = 100;
+
+/// A tensor whose data lies in another file, as the graph says it.
+#[derive(Debug)]
+pub(super) struct External {
+    pub(super) name: String,
+    /// None of those that are packed more tightly than bytes.
+    pub(super) dtype: Option<Dtype>,
+    pub(super) shape: Vec<u64>,
+    /// Path of the file, relative to the graph's folder.
+    pub(super) location: String,
+    /// Decimal digits; empty for 0.
+    pub(super) offset: String,
+    /// Decimal digits; empty where dtype and shape say it.
+    pub(super) length: String,
+}
+
+/// What a graph says of its external data.
+#[derive(Debug)]
+pub(crate) struct Graph {
+    externals: Vec<External>,
+}
+
+impl Graph {
+    pub(super) fn new(externals: Vec<External>) -> Self {
+        Self { externals }
+    }
+
+    /// Whether it has no external data, or is no graph.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.externals.is_empty()
+    }
+
+    /// The location that is the file of that name.
+    pub(crate) fn named(&self, file: &str) -> Option<&str> {
+        self.locations().find(|location| location.rsplit('/').next() == Some(file))
+    }
+
+    /// The location of all tensors, if it is the same one.
+    pub(crate) fn only(&self) -> Option<&str> {
+        let first = self.locations().next()?;
+        self.locations().all(|location| location == first).then_some(first)
+    }
+
+    /// The one location whose last tensor ends where a file of `length` bytes does.
+    pub(crate) fn ending_at(&self, length: u64) -> Option<&str> {
+        let mut seen = HashSet::new();
+        let all = self.locations().filter(|&location| seen.insert(location.to_owned())).take(MAX_LOCATIONS);
+        let ends = |location: &&str| self.layout(location, length).is_ok_and(|found| found.data_end() == length);
+        let mut found = all.filter(ends);
+        found.next().filter(|_| found.next().is_none())
+    }
+
+    fn locations(&self) -> impl Iterator<Item = &str> {
+        self.externals.iter().map(|external| external.location.as_str())
+    }
+
+    /// The layout of the file of `file_length` bytes that is at `location`. Tensors with the same bytes are one region;
+    /// what has no name is none, nor is what has the name of another.
+    ///
+    /// # Errors
+    /// `Corrupt` where a tensor lies beyond the end of the file, across another one, or has another length than its type.
+    pub(crate) fn layout(&self, location: &str, file_length: u64) -> Result<Layout> {
+        let here = self.externals.iter().filter(|external| external.location == location);
+        let found: Vec<Region> = here.map(|external| external.region(file_length)).collect::<Result<_>>()?;
+        let found = order::sorted(found, |region| (region.offset, region.length));
+        let mut regions: Vec<Region> = Vec::new();
+        for region in found.into_iter().filter(|region| region.length > 0) {
+            match regions.last() {
+                Some(last) if last.range() == region.range() => continue,
+                Some(last) if region.offset < last.range().end => {
+                    let message = format!("external data lies across that of {}", last.name);
+                    return Err(Error::corrupt(message).tensor(&region.name).at(region.offset));
+                }
+                _ => regions.push(region),
+            }
+        }
+        let mut names = HashSet::new();
+        regions.retain(|region| !region.name.is_empty() && names.insert(region.name.clone()));
+        Ok(Layout { kind: Kind::Places, file_length, header_length: 0, regions })
+    }
+}
+
+impl External {
+    fn region(&self, file_length: u64) -> Result<Region> {
+        let wrong = |message: &str| Error::corrupt(message).tensor(&self.name);
+        let typed = match self.dtype.map(|dtype| (dtype, dtype.tensor_bytes(&self.shape))) {
+            Some((_, None)) => return Err(wrong("external data has a shape of too many bytes")),
+            Some((dtype, Some(bytes))) => Some((dtype, bytes)),
+            None => None,
+        };
+        let number = |text: &str| text.parse::<u64>().map_err(|_| wrong("external data has a place that is no number"));
+        let offset = if self.offset.is_empty() { 0 } else { number(&self.offset)? };
+        let length = match (self.length.as_str(), typed) {
+            ("", Some((_, bytes))) => bytes,
+            // Of a type that is not known here: all that follows, as readers take it.
+            ("", None) => file_length.saturating_sub(offset),
+            (text, _) => number(text)?,
+        };
+        if let Some((_, bytes)) = typed.filter(|&(_, bytes)| bytes != length) {
+            return Err(wrong("external data has another length than its type").figures(bytes, length));
+        }
+        if offset.checked_add(length).is_none_or(|end| end > file_length) {
+            let message = "external data lies beyond the end of its file";
+            return Err(wrong(message).at(offset).figures(file_length, offset.saturating_add(length)));
+        }
+        let (dtype, shape) = typed.map_or((Dtype::U8, vec![length]), |(dtype, _)| (dtype, self.shape.clone()));
+        Ok(Region { name: self.name.clone(), dtype, shape, offset, length })
+    }
+}

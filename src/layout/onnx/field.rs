@@ -1,0 +1,53 @@
+//! Fields of protocol buffers.
+
+/// Why parsing ends early: the file is no ONNX model.
+#[derive(Debug)]
+pub(super) struct NotOnnx;
+
+/// A field's header, and its value if it is a number.
+pub(super) struct Field {
+    pub(super) number: u64,
+    /// It is a message, a string or bytes.
+    pub(super) is_message: bool,
+    /// Bytes of the header; of a number, all of it.
+    pub(super) header: u64,
+    /// Bytes behind the header.
+    pub(super) length: u64,
+    pub(super) value: u64,
+}
+
+impl Field {
+    /// The field that `bytes` begin with, of a message that goes on for `left`; `None` if its header is not all there.
+    pub(super) fn read(bytes: &[u8], left: u64) -> Result<Option<Self>, NotOnnx> {
+        let Some((tag, tag_length)) = varint(bytes)? else { return Ok(None) };
+        let (number, wire) = (tag >> 3, tag & 7);
+        let (value, value_length) = match wire {
+            0 | 2 => match varint(&bytes[tag_length..])? {
+                Some(found) => found,
+                None => return Ok(None),
+            },
+            1 => (0, 8),
+            5 => (0, 4),
+            _ => return Err(NotOnnx),
+        };
+        let header = (tag_length + value_length) as u64;
+        let length = if wire == 2 { value } else { 0 };
+        let fits = header.checked_add(length).is_some_and(|all| all <= left);
+        if number == 0 || !fits {
+            return Err(NotOnnx);
+        }
+        Ok(Some(Self { number, is_message: wire == 2, header, length, value }))
+    }
+}
+
+/// A number of 7 bits per byte, and its length; `None` if it goes on behind `bytes`.
+pub(super) fn varint(bytes: &[u8]) -> Result<Option<(u64, usize)>, NotOnnx> {
+    let mut value = 0u64;
+    for (i, &byte) in bytes.iter().take(10).enumerate() {
+        value |= u64::from(byte & 0x7F) << (7 * i);
+        if byte < 0x80 {
+            return Ok(Some((value, i + 1)));
+        }
+    }
+    if bytes.len() < 10 { Ok(None) } else { Err(NotOnnx) }
+}
