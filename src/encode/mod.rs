@@ -1,5 +1,6 @@
 //! Compressing: base and target in, an archive out.
 
+mod casts;
 mod graphs;
 mod survey;
 mod v1;
@@ -13,6 +14,7 @@ use crate::job::{Opening, Plan, State, job_by_state};
 use crate::layout::reader::{Accept, LayoutReader};
 use crate::layout::{Dtype, Kind, Layout};
 use crate::plan::BaseSet;
+use casts::Casts;
 use graphs::Graphs;
 use survey::Survey;
 
@@ -113,6 +115,7 @@ struct OpenCompress {
 #[derive(Debug)]
 enum Step {
     Layouts(Box<Layouts>),
+    Casts(Box<Casts>),
     Survey(Box<Survey>),
     V1(Box<v1::Compress>),
     Failed,
@@ -152,15 +155,25 @@ impl OpenCompress {
         let bases = BaseSet::new(bases);
         match self.format {
             Format::V1 { level } => Ok(Step::V1(Box::new(v1::Compress::new(target, header, &bases, level)?))),
-            Format::V2 { .. } => Ok(Step::Survey(Box::new(Survey::new(target, bases)))),
+            Format::V2 { .. } => Ok(after_casts(Box::new(Casts::new(target, bases)))),
         }
     }
+}
+
+/// What follows once it is known which tensors are casts.
+fn after_casts(casts: Box<Casts>) -> Step {
+    if casts.wants().is_some() {
+        return Step::Casts(casts);
+    }
+    let (target, bases) = casts.finish();
+    Step::Survey(Box::new(Survey::new(target, bases)))
 }
 
 impl Opening for OpenCompress {
     fn wants(&self) -> Option<Read> {
         match &self.step {
             Step::Layouts(layouts) => layouts.wants(),
+            Step::Casts(casts) => casts.wants(),
             Step::Survey(survey) => survey.wants(),
             Step::V1(_) | Step::Failed => None,
         }
@@ -171,6 +184,10 @@ impl Opening for OpenCompress {
             Step::Layouts(mut layouts) => {
                 layouts.feed(bytes)?;
                 if layouts.wants().is_some() { Step::Layouts(layouts) } else { self.after_layouts(*layouts)? }
+            }
+            Step::Casts(mut casts) => {
+                casts.feed(bytes);
+                after_casts(casts)
             }
             Step::Survey(mut survey) => {
                 survey.feed(bytes);
