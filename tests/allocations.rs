@@ -27,7 +27,7 @@ fn opened(base: &[u8], archive: &[u8]) -> (bool, usize) {
     let bases: [&dyn ReadAt; 1] = [&base];
     counting::most(|| {
         let mut job = Restore::new(&[base.len() as u64], archive.len() as u64);
-        drive::open(&mut job, &Sources { base: &bases, delta: Some(&archive), target: None }).is_ok()
+        drive::open(&mut job, &Sources { base: &bases, delta: Some(&archive), ..Sources::default() }).is_ok()
             && job.windows() > 0
     })
 }

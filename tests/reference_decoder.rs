@@ -291,13 +291,13 @@ fn compress_against(bases: &[&[u8]], target: &[u8]) -> Vec<u8> {
     let lengths: Vec<u64> = bases.iter().map(|base| base.len()).collect();
     let mut job = Compress::new(&lengths, target.len() as u64, Format::default()).unwrap();
     let bases: Vec<_> = bases.iter().map(|base| base as &dyn ReadAt).collect();
-    run(&mut job, &Sources { base: &bases, target: Some(&target), delta: None })
+    run(&mut job, &Sources { base: &bases, target: Some(&target), ..Sources::default() })
 }
 
 fn restore_against(bases: &[&[u8]], archive: &[u8]) -> Vec<u8> {
     let lengths: Vec<u64> = bases.iter().map(|base| base.len()).collect();
     let bases: Vec<_> = bases.iter().map(|base| base as &dyn ReadAt).collect();
-    let sources = Sources { base: &bases, delta: Some(&archive), target: None };
+    let sources = Sources { base: &bases, delta: Some(&archive), ..Sources::default() };
     run(&mut Restore::new(&lengths, archive.len() as u64), &sources)
 }
 

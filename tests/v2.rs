@@ -202,10 +202,10 @@ fn several_files_serve_as_one_base() {
     let target_slice = target.as_slice();
     let mut archive = Vec::new();
     let mut job = Compress::new(&lengths, target.len() as u64, V2).unwrap();
-    run(&mut job, &Sources { base: &bases, target: Some(&target_slice), delta: None }, &mut archive).unwrap();
+    run(&mut job, &Sources { base: &bases, target: Some(&target_slice), ..Sources::default() }, &mut archive).unwrap();
     let archive = archive.as_slice();
     let mut restored = Vec::new();
-    let sources = Sources { base: &bases, delta: Some(&archive), target: None };
+    let sources = Sources { base: &bases, delta: Some(&archive), ..Sources::default() };
     run(&mut Restore::new(&lengths, archive.len() as u64), &sources, &mut restored).unwrap();
     assert!(restored == target);
     let error = run(&mut Restore::new(&lengths[..1], archive.len() as u64), &sources, &mut Vec::new()).unwrap_err();
@@ -247,7 +247,7 @@ fn one_tensor_is_restored_from_its_bytes_alone() {
     for (name, want, most) in [("small", &moved[..100], 140_000 + 400), ("b", &moved, 140_000 + 6_000_000)] {
         let (base, delta) = (Counting(&base, Mutex::default()), Counting(&archive, Mutex::default()));
         let bases: [&dyn ReadAt; 1] = [&base];
-        let sources = Sources { base: &bases, delta: Some(&delta), target: None };
+        let sources = Sources { base: &bases, delta: Some(&delta), ..Sources::default() };
         let mut tensor = Vec::new();
         run(&mut Restore::tensor(&[base.len()], delta.len(), name), &sources, &mut tensor).unwrap();
         assert!(tensor == want, "{name}");
@@ -265,7 +265,7 @@ fn one_tensor_is_restored_from_its_bytes_alone() {
 
 fn restore_tensor(base: &[u8], archive: &[u8], name: &str) -> Result<Vec<u8>, DriveError> {
     let bases: [&dyn ReadAt; 1] = [&base];
-    let sources = Sources { base: &bases, delta: Some(&archive), target: None };
+    let sources = Sources { base: &bases, delta: Some(&archive), ..Sources::default() };
     let mut tensor = Vec::new();
     run(&mut Restore::tensor(&[base.len() as u64], archive.len() as u64, name), &sources, &mut tensor)?;
     Ok(tensor)
@@ -292,7 +292,7 @@ fn no_window_reads_much_however_little_is_coded() {
     let (tied, tiny) = (model(&tied), model(&[("a", "U8", &[1], &[1])]));
     for (base, target) in [(&tied, &tied), (&tied, &tiny), (&tiny, &tied)] {
         let bases: [&dyn ReadAt; 1] = [&base.as_slice()];
-        let sources = Sources { base: &bases, target: Some(&target.as_slice()), delta: None };
+        let sources = Sources { base: &bases, target: Some(&target.as_slice()), ..Sources::default() };
         let mut job = Compress::new(&[base.len() as u64], target.len() as u64, V2).unwrap();
         drive::open(&mut job, &sources).unwrap();
         assert_eq!((job.progress(0), job.progress(job.windows())), (0, target.len() as u64));

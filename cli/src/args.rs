@@ -129,6 +129,12 @@ pub struct Compress {
     pub target: PathBuf,
     #[command(flatten)]
     pub output: Output,
+    /// ONNX graph whose external data the base is [default: for NAME.onnx_data and NAME.onnx.data, the NAME.onnx beside it]
+    #[arg(long, value_name = "FILE")]
+    pub base_graph: Option<PathBuf>,
+    /// ONNX graph whose external data the target is [default: as for the base]; one of the two may do for both
+    #[arg(long, value_name = "FILE")]
+    pub target_graph: Option<PathBuf>,
     /// Archive format [default: v2, or v1 where a level is given]
     #[arg(long, value_enum)]
     format: Option<FormatName>,

@@ -7,6 +7,7 @@ mod compress;
 mod decompress;
 mod distance;
 mod files;
+mod graphs;
 mod inspect;
 mod output;
 mod pipeline;

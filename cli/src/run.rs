@@ -17,6 +17,7 @@ use crate::{pipeline, progress};
 #[derive(Default)]
 pub struct Paths<'a> {
     pub base: Vec<&'a Path>,
+    pub graphs: Vec<&'a Path>,
     pub delta: Option<&'a Path>,
     pub target: Option<&'a Path>,
 }
@@ -31,6 +32,7 @@ impl Paths<'_> {
         };
         let path = match source {
             Some(Source::Base(file)) => self.base.get(file).copied(),
+            Some(Source::Graph(file)) => self.graphs.get(file).copied(),
             Some(Source::Delta) => self.delta,
             Some(Source::Target) => self.target,
             None => None,

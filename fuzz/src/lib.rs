@@ -24,7 +24,7 @@ pub fn open(job: &mut dyn Job, sources: &Sources<'_>) -> Result<()> {
 pub fn open_as_anything(file: &[u8]) {
     let length = file.len() as u64;
     let bases: [&dyn ReadAt; 1] = [&file];
-    let sources = Sources { base: &bases, delta: Some(&file), target: Some(&file) };
+    let sources = Sources { base: &bases, delta: Some(&file), target: Some(&file), ..Sources::default() };
     for format in [Format::V1 { level: 3 }, Format::default()] {
         let _ = open(&mut Compress::new(&[length], length, format).unwrap(), &sources);
     }
@@ -47,7 +47,7 @@ fn failure(error: DriveError) -> bitx_wasm::Error {
 /// Restores; nothing if the output would be larger than [`MOST`].
 pub fn restore(base: &[u8], archive: &[u8]) -> Option<Result<Vec<u8>>> {
     let bases: [&dyn ReadAt; 1] = [&base];
-    let sources = Sources { base: &bases, delta: Some(&archive), target: None };
+    let sources = Sources { base: &bases, delta: Some(&archive), ..Sources::default() };
     let mut job = Restore::new(&[base.len() as u64], archive.len() as u64);
     if let Err(error) = open(&mut job, &sources) {
         return Some(Err(error));
@@ -62,7 +62,7 @@ pub fn restore(base: &[u8], archive: &[u8]) -> Option<Result<Vec<u8>>> {
 
 pub fn compress(base: &[u8], target: &[u8], format: Format) -> Result<Vec<u8>> {
     let bases: [&dyn ReadAt; 1] = [&base];
-    let sources = Sources { base: &bases, delta: None, target: Some(&target) };
+    let sources = Sources { base: &bases, target: Some(&target), ..Sources::default() };
     let mut job = Compress::new(&[base.len() as u64], target.len() as u64, format)?;
     open(&mut job, &sources)?;
     run(&mut job, &sources)

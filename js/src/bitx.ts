@@ -22,7 +22,7 @@ import type {
 type Task = Omit<Request, 'sources'>;
 /** The operations that write a file. */
 type Writer = Task['operation'] & ('restore' | 'compress');
-type CodecOptions = WriteOptions & Task['options'];
+type CodecOptions = WriteOptions & Inputs & Task['options'];
 type Bytes = Uint8Array<ArrayBuffer>;
 
 /**
@@ -80,14 +80,12 @@ export class Bitx {
   restore(options: RestoreOptions & { output?: undefined }): Promise<Blob>;
   restore(options: RestoreOptions): Promise<Blob | undefined>;
   async restore(options: RestoreOptions): Promise<Blob | undefined> {
-    const { base, delta } = options;
-    return this.#write('restore', { base, delta }, options);
+    return this.#write('restore', options);
   }
 
   /** Restores a fine-tuned model as fast as the stream is read. It resolves once the inputs have proved to fit. */
   async restoreStream(options: Omit<RestoreOptions, 'output'>): Promise<BitxStream> {
-    const { base, delta } = options;
-    return this.#stream('restore', { base, delta }, options);
+    return this.#stream('restore', options);
   }
 
   /** Restores the bytes of one tensor, and reads no more of the inputs than that takes. */
@@ -102,14 +100,12 @@ export class Bitx {
   compress(options: CompressOptions & { output?: undefined }): Promise<Blob>;
   compress(options: CompressOptions): Promise<Blob | undefined>;
   async compress(options: CompressOptions): Promise<Blob | undefined> {
-    const { base, target } = options;
-    return this.#write('compress', { base, target }, options);
+    return this.#write('compress', options);
   }
 
   /** Makes the archive that restores `target` from `base` as fast as the stream is read. */
   async compressStream(options: Omit<CompressOptions, 'output'>): Promise<BitxStream> {
-    const { base, target } = options;
-    return this.#stream('compress', { base, target }, options);
+    return this.#stream('compress', options);
   }
 
   /** Ends the workers and their threads and frees their memory. Calls that are pending reject with `disposed`. */
@@ -119,20 +115,20 @@ export class Bitx {
     for (const engine of [this.#restorer, this.#compressor]) engine.link?.end(error);
   }
 
-  async #stream(operation: Writer, inputs: Inputs, options: CodecOptions): Promise<BitxStream> {
+  async #stream(operation: Writer, options: CodecOptions): Promise<BitxStream> {
     // Nothing is kept in the stream: a part is written when it is asked for.
     const { readable, writable } = new TransformStream<Bytes, Bytes>({}, {}, { highWaterMark: 0 });
     const opened = Promise.withResolvers<number | undefined>();
-    this.#write(operation, inputs, { ...options, output: writable }, opened.resolve).catch(opened.reject);
+    this.#write(operation, { ...options, output: writable }, opened.resolve).catch(opened.reject);
     return streamOf(readable, await opened.promise);
   }
 
   async #write(
     operation: Writer,
-    inputs: Inputs,
-    { output, onStats, format, effort, level, ...options }: CodecOptions,
+    { base, delta, target, graph = [], output, onStats, format, effort, level, ...options }: CodecOptions,
     onOpened?: CallContext['onOpened'],
   ): Promise<Blob | undefined> {
+    const inputs = (operation === 'restore' ? { base, delta } : { base, target, graph }) as Inputs;
     const codec = { format, effort, level };
     const task: Task = { operation, options: codec, output: outputKind(output) };
     const stream = output instanceof WritableStream ? new StreamOutput(output) : undefined;

@@ -45,7 +45,7 @@ export type BitxErrorCode =
 
 /** The figures that may accompany an error. */
 export interface BitxErrorFigures {
-  /** The input at fault: `base`, `delta` or `target`. */
+  /** The input at fault: `base`, `delta`, `target` or `graph`. */
   file?: string;
   /** The tensor at fault. */
   tensor?: string;

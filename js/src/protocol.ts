@@ -3,7 +3,7 @@ import type { Question } from './rpc.js';
 import type { ArchiveInfo, CompressOptions, Mode, Progress, Stats } from './types.js';
 
 /** The input files that an operation may have. */
-export type Source = 'base' | 'delta' | 'target';
+export type Source = 'base' | 'delta' | 'target' | 'graph';
 
 /** A file as the worker gets it. `port` leads to the page, for what only that can do. */
 export type WireFile =

@@ -36,7 +36,7 @@ pub(crate) fn restore(
     let archive = LocalFile::open(archive)?;
     let bases: Vec<&dyn ReadAt> = base.iter().map(|base| base as &dyn ReadAt).collect();
     let lengths: Vec<u64> = bases.iter().map(|base| base.len()).collect();
-    let sources = Sources { base: &bases, delta: Some(&archive), target: None };
+    let sources = Sources { base: &bases, delta: Some(&archive), ..Sources::default() };
     let mut job = Restore::new(&lengths, archive.len());
     drive::open(&mut job, &sources).map_err(refused)?;
     if job.output_length() != Some(expected.length) {
@@ -57,7 +57,7 @@ pub(crate) fn restore(
 /// `Storage`: both are from the store.
 pub(crate) fn compress(base: &Path, target: &Path, output: &mut dyn Write, stop: &CancellationToken) -> Result<()> {
     let (base, target) = (LocalFile::open(base)?, LocalFile::open(target)?);
-    let sources = Sources { base: &[&base], delta: None, target: Some(&target) };
+    let sources = Sources { base: &[&base], target: Some(&target), ..Sources::default() };
     let mut output = Checked { output, hasher: blake3::Hasher::new(), left: u64::MAX, stop };
     let mut go = || -> Result<(), DriveError> {
         let mut job = Compress::new(&[base.len()], target.len(), Format::V2 { effort: Effort::Default })?;

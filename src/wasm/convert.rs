@@ -6,7 +6,7 @@ use wasm_bindgen::prelude::*;
 use crate::io::{Read, Source};
 use crate::report::{Report, TensorReport};
 #[cfg(feature = "wasm-compress")]
-use crate::{Effort, Format, entropy::zstd};
+use crate::{Compress, Effort, Format, entropy::zstd};
 use crate::{Error, ErrorKind};
 
 /// The largest integer that every `number` up to it represents.
@@ -58,13 +58,21 @@ struct CompressOptions {
     format: Option<String>,
     effort: Option<String>,
     level: Option<i32>,
+    graphs: Option<Vec<f64>>,
 }
 
 #[cfg(feature = "wasm-compress")]
-/// The format that `{ format?, effort?, level? }` asks for: v2, unless a level of v1 is given.
-pub(super) fn format(options: JsValue) -> Result<Format, JsValue> {
+/// The job that `{ format?, effort?, level?, graphs? }` asks for; the format is v2, unless a level of v1 is given.
+pub(super) fn compress(bases: &[u64], target: u64, options: JsValue) -> Result<Compress, JsValue> {
     let options: Option<CompressOptions> = parse(options)?;
-    let CompressOptions { format, effort, level } = options.unwrap_or_default();
+    let mut options = options.unwrap_or_default();
+    let graphs = lengths(options.graphs.take().unwrap_or_default())?;
+    let job = Compress::new(bases, target, format(options)?).map_err(thrown)?;
+    if graphs.is_empty() { Ok(job) } else { job.with_graphs(&graphs, &[]).map_err(thrown) }
+}
+
+#[cfg(feature = "wasm-compress")]
+fn format(CompressOptions { format, effort, level, .. }: CompressOptions) -> Result<Format, JsValue> {
     let effort = match effort.as_deref() {
         Some("fast") => Effort::Fast,
         None | Some("default") => Effort::Default,
@@ -104,7 +112,7 @@ pub(super) fn thrown(error: Error) -> JsValue {
 #[derive(Serialize)]
 pub(super) struct ReadView {
     source: &'static str,
-    /// Number of the base's file.
+    /// Number of the base's file, or of the graph.
     file: usize,
     offset: u64,
     length: u64,
@@ -112,7 +120,7 @@ pub(super) struct ReadView {
 
 impl From<Read> for ReadView {
     fn from(read: Read) -> Self {
-        let file = if let Source::Base(file) = read.source { file } else { 0 };
+        let file = if let Source::Base(file) | Source::Graph(file) = read.source { file } else { 0 };
         Self { source: read.source.name(), file, offset: read.offset, length: read.length }
     }
 }

@@ -4,8 +4,6 @@ mod convert;
 
 use wasm_bindgen::prelude::*;
 
-#[cfg(feature = "wasm-compress")]
-use crate::Compress;
 use crate::io::Inputs;
 use crate::job;
 use crate::parallel::Runner;
@@ -38,7 +36,8 @@ impl Job {
     /// `compress` over a target of so many. `share` restores too, its windows in any order, by any number of jobs. Every build has the same exports; what it has no code for
     /// is refused.
     ///
-    /// `options`: for `tensor` `{ name }`, for `compress` `{ format?: 'v1' | 'v2', effort?, level? }`.
+    /// `options`: for `tensor` `{ name }`, for `compress` `{ format?: 'v1' | 'v2', effort?, level?, graphs? }`, where
+    /// `graphs` are lengths of files that tell what is in external data.
     pub fn open(operation: &str, base_lengths: Vec<f64>, length: f64, options: JsValue) -> Result<Job, JsValue> {
         let bases = lengths(base_lengths)?;
         let length = convert::length(length)?;
@@ -52,7 +51,7 @@ impl Job {
             #[cfg(feature = "wasm-restore")]
             "tensor" => Ok(Self::new(Restore::tensor(&bases, length, &convert::tensor_name(options)?))),
             #[cfg(feature = "wasm-compress")]
-            "compress" => Ok(Self::new(Compress::new(&bases, length, convert::format(options)?).map_err(thrown)?)),
+            "compress" => Ok(Self::new(convert::compress(&bases, length, options)?)),
             other => Err(convert::misuse(&format!("this build has no operation {other:?}"))),
         }
     }

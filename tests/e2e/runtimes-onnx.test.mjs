@@ -27,9 +27,9 @@ function runtime(request, response) {
 }
 
 /** Puts a base and a delta on the server. */
-async function serveParts(baseFile, targetFile) {
+async function serveParts(baseFile, targetFile, graph) {
   const bitx = await Bitx.create({ threads: 1 });
-  const delta = await bitx.compress({ base: baseFile, target: targetFile });
+  const delta = await bitx.compress({ base: baseFile, target: targetFile, ...(graph && { graph }) });
   bitx.dispose();
   const archive = Buffer.from(await delta.arrayBuffer());
   Object.assign(env.mounts, {
@@ -64,10 +64,36 @@ test('onnxruntime-web takes a restored Blob as external data, inside of a safete
   assert.deepEqual(found, [true, EXPECTED]);
 });
 
+test('with its graph, external data is compressed by tensors', async (t) => {
+  const bitx = await Bitx.create({ threads: 1 });
+  t.after(() => bitx.dispose());
+  const inputs = { base: Buffer.from(base.buffer), target: Buffer.from(target.buffer) };
+  const graphAt = (offset) => gatherModel({ rows: ROWS, columns: COLUMNS, location: 'w', offset });
+  const bytes = await bitx.compress(inputs);
+  const delta = await bitx.compress({ ...inputs, graph: new Blob([graphAt(0)]) });
+  const [{ name, dtype, shape }] = (await bitx.inspect(delta)).tensors;
+  assert.deepEqual([name, dtype, shape], ['rows', 'F32', [ROWS, COLUMNS]]);
+  assert.ok(delta.size < 0.95 * bytes.size, `${delta.size} and ${bytes.size}`);
+  const restored = await bitx.restore({ base: inputs.base, delta });
+  assert.ok(Buffer.from(await restored.arrayBuffer()).equals(inputs.target));
+  // The target's tensor lies elsewhere than the base's: each has its graph.
+  const moved = { ...inputs, target: Buffer.concat([Buffer.alloc(4096), inputs.target]) };
+  const other = await bitx.compress({ ...moved, graph: [graphAt(0), graphAt(4096)] });
+  assert.ok(Math.abs(other.size - delta.size) < 200, `${other.size} and ${delta.size}`);
+  assert.ok(
+    Buffer.from(await (await bitx.restore({ base: inputs.base, delta: other })).arrayBuffer()).equals(
+      moved.target,
+    ),
+  );
+  const wrong = { name: 'BitxError', code: 'corrupt', file: 'graph', tensor: 'rows' };
+  await assert.rejects(bitx.compress({ ...inputs, graph: graphAt(4) }), wrong);
+  await assert.rejects(bitx.compress({ ...inputs, graph: inputs.base }), { code: 'format', file: 'graph' });
+});
+
 /** A page with transformers.js, whose server has all of a model but its weights. */
 async function hub(t) {
-  await serveParts(Buffer.from(base.buffer), Buffer.from(target.buffer));
   const shape = { rows: ROWS, columns: COLUMNS, location: 'model.onnx_data', offset: 0 };
+  await serveParts(Buffer.from(base.buffer), Buffer.from(target.buffer), gatherModel(shape));
   const config = { model_type: 'bert', architectures: ['BertModel'], hidden_size: COLUMNS };
   env.log = [];
   env.mounts['/hub/mine/config.json'] = served(Buffer.from(JSON.stringify(config)));

@@ -79,7 +79,8 @@ export class Host {
     const [length = 0] = files.sizes(operation === 'compress' ? 'target' : 'delta');
     const bases = Float64Array.from(files.sizes('base'));
     const shared = operation === 'restore' ? pool : undefined;
-    const opening: Opening = [shared ? 'share' : operation, bases, length, options];
+    const graphs = files.sizes('graph');
+    const opening: Opening = [shared ? 'share' : operation, bases, length, { ...options, graphs }];
     const job = Job.open(...opening);
     const fed: Uint8Array[] = [];
     const read: ReadRange = async (range) => {

@@ -1,7 +1,7 @@
 import type { Source, Sources } from '../protocol.js';
 import type { Io } from './io.js';
 
-/** A range of one file; only the base may have several. */
+/** A range of one file; only base and graph may have several. */
 export interface Read {
   source: Source;
   file: number;

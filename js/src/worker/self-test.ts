@@ -12,7 +12,8 @@ import { tinyModels } from './tiny-models.js';
 export async function selfTest(role: Role): Promise<void> {
   const { base, target } = tinyModels();
   const inputs = { base, delta: archive, target };
-  const read: ReadRange = async ({ source, offset, length }) => inputs[source].slice(offset, offset + length);
+  const read: ReadRange = async ({ source, offset, length }) =>
+    inputs[source as keyof typeof inputs].slice(offset, offset + length);
   const [main, expected] = role === 'restore' ? [archive, target] : [target, archive];
   const job = Job.open(role, Float64Array.of(base.length), main.length, {});
   const found: number[] = [];

@@ -228,7 +228,7 @@ pub fn compress(base: Option<&[u8]>, target: &[u8]) -> Vec<u8> {
     let lengths: Vec<u64> = base.iter().map(|base| base.len() as u64).collect();
     let mut job = Compress::new(&lengths, target.len() as u64, Format::default()).unwrap();
     let base: Vec<&dyn bitx_wasm::io::ReadAt> = base.iter().map(|b| b as &dyn bitx_wasm::io::ReadAt).collect();
-    let sources = Sources { base: &base, delta: None, target: Some(&target) };
+    let sources = Sources { base: &base, target: Some(&target), ..Sources::default() };
     let mut archive = Vec::new();
     drive::open(&mut job, &sources).unwrap();
     drive::drive(&mut job, &sources, &Sequential, &mut archive, &mut |_| {}).unwrap();
@@ -237,7 +237,7 @@ pub fn compress(base: Option<&[u8]>, target: &[u8]) -> Vec<u8> {
 
 pub fn restore(base: &[u8], archive: &[u8]) -> Vec<u8> {
     let mut job = Restore::new(&[base.len() as u64], archive.len() as u64);
-    let sources = Sources { base: &[&base], delta: Some(&archive), target: None };
+    let sources = Sources { base: &[&base], delta: Some(&archive), ..Sources::default() };
     let mut target = Vec::new();
     drive::open(&mut job, &sources).unwrap();
     drive::drive(&mut job, &sources, &Sequential, &mut target, &mut |_| {}).unwrap();

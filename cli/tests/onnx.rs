@@ -1,0 +1,274 @@
+//! ONNX models with external data, as a user compresses them.
+
+#[path = "../../tests/common/mod.rs"]
+mod common;
+
+use std::fs;
+use std::path::PathBuf;
+
+use assert_cmd::Command;
+use common::{PAIRS, restore};
+use serde_json::Value;
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    /// `base` and `sft`, each with a `model.onnx` and its `model.onnx_data`; the fine-tune's tensors lie the other way round.
+    fn new() -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        let pair = &PAIRS[0];
+        folder.write("base", pair.base, Made::AsIs);
+        folder.write("sft", &restore(pair.base, pair.archive).unwrap(), Made::Reversed);
+        folder
+    }
+
+    fn write(&self, name: &str, safetensors: &[u8], made: Made) {
+        fs::create_dir_all(self.path(name)).unwrap();
+        let (graph, data) = external(safetensors, made);
+        fs::write(self.path(name).join("model.onnx"), graph).unwrap();
+        fs::write(self.path(name).join("model.onnx_data"), data).unwrap();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).unwrap()
+    }
+
+    fn bitx(&self, args: &[&str]) -> Command {
+        let mut command = Command::cargo_bin("bitx").unwrap();
+        command.current_dir(self.0.path()).args(args);
+        command
+    }
+
+    /// Compresses, restores without any graph, and returns the summary with what was said beside it.
+    fn round_trip(&self, base: &str, target: &str, more: &[&str]) -> (Value, String) {
+        let args = ["compress", base, target, "--json", "-fo", "delta"];
+        let output = self.bitx(&[&args, more].concat()).assert().success().get_output().clone();
+        fs::create_dir_all(self.path("alone")).unwrap();
+        fs::copy(self.path(base), self.path("alone/base")).unwrap();
+        self.bitx(&["decompress", "alone/base", "delta", "-qfo", "back"]).assert().success();
+        assert!(self.read("back") == self.read(target), "{base} {target} {more:?}");
+        (serde_json::from_slice(&output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    }
+
+    /// Of the tensors in the archive that was made last.
+    fn dtypes(&self) -> Vec<String> {
+        let listing = self.bitx(&["inspect", "delta", "--json"]).assert().success().get_output().stdout.clone();
+        let listing: Value = serde_json::from_slice(&listing).unwrap();
+        listing["tensors"].as_array().unwrap().iter().map(|tensor| tensor["dtype"].as_str().unwrap().into()).collect()
+    }
+
+    fn refused(&self, args: &[&str]) -> String {
+        let output = self.bitx(args).args(["-o", "never"]).assert().code(1).get_output().clone();
+        assert!(!self.path("never").exists());
+        String::from_utf8(output.stderr).unwrap()
+    }
+}
+
+/// How the tensors of a safetensors file become external data.
+#[derive(Clone, Copy, PartialEq)]
+enum Made {
+    AsIs,
+    Reversed,
+    CastToF32,
+}
+
+/// A field of protocol buffers.
+fn field(number: u8, body: &[u8]) -> Vec<u8> {
+    [vec![number << 3 | 2], varint(body.len() as u64), body.to_vec()].concat()
+}
+
+fn varint(mut value: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while value >= 0x80 {
+        bytes.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+    bytes
+}
+
+/// The tensors of a safetensors file as an ONNX graph and its external data, each at a multiple of 4096.
+fn external(safetensors: &[u8], made: Made) -> (Vec<u8>, Vec<u8>) {
+    let data_start = 8 + u64::from_le_bytes(safetensors[..8].try_into().unwrap()) as usize;
+    let header: serde_json::Map<String, Value> = serde_json::from_slice(&safetensors[8..data_start]).unwrap();
+    let mut tensors: Vec<_> = header.iter().filter(|(name, _)| *name != "__metadata__").collect();
+    if made == Made::Reversed {
+        tensors.reverse();
+    }
+    let (mut data, mut graph) = (Vec::new(), Vec::new());
+    for (name, tensor) in tensors {
+        let [start, end] = [0, 1].map(|i| tensor["data_offsets"][i].as_u64().unwrap() as usize + data_start);
+        data.resize(data.len().next_multiple_of(4096), 0);
+        let bf16 = tensor["dtype"] == "BF16";
+        let weights = match made {
+            Made::CastToF32 if bf16 => {
+                safetensors[start..end].chunks(2).flat_map(|word| [0, 0, word[0], word[1]]).collect()
+            }
+            _ => safetensors[start..end].to_vec(),
+        };
+        let (offset, length) = (data.len().to_string(), weights.len().to_string());
+        data.extend_from_slice(&weights);
+        let dims = tensor["shape"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|dim| [vec![8], varint(dim.as_u64().unwrap())].concat());
+        let kind = match tensor["dtype"].as_str() {
+            Some("BF16") if made == Made::CastToF32 => 1,
+            Some("BF16") => 16,
+            Some("F32") => 1,
+            _ => 7,
+        };
+        let entries = [("location", "model.onnx_data"), ("offset", &offset), ("length", &length)];
+        let entry =
+            |(key, value): (&str, &str)| field(13, &[field(1, key.as_bytes()), field(2, value.as_bytes())].concat());
+        let entries = entries.map(entry).concat();
+        let place = vec![14 << 3, 1];
+        graph.extend(field(5, &[dims.collect(), vec![16, kind], field(8, name.as_bytes()), entries, place].concat()));
+    }
+    ([vec![8, 9], field(7, &[field(2, b"graph"), graph].concat())].concat(), data)
+}
+
+const BASE: &str = "base/model.onnx_data";
+const SFT: &str = "sft/model.onnx_data";
+
+#[test]
+fn graphs_beside_external_data_are_found_and_used() {
+    let f = Folder::new();
+    let (found, _) = f.round_trip(BASE, SFT, &[]);
+    assert_eq!(found["graphs"], serde_json::json!(["base/model.onnx", "sft/model.onnx"]));
+    let tensors = PAIRS[0].archive.len() as u64;
+    assert!(found["output_bytes"].as_u64().unwrap() < tensors * 7 / 10, "{found}");
+    assert!(found["methods"]["delta"].as_u64().or(found["methods"]["predicted"].as_u64()).unwrap() > 3, "{found}");
+    let said = f.bitx(&["compress", BASE, SFT, "-fo", "delta"]).assert().success().get_output().stderr.clone();
+    assert!(String::from_utf8(said).unwrap().contains("graphs: base/model.onnx, sft/model.onnx"));
+
+    for name in ["base", "sft"] {
+        fs::rename(f.path(name).join("model.onnx"), f.path(name).join("graph")).unwrap();
+    }
+    let (bytes, _) = f.round_trip(BASE, SFT, &[]);
+    assert_eq!(bytes["graphs"], serde_json::json!([]));
+    assert!(found["output_bytes"].as_u64().unwrap() * 3 < bytes["output_bytes"].as_u64().unwrap() * 2, "{bytes}");
+    // Named, they may lie anywhere, and so may the data.
+    fs::copy(f.path(BASE), f.path("weights")).unwrap();
+    let (named, _) = f.round_trip("weights", SFT, &["--base-graph", "base/graph", "--target-graph", "sft/graph"]);
+    assert_eq!(named["output_bytes"], found["output_bytes"]);
+}
+
+#[test]
+fn one_graph_does_for_both_or_for_none() {
+    let f = Folder::new();
+    let pair = &PAIRS[0];
+    f.write("sft", &restore(pair.base, pair.archive).unwrap(), Made::AsIs);
+    let (both, _) = f.round_trip(BASE, SFT, &[]);
+    fs::remove_file(f.path("base/model.onnx")).unwrap();
+    let (one, _) = f.round_trip(BASE, SFT, &[]);
+    assert_eq!((&one["graphs"], &one["output_bytes"]), (&serde_json::json!(["sft/model.onnx"]), &both["output_bytes"]));
+    let (named, _) = f.round_trip(BASE, SFT, &["--target-graph", "sft/model.onnx"]);
+    assert_eq!(named["output_bytes"], both["output_bytes"]);
+    // A base that it cannot describe would leave the tensors without partners.
+    fs::write(f.path(BASE), &f.read(BASE)[..500_000]).unwrap();
+    assert_eq!(f.round_trip(BASE, SFT, &[]).0["graphs"], serde_json::json!([]));
+    // A safetensors base has the tensors already.
+    fs::write(f.path("base.safetensors"), pair.base).unwrap();
+    let (mixed, _) = f.round_trip("base.safetensors", SFT, &[]);
+    let difference = mixed["output_bytes"].as_u64().unwrap().abs_diff(both["output_bytes"].as_u64().unwrap());
+    assert!(mixed["graphs"] == serde_json::json!(["sft/model.onnx"]) && difference < 1000, "{mixed}");
+}
+
+#[test]
+fn weights_that_were_cast_are_coded_as_what_they_were() {
+    let f = Folder::new();
+    let (plain, _) = f.round_trip(BASE, SFT, &[]);
+    let pair = &PAIRS[0];
+    f.write("base", pair.base, Made::CastToF32);
+    f.write("sft", &restore(pair.base, pair.archive).unwrap(), Made::CastToF32);
+    let (cast, _) = f.round_trip(BASE, SFT, &[]);
+    let [plain, cast] = [plain, cast].map(|summary| summary["output_bytes"].as_u64().unwrap());
+    assert!(cast < plain + plain / 10, "{cast} and {plain}");
+    assert!(f.dtypes().contains(&"BF16".to_owned()));
+    // Weights that use their lower halves stay what they are.
+    let pair = &PAIRS[4];
+    f.write("base", pair.base, Made::AsIs);
+    f.write("sft", &restore(pair.base, pair.archive).unwrap(), Made::AsIs);
+    f.round_trip(BASE, SFT, &[]);
+    assert!(f.dtypes().contains(&"F32".to_owned()) && !f.dtypes().contains(&"BF16".to_owned()));
+}
+
+#[test]
+fn a_graph_that_does_not_fit_is_told_and_never_makes_wrong_bytes() {
+    let f = Folder::new();
+    let data = f.read(SFT);
+    fs::write(f.path(SFT), &data[..data.len() - 5000]).unwrap();
+    let (bytes, said) = f.round_trip(BASE, SFT, &[]);
+    assert_eq!(bytes["graphs"], serde_json::json!([]));
+    assert!(said.contains("sft/model.onnx_data is compressed as bytes: sft/model.onnx: "), "{said}");
+    assert!(said.contains("lies beyond the end"), "{said}");
+    let graphs = ["--base-graph", "base/model.onnx", "--target-graph", "sft/model.onnx"];
+    let message = f.refused(&[&["compress", BASE, SFT], &graphs[..]].concat());
+    assert!(message.starts_with("bitx: sft/model.onnx: ") && message.contains("lies beyond the end"), "{message}");
+
+    // The other model's graph: its tensors are elsewhere, which costs bytes and nothing else.
+    fs::write(f.path(SFT), [&data[..], &[0; 8192]].concat()).unwrap();
+    let crossed = ["--base-graph", "base/model.onnx", "--target-graph", "base/model.onnx"];
+    f.round_trip(BASE, SFT, &crossed);
+    let message = f.refused(&["compress", BASE, SFT, "--base-graph", BASE, "--target-graph", "sft/model.onnx"]);
+    assert!(message.contains("base/model.onnx_data: not an ONNX graph with external data"), "{message}");
+    let message = f.refused(&[&["compress", BASE, SFT, "--format", "v1"], &graphs[..]].concat());
+    assert!(message.contains("for format v2"), "{message}");
+}
+
+#[test]
+fn shards_are_told_apart_by_their_names() {
+    let f = Folder::new();
+    for name in ["base", "sft"] {
+        let (graph, data) = (f.read(&format!("{name}/model.onnx")), f.read(&format!("{name}/model.onnx_data")));
+        // A graph of two files: the model once more, with its data in another one.
+        let other = external_copy(&graph);
+        fs::write(f.path(name).join("model.onnx"), other).unwrap();
+        fs::write(f.path(name).join("model.onnx_mata"), data).unwrap();
+    }
+    let (found, _) = f.round_trip(BASE, SFT, &[]);
+    assert_eq!(found["graphs"], serde_json::json!(["base/model.onnx", "sft/model.onnx"]));
+    let shards = ["-b", "base/model.onnx_mata"];
+    let args = ["compress", BASE, "sft/model.onnx_mata", "--json", "-fo", "two"];
+    let output = f.bitx(&[&args[..], &shards].concat()).assert().success().get_output().stdout.clone();
+    let two: Value = serde_json::from_slice(&output).unwrap();
+    assert_eq!(two["graphs"], found["graphs"]);
+    f.bitx(&[&["decompress", BASE, "two", "-qfo", "back"], &shards[..]].concat()).assert().success();
+    assert!(f.read("back") == f.read(SFT));
+    assert!(two["output_bytes"].as_u64().unwrap().abs_diff(found["output_bytes"].as_u64().unwrap()) < 1000, "{two}");
+}
+
+/// A model whose graph has the tensors of `model` twice, under other names and in another file the second time.
+fn external_copy(model: &[u8]) -> Vec<u8> {
+    let graph = &model[model.len() - graph_length(model)..];
+    let copied: Vec<u8> = replace(&replace(graph, b"onnx_data", b"onnx_mata"), b"encoder", b"decoder");
+    [vec![8, 9], field(7, &[graph.to_vec(), copied].concat())].concat()
+}
+
+/// Bytes of the graph of a model that ends with it.
+fn graph_length(model: &[u8]) -> usize {
+    let (mut length, mut shift, mut at) = (0usize, 0, 3);
+    loop {
+        length |= usize::from(model[at] & 0x7F) << shift;
+        if model[at] < 0x80 {
+            return length;
+        }
+        (shift, at) = (shift + 7, at + 1);
+    }
+}
+
+fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for i in 0..=bytes.len() - from.len() {
+        if &bytes[i..i + from.len()] == from {
+            bytes[i..i + to.len()].copy_from_slice(to);
+        }
+    }
+    bytes
+}
