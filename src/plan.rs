@@ -45,6 +45,11 @@ impl BaseSet {
         &self.layouts[place.base].regions[place.region]
     }
 
+    /// The region at `place`, to be read in another way; its name stays.
+    pub(crate) fn region_mut(&mut self, place: Place) -> &mut Region {
+        &mut self.layouts[place.base].regions[place.region]
+    }
+
     /// What an archive calls the region at `place`.
     pub(crate) fn partner_name(&self, place: Place) -> String {
         let region = self.region(place);

@@ -41,7 +41,7 @@ impl Graphs {
             return Ok(job);
         }
         let names: Vec<String> = inputs.iter().map(|path| name(path)).collect();
-        Ok(job.with_graphs(&self.files.lengths(), &names)?)
+        Ok(job.with_graphs(&self.files.lengths(), names)?)
     }
 }
 

@@ -14,7 +14,6 @@ const SCRIPTS = ['./prune-wasm.mjs', './short-imports.mjs'].map((file) =>
 
 /** Features that every browser with SIMD has, and that the compiler may have used. */
 const WASM_OPT_ARGS = [
-  '-O3',
   ...['simd', 'bulk-memory', 'nontrapping-float-to-int', 'sign-ext', 'mutable-globals'].map(enable),
   ...['reference-types', 'multivalue'].map(enable),
   '--strip-debug',
@@ -38,7 +37,7 @@ export async function buildWasm(name) {
   ]);
   const bound = join(glue, 'bitx_wasm_bg.wasm');
   await pruneWasm(bound, build);
-  await run('wasm-opt', [...WASM_OPT_ARGS, ...build.wasmOptArgs, bound, '-o', result]);
+  await run('wasm-opt', [`-O${build.optLevel}`, ...WASM_OPT_ARGS, ...build.wasmOptArgs, bound, '-o', result]);
   writeFileSync(result, shortenWasm(readFileSync(result)));
   writeFileSync(stampFile, stamp);
 }

@@ -4,15 +4,15 @@
 //! columns, every other one of zeros, such a tensor is coded as what it was. Only where archives name regions by their
 //! offsets can both sides be read in another way than their files say.
 
-use std::collections::VecDeque;
-
 use crate::io::{Read, Source};
 use crate::layout::{Dtype, Kind, Layout, Region};
-use crate::order;
 use crate::plan::{BaseSet, Place};
 
-/// The largest tensors tell for all: a wrong guess costs bytes and nothing else.
+/// So many large tensors tell for all: a wrong guess costs bytes and nothing else.
 const SAMPLES: usize = 8;
+
+/// Bytes of a tensor that tells.
+const LARGE: u64 = 64 * 1024;
 
 /// Bytes of a sample.
 const SAMPLE: u64 = 1024;
@@ -22,51 +22,55 @@ const SAMPLE: u64 = 1024;
 pub(super) struct Casts {
     target: Layout,
     bases: BaseSet,
-    /// Regions of the target and their partners that may be casts.
-    pairs: Vec<(usize, Place)>,
-    queue: VecDeque<Read>,
+    /// Samples that are wanted yet.
+    reads: Vec<Read>,
+    found: bool,
 }
 
 impl Casts {
     pub(super) fn new(target: Layout, bases: BaseSet) -> Self {
-        let pair = |(i, region): (usize, &Region)| {
-            let place = bases.partner(region)?;
-            let places = [target.kind, bases.layouts()[place.base].kind] == [Kind::Places; 2];
-            (places && region.dtype == Dtype::F32).then_some((i, place))
-        };
-        let pairs: Vec<(usize, Place)> = target.regions.iter().enumerate().filter_map(pair).collect();
-        let largest = order::sorted(pairs.clone(), |&(i, _)| (u64::MAX - target.regions[i].length, 0));
-        let reads = |&(i, place): &(usize, Place)| {
-            [sample(Source::Target, &target.regions[i]), sample(Source::Base(place.base), bases.region(place))]
-        };
-        let queue = largest.iter().take(SAMPLES).flat_map(reads).collect();
-        Self { target, bases, pairs, queue }
+        let mut reads = Vec::new();
+        for region in &target.regions {
+            if let Some(place) = candidate(&target, &bases, region)
+                && region.length >= LARGE
+                && reads.len() < 2 * SAMPLES
+            {
+                reads.push(sample(Source::Target, region));
+                reads.push(sample(Source::Base(place.base), bases.region(place)));
+            }
+        }
+        let found = !reads.is_empty();
+        Self { target, bases, reads, found }
     }
 
     pub(super) fn wants(&self) -> Option<Read> {
-        self.queue.front().copied()
+        self.reads.last().copied()
     }
 
     pub(super) fn feed(&mut self, bytes: &[u8]) {
-        self.queue.pop_front();
+        self.reads.pop();
         if bytes.chunks_exact(4).any(|word| word[..2] != [0; 2]) {
-            self.queue.clear();
-            self.pairs.clear();
+            self.reads.clear();
+            self.found = false;
         }
     }
 
     /// The layouts as they are to be coded.
     pub(super) fn finish(mut self) -> (Layout, BaseSet) {
-        if self.pairs.is_empty() {
-            return (self.target, self.bases);
+        for i in 0..if self.found { self.target.regions.len() } else { 0 } {
+            if let Some(place) = candidate(&self.target, &self.bases, &self.target.regions[i]) {
+                as_halves(&mut self.target.regions[i]);
+                as_halves(self.bases.region_mut(place));
+            }
         }
-        let mut bases = self.bases.layouts().to_vec();
-        for (i, place) in self.pairs {
-            as_halves(&mut self.target.regions[i]);
-            as_halves(&mut bases[place.base].regions[place.region]);
-        }
-        (self.target, BaseSet::new(bases))
+        (self.target, self.bases)
     }
+}
+
+/// The partner of a region where both may be casts.
+fn candidate(target: &Layout, bases: &BaseSet, region: &Region) -> Option<Place> {
+    let place = bases.partner(region).filter(|_| region.dtype == Dtype::F32 && target.kind == Kind::Places)?;
+    (bases.layouts()[place.base].kind == Kind::Places).then_some(place)
 }
 
 /// Whole words from the middle of a region.

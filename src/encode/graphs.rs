@@ -15,8 +15,8 @@ pub(super) struct Graphs {
 }
 
 impl Graphs {
-    pub(super) fn new(lengths: &[u64], names: &[String]) -> Self {
-        Self { walkers: lengths.iter().map(|&length| Walker::of_graph(length)).collect(), names: names.to_vec() }
+    pub(super) fn new(lengths: &[u64], names: Vec<String>) -> Self {
+        Self { walkers: lengths.iter().map(|&length| Walker::of_graph(length)).collect(), names }
     }
 
     pub(super) fn wants(&self) -> Option<Read> {
@@ -32,15 +32,17 @@ impl Graphs {
 
     /// Gives files without a layout of their own the one that their graph tells.
     pub(super) fn describe(self, bases: &mut [Layout], target: &mut Layout) -> Result<()> {
-        let graphs: Vec<Graph> = self.walkers.into_iter().map(Walker::graph).collect();
-        let (Some(of_base), Some(of_target)) = (graphs.first(), graphs.last()) else { return Ok(()) };
+        let last = self.walkers.len().saturating_sub(1);
+        let mut graphs = self.walkers.into_iter().map(Walker::graph);
+        let Some(first) = graphs.next() else { return Ok(()) };
+        let second = graphs.next();
         let (base_names, target_name) = self.names.split_at(self.names.len().min(bases.len()));
-        let base = describe(of_base, bases, base_names).map_err(|e| e.input(Source::Graph(0)));
-        let target = describe(of_target, std::slice::from_mut(target), target_name);
-        let target = target.map_err(|e| e.input(Source::Graph(graphs.len() - 1)));
+        let base = describe(&first, bases, base_names).map_err(|e| e.input(Source::Graph(0)));
+        let target = describe(second.as_ref().unwrap_or(&first), std::slice::from_mut(target), target_name);
+        let target = target.map_err(|e| e.input(Source::Graph(last)));
         match (base, target) {
             // A graph for both may well be only one's.
-            (Ok(true), Err(_)) | (Err(_), Ok(true)) if graphs.len() == 1 => Ok(()),
+            (Ok(true), Err(_)) | (Err(_), Ok(true)) if last == 0 => Ok(()),
             (base, target) => base.and(target).map(drop),
         }
     }

@@ -75,7 +75,7 @@ impl Compress {
     /// `InvalidArgument` for more than two, and for format v1. When the job is fed: `Format` for a graph without external
     /// data, `InvalidArgument` where nothing tells which data a file is, `Corrupt` for tensors that cannot be where the
     /// graph says.
-    pub fn with_graphs(mut self, lengths: &[u64], names: &[String]) -> Result<Self> {
+    pub fn with_graphs(mut self, lengths: &[u64], names: Vec<String>) -> Result<Self> {
         match &mut self.state {
             State::Opening(OpenCompress { format: Format::V2 { .. }, step: Step::Layouts(layouts) })
                 if lengths.len() <= 2 =>

@@ -58,17 +58,18 @@ struct CompressOptions {
     format: Option<String>,
     effort: Option<String>,
     level: Option<i32>,
-    graphs: Option<Vec<f64>>,
+    graphs: Option<i32>,
 }
 
 #[cfg(feature = "wasm-compress")]
-/// The job that `{ format?, effort?, level?, graphs? }` asks for; the format is v2, unless a level of v1 is given.
-pub(super) fn compress(bases: &[u64], target: u64, options: JsValue) -> Result<Compress, JsValue> {
+/// The job that `{ format?, effort?, level?, graphs? }` asks for; the format is v2, unless a level of v1 is given. So many
+/// graphs are behind the base's files.
+pub(super) fn compress(files: &[u64], target: u64, options: JsValue) -> Result<Compress, JsValue> {
     let options: Option<CompressOptions> = parse(options)?;
-    let mut options = options.unwrap_or_default();
-    let graphs = lengths(options.graphs.take().unwrap_or_default())?;
+    let options = options.unwrap_or_default();
+    let (bases, graphs) = files.split_at(files.len().saturating_sub(options.graphs.unwrap_or_default() as usize));
     let job = Compress::new(bases, target, format(options)?).map_err(thrown)?;
-    if graphs.is_empty() { Ok(job) } else { job.with_graphs(&graphs, &[]).map_err(thrown) }
+    if graphs.is_empty() { Ok(job) } else { job.with_graphs(graphs, Vec::new()).map_err(thrown) }
 }
 
 #[cfg(feature = "wasm-compress")]

@@ -37,7 +37,7 @@ impl Job {
     /// is refused.
     ///
     /// `options`: for `tensor` `{ name }`, for `compress` `{ format?: 'v1' | 'v2', effort?, level?, graphs? }`, where
-    /// `graphs` are lengths of files that tell what is in external data.
+    /// `graphs` says how many of `base_lengths`, the last ones, are of files that tell what is in external data.
     pub fn open(operation: &str, base_lengths: Vec<f64>, length: f64, options: JsValue) -> Result<Job, JsValue> {
         let bases = lengths(base_lengths)?;
         let length = convert::length(length)?;

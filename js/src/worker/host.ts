@@ -77,10 +77,11 @@ export class Host {
     const { request, files, signal } = call;
     const { operation, options } = request;
     const [length = 0] = files.sizes(operation === 'compress' ? 'target' : 'delta');
-    const bases = Float64Array.from(files.sizes('base'));
-    const shared = operation === 'restore' ? pool : undefined;
     const graphs = files.sizes('graph');
-    const opening: Opening = [shared ? 'share' : operation, bases, length, { ...options, graphs }];
+    const bases = Float64Array.of(...files.sizes('base'), ...graphs);
+    const shared = operation === 'restore' ? pool : undefined;
+    const more = { ...options, graphs: graphs.length };
+    const opening: Opening = [shared ? 'share' : operation, bases, length, more];
     const job = Job.open(...opening);
     const fed: Uint8Array[] = [];
     const read: ReadRange = async (range) => {

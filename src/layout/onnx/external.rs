@@ -10,7 +10,7 @@ use crate::order;
 const MAX_LOCATIONS: usize = 100;
 
 /// A tensor whose data lies in another file, as the graph says it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct External {
     pub(super) name: String,
     /// None of those that are packed more tightly than bytes.
@@ -42,7 +42,10 @@ impl Graph {
 
     /// The location that is the file of that name.
     pub(crate) fn named(&self, file: &str) -> Option<&str> {
-        self.locations().find(|location| location.rsplit('/').next() == Some(file))
+        let is_it = |location: &&str| {
+            location.strip_suffix(file).is_some_and(|folder| folder.as_bytes().last().is_none_or(|&last| last == b'/'))
+        };
+        self.locations().find(is_it)
     }
 
     /// The location of all tensors, if it is the same one.
@@ -54,10 +57,17 @@ impl Graph {
     /// The one location whose last tensor ends where a file of `length` bytes does.
     pub(crate) fn ending_at(&self, length: u64) -> Option<&str> {
         let mut seen = HashSet::new();
-        let all = self.locations().filter(|&location| seen.insert(location.to_owned())).take(MAX_LOCATIONS);
-        let ends = |location: &&str| self.layout(location, length).is_ok_and(|found| found.data_end() == length);
-        let mut found = all.filter(ends);
-        found.next().filter(|_| found.next().is_none())
+        let mut found = None;
+        for location in self.locations() {
+            if seen.len() < MAX_LOCATIONS
+                && seen.insert(location.to_owned())
+                && self.layout(location, length).is_ok_and(|layout| layout.data_end() == length)
+                && found.replace(location).is_some()
+            {
+                return None;
+            }
+        }
+        found
     }
 
     fn locations(&self) -> impl Iterator<Item = &str> {
@@ -70,22 +80,25 @@ impl Graph {
     /// # Errors
     /// `Corrupt` where a tensor lies beyond the end of the file, across another one, or has another length than its type.
     pub(crate) fn layout(&self, location: &str, file_length: u64) -> Result<Layout> {
-        let here = self.externals.iter().filter(|external| external.location == location);
-        let found: Vec<Region> = here.map(|external| external.region(file_length)).collect::<Result<_>>()?;
-        let found = order::sorted(found, |region| (region.offset, region.length));
-        let mut regions: Vec<Region> = Vec::new();
-        for region in found.into_iter().filter(|region| region.length > 0) {
-            match regions.last() {
-                Some(last) if last.range() == region.range() => continue,
-                Some(last) if region.offset < last.range().end => {
-                    let message = format!("external data lies across that of {}", last.name);
-                    return Err(Error::corrupt(message).tensor(&region.name).at(region.offset));
-                }
-                _ => regions.push(region),
+        let mut found = Vec::new();
+        for external in self.externals.iter().filter(|external| external.location == location) {
+            found.push(external.region(file_length)?);
+        }
+        let (mut regions, mut names, mut last) = (Vec::new(), HashSet::new(), 0..0);
+        for region in order::sorted(found, |region| (region.offset, region.length)) {
+            if region.length == 0 || region.range() == last {
+                continue;
+            }
+            if region.offset < last.end {
+                return Err(Error::corrupt("external data lies across other data")
+                    .tensor(&region.name)
+                    .at(region.offset));
+            }
+            last = region.range();
+            if !region.name.is_empty() && names.insert(region.name.clone()) {
+                regions.push(region);
             }
         }
-        let mut names = HashSet::new();
-        regions.retain(|region| !region.name.is_empty() && names.insert(region.name.clone()));
         Ok(Layout { kind: Kind::Places, file_length, header_length: 0, regions })
     }
 }

@@ -154,13 +154,15 @@ impl Walker {
         if message != Message::Tensor || self.regions.len() + self.externals.len() >= MAX_REGIONS {
             return;
         }
-        let mut tensor = std::mem::take(&mut self.tensor);
-        if let Some(external) = tensor.external() {
-            self.externals.push(external);
-        } else if let Some(region) = tensor.region()
-            && self.names.insert(region.name.clone())
-        {
-            self.regions.push(region);
+        match std::mem::take(&mut self.tensor).external() {
+            Ok(external) => self.externals.push(external),
+            Err(inside) => {
+                if let Some(region) = inside.region()
+                    && self.names.insert(region.name.clone())
+                {
+                    self.regions.push(region);
+                }
+            }
         }
     }
 }

@@ -24,37 +24,32 @@ const VALUE: u64 = 2;
 /// A tensor as far as it is read.
 #[derive(Debug, Default)]
 pub(super) struct Tensor {
-    name: String,
-    kind: u64,
-    shape: Vec<u64>,
+    external: External,
     pub(super) raw: Option<Range<u64>>,
     place: u64,
-    location: String,
-    offset: String,
-    length: String,
 }
 
 impl Tensor {
     /// Takes a field of a few bytes.
     pub(super) fn take(&mut self, field: &Field, bytes: &[u8]) -> Result<(), NotOnnx> {
         match (field.number, field.is_message) {
-            (NAME, true) => self.name = text(bytes)?,
-            (DATA_TYPE, false) => self.kind = field.value,
+            (NAME, true) => self.external.name = text(bytes)?,
+            (DATA_TYPE, false) => self.external.dtype = dtype(field.value),
             (DATA_LOCATION, false) => self.place = field.value,
             (EXTERNAL_DATA, true) => self.take_entry(bytes)?,
-            (DIMS, false) => self.shape.push(field.value),
+            (DIMS, false) => self.external.shape.push(field.value),
             (DIMS, true) => {
                 let mut rest = bytes;
                 while !rest.is_empty() {
                     let (extent, length) = varint(rest)?.ok_or(NotOnnx)?;
-                    self.shape.push(extent);
+                    self.external.shape.push(extent);
                     rest = &rest[length..];
                 }
             }
             _ => {}
         }
         // No tensor has so many; a forged file would.
-        if self.shape.len() > 64 { Err(NotOnnx) } else { Ok(()) }
+        if self.external.shape.len() > 64 { Err(NotOnnx) } else { Ok(()) }
     }
 
     /// Takes a key and its value, of those that say where the data is.
@@ -70,35 +65,29 @@ impl Tensor {
             }
             rest = &rest[end..];
         }
-        match key {
-            b"location" => self.location = text(value)?,
-            b"offset" => self.offset = text(value)?,
-            b"length" => self.length = text(value)?,
-            _ => {}
-        }
+        let part = match key {
+            b"location" => &mut self.external.location,
+            b"offset" => &mut self.external.offset,
+            b"length" => &mut self.external.length,
+            _ => return Ok(()),
+        };
+        *part = text(value)?;
         Ok(())
     }
 
     /// What it says of another file, if that holds its data.
-    pub(super) fn external(&mut self) -> Option<External> {
-        let Self { name, kind, shape, place, location, offset, length, .. } = self;
-        (*place == EXTERNAL).then(|| External {
-            name: std::mem::take(name),
-            dtype: dtype(*kind),
-            shape: std::mem::take(shape),
-            location: std::mem::take(location),
-            offset: std::mem::take(offset),
-            length: std::mem::take(length),
-        })
+    pub(super) fn external(self) -> Result<External, Self> {
+        if self.place == EXTERNAL { Ok(self.external) } else { Err(self) }
     }
 
     /// Its data, if that is in this file and raw.
     pub(super) fn region(self) -> Option<Region> {
-        let raw = self.raw.filter(|raw| !raw.is_empty() && !self.name.is_empty())?;
+        let External { name, dtype, shape, .. } = self.external;
+        let raw = self.raw.filter(|raw| !raw.is_empty() && !name.is_empty())?;
         let length = raw.end - raw.start;
-        let typed = dtype(self.kind).filter(|dtype| dtype.tensor_bytes(&self.shape) == Some(length));
-        let (dtype, shape) = typed.map_or((Dtype::U8, vec![length]), |dtype| (dtype, self.shape));
-        Some(Region { name: self.name, dtype, shape, offset: raw.start, length })
+        let typed = dtype.filter(|dtype| dtype.tensor_bytes(&shape) == Some(length));
+        let (dtype, shape) = typed.map_or((Dtype::U8, vec![length]), |dtype| (dtype, shape));
+        Some(Region { name, dtype, shape, offset: raw.start, length })
     }
 }
 

@@ -147,9 +147,9 @@ fn the_data_of_a_file_is_found_by_its_name_or_its_end() {
 fn data_that_cannot_be_where_it_says_is_refused() {
     let first = at("first", &[2], "w", "8", "8");
     let cases = [
-        (at("w", &[2], "w", "12", "8"), "lies across that of first"),
-        (at("w", &[2], "w", "4", "8"), "lies across that of w"),
-        (at("w", &[3], "w", "8", "12"), "lies across that of first"),
+        (at("w", &[2], "w", "12", "8"), "lies across other data"),
+        (at("w", &[2], "w", "4", "8"), "lies across other data"),
+        (at("w", &[3], "w", "8", "12"), "lies across other data"),
         (at("w", &[2], "w", "96", "8"), "lies beyond the end"),
         (at("w", &[2], "w", "18446744073709551615", "8"), "lies beyond the end"),
         (at("w", &[2], "w", "16", "7"), "another length than its type"),
