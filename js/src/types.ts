@@ -133,7 +133,7 @@ export interface CompressOptions extends WriteOptions {
   target: Input;
   /**
    * For the external data of ONNX models: the `.onnx` files that tell what is in it, the base's and the target's, or one
-   * that does for both. With them the delta is coded by tensors instead of bytes; restoring takes none. For `v2` only.
+   * that does for both; each with all of its data in one file. With them the delta is coded by tensors instead of bytes; restoring takes none. For `v2` only.
    */
   graph?: Input | [base: Input, target: Input];
   /** The archive format. Default: `v2`, or `v1` when a level is given. */

@@ -14,11 +14,15 @@ const SCRIPTS = ['./prune-wasm.mjs', './short-imports.mjs'].map((file) =>
 
 /** Features that every browser with SIMD has, and that the compiler may have used. */
 const WASM_OPT_ARGS = [
+  '-O3',
   ...['simd', 'bulk-memory', 'nontrapping-float-to-int', 'sign-ext', 'mutable-globals'].map(enable),
   ...['reference-types', 'multivalue'].map(enable),
   '--strip-debug',
   '--strip-producers',
 ];
+
+/** Up to which size functions are put into their callers: 20, unless it is said here. Less is smaller and slower. */
+const INLINING = { restore: [], compress: ['--flexible-inline-max-function-size', '10'] };
 
 /** Compiles one build of the core, makes its JavaScript glue and shrinks the result. */
 export async function buildWasm(name) {
@@ -37,7 +41,14 @@ export async function buildWasm(name) {
   ]);
   const bound = join(glue, 'bitx_wasm_bg.wasm');
   await pruneWasm(bound, build);
-  await run('wasm-opt', [`-O${build.optLevel}`, ...WASM_OPT_ARGS, ...build.wasmOptArgs, bound, '-o', result]);
+  await run('wasm-opt', [
+    ...WASM_OPT_ARGS,
+    ...INLINING[build.role],
+    ...build.wasmOptArgs,
+    bound,
+    '-o',
+    result,
+  ]);
   writeFileSync(result, shortenWasm(readFileSync(result)));
   writeFileSync(stampFile, stamp);
 }
@@ -53,7 +64,7 @@ function cargoArgs({ features, cargoArgs }) {
 function fingerprint(compiled, build) {
   const hash = createHash('sha256').update(readFileSync(compiled));
   for (const script of SCRIPTS) hash.update(readFileSync(script));
-  return hash.update(JSON.stringify([WASM_BINDGEN, WASM_OPT_ARGS, build])).digest('hex');
+  return hash.update(JSON.stringify([WASM_BINDGEN, WASM_OPT_ARGS, INLINING, build])).digest('hex');
 }
 
 function enable(feature) {

@@ -59,13 +59,13 @@ fn describe(graph: &Graph, files: &mut [Layout], names: &[String]) -> Result<boo
     for (i, file) in files.iter_mut().enumerate().filter(|(_, file)| opaque(file)) {
         let named = names.get(i).and_then(|name| graph.named(name));
         let only = || graph.only().filter(|_| count == 1);
-        if let Some(location) = named.or_else(only).or_else(|| graph.ending_at(file.file_length)) {
+        if let Some(location) = named.or_else(only) {
             *file = graph.layout(location, file.file_length)?;
             found = true;
         }
     }
     if count > 0 && !found {
-        return Err(Error::invalid_argument("the graph has other external data than this, or several that it may be"));
+        return Err(Error::invalid_argument("the graph has its data in several files, and none is this one"));
     }
     Ok(found)
 }

@@ -68,8 +68,8 @@ impl Compress {
     /// one that does for both. They are inputs of this job only; archives and whoever restores know nothing of them.
     ///
     /// They describe files that have no layout of their own. A graph's external data may lie in several files; which one a
-    /// file is follows from `names`, those of the base's files and, behind them, of the target. Without names it is the
-    /// only one, or the one that ends where the file does.
+    /// file is follows from `names`, those of the base's files and, behind them, of the target. Without a name that
+    /// the graph knows it is the only one.
     ///
     /// # Errors
     /// `InvalidArgument` for more than two, and for format v1. When the job is fed: `Format` for a graph without external

@@ -6,9 +6,6 @@ use crate::error::{Error, Result};
 use crate::layout::{Dtype, Kind, Layout, Region};
 use crate::order;
 
-/// Most files that are tried for one whose name says nothing.
-const MAX_LOCATIONS: usize = 100;
-
 /// A tensor whose data lies in another file, as the graph says it.
 #[derive(Debug, Default)]
 pub(super) struct External {
@@ -54,22 +51,6 @@ impl Graph {
         self.locations().all(|location| location == first).then_some(first)
     }
 
-    /// The one location whose last tensor ends where a file of `length` bytes does.
-    pub(crate) fn ending_at(&self, length: u64) -> Option<&str> {
-        let mut seen = HashSet::new();
-        let mut found = None;
-        for location in self.locations() {
-            if seen.len() < MAX_LOCATIONS
-                && seen.insert(location.to_owned())
-                && self.layout(location, length).is_ok_and(|layout| layout.data_end() == length)
-                && found.replace(location).is_some()
-            {
-                return None;
-            }
-        }
-        found
-    }
-
     fn locations(&self) -> impl Iterator<Item = &str> {
         self.externals.iter().map(|external| external.location.as_str())
     }
@@ -106,18 +87,16 @@ impl Graph {
 impl External {
     fn region(&self, file_length: u64) -> Result<Region> {
         let wrong = |message: &str| Error::corrupt(message).tensor(&self.name);
-        let typed = match self.dtype.map(|dtype| (dtype, dtype.tensor_bytes(&self.shape))) {
-            Some((_, None)) => return Err(wrong("external data has a shape of too many bytes")),
-            Some((dtype, Some(bytes))) => Some((dtype, bytes)),
-            None => None,
-        };
-        let number = |text: &str| text.parse::<u64>().map_err(|_| wrong("external data has a place that is no number"));
-        let offset = if self.offset.is_empty() { 0 } else { number(&self.offset)? };
+        // A shape of too many bytes is no length that data has.
+        let typed = self.dtype.map(|dtype| (dtype, dtype.tensor_bytes(&self.shape).unwrap_or(u64::MAX)));
+        // What is no number is none that fits.
+        let number = |text: &str| text.parse::<u64>().unwrap_or(u64::MAX);
+        let offset = if self.offset.is_empty() { 0 } else { number(&self.offset) };
         let length = match (self.length.as_str(), typed) {
             ("", Some((_, bytes))) => bytes,
             // Of a type that is not known here: all that follows, as readers take it.
             ("", None) => file_length.saturating_sub(offset),
-            (text, _) => number(text)?,
+            (text, _) => number(text),
         };
         if let Some((_, bytes)) = typed.filter(|&(_, bytes)| bytes != length) {
             return Err(wrong("external data has another length than its type").figures(bytes, length));
