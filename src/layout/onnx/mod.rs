@@ -154,15 +154,13 @@ impl Walker {
         if message != Message::Tensor || self.regions.len() + self.externals.len() >= MAX_REGIONS {
             return;
         }
-        match std::mem::take(&mut self.tensor).external() {
-            Ok(external) => self.externals.push(external),
-            Err(inside) => {
-                if let Some(region) = inside.region()
-                    && self.names.insert(region.name.clone())
-                {
-                    self.regions.push(region);
-                }
-            }
+        let tensor = std::mem::take(&mut self.tensor);
+        if tensor.is_external() {
+            self.externals.push(tensor.external());
+        } else if let Some(region) = tensor.region()
+            && self.names.insert(region.name.clone())
+        {
+            self.regions.push(region);
         }
     }
 }

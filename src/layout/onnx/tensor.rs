@@ -75,9 +75,14 @@ impl Tensor {
         Ok(())
     }
 
-    /// What it says of another file, if that holds its data.
-    pub(super) fn external(self) -> Result<External, Self> {
-        if self.place == EXTERNAL { Ok(self.external) } else { Err(self) }
+    /// Whether its data is in another file.
+    pub(super) fn is_external(&self) -> bool {
+        self.place == EXTERNAL
+    }
+
+    /// What it says of that.
+    pub(super) fn external(self) -> External {
+        self.external
     }
 
     /// Its data, if that is in this file and raw.

@@ -115,7 +115,9 @@ fn a_graph_tells_what_is_in_external_data() {
         [("first", Dtype::F32, vec![3], 0..12), ("second", Dtype::F32, vec![2, 2], 20..36)],
         "a name is had once, and so are bytes"
     );
-    assert_eq!((layout.kind, layout.file_length, layout.holes()), (Kind::Places, 50, vec![12..20]));
+    assert_eq!((layout.kind, layout.file_length), (Kind::Places, 50));
+    let holes = layout.holes();
+    assert!(holes.len() == 1 && holes[0] == (12..20), "{holes:?}");
 }
 
 #[test]
