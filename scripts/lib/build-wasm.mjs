@@ -21,8 +21,11 @@ const WASM_OPT_ARGS = [
   '--strip-producers',
 ];
 
-/** Up to which size functions are put into their callers: 20, unless it is said here. Less is smaller and slower. */
-const INLINING = { restore: [], compress: ['--flexible-inline-max-function-size', '10'] };
+/**
+ * Up to which size functions are put into their callers, by the file's name: 20, unless it is said here. Less is smaller and
+ * slower, which is bearable where compressing has one thread.
+ */
+const INLINING = { compress: ['--flexible-inline-max-function-size', '6'] };
 
 /** Compiles one build of the core, makes its JavaScript glue and shrinks the result. */
 export async function buildWasm(name) {
@@ -43,7 +46,7 @@ export async function buildWasm(name) {
   await pruneWasm(bound, build);
   await run('wasm-opt', [
     ...WASM_OPT_ARGS,
-    ...INLINING[build.role],
+    ...(INLINING[name] ?? []),
     ...build.wasmOptArgs,
     bound,
     '-o',
