@@ -36,8 +36,8 @@ struct Scene {
     place: Place,
     models: Models,
     random: Random,
-    /// How long each command took when it was not killed.
-    usual: BTreeMap<&'static str, Duration>,
+    /// The longest that each command took when it was not killed: adding what is stored already is soon done.
+    longest: BTreeMap<&'static str, Duration>,
     may: May,
     killed: u64,
 }
@@ -48,7 +48,7 @@ impl Scene {
         let seed = seed.unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64 | 1);
         println!("BITX_SEED={seed}");
         let may = NAMES.iter().map(|name| (*name, BTreeSet::from([None]))).collect();
-        Self { place, models: Models::new(), random: Random(seed), usual: BTreeMap::new(), may, killed: 0 }
+        Self { place, models: Models::new(), random: Random(seed), longest: BTreeMap::new(), may, killed: 0 }
     }
 
     fn digest(&self, file: &str) -> Digest {
@@ -57,8 +57,8 @@ impl Scene {
 
     /// Starts a command and kills it at a moment at which it may still run.
     fn kill(&mut self, command: &'static str, args: &[&str]) -> bool {
-        let usual = self.usual.get(command).copied().unwrap_or(Duration::from_secs(1));
-        let patience = Duration::from_micros(self.random.below(usual.as_micros() as u64 * 3 / 2));
+        let longest = self.longest.get(command).copied().unwrap_or(Duration::from_secs(1));
+        let patience = Duration::from_micros(self.random.below(longest.as_micros() as u64 * 5 / 4));
         let begun = Instant::now();
         let mut process = self.place.bitx(args).stderr(std::process::Stdio::piped()).spawn().unwrap();
         while begun.elapsed() < patience {
@@ -75,7 +75,8 @@ impl Scene {
             "{args:?}: {said}"
         );
         if output.status.code().is_some() {
-            self.usual.insert(command, begun.elapsed());
+            let longest = self.longest.entry(command).or_default();
+            *longest = begun.elapsed().max(*longest);
         } else {
             self.killed += 1;
         }
