@@ -55,10 +55,12 @@ impl Scene {
         Digest::of(&std::fs::read(self.models.path(file)).unwrap())
     }
 
-    /// Starts a command and kills it at a moment at which it may still run.
+    /// Starts a command and kills it at a moment at which it may still run. The first of its kind shows how long that is.
     fn kill(&mut self, command: &'static str, args: &[&str]) -> bool {
-        let longest = self.longest.get(command).copied().unwrap_or(Duration::from_secs(1));
-        let patience = Duration::from_micros(self.random.below(longest.as_micros() as u64 * 5 / 4));
+        let longest = self.longest.get(command);
+        let patience = longest.map_or(Duration::MAX, |longest| {
+            Duration::from_micros(self.random.below(longest.as_micros() as u64 * 5 / 4))
+        });
         let begun = Instant::now();
         let mut process = self.place.bitx(args).stderr(std::process::Stdio::piped()).spawn().unwrap();
         while begun.elapsed() < patience {
