@@ -141,7 +141,8 @@ pub fn drive(
     Ok(())
 }
 
-/// The same with inputs that hold all of every source: nothing of them is copied.
+/// The same with inputs that hold all of every source: nothing of them is copied. A [shared](crate::Restore::shared)
+/// restore is checked, too.
 ///
 /// # Errors
 /// The first failure, after which `output` holds a prefix of the output that the caller must discard.
@@ -154,6 +155,7 @@ pub fn drive_whole(
     let mut bytes = Vec::new();
     for window in 0..job.windows() {
         job.run(window, inputs, runner, &mut bytes)?;
+        job.check(window, inputs)?;
         output.write_all(&bytes).map_err(DriveError::Write)?;
     }
     Ok(())

@@ -182,8 +182,7 @@ struct Decoding {
 impl Decoding {
     fn of(archive: &Bytes, base: Option<&Bytes>) -> Result<Self, Problem> {
         let lengths: Vec<u64> = base.iter().map(|base| base.len() as u64).collect();
-        // Whoever decodes compares what comes out: the digest of the archive would tell no more. Its windows are small,
-        // so that they stay in the processor's caches.
+        // The windows of a shared restore are small, so that they stay in the processor's caches.
         let mut job = Restore::shared(&lengths, archive.len() as u64);
         let inputs = inputs([(Source::Delta, Some(archive)), (Source::Base(0), base)]);
         drive::open_whole(&mut job, &inputs).map_err(|e| e.to_string())?;
@@ -230,6 +229,12 @@ mod tests {
         assert_eq!(decode(&of_delta, Some(base.clone())), Ok(target.clone()));
         assert!(decode(&of_delta, None).is_err() && decode(&of_alone, Some(base)).is_err());
         assert!((0..of_delta.len()).all(|end| decode(&of_delta.slice(..end), Some(weights(0))).is_err()));
+        // Even one that would leave the content as it is.
+        assert!((LONGEST_HEAD as usize..of_delta.len()).all(|at| {
+            let mut flipped = of_delta.to_vec();
+            flipped[at] ^= 1;
+            decode(&flipped.into(), Some(weights(0))).is_err()
+        }));
     }
 
     #[test]
