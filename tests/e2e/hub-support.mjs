@@ -68,8 +68,8 @@ export async function hubPage(t, env) {
     async ([name, url]) => {
       const { BitxHub } = await import('/bitx/hub.js');
       // One after another, so that a download that is interrupted has left whole chunks.
-      globalThis.cache = await open({ name, connections: 1 });
-      const quick = { retryDelay: 5, stallTimeout: 2000, partSize: 1 << 14 };
+      globalThis.cache = await open({ name, connections: 1, stallTimeout: 60_000 });
+      const quick = { retryDelay: 5, stallTimeout: 10_000, partSize: 1 << 14 };
       globalThis.hubOf = (options) => new BitxHub({ url, cache, ...quick, ...options });
       globalThis.hub = hubOf({ token: 'writer' });
       globalThis.contents = async (files) =>
