@@ -7,7 +7,7 @@ use crate::io::{Incremental, Inputs, Read, ReadAt, Source};
 use crate::job::Job;
 use crate::layout::Layout;
 use crate::layout::onnx::Walker;
-use crate::layout::reader::{Accept, LayoutReader, Walk};
+use crate::layout::reader::{Accept, LayoutReader};
 use crate::parallel::Runner;
 
 /// Why [`drive`] ended early.
@@ -60,12 +60,7 @@ impl Sources<'_> {
 /// What its header is wrong about, or a failed read.
 pub fn layout(file: &dyn ReadAt) -> Result<Layout, DriveError> {
     let mut reader = LayoutReader::new(file.len(), Accept::ANY);
-    let mut buffer = Vec::new();
-    while let Some(range) = reader.wants() {
-        buffer.resize((range.end - range.start) as usize, 0);
-        file.read_at(range.start, &mut buffer).map_err(|e| DriveError::Read(Source::Target, e))?;
-        reader.feed(&buffer)?;
-    }
+    parse(&mut reader, file, Source::Target)?;
     Ok(reader.finish().0)
 }
 
@@ -75,15 +70,21 @@ pub fn layout(file: &dyn ReadAt) -> Result<Layout, DriveError> {
 /// `Corrupt` where it names that file, but its tensors cannot be there; a failed read.
 pub fn describes(graph: &dyn ReadAt, name: &str, length: u64) -> Result<bool, DriveError> {
     let mut walker = Walker::of_graph(graph.len());
-    let mut buffer = Vec::new();
-    while let Some(range) = walker.wants() {
-        buffer.resize((range.end - range.start) as usize, 0);
-        graph.read_at(range.start, &mut buffer).map_err(|e| DriveError::Read(Source::Graph(0), e))?;
-        walker.feed(&buffer);
-    }
+    parse(&mut walker, graph, Source::Graph(0))?;
     let graph = walker.graph();
     let layout = graph.named(name).map(|location| graph.layout(location, length)).transpose();
     Ok(layout.map_err(|e| e.input(Source::Graph(0)))?.is_some())
+}
+
+/// Feeds a parser what it wants of a file, which errors call `source`.
+fn parse(parser: &mut dyn Incremental, file: &dyn ReadAt, source: Source) -> Result<(), DriveError> {
+    let mut buffer = Vec::new();
+    while let Some(range) = parser.wants() {
+        buffer.resize((range.end - range.start) as usize, 0);
+        file.read_at(range.start, &mut buffer).map_err(|e| DriveError::Read(source, e))?;
+        parser.feed(&buffer)?;
+    }
+    Ok(())
 }
 
 /// Feeds `job` until its plan is made.

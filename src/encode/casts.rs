@@ -29,16 +29,12 @@ pub(super) struct Casts {
 
 impl Casts {
     pub(super) fn new(target: Layout, bases: BaseSet) -> Self {
-        let mut reads = Vec::new();
-        for region in &target.regions {
-            if let Some(place) = candidate(&target, &bases, region)
-                && region.length >= LARGE
-                && reads.len() < 2 * SAMPLES
-            {
-                reads.push(sample(Source::Target, region));
-                reads.push(sample(Source::Base(place.base), bases.region(place)));
-            }
-        }
+        let large = target.regions.iter().filter(|region| region.length >= LARGE);
+        let pairs = large.filter_map(|region| Some((region, candidate(&target, &bases, region)?)));
+        let samples = pairs.take(SAMPLES).flat_map(|(region, place)| {
+            [sample(Source::Target, region), sample(Source::Base(place.base), bases.region(place))]
+        });
+        let reads: Vec<Read> = samples.collect();
         let found = !reads.is_empty();
         Self { target, bases, reads, found }
     }
@@ -57,7 +53,10 @@ impl Casts {
 
     /// The layouts as they are to be coded.
     pub(super) fn finish(mut self) -> (Layout, BaseSet) {
-        for i in 0..if self.found { self.target.regions.len() } else { 0 } {
+        if !self.found {
+            return (self.target, self.bases);
+        }
+        for i in 0..self.target.regions.len() {
             if let Some(place) = candidate(&self.target, &self.bases, &self.target.regions[i]) {
                 as_halves(&mut self.target.regions[i]);
                 as_halves(self.bases.region_mut(place));

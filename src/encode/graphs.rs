@@ -1,9 +1,8 @@
 //! The `.onnx` files that tell what is in external data.
 
 use crate::error::{Error, Result};
-use crate::io::{Read, Source};
+use crate::io::{Incremental, Read, Source};
 use crate::layout::onnx::{Graph, Walker};
-use crate::layout::reader::Walk;
 use crate::layout::{Kind, Layout};
 
 /// The base's graph and the target's, or one that does for both; usually none.
@@ -24,10 +23,9 @@ impl Graphs {
         walkers.find_map(|(i, walker)| Some(Read::new(Source::Graph(i), walker.wants()?)))
     }
 
-    pub(super) fn feed(&mut self, bytes: &[u8]) {
-        if let Some(walker) = self.walkers.iter_mut().find(|walker| walker.wants().is_some()) {
-            walker.feed(bytes);
-        }
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<()> {
+        let walker = self.walkers.iter_mut().find(|walker| walker.wants().is_some());
+        walker.map_or(Ok(()), |walker| walker.feed(bytes))
     }
 
     /// Gives files without a layout of their own the one that their graph tells.

@@ -141,10 +141,7 @@ impl Layouts {
         match self.wants().map(|read| read.source) {
             Some(Source::Target) => self.target.feed(bytes).map_err(|e| e.input(Source::Target)),
             Some(Source::Base(i)) => self.bases[i].feed(bytes).map_err(|e| e.input(Source::Base(i))),
-            _ => {
-                self.graphs.feed(bytes);
-                Ok(())
-            }
+            _ => self.graphs.feed(bytes),
         }
     }
 }

@@ -22,13 +22,7 @@ impl Accept {
 }
 
 /// Walks through a file that may have no layout after all.
-pub(crate) trait Walk: Send {
-    /// The range that it wants next; `None` at the end.
-    fn wants(&self) -> Option<Wanted>;
-
-    /// Takes the bytes of that range, or more of them.
-    fn feed(&mut self, bytes: &[u8]);
-
+pub(crate) trait Walk: Incremental + Send {
     /// The layout, if there are tensors.
     fn finish(self: Box<Self>) -> Option<Layout>;
 }
@@ -96,7 +90,7 @@ impl LayoutReader {
             }
             (Kind::Places, Accept::Any(walk)) => {
                 self.state = State::Walk(walk(self.file_length));
-                self.walk(head);
+                self.walk(head)?;
             }
             (Kind::Bytes | Kind::Places, _) => {
                 if let Some(kind) = sniff::download_mistake(head) {
@@ -109,15 +103,16 @@ impl LayoutReader {
     }
 
     /// Goes on through what may be an ONNX model.
-    fn walk(&mut self, bytes: &[u8]) {
+    fn walk(&mut self, bytes: &[u8]) -> Result<()> {
         let opaque = self.opaque();
-        let State::Walk(mut walker) = std::mem::replace(&mut self.state, opaque) else { return };
-        walker.feed(bytes);
+        let State::Walk(mut walker) = std::mem::replace(&mut self.state, opaque) else { return Ok(()) };
+        walker.feed(bytes)?;
         if walker.wants().is_some() {
             self.state = State::Walk(walker);
         } else if let Some(layout) = walker.finish() {
             self.state = State::Done(layout, Vec::new());
         }
+        Ok(())
     }
 
     /// A file of no known kind: one region of bytes.
@@ -145,10 +140,7 @@ impl Incremental for LayoutReader {
             }
             State::Safetensors(reader) => reader.feed(bytes),
             State::Gguf(reader) => reader.feed(bytes),
-            State::Walk(_) => {
-                self.walk(bytes);
-                Ok(())
-            }
+            State::Walk(_) => self.walk(bytes),
             State::Done(..) => Ok(()),
         }
     }

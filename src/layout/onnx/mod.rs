@@ -15,7 +15,8 @@ use std::collections::HashSet;
 
 use super::reader::Walk;
 use super::{Kind, Layout, Region};
-use crate::io::Wanted;
+use crate::error::Result;
+use crate::io::{Incremental, Wanted};
 use external::External;
 use field::{Field, NotOnnx};
 use tensor::{DATA_LOCATION, DATA_TYPE, DIMS, EXTERNAL_DATA, NAME, RAW_DATA, Tensor};
@@ -165,13 +166,14 @@ impl Walker {
     }
 }
 
-impl Walk for Walker {
+impl Incremental for Walker {
     fn wants(&self) -> Option<Wanted> {
         self.wants.clone()
     }
 
-    /// Takes the bytes of the range that it wants, or more of them.
-    fn feed(&mut self, bytes: &[u8]) {
+    /// Takes bytes from where the wanted range begins: more than that, or fewer, for what is not all there comes again.
+    /// It never fails: what does not parse is no ONNX model.
+    fn feed(&mut self, bytes: &[u8]) -> Result<()> {
         let start = self.wants.as_ref().map_or(0, |range| range.start);
         if self.walk(start, bytes).is_err() {
             self.open.clear();
@@ -180,8 +182,11 @@ impl Walk for Walker {
         }
         let next = self.at..(self.at + self.step).min(self.file_length);
         self.wants = (!self.open.is_empty()).then_some(next);
+        Ok(())
     }
+}
 
+impl Walk for Walker {
     /// The layout, if the file is an ONNX model with tensors in it.
     fn finish(self: Box<Self>) -> Option<Layout> {
         let kind = Kind::Places;

@@ -1,18 +1,11 @@
+#[path = "../../../tests/common/protobuf.rs"]
+mod protobuf;
+
+use protobuf::field;
+
 use super::*;
 use crate::error::ErrorKind;
 use crate::layout::Dtype;
-
-fn field(number: u8, body: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![number << 3 | 2];
-    let mut length = body.len();
-    while length >= 0x80 {
-        bytes.push(length as u8 | 0x80);
-        length >>= 7;
-    }
-    bytes.push(length as u8);
-    bytes.extend_from_slice(body);
-    bytes
-}
 
 fn tensor(name: &str, kind: u8, dims: &[u8], raw: &[u8]) -> Vec<u8> {
     let dims = dims.iter().flat_map(|&dim| [0x08, dim]);
@@ -29,7 +22,7 @@ fn walk(bytes: &[u8], step: usize) -> Option<Layout> {
     while let Some(wanted) = walker.wants() {
         // As if reads were short: what does not fit comes again.
         let end = (wanted.start as usize + step).min(wanted.end as usize);
-        walker.feed(&bytes[wanted.start as usize..end]);
+        walker.feed(&bytes[wanted.start as usize..end]).unwrap();
     }
     walker.finish()
 }
@@ -91,7 +84,7 @@ fn at(name: &str, dims: &[u8], location: &str, offset: &str, length: &str) -> Ve
 fn graph(bytes: &[u8]) -> Graph {
     let mut walker = Walker::of_graph(bytes.len() as u64);
     while let Some(wanted) = walker.wants() {
-        walker.feed(&bytes[wanted.start as usize..wanted.end as usize]);
+        walker.feed(&bytes[wanted.start as usize..wanted.end as usize]).unwrap();
     }
     walker.graph()
 }
