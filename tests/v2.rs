@@ -11,6 +11,7 @@ use bitx_wasm::layout::Dtype;
 use bitx_wasm::parallel::Sequential;
 use bitx_wasm::report::Method;
 use bitx_wasm::{Compress, Effort, ErrorKind, Format, Job, Restore};
+use common::protobuf::field;
 use common::{
     EFFORTS, GOLDEN, PAIRS, V2_ARCHIVES, compress, inspect, model, restore, restore_shared, sha256, with_header,
 };
@@ -329,19 +330,6 @@ fn gguf_tensors_pair_with_their_base() {
     let methods: Vec<_> = inspect(&archive).unwrap().tensors.iter().map(|t| (t.name.clone(), t.method)).collect();
     assert_eq!(methods, [("w".to_owned(), Method::Predicted), ("q".to_owned(), Method::CopyBase)]);
     assert!(archive.len() < target.len() / 8, "{}", archive.len());
-}
-
-/// A protocol buffer's field of bytes.
-fn field(number: u8, body: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![number << 3 | 2];
-    let mut length = body.len();
-    while length >= 0x80 {
-        bytes.push(length as u8 | 0x80);
-        length >>= 7;
-    }
-    bytes.push(length as u8);
-    bytes.extend_from_slice(body);
-    bytes
 }
 
 /// An ONNX model with one tensor of 64 times 64 BF16, between a node of 5,000 bytes and other fields.

@@ -2,19 +2,20 @@
 
 #[path = "../../tests/common/mod.rs"]
 mod common;
+#[path = "support/folder.rs"]
+mod folder;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use assert_cmd::Command;
 use common::{PAIRS, model, restore, sha256};
-
-/// A folder with `base`, `target` and `archive` of the first committed pair.
-struct Folder(tempfile::TempDir);
+use folder::{Folder, json_of, stderr};
 
 impl Folder {
+    /// With `base`, `target` and `archive` of the first committed pair.
     fn new() -> Self {
-        let folder = Self(tempfile::tempdir().unwrap());
+        let folder = Self::empty();
         let pair = &PAIRS[0];
         fs::write(folder.path("base"), pair.base).unwrap();
         fs::write(folder.path("archive"), pair.archive).unwrap();
@@ -22,40 +23,18 @@ impl Folder {
         folder
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn bitx(&self, args: &[&str]) -> Command {
-        let mut command = Command::cargo_bin("bitx").unwrap();
-        command.current_dir(self.0.path()).args(args);
-        command
-    }
-
     fn names(&self) -> Vec<String> {
         let mut names: Vec<_> =
-            fs::read_dir(&self.0).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+            fs::read_dir(self.path("")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
-
-    fn read(&self, name: &str) -> Vec<u8> {
-        fs::read(self.path(name)).unwrap()
-    }
-}
-
-fn json(command: &mut Command) -> serde_json::Value {
-    serde_json::from_slice(&command.assert().success().get_output().stdout).unwrap()
-}
-
-fn stderr(command: &mut Command, code: i32) -> String {
-    String::from_utf8(command.assert().code(code).get_output().stderr.clone()).unwrap()
 }
 
 #[test]
 fn compress_and_decompress_give_the_target_back() {
     let f = Folder::new();
-    let summary = json(&mut f.bitx(&["compress", "base", "target", "-o", "out.bitx", "-j", "2", "--json"]));
+    let summary = json_of(&mut f.bitx(&["compress", "base", "target", "-o", "out.bitx", "-j", "2", "--json"]));
     assert_eq!(summary["version"], 2);
     let (stored, restored) = (f.read("out.bitx").len(), f.read("target").len());
     assert_eq!(summary["command"], "compress");
@@ -67,7 +46,7 @@ fn compress_and_decompress_give_the_target_back() {
     let tensors: u64 = summary["methods"].as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum();
     assert!(tensors > 10);
 
-    let summary = json(&mut f.bitx(&["decompress", "base", "out.bitx", "-o", "back", "--json"]));
+    let summary = json_of(&mut f.bitx(&["decompress", "base", "out.bitx", "-o", "back", "--json"]));
     assert_eq!(summary["output_bytes"], restored);
     assert_eq!(f.read("back"), f.read("target"));
 }
@@ -138,7 +117,7 @@ fn verify_prints_the_digest_and_writes_nothing() {
     let before = f.names();
     let out = f.bitx(&["verify", "base", "archive"]).assert().success().get_output().stdout.clone();
     assert_eq!(String::from_utf8(out).unwrap().trim(), PAIRS[0].sha256);
-    assert_eq!(json(&mut f.bitx(&["verify", "base", "archive", "--json"]))["sha256"], PAIRS[0].sha256);
+    assert_eq!(json_of(&mut f.bitx(&["verify", "base", "archive", "--json"]))["sha256"], PAIRS[0].sha256);
     fs::write(f.path("cut"), &f.read("archive")[..1000]).unwrap();
     f.bitx(&["verify", "base", "cut"]).assert().code(1);
     assert_eq!(f.names().len(), before.len() + 1);
@@ -147,7 +126,7 @@ fn verify_prints_the_digest_and_writes_nothing() {
 #[test]
 fn inspect_lists_tensors() {
     let f = Folder::new();
-    let listing = json(&mut f.bitx(&["inspect", "archive", "--json"]));
+    let listing = json_of(&mut f.bitx(&["inspect", "archive", "--json"]));
     let tensors = listing["tensors"].as_array().unwrap();
     assert!(tensors.iter().all(|t| t["method"] == "xor" && t["stored_bytes"].as_u64().unwrap() > 0));
     let table = f.bitx(&["inspect", "archive"]).assert().success().get_output().stdout.clone();
@@ -175,8 +154,14 @@ fn a_reader_that_has_had_enough_is_no_failure() {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let mut command = Command::new(env!("CARGO_BIN_EXE_bitx"));
-        let done =
-            command.current_dir(&f.0).args(args).arg("-q").stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        let done = command
+            .current_dir(f.path(""))
+            .args(args)
+            .arg("-q")
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .output()
+            .unwrap();
         let said = String::from_utf8(done.stderr).unwrap();
         assert_eq!((done.status.code(), said.as_str()), (Some(141), ""), "{args:?}");
     }
@@ -185,7 +170,7 @@ fn a_reader_that_has_had_enough_is_no_failure() {
 #[test]
 fn bench_times_every_format() {
     let f = Folder::new();
-    let table = json(&mut f.bitx(&["bench", "base", "target", "-j", "2", "--runs", "1", "--json"]));
+    let table = json_of(&mut f.bitx(&["bench", "base", "target", "-j", "2", "--runs", "1", "--json"]));
     assert_eq!(table["threads"], 2);
     for row in table["results"].as_array().unwrap() {
         assert!(["v1", "v2"].contains(&row["format"].as_str().unwrap()) && row["effort"].is_string());
@@ -198,7 +183,7 @@ fn bench_times_every_format() {
 #[test]
 fn distance_tells_what_a_delta_would_take() {
     let f = Folder::new();
-    let told = json(&mut f.bitx(&["distance", "base", "target", "--json", "-j", "2"]));
+    let told = json_of(&mut f.bitx(&["distance", "base", "target", "--json", "-j", "2"]));
     let tensors = told["tensors"].as_array().unwrap();
     assert!(tensors.len() > 10 && told["only_in_a"] == told["only_in_b"]);
     let (base, target) = (f.read("base"), f.read("target"));
@@ -229,7 +214,7 @@ fn distance_pairs_by_name_and_type_and_takes_any_file() {
         [("new", "U8", &[1], &[1]), ("same", "U8", &[2], &[1, 3]), ("shaped", "U8", &[2, 1], &[1, 2])];
     fs::write(f.path("a"), model(&a)).unwrap();
     fs::write(f.path("b"), model(&b)).unwrap();
-    let told = json(&mut f.bitx(&["distance", "a", "b", "--json"]));
+    let told = json_of(&mut f.bitx(&["distance", "a", "b", "--json"]));
     let names = |key: &str| told[key].as_array().unwrap().iter().map(|t| t["name"].clone()).collect::<Vec<_>>();
     assert_eq!(
         [names("tensors"), names("only_in_a"), names("only_in_b")],
@@ -247,10 +232,10 @@ fn distance_pairs_by_name_and_type_and_takes_any_file() {
     fs::write(f.path("text"), &text).unwrap();
     fs::write(f.path("edited"), &edited).unwrap();
     fs::write(f.path("longer"), [&text[..], b"!"].concat()).unwrap();
-    let told = json(&mut f.bitx(&["distance", "text", "edited", "--json"]));
+    let told = json_of(&mut f.bitx(&["distance", "text", "edited", "--json"]));
     assert_eq!((&told["total"]["bytes"], &told["total"]["bit_distance"]), (&text.len().into(), &0.001.into()));
     assert!(told["tensors"][0]["delta_pays"] == true && told["total"]["unchanged_share"] == 0.999, "{told}");
-    let told = json(&mut f.bitx(&["distance", "text", "longer", "--json"]));
+    let told = json_of(&mut f.bitx(&["distance", "text", "longer", "--json"]));
     assert_eq!(told["total"]["tensors"], 0);
     fs::write(f.path("page"), "<!DOCTYPE html>").unwrap();
     let message = stderr(&mut f.bitx(&["distance", "text", "page"]), 1);
@@ -287,7 +272,7 @@ fn the_reference_reads_what_we_write_and_we_read_what_it_writes() {
 fn both_ways(f: &Folder, reference: &Path, what: &str) {
     let reference = |args: &[&str]| {
         let mut command = Command::new(reference);
-        command.current_dir(f.0.path()).args(args).assert().success();
+        command.current_dir(f.path("")).args(args).assert().success();
     };
     f.bitx(&["compress", "base", "target", "--format", "v1", "-qfo", "ours.bitx"]).assert().success();
     reference(&["decompress", "base", "ours.bitx", "-o", "back"]);

@@ -2,20 +2,20 @@
 
 #[path = "../../tests/common/mod.rs"]
 mod common;
+#[path = "support/folder.rs"]
+mod folder;
 
 use std::fs;
-use std::path::PathBuf;
 
-use assert_cmd::Command;
+use common::protobuf::{field, varint};
 use common::{PAIRS, restore};
+use folder::{Folder, json_of, stderr};
 use serde_json::Value;
-
-struct Folder(tempfile::TempDir);
 
 impl Folder {
     /// `base` and `sft`, each with a `model.onnx` and its `model.onnx_data`; the fine-tune's tensors lie the other way round.
     fn new() -> Self {
-        let folder = Self(tempfile::tempdir().unwrap());
+        let folder = Self::empty();
         let pair = &PAIRS[0];
         folder.write("base", pair.base, Made::AsIs);
         folder.write("sft", &restore(pair.base, pair.archive).unwrap(), Made::Reversed);
@@ -27,20 +27,6 @@ impl Folder {
         let (graph, data) = external(safetensors, made);
         fs::write(self.path(name).join("model.onnx"), graph).unwrap();
         fs::write(self.path(name).join("model.onnx_data"), data).unwrap();
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn read(&self, name: &str) -> Vec<u8> {
-        fs::read(self.path(name)).unwrap()
-    }
-
-    fn bitx(&self, args: &[&str]) -> Command {
-        let mut command = Command::cargo_bin("bitx").unwrap();
-        command.current_dir(self.0.path()).args(args);
-        command
     }
 
     /// Compresses, restores without any graph, and returns the summary with what was said beside it.
@@ -56,15 +42,14 @@ impl Folder {
 
     /// Of the tensors in the archive that was made last.
     fn dtypes(&self) -> Vec<String> {
-        let listing = self.bitx(&["inspect", "delta", "--json"]).assert().success().get_output().stdout.clone();
-        let listing: Value = serde_json::from_slice(&listing).unwrap();
+        let listing = json_of(&mut self.bitx(&["inspect", "delta", "--json"]));
         listing["tensors"].as_array().unwrap().iter().map(|tensor| tensor["dtype"].as_str().unwrap().into()).collect()
     }
 
     fn refused(&self, args: &[&str]) -> String {
-        let output = self.bitx(args).args(["-o", "never"]).assert().code(1).get_output().clone();
+        let said = stderr(self.bitx(args).args(["-o", "never"]), 1);
         assert!(!self.path("never").exists());
-        String::from_utf8(output.stderr).unwrap()
+        said
     }
 }
 
@@ -74,21 +59,6 @@ enum Made {
     AsIs,
     Reversed,
     CastToF32,
-}
-
-/// A field of protocol buffers.
-fn field(number: u8, body: &[u8]) -> Vec<u8> {
-    [vec![number << 3 | 2], varint(body.len() as u64), body.to_vec()].concat()
-}
-
-fn varint(mut value: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while value >= 0x80 {
-        bytes.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-    bytes
 }
 
 /// The tensors of a safetensors file as an ONNX graph and its external data, each at a multiple of 4096.
@@ -144,8 +114,8 @@ fn graphs_beside_external_data_are_found_and_used() {
     let tensors = PAIRS[0].archive.len() as u64;
     assert!(found["output_bytes"].as_u64().unwrap() < tensors * 7 / 10, "{found}");
     assert!(found["methods"]["delta"].as_u64().or(found["methods"]["predicted"].as_u64()).unwrap() > 3, "{found}");
-    let said = f.bitx(&["compress", BASE, SFT, "-fo", "delta"]).assert().success().get_output().stderr.clone();
-    assert!(String::from_utf8(said).unwrap().contains("graphs: base/model.onnx, sft/model.onnx"));
+    let said = stderr(&mut f.bitx(&["compress", BASE, SFT, "-fo", "delta"]), 0);
+    assert!(said.contains("graphs: base/model.onnx, sft/model.onnx"));
 
     for name in ["base", "sft"] {
         fs::rename(f.path(name).join("model.onnx"), f.path(name).join("graph")).unwrap();
@@ -236,8 +206,7 @@ fn shards_are_told_apart_by_their_names() {
     assert_eq!(found["graphs"], serde_json::json!(["base/model.onnx", "sft/model.onnx"]));
     let shards = ["-b", "base/model.onnx_mata"];
     let args = ["compress", BASE, "sft/model.onnx_mata", "--json", "-fo", "two"];
-    let output = f.bitx(&[&args[..], &shards].concat()).assert().success().get_output().stdout.clone();
-    let two: Value = serde_json::from_slice(&output).unwrap();
+    let two = json_of(&mut f.bitx(&[&args[..], &shards].concat()));
     assert_eq!(two["graphs"], found["graphs"]);
     f.bitx(&[&["decompress", BASE, "two", "-qfo", "back"], &shards[..]].concat()).assert().success();
     assert!(f.read("back") == f.read(SFT));

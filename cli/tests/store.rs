@@ -2,20 +2,21 @@
 
 #[path = "../../tests/common/mod.rs"]
 mod common;
+#[path = "support/folder.rs"]
+mod folder;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use common::{PAIRS, restore};
+use folder::{Folder, json_of, stderr};
 use serde_json::{Value, json};
 
-/// A folder with the models `base` and `tuned`, each of a file and a small one.
-struct Folder(tempfile::TempDir);
-
 impl Folder {
+    /// With the models `base` and `tuned`, each of a file and a small one.
     fn new() -> Self {
-        let folder = Self(tempfile::tempdir().unwrap());
+        let folder = Self::empty();
         let pair = &PAIRS[0];
         for (model, bytes) in [("base", pair.base.to_vec()), ("tuned", restore(pair.base, pair.archive).unwrap())] {
             fs::create_dir(folder.path(model)).unwrap();
@@ -25,42 +26,31 @@ impl Folder {
         folder
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn read(&self, name: &str) -> Vec<u8> {
-        fs::read(self.path(name)).unwrap()
-    }
-
     /// `bitx store ...` on the store that the environment names.
     fn store(&self, args: &[&str]) -> Command {
-        let mut command = Command::cargo_bin("bitx").unwrap();
-        command.current_dir(self.0.path()).env("BITX_STORE", "root").arg("store").args(args);
+        let mut command = self.bitx(&["store"]);
+        command.env("BITX_STORE", "root").args(args);
         command
     }
-}
 
-fn json_of(command: &mut Command) -> Value {
-    serde_json::from_slice(&command.arg("--json").assert().success().get_output().stdout).unwrap()
-}
-
-fn stderr(command: &mut Command, code: i32) -> String {
-    String::from_utf8(command.assert().code(code).get_output().stderr.clone()).unwrap()
+    /// What it prints as JSON.
+    fn json(&self, args: &[&str]) -> Value {
+        json_of(self.store(args).arg("--json"))
+    }
 }
 
 #[test]
 fn models_go_in_and_come_back() {
     let f = Folder::new();
-    let added = json_of(&mut f.store(&["add", "base", "-j", "2"]));
+    let added = f.json(&["add", "base", "-j", "2"]);
     assert_eq!((&added["command"], &added["model"], &added["files"]), (&json!("store add"), &json!("base"), &json!(2)));
     assert_eq!((&added["delta_bytes"], &added["threads"]), (&json!(0), &json!(2)));
-    let tuned = json_of(&mut f.store(&["add", "--name", "org/tuned", "tuned", "--effort", "fast"]));
+    let tuned = f.json(&["add", "--name", "org/tuned", "tuned", "--effort", "fast"]);
     assert!(tuned["stored_bytes"].as_u64().unwrap() * 3 < added["stored_bytes"].as_u64().unwrap(), "{tuned}");
     assert!(tuned["delta_bytes"].as_u64().unwrap() > 0 && tuned["mb_per_s"].as_f64().unwrap() > 0.0);
     assert!(stderr(&mut f.store(&["add", "--name", "org/tuned", "tuned"]), 0).contains("unchanged"));
 
-    let got = json_of(&mut f.store(&["get", "org/tuned", "-o", "out/here"]));
+    let got = f.json(&["get", "org/tuned", "-o", "out/here"]);
     assert_eq!(got["bytes"], added["bytes"].as_u64().unwrap() + 1);
     for file in ["model.safetensors", "config.json"] {
         assert!(f.read(&format!("out/here/{file}")) == f.read(&format!("tuned/{file}")), "{file}");
@@ -76,10 +66,10 @@ fn what_is_there_is_listed_and_tensors_are_read_alone() {
     let f = Folder::new();
     f.store(&["add", "base", "--name", "org/base"]).assert().success();
     f.store(&["add", "tuned"]).assert().success();
-    let models = json_of(&mut f.store(&["ls"]));
+    let models = f.json(&["ls"]);
     let names: Vec<_> = models["models"].as_array().unwrap().iter().map(|model| &model["name"]).collect();
     assert_eq!(names, ["org/base", "tuned"]);
-    let files = json_of(&mut f.store(&["ls", "tuned", "--tensors"]));
+    let files = f.json(&["ls", "tuned", "--tensors"]);
     let file = &files["files"][1];
     let digest = blake3::hash(&f.read("tuned/model.safetensors")).to_string();
     assert_eq!((&file["path"], &file["blake3"]), (&json!("model.safetensors"), &json!(digest)));
@@ -108,11 +98,11 @@ fn what_is_removed_is_collected() {
     let f = Folder::new();
     f.store(&["add", "base"]).assert().success();
     f.store(&["add", "tuned"]).assert().success();
-    assert_eq!(json_of(&mut f.store(&["gc"]))["objects"], 0);
+    assert_eq!(f.json(&["gc"])["objects"], 0);
     f.store(&["rm", "base"]).assert().success();
     f.store(&["rm", "tuned"]).assert().success();
-    let planned = json_of(&mut f.store(&["gc", "--dry-run"]));
-    let collected = json_of(&mut f.store(&["gc", "--grace", "90s"]));
+    let planned = f.json(&["gc", "--dry-run"]);
+    let collected = f.json(&["gc", "--grace", "90s"]);
     assert!(collected["objects"].as_u64().unwrap() > 10);
     assert_eq!((&planned["objects"], &planned["bytes"]), (&collected["objects"], &collected["bytes"]));
     assert_eq!(walk(&f.path("root/pieces")), <[PathBuf; 0]>::default());
@@ -125,13 +115,13 @@ fn what_is_stored_is_checked_and_counted() {
     let f = Folder::new();
     f.store(&["add", "base"]).assert().success();
     f.store(&["add", "tuned"]).assert().success();
-    let stats = json_of(&mut f.store(&["stats"]));
+    let stats = f.json(&["stats"]);
     let input = f.read("base/model.safetensors").len() * 2 + 16 + 17;
     assert_eq!((&stats["models"], &stats["input_bytes"]), (&json!(2), &json!(input)));
     assert!(stats["saved"].as_f64().unwrap() > 0.3 && stats["delta_bytes"].as_u64().unwrap() > 0, "{stats}");
     let table = f.store(&["stats"]).assert().success().get_output().stdout.clone();
     assert!(String::from_utf8(table).unwrap().contains(&format!("input {input:>32}  100.00%")));
-    let families = json_of(&mut f.store(&["families"]));
+    let families = f.json(&["families"]);
     assert_eq!(families["families"][0][1]["base"]["model"], "base", "{families}");
     let picture = f.store(&["families", "--svg"]).assert().success().get_output().stdout.clone();
     assert!(picture.starts_with(b"<svg"));
@@ -139,7 +129,7 @@ fn what_is_stored_is_checked_and_counted() {
     for args in [&["verify"][..], &["verify", "--sample", "50%"]] {
         assert!(stderr(&mut f.store(args), 0).contains("all well"));
     }
-    assert_eq!(json_of(&mut f.store(&["verify", "--read-data"]))["bytes_read"], input);
+    assert_eq!(f.json(&["verify", "--read-data"])["bytes_read"], input);
     let pieces = walk(&f.path("root/pieces"));
     let largest = pieces.iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
     let mut bytes = fs::read(largest).unwrap();

@@ -1,14 +1,6 @@
 //! Archives of BITXv002 that nobody's writer made, with the checksums that they should have.
 
-pub fn varint(mut value: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while value >= 0x80 {
-        bytes.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-    bytes
-}
+pub use super::protobuf::varint;
 
 pub fn string(bytes: &[u8]) -> Vec<u8> {
     [&varint(bytes.len() as u64), bytes].concat()

@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test binary uses a part of it
 
 pub mod forge;
+pub mod protobuf;
 
 use bitx_wasm::drive::{self, DriveError, Sources};
 use bitx_wasm::io::{Inputs, ReadAt, Source};

@@ -1,0 +1,40 @@
+//! A folder of a test's own, and `bitx` at work in it.
+#![allow(dead_code)] // each test binary uses a part of it
+
+use std::fs;
+use std::path::PathBuf;
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+pub struct Folder(tempfile::TempDir);
+
+impl Folder {
+    pub fn empty() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).unwrap()
+    }
+
+    pub fn bitx(&self, args: &[&str]) -> Command {
+        let mut command = Command::cargo_bin("bitx").unwrap();
+        command.current_dir(self.0.path()).args(args);
+        command
+    }
+}
+
+/// What a command that succeeds prints as JSON.
+pub fn json_of(command: &mut Command) -> Value {
+    serde_json::from_slice(&command.assert().success().get_output().stdout).unwrap()
+}
+
+/// What a command says that ends with `code`.
+pub fn stderr(command: &mut Command, code: i32) -> String {
+    String::from_utf8(command.assert().code(code).get_output().stderr.clone()).unwrap()
+}
