@@ -65,6 +65,10 @@ pub(crate) trait Plan: Send {
     fn check(&mut self, _window: usize, _inputs: &Inputs) -> Result<()> {
         Ok(())
     }
+    /// A further job for the same windows, where several may share them.
+    fn sibling(&self) -> Option<Box<dyn Plan>> {
+        None
+    }
     fn report(&self) -> Report;
 }
 
@@ -87,6 +91,11 @@ pub(crate) trait Opening: Sized {
 }
 
 impl<O: Opening> State<O> {
+    /// See [`Plan::sibling`].
+    pub(crate) fn sibling(&self) -> Option<Self> {
+        self.plan()?.sibling().map(Self::Ready)
+    }
+
     fn plan(&self) -> Option<&dyn Plan> {
         match self {
             Self::Ready(plan) => Some(plan.as_ref()),

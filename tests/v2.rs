@@ -3,10 +3,10 @@
 mod common;
 mod reference;
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use bitx_wasm::drive::{self, DriveError, Sources};
-use bitx_wasm::io::ReadAt;
+use bitx_wasm::io::{Inputs, ReadAt, Source};
 use bitx_wasm::layout::Dtype;
 use bitx_wasm::parallel::Sequential;
 use bitx_wasm::report::Method;
@@ -84,6 +84,18 @@ fn windows_may_be_shared() {
     for pair in PAIRS {
         assert_eq!(sha256(&restore_shared(pair.base, pair.archive).unwrap()), pair.sha256, "{}", pair.name);
     }
+}
+
+#[test]
+fn only_an_open_restore_that_is_shared_has_siblings() {
+    let pair = &PAIRS[0];
+    let lengths = ([pair.base.len() as u64], pair.archive.len() as u64);
+    let refused = |job: &Restore| assert_eq!(job.sibling().unwrap_err().kind(), ErrorKind::InvalidArgument);
+    refused(&Restore::shared(&lengths.0, lengths.1));
+    let mut alone = Restore::new(&lengths.0, lengths.1);
+    let inputs = Inputs::whole(vec![(Source::Base(0), Arc::new(pair.base)), (Source::Delta, Arc::new(pair.archive))]);
+    drive::open_whole(&mut alone, &inputs).unwrap();
+    refused(&alone);
 }
 
 /// Bounds of `docs/BENCHMARKS.md`, as shares of the target: a change that loses size shows here.

@@ -39,6 +39,17 @@ impl Restore {
         Self::open(base_lengths, archive_length, Some(name.to_owned()), Sharing::Alone)
     }
 
+    /// A further job for the windows of this one, which costs neither time nor memory; it checks nothing of the archive
+    /// as a whole.
+    ///
+    /// # Errors
+    /// `InvalidArgument` before this one is open, or where it is not [shared](Self::shared).
+    pub fn sibling(&self) -> Result<Self> {
+        let state =
+            self.state.sibling().ok_or_else(|| Error::invalid_argument("only an open, shared restore has siblings"));
+        state.map(|state| Self { state })
+    }
+
     fn open(base_lengths: &[u64], archive_length: u64, only: Option<String>, sharing: Sharing) -> Self {
         let step = Step::Archive(ArchiveReader::new(archive_length));
         Self { state: State::Opening(OpenRestore { base_lengths: base_lengths.to_vec(), only, sharing, step }) }

@@ -5,6 +5,7 @@
 //! decoded into scratch memory and joined with the base while they are in the cache.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::Sharing;
 use crate::archive::v1::{self, Entry, Index, MAX_PIECE, Part, Stream};
@@ -19,9 +20,16 @@ use crate::plan::{BaseSet, Place};
 use crate::report::{Method, Report, TensorReport};
 use crate::window;
 
-/// Everything decided before the first window runs.
+/// What is to be done.
 #[derive(Debug)]
 pub(super) struct Restore {
+    work: Arc<Work>,
+    sharing: Sharing,
+}
+
+/// Everything decided before the first window runs.
+#[derive(Debug)]
+struct Work {
     index: Index,
     pieces: Vec<Piece>,
     windows: Vec<Range<usize>>,
@@ -81,7 +89,14 @@ impl Restore {
             pieces.retain(|piece| piece.region == Some(wanted));
         }
         let windows = window::group(sharing.window(window::LARGE), pieces.iter().map(Piece::length));
-        Ok(Self { index, pieces, windows, scratch: parallel::Scratch::default() })
+        let work = Work { index, pieces, windows, scratch: parallel::Scratch::default() };
+        Ok(Self { work: Arc::new(work), sharing })
+    }
+}
+
+impl Work {
+    fn pieces(&self, window: usize) -> &[Piece] {
+        &self.pieces[self.windows[window].clone()]
     }
 
     /// Fills `target` with the bytes of `piece`.
@@ -110,21 +125,22 @@ impl Restore {
 
 impl Plan for Restore {
     fn windows(&self) -> usize {
-        self.windows.len()
+        self.work.windows.len()
     }
 
     fn output_length(&self) -> Option<u64> {
-        Some(self.progress(self.windows.len()))
+        Some(self.progress(self.work.windows.len()))
     }
 
     fn progress(&self, count: usize) -> u64 {
-        let end = |window: &Range<usize>| self.pieces[window.end - 1].output.end - self.pieces[0].output.start;
-        count.checked_sub(1).map_or(0, |last| end(&self.windows[last]))
+        let Work { pieces, windows, .. } = self.work.as_ref();
+        let end = |window: &Range<usize>| pieces[window.end - 1].output.end - pieces[0].output.start;
+        count.checked_sub(1).map_or(0, |last| end(&windows[last]))
     }
 
     fn reads(&self, window: usize) -> Vec<Read> {
         let mut reads = Vec::new();
-        for piece in &self.pieces[self.windows[window].clone()] {
+        for piece in self.work.pieces(window) {
             reads.extend(piece.content.parts().map(|part| Read::new(Source::Delta, part.stored.clone())));
             if let Content::Paired { base: (source, range), .. } = &piece.content {
                 reads.push(Read::new(*source, range.clone()));
@@ -134,7 +150,7 @@ impl Plan for Restore {
     }
 
     fn run(&mut self, window: usize, inputs: &Inputs, runner: &dyn Runner, output: &mut Vec<u8>) -> Result<()> {
-        let pieces = &self.pieces[self.windows[window].clone()];
+        let pieces = self.work.pieces(window);
         let length: u64 = pieces.iter().map(Piece::length).sum();
         output.resize(length as usize, 0);
         let mut rest = output.as_mut_slice();
@@ -145,13 +161,18 @@ impl Plan for Restore {
         });
         let cost = |(piece, _): &(&Piece, &mut [u8])| piece.length();
         let done = parallel::map_by_cost(runner, tasks.collect(), cost, |(piece, target)| {
-            self.scratch.with(|scratch| self.restore(piece, inputs, scratch, target))
+            self.work.scratch.with(|scratch| self.work.restore(piece, inputs, scratch, target))
         });
         done.into_iter().collect()
     }
 
+    fn sibling(&self) -> Option<Box<dyn Plan>> {
+        let sibling = Self { work: Arc::clone(&self.work), sharing: self.sharing };
+        (self.sharing == Sharing::Shared).then(|| Box::new(sibling) as Box<dyn Plan>)
+    }
+
     fn report(&self) -> Report {
-        report(&self.index)
+        report(&self.work.index)
     }
 }
 

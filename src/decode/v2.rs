@@ -4,6 +4,7 @@
 //! chunk is checked before a byte of it can be written.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::Sharing;
 use crate::archive::v2::{self, Content, Directory, Head, Index, Item, Record, RegionEntry};
@@ -19,18 +20,24 @@ use crate::predict::Factors;
 use crate::report::{BaseReport, Method, Prediction, Report, TensorReport};
 use crate::window;
 
-/// Everything decided before the first window runs, and the digest of the archive so far.
+/// What is to be done, and the digest of the archive so far.
 #[derive(Debug)]
 pub(super) struct Restore {
+    work: Arc<Work>,
+    /// Of all bytes so far; none where only a part of the archive is read, or another job checks it.
+    root: Option<blake3::Hasher>,
+    sharing: Sharing,
+}
+
+/// Everything decided before the first window runs.
+#[derive(Debug)]
+struct Work {
     directory: Directory,
     chunks: Vec<Chunk>,
     pieces: Vec<Piece>,
     windows: Vec<Window>,
     output_length: u64,
     scratch: parallel::Scratch<chunk::Scratch>,
-    /// Of all bytes so far; none where only a part of the archive is read.
-    root: Option<blake3::Hasher>,
-    sharing: Sharing,
 }
 
 /// Some pieces, and where they are.
@@ -133,9 +140,24 @@ impl Restore {
             hasher
         });
         let scratch = parallel::Scratch::default();
-        Ok(Self { directory, chunks, pieces, windows, output_length, scratch, root, sharing })
+        let work = Work { directory, chunks, pieces, windows, output_length, scratch };
+        Ok(Self { work: Arc::new(work), root, sharing })
     }
 
+    /// Checks the digest of the whole archive.
+    fn check_root(&mut self) -> Result<()> {
+        let Some(mut hasher) = self.root.take() else { return Ok(()) };
+        hasher.update(&self.work.directory.back);
+        let found = hasher.finalize();
+        if *found.as_bytes() == self.work.directory.root {
+            return Ok(());
+        }
+        let expected = blake3::Hash::from_bytes(self.work.directory.root).to_hex();
+        Err(Error::corrupt("digest of the archive").figures(expected, found.to_hex()).input(Source::Delta))
+    }
+}
+
+impl Work {
     fn restore(&self, piece: &Piece, inputs: &Inputs, factors: &FactorsAt, target: &mut [u8]) -> Result<()> {
         let chunk = match (self.chunk(piece), &self.directory.head.items[piece.item()]) {
             (Some(chunk), _) => chunk,
@@ -240,21 +262,21 @@ impl Task<'_> {
 
 impl Plan for Restore {
     fn windows(&self) -> usize {
-        self.windows.len()
+        self.work.windows.len()
     }
 
     fn output_length(&self) -> Option<u64> {
-        Some(self.output_length)
+        Some(self.work.output_length)
     }
 
     fn progress(&self, count: usize) -> u64 {
-        self.windows.get(count).map_or(self.output_length, |window| window.offset)
+        self.work.windows.get(count).map_or(self.work.output_length, |window| window.offset)
     }
 
     fn reads(&self, window: usize) -> Vec<Read> {
         let mut reads = Vec::new();
-        for piece in self.pieces(window) {
-            if let Some(Chunk { record, base, factors, .. }) = self.chunk(piece) {
+        for piece in self.work.pieces(window) {
+            if let Some(Chunk { record, base, factors, .. }) = self.work.chunk(piece) {
                 reads.push(Read::new(Source::Delta, record.clone()));
                 reads.extend(factors.iter().map(|(range, _)| Read::new(Source::Delta, range.clone())));
                 reads.extend(base.iter().map(|(source, range)| Read::new(*source, range.clone())));
@@ -264,9 +286,10 @@ impl Plan for Restore {
     }
 
     fn run(&mut self, window: usize, inputs: &Inputs, runner: &dyn Runner, output: &mut Vec<u8>) -> Result<()> {
-        let factors = self.factors(window, inputs, runner)?;
-        let mut root = self.root.take_if(|_| self.sharing == Sharing::Alone);
-        let pieces = self.pieces(window);
+        let Self { work, root, sharing } = self;
+        let factors = work.factors(window, inputs, runner)?;
+        let mut root = root.take_if(|_| *sharing == Sharing::Alone);
+        let pieces = work.pieces(window);
         let length: u64 = pieces.iter().map(Piece::length).sum();
         output.resize(length as usize, 0);
         let mut rest = output.as_mut_slice();
@@ -279,11 +302,11 @@ impl Plan for Restore {
             })
             .collect();
         if let Some(hasher) = &mut root {
-            tasks.push(Task::Digest(hasher, inputs.slice(Source::Delta, self.windows[window].records.clone())?));
+            tasks.push(Task::Digest(hasher, inputs.slice(Source::Delta, work.windows[window].records.clone())?));
         }
         let done = parallel::map_by_cost(runner, tasks, Task::cost, |task| match task {
             Task::Piece(piece, target) => {
-                self.restore(piece, inputs, &factors, target).map_err(|e| self.named(piece, e))
+                work.restore(piece, inputs, &factors, target).map_err(|e| work.named(piece, e))
             }
             Task::Digest(hasher, bytes) => {
                 hasher.update(bytes);
@@ -295,7 +318,7 @@ impl Plan for Restore {
             return Ok(());
         }
         self.root = root;
-        if window + 1 == self.windows.len() { self.check_root() } else { Ok(()) }
+        if window + 1 == self.work.windows.len() { self.check_root() } else { Ok(()) }
     }
 
     fn check(&mut self, window: usize, inputs: &Inputs) -> Result<()> {
@@ -303,27 +326,19 @@ impl Plan for Restore {
             return Ok(());
         }
         if let Some(hasher) = &mut self.root {
-            hasher.update(inputs.slice(Source::Delta, self.windows[window].records.clone())?);
+            hasher.update(inputs.slice(Source::Delta, self.work.windows[window].records.clone())?);
         }
-        if window + 1 == self.windows.len() { self.check_root() } else { Ok(()) }
+        if window + 1 == self.work.windows.len() { self.check_root() } else { Ok(()) }
+    }
+
+    fn sibling(&self) -> Option<Box<dyn Plan>> {
+        let Self { work, sharing, .. } = self;
+        let sibling = Self { work: Arc::clone(work), root: None, sharing: *sharing };
+        (*sharing == Sharing::Shared).then(|| Box::new(sibling) as Box<dyn Plan>)
     }
 
     fn report(&self) -> Report {
-        report(&self.directory)
-    }
-}
-
-impl Restore {
-    /// Checks the digest of the whole archive.
-    fn check_root(&mut self) -> Result<()> {
-        let Some(mut hasher) = self.root.take() else { return Ok(()) };
-        hasher.update(&self.directory.back);
-        let found = hasher.finalize();
-        if *found.as_bytes() == self.directory.root {
-            return Ok(());
-        }
-        let expected = blake3::Hash::from_bytes(self.directory.root).to_hex();
-        Err(Error::corrupt("digest of the archive").figures(expected, found.to_hex()).input(Source::Delta))
+        report(&self.work.directory)
     }
 }
 

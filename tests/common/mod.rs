@@ -170,26 +170,29 @@ pub fn restore(base: &[u8], archive: &[u8]) -> bitx_wasm::Result<Vec<u8>> {
     restore_on(&Sequential, base, archive)
 }
 
-/// Restores by two jobs that share the windows and run them from the last to the first.
+/// Restores by two jobs that share the windows, and a sibling of one, and runs them from the last to the first.
 pub fn restore_shared(base: &[u8], archive: &[u8]) -> bitx_wasm::Result<Vec<u8>> {
     let bases: [&dyn ReadAt; 1] = [&base];
     let sources = Sources { base: &bases, delta: Some(&archive), ..Sources::default() };
-    let mut jobs = [(); 2].map(|()| Restore::shared(&[base.len() as u64], archive.len() as u64));
+    let mut opened = [(); 2].map(|()| Restore::shared(&[base.len() as u64], archive.len() as u64));
     let job_error = |error| match error {
         DriveError::Job(error) => error,
         other => panic!("slices do not fail: {other}"),
     };
-    for job in &mut jobs {
+    for job in &mut opened {
         drive::open(job, &sources).map_err(job_error)?;
     }
+    let [checking, other] = opened;
+    let sibling = checking.sibling()?;
+    let mut jobs = [checking, other, sibling];
     let mut outputs = vec![Vec::new(); jobs[0].windows()];
     let mut inputs = Inputs::default();
     for (window, output) in outputs.iter_mut().enumerate().rev() {
-        let job = &mut jobs[window % 2];
+        let job = &mut jobs[window % 3];
         drive::fetch(job, window, &sources, &mut inputs).map_err(job_error)?;
         job.run(window, &inputs, &Sequential, output)?;
     }
-    let [checking, _] = &mut jobs;
+    let [checking, ..] = &mut jobs;
     for (window, output) in outputs.iter().enumerate() {
         assert_eq!(checking.progress(window + 1) - checking.progress(window), output.len() as u64);
         inputs.prepare(checking.reads(window));
