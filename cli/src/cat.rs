@@ -7,6 +7,6 @@ use crate::restoring::Restoring;
 pub fn run(args: &args::Cat, global: &Global) -> anyhow::Result<()> {
     let inputs = Restoring::open(&args.base, &args.archive)?;
     let mut output = OutputFile::create(&args.output, &inputs.paths())?;
-    inputs.run(&mut inputs.job(Some(&args.tensor)), &mut output, global)?;
+    inputs.tensor(&args.tensor, &mut output, global)?;
     output.publish()
 }

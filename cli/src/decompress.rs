@@ -1,7 +1,5 @@
 //! `bitx decompress BASE ARCHIVE -o OUT`
 
-use bitx_wasm::Job;
-
 use crate::args::{self, Global};
 use crate::output::OutputFile;
 use crate::restoring::Restoring;
@@ -10,10 +8,8 @@ use crate::summary::Summary;
 pub fn run(args: &args::Decompress, global: &Global) -> anyhow::Result<()> {
     let inputs = Restoring::open(&args.base, &args.archive)?;
     let mut output = OutputFile::create(&args.output, &inputs.paths())?;
-    let mut job = inputs.job(None);
-    let seconds = inputs.run(&mut job, &mut output, global)?;
+    let (report, seconds) = inputs.whole(&mut output, global)?;
     output.publish()?;
-    let report = job.report();
     let (input_bytes, output_bytes) = (inputs.archive_bytes(), report.restored_bytes);
     Summary { command: "decompress", report: &report, input_bytes, output_bytes, seconds }.print(global, &[])
 }

@@ -3,9 +3,10 @@
 use std::io::Write;
 use std::path::Path;
 
-use bitx_wasm::Restore;
 use bitx_wasm::drive::Sources;
 use bitx_wasm::io::ReadAt;
+use bitx_wasm::report::Report;
+use bitx_wasm::{Job, Restore};
 
 use crate::args::{Base, Global};
 use crate::files::{BaseFiles, InputFile};
@@ -36,19 +37,22 @@ impl<'a> Restoring<'a> {
         self.archive.len()
     }
 
-    /// The job that restores the whole file, or one tensor of it.
-    pub fn job(&self, tensor: Option<&str>) -> Restore {
-        let lengths = self.base.lengths();
-        match tensor {
-            None => Restore::new(&lengths, self.archive.len()),
-            Some(name) => Restore::tensor(&lengths, self.archive.len(), name),
-        }
+    /// Restores the whole file into `output`; returns what the archive holds, and the seconds it took.
+    pub fn whole(&self, output: &mut (dyn Write + Send), global: &Global) -> anyhow::Result<(Report, f64)> {
+        let mut job = Restore::shared(&self.base.lengths(), self.archive.len());
+        let seconds = self.with(|sources, paths| run::restore(&mut job, sources, paths, output, global))?;
+        Ok((job.report(), seconds))
     }
 
-    /// Runs `job` into `output`; returns the seconds it took.
-    pub fn run(&self, job: &mut Restore, output: &mut (dyn Write + Send), global: &Global) -> anyhow::Result<f64> {
+    /// Restores one tensor into `output`.
+    pub fn tensor(&self, name: &str, output: &mut (dyn Write + Send), global: &Global) -> anyhow::Result<()> {
+        let mut job = Restore::tensor(&self.base.lengths(), self.archive.len(), name);
+        self.with(|sources, paths| run::job(&mut job, sources, paths, output, global).map(drop))
+    }
+
+    fn with<R>(&self, action: impl FnOnce(&Sources<'_>, &Paths<'_>) -> R) -> R {
         let sources = Sources { base: &self.base.sources(), delta: Some(&self.archive), ..Sources::default() };
         let paths = Paths { base: self.base_paths.clone(), delta: Some(self.archive_path), ..Paths::default() };
-        run::job(job, &sources, &paths, output, global)
+        action(&sources, &paths)
     }
 }

@@ -5,13 +5,16 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
+use bitx_wasm::Restore;
 use bitx_wasm::drive::{self, DriveError, Sources};
 use bitx_wasm::io::Source;
 use bitx_wasm::job::Job;
 use bitx_wasm::parallel::{Rayon, Runner, Sequential};
 
 use crate::args::Global;
-use crate::{pipeline, progress};
+use crate::pipeline::at_once::{self, Supply};
+use crate::pipeline::in_turn;
+use crate::progress;
 
 /// The paths of a job's inputs, for messages.
 #[derive(Default)]
@@ -55,7 +58,7 @@ pub fn with_threads<R: Send>(threads: usize, work: impl FnOnce(&dyn Runner) -> R
     Ok(pool.install(|| work(&Rayon)))
 }
 
-/// Opens and runs `job` into `output`; returns the seconds it took.
+/// Opens `job` and runs its windows in turn into `output`; returns the seconds it took.
 pub fn job(
     job: &mut (dyn Job + Send),
     sources: &Sources<'_>,
@@ -67,10 +70,32 @@ pub fn job(
     let done = with_threads(global.threads(), |runner| {
         drive::open(job, sources)?;
         let bar = progress::bar(job.progress(job.windows()), global.quiet || global.json);
-        let done = pipeline::drive(job, sources, runner, output, &mut |bytes| bar.set_position(bytes));
+        let done = in_turn::drive(job, sources, runner, output, &mut |bytes| bar.set_position(bytes));
         bar.finish_and_clear();
         done
     })?;
+    done.map_err(|e| paths.explain(e))?;
+    Ok(start.elapsed().as_secs_f64())
+}
+
+/// The same for a [shared](Restore::shared) restore, many of whose windows run at once.
+pub fn restore(
+    job: &mut Restore,
+    sources: &Sources<'_>,
+    paths: &Paths<'_>,
+    output: &mut (dyn Write + Send),
+    global: &Global,
+) -> anyhow::Result<f64> {
+    let start = Instant::now();
+    let done = drive::open(job, sources).and_then(|()| {
+        let bar = progress::bar(job.progress(job.windows()), global.quiet || global.json);
+        let done = at_once::restore(job, global.threads(), &Supply::Read(*sources), &mut |bytes| {
+            bar.inc(bytes.len() as u64);
+            output.write_all(bytes)
+        });
+        bar.finish_and_clear();
+        done
+    });
     done.map_err(|e| paths.explain(e))?;
     Ok(start.elapsed().as_secs_f64())
 }

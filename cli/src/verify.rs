@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 
-use bitx_wasm::Job;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -32,12 +31,10 @@ impl Write for Digesting {
 
 pub fn run(args: &args::Verify, global: &Global) -> anyhow::Result<()> {
     let inputs = Restoring::open(&args.base, &args.archive)?;
-    let mut job = inputs.job(None);
     let mut sink = Digesting::default();
-    let seconds = inputs.run(&mut job, &mut sink, global)?;
+    let (report, seconds) = inputs.whole(&mut sink, global)?;
     let (sha256, blake3) = (sink.sha256.finalize(), sink.blake3.finalize());
     let sha256: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
-    let report = job.report();
     if let Some(stated) = report.blake3.map(blake3::Hash::from_bytes) {
         anyhow::ensure!(
             stated == blake3,

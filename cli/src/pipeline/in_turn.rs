@@ -1,4 +1,4 @@
-//! Driving a job over files with reading, computing and writing side by side.
+//! One window after the other, each on all threads.
 //!
 //! Two sets of buffers circulate: while one window is computed, the next is read and the last written.
 
