@@ -29,12 +29,15 @@ pub(super) struct Casts {
 
 impl Casts {
     pub(super) fn new(target: Layout, bases: BaseSet) -> Self {
-        let large = target.regions.iter().filter(|region| region.length >= LARGE);
-        let pairs = large.filter_map(|region| Some((region, candidate(&target, &bases, region)?)));
-        let samples = pairs.take(SAMPLES).flat_map(|(region, place)| {
-            [sample(Source::Target, region), sample(Source::Base(place.base), bases.region(place))]
-        });
-        let reads: Vec<Read> = samples.collect();
+        let mut reads = Vec::new();
+        for region in target.regions.iter().filter(|region| region.length >= LARGE) {
+            if reads.len() < 2 * SAMPLES
+                && let Some(place) = candidate(&target, &bases, region)
+            {
+                reads.push(sample(Source::Target, region));
+                reads.push(sample(Source::Base(place.base), bases.region(place)));
+            }
+        }
         let found = !reads.is_empty();
         Self { target, bases, reads, found }
     }
