@@ -1,5 +1,5 @@
 /** The built package in headless Chromium. */
-import { launch } from '../lib/browser.mjs';
+import { withProfile } from '../lib/browser.mjs';
 import { packageDist } from '../lib/paths.mjs';
 import { serve } from '../lib/server.mjs';
 import { summary } from './figures.mjs';
@@ -16,16 +16,16 @@ export async function measureInChromium({ base, delta, threads, runs, modes }) {
     response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html>');
   const mounts = { '/': blank, '/bitx/': packageDist, '/base': base, '/delta': delta };
   const { server, address } = await serve({ mounts });
-  const browser = await launch();
   try {
-    const page = await browser.newPage();
-    await page.goto(address);
-    await page.evaluate(prepare);
-    const measured = await page.evaluate(measure, { threads, runs, modes });
-    const engine = `chromium ${browser.version()}`;
-    return measured.map(({ samples, ...row }) => ({ engine, ...row, samples, ...medians(samples) }));
+    return await withProfile(async (context) => {
+      const page = await context.newPage();
+      await page.goto(address);
+      await page.evaluate(prepare);
+      const measured = await page.evaluate(measure, { threads, runs, modes });
+      const engine = `chromium ${context.browser().version()}`;
+      return measured.map(({ samples, ...row }) => ({ engine, ...row, samples, ...medians(samples) }));
+    });
   } finally {
-    await browser.close();
     server.close();
   }
 }

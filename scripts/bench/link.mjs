@@ -6,7 +6,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { launch } from '../lib/browser.mjs';
+import { withProfile } from '../lib/browser.mjs';
 import { packageDist } from '../lib/paths.mjs';
 import { rangeOf, serve } from '../lib/server.mjs';
 
@@ -80,14 +80,15 @@ async function measure({ base, delta, mbit, rtt, threads, rounds }) {
     ),
   };
   const { server, address } = await serve({ mounts });
-  const browser = await launch();
   try {
-    const page = await browser.newPage();
-    await page.goto(address);
-    const found = await page.evaluate(inPage, { threads, rounds });
-    return { engine: `chromium ${browser.version()}`, mbit, rtt, deltaBytes: archive.length, ...found };
+    return await withProfile(async (context) => {
+      const page = await context.newPage();
+      await page.goto(address);
+      const found = await page.evaluate(inPage, { threads, rounds });
+      const engine = `chromium ${context.browser().version()}`;
+      return { engine, mbit, rtt, deltaBytes: archive.length, ...found };
+    });
   } finally {
-    await browser.close();
     server.closeAllConnections();
     server.close();
   }
