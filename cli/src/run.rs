@@ -10,6 +10,7 @@ use bitx_wasm::drive::{self, DriveError, Sources};
 use bitx_wasm::io::Source;
 use bitx_wasm::job::Job;
 use bitx_wasm::parallel::{Rayon, Runner, Sequential};
+use indicatif::ProgressBar;
 
 use crate::args::Global;
 use crate::pipeline::at_once::{self, Supply};
@@ -59,23 +60,18 @@ pub fn with_threads<R: Send>(threads: usize, work: impl FnOnce(&dyn Runner) -> R
 }
 
 /// Opens `job` and runs its windows in turn into `output`; returns the seconds it took.
-pub fn job(
-    job: &mut (dyn Job + Send),
+pub fn job<J: Job + Send>(
+    job: &mut J,
     sources: &Sources<'_>,
     paths: &Paths<'_>,
     output: &mut (dyn Write + Send),
     global: &Global,
 ) -> anyhow::Result<f64> {
-    let start = Instant::now();
-    let done = with_threads(global.threads(), |runner| {
-        drive::open(job, sources)?;
-        let bar = progress::bar(job.progress(job.windows()), global.quiet || global.json);
-        let done = in_turn::drive(job, sources, runner, output, &mut |bytes| bar.set_position(bytes));
-        bar.finish_and_clear();
-        done
-    })?;
-    done.map_err(|e| paths.explain(e))?;
-    Ok(start.elapsed().as_secs_f64())
+    with_threads(global.threads(), |runner| {
+        timed(job, sources, paths, global, |job, bar| {
+            in_turn::drive(job, sources, runner, output, &mut |bytes| bar.set_position(bytes))
+        })
+    })?
 }
 
 /// The same for a [shared](Restore::shared) restore, many of whose windows run at once.
@@ -86,16 +82,27 @@ pub fn restore(
     output: &mut (dyn Write + Send),
     global: &Global,
 ) -> anyhow::Result<f64> {
-    let start = Instant::now();
-    let done = drive::open(job, sources).and_then(|()| {
-        let bar = progress::bar(job.progress(job.windows()), global.quiet || global.json);
-        let done = at_once::restore(job, global.threads(), &Supply::Read(*sources), &mut |bytes| {
+    timed(job, sources, paths, global, |job, bar| {
+        at_once::restore(job, global.threads(), &Supply::Read(*sources), &mut |bytes| {
             bar.inc(bytes.len() as u64);
             output.write_all(bytes)
-        });
-        bar.finish_and_clear();
-        done
-    });
+        })
+    })
+}
+
+/// Opens `job` and has `windows` run what it then consists of, beside a progress bar.
+fn timed<J: Job>(
+    job: &mut J,
+    sources: &Sources<'_>,
+    paths: &Paths<'_>,
+    global: &Global,
+    windows: impl FnOnce(&mut J, &ProgressBar) -> Result<(), DriveError>,
+) -> anyhow::Result<f64> {
+    let start = Instant::now();
+    drive::open(job, sources).map_err(|e| paths.explain(e))?;
+    let bar = progress::bar(job.progress(job.windows()), global.quiet || global.json);
+    let done = windows(job, &bar);
+    bar.finish_and_clear();
     done.map_err(|e| paths.explain(e))?;
     Ok(start.elapsed().as_secs_f64())
 }
