@@ -12,8 +12,10 @@ use bitx_wasm::{Job, Restore};
 
 use super::turns::Turns;
 
-/// Bytes in memory at most, unless one window alone takes more: those of v1 may be large.
+/// Bytes that windows take in memory at most, unless one alone takes more: those of v1 may be large. Where there are many
+/// threads, so much for each.
 const LIMIT: u64 = 256 << 20;
+const LIMIT_EACH: u64 = 16 << 20;
 
 /// Where inputs come from.
 pub enum Supply<'a> {
@@ -69,7 +71,8 @@ fn workers(job: &Restore, threads: usize) -> usize {
         read + job.progress(window + 1) - job.progress(window)
     };
     let largest = (0..job.windows()).map(bytes).max().unwrap_or(0).max(1);
-    threads.min(job.windows()).min((LIMIT / largest) as usize).max(1)
+    let fitting = LIMIT.max(threads as u64 * LIMIT_EACH) / largest;
+    threads.min(job.windows()).min(fitting as usize).max(1)
 }
 
 /// Restores whichever window is next, until there is none or one has failed.
