@@ -61,6 +61,42 @@ fn threads_do_not_change_the_archive() {
     assert_eq!(f.read("1"), f.read("8"));
 }
 
+/// A model of 12 tensors of 2 MiB each, so many windows to restore.
+fn large(step: impl Fn(u32) -> u16) -> Vec<u8> {
+    const COUNT: u32 = 1 << 20;
+    let names: Vec<String> = (0..12).map(|i| format!("t{i:02}")).collect();
+    let weight = |i: u32| (i.wrapping_mul(2_654_435_761) >> 20) as u16 + 0x3c00 + step(i);
+    let bytes: Vec<Vec<u8>> =
+        (0..12).map(|tensor| (0..COUNT).flat_map(|i| weight(tensor * COUNT + i).to_le_bytes()).collect()).collect();
+    let tensor = |(name, bytes)| (String::as_str(name), "BF16", &[1024, 1024][..], Vec::as_slice(bytes));
+    model(&names.iter().zip(&bytes).map(tensor).collect::<Vec<_>>())
+}
+
+#[test]
+fn many_windows_are_restored_in_order_by_any_number_of_threads() {
+    let f = Folder::empty();
+    let (mut base, target) = (large(|_| 0), large(|i| u16::from(i % 7 == 0)));
+    fs::write(f.path("base"), &base).unwrap();
+    fs::write(f.path("target"), &target).unwrap();
+    f.bitx(&["compress", "base", "target", "-qo", "archive", "--effort", "fast"]).assert().success();
+    for threads in ["1", "2", "5", "64"] {
+        f.bitx(&["decompress", "base", "archive", "-qfo", "out", "-j", threads]).assert().success();
+        assert!(f.read("out") == target, "{threads}");
+    }
+
+    // Wrong in the tensors 3 and 9: the first of them is told, whichever thread comes to its own first.
+    let tensor = |number: usize| base.len() - (12 - number) * (2 << 20);
+    for place in [tensor(3), tensor(9)] {
+        base[place + 1000] ^= 1;
+    }
+    fs::write(f.path("other"), &base).unwrap();
+    for threads in ["1", "2", "5", "64"] {
+        let said = stderr(&mut f.bitx(&["decompress", "other", "archive", "-qo", "wrong", "-j", threads]), 1);
+        assert!(said.contains("t03") && !f.path("wrong").exists(), "{said}");
+    }
+    assert_eq!(f.names(), ["archive", "base", "other", "out", "target"]);
+}
+
 #[test]
 fn existing_files_are_kept_unless_forced() {
     let f = Folder::new();
