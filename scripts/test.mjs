@@ -23,7 +23,7 @@ const STEPS = [
   ['types', () => run('tsc', ['-p', '.'])],
   ['sizes', checkSizes],
   ['API reference', () => run('npm', ['run', 'docs'])],
-  ['package', () => nodeTest('tests/e2e/package.test.mjs')],
+  ['package', () => nodeTest(...testsOf('package'))],
   ['types of the package', attw],
   [
     'browser',

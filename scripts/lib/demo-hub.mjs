@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { blake3 } from 'hash-wasm';
 import { addModel, commandLine, sampleModels, serveStore } from './hub.mjs';
 import { root } from './paths.mjs';
 
@@ -13,6 +12,8 @@ const store = join(folder, 'store');
  * page that is served beside it gets a token to publish under `mine/`.
  */
 export async function serveDemoHub() {
+  // Only now: a fresh clone gets its packages by the set-up that runs before this.
+  const { blake3 } = await import('hash-wasm');
   const bitx = await commandLine();
   await fillStore(bitx);
   const token = randomBytes(16).toString('hex');
