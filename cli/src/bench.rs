@@ -65,7 +65,7 @@ fn measure(
     // One run more than counted: the first one warms up.
     for _ in 0..=runs {
         let mut job = Compress::new(&[base_length], target_length, format)?;
-        encodes.push(compute(&mut job, &inputs, runner, &mut archive)?);
+        encodes.push(encode(&mut job, &inputs, runner, &mut archive)?);
     }
     let archive = Arc::new(archive);
     let held: [(Source, Whole); 2] = [(Source::Base(0), base.clone()), (Source::Delta, archive.clone())];
@@ -79,9 +79,14 @@ fn measure(
     Ok((archive.len() as f64 / target.len() as f64, speed(&encodes), speed(&decodes)))
 }
 
-/// Seconds inside the codec for one whole job, whose output replaces what `output` holds.
-fn compute(job: &mut dyn Job, sources: &Sources<'_>, runner: &dyn Runner, output: &mut Vec<u8>) -> anyhow::Result<f64> {
-    output.clear();
+/// Seconds inside the codec for one whole compression, which replaces what `archive` holds.
+fn encode(
+    job: &mut Compress,
+    sources: &Sources<'_>,
+    runner: &dyn Runner,
+    archive: &mut Vec<u8>,
+) -> anyhow::Result<f64> {
+    archive.clear();
     drive::open(job, sources)?;
     let (mut inputs, mut bytes, mut seconds) = (Inputs::default(), Vec::new(), 0.0);
     for window in 0..job.windows() {
@@ -89,7 +94,7 @@ fn compute(job: &mut dyn Job, sources: &Sources<'_>, runner: &dyn Runner, output
         let start = Instant::now();
         job.run(window, &inputs, runner, &mut bytes)?;
         seconds += start.elapsed().as_secs_f64();
-        output.extend_from_slice(&bytes);
+        archive.extend_from_slice(&bytes);
     }
     Ok(seconds)
 }

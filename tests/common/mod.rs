@@ -188,7 +188,7 @@ pub fn restore_shared(base: &[u8], archive: &[u8]) -> bitx_wasm::Result<Vec<u8>>
     let mut outputs = vec![Vec::new(); jobs[0].windows()];
     let mut inputs = Inputs::default();
     for (window, output) in outputs.iter_mut().enumerate().rev() {
-        let job = &mut jobs[window % 3];
+        let job = &mut jobs[window % jobs.len()];
         drive::fetch(job, window, &sources, &mut inputs).map_err(job_error)?;
         job.run(window, &inputs, &Sequential, output)?;
     }
