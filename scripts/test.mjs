@@ -67,15 +67,15 @@ async function cargoTest() {
 
 function clippyWasm(build) {
   const features = ['--no-default-features', '--features', build.features.join(',')];
-  const args = ['clippy', '--lib', '--target', WASM_TARGET, ...features, ...build.cargoArgs];
+  const args = ['clippy', '--package', 'bitx-wasm', '--target', WASM_TARGET, ...features, ...build.cargoArgs];
   return run('cargo', [...args, ...strict], { env: cargoEnv(build) });
 }
 
 function wasmPack(build) {
   const features = ['--no-default-features', '--features', build.testFeatures.join(',')];
   const browser = ['--headless', '--chrome', '--chromedriver', which('chromedriver')];
-  const cargo = ['--test', 'wasm', ...features, ...build.cargoArgs];
-  return run('wasm-pack', ['test', ...browser, '.', ...cargo], {
+  const cargo = ['--test', 'vectors', ...features, ...build.cargoArgs];
+  return run('wasm-pack', ['test', ...browser, 'wasm', ...cargo], {
     env: { ...cargoEnv(build), WASM_BINDGEN_TEST_TIMEOUT: '120' },
   });
 }

@@ -18,14 +18,8 @@ pub mod parallel;
 pub mod plan;
 mod predict;
 pub mod report;
-#[cfg(feature = "wasm")]
-#[allow(missing_docs)] // wasm-bindgen's own items
-mod wasm;
 mod window;
 mod zigzag;
-
-#[cfg(feature = "wasm-threads")]
-pub use wasm_bindgen_rayon::init_thread_pool;
 
 pub use decode::{Inspect, Restore};
 pub use encode::{Compress, Effort, Format};

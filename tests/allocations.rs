@@ -6,9 +6,9 @@
 mod common;
 mod counting;
 
-use bitx_wasm::drive::{self, Sources};
-use bitx_wasm::io::ReadAt;
-use bitx_wasm::{Format, Job, Restore};
+use bitx::drive::{self, Sources};
+use bitx::io::ReadAt;
+use bitx::{Format, Job, Restore};
 use common::forge::{self, Record, string, varint, xxh3, zeros};
 use common::{GOLDEN, PAIRS, compress, inspect, model, restore};
 

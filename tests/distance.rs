@@ -3,10 +3,10 @@
 
 mod common;
 
-use bitx_wasm::distance::{BitDistance, Predicted, Sketch, predict};
-use bitx_wasm::drive;
-use bitx_wasm::layout::Dtype;
-use bitx_wasm::{Effort, Format};
+use bitx::distance::{BitDistance, Predicted, Sketch, predict};
+use bitx::drive;
+use bitx::layout::Dtype;
+use bitx::{Effort, Format};
 use common::{PAIRS, compress, inspect, model, restore};
 use proptest::prelude::*;
 

@@ -4,7 +4,7 @@
 mod common;
 mod reference;
 
-use bitx_wasm::ErrorKind;
+use bitx::ErrorKind;
 use common::forge::{self, Record, certain, string, varint, xxh3, zeros};
 use common::{inspect, model, restore};
 

@@ -2,7 +2,7 @@
 
 mod common;
 
-use bitx_wasm::{ErrorKind, Format};
+use bitx::{ErrorKind, Format};
 use common::forge::{self, Record, varint};
 use common::{compress, model, restore};
 

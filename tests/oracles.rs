@@ -5,7 +5,7 @@ mod common;
 
 use std::io::Read;
 
-use bitx_wasm::entropy::zstd;
+use bitx::entropy::zstd;
 use common::{PAIRS, inspect, model, restore};
 
 fn samples() -> Vec<Vec<u8>> {
@@ -57,7 +57,7 @@ fn restored_models_read_the_same_with_the_safetensors_crate() {
 #[test]
 fn what_the_safetensors_crate_reads_we_read() {
     let good = model(&[("a", "BF16", &[2], &[1, 2, 3, 4]), ("b", "U8", &[1], &[5])]);
-    let archive_of = |file: &[u8]| common::compress(file, file, bitx_wasm::Format::default());
+    let archive_of = |file: &[u8]| common::compress(file, file, bitx::Format::default());
     for i in 0..good.len() - 5 {
         for flip in [0x01, 0x20, 0x80] {
             let mut file = good.clone();

@@ -3,8 +3,8 @@
 
 mod common;
 
-use bitx_wasm::Format;
-use bitx_wasm::parallel::{Rayon, Sequential};
+use bitx::Format;
+use bitx::parallel::{Rayon, Sequential};
 use common::{compress_on, model, restore, restore_on};
 use proptest::prelude::*;
 

@@ -4,10 +4,10 @@
 mod common;
 mod reference;
 
-use bitx_wasm::drive::{self, Sources};
-use bitx_wasm::io::ReadAt;
-use bitx_wasm::parallel::Sequential;
-use bitx_wasm::{Compress, Format, Job, Restore};
+use bitx::drive::{self, Sources};
+use bitx::io::ReadAt;
+use bitx::parallel::Sequential;
+use bitx::{Compress, Format, Job, Restore};
 use common::{EFFORTS, GOLDEN, PAIRS, compress, inspect, model, restore, with_header};
 
 /// Compresses at every effort; both decoders must restore `target`. Returns the archives.

@@ -2,8 +2,8 @@
 
 mod common;
 
-use bitx_wasm::report::Method;
-use bitx_wasm::{ErrorKind, Format};
+use bitx::report::Method;
+use bitx::{ErrorKind, Format};
 use common::{PAIRS, V1_ARCHIVES, compress, inspect, model, restore, sha256, with_header};
 
 const V1: Format = Format::V1 { level: 3 };

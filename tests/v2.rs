@@ -5,12 +5,12 @@ mod reference;
 
 use std::sync::{Arc, Mutex};
 
-use bitx_wasm::drive::{self, DriveError, Sources};
-use bitx_wasm::io::{Inputs, ReadAt, Source};
-use bitx_wasm::layout::Dtype;
-use bitx_wasm::parallel::Sequential;
-use bitx_wasm::report::Method;
-use bitx_wasm::{Compress, Effort, ErrorKind, Format, Job, Restore};
+use bitx::drive::{self, DriveError, Sources};
+use bitx::io::{Inputs, ReadAt, Source};
+use bitx::layout::Dtype;
+use bitx::parallel::Sequential;
+use bitx::report::Method;
+use bitx::{Compress, Effort, ErrorKind, Format, Job, Restore};
 use common::protobuf::field;
 use common::{
     EFFORTS, GOLDEN, PAIRS, V2_ARCHIVES, compress, inspect, model, restore, restore_shared, sha256, with_header,

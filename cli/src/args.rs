@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use bitx_wasm::entropy::zstd;
-use bitx_wasm::{Effort, Format};
+use bitx::entropy::zstd;
+use bitx::{Effort, Format};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Store fine-tuned models as lossless deltas against their base

@@ -4,10 +4,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bitx_wasm::drive::{self, Sources};
-use bitx_wasm::io::{Inputs, ReadAt, Source, Whole};
-use bitx_wasm::parallel::Runner;
-use bitx_wasm::{Compress, Effort, Format, Job, Restore};
+use bitx::drive::{self, Sources};
+use bitx::io::{Inputs, ReadAt, Source, Whole};
+use bitx::parallel::Runner;
+use bitx::{Compress, Effort, Format, Job, Restore};
 use serde_json::{Value, json};
 
 use crate::args::{self, Global};

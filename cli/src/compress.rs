@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use bitx_wasm::drive::Sources;
-use bitx_wasm::io::ReadAt;
-use bitx_wasm::{Compress, Job};
+use bitx::drive::Sources;
+use bitx::io::ReadAt;
+use bitx::{Compress, Job};
 use serde_json::json;
 
 use crate::args::{self, Global};

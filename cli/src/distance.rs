@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use anyhow::{Context, anyhow};
-use bitx_wasm::distance::{BitDistance, Predicted, Sketcher, predict};
-use bitx_wasm::drive;
-use bitx_wasm::io::ReadAt;
-use bitx_wasm::layout::{Layout, Region};
-use bitx_wasm::plan::BaseSet;
+use bitx::distance::{BitDistance, Predicted, Sketcher, predict};
+use bitx::drive;
+use bitx::io::ReadAt;
+use bitx::layout::{Layout, Region};
+use bitx::plan::BaseSet;
 use serde_json::{Value, json};
 
 use crate::args::{self, Global};

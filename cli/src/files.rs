@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use anyhow::Context;
-use bitx_wasm::io::ReadAt;
+use bitx::io::ReadAt;
 
 /// A file that is read by position and never mapped: one that shrinks meanwhile is an error, not a fault.
 pub struct InputFile {

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use bitx_wasm::io::ReadAt;
-use bitx_wasm::layout::Kind;
-use bitx_wasm::{Compress, Format, drive};
+use bitx::io::ReadAt;
+use bitx::layout::Kind;
+use bitx::{Compress, Format, drive};
 
 use crate::args::{self, Global};
 use crate::files::{BaseFiles, InputFile};

@@ -1,9 +1,9 @@
 //! `bitx inspect ARCHIVE`
 
-use bitx_wasm::drive::{self, Sources};
-use bitx_wasm::io::ReadAt;
-use bitx_wasm::report::{BaseReport, Report, TensorReport};
-use bitx_wasm::{Inspect, Job};
+use bitx::drive::{self, Sources};
+use bitx::io::ReadAt;
+use bitx::report::{BaseReport, Report, TensorReport};
+use bitx::{Inspect, Job};
 use serde_json::{Value, json};
 
 use crate::args::{self, Global};

@@ -3,10 +3,10 @@
 use std::io::Write;
 use std::path::Path;
 
-use bitx_wasm::drive::Sources;
-use bitx_wasm::io::ReadAt;
-use bitx_wasm::report::Report;
-use bitx_wasm::{Job, Restore};
+use bitx::drive::Sources;
+use bitx::io::ReadAt;
+use bitx::report::Report;
+use bitx::{Job, Restore};
 
 use crate::args::{Base, Global};
 use crate::files::{BaseFiles, InputFile};

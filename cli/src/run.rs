@@ -5,11 +5,11 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
-use bitx_wasm::Restore;
-use bitx_wasm::drive::{self, DriveError, Sources};
-use bitx_wasm::io::Source;
-use bitx_wasm::job::Job;
-use bitx_wasm::parallel::{Rayon, Runner, Sequential};
+use bitx::Restore;
+use bitx::drive::{self, DriveError, Sources};
+use bitx::io::Source;
+use bitx::job::Job;
+use bitx::parallel::{Rayon, Runner, Sequential};
 use indicatif::ProgressBar;
 
 use crate::args::Global;

@@ -1,6 +1,6 @@
 //! What a command says when it is done: one line for people, or one JSON object.
 
-use bitx_wasm::report::Report;
+use bitx::report::Report;
 use serde_json::{Map, Value, json};
 
 use crate::args::Global;

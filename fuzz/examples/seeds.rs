@@ -6,7 +6,7 @@ use std::path::Path;
 use bitx_fuzz::archive::{FACTORS, PREDICTED, Parts};
 use bitx_fuzz::{build, compress, payload};
 use bitx_fuzz::input::{METHODS, Type, model, put_prefixed};
-use bitx_wasm::{Effort, Format};
+use bitx::{Effort, Format};
 
 const V2: Format = Format::V2 { effort: Effort::Max };
 

@@ -4,7 +4,7 @@
 use bitx_fuzz::archive::PREDICTED;
 use bitx_fuzz::input::{self, Type};
 use bitx_fuzz::{build, compress, payload, reference, restore};
-use bitx_wasm::{Effort, Format};
+use bitx::{Effort, Format};
 use libfuzzer_sys::fuzz_target;
 
 fn round_trip(base: &[u8], target: &[u8], format: Format) {

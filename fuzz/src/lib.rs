@@ -7,10 +7,10 @@ pub mod payload;
 #[path = "../../tests/reference/mod.rs"]
 pub mod reference;
 
-use bitx_wasm::drive::{self, DriveError, Sources};
-use bitx_wasm::io::ReadAt;
-use bitx_wasm::parallel::Sequential;
-use bitx_wasm::{Compress, Format, Inspect, Job, Restore, Result};
+use bitx::drive::{self, DriveError, Sources};
+use bitx::io::ReadAt;
+use bitx::parallel::Sequential;
+use bitx::{Compress, Format, Inspect, Job, Restore, Result};
 
 /// Archives that restore to more than this are only opened.
 pub const MOST: u64 = 16 << 20;
@@ -37,7 +37,7 @@ fn run(job: &mut dyn Job, sources: &Sources<'_>) -> Result<Vec<u8>> {
     Ok(output)
 }
 
-fn failure(error: DriveError) -> bitx_wasm::Error {
+fn failure(error: DriveError) -> bitx::Error {
     match error {
         DriveError::Job(error) => error,
         other => panic!("slices do not fail: {other}"),

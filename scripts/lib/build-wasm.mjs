@@ -27,7 +27,7 @@ const WASM_OPT_ARGS = [
  */
 const INLINING = { compress: ['--flexible-inline-max-function-size', '6'] };
 
-/** Compiles one build of the core, makes its JavaScript glue and shrinks the result. */
+/** Compiles one build of the bindings, makes its JavaScript glue and shrinks the result. */
 export async function buildWasm(name) {
   const build = WASM_BUILDS[name];
   await run('cargo', cargoArgs(build), { env: cargoEnv(build) });
@@ -58,7 +58,7 @@ export async function buildWasm(name) {
 
 function cargoArgs({ features, cargoArgs }) {
   return [
-    ...['build', '--lib', '--profile', 'wasm-release', '--target', WASM_TARGET],
+    ...['build', '--package', 'bitx-wasm', '--profile', 'wasm-release', '--target', WASM_TARGET],
     ...['--no-default-features', '--features', features.join(','), ...cargoArgs],
   ];
 }

@@ -4,9 +4,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
  * Functions of the zstd encoder that levels 3 and 4 never call: the other levels' strategy, and the variant of
  * theirs that looks for matches of four bytes instead of five.
  *
- * The compiler cannot see that they are never called, because the level is a value at run time. The core refuses
- * every level but 3 and 4 on wasm before it calls the encoder (`LEVELS` in src/entropy/zstd/mod.rs). If that were
- * ever untrue, a call would trap: it could not write a wrong archive. About 100 KB.
+ * The compiler cannot see that they are never called, because the level is a value at run time. The bindings refuse
+ * every level but 3 and 4 before they make a job (`LEVELS` in wasm/src/convert.rs). If that were ever untrue, a call
+ * would trap: it could not write a wrong archive. About 100 KB.
  */
 const OTHER_ZSTD_LEVELS = [
   /^zrip_encode\[\w+\]::fast::/,

@@ -47,7 +47,7 @@ const TARGETS = {
   },
   threads: {
     toolchain: NIGHTLY,
-    features: ['wasm-threads'],
+    features: ['threads'],
     // The test page has no bundler, which the thread pool's own helper script has to know.
     testFeatures: ['wasm-bindgen-rayon/no-bundler'],
     cargoArgs: ['-Z', 'build-std=std,panic_abort'],
@@ -82,7 +82,7 @@ export const WASM_BUILDS = Object.fromEntries(
   Object.entries(ROLES).flatMap(([role, optLevel]) =>
     Object.values(TARGETS).map((target) => {
       const name = `${role}${target.suffix}`;
-      const features = [`wasm-${role}`, ...target.features];
+      const features = [role, ...target.features];
       const rustflags = [...target.rustflags, ...target.packagedRustflags, ...PACKAGED.rustflags];
       return [
         name,
@@ -95,7 +95,7 @@ export const WASM_BUILDS = Object.fromEntries(
 /** How the tests compile the bindings: with and without threads, each with every operation. */
 export const WASM_TESTS = Object.fromEntries(
   Object.entries(TARGETS).map(([name, target]) => {
-    const features = [...Object.keys(ROLES).map((role) => `wasm-${role}`), ...target.features];
+    const features = [...Object.keys(ROLES), ...target.features];
     return [name, { ...target, features, testFeatures: [...features, ...target.testFeatures] }];
   }),
 );

@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
+use bitx::drive::{self, DriveError, Sources};
+use bitx::io::{ReadAt, Source};
+use bitx::parallel::Rayon;
+use bitx::{Compress, Effort, Format, Job, Restore};
 use bitx_store::{Digest, LocalFile};
-use bitx_wasm::drive::{self, DriveError, Sources};
-use bitx_wasm::io::{ReadAt, Source};
-use bitx_wasm::parallel::Rayon;
-use bitx_wasm::{Compress, Effort, Format, Job, Restore};
 use tokio_util::sync::CancellationToken;
 
 use crate::errors::{Failure, Result};

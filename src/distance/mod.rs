@@ -7,8 +7,8 @@
 //! Like all of the core, nothing here reads: tensors are handed over in stretches of any size.
 //!
 //! ```
-//! use bitx_wasm::distance::{BitDistance, Sketch, predict};
-//! use bitx_wasm::layout::Dtype;
+//! use bitx::distance::{BitDistance, Sketch, predict};
+//! use bitx::layout::Dtype;
 //!
 //! let weights = |moved: f32| -> Vec<u8> {
 //!     (0..4096).flat_map(|i| ((i as f32 * 0.37).sin() + moved * (i as f32).cos()).to_le_bytes()).collect()
@@ -20,7 +20,7 @@
 //!
 //! let (base, fine_tune) = (Sketch::of(Dtype::F32, &base), Sketch::of(Dtype::F32, &fine_tune));
 //! assert!(predict(&base, &fine_tune)?.delta_pays());
-//! # Ok::<(), bitx_wasm::Error>(())
+//! # Ok::<(), bitx::Error>(())
 //! ```
 
 mod bits;

@@ -6,12 +6,12 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use bitx_wasm::drive;
-use bitx_wasm::io::{Inputs, Source, Whole};
-use bitx_wasm::layout::Dtype;
-use bitx_wasm::parallel::Sequential;
-use bitx_wasm::report::{Method, Report};
-use bitx_wasm::{Compress, Effort, Job, Restore};
+use bitx::drive;
+use bitx::io::{Inputs, Source, Whole};
+use bitx::layout::Dtype;
+use bitx::parallel::Sequential;
+use bitx::report::{Method, Report};
+use bitx::{Compress, Effort, Job, Restore};
 use bytes::Bytes;
 
 use crate::digest::Digest;

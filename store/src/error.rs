@@ -31,7 +31,7 @@ pub enum Error {
         /// Which file.
         path: PathBuf,
         /// What the codec said.
-        source: bitx_wasm::Error,
+        source: bitx::Error,
     },
     /// What is stored is not what was stored.
     #[error("{key}: damaged: {problem}")]

@@ -4,8 +4,8 @@ mod support;
 
 use std::collections::{HashMap, HashSet};
 
+use bitx::Effort;
 use bitx_store::{Digest, FileManifest, Model, Source, Store};
-use bitx_wasm::Effort;
 use support::weights::{Random, Weights};
 use support::{name, open};
 

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bitx::Effort;
 use bitx_store::{Backend, Error, GcOptions, Result, Source, Store, VerifyDepth};
-use bitx_wasm::Effort;
 use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;

@@ -2,8 +2,8 @@
 
 mod support;
 
+use bitx::Effort;
 use bitx_store::{GcOptions, Source, VerifyDepth, sources};
-use bitx_wasm::Effort;
 use support::{Models, name, open};
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,11 +4,11 @@
 pub mod forge;
 pub mod protobuf;
 
-use bitx_wasm::drive::{self, DriveError, Sources};
-use bitx_wasm::io::{Inputs, ReadAt, Source};
-use bitx_wasm::parallel::{Runner, Sequential};
-use bitx_wasm::report::Report;
-use bitx_wasm::{Compress, Effort, Format, Inspect, Job, Restore};
+use bitx::drive::{self, DriveError, Sources};
+use bitx::io::{Inputs, ReadAt, Source};
+use bitx::parallel::{Runner, Sequential};
+use bitx::report::Report;
+use bitx::{Compress, Effort, Format, Inspect, Job, Restore};
 
 /// A committed pair: base, archive that the reference command line wrote, digest of what it restores to.
 pub struct Pair {
@@ -150,7 +150,7 @@ pub fn with_header(json: &str, data: &[u8]) -> Vec<u8> {
     [&(json.len() as u64).to_le_bytes()[..], json.as_bytes(), data].concat()
 }
 
-fn run(job: &mut dyn Job, sources: &Sources<'_>, runner: &dyn Runner) -> bitx_wasm::Result<Vec<u8>> {
+fn run(job: &mut dyn Job, sources: &Sources<'_>, runner: &dyn Runner) -> bitx::Result<Vec<u8>> {
     let mut output = Vec::new();
     let done = drive::open(job, sources).and_then(|()| drive::drive(job, sources, runner, &mut output, &mut |_| {}));
     match done {
@@ -160,18 +160,18 @@ fn run(job: &mut dyn Job, sources: &Sources<'_>, runner: &dyn Runner) -> bitx_wa
     }
 }
 
-pub fn restore_on(runner: &dyn Runner, base: &[u8], archive: &[u8]) -> bitx_wasm::Result<Vec<u8>> {
+pub fn restore_on(runner: &dyn Runner, base: &[u8], archive: &[u8]) -> bitx::Result<Vec<u8>> {
     let bases: [&dyn ReadAt; 1] = [&base];
     let sources = Sources { base: &bases, delta: Some(&archive), ..Sources::default() };
     run(&mut Restore::new(&[base.len() as u64], archive.len() as u64), &sources, runner)
 }
 
-pub fn restore(base: &[u8], archive: &[u8]) -> bitx_wasm::Result<Vec<u8>> {
+pub fn restore(base: &[u8], archive: &[u8]) -> bitx::Result<Vec<u8>> {
     restore_on(&Sequential, base, archive)
 }
 
 /// Restores by two jobs that share the windows, and a sibling of one, and runs them from the last to the first.
-pub fn restore_shared(base: &[u8], archive: &[u8]) -> bitx_wasm::Result<Vec<u8>> {
+pub fn restore_shared(base: &[u8], archive: &[u8]) -> bitx::Result<Vec<u8>> {
     let bases: [&dyn ReadAt; 1] = [&base];
     let sources = Sources { base: &bases, delta: Some(&archive), ..Sources::default() };
     let mut opened = [(); 2].map(|()| Restore::shared(&[base.len() as u64], archive.len() as u64));
@@ -203,17 +203,17 @@ pub fn restore_shared(base: &[u8], archive: &[u8]) -> bitx_wasm::Result<Vec<u8>>
     Ok(outputs.concat())
 }
 
-pub fn compress_on(runner: &dyn Runner, base: &[u8], target: &[u8], format: Format) -> bitx_wasm::Result<Vec<u8>> {
+pub fn compress_on(runner: &dyn Runner, base: &[u8], target: &[u8], format: Format) -> bitx::Result<Vec<u8>> {
     let bases: [&dyn ReadAt; 1] = [&base];
     let sources = Sources { base: &bases, target: Some(&target), ..Sources::default() };
     run(&mut Compress::new(&[base.len() as u64], target.len() as u64, format)?, &sources, runner)
 }
 
-pub fn compress(base: &[u8], target: &[u8], format: Format) -> bitx_wasm::Result<Vec<u8>> {
+pub fn compress(base: &[u8], target: &[u8], format: Format) -> bitx::Result<Vec<u8>> {
     compress_on(&Sequential, base, target, format)
 }
 
-pub fn inspect(archive: &[u8]) -> bitx_wasm::Result<Report> {
+pub fn inspect(archive: &[u8]) -> bitx::Result<Report> {
     let mut job = Inspect::new(archive.len() as u64);
     run(&mut job, &Sources { delta: Some(&archive), ..Sources::default() }, &Sequential)?;
     Ok(job.report())

@@ -5,10 +5,10 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use bitx_wasm::drive::{self, DriveError, Sources};
-use bitx_wasm::io::{Inputs, Source, Whole};
-use bitx_wasm::parallel::Sequential;
-use bitx_wasm::{Job, Restore};
+use bitx::drive::{self, DriveError, Sources};
+use bitx::io::{Inputs, Source, Whole};
+use bitx::parallel::Sequential;
+use bitx::{Job, Restore};
 
 use super::turns::Turns;
 

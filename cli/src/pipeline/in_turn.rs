@@ -6,10 +6,10 @@ use std::io::Write;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use bitx_wasm::drive::{DriveError, Sources};
-use bitx_wasm::io::{Inputs, Read};
-use bitx_wasm::job::Job;
-use bitx_wasm::parallel::Runner;
+use bitx::drive::{DriveError, Sources};
+use bitx::io::{Inputs, Read};
+use bitx::job::Job;
+use bitx::parallel::Runner;
 
 /// Buffers of each kind that circulate.
 const BUFFERS: usize = 2;
@@ -17,7 +17,7 @@ const BUFFERS: usize = 2;
 type Filled = Result<Inputs, DriveError>;
 type Written = Result<Vec<u8>, DriveError>;
 
-/// Does what [`drive`](bitx_wasm::drive::drive) does.
+/// Does what [`drive`](bitx::drive::drive) does.
 pub fn drive(
     job: &mut (dyn Job + Send),
     sources: &Sources<'_>,

@@ -7,8 +7,8 @@ use axum::Json;
 use axum::extract::{Path, State as Shared};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use bitx::Effort;
 use bitx_store::{Error as StoreError, Source, Stored};
-use bitx_wasm::Effort;
 use serde_json::{Value, json};
 
 use super::session;

@@ -4,9 +4,9 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use bitx::Effort;
 use bitx_server::Limits;
 use bitx_store::Source;
-use bitx_wasm::Effort;
 use serde_json::{Value, json};
 
 use crate::support::{ALL, Hub, announce, assert_failed, digest, limits, name};

@@ -1,6 +1,6 @@
 //! Files, tensors and listings.
 
-use bitx_wasm::Effort;
+use bitx::Effort;
 use reqwest::header;
 use serde_json::Value;
 

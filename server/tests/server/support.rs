@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bitx::drive::{self, Sources};
+use bitx::parallel::Sequential;
+use bitx::{Compress, Effort, Format, Restore};
 use bitx_server::{Limits, Options, Server, Tokens};
 use bitx_store::{Digest, ModelName, Source, Store};
-use bitx_wasm::drive::{self, Sources};
-use bitx_wasm::parallel::Sequential;
-use bitx_wasm::{Compress, Effort, Format, Restore};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -227,7 +227,7 @@ pub async fn assert_failed(response: Response, status: u16, code: &str) -> Value
 pub fn compress(base: Option<&[u8]>, target: &[u8]) -> Vec<u8> {
     let lengths: Vec<u64> = base.iter().map(|base| base.len() as u64).collect();
     let mut job = Compress::new(&lengths, target.len() as u64, Format::default()).unwrap();
-    let base: Vec<&dyn bitx_wasm::io::ReadAt> = base.iter().map(|b| b as &dyn bitx_wasm::io::ReadAt).collect();
+    let base: Vec<&dyn bitx::io::ReadAt> = base.iter().map(|b| b as &dyn bitx::io::ReadAt).collect();
     let sources = Sources { base: &base, target: Some(&target), ..Sources::default() };
     let mut archive = Vec::new();
     drive::open(&mut job, &sources).unwrap();

@@ -1,8 +1,8 @@
 //! zstd frames: exactly one frame, exactly as long as declared.
 //!
-//! zrip encodes everywhere, so that archives are the same everywhere. It decodes too, but where the
-//! feature `libzstd` (the native command line) or `ruzstd` (the conservative choice) puts another
-//! decoder in its place. Why: `docs/DECISIONS.md`.
+//! zrip encodes on every platform, so that archives are the same everywhere. It decodes too, unless the
+//! feature `libzstd` (the native default) or `ruzstd` (slower, and independent of zrip) puts another
+//! decoder in its place. `docs/DECISIONS.md` has the reasons.
 
 #[cfg_attr(feature = "ruzstd", path = "decoder_ruzstd.rs")]
 #[cfg_attr(all(feature = "libzstd", not(feature = "ruzstd")), path = "decoder_libzstd.rs")]
@@ -15,9 +15,8 @@ use std::ops::RangeInclusive;
 
 use crate::error::{Error, Result};
 
-/// The compression levels that [`encode`] has. In wasm, where code is paid for by the byte, only those
-/// of zrip's double-hash strategy: the build leaves the code of the others out.
-pub const LEVELS: RangeInclusive<i32> = if cfg!(target_arch = "wasm32") { 3..=4 } else { -7..=4 };
+/// The compression levels that [`encode`] has.
+pub const LEVELS: RangeInclusive<i32> = -7..=4;
 
 /// The default level, the reference command line's.
 pub const DEFAULT_LEVEL: i32 = 3;

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bitx_wasm::distance::Sketch;
+use bitx::distance::Sketch;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::PutPayload;
 

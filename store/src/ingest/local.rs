@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use bitx_wasm::io::ReadAt;
+use bitx::io::ReadAt;
 use bytes::{Bytes, BytesMut};
 
 use crate::error::{Error, Result};

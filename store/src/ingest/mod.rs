@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bitx_wasm::Effort;
+use bitx::Effort;
 use object_store::PutPayload;
 
 pub use local::{LocalFile, Source, sources};

@@ -3,9 +3,9 @@
 use std::ops::Range;
 use std::path::Path;
 
-use bitx_wasm::drive::{self, DriveError};
-use bitx_wasm::layout::{Dtype, Kind, Layout, Region};
-use bitx_wasm::{Error as CodecError, ErrorKind};
+use bitx::drive::{self, DriveError};
+use bitx::layout::{Dtype, Kind, Layout, Region};
+use bitx::{Error as CodecError, ErrorKind};
 
 use super::local::LocalFile;
 use crate::error::{Error, Result};

@@ -3,7 +3,7 @@
 //! One object for each file: for each of its pieces that is stored whole, its number in the file as a little-endian
 //! `u32` and its sketch, whose size follows from dtype and length.
 
-use bitx_wasm::distance::{Sketch, predict};
+use bitx::distance::{Sketch, predict};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::backend::REQUESTS;

@@ -1,6 +1,6 @@
 //! A file: its tensors and the bytes between them, as pieces.
 
-use bitx_wasm::layout::Dtype;
+use bitx::layout::Dtype;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::VERSION;

@@ -9,8 +9,8 @@ pub mod weights;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use bitx::Effort;
 use bitx_store::{Added, ModelName, Source, Store};
-use bitx_wasm::Effort;
 
 /// A folder of models: `base-bf16`, `base-f16`, `base-f32`, and each committed fine-tune by its name.
 pub struct Models(tempfile::TempDir);

@@ -1,10 +1,11 @@
 //! The vectors again, in a browser: what native builds restore and write, wasm builds do too.
 #![cfg(target_arch = "wasm32")]
 
+#[path = "../../tests/common/mod.rs"]
 mod common;
 
-use bitx_wasm::Format;
-use bitx_wasm::parallel::{Runner, Sequential};
+use bitx::Format;
+use bitx::parallel::{Runner, Sequential};
 use common::{EFFORTS, GOLDEN, PAIRS, V1_ARCHIVES, V2_ARCHIVES, compress_on, restore_on, restore_shared, sha256};
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
@@ -41,9 +42,9 @@ fn truncations_fail_and_do_not_trap() {
     }
 }
 
-#[cfg(feature = "wasm-threads")]
+#[cfg(feature = "threads")]
 #[wasm_bindgen_test]
 async fn vectors_hold_on_two_threads() {
     wasm_bindgen_futures::JsFuture::from(bitx_wasm::init_thread_pool(2)).await.unwrap();
-    vectors_hold(&bitx_wasm::parallel::Rayon);
+    vectors_hold(&bitx::parallel::Rayon);
 }

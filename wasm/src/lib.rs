@@ -1,26 +1,30 @@
-//! Bindings of the npm package: one class over the core's jobs, and nothing else.
+//! Bindings of the npm package: one class over the core's jobs.
+#![cfg(target_arch = "wasm32")]
+#![allow(missing_docs)] // wasm-bindgen makes items without documentation
 
 mod convert;
 
 use wasm_bindgen::prelude::*;
 
-use crate::io::Inputs;
-use crate::job;
-use crate::parallel::Runner;
-#[cfg(feature = "wasm-restore")]
-use crate::{Inspect, Restore};
+use bitx::io::Inputs;
+use bitx::parallel::Runner;
+#[cfg(feature = "restore")]
+use bitx::{Inspect, Restore};
+#[cfg(feature = "threads")]
+pub use wasm_bindgen_rayon::init_thread_pool;
+
 use convert::{ReadView, ReportView, lengths, thrown, value};
 
-#[cfg(feature = "wasm-threads")]
-const RUNNER: &dyn Runner = &crate::parallel::Rayon;
-#[cfg(not(feature = "wasm-threads"))]
-const RUNNER: &dyn Runner = &crate::parallel::Sequential;
+#[cfg(feature = "threads")]
+const RUNNER: &dyn Runner = &bitx::parallel::Rayon;
+#[cfg(not(feature = "threads"))]
+const RUNNER: &dyn Runner = &bitx::parallel::Sequential;
 
 /// An operation of the core, which the host drives: it reads what the job asks for and writes what
 /// the job puts out.
 #[wasm_bindgen]
 pub struct Job {
-    job: Box<dyn job::Job>,
+    job: Box<dyn bitx::Job>,
     window: usize,
     inputs: Inputs,
     output: Vec<u8>,
@@ -28,7 +32,7 @@ pub struct Job {
 
 #[wasm_bindgen]
 impl Job {
-    fn new(job: impl job::Job + 'static) -> Self {
+    fn new(job: impl bitx::Job + 'static) -> Self {
         Self { job: Box::new(job), window: 0, inputs: Inputs::default(), output: Vec::new() }
     }
 
@@ -42,15 +46,15 @@ impl Job {
         let bases = lengths(base_lengths)?;
         let length = convert::length(length)?;
         match operation {
-            #[cfg(feature = "wasm-restore")]
+            #[cfg(feature = "restore")]
             "inspect" => Ok(Self::new(Inspect::new(length))),
-            #[cfg(feature = "wasm-restore")]
+            #[cfg(feature = "restore")]
             "restore" => Ok(Self::new(Restore::new(&bases, length))),
-            #[cfg(feature = "wasm-restore")]
+            #[cfg(feature = "restore")]
             "share" => Ok(Self::new(Restore::shared(&bases, length))),
-            #[cfg(feature = "wasm-restore")]
+            #[cfg(feature = "restore")]
             "tensor" => Ok(Self::new(Restore::tensor(&bases, length, &convert::tensor_name(options)?))),
-            #[cfg(feature = "wasm-compress")]
+            #[cfg(feature = "compress")]
             "compress" => Ok(Self::new(convert::compress(&bases, length, options)?)),
             other => Err(convert::misuse(&format!("this build has no operation {other:?}"))),
         }

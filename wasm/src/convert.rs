@@ -1,13 +1,16 @@
 //! Values across the boundary: camelCase objects out, checked numbers in.
 
+#[cfg(feature = "compress")]
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 
-use crate::io::{Read, Source};
-use crate::report::{Report, TensorReport};
-#[cfg(feature = "wasm-compress")]
-use crate::{Compress, Effort, Format, entropy::zstd};
-use crate::{Error, ErrorKind};
+use bitx::io::{Read, Source};
+use bitx::report::{Report, TensorReport};
+#[cfg(feature = "compress")]
+use bitx::{Compress, Effort, Format, entropy::zstd};
+use bitx::{Error, ErrorKind};
 
 /// The largest integer that every `number` up to it represents.
 const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
@@ -35,14 +38,14 @@ pub(super) fn value(data: &impl Serialize) -> Result<JsValue, JsValue> {
     serde_wasm_bindgen::to_value(data).map_err(|e| misuse(&e.to_string()))
 }
 
-#[cfg(feature = "wasm-restore")]
+#[cfg(feature = "restore")]
 #[derive(Deserialize)]
 struct TensorOptions {
     name: String,
 }
 
 /// The name in `{ name }`.
-#[cfg(feature = "wasm-restore")]
+#[cfg(feature = "restore")]
 pub(super) fn tensor_name(options: JsValue) -> Result<String, JsValue> {
     let options: TensorOptions = parse(options)?;
     Ok(options.name)
@@ -52,7 +55,7 @@ fn parse<T: serde::de::DeserializeOwned>(options: JsValue) -> Result<T, JsValue>
     serde_wasm_bindgen::from_value(options).map_err(|e| misuse(&format!("options: {e}")))
 }
 
-#[cfg(feature = "wasm-compress")]
+#[cfg(feature = "compress")]
 #[derive(Default, Deserialize)]
 struct CompressOptions {
     format: Option<String>,
@@ -61,7 +64,7 @@ struct CompressOptions {
     graphs: Option<i32>,
 }
 
-#[cfg(feature = "wasm-compress")]
+#[cfg(feature = "compress")]
 /// The job that `{ format?, effort?, level?, graphs? }` asks for; the format is v2, unless a level of v1 is given. So many
 /// graphs are behind the base's files.
 pub(super) fn compress(files: &[u64], target: u64, options: JsValue) -> Result<Compress, JsValue> {
@@ -72,7 +75,12 @@ pub(super) fn compress(files: &[u64], target: u64, options: JsValue) -> Result<C
     if graphs.is_empty() { Ok(job) } else { job.with_graphs(graphs, Vec::new()).map_err(thrown) }
 }
 
-#[cfg(feature = "wasm-compress")]
+/// The zstd levels that the package has code for: those of zrip's double-hash strategy. The build removes the others,
+/// and a call of removed code would trap, so other levels are refused here.
+#[cfg(feature = "compress")]
+const LEVELS: RangeInclusive<i32> = 3..=4;
+
+#[cfg(feature = "compress")]
 fn format(CompressOptions { format, effort, level, .. }: CompressOptions) -> Result<Format, JsValue> {
     let effort = match effort.as_deref() {
         Some("fast") => Effort::Fast,
@@ -80,6 +88,13 @@ fn format(CompressOptions { format, effort, level, .. }: CompressOptions) -> Res
         Some("max") => Effort::Max,
         Some(other) => return Err(misuse(&format!("unknown effort {other:?}"))),
     };
+    if let Some(level) = level.filter(|level| !LEVELS.contains(level)) {
+        return Err(misuse(&format!(
+            "no such zstd level: expected {} to {}, found {level}",
+            LEVELS.start(),
+            LEVELS.end()
+        )));
+    }
     match (format.as_deref(), level) {
         (Some("v1"), level) => Ok(Format::V1 { level: level.unwrap_or(zstd::DEFAULT_LEVEL) }),
         (None, Some(level)) => Ok(Format::V1 { level }),
