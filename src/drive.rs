@@ -59,7 +59,7 @@ impl Sources<'_> {
 /// # Errors
 /// What its header is wrong about, or a failed read.
 pub fn layout(file: &dyn ReadAt) -> Result<Layout, DriveError> {
-    let mut reader = LayoutReader::new(file.len(), Accept::ANY);
+    let mut reader = LayoutReader::new(file.len(), Accept::Any);
     parse(&mut reader, file, Source::Target)?;
     Ok(reader.finish().0)
 }
@@ -91,7 +91,7 @@ fn parse(parser: &mut dyn Incremental, file: &dyn ReadAt, source: Source) -> Res
 ///
 /// # Errors
 /// What the inputs' headers are wrong about, or a failed read.
-pub fn open(job: &mut dyn Job, sources: &Sources<'_>) -> Result<(), DriveError> {
+pub fn open(job: &mut Job, sources: &Sources<'_>) -> Result<(), DriveError> {
     let mut buffer = Vec::new();
     while let Some(read) = job.wants() {
         buffer.resize(read.length as usize, 0);
@@ -105,7 +105,7 @@ pub fn open(job: &mut dyn Job, sources: &Sources<'_>) -> Result<(), DriveError> 
 ///
 /// # Errors
 /// What the inputs' headers are wrong about.
-pub fn open_whole(job: &mut dyn Job, inputs: &Inputs) -> Result<(), Error> {
+pub fn open_whole(job: &mut Job, inputs: &Inputs) -> Result<(), Error> {
     while let Some(read) = job.wants() {
         job.feed(inputs.slice(read.source, read.offset..read.offset + read.length)?)?;
     }
@@ -116,8 +116,8 @@ pub fn open_whole(job: &mut dyn Job, inputs: &Inputs) -> Result<(), Error> {
 ///
 /// # Errors
 /// A failed read.
-pub fn fetch(job: &dyn Job, window: usize, sources: &Sources<'_>, inputs: &mut Inputs) -> Result<(), DriveError> {
-    inputs.prepare(job.reads(window));
+pub fn fetch(job: &Job, window: usize, sources: &Sources<'_>, inputs: &mut Inputs) -> Result<(), DriveError> {
+    inputs.prepare(job.reads(window)?);
     inputs.iter_mut().try_for_each(|(read, buffer)| sources.fill(read, buffer))
 }
 
@@ -126,18 +126,18 @@ pub fn fetch(job: &dyn Job, window: usize, sources: &Sources<'_>, inputs: &mut I
 /// # Errors
 /// The first failure, after which `output` holds a prefix of the output that the caller must discard.
 pub fn drive(
-    job: &mut dyn Job,
+    job: &mut Job,
     sources: &Sources<'_>,
     runner: &dyn Runner,
     output: &mut dyn Write,
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), DriveError> {
     let (mut inputs, mut bytes) = (Inputs::default(), Vec::new());
-    for window in 0..job.windows() {
+    for window in 0..job.windows()? {
         fetch(job, window, sources, &mut inputs)?;
         job.run(window, &inputs, runner, &mut bytes)?;
         output.write_all(&bytes).map_err(DriveError::Write)?;
-        progress(job.progress(window + 1));
+        progress(job.progress(window + 1)?);
     }
     Ok(())
 }
@@ -148,13 +148,13 @@ pub fn drive(
 /// # Errors
 /// The first failure, after which `output` holds a prefix of the output that the caller must discard.
 pub fn drive_whole(
-    job: &mut dyn Job,
+    job: &mut Job,
     inputs: &Inputs,
     runner: &dyn Runner,
     output: &mut dyn Write,
 ) -> Result<(), DriveError> {
     let mut bytes = Vec::new();
-    for window in 0..job.windows() {
+    for window in 0..job.windows()? {
         job.run(window, inputs, runner, &mut bytes)?;
         job.check(window, inputs)?;
         output.write_all(&bytes).map_err(DriveError::Write)?;

@@ -8,7 +8,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::order;
 
 /// The inputs of a [job](crate::job::Job).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,16 +23,6 @@ pub enum Source {
 }
 
 impl Source {
-    /// A number that orders sources as they are ordered.
-    pub(crate) fn rank(self) -> u64 {
-        match self {
-            Self::Base(file) => file as u64,
-            Self::Graph(file) => 1 << 63 | file as u64,
-            Self::Delta => u64::MAX - 1,
-            Self::Target => u64::MAX,
-        }
-    }
-
     /// A stable lower-case name.
     pub fn name(self) -> &'static str {
         match self {
@@ -73,7 +62,8 @@ const COALESCE_GAP: u64 = 4096;
 pub(crate) fn coalesce(mut reads: Vec<Read>) -> Vec<Read> {
     reads.retain(|r| r.length > 0);
     let mut joined: Vec<Read> = Vec::new();
-    for read in order::sorted(reads, |r| (r.source.rank(), r.offset)) {
+    reads.sort_by_key(|read| (read.source, read.offset));
+    for read in reads {
         match joined.last_mut() {
             Some(last) if last.source == read.source && read.offset <= last.end() + COALESCE_GAP => {
                 last.length = last.end().max(read.end()) - last.offset;

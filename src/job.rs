@@ -1,61 +1,190 @@
 //! A computation over inputs that it never reads itself.
 //!
-//! Restoring, compressing and inspecting are all one [`Job`]: first it opens (it [wants](Job::wants)
-//! ranges until its plan is made), then it runs windows, each from the bytes that [`Job::reads`]
-//! names to the bytes that it appends to the output. A host decides how ranges are read, where output
-//! goes, and, between windows, whether to go on. [`drive`](crate::drive) is the synchronous host.
+//! Restoring, compressing and inspecting are all one [`Job`]. It first opens: it [wants](Job::wants) ranges of
+//! its inputs until its plan is made. Then it runs windows, each from the bytes that [`Job::reads`] names to the
+//! bytes that it appends to the output. A host decides how ranges are read, where output goes, and, between
+//! windows, whether to go on. [`drive`](crate::drive) is the synchronous host.
 
-use std::fmt;
-
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::io::{Inputs, Read};
 use crate::parallel::Runner;
 use crate::report::Report;
 
-/// See the [module](self).
-pub trait Job {
-    /// The range to [`feed`](Self::feed) next; `None` once the plan is made.
-    fn wants(&self) -> Option<Read>;
+/// A computation over inputs that its host reads; [`Restore`](crate::Restore), [`Compress`](crate::Compress) and
+/// [`Inspect`](crate::Inspect) make one.
+///
+/// Every method but [`wants`](Self::wants) and [`feed`](Self::feed) is for an open job. Before a job is open, and
+/// after [`feed`](Self::feed) or [`run`](Self::run) has failed, they return `InvalidArgument`.
+#[derive(Debug)]
+pub struct Job {
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Opening(Box<dyn Opening>),
+    Open(Box<dyn Plan>),
+    /// An earlier step failed.
+    Failed,
+}
+
+impl Job {
+    /// A job that opens into a plan.
+    pub(crate) fn opening(opening: impl Opening + 'static) -> Self {
+        Self { state: State::Opening(Box::new(opening)) }
+    }
+
+    /// A job that is open already.
+    pub(crate) fn open(plan: Box<dyn Plan>) -> Self {
+        Self { state: State::Open(plan) }
+    }
+
+    /// The range to [`feed`](Self::feed) next; `None` once the job is open, or has failed.
+    pub fn wants(&self) -> Option<Read> {
+        match &self.state {
+            State::Opening(opening) => opening.wants(),
+            State::Open(_) | State::Failed => None,
+        }
+    }
 
     /// Takes exactly the bytes that [`wants`](Self::wants) named.
     ///
     /// # Errors
-    /// Whatever is wrong with the inputs' headers, with each other, or with this format.
-    fn feed(&mut self, bytes: &[u8]) -> Result<()>;
+    /// Any fault of the inputs' headers, between the inputs, or in what the format can express. `InvalidArgument`
+    /// where the job wants nothing.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<()> {
+        match std::mem::replace(&mut self.state, State::Failed) {
+            State::Opening(mut opening) => {
+                opening.feed(bytes)?;
+                self.state = match opening.wants() {
+                    Some(_) => State::Opening(opening),
+                    None => State::Open(opening.plan()?),
+                };
+                Ok(())
+            }
+            State::Open(plan) => {
+                self.state = State::Open(plan);
+                Err(Error::invalid_argument("the job is open and wants nothing"))
+            }
+            State::Failed => Err(failed()),
+        }
+    }
 
-    /// Number of windows, known once nothing is wanted. They run in order, unless several jobs
-    /// [share](crate::Restore::shared) them.
-    fn windows(&self) -> usize;
+    /// The number of windows. They run in order, unless several jobs [share](crate::Restore::shared) them.
+    ///
+    /// # Errors
+    /// `InvalidArgument` where the job is not open.
+    pub fn windows(&self) -> Result<usize> {
+        Ok(self.plan()?.windows())
+    }
 
-    /// Length of the output in bytes, where it is known beforehand.
-    fn output_length(&self) -> Option<u64>;
+    /// The length of the output in bytes, where it is known beforehand.
+    ///
+    /// # Errors
+    /// `InvalidArgument` where the job is not open.
+    pub fn output_length(&self) -> Result<Option<u64>> {
+        Ok(self.plan()?.output_length())
+    }
 
-    /// Bytes of the model (restored, or compressed) that are done when windows `0..count` are.
-    fn progress(&self, count: usize) -> u64;
+    /// The bytes of the model (restored or compressed) that are done when windows `0..count` are.
+    ///
+    /// # Errors
+    /// `InvalidArgument` where the job is not open.
+    pub fn progress(&self, count: usize) -> Result<u64> {
+        Ok(self.plan()?.progress(count))
+    }
 
     /// The ranges that `window` needs.
-    fn reads(&self, window: usize) -> Vec<Read>;
-
-    /// Computes `window`, replacing what `output` holds by the bytes it appends to the output.
     ///
     /// # Errors
-    /// What opening could not see: streams that do not decode. Nothing of `output` may be used then.
-    fn run(&mut self, window: usize, inputs: &Inputs, runner: &dyn Runner, output: &mut Vec<u8>) -> Result<()>;
+    /// `InvalidArgument` where the job is not open.
+    pub fn reads(&self, window: usize) -> Result<Vec<Read>> {
+        Ok(self.plan()?.reads(window))
+    }
 
-    /// What the windows of a [shared](crate::Restore::shared) restore cannot tell: whether the archive as a whole is
-    /// sound. To be called by one job with each window in order, whoever runs it. Of `inputs`, the ranges of the archive
-    /// must be filled. No output of the last window counts before this returns.
+    /// Computes `window`, replacing the content of `output` by the bytes that the window appends to the output.
     ///
     /// # Errors
-    /// With the last window, where the archive has another digest than it says.
-    fn check(&mut self, window: usize, inputs: &Inputs) -> Result<()>;
+    /// Faults that opening could not see, such as a stream that does not decode; the job has then failed, and no byte
+    /// of `output` may be used. `InvalidArgument` where the job is not open.
+    pub fn run(&mut self, window: usize, inputs: &Inputs, runner: &dyn Runner, output: &mut Vec<u8>) -> Result<()> {
+        let done = self.plan_mut()?.run(window, inputs, runner, output);
+        if done.is_err() {
+            self.state = State::Failed;
+        }
+        done
+    }
 
-    /// What the archive holds, per tensor: known after opening, or for a compression when it is done.
-    fn report(&self) -> Report;
+    /// Checks the archive as a whole, which the windows of a [shared](crate::Restore::shared) restore cannot do. One of
+    /// the jobs calls it with each window in order, whichever job ran it. Of `inputs`, the ranges of the archive
+    /// must be filled. The output of the last window does not count before this returns.
+    ///
+    /// # Errors
+    /// `Corrupt` at the last window, where the archive has another digest than it states. `InvalidArgument` where the
+    /// job is not open.
+    pub fn check(&mut self, window: usize, inputs: &Inputs) -> Result<()> {
+        let done = self.plan_mut()?.check(window, inputs);
+        if done.is_err() {
+            self.state = State::Failed;
+        }
+        done
+    }
+
+    /// A further job for the windows of this one, at no cost in time or memory; it does not check the archive as a
+    /// whole.
+    ///
+    /// # Errors
+    /// `InvalidArgument` where the job is not open, or not a [shared](crate::Restore::shared) restore.
+    pub fn sibling(&self) -> Result<Self> {
+        let sibling = self.plan()?.sibling();
+        sibling.map(Self::open).ok_or_else(|| Error::invalid_argument("only a shared restore has siblings"))
+    }
+
+    /// The content of the archive, tensor by tensor: known after opening, or for a compression after the last window.
+    ///
+    /// # Errors
+    /// `InvalidArgument` where the job is not open.
+    pub fn report(&self) -> Result<Report> {
+        Ok(self.plan()?.report())
+    }
+
+    fn plan(&self) -> Result<&dyn Plan> {
+        match &self.state {
+            State::Opening(_) => Err(not_open()),
+            State::Open(plan) => Ok(plan.as_ref()),
+            State::Failed => Err(failed()),
+        }
+    }
+
+    fn plan_mut(&mut self) -> Result<&mut dyn Plan> {
+        match &mut self.state {
+            State::Opening(_) => Err(not_open()),
+            State::Open(plan) => Ok(plan.as_mut()),
+            State::Failed => Err(failed()),
+        }
+    }
 }
 
-/// An opened job: what is left of a [`Job`] once nothing is wanted. Its methods are those of [`Job`].
-pub(crate) trait Plan: Send {
+fn not_open() -> Error {
+    Error::invalid_argument("the job is not open yet: it wants more of its inputs")
+}
+
+fn failed() -> Error {
+    Error::invalid_argument("the job failed before")
+}
+
+/// A job that reads the headers of its inputs until it can make a plan.
+pub(crate) trait Opening: Send + std::fmt::Debug {
+    /// The range to feed next; `None` once the plan can be made.
+    fn wants(&self) -> Option<Read>;
+    /// Takes the bytes that [`wants`](Self::wants) named.
+    fn feed(&mut self, bytes: &[u8]) -> Result<()>;
+    /// The plan, once nothing is wanted.
+    fn plan(self: Box<Self>) -> Result<Box<dyn Plan>>;
+}
+
+/// Everything that an open job knows. Its methods are those of [`Job`].
+pub(crate) trait Plan: Send + std::fmt::Debug {
     fn windows(&self) -> usize;
     fn output_length(&self) -> Option<u64>;
     fn progress(&self, count: usize) -> u64;
@@ -72,155 +201,41 @@ pub(crate) trait Plan: Send {
     fn report(&self) -> Report;
 }
 
-/// The state of every job: opening, then a plan.
-pub(crate) enum State<Opening> {
-    Opening(Opening),
-    Ready(Box<dyn Plan>),
-    /// An earlier step failed.
-    Failed,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::parallel::Sequential;
+    use crate::{Inspect, Restore};
 
-/// What opens into a plan.
-pub(crate) trait Opening: Sized {
-    /// See [`Job::wants`].
-    fn wants(&self) -> Option<Read>;
-    /// See [`Job::feed`].
-    fn feed(&mut self, bytes: &[u8]) -> Result<()>;
-    /// The plan, once nothing is wanted.
-    fn plan(self) -> Result<Box<dyn Plan>>;
-}
-
-impl<O: Opening> State<O> {
-    /// See [`Plan::sibling`].
-    pub(crate) fn sibling(&self) -> Option<Self> {
-        self.plan()?.sibling().map(Self::Ready)
+    fn refused<T: std::fmt::Debug>(result: Result<T>) {
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::InvalidArgument);
     }
 
-    fn plan(&self) -> Option<&dyn Plan> {
-        match self {
-            Self::Ready(plan) => Some(plan.as_ref()),
-            _ => None,
+    fn refuses_everything(job: &mut Job) {
+        refused(job.windows());
+        refused(job.output_length());
+        refused(job.progress(0));
+        refused(job.reads(0));
+        refused(job.run(0, &Inputs::default(), &Sequential, &mut Vec::new()));
+        refused(job.check(0, &Inputs::default()));
+        refused(job.sibling());
+        refused(job.report());
+    }
+
+    #[test]
+    fn a_job_that_is_not_open_refuses_everything() {
+        refuses_everything(&mut Restore::new(&[10], 10).job());
+        refuses_everything(&mut Inspect::new(10).job());
+    }
+
+    #[test]
+    fn a_job_that_failed_refuses_everything() {
+        let mut job = Inspect::new(10).job();
+        while let Some(read) = job.wants() {
+            let _ = job.feed(&vec![7; read.length as usize]);
         }
+        refused(job.feed(b""));
+        refuses_everything(&mut job);
     }
 }
-
-/// Names the state and not all that it holds: that would link the formatting of every part into the wasm.
-impl<O> fmt::Debug for State<O> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Opening(_) => "Opening",
-            Self::Ready(_) => "Ready",
-            Self::Failed => "Failed",
-        })
-    }
-}
-
-impl<O: Opening> Job for State<O> {
-    fn wants(&self) -> Option<Read> {
-        match self {
-            Self::Opening(opening) => opening.wants(),
-            _ => None,
-        }
-    }
-
-    fn feed(&mut self, bytes: &[u8]) -> Result<()> {
-        *self = match std::mem::replace(self, Self::Failed) {
-            Self::Opening(mut opening) => {
-                opening.feed(bytes)?;
-                match opening.wants() {
-                    Some(_) => Self::Opening(opening),
-                    None => Self::Ready(opening.plan()?),
-                }
-            }
-            other => other,
-        };
-        Ok(())
-    }
-
-    fn windows(&self) -> usize {
-        self.plan().map_or(0, Plan::windows)
-    }
-
-    fn output_length(&self) -> Option<u64> {
-        self.plan().and_then(Plan::output_length)
-    }
-
-    fn progress(&self, count: usize) -> u64 {
-        self.plan().map_or(0, |plan| plan.progress(count))
-    }
-
-    fn reads(&self, window: usize) -> Vec<Read> {
-        self.plan().map_or_else(Vec::new, |plan| plan.reads(window))
-    }
-
-    fn run(&mut self, window: usize, inputs: &Inputs, runner: &dyn Runner, output: &mut Vec<u8>) -> Result<()> {
-        match self {
-            Self::Ready(plan) => plan.run(window, inputs, runner, output),
-            _ => {
-                output.clear();
-                Ok(())
-            }
-        }
-    }
-
-    fn check(&mut self, window: usize, inputs: &Inputs) -> Result<()> {
-        match self {
-            Self::Ready(plan) => plan.check(window, inputs),
-            _ => Ok(()),
-        }
-    }
-
-    fn report(&self) -> Report {
-        self.plan().map_or_else(Report::default, Plan::report)
-    }
-}
-
-/// Implements [`Job`] for a struct by its field `state`.
-macro_rules! job_by_state {
-    ($type:ty) => {
-        impl $crate::job::Job for $type {
-            fn wants(&self) -> Option<$crate::io::Read> {
-                self.state.wants()
-            }
-
-            fn feed(&mut self, bytes: &[u8]) -> $crate::error::Result<()> {
-                self.state.feed(bytes)
-            }
-
-            fn windows(&self) -> usize {
-                self.state.windows()
-            }
-
-            fn output_length(&self) -> Option<u64> {
-                self.state.output_length()
-            }
-
-            fn progress(&self, count: usize) -> u64 {
-                self.state.progress(count)
-            }
-
-            fn reads(&self, window: usize) -> Vec<$crate::io::Read> {
-                self.state.reads(window)
-            }
-
-            fn run(
-                &mut self,
-                window: usize,
-                inputs: &$crate::io::Inputs,
-                runner: &dyn $crate::parallel::Runner,
-                output: &mut Vec<u8>,
-            ) -> $crate::error::Result<()> {
-                self.state.run(window, inputs, runner, output)
-            }
-
-            fn check(&mut self, window: usize, inputs: &$crate::io::Inputs) -> $crate::error::Result<()> {
-                self.state.check(window, inputs)
-            }
-
-            fn report(&self) -> $crate::report::Report {
-                self.state.report()
-            }
-        }
-    };
-}
-pub(crate) use job_by_state;

@@ -13,7 +13,6 @@ mod error;
 pub mod io;
 pub mod job;
 pub mod layout;
-mod order;
 pub mod parallel;
 pub mod plan;
 mod predict;

@@ -1,10 +1,9 @@
 //! Parallelism is injected: the core splits work into tasks, a [`Runner`] decides who runs them.
 
+use std::cmp::Reverse;
 #[cfg(feature = "rayon")]
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-
-use crate::order;
 
 /// Runs independent tasks, on however many threads it has.
 pub trait Runner: Sync {
@@ -63,7 +62,8 @@ pub(crate) fn map_by_cost<T: Send, R: Send>(
     cost: impl Fn(&T) -> u64,
     f: impl Fn(T) -> R + Sync,
 ) -> Vec<R> {
-    let order = order::ascending(items.iter().map(|item| (u64::MAX - cost(item), 0)));
+    let mut order: Vec<usize> = (0..items.len()).collect();
+    order.sort_by_key(|&i| Reverse(cost(&items[i])));
     let slots: Vec<Mutex<(Option<T>, Option<R>)>> = items.into_iter().map(|t| Mutex::new((Some(t), None))).collect();
     runner.run(slots.len(), &|i| {
         let mut slot = slots[order[i]].lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,7 +8,7 @@ mod counting;
 
 use bitx::drive::{self, Sources};
 use bitx::io::ReadAt;
-use bitx::{Format, Job, Restore};
+use bitx::{Format, Restore};
 use common::forge::{self, Record, string, varint, xxh3, zeros};
 use common::{GOLDEN, PAIRS, compress, inspect, model, restore};
 
@@ -26,9 +26,9 @@ fn restored(base: &[u8], archive: &[u8]) -> (bool, usize) {
 fn opened(base: &[u8], archive: &[u8]) -> (bool, usize) {
     let bases: [&dyn ReadAt; 1] = [&base];
     counting::most(|| {
-        let mut job = Restore::new(&[base.len() as u64], archive.len() as u64);
+        let mut job = Restore::new(&[base.len() as u64], archive.len() as u64).job();
         drive::open(&mut job, &Sources { base: &bases, delta: Some(&archive), ..Sources::default() }).is_ok()
-            && job.windows() > 0
+            && job.windows().unwrap() > 0
     })
 }
 

@@ -289,7 +289,7 @@ fn agrees_on_several_base_files_and_none() {
 
 fn compress_against(bases: &[&[u8]], target: &[u8]) -> Vec<u8> {
     let lengths: Vec<u64> = bases.iter().map(|base| base.len()).collect();
-    let mut job = Compress::new(&lengths, target.len() as u64, Format::default()).unwrap();
+    let mut job = Compress::new(&lengths, target.len() as u64, Format::default()).unwrap().job();
     let bases: Vec<_> = bases.iter().map(|base| base as &dyn ReadAt).collect();
     run(&mut job, &Sources { base: &bases, target: Some(&target), ..Sources::default() })
 }
@@ -298,10 +298,10 @@ fn restore_against(bases: &[&[u8]], archive: &[u8]) -> Vec<u8> {
     let lengths: Vec<u64> = bases.iter().map(|base| base.len()).collect();
     let bases: Vec<_> = bases.iter().map(|base| base as &dyn ReadAt).collect();
     let sources = Sources { base: &bases, delta: Some(&archive), ..Sources::default() };
-    run(&mut Restore::new(&lengths, archive.len() as u64), &sources)
+    run(&mut Restore::new(&lengths, archive.len() as u64).job(), &sources)
 }
 
-fn run(job: &mut dyn Job, sources: &Sources<'_>) -> Vec<u8> {
+fn run(job: &mut Job, sources: &Sources<'_>) -> Vec<u8> {
     let mut output = Vec::new();
     drive::open(job, sources).unwrap();
     drive::drive(job, sources, &Sequential, &mut output, &mut |_| {}).unwrap();

@@ -90,9 +90,9 @@ fn windows_may_be_shared() {
 fn only_an_open_restore_that_is_shared_has_siblings() {
     let pair = &PAIRS[0];
     let lengths = ([pair.base.len() as u64], pair.archive.len() as u64);
-    let refused = |job: &Restore| assert_eq!(job.sibling().unwrap_err().kind(), ErrorKind::InvalidArgument);
-    refused(&Restore::shared(&lengths.0, lengths.1));
-    let mut alone = Restore::new(&lengths.0, lengths.1);
+    let refused = |job: &Job| assert_eq!(job.sibling().unwrap_err().kind(), ErrorKind::InvalidArgument);
+    refused(&Restore::new(&lengths.0, lengths.1).shared().job());
+    let mut alone = Restore::new(&lengths.0, lengths.1).job();
     let inputs = Inputs::whole(vec![(Source::Base(0), Arc::new(pair.base)), (Source::Delta, Arc::new(pair.archive))]);
     drive::open_whole(&mut alone, &inputs).unwrap();
     refused(&alone);
@@ -214,18 +214,19 @@ fn several_files_serve_as_one_base() {
     let bases: Vec<&dyn ReadAt> = files.iter().map(|file| file as &dyn ReadAt).collect();
     let target_slice = target.as_slice();
     let mut archive = Vec::new();
-    let mut job = Compress::new(&lengths, target.len() as u64, V2).unwrap();
+    let mut job = Compress::new(&lengths, target.len() as u64, V2).unwrap().job();
     run(&mut job, &Sources { base: &bases, target: Some(&target_slice), ..Sources::default() }, &mut archive).unwrap();
     let archive = archive.as_slice();
     let mut restored = Vec::new();
     let sources = Sources { base: &bases, delta: Some(&archive), ..Sources::default() };
-    run(&mut Restore::new(&lengths, archive.len() as u64), &sources, &mut restored).unwrap();
+    run(&mut Restore::new(&lengths, archive.len() as u64).job(), &sources, &mut restored).unwrap();
     assert!(restored == target);
-    let error = run(&mut Restore::new(&lengths[..1], archive.len() as u64), &sources, &mut Vec::new()).unwrap_err();
+    let error =
+        run(&mut Restore::new(&lengths[..1], archive.len() as u64).job(), &sources, &mut Vec::new()).unwrap_err();
     assert!(matches!(error, DriveError::Job(e) if e.kind() == ErrorKind::BaseMismatch));
 }
 
-fn run(job: &mut dyn Job, sources: &Sources<'_>, output: &mut Vec<u8>) -> Result<(), DriveError> {
+fn run(job: &mut Job, sources: &Sources<'_>, output: &mut Vec<u8>) -> Result<(), DriveError> {
     drive::open(job, sources)?;
     drive::drive(job, sources, &Sequential, output, &mut |_| {})
 }
@@ -262,7 +263,7 @@ fn one_tensor_is_restored_from_its_bytes_alone() {
         let bases: [&dyn ReadAt; 1] = [&base];
         let sources = Sources { base: &bases, delta: Some(&delta), ..Sources::default() };
         let mut tensor = Vec::new();
-        run(&mut Restore::tensor(&[base.len()], delta.len(), name), &sources, &mut tensor).unwrap();
+        run(&mut Restore::new(&[base.len()], delta.len()).tensor(name).job(), &sources, &mut tensor).unwrap();
         assert!(tensor == want, "{name}");
         // The base's header and the tensor's range; the archive's two ends and the tensor's chunks.
         assert!(*base.1.lock().unwrap() <= most, "{name}: {} of the base", base.1.lock().unwrap());
@@ -280,7 +281,7 @@ fn restore_tensor(base: &[u8], archive: &[u8], name: &str) -> Result<Vec<u8>, Dr
     let bases: [&dyn ReadAt; 1] = [&base];
     let sources = Sources { base: &bases, delta: Some(&archive), ..Sources::default() };
     let mut tensor = Vec::new();
-    run(&mut Restore::tensor(&[base.len() as u64], archive.len() as u64, name), &sources, &mut tensor)?;
+    run(&mut Restore::new(&[base.len() as u64], archive.len() as u64).tensor(name).job(), &sources, &mut tensor)?;
     Ok(tensor)
 }
 
@@ -306,11 +307,11 @@ fn no_window_reads_much_however_little_is_coded() {
     for (base, target) in [(&tied, &tied), (&tied, &tiny), (&tiny, &tied)] {
         let bases: [&dyn ReadAt; 1] = [&base.as_slice()];
         let sources = Sources { base: &bases, target: Some(&target.as_slice()), ..Sources::default() };
-        let mut job = Compress::new(&[base.len() as u64], target.len() as u64, V2).unwrap();
+        let mut job = Compress::new(&[base.len() as u64], target.len() as u64, V2).unwrap().job();
         drive::open(&mut job, &sources).unwrap();
-        assert_eq!((job.progress(0), job.progress(job.windows())), (0, target.len() as u64));
-        for window in 0..job.windows() {
-            let read: u64 = job.reads(window).iter().map(|read| read.length).sum();
+        assert_eq!((job.progress(0).unwrap(), job.progress(job.windows().unwrap()).unwrap()), (0, target.len() as u64));
+        for window in 0..job.windows().unwrap() {
+            let read: u64 = job.reads(window).unwrap().iter().map(|read| read.length).sum();
             assert!(read <= 65 << 20, "window {window} reads {read}");
         }
         let archive = compress(base, target, V2).unwrap();

@@ -8,12 +8,12 @@ use bitx::drive::{self, Sources};
 use bitx::io::{Inputs, ReadAt, Source, Whole};
 use bitx::parallel::Runner;
 use bitx::{Compress, Effort, Format, Job, Restore};
+use bitx_host::InputFile;
+use bitx_host::pipeline::{self, Supply};
 use serde_json::{Value, json};
 
 use crate::args::{self, Global};
-use crate::files::InputFile;
-use crate::pipeline::at_once::{self, Supply};
-use crate::{run, stdout};
+use crate::{files, run, stdout};
 
 /// Formats and efforts that are timed, the default first.
 const CASES: [(&str, &str, Format); 4] = [
@@ -33,7 +33,7 @@ struct Measured {
 }
 
 pub fn run(args: &args::Bench, global: &Global) -> anyhow::Result<()> {
-    let (base, target) = (Arc::new(read(&InputFile::open(&args.base)?)?), read(&InputFile::open(&args.target)?)?);
+    let (base, target) = (Arc::new(read(&files::open(&args.base)?)?), read(&files::open(&args.target)?)?);
     let threads = global.threads();
     let mut results = Vec::new();
     for (format, effort, knobs) in CASES {
@@ -64,14 +64,14 @@ fn measure(
     let (mut encodes, mut decodes, mut archive) = (Vec::new(), Vec::new(), Vec::new());
     // One run more than counted: the first one warms up.
     for _ in 0..=runs {
-        let mut job = Compress::new(&[base_length], target_length, format)?;
+        let mut job = Compress::new(&[base_length], target_length, format)?.job();
         encodes.push(encode(&mut job, &inputs, runner, &mut archive)?);
     }
     let archive = Arc::new(archive);
     let held: [(Source, Whole); 2] = [(Source::Base(0), base.clone()), (Source::Delta, archive.clone())];
     let mut restored = Vec::new();
     for _ in 0..=runs {
-        let mut job = Restore::shared(&[base_length], archive.len() as u64);
+        let mut job = Restore::new(&[base_length], archive.len() as u64).shared().job();
         decodes.push(decode(&mut job, &held, runner.threads(), &mut restored)?);
     }
     anyhow::ensure!(restored.concat() == target, "the restored model differs");
@@ -80,16 +80,11 @@ fn measure(
 }
 
 /// Seconds inside the codec for one whole compression, which replaces what `archive` holds.
-fn encode(
-    job: &mut Compress,
-    sources: &Sources<'_>,
-    runner: &dyn Runner,
-    archive: &mut Vec<u8>,
-) -> anyhow::Result<f64> {
+fn encode(job: &mut Job, sources: &Sources<'_>, runner: &dyn Runner, archive: &mut Vec<u8>) -> anyhow::Result<f64> {
     archive.clear();
     drive::open(job, sources)?;
     let (mut inputs, mut bytes, mut seconds) = (Inputs::default(), Vec::new(), 0.0);
-    for window in 0..job.windows() {
+    for window in 0..job.windows()? {
         drive::fetch(job, window, sources, &mut inputs)?;
         let start = Instant::now();
         job.run(window, &inputs, runner, &mut bytes)?;
@@ -100,17 +95,12 @@ fn encode(
 }
 
 /// Seconds inside the codec for one whole restore, whose windows replace what `restored` holds.
-fn decode(
-    job: &mut Restore,
-    held: &[(Source, Whole)],
-    threads: usize,
-    restored: &mut Vec<Vec<u8>>,
-) -> anyhow::Result<f64> {
+fn decode(job: &mut Job, held: &[(Source, Whole)], threads: usize, restored: &mut Vec<Vec<u8>>) -> anyhow::Result<f64> {
     drive::open_whole(job, &Inputs::whole(held.to_vec()))?;
-    restored.resize_with(job.windows(), Vec::new);
+    restored.resize_with(job.windows()?, Vec::new);
     let start = Instant::now();
     let mut windows = restored.iter_mut();
-    at_once::restore(job, threads, &Supply::Held(held), &mut |bytes| {
+    pipeline::restore(job, threads, &Supply::Held(held), &mut |bytes| {
         windows.next().map(|window| std::mem::swap(window, bytes)).ok_or_else(|| io::ErrorKind::InvalidData.into())
     })?;
     Ok(start.elapsed().as_secs_f64())

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use bitx::Compress;
 use bitx::drive::Sources;
 use bitx::io::ReadAt;
-use bitx::{Compress, Job};
 use serde_json::json;
 
 use crate::args::{self, Global};
-use crate::files::{BaseFiles, InputFile};
+use crate::files::{self, BaseFiles};
 use crate::graphs::Graphs;
 use crate::output::OutputFile;
 use crate::run::{self, Paths};
@@ -16,7 +16,7 @@ use crate::summary::Summary;
 
 pub fn run(args: &args::Compress, global: &Global) -> anyhow::Result<()> {
     let (base_paths, format) = (args.base.paths(), args.format()?);
-    let (base, target) = (BaseFiles::open(&base_paths)?, InputFile::open(&args.target)?);
+    let (base, target) = (BaseFiles::open(&base_paths)?, files::open(&args.target)?);
     let graphs = Graphs::open(args, format, global)?;
     let graph_paths: Vec<&Path> = graphs.paths.iter().map(PathBuf::as_path).collect();
     let inputs = [base_paths.as_slice(), &[&args.target]].concat();
@@ -24,10 +24,10 @@ pub fn run(args: &args::Compress, global: &Global) -> anyhow::Result<()> {
     let (bases, graph_files) = (base.sources(), graphs.files.sources());
     let sources = Sources { base: &bases, graphs: &graph_files, target: Some(&target), ..Sources::default() };
     let paths = Paths { base: base_paths, graphs: graph_paths.clone(), target: Some(&args.target), ..Paths::default() };
-    let mut job = graphs.give(Compress::new(&base.lengths(), target.len(), format)?, &inputs)?;
+    let mut job = graphs.give(Compress::new(&base.lengths(), target.len(), format)?, &inputs)?.job();
     let seconds = run::job(&mut job, &sources, &paths, &mut output, global)?;
     output.publish()?;
-    let report = job.report();
+    let report = job.report()?;
     let output_bytes = report.stored_bytes;
     Summary { command: "compress", report: &report, input_bytes: target.len(), output_bytes, seconds }
         .print(global, &[("graphs", json!(graph_paths))])?;

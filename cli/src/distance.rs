@@ -9,10 +9,11 @@ use bitx::drive;
 use bitx::io::ReadAt;
 use bitx::layout::{Layout, Region};
 use bitx::plan::BaseSet;
+use bitx_host::InputFile;
 use serde_json::{Value, json};
 
 use crate::args::{self, Global};
-use crate::files::InputFile;
+use crate::files;
 use crate::{run, stdout};
 
 /// Bytes of each file that are read at a time: whole words of any width.
@@ -27,7 +28,7 @@ struct Model<'a> {
 
 impl<'a> Model<'a> {
     fn open(path: &'a Path) -> anyhow::Result<Self> {
-        let file = InputFile::open(path)?;
+        let file = files::open(path)?;
         let layout = drive::layout(&file).map_err(|error| anyhow!("{}: {error}", path.display()))?;
         Ok(Self { path, file, layout })
     }

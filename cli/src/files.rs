@@ -1,26 +1,14 @@
-//! Input files, read at any offset from any thread.
+//! The input files that a command line names.
 
-use std::fs::File;
-use std::io;
 use std::path::Path;
 
 use anyhow::Context;
 use bitx::io::ReadAt;
+use bitx_host::InputFile;
 
-/// A file that is read by position and never mapped: one that shrinks meanwhile is an error, not a fault.
-pub struct InputFile {
-    file: File,
-    length: u64,
-}
-
-impl InputFile {
-    pub fn open(path: &Path) -> anyhow::Result<Self> {
-        let name = || path.display().to_string();
-        let file = File::open(path).with_context(name)?;
-        let meta = file.metadata().with_context(name)?;
-        anyhow::ensure!(meta.is_file(), "{}: not a regular file", path.display());
-        Ok(Self { file, length: meta.len() })
-    }
+/// Opens an input file; an error names it.
+pub fn open(path: &Path) -> anyhow::Result<InputFile> {
+    InputFile::open(path).with_context(|| path.display().to_string())
 }
 
 /// The files of a base.
@@ -28,7 +16,7 @@ pub struct BaseFiles(Vec<InputFile>);
 
 impl BaseFiles {
     pub fn open(paths: &[&Path]) -> anyhow::Result<Self> {
-        Ok(Self(paths.iter().map(|path| InputFile::open(path)).collect::<anyhow::Result<_>>()?))
+        Ok(Self(paths.iter().map(|path| open(path)).collect::<anyhow::Result<_>>()?))
     }
 
     pub fn lengths(&self) -> Vec<u64> {
@@ -37,27 +25,5 @@ impl BaseFiles {
 
     pub fn sources(&self) -> Vec<&dyn ReadAt> {
         self.0.iter().map(|file| file as &dyn ReadAt).collect()
-    }
-}
-
-impl ReadAt for InputFile {
-    fn len(&self) -> u64 {
-        self.length
-    }
-
-    #[cfg(unix)]
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        std::os::unix::fs::FileExt::read_exact_at(&self.file, buffer, offset)
-    }
-
-    #[cfg(windows)]
-    fn read_at(&self, mut offset: u64, mut buffer: &mut [u8]) -> io::Result<()> {
-        while !buffer.is_empty() {
-            match std::os::windows::fs::FileExt::seek_read(&self.file, buffer, offset)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                n => (offset, buffer) = (offset + n as u64, &mut buffer[n..]),
-            }
-        }
-        Ok(())
     }
 }

@@ -7,7 +7,7 @@ use bitx::layout::Kind;
 use bitx::{Compress, Format, drive};
 
 use crate::args::{self, Global};
-use crate::files::{BaseFiles, InputFile};
+use crate::files::{self, BaseFiles};
 
 /// The base's graph and the target's, or one that does for both; usually none.
 pub struct Graphs {
@@ -35,13 +35,13 @@ impl Graphs {
         Ok(Self { paths, files })
     }
 
-    /// Hands them to a job over `inputs`, the base's files and the target.
-    pub fn give(&self, job: Compress, inputs: &[&Path]) -> anyhow::Result<Compress> {
+    /// Hands the graphs to a compression of `inputs`, the base's files and the target.
+    pub fn give(&self, compress: Compress, inputs: &[&Path]) -> anyhow::Result<Compress> {
         if self.paths.is_empty() {
-            return Ok(job);
+            return Ok(compress);
         }
         let names: Vec<String> = inputs.iter().map(|path| name(path)).collect();
-        Ok(job.with_graphs(&self.files.lengths(), names)?)
+        Ok(compress.with_graphs(&self.files.lengths(), names)?)
     }
 }
 
@@ -66,13 +66,13 @@ fn beside(files: &[&Path], global: &Global) -> Option<PathBuf> {
 /// Whether a graph that was found for other files does for these, as far as they have no layout of their own.
 fn serves(graph: &Path, files: &[&Path]) -> bool {
     let clear = |file: &&Path| -> anyhow::Result<bool> {
-        Ok(drive::layout(&InputFile::open(file)?)?.kind != Kind::Bytes || describes(graph, file)?)
+        Ok(drive::layout(&files::open(file)?)?.kind != Kind::Bytes || describes(graph, file)?)
     };
     files.iter().all(|file| clear(file).unwrap_or(false))
 }
 
 fn describes(graph: &Path, file: &Path) -> anyhow::Result<bool> {
-    Ok(drive::describes(&InputFile::open(graph)?, &name(file), InputFile::open(file)?.len())?)
+    Ok(drive::describes(&files::open(graph)?, &name(file), files::open(file)?.len())?)
 }
 
 fn name(path: &Path) -> String {

@@ -1,23 +1,23 @@
 //! `bitx inspect ARCHIVE`
 
+use bitx::Inspect;
 use bitx::drive::{self, Sources};
 use bitx::io::ReadAt;
 use bitx::report::{BaseReport, Report, TensorReport};
-use bitx::{Inspect, Job};
 use serde_json::{Value, json};
 
 use crate::args::{self, Global};
-use crate::files::InputFile;
+use crate::files;
 use crate::run::Paths;
 use crate::stdout;
 
 pub fn run(args: &args::Inspect, global: &Global) -> anyhow::Result<()> {
-    let archive = InputFile::open(&args.archive)?;
-    let mut job = Inspect::new(archive.len());
+    let archive = files::open(&args.archive)?;
+    let mut job = Inspect::new(archive.len()).job();
     let paths = Paths { delta: Some(&args.archive), ..Paths::default() };
     let sources = Sources { delta: Some(&archive), ..Sources::default() };
     drive::open(&mut job, &sources).map_err(|e| paths.explain(e))?;
-    let report = job.report();
+    let report = job.report()?;
     stdout::print(if global.json { format!("{}\n", to_json(&report)) } else { to_table(&report) })
 }
 

@@ -10,7 +10,6 @@ mod files;
 mod graphs;
 mod inspect;
 mod output;
-mod pipeline;
 mod progress;
 mod restoring;
 mod run;

@@ -1,19 +1,18 @@
-//! Output that appears whole or not at all: a temporary beside the target, renamed when complete.
+//! The output that a command line names: standard output, or a file that appears whole or not at all.
 
-use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use anyhow::Context;
-use tempfile::{NamedTempFile, TempPath};
+use bitx_host::WholeFile;
 
 use crate::args;
 
-/// Where output goes.
+/// The destination of a command's output.
 pub enum OutputFile {
     Stdout(io::Stdout),
-    File { file: File, temporary: TempPath, path: PathBuf, force: bool, sync: bool },
+    File { file: WholeFile, path: PathBuf, force: bool, sync: bool },
 }
 
 impl OutputFile {
@@ -31,27 +30,17 @@ impl OutputFile {
             anyhow::ensure!(args.force, "{}: exists; --force replaces it", path.display());
             anyhow::ensure!(existing.is_file(), "{}: not a regular file", path.display());
         }
-        let (file, temporary) = temporary_beside(path).with_context(|| path.display().to_string())?;
-        remove_on_interrupt(&temporary)?;
-        Ok(Self::File { file, temporary, path: path.clone(), force: args.force, sync: args.sync })
+        let file = WholeFile::create(path).with_context(|| path.display().to_string())?;
+        remove_on_interrupt(file.temporary())?;
+        Ok(Self::File { file, path: path.clone(), force: args.force, sync: args.sync })
     }
 
     /// Puts the complete output in its place.
     pub fn publish(self) -> anyhow::Result<()> {
         match self {
             Self::Stdout(mut stdout) => stdout.flush().context("standard output"),
-            Self::File { file, temporary, path, force, sync } => {
-                let name = || path.display().to_string();
-                if sync {
-                    file.sync_all().with_context(name)?;
-                }
-                match force {
-                    true => temporary.persist(&path),
-                    false => temporary.persist_noclobber(&path),
-                }
-                .map_err(|e| e.error)
-                .with_context(name)?;
-                if sync { sync_folder(&path).with_context(name) } else { Ok(()) }
+            Self::File { file, path, force, sync } => {
+                file.publish(force, sync).with_context(|| path.display().to_string())
             }
         }
     }
@@ -73,27 +62,7 @@ impl Write for OutputFile {
     }
 }
 
-fn temporary_beside(path: &Path) -> io::Result<(File, TempPath)> {
-    let mut builder = tempfile::Builder::new();
-    let mut prefix = std::ffi::OsString::from(".");
-    prefix.push(path.file_name().ok_or(io::ErrorKind::InvalidInput)?);
-    builder.prefix(&prefix).suffix(".part");
-    // A new file gets the permissions that any other program's would: 0666 less the umask.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder_of(path)).map(NamedTempFile::into_parts)
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// The rename itself is durable only once the folder is.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(folder_of(path))?.sync_all() } else { Ok(()) }
-}
-
-/// Deletes the temporary when the user interrupts; destructors do not run then.
+/// Deletes the temporary when the user interrupts, since destructors do not run then.
 fn remove_on_interrupt(temporary: &Path) -> anyhow::Result<()> {
     static TEMPORARY: Mutex<Option<PathBuf>> = Mutex::new(None);
     const INTERRUPTED: i32 = 130;

@@ -3,13 +3,14 @@
 use std::io::Write;
 use std::path::Path;
 
+use bitx::Restore;
 use bitx::drive::Sources;
 use bitx::io::ReadAt;
 use bitx::report::Report;
-use bitx::{Job, Restore};
+use bitx_host::InputFile;
 
 use crate::args::{Base, Global};
-use crate::files::{BaseFiles, InputFile};
+use crate::files::{self, BaseFiles};
 use crate::run::{self, Paths};
 
 /// A base and an archive, opened.
@@ -23,7 +24,7 @@ pub struct Restoring<'a> {
 impl<'a> Restoring<'a> {
     pub fn open(base: &'a Base, archive: &'a Path) -> anyhow::Result<Self> {
         let base_paths = base.paths();
-        let (base, file) = (BaseFiles::open(&base_paths)?, InputFile::open(archive)?);
+        let (base, file) = (BaseFiles::open(&base_paths)?, files::open(archive)?);
         Ok(Self { base_paths, base, archive_path: archive, archive: file })
     }
 
@@ -39,14 +40,14 @@ impl<'a> Restoring<'a> {
 
     /// Restores the whole file into `output`; returns what the archive holds, and the seconds it took.
     pub fn whole(&self, output: &mut (dyn Write + Send), global: &Global) -> anyhow::Result<(Report, f64)> {
-        let mut job = Restore::shared(&self.base.lengths(), self.archive.len());
+        let mut job = Restore::new(&self.base.lengths(), self.archive.len()).shared().job();
         let seconds = self.with(|sources, paths| run::restore(&mut job, sources, paths, output, global))?;
-        Ok((job.report(), seconds))
+        Ok((job.report()?, seconds))
     }
 
     /// Restores one tensor into `output`.
     pub fn tensor(&self, name: &str, output: &mut (dyn Write + Send), global: &Global) -> anyhow::Result<()> {
-        let mut job = Restore::tensor(&self.base.lengths(), self.archive.len(), name);
+        let mut job = Restore::new(&self.base.lengths(), self.archive.len()).tensor(name).job();
         self.with(|sources, paths| run::job(&mut job, sources, paths, output, global).map(drop))
     }
 

@@ -5,16 +5,14 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
-use bitx::Restore;
+use bitx::Job;
 use bitx::drive::{self, DriveError, Sources};
 use bitx::io::Source;
-use bitx::job::Job;
 use bitx::parallel::{Rayon, Runner, Sequential};
+use bitx_host::pipeline::{self, Supply};
 use indicatif::ProgressBar;
 
 use crate::args::Global;
-use crate::pipeline::at_once::{self, Supply};
-use crate::pipeline::in_turn;
 use crate::progress;
 
 /// The paths of a job's inputs, for messages.
@@ -60,8 +58,8 @@ pub fn with_threads<R: Send>(threads: usize, work: impl FnOnce(&dyn Runner) -> R
 }
 
 /// Opens `job` and runs its windows in turn into `output`; returns the seconds it took.
-pub fn job<J: Job + Send>(
-    job: &mut J,
+pub fn job(
+    job: &mut Job,
     sources: &Sources<'_>,
     paths: &Paths<'_>,
     output: &mut (dyn Write + Send),
@@ -69,21 +67,21 @@ pub fn job<J: Job + Send>(
 ) -> anyhow::Result<f64> {
     with_threads(global.threads(), |runner| {
         timed(job, sources, paths, global, |job, bar| {
-            in_turn::drive(job, sources, runner, output, &mut |bytes| bar.set_position(bytes))
+            pipeline::drive(job, sources, runner, output, &mut |bytes| bar.set_position(bytes))
         })
     })?
 }
 
-/// The same for a [shared](Restore::shared) restore, many of whose windows run at once.
+/// The same for a [shared](bitx::Restore::shared) restore, many of whose windows run at once.
 pub fn restore(
-    job: &mut Restore,
+    job: &mut Job,
     sources: &Sources<'_>,
     paths: &Paths<'_>,
     output: &mut (dyn Write + Send),
     global: &Global,
 ) -> anyhow::Result<f64> {
     timed(job, sources, paths, global, |job, bar| {
-        at_once::restore(job, global.threads(), &Supply::Read(*sources), &mut |bytes| {
+        pipeline::restore(job, global.threads(), &Supply::Read(*sources), &mut |bytes| {
             bar.inc(bytes.len() as u64);
             output.write_all(bytes)
         })
@@ -91,16 +89,16 @@ pub fn restore(
 }
 
 /// Opens `job` and has `windows` run what it then consists of, beside a progress bar.
-fn timed<J: Job>(
-    job: &mut J,
+fn timed(
+    job: &mut Job,
     sources: &Sources<'_>,
     paths: &Paths<'_>,
     global: &Global,
-    windows: impl FnOnce(&mut J, &ProgressBar) -> Result<(), DriveError>,
+    windows: impl FnOnce(&mut Job, &ProgressBar) -> Result<(), DriveError>,
 ) -> anyhow::Result<f64> {
     let start = Instant::now();
     drive::open(job, sources).map_err(|e| paths.explain(e))?;
-    let bar = progress::bar(job.progress(job.windows()), global.quiet || global.json);
+    let bar = progress::bar(job.progress(job.windows()?)?, global.quiet || global.json);
     let done = windows(job, &bar);
     bar.finish_and_clear();
     done.map_err(|e| paths.explain(e))?;

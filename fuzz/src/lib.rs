@@ -16,7 +16,7 @@ use bitx::{Compress, Format, Inspect, Job, Restore, Result};
 pub const MOST: u64 = 16 << 20;
 
 /// Opens `job`.
-pub fn open(job: &mut dyn Job, sources: &Sources<'_>) -> Result<()> {
+pub fn open(job: &mut Job, sources: &Sources<'_>) -> Result<()> {
     drive::open(job, sources).map_err(failure)
 }
 
@@ -26,12 +26,12 @@ pub fn open_as_anything(file: &[u8]) {
     let bases: [&dyn ReadAt; 1] = [&file];
     let sources = Sources { base: &bases, delta: Some(&file), target: Some(&file), ..Sources::default() };
     for format in [Format::V1 { level: 3 }, Format::default()] {
-        let _ = open(&mut Compress::new(&[length], length, format).unwrap(), &sources);
+        let _ = open(&mut Compress::new(&[length], length, format).unwrap().job(), &sources);
     }
-    let _ = open(&mut Inspect::new(length), &sources);
+    let _ = open(&mut Inspect::new(length).job(), &sources);
 }
 
-fn run(job: &mut dyn Job, sources: &Sources<'_>) -> Result<Vec<u8>> {
+fn run(job: &mut Job, sources: &Sources<'_>) -> Result<Vec<u8>> {
     let mut output = Vec::new();
     drive::drive(job, sources, &Sequential, &mut output, &mut |_| {}).map_err(failure)?;
     Ok(output)
@@ -48,11 +48,11 @@ fn failure(error: DriveError) -> bitx::Error {
 pub fn restore(base: &[u8], archive: &[u8]) -> Option<Result<Vec<u8>>> {
     let bases: [&dyn ReadAt; 1] = [&base];
     let sources = Sources { base: &bases, delta: Some(&archive), ..Sources::default() };
-    let mut job = Restore::new(&[base.len() as u64], archive.len() as u64);
+    let mut job = Restore::new(&[base.len() as u64], archive.len() as u64).job();
     if let Err(error) = open(&mut job, &sources) {
         return Some(Err(error));
     }
-    let length = job.output_length().filter(|&length| length <= MOST)?;
+    let length = job.output_length().unwrap().filter(|&length| length <= MOST)?;
     let restored = run(&mut job, &sources);
     if let Ok(bytes) = &restored {
         assert_eq!(bytes.len() as u64, length);
@@ -63,7 +63,7 @@ pub fn restore(base: &[u8], archive: &[u8]) -> Option<Result<Vec<u8>>> {
 pub fn compress(base: &[u8], target: &[u8], format: Format) -> Result<Vec<u8>> {
     let bases: [&dyn ReadAt; 1] = [&base];
     let sources = Sources { base: &bases, target: Some(&target), ..Sources::default() };
-    let mut job = Compress::new(&[base.len() as u64], target.len() as u64, format)?;
+    let mut job = Compress::new(&[base.len() as u64], target.len() as u64, format)?.job();
     open(&mut job, &sources)?;
     run(&mut job, &sources)
 }

@@ -7,8 +7,10 @@ use std::path::Path;
 use bitx::drive::{self, DriveError, Sources};
 use bitx::io::{ReadAt, Source};
 use bitx::parallel::Rayon;
-use bitx::{Compress, Effort, Format, Job, Restore};
-use bitx_store::{Digest, LocalFile};
+use bitx::{Compress, Effort, Format, Restore};
+use bitx_host::InputFile;
+use bitx_host::pipeline::{self, Supply};
+use bitx_store::Digest;
 use tokio_util::sync::CancellationToken;
 
 use crate::errors::{Failure, Result};
@@ -29,22 +31,24 @@ pub(crate) fn restore(
     base: Option<&Path>,
     archive: &Path,
     expected: Expected,
-    output: &mut dyn Write,
+    output: &mut (dyn Write + Send),
     stop: &CancellationToken,
 ) -> Result<()> {
-    let base = base.map(LocalFile::open).transpose()?;
-    let archive = LocalFile::open(archive)?;
+    let base = base.map(InputFile::open).transpose().map_err(Failure::spool)?;
+    let archive = InputFile::open(archive).map_err(Failure::spool)?;
     let bases: Vec<&dyn ReadAt> = base.iter().map(|base| base as &dyn ReadAt).collect();
     let lengths: Vec<u64> = bases.iter().map(|base| base.len()).collect();
     let sources = Sources { base: &bases, delta: Some(&archive), ..Sources::default() };
-    let mut job = Restore::new(&lengths, archive.len());
+    let mut job = Restore::new(&lengths, archive.len()).shared().job();
     drive::open(&mut job, &sources).map_err(refused)?;
-    if job.output_length() != Some(expected.length) {
-        let found = job.output_length().unwrap_or_default();
+    let found = job.output_length().map_err(Failure::spool)?.unwrap_or_default();
+    if found != expected.length {
         return Err(Failure::mismatch(format!("the archive is of {found} bytes, not of {}", expected.length)));
     }
     let mut checked = Checked { output, hasher: blake3::Hasher::new(), left: expected.length, stop };
-    drive::drive(&mut job, &sources, &Rayon, &mut checked, &mut |_| {}).map_err(refused)?;
+    let threads = rayon::current_num_threads();
+    let supply = Supply::Read(sources);
+    pipeline::restore(&mut job, threads, &supply, &mut |bytes| checked.write_all(bytes)).map_err(refused)?;
     if checked.left != 0 || Digest::from(checked.hasher.finalize()) != expected.digest {
         return Err(Failure::mismatch("the archive restores to other bytes than were announced"));
     }
@@ -55,14 +59,20 @@ pub(crate) fn restore(
 ///
 /// # Errors
 /// `Storage`: both are from the store.
-pub(crate) fn compress(base: &Path, target: &Path, output: &mut dyn Write, stop: &CancellationToken) -> Result<()> {
-    let (base, target) = (LocalFile::open(base)?, LocalFile::open(target)?);
+pub(crate) fn compress(
+    base: &Path,
+    target: &Path,
+    output: &mut (dyn Write + Send),
+    stop: &CancellationToken,
+) -> Result<()> {
+    let base = InputFile::open(base).map_err(Failure::spool)?;
+    let target = InputFile::open(target).map_err(Failure::spool)?;
     let sources = Sources { base: &[&base], target: Some(&target), ..Sources::default() };
     let mut output = Checked { output, hasher: blake3::Hasher::new(), left: u64::MAX, stop };
     let mut go = || -> Result<(), DriveError> {
-        let mut job = Compress::new(&[base.len()], target.len(), Format::V2 { effort: Effort::Default })?;
+        let mut job = Compress::new(&[base.len()], target.len(), Format::V2 { effort: Effort::Default })?.job();
         drive::open(&mut job, &sources)?;
-        drive::drive(&mut job, &sources, &Rayon, &mut output, &mut |_| {})
+        pipeline::drive(&mut job, &sources, &Rayon, &mut output, &mut |_| {})
     };
     go().map_err(Failure::spool)
 }
@@ -93,7 +103,7 @@ fn refused(error: DriveError) -> Failure {
 
 /// Writes no more than is expected, hashes it, and stops when the server does.
 struct Checked<'a> {
-    output: &'a mut dyn Write,
+    output: &'a mut (dyn Write + Send),
     hasher: blake3::Hasher,
     left: u64,
     stop: &'a CancellationToken,

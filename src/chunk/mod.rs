@@ -90,18 +90,12 @@ pub(crate) fn words(dtype: Dtype) -> (u64, u64) {
     }
 }
 
-/// What decoding reuses from chunk to chunk.
-#[derive(Default)]
+/// Buffers that decoding reuses from chunk to chunk.
+#[derive(Debug, Default)]
 pub(crate) struct Scratch {
     decoder: rans::Decoder,
     zstd: zstd::Decoder,
     bytes: Vec<u8>,
-}
-
-impl std::fmt::Debug for Scratch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Scratch")
-    }
 }
 
 /// What a chunk is coded from besides its bytes.

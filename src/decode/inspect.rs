@@ -4,24 +4,27 @@ use super::{v1, v2};
 use crate::archive::{Archive, ArchiveReader};
 use crate::error::{Error, Result};
 use crate::io::{Incremental, Inputs, Read, Source};
-use crate::job::{Opening, Plan, State, job_by_state};
+use crate::job::{Job, Opening, Plan};
 use crate::parallel::Runner;
 use crate::report::Report;
 
-/// A [`Job`](crate::Job) that only opens an archive, for its report: it has no windows.
-#[derive(Debug)]
+/// A [`Job`] that only opens an archive, for its report: it has no windows.
+#[derive(Debug, Clone, Copy)]
 pub struct Inspect {
-    state: State<OpenInspect>,
+    archive_length: u64,
 }
 
 impl Inspect {
-    /// A job over an archive of that length, in bytes.
+    /// An inspection of an archive of that length, in bytes.
     pub fn new(archive_length: u64) -> Self {
-        Self { state: State::Opening(OpenInspect(ArchiveReader::new(archive_length))) }
+        Self { archive_length }
+    }
+
+    /// The job.
+    pub fn job(self) -> Job {
+        Job::opening(OpenInspect(ArchiveReader::new(self.archive_length)))
     }
 }
-
-job_by_state!(Inspect);
 
 #[derive(Debug)]
 struct OpenInspect(ArchiveReader);
@@ -35,7 +38,7 @@ impl Opening for OpenInspect {
         self.0.feed(bytes).map_err(|e| e.input(Source::Delta))
     }
 
-    fn plan(self) -> Result<Box<dyn Plan>> {
+    fn plan(self: Box<Self>) -> Result<Box<dyn Plan>> {
         let archive = self.0.finish().ok_or_else(|| Error::truncated("the archive"))?;
         Ok(Box::new(Listing(match archive {
             Archive::V1(index) => v1::report(&index),

@@ -10,53 +10,46 @@ pub(crate) use v2::{base_reports, tensor_reports};
 use crate::archive::{Archive, ArchiveReader};
 use crate::error::{Error, Result};
 use crate::io::{Incremental, Read, Source};
-use crate::job::{Opening, Plan, State, job_by_state};
+use crate::job::{Job, Opening, Plan};
 use crate::layout::Kind;
 use crate::layout::reader::{Accept, LayoutReader};
 use crate::plan::BaseSet;
 use crate::window;
 
-/// A [`Job`](crate::Job) that restores the target of an archive, or one tensor of it, given its base.
-#[derive(Debug)]
+/// A [`Job`] that restores the target of an archive, or one tensor of it, given its base.
+#[derive(Debug, Clone)]
 pub struct Restore {
-    state: State<OpenRestore>,
+    base_lengths: Vec<u64>,
+    archive_length: u64,
+    only: Option<String>,
+    sharing: Sharing,
 }
 
 impl Restore {
-    /// A job over the base's files and an archive of these lengths, in bytes.
+    /// Restores from the base's files and an archive of these lengths, in bytes.
     pub fn new(base_lengths: &[u64], archive_length: u64) -> Self {
-        Self::open(base_lengths, archive_length, None, Sharing::Alone)
+        Self { base_lengths: base_lengths.to_vec(), archive_length, only: None, sharing: Sharing::Alone }
     }
 
-    /// A job that shares its windows with others over the same inputs: each may run any of them, in any order, and one
-    /// of them [checks](crate::Job::check) the archive as a whole.
-    pub fn shared(base_lengths: &[u64], archive_length: u64) -> Self {
-        Self::open(base_lengths, archive_length, None, Sharing::Shared)
+    /// Shares the windows with other jobs over the same inputs: each may run any of them, in any order, and one
+    /// of them [checks](Job::check) the archive as a whole.
+    #[must_use]
+    pub fn shared(self) -> Self {
+        Self { sharing: Sharing::Shared, ..self }
     }
 
-    /// A job whose output is the bytes of one tensor; nothing else of the inputs is read.
-    pub fn tensor(base_lengths: &[u64], archive_length: u64, name: &str) -> Self {
-        Self::open(base_lengths, archive_length, Some(name.to_owned()), Sharing::Alone)
+    /// Restores the bytes of one tensor and reads nothing else of the inputs.
+    #[must_use]
+    pub fn tensor(self, name: &str) -> Self {
+        Self { only: Some(name.to_owned()), ..self }
     }
 
-    /// A further job for the windows of this one, which costs neither time nor memory; it checks nothing of the archive
-    /// as a whole.
-    ///
-    /// # Errors
-    /// `InvalidArgument` before this one is open, or where it is not [shared](Self::shared).
-    pub fn sibling(&self) -> Result<Self> {
-        let state =
-            self.state.sibling().ok_or_else(|| Error::invalid_argument("only an open, shared restore has siblings"));
-        state.map(|state| Self { state })
-    }
-
-    fn open(base_lengths: &[u64], archive_length: u64, only: Option<String>, sharing: Sharing) -> Self {
-        let step = Step::Archive(ArchiveReader::new(archive_length));
-        Self { state: State::Opening(OpenRestore { base_lengths: base_lengths.to_vec(), only, sharing, step }) }
+    /// The job.
+    pub fn job(self) -> Job {
+        let step = Step::Archive(ArchiveReader::new(self.archive_length));
+        Job::opening(OpenRestore { restore: self, step })
     }
 }
-
-job_by_state!(Restore);
 
 /// Who runs the windows of a restore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,9 +73,7 @@ impl Sharing {
 /// The archive's own description first, then the base's headers.
 #[derive(Debug)]
 struct OpenRestore {
-    base_lengths: Vec<u64>,
-    only: Option<String>,
-    sharing: Sharing,
+    restore: Restore,
     step: Step,
 }
 
@@ -97,16 +88,16 @@ impl OpenRestore {
     /// Readers of the base's files, as the archive needs them: files that it does not name are not read.
     fn base_readers(&self, archive: &Archive) -> Result<Vec<LayoutReader>> {
         let kinds = match archive {
-            Archive::V1(_) => vec![Kind::Safetensors; self.base_lengths.len()],
+            Archive::V1(_) => vec![Kind::Safetensors; self.restore.base_lengths.len()],
             Archive::V2(directory) => directory.head.bases.iter().map(|base| base.kind).collect(),
         };
-        let (expected, found) = (kinds.len(), self.base_lengths.len());
+        let (expected, found) = (kinds.len(), self.restore.base_lengths.len());
         if expected > found {
             return Err(Error::base_mismatch("the archive was made against more base files")
                 .figures(expected, found)
                 .input(Source::Base(0)));
         }
-        let files = self.base_lengths.iter().zip(kinds);
+        let files = self.restore.base_lengths.iter().zip(kinds);
         Ok(files.map(|(&length, kind)| LayoutReader::new(length, Accept::Only(kind))).collect())
     }
 }
@@ -147,15 +138,15 @@ impl Opening for OpenRestore {
         Ok(())
     }
 
-    fn plan(self) -> Result<Box<dyn Plan>> {
+    fn plan(self: Box<Self>) -> Result<Box<dyn Plan>> {
         let Step::Bases { archive, readers } = self.step else {
             return Err(Error::invalid_argument("the job failed before"));
         };
         let bases = BaseSet::new(readers.into_iter().map(|reader| reader.finish().0).collect());
-        let only = self.only.as_deref();
+        let only = self.restore.only.as_deref();
         Ok(match archive {
-            Archive::V1(index) => Box::new(v1::Restore::new(index, &bases, only, self.sharing)?),
-            Archive::V2(directory) => Box::new(v2::Restore::new(directory, &bases, only, self.sharing)?),
+            Archive::V1(index) => Box::new(v1::Restore::new(index, &bases, only, self.restore.sharing)?),
+            Archive::V2(directory) => Box::new(v2::Restore::new(directory, &bases, only, self.restore.sharing)?),
         })
     }
 }

@@ -13,7 +13,6 @@ use crate::error::{Error, Result};
 use crate::io::{Inputs, Read, Source, coalesce};
 use crate::job::Plan;
 use crate::layout::Dtype;
-use crate::order;
 use crate::parallel::{self, Runner};
 use crate::plan::BaseSet;
 use crate::predict::Factors;
@@ -214,7 +213,7 @@ impl Work {
                 wanted.push((piece, chunk, range, *rank));
             }
         }
-        let mut wanted = order::sorted(wanted, |(_, _, range, _)| (range.start, 0));
+        wanted.sort_by_key(|(_, _, range, _)| range.start);
         wanted.dedup_by_key(|(_, _, range, _)| range.start);
         let read = |(piece, chunk, range, rank): (&Piece, &Chunk, &Range<u64>, u8)| {
             let factors = self.read_factors(inputs, chunk.matrix, range, rank);

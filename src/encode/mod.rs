@@ -10,7 +10,7 @@ pub use crate::chunk::Effort;
 use crate::entropy::zstd;
 use crate::error::{Error, Result};
 use crate::io::{Incremental, Read, Source};
-use crate::job::{Opening, Plan, State, job_by_state};
+use crate::job::{Job, Opening, Plan};
 use crate::layout::reader::{Accept, LayoutReader};
 use crate::layout::{Dtype, Kind, Layout};
 use crate::plan::BaseSet;
@@ -39,71 +39,72 @@ impl Default for Format {
     }
 }
 
-/// A [`Job`](crate::Job) that compresses a target against a base.
+/// A [`Job`] that compresses a target against a base.
 #[derive(Debug)]
 pub struct Compress {
-    state: State<OpenCompress>,
+    base_lengths: Vec<u64>,
+    target_length: u64,
+    format: Format,
+    graphs: Graphs,
 }
 
 impl Compress {
-    /// A job over the base's files and a target of these lengths, in bytes.
+    /// Compresses a target against the base's files, of these lengths in bytes.
     ///
     /// # Errors
     /// `InvalidArgument` for a level that does not exist.
     pub fn new(base_lengths: &[u64], target_length: u64, format: Format) -> Result<Self> {
-        let accept = match format {
-            Format::V1 { level } => {
-                zstd::check_level(level)?;
-                Accept::Only(Kind::Safetensors)
-            }
-            Format::V2 { .. } => Accept::ANY,
-        };
-        let target = LayoutReader::new(target_length, accept);
-        let bases = base_lengths.iter().map(|&length| LayoutReader::new(length, accept)).collect();
-        let step = Step::Layouts(Box::new(Layouts { target, bases, graphs: Graphs::default() }));
-        Ok(Self { state: State::Opening(OpenCompress { format, step }) })
-    }
-
-    /// Takes `.onnx` files of these lengths, in bytes, that tell what is in external data: the base's and the target's, or
-    /// one that does for both. They are inputs of this job only; archives and whoever restores know nothing of them.
-    ///
-    /// They describe files that have no layout of their own. A graph's external data may lie in several files; which one a
-    /// file is follows from `names`, those of the base's files and, behind them, of the target. Without a name that
-    /// the graph knows it is the only one.
-    ///
-    /// # Errors
-    /// `InvalidArgument` for more than two, and for format v1. When the job is fed: `Format` for a graph without external
-    /// data, `InvalidArgument` where nothing tells which data a file is, `Corrupt` for tensors that cannot be where the
-    /// graph says.
-    pub fn with_graphs(mut self, lengths: &[u64], names: Vec<String>) -> Result<Self> {
-        match &mut self.state {
-            State::Opening(OpenCompress { format: Format::V2 { .. }, step: Step::Layouts(layouts) })
-                if lengths.len() <= 2 =>
-            {
-                layouts.graphs = Graphs::new(lengths, names);
-                Ok(self)
-            }
-            _ => Err(Error::invalid_argument("graphs are one or two, for format v2")),
+        if let Format::V1 { level } = format {
+            zstd::check_level(level)?;
         }
+        Ok(Self { base_lengths: base_lengths.to_vec(), target_length, format, graphs: Graphs::default() })
     }
 
-    /// A job over one tensor, alone or with its counterpart of the same dtype and shape as its base. Both are files that
-    /// hold a tensor's bytes and nothing else; for formats that keep tensors apart. Any [`Restore`](crate::Restore)
-    /// with such a base gives the target back.
+    /// Takes `.onnx` files of these lengths, in bytes, that describe external data: the base's and the target's, or one
+    /// graph that describes both. They are inputs of this job only; the archive and its restoring do not involve them.
+    ///
+    /// A graph describes files that have no layout of their own, and its external data may lie in several such files.
+    /// `names`, those of the base's files and then the target's, tell which file is which. A file without a name
+    /// that the graph knows must be the graph's only one.
     ///
     /// # Errors
-    /// `InvalidArgument` for a shape that is no whole number of bytes, or of more than 2^64.
-    pub fn tensor(dtype: Dtype, shape: &[u64], with_base: bool, effort: Effort) -> Result<Self> {
+    /// `InvalidArgument` for more than two graphs, and for format v1. When the job is fed: `Format` for a graph without
+    /// external data, `InvalidArgument` where nothing tells which data a file is, `Corrupt` for tensors that cannot be
+    /// at the place that the graph states.
+    pub fn with_graphs(self, lengths: &[u64], names: Vec<String>) -> Result<Self> {
+        if lengths.len() > 2 || !matches!(self.format, Format::V2 { .. }) {
+            return Err(Error::invalid_argument("graphs are one or two, for format v2"));
+        }
+        Ok(Self { graphs: Graphs::new(lengths, names), ..self })
+    }
+
+    /// The job.
+    pub fn job(self) -> Job {
+        let accept = match self.format {
+            Format::V1 { .. } => Accept::Only(Kind::Safetensors),
+            Format::V2 { .. } => Accept::Any,
+        };
+        let target = LayoutReader::new(self.target_length, accept);
+        let bases = self.base_lengths.iter().map(|&length| LayoutReader::new(length, accept)).collect();
+        let step = Step::Layouts(Box::new(Layouts { target, bases, graphs: self.graphs }));
+        Job::opening(OpenCompress { format: self.format, step })
+    }
+
+    /// The open job that compresses one tensor, alone or against a base of the same dtype and shape. Both inputs are files
+    /// that hold a tensor's bytes and nothing else, for formats that keep tensors apart. Any
+    /// [`Restore`](crate::Restore) with such a base returns the target.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a shape whose bytes are not a whole number, or more than 2^64.
+    pub fn tensor(dtype: Dtype, shape: &[u64], with_base: bool, effort: Effort) -> Result<Job> {
         let length =
             dtype.tensor_bytes(shape).ok_or_else(|| Error::invalid_argument("the shape does not fit the dtype"))?;
         let layout = || Layout::of_tensor(Kind::Places, dtype, shape, length);
         let bases = BaseSet::new(if with_base { vec![layout()] } else { Vec::new() });
         let findings = Survey::new(layout(), bases).finish();
-        Ok(Self { state: State::Ready(Box::new(v2::Compress::new(findings, effort)?)) })
+        Ok(Job::open(Box::new(v2::Compress::new(findings, effort)?)))
     }
 }
-
-job_by_state!(Compress);
 
 /// The layouts of all inputs first, then for v2 a survey of what pairs by content.
 #[derive(Debug)]
@@ -198,7 +199,7 @@ impl Opening for OpenCompress {
         Ok(())
     }
 
-    fn plan(self) -> Result<Box<dyn Plan>> {
+    fn plan(self: Box<Self>) -> Result<Box<dyn Plan>> {
         match (self.step, self.format) {
             (Step::V1(plan), _) => Ok(plan),
             (Step::Survey(survey), Format::V2 { effort }) => Ok(Box::new(v2::Compress::new(survey.finish(), effort)?)),

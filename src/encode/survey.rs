@@ -9,7 +9,6 @@ use std::ops::Range;
 use crate::archive::v2::MAX_SPAN;
 use crate::io::{Read, Source};
 use crate::layout::{Dtype, Layout, Region};
-use crate::order;
 use crate::plan::{BaseSet, Place};
 
 /// Bytes of a region's sample.
@@ -177,10 +176,10 @@ impl Survey {
             let region = self.region(subject).1;
             alike.entry((region.dtype, region.length, digest)).or_default().push(subject);
         }
-        let wanted: Vec<Subject> = alike.into_values().filter(|group| group.len() > 1).flatten().collect();
-        let wanted = order::sorted(wanted, |&subject| {
+        let mut wanted: Vec<Subject> = alike.into_values().filter(|group| group.len() > 1).flatten().collect();
+        wanted.sort_by_key(|&subject| {
             let (source, region) = self.region(subject);
-            (source.rank(), region.offset)
+            (source, region.offset)
         });
         for subject in wanted {
             let (source, Range { mut start, end }) = (self.region(subject).0, self.region(subject).1.range());

@@ -12,7 +12,6 @@ use crate::error::{Error, Result};
 use crate::io::{Inputs, Read, Source, coalesce};
 use crate::job::Plan;
 use crate::layout::Layout;
-use crate::order;
 use crate::parallel::{self, Runner};
 use crate::plan::BaseSet;
 use crate::report::{Method, Report, TensorReport};
@@ -75,7 +74,7 @@ impl Compress {
                 pieces.push(Piece { target: region.offset + bytes.start..region.offset + bytes.end, content });
             }
         }
-        let pieces = order::sorted(pieces, |piece| (piece.target.start, 0));
+        pieces.sort_by_key(|piece| piece.target.start);
         let windows = match window::group(window::LARGE, pieces.iter().map(Piece::length)) {
             // The header is written by a window, and a model without tensors has one too.
             none if none.is_empty() => std::iter::once(0..0).collect(),

@@ -10,7 +10,6 @@ use super::{Dtype, Kind, Layout, Region, sniff};
 use crate::bytes::ByteReader;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Incremental, Wanted};
-use crate::order;
 
 /// What the file begins with.
 pub(crate) const MAGIC: &[u8; 4] = b"GGUF";
@@ -118,8 +117,8 @@ fn parse(head: &[u8], file_length: u64) -> Result<Layout> {
 }
 
 /// Regions out of tensor infos; `data` is where offsets count from.
-fn layout(infos: Vec<Info>, header_length: u64, data: u64, file_length: u64) -> Result<Layout> {
-    let infos = order::sorted(infos, |info| (info.offset, 0));
+fn layout(mut infos: Vec<Info>, header_length: u64, data: u64, file_length: u64) -> Result<Layout> {
+    infos.sort_by_key(|info| info.offset);
     let mut starts = Vec::with_capacity(infos.len() + 1);
     for info in &infos {
         let start = data.checked_add(info.offset).filter(|&start| start <= file_length);

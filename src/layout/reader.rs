@@ -12,26 +12,8 @@ const FIRST_READ: u64 = 64 * 1024;
 pub(crate) enum Accept {
     /// This one and nothing else; any file can be taken for bytes.
     Only(Kind),
-    /// Every known layout, and any other file as one region of bytes. What walks through places is named here, so that it is
-    /// not linked into what only restores.
-    Any(fn(u64) -> Box<dyn Walk>),
-}
-
-impl Accept {
-    pub(crate) const ANY: Self = Self::Any(onnx::walk);
-}
-
-/// Walks through a file that may have no layout after all.
-pub(crate) trait Walk: Incremental + Send {
-    /// The layout, if there are tensors.
-    fn finish(self: Box<Self>) -> Option<Layout>;
-}
-
-/// Names it and not what it holds: that would link the formatting of every part into the wasm.
-impl std::fmt::Debug for dyn Walk {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Walk")
-    }
+    /// Every known layout, and any other file as one region of bytes.
+    Any,
 }
 
 /// A parser of whichever layout a file has.
@@ -46,7 +28,7 @@ enum State {
     Start(Accept),
     Safetensors(safetensors::HeaderReader),
     Gguf(gguf::HeaderReader),
-    Walk(Box<dyn Walk>),
+    Onnx(onnx::Walker),
     Done(Layout, Vec<u8>),
 }
 
@@ -68,14 +50,14 @@ impl LayoutReader {
             State::Safetensors(reader) => reader.finish(),
             State::Gguf(reader) => reader.finish(),
             State::Done(layout, header) => (layout, header),
-            State::Start(_) | State::Walk(_) => (Layout::default(), Vec::new()),
+            State::Start(_) | State::Onnx(_) => (Layout::default(), Vec::new()),
         }
     }
 
     fn start(&mut self, accept: Accept, head: &[u8]) -> Result<()> {
         let kind = match accept {
             Accept::Only(kind) => kind,
-            Accept::Any(_) => kind_of(head),
+            Accept::Any => kind_of(head),
         };
         match (kind, accept) {
             (Kind::Gguf, _) => {
@@ -88,8 +70,8 @@ impl LayoutReader {
                 reader.feed(head)?;
                 self.state = State::Safetensors(reader);
             }
-            (Kind::Places, Accept::Any(walk)) => {
-                self.state = State::Walk(walk(self.file_length));
+            (Kind::Places, Accept::Any) => {
+                self.state = State::Onnx(onnx::Walker::of_model(self.file_length));
                 self.walk(head)?;
             }
             (Kind::Bytes | Kind::Places, _) => {
@@ -105,10 +87,10 @@ impl LayoutReader {
     /// Goes on through what may be an ONNX model.
     fn walk(&mut self, bytes: &[u8]) -> Result<()> {
         let opaque = self.opaque();
-        let State::Walk(mut walker) = std::mem::replace(&mut self.state, opaque) else { return Ok(()) };
+        let State::Onnx(mut walker) = std::mem::replace(&mut self.state, opaque) else { return Ok(()) };
         walker.feed(bytes)?;
         if walker.wants().is_some() {
-            self.state = State::Walk(walker);
+            self.state = State::Onnx(walker);
         } else if let Some(layout) = walker.finish() {
             self.state = State::Done(layout, Vec::new());
         }
@@ -127,7 +109,7 @@ impl Incremental for LayoutReader {
             State::Start(_) => Some(0..self.file_length.min(FIRST_READ)),
             State::Safetensors(reader) => reader.wants(),
             State::Gguf(reader) => reader.wants(),
-            State::Walk(walker) => walker.wants(),
+            State::Onnx(walker) => walker.wants(),
             State::Done(..) => None,
         }
     }
@@ -140,7 +122,7 @@ impl Incremental for LayoutReader {
             }
             State::Safetensors(reader) => reader.feed(bytes),
             State::Gguf(reader) => reader.feed(bytes),
-            State::Walk(_) => self.walk(bytes),
+            State::Onnx(_) => self.walk(bytes),
             State::Done(..) => Ok(()),
         }
     }

@@ -127,7 +127,7 @@ fn compress(piece: Typed<'_>, base: Option<(ObjectId, &Bytes)>, effort: Effort) 
     let inputs = inputs([(Source::Target, Some(piece.bytes)), (Source::Base(0), base.map(|(_, bytes)| bytes))]);
     let coded = drive::drive_whole(&mut job, &inputs, &Sequential, &mut archive);
     coded.map_err(|e| Failure::Codec(e.to_string()))?;
-    let report = job.report();
+    let report = job.report().map_err(|e| Failure::Codec(e.to_string()))?;
     check_digests(&report, piece, base.map(|(id, _)| id))?;
     let by_base = |(method, _): (Method, usize)| matches!(method, Method::CopyBase | Method::Delta | Method::Predicted);
     let useful = base.is_none() || report.method_counts().into_iter().any(by_base);
@@ -175,7 +175,7 @@ pub(crate) fn decode(object: &Bytes, base: Option<Bytes>) -> Result<Bytes, Probl
 
 /// An archive about to be decoded.
 struct Decoding {
-    job: Restore,
+    job: Job,
     inputs: Inputs,
 }
 
@@ -183,7 +183,7 @@ impl Decoding {
     fn of(archive: &Bytes, base: Option<&Bytes>) -> Result<Self, Problem> {
         let lengths: Vec<u64> = base.iter().map(|base| base.len() as u64).collect();
         // The windows of a shared restore are small, so that they stay in the processor's caches.
-        let mut job = Restore::shared(&lengths, archive.len() as u64);
+        let mut job = Restore::new(&lengths, archive.len() as u64).shared().job();
         let inputs = inputs([(Source::Delta, Some(archive)), (Source::Base(0), base)]);
         drive::open_whole(&mut job, &inputs).map_err(|e| e.to_string())?;
         Ok(Self { job, inputs })
@@ -195,7 +195,7 @@ impl Decoding {
 
     fn bytes(mut self) -> Result<Bytes, Problem> {
         // Growing by and by would move every byte several times; what an archive claims is believed up to a point.
-        let length = self.job.output_length().unwrap_or(0).min(MOST_RESERVED);
+        let length = self.job.output_length().map_err(|e| e.to_string())?.unwrap_or(0).min(MOST_RESERVED);
         let mut bytes = Vec::with_capacity(length as usize);
         self.run(&mut bytes)?;
         Ok(bytes.into())

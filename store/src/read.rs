@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::path::Path;
 
+use bitx_host::WholeFile;
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use tokio::io::AsyncWriteExt;
@@ -122,13 +123,8 @@ impl Store {
     }
 
     async fn get_file(&self, file: &FileEntry, path: &Path, progress: &(dyn Fn(u64) + Sync)) -> Result<()> {
-        let parent = path.parent().unwrap_or(Path::new("."));
-        let mut builder = tempfile::Builder::new();
-        // A new file gets the permissions that any other program's would: 0666 less the umask.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let temporary = builder.tempfile_in(parent).map_err(Error::file(parent))?;
-        let (handle, temporary) = temporary.into_parts();
+        let temporary = WholeFile::create(path).map_err(Error::file(path))?;
+        let handle = temporary.handle().map_err(Error::file(path))?;
         let output = tokio::sync::Mutex::new(tokio::fs::File::from_std(handle));
         let write = |part: Bytes| {
             let output = &output;
@@ -139,8 +135,8 @@ impl Store {
             }
         };
         self.restore(file, write).await?;
-        let output = output.into_inner();
-        output.sync_all().await.map_err(Error::file(path))?;
-        temporary.persist(path).map_err(|error| Error::file(path)(error.error))
+        output.into_inner().flush().await.map_err(Error::file(path))?;
+        let publish = tokio::task::spawn_blocking(move || temporary.publish(true, true));
+        publish.await.map_err(std::io::Error::other).flatten().map_err(Error::file(path))
     }
 }

@@ -150,7 +150,7 @@ pub fn with_header(json: &str, data: &[u8]) -> Vec<u8> {
     [&(json.len() as u64).to_le_bytes()[..], json.as_bytes(), data].concat()
 }
 
-fn run(job: &mut dyn Job, sources: &Sources<'_>, runner: &dyn Runner) -> bitx::Result<Vec<u8>> {
+fn run(job: &mut Job, sources: &Sources<'_>, runner: &dyn Runner) -> bitx::Result<Vec<u8>> {
     let mut output = Vec::new();
     let done = drive::open(job, sources).and_then(|()| drive::drive(job, sources, runner, &mut output, &mut |_| {}));
     match done {
@@ -163,7 +163,7 @@ fn run(job: &mut dyn Job, sources: &Sources<'_>, runner: &dyn Runner) -> bitx::R
 pub fn restore_on(runner: &dyn Runner, base: &[u8], archive: &[u8]) -> bitx::Result<Vec<u8>> {
     let bases: [&dyn ReadAt; 1] = [&base];
     let sources = Sources { base: &bases, delta: Some(&archive), ..Sources::default() };
-    run(&mut Restore::new(&[base.len() as u64], archive.len() as u64), &sources, runner)
+    run(&mut Restore::new(&[base.len() as u64], archive.len() as u64).job(), &sources, runner)
 }
 
 pub fn restore(base: &[u8], archive: &[u8]) -> bitx::Result<Vec<u8>> {
@@ -174,7 +174,7 @@ pub fn restore(base: &[u8], archive: &[u8]) -> bitx::Result<Vec<u8>> {
 pub fn restore_shared(base: &[u8], archive: &[u8]) -> bitx::Result<Vec<u8>> {
     let bases: [&dyn ReadAt; 1] = [&base];
     let sources = Sources { base: &bases, delta: Some(&archive), ..Sources::default() };
-    let mut opened = [(); 2].map(|()| Restore::shared(&[base.len() as u64], archive.len() as u64));
+    let mut opened = [(); 2].map(|()| Restore::new(&[base.len() as u64], archive.len() as u64).shared().job());
     let job_error = |error| match error {
         DriveError::Job(error) => error,
         other => panic!("slices do not fail: {other}"),
@@ -185,7 +185,7 @@ pub fn restore_shared(base: &[u8], archive: &[u8]) -> bitx::Result<Vec<u8>> {
     let [checking, other] = opened;
     let sibling = checking.sibling()?;
     let mut jobs = [checking, other, sibling];
-    let mut outputs = vec![Vec::new(); jobs[0].windows()];
+    let mut outputs = vec![Vec::new(); jobs[0].windows()?];
     let mut inputs = Inputs::default();
     for (window, output) in outputs.iter_mut().enumerate().rev() {
         let job = &mut jobs[window % jobs.len()];
@@ -194,8 +194,8 @@ pub fn restore_shared(base: &[u8], archive: &[u8]) -> bitx::Result<Vec<u8>> {
     }
     let [checking, ..] = &mut jobs;
     for (window, output) in outputs.iter().enumerate() {
-        assert_eq!(checking.progress(window + 1) - checking.progress(window), output.len() as u64);
-        inputs.prepare(checking.reads(window));
+        assert_eq!(checking.progress(window + 1)? - checking.progress(window)?, output.len() as u64);
+        inputs.prepare(checking.reads(window)?);
         let archived = inputs.iter_mut().filter(|(read, _)| read.source == Source::Delta);
         archived.into_iter().try_for_each(|(read, buffer)| sources.fill(read, buffer)).map_err(job_error)?;
         checking.check(window, &inputs)?;
@@ -206,7 +206,7 @@ pub fn restore_shared(base: &[u8], archive: &[u8]) -> bitx::Result<Vec<u8>> {
 pub fn compress_on(runner: &dyn Runner, base: &[u8], target: &[u8], format: Format) -> bitx::Result<Vec<u8>> {
     let bases: [&dyn ReadAt; 1] = [&base];
     let sources = Sources { base: &bases, target: Some(&target), ..Sources::default() };
-    run(&mut Compress::new(&[base.len() as u64], target.len() as u64, format)?, &sources, runner)
+    run(&mut Compress::new(&[base.len() as u64], target.len() as u64, format)?.job(), &sources, runner)
 }
 
 pub fn compress(base: &[u8], target: &[u8], format: Format) -> bitx::Result<Vec<u8>> {
@@ -214,7 +214,7 @@ pub fn compress(base: &[u8], target: &[u8], format: Format) -> bitx::Result<Vec<
 }
 
 pub fn inspect(archive: &[u8]) -> bitx::Result<Report> {
-    let mut job = Inspect::new(archive.len() as u64);
+    let mut job = Inspect::new(archive.len() as u64).job();
     run(&mut job, &Sources { delta: Some(&archive), ..Sources::default() }, &Sequential)?;
-    Ok(job.report())
+    job.report()
 }

@@ -24,7 +24,7 @@ const RUNNER: &dyn Runner = &bitx::parallel::Sequential;
 /// the job puts out.
 #[wasm_bindgen]
 pub struct Job {
-    job: Box<dyn bitx::Job>,
+    job: bitx::Job,
     window: usize,
     inputs: Inputs,
     output: Vec<u8>,
@@ -32,8 +32,8 @@ pub struct Job {
 
 #[wasm_bindgen]
 impl Job {
-    fn new(job: impl bitx::Job + 'static) -> Self {
-        Self { job: Box::new(job), window: 0, inputs: Inputs::default(), output: Vec::new() }
+    fn new(job: bitx::Job) -> Self {
+        Self { job, window: 0, inputs: Inputs::default(), output: Vec::new() }
     }
 
     /// A job of that operation: `inspect`, `restore`, `share` or `tensor` over an archive of `length` bytes, or
@@ -47,15 +47,15 @@ impl Job {
         let length = convert::length(length)?;
         match operation {
             #[cfg(feature = "restore")]
-            "inspect" => Ok(Self::new(Inspect::new(length))),
+            "inspect" => Ok(Self::new(Inspect::new(length).job())),
             #[cfg(feature = "restore")]
-            "restore" => Ok(Self::new(Restore::new(&bases, length))),
+            "restore" => Ok(Self::new(Restore::new(&bases, length).job())),
             #[cfg(feature = "restore")]
-            "share" => Ok(Self::new(Restore::shared(&bases, length))),
+            "share" => Ok(Self::new(Restore::new(&bases, length).shared().job())),
             #[cfg(feature = "restore")]
-            "tensor" => Ok(Self::new(Restore::tensor(&bases, length, &convert::tensor_name(options)?))),
+            "tensor" => Ok(Self::new(Restore::new(&bases, length).tensor(&convert::tensor_name(options)?).job())),
             #[cfg(feature = "compress")]
-            "compress" => Ok(Self::new(convert::compress(&bases, length, options)?)),
+            "compress" => Ok(Self::new(convert::compress(&bases, length, options)?.job())),
             other => Err(convert::misuse(&format!("this build has no operation {other:?}"))),
         }
     }
@@ -71,37 +71,38 @@ impl Job {
     }
 
     /// Number of windows; they run in order.
-    pub fn windows(&self) -> usize {
-        self.job.windows()
+    pub fn windows(&self) -> Result<usize, JsValue> {
+        self.job.windows().map_err(thrown)
     }
 
     /// Length of the output in bytes, where it is known beforehand.
     #[wasm_bindgen(js_name = outputLength)]
-    pub fn output_length(&self) -> Option<f64> {
-        self.job.output_length().map(|n| n as f64)
+    pub fn output_length(&self) -> Result<Option<f64>, JsValue> {
+        Ok(self.job.output_length().map_err(thrown)?.map(|n| n as f64))
     }
 
     /// Bytes of the model that are done when all windows are.
     #[wasm_bindgen(js_name = progressTotal)]
-    pub fn progress_total(&self) -> f64 {
-        self.job.progress(self.job.windows()) as f64
+    pub fn progress_total(&self) -> Result<f64, JsValue> {
+        let total = self.job.windows().and_then(|windows| self.job.progress(windows));
+        total.map(|bytes| bytes as f64).map_err(thrown)
     }
 
     /// Bytes of the model that are done after `window`.
     #[wasm_bindgen(js_name = progressAfter)]
-    pub fn progress_after(&self, window: usize) -> f64 {
-        self.job.progress(window + 1) as f64
+    pub fn progress_after(&self, window: usize) -> Result<f64, JsValue> {
+        self.job.progress(window + 1).map(|bytes| bytes as f64).map_err(thrown)
     }
 
     /// The ranges that `window` needs.
     pub fn reads(&self, window: usize) -> Result<JsValue, JsValue> {
-        value(&self.job.reads(window).into_iter().map(ReadView::from).collect::<Vec<_>>())
+        value(&self.job.reads(window).map_err(thrown)?.into_iter().map(ReadView::from).collect::<Vec<_>>())
     }
 
     /// Makes `window` current and returns the ranges to `supply`.
     pub fn begin(&mut self, window: usize) -> Result<JsValue, JsValue> {
         self.window = window;
-        self.inputs.prepare(self.job.reads(window));
+        self.inputs.prepare(self.job.reads(window).map_err(thrown)?);
         self.reads(window)
     }
 
@@ -131,7 +132,7 @@ impl Job {
 
     /// What the archive holds, per tensor.
     pub fn info(&self) -> Result<JsValue, JsValue> {
-        value(&ReportView::from(self.job.report()))
+        value(&ReportView::from(self.job.report().map_err(thrown)?))
     }
 }
 

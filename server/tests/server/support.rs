@@ -226,7 +226,7 @@ pub async fn assert_failed(response: Response, status: u16, code: &str) -> Value
 
 pub fn compress(base: Option<&[u8]>, target: &[u8]) -> Vec<u8> {
     let lengths: Vec<u64> = base.iter().map(|base| base.len() as u64).collect();
-    let mut job = Compress::new(&lengths, target.len() as u64, Format::default()).unwrap();
+    let mut job = Compress::new(&lengths, target.len() as u64, Format::default()).unwrap().job();
     let base: Vec<&dyn bitx::io::ReadAt> = base.iter().map(|b| b as &dyn bitx::io::ReadAt).collect();
     let sources = Sources { base: &base, target: Some(&target), ..Sources::default() };
     let mut archive = Vec::new();
@@ -236,7 +236,7 @@ pub fn compress(base: Option<&[u8]>, target: &[u8]) -> Vec<u8> {
 }
 
 pub fn restore(base: &[u8], archive: &[u8]) -> Vec<u8> {
-    let mut job = Restore::new(&[base.len() as u64], archive.len() as u64);
+    let mut job = Restore::new(&[base.len() as u64], archive.len() as u64).job();
     let sources = Sources { base: &[&base], delta: Some(&archive), ..Sources::default() };
     let mut target = Vec::new();
     drive::open(&mut job, &sources).unwrap();

@@ -146,6 +146,7 @@ const SLOTS: usize = super::cluster::MAX_TABLES * SCALE as usize;
 
 /// Decoding tables, one per context: for each slot the symbol (8 bits), its frequency (12) and the
 /// slot's place within it (12).
+#[derive(Debug)]
 pub(crate) struct Decoder {
     slots: Box<[u32; SLOTS]>,
 }

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use crate::error::{Error, Result};
 use crate::layout::{Dtype, Kind, Layout, Region};
-use crate::order;
 
 /// A tensor whose data lies in another file, as the graph says it.
 #[derive(Debug, Default)]
@@ -66,7 +65,8 @@ impl Graph {
             found.push(external.region(file_length)?);
         }
         let (mut regions, mut names, mut last) = (Vec::new(), HashSet::new(), 0..0);
-        for region in order::sorted(found, |region| (region.offset, region.length)) {
+        found.sort_by_key(|region| (region.offset, region.length));
+        for region in found {
             if region.length == 0 || region.range() == last {
                 continue;
             }

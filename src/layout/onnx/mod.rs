@@ -13,7 +13,6 @@ pub(crate) use external::Graph;
 
 use std::collections::HashSet;
 
-use super::reader::Walk;
 use super::{Kind, Layout, Region};
 use crate::error::Result;
 use crate::io::{Incremental, Wanted};
@@ -67,12 +66,12 @@ pub(crate) struct Walker {
     externals: Vec<External>,
 }
 
-/// Walks the file of so many bytes that may be a model with its weights.
-pub(crate) fn walk(file_length: u64) -> Box<dyn Walk> {
-    Box::new(Walker::new(file_length, STEP))
-}
-
 impl Walker {
+    /// For a file that may be a model with its weights.
+    pub(crate) fn of_model(file_length: u64) -> Self {
+        Self::new(file_length, STEP)
+    }
+
     /// For a graph whose weights lie elsewhere.
     pub(crate) fn of_graph(file_length: u64) -> Self {
         Self::new(file_length, GRAPH_STEP)
@@ -186,9 +185,9 @@ impl Incremental for Walker {
     }
 }
 
-impl Walk for Walker {
+impl Walker {
     /// The layout, if the file is an ONNX model with tensors in it.
-    fn finish(self: Box<Self>) -> Option<Layout> {
+    pub(crate) fn finish(self) -> Option<Layout> {
         let kind = Kind::Places;
         let regions = self.regions;
         (!regions.is_empty()).then_some(Layout { kind, file_length: self.file_length, header_length: 0, regions })

@@ -18,7 +18,7 @@ fn model(tensors: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn walk(bytes: &[u8], step: usize) -> Option<Layout> {
-    let mut walker = Box::new(Walker::new(bytes.len() as u64, STEP));
+    let mut walker = Walker::of_model(bytes.len() as u64);
     while let Some(wanted) = walker.wants() {
         // As if reads were short: what does not fit comes again.
         let end = (wanted.start as usize + step).min(wanted.end as usize);

@@ -182,7 +182,8 @@ pub(crate) fn eigen(mut matrix: Vec<f64>, n: usize) -> (Vec<f64>, Vec<f64>) {
             }
         }
     }
-    let order = crate::order::ascending((0..n).map(|i| (falling(matrix[i * n + i]), i as u64)));
+    let mut order: Vec<usize> = (0..n).collect();
+    order.sort_by_key(|&i| falling(matrix[i * n + i]));
     let values = order.iter().map(|&i| matrix[i * n + i]).collect();
     (values, order.iter().flat_map(|&i| vectors[i * n..(i + 1) * n].to_vec()).collect())
 }

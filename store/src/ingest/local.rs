@@ -1,11 +1,11 @@
-//! Files on this machine, which are read at places.
+//! The files of this machine that are added to the store.
 
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use bitx::io::ReadAt;
+use bitx_host::InputFile;
 use bytes::{Bytes, BytesMut};
 
 use crate::error::{Error, Result};
@@ -65,36 +65,37 @@ fn walk(folder: &Path, prefix: &str, found: &mut Vec<Source>) -> Result<()> {
     Ok(())
 }
 
-/// An open file, read by position and never mapped: one that shrinks meanwhile is an error, not a fault.
+/// An open file of a model, with buffers for its reads.
 #[derive(Debug)]
-pub struct LocalFile {
-    file: File,
+pub(super) struct LocalFile {
+    file: InputFile,
     path: PathBuf,
-    length: u64,
-    /// Buffers that were [given back](Self::give_back): new ones of megabytes cost the system a page fault for each page.
+    /// Buffers that were [given back](Self::give_back). New buffers of megabytes would cost the system a page fault for
+    /// each page.
     spare: Mutex<Vec<BytesMut>>,
 }
 
 impl LocalFile {
-    /// Opens it.
+    /// Opens the file.
     ///
     /// # Errors
     /// `File`.
-    pub fn open(path: &Path) -> Result<Self> {
-        let open = || {
-            let file = File::open(path)?;
-            let length = file.metadata()?.len();
-            Ok(Self { file, path: path.to_owned(), length, spare: Mutex::default() })
-        };
-        open().map_err(Error::file(path))
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let file = InputFile::open(path).map_err(Error::file(path))?;
+        Ok(Self { file, path: path.to_owned(), spare: Mutex::default() })
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
+    /// The file's reader.
+    pub(super) fn input(&self) -> &InputFile {
+        &self.file
+    }
+
     pub(super) fn length(&self) -> u64 {
-        self.length
+        self.file.len()
     }
 
     /// The bytes of `range`.
@@ -102,39 +103,14 @@ impl LocalFile {
         let spare = self.spare.lock().ok().and_then(|mut spare| spare.pop());
         let mut bytes = spare.unwrap_or_default();
         bytes.resize((range.end - range.start) as usize, 0);
-        self.read_at(range.start, &mut bytes).map_err(Error::file(&self.path))?;
+        self.file.read_at(range.start, &mut bytes).map_err(Error::file(&self.path))?;
         Ok(bytes.freeze())
     }
 
-    /// Takes back what was read, unless others still hold it.
+    /// Takes a buffer of [`read`](Self::read) back, unless another owner still holds it.
     pub(super) fn give_back(&self, bytes: Bytes) {
         if let (Ok(bytes), Ok(mut spare)) = (bytes.try_into_mut(), self.spare.lock()) {
             spare.push(bytes);
         }
-    }
-}
-
-impl ReadAt for LocalFile {
-    fn len(&self) -> u64 {
-        self.length
-    }
-
-    #[cfg(unix)]
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        std::os::unix::fs::FileExt::read_exact_at(&self.file, buffer, offset)
-    }
-
-    #[cfg(windows)]
-    fn read_at(&self, mut offset: u64, mut buffer: &mut [u8]) -> io::Result<()> {
-        while !buffer.is_empty() {
-            match std::os::windows::fs::FileExt::seek_read(&self.file, buffer, offset)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                read => {
-                    offset += read as u64;
-                    buffer = &mut buffer[read..];
-                }
-            }
-        }
-        Ok(())
     }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use bitx::Effort;
 use object_store::PutPayload;
 
-pub use local::{LocalFile, Source, sources};
+pub use local::{Source, sources};
 
 use crate::digest::Digest;
 use crate::error::{Error, Result};

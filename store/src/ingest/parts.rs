@@ -61,7 +61,7 @@ fn regions(file: &LocalFile) -> Result<Vec<Region>> {
 
 /// A model is taken for what its name says it is; anything else may be anything.
 fn layout(file: &LocalFile) -> Result<Layout> {
-    match drive::layout(file) {
+    match drive::layout(file.input()) {
         Ok(layout) => Ok(layout),
         Err(DriveError::Job(_)) if !is_model(file.path()) => Ok(opaque(file.length())),
         Err(DriveError::Job(source)) => Err(Error::Model { path: file.path().to_owned(), source }),

@@ -1,8 +1,8 @@
-//! Threads that take turns: what they do side by side is put in order again.
+//! Turns: threads that work side by side put their results in order.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Something that is used by one thread after the other, each in its turn.
+/// A value that threads use one after the other, each in its turn.
 pub struct Turns<T, E> {
     state: Mutex<State<T, E>>,
     changed: Condvar,
@@ -10,9 +10,9 @@ pub struct Turns<T, E> {
 
 struct State<T, E> {
     shared: T,
-    /// Whose turn it is.
+    /// The number of the current turn.
     turn: usize,
-    /// Of the turn that failed; nobody has one after it.
+    /// The result of the turn that failed; no turn follows it.
     ended: Option<Result<(), E>>,
 }
 
@@ -21,7 +21,7 @@ impl<T, E> Turns<T, E> {
         Self { state: Mutex::new(State { shared, turn: 0, ended: None }), changed: Condvar::new() }
     }
 
-    /// Waits for the turn of `number` and uses it; whether there are more turns.
+    /// Waits for turn `number` and takes it; returns `true` while more turns can follow.
     pub fn take(&self, number: usize, action: impl FnOnce(&mut T) -> Result<(), E>) -> bool {
         let waiting = |state: &mut State<T, E>| state.ended.is_none() && state.turn != number;
         let mut state = self.changed.wait_while(self.lock(), waiting).unwrap_or_else(PoisonError::into_inner);
@@ -36,7 +36,7 @@ impl<T, E> Turns<T, E> {
         state.ended.is_none()
     }
 
-    /// To be held by each thread: should it panic, the others wait for no turn of it.
+    /// A guard that each thread holds: if the thread panics, the others do not wait for its turns.
     pub fn join(&self) -> Participant<'_, T, E> {
         Participant(self)
     }
@@ -69,8 +69,8 @@ mod tests {
 
     use super::*;
 
-    /// What 4 threads did in 20 turns, each its own, where `action` is done in each.
-    fn done(turns: &Turns<Vec<usize>, usize>, action: impl Fn(usize) -> Result<(), usize> + Sync) {
+    /// Lets 4 threads take 20 turns, each thread its own, and do `action` in each.
+    fn take_all(turns: &Turns<Vec<usize>, usize>, action: impl Fn(usize) -> Result<(), usize> + Sync) {
         let action = &action;
         thread::scope(|scope| {
             for first in 0..4 {
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn turns_come_in_order() {
         let turns = Turns::new(Vec::new());
-        done(&turns, |_| Ok(()));
+        take_all(&turns, |_| Ok(()));
         assert_eq!(turns.lock().shared, (0..20).collect::<Vec<_>>());
         assert_eq!(turns.end(), Ok(()));
     }
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn nobody_has_a_turn_after_a_failure() {
         let turns = Turns::new(Vec::new());
-        done(&turns, |number| if number < 7 { Ok(()) } else { Err(number) });
+        take_all(&turns, |number| if number < 7 { Ok(()) } else { Err(number) });
         assert_eq!(turns.lock().shared, (0..7).collect::<Vec<_>>());
         assert_eq!(turns.end(), Err(7));
     }
@@ -106,7 +106,7 @@ mod tests {
     fn nobody_waits_for_a_thread_that_panicked() {
         let turns = Turns::new(Vec::new());
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            done(&turns, |number| if number < 7 { Ok(()) } else { panic!("on purpose") });
+            take_all(&turns, |number| if number < 7 { Ok(()) } else { panic!("on purpose") });
         }));
         assert!(panicked.is_err());
         assert_eq!(turns.lock().shared, (0..7).collect::<Vec<_>>());

@@ -1,31 +1,34 @@
 //! One window after the other, each on all threads.
 //!
-//! Two sets of buffers circulate: while one window is computed, the next is read and the last written.
+//! Two sets of buffers circulate: while one window is computed, the next one is read and the last one written.
 
 use std::io::Write;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
+use bitx::Job;
 use bitx::drive::{DriveError, Sources};
 use bitx::io::{Inputs, Read};
-use bitx::job::Job;
 use bitx::parallel::Runner;
 
-/// Buffers of each kind that circulate.
+/// The number of buffers of each kind that circulate.
 const BUFFERS: usize = 2;
 
 type Filled = Result<Inputs, DriveError>;
 type Written = Result<Vec<u8>, DriveError>;
 
-/// Does what [`drive`](bitx::drive::drive) does.
+/// Runs every window of an open `job` and writes its output, as [`drive`](bitx::drive::drive) does; `progress` gets the bytes done.
+///
+/// # Errors
+/// The first failure, after which `output` holds a prefix of the output that the caller must discard.
 pub fn drive(
-    job: &mut (dyn Job + Send),
+    job: &mut Job,
     sources: &Sources<'_>,
     runner: &dyn Runner,
     output: &mut (dyn Write + Send),
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), DriveError> {
-    let reads: Vec<Vec<Read>> = (0..job.windows()).map(|window| job.reads(window)).collect();
+    let reads: Vec<Vec<Read>> = (0..job.windows()?).map(|window| job.reads(window)).collect::<Result<_, _>>()?;
     let (empty, to_fill) = sync_channel(BUFFERS);
     let (filled, inputs) = sync_channel(BUFFERS);
     let (full, to_write) = sync_channel(BUFFERS);
@@ -38,13 +41,13 @@ pub fn drive(
         scope.spawn(|| read_windows(reads, sources, to_fill, filled));
         scope.spawn(|| write_windows(output, to_write, written));
         let done = compute_windows(job, runner, (inputs, empty), (&spare, full), progress);
-        // What is still being written counts as well, and its failure says more than a closed channel.
+        // The last writes count as well, and their failure says more than a closed channel.
         spare.iter().try_for_each(|written| written.map(drop))?;
         done
     })
 }
 
-/// Fills the inputs of one window after the other, until nobody takes them any more.
+/// Fills the inputs of one window after the other, until the receiver is gone.
 fn read_windows(reads: Vec<Vec<Read>>, sources: &Sources<'_>, to_fill: Receiver<Inputs>, filled: SyncSender<Filled>) {
     for reads in reads {
         let Ok(mut inputs) = to_fill.recv() else { return };
@@ -56,7 +59,7 @@ fn read_windows(reads: Vec<Vec<Read>>, sources: &Sources<'_>, to_fill: Receiver<
     }
 }
 
-/// Writes what it is given and hands the buffer back.
+/// Writes the buffers that it receives and hands them back.
 fn write_windows(output: &mut (dyn Write + Send), to_write: Receiver<Vec<u8>>, written: SyncSender<Written>) {
     for bytes in to_write {
         let done = output.write_all(&bytes).map_err(DriveError::Write);
@@ -68,19 +71,19 @@ fn write_windows(output: &mut (dyn Write + Send), to_write: Receiver<Vec<u8>>, w
 }
 
 fn compute_windows(
-    job: &mut (dyn Job + Send),
+    job: &mut Job,
     runner: &dyn Runner,
     (inputs, empty): (Receiver<Filled>, SyncSender<Inputs>),
     (spare, full): (&Receiver<Written>, SyncSender<Vec<u8>>),
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), DriveError> {
-    for window in 0..job.windows() {
+    for window in 0..job.windows()? {
         // The readers and writers stop early only after they have sent why.
         let (Ok(input), Ok(output)) = (inputs.recv(), spare.recv()) else { break };
         let (input, mut output) = (input?, output?);
         job.run(window, &input, runner, &mut output)?;
         let _ = (empty.send(input), full.send(output));
-        progress(job.progress(window + 1));
+        progress(job.progress(window + 1)?);
     }
     Ok(())
 }

@@ -1,0 +1,123 @@
+//! Output that appears whole or not at all: a temporary beside the target, renamed when it is complete.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::{NamedTempFile, TempPath};
+
+/// A file that is written under a temporary name, and gets its own when it is complete. Dropping it earlier removes the
+/// temporary.
+#[derive(Debug)]
+pub struct WholeFile {
+    file: File,
+    temporary: TempPath,
+    path: PathBuf,
+}
+
+impl WholeFile {
+    /// Creates the temporary in the folder of `path`.
+    ///
+    /// # Errors
+    /// Those of the system; `InvalidInput` for a path without a file name.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let mut prefix = std::ffi::OsString::from(".");
+        prefix.push(path.file_name().ok_or(io::ErrorKind::InvalidInput)?);
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(&prefix).suffix(".part");
+        // A new file gets the permissions that any other program would give it: 0666 less the umask.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let (file, temporary) = builder.tempfile_in(folder_of(path)).map(NamedTempFile::into_parts)?;
+        Ok(Self { file, temporary, path: path.to_owned() })
+    }
+
+    /// The path of the temporary.
+    pub fn temporary(&self) -> &Path {
+        &self.temporary
+    }
+
+    /// A second handle of the file, for writers that own theirs.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn handle(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+
+    /// Gives the complete file its name, replacing an existing one only if `replace`. With `sync`, it returns when both
+    /// the content and the name are on the disk.
+    ///
+    /// # Errors
+    /// Those of the system; `AlreadyExists` where there is such a file and it is not to be replaced.
+    pub fn publish(self, replace: bool, sync: bool) -> io::Result<()> {
+        if sync {
+            self.file.sync_all()?;
+        }
+        let named =
+            if replace { self.temporary.persist(&self.path) } else { self.temporary.persist_noclobber(&self.path) };
+        named.map_err(|e| e.error)?;
+        if sync { sync_folder(&self.path) } else { Ok(()) }
+    }
+}
+
+impl Write for WholeFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Makes a rename durable, which it is only once the folder is.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(folder_of(path))?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_file_appears_when_it_is_published() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model");
+        let mut file = WholeFile::create(&path).unwrap();
+        file.write_all(b"whole").unwrap();
+        assert!(!path.exists());
+        file.publish(false, true).unwrap();
+        assert_eq!((std::fs::read(&path).unwrap().as_slice(), names(folder.path()).len()), (&b"whole"[..], 1));
+    }
+
+    #[test]
+    fn a_file_that_is_dropped_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(WholeFile::create(&folder.path().join("model")).unwrap());
+        assert_eq!(names(folder.path()), [""; 0]);
+    }
+
+    #[test]
+    fn an_existing_file_is_replaced_only_when_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model");
+        std::fs::write(&path, b"old").unwrap();
+        let refused = WholeFile::create(&path).unwrap().publish(false, false).unwrap_err();
+        assert_eq!(
+            (refused.kind(), std::fs::read(&path).unwrap().as_slice()),
+            (io::ErrorKind::AlreadyExists, &b"old"[..])
+        );
+        WholeFile::create(&path).unwrap().publish(true, false).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"");
+    }
+}

@@ -1,0 +1,97 @@
+//! Many windows of a restore at once, each on one thread from its input to its output.
+//!
+//! The windows are small, so that a window's buffers stay in its processor's caches, and no thread waits for the others
+//! at the end of a window.
+
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use bitx::Job;
+use bitx::drive::{self, DriveError, Sources};
+use bitx::io::{Inputs, Source, Whole};
+use bitx::parallel::Sequential;
+
+use super::turns::Turns;
+
+/// The most bytes that windows take in memory, unless a single one takes more, as windows of v1 may.
+const LIMIT: u64 = 256 << 20;
+
+/// The same for each thread, where that is more.
+const LIMIT_EACH: u64 = 16 << 20;
+
+/// The place that inputs come from.
+pub enum Supply<'a> {
+    /// Sources that are read window by window.
+    Read(Sources<'a>),
+    /// Whole inputs in memory.
+    Held(&'a [(Source, Whole)]),
+}
+
+impl Supply<'_> {
+    fn inputs(&self) -> Inputs {
+        match self {
+            Self::Read(_) => Inputs::default(),
+            Self::Held(sources) => Inputs::whole(sources.to_vec()),
+        }
+    }
+
+    fn fill(&self, inputs: &mut Inputs, job: &Job, window: usize) -> Result<(), DriveError> {
+        match self {
+            Self::Read(sources) => drive::fetch(job, window, sources, inputs),
+            Self::Held(_) => Ok(()),
+        }
+    }
+}
+
+/// Takes the output of one window after the other, and may take the buffer itself.
+type Write<'a> = dyn FnMut(&mut Vec<u8>) -> io::Result<()> + Send + 'a;
+
+/// Runs every window of `job`, an open and [shared](bitx::Restore::shared) restore, and gives `write` its output.
+///
+/// # Errors
+/// The failure of the first window that has one. The output written before it is a prefix that the caller must discard.
+pub fn restore(job: &mut Job, threads: usize, supply: &Supply<'_>, write: &mut Write<'_>) -> Result<(), DriveError> {
+    let siblings: Vec<Job> = (0..workers(job, threads)?).map(|_| job.sibling()).collect::<Result<_, _>>()?;
+    let next = AtomicUsize::new(0);
+    let turns = Turns::new((job, write));
+    thread::scope(|scope| {
+        for sibling in siblings {
+            scope.spawn(|| work(sibling, supply, &next, &turns));
+        }
+    });
+    turns.end()
+}
+
+/// The number of workers: `threads`, unless there are fewer windows, or windows take too much memory.
+fn workers(job: &Job, threads: usize) -> bitx::Result<usize> {
+    let (windows, mut largest) = (job.windows()?, 1);
+    for window in 0..windows {
+        let read: u64 = job.reads(window)?.iter().map(|read| read.length).sum();
+        largest = largest.max(read + job.progress(window + 1)? - job.progress(window)?);
+    }
+    let fitting = LIMIT.max(threads as u64 * LIMIT_EACH) / largest;
+    Ok(threads.min(windows).min(fitting as usize).max(1))
+}
+
+/// Restores the next window that no other worker has taken, until there is none or one has failed.
+fn work(mut job: Job, supply: &Supply<'_>, next: &AtomicUsize, turns: &Turns<(&mut Job, &mut Write<'_>), DriveError>) {
+    let _participant = turns.join();
+    let (mut inputs, mut output) = (supply.inputs(), Vec::new());
+    loop {
+        let window = next.fetch_add(1, Ordering::Relaxed);
+        if window >= job.windows().unwrap_or(0) {
+            return;
+        }
+        let filled = supply.fill(&mut inputs, &job, window);
+        let restored = filled.and_then(|()| Ok(job.run(window, &inputs, &Sequential, &mut output)?));
+        let go_on = turns.take(window, |(checking, write)| {
+            restored?;
+            checking.check(window, &inputs)?;
+            write(&mut output).map_err(DriveError::Write)
+        });
+        if !go_on {
+            return;
+        }
+    }
+}
