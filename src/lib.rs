@@ -1,17 +1,17 @@
 #![doc = include_str!("../README.md")]
 
-pub mod archive;
+mod archive;
 mod bytes;
 mod chunk;
-pub mod decode;
-pub mod delta;
+mod decode;
+mod delta;
 pub mod distance;
 pub mod drive;
-pub mod encode;
-pub mod entropy;
+mod encode;
+mod entropy;
 mod error;
 pub mod io;
-pub mod job;
+mod job;
 pub mod layout;
 pub mod parallel;
 pub mod plan;

@@ -6,6 +6,7 @@ use crate::layout::{Dtype, Region};
 
 /// How a tensor is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Method {
     /// XOR with the base, split into two streams, zstd (BITXv001, type 0).
     Xor,
@@ -43,6 +44,7 @@ impl Method {
 
 /// The low-rank prediction of a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Prediction {
     /// Number of components.
     pub rank: u8,
@@ -52,6 +54,7 @@ pub struct Prediction {
 
 /// One tensor of an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TensorReport {
     /// Name.
     pub name: String,
@@ -85,6 +88,7 @@ impl TensorReport {
 
 /// One file of an archive's base.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BaseReport {
     /// Length in bytes.
     pub length: u64,
@@ -94,6 +98,7 @@ pub struct BaseReport {
 
 /// What an archive holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Report {
     /// Version of the format.
     pub version: u32,

@@ -11,8 +11,8 @@ pub(crate) const SMALL: u64 = 16 << 20;
 /// The same where several jobs share the windows, each with one thread: a chunk or two, so that all end together.
 pub(crate) const SHARED: u64 = 4 << 20;
 
-/// The same when it is compressed: a chunk takes several times its size then, beside that of its base.
-pub(crate) const LEAST: u64 = 8 << 20;
+/// The same when it is compressed: a chunk then takes several times its size, and so does its base.
+pub(crate) const COMPRESSED: u64 = 8 << 20;
 
 /// Groups consecutive pieces of the given lengths into windows of at most `limit`, unless a single
 /// piece is larger.

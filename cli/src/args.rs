@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use bitx::entropy::zstd;
 use bitx::{Effort, Format};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -154,7 +153,7 @@ impl Compress {
     pub fn format(&self) -> anyhow::Result<Format> {
         match (self.format, self.level) {
             (Some(FormatName::V2), Some(_)) => anyhow::bail!("--level is for format v1; v2 has --effort"),
-            (Some(FormatName::V1), level) => Ok(Format::V1 { level: level.unwrap_or(zstd::DEFAULT_LEVEL) }),
+            (Some(FormatName::V1), level) => Ok(Format::V1 { level: level.unwrap_or(Format::DEFAULT_ZSTD_LEVEL) }),
             (None, Some(level)) => Ok(Format::V1 { level }),
             (_, None) => Ok(Format::V2 { effort: self.effort.into() }),
         }
@@ -218,6 +217,6 @@ pub struct Bench {
 
 fn level(text: &str) -> Result<i32, String> {
     let level = text.parse().map_err(|_| "not a number".to_owned())?;
-    let range = zstd::LEVELS;
+    let range = Format::ZSTD_LEVELS;
     if range.contains(&level) { Ok(level) } else { Err(format!("{} to {}", range.start(), range.end())) }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Limits of a server. At each, the answer is `413`, `408` or `503` with `Retry-After`, or a closed connection where
 /// there is no request yet.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Connections at a time; more wait to be accepted.
     pub connections: usize,

@@ -7,8 +7,8 @@
 use super::delta::{self, BLOCK_WORDS, Coding};
 use super::{Effort, Matrix, Scratch};
 use crate::bytes::{ByteReader, put_prefixed};
-use crate::delta::word::Fields;
 use crate::error::Result;
+use crate::layout::dtype::Fields;
 use crate::predict::float::from_f16;
 
 /// Bytes of a block: its scale, its quants.

@@ -8,13 +8,14 @@ use super::{Effort, Matrix, Scratch, scales};
 use crate::bytes::ByteReader;
 use crate::delta::context::{CONTEXTS, Model, Unit};
 use crate::delta::scale::{ScaleMeter, Scales};
-use crate::delta::word::{self, Fields, Word};
+use crate::delta::word::{self, Word};
 use crate::entropy::bins::{self, BINS, TOKENS};
 use crate::entropy::bits::{BitReader, BitWriter};
 use crate::entropy::cluster::{Clusters, cluster};
 use crate::entropy::log2::{FRACTION, entropy};
 use crate::entropy::rans::STRIP;
 use crate::error::Result;
+use crate::layout::dtype::Fields;
 
 /// What the words of a chunk are, and how the decoder knows the size of their steps.
 #[derive(Debug, Clone, Copy)]

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{CHUNK, Matrix, words};
+use super::{CHUNK, Matrix, unit};
 use crate::layout::Region;
 use crate::predict::{MAX_NUMBERS, MAX_RANK};
 
@@ -41,7 +41,7 @@ impl Geometry {
 
 /// The geometry of `region`: chunks of at most [`CHUNK`] elements, whole rows where a row fits.
 pub(crate) fn of(region: &Region) -> Geometry {
-    let (words, bytes) = words(region.dtype);
+    let (words, bytes) = unit(region.dtype);
     let elements = region.length / bytes * words;
     let mut columns = 1u64;
     for &extent in region.shape.iter().skip(1).rev() {

@@ -25,10 +25,10 @@ pub(crate) mod search;
 mod solo;
 mod tokens;
 
-use crate::delta::word::{Fields, fields};
 use crate::entropy::{rans, zstd};
 use crate::error::{Error, Result};
 use crate::layout::Dtype;
+use crate::layout::dtype::Fields;
 use crate::predict::Factors;
 use crate::predict::fit::Fit;
 
@@ -37,6 +37,7 @@ pub(crate) const CHUNK: u64 = 1 << 20;
 
 /// How hard the encoder tries.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Effort {
     /// One context model, no search.
     Fast,
@@ -82,12 +83,9 @@ pub(crate) struct Matrix {
     pub(crate) columns: usize,
 }
 
-/// Words of a dtype's unit and its bytes: a word, but for blocks that begin with a scale.
-pub(crate) fn words(dtype: Dtype) -> (u64, u64) {
-    match dtype {
-        Dtype::Q8_0 => dtype.block(),
-        _ => (1, fields(dtype).0 as u64),
-    }
+/// The words of a dtype's unit and its bytes: one word, or a block of words that begins with a scale.
+pub(crate) fn unit(dtype: Dtype) -> (u64, u64) {
+    if dtype.is_scaled() { dtype.block() } else { (1, dtype.words().0 as u64) }
 }
 
 /// Buffers that decoding reuses from chunk to chunk.
@@ -121,7 +119,7 @@ pub(crate) fn encode(
     if base == Some(target) {
         return Ok((Method::Copy, Vec::new()));
     }
-    let (width, fields) = fields(dtype);
+    let (width, fields) = dtype.words();
     let mut best: Option<(Method, Vec<u8>)> = None;
     let mut offer = |method, payload: Vec<u8>| {
         if best.as_ref().is_none_or(|(_, least)| payload.len() < least.len()) {
@@ -140,9 +138,10 @@ pub(crate) fn encode(
     if let (Some(base), true) = (base, effort == Effort::Max || !predicted || weak) {
         weak = offer(
             Method::Delta,
-            match dtype {
-                Dtype::Q8_0 => blocks::encode(matrix, base, target, effort),
-                _ => delta::encode_any((width, fields), matrix, base, target, effort),
+            if dtype.is_scaled() {
+                blocks::encode(matrix, base, target, effort)
+            } else {
+                delta::encode_any((width, fields), matrix, base, target, effort)
             },
         );
     }
@@ -153,7 +152,7 @@ pub(crate) fn encode(
         _ => {}
     }
     if fields == Fields::Integer || effort == Effort::Max && weak {
-        offer(Method::Zstd, zstd::encode(target, zstd::DEFAULT_LEVEL)?);
+        offer(Method::Zstd, zstd::encode(target, zstd::LEVEL)?);
     }
     Ok(best.filter(|(_, least)| least.len() < target.len()).unwrap_or_else(|| (Method::Stored, target.to_vec())))
 }
@@ -177,7 +176,7 @@ pub(crate) fn decode(
     target: &mut [u8],
     scratch: &mut Scratch,
 ) -> Result<()> {
-    let (width, fields) = fields(dtype);
+    let (width, fields) = dtype.words();
     let need_base = || base.ok_or_else(|| Error::corrupt("the chunk's method needs a base, and the tensor has none"));
     match method {
         Method::Stored if payload.len() == target.len() => target.copy_from_slice(payload),
@@ -191,9 +190,10 @@ pub(crate) fn decode(
         Method::Copy => return Err(Error::corrupt("stored bytes of a copied chunk").figures(0, payload.len())),
         Method::Delta => {
             let base = need_base()?;
-            match dtype {
-                Dtype::Q8_0 => blocks::decode(matrix, payload, base, target, scratch)?,
-                _ => delta::decode_any((width, fields), matrix, payload, base, target, scratch)?,
+            if dtype.is_scaled() {
+                blocks::decode(matrix, payload, base, target, scratch)?;
+            } else {
+                delta::decode_any((width, fields), matrix, payload, base, target, scratch)?;
             }
         }
         Method::Predicted => {
@@ -205,7 +205,7 @@ pub(crate) fn decode(
             predicted::decode(dtype, matrix, payload, base, factors, target, scratch)?;
         }
         Method::Factors => return Err(Error::corrupt("factors in place of a chunk")),
-        Method::Solo if dtype == Dtype::Q8_0 => return Err(Error::corrupt("blocks with a scale are not coded alone")),
+        Method::Solo if dtype.is_scaled() => return Err(Error::corrupt("blocks with a scale are not coded alone")),
         Method::Solo => for_width!(width, solo::decode(matrix, payload, target, scratch))?,
     }
     Ok(())
@@ -254,7 +254,7 @@ mod tests {
         let mut scratch = Scratch::default();
         for dtype in DTYPES {
             for (count, columns) in [(1, 1), (3, 3), (1000, 40), (5000, 50), (9001, 9001)] {
-                let (base, target) = pair(fields(dtype).0, count);
+                let (base, target) = pair(dtype.words().0, count);
                 let matrix = Matrix { columns };
                 for effort in [Effort::Fast, Effort::Default, Effort::Max] {
                     for base in [Some(base.as_slice()), None] {
@@ -274,7 +274,7 @@ mod tests {
     #[test]
     fn small_moves_are_small_in_every_dtype() {
         for dtype in DTYPES {
-            let (base, target) = pair(fields(dtype).0, 20_000);
+            let (base, target) = pair(dtype.words().0, 20_000);
             let against = Against { base: Some(&base), fit: None };
             let (method, payload) = encode(dtype, Matrix { columns: 100 }, against, &target, Effort::Default).unwrap();
             assert_eq!(method, Method::Delta, "{dtype:?}");

@@ -6,7 +6,6 @@
 use super::delta;
 use super::{Effort, Matrix, Scratch, integers};
 use crate::bytes::{ByteReader, put_prefixed};
-use crate::delta::word::fields;
 use crate::error::{Error, Result};
 use crate::layout::Dtype;
 use crate::predict::Factors;
@@ -79,7 +78,7 @@ pub(super) fn encode(
     integers::write(&mut numbers, &u, change.matrix.rows());
     let mut payload = Vec::new();
     put_prefixed(&mut payload, &numbers);
-    payload.extend(delta::encode_any(fields(dtype), matrix, &moved, target, effort));
+    payload.extend(delta::encode_any(dtype.words(), matrix, &moved, target, effort));
     Some(payload)
 }
 
@@ -93,7 +92,7 @@ pub(super) fn decode(
     target: &mut [u8],
     scratch: &mut Scratch,
 ) -> Result<()> {
-    let rows = (base.len() / fields(dtype).0).div_ceil(matrix.columns);
+    let rows = (base.len() / dtype.words().0).div_ceil(matrix.columns);
     let mut payload = ByteReader::new(payload);
     let mut numbers = ByteReader::new(payload.prefixed()?);
     let u = integers::read(&mut numbers, rows * factors.rank(), rows, scratch)?;
@@ -101,7 +100,7 @@ pub(super) fn decode(
     let mut moved = std::mem::take(&mut scratch.bytes);
     moved.resize(base.len(), 0);
     factors.apply(dtype, &u, base, &mut moved);
-    let decoded = delta::decode_any(fields(dtype), matrix, payload.rest(), &moved, target, scratch);
+    let decoded = delta::decode_any(dtype.words(), matrix, payload.rest(), &moved, target, scratch);
     scratch.bytes = moved;
     decoded
 }

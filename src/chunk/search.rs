@@ -2,7 +2,6 @@
 
 use super::delta;
 use super::{CHUNK, Effort, Matrix, integers, predicted};
-use crate::delta::word::fields;
 use crate::layout::Dtype;
 use crate::predict::change::Change;
 use crate::predict::fit::Fit;
@@ -76,7 +75,7 @@ pub(crate) fn search(sample: Sample<'_>, effort: Effort) -> Option<Prediction> {
     let (fit, cost) = trial.best(&components, knobs)?;
     let saved = plain.saturating_sub(cost) / 8;
     let (payload, bytes) = predicted::write_factors(&fit.stored, sample.matrix);
-    let chunk = (CHUNK as usize).min(sample.rows * sample.matrix.columns) * fields(sample.dtype).0;
+    let chunk = (CHUNK as usize).min(sample.rows * sample.matrix.columns) * sample.dtype.words().0;
     let pays = saved * knobs.gain > plain / 8 && payload.len() * 2 < chunk;
     pays.then_some(Prediction { fit, payload, bytes, saved })
 }
@@ -95,7 +94,7 @@ struct Trial {
 impl Trial {
     fn new(sample: Sample<'_>, change: &Change, elements: usize) -> Self {
         let columns = sample.matrix.columns;
-        let row = columns * fields(sample.dtype).0;
+        let row = columns * sample.dtype.words().0;
         // A last row that is short cannot stand for others.
         let whole = (sample.base.len() / row).max(1);
         let count = (elements / columns).clamp(1, whole);
@@ -130,7 +129,7 @@ impl Trial {
     }
 
     fn estimate(&self, base: &[u8]) -> u64 {
-        delta::estimate_any(fields(self.dtype), base, &self.target)
+        delta::estimate_any(self.dtype.words(), base, &self.target)
     }
 
     /// What the trial's rows take, for all rows of the region.

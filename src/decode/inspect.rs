@@ -1,6 +1,5 @@
 //! Listing what an archive holds.
 
-use super::{v1, v2};
 use crate::archive::{Archive, ArchiveReader};
 use crate::error::{Error, Result};
 use crate::io::{Incremental, Inputs, Read, Source};
@@ -41,8 +40,8 @@ impl Opening for OpenInspect {
     fn plan(self: Box<Self>) -> Result<Box<dyn Plan>> {
         let archive = self.0.finish().ok_or_else(|| Error::truncated("the archive"))?;
         Ok(Box::new(Listing(match archive {
-            Archive::V1(index) => v1::report(&index),
-            Archive::V2(directory) => v2::report(&directory),
+            Archive::V1(index) => index.report(),
+            Archive::V2(directory) => directory.report(),
         })))
     }
 }

@@ -5,7 +5,6 @@ mod v1;
 mod v2;
 
 pub use inspect::Inspect;
-pub(crate) use v2::{base_reports, tensor_reports};
 
 use crate::archive::{Archive, ArchiveReader};
 use crate::error::{Error, Result};

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Sharing;
-use crate::archive::v1::{self, Entry, Index, MAX_PIECE, Part, Stream};
+use crate::archive::v1::{Entry, Index, MAX_PIECE, Part, Stream};
 use crate::delta::xor_split;
 use crate::entropy::zstd;
 use crate::error::{Error, Result};
@@ -17,7 +17,7 @@ use crate::job::Plan;
 use crate::layout::Region;
 use crate::parallel::{self, Runner};
 use crate::plan::{BaseSet, Place};
-use crate::report::{Method, Report, TensorReport};
+use crate::report::Report;
 use crate::window;
 
 /// What is to be done.
@@ -172,7 +172,7 @@ impl Plan for Restore {
     }
 
     fn report(&self) -> Report {
-        report(&self.work.index)
+        self.work.index.report()
     }
 }
 
@@ -254,22 +254,4 @@ fn check_piece(length: u64) -> Result<()> {
         return Ok(());
     }
     Err(Error::limit("bytes that have to be decoded at once").figures(format_args!("at most {MAX_PIECE}"), length))
-}
-
-/// What the archive of that index holds.
-pub(super) fn report(index: &Index) -> Report {
-    let tensor = |(region, entry): (&Region, &Entry)| match entry {
-        Entry::Paired { exponent, sign_mantissa } => {
-            TensorReport::new(region, Method::Xor, exponent.stored + sign_mantissa.stored)
-        }
-        Entry::Alone(stream) => TensorReport::new(region, Method::Zstd, stream.stored),
-    };
-    Report {
-        version: v1::VERSION,
-        stored_bytes: index.archive_length,
-        restored_bytes: index.layout.file_length,
-        blake3: None,
-        bases: Vec::new(),
-        tensors: index.layout.regions.iter().zip(&index.entries).map(tensor).collect(),
-    }
 }

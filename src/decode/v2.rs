@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Sharing;
-use crate::archive::v2::{self, Content, Directory, Head, Index, Item, Record, RegionEntry};
+use crate::archive::v2::{Content, Directory, Item, Record};
 use crate::chunk::{self, Matrix, geometry, predicted};
 use crate::error::{Error, Result};
 use crate::io::{Inputs, Read, Source, coalesce};
@@ -16,7 +16,7 @@ use crate::layout::Dtype;
 use crate::parallel::{self, Runner};
 use crate::plan::BaseSet;
 use crate::predict::Factors;
-use crate::report::{BaseReport, Method, Prediction, Report, TensorReport};
+use crate::report::Report;
 use crate::window;
 
 /// What is to be done, and the digest of the archive so far.
@@ -337,7 +337,7 @@ impl Plan for Restore {
     }
 
     fn report(&self) -> Report {
-        report(&self.work.directory)
+        self.work.directory.report()
     }
 }
 
@@ -400,56 +400,4 @@ fn add_chunks(chunks: &mut Vec<Chunk>, item: &Item, located: &Chunks, bases: &Ba
         chunks.push(Chunk { length, record, method: *method, dtype, matrix, base, factors });
     }
     Ok(())
-}
-
-/// What the archive holds.
-pub(super) fn report(directory: &Directory) -> Report {
-    let items = &directory.head.items;
-    Report {
-        version: v2::VERSION,
-        stored_bytes: directory.archive_length,
-        restored_bytes: items.iter().map(Item::length).sum(),
-        blake3: Some(directory.index.output),
-        bases: base_reports(&directory.head, &directory.index),
-        tensors: tensor_reports(items, &directory.index.regions),
-    }
-}
-
-/// What is known of the base's files.
-pub(crate) fn base_reports(head: &Head, index: &Index) -> Vec<BaseReport> {
-    let files = head.bases.iter().zip(&index.bases);
-    files.map(|(file, &blake3)| BaseReport { length: file.length, blake3 }).collect()
-}
-
-/// How every tensor is stored, given the records of those that have some.
-pub(crate) fn tensor_reports(items: &[Item], regions: &[RegionEntry]) -> Vec<TensorReport> {
-    let mut regions = regions.iter();
-    let mut tensors = Vec::new();
-    for item in items {
-        let Item::Region { region, content } = item else { continue };
-        tensors.push(match content {
-            Content::Earlier(_) => TensorReport::new(region, Method::CopyEarlier, 0),
-            Content::Chunks(_) => {
-                let none = RegionEntry::default();
-                let entry = regions.next().unwrap_or(&none);
-                let mut report = TensorReport::new(region, dominant(&entry.chunks), entry.stored());
-                report.prediction = entry.factors.map(|f| Prediction { rank: f.rank, saved_bytes: f.saved });
-                report
-            }
-        });
-    }
-    tensors
-}
-
-/// The method that most bytes of a tensor are stored by.
-fn dominant(chunks: &[v2::ChunkEntry]) -> Method {
-    let largest = chunks.iter().max_by_key(|chunk| chunk.length);
-    match largest.map_or(chunk::Method::Stored, |chunk| chunk.method) {
-        chunk::Method::Stored | chunk::Method::Factors => Method::Stored,
-        chunk::Method::Zstd => Method::Zstd,
-        chunk::Method::Copy => Method::CopyBase,
-        chunk::Method::Delta => Method::Delta,
-        chunk::Method::Solo => Method::Solo,
-        chunk::Method::Predicted => Method::Predicted,
-    }
 }

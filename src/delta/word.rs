@@ -1,6 +1,6 @@
-//! Elements as unsigned words of 8, 16, 32 or 64 bits, and what of a word a dtype's exponent is.
+//! Elements as unsigned words of 8, 16, 32 or 64 bits, their differences and their exponents.
 
-use crate::layout::Dtype;
+use crate::layout::dtype::Fields;
 use crate::zigzag::{unzigzag, zigzag};
 
 /// An unsigned integer that holds an element's bits.
@@ -135,33 +135,6 @@ pub(crate) fn exponents<W: Word>(fields: Fields, words: &[W], exponents: &mut [u
         Fields::Integer => (W::truncate(u64::MAX), W::BITS - 4),
     };
     exponents.iter_mut().zip(words).for_each(|(exponent, &word)| *exponent = word.field(mask, shift));
-}
-
-/// How a dtype's elements are coded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fields {
-    /// Sign, exponent, and so many bits of mantissa.
-    Float { mantissa: u32 },
-    /// A two's complement or unsigned integer.
-    Integer,
-}
-
-/// Width in bytes and fields of a dtype's words; types that are not understood are bytes.
-pub(crate) fn fields(dtype: Dtype) -> (usize, Fields) {
-    use Dtype::*;
-    let float = |width, mantissa| (width, Fields::Float { mantissa });
-    match dtype {
-        F8_E4M3 | F8_E4M3FNUZ => float(1, 3),
-        F8_E5M2 | F8_E5M2FNUZ => float(1, 2),
-        F16 => float(2, 10),
-        BF16 => float(2, 7),
-        F32 | C64 => float(4, 23),
-        F64 => float(8, 52),
-        I16 | U16 => (2, Fields::Integer),
-        I32 | U32 => (4, Fields::Integer),
-        I64 | U64 => (8, Fields::Integer),
-        BOOL | F4 | F6_E2M3 | F6_E3M2 | U8 | I8 | F8_E8M0 | Q8_0 => (1, Fields::Integer),
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Differing bits, counted.
 
-use crate::delta::word::{Word, fields};
+use crate::delta::word::Word;
 use crate::error::{Error, Result};
 use crate::layout::Dtype;
 
@@ -27,7 +27,7 @@ impl BitDistance {
         if a.len() != b.len() {
             return Err(Error::invalid_argument("tensors of different lengths").figures(a.len(), b.len()));
         }
-        let (width, _) = fields(dtype);
+        let (width, _) = dtype.words();
         if !a.len().is_multiple_of(width) {
             let message = format!("a stretch of words of {width} bytes");
             return Err(Error::invalid_argument(message).figures("whole words", format_args!("{} bytes", a.len())));

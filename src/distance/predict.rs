@@ -8,8 +8,8 @@
 
 use super::Sketch;
 use super::sample::{self, Number};
-use crate::delta::word::{Fields, fields};
 use crate::error::Result;
+use crate::layout::dtype::Fields;
 
 /// A delta has to be predicted smaller than coding alone by this factor.
 const MARGIN: f64 = 0.97;
@@ -53,7 +53,7 @@ impl Predicted {
 /// `InvalidArgument` where the sketches are of different dtypes or lengths.
 pub fn predict(base: &Sketch, target: &Sketch) -> Result<Predicted> {
     base.check_comparable(target)?;
-    let (width, fields) = fields(target.dtype());
+    let (width, fields) = target.dtype().words();
     let bits = 8 * width as u32;
     let samples = samples(fields, bits, base, target);
     if samples.is_empty() {

@@ -1,7 +1,7 @@
 //! Sampled words as numbers.
 
 use super::Sketch;
-use crate::delta::word::{Fields, fields};
+use crate::layout::dtype::Fields;
 
 /// What a word stands for, and the distance to the next one.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -12,7 +12,7 @@ pub(super) struct Number {
 
 /// The words of a sketch.
 pub(super) fn words(sketch: &Sketch) -> impl Iterator<Item = u64> {
-    let width = fields(sketch.dtype()).0;
+    let width = sketch.dtype().words().0;
     sketch.bytes().chunks_exact(width).map(|word| word.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)))
 }
 
@@ -60,8 +60,8 @@ mod tests {
 
     #[test]
     fn words_are_the_numbers_that_they_stand_for() {
-        let number = |dtype, word| {
-            let (width, fields) = fields(dtype);
+        let number = |dtype: Dtype, word| {
+            let (width, fields) = dtype.words();
             number(fields, 8 * width as u32, word)
         };
         for x in [0.0, 1.0, -1.5, 3.4e38, -1e-40, 1e-45f32] {

@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use super::BitDistance;
-use crate::delta::word::fields;
 use crate::error::{Error, Result};
 use crate::layout::Dtype;
 
@@ -45,7 +44,7 @@ impl Sketch {
 
     /// Bytes of a sketch of a tensor of `length` bytes: 64 per MiB, at least 32 and at most 4,096.
     pub fn size(dtype: Dtype, length: u64) -> usize {
-        let width = fields(dtype).0 as u64;
+        let width = dtype.words().0 as u64;
         let wanted = (u128::from(length) * u128::from(PER_MIB) >> 20).clamp(u128::from(LEAST), u128::from(MOST));
         ((wanted as u64).min(length) / width * width) as usize
     }
@@ -89,7 +88,7 @@ impl Sketch {
     /// Of as many equal parts of the tensor as there are samples, each has one, so that they are spread over rows and
     /// columns alike, and come in the order in which a tensor is read.
     fn place(&self, sample: u64) -> Range<u64> {
-        let width = fields(self.dtype).0 as u64;
+        let width = self.dtype.words().0 as u64;
         let (elements, count) = (self.length / width, Self::size(self.dtype, self.length) as u64 / width);
         let part = |i: u64| (u128::from(elements) * u128::from(i) / u128::from(count)) as u64;
         let (start, end) = (part(sample), part(sample + 1));
@@ -116,7 +115,7 @@ impl Sketcher {
 
     /// Takes the tensor's next bytes, as many as there are.
     pub fn update(&mut self, bytes: &[u8]) {
-        let width = fields(self.sketch.dtype).0;
+        let width = self.sketch.dtype.words().0;
         let end = self.passed + bytes.len() as u64;
         while self.sketch.samples.len() < self.size {
             let (sample, taken) = (self.sketch.samples.len() / width, self.sketch.samples.len() % width);

@@ -6,6 +6,8 @@ mod survey;
 mod v1;
 mod v2;
 
+use std::ops::RangeInclusive;
+
 pub use crate::chunk::Effort;
 use crate::entropy::zstd;
 use crate::error::{Error, Result};
@@ -20,10 +22,11 @@ use survey::Survey;
 
 /// The format of the archive, with its knobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Format {
     /// BITXv001, which the reference command line reads: safetensors against one safetensors base.
     V1 {
-        /// zstd level, one of [`zstd::LEVELS`].
+        /// zstd level, one of [`Format::ZSTD_LEVELS`].
         level: i32,
     },
     /// BITXv002.
@@ -31,6 +34,14 @@ pub enum Format {
         /// How hard to try.
         effort: Effort,
     },
+}
+
+impl Format {
+    /// The zstd levels of format v1.
+    pub const ZSTD_LEVELS: RangeInclusive<i32> = zstd::LEVELS;
+
+    /// The default level of format v1, the reference command line's.
+    pub const DEFAULT_ZSTD_LEVEL: i32 = 3;
 }
 
 impl Default for Format {

@@ -1,8 +1,9 @@
-//! Element types, by their names in safetensors and in GGUF.
+//! Element types: one table with everything that is known of each.
 
 /// The type of a tensor's elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs, non_camel_case_types)] // the names are the formats' own
+#[non_exhaustive]
 pub enum Dtype {
     BOOL,
     F4,
@@ -29,67 +30,153 @@ pub enum Dtype {
     Q8_0,
 }
 
+/// The parts of a word: they decide how its differences are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fields {
+    /// Sign, exponent, and a mantissa of that many bits.
+    Float { mantissa: u32 },
+    /// A two's complement or unsigned integer.
+    Integer,
+}
+
+/// The memory unit of a dtype: the smallest number of elements that takes whole bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Block {
+    /// Elements that are words, or that lie packed in bytes.
+    Packed { elements: u64, bytes: u64 },
+    /// Elements of one row that share a scale, which lies before them; elements are words of one byte.
+    Scaled { elements: u64, scale_bytes: u64 },
+}
+
+/// All facts about one dtype.
+#[derive(Debug)]
+struct Row {
+    dtype: Dtype,
+    /// The number that archives hold. It never changes, and a removed dtype's number is not used again.
+    number: u8,
+    name: &'static str,
+    /// safetensors has a dtype of this name.
+    in_safetensors: bool,
+    /// Width of a word in bytes, and the word's fields; types that are not understood are bytes.
+    words: (usize, Fields),
+    block: Block,
+}
+
 use Dtype::*;
 
-/// Every dtype with its name and its block: so many elements in so many bytes.
-const TABLE: [(Dtype, &str, (u64, u64)); 23] = [
-    (BOOL, "BOOL", (1, 1)),
-    (F4, "F4", (2, 1)),
-    (F6_E2M3, "F6_E2M3", (4, 3)),
-    (F6_E3M2, "F6_E3M2", (4, 3)),
-    (U8, "U8", (1, 1)),
-    (I8, "I8", (1, 1)),
-    (F8_E5M2, "F8_E5M2", (1, 1)),
-    (F8_E4M3, "F8_E4M3", (1, 1)),
-    (F8_E8M0, "F8_E8M0", (1, 1)),
-    (F8_E4M3FNUZ, "F8_E4M3FNUZ", (1, 1)),
-    (F8_E5M2FNUZ, "F8_E5M2FNUZ", (1, 1)),
-    (I16, "I16", (1, 2)),
-    (U16, "U16", (1, 2)),
-    (F16, "F16", (1, 2)),
-    (BF16, "BF16", (1, 2)),
-    (I32, "I32", (1, 4)),
-    (U32, "U32", (1, 4)),
-    (F32, "F32", (1, 4)),
-    (C64, "C64", (1, 8)),
-    (F64, "F64", (1, 8)),
-    (I64, "I64", (1, 8)),
-    (U64, "U64", (1, 8)),
-    (Q8_0, "Q8_0", (32, 34)),
+const INTEGER: Fields = Fields::Integer;
+
+const fn float(mantissa: u32) -> Fields {
+    Fields::Float { mantissa }
+}
+
+/// A dtype of safetensors whose elements are words of `width` bytes.
+const fn word(dtype: Dtype, number: u8, name: &'static str, width: usize, fields: Fields) -> Row {
+    let block = Block::Packed { elements: 1, bytes: width as u64 };
+    Row { dtype, number, name, in_safetensors: true, words: (width, fields), block }
+}
+
+/// A dtype of safetensors whose `elements` are packed in so many `bytes`.
+const fn packed(dtype: Dtype, number: u8, name: &'static str, elements: u64, bytes: u64) -> Row {
+    let block = Block::Packed { elements, bytes };
+    Row { dtype, number, name, in_safetensors: true, words: (1, INTEGER), block }
+}
+
+/// A dtype of GGUF whose blocks of 32 elements begin with a scale in F16.
+const fn scaled(dtype: Dtype, number: u8, name: &'static str) -> Row {
+    let block = Block::Scaled { elements: 32, scale_bytes: 2 };
+    Row { dtype, number, name, in_safetensors: false, words: (1, INTEGER), block }
+}
+
+/// Complex numbers (`C64`) are coded as pairs of F32.
+const COMPLEX: Row = Row {
+    dtype: C64,
+    number: 18,
+    name: "C64",
+    in_safetensors: true,
+    words: (4, float(23)),
+    block: Block::Packed { elements: 1, bytes: 8 },
+};
+
+/// Every dtype, in the order of the enum.
+static TABLE: [Row; 23] = [
+    word(BOOL, 0, "BOOL", 1, INTEGER),
+    packed(F4, 1, "F4", 2, 1),
+    packed(F6_E2M3, 2, "F6_E2M3", 4, 3),
+    packed(F6_E3M2, 3, "F6_E3M2", 4, 3),
+    word(U8, 4, "U8", 1, INTEGER),
+    word(I8, 5, "I8", 1, INTEGER),
+    word(F8_E5M2, 6, "F8_E5M2", 1, float(2)),
+    word(F8_E4M3, 7, "F8_E4M3", 1, float(3)),
+    word(F8_E8M0, 8, "F8_E8M0", 1, INTEGER),
+    word(F8_E4M3FNUZ, 9, "F8_E4M3FNUZ", 1, float(3)),
+    word(F8_E5M2FNUZ, 10, "F8_E5M2FNUZ", 1, float(2)),
+    word(I16, 11, "I16", 2, INTEGER),
+    word(U16, 12, "U16", 2, INTEGER),
+    word(F16, 13, "F16", 2, float(10)),
+    word(BF16, 14, "BF16", 2, float(7)),
+    word(I32, 15, "I32", 4, INTEGER),
+    word(U32, 16, "U32", 4, INTEGER),
+    word(F32, 17, "F32", 4, float(23)),
+    COMPLEX,
+    word(F64, 19, "F64", 8, float(52)),
+    word(I64, 20, "I64", 8, INTEGER),
+    word(U64, 21, "U64", 8, INTEGER),
+    scaled(Q8_0, 22, "Q8_0"),
 ];
 
-/// Those that safetensors has come first.
-const SAFETENSORS: usize = 22;
-
 impl Dtype {
-    /// The dtype of that name in safetensors, if there is one.
+    fn row(self) -> &'static Row {
+        &TABLE[self as usize]
+    }
+
+    /// The dtype that safetensors calls `name`, if there is one.
     pub fn from_name(name: &str) -> Option<Self> {
-        TABLE[..SAFETENSORS].iter().find(|row| row.1 == name).map(|row| row.0)
+        TABLE.iter().find(|row| row.in_safetensors && row.name == name).map(|row| row.dtype)
     }
 
-    /// The dtype of that number, which is its place in the list: archives hold it, so the list only grows.
+    /// The dtype that archives write as `number`, if there is one.
     pub fn from_number(number: u8) -> Option<Self> {
-        TABLE.get(usize::from(number)).map(|row| row.0)
+        TABLE.iter().find(|row| row.number == number).map(|row| row.dtype)
     }
 
-    /// Its name.
+    /// The number that archives hold for this dtype.
+    pub fn number(self) -> u8 {
+        self.row().number
+    }
+
+    /// The name in safetensors or in GGUF.
     pub fn name(self) -> &'static str {
-        TABLE[self as usize].1
+        self.row().name
     }
 
-    /// Elements of a block and its bytes: one element, but for types that are packed or share a scale.
+    /// The number of elements in the smallest unit of whole bytes, and its bytes: more than one element where elements
+    /// are packed or share a scale.
     pub fn block(self) -> (u64, u64) {
-        TABLE[self as usize].2
+        match self.row().block {
+            Block::Packed { elements, bytes } => (elements, bytes),
+            Block::Scaled { elements, scale_bytes } => (elements, scale_bytes + elements),
+        }
     }
 
-    /// Bytes of a tensor of that shape; `None` where that overflows or is no whole number of blocks.
+    /// `true` where blocks of a row's elements begin with a scale.
+    pub(crate) fn is_scaled(self) -> bool {
+        matches!(self.row().block, Block::Scaled { .. })
+    }
+
+    /// The width of a word in bytes, and its fields.
+    pub(crate) fn words(self) -> (usize, Fields) {
+        self.row().words
+    }
+
+    /// The bytes of a tensor of that shape; `None` where they overflow or are not a whole number of blocks.
     pub fn tensor_bytes(self, shape: &[u64]) -> Option<u64> {
         let elements = shape.iter().try_fold(1u64, |n, &extent| n.checked_mul(extent))?;
-        // The blocks of a type with scales lie within rows.
-        if self == Q8_0 && !shape.last().is_some_and(|row| row.is_multiple_of(32)) {
+        let (count, bytes) = self.block();
+        // A scale is shared within a row.
+        if self.is_scaled() && !shape.last().is_some_and(|row| row.is_multiple_of(count)) {
             return None;
         }
-        let (count, bytes) = self.block();
         elements.is_multiple_of(count).then(|| (elements / count).checked_mul(bytes))?
     }
 }
@@ -99,11 +186,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_is_in_the_order_of_the_enum() {
-        for (i, (dtype, name, _)) in TABLE.iter().enumerate() {
-            assert_eq!(*dtype as usize, i);
-            assert_eq!(Dtype::from_name(name), (i < SAFETENSORS).then_some(*dtype));
+    fn every_dtype_is_found_by_its_number_and_its_name() {
+        for (i, row) in TABLE.iter().enumerate() {
+            assert_eq!(row.dtype as usize, i, "rows are in the order of the enum");
+            assert_eq!(Dtype::from_number(row.number), Some(row.dtype), "numbers are unique");
+            assert_eq!(Dtype::from_name(row.name), row.in_safetensors.then_some(row.dtype), "names are unique");
         }
+    }
+
+    /// Archives hold these numbers.
+    #[test]
+    fn numbers_do_not_change() {
+        assert_eq!([BOOL, U8, F16, BF16, F32, U64, Q8_0].map(Dtype::number), [0, 4, 13, 14, 17, 21, 22]);
     }
 
     #[test]

@@ -41,6 +41,7 @@ impl Region {
 /// What kind of file a layout was read from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum Kind {
     /// A file of no known kind: one region of bytes.
     #[default]

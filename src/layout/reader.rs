@@ -28,7 +28,7 @@ enum State {
     Start(Accept),
     Safetensors(safetensors::HeaderReader),
     Gguf(gguf::HeaderReader),
-    Onnx(onnx::Walker),
+    Onnx(Box<onnx::Walker>),
     Done(Layout, Vec<u8>),
 }
 
@@ -71,7 +71,7 @@ impl LayoutReader {
                 self.state = State::Safetensors(reader);
             }
             (Kind::Places, Accept::Any) => {
-                self.state = State::Onnx(onnx::Walker::of_model(self.file_length));
+                self.state = State::Onnx(Box::new(onnx::Walker::of_model(self.file_length)));
                 self.walk(head)?;
             }
             (Kind::Bytes | Kind::Places, _) => {

@@ -55,7 +55,7 @@ pub fn certain(symbol: u8, count: usize) -> Vec<u8> {
 
 /// An archive of a head's content and records.
 pub fn archive(head: &[u8], records: &[Record]) -> Vec<u8> {
-    let frame = bitx::entropy::zstd::encode(head, 3).unwrap();
+    let frame = zrip::compress(head, 3).unwrap();
     archive_of(head[1], &[varint(head.len() as u64), frame].concat(), records)
 }
 

@@ -9,7 +9,7 @@ use wasm_bindgen::prelude::*;
 use bitx::io::{Read, Source};
 use bitx::report::{Report, TensorReport};
 #[cfg(feature = "compress")]
-use bitx::{Compress, Effort, Format, entropy::zstd};
+use bitx::{Compress, Effort, Format};
 use bitx::{Error, ErrorKind};
 
 /// The largest integer that every `number` up to it represents.
@@ -96,7 +96,7 @@ fn format(CompressOptions { format, effort, level, .. }: CompressOptions) -> Res
         )));
     }
     match (format.as_deref(), level) {
-        (Some("v1"), level) => Ok(Format::V1 { level: level.unwrap_or(zstd::DEFAULT_LEVEL) }),
+        (Some("v1"), level) => Ok(Format::V1 { level: level.unwrap_or(Format::DEFAULT_ZSTD_LEVEL) }),
         (None, Some(level)) => Ok(Format::V1 { level }),
         (None | Some("v2"), None) => Ok(Format::V2 { effort }),
         (Some("v2"), Some(_)) => Err(misuse("level is for format v1; v2 has effort")),

@@ -4,6 +4,7 @@
 //! notice. Nor can it notice most bits flipped inside the reference's frames; ours carry zstd's checksum.
 
 mod index;
+mod report;
 mod write;
 
 pub(crate) use index::{Entry, Index, IndexReader, Part, Stream};

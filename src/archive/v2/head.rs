@@ -255,7 +255,7 @@ fn write_item(raw: &mut Vec<u8>, item: &Item) {
         Content::Earlier(_) => EARLIER,
     });
     put_prefixed(raw, region.name.as_bytes());
-    raw.push(region.dtype as u8);
+    raw.push(region.dtype.number());
     put_varint(raw, region.shape.len() as u64);
     region.shape.iter().for_each(|&extent| put_varint(raw, extent));
     match content {

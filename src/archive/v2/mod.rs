@@ -7,11 +7,13 @@ mod head;
 mod index;
 mod reader;
 mod record;
+mod report;
 
 pub(crate) use head::{BaseFile, Content, Head, Item, Partner};
 pub(crate) use index::{ChunkEntry, FactorsEntry, Index, RegionEntry};
 pub(crate) use reader::{Directory, DirectoryReader};
 pub(crate) use record::{RECORD_HEAD, Record};
+pub(crate) use report::report;
 
 /// The version that the magic states.
 pub const VERSION: u32 = 2;

@@ -13,7 +13,6 @@ use super::survey::Findings;
 use crate::archive::v2::{self, ChunkEntry, Content, FactorsEntry, Head, Index, Item, Record, RegionEntry};
 use crate::chunk::search::{self, Prediction, Sample};
 use crate::chunk::{self, Effort, Method};
-use crate::decode::{base_reports, tensor_reports};
 use crate::error::{Error, Result};
 use crate::io::{Inputs, Read, Source, coalesce};
 use crate::job::Plan;
@@ -239,13 +238,6 @@ impl Plan for Compress {
     }
 
     fn report(&self) -> Report {
-        Report {
-            version: v2::VERSION,
-            stored_bytes: self.stored_bytes,
-            restored_bytes: self.target_length,
-            blake3: Some(self.index.output),
-            bases: base_reports(&self.head, &self.index),
-            tensors: tensor_reports(&self.head.items, &self.index.regions),
-        }
+        v2::report(&self.head, &self.index, self.stored_bytes)
     }
 }

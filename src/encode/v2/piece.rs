@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::archive::v2::{Content, Head, Item};
 use crate::chunk::search::LEAST;
-use crate::chunk::{Effort, Matrix, geometry, words};
+use crate::chunk::{Effort, Matrix, geometry, unit};
 use crate::encode::survey::Findings;
 use crate::error::Result;
 use crate::io::{Read, Source};
@@ -93,7 +93,7 @@ const RUNS: u64 = 32;
 
 /// The search for factors, where a region can have some.
 fn sample(region: &Region, matrix: Matrix, base: (Source, u64), effort: Effort) -> Option<Work> {
-    let (_, bytes) = words(region.dtype);
+    let (_, bytes) = unit(region.dtype);
     let columns = matrix.columns as u64;
     let rows = region.length / bytes / columns;
     if effort == Effort::Fast || !Factors::moves(region.dtype) || columns.min(rows) < LEAST as u64 {
@@ -121,8 +121,8 @@ fn sample(region: &Region, matrix: Matrix, base: (Source, u64), effort: Effort) 
 /// Windows of pieces. There are at least as many as keep each share of the longest file small, since the digests
 /// of whole files are taken in shares; and one at least, which writes head and index.
 pub(super) fn windows(pieces: &[Piece], longest: u64) -> Vec<Range<usize>> {
-    let mut windows = window::group(window::LEAST, pieces.iter().map(Piece::length));
-    let least = usize::try_from(longest.div_ceil(window::LEAST)).unwrap_or(usize::MAX).max(1);
+    let mut windows = window::group(window::COMPRESSED, pieces.iter().map(Piece::length));
+    let least = usize::try_from(longest.div_ceil(window::COMPRESSED)).unwrap_or(usize::MAX).max(1);
     windows.resize(windows.len().max(least), pieces.len()..pieces.len());
     windows
 }

@@ -18,8 +18,8 @@ use crate::error::{Error, Result};
 /// The compression levels that [`encode`] has.
 pub const LEVELS: RangeInclusive<i32> = -7..=4;
 
-/// The default level, the reference command line's.
-pub const DEFAULT_LEVEL: i32 = 3;
+/// The level of v2's frames.
+pub(crate) const LEVEL: i32 = 3;
 
 /// Compresses `data` into one frame.
 ///
@@ -72,6 +72,9 @@ impl fmt::Debug for Decoder {
         f.write_str("Decoder")
     }
 }
+
+#[cfg(test)]
+mod oracles;
 
 #[cfg(test)]
 mod tests {

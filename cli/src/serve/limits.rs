@@ -1,0 +1,119 @@
+//! The server's limits as options. Their defaults are those of [`Limits`].
+
+use std::sync::LazyLock;
+
+use bitx_server::Limits;
+use bytesize::ByteSize;
+use clap::Args;
+use humantime::Duration as Time;
+
+static DEFAULT: LazyLock<Limits> = LazyLock::new(Limits::default);
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct LimitArgs {
+    /// Most connections at a time; more wait
+    #[arg(long, default_value_t = DEFAULT.connections, value_name = "N")]
+    max_connections: usize,
+    /// Most requests at a time
+    #[arg(long, default_value_t = DEFAULT.requests, value_name = "N")]
+    max_requests: usize,
+    /// Most bytes of decoded pieces in memory, over all readers
+    #[arg(long, default_value_t = ByteSize(DEFAULT.memory), value_name = "BYTES")]
+    max_memory: ByteSize,
+    /// Most deltas made at a time
+    #[arg(long, default_value_t = DEFAULT.makings, value_name = "N")]
+    pub max_makings: usize,
+    /// Most uploads decoded or published at a time
+    #[arg(long, default_value_t = DEFAULT.decodings, value_name = "N")]
+    pub max_decodings: usize,
+    /// Most open uploads
+    #[arg(long, default_value_t = DEFAULT.uploads, value_name = "N")]
+    max_uploads: usize,
+    /// Most bytes of an uploaded file, restored
+    #[arg(long, default_value_t = ByteSize(DEFAULT.file), value_name = "BYTES")]
+    max_file: ByteSize,
+    /// Most bytes of the files in all open uploads, restored
+    #[arg(long, default_value_t = ByteSize(DEFAULT.spool), value_name = "BYTES")]
+    max_spool: ByteSize,
+    /// Most files of an upload
+    #[arg(long, default_value_t = DEFAULT.files, value_name = "N")]
+    max_files: usize,
+    /// Most tensors of an upload
+    #[arg(long, default_value_t = DEFAULT.tensors, value_name = "N")]
+    max_tensors: usize,
+    /// Most bytes of a JSON body
+    #[arg(long, default_value_t = ByteSize(DEFAULT.json), value_name = "BYTES")]
+    max_json: ByteSize,
+    /// Longest wait of a request for its turn or for memory
+    #[arg(long, default_value_t = Time::from(DEFAULT.queue), value_name = "DURATION")]
+    queue_timeout: Time,
+    /// Longest time for a request's head, and for a connection without a request
+    #[arg(long, default_value_t = Time::from(DEFAULT.head), value_name = "DURATION")]
+    head_timeout: Time,
+    /// Longest time in which no byte of a body arrives or is taken
+    #[arg(long, default_value_t = Time::from(DEFAULT.stall), value_name = "DURATION")]
+    stall_timeout: Time,
+    /// Longest time for a request's body
+    #[arg(long, default_value_t = Time::from(DEFAULT.body), value_name = "DURATION")]
+    body_timeout: Time,
+    /// Time after which the server forgets an upload that receives no request
+    #[arg(long, default_value_t = Time::from(DEFAULT.expiry), value_name = "DURATION")]
+    upload_expiry: Time,
+    /// Time that running requests get at shutdown
+    #[arg(long, default_value_t = Time::from(DEFAULT.grace), value_name = "DURATION")]
+    grace: Time,
+}
+
+impl LimitArgs {
+    pub fn limits(&self) -> Limits {
+        Limits {
+            connections: self.max_connections,
+            requests: self.max_requests,
+            memory: self.max_memory.as_u64(),
+            makings: self.max_makings,
+            decodings: self.max_decodings,
+            queue: self.queue_timeout.into(),
+            head: self.head_timeout.into(),
+            stall: self.stall_timeout.into(),
+            body: self.body_timeout.into(),
+            json: self.max_json.as_u64(),
+            file: self.max_file.as_u64(),
+            spool: self.max_spool.as_u64(),
+            files: self.max_files,
+            tensors: self.max_tensors,
+            uploads: self.max_uploads,
+            expiry: self.upload_expiry.into(),
+            grace: self.grace.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        limits: LimitArgs,
+    }
+
+    #[test]
+    fn a_line_without_options_has_the_default_limits() {
+        let line = Line::parse_from(["bitx"]);
+        assert_eq!(line.limits.limits(), Limits::default());
+    }
+
+    #[test]
+    fn sizes_and_times_are_parsed() {
+        let line = Line::parse_from(["bitx", "--max-file", "2GiB", "--max-json", "1000", "--grace", "1500ms"]);
+        let limits = line.limits.limits();
+        assert_eq!((limits.file, limits.json, limits.grace), (2 << 30, 1000, Duration::from_millis(1500)));
+        assert!(Line::try_parse_from(["bitx", "--grace", "1"]).is_err());
+    }
+}
