@@ -62,7 +62,7 @@ function speedChecks(report) {
   return SPEEDS.map(([pair, direction, timed, coder, least]) => {
     const of = (coder) => samplesOf(report, pair, { coder, timed, direction });
     const effort = coder === 'bitx v2' ? 'default' : coder.split(' ').pop();
-    const what = `${direction} ${pair}, ${effort}, ${TIMED[timed]}, to the reference`;
+    const what = `${direction} ${pair}, ${effort}, ${TIMED[timed]}, relative to the reference`;
     return atLeast(what, ratio(of(coder), of(report.reference)), least);
   });
 }
@@ -71,7 +71,7 @@ function chromiumChecks(report) {
   return CHROMIUM.flatMap(([pair, wanted, least]) => {
     const measured = report.chromium?.find((row) => row.pair === pair && row.wanted === wanted);
     if (!measured) return [];
-    const what = `decode ${pair} in Chromium, ${wanted}, to the native reference`;
+    const what = `decode ${pair} in Chromium, ${wanted}, relative to the native reference`;
     const native = samplesOf(report, pair, { coder: report.reference, timed: 'memory', direction: 'decode' });
     const rounds = native.map(() => measured.decode_mb_s);
     const check = atLeast(what, ratio(rounds, native), least);
@@ -90,9 +90,17 @@ function modeChecks({ chromium = [] }) {
   if (!threads || !pool) return [];
   const of = ({ samples }, name, [other, to]) => ratio(samples[name], other.samples[to]);
   return [
-    ['pool to threads, Blob to Blob', of(pool, 'restore_mb_s', [threads, 'restore_mb_s']), POOL],
-    ['private files to a stream, to decoding', of(threads, 'stream_mb_s', [threads, 'decode_mb_s']), STREAM],
-    ['to a private file, to plain writing', of(threads, 'file_mb_s', [threads, 'written_mb_s']), WRITTEN],
+    ['pool relative to threads, Blob to Blob', of(pool, 'restore_mb_s', [threads, 'restore_mb_s']), POOL],
+    [
+      'private files to a stream, relative to decoding',
+      of(threads, 'stream_mb_s', [threads, 'decode_mb_s']),
+      STREAM,
+    ],
+    [
+      'to a private file, relative to plain writing',
+      of(threads, 'file_mb_s', [threads, 'written_mb_s']),
+      WRITTEN,
+    ],
   ].map(([what, measured, least]) => atLeast(`restore sft-bf16 in Chromium, ${what}`, measured, least));
 }
 
@@ -100,7 +108,7 @@ function scalingChecks(report) {
   return report.speeds.flatMap(({ name }) =>
     ['decode', 'encode'].map((direction) =>
       atLeast(
-        `${direction} ${name}, 1 to ${report.threads} threads`,
+        `${direction} ${name}, ${report.threads} threads relative to 1`,
         scaling(report, name, direction),
         SCALING,
       ),
@@ -114,7 +122,7 @@ const PREDICTED = 0.7;
 function predictionCheck(report) {
   const of = (coder) => samplesOf(report, 'sft-bf16', { coder, timed: 'memory', direction: 'decode' });
   const speed = ratio(of('bitx v2'), of('bitx v2 fast'));
-  return atLeast('decode sft-bf16, compute only, predicted to not predicted', speed, PREDICTED);
+  return atLeast('decode sft-bf16, compute only, with prediction relative to without', speed, PREDICTED);
 }
 
 /** How many times as fast we are with all threads as with one. */

@@ -41,19 +41,25 @@ function introduction(report) {
   const all = checks(report);
   const met = all.filter((check) => check.met).length;
   const [start, end] = machine.load.map((load) => load.toFixed(1));
-  const busy = machine.load[0] > BUSY ? `\n${OTHERS_RAN}` : '';
+  const busy = machine.load[0] > BUSY ? `\n\n${OTHERS_RAN}` : '';
   return `# Benchmarks
 
-Written by \`${command}\` on ${date}; the notes at the end stand in \`scripts/bench/notes.md\`.
-${machine.cpu}, ${machine.cores} cores, load ${start} at the start and ${end} at the end; threads: ${threads}; rounds: ${runs}, after one that warms up.${busy}
+\`${command}\` wrote this page on ${date}. The sections from
+[How it is measured](#how-it-is-measured) on are copied from \`scripts/bench/notes.md\`.
 
-**${met} of the ${all.length} figures that were asked are met.** How each is measured stands [below](#how-it-is-measured).`;
+- Machine: ${machine.cpu}, ${machine.cores} cores
+- Load: ${start} at the start and ${end} at the end
+- Threads: ${threads}
+- Rounds: ${runs}, after one that warms up${busy}
+
+**${met} of the ${all.length} required figures are met.** [How it is measured](#how-it-is-measured) explains them.`;
 }
 
 /** A load from which on other programs compete for the cores. */
 const BUSY = 0.7;
-const OTHERS_RAN = `**Other programs ran at the same time**: every speed is lower than the machine allows, the gain of a second thread above
-all, and ratios swing.`;
+const OTHERS_RAN = `\
+**Other programs ran at the same time.** Every speed is therefore lower than the machine allows,
+above all the gain of a second thread, and ratios vary between rounds.`;
 
 function missing({ left_out, chromium, memory }) {
   const lines = left_out.map(({ name, why }) => `${name} is left out: ${why}.`);

@@ -15,8 +15,8 @@ export function tablesOf(report) {
 
 function asked(report) {
   return {
-    title: 'Asked and measured',
-    head: ['what', 'asked', 'measured', 'rounds', 'bound', 'met'],
+    title: 'Required and measured',
+    head: ['figure', 'required', 'measured', 'rounds', 'bound', 'met'],
     rows: checks(report).map(({ what, asked, measured, rounds = '', bound = '', met }) => [
       ...[what, asked, measured, rounds, bound, met ? 'yes' : 'no'],
     ]),
@@ -27,7 +27,7 @@ function sizes(report) {
   const coders = [...new Set(report.sizes.flatMap(({ rows }) => rows.map(({ coder }) => coder)))];
   return {
     title: 'Sizes',
-    note: 'Bytes of everything that is stored / raw tensor bytes.',
+    note: 'All bytes that are stored, divided by the raw tensor bytes of the model.',
     head: ['', ...report.sizes.map(({ name }) => name)],
     rows: coders.map((coder) => [
       coder,
@@ -47,7 +47,7 @@ function speeds(report, { name, bytes, samples }) {
   };
   return {
     title: `Speeds of ${name}`,
-    note: `MB/s of ${bytes.toLocaleString('en')} bytes: medians, and in brackets the slowest and the fastest round.`,
+    note: `Median speed in MB/s for ${bytes.toLocaleString('en')} bytes; in brackets, the slowest and the fastest round.`,
     head: ['', 'decode, in memory', 'encode, in memory', 'decode, process', 'encode, process'],
     rows: coders.map((coder) => [coder, ...columns.map((column) => cell(coder, column))]),
   };
@@ -61,7 +61,7 @@ function scalings(report) {
   );
   return {
     title: 'Threads',
-    note: `Compute only, MB/s with 1 and with ${report.threads} threads.`,
+    note: `Speed in MB/s with 1 and with ${report.threads} threads, compute only.`,
     head: ['', '1', `${report.threads}`, 'ratio', 'rounds'],
     rows: cases.map(({ name, coder, direction }) => {
       const of = (threads) => samplesOf(report, name, { coder, timed: 'memory', direction, threads });
@@ -76,7 +76,7 @@ function scalings(report) {
 function chromium({ chromium: rows }) {
   return {
     title: 'Chromium',
-    note: `${rows[0].engine.replace('c', 'C')}: MB/s inside the codec, and from Blob to Blob; medians.`,
+    note: `Median speed in MB/s inside the codec and from Blob to Blob, in ${rows[0].engine.replace('c', 'C')}.`,
     head: ['', 'mode', 'threads', 'in the codec', 'Blob to Blob', 'wasm memory, MB'],
     rows: rows.map(({ pair, mode, threads, decode_mb_s, restore_mb_s, wasm_peak_bytes }) => [
       ...[pair, mode, `${threads}`, mb(decode_mb_s), mb(restore_mb_s), mb(wasm_peak_bytes / 1e6)],
@@ -87,7 +87,7 @@ function chromium({ chromium: rows }) {
 function memory({ memory: rows }) {
   return {
     title: 'Memory',
-    note: 'Peak resident memory of the whole process, archives at effort default where not said otherwise.',
+    note: 'Peak resident memory of the whole process. The effort is `default` unless the row names another.',
     head: ['', 'model', 'MB of the model', 'peak, MB', 'seconds'],
     rows: rows.map(({ what, coder, model, bytes, peak, seconds }) => [
       ...[`${what}, ${coder}`, model, mb(bytes / 1e6), (peak / 1e6).toFixed(1), seconds.toFixed(2)],
