@@ -37,7 +37,7 @@ test('models are listed, pulled and saved, the second as a delta', async (t) => 
     assert.match(await row(page, `models/${name}`).innerText(), /1\.19 MB in 2 files.*fetched whole/s);
   }
   await pull(page, 'models/base');
-  assert.match(await page.innerText('.tiles'), /no base was here/);
+  assert.match(await page.innerText('.tiles'), /no base was cached/);
   await page.waitForSelector('#hub-connect:enabled');
   assert.match(await row(page, 'models/base').innerText(), /in the cache/);
   assert.match(await row(page, 'models/sft').innerText(), /saves \d+ %\s+\d+ kB against models\/base/);

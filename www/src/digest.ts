@@ -1,7 +1,7 @@
-/** The browser's digest takes the whole file at once, so very large ones are not worth their memory. */
+/** Files larger than this are not digested: WebCrypto takes the whole file at once, in memory. */
 const LARGEST = 512e6;
 
-/** The SHA-256 of a file in hexadecimal; undefined if it is too large, or the page has no secure context. */
+/** Returns the SHA-256 of a file in hex; undefined if it is too large or the page not secure. */
 export async function sha256(blob: Blob): Promise<string | undefined> {
   if (blob.size > LARGEST || !globalThis.crypto?.subtle) return undefined;
   const digest = await crypto.subtle.digest('SHA-256', await blob.arrayBuffer());

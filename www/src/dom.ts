@@ -1,4 +1,4 @@
-/** The element with this id, which index.html has. */
+/** Returns the element of index.html that has this id. */
 export function byId<T extends HTMLElement = HTMLElement>(id: string): T {
   const element = document.getElementById(id);
   if (!element) throw new Error(`the page has no element #${id}`);
@@ -7,7 +7,7 @@ export function byId<T extends HTMLElement = HTMLElement>(id: string): T {
 
 type Child = Node | string;
 
-/** Makes an element; text is never parsed as HTML. */
+/** Creates an element. Text children are never parsed as HTML. */
 export function make<K extends keyof HTMLElementTagNameMap>(
   tag: K,
   attributes: Record<string, string> = {},

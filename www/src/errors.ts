@@ -1,21 +1,24 @@
 import { BitxError, type BitxErrorCode } from 'bitx-wasm';
 import { byId, make } from './dom.js';
 
-/** What happened and what to do about it, for people. */
+/** Texts for the reader: what happened, and what to do about it. */
 const TEXTS: Partial<Record<BitxErrorCode, [title: string, advice: string]>> = {
   format: [
     'This is not the kind of file it should be',
-    'Check that the download was the file itself and not a web page about it.',
+    'Check that you downloaded the file itself and not a web page about it.',
   ],
   corrupt: [
     'This file is damaged',
-    'Download it once more; if that does not help, its maker has to build it anew.',
+    'Download it again. If that does not help, whoever made it has to make it again.',
   ],
-  truncated: ['This file ends too early', 'The download was probably cut off. Download it once more.'],
-  unsupported: ['This file needs something newer', 'It uses a feature that this version does not have.'],
+  truncated: ['This file ends too early', 'The download was probably cut off. Download it again.'],
+  unsupported: [
+    'This file needs a newer version',
+    'It uses a feature that this version of bitx does not have.',
+  ],
   'base-mismatch': [
     'This is not the base of that delta',
-    'Choose the very model that the delta was made from.',
+    'Choose the exact model that the delta was made against.',
   ],
   limit: [
     'This file is too large to handle here',
@@ -24,29 +27,29 @@ const TEXTS: Partial<Record<BitxErrorCode, [title: string, advice: string]>> = {
   network: ['The transfer failed', 'Check the connection and try again.'],
   changed: [
     'A file changed while it was being read',
-    'Begin anew: what was read belongs to two different files.',
+    'Start again: the parts read so far belong to two different files.',
   ],
   io: ['A file could not be read or written', 'It may have been moved or changed, or the disk may be full.'],
   integrity: [
-    'These are not the bytes that they should be',
-    'They were changed on the way, or at their source. Nothing of them was kept.',
+    'The file does not have the expected content',
+    'It was changed on the way or at its source. None of it was kept.',
   ],
-  quota: ['There is not enough room', 'The browser grants this page less storage than the model takes.'],
+  quota: ['There is not enough storage', 'The browser grants this page less storage than the model needs.'],
   unauthorized: ['The hub wants to know who you are', 'Enter a token that it knows.'],
   forbidden: [
     'The hub does not allow that',
-    'This token may not write there. Another name may do, or another token.',
+    'This token may not write there. Choose another name or use another token.',
   ],
-  'not-found': ['The hub has no such model', 'It may have been removed, or the token may not see it.'],
+  'not-found': ['The hub has no such model', 'It may have been removed, or the token may not read it.'],
   conflict: ['The hub has something else under that name', 'Choose another name.'],
-  'start-failed': ['This browser cannot run bitx', 'A current version of Chrome, Firefox or Safari can.'],
+  'start-failed': ['This browser cannot run bitx', 'Use a current version of Chrome, Firefox or Safari.'],
 };
 const OTHER: [string, string] = [
   'Something went wrong',
   'This should not happen. Please report it with the details below.',
 ];
 
-/** Shows an error to a person, with the figures for whoever wants them. */
+/** Shows an error in plain words, followed by its code and figures. */
 export function showError(thrown: unknown): void {
   const code = thrown instanceof BitxError ? thrown.code : undefined;
   const [title, advice] = (code && TEXTS[code]) ?? OTHER;

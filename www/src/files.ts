@@ -2,13 +2,13 @@ import type { Effort } from 'bitx-wasm';
 import { byId } from './dom.js';
 import { bytes } from './format.js';
 
-/** What the chosen files allow. */
+/** The operation that the chosen files allow. */
 export type Task =
   | { kind: 'restore'; base: File; delta: File }
   | { kind: 'compress'; base: File; target: File; effort: Effort }
   | { kind: 'inspect'; delta: File };
 
-/** The two slots of the page, filled by dropping or by choosing. */
+/** The two file slots of the page, which are filled by dropping or choosing files. */
 export class Slots {
   #base: File | undefined;
   #other: File | undefined;
@@ -61,7 +61,7 @@ export class Slots {
     input.addEventListener('change', () => {
       const file = input.files?.[0];
       if (file) take(file);
-      // So that choosing the same file once more is a change again.
+      // Without this, choosing the same file again would fire no change event.
       input.value = '';
       this.#show();
     });

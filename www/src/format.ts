@@ -1,4 +1,4 @@
-/** Sizes in decimal units, as download managers and file browsers show them. */
+/** Formats a size in decimal units, as download managers and file browsers do. */
 export function bytes(count: number): string {
   if (count < 1000) return `${count} B`;
   const units = ['kB', 'MB', 'GB', 'TB'];
@@ -11,7 +11,7 @@ export function percent(part: number, whole: number): string {
   return `${value.toFixed(value < 10 ? 1 : 0)} %`;
 }
 
-/** Bytes and seconds as a speed. */
+/** Formats bytes and seconds as a speed in MB/s. */
 export function speed(count: number, seconds: number): string {
   return `${Math.round(count / 1e6 / seconds).toLocaleString('en')} MB/s`;
 }

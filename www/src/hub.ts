@@ -10,12 +10,12 @@ import { UploadPanel } from './upload.js';
 /** Runs one task at a time. */
 export type Perform = (task: (bitx: Bitx, context: Context) => Promise<void>) => Promise<void>;
 
-/** More models than these are listed without being planned: each plan is a question to the hub. */
+/** Models that get a plan, at most; each plan is a request. Further models are only listed. */
 const MOST_PLANS = 12;
-/** What a model is saved as, out of all its files. */
+/** Matches the file of a model that the page offers to save. */
 const MODEL_FILE = /\.(safetensors|gguf|onnx|bin)$/i;
 
-/** A model of the list, and where its plan is shown. */
+/** A listed model, the element that shows its plan, and its button. */
 interface Row {
   model: HubModel;
   plan: HTMLElement;
@@ -47,7 +47,7 @@ export class HubPanel {
     this.#upload.enable(enabled);
   }
 
-  /** Whoever serves this page may name a hub beside it. */
+  /** Fills in the hub that the page's server names in `hub.json`, if it does. */
   async #prefill(): Promise<void> {
     const response = await fetch('./hub.json').catch(() => undefined);
     const beside = response?.headers.get('content-type')?.startsWith('application/json');
@@ -67,7 +67,7 @@ export class HubPanel {
     this.#upload.connect(this.#hub);
   }
 
-  /** Lists the models, and then what each would take. */
+  /** Lists the models, then shows what pulling each would download. */
   async #list(signal?: AbortSignal): Promise<void> {
     const models = (await this.#hub?.list(signal ? { signal } : {})) ?? [];
     this.#rows = models.map((model) => this.#row(model));
@@ -85,7 +85,8 @@ export class HubPanel {
         return make('li', { class: 'model' }, text, button);
       }),
     );
-    if (models.length === 0) list.append(make('li', { class: 'aside' }, 'No model here that you may read.'));
+    if (models.length === 0)
+      list.append(make('li', { class: 'aside' }, 'There is no model that you may read.'));
     list.hidden = false;
     await this.#plan(signal);
   }
@@ -120,7 +121,7 @@ export class HubPanel {
         ['Fetched', fetchBytes, 'delta'],
       ],
       figures: [
-        ['Fetched', bytes(fetchBytes), base ? `delta against ${base.model}` : 'no base was here'],
+        ['Fetched', bytes(fetchBytes), base ? `delta against ${base.model}` : 'no base was cached'],
         ['Saved', percent(whole - fetchBytes, whole), 'of the download'],
         ['Checked', `${files.size} file${files.size === 1 ? '' : 's'}`, 'against BLAKE3'],
       ],
@@ -130,7 +131,7 @@ export class HubPanel {
   }
 }
 
-/** What pulling a model would take, in a line. */
+/** Describes in one line what pulling a model would download. */
 function planText({ bytes: whole, fetchBytes, savedBytes, files, fits }: HubPlan): (Node | string)[] {
   if (!fits) return [make('span', { class: 'badge bad' }, 'does not fit')];
   if (fetchBytes === 0) return [make('span', { class: 'badge good' }, 'in the cache')];

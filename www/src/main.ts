@@ -49,12 +49,12 @@ function showEngine({ mode, threads: count }: Bitx): void {
   engine.dataset.mode = mode;
   engine.title = {
     threads: 'This page is cross-origin isolated, so threads can share memory.',
-    pool: 'This page is not cross-origin isolated, so each thread has a memory of its own.',
-    single: 'Threads do not start here, so one does the work.',
+    pool: 'This page is not cross-origin isolated, so each thread has its own memory.',
+    single: 'Several threads cannot be used here, so one does the work.',
   }[mode];
 }
 
-/** A delta alone can only be looked into, which costs nothing: no button needed. */
+/** Updates the page. A delta alone is inspected at once: that is cheap and needs no base. */
 function filesChanged(): void {
   updateButtons();
   if (slots.task?.kind === 'inspect') void goOn();
@@ -65,7 +65,7 @@ async function goOn(): Promise<void> {
   if (task) await perform((bitx, context) => runTask(bitx, task, context));
 }
 
-/** Runs one task at a time and shows how it goes. */
+/** Runs a task unless one is running, and shows its progress and its error. */
 async function perform(task: (bitx: Bitx, context: Context) => Promise<void>): Promise<void> {
   if (!bitx || running) return;
   running = new AbortController();

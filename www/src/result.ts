@@ -2,13 +2,13 @@ import type { ArchiveInfo, Stats, TensorInfo } from 'bitx-wasm';
 import { byId, make } from './dom.js';
 import { bytes, percent, speed } from './format.js';
 
-/** A file to save. */
+/** A file that the page offers to save. */
 export interface Saved {
   blob: Blob;
   name: string;
 }
 
-/** A size to compare with others. */
+/** A size that is drawn as a bar beside others. */
 export type Bar = [label: string, size: number, kind: 'whole' | 'delta'];
 
 /** One figure of a result. */
@@ -17,7 +17,7 @@ export type Figure = [label: string, value: string, note?: string];
 interface Result {
   title: string;
   figures: Figure[];
-  /** Default: those of the archive. */
+  /** Default: the bars of the archive. */
   bars?: Bar[];
   archive?: ArchiveInfo;
   save?: Saved;
@@ -26,7 +26,7 @@ interface Result {
 
 let savedUrl = '';
 
-/** Shows what an operation came to. */
+/** Shows the result of an operation. */
 export function showResult({
   title,
   figures,
@@ -53,11 +53,11 @@ export function clearResult(): void {
   byId('result').hidden = true;
 }
 
-/** The figures that restoring and compressing have in common. */
+/** Returns the speed figures that restoring and compressing have in common. */
 export function speedFigures({ modelBytes, codecSeconds, totalSeconds }: Stats): Figure[] {
   return [
-    ['Codec', speed(modelBytes, codecSeconds), 'of model, computing'],
-    ['End to end', speed(modelBytes, totalSeconds), 'with reading and writing'],
+    ['Codec', speed(modelBytes, codecSeconds), 'of the model, computing only'],
+    ['End to end', speed(modelBytes, totalSeconds), 'reading and writing included'],
   ];
 }
 
@@ -67,7 +67,7 @@ function saveLink({ blob, name }: Saved): HTMLElement {
   return make('a', { class: 'primary', id: 'save', href: savedUrl, download: name }, `Save ${name}`);
 }
 
-/** The archive's size against the model's. */
+/** Returns the sizes of the model and of the archive as bars. */
 function archiveBars(archive: ArchiveInfo | undefined): Bar[] {
   if (!archive) return [];
   return [
@@ -76,7 +76,7 @@ function archiveBars(archive: ArchiveInfo | undefined): Bar[] {
   ];
 }
 
-/** Sizes as bars; the largest fills its track. */
+/** Draws sizes as bars. The largest fills its track. */
 function sizes(bars: Bar[]): HTMLElement {
   const largest = Math.max(1, ...bars.map(([, size]) => size));
   const bar = ([label, size, kind]: Bar) => {

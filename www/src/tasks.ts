@@ -6,16 +6,16 @@ import { bytes, percent, threads } from './format.js';
 import { type Figure, showResult, speedFigures } from './result.js';
 import { cachedBase, sample } from './sample.js';
 
-/** How far a task has come. */
+/** The progress of a task, in bytes. */
 export type TaskProgress = Pick<HubProgress, 'phase' | 'loaded' | 'total'>;
 
-/** What every task gets. */
+/** The arguments of every task. */
 export interface Context {
   signal: AbortSignal;
   onProgress: (progress?: TaskProgress) => void;
 }
 
-/** Fetches and restores the sample and compares it with the digest that it should have. */
+/** Fetches and restores the sample, and compares it with its expected digest. */
 export async function runSample(bitx: Bitx, context: Context): Promise<void> {
   const { response, fetched } = await cachedBase(context.signal);
   const baseBytes = Number(response.headers.get('content-length'));
@@ -39,7 +39,7 @@ export async function runSample(bitx: Bitx, context: Context): Promise<void> {
   });
 }
 
-/** Does what the chosen files allow. */
+/** Runs the operation that the chosen files allow. */
 export function runTask(bitx: Bitx, task: Task, context: Context): Promise<void> {
   if (task.kind === 'inspect') return inspect(bitx, task.delta, context);
   return task.kind === 'restore' ? restore(bitx, task, context) : compress(bitx, task, context);
@@ -93,10 +93,10 @@ function archiveFigures({ version, storedBytes, restoredBytes }: ArchiveInfo): F
 }
 
 function threadFigure({ threads: count }: Stats): Figure {
-  return ['Computed on', threads(count), count > 1 ? 'sharing memory' : 'single-threaded build'];
+  return ['Computed on', threads(count), count > 1 ? 'in parallel' : 'single-threaded build'];
 }
 
-/** Runs a call that resolves to a Blob, and hands on what was measured. */
+/** Runs a call that resolves to a Blob, and returns its statistics as well. */
 async function measured(
   call: (onStats: (stats: Stats) => void) => Promise<Blob>,
 ): Promise<{ blob: Blob; stats: Stats }> {

@@ -5,10 +5,10 @@ import type { Perform } from './hub.js';
 import { showResult } from './result.js';
 import type { Context } from './tasks.js';
 
-/** How many of the bases are shown. */
+/** Bases that are shown, at most. */
 const MOST_BASES = 4;
 
-/** The panel that publishes a file of the person's at the hub. */
+/** The panel that publishes one of the user's files at the hub. */
 export class UploadPanel {
   readonly #changed: () => Promise<void>;
   readonly #button = byId<HTMLButtonElement>('upload-go');
@@ -17,12 +17,12 @@ export class UploadPanel {
   #hub: BitxHub | undefined;
   #file: File | undefined;
 
-  /** `changed` is called when the hub has got a model. */
+  /** Creates the panel. `changed` is called after the hub has published a model. */
   constructor(perform: Perform, changed: () => Promise<void>) {
     this.#changed = changed;
     this.#input.addEventListener('change', () => {
       this.#file = this.#input.files?.[0] ?? this.#file;
-      // So that choosing the same file once more is a change again.
+      // Without this, choosing the same file again would fire no change event.
       this.#input.value = '';
       if (this.#file) void perform((_, context) => this.#plan(context));
     });
@@ -53,7 +53,7 @@ export class UploadPanel {
     const label = byId('upload-slot').querySelector('.slot-file');
     if (label) label.textContent = `${file.name}, ${bytes(file.size)}`;
     byId('upload-plan').hidden = true;
-    // Also where the hub refuses this name: another one may do.
+    // The form is shown even if the hub refuses this name, because another name may be allowed.
     byId('upload-form').hidden = false;
     this.#name.value = `mine/${file.name.replace(/\.[^.]*$/, '').replaceAll(/[^\w.-]+/g, '-')}`;
     const { files } = await this.#hub.planPush(this.#name.value, this.#files, { signal, onProgress });
@@ -69,7 +69,7 @@ export class UploadPanel {
   }
 }
 
-/** What the hub has of a file already, and what it could be sent against. */
+/** Shows what the hub already has of a file, and which bases it could be sent against. */
 function planView({ known, length, tensors, knownTensors, bases, base }: HubPlannedPush): Node[] {
   const has = known
     ? 'all of it: nothing has to be sent'
@@ -77,11 +77,11 @@ function planView({ known, length, tensors, knownTensors, bases, base }: HubPlan
   const way = base
     ? `as a delta against ${base.model}`
     : bases.length > 0
-      ? 'compressed by itself: pull one of these bases first, and it goes as a delta'
-      : 'compressed by itself: the hub knows no base for it';
+      ? 'compressed without a base; pull one of these bases first to send a delta'
+      : 'compressed without a base, because the hub knows none for it';
   const rows: [string, ...(Node | string)[]][] = [
     ['The hub has', has],
-    ...(known ? [] : ([['It goes', way]] as [string, string][])),
+    ...(known ? [] : ([['It is sent', way]] as [string, string][])),
     ...(bases.length > 0 ? [['Bases that fit', basesView(bases)] as [string, Node]] : []),
   ];
   return [
@@ -124,7 +124,7 @@ function showPushed({ name, bytes: whole, sentBytes, files }: HubPushResult): vo
       [
         'Sent',
         bytes(sentBytes),
-        known ? 'the hub had it' : base ? `delta against ${base.model}` : 'against nothing',
+        known ? 'the hub had it' : base ? `delta against ${base.model}` : 'without a base',
       ],
       ['Saved', percent(whole - sentBytes, whole), 'of the upload'],
       ['Checked', 'by the hub', 'decoded and compared'],
