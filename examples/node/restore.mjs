@@ -14,7 +14,7 @@ try {
     output: fileOutput(files[2]),
     onStats: ({ outputBytes, threads }) => console.log(`${outputBytes} bytes, threads: ${threads}`),
   });
-  // Only a whole model gets the name.
+  // The output gets its name only when the model is complete.
   await rename(`${output}.part`, output);
 } finally {
   bitx.dispose();

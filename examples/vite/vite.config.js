@@ -1,5 +1,5 @@
 /** @type {import('vite').UserConfig} */
 export default {
-  // The development server would bundle the package without its worker and its wasm.
+  // Otherwise the development server would bundle the package without its worker and wasm files.
   optimizeDeps: { exclude: ['bitx-wasm'] },
 };

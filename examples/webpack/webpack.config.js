@@ -1,8 +1,8 @@
-/** webpack finds the worker and the wasm by itself. */
+/** webpack finds the worker and the wasm files by itself, so nothing here is about them. */
 export default {
   mode: 'production',
   entry: './main.js',
   output: { filename: 'main.js', clean: true },
-  // A wasm file of this size is no mistake.
+  // Turns off the warning about the size of the wasm files, which is intended.
   performance: { hints: false },
 };
