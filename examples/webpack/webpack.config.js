@@ -1,4 +1,4 @@
-/** webpack finds the worker and the wasm files by itself, so nothing here is about them. */
+/** webpack finds the worker and the wasm files without any settings. */
 export default {
   mode: 'production',
   entry: './main.js',
