@@ -62,7 +62,7 @@ const COALESCE_GAP: u64 = 4096;
 pub(crate) fn coalesce(mut reads: Vec<Read>) -> Vec<Read> {
     reads.retain(|r| r.length > 0);
     let mut joined: Vec<Read> = Vec::new();
-    reads.sort_by_key(|read| (read.source, read.offset));
+    reads.sort_by_cached_key(|read| (read.source, read.offset));
     for read in reads {
         match joined.last_mut() {
             Some(last) if last.source == read.source && read.offset <= last.end() + COALESCE_GAP => {

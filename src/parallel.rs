@@ -1,6 +1,5 @@
 //! Parallelism is injected: the core splits work into tasks, a [`Runner`] decides who runs them.
 
-use std::cmp::Reverse;
 #[cfg(feature = "rayon")]
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -63,7 +62,7 @@ pub(crate) fn map_by_cost<T: Send, R: Send>(
     f: impl Fn(T) -> R + Sync,
 ) -> Vec<R> {
     let mut order: Vec<usize> = (0..items.len()).collect();
-    order.sort_by_key(|&i| Reverse(cost(&items[i])));
+    order.sort_by_cached_key(|&i| (u64::MAX - cost(&items[i]), 0u64));
     let slots: Vec<Mutex<(Option<T>, Option<R>)>> = items.into_iter().map(|t| Mutex::new((Some(t), None))).collect();
     runner.run(slots.len(), &|i| {
         let mut slot = slots[order[i]].lock().unwrap_or_else(PoisonError::into_inner);

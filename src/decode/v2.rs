@@ -213,7 +213,7 @@ impl Work {
                 wanted.push((piece, chunk, range, *rank));
             }
         }
-        wanted.sort_by_key(|(_, _, range, _)| range.start);
+        wanted.sort_by_cached_key(|(_, _, range, _)| (range.start, 0u64));
         wanted.dedup_by_key(|(_, _, range, _)| range.start);
         let read = |(piece, chunk, range, rank): (&Piece, &Chunk, &Range<u64>, u8)| {
             let factors = self.read_factors(inputs, chunk.matrix, range, rank);

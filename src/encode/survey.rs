@@ -177,7 +177,7 @@ impl Survey {
             alike.entry((region.dtype, region.length, digest)).or_default().push(subject);
         }
         let mut wanted: Vec<Subject> = alike.into_values().filter(|group| group.len() > 1).flatten().collect();
-        wanted.sort_by_key(|&subject| {
+        wanted.sort_by_cached_key(|&subject| {
             let (source, region) = self.region(subject);
             (source, region.offset)
         });

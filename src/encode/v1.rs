@@ -74,7 +74,7 @@ impl Compress {
                 pieces.push(Piece { target: region.offset + bytes.start..region.offset + bytes.end, content });
             }
         }
-        pieces.sort_by_key(|piece| piece.target.start);
+        pieces.sort_by_cached_key(|piece| (piece.target.start, 0u64));
         let windows = match window::group(window::LARGE, pieces.iter().map(Piece::length)) {
             // The header is written by a window, and a model without tensors has one too.
             none if none.is_empty() => std::iter::once(0..0).collect(),

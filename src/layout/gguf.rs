@@ -118,7 +118,7 @@ fn parse(head: &[u8], file_length: u64) -> Result<Layout> {
 
 /// Regions out of tensor infos; `data` is where offsets count from.
 fn layout(mut infos: Vec<Info>, header_length: u64, data: u64, file_length: u64) -> Result<Layout> {
-    infos.sort_by_key(|info| info.offset);
+    infos.sort_by_cached_key(|info| (info.offset, 0u64));
     let mut starts = Vec::with_capacity(infos.len() + 1);
     for info in &infos {
         let start = data.checked_add(info.offset).filter(|&start| start <= file_length);

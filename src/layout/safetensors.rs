@@ -104,7 +104,7 @@ pub(crate) fn parse(header: &[u8], file_length: Option<u64>) -> Result<Layout> {
         let region = entry.region(&name, header_length, file_length).map_err(|e| e.tensor(&name))?;
         regions.push(Region { name, ..region });
     }
-    regions.sort_by_key(|region| (region.offset, region.length));
+    regions.sort_by_cached_key(|region| (region.offset, region.length));
     check_overlap(&regions)?;
     let mut layout = Layout { kind: Kind::Safetensors, file_length: 0, header_length, regions };
     layout.file_length = file_length.unwrap_or_else(|| layout.data_end());

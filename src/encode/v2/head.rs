@@ -13,7 +13,7 @@ pub(super) fn plan(findings: &Findings) -> Head {
     let regions = findings.target.regions.iter().enumerate();
     parts.extend(regions.map(|(i, region)| (region.offset, Some(i), region.range())));
     // Empty regions come before what begins where they are.
-    parts.sort_by_key(|(start, _, range)| (*start, range.end));
+    parts.sort_by_cached_key(|(start, _, range)| (*start, range.end));
     let mut item_of = vec![0; findings.target.regions.len()];
     let mut items = Vec::with_capacity(parts.len());
     for (_, region, range) in parts {

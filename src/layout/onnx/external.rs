@@ -65,7 +65,7 @@ impl Graph {
             found.push(external.region(file_length)?);
         }
         let (mut regions, mut names, mut last) = (Vec::new(), HashSet::new(), 0..0);
-        found.sort_by_key(|region| (region.offset, region.length));
+        found.sort_by_cached_key(|region| (region.offset, region.length));
         for region in found {
             if region.length == 0 || region.range() == last {
                 continue;

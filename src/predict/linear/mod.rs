@@ -183,7 +183,7 @@ pub(crate) fn eigen(mut matrix: Vec<f64>, n: usize) -> (Vec<f64>, Vec<f64>) {
         }
     }
     let mut order: Vec<usize> = (0..n).collect();
-    order.sort_by_key(|&i| falling(matrix[i * n + i]));
+    order.sort_by_cached_key(|&i| (falling(matrix[i * n + i]), 0u64));
     let values = order.iter().map(|&i| matrix[i * n + i]).collect();
     (values, order.iter().flat_map(|&i| vectors[i * n..(i + 1) * n].to_vec()).collect())
 }
