@@ -298,7 +298,7 @@ pub(super) fn decode<W: Word>(
         reader.map(contexts);
         reader.strip(contexts, tokens);
         apply(coding.fields, words, tokens, &mut extra);
-        words.iter().zip(target.chunks_exact_mut(W::BYTES)).for_each(|(word, bytes)| word.store(bytes));
+        word::store(words, target);
     }
     reader.finish()?;
     extra.finish()

@@ -10,7 +10,7 @@ use super::{Effort, Matrix, Scratch, scales};
 use crate::bytes::{ByteReader, put_varint};
 use crate::delta::context::{CONTEXTS, Model, Scaled, Unit};
 use crate::delta::scale::ScaleMeter;
-use crate::delta::word::Word;
+use crate::delta::word::{self, Word};
 use crate::entropy::bits::{BitReader, BitWriter};
 use crate::entropy::cluster::{Clusters, cluster};
 use crate::entropy::frequency::{FrequencyTable, table_cost};
@@ -47,7 +47,7 @@ struct Elements {
 
 /// The payload of `target`, whose length is positive.
 pub(super) fn encode<W: Word>(mantissa: u32, matrix: Matrix, target: &[u8], effort: Effort) -> Vec<u8> {
-    let words = target.chunks_exact(W::BYTES).map(|bytes| W::load(bytes).widen()).collect();
+    let words = word::load_all::<W>(target).into_iter().map(W::widen).collect();
     let elements = Elements { words, width: W::BITS, mantissa };
     let splits = (mantissa.saturating_sub(MANTISSA)..=mantissa).map(|raw| elements.split(raw));
     match splits.min_by_key(|split| split.bits) {
@@ -177,24 +177,25 @@ pub(super) fn decode<W: Word>(matrix: Matrix, payload: &[u8], target: &mut [u8],
     let model = scales::read(&mut payload, matrix, count, Unit::Octave, scratch)?;
     let mut reader = TokenReader::new(&mut payload, &mut scratch.decoder, count, 256)?;
     let mut extra = BitReader::new(payload.rest());
-    let (mut contexts, mut tokens) = ([0; STRIP], [0; STRIP]);
+    let (mut contexts, mut tokens, mut words) = ([0; STRIP], [0; STRIP], [W::default(); STRIP]);
     for (i, target) in target.chunks_mut(STRIP * W::BYTES).enumerate() {
         let count = target.len() / W::BYTES;
-        let (contexts, tokens) = (&mut contexts[..count], &mut tokens[..count]);
+        let (contexts, tokens, words) = (&mut contexts[..count], &mut tokens[..count], &mut words[..count]);
         // There is no base: contexts come of the place alone.
         model.contexts(&[0; STRIP][..count], i * STRIP, contexts);
         reader.map(contexts);
         reader.strip(contexts, tokens);
-        for (&token, bytes) in tokens.iter().zip(target.chunks_exact_mut(W::BYTES)) {
-            let word = if token == ESCAPE {
+        for (&token, word) in tokens.iter().zip(&mut *words) {
+            let bits = if token == ESCAPE {
                 extra.get_wide(W::BITS)
             } else {
                 let rest = extra.get_wide(raw + 1);
                 let leading = least.wrapping_add(u64::from(token)) << raw;
                 (rest >> raw) << (W::BITS - 1) | (leading & ((1 << (W::BITS - 1)) - 1)) | rest & ((1 << raw) - 1)
             };
-            W::truncate(word).store(bytes);
+            *word = W::truncate(bits);
         }
+        word::store(words, target);
     }
     reader.finish()?;
     extra.finish()

@@ -1,19 +1,19 @@
 //! Elements as unsigned words of 8, 16, 32 or 64 bits, their differences and their exponents.
 
+use bytemuck::Pod;
+
 use crate::layout::dtype::Fields;
 use crate::zigzag::{unzigzag, zigzag};
 
 /// An unsigned integer that holds an element's bits.
-pub(crate) trait Word: Copy + Default + PartialEq + Send + Sync + 'static {
+pub(crate) trait Word: Pod + Default + PartialEq + Send + Sync {
     /// Width in bits.
     const BITS: u32;
     /// Width in bytes.
     const BYTES: usize;
 
-    /// Reads little-endian bytes; `bytes` is [`BYTES`](Self::BYTES) long.
-    fn load(bytes: &[u8]) -> Self;
-    /// Writes little-endian bytes; `bytes` is [`BYTES`](Self::BYTES) long.
-    fn store(self, bytes: &mut [u8]);
+    /// Turns a word as it lies in little-endian bytes into its value, or back: nothing to do on most machines.
+    fn little(self) -> Self;
     /// The low bits of `value`.
     fn truncate(value: u64) -> Self;
     /// Zero-extended.
@@ -39,15 +39,8 @@ macro_rules! word {
             const BYTES: usize = size_of::<$unsigned>();
 
             #[inline(always)]
-            fn load(bytes: &[u8]) -> Self {
-                let mut array = [0; size_of::<$unsigned>()];
-                array.copy_from_slice(bytes);
-                <$unsigned>::from_le_bytes(array)
-            }
-
-            #[inline(always)]
-            fn store(self, bytes: &mut [u8]) {
-                bytes.copy_from_slice(&self.to_le_bytes());
+            fn little(self) -> Self {
+                self.to_le()
             }
 
             #[inline(always)]
@@ -108,9 +101,23 @@ word!(u16, i16);
 word!(u32, i32);
 word!(u64, i64);
 
-/// Reads as many words as there is room for.
+/// Reads words from little-endian bytes of the same size.
 pub(crate) fn load<W: Word>(bytes: &[u8], words: &mut [W]) {
-    words.iter_mut().zip(bytes.chunks_exact(W::BYTES)).for_each(|(word, bytes)| *word = W::load(bytes));
+    bytemuck::cast_slice_mut(words).copy_from_slice(bytes);
+    words.iter_mut().for_each(|word| *word = word.little());
+}
+
+/// Reads all words of little-endian bytes; a rest that is no whole word is left out.
+pub(crate) fn load_all<W: Word>(bytes: &[u8]) -> Vec<W> {
+    let mut words = vec![W::default(); bytes.len() / W::BYTES];
+    load(&bytes[..words.len() * W::BYTES], &mut words);
+    words
+}
+
+/// Writes words as little-endian bytes of the same size; `words` are scratch afterwards.
+pub(crate) fn store<W: Word>(words: &mut [W], bytes: &mut [u8]) {
+    words.iter_mut().for_each(|word| *word = word.little());
+    bytes.copy_from_slice(bytemuck::cast_slice(words));
 }
 
 /// Turns the targets of `base` into their deltas.

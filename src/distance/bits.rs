@@ -77,8 +77,9 @@ fn differing_bits(a: &[u8], b: &[u8]) -> u64 {
 
 /// Words of a [`BLOCK`] that are equal.
 fn equal_words<W: Word>(a: &[u8], b: &[u8]) -> u64 {
+    let word = bytemuck::pod_read_unaligned::<W>;
     let words = a.chunks_exact(W::BYTES).zip(b.chunks_exact(W::BYTES));
-    u64::from(words.map(|(a, b)| u16::from(W::load(a) == W::load(b))).sum::<u16>())
+    u64::from(words.map(|(a, b)| u16::from(word(a) == word(b))).sum::<u16>())
 }
 
 const _: () = assert!(BLOCK <= u16::MAX as usize);
