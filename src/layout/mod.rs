@@ -1,13 +1,15 @@
 //! What a file is made of: tensor regions, and the bytes between them.
 
-pub mod dtype;
-pub mod gguf;
+pub(crate) mod dtype;
+mod gguf;
+mod model;
 pub(crate) mod onnx;
 pub(crate) mod reader;
-pub mod safetensors;
+pub(crate) mod safetensors;
 pub(crate) mod sniff;
 
 pub use dtype::Dtype;
+pub use model::ModelReader;
 
 use std::ops::Range;
 

@@ -1,0 +1,72 @@
+//! The layout of a model whose bytes the caller reads.
+
+use std::ops::Range;
+
+use super::Layout;
+use super::reader::{Accept, LayoutReader};
+use crate::error::{Error, Result};
+use crate::io::Incremental;
+
+/// A reader of the layout of a file of any kind, which names the ranges that it needs and never reads by itself.
+///
+/// [`drive::layout`](crate::drive::layout) does the same for a file that can be read at once.
+#[derive(Debug)]
+pub struct ModelReader {
+    reader: LayoutReader,
+}
+
+impl ModelReader {
+    /// A reader of a file of that length, in bytes.
+    pub fn new(file_length: u64) -> Self {
+        Self { reader: LayoutReader::new(file_length, Accept::Any) }
+    }
+
+    /// The range to [`feed`](Self::feed) next; `None` once the layout is known.
+    pub fn wants(&self) -> Option<Range<u64>> {
+        self.reader.wants()
+    }
+
+    /// Takes exactly the bytes that [`wants`](Self::wants) named.
+    ///
+    /// # Errors
+    /// Any fault of the file's header; `InvalidArgument` for another number of bytes than was wanted.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<()> {
+        match self.wants() {
+            Some(range) if range.end - range.start == bytes.len() as u64 => self.reader.feed(bytes),
+            wanted => {
+                let expected = wanted.map_or(0, |range| range.end - range.start);
+                Err(Error::invalid_argument("other bytes than were wanted").figures(expected, bytes.len()))
+            }
+        }
+    }
+
+    /// The layout. A file of no known kind is one region of bytes.
+    ///
+    /// # Errors
+    /// `InvalidArgument` while the reader wants more.
+    pub fn finish(self) -> Result<Layout> {
+        match self.wants() {
+            None => Ok(self.reader.finish().0),
+            Some(_) => Err(Error::invalid_argument("the layout is not known yet: the reader wants more")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::layout::Kind;
+
+    #[test]
+    fn a_layout_is_known_when_nothing_is_wanted() {
+        let mut reader = ModelReader::new(3);
+        assert_eq!(reader.wants(), Some(0..3));
+        assert_eq!(reader.feed(b"ab").unwrap_err().kind(), ErrorKind::InvalidArgument);
+        reader.feed(b"abc").unwrap();
+        assert_eq!(reader.feed(b"").unwrap_err().kind(), ErrorKind::InvalidArgument);
+        let layout = reader.finish().unwrap();
+        assert_eq!((layout.kind, layout.regions.len(), layout.file_length), (Kind::Bytes, 1, 3));
+        assert_eq!(ModelReader::new(3).finish().unwrap_err().kind(), ErrorKind::InvalidArgument);
+    }
+}
