@@ -1,5 +1,4 @@
-export { Bitx } from './bitx.js';
-export { BitxError, type BitxErrorCode, type BitxErrorFigures } from './errors.js';
+export { Bitx } from './codec/bitx.js';
 export type {
   ArchiveInfo,
   BitxStream,
@@ -19,4 +18,5 @@ export type {
   TensorInfo,
   WasmUrls,
   WriteOptions,
-} from './types.js';
+} from './codec/types.js';
+export { BitxError, type BitxErrorCode, type BitxErrorFigures } from './common/index.js';

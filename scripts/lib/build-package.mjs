@@ -1,5 +1,5 @@
 import { copyFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, sep } from 'node:path';
 import { packageDist, root } from './paths.mjs';
 import { run } from './run.mjs';
 import { selfTestArchive } from './self-test-archive.mjs';
@@ -14,22 +14,63 @@ const SHARED_GLUE = 'compress-threads';
 const threadPool = {
   name: 'thread-pool',
   setup(build) {
-    const path = join(root, 'js', 'src', 'worker', 'threads.ts');
+    const path = join(root, 'js', 'src', 'codec', 'worker', 'threads.ts');
     build.onResolve({ filter: /workerHelpers\.js$/ }, () => ({ path }));
   },
 };
 
-/** Entry points import one another as their users do, so that all have the same classes. */
-const ENTRIES = { '../index.js': './index.js', '../cache/index.js': './cache.js' };
-const packageEntry = {
-  name: 'package-entry',
-  setup(build) {
-    build.onResolve({ filter: /^\.\.\/(cache\/)?index\.js$/ }, ({ path }) => ({
-      path: ENTRIES[path],
-      external: true,
-    }));
-  },
+/** The scripts of the package for browsers, by name. */
+const BROWSER = {
+  common: 'js/src/common/index.ts',
+  index: 'js/src/index.ts',
+  worker: 'js/src/codec/worker/worker.ts',
+  cache: 'js/src/cache/index.ts',
+  'cache-worker': 'js/src/cache/worker/worker.ts',
+  hub: 'js/src/hub/index.ts',
+  'hub-worker': 'js/src/hub/worker/worker.ts',
+  transformers: 'js/src/runtimes/transformers.ts',
+  'service-worker': 'js/src/runtimes/service-worker/index.ts',
+  'service-worker-cache': 'js/src/cache/service-worker.ts',
 };
+
+/** Those for Node, which starts the workers' scripts of browsers in its threads. */
+const NODE = {
+  'node-common': 'js/src/common/index.ts',
+  node: 'js/src/index.ts',
+  'node-cache': 'js/src/cache/index.ts',
+  'node-files': 'js/src/runtimes/node/files.ts',
+  'node-worker': 'js/src/runtimes/node/worker.ts',
+};
+
+const COMMON = join(root, 'js', 'src', 'common');
+
+/**
+ * Keeps scripts that import one another apart, so that what they share exists once, under a name that users can
+ * copy. esbuild's own `splitting` makes a chunk with a digest in its name for every set of scripts that share some
+ * code.
+ */
+function sharedScripts(scripts) {
+  const addresses = new Map(
+    Object.entries(scripts).map(([name, source]) => [join(root, source), `./${name}.js`]),
+  );
+  return {
+    name: 'shared-scripts',
+    setup({ onResolve }) {
+      onResolve({ filter: /^\.\.?\// }, ({ path, resolveDir, importer, kind }) => {
+        if (kind === 'entry-point') return undefined;
+        const source = join(resolveDir, path.replace(/\.js$/, '.ts'));
+        const address = addresses.get(source);
+        if (address) return { path: address, external: true };
+        if (!isIn(COMMON, source) || isIn(COMMON, importer)) return undefined;
+        return { errors: [{ text: `${path} would be bundled twice: import it from common/index.js` }] };
+      });
+    },
+  };
+}
+
+function isIn(folder, file) {
+  return file.startsWith(folder + sep);
+}
 
 /** Terser inlines and reorders what esbuild does not: a kilobyte of the worker. */
 const SQUEEZE = {
@@ -51,22 +92,12 @@ const squeeze = {
   },
 };
 
-const nodeScripts = {
-  name: 'node-scripts',
-  setup(build) {
+/** In Node another file starts the cache's worker and makes what it returns. */
+const nodePeer = {
+  name: 'node-peer',
+  setup({ onResolve }) {
     const path = join(root, 'js', 'src', 'runtimes', 'node', 'cache-peer.ts');
-    build.onResolve({ filter: /^\.\/peer\.js$/ }, () => ({ path }));
-    build.onResolve({ filter: /^(\.\.\/)+index\.js$/ }, () => ({ path: './node.js', external: true }));
-    build.onResolve({ filter: /cache\/index\.js$/ }, () => ({ path: './node-cache.js', external: true }));
-  },
-};
-
-/** In a service worker the cache is its two scripts in one place. */
-const cacheScripts = {
-  name: 'cache-scripts',
-  setup(build) {
-    build.onResolve({ filter: /^\.\/index\.js$/ }, () => ({ path: './cache.js', external: true }));
-    build.onResolve({ filter: /\/worker\.js$/ }, () => ({ path: './cache-worker.js', external: true }));
+    onResolve({ filter: /^\.\/peer\.js$/ }, () => ({ path }));
   },
 };
 
@@ -80,57 +111,31 @@ const common = {
   mangleProps: INNER_PROPERTIES,
   legalComments: 'none',
   write: false,
-  plugins: [threadPool, packageEntry, selfTestArchive, slimGlue, squeeze],
   logLevel: 'warning',
 };
 
-const BROWSER = {
-  index: 'js/src/index.ts',
-  worker: 'js/src/worker/worker.ts',
-  cache: 'js/src/cache/index.ts',
-  'cache-worker': 'js/src/cache/worker/worker.ts',
-  hub: 'js/src/hub/index.ts',
-  'hub-worker': 'js/src/hub/worker/worker.ts',
-  transformers: 'js/src/runtimes/transformers.ts',
-};
-
-/** In Node the same entry gets stand-ins for what only browsers have; the worker script is the browser's. */
-const NODE = {
-  entryPoints: {
-    node: 'js/src/index.ts',
-    'node-worker': 'js/src/runtimes/node/worker.ts',
-  },
+/** In Node the same sources get stand-ins for what only browsers have. */
+const node = {
+  ...common,
+  entryPoints: NODE,
+  plugins: [nodePeer, sharedScripts(NODE), squeeze],
   platform: 'node',
   inject: ['js/src/runtimes/node/globals.ts'],
   define: { 'Promise.withResolvers': 'withResolvers' },
 };
 
-/** In Node the cache has a folder; what starts its worker and what it returns is another file. */
-const NODE_CACHE = {
-  ...NODE,
-  entryPoints: { 'node-cache': 'js/src/cache/index.ts', 'node-files': 'js/src/runtimes/node/files.ts' },
-  plugins: [nodeScripts, squeeze],
-};
-
-const SERVICE_WORKER = {
-  entryPoints: { 'service-worker': 'js/src/runtimes/service-worker/index.ts' },
-  inject: ['js/src/runtimes/service-worker/globals.ts'],
-};
-
-const SERVICE_WORKER_CACHE = {
-  entryPoints: { 'service-worker-cache': 'js/src/cache/service-worker.ts' },
-  plugins: [cacheScripts, squeeze],
+const browser = {
+  ...common,
+  entryPoints: BROWSER,
+  plugins: [threadPool, sharedScripts(BROWSER), selfTestArchive, slimGlue, squeeze],
 };
 
 /** Bundles the package into `js/dist`, beside the wasm files. */
 export async function buildPackage() {
   requireSharedGlue();
   const { build } = await import('esbuild');
-  await build({ ...common, entryPoints: BROWSER });
-  await build({ ...common, ...NODE });
-  await build({ ...common, ...NODE_CACHE });
-  await build({ ...common, ...SERVICE_WORKER });
-  await build({ ...common, ...SERVICE_WORKER_CACHE });
+  await build(browser);
+  await build(node);
   rmSync(join(packageDist, 'types'), { recursive: true, force: true });
   await run('tsc', ['-p', 'js']);
   copyLicences();

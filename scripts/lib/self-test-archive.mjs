@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { packageDist, root } from './paths.mjs';
 import { shortenGlue } from './short-imports.mjs';
 
-const FILES = join(root, 'js', 'src', 'worker');
+const FILES = join(root, 'js', 'src', 'codec', 'worker');
 
 /**
  * Bundles the archive that the package's self-test restores. It is made by the very core that is being packaged,

@@ -8,6 +8,7 @@ import { SHA256 } from './support.mjs';
 
 const env = examples();
 const ALL_WASM = Object.values(WASM_BUILDS).map(({ file }) => file.replace('.wasm', ''));
+const SCRIPTS = ['common.js', 'main.js', 'worker.js'];
 const RESTORE_WASM = ['bitx-restore', 'bitx-restore-threads'];
 
 /** The wasm files among others, without the digests that bundlers put into names; sorted. */
@@ -47,7 +48,7 @@ for (const isolated of [true, false]) {
     const folder = await env.install('esbuild');
     await command(folder, 'npm', 'run', 'build');
     const files = filesIn(join(folder, 'dist'));
-    assert.deepEqual(files, ['bitx-restore-threads.wasm', 'bitx-restore.wasm', 'main.js', 'worker.js']);
+    assert.deepEqual(files, [...RESTORE_WASM.toReversed().map((name) => `${name}.wasm`), ...SCRIPTS]);
     assert.deepEqual(wasmOf(files), RESTORE_WASM);
     await restores(t, folder, isolated);
   });

@@ -1,6 +1,4 @@
-import { absolute } from '../client/address.js';
-import type { Peer } from '../client/worker-client.js';
-import { BitxError } from '../index.js';
+import { absolute, BitxError, type Peer } from '../common/index.js';
 import { Client } from './client.js';
 import type { Found, Settings } from './messages.js';
 import { DEFAULT_BACKEND, received, startPeer } from './peer.js';

@@ -1,5 +1,4 @@
-import { absolute } from '../client/address.js';
-import { type CallContext, type Peer, WorkerClient } from '../client/worker-client.js';
+import { absolute, type CallContext, type Peer, WorkerClient } from '../common/index.js';
 import type { FromWorker, Operations, Settings, ToWorker } from './messages.js';
 import type { Backend, CacheProgress } from './types.js';
 

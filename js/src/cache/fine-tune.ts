@@ -1,6 +1,5 @@
-import { absolute } from '../client/address.js';
-import { abortError } from '../client/worker-client.js';
-import { Bitx, BitxError } from '../index.js';
+import { abortError, absolute, BitxError } from '../common/index.js';
+import { Bitx } from '../index.js';
 import { ModelCache } from './cache.js';
 import { fits, parseIntegrity } from './integrity.js';
 import { type FineTunePlan, planOf } from './plan.js';

@@ -1,4 +1,4 @@
-import type * as Client from '../client/messages.js';
+import type * as Common from '../common/index.js';
 import type { Backend, CacheOptions, CacheProgress, ModelInfo, ModelStat, Verdict } from './types.js';
 
 /** Options as they reach the worker, defaults filled in. */
@@ -41,13 +41,13 @@ export interface Operations {
 }
 
 export type ToWorker =
-  | Client.ToWorker<Settings, Operations>
+  | Common.ToWorker<Settings, Operations>
   /** The next part of a stream; none at its end. */
   | { type: 'part'; id: number; bytes: Uint8Array<ArrayBuffer> | undefined }
   | { type: 'address'; id: number; url: string };
 
 export type FromWorker =
-  | Client.FromWorker<Backend, CacheProgress>
+  | Common.FromWorker<Backend, CacheProgress>
   /** Asks for the next part of a stream. */
   | { type: 'pull'; id: number }
   /** Asks for another address, since the server refuses this one. */

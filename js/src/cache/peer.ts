@@ -1,6 +1,4 @@
-import { absolute } from '../client/address.js';
-import type { Peer } from '../client/worker-client.js';
-import { BitxError } from '../index.js';
+import { absolute, BitxError, type Peer } from '../common/index.js';
 import type { Backend, CacheOptions } from './types.js';
 
 /** What is used where nobody asks for one; undefined to try each. */

@@ -1,4 +1,4 @@
-import type { Peer } from '../client/worker-client.js';
+import type { Peer } from '../common/index.js';
 import { ModelCache as PageCache } from './index.js';
 import type { CacheOptions } from './types.js';
 import { Host, type Port } from './worker/worker.js';

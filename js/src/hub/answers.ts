@@ -1,4 +1,4 @@
-import { BitxError } from '../index.js';
+import { BitxError } from '../common/index.js';
 
 /** The list that an answer is, or has under a key. Whatever listens at an address may be something else than a hub. */
 export function listIn<T>(answer: unknown, key?: string): T[] {

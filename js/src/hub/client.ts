@@ -1,5 +1,4 @@
-import { WorkerClient } from '../client/worker-client.js';
-import { BitxError } from '../index.js';
+import { BitxError, WorkerClient } from '../common/index.js';
 import type { Operations, Settings } from './messages.js';
 
 /** The page's end of the worker that talks with a hub. Progress is in bytes. */

@@ -1,7 +1,6 @@
 import { ModelCache } from '../cache/index.js';
-import { absolute } from '../client/address.js';
-import { abortError } from '../client/worker-client.js';
-import { Bitx, BitxError } from '../index.js';
+import { abortError, absolute, BitxError } from '../common/index.js';
+import { Bitx } from '../index.js';
 import { listIn } from './answers.js';
 import { Client } from './client.js';
 import { Lazy } from './lazy.js';

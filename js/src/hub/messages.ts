@@ -1,4 +1,4 @@
-import type * as Client from '../client/messages.js';
+import type * as Common from '../common/index.js';
 
 /** What the worker has to know of the hub. */
 export interface Settings {
@@ -40,7 +40,7 @@ export interface Operations {
 
 export type Operation = keyof Operations;
 
-export type ToWorker = Client.ToWorker<Settings, Operations>;
+export type ToWorker = Common.ToWorker<Settings, Operations>;
 
 /** Progress is in bytes. */
-export type FromWorker = Client.FromWorker<undefined, number>;
+export type FromWorker = Common.FromWorker<undefined, number>;

@@ -1,5 +1,5 @@
 import type { CachedFile } from '../cache/index.js';
-import { BitxError, type BitxErrorCode } from '../index.js';
+import { BitxError, type BitxErrorCode } from '../common/index.js';
 import { listIn } from './answers.js';
 import type { Connection } from './hub.js';
 import type { ModelDigest, TensorDigest } from './messages.js';

@@ -1,5 +1,5 @@
-import type { Bitx } from '../bitx.js';
-import type { CallOptions, Input } from '../types.js';
+import type { Bitx } from '../codec/bitx.js';
+import type { CallOptions, Input } from '../codec/types.js';
 
 /** A fine-tune by its parts. What can be read only once, as a `Response`, serves a single `match`. */
 export interface FineTuneParts extends CallOptions {

@@ -1,11 +1,18 @@
-import { BitxError } from '../../errors.js';
+import {
+  type Answer,
+  BitxError,
+  isStrong,
+  Patience,
+  Remote,
+  type RemoteOptions,
+  Restart,
+  Transient,
+} from '../../common/index.js';
 import { fits, type Integrity } from '../integrity.js';
 import type { Settings } from '../messages.js';
 import type { Meter } from './meter.js';
-import { Patience, Transient } from './patience.js';
 import { fetchChunks } from './ranges.js';
 import { type Manifest, type PartMeta, storedBytes } from './records.js';
-import { type Answer, isStrong, Remote, type RemoteOptions, Restart } from './remote.js';
 import type { Sealed } from './seal.js';
 import { checkQuota } from './storage-errors.js';
 import type { Entry } from './stores/store.js';
@@ -16,7 +23,7 @@ const MOST_STARTS = 4;
 
 export interface Download {
   entry: Entry;
-  remote: Omit<RemoteOptions, 'signal' | 'settings'>;
+  remote: Omit<RemoteOptions, 'signal' | 'stallTimeout'>;
   integrity: Integrity | undefined;
   settings: Settings;
   /** Whether the entry takes all of its space when it begins. */
@@ -47,7 +54,7 @@ export async function download(job: Download): Promise<Manifest> {
 async function attempt(job: Download, { resume, ranges }: Approach): Promise<Manifest> {
   const stop = new AbortController();
   const signal = AbortSignal.any([job.signal, stop.signal]);
-  const remote = new Remote({ ...job.remote, settings: job.settings, signal });
+  const remote = new Remote({ ...job.remote, stallTimeout: job.settings.stallTimeout, signal });
   const parts = resume ? resumable(job) : undefined;
   if (parts) return resumeParts({ ...job, signal }, remote, stop, parts);
   if (!ranges) return streamWhole(job, remote, signal);

@@ -1,10 +1,5 @@
+import type { Validator } from '../../common/index.js';
 import type { ModelInfo } from '../types.js';
-
-/** What tells one version of a file from another. */
-export interface Validator {
-  etag: string | undefined;
-  modified: string | undefined;
-}
 
 /** What is known of a model that is not whole yet: the head of its record. */
 export interface PartMeta {

@@ -1,4 +1,4 @@
-import { abortError, BitxError } from '../../errors.js';
+import { abortError, BitxError } from '../../common/index.js';
 import type { Digests } from '../integrity.js';
 import type { Board } from './board.js';
 import { digestOf, FileHash } from './hashes.js';

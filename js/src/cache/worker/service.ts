@@ -1,4 +1,4 @@
-import { BitxError } from '../../errors.js';
+import { BitxError, type Bytes } from '../../common/index.js';
 import { fits, type Integrity, parseIntegrity } from '../integrity.js';
 import type { FetchArgs, Found, PutArgs, Settings } from '../messages.js';
 import type { CacheProgress, ModelStat, Verdict } from '../types.js';
@@ -9,7 +9,7 @@ import { locked } from './locks.js';
 import { Meter } from './meter.js';
 import { chunkLength, demoted, infoOf, type Manifest, storedBytes } from './records.js';
 import { checkQuota, storageError } from './storage-errors.js';
-import type { Bytes, Entry, Store } from './stores/store.js';
+import type { Entry, Store } from './stores/store.js';
 import { storeStream } from './stream.js';
 import { demote, findBadChunks } from './verify.js';
 

@@ -1,4 +1,4 @@
-import { BitxError, messageOf } from '../../errors.js';
+import { BitxError, messageOf } from '../../common/index.js';
 import { isNamed } from './stores/access.js';
 
 /** Fails with both figures where the browser is not going to grant the space. */

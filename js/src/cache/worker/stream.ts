@@ -1,10 +1,10 @@
-import { BitxError } from '../../errors.js';
+import { BitxError, type Bytes } from '../../common/index.js';
 import { Board } from './board.js';
 import { digestOf } from './hashes.js';
 import type { Meter } from './meter.js';
 import type { PartMeta } from './records.js';
 import { misread, type Sealed, seal } from './seal.js';
-import type { Bytes, Entry } from './stores/store.js';
+import type { Entry } from './stores/store.js';
 import { together } from './together.js';
 
 /** Stores a file that comes front to back, in an entry that has been begun. */

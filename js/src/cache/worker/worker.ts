@@ -1,9 +1,9 @@
 /** The worker script of the cache: takes messages, and runs what they ask for side by side. */
-import { abortError, toWire } from '../../errors.js';
+
+import { abortError, type Bytes, toWire } from '../../common/index.js';
 import type { FromWorker, PutArgs, ToWorker } from '../messages.js';
 import { type CallContext, Service } from './service.js';
 import { chooseStore } from './stores/choose.js';
-import type { Bytes } from './stores/store.js';
 
 /** Where messages come from and go to. */
 export interface Port {

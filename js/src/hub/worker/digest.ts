@@ -1,5 +1,5 @@
 import { createBLAKE3, type IHasher } from 'hash-wasm';
-import { abortError, BitxError, messageOf } from '../../errors.js';
+import { abortError, BitxError, messageOf } from '../../common/index.js';
 import type { ModelDigest } from '../messages.js';
 import { type Region, regionsOf } from './layout.js';
 

@@ -1,5 +1,4 @@
-import { Transient } from '../../cache/worker/patience.js';
-import { abortError, type BitxError } from '../../errors.js';
+import { abortError, type BitxError, Transient } from '../../common/index.js';
 import { ANSWER_LIMIT_MS, refusal } from './server.js';
 
 /** Answers to a part that does not go on where the last one ended; the server tells where that is. */

@@ -1,6 +1,13 @@
-import { Patience, retryAfter, Transient } from '../../cache/worker/patience.js';
-import { PASSING } from '../../cache/worker/remote.js';
-import { abortError, BitxError, type BitxErrorCode, messageOf } from '../../errors.js';
+import {
+  abortError,
+  BitxError,
+  type BitxErrorCode,
+  messageOf,
+  PASSING,
+  Patience,
+  retryAfter,
+  Transient,
+} from '../../common/index.js';
 import type { Operations, Settings } from '../messages.js';
 
 /** A server that has been asked may take so long to answer: it decodes and compares what was sent. */

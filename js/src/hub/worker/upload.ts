@@ -1,4 +1,4 @@
-import { Patience } from '../../cache/worker/patience.js';
+import { Patience } from '../../common/index.js';
 import type { Operations } from '../messages.js';
 import { sendPart } from './part.js';
 import type { Server } from './server.js';

@@ -1,5 +1,5 @@
 /** The worker script of a hub: computes digests and talks with the server, so that the page does neither. */
-import { abortError, toWire } from '../../errors.js';
+import { abortError, toWire } from '../../common/index.js';
 import type { FromWorker, Operations, Settings, ToWorker } from '../messages.js';
 import { digestFile } from './digest.js';
 import { Server } from './server.js';

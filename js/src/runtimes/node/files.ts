@@ -1,6 +1,6 @@
 /// <reference types="node" />
 import type { FileHandle } from 'node:fs/promises';
-import type { RangeSource } from '../../types.js';
+import type { RangeSource } from '../../codec/types.js';
 
 export { ModelCache } from '../../cache/index.js';
 

@@ -4,7 +4,7 @@ import * as fs from 'node:fs';
 import { mkdir, readdir, rm, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AccessHandle } from '../../cache/worker/stores/access.js';
-import type { Bytes } from '../../cache/worker/stores/store.js';
+import type { Bytes } from '../../common/index.js';
 import { attempt, named } from './exceptions.js';
 import { StoredFile } from './stored-file.js';
 

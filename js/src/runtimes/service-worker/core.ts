@@ -1,5 +1,5 @@
 import { initSync } from '../../../generated/compress-threads/bitx_wasm.js';
-import { BitxError, messageOf } from '../../errors.js';
+import { BitxError, messageOf } from '../../common/index.js';
 
 let loading: Promise<void> | undefined;
 

@@ -1,5 +1,5 @@
-import { BitxError, messageOf } from '../../errors.js';
-import type { Input } from '../../types.js';
+import type { Input } from '../../codec/types.js';
+import { BitxError, messageOf } from '../../common/index.js';
 import { loadCore } from './core.js';
 import { type Range, rangeOf } from './ranges.js';
 import { Restoration } from './restoration.js';

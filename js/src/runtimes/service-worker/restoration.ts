@@ -1,10 +1,8 @@
 import { Job } from '../../../generated/compress-threads/bitx_wasm.js';
-import { BitxError, fromWire, toWire } from '../../errors.js';
-import { type Inputs, prepare } from '../../inputs.js';
-import { io } from '../../worker/io.js';
-import { Files, type Read } from '../../worker/reader.js';
-
-type Bytes = Uint8Array<ArrayBuffer>;
+import { type Inputs, prepare } from '../../codec/inputs.js';
+import { io } from '../../codec/worker/io.js';
+import { Files, type Read } from '../../codec/worker/reader.js';
+import { BitxError, type Bytes, fromWire, toWire } from '../../common/index.js';
 
 /** One restore that is under way: it computes a window when it is asked for the next one. */
 export class Restoration {

@@ -1,4 +1,4 @@
-import { Parts } from '../../parts.js';
+import { Parts } from '../../common/index.js';
 import type { Restoration } from './restoration.js';
 
 /**

@@ -1,5 +1,4 @@
-import { BitxError, messageOf } from '../../../errors.js';
-import type { Bytes } from './store.js';
+import { BitxError, type Bytes, messageOf } from '../../../common/index.js';
 
 /** A file opened for reading and writing in place; TypeScript's DOM types know it for other workers only. */
 export interface AccessHandle {

@@ -1,4 +1,4 @@
-import { BitxError, messageOf } from '../../../errors.js';
+import { BitxError, messageOf } from '../../../common/index.js';
 import type { Backend } from '../../types.js';
 import { cacheStorageStore } from './cache-storage.js';
 import { memoryStore } from './memory.js';

@@ -1,4 +1,4 @@
-import { BitxError } from '../../../errors.js';
+import { BitxError, type Bytes } from '../../../common/index.js';
 import { decodeManifest, encode, type Manifest, type PartMeta, type PartRecord } from '../records.js';
 import {
   type AccessHandle,
@@ -10,7 +10,7 @@ import {
   writeAll,
 } from './access.js';
 import { Journal, readJournal } from './journal.js';
-import type { Bytes, Entry, Store } from './store.js';
+import type { Entry, Store } from './store.js';
 
 /** The files of a model. The journal records a part's chunks; a manifest says that all of them are there. */
 const DATA = 'data';

@@ -1,7 +1,6 @@
+import type { Bytes } from '../../../common/index.js';
 import type { Backend } from '../../types.js';
 import type { Manifest, PartMeta, PartRecord } from '../records.js';
-
-export type Bytes = Uint8Array<ArrayBuffer>;
 
 /**
  * Keeps models by key. What a method has resolved for is durable, as far as the kind of store can be; a model appears

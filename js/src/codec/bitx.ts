@@ -1,0 +1,180 @@
+import { abortError, BitxError, type Bytes } from '../common/index.js';
+import { Engine } from './engine.js';
+import { type Inputs, prepare } from './inputs.js';
+import type { CallContext, Link } from './link.js';
+import { outputKind, StreamOutput, streamOf } from './output.js';
+import type { Outcome, Request } from './protocol.js';
+import type {
+  ArchiveInfo,
+  BitxStream,
+  CallOptions,
+  CompressOptions,
+  CreateOptions,
+  Input,
+  Mode,
+  Output,
+  ReadTensorOptions,
+  RestoreOptions,
+  WriteOptions,
+} from './types.js';
+
+/** What a call asks of the core, and where its output goes. */
+type Task = Omit<Request, 'sources'>;
+/** The operations that write a file. */
+type Writer = Task['operation'] & ('restore' | 'compress');
+type CodecOptions = WriteOptions & Inputs & Task['options'];
+/**
+ * Restores, makes and inspects `.bitx` archives in a worker of its own, so that the page never blocks.
+ *
+ * ```ts
+ * const bitx = await Bitx.create();
+ * const model = await bitx.restore({ base: '/base.safetensors', delta: '/fine-tune.bitx' });
+ * bitx.dispose();
+ * ```
+ */
+export class Bitx {
+  readonly #restorer: Engine;
+  /** Its wasm is downloaded once something is compressed. */
+  readonly #compressor: Engine;
+  readonly #disposal = new AbortController();
+  #link: Link;
+
+  /** Loads and tests the build that suits this browser and page. */
+  static async create(options: CreateOptions = {}): Promise<Bitx> {
+    const restorer = new Engine('restore', options);
+    const best = options.mode ?? 'threads';
+    const link = await restorer.alive(best, options.signal);
+    return new Bitx(restorer, new Engine('compress', options), link);
+  }
+
+  private constructor(restorer: Engine, compressor: Engine, link: Link) {
+    this.#restorer = restorer;
+    this.#compressor = compressor;
+    this.#link = link;
+  }
+
+  /**
+   * How restores are computed: in `threads` where the page is cross-origin isolated and they start, else in a `pool` of
+   * workers, and where those fail in a `single` one. Only `threads` serve for compressing, which else takes a single one.
+   */
+  get mode(): Mode {
+    return this.#link.mode;
+  }
+
+  /** How many threads compute. */
+  get threads(): number {
+    return this.#link.threads;
+  }
+
+  /** Reads what is inside an archive. */
+  async inspect(delta: Input, options: CallOptions = {}): Promise<ArchiveInfo> {
+    const task: Task = { operation: 'inspect', options: {}, output: 'blob' };
+    const { archive } = await this.#call(task, { delta }, options);
+    return archive;
+  }
+
+  /** Restores a fine-tuned model, bit for bit, from its base and a delta. */
+  restore(options: RestoreOptions & { output: Output }): Promise<undefined>;
+  restore(options: RestoreOptions & { output?: undefined }): Promise<Blob>;
+  restore(options: RestoreOptions): Promise<Blob | undefined>;
+  async restore(options: RestoreOptions): Promise<Blob | undefined> {
+    return this.#write('restore', options);
+  }
+
+  /** Restores a fine-tuned model as fast as the stream is read. It resolves once the inputs have proved to fit. */
+  async restoreStream(options: Omit<RestoreOptions, 'output'>): Promise<BitxStream> {
+    return this.#stream('restore', options);
+  }
+
+  /** Restores the bytes of one tensor, and reads no more of the inputs than that takes. */
+  async readTensor({ base, delta, name, ...options }: ReadTensorOptions): Promise<Uint8Array<ArrayBuffer>> {
+    const task: Task = { operation: 'tensor', options: { name }, output: 'blob' };
+    const { blob } = await this.#call(task, { base, delta }, options);
+    return new Uint8Array(await (blob as Blob).arrayBuffer());
+  }
+
+  /** Makes the archive that restores `target` from `base`. */
+  compress(options: CompressOptions & { output: Output }): Promise<undefined>;
+  compress(options: CompressOptions & { output?: undefined }): Promise<Blob>;
+  compress(options: CompressOptions): Promise<Blob | undefined>;
+  async compress(options: CompressOptions): Promise<Blob | undefined> {
+    return this.#write('compress', options);
+  }
+
+  /** Makes the archive that restores `target` from `base` as fast as the stream is read. */
+  async compressStream(options: Omit<CompressOptions, 'output'>): Promise<BitxStream> {
+    return this.#stream('compress', options);
+  }
+
+  /** Ends the workers and their threads and frees their memory. Calls that are pending reject with `disposed`. */
+  dispose(): void {
+    const error = new BitxError('disposed', 'This Bitx was disposed of');
+    this.#disposal.abort(error);
+    for (const engine of [this.#restorer, this.#compressor]) engine.link?.end(error);
+  }
+
+  async #stream(operation: Writer, options: CodecOptions): Promise<BitxStream> {
+    // Nothing is kept in the stream: a part is written when it is asked for.
+    const { readable, writable } = new TransformStream<Bytes, Bytes>({}, {}, { highWaterMark: 0 });
+    const opened = Promise.withResolvers<number | undefined>();
+    this.#write(operation, { ...options, output: writable }, opened.resolve).catch(opened.reject);
+    return streamOf(readable, await opened.promise);
+  }
+
+  async #write(
+    operation: Writer,
+    { base, delta, target, graph = [], output, onStats, format, effort, level, ...options }: CodecOptions,
+    onOpened?: CallContext['onOpened'],
+  ): Promise<Blob | undefined> {
+    const inputs = (operation === 'restore' ? { base, delta } : { base, target, graph }) as Inputs;
+    const codec = { format, effort, level };
+    const task: Task = { operation, options: codec, output: outputKind(output) };
+    const stream = output instanceof WritableStream ? new StreamOutput(output) : undefined;
+    const { blob, stats } = await this.#call(task, inputs, options, stream, onOpened);
+    if (stats) onStats?.(stats);
+    return blob;
+  }
+
+  async #call(
+    task: Task,
+    inputs: Inputs,
+    { signal, onProgress }: CallOptions,
+    stream?: StreamOutput,
+    onOpened?: CallContext['onOpened'],
+  ): Promise<Outcome> {
+    const over = new AbortController();
+    const signals = [over.signal, this.#disposal.signal, signal, stream?.failure];
+    const stop = AbortSignal.any(signals.filter((one) => !!one));
+    const context = { stream, signal: stop, onProgress, onOpened };
+    try {
+      for (;;) {
+        const { sources, ports } = await prepare(inputs, stop, onProgress);
+        const link = await this.#alive(task.operation);
+        try {
+          const outcome = await link.call({ ...task, sources }, ports, context);
+          await stream?.close(stop);
+          return outcome;
+        } catch (error) {
+          // A fault of the mode: the next one may do, from the beginning.
+          if (link.alive || link.mode === 'single') throw error;
+          stream?.rewind();
+        }
+      }
+    } catch (thrown) {
+      const error = signal?.aborted ? abortError(signal) : stop.aborted ? stop.reason : thrown;
+      stream?.abort(error);
+      throw error;
+    } finally {
+      over.abort();
+    }
+  }
+
+  /** The worker for an operation. Only where threads have restored may they compress. */
+  async #alive(operation: Task['operation']): Promise<Link> {
+    const disposal = this.#disposal.signal;
+    disposal.throwIfAborted();
+    if (operation === 'compress') return this.#compressor.alive(this.mode, disposal);
+    this.#link = await this.#restorer.alive(this.mode, disposal);
+    return this.#link;
+  }
+}

@@ -1,0 +1,102 @@
+import { absolute, answer, BitxError, messageOf, onAbort, type Report, spool } from '../common/index.js';
+import type { PortQuestion, Source, Sources, WireFile } from './protocol.js';
+import type { CallOptions, Input, RangeSource } from './types.js';
+
+/** The inputs of a call as the caller gave them. */
+export type Inputs = Partial<Record<Source, Input | Input[]>>;
+
+/** Inputs as the worker gets them, and what has to be transferred with them. */
+export interface Prepared {
+  sources: Sources;
+  ports: MessagePort[];
+}
+
+/**
+ * Makes every input something that the worker can read. What only the page can read is read by it until the signal
+ * is aborted.
+ */
+export async function prepare(
+  inputs: Inputs,
+  signal: AbortSignal,
+  onProgress: CallOptions['onProgress'],
+): Promise<Prepared> {
+  signal.throwIfAborted();
+  const desk = new Desk(signal, (loaded, total) => onProgress?.({ phase: 'download', loaded, total }));
+  const entries = Object.entries(inputs) as [Source, Input | Input[]][];
+  const files = entries.map(async ([source, input]) => {
+    const spooled = (file: Input) => (file instanceof Response ? desk.spool(file) : file);
+    const files = await Promise.all([input].flat().map(spooled));
+    // A response can be read only once, however often a call is begun.
+    inputs[source] = files;
+    return [source, files.map((file) => desk.wire(source, file))] as const;
+  });
+  return { sources: Object.fromEntries(await Promise.all(files)), ports: desk.ports };
+}
+
+/** The page's end of the files of one call. */
+class Desk {
+  readonly ports: MessagePort[] = [];
+  readonly #signal: AbortSignal;
+  readonly #report: Report;
+  readonly #downloads: { loaded: number; total: number | undefined }[] = [];
+
+  constructor(signal: AbortSignal, report: Report) {
+    this.#signal = signal;
+    this.#report = report;
+  }
+
+  wire(source: Source, input: Input): WireFile {
+    if (input instanceof Blob || isHandle(input)) return input;
+    if (input instanceof ArrayBuffer || ArrayBuffer.isView(input)) return new Blob([input as BlobPart]);
+    if (typeof input === 'string' || input instanceof URL) {
+      const url = absolute(input);
+      return { url, port: this.#port(() => this.#download(url)) };
+    }
+    const file = input as RangeSource;
+    if (typeof file?.read === 'function') return { size: file.size, port: this.#port(async () => file) };
+    throw new BitxError('invalid-argument', `${source} is nothing that can be read`, { file: source });
+  }
+
+  /** A port on which the worker reads a file that is opened when it is first asked for. */
+  #port(open: () => Promise<RangeSource>): MessagePort {
+    const { port1, port2 } = new MessageChannel();
+    let file: Promise<RangeSource> | undefined;
+    port1.onmessage = ({ data }: MessageEvent<PortQuestion>) =>
+      void answer(data, async () => {
+        file ??= open();
+        const opened = await file;
+        return 'whole' in data ? opened.size : opened.read(data.offset, data.length, this.#signal);
+      });
+    onAbort(this.#signal, () => port1.close());
+    this.ports.push(port2);
+    return port2;
+  }
+
+  async #download(url: string): Promise<RangeSource> {
+    const response = await fetch(url, { signal: this.#signal }).catch((cause: unknown) => {
+      const message = `${url} could not be fetched: ${messageOf(cause)}`;
+      throw new BitxError('network', message, { url, cause });
+    });
+    return this.spool(response);
+  }
+
+  spool(response: Response): Promise<RangeSource> {
+    const index = this.#downloads.push({ loaded: 0, total: undefined }) - 1;
+    return spool(response, this.#signal, (loaded, total) => {
+      this.#downloads[index] = { loaded, total };
+      this.#tell();
+    });
+  }
+
+  /** Adds up the downloads, which run side by side. */
+  #tell(): void {
+    const total = this.#downloads.reduce((sum, { total = Number.NaN }) => sum + total, 0);
+    const loaded = this.#downloads.reduce((sum, { loaded }) => sum + loaded, 0);
+    this.#report(loaded, Number.isNaN(total) ? undefined : total);
+  }
+}
+
+/** Whether it is a handle of a file; not every browser knows those. */
+export function isHandle(input: unknown): input is FileSystemFileHandle {
+  return typeof FileSystemFileHandle === 'function' && input instanceof FileSystemFileHandle;
+}

@@ -1,0 +1,75 @@
+import type { Question, WireError } from '../common/index.js';
+import type { ArchiveInfo, CompressOptions, Mode, Progress, Stats } from './types.js';
+
+/** The input files that an operation may have. */
+export type Source = 'base' | 'delta' | 'target' | 'graph';
+
+/** A file as the worker gets it. `port` leads to the page, for what only that can do. */
+export type WireFile =
+  | Blob
+  | FileSystemFileHandle
+  /** From a server without ranges the page can be asked to fetch it whole. */
+  | { url: string; port: MessagePort }
+  /** Ranges are asked for on `port`. */
+  | { size: number; port: MessagePort };
+
+/** What the page is asked on a file's port: to fetch it and tell its size, or for a range of it. */
+export type PortQuestion = Question & ({ whole: true } | { offset: number; length: number });
+
+/** The inputs of one operation. */
+export type Sources = Partial<Record<Source, WireFile[]>>;
+
+/** What a worker is for. Each role has its own wasm files, so that pages download only what they use. */
+export type Role = 'restore' | 'compress';
+
+/** What the core does, by its own names; `tensor` restores a single one. */
+export type Operation = 'inspect' | 'restore' | 'tensor' | 'compress';
+
+/** What the core has to know besides the inputs. */
+export type OperationOptions = { name?: string } & Pick<CompressOptions, 'format' | 'effort' | 'level'>;
+
+/** One operation, as data. */
+export interface Request {
+  operation: Operation;
+  sources: Sources;
+  options: OperationOptions;
+  /** `stream` sends every part to the page, which owns the stream. */
+  output: 'blob' | 'stream' | FileSystemFileHandle;
+}
+
+/** What an operation came to. */
+export interface Outcome {
+  archive: ArchiveInfo;
+  /** The output where the caller gave no place for it. */
+  blob?: Blob | undefined;
+  stats?: Stats;
+}
+
+export interface StartMessage {
+  type: 'start';
+  role: Role;
+  mode: Mode;
+  threads: number;
+  wasmUrl: string | undefined;
+  /** Name of the BroadcastChannel on which a thread tells the page that it has died. */
+  alarm: string;
+}
+
+export type ToWorker =
+  | StartMessage
+  | { type: 'call'; id: number; request: Request }
+  | { type: 'abort'; id: number };
+
+export type FromWorker =
+  /** The script has loaded and listens; a message sent any earlier could be lost. */
+  | { type: 'loaded' }
+  /** One more step of the start is done, so the time limit begins anew. */
+  | { type: 'step' }
+  | { type: 'ready' }
+  /** The inputs are sound so far; the output will be this long, where that is known. */
+  | { type: 'opened'; id: number; length: number | undefined }
+  | { type: 'progress'; id: number; progress: Progress }
+  | ({ type: 'write'; id: number; bytes: Uint8Array<ArrayBuffer> } & Question)
+  | { type: 'done'; id: number; outcome: Outcome }
+  /** `fatal` says that the wasm instance cannot be trusted any more. */
+  | { type: 'error'; id?: number; error: WireError; fatal: boolean };

@@ -1,0 +1,74 @@
+import { abortError, absolute, BitxError, messageOf } from '../common/index.js';
+import { Link } from './link.js';
+import type { Role } from './protocol.js';
+import type { CreateOptions, Mode, WasmUrls } from './types.js';
+
+/** More threads than this bring little and cost memory. */
+const MOST_THREADS = 8;
+
+/** Each mode is tried where the one before it does not work. */
+const MODES: Mode[] = ['threads', 'pool', 'single'];
+
+/** The mode to go on with after a fault. */
+export function nextMode(mode: Mode): Mode {
+  return MODES[MODES.indexOf(mode) + 1] ?? 'single';
+}
+
+/** Starts a worker in the best mode that works here, from `best` on. */
+export async function start(role: Role, best: Mode, options: CreateOptions): Promise<Link> {
+  const { wasmUrl, workerUrl, signal } = options;
+  const threads = wantedThreads(options);
+  const possible = {
+    threads: threads > 1 && canShareMemory(),
+    pool: threads > 1 && role === 'restore',
+    single: true,
+  };
+  let cause: unknown;
+  for (const mode of MODES.slice(MODES.indexOf(best))) {
+    if (!possible[mode]) continue;
+    try {
+      return await Link.start({
+        role,
+        mode,
+        threads: mode === 'single' ? 1 : threads,
+        wasmUrl: wasmUrlOf(role, mode, wasmUrl),
+        workerUrl: workerUrl === undefined ? undefined : absolute(workerUrl),
+        signal,
+      });
+    } catch (error) {
+      if (signal?.aborted) throw abortError(signal);
+      cause = error;
+    }
+  }
+  throw new BitxError('start-failed', messageOf(cause), { cause });
+}
+
+function wantedThreads({ threads }: CreateOptions): number {
+  if (threads === undefined) return Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS);
+  if (!Number.isInteger(threads) || threads < 1) {
+    throw new BitxError('invalid-argument', `threads must be a whole number from 1 on, not ${threads}`);
+  }
+  return threads;
+}
+
+/** Some browsers have the type but refuse the memory. */
+function canShareMemory(): boolean {
+  try {
+    const { buffer } = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
+    return crossOriginIsolated && buffer instanceof SharedArrayBuffer;
+  } catch {
+    return false;
+  }
+}
+
+function wasmUrlOf(role: Role, mode: Mode, wasmUrl: CreateOptions['wasmUrl']): string | undefined {
+  if (wasmUrl === undefined) return undefined;
+  if (typeof wasmUrl === 'string' || wasmUrl instanceof URL) {
+    const folder = absolute(wasmUrl);
+    const file = `bitx-${role}${mode === 'threads' ? '-threads' : ''}.wasm`;
+    return new URL(file, folder.endsWith('/') ? folder : `${folder}/`).href;
+  }
+  const key: keyof WasmUrls = mode === 'threads' ? `${role}Threads` : role;
+  const url = wasmUrl[key];
+  return url === undefined ? undefined : absolute(url);
+}

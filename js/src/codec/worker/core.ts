@@ -1,0 +1,49 @@
+import { initSync } from '../../../generated/compress-threads/bitx_wasm.js';
+import type { Role } from '../protocol.js';
+import type { Mode } from '../types.js';
+
+/** The core's exports, the same in every build. */
+export {
+  initThreadPool as startPool,
+  Job,
+  memoryBytes,
+} from '../../../generated/compress-threads/bitx_wasm.js';
+
+/** The files beside this script, by addresses that bundlers recognise. */
+const FILES: Record<Role, Record<Exclude<Mode, 'pool'>, URL>> = {
+  restore: {
+    single: new URL('./bitx-restore.wasm', import.meta.url),
+    threads: new URL('./bitx-restore-threads.wasm', import.meta.url),
+  },
+  compress: {
+    single: new URL('./bitx-compress.wasm', import.meta.url),
+    threads: new URL('./bitx-compress-threads.wasm', import.meta.url),
+  },
+};
+
+/** Fetches and compiles one build; the URL defaults to the file beside this script. */
+export async function loadCore(role: Role, mode: Mode, url: string | undefined): Promise<WebAssembly.Module> {
+  const shared = mode === 'threads';
+  const module = await compile(url ?? FILES[role][shared ? mode : 'single']);
+  instantiate(module, shared);
+  return module;
+}
+
+/**
+ * Makes this worker's instance.
+ *
+ * One build's glue serves them all, since it has all that the others import (the build script makes sure). It would
+ * create a shared memory, which the single-threaded builds have no use for: hence the empty one.
+ */
+export function instantiate(module: WebAssembly.Module, shared = false): void {
+  initSync(shared ? { module } : { module, memory: new WebAssembly.Memory({ initial: 0 }) });
+}
+
+/** Servers that do not know the type of wasm are many. */
+async function compile(url: string | URL): Promise<WebAssembly.Module> {
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`${url} answered with status ${response.status}`);
+  return response.headers.get('content-type') === 'application/wasm'
+    ? WebAssembly.compileStreaming(response)
+    : WebAssembly.compile(await response.arrayBuffer());
+}

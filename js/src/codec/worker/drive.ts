@@ -1,0 +1,148 @@
+import { type Bytes, free } from '../../common/index.js';
+import type { ArchiveInfo, Stats } from '../types.js';
+import { type Job, memoryBytes } from './core.js';
+import type { Read, ReadRange } from './reader.js';
+import type { Sink } from './sinks.js';
+
+/** Called after each window with the model's bytes that are done, and how many there are. */
+type Report = (done: number, total: number) => void;
+
+/** What a job can tell of itself; how many threads it had is the host's to know. */
+type Measured = Omit<Stats, 'threads'>;
+
+export interface Drive {
+  job: Job;
+  read: ReadRange;
+  sink: Sink;
+  signal: AbortSignal;
+  report: Report;
+  /** Who computes; by default the job itself. */
+  computing?: Computing | undefined;
+}
+
+/** What computes the windows of a job. */
+export interface Computing {
+  /** How many windows are read ahead of the one that is begun, and how many may be on their way behind it. */
+  readonly ahead: number;
+  /** How long the codec has taken so far. */
+  readonly codecMs: number;
+  /** Size of the wasm memories elsewhere. */
+  readonly wasmBytes: number;
+  /** Computes a window from its input, and lets go of that. To be called in order. */
+  compute(window: number, inputs: Uint8Array[]): Bytes | Promise<Bytes>;
+}
+
+/** Feeds a job what it asks for until it knows its plan. */
+export async function open(job: Job, read: ReadRange, signal: AbortSignal): Promise<void> {
+  for (let wanted = job.wants(); wanted; wanted = job.wants()) {
+    const bytes = await read(wanted as Read);
+    signal.throwIfAborted();
+    job.feed(bytes);
+  }
+}
+
+/**
+ * Runs an opened job to its end. While a window is computed, the next ones' input is being read and the last ones'
+ * output is being written.
+ */
+export async function drive(drive: Drive): Promise<Measured> {
+  const { job, read, sink, signal, report, computing = new Alone(job) } = drive;
+  const { ahead } = computing;
+  signal.throwIfAborted();
+  const begun = performance.now();
+  const windows = job.windows();
+  const total = job.progressTotal();
+  report(0, total);
+  const readAll = (window: number) =>
+    quietly(Promise.all(window < windows ? (job.reads(window) as Read[]).map(read) : []));
+  let outputBytes = 0;
+  let over = false;
+  const deliver = async (window: number, computed: Bytes | Promise<Bytes>, before: Promise<void>) => {
+    const output = await computed;
+    await before;
+    if (over) return;
+    outputBytes += output.length;
+    // Asked now: by the time that the part is written, a later window may have failed, and the job be freed.
+    const done = job.progressAfter(window);
+    await sink.write(output);
+    report(done, total);
+  };
+  const reading = Array.from({ length: ahead }, (_, window) => readAll(window));
+  const deliveries = [Promise.resolve()];
+  try {
+    for (let window = 0; window < windows; window++) {
+      const inputs = (await reading.shift()) as Uint8Array[];
+      await turn();
+      signal.throwIfAborted();
+      reading.push(readAll(window + ahead));
+      const computed = computing.compute(window, inputs);
+      deliveries.push(quietly(deliver(window, computed, deliveries.at(-1) as Promise<void>)));
+      if (deliveries.length > ahead) await deliveries.shift();
+    }
+    await deliveries.at(-1);
+  } finally {
+    over = true;
+  }
+  return {
+    outputBytes,
+    modelBytes: total,
+    codecSeconds: computing.codecMs / 1000,
+    totalSeconds: (performance.now() - begun) / 1000,
+    wasmBytes: computing.wasmBytes + memoryBytes(),
+    archive: job.info() as ArchiveInfo,
+  };
+}
+
+/** A job that computes its windows itself. */
+class Alone implements Computing {
+  readonly ahead = 1;
+  readonly wasmBytes = 0;
+  codecMs = 0;
+  readonly #job: Job;
+
+  constructor(job: Job) {
+    this.#job = job;
+  }
+
+  compute(window: number, inputs: Uint8Array[]): Bytes {
+    supply(this.#job, window, inputs);
+    const started = performance.now();
+    this.#job.run();
+    this.codecMs += performance.now() - started;
+    return this.#job.output() as Bytes;
+  }
+}
+
+/** Computes one window. */
+export function runWindow(job: Job, window: number, inputs: Uint8Array[]): Bytes {
+  supply(job, window, inputs);
+  job.run();
+  return job.output() as Bytes;
+}
+
+/** Gives a job the input of a window, and lets go of that. */
+function supply(job: Job, window: number, inputs: Uint8Array[]): void {
+  job.begin(window);
+  for (const [index, bytes] of inputs.entries()) {
+    job.supply(index, bytes);
+    free(bytes);
+  }
+}
+
+/** A promise that may fail before anybody waits for it, without being reported as unhandled. */
+function quietly<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
+}
+
+/** Lets the worker take messages, such as the one that aborts. Unlike a timer it costs no milliseconds. */
+function turn(): Promise<void> {
+  const { port1, port2 } = new MessageChannel();
+  return new Promise((resolve) => {
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(0);
+  });
+}

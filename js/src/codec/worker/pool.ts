@@ -1,0 +1,86 @@
+import type { Bytes } from '../../common/index.js';
+import type { Role } from '../protocol.js';
+import { call } from './helper.js';
+import type { Opening } from './member.js';
+import { spawn } from './spawn.js';
+
+/** A worker that takes longer than this over a window has died without a word. */
+const LIMIT_MS = 20_000;
+
+interface Member {
+  worker: Worker;
+  /** Windows that it has not answered yet. */
+  waiting: number;
+  wasmBytes: number;
+}
+
+let nextKey = 0;
+
+/**
+ * Workers that compute on all cores where memory cannot be shared, each on an instance of its own. A fault of one is a
+ * fault of the mode.
+ */
+export class Pool {
+  readonly #members: Member[];
+  readonly #onDeath: () => void;
+
+  /** Starts and tests the workers. `onDeath` is called when one seems to have died. */
+  static async start(
+    count: number,
+    module: WebAssembly.Module,
+    role: Role,
+    onDeath: () => void,
+  ): Promise<Pool> {
+    const start = async () => {
+      const worker = await spawn();
+      await call(worker, 'load', [module, role]);
+      return { worker, waiting: 0, wasmBytes: 0 };
+    };
+    return new Pool(await Promise.all(Array.from({ length: count }, start)), onDeath);
+  }
+
+  private constructor(members: Member[], onDeath: () => void) {
+    this.#members = members;
+    this.#onDeath = onDeath;
+  }
+
+  /** How many workers compute. */
+  get size(): number {
+    return this.#members.length;
+  }
+
+  get wasmBytes(): number {
+    return this.#members.reduce((sum, { wasmBytes }) => sum + wasmBytes, 0);
+  }
+
+  /** Opens a job in every worker, and gives it a number. */
+  async open(opening: Opening, fed: Uint8Array[]): Promise<number> {
+    const key = nextKey++;
+    await Promise.all(this.#members.map(({ worker }) => call(worker, 'begin', [key, opening, fed], true)));
+    return key;
+  }
+
+  /** Has the least busy worker compute a window of a job. */
+  async compute(key: number, window: number, inputs: Uint8Array[]): Promise<Bytes> {
+    const member = this.#members.reduce((least, other) => (other.waiting < least.waiting ? other : least));
+    member.waiting++;
+    const late = setTimeout(this.#onDeath, LIMIT_MS);
+    try {
+      const [output, wasmBytes] = await call<[Bytes, number]>(member.worker, 'compute', [
+        key,
+        window,
+        inputs,
+      ]);
+      member.wasmBytes = wasmBytes;
+      return output;
+    } finally {
+      member.waiting--;
+      clearTimeout(late);
+    }
+  }
+
+  /** Lets the workers forget a job. */
+  close(key: number): void {
+    for (const { worker } of this.#members) void call(worker, 'end', [key]);
+  }
+}

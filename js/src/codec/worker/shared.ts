@@ -1,0 +1,58 @@
+import type { Bytes } from '../../common/index.js';
+import type { Job } from './core.js';
+import type { Computing } from './drive.js';
+import type { Pool } from './pool.js';
+import type { Read } from './reader.js';
+
+/** A job whose windows are computed by a pool. */
+export class Shared implements Computing {
+  readonly ahead: number;
+  readonly #job: Job;
+  readonly #pool: Pool;
+  readonly #key: number;
+  /** Windows that are being computed, and since when. */
+  #busy = 0;
+  #since = 0;
+  codecMs = 0;
+
+  /** `key` is the job's number in the pool. */
+  constructor(job: Job, pool: Pool, key: number) {
+    this.#job = job;
+    this.#pool = pool;
+    this.#key = key;
+    // One for each to compute, and one on its way; but enough that a server's answers overlap.
+    this.ahead = Math.max(4, pool.size) + 1;
+  }
+
+  get wasmBytes(): number {
+    return this.#pool.wasmBytes;
+  }
+
+  async compute(window: number, inputs: Uint8Array[]): Promise<Bytes> {
+    // What is wrong with an earlier window tells more than that the whole is.
+    let failure: unknown;
+    try {
+      this.#check(window, inputs);
+    } catch (error) {
+      failure = error;
+    }
+    if (!this.#busy++) this.#since = performance.now();
+    const output = await this.#pool.compute(this.#key, window, inputs);
+    if (!--this.#busy) this.codecMs += performance.now() - this.#since;
+    if (failure) throw failure;
+    return output;
+  }
+
+  end(): void {
+    this.#pool.close(this.#key);
+  }
+
+  /** The archive as a whole is checked here, since nobody else sees all of it. */
+  #check(window: number, inputs: Uint8Array[]): void {
+    const reads = this.#job.begin(window) as Read[];
+    for (const [index, { source }] of reads.entries()) {
+      if (source === 'delta') this.#job.supply(index, inputs[index] as Uint8Array);
+    }
+    this.#job.check();
+  }
+}

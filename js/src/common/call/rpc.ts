@@ -1,0 +1,39 @@
+import { fromWire, toWire, type WireError } from '../errors.js';
+
+/** One question, with the port on which its answer is expected. */
+export interface Question {
+  reply: MessagePort;
+}
+
+type Reply = { value: unknown } | { error: WireError };
+
+/** Sends a message and resolves to its answer. */
+export function ask<T>(
+  to: Pick<MessagePort, 'postMessage'>,
+  message: object,
+  transfer: Transferable[] = [],
+): Promise<T> {
+  const { port1, port2 } = new MessageChannel();
+  return new Promise((resolve, reject) => {
+    port1.onmessage = ({ data }: MessageEvent<Reply>) => {
+      port1.close();
+      if ('error' in data) reject(fromWire(data.error));
+      else resolve(data.value as T);
+    };
+    to.postMessage({ ...message, reply: port2 }, [port2, ...transfer]);
+  });
+}
+
+/** Answers a question with what an action comes to. `transferOf` names what may leave with it. */
+export async function answer<T>(
+  { reply }: Question,
+  action: () => T | Promise<T>,
+  transferOf: (value: T) => Transferable[] = () => [],
+): Promise<void> {
+  try {
+    const value = await action();
+    reply.postMessage({ value } satisfies Reply, transferOf(value));
+  } catch (thrown) {
+    reply.postMessage({ error: toWire(thrown) } satisfies Reply);
+  }
+}

@@ -1,0 +1,131 @@
+import { abortError, BitxError, fromWire } from '../errors.js';
+import type { FromWorker, Operations, ToWorker } from './messages.js';
+
+/** How long the worker may take to load, and then to open what it works with. */
+const START_LIMIT_MS = 20_000;
+
+/** The other end: a worker, or what stands in for one. */
+export interface Peer {
+  onmessage: ((event: MessageEvent) => void) | null;
+  onerror: ((event: ErrorEvent) => void) | null;
+  postMessage(message: object, transfer: Transferable[]): void;
+  terminate(): void;
+}
+
+/** What a call has besides its arguments. */
+export interface CallContext<Progress> {
+  signal?: AbortSignal | undefined;
+  onProgress?: ((progress: Progress) => void) | undefined;
+}
+
+/** How a call ends. */
+interface Pending {
+  resolve(result: unknown): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * The page's end of a worker that runs operations side by side. Once it has ended it stays so. Calls may have an `Extra`
+ * for what only some workers ask.
+ */
+export class WorkerClient<T extends Operations<T>, Progress, Opened = undefined, Extra = object> {
+  protected readonly calls = new Map<number, CallContext<Progress> & Partial<Extra> & Pending>();
+  readonly #name: string;
+  readonly #peer: Peer;
+  readonly #opening = Promise.withResolvers<Opened>();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #nextId = 0;
+  #opened = false;
+  #ended: BitxError | undefined;
+
+  /** Waits for the worker to load and then gives it its settings; `name` is for messages. */
+  protected constructor(name: string, settings: object, peer: Peer) {
+    this.#name = name;
+    this.#peer = peer;
+    this.#limitTime();
+    peer.onerror = ({ message }) => this.#fail(message || 'its script could not be loaded');
+    peer.onmessage = ({ data }) => {
+      if (data.type === 'loaded') {
+        this.#limitTime();
+        this.send({ type: 'open', settings } satisfies ToWorker<object, T>);
+      } else this.receive(data);
+    };
+  }
+
+  /** What the worker told when it was ready for calls. */
+  get opened(): Promise<Opened> {
+    return this.#opening.promise;
+  }
+
+  /** Whether it can be called no more. */
+  get ended(): boolean {
+    return this.#ended !== undefined;
+  }
+
+  /** Runs one operation. */
+  async call<O extends keyof T>(
+    operation: O,
+    args: T[O]['args'],
+    context: CallContext<Progress> & Partial<Extra> = {},
+  ): Promise<T[O]['result']> {
+    const { signal } = context;
+    this.check(signal);
+    const id = this.#nextId++;
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    this.calls.set(id, { ...context, resolve, reject });
+    const abort = () => this.send({ type: 'abort', id } satisfies ToWorker<object, T>);
+    signal?.addEventListener('abort', abort);
+    this.send({ type: 'call', id, operation, args } satisfies ToWorker<object, T>);
+    try {
+      return await promise;
+    } finally {
+      this.calls.delete(id);
+      signal?.removeEventListener('abort', abort);
+    }
+  }
+
+  /** Ends the worker; whatever is pending rejects with `error`. */
+  end(error: BitxError): void {
+    if (this.#ended) return;
+    this.#ended = error;
+    clearTimeout(this.#timer);
+    this.#peer.terminate();
+    this.#opening.reject(error);
+    for (const { reject } of this.calls.values()) reject(error);
+  }
+
+  /** Fails where no call may begin. */
+  protected check(signal: AbortSignal | undefined): void {
+    if (this.#ended) throw this.#ended;
+    if (signal?.aborted) throw abortError(signal);
+  }
+
+  protected send(message: object, transfer: Transferable[] = []): void {
+    this.#peer.postMessage(message, transfer);
+  }
+
+  protected receive(message: FromWorker<Opened, Progress>): void {
+    const call = 'id' in message ? this.calls.get(message.id ?? -1) : undefined;
+    if (message.type === 'opened') {
+      clearTimeout(this.#timer);
+      this.#opened = true;
+      this.#opening.resolve(message.opened);
+    } else if (message.type === 'progress') call?.onProgress?.(message.progress);
+    else if (message.type === 'done') call?.resolve(message.result);
+    else if (message.type === 'error') {
+      const { id, error } = message;
+      if (id === undefined) this.end(fromWire(error));
+      else call?.reject(error.code === 'aborted' ? abortError(call.signal) : fromWire(error));
+    }
+  }
+
+  #fail(message: string): void {
+    const code = this.#opened ? 'internal' : 'start-failed';
+    this.end(new BitxError(code, `The ${this.#name}'s worker failed: ${message}`));
+  }
+
+  #limitTime(): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#fail('it gave no sign of life'), START_LIMIT_MS);
+  }
+}

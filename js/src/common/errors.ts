@@ -1,0 +1,144 @@
+/** What went wrong, for programs. Later versions may add codes but never change one's meaning. */
+export type BitxErrorCode =
+  /** Not the kind of file it should be, such as an HTML page or a git-lfs pointer. */
+  | 'format'
+  /** The file's parts contradict each other. */
+  | 'corrupt'
+  /** The file ends too early. */
+  | 'truncated'
+  /** The file is sound but needs something that this version does not have. */
+  | 'unsupported'
+  /** The delta was made from another base. */
+  | 'base-mismatch'
+  /** A size in the file is above what this library is willing to allocate. */
+  | 'limit'
+  /** A call was made with a value that makes no sense. */
+  | 'invalid-argument'
+  /** The caller's signal was aborted. `cause` holds the signal's reason. */
+  | 'aborted'
+  /** A download failed. What may pass by itself was tried again before. */
+  | 'network'
+  /** A file is not the one any more that the call began to read. */
+  | 'changed'
+  /** Neither the threaded nor the single-threaded build could be started. */
+  | 'start-failed'
+  /** `dispose()` was called. */
+  | 'disposed'
+  /** A file could not be read or the output could not be written. `cause` holds the reason. */
+  | 'io'
+  /** The browser does not grant the storage that is needed: `need` bytes, where it grants `have`. */
+  | 'quota'
+  /** The bytes do not have the digest that was asked for: `expected` and `found`. */
+  | 'integrity'
+  /** A stored file is held open elsewhere. */
+  | 'locked'
+  /** A hub asks for a token, or does not know the one that was sent. */
+  | 'unauthorized'
+  /** The token does not allow this. */
+  | 'forbidden'
+  /** A hub has no such model or file, or the token may not see it. */
+  | 'not-found'
+  /** A hub has something else under that name. */
+  | 'conflict'
+  /** A fault in the library itself. The next call starts on a fresh worker. */
+  | 'internal';
+
+/** The figures that may accompany an error. */
+export interface BitxErrorFigures {
+  /** The input at fault: `base`, `delta`, `target` or `graph`. */
+  file?: string;
+  /** The tensor at fault. */
+  tensor?: string;
+  /** Where in the file, in bytes. */
+  offset?: number;
+  /** What should have been there. */
+  expected?: number | string;
+  /** What was there instead. */
+  found?: number | string;
+  /** The address of a failed download. */
+  url?: string;
+  /** The HTTP status of a failed download. */
+  status?: number;
+  /** Bytes of storage that a call needs. */
+  need?: number;
+  /** Bytes of storage that the browser still grants, where it tells. */
+  have?: number;
+}
+
+const FIGURES = ['file', 'tensor', 'offset', 'expected', 'found', 'url', 'status', 'need', 'have'] as const;
+
+/** Every failure of this library is one of these. */
+export class BitxError extends Error implements BitxErrorFigures {
+  override readonly name = 'BitxError';
+  readonly code: BitxErrorCode;
+  declare readonly file?: string;
+  declare readonly tensor?: string;
+  declare readonly offset?: number;
+  declare readonly expected?: number | string;
+  declare readonly found?: number | string;
+  declare readonly url?: string;
+  declare readonly status?: number;
+  declare readonly need?: number;
+  declare readonly have?: number;
+
+  constructor(code: BitxErrorCode, message: string, options: BitxErrorFigures & { cause?: unknown } = {}) {
+    super(message, 'cause' in options ? { cause: options.cause } : undefined);
+    this.code = code;
+    Object.assign(this, figuresOf(options));
+  }
+}
+
+/** An error as it crosses from the worker to the page, where classes do not survive. */
+export interface WireError {
+  code: BitxErrorCode;
+  message: string;
+  figures: BitxErrorFigures;
+  cause?: Error;
+}
+
+/** Packs any thrown value. What has no code is a fault of ours. */
+export function toWire(thrown: unknown): WireError {
+  const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+  const wire: WireError = { code: codeOf(error), message: error.message, figures: figuresOf(error) };
+  const { cause } = error;
+  return cause instanceof Error ? { ...wire, cause } : wire;
+}
+
+export function fromWire({ code, message, figures, cause }: WireError): BitxError {
+  return new BitxError(code, message, cause ? { ...figures, cause } : figures);
+}
+
+/** The error of a call whose signal was aborted. */
+export function abortError(signal: AbortSignal | undefined): BitxError {
+  return new BitxError('aborted', 'The operation was aborted', { cause: signal?.reason });
+}
+
+/** Calls `action` once: when the signal is aborted, or now if it was. */
+export function onAbort(signal: AbortSignal, action: () => void): void {
+  if (signal.aborted) action();
+  else signal.addEventListener('abort', action, { once: true });
+}
+
+/** The same promise, but rejected as soon as the signal is aborted. */
+export function abortable<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    onAbort(signal, () => reject(signal.reason));
+    promise.then(resolve, reject);
+  });
+}
+
+/** Any thrown value as text. */
+export function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}
+
+function codeOf(error: Error): BitxErrorCode {
+  return 'code' in error && typeof error.code === 'string' ? (error.code as BitxErrorCode) : 'internal';
+}
+
+function figuresOf(from: object): BitxErrorFigures {
+  const known = from as Record<string, unknown>;
+  return Object.fromEntries(
+    FIGURES.filter((key) => known[key] !== undefined).map((key) => [key, known[key]]),
+  );
+}

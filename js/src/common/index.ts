@@ -1,0 +1,29 @@
+/**
+ * The ground floor of every entry point. The build makes one script of it, `common.js`, which all others import: so
+ * classes such as `BitxError` exist once, and a page downloads the code once. Everything outside of this folder
+ * imports from here; nothing inside of it knows the codec, the cache or the hub.
+ */
+export { absolute } from './address.js';
+export { type Bytes, free } from './bytes.js';
+export type { FromWorker, Operations, ToWorker } from './call/messages.js';
+export { answer, ask, type Question } from './call/rpc.js';
+export { type CallContext, type Peer, WorkerClient } from './call/worker-client.js';
+export {
+  abortable,
+  abortError,
+  BitxError,
+  type BitxErrorCode,
+  type BitxErrorFigures,
+  fromWire,
+  messageOf,
+  onAbort,
+  toWire,
+  type WireError,
+} from './errors.js';
+export { openUrl } from './net/http.js';
+export { isStrong, type Validator } from './net/identity.js';
+export { Patience, retryAfter, Transient } from './net/patience.js';
+export { type Answer, PASSING, Remote, type RemoteOptions, Restart } from './net/remote.js';
+export { type Report, spool } from './net/spool.js';
+export { Parts } from './parts.js';
+export type { RangeSource } from './range-source.js';

@@ -1,0 +1,24 @@
+/** The headers that tell one version of a file from another. */
+export interface Validator {
+  etag: string | undefined;
+  modified: string | undefined;
+}
+
+/** Returns whether parts of a file that were fetched at different times certainly belong together. */
+export function isStrong({ etag, modified }: Validator): boolean {
+  return (etag !== undefined && !etag.startsWith('W/')) || modified !== undefined;
+}
+
+/** Reads the validator of an answer. */
+export function validatorOf(headers: Headers): Validator {
+  return {
+    etag: headers.get('etag') ?? undefined,
+    modified: headers.get('last-modified') ?? undefined,
+  };
+}
+
+/** Returns whether two validators name different versions. A header that one of them lacks says nothing. */
+export function differ(a: Validator, b: Validator): boolean {
+  if (a.etag !== undefined && b.etag !== undefined) return a.etag !== b.etag;
+  return a.modified !== undefined && b.modified !== undefined && a.modified !== b.modified;
+}

@@ -1,0 +1,168 @@
+import { BitxError } from '../errors.js';
+import { differ, type Validator, validatorOf } from './identity.js';
+import { retryAfter, Transient } from './patience.js';
+import { Transfer } from './transfer.js';
+
+/** The file is another one than before, or the server cannot be trusted with ranges: begin anew. */
+export class Restart extends BitxError {
+  readonly ranges: boolean;
+
+  constructor(url: string, reason: string, ranges: boolean) {
+    super('network', `${url} cannot be downloaded in one piece: ${reason}`, { url });
+    this.ranges = ranges;
+  }
+}
+
+export interface RemoteOptions {
+  url: string;
+  headers: Record<string, string>;
+  /** Milliseconds without a byte after which a connection counts as broken. */
+  stallTimeout: number;
+  signal: AbortSignal;
+  /** Gets another address for one that the server refuses. */
+  refresh: ((url: string, status: number) => Promise<string>) | undefined;
+}
+
+/** What every answer has to agree with. */
+export interface Facts {
+  size: number | undefined;
+  validator: Validator;
+}
+
+/** An answer that has been looked at: it begins at the byte that was asked for. */
+export interface Answer extends Facts {
+  transfer: Transfer;
+  ranged: boolean;
+}
+
+const MOST_REFRESHES = 3;
+/** So often a server may send another range than it was asked for before it is asked for none. */
+const MOST_WRONG_RANGES = 2;
+export const PASSING = [408, 425, 429, 500, 502, 503, 504];
+
+/** A file on a server. */
+export class Remote {
+  readonly #options: RemoteOptions;
+  #url: string;
+  #refreshing: Promise<string> | undefined;
+  #wrongRanges = 0;
+  /** What is known of the file. Answers that contradict it are a `Restart`. */
+  facts: Facts | undefined;
+
+  constructor(options: RemoteOptions) {
+    this.#options = options;
+    this.#url = options.url;
+  }
+
+  /** Asks for a range; `ranged` tells whether the server understood, else the whole file is on its way. */
+  async range(start: number, end: number): Promise<Answer> {
+    const transfer = await this.#request({ range: `bytes=${start}-${end - 1}` });
+    const { status, headers } = transfer.response;
+    try {
+      // An empty file has no first byte.
+      if (status === 416 && !this.facts) throw new Restart(transfer.url, 'it has no such range', false);
+      if (status === 416) throw new Restart(transfer.url, 'it became shorter', true);
+      const size = status === 206 ? this.#sizeOfRange(transfer, start, end) : sizeOfWhole(headers);
+      return this.#agreed({ transfer, ranged: status === 206, size, validator: validatorOf(headers) });
+    } catch (error) {
+      transfer.end();
+      throw error;
+    }
+  }
+
+  /** Asks for all of it. */
+  async whole(): Promise<Answer> {
+    const transfer = await this.#request({});
+    const { status, headers } = transfer.response;
+    if (status !== 200) {
+      transfer.end();
+      throw refusal(transfer.url, transfer.response);
+    }
+    return { transfer, ranged: false, size: sizeOfWhole(headers), validator: validatorOf(headers) };
+  }
+
+  async #request(range: Record<string, string>): Promise<Transfer> {
+    const { stallTimeout, signal } = this.#options;
+    const headers = { ...this.#options.headers, ...range };
+    for (let refreshes = 0; ; refreshes++) {
+      const url = this.#url;
+      const transfer = await Transfer.start(url, { headers, signal, stallTimeout });
+      const { response } = transfer;
+      if ([200, 206, 416].includes(response.status)) {
+        if (response.status !== 416) refuseHtml(url, transfer);
+        return transfer;
+      }
+      transfer.end();
+      const refused = response.status === 401 || response.status === 403;
+      if (!refused || refreshes >= MOST_REFRESHES || !this.#options.refresh) throw refusal(url, response);
+      await this.#refresh(url, response.status);
+    }
+  }
+
+  /** Transfers side by side are refused side by side, and one new address is enough for them. */
+  async #refresh(url: string, status: number): Promise<void> {
+    if (url !== this.#url) return;
+    this.#refreshing ??= this.#options.refresh?.(url, status);
+    try {
+      this.#url = (await this.#refreshing) ?? url;
+    } finally {
+      this.#refreshing = undefined;
+    }
+  }
+
+  /** Checks where a 206 begins and ends, and returns the size of the whole file. */
+  #sizeOfRange({ response, url }: Transfer, start: number, end: number): number {
+    const { headers } = response;
+    if ((headers.get('content-encoding') ?? 'identity') !== 'identity') {
+      throw new Restart(url, 'its ranges are compressed', false);
+    }
+    const found = headers.get('content-range');
+    // Also of servers that do not let pages of other origins see it.
+    if (found === null) throw new Restart(url, 'its ranges do not tell where they begin', false);
+    const [, first, last, size] = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(found)?.map(Number) ?? [];
+    if (first === start && last !== undefined && last >= start && last < end && size !== undefined)
+      return size;
+    throw this.wrongRange(`bytes ${start}-${end - 1}`, found);
+  }
+
+  /** The error of an answer that is not what was asked for: at first it may be an accident. */
+  wrongRange(expected: string, found: string): BitxError {
+    const url = this.#url;
+    return ++this.#wrongRanges > MOST_WRONG_RANGES
+      ? new Restart(url, 'its ranges are wrong', false)
+      : new Transient(`${url} was asked for ${expected} and sent ${found}`, { url, expected, found });
+  }
+
+  #agreed(answer: Answer): Answer {
+    const { facts } = this;
+    if (facts) {
+      const { url } = answer.transfer;
+      if (differ(facts.validator, answer.validator)) throw new Restart(url, 'it was changed meanwhile', true);
+      if (facts.size !== undefined && answer.size !== undefined && facts.size !== answer.size) {
+        throw new Restart(url, `it had ${facts.size} bytes and has ${answer.size}`, true);
+      }
+    }
+    return answer;
+  }
+}
+
+/** A compressed transfer declares the length of what travels, not of what arrives here. */
+function sizeOfWhole(headers: Headers): number | undefined {
+  const length = headers.get('content-length');
+  const encoding = headers.get('content-encoding') ?? 'identity';
+  return length !== null && encoding === 'identity' ? Number(length) : undefined;
+}
+
+/** Sign-in pages and error pages come with status 200, too. */
+function refuseHtml(url: string, transfer: Transfer): void {
+  if (!transfer.response.headers.get('content-type')?.startsWith('text/html')) return;
+  transfer.end();
+  throw new BitxError('format', `${url} is an HTML page and not a model`, { url });
+}
+
+function refusal(url: string, { status, headers }: Response): BitxError {
+  const message = `${url} answered with status ${status}`;
+  return PASSING.includes(status)
+    ? new Transient(message, { url, status }, retryAfter(headers.get('retry-after')))
+    : new BitxError('network', message, { url, status });
+}

@@ -1,0 +1,74 @@
+import type { Bytes } from '../bytes.js';
+import { abortError, messageOf } from '../errors.js';
+import { Transient } from './patience.js';
+
+export interface TransferOptions {
+  headers: Record<string, string>;
+  signal: AbortSignal;
+  stallTimeout: number;
+}
+
+/** One request and its answer. A server that stays silent for too long counts as one that has gone. */
+export class Transfer {
+  readonly #url: string;
+  readonly #options: TransferOptions;
+  readonly #stop = new AbortController();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  response!: Response;
+
+  /** Resolves once the head of the answer is there. */
+  static async start(url: string, options: TransferOptions): Promise<Transfer> {
+    const transfer = new Transfer(url, options);
+    const signal = AbortSignal.any([options.signal, transfer.#stop.signal]);
+    const { headers } = options;
+    const request = fetch(url, { headers, signal, cache: 'no-store' });
+    transfer.response = await transfer.#timely(request, 'did not answer');
+    return transfer;
+  }
+
+  private constructor(url: string, options: TransferOptions) {
+    this.#url = url;
+    this.#options = options;
+  }
+
+  get url(): string {
+    return this.#url;
+  }
+
+  /** The parts of the body as they arrive. */
+  async *parts(): AsyncGenerator<Bytes, void> {
+    const reader = this.response.body?.getReader();
+    let found = 0;
+    try {
+      while (reader) {
+        const { done, value } = await this.#timely(reader.read(), `broke off after ${found} bytes`);
+        if (done) return;
+        found += value.length;
+        yield value;
+      }
+    } finally {
+      this.end();
+    }
+  }
+
+  /** Closes the connection, if it is still open. */
+  end(): void {
+    clearTimeout(this.#timer);
+    this.#stop.abort();
+  }
+
+  async #timely<T>(promise: Promise<T>, what: string): Promise<T> {
+    const { signal, stallTimeout } = this.#options;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#stop.abort(), stallTimeout);
+    try {
+      return await promise;
+    } catch (cause) {
+      if (signal.aborted) throw abortError(signal);
+      const why = this.#stop.signal.aborted ? `no byte for ${stallTimeout / 1000} s` : messageOf(cause);
+      throw new Transient(`${this.#url} ${what}: ${why}`, { url: this.#url, cause });
+    } finally {
+      clearTimeout(this.#timer);
+    }
+  }
+}

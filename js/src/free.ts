@@ -1,7 +1,0 @@
-/**
- * Gives a buffer's memory back at once, where the browser can. Garbage collectors wait until tens of megabytes have come
- * together, in each worker anew.
- */
-export function free({ buffer }: Uint8Array): void {
-  (buffer as ArrayBuffer & { transfer?(length: number): void }).transfer?.(0);
-}
