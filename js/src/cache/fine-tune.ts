@@ -1,4 +1,4 @@
-import { abortError, absolute, BitxError } from '../common/index.js';
+import { absolute, BitxError, orAbortError } from '../common/index.js';
 import { Bitx } from '../index.js';
 import { ModelCache } from './cache.js';
 import { fits, parseIntegrity } from './integrity.js';
@@ -78,11 +78,7 @@ export async function planFineTune(options: FineTuneOptions): Promise<FineTunePl
 export function loadFineTune(options: FineTuneOptions & { store: false }): Promise<File>;
 export function loadFineTune(options: FineTuneOptions): Promise<CachedFile>;
 export async function loadFineTune(options: FineTuneOptions): Promise<File> {
-  try {
-    return await load(options);
-  } catch (error) {
-    throw options.signal?.aborted ? abortError(options.signal) : error;
-  }
+  return orAbortError(options.signal, () => load(options));
 }
 
 async function load(options: FineTuneOptions): Promise<File> {

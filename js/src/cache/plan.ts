@@ -1,3 +1,4 @@
+import { availableStorage, sumOf } from '../common/index.js';
 import type { ModelCache } from './cache.js';
 import type { FineTune, Wanted } from './fine-tune.js';
 import type { CachedFile } from './types.js';
@@ -38,12 +39,12 @@ export async function planOf(job: FineTune, model: CachedFile | undefined): Prom
   const [delta, ...base] = (await Promise.all(
     [job.delta, ...job.bases].map((file) => planned(job, file, model !== undefined)),
   )) as [PlannedFile, ...PlannedFile[]];
-  const size = model?.size ?? sum(base.map(({ size }) => size));
-  const fetchBytes = model ? 0 : sum([delta, ...base].map(missing));
+  const size = model?.size ?? sumOf(base.map(({ size }) => size));
+  const fetchBytes = model ? 0 : sumOf([delta, ...base].map(missing));
   const storeBytes = model
     ? 0
-    : sum([...[delta, ...base].map(({ roomBytes }) => roomBytes), job.store ? size : 0]);
-  const availableBytes = await available();
+    : sumOf([...[delta, ...base].map(({ roomBytes }) => roomBytes), job.store ? size : 0]);
+  const availableBytes = await availableStorage();
   return {
     base,
     delta,
@@ -91,15 +92,6 @@ async function sizeOf(
   return total === undefined ? undefined : Number(total);
 }
 
-async function available(): Promise<number | undefined> {
-  const { quota, usage } = (await navigator.storage?.estimate()) ?? {};
-  return quota === undefined || usage === undefined ? undefined : Math.max(0, quota - usage);
-}
-
 function missing({ size, storedBytes }: PlannedFile): number | undefined {
   return size === undefined ? undefined : size - storedBytes;
-}
-
-function sum(sizes: (number | undefined)[]): number | undefined {
-  return sizes.reduce((a, b) => (a === undefined || b === undefined ? undefined : a + b), 0);
 }

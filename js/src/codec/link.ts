@@ -43,9 +43,9 @@ export class Link {
     signal?.throwIfAborted();
     const link = new Link(options);
     const { promise, reject } = link.#starting;
-    if (signal) onAbort(signal, () => reject(abortError(signal)));
+    const forget = signal && onAbort(signal, () => reject(abortError(signal)));
     promise.catch((error: BitxError) => link.end(error));
-    await promise;
+    await promise.finally(forget);
     return link;
   }
 
@@ -80,11 +80,12 @@ export class Link {
     const id = this.#nextId++;
     const pending = Promise.withResolvers<Outcome>();
     this.#calls.set(id, { ...context, ...pending });
-    onAbort(signal, () => this.#send({ type: 'abort', id }));
+    const forget = onAbort(signal, () => this.#send({ type: 'abort', id }));
     this.#send({ type: 'call', id, request }, ports);
     try {
       return await pending.promise;
     } finally {
+      forget();
       this.#calls.delete(id);
     }
   }

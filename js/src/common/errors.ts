@@ -108,25 +108,6 @@ export function fromWire({ code, message, figures, cause }: WireError): BitxErro
   return new BitxError(code, message, cause ? { ...figures, cause } : figures);
 }
 
-/** The error of a call whose signal was aborted. */
-export function abortError(signal: AbortSignal | undefined): BitxError {
-  return new BitxError('aborted', 'The operation was aborted', { cause: signal?.reason });
-}
-
-/** Calls `action` once: when the signal is aborted, or now if it was. */
-export function onAbort(signal: AbortSignal, action: () => void): void {
-  if (signal.aborted) action();
-  else signal.addEventListener('abort', action, { once: true });
-}
-
-/** The same promise, but rejected as soon as the signal is aborted. */
-export function abortable<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    onAbort(signal, () => reject(signal.reason));
-    promise.then(resolve, reject);
-  });
-}
-
 /** Any thrown value as text. */
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);

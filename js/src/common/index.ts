@@ -3,20 +3,18 @@
  * classes such as `BitxError` exist once, and a page downloads the code once. Everything outside of this folder
  * imports from here; nothing inside of it knows the codec, the cache or the hub.
  */
+export { abortable, abortError, onAbort, orAbortError, sleep } from './abort.js';
 export { absolute } from './address.js';
 export { type Bytes, free } from './bytes.js';
 export type { FromWorker, Operations, ToWorker } from './call/messages.js';
 export { answer, ask, type Question } from './call/rpc.js';
 export { type CallContext, type Peer, WorkerClient } from './call/worker-client.js';
 export {
-  abortable,
-  abortError,
   BitxError,
   type BitxErrorCode,
   type BitxErrorFigures,
   fromWire,
   messageOf,
-  onAbort,
   toWire,
   type WireError,
 } from './errors.js';
@@ -27,3 +25,4 @@ export { type Answer, PASSING, Remote, type RemoteOptions, Restart } from './net
 export { type Report, spool } from './net/spool.js';
 export { Parts } from './parts.js';
 export type { RangeSource } from './range-source.js';
+export { availableStorage, sumOf } from './storage.js';

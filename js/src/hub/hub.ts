@@ -1,5 +1,5 @@
 import { ModelCache } from '../cache/index.js';
-import { abortError, absolute, BitxError } from '../common/index.js';
+import { absolute, BitxError, orAbortError } from '../common/index.js';
 import { Bitx } from '../index.js';
 import { listIn } from './answers.js';
 import { Client } from './client.js';
@@ -81,7 +81,7 @@ export class BitxHub {
   /** The models that the token may read. */
   async list({ signal }: HubCallOptions = {}): Promise<HubModel[]> {
     const args = { method: 'GET', path: 'api/models' };
-    return abortable(signal, async () => listIn<HubModel>(await this.#call('request', args, signal)));
+    return checked(signal, async () => listIn<HubModel>(await this.#call('request', args, signal)));
   }
 
   /**
@@ -89,7 +89,7 @@ export class BitxHub {
    * saves, and whether it fits. The hub learns which files this page has.
    */
   async plan(name: string, options: HubPlanOptions = {}): Promise<HubPlan> {
-    return abortable(options.signal, () => planPull(this.#connection, name, options));
+    return checked(options.signal, () => planPull(this.#connection, name, options));
   }
 
   /**
@@ -97,7 +97,7 @@ export class BitxHub {
    * They stay in the cache.
    */
   async pull(name: string, options: HubPullOptions = {}): Promise<HubFiles> {
-    return abortable(options.signal, () => pull(this.#connection, name, options));
+    return checked(options.signal, () => pull(this.#connection, name, options));
   }
 
   /** Answers before any upload what the hub has of a model, and which of its files fit as a base. */
@@ -106,7 +106,7 @@ export class BitxHub {
     files: Record<string, HubPushFile>,
     options: HubPushPlanOptions = {},
   ): Promise<HubPushPlan> {
-    return abortable(options.signal, () => this.#pushes.plan(name, files, options));
+    return checked(options.signal, () => this.#pushes.plan(name, files, options));
   }
 
   /**
@@ -118,7 +118,7 @@ export class BitxHub {
     files: Record<string, HubPushFile>,
     options: HubPushOptions = {},
   ): Promise<HubPushResult> {
-    return abortable(options.signal, () => this.#pushes.push(name, files, options));
+    return checked(options.signal, () => this.#pushes.push(name, files, options));
   }
 
   /** Ends the workers that were started. Calls that are pending reject with `disposed`. */
@@ -169,11 +169,10 @@ function encodePath(path: string): string {
   return path.split('/').map(encodeURIComponent).join('/');
 }
 
-async function abortable<T>(signal: AbortSignal | undefined, action: () => Promise<T>): Promise<T> {
-  try {
-    if (signal?.aborted) throw abortError(signal);
-    return await action();
-  } catch (error) {
-    throw signal?.aborted ? abortError(signal) : error;
-  }
+/** Runs a call, unless its signal is aborted already. */
+function checked<T>(signal: AbortSignal | undefined, action: () => Promise<T>): Promise<T> {
+  return orAbortError(signal, async () => {
+    signal?.throwIfAborted();
+    return action();
+  });
 }

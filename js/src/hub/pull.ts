@@ -1,5 +1,5 @@
 import { type CachedFile, loadFineTune, type ModelCache, planFineTune } from '../cache/index.js';
-import { BitxError, type BitxErrorCode } from '../common/index.js';
+import { availableStorage, BitxError, type BitxErrorCode, sumOf } from '../common/index.js';
 import { listIn } from './answers.js';
 import type { Connection } from './hub.js';
 import type {
@@ -39,10 +39,10 @@ export async function planPull(hub: Connection, name: string, options: HubPlanOp
   // One after another: the hub may have to make the deltas first.
   for (const way of await survey(hub, cache, name, options))
     files.push(await planned(hub, cache, name, way, options));
-  const bytes = sum(files.map(({ length }) => length)) ?? 0;
-  const fetchBytes = sum(files.map((file) => file.fetchBytes));
-  const storeBytes = sum(files.map(({ roomBytes }) => roomBytes));
-  const availableBytes = await available();
+  const bytes = sumOf(files.map(({ length }) => length)) ?? 0;
+  const fetchBytes = sumOf(files.map((file) => file.fetchBytes));
+  const storeBytes = sumOf(files.map(({ roomBytes }) => roomBytes));
+  const availableBytes = await availableStorage();
   return {
     name,
     files: files.map(({ roomBytes: _, ...file }) => file),
@@ -115,7 +115,15 @@ async function planned(
   });
   const { size, storedBytes } = delta;
   const fetchBytes = size === undefined ? undefined : size - storedBytes;
-  return { path, length, blake3, from: 'delta', base, fetchBytes, roomBytes: sum([delta.roomBytes, length]) };
+  return {
+    path,
+    length,
+    blake3,
+    from: 'delta',
+    base,
+    fetchBytes,
+    roomBytes: sumOf([delta.roomBytes, length]),
+  };
 }
 
 /** Fails before the first byte if the files cannot fit, whatever deltas may take besides. */
@@ -125,8 +133,8 @@ async function requireRoom(cache: ModelCache, hub: Connection, name: string, way
     const part = base ? undefined : await cache.stat(hub.fileUrl(name, file.path));
     return file.length - (part?.storedBytes ?? 0);
   };
-  const need = sum(await Promise.all(ways.map(room))) ?? 0;
-  const have = await available();
+  const need = sumOf(await Promise.all(ways.map(room))) ?? 0;
+  const have = await availableStorage();
   if (have === undefined || need <= have) return;
   const message = `The files of ${name} need ${need} bytes of storage, and the browser grants ${have}`;
   throw new BitxError('quota', message, { need, have });
@@ -208,13 +216,4 @@ async function fetchWhole(
 /** A file's digest as the cache takes it. */
 export function integrityOf({ blake3 }: { blake3: string }): string {
   return `blake3-${blake3}`;
-}
-
-async function available(): Promise<number | undefined> {
-  const { quota, usage } = (await navigator.storage?.estimate()) ?? {};
-  return quota === undefined || usage === undefined ? undefined : Math.max(0, quota - usage);
-}
-
-function sum(sizes: (number | undefined)[]): number | undefined {
-  return sizes.reduce((a, b) => (a === undefined || b === undefined ? undefined : a + b), 0);
 }

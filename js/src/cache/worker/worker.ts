@@ -1,6 +1,6 @@
 /** The worker script of the cache: takes messages, and runs what they ask for side by side. */
 
-import { abortError, type Bytes, toWire } from '../../common/index.js';
+import { abortable, abortError, type Bytes, toWire } from '../../common/index.js';
 import type { FromWorker, PutArgs, ToWorker } from '../messages.js';
 import { type CallContext, Service } from './service.js';
 import { chooseStore } from './stores/choose.js';
@@ -81,7 +81,7 @@ export class Host {
       refresh: (url, status) => {
         call.address = Promise.withResolvers();
         this.#send({ type: 'refused', id, url, status });
-        return abortable(call.address.promise, call.abort.signal);
+        return abortable(call.abort.signal, call.address.promise);
       },
       parts: () => (blob ? read(blob, call.abort.signal) : this.#pull(id, call)),
     };
@@ -92,7 +92,7 @@ export class Host {
     for (;;) {
       call.part = Promise.withResolvers();
       this.#send({ type: 'pull', id });
-      const bytes = await abortable(call.part.promise, call.abort.signal);
+      const bytes = await abortable(call.abort.signal, call.part.promise);
       if (!bytes) return;
       yield bytes;
     }
@@ -108,12 +108,4 @@ async function* read(blob: Blob, signal: AbortSignal): AsyncGenerator<Bytes, voi
     if (signal.aborted) throw abortError(signal);
     yield part.value;
   }
-}
-
-function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  const aborted = Promise.withResolvers<never>();
-  const abort = () => aborted.reject(abortError(signal));
-  if (signal.aborted) abort();
-  signal.addEventListener('abort', abort);
-  return Promise.race([promise, aborted.promise]).finally(() => signal.removeEventListener('abort', abort));
 }

@@ -1,4 +1,5 @@
-import { abortError, BitxError, fromWire } from '../errors.js';
+import { abortError, onAbort } from '../abort.js';
+import { BitxError, fromWire } from '../errors.js';
 import type { FromWorker, Operations, ToWorker } from './messages.js';
 
 /** How long the worker may take to load, and then to open what it works with. */
@@ -74,13 +75,13 @@ export class WorkerClient<T extends Operations<T>, Progress, Opened = undefined,
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     this.calls.set(id, { ...context, resolve, reject });
     const abort = () => this.send({ type: 'abort', id } satisfies ToWorker<object, T>);
-    signal?.addEventListener('abort', abort);
+    const forget = signal && onAbort(signal, abort);
     this.send({ type: 'call', id, operation, args } satisfies ToWorker<object, T>);
     try {
       return await promise;
     } finally {
       this.calls.delete(id);
-      signal?.removeEventListener('abort', abort);
+      forget?.();
     }
   }
 

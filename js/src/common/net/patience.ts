@@ -1,4 +1,5 @@
-import { abortError, BitxError, type BitxErrorFigures } from '../errors.js';
+import { sleep } from '../abort.js';
+import { BitxError, type BitxErrorFigures } from '../errors.js';
 
 const LONGEST_DELAY_MS = 30_000;
 /** A server that wants to be left alone for longer than this is not waited for. */
@@ -53,20 +54,4 @@ export function retryAfter(header: string | null): number | undefined {
   if (header === null) return undefined;
   const seconds = /^\d+$/.test(header) ? Number(header) : (Date.parse(header) - Date.now()) / 1000;
   return Number.isNaN(seconds) ? undefined : Math.max(0, seconds * 1000);
-}
-
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(done, ms);
-    const abort = () => {
-      clearTimeout(timer);
-      reject(abortError(signal));
-    };
-    function done() {
-      signal.removeEventListener('abort', abort);
-      resolve();
-    }
-    if (signal.aborted) abort();
-    else signal.addEventListener('abort', abort, { once: true });
-  });
 }

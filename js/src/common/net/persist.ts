@@ -1,4 +1,5 @@
-import { abortable, BitxError, type BitxErrorFigures, messageOf } from '../errors.js';
+import { sleep } from '../abort.js';
+import { BitxError, type BitxErrorFigures, messageOf } from '../errors.js';
 
 /** How long a server may send nothing. */
 const STALL_MS = 30_000;
@@ -76,7 +77,7 @@ export async function persist<T>(
       const { code, status } = error;
       const mayPass = code === 'network' && (!status || status >= 500 || [200, 408, 429].includes(status));
       if (!mayPass || failures >= most || pause > LONGEST_PAUSE_MS) throw error;
-      await abortable(signal, new Promise((resolve) => setTimeout(resolve, pause)));
+      await sleep(pause, signal);
     }
   }
 }

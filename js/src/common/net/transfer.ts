@@ -1,5 +1,6 @@
+import { abortError } from '../abort.js';
 import type { Bytes } from '../bytes.js';
-import { abortError, messageOf } from '../errors.js';
+import { messageOf } from '../errors.js';
 import { Transient } from './patience.js';
 
 export interface TransferOptions {

@@ -1,4 +1,4 @@
-import { abortError, type BitxError, Transient } from '../../common/index.js';
+import { abortError, type BitxError, onAbort, Transient } from '../../common/index.js';
 import { ANSWER_LIMIT_MS, refusal } from './server.js';
 
 /** Answers to a part that does not go on where the last one ended; the server tells where that is. */
@@ -41,12 +41,12 @@ export async function sendPart(part: Part): Promise<void> {
   request.upload.onload = () => allow(ANSWER_LIMIT_MS);
   request.onerror = () => fail(broken(url, 'the connection broke'));
   request.onload = () => (request.status < 300 ? resolve() : reject(refused(url, request)));
-  signal.addEventListener('abort', stop);
+  const forget = onAbort(signal, stop);
   allow(body.size > 0 ? stallTimeout : ANSWER_LIMIT_MS);
   request.send(body);
   return promise.finally(() => {
     clearTimeout(timer);
-    signal.removeEventListener('abort', stop);
+    forget();
   });
 }
 

@@ -1,6 +1,5 @@
 /// <reference types="node" />
 /** The worker script in a thread of Node: gives the thread the globals of a browser's worker, then runs that one's script. */
-import { setMaxListeners } from 'node:events';
 import { parentPort, type TransferListItem, workerData } from 'node:worker_threads';
 import { fetchFile } from './fetch-file.js';
 import { Worker, withResolvers } from './globals.js';
@@ -24,9 +23,6 @@ const scope = {
 
 Object.assign(globalThis, scope, { self: globalThis });
 Object.assign(Promise, { withResolvers });
-
-// Each read that is under way listens for its call's end; Node would take more than ten for a leak.
-setMaxListeners(0);
 
 if (directory) {
   const navigator = { storage: folderStorage(directory), locks: folderLocks(directory) };
