@@ -1,10 +1,8 @@
-import { copyFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join, sep } from 'node:path';
 import { packageDist, root } from './paths.mjs';
 import { run } from './run.mjs';
 import { selfTestArchive } from './self-test-archive.mjs';
-import { shortenGlue } from './short-imports.mjs';
-import { INNER_PROPERTIES, slimGlue } from './slim-glue.mjs';
 import { WASM_BUILDS } from './toolchain.mjs';
 
 /** The build whose glue the worker imports. */
@@ -72,26 +70,6 @@ function isIn(folder, file) {
   return file.startsWith(folder + sep);
 }
 
-/** Terser inlines and reorders what esbuild does not: a kilobyte of the worker. */
-const SQUEEZE = {
-  module: true,
-  ecma: 2022,
-  compress: { passes: 3, unsafe_arrows: true, pure_getters: true },
-};
-
-const squeeze = {
-  name: 'squeeze',
-  setup({ onEnd }) {
-    onEnd(async ({ outputFiles }) => {
-      const { minify } = await import('terser');
-      for (const { path, text } of outputFiles) {
-        const { code } = await minify(text, SQUEEZE);
-        writeFileSync(path, code);
-      }
-    });
-  },
-};
-
 /** In Node another file starts the cache's worker and makes what it returns. */
 const nodePeer = {
   name: 'node-peer',
@@ -108,9 +86,7 @@ const common = {
   format: 'esm',
   target: 'es2022',
   minify: true,
-  mangleProps: INNER_PROPERTIES,
   legalComments: 'none',
-  write: false,
   logLevel: 'warning',
 };
 
@@ -118,7 +94,7 @@ const common = {
 const node = {
   ...common,
   entryPoints: NODE,
-  plugins: [nodePeer, sharedScripts(NODE), squeeze],
+  plugins: [nodePeer, sharedScripts(NODE)],
   platform: 'node',
   inject: ['js/src/runtimes/node/globals.ts'],
   define: { 'Promise.withResolvers': 'withResolvers' },
@@ -127,7 +103,7 @@ const node = {
 const browser = {
   ...common,
   entryPoints: BROWSER,
-  plugins: [threadPool, sharedScripts(BROWSER), selfTestArchive, slimGlue, squeeze],
+  plugins: [threadPool, sharedScripts(BROWSER), selfTestArchive],
 };
 
 /** Bundles the package into `js/dist`, beside the wasm files. */
@@ -143,7 +119,7 @@ export async function buildPackage() {
 
 /** One glue script serves every build, which holds as long as it has the imports of each. */
 function requireSharedGlue() {
-  const glue = shortenGlue(readFileSync(join(root, 'js', 'generated', SHARED_GLUE, 'bitx_wasm.js'), 'utf8'));
+  const glue = readFileSync(join(root, 'js', 'generated', SHARED_GLUE, 'bitx_wasm.js'), 'utf8');
   for (const { file } of Object.values(WASM_BUILDS)) {
     const wasm = new WebAssembly.Module(readFileSync(join(packageDist, file)));
     const missing = WebAssembly.Module.imports(wasm).filter(({ name }) => !glue.includes(`${name}:`));

@@ -5,12 +5,9 @@ import { fileURLToPath } from 'node:url';
 import { packageDist, root } from './paths.mjs';
 import { pruneWasm } from './prune-wasm.mjs';
 import { run } from './run.mjs';
-import { shortenWasm } from './short-imports.mjs';
 import { cargoEnv, WASM_BINDGEN, WASM_BUILDS, WASM_TARGET } from './toolchain.mjs';
 
-const SCRIPTS = ['./prune-wasm.mjs', './short-imports.mjs'].map((file) =>
-  fileURLToPath(new URL(file, import.meta.url)),
-);
+const PRUNING = fileURLToPath(new URL('./prune-wasm.mjs', import.meta.url));
 
 /** Features that every browser with SIMD has, and that the compiler may have used. */
 const WASM_OPT_ARGS = [
@@ -52,7 +49,6 @@ export async function buildWasm(name) {
     '-o',
     result,
   ]);
-  writeFileSync(result, shortenWasm(readFileSync(result)));
   writeFileSync(stampFile, stamp);
 }
 
@@ -66,7 +62,7 @@ function cargoArgs({ features, cargoArgs }) {
 /** What the steps after the compiler depend on; they take long and are skipped when nothing has changed. */
 function fingerprint(compiled, build) {
   const hash = createHash('sha256').update(readFileSync(compiled));
-  for (const script of SCRIPTS) hash.update(readFileSync(script));
+  hash.update(readFileSync(PRUNING));
   return hash.update(JSON.stringify([WASM_BINDGEN, WASM_OPT_ARGS, INLINING, build])).digest('hex');
 }
 

@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { packageDist, root } from './paths.mjs';
-import { shortenGlue } from './short-imports.mjs';
 
 const FILES = join(root, 'js', 'src', 'codec', 'worker');
 
@@ -28,7 +27,7 @@ function moduleOf(bytes) {
 async function makeArchive(esbuild) {
   const { base, target } = await tinyModels(esbuild);
   const script = readFileSync(join(root, 'js', 'generated', 'compress', 'bitx_wasm.js'), 'utf8');
-  const glue = await import(`data:text/javascript,${encodeURIComponent(shortenGlue(script))}`);
+  const glue = await import(`data:text/javascript,${encodeURIComponent(script)}`);
   await glue.default({ module_or_path: readFileSync(join(packageDist, 'bitx-compress.wasm')) });
   const job = glue.Job.open('compress', Float64Array.of(base.length), target.length, {});
   return compress(job, ({ source, offset, length }) =>

@@ -43,7 +43,6 @@ const TARGETS = {
     suffix: '',
     packagedRustflags: [],
     wasmOptArgs: [],
-    maxBytes: 380_000,
   },
   threads: {
     toolchain: NIGHTLY,
@@ -60,7 +59,6 @@ const TARGETS = {
     suffix: '-threads',
     packagedRustflags: [`-C link-arg=--initial-memory=${INITIAL_MEMORY}`],
     wasmOptArgs: ['--enable-threads'],
-    maxBytes: 450_000,
   },
 };
 

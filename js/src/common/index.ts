@@ -19,9 +19,8 @@ export {
   type WireError,
 } from './errors.js';
 export { openUrl } from './net/http.js';
-export { isStrong, type Validator } from './net/identity.js';
-export { Patience, retryAfter, Transient } from './net/patience.js';
-export { type Answer, PASSING, Remote, type RemoteOptions, Restart } from './net/remote.js';
+export { differ, isStrong, type Validator, validatorOf } from './net/identity.js';
+export { PASSING, Patience, retryAfter, Transient } from './net/patience.js';
 export { type Report, spool } from './net/spool.js';
 export { Parts } from './parts.js';
 export type { RangeSource } from './range-source.js';

@@ -1,18 +1,10 @@
-import {
-  type Answer,
-  BitxError,
-  isStrong,
-  Patience,
-  Remote,
-  type RemoteOptions,
-  Restart,
-  Transient,
-} from '../../common/index.js';
+import { BitxError, isStrong, Patience, Transient } from '../../common/index.js';
 import { fits, type Integrity } from '../integrity.js';
 import type { Settings } from '../messages.js';
 import type { Meter } from './meter.js';
 import { fetchChunks } from './ranges.js';
 import { type Manifest, type PartMeta, storedBytes } from './records.js';
+import { type Answer, Remote, type RemoteOptions, Restart } from './remote.js';
 import type { Sealed } from './seal.js';
 import { checkQuota } from './storage-errors.js';
 import type { Entry } from './stores/store.js';

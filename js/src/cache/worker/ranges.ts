@@ -1,9 +1,10 @@
-import { type Answer, type Bytes, Patience, type Remote, Restart, Transient } from '../../common/index.js';
+import { type Bytes, Patience, Transient } from '../../common/index.js';
 import type { Settings } from '../messages.js';
 import { Board } from './board.js';
 import { digestOf } from './hashes.js';
 import type { Meter } from './meter.js';
 import { chunkLength, type PartMeta, storedBytes } from './records.js';
+import { type Answer, type Remote, Restart } from './remote.js';
 import { misread, type Sealed, seal } from './seal.js';
 import type { Entry } from './stores/store.js';
 import { refuseImpostors } from './stream.js';

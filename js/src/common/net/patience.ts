@@ -1,6 +1,8 @@
 import { sleep } from '../abort.js';
 import { BitxError, type BitxErrorFigures } from '../errors.js';
 
+/** The statuses of failures that may pass. */
+export const PASSING = [408, 425, 429, 500, 502, 503, 504];
 const LONGEST_DELAY_MS = 30_000;
 /** A server that wants to be left alone for longer than this is not waited for. */
 const LONGEST_RETRY_AFTER_MS = 120_000;

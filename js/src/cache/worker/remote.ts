@@ -1,6 +1,12 @@
-import { BitxError } from '../errors.js';
-import { differ, type Validator, validatorOf } from './identity.js';
-import { retryAfter, Transient } from './patience.js';
+import {
+  BitxError,
+  differ,
+  PASSING,
+  retryAfter,
+  Transient,
+  type Validator,
+  validatorOf,
+} from '../../common/index.js';
 import { Transfer } from './transfer.js';
 
 /** The file is another one than before, or the server cannot be trusted with ranges: begin anew. */
@@ -38,7 +44,6 @@ export interface Answer extends Facts {
 const MOST_REFRESHES = 3;
 /** So often a server may send another range than it was asked for before it is asked for none. */
 const MOST_WRONG_RANGES = 2;
-export const PASSING = [408, 425, 429, 500, 502, 503, 504];
 
 /** A file on a server. */
 export class Remote {

@@ -1,7 +1,4 @@
-import { abortError } from '../abort.js';
-import type { Bytes } from '../bytes.js';
-import { messageOf } from '../errors.js';
-import { Transient } from './patience.js';
+import { abortError, type Bytes, messageOf, Transient } from '../../common/index.js';
 
 export interface TransferOptions {
   headers: Record<string, string>;
