@@ -1,0 +1,89 @@
+import { expect, test, vi } from 'vitest';
+import { abortable, abortError, onAbort, orAbortError, sleep } from './abort.js';
+
+const never = new Promise<never>(() => {});
+
+test('an action runs once, when the signal is aborted or at once', () => {
+  const { signal, ...controller } = withAbort();
+  const action = vi.fn();
+  onAbort(signal, action);
+  expect(action).not.toHaveBeenCalled();
+  controller.abort();
+  expect(action).toHaveBeenCalledTimes(1);
+  onAbort(signal, action);
+  expect(action).toHaveBeenCalledTimes(2);
+});
+
+test('an action that is taken back does not run, and others do', () => {
+  const { signal, abort } = withAbort();
+  const [kept, dropped] = [vi.fn(), vi.fn()];
+  onAbort(signal, kept);
+  onAbort(signal, dropped)();
+  abort();
+  expect(kept).toHaveBeenCalledTimes(1);
+  expect(dropped).not.toHaveBeenCalled();
+});
+
+test('taking one of two equal actions back leaves the other', () => {
+  const { signal, abort } = withAbort();
+  const action = vi.fn();
+  onAbort(signal, action);
+  onAbort(signal, action)();
+  abort();
+  expect(action).toHaveBeenCalledTimes(1);
+});
+
+test('a signal has one listener, however many wait for it', async () => {
+  const { signal } = withAbort();
+  const add = vi.spyOn(signal, 'addEventListener');
+  await Promise.all(Array.from({ length: 50 }, (_, value) => abortable(signal, Promise.resolve(value))));
+  expect(add).toHaveBeenCalledTimes(1);
+});
+
+test('a promise is passed on, or overtaken by the abort', async () => {
+  const { signal, abort } = withAbort();
+  await expect(abortable(signal, Promise.resolve(1))).resolves.toBe(1);
+  await expect(abortable(signal, Promise.reject(new Error('own')))).rejects.toThrow('own');
+  const waiting = abortable(signal, never);
+  abort(new Error('enough'));
+  await expect(waiting).rejects.toThrow('enough');
+  await expect(abortable(signal, never)).rejects.toThrow('enough');
+});
+
+test('only a failure after an abort becomes an abort error', async () => {
+  const { signal, abort } = withAbort();
+  const fail = () => Promise.reject(new Error('own'));
+  await expect(orAbortError(signal, fail)).rejects.toThrow('own');
+  await expect(orAbortError(undefined, fail)).rejects.toThrow('own');
+  abort('why');
+  await expect(orAbortError(signal, fail)).rejects.toMatchObject({ code: 'aborted', cause: 'why' });
+  await expect(orAbortError(signal, async () => 1)).resolves.toBe(1);
+});
+
+test('a sleep ends in time, or with the abort, and leaves no timer', async () => {
+  vi.useFakeTimers();
+  try {
+    const { signal, abort } = withAbort();
+    const slept = vi.fn();
+    const first = sleep(100, signal).then(slept);
+    await vi.advanceTimersByTimeAsync(99);
+    expect(slept).not.toHaveBeenCalled();
+    await vi.advanceTimersByTimeAsync(1);
+    await first;
+    const second = sleep(100, signal);
+    abort(new Error('enough'));
+    await expect(second).rejects.toThrow('enough');
+    expect(vi.getTimerCount()).toBe(0);
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+test('an abort error needs no signal', () => {
+  expect(abortError(undefined)).toMatchObject({ code: 'aborted', cause: undefined });
+});
+
+function withAbort() {
+  const controller = new AbortController();
+  return { signal: controller.signal, abort: (reason?: unknown) => controller.abort(reason) };
+}

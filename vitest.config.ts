@@ -1,0 +1,10 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['js/src/**/*.test.ts'],
+    setupFiles: ['js/src/runtimes/node/test-setup.ts'],
+    restoreMocks: true,
+    unstubGlobals: true,
+  },
+});
