@@ -6,8 +6,10 @@ use std::path::Path;
 
 use bitx::io::ReadAt;
 
-/// A file that is read by position and never mapped: if it shrinks meanwhile, a read returns an error, where a mapping
-/// would end the process.
+/// An open input file of fixed length.
+///
+/// It is read by position and never mapped into memory. If another program truncates the file, a
+/// read returns an error; access to a mapping would end the process.
 #[derive(Debug)]
 pub struct InputFile {
     file: File,
@@ -15,10 +17,11 @@ pub struct InputFile {
 }
 
 impl InputFile {
-    /// Opens a regular file and takes its length.
+    /// Opens a regular file and notes its length.
     ///
     /// # Errors
-    /// Those of the system; `InvalidInput` for a folder, a pipe or a device, whose length says nothing.
+    /// Those of the system; `InvalidInput` for a folder, a pipe or a device, which have no usable
+    /// length.
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let meta = file.metadata()?;
@@ -56,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_range_is_read_and_none_beyond_the_end() {
+    fn ranges_are_read_up_to_the_end_of_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, b"0123456789").unwrap();

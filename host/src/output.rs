@@ -1,4 +1,4 @@
-//! Output that appears whole or not at all: a temporary beside the target, renamed when it is complete.
+//! Output files that appear when they are complete, or not at all.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{NamedTempFile, TempPath};
 
-/// A file that is written under a temporary name, and gets its own when it is complete. Dropping it earlier removes the
-/// temporary.
+/// An output file that is written under a temporary name in its folder, and renamed when it is
+/// complete. Dropping it before [`publish`](Self::publish) deletes the temporary file.
 #[derive(Debug)]
 pub struct WholeFile {
     file: File,
@@ -16,7 +16,7 @@ pub struct WholeFile {
 }
 
 impl WholeFile {
-    /// Creates the temporary in the folder of `path`.
+    /// Creates the temporary file, in the folder of `path`.
     ///
     /// # Errors
     /// Those of the system; `InvalidInput` for a path without a file name.
@@ -25,19 +25,20 @@ impl WholeFile {
         prefix.push(path.file_name().ok_or(io::ErrorKind::InvalidInput)?);
         let mut builder = tempfile::Builder::new();
         builder.prefix(&prefix).suffix(".part");
-        // A new file gets the permissions that any other program would give it: 0666 less the umask.
+        // The usual permissions of a new file: 0666 minus the umask. Temporary files are private by
+        // default.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         let (file, temporary) = builder.tempfile_in(folder_of(path)).map(NamedTempFile::into_parts)?;
         Ok(Self { file, temporary, path: path.to_owned() })
     }
 
-    /// The path of the temporary.
+    /// The path of the temporary file.
     pub fn temporary(&self) -> &Path {
         &self.temporary
     }
 
-    /// A second handle of the file, for writers that own theirs.
+    /// A second handle of the file, for a writer that must own one.
     ///
     /// # Errors
     /// Those of the system.
@@ -45,11 +46,11 @@ impl WholeFile {
         self.file.try_clone()
     }
 
-    /// Gives the complete file its name, replacing an existing one only if `replace`. With `sync`, it returns when both
-    /// the content and the name are on the disk.
+    /// Gives the complete file its final name. An existing file is replaced only if `replace` is
+    /// set. With `sync`, it returns when both content and name are on the disk.
     ///
     /// # Errors
-    /// Those of the system; `AlreadyExists` where there is such a file and it is not to be replaced.
+    /// Those of the system; `AlreadyExists` if the file exists and `replace` is not set.
     pub fn publish(self, replace: bool, sync: bool) -> io::Result<()> {
         if sync {
             self.file.sync_all()?;
@@ -75,7 +76,7 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Makes a rename durable, which it is only once the folder is.
+/// Writes the folder of `path` to the disk. Without it, a rename may be lost in a power cut.
 fn sync_folder(path: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder_of(path))?.sync_all() } else { Ok(()) }
 }
@@ -101,14 +102,14 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_dropped_leaves_nothing() {
+    fn a_dropped_file_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
         drop(WholeFile::create(&folder.path().join("model")).unwrap());
         assert_eq!(names(folder.path()), [""; 0]);
     }
 
     #[test]
-    fn an_existing_file_is_replaced_only_when_asked() {
+    fn an_existing_file_is_replaced_only_on_request() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model");
         std::fs::write(&path, b"old").unwrap();

@@ -1,7 +1,7 @@
-//! Many windows of a restore at once, each on one thread from its input to its output.
+//! Runs many windows of a restore at once, each on one thread from its input to its output.
 //!
-//! The windows are small, so that a window's buffers stay in its processor's caches, and no thread waits for the others
-//! at the end of a window.
+//! The windows are small, so that the buffers of a window stay in the cache of one core, and no
+//! thread waits for others at the end of a window.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,17 +14,19 @@ use bitx::parallel::Sequential;
 
 use super::turns::Turns;
 
-/// The most bytes that windows take in memory, unless a single one takes more, as windows of v1 may.
+/// The maximum memory of all windows together, in bytes. A single window may exceed it, as those of
+/// v1 sometimes do.
 const LIMIT: u64 = 256 << 20;
 
-/// The same for each thread, where that is more.
+/// The maximum memory per thread, in bytes. It applies instead of [`LIMIT`] if there are so many
+/// threads that it allows more.
 const LIMIT_EACH: u64 = 16 << 20;
 
-/// The place that inputs come from.
+/// The source of a job's inputs.
 pub enum Supply<'a> {
-    /// Sources that are read window by window.
+    /// Files or similar sources, read window by window.
     Read(Sources<'a>),
-    /// Whole inputs in memory.
+    /// Complete inputs in memory.
     Held(&'a [(Source, Whole)]),
 }
 
@@ -44,13 +46,16 @@ impl Supply<'_> {
     }
 }
 
-/// Takes the output of one window after the other, and may take the buffer itself.
+/// A function that receives the output of the windows in order. It may keep a buffer
+/// and leave another in its place.
 type Write<'a> = dyn FnMut(&mut Vec<u8>) -> io::Result<()> + Send + 'a;
 
-/// Runs every window of `job`, an open and [shared](bitx::Restore::shared) restore, and gives `write` its output.
+/// Runs all windows of `job`, which must be an open [shared](bitx::Restore::shared) restore, on up
+/// to `threads` threads. `write` receives the output in order.
 ///
 /// # Errors
-/// The failure of the first window that has one. The output written before it is a prefix that the caller must discard.
+/// The failure of the first window that fails. The caller must discard the output written before
+/// it.
 pub fn restore(job: &mut Job, threads: usize, supply: &Supply<'_>, write: &mut Write<'_>) -> Result<(), DriveError> {
     let siblings: Vec<Job> = (0..workers(job, threads)?).map(|_| job.sibling()).collect::<Result<_, _>>()?;
     let next = AtomicUsize::new(0);
@@ -63,7 +68,8 @@ pub fn restore(job: &mut Job, threads: usize, supply: &Supply<'_>, write: &mut W
     turns.end()
 }
 
-/// The number of workers: `threads`, unless there are fewer windows, or windows take too much memory.
+/// The number of workers: `threads`, or fewer if there are fewer windows or memory does not
+/// suffice.
 fn workers(job: &Job, threads: usize) -> bitx::Result<usize> {
     let (windows, mut largest) = (job.windows()?, 1);
     for window in 0..windows {
@@ -74,7 +80,8 @@ fn workers(job: &Job, threads: usize) -> bitx::Result<usize> {
     Ok(threads.min(windows).min(fitting as usize).max(1))
 }
 
-/// Restores the next window that no other worker has taken, until there is none or one has failed.
+/// Runs one window after the other, each time the next that no worker has taken, until none is left
+/// or one has failed.
 fn work(mut job: Job, supply: &Supply<'_>, next: &AtomicUsize, turns: &Turns<(&mut Job, &mut Write<'_>), DriveError>) {
     let _participant = turns.join();
     let (mut inputs, mut output) = (supply.inputs(), Vec::new());

@@ -1,6 +1,7 @@
-//! One window after the other, each on all threads.
+//! Runs one window after the other, each on all threads.
 //!
-//! Two sets of buffers circulate: while one window is computed, the next one is read and the last one written.
+//! Two sets of buffers circulate between threads: while one window is computed, the next one is
+//! read and the previous one is written.
 
 use std::io::Write;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -11,16 +12,19 @@ use bitx::drive::{DriveError, Sources};
 use bitx::io::{Inputs, Read};
 use bitx::parallel::Runner;
 
-/// The number of buffers of each kind that circulate.
+/// The number of input buffers, and of output buffers, in circulation.
 const BUFFERS: usize = 2;
 
+/// Inputs that were read, or the failure to read them.
 type Filled = Result<Inputs, DriveError>;
+/// A buffer that was written and can be used again, or the failure to write it.
 type Written = Result<Vec<u8>, DriveError>;
 
-/// Runs every window of an open `job` and writes its output, as [`drive`](bitx::drive::drive) does; `progress` gets the bytes done.
+/// Runs all windows of an open `job` and writes its output, like [`bitx::drive::drive`]. `progress`
+/// receives the number of bytes done so far.
 ///
 /// # Errors
-/// The first failure, after which `output` holds a prefix of the output that the caller must discard.
+/// The first failure. The caller must discard the output written before it.
 pub fn drive(
     job: &mut Job,
     sources: &Sources<'_>,
@@ -41,13 +45,14 @@ pub fn drive(
         scope.spawn(|| read_windows(reads, sources, to_fill, filled));
         scope.spawn(|| write_windows(output, to_write, written));
         let done = compute_windows(job, runner, (inputs, empty), (&spare, full), progress);
-        // The last writes count as well, and their failure says more than a closed channel.
+        // Waits for the last writes. If one failed, its error is more useful than that of a closed
+        // channel.
         spare.iter().try_for_each(|written| written.map(drop))?;
         done
     })
 }
 
-/// Fills the inputs of one window after the other, until the receiver is gone.
+/// Reads the inputs of one window after the other, until the receiver is gone.
 fn read_windows(reads: Vec<Vec<Read>>, sources: &Sources<'_>, to_fill: Receiver<Inputs>, filled: SyncSender<Filled>) {
     for reads in reads {
         let Ok(mut inputs) = to_fill.recv() else { return };
@@ -59,7 +64,7 @@ fn read_windows(reads: Vec<Vec<Read>>, sources: &Sources<'_>, to_fill: Receiver<
     }
 }
 
-/// Writes the buffers that it receives and hands them back.
+/// Writes the buffers that it receives, and returns them for reuse.
 fn write_windows(output: &mut (dyn Write + Send), to_write: Receiver<Vec<u8>>, written: SyncSender<Written>) {
     for bytes in to_write {
         let done = output.write_all(&bytes).map_err(DriveError::Write);
@@ -70,6 +75,7 @@ fn write_windows(output: &mut (dyn Write + Send), to_write: Receiver<Vec<u8>>, w
     }
 }
 
+/// Runs the windows in order, each with the next inputs and a spare output buffer.
 fn compute_windows(
     job: &mut Job,
     runner: &dyn Runner,
@@ -78,7 +84,7 @@ fn compute_windows(
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), DriveError> {
     for window in 0..job.windows()? {
-        // The readers and writers stop early only after they have sent why.
+        // A reader or writer that stops early has sent its error before.
         let (Ok(input), Ok(output)) = (inputs.recv(), spare.recv()) else { break };
         let (input, mut output) = (input?, output?);
         job.run(window, &input, runner, &mut output)?;

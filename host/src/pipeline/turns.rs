@@ -1,8 +1,8 @@
-//! Turns: threads that work side by side put their results in order.
+//! Turns: a way for parallel threads to hand over their results in order.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// A value that threads use one after the other, each in its turn.
+/// A value that several threads use one after the other, in the order of numbered turns.
 pub struct Turns<T, E> {
     state: Mutex<State<T, E>>,
     changed: Condvar,
@@ -12,16 +12,18 @@ struct State<T, E> {
     shared: T,
     /// The number of the current turn.
     turn: usize,
-    /// The result of the turn that failed; no turn follows it.
+    /// The result that ended the turns early: the failure of a turn, or `Ok` after a panic.
     ended: Option<Result<(), E>>,
 }
 
 impl<T, E> Turns<T, E> {
+    /// Wraps `shared`, with turn 0 next.
     pub fn new(shared: T) -> Self {
         Self { state: Mutex::new(State { shared, turn: 0, ended: None }), changed: Condvar::new() }
     }
 
-    /// Waits for turn `number` and takes it; returns `true` while more turns can follow.
+    /// Waits for turn `number` and calls `action` in it. Returns `false` if no more turns follow,
+    /// because an action failed or a thread panicked.
     pub fn take(&self, number: usize, action: impl FnOnce(&mut T) -> Result<(), E>) -> bool {
         let waiting = |state: &mut State<T, E>| state.ended.is_none() && state.turn != number;
         let mut state = self.changed.wait_while(self.lock(), waiting).unwrap_or_else(PoisonError::into_inner);
@@ -36,12 +38,13 @@ impl<T, E> Turns<T, E> {
         state.ended.is_none()
     }
 
-    /// A guard that each thread holds: if the thread panics, the others do not wait for its turns.
+    /// Returns a guard that each thread must hold while it takes turns. If the thread panics, the
+    /// guard ends the turns, so that no other thread waits for ever.
     pub fn join(&self) -> Participant<'_, T, E> {
         Participant(self)
     }
 
-    /// The failure, if there was one.
+    /// Returns the failure that ended the turns, if there was one.
     pub fn end(self) -> Result<(), E> {
         self.state.into_inner().unwrap_or_else(PoisonError::into_inner).ended.unwrap_or(Ok(()))
     }
@@ -51,7 +54,7 @@ impl<T, E> Turns<T, E> {
     }
 }
 
-/// A thread that takes turns.
+/// The guard of a thread that takes turns.
 pub struct Participant<'a, T, E>(&'a Turns<T, E>);
 
 impl<T, E> Drop for Participant<'_, T, E> {
@@ -69,7 +72,7 @@ mod tests {
 
     use super::*;
 
-    /// Lets 4 threads take 20 turns, each thread its own, and do `action` in each.
+    /// Lets 4 threads take 20 turns in total, and call `action` in each.
     fn take_all(turns: &Turns<Vec<usize>, usize>, action: impl Fn(usize) -> Result<(), usize> + Sync) {
         let action = &action;
         thread::scope(|scope| {
@@ -87,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn turns_come_in_order() {
+    fn turns_are_taken_in_order() {
         let turns = Turns::new(Vec::new());
         take_all(&turns, |_| Ok(()));
         assert_eq!(turns.lock().shared, (0..20).collect::<Vec<_>>());
@@ -95,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_has_a_turn_after_a_failure() {
+    fn a_failure_ends_the_turns() {
         let turns = Turns::new(Vec::new());
         take_all(&turns, |number| if number < 7 { Ok(()) } else { Err(number) });
         assert_eq!(turns.lock().shared, (0..7).collect::<Vec<_>>());
@@ -103,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_a_thread_that_panicked() {
+    fn a_panic_ends_the_turns() {
         let turns = Turns::new(Vec::new());
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             take_all(&turns, |number| if number < 7 { Ok(()) } else { panic!("on purpose") });
