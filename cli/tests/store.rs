@@ -169,7 +169,7 @@ fn wrong_usage_and_failures_differ() {
     for (args, message) in [
         (&["add", "missing"][..], "missing: No such file"),
         (&["add", "base", "tuned"], "several paths are one model, which needs a --name"),
-        (&["add", "base", "tuned", "--name", "m"], "two files are called \"config.json\""),
+        (&["add", "base", "tuned", "--name", "m"], "two files have the path \"config.json\""),
         (&["get", "none", "-o", "out"], "there is no model none"),
         (&["--root", "foo://bar", "ls"], "foo://bar"),
     ] {

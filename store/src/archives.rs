@@ -1,5 +1,5 @@
-//! Archives of files against other files, kept when they were made on demand. They can be made again: a collection
-//! removes them with either of their files.
+//! Archives of stored files against other stored files. They are made on demand and kept. Since
+//! they can be made again, a collection removes an archive together with either of its files.
 
 use std::ops::Range;
 use std::path::Path;
@@ -13,7 +13,8 @@ use crate::keys::Kind;
 use crate::store::Store;
 
 impl Store {
-    /// Length in bytes of the kept archive of the file `target` against the file `base`.
+    /// The length in bytes of the archive of the file `target` against the file `base`, or `None`
+    /// if none is kept.
     ///
     /// # Errors
     /// Those of the storage.
@@ -21,7 +22,7 @@ impl Store {
         self.backend().length(&key(target, base)).await
     }
 
-    /// `range` of a kept archive, front to back.
+    /// Streams the bytes in `range` of a kept archive, in order.
     pub fn read_archive(
         &self,
         target: &Digest,
@@ -31,7 +32,8 @@ impl Store {
         self.backend().stream(key(target, base), range)
     }
 
-    /// Keeps the archive at `path`, which the caller has decoded and compared; `false` if there is one already.
+    /// Stores the archive at `path`, which the caller has decoded and compared. Returns `false` if
+    /// one is kept already.
     ///
     /// # Errors
     /// Those of the storage and of the file.

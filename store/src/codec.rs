@@ -1,7 +1,9 @@
-//! How a piece is stored: as it is, coded alone, or as a delta against another piece; whatever is smallest.
+//! The coding of pieces as objects: raw, compressed alone, or as a delta against another piece,
+//! whichever is smallest.
 //!
-//! An object is a byte that says which, for a delta the id of its base (32 bytes of digest, epoch as a little-endian
-//! `u32`), and then the bytes, or a v2 archive of a single tensor.
+//! An object begins with a byte that names the coding. For a delta, the id of its base follows: 32
+//! bytes of digest, and the epoch as a little-endian `u32`. The rest is the raw bytes, or a v2
+//! archive of a single tensor.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -21,25 +23,30 @@ const RAW: u8 = 0;
 const ALONE: u8 = 1;
 const DELTA: u8 = 2;
 
-/// Bytes that a delta's head takes.
+/// The length in bytes of the longest head, that of a delta.
 pub(crate) const LONGEST_HEAD: u64 = 37;
 
-/// Room that is made at once for what an object says that it decodes to: pieces are no larger.
+/// The maximum number of bytes reserved for the output of an object at once. No piece is larger,
+/// whatever a damaged object states.
 const MOST_RESERVED: u64 = 32 << 20;
 
-/// What is wrong with an object that decodes, and not to what it is named by.
-pub(crate) const OTHER_DIGEST: &str = "its bytes have another digest";
+/// The problem of an object that decodes to bytes of a digest other than its own.
+pub(crate) const OTHER_DIGEST: &str = "the decoded bytes do not match the digest";
 
-/// Why an object does not decode.
+/// The problem of an object that ends inside its head.
+const CUT_HEAD: &str = "the object ends inside its head";
+
+/// The reason why an object cannot be decoded.
 pub(crate) type Problem = String;
 
-/// Why a piece is not coded.
+/// The reason why a piece cannot be coded.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// The piece has another digest than it had.
+    /// The piece has changed since its digest was computed.
     Changed,
-    /// Its base is not what that object is named by.
+    /// The bytes of the base do not match the digest in its id.
     Base(ObjectId),
+    /// The codec failed, or its output did not decode to the piece.
     Codec(Problem),
 }
 
@@ -49,7 +56,7 @@ impl From<Problem> for Failure {
     }
 }
 
-/// A piece to be stored, and what it was when it was read before.
+/// A piece to store, with the digest that it had when it was first read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Typed<'a> {
     pub(crate) dtype: Dtype,
@@ -58,18 +65,19 @@ pub(crate) struct Typed<'a> {
     pub(crate) digest: Digest,
 }
 
-/// An object in two parts, head and content, and the base that it needs.
+/// An object as head and content, and the base that it needs to be decoded.
 #[derive(Debug)]
 pub(crate) struct Coded {
     pub(crate) object: [Bytes; 2],
     pub(crate) base: Option<ObjectId>,
 }
 
-/// Codes a piece, against a base of the same dtype and shape if it is given one. What comes back has been decoded and
-/// compared; the digests of piece and base have been compared with what they should be.
+/// Codes a piece, alone or against a base of the same dtype and shape. Before it returns, it
+/// decodes the object and compares the result with the piece, and it checks the digests of piece
+/// and base.
 ///
 /// # Errors
-/// See [`Failure`]; `Codec` is what the codec says, and any difference that the comparison finds.
+/// See [`Failure`].
 pub(crate) fn encode(piece: Typed<'_>, base: Option<(ObjectId, Bytes)>, effort: Effort) -> Result<Coded, Failure> {
     let plain = Coded { object: [Bytes::from_static(&[RAW]), piece.bytes.clone()], base: None };
     if let Some((id, bytes)) = base
@@ -89,7 +97,7 @@ pub(crate) fn encode(piece: Typed<'_>, base: Option<(ObjectId, Bytes)>, effort: 
     }
 }
 
-/// Decodes what was coded, and compares.
+/// Decodes an object and compares the result with the piece.
 fn checked(coded: Coded, base: Option<Bytes>, piece: Typed<'_>) -> Result<Coded, Failure> {
     let [head, archive] = &coded.object;
     let mut rest = Same(piece.bytes);
@@ -100,9 +108,10 @@ fn checked(coded: Coded, base: Option<Bytes>, piece: Typed<'_>) -> Result<Coded,
     Ok(coded)
 }
 
-const DIFFERS: &str = "what was coded does not decode to what it was made of";
+const DIFFERS: &str = "the coded object does not decode to the bytes of the piece";
 
-/// Takes these bytes and no others.
+/// A sink that accepts only these bytes, in this order. It holds the rest that has not been written
+/// yet.
 struct Same<'a>(&'a [u8]);
 
 impl Write for Same<'_> {
@@ -119,7 +128,8 @@ impl Write for Same<'_> {
     }
 }
 
-/// The archive of a piece; with a base, only if the base is of use.
+/// Compresses a piece into an archive. With a base, it returns `None` if no part of the archive
+/// uses the base.
 fn compress(piece: Typed<'_>, base: Option<(ObjectId, &Bytes)>, effort: Effort) -> Result<Option<Bytes>, Failure> {
     let job = Compress::tensor(piece.dtype, piece.shape, base.is_some(), effort);
     let mut job = job.map_err(|e| Failure::Codec(e.to_string()))?;
@@ -134,7 +144,8 @@ fn compress(piece: Typed<'_>, base: Option<(ObjectId, &Bytes)>, effort: Effort) 
     Ok(useful.then(|| archive.into()))
 }
 
-/// An archive tells the digests of what it was made of: they are computed once, and serve here too.
+/// Checks the digests of piece and base. They are those that the codec has computed for the
+/// archive, so that the bytes are not hashed again.
 fn check_digests(report: &Report, piece: Typed<'_>, base: Option<ObjectId>) -> Result<(), Failure> {
     if report.blake3.as_ref() != Some(piece.digest.as_bytes()) {
         return Err(Failure::Changed);
@@ -145,35 +156,36 @@ fn check_digests(report: &Report, piece: Typed<'_>, base: Option<ObjectId>) -> R
     }
 }
 
-/// The base that an object needs, by its first [`LONGEST_HEAD`] bytes.
+/// Reads the base that an object needs from its first [`LONGEST_HEAD`] bytes.
 pub(crate) fn base_of(head: &[u8]) -> Result<Option<ObjectId>, Problem> {
     match head.split_first() {
         Some((&(RAW | ALONE), _)) => Ok(None),
         Some((&DELTA, rest)) => {
-            let (digest, rest) = rest.split_first_chunk::<32>().ok_or("it ends in its head")?;
-            let epoch = rest.first_chunk().ok_or("it ends in its head")?;
+            let (digest, rest) = rest.split_first_chunk::<32>().ok_or(CUT_HEAD)?;
+            let epoch = rest.first_chunk().ok_or(CUT_HEAD)?;
             Ok(Some(ObjectId { digest: Digest::from(*digest), epoch: u32::from_le_bytes(*epoch) }))
         }
-        Some((kind, _)) => Err(format!("it begins with {kind}")),
-        None => Err("it is empty".to_owned()),
+        Some((kind, _)) => Err(format!("the object has the unknown coding {kind}")),
+        None => Err("the object is empty".to_owned()),
     }
 }
 
-/// The bytes of an object, given those of its base. They are to be compared with a digest.
+/// Decodes an object, given the bytes of its base if it needs one. The caller must check the digest
+/// of the result.
 pub(crate) fn decode(object: &Bytes, base: Option<Bytes>) -> Result<Bytes, Problem> {
     match (object.first(), base) {
         (Some(&RAW), None) => Ok(object.slice(1..)),
         (Some(&ALONE), None) => Decoding::of(&object.slice(1..), None)?.bytes(),
         (Some(&DELTA), Some(base)) => {
             let whole = object.len() >= LONGEST_HEAD as usize;
-            let archive = whole.then(|| object.slice(LONGEST_HEAD as usize..)).ok_or("it ends in its head")?;
+            let archive = whole.then(|| object.slice(LONGEST_HEAD as usize..)).ok_or(CUT_HEAD)?;
             Decoding::of(&archive, Some(&base))?.bytes()
         }
-        _ => Err("its base does not fit".to_owned()),
+        _ => Err("the coding of the object does not match the base in its manifest".to_owned()),
     }
 }
 
-/// An archive about to be decoded.
+/// An open archive that is ready to be decoded.
 struct Decoding {
     job: Job,
     inputs: Inputs,
@@ -182,7 +194,7 @@ struct Decoding {
 impl Decoding {
     fn of(archive: &Bytes, base: Option<&Bytes>) -> Result<Self, Problem> {
         let lengths: Vec<u64> = base.iter().map(|base| base.len() as u64).collect();
-        // The windows of a shared restore are small, so that they stay in the processor's caches.
+        // The windows of a shared restore are small enough for the processor's caches.
         let mut job = Restore::new(&lengths, archive.len() as u64).shared().job();
         let inputs = inputs([(Source::Delta, Some(archive)), (Source::Base(0), base)]);
         drive::open_whole(&mut job, &inputs).map_err(|e| e.to_string())?;
@@ -194,7 +206,8 @@ impl Decoding {
     }
 
     fn bytes(mut self) -> Result<Bytes, Problem> {
-        // Growing by and by would move every byte several times; what an archive claims is believed up to a point.
+        // Growing the buffer step by step would copy every byte several times. The stated length is
+        // trusted up to a limit.
         let length = self.job.output_length().map_err(|e| e.to_string())?.unwrap_or(0).min(MOST_RESERVED);
         let mut bytes = Vec::with_capacity(length as usize);
         self.run(&mut bytes)?;
@@ -216,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn the_smallest_way_is_taken_and_its_base_is_named() {
+    fn the_smallest_coding_is_chosen() {
         let (base, target) = (weights(0), weights(1));
         let id = ObjectId { digest: Digest::of(&base), epoch: 3 };
         let piece = Typed { dtype: Dtype::BF16, shape: &[64, 128], bytes: &target, digest: Digest::of(&target) };
@@ -229,7 +242,7 @@ mod tests {
         assert_eq!(decode(&of_delta, Some(base.clone())), Ok(target.clone()));
         assert!(decode(&of_delta, None).is_err() && decode(&of_alone, Some(base)).is_err());
         assert!((0..of_delta.len()).all(|end| decode(&of_delta.slice(..end), Some(weights(0))).is_err()));
-        // Even one that would leave the content as it is.
+        // Every flipped bit is an error, even one that would not change the decoded bytes.
         assert!((LONGEST_HEAD as usize..of_delta.len()).all(|at| {
             let mut flipped = of_delta.to_vec();
             flipped[at] ^= 1;
@@ -238,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_decodes_to_other_bytes_is_refused() {
+    fn an_object_that_decodes_to_other_bytes_is_refused() {
         let target = weights(1);
         let piece = Typed { dtype: Dtype::BF16, shape: &[64, 128], bytes: &target, digest: Digest::of(&target) };
         let coded = || encode(piece, None, Effort::Fast).unwrap();
@@ -251,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_base_of_no_use_is_not_kept() {
+    fn a_useless_base_is_left_out() {
         let noise: Bytes = (0..8u64).flat_map(|i| *Digest::of(&i.to_le_bytes()).as_bytes()).collect();
         let other: Bytes = noise.iter().rev().map(|byte| byte ^ 0x55).collect();
         let id = ObjectId { digest: Digest::of(&other), epoch: 0 };
@@ -262,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_what_it_was_is_not_coded() {
+    fn a_changed_piece_or_base_is_not_coded() {
         let (base, target) = (weights(0), weights(1));
         let id = ObjectId { digest: Digest::of(&base), epoch: 0 };
         let piece = Typed { dtype: Dtype::BF16, shape: &[64, 128], bytes: &target, digest: Digest::of(&target) };

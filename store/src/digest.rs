@@ -1,11 +1,11 @@
-//! BLAKE3 digests, the names of everything that is stored.
+//! BLAKE3 digests, by which all content is stored.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A BLAKE3 digest of 32 bytes; written as 64 lower-case hex digits.
+/// A BLAKE3 digest of 32 bytes, written as 64 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest([u8; 32]);
@@ -38,11 +38,12 @@ impl FromStr for Digest {
     type Err = String;
 
     fn from_str(hex: &str) -> Result<Self, String> {
-        // One way to write a digest: keys are compared as text.
+        let wrong = || format!("not a BLAKE3 digest of 64 lower-case hex digits: {hex:?}");
+        // Keys are compared as text, so a digest has only one spelling.
         if hex.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return Err(format!("not a digest: {hex}"));
+            return Err(wrong());
         }
-        blake3::Hash::from_hex(hex).map(Self::from).map_err(|_| format!("not a digest: {hex}"))
+        blake3::Hash::from_hex(hex).map(Self::from).map_err(|_| wrong())
     }
 }
 
@@ -77,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_is_one_way_to_write_a_digest() {
+    fn a_digest_has_only_one_spelling() {
         let digest = Digest::of(b"weights");
         assert_eq!(digest.to_string().parse(), Ok(digest));
         assert!(digest.to_string().to_uppercase().parse::<Digest>().is_err());

@@ -1,5 +1,6 @@
-//! The store's one error type.
+//! The error type of the store.
 
+use std::fmt::Display;
 use std::io;
 use std::path::PathBuf;
 
@@ -9,54 +10,58 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Any failure of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The storage refused or lost a request.
+    /// A request to the storage failed.
     #[error("{key}: {source}")]
     Storage {
-        /// What was asked for.
+        /// The key of the object or listing.
         key: String,
-        /// What the storage said.
+        /// The error of the storage.
         source: object_store::Error,
     },
     /// A file outside the store could not be read or written.
     #[error("{}: {source}", path.display())]
     File {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// A model's file is not what it should be.
+    /// A file has the name of a model file but not its format.
     #[error("{}: {source}", path.display())]
     Model {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
-        /// What the codec said.
+        /// The error of the codec.
         source: bitx::Error,
     },
-    /// What is stored is not what was stored.
-    #[error("{key}: damaged: {problem}")]
+    /// An object is missing, or its bytes are not those that were stored.
+    #[error("the store is damaged: {key}: {problem}")]
     Damaged {
-        /// Which object.
+        /// The key of the object.
         key: String,
-        /// What is wrong with it.
+        /// The damage.
         problem: String,
     },
-    /// No model, file or tensor of that name.
+    /// There is no model, file or tensor of the requested name.
     #[error("there is no {0}")]
     NotFound(String),
-    /// The caller's arguments are wrong.
+    /// An argument of the caller is invalid.
     #[error("{0}")]
     Argument(String),
-    /// The store was laid out by a later version.
+    /// The store was written by a later version of this crate.
     #[error("{0}")]
     Unsupported(String),
-    /// A writer was silent for so long that it was taken for dead; nothing of it was published.
-    #[error("this writer was silent for too long and was taken for dead; nothing was published, start it again")]
+    /// A collection took this writer for dead, since it gave no sign of life for too long. Nothing
+    /// was published.
+    #[error(
+        "a collection took this writer for dead, since it gave no sign of life for too long; nothing was published, \
+         so add the model again"
+    )]
     Expired,
 }
 
 impl Error {
-    /// A stable lower-case name.
+    /// A stable lower-case name of the kind of error.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Storage { .. } => "storage",
@@ -74,6 +79,11 @@ impl Error {
         Self::Damaged { key: key.into(), problem: problem.to_string() }
     }
 
+    pub(crate) fn unsupported(key: &str, version: impl Display) -> Self {
+        Self::Unsupported(format!("{key}: version {version} is not supported: a later release of bitx is needed"))
+    }
+
+    /// Returns a function that wraps an error of the system in [`Error::File`].
     pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { path, source }

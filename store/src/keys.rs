@@ -1,4 +1,4 @@
-//! Where everything is: the one place that spells keys.
+//! The keys of all objects, which are built and parsed only here.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,20 +7,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 
-/// States the version of the layout.
+/// The key of the object that states the version of the layout.
 pub(crate) const FORMAT: &str = "format.json";
+/// The folder of published models, and of tombstones of dead runs.
 pub(crate) const MODELS: &str = "models";
+/// The folder of the records of runs.
 pub(crate) const RUNS: &str = "runs";
+/// The folder of the records of collections.
 pub(crate) const GC: &str = "gc";
 
-/// What is stored by the digest of its content.
+/// The kinds of objects that are stored under the digest of their content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
-    /// Pieces of files, coded.
+    /// Coded pieces of files.
     Pieces,
-    /// How files are made of pieces.
+    /// Manifests of files, which list their pieces.
     Files,
-    /// Sketches of the pieces of a file that are stored whole.
+    /// Sketches of the pieces of a file that are not stored as deltas.
     Sketches,
     /// Archives of files against other files, made on demand.
     Archives,
@@ -38,7 +41,8 @@ impl Kind {
         }
     }
 
-    /// The folder of all objects of that content: one per epoch in which it was written.
+    /// The folder of the objects with this content. It holds one object for each epoch in which the
+    /// content was written.
     pub(crate) fn place(self, digest: &Digest) -> String {
         let hex = digest.to_string();
         format!("{}/{}/{}", self.folder(), &hex[..2], &hex[2..])
@@ -48,7 +52,7 @@ impl Kind {
         format!("{}/{}", self.place(&id.digest), id.epoch)
     }
 
-    /// The object that a key names, if it names one of this kind.
+    /// The id of the object with this key, or `None` if it is not a key of this kind.
     pub(crate) fn parse(self, key: &str) -> Option<ObjectId> {
         let mut parts = key.strip_prefix(self.folder())?.strip_prefix('/')?.split('/');
         let (first, rest, epoch) = (parts.next()?, parts.next()?, parts.next()?);
@@ -57,14 +61,14 @@ impl Kind {
     }
 }
 
-/// An object: the digest of what it holds, and the epoch in which it was written. A key that a collection has condemned
-/// is never written again, since epochs only grow.
+/// The id of an object: the digest of its content, and the epoch in which it was written. Epochs
+/// only grow, so a key that a collection has condemned is never written again.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ObjectId {
-    /// BLAKE3 of the content.
+    /// The BLAKE3 digest of the content.
     pub digest: Digest,
-    /// Number of collections before it was written.
+    /// The number of collections before the object was written.
     pub epoch: u32,
 }
 
@@ -112,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_name_objects() {
+    fn keys_are_built_and_parsed() {
         let id = ObjectId { digest: Digest::of(b"a tensor"), epoch: 7 };
         let key = Kind::Pieces.key(&id);
         assert_eq!(Kind::Pieces.parse(&key), Some(id));

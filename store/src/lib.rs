@@ -1,7 +1,9 @@
-//! A store of AI models: every file once, every tensor once, and fine-tunes as lossless deltas against the right base.
+//! A store of AI models, which holds equal files and tensors once and fine-tunes as lossless deltas
+//! against their base.
 //!
-//! What is stored is named by its BLAKE3 digest, in a folder or a bucket, with no database beside it; any number of
-//! processes may read and write the same store. `docs/STORE.md` describes the layout.
+//! A store is a folder or a bucket, without a database. Its objects are named by the BLAKE3 digest
+//! of their content, and any number of processes may read and write it at the same time.
+//! `docs/STORE.md` describes the layout.
 
 mod archives;
 mod backend;

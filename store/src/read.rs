@@ -1,4 +1,5 @@
-//! Reading: pieces are decoded and checked, several at a time, and handed over in order.
+//! Reads files and tensors. Several pieces are decoded and checked at a time, and delivered in
+//! order.
 
 use std::ops::Range;
 use std::path::Path;
@@ -16,10 +17,10 @@ use crate::manifest::{FileEntry, FileManifest, Model, PieceRef};
 use crate::store::Store;
 
 impl Store {
-    /// The bytes of a piece, checked against its digest.
+    /// Reads a piece and checks its digest.
     ///
     /// # Errors
-    /// `Damaged`, if it or its base is missing or not what was stored.
+    /// `Damaged`, if the piece or its base is missing or does not match its digest.
     pub async fn piece(&self, piece: &PieceRef) -> Result<Bytes> {
         let base = match &piece.base {
             Some(base) => Some(self.decoded(base, None, true).await?),
@@ -27,12 +28,14 @@ impl Store {
         };
         let bytes = self.decoded(&piece.id, base, true).await?;
         if bytes.len() as u64 != piece.length {
-            return Err(Error::damaged(Kind::Pieces.key(&piece.id), "it has another length than its file says"));
+            let problem = format!("the piece has {} bytes, but its file states {}", bytes.len(), piece.length);
+            return Err(Error::damaged(Kind::Pieces.key(&piece.id), problem));
         }
         Ok(bytes)
     }
 
-    /// The bytes of a piece that is stored whole, for whoever compares their digest: here it is not.
+    /// Reads a base, which is a piece that is not stored as a delta, without checking its digest.
+    /// The caller must do that.
     pub(crate) async fn base_unchecked(&self, id: &ObjectId) -> Result<Bytes> {
         self.decoded(id, None, false).await
     }
@@ -50,7 +53,8 @@ impl Store {
         decoded.await.map_err(|problem| Error::damaged(key, problem))
     }
 
-    /// `range` of a file, front to back, as pieces of it that were checked.
+    /// Streams the bytes in `range` of a file, in order. Each part comes from a piece whose digest
+    /// has been checked.
     pub fn read<'a>(
         &'a self,
         file: &'a FileManifest,
@@ -71,10 +75,11 @@ impl Store {
         stream::iter(wanted).map(read).buffered(self.width())
     }
 
-    /// The bytes of one tensor of a model's file, reading only its pieces.
+    /// Reads one tensor of a file, and only the pieces that it needs. `None` if the file has no
+    /// tensor of that name.
     ///
     /// # Errors
-    /// `NotFound`.
+    /// `Damaged`; those of the storage.
     pub async fn tensor(&self, file: &FileEntry, name: &str) -> Result<Option<Vec<u8>>> {
         let manifest = self.file(&file.id).await?;
         let Some((item, offset)) = manifest.tensor(name) else { return Ok(None) };
@@ -86,10 +91,11 @@ impl Store {
         bytes.await.map(Some)
     }
 
-    /// Restores a file to `write`, and checks the digest of the whole of it.
+    /// Restores a file by passing its parts to `write` in order, and checks the digest of the whole
+    /// file at the end.
     ///
     /// # Errors
-    /// `Damaged`, after which what was written must be discarded; those of `write`.
+    /// `Damaged`, after which the caller must discard the output; those of `write`.
     pub async fn restore<W, F>(&self, file: &FileEntry, mut write: W) -> Result<()>
     where
         W: FnMut(Bytes) -> F,
@@ -105,13 +111,15 @@ impl Store {
         if Digest::from(hasher.finalize()) == file.id.digest && manifest.length == file.length {
             return Ok(());
         }
-        Err(Error::damaged(Kind::Files.key(&file.id), format!("{} has another digest", file.path)))
+        let problem = format!("the restored {} does not match its digest or length", file.path);
+        Err(Error::damaged(Kind::Files.key(&file.id), problem))
     }
 
-    /// Restores all files of `model` into `folder`. Each appears there when it is whole and checked.
+    /// Restores all files of `model` into `folder`. Each file appears when it is complete and
+    /// checked. `progress` receives the number of bytes of each part that was written.
     ///
     /// # Errors
-    /// Those of [`restore`](Self::restore), and those of the files.
+    /// Those of [`restore`](Self::restore); files that cannot be written.
     pub async fn get(&self, model: &Model, folder: &Path, progress: &(dyn Fn(u64) + Sync)) -> Result<()> {
         for file in &model.files {
             let path = folder.join(&file.path);

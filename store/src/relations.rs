@@ -1,5 +1,8 @@
-//! What is published, by content: which files there are, which tensors they hold, and which are deltas of the same
-//! pieces. Kept in memory by those who are asked often, and brought up to date by what is new.
+//! The relations between published files: their tensors, and the pieces that they or their bases
+//! share.
+//!
+//! A server keeps [`Relations`] in memory and [refreshes](Relations::refresh) them, which reads
+//! only the manifests that are new.
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -15,61 +18,72 @@ use crate::keys::{MODELS, ObjectId};
 use crate::manifest::{FileEntry, FileManifest, Model, ModelName};
 use crate::store::Store;
 
-/// Files that share less than this part of a file do not make a delta of it small.
+/// The share of a file, as a divisor, that another file must have in common to be a useful base:
+/// one eighth.
 const LEAST: u64 = 8;
 
-/// The published models and what their files have in common, as of one listing.
+/// The published models and the contents of their files, as of one listing.
 #[derive(Debug, Clone, Default)]
 pub struct Relations {
-    /// By key, tombstones and what does not parse as none.
+    /// The models by key. Tombstones and damaged manifests are `None`, so that they are not read
+    /// again.
     published: BTreeMap<String, Option<Arc<Model>>>,
     models: BTreeMap<ModelName, Arc<Model>>,
     facts: HashMap<ObjectId, Arc<Facts>>,
 }
 
-/// A tensor, as somebody announces it who has it.
+/// A tensor that a client has, as it announces it before an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announced<'a> {
-    /// Its name.
+    /// The name of the tensor.
     pub name: &'a str,
-    /// Its element type, by name.
+    /// The name of its dtype.
     pub dtype: &'a str,
-    /// Extents, outermost first.
+    /// The extents, outermost first.
     pub shape: &'a [u64],
-    /// Bytes.
+    /// The length in bytes.
     pub length: u64,
-    /// BLAKE3 of its bytes.
+    /// The BLAKE3 digest of its bytes.
     pub digest: Digest,
 }
 
-/// A stored file that shares something with another.
+/// A stored file that has something in common with another file, to which it could be the base.
+///
+/// [`Relations::relatives`] and [`Relations::bases`] count `equal` and `alike` in different ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Related<'a> {
-    /// A model that has it.
+    /// A model that has the file.
     pub model: &'a ModelName,
-    /// The file.
+    /// The stored file.
     pub file: &'a FileEntry,
-    /// Bytes of the other file that are the same here, or that both are deltas of.
+    /// The bytes of the other file that are equal in this file, or are deltas against the same
+    /// pieces.
     pub equal: u64,
-    /// Bytes of the other file whose tensors have the same name, dtype and shape here.
+    /// The bytes of the other file that have a likely counterpart in this file: a base that is
+    /// stored here, or a tensor of the same name, dtype and shape.
     pub alike: u64,
 }
 
-/// What there is to know of a file.
+/// The contents of a file, as far as they matter for relations.
 #[derive(Debug)]
 struct Facts {
-    /// Of each piece the one that is stored whole: itself, or its base; and its own length.
+    /// The root and the length of each piece. The root of a delta is its base; any other piece is
+    /// its own root.
     roots: Vec<(Digest, u64)>,
+    /// The pieces that are not stored as deltas.
     whole: HashSet<Digest>,
+    /// The digests of the tensors.
     tensors: HashSet<Digest>,
+    /// The hashes of the tensors' names, dtypes and shapes.
     signatures: HashSet<u64>,
 }
 
 impl Relations {
-    /// What is published now; of what was known before, nothing is read again. What is damaged is left out, and logged.
+    /// Returns the relations as they are now. Manifests that are already known are not read again.
+    /// Damaged models and files are left out and logged.
     ///
     /// # Errors
-    /// Anything that cannot be listed, or read at all.
+    /// Those of the storage.
     pub async fn refresh(&self, store: &Store) -> Result<Self> {
         let keys = store.backend().list(MODELS).await?.into_iter().map(|listed| listed.key);
         let known = |key: String| async move {
@@ -83,7 +97,7 @@ impl Relations {
         while let Some(published) = published.next().await {
             new.published.extend([published?]);
         }
-        // Runs are numbered in the order of time, so that later ones replace earlier ones.
+        // The ids of runs are ordered by time, so that later models replace earlier ones.
         let latest = new.published.values().flatten().map(|model| (model.name.clone(), model.clone()));
         new.models = latest.collect();
         let ids: HashSet<ObjectId> = new.models.values().flat_map(|m| m.files.iter().map(|file| file.id)).collect();
@@ -102,23 +116,23 @@ impl Relations {
         match store.file(&id).await {
             Ok(manifest) => Some(Arc::new(Facts::of(&manifest))),
             Err(error) => {
-                tracing::warn!(%error, "a file is left out of what is known");
+                tracing::warn!(%error, "a damaged file is left out of the relations");
                 None
             }
         }
     }
 
-    /// All models, by name.
+    /// All models, ordered by name.
     pub fn models(&self) -> impl Iterator<Item = &Model> {
         self.models.values().map(|model| &**model)
     }
 
-    /// A file of that digest, in a model that `visible` lets one see.
+    /// A file with this digest, in a model for which `visible` returns `true`.
     pub fn file(&self, digest: &Digest, visible: impl Fn(&ModelName) -> bool) -> Option<(&ModelName, &FileEntry)> {
         self.files(visible).into_iter().find(|(_, file)| file.id.digest == *digest)
     }
 
-    /// Every file once, of models that `visible` lets one see.
+    /// The files of all models for which `visible` returns `true`, each content once.
     fn files(&self, visible: impl Fn(&ModelName) -> bool) -> Vec<(&ModelName, &FileEntry)> {
         let mut seen = HashSet::new();
         let models = self.models().filter(|model| visible(&model.name));
@@ -126,8 +140,9 @@ impl Relations {
         files.filter(|(_, file)| seen.insert(file.id.digest)).collect()
     }
 
-    /// Files against which a delta of `file` is small, since both are deltas of the same pieces: by how many bytes of it
-    /// that is true of, and of equals those first that hold the pieces whole.
+    /// The files against which a delta of the stored `file` is small, best first: those that share
+    /// pieces with it, or are deltas against the same pieces. `equal` counts the bytes for which
+    /// this is so, and `alike` those of them whose piece is not stored as a delta there.
     pub fn relatives(&self, file: &FileEntry, visible: impl Fn(&ModelName) -> bool) -> Vec<Related<'_>> {
         let Some(own) = self.facts.get(&file.id) else { return Vec::new() };
         let others = self.files(visible).into_iter().filter(|(_, other)| other.id.digest != file.id.digest);
@@ -144,8 +159,9 @@ impl Relations {
         sorted(related)
     }
 
-    /// Files that may serve as a base of a file with these tensors: by bytes of tensors that are the same, then by bytes
-    /// of tensors that are alike.
+    /// The files that may serve as the base of a new file with these tensors, best first. `equal`
+    /// counts the bytes of tensors with the same digest, and `alike` those with the same name,
+    /// dtype and shape.
     pub fn bases(&self, tensors: &[Announced<'_>], visible: impl Fn(&ModelName) -> bool) -> Vec<Related<'_>> {
         let signed: Vec<u64> = tensors.iter().map(|t| signature(Some(t.name), t.dtype, t.shape)).collect();
         let related = self.files(visible).into_iter().filter_map(|(model, file)| {
@@ -160,7 +176,8 @@ impl Relations {
         sorted(related)
     }
 
-    /// Which of these tensors are stored, in files of models that `visible` lets one see.
+    /// Returns for each of these tensors if it is stored, in a file of a model for which `visible`
+    /// returns `true`.
     pub fn stored(&self, tensors: &[Announced<'_>], visible: impl Fn(&ModelName) -> bool) -> Vec<bool> {
         let files = self.files(visible);
         let facts: Vec<&Arc<Facts>> = files.iter().filter_map(|(_, file)| self.facts.get(&file.id)).collect();
@@ -170,16 +187,17 @@ impl Relations {
 
 fn sorted<'a>(related: impl Iterator<Item = Related<'a>>) -> Vec<Related<'a>> {
     let mut related: Vec<_> = related.filter(|related| related.equal > 0 || related.alike > 0).collect();
-    // Files come in the order of their models' names, which a stable sort keeps among equals.
+    // The sort is stable, so equally good files stay in the order of their models' names.
     related.sort_by_key(|related| std::cmp::Reverse((related.equal, related.alike)));
     related
 }
 
+/// Reads the model under `key`. Tombstones and damaged manifests are `None`.
 async fn load(store: &Store, key: String) -> Result<(String, Option<Arc<Model>>)> {
     match store.published(&key).await {
         Ok(model) => Ok((key, model.map(Arc::new))),
         Err(error @ (crate::Error::Damaged { .. } | crate::Error::Unsupported(_))) => {
-            tracing::warn!(%error, "a model is left out of what is known");
+            tracing::warn!(%error, "a damaged model is left out of the relations");
             Ok((key, None))
         }
         Err(error) => Err(error),
@@ -201,6 +219,7 @@ impl Facts {
     }
 }
 
+/// The hash of a tensor's name, dtype and shape.
 fn signature(name: Option<&str>, dtype: &str, shape: &[u64]) -> u64 {
     let mut hasher = DefaultHasher::new();
     (name, dtype, shape).hash(&mut hasher);

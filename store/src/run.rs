@@ -1,8 +1,10 @@
-//! A writer at work: what keeps collections from taking what it relies on.
+//! Runs: the records of writers, which keep collections from removing objects that a writer relies
+//! on.
 //!
-//! A run leaves a record before it looks at anything, and a sign of life from time to time. It ends by publishing its
-//! model, under a key that only it uses and that can be created once. A collection that takes a run for dead creates that
-//! same key first, as a tombstone; so a run is published or expired, never both, whatever the clocks say.
+//! A run writes its record before it reads anything from the store, and a sign of life at
+//! intervals. It ends by publishing its model, under a key that no other run uses and that can be
+//! created only once. A collection that takes a run for dead first creates the same key, as a
+//! tombstone. So a run is either published or expired, never both, even if clocks are wrong.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -21,51 +23,56 @@ use crate::keys::{GC, MODELS, ObjectId, RUNS};
 use crate::manifest::{Model, ModelName};
 use crate::process::Process;
 
-/// A run gives a sign of life so often.
+/// The interval between signs of life.
 const BEAT: Duration = Duration::from_secs(30);
 
-/// Manifests of models are longer.
+/// The maximum length of a tombstone in bytes. Every manifest of a model is longer.
 const LONGEST_TOMBSTONE: u64 = 40;
 
-/// What a run says of itself.
+/// The record of a run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(crate) model: ModelName,
     pub(crate) process: Process,
 }
 
-/// What a key of a published model holds.
+/// The object under the key that a run publishes to.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Published {
+    /// A tombstone, which a collection has left for a run that it took for dead.
     Expired {
         expired: bool,
-        /// Its process was known to have ended: nothing but a request of it can still be on its way.
+        /// The process of the run is known to have ended. At most a last request of it can still
+        /// arrive.
         #[serde(default)]
         ended: bool,
     },
+    /// A published model.
     Model(Model),
 }
 
-/// See the [module](self).
+/// The run of this writer, from its record to the published model.
 #[derive(Debug)]
 pub(crate) struct Run {
     backend: Backend,
     id: Uuid,
     model: ModelName,
-    /// What this run writes belongs to this epoch.
+    /// The epoch of the objects that this run writes.
     pub(crate) epoch: u32,
-    /// What collections may remove: not to be relied on.
+    /// The keys of objects that a collection may remove, and that this run must not rely on.
     condemned: Arc<HashSet<String>>,
     beat: JoinHandle<()>,
 }
 
 impl Run {
+    /// Begins a run that will publish `model`.
     pub(crate) async fn begin(backend: &Backend, model: &ModelName) -> Result<Self> {
         let id = Uuid::now_v7();
         let begun = Self::enter(backend, id, model).await;
         if begun.is_err() {
-            // The record may be there all the same, and this process lives on.
+            // The record may have been written all the same. While this process lives, nobody else
+            // would remove it.
             let _ = remove(backend, id).await;
         }
         begun
@@ -75,7 +82,8 @@ impl Run {
         let record = Record { model: model.clone(), process: Process::this() };
         let key = record_key(id);
         backend.put(&key, json(&key, &record)?).await?;
-        // Only now: a collection that this does not see will see this run.
+        // Collections are listed after the record was written: one that this listing misses will
+        // see the record.
         let records = record::list(backend).await?;
         let mut condemned = HashSet::new();
         for seq in records.open() {
@@ -86,24 +94,26 @@ impl Run {
         Ok(Self { backend, id, model, epoch: records.last(), condemned, beat })
     }
 
-    /// Whether a collection may remove that object.
+    /// Returns `true` if a collection may remove the object.
     pub(crate) fn is_condemned(&self, key: &str) -> bool {
         self.condemned.contains(key)
     }
 
+    /// The id of an object that this run writes.
     pub(crate) fn object(&self, digest: crate::Digest) -> ObjectId {
         ObjectId { digest, epoch: self.epoch }
     }
 
-    /// Makes the model visible: everything that it needs is stored.
+    /// Publishes the model, of which all objects must be stored. Returns its key.
     ///
     /// # Errors
-    /// `Expired`, if a collection was first.
+    /// `Expired`, if a collection has taken this run for dead.
     pub(crate) async fn publish(self, model: &Model) -> Result<String> {
         let key = published_key(&self.model, self.id);
         let manifest = json(&key, model)?;
         if !self.backend.create(&key, manifest.clone()).await? {
-            // Our own request may have been repeated after its answer was lost.
+            // The object may be ours, if the answer to the request was lost and the request was
+            // sent again.
             let there = self.backend.get(&key).await?.unwrap_or_default();
             if there != manifest {
                 return Err(Error::Expired);
@@ -113,7 +123,7 @@ impl Run {
         Ok(key)
     }
 
-    /// Ends without a model, or after it.
+    /// Ends the run by removing its record.
     pub(crate) async fn end(self) -> Result<()> {
         self.beat.abort();
         remove(&self.backend, self.id).await
@@ -126,26 +136,28 @@ impl Drop for Run {
     }
 }
 
+/// Writes signs of life until it is aborted.
 async fn beat(backend: Backend, id: Uuid) {
     loop {
         tokio::time::sleep(BEAT).await;
-        // A beat that fails is a beat that is missing: the next may come through.
+        // A failure is not fatal, since the next sign of life may succeed.
         if let Err(error) = backend.put(&beat_key(id), "alive").await {
-            tracing::warn!(%error, "sign of life");
+            tracing::warn!(%error, "a writer's sign of life could not be stored");
         }
     }
 }
 
-/// A run that has left a record.
+/// A run that has a record in the store.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) id: Uuid,
-    /// When it left its record.
+    /// The time at which it wrote its record.
     pub(crate) begun: SystemTime,
+    /// The time of its last sign of life.
     pub(crate) seen: SystemTime,
 }
 
-/// All runs that have left a record.
+/// Lists all runs that have a record.
 pub(crate) async fn list(backend: &Backend) -> Result<Vec<Running>> {
     let mut runs: Vec<Running> = Vec::new();
     for listed in backend.list(RUNS).await? {
@@ -162,10 +174,11 @@ pub(crate) async fn list(backend: &Backend) -> Result<Vec<Running>> {
     Ok(runs)
 }
 
-/// Ends a run that is dead: it can no longer publish. Returns whether it was dead.
+/// Expires a run if its process has ended or it has been silent for longer than `grace`, so that it
+/// can no longer publish. Returns `true` if the run is over.
 pub(crate) async fn expire_if_dead(backend: &Backend, run: &Running, now: SystemTime, grace: Duration) -> Result<bool> {
     let Some(bytes) = backend.get(&record_key(run.id)).await? else {
-        // It ended since, or was killed while it removed its record.
+        // The run has ended meanwhile, or was killed while it removed its record.
         remove(backend, run.id).await?;
         return Ok(true);
     };
@@ -175,19 +188,19 @@ pub(crate) async fn expire_if_dead(backend: &Backend, run: &Running, now: System
     if !silent && !ended {
         return Ok(false);
     }
-    // A process that ended by itself has taken its record with it, since that was read.
+    // If the process ended regularly after its record was read, the record is gone.
     if ended && backend.get(&record_key(run.id)).await?.is_none() {
         return Ok(true);
     }
     let key = published_key(&record.model, run.id);
     if backend.create(&key, json(&key, &Published::Expired { expired: true, ended })?).await? {
-        tracing::info!(model = %record.model, run = %run.id, "a writer was taken for dead");
+        tracing::info!(model = %record.model, run = %run.id, "a dead writer was ended");
     }
     remove(backend, run.id).await?;
     Ok(true)
 }
 
-/// Removes tombstones that are from before `before` and of writers that are known to have ended.
+/// Removes the tombstones of writers that are known to have ended, if they are older than `before`.
 pub(crate) async fn remove_tombstones(backend: &Backend, before: SystemTime) -> Result<()> {
     let listed = backend.list(MODELS).await?.into_iter();
     let old = listed.filter(|listed| listed.bytes <= LONGEST_TOMBSTONE && listed.modified < before);
@@ -218,18 +231,20 @@ fn published_key(model: &ModelName, id: Uuid) -> String {
     format!("{MODELS}/{model}/{id}.json")
 }
 
-/// The storage's own time, so that machines need not agree on theirs.
+/// The current time by the storage's clock, since the clocks of machines may differ.
 pub(crate) async fn now(backend: &Backend) -> Result<SystemTime> {
     let key = format!("{GC}/clock");
     backend.put(&key, "tick").await?;
     let clock = backend.list(GC).await?.into_iter().find(|listed| listed.key == key);
-    clock.map(|clock| clock.modified).ok_or_else(|| Error::damaged(key, "it vanished as soon as it was written"))
+    clock
+        .map(|clock| clock.modified)
+        .ok_or_else(|| Error::damaged(key, "the object is missing, though it was just written"))
 }
 
-/// What an object of that key is to hold.
+/// Serializes `value` for the object `key`.
 ///
 /// # Errors
-/// `Storage`: nothing may be written in its place.
+/// `Storage`, if the value cannot be serialized.
 pub(crate) fn json<T: Serialize>(key: &str, value: &T) -> Result<Vec<u8>> {
     serde_json::to_vec(value)
         .map_err(|error| backend::failed(&key, StorageError::Generic { store: "JSON", source: error.into() }))

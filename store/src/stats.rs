@@ -1,4 +1,4 @@
-//! What is stored, and what each step saved.
+//! The sizes of the stored models, and the savings of each step.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,55 +9,56 @@ use crate::error::Result;
 use crate::keys::{Kind, MODELS, ObjectId};
 use crate::store::Store;
 
-/// Sizes in bytes, after each step; of what published models need.
+/// The sizes of everything that published models need, in bytes, after each step of storing them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Stats {
-    /// Models.
+    /// The number of models.
     pub models: u64,
-    /// Their files.
+    /// The number of files in all models.
     pub files: u64,
-    /// Their tensors.
+    /// The number of tensors in all files.
     pub tensors: u64,
-    /// All files of all models.
+    /// The total size of all files of all models.
     pub input_bytes: u64,
-    /// Files of the same content once.
+    /// The size after equal files are counted once.
     pub after_file_dedup: u64,
-    /// Tensors (and other bytes) of the same content once.
+    /// The size after equal tensors, and equal bytes between tensors, are counted once.
     pub after_tensor_dedup: u64,
-    /// The same coded: alone, or as deltas.
+    /// The size after pieces are compressed, alone or as deltas.
     pub after_coding: u64,
-    /// Part of these that are deltas: their bytes before coding.
+    /// The size of the pieces stored as deltas, before coding.
     pub delta_input_bytes: u64,
-    /// And after.
+    /// The size of the pieces stored as deltas, after coding.
     pub delta_bytes: u64,
-    /// Manifests of models and files.
+    /// The size of the manifests of models and files.
     pub manifest_bytes: u64,
-    /// Sketches.
+    /// The size of the sketches.
     pub sketch_bytes: u64,
 }
 
 impl Stats {
-    /// Everything that the storage holds for these models.
+    /// The total number of bytes in the storage for these models.
     pub fn stored_bytes(&self) -> u64 {
         self.after_coding + self.manifest_bytes + self.sketch_bytes
     }
 
-    /// Share of the input that is saved in all.
+    /// The share of the input that is saved, from 0 to 1. Negative if the store is larger than the
+    /// input.
     pub fn saved(&self) -> f64 {
         if self.input_bytes == 0 { 0.0 } else { 1.0 - self.stored_bytes() as f64 / self.input_bytes as f64 }
     }
 
-    /// Bytes of manifests and sketches for each tensor.
+    /// The bytes of manifests and sketches per tensor.
     pub fn metadata_per_tensor(&self) -> f64 {
         (self.manifest_bytes + self.sketch_bytes) as f64 / self.tensors.max(1) as f64
     }
 }
 
 impl Store {
-    /// Sizes of what published models need.
+    /// Computes the sizes of everything that published models need.
     ///
     /// # Errors
-    /// Anything that cannot be listed or read.
+    /// Objects that cannot be listed or read.
     pub async fn stats(&self) -> Result<Stats> {
         let models = self.models().await?;
         let mut stats = Stats { models: models.len() as u64, ..Stats::default() };
@@ -78,7 +79,8 @@ impl Store {
                 stats.after_tensor_dedup += if contents.insert(piece.id.digest) { piece.length } else { 0 };
                 pieces.insert(piece.id, (piece.length, piece.base.is_some()));
                 if let Some(base) = piece.base {
-                    // Of a model that is no longer there, perhaps: only its size is known.
+                    // The base may belong to a removed model, so that only its stored size is
+                    // known.
                     pieces.entry(base).or_insert((0, false));
                 }
             }
@@ -87,6 +89,7 @@ impl Store {
         Ok(stats)
     }
 
+    /// Adds the sizes of the stored objects to `stats`.
     async fn add_stored(
         &self,
         stats: &mut Stats,

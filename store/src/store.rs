@@ -1,4 +1,4 @@
-//! The store: what is in it, and how objects are found.
+//! The store itself: opening it, its models, and the search for objects.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,25 +15,27 @@ use crate::keys::{FORMAT, Kind, MODELS, ObjectId, RUNS};
 use crate::manifest::{FileManifest, Model, ModelName, VERSION};
 use crate::run::{Published, Run, json};
 
-/// A store of models in a folder or a bucket. Any number of processes may read and write the same one.
+/// A store of models in a folder or a bucket. Any number of processes may read and write the same
+/// one.
 #[derive(Debug, Clone)]
 pub struct Store {
     backend: Backend,
-    /// One permit per core that may compute.
+    /// One permit per thread that may compute.
     cores: Arc<Semaphore>,
     threads: usize,
 }
 
 impl Store {
-    /// Opens the store at `root` (see [`Backend::open`]) to compute on so many threads at a time.
+    /// Opens the store at `root` (see [`Backend::open`]), which computes on up to `threads`
+    /// threads.
     ///
     /// # Errors
-    /// A root that cannot be opened, or that a later version has laid out.
+    /// A root that cannot be opened, or a store that a later version has written.
     pub async fn open(root: &str, threads: usize) -> Result<Self> {
         Self::over(Backend::open(root)?, threads).await
     }
 
-    /// The same over any storage.
+    /// Opens the store in any storage.
     ///
     /// # Errors
     /// Those of [`open`](Self::open).
@@ -45,7 +47,8 @@ impl Store {
                 serde_json::from_slice(&bytes).map_err(|e| Error::damaged(FORMAT, e))?;
             match format.get("version") {
                 Some(&VERSION) => {}
-                version => return Err(Error::Unsupported(format!("{FORMAT}: layout of version {version:?}"))),
+                Some(version) => return Err(Error::unsupported(FORMAT, version)),
+                None => return Err(Error::unsupported(FORMAT, "unknown")),
             }
         }
         Ok(store)
@@ -55,12 +58,13 @@ impl Store {
         &self.backend
     }
 
-    /// Pieces to have under way at a time: while some compute, others are read and written.
+    /// The number of pieces to process at a time. It is twice that of threads, so that while some
+    /// pieces are computed, others are read and written.
     pub(crate) fn width(&self) -> usize {
         self.threads * 2
     }
 
-    /// States the layout's version, so that later ones know.
+    /// Writes the version of the layout, unless it is there.
     pub(crate) async fn state_format(&self) -> Result<()> {
         if self.backend.get(FORMAT).await?.is_none() {
             self.backend.create(FORMAT, json(FORMAT, &BTreeMap::from([("version", VERSION)]))?).await?;
@@ -68,10 +72,11 @@ impl Store {
         Ok(())
     }
 
-    /// Computes on one of the store's threads.
+    /// Calls `work` on a thread of its own, once one of the store's permits is free.
     pub(crate) async fn compute<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> R {
         let cores = self.cores.clone();
-        // In a task of its own: a turn that came while nobody polls whoever waits for it would be held, and not used.
+        // A separate task takes the permit. If the caller's future took it, it would hold the
+        // permit without using it whenever that future is not polled.
         let done = tokio::spawn(async move {
             let permit = cores.acquire_owned().await;
             let work = tokio::task::spawn_blocking(move || {
@@ -86,7 +91,7 @@ impl Store {
         }
     }
 
-    /// Whether the storage answers.
+    /// Checks that the storage answers.
     ///
     /// # Errors
     /// Those of the storage.
@@ -94,22 +99,22 @@ impl Store {
         self.backend.list(RUNS).await.map(drop)
     }
 
-    /// All published models, by name.
+    /// All published models, ordered by name.
     ///
     /// # Errors
-    /// Anything that cannot be listed or read.
+    /// Models that cannot be listed or read.
     pub async fn models(&self) -> Result<Vec<Model>> {
         let mut keys: Vec<String> = self.backend.list(MODELS).await?.into_iter().map(|listed| listed.key).collect();
         keys.sort();
-        // All are read, whatever their size: what is short may be a tombstone, or a manifest that was cut off.
+        // Even short objects are read, since a short one may be a tombstone or a damaged manifest.
         let read = stream::iter(keys).map(|key| async move { self.published(&key).await }).buffered(REQUESTS);
         let read: Vec<Option<Model>> = read.try_collect().await?;
-        // Runs are numbered in the order of time, so that later ones replace earlier ones.
+        // The ids of runs are ordered by time, so that later models replace earlier ones.
         let latest: BTreeMap<_, _> = read.into_iter().flatten().map(|model| (model.name.clone(), model)).collect();
         Ok(latest.into_values().collect())
     }
 
-    /// The model of that name.
+    /// The published model of this name.
     ///
     /// # Errors
     /// `NotFound`.
@@ -123,7 +128,7 @@ impl Store {
         Err(Error::NotFound(format!("model {name}")))
     }
 
-    /// Removes the model of that name. Its bytes stay until a collection.
+    /// Removes the model of this name. Its bytes stay until the next collection.
     ///
     /// # Errors
     /// `NotFound`.
@@ -137,8 +142,8 @@ impl Store {
         Ok(())
     }
 
-    /// Removes what was published under that name before the latest. Of several that publish at once, whoever is last
-    /// sees them all, and may itself have been replaced.
+    /// Removes all models of this name but the latest. Of several writers that publish at the same
+    /// time, the last one sees all the models, and may have to remove its own.
     pub(crate) async fn remove_replaced(&self, name: &ModelName) -> Result<()> {
         let mut published = Vec::new();
         for key in self.revisions(name).await? {
@@ -153,19 +158,20 @@ impl Store {
         Ok(())
     }
 
-    /// Keys of all that was published under that name, earliest first, tombstones of dead writers included.
+    /// The keys of all models of this name, oldest first, including tombstones of dead writers.
     pub(crate) async fn revisions(&self, name: &ModelName) -> Result<Vec<String>> {
         let folder = format!("{MODELS}/{name}");
         let listed = self.backend.list(&folder).await?;
-        // `org` may be a model, and a folder of models.
+        // A name such as `org` may be both a model and a folder of models.
         let own = |key: &String| key.strip_prefix(&folder).is_some_and(|rest| rest.matches('/').count() == 1);
         let mut keys: Vec<String> = listed.into_iter().map(|listed| listed.key).filter(own).collect();
         keys.sort();
         Ok(keys)
     }
 
+    /// The model under this key, or `None` for a tombstone.
     pub(crate) async fn published(&self, key: &str) -> Result<Option<Model>> {
-        // It may have been removed since it was listed.
+        // The object may have been removed since it was listed.
         let Some(bytes) = self.backend.get(key).await? else { return Ok(None) };
         match serde_json::from_slice(&bytes) {
             Ok(Published::Expired { .. }) => Ok(None),
@@ -173,28 +179,28 @@ impl Store {
         }
     }
 
-    /// How a file is made.
+    /// The manifest of a file, which lists its tensors and pieces.
     ///
     /// # Errors
-    /// `Damaged`, if it is not there or does not parse.
+    /// `Damaged`, if it is missing or does not parse.
     pub async fn file(&self, id: &ObjectId) -> Result<FileManifest> {
         let key = Kind::Files.key(id);
         FileManifest::parse(&key, &self.object(&key).await?)
     }
 
-    /// The object of that key, which must be there.
+    /// The object of this key, which must exist.
     pub(crate) async fn object(&self, key: &str) -> Result<Bytes> {
-        self.backend.get(key).await?.ok_or_else(|| Error::damaged(key, "it is missing"))
+        self.backend.get(key).await?.ok_or_else(|| Error::damaged(key, "the object is missing"))
     }
 
-    /// The object that holds that content, if there is one that `run` may rely on.
+    /// An object with this content, if there is one that `run` may rely on.
     pub(crate) async fn find(&self, run: &Run, kind: Kind, digest: &Digest) -> Result<Option<ObjectId>> {
         let listed = self.backend.list(&kind.place(digest)).await?;
         let usable = listed.into_iter().filter(|object| !run.is_condemned(&object.key));
         Ok(usable.filter_map(|object| kind.parse(&object.key)).max())
     }
 
-    /// The same for a piece, with its base, which must be there as well.
+    /// A piece with this content and its base, if `run` may rely on both.
     pub(crate) async fn find_piece(&self, run: &Run, digest: &Digest) -> Result<Option<(ObjectId, Option<ObjectId>)>> {
         let Some(id) = self.find(run, Kind::Pieces, digest).await? else { return Ok(None) };
         let base = self.base_of(&id).await?;
@@ -204,15 +210,15 @@ impl Store {
         }
     }
 
-    /// The base of a piece that is stored as a delta.
+    /// The base of a piece, or `None` if it is not stored as a delta.
     pub(crate) async fn base_of(&self, id: &ObjectId) -> Result<Option<ObjectId>> {
         let key = Kind::Pieces.key(id);
         let head = self.backend.head(&key, codec::LONGEST_HEAD).await?;
-        let head = head.ok_or_else(|| Error::damaged(&key, "it is missing"))?;
+        let head = head.ok_or_else(|| Error::damaged(&key, "the object is missing"))?;
         codec::base_of(&head).map_err(|problem| Error::damaged(key, problem))
     }
 
-    /// Whether that very object is there for `run` to rely on.
+    /// Returns `true` if this piece exists and `run` may rely on it.
     pub(crate) async fn is_there(&self, run: &Run, id: &ObjectId) -> Result<bool> {
         let key = Kind::Pieces.key(id);
         Ok(!run.is_condemned(&key) && self.backend.head(&key, 1).await?.is_some())

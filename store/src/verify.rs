@@ -1,4 +1,4 @@
-//! Checking what is stored.
+//! Verification of the stored models.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -10,51 +10,54 @@ use crate::keys::{Kind, ObjectId};
 use crate::manifest::{FileEntry, FileManifest, Model, PieceRef};
 use crate::store::Store;
 
-/// How thorough a check is.
+/// The depth of a check.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum VerifyDepth {
-    /// Everything that is needed is there, and every manifest parses.
+    /// Checks that all needed objects exist and all manifests parse.
     Presence,
-    /// And this share of the pieces, from 0 to 1, chosen anew each time, decodes to what it should.
+    /// Also decodes a share of the pieces, from 0 to 1, and compares their digests. Each check
+    /// chooses other pieces.
     Sample(f64),
-    /// And every file restores to its digest.
+    /// Also restores every file and compares its digest.
     ReadData,
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Verified {
-    /// Models checked.
+    /// The number of models checked.
     pub models: u64,
-    /// Files checked, each content once.
+    /// The number of files checked; equal files count once.
     pub files: u64,
-    /// Pieces checked, each once.
+    /// The number of pieces checked; equal pieces count once.
     pub pieces: u64,
-    /// Bytes of files that were decoded and compared with a digest.
+    /// The number of bytes that were decoded and compared with a digest.
     pub bytes_read: u64,
-    /// What is wrong; empty if nothing is.
+    /// The problems found.
     pub problems: Vec<Problem>,
 }
 
-/// Something that is wrong.
+/// A problem that a check has found.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Problem {
-    /// The model that cannot be restored.
+    /// A model that cannot be restored.
     pub model: String,
-    /// Its file.
+    /// The damaged file of the model.
     pub path: String,
-    /// What is wrong with it.
+    /// The damage.
     pub problem: String,
 }
 
-/// Files of published models, each content once, with the model that is named when it is damaged.
+/// The files of published models, equal ones once, each with a model to name if it is damaged.
 type Files<'a> = BTreeMap<ObjectId, (&'a Model, &'a FileEntry)>;
 
 impl Store {
-    /// Checks everything that published models need.
+    /// Checks all objects that published models need. `progress` receives the number of bytes of
+    /// each part that was read.
     ///
     /// # Errors
-    /// What cannot be listed; damage is no error but a [`Problem`].
+    /// Objects that cannot be listed, and manifests of models that cannot be read. Any other damage
+    /// is not an error but a [`Problem`] in the result.
     pub async fn verify(&self, depth: VerifyDepth, progress: &(dyn Fn(u64) + Sync)) -> Result<Verified> {
         let models = self.models().await?;
         let mut files = Files::new();
@@ -73,7 +76,7 @@ impl Store {
         Ok(verified)
     }
 
-    /// Checks that all that is needed is there; returns the pieces.
+    /// Checks that all needed objects exist, and returns the pieces.
     async fn check_presence<'a>(
         &self,
         files: &Files<'a>,
@@ -93,6 +96,7 @@ impl Store {
         Ok(pieces)
     }
 
+    /// Decodes a random share of the pieces.
     async fn check_sample(
         &self,
         pieces: HashMap<ObjectId, (PieceRef, (&Model, &FileEntry))>,
@@ -121,6 +125,7 @@ impl Store {
         }
     }
 
+    /// Restores every file.
     async fn check_data(&self, files: &Files<'_>, verified: &mut Verified, progress: &(dyn Fn(u64) + Sync)) {
         for &file in files.values() {
             let discard = |part: bytes::Bytes| {
@@ -134,7 +139,7 @@ impl Store {
         }
     }
 
-    /// What was removed while it was checked is not damaged.
+    /// Drops the problems of models that were removed during the check.
     async fn forgive_removed(&self, models: &[Model], verified: &mut Verified) -> Result<()> {
         if verified.problems.is_empty() {
             return Ok(());
@@ -151,11 +156,12 @@ impl Store {
 fn check_manifest(manifest: &FileManifest, file: &FileEntry, there: &HashSet<ObjectId>) -> Result<()> {
     let key = || Kind::Files.key(&file.id);
     if manifest.length != file.length {
-        return Err(Error::damaged(key(), "it has another length than its model says"));
+        let problem = format!("the manifest states {} bytes, but its model {}", manifest.length, file.length);
+        return Err(Error::damaged(key(), problem));
     }
     let needed = manifest.pieces().flat_map(|piece| [Some(piece.id), piece.base]).flatten();
     match needed.into_iter().find(|id| !there.contains(id)) {
-        Some(id) => Err(Error::damaged(Kind::Pieces.key(&id), "it is missing")),
+        Some(id) => Err(Error::damaged(Kind::Pieces.key(&id), "the object is missing")),
         None => Ok(()),
     }
 }

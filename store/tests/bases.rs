@@ -1,4 +1,5 @@
-//! Which base is chosen, among families of one architecture whose names tell nothing.
+//! Tests of the choice of a base among several families of the same architecture, whose names give
+//! no hint.
 
 mod support;
 
@@ -11,7 +12,8 @@ use support::{name, open};
 
 const FAMILIES: usize = 3;
 
-/// A base of each family, and three fine-tunes of each: of noise, of low rank, sparse.
+/// Models with the number of their family: for each family a base, and fine-tunes that are noisy,
+/// of low rank and sparse.
 fn models(random: &mut Random) -> Vec<(usize, Weights)> {
     let architecture = Weights::committed();
     let mut models = Vec::new();
@@ -23,6 +25,7 @@ fn models(random: &mut Random) -> Vec<(usize, Weights)> {
     models
 }
 
+/// The manifest of the only file of a model.
 async fn manifest(store: &Store, model: &Model) -> FileManifest {
     store.file(&model.files[0].id).await.unwrap()
 }
@@ -57,7 +60,7 @@ async fn every_delta_is_against_its_own_family() {
         met.insert(*family);
     }
     assert_eq!((met.len(), models.len()), (FAMILIES, 4 * FAMILIES));
-    // The same is what is told of the store.
+    // The store's own analysis finds the same families.
     let families = store.families().await.unwrap();
     assert_eq!(families.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4, 4]);
 }

@@ -1,4 +1,5 @@
-//! Every call to the storage fails once, in every way: what was published stays right, and nothing is left behind.
+//! Tests that let each call to the storage fail once, in every way: published models stay right,
+//! and nothing is left over.
 
 mod support;
 
@@ -19,19 +20,20 @@ use support::weights::{Random, Weights};
 
 const COLLECT: GcOptions = GcOptions { grace: Duration::ZERO, dry_run: false };
 
-/// What is done to the store, while a call fails.
+/// The operation during which a call fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
-    /// A delta and a new file, under a new name.
+    /// Adds a model with a delta and a new file, under a new name.
     Add,
-    /// Other content under a name that there is.
+    /// Adds other content under an existing name.
     Replace,
     Remove,
     Collect,
     Get,
 }
 
-/// Files to add: `base`, `tuned`, `other` and `past` are models, each with a file of its own beside it.
+/// The files to add: the models `base`, `tuned`, `other` and `past`, each with a different
+/// `config.json`.
 struct Scene {
     folder: tempfile::TempDir,
 }
@@ -63,7 +65,8 @@ impl Scene {
         store.add(&name(model), &self.sources(content), Effort::Fast, &|_| {}).await.map(drop)
     }
 
-    /// A store in which `base` and `old` are published, and what `gone` had waits to be collected.
+    /// Prepares a store in which `org/base` and `old` are published, and the objects of `gone` wait
+    /// to be collected.
     async fn prepare(&self, storage: Arc<dyn ObjectStore>) {
         let store = Store::over(Backend::over(storage), 2).await.unwrap();
         self.add(&store, "gone", "past").await.unwrap();
@@ -83,7 +86,7 @@ impl Scene {
         }
     }
 
-    /// Which of those contents the model has, bit for bit.
+    /// Returns which of these contents the model has, and panics if it has none of them.
     async fn holds<'a>(&self, store: &Store, model: &str, contents: &[&'a str]) -> Result<&'a str> {
         let out = tempfile::tempdir().unwrap();
         store.get(&store.model(&name(model)).await?, out.path(), &|_| {}).await?;
@@ -96,7 +99,7 @@ impl Scene {
         Ok(contents.iter().find(|content| same(content)).unwrap_or_else(|| panic!("{model} has other bytes")))
     }
 
-    /// Checks all that may be published, after `action` failed or succeeded.
+    /// Checks all models after `action`, which has succeeded if `done`.
     async fn check(&self, store: &Store, action: Action, done: bool) {
         assert_eq!(self.holds(store, "org/base", &["base"]).await.unwrap(), "base");
         match (action, self.holds(store, "old", &["base", "other"]).await) {
@@ -115,8 +118,8 @@ impl Scene {
     }
 }
 
-/// Keys without what a store's history leaves in them: epochs, numbers of runs and of collections; and how many there are
-/// of each.
+/// The number of objects by key, without the parts of keys that depend on the history of a store:
+/// epochs, and the ids of runs and collections.
 async fn content(storage: &dyn ObjectStore) -> BTreeMap<String, usize> {
     let mut content = BTreeMap::new();
     for object in storage.list(None).try_collect::<Vec<_>>().await.unwrap() {
@@ -137,7 +140,7 @@ async fn content(storage: &dyn ObjectStore) -> BTreeMap<String, usize> {
     content
 }
 
-/// What a store holds when nothing fails.
+/// The content of a store after `action`, if no call fails.
 async fn expected(scene: &Scene, action: Action, prepared: &InMemory) -> BTreeMap<String, usize> {
     let storage = Arc::new(prepared.fork());
     scene.run(action, storage.clone()).await.unwrap();
@@ -145,7 +148,8 @@ async fn expected(scene: &Scene, action: Action, prepared: &InMemory) -> BTreeMa
     content(&*storage).await
 }
 
-/// Fails a call, checks, tries again, checks, collects, checks. Returns whether there was such a call.
+/// Lets one call of `action` fail, tries again without a fault, and collects; after each step it
+/// checks the store. Returns `true` if there was such a call.
 async fn fail(scene: &Scene, action: Action, storage: Arc<dyn ObjectStore>, faulty: Faulty) -> bool {
     let result = scene.run(action, Arc::new(faulty.clone())).await;
     if let Err(error) = &result {
@@ -164,7 +168,8 @@ async fn fail(scene: &Scene, action: Action, storage: Arc<dyn ObjectStore>, faul
     faulty.struck()
 }
 
-async fn every_call_of(action: Action, most: u64) {
+/// Lets each call of `action` fail in every way. There must be at least `least` calls.
+async fn every_call_of(action: Action, least: u64) {
     let scene = Scene::new();
     let prepared = Arc::new(InMemory::new());
     scene.prepare(prepared.clone()).await;
@@ -181,36 +186,37 @@ async fn every_call_of(action: Action, most: u64) {
             }
             calls += 1;
         }
-        assert!(calls >= most, "{action:?} makes {calls} calls");
+        assert!(calls >= least, "{action:?} makes {calls} calls");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn adding() {
+async fn faults_do_no_harm_while_adding() {
     every_call_of(Action::Add, 25).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn replacing() {
+async fn faults_do_no_harm_while_replacing() {
     every_call_of(Action::Replace, 25).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn removing() {
+async fn faults_do_no_harm_while_removing() {
     every_call_of(Action::Remove, 5).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn collecting() {
+async fn faults_do_no_harm_while_collecting() {
     every_call_of(Action::Collect, 20).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn getting() {
+async fn faults_do_no_harm_while_getting() {
     every_call_of(Action::Get, 10).await;
 }
 
-/// In a folder, what is half written lies beside its place, and a collection takes it away.
+/// In a folder, a half-written file lies beside the file that it was to become, and a collection
+/// removes it.
 #[tokio::test(flavor = "multi_thread")]
 async fn half_written_files_are_collected() {
     let scene = Scene::new();
@@ -233,6 +239,7 @@ async fn half_written_files_are_collected() {
     assert!(leftovers >= 6, "{leftovers}");
 }
 
+/// The half-written files in a folder and its subfolders.
 fn halves(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let halves = entries.flat_map(|path| if path.is_dir() { halves(&path) } else { vec![path] });

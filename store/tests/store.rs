@@ -1,4 +1,4 @@
-//! A store in a folder, as its users meet it.
+//! Tests of a store in a folder, through its public interface.
 
 mod support;
 
@@ -7,7 +7,7 @@ use bitx_store::{GcOptions, Source, VerifyDepth, sources};
 use support::{Models, name, open};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn models_come_back_as_deltas_and_are_collected_when_removed() {
+async fn models_are_stored_as_deltas_and_collected_when_removed() {
     let (models, root) = (Models::new(), tempfile::tempdir().unwrap());
     let store = open(root.path()).await;
     let first = models.add(&store, "org/base", "base-bf16").await;
@@ -19,7 +19,7 @@ async fn models_come_back_as_deltas_and_are_collected_when_removed() {
     models.check(&store, "org/base", "base-bf16").await;
     models.check(&store, "org/tuned", "sft-bf16").await;
 
-    // The base is needed as long as the fine-tune is.
+    // The fine-tune still needs the tensors of the removed base.
     store.remove(&name("org/base")).await.unwrap();
     let collected = store.collect(&GcOptions::default()).await.unwrap();
     assert!(collected.objects > 0 && collected.waiting == 0, "{collected:?}");
@@ -29,13 +29,13 @@ async fn models_come_back_as_deltas_and_are_collected_when_removed() {
     let left = sources(&[root.path().to_owned()]).unwrap();
     let left: Vec<_> = left.iter().map(|file| file.path.as_str()).collect();
     assert_eq!(left, ["format.json", "gc/0000000002.done", "gc/clock"]);
-    // What was collected can be stored again.
+    // Collected objects can be stored again.
     models.add(&store, "org/base", "base-bf16").await;
     models.check(&store, "org/base", "base-bf16").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_gets_new_content_and_the_old_is_collected() {
+async fn a_replaced_model_is_collected() {
     let (models, root) = (Models::new(), tempfile::tempdir().unwrap());
     let store = open(root.path()).await;
     models.add(&store, "m", "base-f16").await;
@@ -47,7 +47,7 @@ async fn a_name_gets_new_content_and_the_old_is_collected() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn small_files_are_kept_and_impostors_refused() {
+async fn any_file_is_stored_but_a_false_model_is_refused() {
     let (models, root) = (Models::new(), tempfile::tempdir().unwrap());
     let store = open(root.path()).await;
     std::fs::write(models.path("page.html"), "<!doctype html>").unwrap();
@@ -67,7 +67,7 @@ async fn small_files_are_kept_and_impostors_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stats_families_and_checks_tell_what_is_stored() {
+async fn stats_families_and_checks_describe_the_store() {
     let (models, root) = (Models::new(), tempfile::tempdir().unwrap());
     let store = open(root.path()).await;
     for (model, file) in
@@ -88,7 +88,7 @@ async fn stats_families_and_checks_tell_what_is_stored() {
     let verified = store.verify(VerifyDepth::ReadData, &|_| {}).await.unwrap();
     assert_eq!((verified.models, verified.files, &verified.problems[..]), (5, 4, &[][..]));
     assert!(store.verify(VerifyDepth::Sample(0.5), &|_| {}).await.unwrap().problems.is_empty());
-    // A flipped bit is found by reading, a missing piece without.
+    // A flipped bit is found only by reading the data, a missing piece without.
     let pieces = sources(&[root.path().join("pieces")]).unwrap();
     let largest = pieces.iter().max_by_key(|piece| std::fs::metadata(&piece.file).unwrap().len()).unwrap();
     let mut bytes = std::fs::read(&largest.file).unwrap();

@@ -1,4 +1,4 @@
-//! Objects that are too large for memory: written in parts, read by ranges.
+//! Access to objects that are too large for memory, by parts and ranges.
 
 use std::ops::Range;
 use std::path::Path;
@@ -12,23 +12,24 @@ use tokio::io::AsyncReadExt;
 use super::{Backend, absent, failed};
 use crate::error::{Error, Result};
 
-/// Bytes of a request, so that few of them hold back a slow reader's memory.
+/// The size of a read request in bytes. It is small, so that a slow reader occupies little memory.
 const READ: u64 = 2 << 20;
-/// Requests that are under way at a time for one reader.
+/// The number of read requests in flight for one reader.
 const AHEAD: usize = 2;
-/// Objects up to this are written by one request, which can be told to create and not to replace.
+/// The maximum size of an object that is written by a single request, which creates it without ever
+/// replacing one.
 const AT_ONCE: u64 = 64 << 20;
-/// Parts of larger ones: buckets take 10,000 of them.
+/// The size of the parts of larger objects. Buckets accept up to 10,000 parts.
 const PART: usize = 64 << 20;
 
 impl Backend {
-    /// Length of the object in bytes; `None` where there is none.
+    /// The length of an object in bytes, or `None` if there is no such object.
     pub(crate) async fn length(&self, key: &str) -> Result<Option<u64>> {
         let found = absent(self.store.head(&Key::from(key)).await).map_err(|source| failed(&key, source))?;
         Ok(found.map(|meta| meta.size))
     }
 
-    /// `range` of an object that is there, front to back.
+    /// Streams the bytes in `range` of an existing object, in order.
     pub(crate) fn stream(&self, key: String, range: Range<u64>) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
         let (store, end) = (self.store.clone(), range.end);
         let parts = range.step_by(READ as usize).map(move |start| start..end.min(start + READ));
@@ -39,8 +40,9 @@ impl Backend {
         stream::iter(parts).map(read).buffered(AHEAD)
     }
 
-    /// Writes a file as an object, unless there is one: `false` then. Of several that write a large one at the same
-    /// moment, more than one may succeed, each in place of the one before.
+    /// Writes a file as an object, or returns `false` if the object exists. If several writers
+    /// create the same large object at the same moment, more than one may succeed, each replacing
+    /// the one before.
     pub(crate) async fn create_from(&self, key: &str, path: &Path) -> Result<bool> {
         let length = tokio::fs::metadata(path).await.map_err(Error::file(path))?.len();
         if length <= AT_ONCE {
@@ -55,7 +57,7 @@ impl Backend {
         match send(path, &mut writer).await {
             Ok(()) => writer.finish().await.map(|_| true).map_err(|source| failed(&key, source)),
             Err(error) => {
-                // The first error says more than what may follow from it.
+                // A failure of the abort would only hide the first error.
                 let _ = writer.abort().await;
                 Err(error)
             }
@@ -63,6 +65,7 @@ impl Backend {
     }
 }
 
+/// Writes the content of a file in parts.
 async fn send(path: &Path, writer: &mut WriteMultipart) -> Result<()> {
     let mut file = tokio::fs::File::open(path).await.map_err(Error::file(path))?;
     let mut buffer = vec![0; READ as usize];

@@ -1,4 +1,4 @@
-//! The storage below: a folder or a bucket, through five requests.
+//! The storage of a store: a folder or a bucket, which is used through a few kinds of requests.
 
 mod large;
 mod staging;
@@ -17,18 +17,18 @@ use url::Url;
 
 use crate::error::{Error, Result};
 
-/// Requests that one who needs many has under way at a time.
+/// The number of requests in flight for an operation that needs many.
 pub(crate) const REQUESTS: usize = 16;
 
-/// A folder or a bucket.
+/// The storage of a store: a folder, a bucket, or any other `object_store`.
 #[derive(Debug, Clone)]
 pub struct Backend {
     store: Arc<dyn ObjectStore>,
-    /// The folder, where it is one.
+    /// The path of the folder, if the storage is one.
     folder: Option<PathBuf>,
 }
 
-/// An object that exists.
+/// An entry of a listing.
 #[derive(Debug, Clone)]
 pub(crate) struct Listed {
     pub(crate) key: String,
@@ -37,24 +37,26 @@ pub(crate) struct Listed {
 }
 
 impl Backend {
-    /// Opens `root`: a folder's path (made if it is missing), or a URL (`file:`, `s3:`, `gs:`, `az:`), for which
-    /// credentials come from the environment, as `object_store` names them.
+    /// Opens `root`: the path of a folder, which is created if it is missing, or a URL (`file:`,
+    /// `s3:`, `gs:`, `az:`). The credentials of a bucket come from environment variables, with the
+    /// names that `object_store` defines.
     ///
     /// # Errors
-    /// A URL that says nothing, a folder that cannot be made.
+    /// A URL that cannot be used; a folder that cannot be created.
     pub fn open(root: &str) -> Result<Self> {
         match Url::parse(root) {
             Ok(url) if url.scheme() == "file" => {
-                let path = url.to_file_path().map_err(|()| Error::Argument(format!("not a folder's URL: {root}")))?;
+                let path =
+                    url.to_file_path().map_err(|()| Error::Argument(format!("not the URL of a folder: {root}")))?;
                 Self::open_folder(path)
             }
             Ok(url) if url.scheme().len() > 1 => Self::open_bucket(&url),
-            // A path; `C:` is a drive and no scheme.
+            // Anything else is a path. A scheme of one letter, as in `C:`, is a drive.
             _ => Self::open_folder(PathBuf::from(root)),
         }
     }
 
-    /// Any other storage.
+    /// Uses any other storage.
     pub fn over(store: Arc<dyn ObjectStore>) -> Self {
         Self { store, folder: None }
     }
@@ -62,8 +64,8 @@ impl Backend {
     fn open_folder(path: PathBuf) -> Result<Self> {
         std::fs::create_dir_all(&path).map_err(Error::file(&path))?;
         let store = LocalFileSystem::new_with_prefix(&path).map_err(|source| failed(&path.display(), source))?;
-        // What has been published must survive a power cut, as it would in a bucket. Directories stay when they become empty:
-        // another writer may just have found one there.
+        // Published models must survive a power cut, as they do in a bucket. Empty folders are not
+        // removed here, because another writer may be about to write into one.
         let store = store.with_fsync(true);
         Ok(Self { store: Arc::new(store), folder: Some(path) })
     }
@@ -76,25 +78,27 @@ impl Backend {
         Ok(Self { store, folder: None })
     }
 
-    /// The object's bytes; `None` where there is none.
+    /// The bytes of an object, or `None` if there is no such object.
     pub(crate) async fn get(&self, key: &str) -> Result<Option<Bytes>> {
         let got = async { self.store.get(&Path::from(key)).await?.bytes().await };
         absent(got.await).map_err(|source| failed(&key, source))
     }
 
-    /// The first bytes of the object, at most so many.
+    /// The first `bytes` bytes of an object, or all of a shorter one. `None` if there is no such
+    /// object.
     pub(crate) async fn head(&self, key: &str, bytes: u64) -> Result<Option<Bytes>> {
         let got = self.store.get_range(&Path::from(key), 0..bytes).await;
         absent(got).map_err(|source| failed(&key, source))
     }
 
-    /// Writes the object, whatever was there.
+    /// Writes an object, replacing an existing one.
     pub(crate) async fn put(&self, key: &str, bytes: impl Into<PutPayload>) -> Result<()> {
         let put = self.store.put(&Path::from(key), bytes.into()).await;
         put.map(drop).map_err(|source| failed(&key, source))
     }
 
-    /// Writes the object unless there is one: `false` then. Of several that try, one succeeds.
+    /// Creates an object, or returns `false` if it exists. If several writers create it at the same
+    /// time, exactly one succeeds.
     pub(crate) async fn create(&self, key: &str, bytes: impl Into<PutPayload>) -> Result<bool> {
         let options = PutOptions::from(PutMode::Create);
         match self.store.put_opts(&Path::from(key), bytes.into(), options).await {
@@ -104,13 +108,14 @@ impl Backend {
         }
     }
 
-    /// Removes the object, if it is there.
+    /// Removes an object, if it exists.
     pub(crate) async fn delete(&self, key: &str) -> Result<()> {
         let deleted = absent(self.store.delete(&Path::from(key)).await);
         deleted.map(drop).map_err(|source| failed(&key, source))
     }
 
-    /// All objects whose keys begin with `folder` and a slash. Any error ends it: half a listing is none.
+    /// Lists all objects in `folder` and its subfolders. An error at any point fails the whole
+    /// listing, since callers rely on its being complete.
     pub(crate) async fn list(&self, folder: &str) -> Result<Vec<Listed>> {
         let objects: Vec<_> =
             self.store.list(Some(&Path::from(folder))).try_collect().await.map_err(|e| failed(&folder, e))?;
@@ -122,7 +127,8 @@ impl Backend {
         Ok(listed.collect())
     }
 
-    /// Removes what writers that were killed left half written, where the storage cannot do that itself.
+    /// Removes the files that killed writers left half-written before `before`, and returns their
+    /// number. A bucket has no such files.
     pub(crate) async fn remove_staged(&self, before: SystemTime) -> Result<u64> {
         match &self.folder {
             Some(folder) => staging::remove(folder.clone(), before).await,

@@ -1,5 +1,5 @@
-//! What no listing of a folder shows: files that a killed writer left beside what it was writing (`NAME#1`), and empty
-//! directories.
+//! Leftovers in a folder that listings do not show: the half-written files of killed writers
+//! (`NAME#1`), and empty folders.
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -7,7 +7,8 @@ use std::{fs, io};
 
 use crate::error::{Error, Result};
 
-/// Removes those under `folder` that nobody has changed since `before`; returns the number of files.
+/// Removes the leftovers in `folder` that have not changed since `before`. Returns the number of
+/// files removed.
 pub(super) async fn remove(folder: PathBuf, before: SystemTime) -> Result<u64> {
     let path = folder.clone();
     let removed = tokio::task::spawn_blocking(move || walk(&folder, before)).await;
@@ -20,11 +21,11 @@ fn walk(folder: &Path, before: SystemTime) -> io::Result<u64> {
         let entry = entry?;
         let kind = entry.file_type()?;
         if kind.is_dir() {
-            // A new one is somebody's who is about to write there.
+            // A new folder may belong to a writer that is about to write into it.
             let is_old = entry.metadata()?.modified()? < before;
             removed += unless_gone(walk(&entry.path(), before))?.unwrap_or(0);
             if is_old {
-                // It stays where there is something in it.
+                // This fails if the folder is not empty, as intended.
                 let _ = fs::remove_dir(entry.path());
             }
         } else if is_staged(&entry.path()) && entry.metadata()?.modified()? < before {
@@ -34,12 +35,13 @@ fn walk(folder: &Path, before: SystemTime) -> io::Result<u64> {
     Ok(removed)
 }
 
+/// Returns `true` for the name of a half-written file: it ends in `#` and digits.
 fn is_staged(path: &Path) -> bool {
     let suffix = path.file_name().and_then(|name| name.to_str()?.split_once('#')).map(|(_, suffix)| suffix);
     suffix.is_some_and(|suffix| !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Others write and remove at the same time.
+/// Turns `NotFound` into `None`, since other processes remove files at the same time.
 fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -55,7 +57,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_old_goes_and_what_is_in_use_stays() {
+    async fn old_leftovers_are_removed_and_files_in_use_stay() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         for name in ["empty/deep", "left", "used"] {

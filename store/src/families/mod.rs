@@ -1,4 +1,4 @@
-//! Families: which models were stored as deltas against which, and which share tensors.
+//! Families of models, which are related by deltas or by equal tensors.
 
 mod svg;
 
@@ -12,39 +12,39 @@ use crate::keys::ObjectId;
 use crate::manifest::{FileManifest, Model};
 use crate::store::Store;
 
-/// A relation that serves less of a model than this makes no family.
+/// The share of a model that must be related to another model for both to be a family.
 const LEAST_SHARE: f64 = 0.1;
 
-/// A model and what of it others hold.
+/// A model of a family.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Member {
-    /// Its name.
+    /// The name of the model.
     pub name: String,
-    /// Length of its files in bytes.
+    /// The length of its files in bytes.
     pub bytes: u64,
-    /// The model that serves most of it, if one serves enough.
+    /// The relation to its base: the model with which it has the most in common, if that is enough.
     pub base: Option<Relation>,
 }
 
-/// What one model has of another.
+/// The relation of a model to its base.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Relation {
-    /// The other model.
+    /// The name of the base.
     pub model: String,
-    /// Bytes that are deltas against tensors of it.
+    /// The bytes stored as deltas against tensors of the base.
     pub delta_bytes: u64,
-    /// Bytes that are tensors of it.
+    /// The bytes of tensors that are equal in the base.
     pub equal_bytes: u64,
 }
 
-/// Models that are related, the one that most rely on first.
+/// A family: related models, beginning with the base.
 pub type Family = Vec<Member>;
 
 impl Store {
-    /// The families of what is stored, largest first.
+    /// Computes the families of the published models, largest first.
     ///
     /// # Errors
-    /// Anything that cannot be listed or read.
+    /// Objects that cannot be listed or read.
     pub async fn families(&self) -> Result<Vec<Family>> {
         let models = self.models().await?;
         let ids: Vec<ObjectId> = models.iter().flat_map(|model| model.files.iter().map(|file| file.id)).collect();
@@ -54,7 +54,7 @@ impl Store {
     }
 }
 
-/// The families as a picture: every model a dot, beside the model that it relies on.
+/// Draws the families as an SVG, with a dot for each model and a line to its base.
 pub fn families_svg(families: &[Family]) -> String {
     svg::draw(families)
 }
@@ -81,7 +81,7 @@ fn families(models: &[Model], manifests: &HashMap<ObjectId, FileManifest>) -> Ve
     families
 }
 
-/// Which models hold a piece.
+/// The models that hold each piece, by their index in `models`.
 fn holders(models: &[Model], manifests: &HashMap<ObjectId, FileManifest>) -> HashMap<ObjectId, Vec<usize>> {
     let mut holders: HashMap<ObjectId, Vec<usize>> = HashMap::new();
     for (i, model) in models.iter().enumerate() {
@@ -95,6 +95,7 @@ fn holders(models: &[Model], manifests: &HashMap<ObjectId, FileManifest>) -> Has
     holders
 }
 
+/// Relates the model at `index` to the model with which it has the most in common.
 fn member(
     index: usize,
     model: &Model,
@@ -121,7 +122,8 @@ fn member(
     Member { name: model.name.to_string(), bytes, base: enough.map(relation) }
 }
 
-/// Models that share tensors rely on each other: of each circle, the one with the fewest deltas is the base.
+/// Breaks circles of models that are each other's bases, as models with equal tensors are. The
+/// model with the fewest deltas in a circle becomes its base.
 fn break_circles(members: &mut [Member]) {
     let names: HashMap<String, usize> = members.iter().enumerate().map(|(i, m)| (m.name.clone(), i)).collect();
     for start in 0..members.len() {

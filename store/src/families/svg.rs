@@ -1,4 +1,5 @@
-//! The picture: a block for each family, its base on the left, what relies on it on the right.
+//! The drawing of families: a block for each, with the base on the left and the other models on the
+//! right.
 
 use std::fmt::Write;
 
@@ -24,7 +25,7 @@ pub(super) fn draw(families: &[Family]) -> String {
     )
 }
 
-/// Draws below `top`; returns where it ended.
+/// Draws a family below `top`, and returns the bottom of its block.
 fn draw_family(body: &mut String, family: &Family, top: usize) -> usize {
     let (bases, derived): (Vec<&Member>, Vec<&Member>) = family.iter().partition(|member| member.base.is_none());
     let rows = derived.len().max(1);

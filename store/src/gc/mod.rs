@@ -1,9 +1,11 @@
-//! Collection: removes what nothing needs, safe beside writers, in two steps.
+//! Garbage collection: removes the objects that no published model needs, in two steps that are
+//! safe beside writers.
 //!
-//! First it *condemns*: it writes down every object that no published model needs. A writer that starts afterwards sees
-//! that list and does not rely on what is on it. Then, once all writers have ended that may have started before, it looks
-//! again at what is needed, which cannot grow any more for the condemned, and *removes* the rest. If writers run, removal
-//! is left to the next collection.
+//! First, a collection *condemns* objects: it stores a list of all objects that no published model
+//! needs. A writer that starts later reads the list and does not rely on these objects. Once all
+//! writers that may have started earlier have ended, no further model can come to need a condemned
+//! object. The collection then checks again which of them are needed, and *removes* the others.
+//! While such writers run, the removal is left to a later collection.
 
 pub(crate) mod record;
 mod references;
@@ -19,15 +21,16 @@ use crate::keys::{Kind, MODELS};
 use crate::run;
 use crate::store::Store;
 
-/// Objects by key, with their bytes.
+/// The keys of objects with their sizes in bytes.
 pub(crate) type Objects = BTreeMap<String, u64>;
 
-/// How a collection goes about it.
+/// The options of a collection.
 #[derive(Debug, Clone)]
 pub struct GcOptions {
-    /// A writer that gave no sign of life for so long is taken for dead, unless it is known to live or not.
+    /// The time after which a writer without a sign of life is taken for dead. A writer whose
+    /// process is known to have ended is dead at once.
     pub grace: Duration,
-    /// Only report.
+    /// Report what would be removed, and remove nothing.
     pub dry_run: bool,
 }
 
@@ -37,24 +40,26 @@ impl Default for GcOptions {
     }
 }
 
-/// What a collection did.
+/// The result of a collection.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Collected {
-    /// Objects removed (or that would be).
+    /// The number of objects that were removed, or would be.
     pub objects: u64,
-    /// Their bytes.
+    /// The bytes of these objects.
     pub bytes: u64,
-    /// Objects that are not needed and wait for running writers to end.
+    /// The number of objects that can be removed once running writers have ended.
     pub waiting: u64,
-    /// Writers taken for dead.
+    /// The number of writers that were taken for dead.
     pub expired: u64,
 }
 
 impl Store {
-    /// Removes what no published model needs. Safe at any time, beside writers, readers and other collections.
+    /// Removes the objects that no published model needs. This is safe at any time, beside writers,
+    /// readers and other collections.
     ///
     /// # Errors
-    /// Anything that cannot be listed or read, before anything is removed on the strength of it.
+    /// Objects that cannot be listed or read. Nothing is removed on the basis of an incomplete
+    /// listing.
     pub async fn collect(&self, options: &GcOptions) -> Result<Collected> {
         let mut collected = Collected::default();
         if options.dry_run {
@@ -80,7 +85,7 @@ impl Store {
         Ok(collected)
     }
 
-    /// Removes what writers have replaced, and were killed before they could remove it.
+    /// Removes replaced models whose writers were killed before they could remove them.
     async fn remove_all_replaced(&self) -> Result<()> {
         let listed = self.backend().list(MODELS).await?;
         let name = |key: &str| Some(key.strip_prefix(MODELS)?.strip_prefix('/')?.rsplit_once('/')?.0.to_owned());
@@ -94,7 +99,7 @@ impl Store {
         Ok(())
     }
 
-    /// Removes what was condemned, if every writer has ended that may rely on it.
+    /// Removes condemned objects, if all writers that may rely on them have ended.
     async fn sweep(&self, collected: &mut Collected) -> Result<()> {
         for seq in record::list(self.backend()).await?.open().collect::<Vec<_>>() {
             let waits = record::waits_for(self.backend(), seq).await?;
@@ -115,14 +120,15 @@ impl Store {
         Ok(())
     }
 
-    /// Objects that no published model needs.
+    /// The objects that no published model needs and no running writer has written.
     async fn unneeded(&self) -> Result<Objects> {
-        // The listing comes first: what is written meanwhile is not on it.
+        // The listing comes first, so that objects written meanwhile are not in it.
         let mut listed = Vec::new();
         for kind in Kind::ALL {
             listed.extend(self.backend().list(kind.folder()).await?);
         }
-        // What writers at work have written since they began is theirs; who ends from here on, has published.
+        // Objects written since the oldest running writer began may belong to a writer. If a writer
+        // ends after this point, its model is published and its objects are needed.
         let runs = run::list(self.backend()).await?;
         let begun = runs.iter().map(|run| run.begun).min();
         let needed = needed(self).await?;

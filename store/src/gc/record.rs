@@ -1,6 +1,8 @@
-//! Records of collections: which objects each condemned, which runs it must wait for, whether it is done.
+//! The records of collections: the objects that each has condemned, the runs that it must wait for,
+//! and its end.
 //!
-//! Their numbers only grow; the last one is the epoch of what is written from then on.
+//! Collections are numbered in order. The last number is the epoch of the objects that writers
+//! write from then on.
 
 use futures::{StreamExt, TryStreamExt, stream};
 use uuid::Uuid;
@@ -11,7 +13,7 @@ use crate::gc::Objects;
 use crate::keys::GC;
 use crate::run::json;
 
-/// The records that there are.
+/// The numbers of the collections that have records.
 #[derive(Debug, Default)]
 pub(crate) struct Records {
     condemned: Vec<u32>,
@@ -19,17 +21,18 @@ pub(crate) struct Records {
 }
 
 impl Records {
-    /// The last number that was given; 0 before the first.
+    /// The number of the last collection; 0 before the first.
     pub(crate) fn last(&self) -> u32 {
         self.condemned.iter().chain(&self.done).copied().max().unwrap_or(0)
     }
 
-    /// Those whose objects may still be there.
+    /// The collections that have not ended, whose condemned objects may still exist.
     pub(crate) fn open(&self) -> impl Iterator<Item = u32> {
         self.condemned.iter().copied().filter(|seq| !self.done.contains(seq))
     }
 }
 
+/// Lists the records of all collections.
 pub(crate) async fn list(backend: &Backend) -> Result<Records> {
     let mut records = Records::default();
     for listed in backend.list(GC).await? {
@@ -42,18 +45,20 @@ pub(crate) async fn list(backend: &Backend) -> Result<Records> {
     Ok(records)
 }
 
-/// What a collection condemned; nothing if it is done meanwhile.
+/// The objects that a collection has condemned. Empty if it has ended meanwhile.
 pub(crate) async fn condemned(backend: &Backend, seq: u32) -> Result<Objects> {
     Ok(read(backend, &key(seq, "condemned.json")).await?.unwrap_or_default())
 }
 
-/// Begins a collection: `false` if another had that number first.
+/// Begins the collection `seq` by condemning objects. Returns `false` if another process has taken
+/// this number.
 pub(crate) async fn condemn(backend: &Backend, seq: u32, objects: &Objects) -> Result<bool> {
     let key = key(seq, "condemned.json");
     backend.create(&key, json(&key, objects)?).await
 }
 
-/// The runs that a collection must wait for: all that it saw when it had condemned.
+/// The runs that a collection must wait for: all that had a record after it had condemned its
+/// objects.
 pub(crate) async fn waits_for(backend: &Backend, seq: u32) -> Result<Vec<Uuid>> {
     let key = key(seq, "waits.json");
     if let Some(runs) = read(backend, &key).await? {
@@ -66,14 +71,18 @@ pub(crate) async fn waits_for(backend: &Backend, seq: u32) -> Result<Vec<Uuid>> 
     Ok(read(backend, &key).await?.unwrap_or(runs))
 }
 
-/// What a collection removes, decided once: of several collectors, all remove what the first that asks has found. Later
-/// ones might find more, which writers that began since the collection's end rely on. `None` if it has ended.
+/// Decides which objects a collection removes, and returns them, or `None` if it has ended.
+///
+/// The first process to decide wins: if several processes work on the same collection, all remove
+/// the objects that the first one has found. A later process could find more objects, on which
+/// writers rely that began after the end of the collection.
 pub(crate) async fn decide(backend: &Backend, seq: u32, objects: Objects) -> Result<Option<Objects>> {
     let key = key(seq, "removes.json");
     if !backend.create(&key, json(&key, &objects)?).await? {
         return read(backend, &key).await;
     }
-    // Collectors that end it take its decision away after the rest, so that ours may have come too late.
+    // A process that has ended the collection removes its decision last, so this one may have been
+    // stored too late.
     if list(backend).await?.open().any(|open| open == seq) {
         return Ok(Some(objects));
     }
@@ -81,15 +90,17 @@ pub(crate) async fn decide(backend: &Backend, seq: u32, objects: Objects) -> Res
     Ok(None)
 }
 
-/// Ends a collection whose objects are gone.
+/// Ends a collection whose objects have been removed.
 pub(crate) async fn finish(backend: &Backend, seq: u32) -> Result<()> {
     backend.put(&key(seq, "done"), "").await
 }
 
-/// Forgets collections that have ended; of the last, not that there was one.
+/// Removes the records of collections that have ended. The last collection keeps its `done` record,
+/// which holds its number.
 pub(crate) async fn forget_ended(backend: &Backend) -> Result<()> {
     let mut keys: Vec<String> = backend.list(GC).await?.into_iter().map(|listed| listed.key).collect();
-    // What a collection condemned goes before its `done`, and its decision after.
+    // In this order, the condemned objects of a collection are removed before its `done`, and its
+    // decision after.
     keys.sort();
     let last = keys.iter().filter_map(|key| parse(key)).filter(|&(_, what)| what == "done").map(|(seq, _)| seq).max();
     let ended =

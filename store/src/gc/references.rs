@@ -1,4 +1,4 @@
-//! What published models need.
+//! The references of published models to objects.
 
 use std::collections::HashSet;
 
@@ -9,10 +9,10 @@ use crate::error::Result;
 use crate::keys::{Kind, ObjectId};
 use crate::store::Store;
 
-/// Keys of all objects that some published model needs.
+/// The keys of all objects that some published model needs.
 ///
 /// # Errors
-/// Anything that cannot be listed or read: what is needed is then not known.
+/// Objects that cannot be listed or read, since the result would be incomplete.
 pub(crate) async fn needed(store: &Store) -> Result<HashSet<String>> {
     let models = store.models().await?;
     let files: HashSet<ObjectId> = models.iter().flat_map(|model| model.files.iter().map(|file| file.id)).collect();
@@ -28,7 +28,7 @@ pub(crate) async fn needed(store: &Store) -> Result<HashSet<String>> {
             keys.extend(piece.base.map(|base| Kind::Pieces.key(&base)));
         }
     }
-    // An archive is of use while both its files are.
+    // An archive is needed as long as both of its files are.
     for listed in store.backend().list(Kind::Archives.folder()).await? {
         let mut digests_of =
             listed.key.split('/').skip(1).flat_map(|part| part.split('.')).filter(|part| part.len() == 64);

@@ -1,4 +1,4 @@
-//! One file: what it is made of, which of that is stored, and the rest.
+//! Adds one file: finds its pieces, looks up those that are stored, and stores the others.
 
 use std::collections::HashMap;
 use std::io;
@@ -20,7 +20,7 @@ use crate::keys::{Kind, ObjectId};
 use crate::manifest::{FileEntry, FileManifest, Item, PieceRef};
 use crate::run::json;
 
-/// A part, once read.
+/// A part that was read, with its digest and sketch.
 #[derive(Debug)]
 struct Surveyed {
     part: Part,
@@ -29,6 +29,7 @@ struct Surveyed {
 }
 
 impl Ingest<'_> {
+    /// Stores a file, unless it is stored already, and returns its entry in the manifest.
     pub(super) async fn file(&self, source: &Source) -> Result<FileEntry> {
         let path = source.file.clone();
         let opened = self.store.compute(move || {
@@ -49,7 +50,8 @@ impl Ingest<'_> {
         Ok(FileEntry { path: source.path.clone(), length: file.length(), id })
     }
 
-    /// Digests of the file, of its parts and of those `items` that have several, and sketches of the parts.
+    /// Reads the file once and computes its digest, the digests and sketches of its parts, and the
+    /// digests of the `items` that have several parts.
     async fn survey(
         &self,
         file: &Arc<LocalFile>,
@@ -92,7 +94,7 @@ impl Ingest<'_> {
         Ok((hasher.finalize().into(), surveyed))
     }
 
-    /// The file of that digest, if all that it needs is there.
+    /// A stored file with this digest, if all objects that it needs exist.
     pub(super) async fn find_file(&self, digest: &Digest) -> Result<Option<ObjectId>> {
         let Some(id) = self.store.find(self.run, Kind::Files, digest).await? else { return Ok(None) };
         let manifest = self.store.file(&id).await?;
@@ -103,7 +105,7 @@ impl Ingest<'_> {
         Ok(all.then_some(id))
     }
 
-    /// Stores what is missing of a file, then how it is made.
+    /// Stores the pieces of a file that are missing, its sketches and its manifest.
     async fn store_file(
         &self,
         file: &Arc<LocalFile>,
@@ -124,8 +126,9 @@ impl Ingest<'_> {
         Ok(id)
     }
 
-    /// For each part a base that promises a delta. Large parts choose by their sketches; small ones follow the file that
-    /// serves most of the large ones.
+    /// Chooses a base for each part that is likely to be small as a delta. Large parts are compared
+    /// by their sketches. Small parts take their counterpart in the file that most bytes of the
+    /// large parts have chosen.
     fn bases(&self, items: &[Item], surveyed: &[Surveyed]) -> Vec<Option<ObjectId>> {
         let found: Vec<_> = surveyed.iter().map(|part| self.catalog.closest(part.sketch.as_ref()?)).collect();
         let mut votes: HashMap<usize, u64> = HashMap::new();
@@ -143,6 +146,7 @@ impl Ingest<'_> {
         surveyed.iter().zip(found).map(base).collect()
     }
 
+    /// Stores the piece of a part, unless it is stored already.
     async fn piece(&self, file: &Arc<LocalFile>, surveyed: &Surveyed, base: Option<ObjectId>) -> Result<PieceRef> {
         let (digest, length) = (surveyed.digest, surveyed.part.range.end - surveyed.part.range.start);
         let (id, base) = match self.store.find_piece(self.run, &digest).await? {
@@ -156,6 +160,7 @@ impl Ingest<'_> {
         Ok(PieceRef { id, base, length })
     }
 
+    /// Codes and stores a piece. Returns its id, and the base of the stored object.
     async fn store_piece(
         &self,
         file: &Arc<LocalFile>,
@@ -171,7 +176,7 @@ impl Ingest<'_> {
             let bytes = file.read(part.range)?;
             let piece = Typed { dtype: part.dtype, shape: &part.shape, bytes: &bytes, digest };
             let coded = codec::encode(piece, base, effort).map_err(|failure| match failure {
-                Failure::Changed => Error::file(file.path())(io::Error::other("it changed while it was read")),
+                Failure::Changed => Error::file(file.path())(io::Error::other("the file changed while it was read")),
                 Failure::Base(id) => Error::damaged(Kind::Pieces.key(&id), codec::OTHER_DIGEST),
                 Failure::Codec(problem) => Error::damaged(Kind::Pieces.place(&digest), problem),
             });
@@ -185,11 +190,12 @@ impl Ingest<'_> {
             self.counts.delta.fetch_add(coded.base.map_or(0, |_| length), Ordering::Relaxed);
             return Ok((id, coded.base));
         }
-        // Another writer was first, and may have taken another base.
+        // Another writer has stored the piece first, and may have chosen another base.
         Ok((id, self.store.base_of(&id).await?))
     }
 
-    /// Keeps sketches of what may be a base: pieces that are stored whole and are on no sheet yet.
+    /// Stores the sketches of pieces that may serve as bases: those that are not deltas and have no
+    /// stored sketch yet.
     async fn store_sketches(&self, file: &ObjectId, surveyed: &[Surveyed], pieces: &[PieceRef]) -> Result<()> {
         let sketches = surveyed.iter().zip(pieces).enumerate().filter_map(|(number, (surveyed, piece))| {
             let new = piece.base.is_none() && !self.catalog.has(&piece.id);

@@ -1,4 +1,4 @@
-//! The files of this machine that are added to the store.
+//! The local files of a model that is added to the store.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,22 +11,23 @@ use bytes::{Bytes, BytesMut};
 use crate::error::{Error, Result};
 use crate::manifest::check_path;
 
-/// A file to be added.
+/// A local file to add to a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// Where it will be in the model, with `/`.
+    /// The path that the file will have in the model, with `/` as separator.
     pub path: String,
-    /// Where it is now.
+    /// The path of the local file.
     pub file: PathBuf,
 }
 
-/// The files of a model: those named, and all in the folders named, by their paths in those.
+/// Lists the files of a model: those in `paths`, and all files in the folders in `paths`. A file of
+/// a folder keeps its path inside the folder.
 ///
-/// Links to files are followed, as caches of hubs have them; links to folders are not, and what begins with a dot in a
-/// folder is left out unless it is a file.
+/// Symbolic links to files are followed, because the caches of hubs use them. Links to folders and
+/// folders whose names begin with a dot are left out.
 ///
 /// # Errors
-/// What cannot be read; the same path twice.
+/// Files and folders that cannot be read; two files with the same path; no file at all.
 pub fn sources(paths: &[PathBuf]) -> Result<Vec<Source>> {
     let mut found = Vec::new();
     for path in paths {
@@ -42,7 +43,7 @@ pub fn sources(paths: &[PathBuf]) -> Result<Vec<Source>> {
         check_path(&source.path)?;
     }
     match found.windows(2).find(|pair| pair[0].path == pair[1].path) {
-        Some(pair) => Err(Error::Argument(format!("two files are called {:?}", pair[0].path))),
+        Some(pair) => Err(Error::Argument(format!("two files have the path {:?}", pair[0].path))),
         None if found.is_empty() => Err(Error::Argument("there are no files to add".to_owned())),
         None => Ok(found),
     }
@@ -65,13 +66,13 @@ fn walk(folder: &Path, prefix: &str, found: &mut Vec<Source>) -> Result<()> {
     Ok(())
 }
 
-/// An open file of a model, with buffers for its reads.
+/// An open local file, with buffers that are used again.
 #[derive(Debug)]
 pub(super) struct LocalFile {
     file: InputFile,
     path: PathBuf,
-    /// Buffers that were [given back](Self::give_back). New buffers of megabytes would cost the system a page fault for
-    /// each page.
+    /// The buffers that were [given back](Self::give_back). They avoid the page faults of new
+    /// buffers, which have megabytes.
     spare: Mutex<Vec<BytesMut>>,
 }
 
@@ -98,7 +99,7 @@ impl LocalFile {
         self.file.len()
     }
 
-    /// The bytes of `range`.
+    /// Reads the bytes in `range`.
     pub(super) fn read(&self, range: std::ops::Range<u64>) -> Result<Bytes> {
         let spare = self.spare.lock().ok().and_then(|mut spare| spare.pop());
         let mut bytes = spare.unwrap_or_default();
@@ -107,7 +108,7 @@ impl LocalFile {
         Ok(bytes.freeze())
     }
 
-    /// Takes a buffer of [`read`](Self::read) back, unless another owner still holds it.
+    /// Takes back a buffer that [`read`](Self::read) returned, unless another owner still holds it.
     pub(super) fn give_back(&self, bytes: Bytes) {
         if let (Ok(bytes), Ok(mut spare)) = (bytes.try_into_mut(), self.spare.lock()) {
             spare.push(bytes);

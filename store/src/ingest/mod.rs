@@ -1,4 +1,5 @@
-//! Adding models: every file is read twice, first for digests and sketches, then for what is not stored yet.
+//! Adds models to the store. A file is read once for digests and sketches, and a second time to
+//! store what is missing.
 
 mod file;
 mod local;
@@ -20,35 +21,36 @@ use crate::manifest::{FileEntry, Model, ModelName, check_path};
 use crate::run::Run;
 use crate::store::Store;
 
-/// What adding a model did.
+/// The result of adding a model.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Added {
-    /// The model was there already, file by file.
+    /// The model was published already, with the same files.
     pub unchanged: bool,
-    /// Number of its files.
+    /// The number of files.
     pub files: u64,
-    /// Bytes of its files.
+    /// The length of all files in bytes.
     pub bytes: u64,
-    /// Bytes of pieces that were stored already.
+    /// The bytes that were stored already.
     pub known_bytes: u64,
-    /// Bytes that were written, manifests included.
+    /// The bytes written to the storage, including manifests.
     pub stored_bytes: u64,
-    /// Bytes of pieces that were stored as deltas.
+    /// The bytes of new pieces that were stored as deltas, before coding.
     pub delta_bytes: u64,
-    /// Time in which nothing but the storage worked, summed over what went on at the same time.
+    /// The time spent waiting for the storage to write, in milliseconds. Waits at the same time add
+    /// up.
     pub storage_ms: u64,
 }
 
-/// A file of a model that is stored already, in whatever model.
+/// A file to add to a model, whose content is stored already.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
-    /// Where it will be in the model, with `/`.
+    /// The path that the file will have in the model, with `/` as separator.
     pub path: String,
-    /// Its BLAKE3.
+    /// The BLAKE3 digest of the file.
     pub digest: Digest,
 }
 
-/// One model being added.
+/// The state of adding one model.
 struct Ingest<'a> {
     store: &'a Store,
     run: &'a Run,
@@ -58,6 +60,7 @@ struct Ingest<'a> {
     progress: &'a (dyn Fn(u64) + Sync),
 }
 
+/// The figures of [`Added`] that pieces contribute to.
 #[derive(Debug, Default)]
 struct Counts {
     known: AtomicU64,
@@ -67,11 +70,13 @@ struct Counts {
 }
 
 impl Store {
-    /// Adds `files` as the model `name`, in place of what had that name. It is published when all of it is stored, decoded
-    /// and compared; `progress` is told bytes of the files that are done.
+    /// Adds `files` as the model `name`, replacing the model of that name. The model is published
+    /// when all of its pieces have been stored, decoded and compared. `progress` receives the
+    /// number of bytes of each part that is done.
     ///
     /// # Errors
-    /// Files that cannot be read or are not what their names say; those of the storage. Nothing is published then.
+    /// Files that cannot be read, or have the name of a model file but not its format; those of the
+    /// storage. Nothing is published then.
     pub async fn add(
         &self,
         name: &ModelName,
@@ -82,10 +87,10 @@ impl Store {
         self.add_with(name, files, &[], effort, progress).await
     }
 
-    /// The same, of which some files are stored already and need not be at hand.
+    /// Adds a model as [`add`](Self::add) does, with further files that are `stored` already.
     ///
     /// # Errors
-    /// Those of [`add`](Self::add); `NotFound` for a file that is not stored any more.
+    /// Those of [`add`](Self::add); `NotFound` for a file of `stored` that is no longer stored.
     pub async fn add_with(
         &self,
         name: &ModelName,
@@ -99,13 +104,14 @@ impl Store {
         match self.ingest(&run, name, (files, stored), effort, progress).await {
             Ok((model, added)) => self.publish(run, &model, added).await,
             Err(error) => {
-                // The first error says more than what may follow from it.
+                // A failure to end the run would only hide the first error.
                 let _ = run.end().await;
                 Err(error)
             }
         }
     }
 
+    /// Stores all files, and returns the manifest of the model.
     async fn ingest(
         &self,
         run: &Run,
@@ -136,6 +142,7 @@ impl Store {
         Ok((model, added))
     }
 
+    /// Publishes the model, unless the latest model of its name has the same files.
     async fn publish(&self, run: Run, model: &Model, added: Added) -> Result<Added> {
         let same = |there: &Model| {
             let digests =
@@ -156,9 +163,10 @@ impl Store {
 }
 
 impl Ingest<'_> {
+    /// Returns the entry of a file whose content is stored already.
     async fn stored(&self, stored: &Stored) -> Result<FileEntry> {
         check_path(&stored.path)?;
-        let missing = || Error::NotFound(format!("stored file {} any more", stored.digest));
+        let missing = || Error::NotFound(format!("stored file {} any longer", stored.digest));
         let id = self.find_file(&stored.digest).await?.ok_or_else(missing)?;
         let length = self.store.file(&id).await?.length;
         self.counts.known.fetch_add(length, Ordering::Relaxed);
@@ -166,7 +174,7 @@ impl Ingest<'_> {
         Ok(FileEntry { path: stored.path.clone(), length, id })
     }
 
-    /// Writes an object unless it is there.
+    /// Creates an object and counts its bytes, or returns `false` if it exists.
     async fn create(&self, key: &str, bytes: impl Into<PutPayload>) -> Result<bool> {
         let (bytes, begun) = (bytes.into(), Instant::now());
         let length = bytes.content_length() as u64;

@@ -1,4 +1,5 @@
-//! How a file is cut into pieces: at its tensors, and where those are large, between their rows.
+//! The division of a file into pieces: one for each tensor, or several for a large one, which is
+//! cut between rows.
 
 use std::ops::Range;
 use std::path::Path;
@@ -11,22 +12,23 @@ use super::local::LocalFile;
 use crate::error::{Error, Result};
 use crate::manifest::Item;
 
-/// Bytes of a piece at most: what a writer or reader holds in memory, a few times over, for each of its threads.
+/// The maximum length of a piece in bytes. Writers and readers hold a few pieces in memory for each
+/// thread.
 const LARGEST: u64 = 32 << 20;
 
-/// A piece of a file to be stored.
+/// A part of a file that is to become a piece.
 #[derive(Debug, Clone)]
 pub(super) struct Part {
-    /// Number of the item that it belongs to.
+    /// The number of the item that the part belongs to.
     pub(super) item: usize,
-    /// Which piece of the item it is.
+    /// The number of the part within its item.
     pub(super) number: usize,
     pub(super) dtype: Dtype,
     pub(super) shape: Vec<u64>,
     pub(super) range: Range<u64>,
 }
 
-/// The items of a file, still without pieces, and the parts that will be their pieces.
+/// Returns the items of a file, without pieces yet, and the parts that will become their pieces.
 pub(super) fn of(file: &LocalFile) -> Result<(Vec<Item>, Vec<Part>)> {
     let regions = regions(file)?;
     let mut parts = Vec::new();
@@ -47,19 +49,21 @@ pub(super) fn of(file: &LocalFile) -> Result<(Vec<Item>, Vec<Part>)> {
     Ok((regions.into_iter().map(item).collect(), parts))
 }
 
-/// The file front to back: tensors, and as unnamed bytes what lies between them.
+/// The regions that make up the whole file, in order: its tensors, and unnamed regions of bytes
+/// around them.
 fn regions(file: &LocalFile) -> Result<Vec<Region>> {
     let layout = layout(file)?;
     let spans = std::iter::once(0..layout.header_length).chain(layout.holes());
     let spans = spans.chain(std::iter::once(layout.data_end()..layout.file_length)).filter(|span| !span.is_empty());
     let span = |range: Range<u64>| bytes(range.start, range.end - range.start);
     let mut regions: Vec<Region> = spans.map(span).chain(layout.regions.iter().cloned()).collect();
-    // Empty tensors come before what begins where they are.
+    // An empty tensor comes before the region that begins at the same offset.
     regions.sort_by_key(|region| (region.offset, region.length));
     Ok(regions)
 }
 
-/// A model is taken for what its name says it is; anything else may be anything.
+/// Reads the layout of a file. A file whose name says that it is a model must have a valid layout;
+/// any other file without one is plain bytes.
 fn layout(file: &LocalFile) -> Result<Layout> {
     match drive::layout(file.input()) {
         Ok(layout) => Ok(layout),
@@ -70,13 +74,13 @@ fn layout(file: &LocalFile) -> Result<Layout> {
     .and_then(|layout| refuse_impostor(file, layout))
 }
 
-/// A model's file that is nothing but bytes was meant to be something else.
+/// Refuses a file with the name of a model that has no layout, such as an error page that was saved
+/// by mistake.
 fn refuse_impostor(file: &LocalFile, layout: Layout) -> Result<Layout> {
     if !is_model(file.path()) || layout.kind != Kind::Bytes {
         return Ok(layout);
     }
-    let source =
-        CodecError::new(ErrorKind::Format, "the file's name says that it is a model, and its first bytes do not");
+    let source = CodecError::new(ErrorKind::Format, "the file has the name of a model but not the format of one");
     Err(Error::Model { path: file.path().to_owned(), source })
 }
 
@@ -93,7 +97,8 @@ fn bytes(offset: u64, length: u64) -> Region {
     Region { name: String::new(), dtype: Dtype::U8, shape: vec![length], offset, length }
 }
 
-/// Shapes and lengths in bytes of the pieces of a tensor: whole rows, and of a single row whole blocks.
+/// Cuts a tensor into pieces, and returns their shapes and lengths in bytes. Pieces consist of
+/// whole rows. If there are no rows, or a row is too long, they consist of whole blocks.
 fn cut(dtype: Dtype, shape: &[u64], length: u64) -> Vec<(Vec<u64>, u64)> {
     if length <= LARGEST {
         return if length > 0 { vec![(shape.to_vec(), length)] } else { Vec::new() };

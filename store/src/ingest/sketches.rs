@@ -1,7 +1,8 @@
-//! Sketches of what is stored whole: how the base of a new tensor is found, whatever its name.
+//! Sketches of stored pieces, by which the base of a new tensor is found, whatever its name.
 //!
-//! One object for each file: for each of its pieces that is stored whole, its number in the file as a little-endian
-//! `u32` and its sketch, whose size follows from dtype and length.
+//! The sketches of a file are one object. It lists the pieces of the file that may serve as bases:
+//! the number of the piece in the file as a little-endian `u32`, and its sketch, whose size follows
+//! from dtype and length.
 
 use bitx::distance::{Sketch, predict};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -12,24 +13,25 @@ use crate::keys::{Kind, ObjectId};
 use crate::manifest::{FileManifest, Item, PieceRef};
 use crate::store::Store;
 
-/// Pieces shorter than this have no sketch: they go with their neighbours.
+/// The minimum length in bytes of a piece with a sketch. Shorter pieces take the base that the rest
+/// of the file suggests.
 pub(super) const LEAST: u64 = 64 << 10;
 
-/// Bases whose bits are closest are looked at more closely.
+/// The number of closest bases for which the size of a delta is predicted.
 const CLOSEST: usize = 4;
 
-/// A file that has pieces which may be bases.
+/// The sketches of one file, with its manifest.
 #[derive(Debug)]
 pub(super) struct Sheet {
     manifest: FileManifest,
     sketches: Vec<(PieceRef, Sketch)>,
 }
 
-/// All of them.
+/// The sheets of all files in the store.
 #[derive(Debug, Default)]
 pub(super) struct Catalog(Vec<Sheet>);
 
-/// The place of a base: which sheet, and which piece.
+/// A base that was found: the number of its sheet in the catalog, and its piece.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Found {
     pub(super) sheet: usize,
@@ -37,6 +39,7 @@ pub(super) struct Found {
 }
 
 impl Catalog {
+    /// Reads all sketches of the store.
     pub(super) async fn load(store: &Store) -> Result<Self> {
         let listed = store.backend().list(Kind::Sketches.folder()).await?;
         let ids = listed.into_iter().filter_map(|object| Kind::Sketches.parse(&object.key));
@@ -44,12 +47,13 @@ impl Catalog {
         Ok(Self(sheets.try_filter_map(|sheet| async { Ok(sheet) }).try_collect().await?))
     }
 
-    /// Whether some sheet has that piece.
+    /// Returns `true` if a sheet has a sketch of this piece.
     pub(super) fn has(&self, id: &ObjectId) -> bool {
         self.0.iter().any(|sheet| sheet.sketches.iter().any(|(piece, _)| piece.id == *id))
     }
 
-    /// The piece against which a delta is predicted to be smallest, if one is predicted to be of use.
+    /// The piece against which the smallest delta is predicted, or `None` if no delta is predicted
+    /// to be useful.
     pub(super) fn closest(&self, sketch: &Sketch) -> Option<Found> {
         let mut near: Vec<(f64, Found, &Sketch)> = Vec::new();
         for (sheet, (piece, other)) in
@@ -66,7 +70,8 @@ impl Catalog {
         predicted.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, found)| found)
     }
 
-    /// The piece of a sheet that has that place in a tensor of the same name, dtype and shape, if it is stored whole.
+    /// The piece `number` of the tensor with the same name, dtype and shape in a sheet's file,
+    /// unless it is stored as a delta.
     pub(super) fn counterpart(&self, sheet: usize, item: &Item, number: usize) -> Option<ObjectId> {
         let same = |other: &&Item| other.name == item.name && other.dtype == item.dtype && other.shape == item.shape;
         let piece = self.0[sheet].manifest.items.iter().find(same)?.pieces.get(number)?;
@@ -75,7 +80,8 @@ impl Catalog {
 }
 
 impl Sheet {
-    /// `None` where the file's manifest is gone: a collection is about to take the sketches too.
+    /// Reads the sketches of a file. `None` if its manifest is gone, since a collection is then
+    /// about to remove the sketches too.
     async fn load(store: &Store, id: ObjectId) -> Result<Option<Self>> {
         let (key, file) = (Kind::Sketches.key(&id), Kind::Files.key(&id));
         let (Some(bytes), Some(manifest)) = (store.backend().get(&key).await?, store.backend().get(&file).await?)
@@ -83,7 +89,8 @@ impl Sheet {
             return Ok(None);
         };
         let manifest = FileManifest::parse(&file, &manifest)?;
-        let sketches = parse(&manifest, &bytes).ok_or_else(|| Error::damaged(key, "no sketches of this file"))?;
+        let sketches =
+            parse(&manifest, &bytes).ok_or_else(|| Error::damaged(key, "the sketches do not fit the file"))?;
         Ok(Some(Self { manifest, sketches }))
     }
 }
@@ -100,7 +107,7 @@ fn parse(manifest: &FileManifest, mut bytes: &[u8]) -> Option<Vec<(PieceRef, Ske
     bytes.is_empty().then_some(sketches)
 }
 
-/// The sketches of a file, of its pieces by their numbers.
+/// Serializes sketches, given with the numbers of their pieces in the file.
 pub(super) fn write<'a>(sketches: impl IntoIterator<Item = (usize, &'a Sketch)>) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (number, sketch) in sketches {

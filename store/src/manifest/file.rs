@@ -1,4 +1,4 @@
-//! A file: its tensors and the bytes between them, as pieces.
+//! The manifest of a file: its tensors and the bytes between them, as pieces.
 
 use bitx::layout::Dtype;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -8,54 +8,55 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::keys::ObjectId;
 
-/// How a file is made.
+/// The manifest of a file, which lists its content in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileManifest {
     pub(crate) version: u32,
-    /// Its length in bytes.
+    /// The length of the file in bytes.
     pub length: u64,
-    /// Front to back, without gaps.
+    /// The tensors and other bytes of the file, in order and without gaps.
     pub items: Vec<Item>,
 }
 
-/// A tensor, or bytes that are none.
+/// A tensor of a file, or a range of bytes outside of all tensors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
-    /// The tensor's name; none of other bytes.
+    /// The name of the tensor; `None` for other bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Element type.
+    /// The dtype; `U8` for other bytes.
     #[serde(serialize_with = "write_dtype", deserialize_with = "read_dtype")]
     pub dtype: Dtype,
-    /// Extents, outermost first.
+    /// The extents, outermost first.
     pub shape: Vec<u64>,
-    /// Its bytes, front to back.
+    /// The pieces that hold its bytes, in order.
     pub pieces: Vec<PieceRef>,
-    /// BLAKE3 of a tensor of several pieces; of a single one, the piece's digest tells it.
+    /// The BLAKE3 digest, if there are several pieces. A single piece has the same digest as its
+    /// item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) blake3: Option<Digest>,
 }
 
-/// Bytes that are stored as one object.
+/// A reference to a piece: a part of a file that is stored as one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PieceRef {
-    /// The object.
+    /// The id of the object.
     #[serde(rename = "piece")]
     pub id: ObjectId,
-    /// The piece that it is a delta against, which is stored whole.
+    /// The base, if the piece is stored as a delta. A base is never a delta itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<ObjectId>,
-    /// Bytes of the file.
+    /// The length in bytes, before coding.
     pub length: u64,
 }
 
 impl Item {
-    /// Bytes of the file.
+    /// The length in bytes.
     pub fn length(&self) -> u64 {
         self.pieces.iter().map(|piece| piece.length).sum()
     }
 
-    /// BLAKE3 of its bytes, where it is known.
+    /// The BLAKE3 digest, if it is known.
     pub fn digest(&self) -> Option<Digest> {
         match &self.pieces[..] {
             [] => Some(Digest::of(&[])),
@@ -73,22 +74,23 @@ impl FileManifest {
     pub(crate) fn parse(key: &str, bytes: &[u8]) -> Result<Self> {
         let file: Self = serde_json::from_slice(bytes).map_err(|e| Error::damaged(key, e))?;
         if file.version != VERSION {
-            return Err(Error::Unsupported(format!("{key}: a manifest of version {}", file.version)));
+            return Err(Error::unsupported(key, file.version));
         }
         let lengths = file.pieces().map(|piece| piece.length);
         let length = lengths.into_iter().try_fold(0u64, u64::checked_add);
         if length != Some(file.length) {
-            return Err(Error::damaged(key, "the lengths of the pieces do not add up to the file's"));
+            let problem = format!("the lengths of its pieces do not add up to the stated {} bytes", file.length);
+            return Err(Error::damaged(key, problem));
         }
         Ok(file)
     }
 
-    /// All pieces, front to back.
+    /// All pieces, in order.
     pub fn pieces(&self) -> impl Iterator<Item = &PieceRef> {
         self.items.iter().flat_map(|item| &item.pieces)
     }
 
-    /// The tensor called `name`, and its offset.
+    /// The tensor called `name` and its offset in the file.
     pub fn tensor(&self, name: &str) -> Option<(&Item, u64)> {
         let mut offset = 0;
         self.items.iter().find_map(|item| {
@@ -108,5 +110,5 @@ fn read_dtype<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dtype, D::Er
     let all = (0..=u8::MAX).map_while(Dtype::from_number);
     all.into_iter()
         .find(|dtype| dtype.name() == name)
-        .ok_or_else(|| serde::de::Error::custom(format!("no dtype is called {name:?}")))
+        .ok_or_else(|| serde::de::Error::custom(format!("there is no dtype {name:?}")))
 }

@@ -1,4 +1,4 @@
-//! How models are made of files, and files of pieces.
+//! Manifests: the files of a model, and the pieces of a file.
 
 mod file;
 mod model;
@@ -8,5 +8,5 @@ pub use file::{FileManifest, Item, PieceRef};
 pub use model::{FileEntry, Model};
 pub use name::{ModelName, check_path};
 
-/// Version of the layout and of the manifests.
+/// The version of the store's layout and of all manifests.
 pub(crate) const VERSION: u32 = 1;

@@ -1,4 +1,4 @@
-//! A model: files by their paths.
+//! The manifest of a model: its files by their paths.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,20 +10,20 @@ use crate::keys::ObjectId;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Model {
     pub(crate) version: u32,
-    /// Its name.
+    /// The name of the model.
     pub name: ModelName,
-    /// Its files, by path.
+    /// The files, ordered by path.
     pub files: Vec<FileEntry>,
 }
 
 /// A file of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEntry {
-    /// Where it is in the model, with `/`.
+    /// The path of the file in the model, with `/` as separator.
     pub path: String,
-    /// Its length in bytes.
+    /// The length in bytes.
     pub length: u64,
-    /// BLAKE3 of the file, and the object that tells its pieces.
+    /// The id of the file's manifest, whose digest is the BLAKE3 digest of the file.
     #[serde(rename = "file")]
     pub id: ObjectId,
 }
@@ -37,9 +37,10 @@ impl Model {
     pub(crate) fn parse(key: &str, bytes: &[u8]) -> Result<Self> {
         let model: Self = serde_json::from_slice(bytes).map_err(|e| Error::damaged(key, e))?;
         if model.version != VERSION {
-            return Err(Error::Unsupported(format!("{key}: a manifest of version {}", model.version)));
+            return Err(Error::unsupported(key, model.version));
         }
-        // A path from a damaged or forged manifest must not leave the folder that it is restored to.
+        // The paths of a damaged or forged manifest must not lead out of the folder that the model
+        // is restored to.
         model.files.iter().try_for_each(|file| check_path(&file.path)).map_err(|e| Error::damaged(key, e))?;
         Ok(model)
     }
@@ -53,7 +54,7 @@ impl Model {
         found.ok_or_else(|| Error::NotFound(format!("file {path:?} in {}", self.name)))
     }
 
-    /// Length of all files in bytes.
+    /// The total length of all files in bytes.
     pub fn length(&self) -> u64 {
         self.files.iter().map(|file| file.length).sum()
     }

@@ -1,4 +1,4 @@
-//! Names of models and of the files in them: what may become a key or a path, and nothing else.
+//! The names of models and the paths of their files, which must be safe as keys and as paths.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 
-/// Characters of a part of a name, at most.
+/// The maximum length of a part of a name, in characters.
 const LONGEST: usize = 96;
 
-/// The name of a model: `model` or `org/model`, of letters, digits, `.`, `_` and `-`.
+/// The name of a model: `model` or `org/model`. Each part has at most 96 ASCII letters, digits,
+/// `.`, `_` and `-`, does not begin with a dot and does not end in `.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ModelName(String);
@@ -32,7 +33,7 @@ impl FromStr for ModelName {
             return Ok(Self(name.to_owned()));
         }
         Err(Error::Argument(format!(
-            "not a model's name: {name:?}; it is `model` or `org/model`, of letters, digits, `.`, `_` and `-`"
+            "not a name of a model: {name:?}; use `model` or `org/model` of letters, digits, `.`, `_` and `-`"
         )))
     }
 }
@@ -62,10 +63,11 @@ fn is_plain(part: &str) -> bool {
     characters && !part.starts_with('.') && !part.is_empty() && part.len() <= LONGEST
 }
 
-/// Checks the path of a file in a model: relative, with `/`, and nothing that leaves its folder on any system.
+/// Checks the path of a file in a model: it must be relative, use `/` as separator, and stay in its
+/// folder on every system.
 ///
 /// # Errors
-/// `Argument`, which says the path.
+/// `Argument`, with the path in the message.
 pub fn check_path(path: &str) -> Result<(), Error> {
     let plain = |part: &str| {
         !matches!(part, "" | "." | "..") && !part.contains(['\\', ':', '\0']) && !part.chars().any(char::is_control)
@@ -73,7 +75,7 @@ pub fn check_path(path: &str) -> Result<(), Error> {
     if path.len() <= 1024 && path.split('/').all(plain) {
         return Ok(());
     }
-    Err(Error::Argument(format!("not a path in a model: {path:?}")))
+    Err(Error::Argument(format!("not a path of a file in a model: {path:?}; use a relative path with `/`")))
 }
 
 #[cfg(test)]
@@ -81,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_stay_in_their_folder() {
+    fn names_cannot_leave_their_folder() {
         for name in ["model", "org/model", "Qwen/Qwen3-0.6B", "a_b/c.d"] {
             assert_eq!(name.parse::<ModelName>().unwrap().as_str(), name);
         }
@@ -93,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_stay_in_their_folder() {
+    fn paths_cannot_leave_their_folder() {
         for path in ["model.safetensors", "onnx/model.onnx", ".gitattributes", "weights (1).bin", "é"] {
             check_path(path).unwrap();
         }

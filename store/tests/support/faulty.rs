@@ -1,4 +1,4 @@
-//! A storage of which one call fails.
+//! A storage in which one call fails.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -15,15 +15,16 @@ use object_store::{
     ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
-/// How the call fails.
+/// The way in which a call fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// It has no effect.
+    /// The call has no effect.
     Before,
-    /// It has its effect, and the answer is lost.
+    /// The call has its effect, but the answer is lost.
     After,
-    /// It ends in the middle: half an object is read, half a listing, and of what is written half lies beside its place,
-    /// as a folder has it when the disk is full.
+    /// The call ends in the middle. A read returns half an object, and a listing its first entry. A
+    /// write leaves half of the object beside its place, as happens in a folder when the disk is
+    /// full.
     Short,
 }
 
@@ -31,7 +32,7 @@ impl Fault {
     pub const ALL: [Self; 3] = [Self::Before, Self::After, Self::Short];
 }
 
-/// See the [module](self).
+/// A storage that passes all calls to another one, except for one call that fails.
 #[derive(Debug, Clone)]
 pub struct Faulty {
     inner: Arc<dyn ObjectStore>,
@@ -42,21 +43,23 @@ pub struct Faulty {
 }
 
 impl Faulty {
-    /// Fails the call of number `at`, from 0; `folder` is where `inner` writes, if it is one.
+    /// A storage in which call number `at` fails, counted from 0. `folder` is the folder of
+    /// `inner`, if it is one.
     pub fn new(inner: Arc<dyn ObjectStore>, folder: Option<PathBuf>, fault: Fault, at: u64) -> Self {
         Self { inner, fault, at, calls: Arc::new(AtomicU64::new(0)), folder }
     }
 
-    /// Whether there were enough calls for one to fail.
+    /// Returns `true` if the call has failed, that is, if there were enough calls.
     pub fn struck(&self) -> bool {
         self.calls.load(Ordering::SeqCst) > self.at
     }
 
-    /// The fault of this call, if it is its turn.
+    /// Counts a call, and returns the fault if this is the call to fail.
     fn turn(&self) -> Option<Fault> {
         (self.calls.fetch_add(1, Ordering::SeqCst) == self.at).then_some(self.fault)
     }
 
+    /// Writes half of an object beside its place, under the name that a half-written file has.
     fn leave_half(&self, location: &Path, payload: &PutPayload) {
         if let Some(folder) = &self.folder {
             let path = folder.join(format!("{location}#1"));

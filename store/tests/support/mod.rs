@@ -1,4 +1,4 @@
-//! Models to store: the committed pairs, restored.
+//! Support for tests of the store: the committed models as files, and short forms of common calls.
 #![allow(dead_code)] // each test binary uses a part of it
 
 #[path = "../../../tests/common/mod.rs"]
@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use bitx::Effort;
 use bitx_store::{Added, ModelName, Source, Store};
 
-/// A folder of models: `base-bf16`, `base-f16`, `base-f32`, and each committed fine-tune by its name.
+/// A folder of models: `base-bf16`, `base-f16`, `base-f32`, and each committed fine-tune by its
+/// name.
 pub struct Models(tempfile::TempDir);
 
 impl Models {
@@ -29,11 +30,12 @@ impl Models {
         self.0.path().join(name)
     }
 
-    /// As the one file of a model.
+    /// The source of a model that consists of this file.
     pub fn source(&self, name: &str) -> Vec<Source> {
         vec![Source { path: "model.safetensors".into(), file: self.path(name) }]
     }
 
+    /// Adds a model that consists of this file.
     pub async fn add(&self, store: &Store, model: &str, file: &str) -> Added {
         store.add(&name(model), &self.source(file), Effort::Default, &|_| {}).await.unwrap()
     }

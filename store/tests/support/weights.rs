@@ -1,10 +1,10 @@
-//! Models that are made for tests: weights of the committed ones, drawn anew and perturbed.
+//! Models made for tests, from the weights of a committed model or at random.
 
 use std::collections::BTreeMap;
 
 use crate::support::common;
 
-/// Numbers at random, the same in every run (SplitMix64).
+/// A generator of random numbers (SplitMix64), which are the same in every run.
 pub struct Random(pub u64);
 
 impl Random {
@@ -24,7 +24,7 @@ impl Random {
         ((self.next() >> 40) as f32 + 0.5) / (1u64 << 24) as f32
     }
 
-    /// Of mean 0 and deviation 1.
+    /// A normally distributed number with mean 0 and standard deviation 1.
     pub fn normal(&mut self) -> f32 {
         (-2.0 * self.unit().ln()).sqrt() * (std::f32::consts::TAU * self.unit()).cos()
     }
@@ -36,7 +36,7 @@ impl Random {
     }
 }
 
-/// A tensor of BF16 or of anything else.
+/// A tensor of any dtype; only the weights of BF16 tensors can be changed.
 #[derive(Clone)]
 struct Tensor {
     name: String,
@@ -50,12 +50,13 @@ struct Tensor {
 pub struct Weights(Vec<Tensor>);
 
 impl Weights {
-    /// The committed BF16 base.
+    /// The weights of the committed BF16 base.
     pub fn committed() -> Self {
         Self::parse(common::PAIRS[0].base)
     }
 
-    /// A small model: two tensors with sketches and one without, at random.
+    /// A small random model with two tensors that are large enough for a sketch and one that is
+    /// not.
     pub fn small(random: &mut Random) -> Self {
         let tensor = |name: &str, shape: &[u64], random: &mut Random| {
             let count = shape.iter().product::<u64>();
@@ -86,7 +87,8 @@ impl Weights {
         common::model(&tensors)
     }
 
-    /// Every BF16 weight, as `change` makes it from tensor, index in it and value.
+    /// Replaces every BF16 weight by the result of `change`, which is called with the values and
+    /// the shape of the tensor, and the index of the weight.
     fn changed(&self, mut change: impl FnMut(&[f32], &[u64], usize) -> f32) -> Self {
         let mut changed = self.clone();
         for tensor in changed.0.iter_mut().filter(|tensor| tensor.dtype == "BF16") {
@@ -97,17 +99,18 @@ impl Weights {
         changed
     }
 
-    /// An unrelated model: each tensor's weights drawn from among its own, so that all its statistics are the same.
+    /// An unrelated model with the same statistics: the weights of each tensor are drawn from its
+    /// own weights.
     pub fn redrawn(&self, random: &mut Random) -> Self {
         self.changed(|values, _, _| values[random.below(values.len())])
     }
 
-    /// Every weight moved by a little noise.
+    /// A fine-tune in which every weight has a little noise added.
     pub fn noisy(&self, random: &mut Random) -> Self {
         self.changed(|values, _, i| values[i] + 0.02 * scale(values, i) * random.normal())
     }
 
-    /// A product of rank 2 added to every matrix.
+    /// A fine-tune in which every matrix has a product of rank 2 added.
     pub fn low_rank(&self, random: &mut Random) -> Self {
         let mut factors: (Vec<[f32; 2]>, Vec<[f32; 2]>) = Default::default();
         self.changed(|values, shape, i| {
@@ -121,7 +124,7 @@ impl Weights {
         })
     }
 
-    /// One weight in fifty changed by much.
+    /// A fine-tune in which one weight in fifty has changed a lot.
     pub fn sparse(&self, random: &mut Random) -> Self {
         self.changed(
             |values, _, i| if random.below(50) == 0 { values[i] * (1.0 + 0.3 * random.normal()) } else { values[i] },
@@ -129,7 +132,7 @@ impl Weights {
     }
 }
 
-/// The size of the weights around `i`.
+/// The root mean square of the weights around `i`.
 fn scale(values: &[f32], i: usize) -> f32 {
     let near = &values[i / 64 * 64..(i / 64 * 64 + 64).min(values.len())];
     (near.iter().map(|value| value * value).sum::<f32>() / near.len() as f32).sqrt()
