@@ -15,22 +15,22 @@ pub struct Cli {
     pub global: Global,
 }
 
-/// Options that every command takes.
+/// Options shared by all commands.
 #[derive(Debug, Args)]
 pub struct Global {
-    /// Threads to use [default: all cores]
+    /// Number of threads to use [default: one per core]
     #[arg(short = 'j', long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Print one JSON object on stdout
+    /// Print the result as one JSON object on standard output
     #[arg(long, global = true)]
     pub json: bool,
-    /// No progress, no summary
+    /// Show neither progress nor a summary
     #[arg(short, long, global = true)]
     pub quiet: bool,
 }
 
 impl Global {
-    /// Threads asked for, or one per core.
+    /// The number of threads requested, or one per core.
     pub fn threads(&self) -> usize {
         self.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
     }
@@ -38,57 +38,62 @@ impl Global {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Compress a fine-tune against its base
+    /// Compress a fine-tuned model into an archive that holds only its difference from its base
     Compress(Compress),
-    /// Restore a fine-tune from its base and an archive
+    /// Restore a fine-tuned model, byte for byte, from its base and an archive
     Decompress(Decompress),
-    /// Restore one tensor, reading only its bytes
+    /// Restore a single tensor, reading only the bytes that it needs
     Cat(Cat),
-    /// List what an archive holds
+    /// List the tensors of an archive with their sizes and coding methods
     Inspect(Inspect),
-    /// Decode an archive without writing anything, and print the SHA-256 of what it restores to
+    /// Decode an archive without writing it, and print the SHA-256 of the restored file
     Verify(Verify),
-    /// Tell how far two models are apart, and what one would take as a delta to the other
+    /// Compare two models, and estimate the size of one as a delta against the other
     Distance(Distance),
-    /// Time encoding and decoding in memory, compute only
+    /// Measure the speed of encoding and decoding in memory, without disk access
     Bench(Bench),
-    /// Keep models in a store: every file and tensor once, fine-tunes as deltas
+    /// Manage a model store, which keeps each tensor once and fine-tunes as deltas
     Store(crate::store::args::Store),
-    /// Serve a store over HTTP: restored files, deltas, uploads
+    /// Serve a store over HTTP: restored files, deltas and uploads
     Serve(crate::serve::Serve),
     /// Print a completion script for a shell
-    Completions { shell: clap_complete::Shell },
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
 }
 
-/// How output is written.
+/// The output file of a command, with its options.
 #[derive(Debug, Args)]
 pub struct Output {
-    /// File to write; `-` for standard output
+    /// File to write, or `-` for standard output
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     pub path: PathBuf,
     /// Replace the file if it exists
     #[arg(short, long)]
     pub force: bool,
-    /// Return only when the file is on the disk
+    /// Wait until the file is safely on disk before returning
     #[arg(long)]
     pub sync: bool,
 }
 
+/// An archive format, by its name on the command line.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum FormatName {
-    /// BITXv001, which the reference command line reads and writes
+    /// BITXv001, compatible with the reference tool bitx-codec; no checksums
     V1,
-    /// BITXv002: several times smaller, checked
+    /// BITXv002, several times smaller and protected by checksums
     V2,
 }
 
+/// A compression effort, by its name on the command line.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum EffortName {
-    /// About as fast as it decodes
+    /// Compresses about as fast as it decompresses
     Fast,
-    /// The better of two models per chunk
+    /// A good balance: the better of two coding models for each chunk
     Default,
-    /// Everything that makes archives smaller
+    /// The smallest archives; the slowest
     Max,
 }
 
@@ -102,19 +107,20 @@ impl From<EffortName> for Effort {
     }
 }
 
-/// The base model: its file, or the first of them.
+/// The files of the base model.
 #[derive(Debug, Args)]
 pub struct Base {
-    /// The base model: safetensors, or any other file
+    /// File of the base model: safetensors, GGUF, ONNX data or any other file
     #[arg(id = "BASE")]
     first: PathBuf,
-    /// Another file of the base, where it is sharded; may be repeated, in the same order as when compressing
+    /// Another file of a base that is split into shards; repeat the option for each one, and give
+    /// the files in the same order to compress and to decompress
     #[arg(short = 'b', long = "base", value_name = "FILE")]
     others: Vec<PathBuf>,
 }
 
 impl Base {
-    /// Every file of the base.
+    /// All files of the base, in order.
     pub fn paths(&self) -> Vec<&Path> {
         std::iter::once(&self.first).chain(&self.others).map(PathBuf::as_path).collect()
     }
@@ -124,35 +130,39 @@ impl Base {
 pub struct Compress {
     #[command(flatten)]
     pub base: Base,
-    /// The fine-tuned model: safetensors, or any other file
+    /// The fine-tuned model to compress: safetensors, GGUF, ONNX data or any other file
     pub target: PathBuf,
     #[command(flatten)]
     pub output: Output,
-    /// ONNX graph whose external data the base is [default: for NAME.onnx_data and NAME.onnx.data, the NAME.onnx beside it]
+    /// ONNX graph that describes the base, if the base is external data [default: the NAME.onnx in
+    /// the same folder, for NAME.onnx_data and NAME.onnx.data]
     #[arg(long, value_name = "FILE")]
     pub base_graph: Option<PathBuf>,
-    /// ONNX graph whose external data the target is [default: as for the base]; one of the two may do for both
+    /// ONNX graph that describes the target, if the target is external data [default: found as for
+    /// the base]; one graph is enough if it describes both files
     #[arg(long, value_name = "FILE")]
     pub target_graph: Option<PathBuf>,
-    /// Archive format [default: v2, or v1 where a level is given]
+    /// Archive format [default: v2, or v1 if --level is given]
     #[arg(long, value_enum)]
     format: Option<FormatName>,
-    /// How hard to try, for format v2
+    /// Compression effort of format v2: more effort takes longer and makes smaller archives
     #[arg(long, value_enum, default_value_t = EffortName::Default, conflicts_with = "level")]
     effort: EffortName,
-    /// zstd level of format v1, -7 to 4 [default: 3]
+    /// zstd level of format v1, from -7 to 4 [default: 3]
     #[arg(long, allow_negative_numbers = true, value_parser = level)]
     level: Option<i32>,
 }
 
 impl Compress {
-    /// The format with its knobs.
+    /// The archive format with its effort or level.
     ///
     /// # Errors
-    /// Where a level is given for a format that has none.
+    /// A level together with format v2, which has no levels.
     pub fn format(&self) -> anyhow::Result<Format> {
         match (self.format, self.level) {
-            (Some(FormatName::V2), Some(_)) => anyhow::bail!("--level is for format v1; v2 has --effort"),
+            (Some(FormatName::V2), Some(_)) => {
+                anyhow::bail!("--level applies to format v1 only; use --effort with format v2")
+            }
             (Some(FormatName::V1), level) => Ok(Format::V1 { level: level.unwrap_or(Format::DEFAULT_ZSTD_LEVEL) }),
             (None, Some(level)) => Ok(Format::V1 { level }),
             (_, None) => Ok(Format::V2 { effort: self.effort.into() }),
@@ -164,7 +174,7 @@ impl Compress {
 pub struct Decompress {
     #[command(flatten)]
     pub base: Base,
-    /// The archive
+    /// The archive to restore
     pub archive: PathBuf,
     #[command(flatten)]
     pub output: Output,
@@ -174,7 +184,7 @@ pub struct Decompress {
 pub struct Cat {
     #[command(flatten)]
     pub base: Base,
-    /// The archive
+    /// The archive to read
     pub archive: PathBuf,
     /// Name of the tensor
     pub tensor: String,
@@ -184,7 +194,7 @@ pub struct Cat {
 
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// The archive
+    /// The archive to read
     pub archive: PathBuf,
 }
 
@@ -192,31 +202,36 @@ pub struct Inspect {
 pub struct Verify {
     #[command(flatten)]
     pub base: Base,
-    /// The archive
+    /// The archive to check
     pub archive: PathBuf,
 }
 
 #[derive(Debug, Args)]
 pub struct Distance {
-    /// The model that would be the base: safetensors, GGUF or any other file
+    /// The model to use as the base: safetensors, GGUF or any other file
     pub a: PathBuf,
-    /// The model that would be its delta
+    /// The model that would become a delta against A
     pub b: PathBuf,
 }
 
 #[derive(Debug, Args)]
 pub struct Bench {
-    /// The base model
+    /// The base model: safetensors, GGUF or any other file
     pub base: PathBuf,
-    /// The fine-tuned model: safetensors, or any other file
+    /// The fine-tuned model
     pub target: PathBuf,
-    /// Measured runs of each; medians are printed
+    /// Number of measured runs per format; their medians are printed
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     pub runs: u16,
 }
 
+/// Parses the argument of `--level`.
 fn level(text: &str) -> Result<i32, String> {
-    let level = text.parse().map_err(|_| "not a number".to_owned())?;
+    let level = text.parse().map_err(|_| "the level must be a whole number".to_owned())?;
     let range = Format::ZSTD_LEVELS;
-    if range.contains(&level) { Ok(level) } else { Err(format!("{} to {}", range.start(), range.end())) }
+    if range.contains(&level) {
+        Ok(level)
+    } else {
+        Err(format!("the level must be from {} to {}", range.start(), range.end()))
+    }
 }

@@ -1,4 +1,4 @@
-//! `bitx bench BASE TARGET`: what encoding and decoding cost without disks.
+//! `bitx bench BASE TARGET`: the speed of encoding and decoding, without disk access.
 
 use std::io;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::args::{self, Global};
 use crate::{files, run, stdout};
 
-/// Formats and efforts that are timed, the default first.
+/// The formats and efforts to measure, the default first.
 const CASES: [(&str, &str, Format); 4] = [
     ("v2", "default", Format::V2 { effort: Effort::Default }),
     ("v2", "fast", Format::V2 { effort: Effort::Fast }),
@@ -23,7 +23,7 @@ const CASES: [(&str, &str, Format); 4] = [
     ("v1", "3", Format::V1 { level: 3 }),
 ];
 
-/// Medians of one case; MB are 10^6 bytes of the model.
+/// The medians of one format and effort. 1 MB is 10^6 bytes of the model.
 struct Measured {
     format: &'static str,
     effort: &'static str,
@@ -50,7 +50,7 @@ fn read(file: &InputFile) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Ratio, and medians of encode and decode speed in MB/s.
+/// Returns the ratio of archive to model, and the median speeds of encoding and decoding in MB/s.
 fn measure(
     base: &Arc<Vec<u8>>,
     target: &[u8],
@@ -62,7 +62,7 @@ fn measure(
     let bases: [&dyn ReadAt; 1] = [&base.as_slice()];
     let inputs = Sources { base: &bases, target: Some(&target), ..Sources::default() };
     let (mut encodes, mut decodes, mut archive) = (Vec::new(), Vec::new(), Vec::new());
-    // One run more than counted: the first one warms up.
+    // The first run warms up and is not counted.
     for _ in 0..=runs {
         let mut job = Compress::new(&[base_length], target_length, format)?.job();
         encodes.push(encode(&mut job, &inputs, runner, &mut archive)?);
@@ -79,7 +79,7 @@ fn measure(
     Ok((archive.len() as f64 / target.len() as f64, speed(&encodes), speed(&decodes)))
 }
 
-/// Seconds inside the codec for one whole compression, which replaces what `archive` holds.
+/// Compresses into `archive`, replacing its content, and returns the seconds spent in the codec.
 fn encode(job: &mut Job, sources: &Sources<'_>, runner: &dyn Runner, archive: &mut Vec<u8>) -> anyhow::Result<f64> {
     archive.clear();
     drive::open(job, sources)?;
@@ -94,7 +94,7 @@ fn encode(job: &mut Job, sources: &Sources<'_>, runner: &dyn Runner, archive: &m
     Ok(seconds)
 }
 
-/// Seconds inside the codec for one whole restore, whose windows replace what `restored` holds.
+/// Restores into `restored`, one buffer per window, and returns the seconds spent in the codec.
 fn decode(job: &mut Job, held: &[(Source, Whole)], threads: usize, restored: &mut Vec<Vec<u8>>) -> anyhow::Result<f64> {
     drive::open_whole(job, &Inputs::whole(held.to_vec()))?;
     restored.resize_with(job.windows()?, Vec::new);

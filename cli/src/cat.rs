@@ -1,4 +1,4 @@
-//! `bitx cat BASE ARCHIVE TENSOR -o OUT`
+//! `bitx cat BASE ARCHIVE TENSOR -o OUT`: restores one tensor.
 
 use crate::args::{self, Global};
 use crate::output::OutputFile;

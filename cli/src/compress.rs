@@ -1,4 +1,4 @@
-//! `bitx compress BASE TARGET -o OUT`
+//! `bitx compress BASE TARGET -o OUT`: compresses a model against its base.
 
 use std::path::{Path, PathBuf};
 

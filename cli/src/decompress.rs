@@ -1,4 +1,4 @@
-//! `bitx decompress BASE ARCHIVE -o OUT`
+//! `bitx decompress BASE ARCHIVE -o OUT`: restores a model.
 
 use crate::args::{self, Global};
 use crate::output::OutputFile;

@@ -1,4 +1,4 @@
-//! `bitx distance A B`
+//! `bitx distance A B`: compares two models tensor by tensor.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -16,10 +16,10 @@ use crate::args::{self, Global};
 use crate::files;
 use crate::{run, stdout};
 
-/// Bytes of each file that are read at a time: whole words of any width.
+/// The number of bytes read from each file at a time, a multiple of every word's width.
 const WINDOW: u64 = 1 << 20;
 
-/// A model, opened.
+/// An open model file.
 struct Model<'a> {
     path: &'a Path,
     file: InputFile,
@@ -38,7 +38,7 @@ impl<'a> Model<'a> {
     }
 }
 
-/// A tensor that both models have, with the same dtype and shape.
+/// The comparison of a tensor that both models have, with the same dtype and shape.
 struct Row<'a> {
     region: &'a Region,
     distance: BitDistance,
@@ -48,7 +48,7 @@ struct Row<'a> {
 /// Two models side by side.
 struct Comparison<'a> {
     rows: Vec<Row<'a>>,
-    /// Tensors without a counterpart, of the first model and of the second.
+    /// The tensors without a counterpart in the other model: those of A, then those of B.
     unpaired: [Vec<&'a Region>; 2],
 }
 
@@ -75,7 +75,7 @@ fn compare<'a>(a: &'a Model<'_>, b: &'a Model<'_>, global: &Global) -> anyhow::R
     Ok(Comparison { rows, unpaired: [only_a, only_b] })
 }
 
-/// Reads both tensors side by side, once.
+/// Compares two tensors in a single pass over both files.
 fn measure<'a>((a, base): (&Model<'_>, &Region), (b, region): (&Model<'_>, &'a Region)) -> anyhow::Result<Row<'a>> {
     let (dtype, length) = (region.dtype, region.length);
     let (mut of_a, mut of_b) = (Sketcher::new(dtype, length), Sketcher::new(dtype, length));
@@ -94,11 +94,11 @@ fn measure<'a>((a, base): (&Model<'_>, &Region), (b, region): (&Model<'_>, &'a R
     Ok(Row { region, distance, predicted: predict(&of_a.finish()?, &of_b.finish()?)? })
 }
 
-/// What is said of a pair, and of all of them.
+/// The figures of one pair of tensors, or of all pairs together.
 struct Figures {
     distance: BitDistance,
     predicted: Predicted,
-    /// Predicted, each tensor taking the smaller of the two ways.
+    /// The predicted ratio if each tensor takes the smaller of the two codings.
     ratio: f64,
 }
 
@@ -129,7 +129,7 @@ impl Comparison<'_> {
         self.rows.iter().map(|row| row.region.length).sum()
     }
 
-    /// Of all pairs: ratios are of all their bytes.
+    /// The figures of all pairs together, with ratios weighted by bytes.
     fn total(&self) -> Figures {
         let mut distance = BitDistance::default();
         self.rows.iter().for_each(|row| distance.merge(row.distance));

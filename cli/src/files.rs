@@ -6,12 +6,12 @@ use anyhow::Context;
 use bitx::io::ReadAt;
 use bitx_host::InputFile;
 
-/// Opens an input file; an error names it.
+/// Opens an input file. Errors name its path.
 pub fn open(path: &Path) -> anyhow::Result<InputFile> {
     InputFile::open(path).with_context(|| path.display().to_string())
 }
 
-/// The files of a base.
+/// The open files of a base, in order.
 pub struct BaseFiles(Vec<InputFile>);
 
 impl BaseFiles {

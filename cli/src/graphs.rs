@@ -1,4 +1,4 @@
-//! The `.onnx` files that tell what is in external data: named, or found beside it.
+//! The `.onnx` graphs that describe external data: named by options, or found in the data's folder.
 
 use std::path::{Path, PathBuf};
 
@@ -9,14 +9,16 @@ use bitx::{Compress, Format, drive};
 use crate::args::{self, Global};
 use crate::files::{self, BaseFiles};
 
-/// The base's graph and the target's, or one that does for both; usually none.
+/// The ONNX graphs of a compression: none for most models, otherwise the base's and the target's,
+/// or a single one that describes both.
 pub struct Graphs {
     pub paths: Vec<PathBuf>,
     pub files: BaseFiles,
 }
 
 impl Graphs {
-    /// Those that `args` name; where they name none, those beside the inputs.
+    /// Opens the graphs that `args` name. For a file without a named graph, it takes the one in the
+    /// file's folder that describes it, if there is one.
     pub fn open(args: &args::Compress, format: Format, global: &Global) -> anyhow::Result<Self> {
         let named = args.base_graph.is_some() || args.target_graph.is_some();
         let (bases, target) = (args.base.paths(), [args.target.as_path()]);
@@ -27,7 +29,8 @@ impl Graphs {
                 (Some(base), Some(target)) => vec![base, target],
                 (Some(base), None) if named || serves(&base, &target) => vec![base],
                 (None, Some(target)) if named || serves(&target, &bases) => vec![target],
-                // Tensors on one side alone have no partners: bytes against bytes take less.
+                // If only one side has tensors, they have no counterparts; plain bytes compress
+                // better.
                 _ => Vec::new(),
             },
         };
@@ -35,7 +38,7 @@ impl Graphs {
         Ok(Self { paths, files })
     }
 
-    /// Hands the graphs to a compression of `inputs`, the base's files and the target.
+    /// Adds the graphs to a compression of `inputs`, the base's files followed by the target.
     pub fn give(&self, compress: Compress, inputs: &[&Path]) -> anyhow::Result<Compress> {
         if self.paths.is_empty() {
             return Ok(compress);
@@ -45,8 +48,9 @@ impl Graphs {
     }
 }
 
-/// The graph in the folder of one of the files that describes it: `model.onnx` for `model.onnx_data`, `model.onnx.data`
-/// and the like.
+/// Finds a graph that describes one of `files` and is in the same folder: `model.onnx` for
+/// `model.onnx_data` and `model.onnx.data`. It warns about a graph of that name that does not fit
+/// the file.
 fn beside(files: &[&Path], global: &Global) -> Option<PathBuf> {
     files.iter().find_map(|file| {
         let name = name(file);
@@ -57,13 +61,15 @@ fn beside(files: &[&Path], global: &Global) -> Option<PathBuf> {
         }
         let describes = describes(&graph, file);
         if let (Err(error), false) = (&describes, global.quiet) {
-            eprintln!("bitx: {} is compressed as bytes: {}: {error}", file.display(), graph.display());
+            let (file, graph) = (file.display(), graph.display());
+            eprintln!("bitx: {file}: compressed as plain bytes, since its ONNX graph cannot be used: {graph}: {error}");
         }
         describes.unwrap_or(false).then_some(graph)
     })
 }
 
-/// Whether a graph that was found for other files does for these, as far as they have no layout of their own.
+/// Returns `true` if `graph` describes each of `files` that has no layout of its own. The graph was
+/// found for the files of the other side.
 fn serves(graph: &Path, files: &[&Path]) -> bool {
     let clear = |file: &&Path| -> anyhow::Result<bool> {
         Ok(drive::layout(&files::open(file)?)?.kind != Kind::Bytes || describes(graph, file)?)

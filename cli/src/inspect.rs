@@ -1,4 +1,4 @@
-//! `bitx inspect ARCHIVE`
+//! `bitx inspect ARCHIVE`: lists the tensors of an archive.
 
 use bitx::Inspect;
 use bitx::drive::{self, Sources};
@@ -49,7 +49,8 @@ fn hex(digest: [u8; 32]) -> String {
     blake3::Hash::from_bytes(digest).to_string()
 }
 
-/// What a prediction is of rank, and what it saved; nothing where there is none.
+/// The rank of a tensor's prediction and the bytes that it saved, as text. Empty without a
+/// prediction.
 fn predicted(tensor: &TensorReport) -> String {
     tensor.prediction.map_or_else(String::new, |p| format!("  rank {}, saved {}", p.rank, p.saved_bytes))
 }

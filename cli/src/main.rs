@@ -21,7 +21,8 @@ mod verify;
 
 use std::process::ExitCode;
 
-/// Buffers of megabytes come and go: an allocator that keeps their pages saves most of the page faults.
+/// The allocator. The codec allocates and frees buffers of megabytes; mimalloc keeps their pages,
+/// which avoids most page faults.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -29,7 +30,8 @@ use clap::{CommandFactory, Parser};
 
 use args::{Cli, Command};
 
-/// What shells say of a program that the signal of a closed pipe has ended: 128 and its number.
+/// The exit code when the reader of the output has closed the pipe: 128 plus the number of
+/// `SIGPIPE`, as shells report it.
 const CLOSED: u8 = 141;
 
 fn main() -> ExitCode {
@@ -63,7 +65,8 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
     }
 }
 
-/// An error and its causes, each said once: some tell their cause themselves.
+/// The message of an error followed by its causes. A cause that the text already contains is left
+/// out.
 fn explained(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {

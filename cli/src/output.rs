@@ -1,4 +1,4 @@
-//! The output that a command line names: standard output, or a file that appears whole or not at all.
+//! A command's output: standard output, or a file that appears when it is complete or not at all.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -16,18 +16,25 @@ pub enum OutputFile {
 }
 
 impl OutputFile {
-    /// Opens the output that `args` ask for; it must be none of `inputs`.
+    /// Opens the output that `args` name.
+    ///
+    /// # Errors
+    /// A terminal as standard output; a file that is one of `inputs`, or that exists without
+    /// `--force`.
     pub fn create(args: &args::Output, inputs: &[&Path]) -> anyhow::Result<Self> {
         let path = &args.path;
         if path.as_os_str() == "-" {
             let stdout = io::stdout();
-            anyhow::ensure!(!stdout.is_terminal(), "standard output is a terminal: redirect it, or name a file");
+            anyhow::ensure!(
+                !stdout.is_terminal(),
+                "the output is binary and standard output is a terminal: redirect it, or name a file with -o"
+            );
             return Ok(Self::Stdout(stdout));
         }
         if let Ok(existing) = path.canonicalize() {
             let clash = inputs.iter().any(|input| input.canonicalize().is_ok_and(|input| input == existing));
-            anyhow::ensure!(!clash, "{}: is an input as well", path.display());
-            anyhow::ensure!(args.force, "{}: exists; --force replaces it", path.display());
+            anyhow::ensure!(!clash, "{}: the output file is also an input", path.display());
+            anyhow::ensure!(args.force, "{}: the file exists; use --force to replace it", path.display());
             anyhow::ensure!(existing.is_file(), "{}: not a regular file", path.display());
         }
         let file = WholeFile::create(path).with_context(|| path.display().to_string())?;
@@ -35,7 +42,7 @@ impl OutputFile {
         Ok(Self::File { file, path: path.clone(), force: args.force, sync: args.sync })
     }
 
-    /// Puts the complete output in its place.
+    /// Gives the complete file its final name, or flushes standard output.
     pub fn publish(self) -> anyhow::Result<()> {
         match self {
             Self::Stdout(mut stdout) => stdout.flush().context("standard output"),
@@ -62,7 +69,8 @@ impl Write for OutputFile {
     }
 }
 
-/// Deletes the temporary when the user interrupts, since destructors do not run then.
+/// Arranges that an interruption by the user deletes the temporary file, since destructors do not
+/// run then.
 fn remove_on_interrupt(temporary: &Path) -> anyhow::Result<()> {
     static TEMPORARY: Mutex<Option<PathBuf>> = Mutex::new(None);
     const INTERRUPTED: i32 = 130;

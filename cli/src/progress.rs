@@ -1,8 +1,9 @@
-//! A progress bar on stderr, where that is a terminal.
+//! A progress bar on standard error, shown if that is a terminal.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// A bar over `total` bytes of the model; hidden if `quiet` or where nobody looks.
+/// A progress bar over `total` bytes of the model. It is hidden if `quiet` is set or standard error
+/// is not a terminal.
 pub fn bar(total: u64, quiet: bool) -> ProgressBar {
     let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
     let style =

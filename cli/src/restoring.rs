@@ -1,4 +1,4 @@
-//! The inputs of every command that restores: the base's files and an archive.
+//! The inputs of the commands that restore: the files of a base and an archive.
 
 use std::io::Write;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::args::{Base, Global};
 use crate::files::{self, BaseFiles};
 use crate::run::{self, Paths};
 
-/// A base and an archive, opened.
+/// An open base and archive.
 pub struct Restoring<'a> {
     base_paths: Vec<&'a Path>,
     base: BaseFiles,
@@ -28,17 +28,17 @@ impl<'a> Restoring<'a> {
         Ok(Self { base_paths, base, archive_path: archive, archive: file })
     }
 
-    /// Every input, none of which may be the output.
+    /// The paths of all inputs. The output must not be one of them.
     pub fn paths(&self) -> Vec<&'a Path> {
         [self.base_paths.as_slice(), &[self.archive_path]].concat()
     }
 
-    /// Bytes of the archive.
+    /// The length of the archive in bytes.
     pub fn archive_bytes(&self) -> u64 {
         self.archive.len()
     }
 
-    /// Restores the whole file into `output`; returns what the archive holds, and the seconds it took.
+    /// Restores the whole file into `output`. Returns the archive's report and the seconds it took.
     pub fn whole(&self, output: &mut (dyn Write + Send), global: &Global) -> anyhow::Result<(Report, f64)> {
         let mut job = Restore::new(&self.base.lengths(), self.archive.len()).shared().job();
         let seconds = self.with(|sources, paths| run::restore(&mut job, sources, paths, output, global))?;

@@ -1,4 +1,4 @@
-//! Driving a job over files: threads, progress, errors that name the file.
+//! Runs a job over files, with threads, a progress bar, and errors that name the file.
 
 use std::io::Write;
 use std::path::Path;
@@ -15,7 +15,7 @@ use indicatif::ProgressBar;
 use crate::args::Global;
 use crate::progress;
 
-/// The paths of a job's inputs, for messages.
+/// The paths of a job's inputs, used in error messages.
 #[derive(Default)]
 pub struct Paths<'a> {
     pub base: Vec<&'a Path>,
@@ -25,7 +25,7 @@ pub struct Paths<'a> {
 }
 
 impl Paths<'_> {
-    /// `error` with the path of the input at fault in front.
+    /// Converts `error`, and puts the path of the input that caused it in front of the message.
     pub fn explain(&self, error: DriveError) -> anyhow::Error {
         let source = match &error {
             DriveError::Job(error) => error.input_at_fault(),
@@ -48,16 +48,18 @@ impl Paths<'_> {
     }
 }
 
-/// Runs `work` with as many threads as asked for.
+/// Calls `work` with a runner of `threads` threads.
 pub fn with_threads<R: Send>(threads: usize, work: impl FnOnce(&dyn Runner) -> R + Send) -> anyhow::Result<R> {
     if threads == 1 {
         return Ok(work(&Sequential));
     }
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("cannot start the threads")?;
+    let pool =
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("cannot start the worker threads")?;
     Ok(pool.install(|| work(&Rayon)))
 }
 
-/// Opens `job` and runs its windows in turn into `output`; returns the seconds it took.
+/// Opens `job` and runs its windows one after the other, each on all threads, into `output`.
+/// Returns the seconds it took.
 pub fn job(
     job: &mut Job,
     sources: &Sources<'_>,
@@ -72,7 +74,8 @@ pub fn job(
     })?
 }
 
-/// The same for a [shared](bitx::Restore::shared) restore, many of whose windows run at once.
+/// Opens and runs a [shared](bitx::Restore::shared) restore, one window per thread at a time, into
+/// `output`. Returns the seconds it took.
 pub fn restore(
     job: &mut Job,
     sources: &Sources<'_>,
@@ -88,7 +91,8 @@ pub fn restore(
     })
 }
 
-/// Opens `job` and has `windows` run what it then consists of, beside a progress bar.
+/// Opens `job`, runs it by calling `windows`, and shows a progress bar meanwhile. Returns the
+/// seconds it took.
 fn timed(
     job: &mut Job,
     sources: &Sources<'_>,

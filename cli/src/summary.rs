@@ -1,4 +1,4 @@
-//! What a command says when it is done: one line for people, or one JSON object.
+//! The summary that a command prints at its end: one line of text, or one JSON object.
 
 use bitx::report::Report;
 use serde_json::{Map, Value, json};
@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use crate::args::Global;
 use crate::stdout;
 
-/// The figures of a finished command. `ratio` is bytes stored by bytes restored, `mb_per_s` counts
-/// 10^6 bytes of the restored file.
+/// The figures of a finished command. `ratio` is stored bytes divided by restored bytes; `mb_per_s`
+/// counts 10^6 bytes of the restored file.
 pub struct Summary<'a> {
     pub command: &'static str,
     pub report: &'a Report,
@@ -25,7 +25,8 @@ impl Summary<'_> {
         self.report.restored_bytes as f64 / 1e6 / self.seconds.max(1e-9)
     }
 
-    /// Prints the summary as `global` asks for it; `extra` fields go to the JSON.
+    /// Prints the summary in the form that `global` selects. The fields in `extra` are added to the
+    /// JSON object.
     pub fn print(&self, global: &Global, extra: &[(&str, Value)]) -> anyhow::Result<()> {
         if global.json {
             stdout::print(format!("{}\n", self.to_json(global, extra)))?;

@@ -1,4 +1,4 @@
-//! `bitx verify BASE ARCHIVE`
+//! `bitx verify BASE ARCHIVE`: decodes an archive and prints the digest of the restored file.
 
 use std::io::{self, Write};
 
@@ -10,7 +10,7 @@ use crate::restoring::Restoring;
 use crate::stdout;
 use crate::summary::Summary;
 
-/// A sink that keeps the digests of what it is given, and nothing else.
+/// A sink that computes the digests of the bytes written to it and discards them.
 #[derive(Default)]
 struct Digesting {
     sha256: Sha256,
@@ -38,7 +38,7 @@ pub fn run(args: &args::Verify, global: &Global) -> anyhow::Result<()> {
     if let Some(stated) = report.blake3.map(blake3::Hash::from_bytes) {
         anyhow::ensure!(
             stated == blake3,
-            "{}: digest of the restored file: expected {stated}, found {blake3}",
+            "{}: the restored file has the wrong BLAKE3 digest (expected {stated}, found {blake3})",
             args.archive.display()
         );
     }
@@ -50,8 +50,8 @@ pub fn run(args: &args::Verify, global: &Global) -> anyhow::Result<()> {
     if !global.json && !global.quiet {
         stdout::print(format!("{sha256}\n"))?;
         if !checked {
-            // Only the user, who knows the digest to expect, can tell a wrong base.
-            eprintln!("format v1 has no checksums: compare the SHA-256 with the published one");
+            // Without checksums, only a user who knows the digest can notice a wrong base.
+            eprintln!("format v1 has no checksums: compare this SHA-256 with the one that was published");
         }
     }
     Ok(())

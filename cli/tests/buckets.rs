@@ -1,4 +1,5 @@
-//! Many processes at once on one bucket: everything is right, and nothing is stored twice.
+//! Tests of many processes that write to one bucket at the same time: every model is right, and
+//! nothing is stored twice.
 
 mod support;
 
@@ -8,14 +9,15 @@ use std::process::Child;
 use bitx_store::{Digest, VerifyDepth};
 use support::{Models, Place};
 
-/// Content that several processes add at the same time, while collections run: a name and a file for each process.
+/// Adds models from several processes at the same time while collections run, and checks what is
+/// stored. `added` is a model's name and file for each process.
 async fn add_at_once(place: &Place, models: &Models, added: &[(&str, &str)]) {
     let add = |(name, file): &(&str, &str)| {
         let path = models.path(file);
         place.bitx(&["add", "--name", name, path.to_str().unwrap()]).spawn().unwrap()
     };
     let mut writers: Vec<Child> = added.iter().map(add).collect();
-    // The first one begins with them.
+    // The first collection starts together with the writers.
     loop {
         assert!(place.bitx(&["gc"]).status().unwrap().success());
         if writers.iter_mut().all(|writer| writer.try_wait().unwrap().is_some()) {
@@ -39,7 +41,8 @@ async fn add_at_once(place: &Place, models: &Models, added: &[(&str, &str)]) {
     }
 }
 
-/// Asserts that nothing is under two keys or was written twice, and that records of writers are gone.
+/// Asserts that no content has two keys or was written twice, that there are `names` models, and
+/// that no writer has left a record.
 async fn check_once(place: &Place, names: usize) {
     let twice: Vec<_> = place.content().await.into_iter().filter(|(_, (count, _))| *count > 1).collect();
     assert_eq!(twice, []);
@@ -50,6 +53,8 @@ async fn check_once(place: &Place, names: usize) {
     assert!(!records.iter().any(|key| key.starts_with("runs/")), "{records:?}");
 }
 
+/// Adds one model from several processes, and compares the store with one that a single process
+/// wrote.
 async fn same_model(processes: usize) {
     let models = Models::new();
     let (alone, together) = (Place::bucket(), Place::bucket());
@@ -74,6 +79,7 @@ async fn eight_processes_add_the_same_model() {
     same_model(8).await;
 }
 
+/// Adds models from one process each, and compares the store with one that a single process wrote.
 async fn different_models(added: &[(&str, &str)]) {
     let models = Models::new();
     let (alone, together) = (Place::bucket(), Place::bucket());
@@ -83,7 +89,8 @@ async fn different_models(added: &[(&str, &str)]) {
         let path = models.path(file);
         assert!(alone.bitx(&["add", "--name", name, path.to_str().unwrap()]).status().unwrap().success());
     }
-    // What is stored is the same; who was there first to be a base is not.
+    // The content is the same. The sketches differ, since they belong to the file that stored a
+    // piece first.
     let keys = |content: BTreeMap<String, (usize, u64)>| -> Vec<String> {
         content.into_keys().filter(|key| !key.starts_with("sketches/")).collect()
     };

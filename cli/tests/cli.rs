@@ -1,4 +1,4 @@
-//! The command line, as a user runs it.
+//! Tests of the codec commands of `bitx`, run as a user runs them.
 
 #[path = "../../tests/common/mod.rs"]
 mod common;
@@ -13,7 +13,7 @@ use common::{PAIRS, model, restore, sha256};
 use folder::{Folder, json_of, stderr};
 
 impl Folder {
-    /// With `base`, `target` and `archive` of the first committed pair.
+    /// A folder with the files `base`, `target` and `archive` of the first committed pair.
     fn new() -> Self {
         let folder = Self::empty();
         let pair = &PAIRS[0];
@@ -32,7 +32,7 @@ impl Folder {
 }
 
 #[test]
-fn compress_and_decompress_give_the_target_back() {
+fn compressing_and_decompressing_restores_the_target() {
     let f = Folder::new();
     let summary = json_of(&mut f.bitx(&["compress", "base", "target", "-o", "out.bitx", "-j", "2", "--json"]));
     assert_eq!(summary["version"], 2);
@@ -61,7 +61,7 @@ fn threads_do_not_change_the_archive() {
     assert_eq!(f.read("1"), f.read("8"));
 }
 
-/// A model of 12 tensors of 2 MiB each, so many windows to restore.
+/// A model of 12 tensors of 2 MiB each, which takes many windows to restore.
 fn large(step: impl Fn(u32) -> u16) -> Vec<u8> {
     const COUNT: u32 = 1 << 20;
     let names: Vec<String> = (0..12).map(|i| format!("t{i:02}")).collect();
@@ -73,7 +73,7 @@ fn large(step: impl Fn(u32) -> u16) -> Vec<u8> {
 }
 
 #[test]
-fn many_windows_are_restored_in_order_by_any_number_of_threads() {
+fn any_number_of_threads_restores_the_windows_in_order() {
     let f = Folder::empty();
     let (mut base, target) = (large(|_| 0), large(|i| u16::from(i % 7 == 0)));
     fs::write(f.path("base"), &base).unwrap();
@@ -84,7 +84,7 @@ fn many_windows_are_restored_in_order_by_any_number_of_threads() {
         assert!(f.read("out") == target, "{threads}");
     }
 
-    // Wrong in the tensors 3 and 9: the first of them is told, whichever thread comes to its own first.
+    // Tensors 3 and 9 are wrong. The error names the first, whichever thread finishes first.
     let tensor = |number: usize| base.len() - (12 - number) * (2 << 20);
     for place in [tensor(3), tensor(9)] {
         base[place + 1000] ^= 1;
@@ -98,20 +98,20 @@ fn many_windows_are_restored_in_order_by_any_number_of_threads() {
 }
 
 #[test]
-fn existing_files_are_kept_unless_forced() {
+fn existing_files_are_replaced_only_with_force() {
     let f = Folder::new();
     fs::write(f.path("out"), "precious").unwrap();
     let message = stderr(&mut f.bitx(&["decompress", "base", "archive", "-o", "out"]), 1);
-    assert!(message.contains("out: exists") && message.lines().count() == 1, "{message}");
+    assert!(message.contains("out: the file exists") && message.lines().count() == 1, "{message}");
     assert_eq!(f.read("out"), b"precious");
     f.bitx(&["decompress", "base", "archive", "-o", "out", "-f", "--sync"]).assert().success();
     assert_eq!(f.read("out"), f.read("target"));
     let message = stderr(&mut f.bitx(&["decompress", "base", "archive", "-o", "base", "-f"]), 1);
-    assert!(message.contains("is an input"), "{message}");
+    assert!(message.contains("is also an input"), "{message}");
 }
 
 #[test]
-fn failures_leave_nothing_behind_and_name_the_file() {
+fn failures_name_the_file_and_leave_no_output() {
     let f = Folder::new();
     let archive = f.read("archive");
     fs::write(f.path("cut"), &archive[..archive.len() - 1000]).unwrap();
@@ -177,7 +177,7 @@ fn standard_output_takes_the_result() {
 }
 
 #[test]
-fn a_reader_that_has_had_enough_is_no_failure() {
+fn a_closed_output_pipe_ends_commands_quietly() {
     use std::process::{Command, Stdio};
     let f = Folder::new();
     for args in [
@@ -204,7 +204,7 @@ fn a_reader_that_has_had_enough_is_no_failure() {
 }
 
 #[test]
-fn bench_times_every_format() {
+fn bench_measures_every_format() {
     let f = Folder::new();
     let table = json_of(&mut f.bitx(&["bench", "base", "target", "-j", "2", "--runs", "1", "--json"]));
     assert_eq!(table["threads"], 2);
@@ -217,7 +217,7 @@ fn bench_times_every_format() {
 }
 
 #[test]
-fn distance_tells_what_a_delta_would_take() {
+fn distance_estimates_the_size_of_a_delta() {
     let f = Folder::new();
     let told = json_of(&mut f.bitx(&["distance", "base", "target", "--json", "-j", "2"]));
     let tensors = told["tensors"].as_array().unwrap();
@@ -226,12 +226,13 @@ fn distance_tells_what_a_delta_would_take() {
     let data = |file: &[u8]| file.len() - 8 - u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
     assert_eq!((told["total"]["tensors"].as_u64(), data(&base)), (Some(tensors.len() as u64), data(&target)));
     assert_eq!(told["total"]["bytes"], data(&target));
-    // Against the files themselves: they have one header, and all but one tensor are of 16 bits.
+    // The files can be compared directly: their headers are equal, and all tensors but one have
+    // 16-bit words.
     let bits: u32 = base.iter().zip(&target).map(|(a, b)| (a ^ b).count_ones()).sum();
     let weights = tensors.iter().map(|t| t["bytes"].as_u64().unwrap() / if t["dtype"] == "I64" { 8 } else { 2 });
     let per_word = f64::from(bits) / weights.sum::<u64>() as f64;
     assert!((told["total"]["bit_distance"].as_f64().unwrap() - per_word).abs() < 1e-9);
-    // What a delta really takes here, low-rank prediction aside, is 0.2064 of the file.
+    // The real delta takes 0.2064 of the file, without low-rank prediction.
     assert!((told["total"]["ratio"].as_f64().unwrap() - 0.2064).abs() < 0.05, "{}", told["total"]);
     assert!(tensors.iter().all(|t| t["bytes"].as_u64().unwrap() < 100_000 || t["delta_pays"] == true));
     let ratios = ["delta_ratio", "alone_ratio", "ratio", "unchanged_share"];
@@ -242,7 +243,7 @@ fn distance_tells_what_a_delta_would_take() {
 }
 
 #[test]
-fn distance_pairs_by_name_and_type_and_takes_any_file() {
+fn distance_pairs_tensors_by_name_and_type_and_accepts_any_file() {
     let f = Folder::new();
     let a: [(&str, &str, &[u64], &[u8]); 3] =
         [("same", "U8", &[2], &[1, 2]), ("shaped", "U8", &[2], &[1, 2]), ("gone", "U8", &[1], &[1])];
@@ -261,7 +262,7 @@ fn distance_pairs_by_name_and_type_and_takes_any_file() {
     let table = String::from_utf8(table).unwrap();
     assert!(table.contains("only in A") && table.contains("only in B") && table.lines().count() == 7, "{table}");
 
-    // Of no known layout, larger than a window, and of another length.
+    // Files without a known layout: larger than a window, and of different lengths.
     let text = "a line of text, and another one; ".repeat(50_000).into_bytes();
     let mut edited = text.clone();
     edited.iter_mut().step_by(1000).for_each(|byte| *byte ^= 1);
@@ -278,9 +279,10 @@ fn distance_pairs_by_name_and_type_and_takes_any_file() {
     assert!(message.contains("page: not a model: this is an HTML page"), "{message}");
 }
 
-/// Both ways with the reference command line, where `BITX_REFERENCE` says where it is (`npm test` does).
+/// Exchanges archives with the reference command line, whose path is in `BITX_REFERENCE` (set by
+/// `npm test`).
 #[test]
-fn the_reference_reads_what_we_write_and_we_read_what_it_writes() {
+fn bitx_and_the_reference_read_each_others_archives() {
     let Some(reference) = std::env::var_os("BITX_REFERENCE") else {
         eprintln!("skipped: BITX_REFERENCE is not set");
         return;
@@ -290,7 +292,7 @@ fn the_reference_reads_what_we_write_and_we_read_what_it_writes() {
         let target = restore(pair.base, pair.archive).unwrap();
         fs::write(f.path("base"), pair.base).unwrap();
         fs::write(f.path("target"), &target).unwrap();
-        both_ways(&f, Path::new(&reference), pair.name);
+        exchange(&f, Path::new(&reference), pair.name);
     }
     let bytes: Vec<u8> = (0..40_000_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 27) as u8).collect();
     let moved: Vec<u8> = bytes.iter().map(|b| b ^ 2).collect();
@@ -302,18 +304,18 @@ fn the_reference_reads_what_we_write_and_we_read_what_it_writes() {
         ("odd", "U8", &[3], &[1, 2, 3]),
     ];
     fs::write(f.path("target"), model(&odd)).unwrap();
-    both_ways(&f, Path::new(&reference), "parts and odd tensors");
+    exchange(&f, Path::new(&reference), "parts and odd tensors");
 }
 
-fn both_ways(f: &Folder, reference: &Path, what: &str) {
+fn exchange(f: &Folder, reference: &Path, what: &str) {
     let reference = |args: &[&str]| {
         let mut command = Command::new(reference);
         command.current_dir(f.path("")).args(args).assert().success();
     };
     f.bitx(&["compress", "base", "target", "--format", "v1", "-qfo", "ours.bitx"]).assert().success();
     reference(&["decompress", "base", "ours.bitx", "-o", "back"]);
-    assert!(f.read("back") == f.read("target"), "{what}: the reference restores ours");
+    assert!(f.read("back") == f.read("target"), "{what}: the reference restores our archive");
     reference(&["compress", "base", "target", "-o", "theirs.bitx"]);
     f.bitx(&["decompress", "base", "theirs.bitx", "-qfo", "back"]).assert().success();
-    assert!(f.read("back") == f.read("target"), "{what}: we restore the reference's");
+    assert!(f.read("back") == f.read("target"), "{what}: we restore the reference's archive");
 }

@@ -1,6 +1,8 @@
-//! Processes are killed at random moments: what is published stays right, and collections leave nothing behind.
+//! Tests that kill processes at random moments: published models stay right, and collections remove
+//! the leftovers.
 //!
-//! `BITX_KILLS` says how often; `BITX_SEED` repeats a run's choices, though not its timing.
+//! `BITX_KILLS` sets the number of kills. `BITX_SEED` repeats the choices of a run, but not its
+//! timing.
 
 mod support;
 
@@ -13,7 +15,7 @@ use support::{Models, Place};
 const NAMES: [&str; 4] = ["a", "org/a", "org/b", "c"];
 const FILES: [&str; 4] = ["base-bf16", "sft-bf16", "rl-bf16", "lora-bf16"];
 
-/// Numbers at random (xorshift).
+/// A generator of random numbers (xorshift).
 struct Random(u64);
 
 impl Random {
@@ -24,21 +26,22 @@ impl Random {
         (self.0 >> 11) % end
     }
 
-    fn of<T: Copy>(&mut self, items: &[T]) -> T {
+    fn pick<T: Copy>(&mut self, items: &[T]) -> T {
         items[self.below(items.len() as u64) as usize]
     }
 }
 
-/// What a name may stand for: digests of files, or nothing.
-type May = BTreeMap<&'static str, BTreeSet<Option<Digest>>>;
+/// The contents that each model may have: digests of its file, or `None` if it may be missing.
+type Possible = BTreeMap<&'static str, BTreeSet<Option<Digest>>>;
 
 struct Scene {
     place: Place,
     models: Models,
     random: Random,
-    /// The longest that each command took when it was not killed: adding what is stored already is soon done.
+    /// The longest time that each command took when it was not killed. It is the longest and not
+    /// the last, because a model that is already stored is added quickly.
     longest: BTreeMap<&'static str, Duration>,
-    may: May,
+    possible: Possible,
     killed: u64,
 }
 
@@ -47,15 +50,17 @@ impl Scene {
         let seed = std::env::var("BITX_SEED").ok().and_then(|seed| seed.parse().ok());
         let seed = seed.unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64 | 1);
         println!("BITX_SEED={seed}");
-        let may = NAMES.iter().map(|name| (*name, BTreeSet::from([None]))).collect();
-        Self { place, models: Models::new(), random: Random(seed), longest: BTreeMap::new(), may, killed: 0 }
+        let possible = NAMES.iter().map(|name| (*name, BTreeSet::from([None]))).collect();
+        Self { place, models: Models::new(), random: Random(seed), longest: BTreeMap::new(), possible, killed: 0 }
     }
 
     fn digest(&self, file: &str) -> Digest {
         Digest::of(&std::fs::read(self.models.path(file)).unwrap())
     }
 
-    /// Starts a command and kills it at a moment at which it may still run. The first of its kind shows how long that is.
+    /// Runs a command and kills it after a random time, up to a little more than the command takes.
+    /// The first run of each kind is not killed and shows how long that is. Returns `true` if the
+    /// command succeeded.
     fn kill(&mut self, command: &'static str, args: &[&str]) -> bool {
         let longest = self.longest.get(command);
         let patience = longest.map_or(Duration::MAX, |longest| {
@@ -85,19 +90,20 @@ impl Scene {
         output.status.success()
     }
 
-    /// One command, of which a part is not killed so that there is something to lose.
+    /// Runs one random command. Some finish before they are killed, so that there are models to
+    /// lose.
     fn step(&mut self) {
-        let name = self.random.of(&NAMES);
+        let name = self.random.pick(&NAMES);
         match self.random.below(10) {
             0..6 => {
-                let file = self.random.of(&FILES);
+                let file = self.random.pick(&FILES);
                 let path = self.models.path(file);
                 let done = self.kill("add", &["add", "--name", name, "--effort", "fast", path.to_str().unwrap()]);
-                self.now(name, Some(self.digest(file)), done);
+                self.note(name, Some(self.digest(file)), done);
             }
             6..8 => {
                 let done = self.kill("rm", &["rm", name]);
-                self.now(name, None, done);
+                self.note(name, None, done);
             }
             _ => {
                 self.kill("gc", &["gc"]);
@@ -105,26 +111,27 @@ impl Scene {
         }
     }
 
-    fn now(&mut self, name: &'static str, content: Option<Digest>, done: bool) {
-        let may = self.may.get_mut(name).unwrap();
+    /// Notes that `name` may have `content` now, and no other content if the command is `done`.
+    fn note(&mut self, name: &'static str, content: Option<Digest>, done: bool) {
+        let possible = self.possible.get_mut(name).unwrap();
         if done {
-            may.clear();
+            possible.clear();
         }
-        may.insert(content);
+        possible.insert(content);
     }
 
-    /// All that is published is something that was added, and restores.
+    /// Asserts that every published model restores, and has content that it may have.
     async fn check(&mut self) {
         let store = self.place.store().await;
         let verified = store.verify(VerifyDepth::ReadData, &|_| {}).await.unwrap();
         assert_eq!(verified.problems, []);
         let models = store.models().await.unwrap();
-        for (name, may) in &mut self.may {
+        for (name, possible) in &mut self.possible {
             let model = models.iter().find(|model| model.name.as_str() == *name);
             let content = model.map(|model| model.files[0].id.digest);
-            assert!(may.contains(&content), "{name} is {content:?} and may be {may:?}");
-            // Nobody is at work: it stays what it is.
-            *may = BTreeSet::from([content]);
+            assert!(possible.contains(&content), "{name} is {content:?} and may be {possible:?}");
+            // No command is running, so the content stays the same.
+            *possible = BTreeSet::from([content]);
         }
     }
 
@@ -132,14 +139,16 @@ impl Scene {
         assert!(self.place.bitx(args).status().unwrap().success(), "{args:?}");
     }
 
-    /// Twice: tombstones of the dead that the first writes are for the second.
+    /// Collects twice. The first collection writes tombstones for killed writers, and the second
+    /// removes them.
     fn collect(&self) {
         self.run(&["gc", "--grace", "0s"]);
         self.run(&["gc", "--grace", "0s"]);
         assert!(self.place.hidden().is_empty(), "{:?}", self.place.hidden());
     }
 
-    /// Asserts that what is there is what the same models make in a store without a past.
+    /// Adds the same models to this store and to `fresh`, and asserts that both hold the same
+    /// objects.
     async fn compare_with_fresh(&self, fresh: Place) {
         for (name, file) in NAMES.into_iter().zip(FILES) {
             let path = self.models.path(file);
@@ -153,6 +162,8 @@ impl Scene {
     }
 }
 
+/// Runs commands until `wanted` of them were killed, checking the store after each. Then it removes
+/// all models and asserts that no object is left.
 async fn kills(place: Place, fresh: Place, wanted: u64) {
     let mut scene = Scene::new(place);
     let (mut steps, begun) = (0, Instant::now());
@@ -168,7 +179,7 @@ async fn kills(place: Place, fresh: Place, wanted: u64) {
     scene.check().await;
     assert_eq!(scene.place.content().await.values().filter(|(count, _)| *count > 1).count(), 0);
     for name in NAMES {
-        if scene.may[name] != BTreeSet::from([None]) {
+        if scene.possible[name] != BTreeSet::from([None]) {
             scene.run(&["rm", name]);
         }
     }
@@ -180,16 +191,17 @@ async fn kills(place: Place, fresh: Place, wanted: u64) {
     println!("{steps} commands, {} killed, {:?}: nothing lost, nothing left", scene.killed, begun.elapsed());
 }
 
+/// The number of kills, from `BITX_KILLS`.
 fn wanted() -> u64 {
     std::env::var("BITX_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(40)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_a_folder() {
+async fn killed_writers_do_no_harm_in_a_folder() {
     kills(Place::folder(), Place::folder(), wanted() * 4 / 5).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_a_bucket() {
+async fn killed_writers_do_no_harm_in_a_bucket() {
     kills(Place::bucket(), Place::bucket(), wanted() / 5).await;
 }

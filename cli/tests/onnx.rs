@@ -1,4 +1,4 @@
-//! ONNX models with external data, as a user compresses them.
+//! Tests of `bitx compress` on ONNX models with external data.
 
 #[path = "../../tests/common/mod.rs"]
 mod common;
@@ -13,7 +13,8 @@ use folder::{Folder, json_of, stderr};
 use serde_json::Value;
 
 impl Folder {
-    /// `base` and `sft`, each with a `model.onnx` and its `model.onnx_data`; the fine-tune's tensors lie the other way round.
+    /// A folder with the models `base` and `sft`, each a `model.onnx` with its `model.onnx_data`.
+    /// The tensors of the fine-tune are stored in reverse order.
     fn new() -> Self {
         let folder = Self::empty();
         let pair = &PAIRS[0];
@@ -29,7 +30,8 @@ impl Folder {
         fs::write(self.path(name).join("model.onnx_data"), data).unwrap();
     }
 
-    /// Compresses, restores without any graph, and returns the summary with what was said beside it.
+    /// Compresses, restores without a graph, and compares. Returns the summary and the text on
+    /// standard error.
     fn round_trip(&self, base: &str, target: &str, more: &[&str]) -> (Value, String) {
         let args = ["compress", base, target, "--json", "-fo", "delta"];
         let output = self.bitx(&[&args, more].concat()).assert().success().get_output().clone();
@@ -40,12 +42,13 @@ impl Folder {
         (serde_json::from_slice(&output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
     }
 
-    /// Of the tensors in the archive that was made last.
+    /// The dtypes of the tensors in the last archive that was made.
     fn dtypes(&self) -> Vec<String> {
         let listing = json_of(&mut self.bitx(&["inspect", "delta", "--json"]));
         listing["tensors"].as_array().unwrap().iter().map(|tensor| tensor["dtype"].as_str().unwrap().into()).collect()
     }
 
+    /// Runs a command that must fail without writing a file, and returns its error message.
     fn refused(&self, args: &[&str]) -> String {
         let said = stderr(self.bitx(args).args(["-o", "never"]), 1);
         assert!(!self.path("never").exists());
@@ -53,7 +56,7 @@ impl Folder {
     }
 }
 
-/// How the tensors of a safetensors file become external data.
+/// A way to turn the tensors of a safetensors file into external data.
 #[derive(Clone, Copy, PartialEq)]
 enum Made {
     AsIs,
@@ -61,7 +64,8 @@ enum Made {
     CastToF32,
 }
 
-/// The tensors of a safetensors file as an ONNX graph and its external data, each at a multiple of 4096.
+/// Converts a safetensors file into an ONNX graph and its external data, in which each tensor is
+/// aligned to 4096 bytes.
 fn external(safetensors: &[u8], made: Made) -> (Vec<u8>, Vec<u8>) {
     let data_start = 8 + u64::from_le_bytes(safetensors[..8].try_into().unwrap()) as usize;
     let header: serde_json::Map<String, Value> = serde_json::from_slice(&safetensors[8..data_start]).unwrap();
@@ -123,14 +127,14 @@ fn graphs_beside_external_data_are_found_and_used() {
     let (bytes, _) = f.round_trip(BASE, SFT, &[]);
     assert_eq!(bytes["graphs"], serde_json::json!([]));
     assert!(found["output_bytes"].as_u64().unwrap() * 3 < bytes["output_bytes"].as_u64().unwrap() * 2, "{bytes}");
-    // Named, they may lie anywhere, and so may the data.
+    // Graphs that are named may be in any folder, and so may the data.
     fs::copy(f.path(BASE), f.path("weights")).unwrap();
     let (named, _) = f.round_trip("weights", SFT, &["--base-graph", "base/graph", "--target-graph", "sft/graph"]);
     assert_eq!(named["output_bytes"], found["output_bytes"]);
 }
 
 #[test]
-fn one_graph_does_for_both_or_for_none() {
+fn one_graph_is_used_for_both_models_or_for_neither() {
     let f = Folder::new();
     let pair = &PAIRS[0];
     f.write("sft", &restore(pair.base, pair.archive).unwrap(), Made::AsIs);
@@ -140,10 +144,10 @@ fn one_graph_does_for_both_or_for_none() {
     assert_eq!((&one["graphs"], &one["output_bytes"]), (&serde_json::json!(["sft/model.onnx"]), &both["output_bytes"]));
     let (named, _) = f.round_trip(BASE, SFT, &["--target-graph", "sft/model.onnx"]);
     assert_eq!(named["output_bytes"], both["output_bytes"]);
-    // A base that it cannot describe would leave the tensors without partners.
+    // If the graph does not describe the base, the target's tensors would have no counterparts.
     fs::write(f.path(BASE), &f.read(BASE)[..500_000]).unwrap();
     assert_eq!(f.round_trip(BASE, SFT, &[]).0["graphs"], serde_json::json!([]));
-    // A safetensors base has the tensors already.
+    // A safetensors base needs no graph.
     fs::write(f.path("base.safetensors"), pair.base).unwrap();
     let (mixed, _) = f.round_trip("base.safetensors", SFT, &[]);
     let difference = mixed["output_bytes"].as_u64().unwrap().abs_diff(both["output_bytes"].as_u64().unwrap());
@@ -151,7 +155,7 @@ fn one_graph_does_for_both_or_for_none() {
 }
 
 #[test]
-fn weights_that_were_cast_are_coded_as_what_they_were() {
+fn weights_cast_from_bf16_to_f32_are_coded_as_bf16() {
     let f = Folder::new();
     let (plain, _) = f.round_trip(BASE, SFT, &[]);
     let pair = &PAIRS[0];
@@ -161,7 +165,7 @@ fn weights_that_were_cast_are_coded_as_what_they_were() {
     let [plain, cast] = [plain, cast].map(|summary| summary["output_bytes"].as_u64().unwrap());
     assert!(cast < plain + plain / 10, "{cast} and {plain}");
     assert!(f.dtypes().contains(&"BF16".to_owned()));
-    // Weights that use their lower halves stay what they are.
+    // F32 weights whose lower halves are in use stay F32.
     let pair = &PAIRS[4];
     f.write("base", pair.base, Made::AsIs);
     f.write("sft", &restore(pair.base, pair.archive).unwrap(), Made::AsIs);
@@ -170,19 +174,20 @@ fn weights_that_were_cast_are_coded_as_what_they_were() {
 }
 
 #[test]
-fn a_graph_that_does_not_fit_is_told_and_never_makes_wrong_bytes() {
+fn an_unsuitable_graph_is_reported_and_does_no_harm() {
     let f = Folder::new();
     let data = f.read(SFT);
     fs::write(f.path(SFT), &data[..data.len() - 5000]).unwrap();
     let (bytes, said) = f.round_trip(BASE, SFT, &[]);
     assert_eq!(bytes["graphs"], serde_json::json!([]));
-    assert!(said.contains("sft/model.onnx_data is compressed as bytes: sft/model.onnx: "), "{said}");
+    assert!(said.contains("sft/model.onnx_data: compressed as plain bytes, "), "{said}");
+    assert!(said.contains("graph cannot be used: sft/model.onnx: "), "{said}");
     assert!(said.contains("lies beyond the end"), "{said}");
     let graphs = ["--base-graph", "base/model.onnx", "--target-graph", "sft/model.onnx"];
     let message = f.refused(&[&["compress", BASE, SFT], &graphs[..]].concat());
     assert!(message.starts_with("bitx: sft/model.onnx: ") && message.contains("lies beyond the end"), "{message}");
 
-    // The other model's graph: its tensors are elsewhere, which costs bytes and nothing else.
+    // The graph of the other model has other offsets, which only makes the archive larger.
     fs::write(f.path(SFT), [&data[..], &[0; 8192]].concat()).unwrap();
     let crossed = ["--base-graph", "base/model.onnx", "--target-graph", "base/model.onnx"];
     f.round_trip(BASE, SFT, &crossed);
@@ -193,11 +198,12 @@ fn a_graph_that_does_not_fit_is_told_and_never_makes_wrong_bytes() {
 }
 
 #[test]
-fn shards_are_told_apart_by_their_names() {
+fn shards_are_recognised_by_their_names() {
     let f = Folder::new();
     for name in ["base", "sft"] {
         let (graph, data) = (f.read(&format!("{name}/model.onnx")), f.read(&format!("{name}/model.onnx_data")));
-        // A graph of two files: the model once more, with its data in another one.
+        // The new graph has two data files: it holds the model a second time, with the data in
+        // another file.
         let other = external_copy(&graph);
         fs::write(f.path(name).join("model.onnx"), other).unwrap();
         fs::write(f.path(name).join("model.onnx_mata"), data).unwrap();
@@ -213,14 +219,15 @@ fn shards_are_told_apart_by_their_names() {
     assert!(two["output_bytes"].as_u64().unwrap().abs_diff(found["output_bytes"].as_u64().unwrap()) < 1000, "{two}");
 }
 
-/// A model whose graph has the tensors of `model` twice, under other names and in another file the second time.
+/// Returns a model whose graph has the tensors of `model` twice, the second time with other names
+/// and another data file.
 fn external_copy(model: &[u8]) -> Vec<u8> {
     let graph = &model[model.len() - graph_length(model)..];
     let copied: Vec<u8> = replace(&replace(graph, b"onnx_data", b"onnx_mata"), b"encoder", b"decoder");
     [vec![8, 9], field(7, &[graph.to_vec(), copied].concat())].concat()
 }
 
-/// Bytes of the graph of a model that ends with it.
+/// The length in bytes of the graph at the end of a model.
 fn graph_length(model: &[u8]) -> usize {
     let (mut length, mut shift, mut at) = (0usize, 0, 3);
     loop {

@@ -1,4 +1,5 @@
-//! `bitx serve` as a process: signals, kills, a full disk, and many clients for a long time.
+//! Tests of `bitx serve` as a process: signals, kills, a full disk, and many clients for a long
+//! time.
 #![cfg(unix)]
 
 mod support;
@@ -12,12 +13,13 @@ use serde_json::Value;
 use support::common;
 use support::served::{Served, TOKEN, digest};
 
-/// A base and its fine-tune.
+/// The bytes of a base and of its fine-tune.
 fn models() -> (Vec<u8>, Vec<u8>) {
     let pair = &common::PAIRS[0];
     (pair.base.to_vec(), common::restore(pair.base, pair.archive).unwrap())
 }
 
+/// Runs `bitx store` on the store of the server, and returns its output.
 fn store(folder: &Path, args: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_bitx"))
         .args(["store", "--root", "store"])
@@ -30,7 +32,7 @@ fn store(folder: &Path, args: &[&str]) -> String {
 }
 
 #[test]
-fn it_ends_by_a_signal_and_leaves_nothing() {
+fn a_signal_ends_the_server_and_removes_temporary_files() {
     let folder = tempfile::tempdir().unwrap();
     let mut served = Served::start(folder.path());
     let id = served.begin(&models().1).unwrap();
@@ -42,14 +44,14 @@ fn it_ends_by_a_signal_and_leaves_nothing() {
 }
 
 #[test]
-fn killed_in_mid_upload_it_leaves_nothing_but_what_is_collected() {
+fn leftovers_of_a_killed_server_are_removed() {
     let folder = tempfile::tempdir().unwrap();
     let (base, tuned) = models();
     let rounds = std::env::var("BITX_KILLS").map_or(8, |rounds| rounds.parse().unwrap());
     let mut published: Option<Vec<u8>> = None;
     for round in 0..rounds {
         let mut served = Served::start(folder.path());
-        // What was published is there, and whole.
+        // The last model that was published is still there and complete.
         if let Some(published) = &published {
             let got = served.pull("").unwrap().bytes().unwrap();
             assert!(got == *published || got == *if round % 2 == 1 { &base } else { &tuned });
@@ -67,13 +69,14 @@ fn killed_in_mid_upload_it_leaves_nothing_but_what_is_collected() {
         served.kill();
         store(folder.path(), &["verify", "--read-data"]);
     }
-    // The next one removes what is left of the temporary files, and a collection the rest.
+    // The next server removes the temporary files that are left, and a collection removes the other
+    // leftovers.
     let mut served = Served::start(folder.path());
     assert_eq!(served.push(&tuned), Some(201));
     assert_eq!(std::fs::read_dir(folder.path().join("spool")).unwrap().count(), 1);
     assert!(served.terminate().success());
     store(folder.path(), &["rm", "org/model"]);
-    // At once, half-written files too, which else have an hour.
+    // Without the usual grace of an hour, so that half-written files are removed too.
     store(folder.path(), &["gc", "--grace", "0s"]);
     store(folder.path(), &["gc", "--grace", "0s"]);
     let left = |kind: &str| {
@@ -84,13 +87,13 @@ fn killed_in_mid_upload_it_leaves_nothing_but_what_is_collected() {
 }
 
 #[test]
-fn a_full_disk_is_a_clean_error() {
+fn a_full_disk_is_reported_and_the_server_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let (base, tuned) = models();
     let mut served = Served::start(folder.path());
     assert_eq!(served.push(&base), Some(201));
     assert!(served.terminate().success());
-    // No file may grow past 512 KiB, and the process is told by an error.
+    // No file may grow past 512 KiB. With the signal ignored, the process gets an error instead.
     let mut served = Served::after("trap '' XFSZ; ulimit -f 512; ", folder.path());
     let id = served.begin(&tuned).unwrap();
     let full = served.put(&id, "raw", &tuned);
@@ -98,7 +101,7 @@ fn a_full_disk_is_a_clean_error() {
         assert_eq!(full.status(), 503);
         assert_eq!(full.json::<Value>().unwrap()["error"]["code"], "storage");
     }
-    // It goes on, with what needs no room.
+    // Requests that need no space still work.
     assert_eq!(served.publish(&id).unwrap().status(), 409);
     assert_eq!(served.pull("").unwrap().bytes().unwrap(), base);
     assert!(served.terminate().success());
@@ -106,7 +109,7 @@ fn a_full_disk_is_a_clean_error() {
     store(folder.path(), &["verify", "--read-data"]);
 }
 
-/// A model of bytes that nothing makes smaller, so that an archive is as large as it is.
+/// A model of incompressible bytes, whose archive is as large as the model.
 fn noise(bytes: usize, seed: u64) -> Vec<u8> {
     let mut state = seed;
     let mut next = || {
@@ -118,7 +121,7 @@ fn noise(bytes: usize, seed: u64) -> Vec<u8> {
 }
 
 #[test]
-fn a_delta_too_large_for_one_request_is_kept_in_parts() {
+fn a_delta_too_large_for_one_request_is_stored_in_parts() {
     const LARGE: usize = 70 << 20;
     let folder = tempfile::tempdir().unwrap();
     let [base, tuned] = [1, 2].map(|seed| noise(LARGE, seed));
@@ -138,13 +141,13 @@ fn a_delta_too_large_for_one_request_is_kept_in_parts() {
         assert!(std::fs::read(kept().path()).unwrap() == archive);
         made.push(kept().metadata().unwrap().modified().unwrap());
     }
-    assert_eq!(made[0], made[1], "made again");
+    assert_eq!(made[0], made[1], "the archive was made again");
     assert_eq!(std::fs::read_dir(folder.path().join("spool")).unwrap().count(), 0);
 }
 
-/// 64 clients pull and 16 push the same model, for so many seconds as `BITX_SOAK` says.
+/// Lets 64 clients pull and 16 push the same model for as many seconds as `BITX_SOAK` sets.
 #[test]
-#[ignore = "takes long: BITX_SOAK=600 cargo test --release -p bitx-cli --test serve -- --ignored --nocapture"]
+#[ignore = "slow: BITX_SOAK=600 cargo test --release -p bitx-cli --test serve -- --ignored --nocapture"]
 fn soak() {
     let seconds = std::env::var("BITX_SOAK").map_or(60, |seconds| seconds.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
@@ -164,7 +167,7 @@ fn soak() {
                     let status = if pull {
                         let got = served.pull("").expect("an answer");
                         let status = got.status().as_u16();
-                        assert!(status == 503 || got.bytes().expect("all of it") == *tuned);
+                        assert!(status == 503 || got.bytes().expect("a complete answer") == *tuned);
                         status
                     } else {
                         served.push(tuned).expect("an answer")
@@ -187,8 +190,8 @@ fn soak() {
         }
         stop.store(true, Ordering::Relaxed);
     });
-    println!("{pulls:?} pulls, {pushes:?} pushes, {busy:?} told to wait");
-    // Idle again, it holds what it held at the start.
+    println!("{pulls:?} pulls, {pushes:?} pushes, {busy:?} busy answers");
+    // An idle server holds no more files and memory than at the start.
     std::thread::sleep(Duration::from_secs(3));
     let (files, resident) = served.usage();
     println!("idle: {files} open files, {resident} KiB");

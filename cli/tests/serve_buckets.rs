@@ -1,4 +1,5 @@
-//! Servers over one bucket: what one of them takes in, the others give out.
+//! Tests of several servers over one bucket: a model that one server receives is served by the
+//! others.
 #![cfg(unix)]
 
 mod support;
@@ -8,6 +9,7 @@ use std::process::Command;
 use support::served::{Served, digest};
 use support::{Bucket, common};
 
+/// Runs `bitx store` on the bucket.
 fn store(bucket: &Bucket, args: &[&str]) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bitx"));
     command.envs(bucket.environment()).args(["store", "--root", &bucket.url()]).args(args).arg("-q");
@@ -15,7 +17,7 @@ fn store(bucket: &Bucket, args: &[&str]) {
 }
 
 #[test]
-fn what_one_takes_in_the_other_gives_out() {
+fn a_model_pushed_to_one_server_is_pulled_from_another() {
     let (bucket, folders) = (Bucket::serve(), [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()]);
     let [first, second] = folders.each_ref().map(|folder| Served::over(&bucket, folder.path()));
     let pair = &common::PAIRS[0];
@@ -24,7 +26,7 @@ fn what_one_takes_in_the_other_gives_out() {
     assert!(second.pull("").unwrap().bytes().unwrap() == pair.base);
     assert_eq!(second.push(&tuned), Some(201));
     assert!(first.pull("").unwrap().bytes().unwrap() == tuned);
-    // Against itself: what was replaced cannot be asked for any more.
+    // The delta is against the file itself, since the replaced base can no longer be requested.
     let delta = |served: &Served| served.pull(&format!("?base={}", digest(&tuned))).unwrap().bytes().unwrap();
     let archive = delta(&first);
     assert!(common::restore(&tuned, &archive).unwrap() == tuned);

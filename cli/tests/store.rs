@@ -1,4 +1,4 @@
-//! `bitx store`, as a user runs it on a folder.
+//! Tests of `bitx store` on a folder, run as a user runs it.
 
 #[path = "../../tests/common/mod.rs"]
 mod common;
@@ -14,7 +14,8 @@ use folder::{Folder, json_of, stderr};
 use serde_json::{Value, json};
 
 impl Folder {
-    /// With the models `base` and `tuned`, each of a file and a small one.
+    /// A folder with the models `base` and `tuned`, each a `model.safetensors` and a small
+    /// `config.json`.
     fn new() -> Self {
         let folder = Self::empty();
         let pair = &PAIRS[0];
@@ -26,21 +27,21 @@ impl Folder {
         folder
     }
 
-    /// `bitx store ...` on the store that the environment names.
+    /// A `bitx store` command on the store that `BITX_STORE` names.
     fn store(&self, args: &[&str]) -> Command {
         let mut command = self.bitx(&["store"]);
         command.env("BITX_STORE", "root").args(args);
         command
     }
 
-    /// What it prints as JSON.
+    /// Runs a `bitx store` command and parses its JSON output.
     fn json(&self, args: &[&str]) -> Value {
         json_of(self.store(args).arg("--json"))
     }
 }
 
 #[test]
-fn models_go_in_and_come_back() {
+fn added_models_are_restored() {
     let f = Folder::new();
     let added = f.json(&["add", "base", "-j", "2"]);
     assert_eq!((&added["command"], &added["model"], &added["files"]), (&json!("store add"), &json!("base"), &json!(2)));
@@ -56,13 +57,13 @@ fn models_go_in_and_come_back() {
         assert!(f.read(&format!("out/here/{file}")) == f.read(&format!("tuned/{file}")), "{file}");
     }
     let said = stderr(&mut f.store(&["get", "base", "-o", "out/here"]), 1);
-    assert!(said.contains("config.json: exists; --force") && said.lines().count() == 1, "{said}");
+    assert!(said.contains("config.json: the file exists; use --force") && said.lines().count() == 1, "{said}");
     f.store(&["get", "base", "-o", "out/here", "-f", "-q"]).assert().success().stderr("");
     assert!(f.read("out/here/model.safetensors") == f.read("base/model.safetensors"));
 }
 
 #[test]
-fn what_is_there_is_listed_and_tensors_are_read_alone() {
+fn models_are_listed_and_single_tensors_restored() {
     let f = Folder::new();
     f.store(&["add", "base", "--name", "org/base"]).assert().success();
     f.store(&["add", "tuned"]).assert().success();
@@ -94,7 +95,7 @@ fn what_is_there_is_listed_and_tensors_are_read_alone() {
 }
 
 #[test]
-fn what_is_removed_is_collected() {
+fn removed_models_are_collected() {
     let f = Folder::new();
     f.store(&["add", "base"]).assert().success();
     f.store(&["add", "tuned"]).assert().success();
@@ -111,7 +112,7 @@ fn what_is_removed_is_collected() {
 }
 
 #[test]
-fn what_is_stored_is_checked_and_counted() {
+fn stats_families_and_verify_describe_the_store() {
     let f = Folder::new();
     f.store(&["add", "base"]).assert().success();
     f.store(&["add", "tuned"]).assert().success();
@@ -127,7 +128,7 @@ fn what_is_stored_is_checked_and_counted() {
     assert!(picture.starts_with(b"<svg"));
 
     for args in [&["verify"][..], &["verify", "--sample", "50%"]] {
-        assert!(stderr(&mut f.store(args), 0).contains("all well"));
+        assert!(stderr(&mut f.store(args), 0).contains("no problems"));
     }
     assert_eq!(f.json(&["verify", "--read-data"])["bytes_read"], input);
     let pieces = walk(&f.path("root/pieces"));
@@ -151,7 +152,7 @@ fn walk(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn wrong_usage_and_failures_differ() {
+fn usage_errors_and_failures_have_different_exit_codes() {
     let f = Folder::new();
     for args in [
         &["add"][..],
@@ -168,7 +169,7 @@ fn wrong_usage_and_failures_differ() {
     other.env_remove("BITX_STORE").assert().success().stdout("");
     for (args, message) in [
         (&["add", "missing"][..], "missing: No such file"),
-        (&["add", "base", "tuned"], "several paths are one model, which needs a --name"),
+        (&["add", "base", "tuned"], "several paths together make one model: name it with --name"),
         (&["add", "base", "tuned", "--name", "m"], "two files have the path \"config.json\""),
         (&["get", "none", "-o", "out"], "there is no model none"),
         (&["--root", "foo://bar", "ls"], "foo://bar"),

@@ -1,4 +1,4 @@
-//! The server's limits as options. Their defaults are those of [`Limits`].
+//! The server's limits as command-line options. The defaults come from [`Limits`].
 
 use std::sync::LazyLock;
 
@@ -12,60 +12,61 @@ static DEFAULT: LazyLock<Limits> = LazyLock::new(Limits::default);
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
-    /// Most connections at a time; more wait
+    /// Maximum number of open connections; further ones wait
     #[arg(long, default_value_t = DEFAULT.connections, value_name = "N")]
     max_connections: usize,
-    /// Most requests at a time
+    /// Maximum number of requests handled at a time
     #[arg(long, default_value_t = DEFAULT.requests, value_name = "N")]
     max_requests: usize,
-    /// Most bytes of decoded pieces in memory, over all readers
+    /// Maximum memory for decoded parts of files, for all readers together
     #[arg(long, default_value_t = ByteSize(DEFAULT.memory), value_name = "BYTES")]
     max_memory: ByteSize,
-    /// Most deltas made at a time
+    /// Maximum number of deltas computed at a time
     #[arg(long, default_value_t = DEFAULT.makings, value_name = "N")]
     pub max_makings: usize,
-    /// Most uploads decoded or published at a time
+    /// Maximum number of uploads decoded or published at a time
     #[arg(long, default_value_t = DEFAULT.decodings, value_name = "N")]
     pub max_decodings: usize,
-    /// Most open uploads
+    /// Maximum number of open uploads
     #[arg(long, default_value_t = DEFAULT.uploads, value_name = "N")]
     max_uploads: usize,
-    /// Most bytes of an uploaded file, restored
+    /// Maximum size of an uploaded file, after it is restored
     #[arg(long, default_value_t = ByteSize(DEFAULT.file), value_name = "BYTES")]
     max_file: ByteSize,
-    /// Most bytes of the files in all open uploads, restored
+    /// Maximum size of the files of all open uploads together, after they are restored
     #[arg(long, default_value_t = ByteSize(DEFAULT.spool), value_name = "BYTES")]
     max_spool: ByteSize,
-    /// Most files of an upload
+    /// Maximum number of files in an upload
     #[arg(long, default_value_t = DEFAULT.files, value_name = "N")]
     max_files: usize,
-    /// Most tensors of an upload
+    /// Maximum number of tensors in an upload
     #[arg(long, default_value_t = DEFAULT.tensors, value_name = "N")]
     max_tensors: usize,
-    /// Most bytes of a JSON body
+    /// Maximum size of a JSON request body
     #[arg(long, default_value_t = ByteSize(DEFAULT.json), value_name = "BYTES")]
     max_json: ByteSize,
-    /// Longest wait of a request for its turn or for memory
+    /// Maximum time that a request waits for its turn or for memory
     #[arg(long, default_value_t = Time::from(DEFAULT.queue), value_name = "DURATION")]
     queue_timeout: Time,
-    /// Longest time for a request's head, and for a connection without a request
+    /// Maximum time to receive the head of a request, and that a connection may be idle
     #[arg(long, default_value_t = Time::from(DEFAULT.head), value_name = "DURATION")]
     head_timeout: Time,
-    /// Longest time in which no byte of a body arrives or is taken
+    /// Maximum time without progress while a body is received or sent
     #[arg(long, default_value_t = Time::from(DEFAULT.stall), value_name = "DURATION")]
     stall_timeout: Time,
-    /// Longest time for a request's body
+    /// Maximum time to receive the body of a request
     #[arg(long, default_value_t = Time::from(DEFAULT.body), value_name = "DURATION")]
     body_timeout: Time,
-    /// Time after which the server forgets an upload that receives no request
+    /// Time after which an upload without requests is discarded
     #[arg(long, default_value_t = Time::from(DEFAULT.expiry), value_name = "DURATION")]
     upload_expiry: Time,
-    /// Time that running requests get at shutdown
+    /// Time that running requests have to finish at shutdown
     #[arg(long, default_value_t = Time::from(DEFAULT.grace), value_name = "DURATION")]
     grace: Time,
 }
 
 impl LimitArgs {
+    /// The limits that the options state.
     pub fn limits(&self) -> Limits {
         Limits {
             connections: self.max_connections,

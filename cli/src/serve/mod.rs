@@ -1,4 +1,4 @@
-//! `bitx serve --root URL`: a store over HTTP.
+//! `bitx serve --root URL`: serves a store over HTTP.
 
 mod limits;
 
@@ -14,31 +14,34 @@ use self::limits::LimitArgs;
 use crate::args::Global;
 use crate::stdout;
 
-/// Time for work that was told to stop to look up.
-const LAST: Duration = Duration::from_secs(2);
+/// The time at shutdown that running work has to notice that it was cancelled.
+const CANCELLED: Duration = Duration::from_secs(2);
 
-/// Threads for files, beside those that compute: each keeps memory for itself when it has done.
+/// The number of threads for file access, in addition to those that compute. It is small, because
+/// each thread holds on to memory that it has used.
 const BLOCKING: usize = 32;
 
 #[derive(Debug, Args)]
 pub struct Serve {
-    /// The store: a folder, or a URL of one (file:) or of a bucket (s3:, gs:, az:), whose credentials the
-    /// environment holds
+    /// The store: a folder, or the URL of a folder (file:) or bucket (s3:, gs:, az:); credentials
+    /// for a bucket come from environment variables
     #[arg(long, env = "BITX_STORE", value_name = "URL")]
     root: String,
-    /// Address and port to listen on; port 0 for any
+    /// Address and port to listen on; port 0 picks a free one
     #[arg(long, default_value = "127.0.0.1:8787", value_name = "ADDR")]
     listen: String,
-    /// JSON of who may read and write what [default: everybody may read, nobody may write]
+    /// JSON file of access tokens and their permissions [default: everybody may read, nobody may
+    /// write]
     #[arg(long, value_name = "FILE")]
     tokens: Option<PathBuf>,
-    /// Folder for temporary files [default: the system's]
+    /// Folder for temporary files [default: the system's temporary folder]
     #[arg(long, value_name = "FOLDER")]
     spool: Option<PathBuf>,
-    /// How the log looks
+    /// Format of the log
     #[arg(long, value_enum, default_value_t = Log::Text)]
     log: Log,
-    /// What is logged: error, warn, info, debug, or by module
+    /// Lowest level to log (error, warn, info or debug), or one per module, such as
+    /// bitx_server=debug
     #[arg(long, default_value = "info", value_name = "FILTER")]
     log_filter: String,
     #[command(flatten)]
@@ -47,7 +50,9 @@ pub struct Serve {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Log {
+    /// Readable lines
     Text,
+    /// One JSON object per line
     Json,
 }
 
@@ -59,12 +64,12 @@ pub fn run(args: &Serve, global: &Global) -> anyhow::Result<()> {
     let filter = if global.quiet { "error" } else { &args.log_filter };
     bitx_server::log(format, filter).map_err(anyhow::Error::msg)?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    // Whoever publishes keeps a thread, and waits for others that compute.
+    // A request that publishes occupies a thread while it waits for other threads that compute.
     let blocking = BLOCKING + global.threads() + args.limits.max_decodings + args.limits.max_makings;
     let runtime = runtime.max_blocking_threads(blocking).enable_all().build();
     let runtime = runtime.context("cannot start the threads")?;
     let served = runtime.block_on(serve(args, global));
-    runtime.shutdown_timeout(LAST);
+    runtime.shutdown_timeout(CANCELLED);
     served
 }
 

@@ -1,4 +1,4 @@
-//! `bitx store add [--name org/model] PATH...`
+//! `bitx store add [--name org/model] PATH...`: adds a model.
 
 use std::path::Path;
 use std::time::Instant;
@@ -16,7 +16,7 @@ pub async fn run(store: &Store, args: &args::Add, global: &Global) -> anyhow::Re
     let name = match (&args.name, &args.paths[..]) {
         (Some(name), _) => name.clone(),
         (None, [path]) => name_of(path)?,
-        (None, _) => anyhow::bail!("several paths are one model, which needs a --name"),
+        (None, _) => anyhow::bail!("several paths together make one model: name it with --name"),
     };
     let files = sources(&args.paths)?;
     let bar = progress::bar(length(&files)?, global.quiet || global.json);
@@ -30,10 +30,11 @@ pub async fn run(store: &Store, args: &args::Add, global: &Global) -> anyhow::Re
     print(global, || text(&name, &added, &pace), object)
 }
 
+/// The name of a model that is added without one: that of its folder or file.
 fn name_of(path: &Path) -> anyhow::Result<ModelName> {
     let path = path.canonicalize().with_context(|| path.display().to_string())?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.parse().with_context(|| format!("{}: --name is needed", path.display()))
+    name.parse().with_context(|| format!("{}: choose a name for the model with --name", path.display()))
 }
 
 fn length(files: &[Source]) -> anyhow::Result<u64> {
@@ -46,7 +47,7 @@ fn text(name: &ModelName, added: &Added, pace: &Pace) -> String {
         return format!("{name}: {} files, {} bytes, unchanged", added.files, added.bytes);
     }
     format!(
-        "{name}: {} files, {} -> {} bytes, ratio {:.4}, {} bytes were known, {} are deltas, {:.3} s, {:.0} MB/s",
+        "{name}: {} files, {} -> {} bytes, ratio {:.4}, {} bytes already stored, {} as deltas, {:.3} s, {:.0} MB/s",
         added.files,
         added.bytes,
         added.stored_bytes,

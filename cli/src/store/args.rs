@@ -10,8 +10,8 @@ use crate::args::{EffortName, Output};
 
 #[derive(Debug, Args)]
 pub struct Store {
-    /// The store: a folder, or a URL of one (file:) or of a bucket (s3:, gs:, az:), whose credentials the
-    /// environment holds
+    /// The store: a folder, or the URL of a folder (file:) or bucket (s3:, gs:, az:); credentials
+    /// for a bucket come from environment variables
     #[arg(long, env = "BITX_STORE", value_name = "URL")]
     pub root: String,
     #[command(subcommand)]
@@ -20,35 +20,35 @@ pub struct Store {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Add a model, in place of what had its name
+    /// Add a model, replacing the one of the same name
     Add(Add),
-    /// Restore a model
+    /// Restore the files of a model
     Get(Get),
-    /// Restore one tensor of a model
+    /// Restore a single tensor of a model
     Cat(Cat),
-    /// List models, or the files of one
+    /// List the models, or the files of one model
     Ls(Ls),
-    /// Remove a model; what only it needed stays until a collection
+    /// Remove a model; `gc` then frees the data that no other model uses
     Rm(Rm),
-    /// Collect what no model needs; safe beside everything else
+    /// Remove data that no model uses; safe while others read and write the store
     Gc(Gc),
-    /// Check that all that models need is there, and with options that it decodes to what it should
+    /// Check that no data of a model is missing, and optionally that it restores correctly
     Verify(Verify),
-    /// Sizes after each step: files once, tensors once, coded
+    /// Show how much space each step saves: equal files, equal tensors, compression
     Stats,
-    /// Families of models, found by what they share
+    /// Show which models are fine-tunes of which, judged by the data that they share
     Families(Families),
 }
 
 #[derive(Debug, Args)]
 pub struct Add {
-    /// Name of the model: `model` or `org/model` [default: the folder's or file's name]
+    /// Name of the model, `model` or `org/model` [default: the name of the folder or file]
     #[arg(long)]
     pub name: Option<ModelName>,
-    /// How hard to try
+    /// Compression effort: more effort takes longer and stores fewer bytes
     #[arg(long, value_enum, default_value_t = EffortName::Default)]
     pub effort: EffortName,
-    /// Files of the model, or folders of them
+    /// Files of the model, or folders that hold them
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
 }
@@ -57,7 +57,7 @@ pub struct Add {
 pub struct Get {
     /// Name of the model
     pub name: ModelName,
-    /// Folder for its files
+    /// Folder to restore the files to
     #[arg(short = 'o', long = "output", value_name = "DIR")]
     pub folder: PathBuf,
     /// Replace files that exist
@@ -71,10 +71,10 @@ pub struct Cat {
     pub name: ModelName,
     /// Name of the tensor
     pub tensor: String,
-    /// File of the model that has it [default: the first that does]
+    /// File of the model to look in [default: the first one that has the tensor]
     #[arg(long, value_name = "PATH")]
     pub file: Option<String>,
-    /// File to write; `-` for standard output
+    /// File to write, or `-` for standard output
     #[arg(short = 'o', long = "output", value_name = "FILE", default_value = "-")]
     path: PathBuf,
     /// Replace the file if it exists
@@ -83,7 +83,7 @@ pub struct Cat {
 }
 
 impl Cat {
-    /// Where the tensor goes.
+    /// The output of the tensor.
     pub fn output(&self) -> Output {
         Output { path: self.path.clone(), force: self.force, sync: false }
     }
@@ -93,7 +93,7 @@ impl Cat {
 pub struct Ls {
     /// Name of a model, to list its files
     pub name: Option<ModelName>,
-    /// List the tensors in them as well
+    /// Also list the tensors of each file
     #[arg(long, requires = "name")]
     pub tensors: bool,
 }
@@ -106,26 +106,26 @@ pub struct Rm {
 
 #[derive(Debug, Args)]
 pub struct Gc {
-    /// Writers that were silent for so long are taken for dead, such as 90s or 2h
+    /// Time without a sign of life after which a writer counts as dead, such as 90s or 2h
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
     pub grace: Duration,
-    /// Report what would be removed, and remove nothing
+    /// Report what would be removed without removing it
     #[arg(long)]
     pub dry_run: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// Restore every file and check its digest
+    /// Restore every file and compare its digest
     #[arg(long, conflicts_with = "sample")]
     read_data: bool,
-    /// Decode this share of the pieces, chosen anew each time, such as 5%
+    /// Decode a random share of the stored data, such as 5%
     #[arg(long, value_name = "P%", value_parser = share)]
     sample: Option<f64>,
 }
 
 impl Verify {
-    /// How thorough the check is.
+    /// The depth of the check that the options select.
     pub fn depth(&self) -> VerifyDepth {
         match (self.read_data, self.sample) {
             (true, _) => VerifyDepth::ReadData,
@@ -137,12 +137,14 @@ impl Verify {
 
 #[derive(Debug, Args)]
 pub struct Families {
-    /// Print a picture
+    /// Print a picture as SVG
     #[arg(long, conflicts_with = "json")]
     pub svg: bool,
 }
 
+/// Parses a percentage into a share from 0 to 1.
 fn share(text: &str) -> Result<f64, String> {
-    let percent: f64 = text.strip_suffix('%').unwrap_or(text).parse().map_err(|_| "not a percentage".to_owned())?;
-    if (0.0..=100.0).contains(&percent) { Ok(percent / 100.0) } else { Err("0% to 100%".to_owned()) }
+    let wrong = || "the share must be a percentage from 0% to 100%".to_owned();
+    let percent: f64 = text.strip_suffix('%').unwrap_or(text).parse().map_err(|_| wrong())?;
+    if (0.0..=100.0).contains(&percent) { Ok(percent / 100.0) } else { Err(wrong()) }
 }

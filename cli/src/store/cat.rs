@@ -1,4 +1,4 @@
-//! `bitx store cat NAME TENSOR [-o OUT]`
+//! `bitx store cat NAME TENSOR [-o OUT]`: restores one tensor of a model.
 
 use std::io::Write;
 
@@ -17,6 +17,7 @@ pub async fn run(store: &Store, args: &args::Cat) -> anyhow::Result<()> {
     output_file.publish()
 }
 
+/// The bytes of the tensor, from the file that `args` name or from the first one that has it.
 async fn find(store: &Store, model: &Model, args: &args::Cat) -> anyhow::Result<Vec<u8>> {
     let named = args.file.as_deref().map(|path| model.file(path)).transpose()?;
     for file in named.map_or(&model.files[..], std::slice::from_ref) {

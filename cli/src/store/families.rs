@@ -1,4 +1,4 @@
-//! `bitx store families`
+//! `bitx store families`: shows which models are related.
 
 use bitx_store::{Member, Store, families_svg};
 use serde_json::json;
@@ -22,5 +22,5 @@ fn line(member: &Member) -> String {
     let Some(base) = &member.base else { return format!("{}\n", member.name) };
     let share = |bytes: u64| 100.0 * bytes as f64 / member.bytes.max(1) as f64;
     let (deltas, equal) = (share(base.delta_bytes), share(base.equal_bytes));
-    format!("  {}: {deltas:.1}% deltas to {}, {equal:.1}% the same\n", member.name, base.model)
+    format!("  {}: {deltas:.1}% as deltas against {}, {equal:.1}% equal\n", member.name, base.model)
 }

@@ -1,4 +1,4 @@
-//! `bitx store gc`
+//! `bitx store gc`: removes the data that no model uses.
 
 use bitx_store::{Collected, GcOptions, Store};
 use serde_json::json;
@@ -19,10 +19,10 @@ fn text(collected: &Collected, dry_run: bool) -> String {
     let what = if dry_run { "would be removed" } else { "removed" };
     let mut text = format!("{} objects, {} bytes {what}", collected.objects, collected.bytes);
     if collected.waiting > 0 {
-        text += &format!("; {} objects wait for running writers", collected.waiting);
+        text += &format!("; {} more objects can be removed once running writers have ended", collected.waiting);
     }
     if collected.expired > 0 {
-        text += &format!("; {} writers were taken for dead", collected.expired);
+        text += &format!("; {} dead writers were ended", collected.expired);
     }
     text
 }

@@ -1,4 +1,4 @@
-//! `bitx store get NAME -o DIR`
+//! `bitx store get NAME -o DIR`: restores the files of a model.
 
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ pub async fn run(store: &Store, args: &args::Get, global: &Global) -> anyhow::Re
     if !args.force {
         let existing = model.files.iter().map(|file| args.folder.join(&file.path)).find(|path| path.exists());
         if let Some(path) = existing {
-            anyhow::bail!("{}: exists; --force replaces it", path.display());
+            anyhow::bail!("{}: the file exists; use --force to replace it", path.display());
         }
     }
     let bar = progress::bar(model.length(), global.quiet || global.json);

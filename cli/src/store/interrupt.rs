@@ -1,11 +1,12 @@
-//! Interruptions, for work that has temporaries to remove: its future is dropped before the process ends.
+//! Interruption by the user. The future of the running work is dropped before the process ends, so
+//! that it removes its temporary files.
 
 use std::io;
 
-/// What shells say of a program that was interrupted.
+/// The exit code of an interrupted program: 128 plus the number of `SIGINT`, as shells report it.
 const INTERRUPTED: i32 = 130;
 
-/// Does `work`, unless the user interrupts it.
+/// Waits for `work`. If the user interrupts it, the process ends.
 pub async fn or<T>(work: impl Future<Output = T>) -> T {
     let interrupted = {
         let work = std::pin::pin!(work);
@@ -20,6 +21,7 @@ pub async fn or<T>(work: impl Future<Output = T>) -> T {
     std::process::exit(INTERRUPTED)
 }
 
+/// Waits for an interruption or a request to terminate.
 #[cfg(unix)]
 async fn signal() -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -30,6 +32,7 @@ async fn signal() -> io::Result<()> {
     }
 }
 
+/// Waits for an interruption.
 #[cfg(not(unix))]
 async fn signal() -> io::Result<()> {
     tokio::signal::ctrl_c().await

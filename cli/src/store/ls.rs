@@ -1,4 +1,4 @@
-//! `bitx store ls [NAME]`
+//! `bitx store ls [NAME]`: lists models, or the files of one.
 
 use bitx_store::{FileEntry, Item, Model, Store};
 use serde_json::{Value, json};

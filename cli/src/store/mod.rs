@@ -1,4 +1,5 @@
-//! `bitx store --root URL ...`: a thin shell over `bitx-store`, and the one place with an asynchronous runtime.
+//! `bitx store --root URL ...`: the commands of a model store, each a thin shell over `bitx-store`,
+//! and the asynchronous runtime that they run on.
 
 mod add;
 pub mod args;
@@ -19,7 +20,7 @@ use bitx_store::Store;
 
 use crate::args::Global;
 
-/// Threads that wait for the storage; computing has its own.
+/// The number of threads that wait for the storage. Computation has threads of its own.
 const WAITING: usize = 2;
 
 pub fn run(args: &args::Store, global: &Global) -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! What a command says when it is done: a text for people, or one JSON object.
+//! The report that a store command prints at its end: a line of text, or one JSON object.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::args::Global;
 use crate::stdout;
 
-/// Prints `text` to stderr, or with `--json` the object to stdout.
+/// Prints `text` to standard error, or `object` to standard output if `--json` is given.
 pub fn print(global: &Global, text: impl FnOnce() -> String, object: Value) -> anyhow::Result<()> {
     if global.json {
         stdout::print(format!("{object}\n"))?;
@@ -17,10 +17,10 @@ pub fn print(global: &Global, text: impl FnOnce() -> String, object: Value) -> a
     Ok(())
 }
 
-/// Time and throughput of a command that moves bytes of models.
+/// The duration and throughput of a command that reads or writes models.
 pub struct Pace {
     pub seconds: f64,
-    /// 10^6 bytes of the models per second.
+    /// Megabytes of the models per second, of 10^6 bytes each.
     pub mb_per_s: f64,
 }
 
@@ -30,7 +30,7 @@ impl Pace {
         Self { seconds, mb_per_s: bytes as f64 / 1e6 / seconds.max(1e-9) }
     }
 
-    /// Adds its figures to those of a command.
+    /// Adds the figures to the JSON object of a command.
     pub fn add_to(&self, object: &mut Value, global: &Global) {
         object["seconds"] = json!(self.seconds);
         object["mb_per_s"] = json!(self.mb_per_s);

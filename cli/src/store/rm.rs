@@ -1,4 +1,4 @@
-//! `bitx store rm NAME`
+//! `bitx store rm NAME`: removes a model.
 
 use bitx_store::Store;
 use serde_json::json;
@@ -9,6 +9,6 @@ use crate::args::Global;
 
 pub async fn run(store: &Store, args: &args::Rm, global: &Global) -> anyhow::Result<()> {
     store.remove(&args.name).await?;
-    let text = || format!("{}: removed; a collection frees what only it needed", args.name);
+    let text = || format!("{}: removed; `bitx store gc` frees the data that no other model uses", args.name);
     print(global, text, json!({ "command": "store rm", "model": args.name }))
 }

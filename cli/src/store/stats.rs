@@ -1,4 +1,4 @@
-//! `bitx store stats`
+//! `bitx store stats`: shows how much space each step saves.
 
 use bitx_store::{Stats, Store};
 use serde_json::json;
@@ -29,7 +29,7 @@ fn to_table(stats: &Stats) -> String {
     table += &row("after coding", stats.after_coding);
     table += &row("manifests", stats.manifest_bytes);
     table += &row("sketches", stats.sketch_bytes);
-    table += &row("stored in all", stats.stored_bytes());
+    table += &row("total stored", stats.stored_bytes());
     table += &format!(
         "saved {:.2}%; deltas: {} -> {} bytes; {:.0} bytes of metadata per tensor\n",
         100.0 * stats.saved(),

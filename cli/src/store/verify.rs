@@ -1,4 +1,4 @@
-//! `bitx store verify`
+//! `bitx store verify`: checks the data of all models.
 
 use bitx_store::{Store, Verified, VerifyDepth};
 use serde_json::json;
@@ -23,12 +23,12 @@ pub async fn run(store: &Store, args: &args::Verify, global: &Global) -> anyhow:
     let mut object = json!(verified);
     object["command"] = json!("store verify");
     print(global, || text(&verified), object)?;
-    anyhow::ensure!(verified.problems.is_empty(), "{} problems", verified.problems.len());
+    anyhow::ensure!(verified.problems.is_empty(), "the check found {} problems", verified.problems.len());
     Ok(())
 }
 
 fn text(verified: &Verified) -> String {
     let Verified { models, files, pieces, bytes_read, problems } = verified;
-    let found = if problems.is_empty() { "all well" } else { "damaged" };
+    let found = if problems.is_empty() { "no problems" } else { "damaged" };
     format!("{models} models, {files} files, {pieces} pieces, {bytes_read} bytes decoded: {found}")
 }

@@ -1,4 +1,4 @@
-//! A bucket behind a real S3 server on loopback.
+//! A bucket of a real S3 server on a loopback address.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -20,7 +20,7 @@ const BUCKET: &str = "models";
 const KEY: &str = "a-key";
 const SECRET: &str = "a-secret";
 
-/// A bucket, served as long as this lives.
+/// A bucket that is served for the lifetime of this value.
 pub struct Bucket {
     address: SocketAddr,
     state: Arc<State>,
@@ -28,7 +28,7 @@ pub struct Bucket {
     _runtime: Runtime,
 }
 
-/// Ends its threads without waiting for them, wherever it is dropped.
+/// A runtime that can be dropped anywhere: it ends its threads without waiting for them.
 struct Runtime(Option<tokio::runtime::Runtime>);
 
 impl Drop for Runtime {
@@ -41,9 +41,10 @@ impl Drop for Runtime {
 
 struct State {
     service: S3Service,
-    /// The server looks whether an object is there and then creates it; S3 does both at once.
+    /// Held during a write. The server checks if an object exists and then creates it, while S3
+    /// does both in one step.
     puts: tokio::sync::Mutex<()>,
-    /// How often each object was written.
+    /// The number of times that each object was written.
     written: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -67,7 +68,7 @@ impl Bucket {
         format!("s3://{BUCKET}/a/store")
     }
 
-    /// What a process needs to be told.
+    /// The environment variables with which a process finds the bucket.
     pub fn environment(&self) -> [(&'static str, String); 5] {
         [
             ("AWS_ENDPOINT", format!("http://{}", self.address)),
@@ -86,12 +87,12 @@ impl Bucket {
         Arc::new(object_store::prefix::PrefixStore::new(bucket, "a/store"))
     }
 
-    /// How often each object was written.
+    /// The number of times that each object was written.
     pub fn written(&self) -> BTreeMap<String, u64> {
         self.state.written.lock().unwrap().clone()
     }
 
-    /// Keys of objects that are named by their content and were written more than once.
+    /// The keys of content-addressed objects that were written more than once.
     pub fn written_again(&self) -> Vec<String> {
         let again = self.written().into_iter().filter(|&(_, times)| times > 1).map(|(key, _)| key);
         let by_content = |key: &String| ["/pieces/", "/files/", "/sketches/"].iter().any(|kind| key.contains(kind));
@@ -111,7 +112,7 @@ async fn serve(stream: TcpStream, state: Arc<State>) {
         let state = state.clone();
         async move { Ok::<_, Infallible>(state.answer(request).await) }
     };
-    // A client that was killed leaves its connection in the middle of anything.
+    // A killed client may leave its connection at any point.
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer)).await;
 }
 

@@ -1,4 +1,4 @@
-//! A folder of a test's own, and `bitx` at work in it.
+//! A temporary folder of a test, in which `bitx` runs.
 #![allow(dead_code)] // each test binary uses a part of it
 
 use std::fs;
@@ -29,12 +29,12 @@ impl Folder {
     }
 }
 
-/// What a command that succeeds prints as JSON.
+/// Runs a command that must succeed, and parses its JSON output.
 pub fn json_of(command: &mut Command) -> Value {
     serde_json::from_slice(&command.assert().success().get_output().stdout).unwrap()
 }
 
-/// What a command says that ends with `code`.
+/// Runs a command that must exit with `code`, and returns the text on standard error.
 pub fn stderr(command: &mut Command, code: i32) -> String {
     String::from_utf8(command.assert().code(code).get_output().stderr.clone()).unwrap()
 }

@@ -1,4 +1,5 @@
-//! What the tests of the store by real processes share: models, places for stores, and `bitx` to work on them.
+//! Support for tests that run the store in real processes: model files, places for stores, and
+//! `bitx store` commands.
 #![allow(dead_code)] // each test binary uses a part of it
 
 mod bucket;
@@ -16,7 +17,7 @@ pub use bucket::Bucket;
 use futures::TryStreamExt;
 use object_store::ObjectStore;
 
-/// The committed models as files, by name.
+/// The committed models as files in a temporary folder.
 pub struct Models(tempfile::TempDir);
 
 impl Models {
@@ -35,7 +36,7 @@ impl Models {
     }
 }
 
-/// Where a store is.
+/// The place of a store.
 pub enum Place {
     Folder(tempfile::TempDir),
     Bucket(Bucket),
@@ -50,7 +51,7 @@ impl Place {
         Self::Bucket(Bucket::serve())
     }
 
-    /// `bitx store ...`, to be spawned.
+    /// A `bitx store` command on this store, ready to be spawned.
     pub fn bitx(&self, args: &[&str]) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin("bitx"));
         match self {
@@ -61,7 +62,7 @@ impl Place {
         command
     }
 
-    /// Its objects, to look at.
+    /// Direct access to the objects of the store.
     pub fn storage(&self) -> std::sync::Arc<dyn ObjectStore> {
         match self {
             Self::Folder(folder) => {
@@ -75,12 +76,13 @@ impl Place {
         Store::over(Backend::over(self.storage()), 2).await.unwrap()
     }
 
-    /// Keys and sizes of what is stored by its content: how many objects, and bytes, by the key less its epoch.
+    /// The content-addressed objects: their number and bytes, by the key without its epoch.
     pub async fn content(&self) -> BTreeMap<String, (usize, u64)> {
         let mut content: BTreeMap<String, (usize, u64)> = BTreeMap::new();
         for (key, bytes) in self.objects().await {
             if key.starts_with("pieces/") || key.starts_with("files/") || key.starts_with("sketches/") {
-                // Manifests spell epochs, which take more digits the more collections there were.
+                // The size of a manifest depends on the number of digits in its epochs, so it is
+                // not compared.
                 let bytes = if key.starts_with("files/") { 0 } else { bytes };
                 let entry = content.entry(key.rsplit_once('/').unwrap().0.to_owned()).or_default();
                 *entry = (entry.0 + 1, entry.1 + bytes);
@@ -89,7 +91,7 @@ impl Place {
         content
     }
 
-    /// Keys of all else.
+    /// The keys of all other objects: models, and records of writers and collections.
     pub async fn records(&self) -> Vec<String> {
         let objects = self.objects().await.into_iter().map(|(key, _)| key);
         objects.filter(|key| key.starts_with("runs/") || key.starts_with("gc/") || key.starts_with("models/")).collect()
@@ -100,7 +102,7 @@ impl Place {
         objects.into_iter().map(|object| (object.location.to_string(), object.size)).collect()
     }
 
-    /// Files of a folder that no listing shows.
+    /// The half-written files of a folder, which listings of the store do not show.
     pub fn hidden(&self) -> Vec<PathBuf> {
         match self {
             Self::Folder(folder) => {

@@ -1,4 +1,4 @@
-//! `bitx serve` as a process.
+//! A `bitx serve` process, and requests to it.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 use super::Bucket;
 
-/// May read and write everything.
+/// A token that may read and write everything.
 pub const TOKEN: &str = "token";
 
-/// `bitx serve` on a port of its own, killed at the end.
+/// A `bitx serve` process on a free port. It is killed when this value is dropped.
 pub struct Served {
     pub process: Child,
     pub url: String,
@@ -26,7 +26,8 @@ impl Served {
         Self::after("", folder)
     }
 
-    /// After what the shell is told before.
+    /// Starts a server as [`start`](Self::start) does, after the shell has run the commands
+    /// `before`.
     pub fn after(before: &str, folder: &Path) -> Self {
         Self::spawn(before, folder, "store", [])
     }
@@ -58,7 +59,7 @@ impl Served {
         Self { process, url, client }
     }
 
-    /// `None` where the connection breaks.
+    /// Begins an upload of one file, and returns its id. `None` if the connection breaks.
     pub fn begin(&self, bytes: &[u8]) -> Option<String> {
         let file = json!({ "path": "model.safetensors", "length": bytes.len(), "blake3": digest(bytes) });
         let body = json!({ "name": "org/model", "files": [file] });
@@ -75,7 +76,8 @@ impl Served {
         self.client.post(format!("{}/api/uploads/{id}/publish", self.url)).bearer_auth(TOKEN).send().ok()
     }
 
-    /// Uploads a model; `None` where a connection breaks or the server is busy.
+    /// Uploads and publishes a model, and returns the status of the last answer. `None` if a
+    /// connection breaks or the server is busy.
     pub fn push(&self, bytes: &[u8]) -> Option<u16> {
         let id = self.begin(bytes)?;
         let put = self.put(&id, "raw", bytes)?;
@@ -99,7 +101,7 @@ impl Served {
         self.process.wait().unwrap()
     }
 
-    /// Open files, and KiB of resident memory.
+    /// The number of open files, and the resident memory in KiB.
     pub fn usage(&self) -> (usize, u64) {
         let process = format!("/proc/{}", self.process.id());
         let status = std::fs::read_to_string(format!("{process}/status")).unwrap();
@@ -116,7 +118,7 @@ impl Drop for Served {
     }
 }
 
-/// BLAKE3 in hex digits.
+/// The BLAKE3 digest in hex digits.
 pub fn digest(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
 }
