@@ -1,4 +1,4 @@
-//! Who may read and write what: bearer tokens, of which only digests are kept.
+//! Bearer tokens and their permissions. The server knows only the digests of tokens.
 
 use std::path::Path;
 
@@ -11,13 +11,13 @@ use subtle::ConstantTimeEq;
 
 use crate::errors::{Code, Failure, Result};
 
-/// What the holder of a token may do.
+/// The permissions of a token.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
-    /// BLAKE3 of the token; none for requests without one.
+    /// The BLAKE3 digest of the token. `None` in the entry for requests without a token.
     blake3: Option<Digest>,
-    /// For logs.
+    /// The name of the holder in logs.
     #[serde(default)]
     name: String,
     #[serde(default)]
@@ -26,7 +26,8 @@ struct Entry {
     write: Vec<Pattern>,
 }
 
-/// Names of models: one, or all with a beginning (`org/*`, `*`).
+/// A pattern for names of models: a name, or the beginning of names with a star (`org/*`,
+/// `org/mo*`, `*`).
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "String")]
 struct Pattern {
@@ -43,7 +44,10 @@ impl TryFrom<String> for Pattern {
             Some(org) => !org.contains('/') && org.parse::<ModelName>().is_ok(),
             None => (open && start.is_empty()) || start.parse::<ModelName>().is_ok(),
         };
-        if valid { Ok(Self { start: start.to_owned(), open }) } else { Err(format!("not models' names: {pattern:?}")) }
+        if valid {
+            return Ok(Self { start: start.to_owned(), open });
+        }
+        Err(format!("not a pattern for names of models: {pattern:?}; use a name, or a beginning with `*`"))
     }
 }
 
@@ -53,12 +57,12 @@ impl Pattern {
     }
 }
 
-/// The tokens of a server.
+/// The tokens of a server, with their permissions.
 #[derive(Debug, Clone)]
 pub struct Tokens(Vec<Entry>);
 
 impl Default for Tokens {
-    /// Everybody may read, nobody may write.
+    /// Permissions without tokens: everybody may read, nobody may write.
     fn default() -> Self {
         let all = Pattern { start: String::new(), open: true };
         Self(vec![Entry { blake3: None, name: String::new(), read: vec![all], write: Vec::new() }])
@@ -66,44 +70,46 @@ impl Default for Tokens {
 }
 
 impl Tokens {
-    /// The tokens that a file lists.
+    /// Reads tokens from a JSON file.
     ///
     /// # Errors
-    /// A file that cannot be read, or lists anything else.
+    /// A file that cannot be read; those of [`parse`](Self::parse).
     pub fn load(path: &Path) -> std::io::Result<Self> {
         Self::parse(&std::fs::read(path)?).map_err(std::io::Error::other)
     }
 
-    /// The tokens that a JSON text lists.
+    /// Parses tokens from a JSON text.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// A message, if the text is not a list of tokens or has two entries without a token.
     pub fn parse(json: &[u8]) -> Result<Self, String> {
         let entries: Vec<Entry> = serde_json::from_slice(json).map_err(|e| e.to_string())?;
         if entries.iter().filter(|entry| entry.blake3.is_none()).count() > 1 {
-            return Err("two entries are without a token".to_owned());
+            return Err("more than one entry has no `blake3`, and so applies to requests without a token".to_owned());
         }
         Ok(Self(entries))
     }
 
-    /// What a request with these headers may do.
+    /// Returns the permissions of a request with these headers.
     ///
     /// # Errors
-    /// `Unauthorized` for a token that is not listed, or no token where nothing is allowed without one.
+    /// `Unauthorized`, if the token is not listed, or if there is none and nothing is allowed
+    /// without one.
     pub(crate) fn access(&self, headers: &HeaderMap) -> Result<Access> {
         let failed = |message: &str| Failure::new(Code::Unauthorized, message);
         let found = if headers.contains_key(axum::http::header::AUTHORIZATION) {
             let bearer = headers.typed_get::<Authorization<Bearer>>();
-            let token = bearer.ok_or_else(|| failed("the authorization is no bearer token"))?;
-            self.holder(token.token()).ok_or_else(|| failed("the token is not known"))?
+            let token = bearer.ok_or_else(|| failed("the Authorization header is not a bearer token"))?;
+            self.holder(token.token()).ok_or_else(|| failed("the token is unknown"))?
         } else {
             let open = self.0.iter().position(|entry| entry.blake3.is_none());
-            open.ok_or_else(|| failed("this needs a token"))?
+            open.ok_or_else(|| failed("this server requires a token"))?
         };
         Ok(Access { entry: self.0[found].clone(), number: found })
     }
 
-    /// The entry of a token. All are compared, so that time tells nothing.
+    /// The number of the token's entry. All entries are compared in constant time, so that the
+    /// duration reveals nothing.
     fn holder(&self, token: &str) -> Option<usize> {
         let digest = Digest::of(token.as_bytes());
         let mut found = None;
@@ -117,7 +123,7 @@ impl Tokens {
     }
 }
 
-/// What one request may do.
+/// The permissions of one request.
 #[derive(Debug, Clone)]
 pub(crate) struct Access {
     entry: Entry,
@@ -125,28 +131,33 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    /// Which entry it is by: uploads belong to whoever began them.
+    /// The number of the entry. Uploads belong to the entry that began them.
     pub(crate) fn number(&self) -> usize {
         self.number
     }
 
+    /// The name of the token's holder, for logs.
     pub(crate) fn name(&self) -> &str {
         &self.entry.name
     }
 
+    /// Returns `true` if the request may read the model.
     pub(crate) fn may_read(&self, name: &ModelName) -> bool {
         self.entry.read.iter().any(|pattern| pattern.matches(name))
     }
 
+    /// Checks that the request may write the model. The answer does not depend on the existence of
+    /// the model.
+    ///
     /// # Errors
-    /// `Forbidden`, or `Unauthorized` where a token might help. Says nothing of what there is.
+    /// `Forbidden`; `Unauthorized` for a request without a token, since a token might allow it.
     pub(crate) fn check_write(&self, name: &ModelName) -> Result<()> {
         if self.entry.write.iter().any(|pattern| pattern.matches(name)) {
             return Ok(());
         }
         Err(match self.entry.blake3 {
-            Some(_) => Failure::new(Code::Forbidden, format!("the token does not allow to write {name}")),
-            None => Failure::new(Code::Unauthorized, format!("to write {name} needs a token")),
+            Some(_) => Failure::new(Code::Forbidden, format!("the token does not permit writing {name}")),
+            None => Failure::new(Code::Unauthorized, format!("writing {name} requires a token")),
         })
     }
 }
@@ -156,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_match_names_and_nothing_more() {
+    fn patterns_match_only_the_names_that_they_state() {
         let matches = |pattern: &str, name: &str| {
             Pattern::try_from(pattern.to_owned()).map(|pattern| pattern.matches(&name.parse().unwrap()))
         };
@@ -172,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_tokens_are_taken_strictly() {
+    fn lists_of_tokens_are_parsed_strictly() {
         assert!(Tokens::parse(br#"[{ "name": "all", "read": ["*"] }]"#).is_ok());
         for json in ["{}", r#"[{"reed": ["*"]}]"#, r#"[{}, {}]"#, r#"[{"blake3": "secret"}]"#, r#"[{"read": ["a b"]}]"#]
         {

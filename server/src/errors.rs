@@ -1,4 +1,4 @@
-//! What goes wrong, as clients see it: a status, a stable code, a sentence.
+//! Failures of requests, as clients see them: a status, a stable code and a message.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -6,13 +6,13 @@ use axum::response::{IntoResponse, Response};
 use bitx_store::Error as StoreError;
 use serde_json::json;
 
-/// Seconds after which a client may ask again.
+/// The number of seconds after which a client may try again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 
 /// `Result` with [`Failure`].
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
-/// A kind of failure.
+/// The kind of a failure. [`parts`](Self::parts) has the status and code of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Code {
     Unauthorized,
@@ -26,13 +26,14 @@ pub(crate) enum Code {
     Mismatch,
     Busy,
     Timeout,
-    /// What is stored is not what was stored.
+    /// An object of the store is missing or damaged, or the server has a fault.
     Damaged,
-    /// The storage, or the disk for temporary files, does not do what it should; it may later.
+    /// The storage, or the disk for temporary files, has failed. It may work again later.
     Storage,
 }
 
 impl Code {
+    /// The HTTP status, and the stable code in the body.
     fn parts(self) -> (StatusCode, &'static str) {
         match self {
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
@@ -66,6 +67,7 @@ impl Failure {
         Self { code, message: message.into(), header: None }
     }
 
+    /// Adds a header to the answer.
     pub(crate) fn with(mut self, name: header::HeaderName, value: impl Into<HeaderValue>) -> Self {
         self.header = Some((name, value.into()));
         self
@@ -83,21 +85,22 @@ impl Failure {
         Self::new(Code::Mismatch, message)
     }
 
-    pub(crate) fn busy(what: &str) -> Self {
-        Self::new(Code::Busy, format!("{what}: try again in a moment"))
+    pub(crate) fn busy(reason: &str) -> Self {
+        Self::new(Code::Busy, format!("{reason}: try again in a moment"))
     }
 
-    /// What a client need not know in detail, and whoever runs the server must.
+    /// Logs an error that concerns the operator, and returns a failure that does not tell clients
+    /// the details.
     fn internal(code: Code, error: &dyn std::fmt::Display) -> Self {
         tracing::error!(%error, "a request failed");
         let message = match code {
-            Code::Damaged => "the store holds this, and not as it should: the server's log says more",
-            _ => "the storage does not answer as it should: the server's log says more",
+            Code::Damaged => "the stored data is damaged, or the server has a fault; its log has the details",
+            _ => "the storage of the server has failed; its log has the details",
         };
         Self::new(code, message)
     }
 
-    /// A temporary file failed.
+    /// The failure of a temporary file.
     pub(crate) fn spool(error: impl std::fmt::Display) -> Self {
         Self::internal(Code::Storage, &error)
     }
@@ -137,7 +140,7 @@ impl IntoResponse for Failure {
             Code::Busy | Code::Storage => {
                 headers.insert(header::RETRY_AFTER, RETRY_AFTER);
             }
-            // What is left of a body that came too slowly, or that is too long, is not waited for.
+            // The server does not wait for the rest of a body that is too slow or too long.
             Code::Timeout | Code::TooLarge => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }

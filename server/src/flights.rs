@@ -1,5 +1,6 @@
-//! Work that many ask for at the same time and that is done once: whoever comes while it is under way, or while somebody
-//! still uses what came of it, shares it.
+//! Work that is shared between requests. If several requests need the same result at the same time,
+//! it is made once. A request that comes while the result is being made, or is still in use, shares
+//! it.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -11,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::errors::Result;
 
-/// See the [module](self).
+/// The results that are being made or are in use, by key.
 #[derive(Debug)]
 pub(crate) struct Flights<K, V>(Mutex<HashMap<K, Weak<OnceCell<V>>>>);
 
@@ -21,7 +22,7 @@ impl<K, V> Default for Flights<K, V> {
     }
 }
 
-/// What came of the work, kept as long as somebody holds it.
+/// A shared result. It is dropped with its last holder.
 #[derive(Debug)]
 pub(crate) struct Held<V> {
     cell: Arc<OnceCell<V>>,
@@ -45,10 +46,11 @@ impl<V> Deref for Held<V> {
 }
 
 impl<K: Hash + Eq, V: Send + Sync + 'static> Flights<K, V> {
-    /// What `make` makes, unless it is there. Goes on when the caller gives up: others may wait for it.
+    /// Returns the result under `key`, which `make` makes if it does not exist yet. The work
+    /// continues if the caller gives up, because others may wait for it.
     ///
     /// # Errors
-    /// Those of `make`; the next in line tries again.
+    /// Those of `make`. The next request that waits then tries again.
     pub(crate) async fn get(
         &self,
         tasks: &TaskTracker,
@@ -63,6 +65,8 @@ impl<K: Hash + Eq, V: Send + Sync + 'static> Flights<K, V> {
         Ok(Held { cell })
     }
 
+    /// The cell under `key`, which is created if it does not exist. Cells without holders are
+    /// removed now and then.
     fn cell(&self, key: K) -> Arc<OnceCell<V>> {
         let mut cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(cell) = cells.get(&key).and_then(Weak::upgrade) {

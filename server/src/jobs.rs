@@ -1,4 +1,4 @@
-//! The codec over temporary files.
+//! Jobs of the codec over temporary files.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -15,18 +15,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::errors::{Failure, Result};
 
-/// What a file must be.
+/// The length and digest that a file must have.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Expected {
     pub(crate) length: u64,
     pub(crate) digest: Digest,
 }
 
-/// Restores an archive to `output`. Its bytes are from a stranger: nothing of it is trusted, and no more is written than
-/// is expected.
+/// Restores an archive to `output` and checks the result. The archive comes from a client and is
+/// not trusted: no more bytes are written than expected.
 ///
 /// # Errors
-/// `Mismatch`, when it does not decode, or to something else.
+/// `Mismatch`, if the archive does not decode, or decodes to other bytes.
 pub(crate) fn restore(
     base: Option<&Path>,
     archive: &Path,
@@ -43,22 +43,23 @@ pub(crate) fn restore(
     drive::open(&mut job, &sources).map_err(refused)?;
     let found = job.output_length().map_err(Failure::spool)?.unwrap_or_default();
     if found != expected.length {
-        return Err(Failure::mismatch(format!("the archive is of {found} bytes, not of {}", expected.length)));
+        let expected = expected.length;
+        return Err(Failure::mismatch(format!("the archive restores to {found} bytes, but {expected} were announced")));
     }
     let mut checked = Checked { output, hasher: blake3::Hasher::new(), left: expected.length, stop };
     let threads = rayon::current_num_threads();
     let supply = Supply::Read(sources);
     pipeline::restore(&mut job, threads, &supply, &mut |bytes| checked.write_all(bytes)).map_err(refused)?;
     if checked.left != 0 || Digest::from(checked.hasher.finalize()) != expected.digest {
-        return Err(Failure::mismatch("the archive restores to other bytes than were announced"));
+        return Err(Failure::mismatch("the restored file does not have the announced digest"));
     }
     Ok(())
 }
 
-/// Compresses a file against another.
+/// Compresses a file against another file. Both come from the store.
 ///
 /// # Errors
-/// `Storage`: both are from the store.
+/// `Storage`.
 pub(crate) fn compress(
     base: &Path,
     target: &Path,
@@ -77,31 +78,32 @@ pub(crate) fn compress(
     go().map_err(Failure::spool)
 }
 
-/// Checks that a file is what it should be.
+/// Checks the length and digest of a file.
 ///
 /// # Errors
-/// `Mismatch`.
+/// `Mismatch`, if they differ from those expected.
 pub(crate) fn check(path: &Path, expected: Expected) -> Result<()> {
     let mut hasher = blake3::Hasher::new();
     let length = io::copy(&mut File::open(path).map_err(Failure::spool)?, &mut hasher).map_err(Failure::spool)?;
     if length != expected.length || Digest::from(hasher.finalize()) != expected.digest {
-        return Err(Failure::mismatch("the bytes are not those that were announced"));
+        return Err(Failure::mismatch("the file does not have the announced length and digest"));
     }
     Ok(())
 }
 
-/// An archive that does not decode is the client's; a disk that fails is ours.
+/// Attributes an error: an archive that does not decode is the client's fault, a disk that fails is
+/// the server's.
 fn refused(error: DriveError) -> Failure {
     match error {
         DriveError::Job(error) => Failure::mismatch(format!("the archive does not decode: {error}")),
         DriveError::Read(Source::Delta, error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            Failure::mismatch("the archive ends early")
+            Failure::mismatch("the archive ends before its contents do")
         }
         DriveError::Read(_, error) | DriveError::Write(error) => Failure::spool(error),
     }
 }
 
-/// Writes no more than is expected, hashes it, and stops when the server does.
+/// A writer that hashes its bytes, refuses more than are left, and fails once the server stops.
 struct Checked<'a> {
     output: &'a mut (dyn Write + Send),
     hasher: blake3::Hasher,

@@ -1,5 +1,6 @@
-//! An HTTP server for a [store](bitx_store): restored files with ranges, deltas made on demand, listings, and uploads
-//! that are decoded and checked before they are published. `docs/SERVER.md` is the contract.
+//! An HTTP server for a [store](bitx_store). It serves restored files and ranges of them, deltas
+//! that are made on demand, and listings, and it accepts uploads, which it decodes and checks
+//! before it publishes them. `docs/SERVER.md` is the contract.
 
 mod auth;
 mod bodies;

@@ -1,44 +1,44 @@
-//! What one server takes on.
+//! The limits of a server.
 
 use std::time::Duration;
 
-/// Limits of a server. At each, the answer is `413`, `408` or `503` with `Retry-After`, or a closed connection where
-/// there is no request yet.
+/// The limits of a server. A request that exceeds one is answered with `413`, `408`, or `503` and
+/// `Retry-After`. A connection without a request is closed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at a time; more wait to be accepted.
+    /// The number of open connections. Further ones wait to be accepted.
     pub connections: usize,
-    /// Requests at a time.
+    /// The number of requests handled at a time.
     pub requests: usize,
-    /// Bytes of decoded pieces in memory, over all readers.
+    /// The bytes of decoded pieces in memory, for all readers together.
     pub memory: u64,
-    /// Archives made at a time.
+    /// The number of archives made at a time.
     pub makings: usize,
-    /// Uploads decoded, and models published, at a time.
+    /// The number of uploads decoded and models published at a time.
     pub decodings: usize,
-    /// Time for a request to get memory, or its turn.
+    /// The time that a request waits for memory or for its turn.
     pub queue: Duration,
-    /// Time for a request's head, and for a connection without a request.
+    /// The time to receive the head of a request, and that a connection may be idle.
     pub head: Duration,
-    /// Time in which not one byte of a body comes, or is taken.
+    /// The time without progress while a body is received or sent.
     pub stall: Duration,
-    /// Time for a request's body.
+    /// The time to receive the body of a request.
     pub body: Duration,
-    /// Bytes of a JSON body.
+    /// The length of a JSON body in bytes.
     pub json: u64,
-    /// Bytes of a file that is uploaded, restored.
+    /// The length of an uploaded file in bytes, after it is restored.
     pub file: u64,
-    /// Bytes of files in all open uploads, restored.
+    /// The bytes of the files of all open uploads together, after they are restored.
     pub spool: u64,
-    /// Files of an upload.
+    /// The number of files in an upload.
     pub files: usize,
-    /// Tensors of an upload.
+    /// The number of tensors in an upload.
     pub tensors: usize,
-    /// Open uploads.
+    /// The number of open uploads.
     pub uploads: usize,
-    /// Time after which an upload is forgotten that nobody touches.
+    /// The time after which an upload without requests is discarded.
     pub expiry: Duration,
-    /// Time that requests have to end at shutdown.
+    /// The time that running requests have to finish at shutdown.
     pub grace: Duration,
 }
 

@@ -1,25 +1,26 @@
-//! Logs on standard error.
+//! The log, on standard error.
 
 use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
 
-/// How lines of the log look.
+/// The format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Readable lines, in colour on a terminal.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Logs to standard error from now on: what `filter` names (`info`, `bitx_server=debug`).
+/// Starts to log to standard error. `filter` selects the levels and modules, such as `info` or
+/// `bitx_server=debug`.
 ///
 /// # Errors
-/// A filter that does not parse; a logger that is there already.
+/// A message, if the filter does not parse or the process has a logger already.
 pub fn log(format: LogFormat, filter: &str) -> Result<(), String> {
     let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
-    // Colours are for people, not for files.
+    // Colours only on a terminal.
     let ansi = io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(ansi);
     let done = match format {

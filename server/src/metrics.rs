@@ -1,4 +1,4 @@
-//! What Prometheus reads, and what each request passes through: admission and its figures.
+//! Metrics for Prometheus, and the middleware that admits, counts and times requests.
 
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -16,10 +16,11 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use crate::errors::Failure;
 use crate::state::State;
 
-/// Seconds.
+/// The upper bounds of histogram buckets, in seconds.
 const BUCKETS: [f64; 10] = [0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 30.0, 120.0, 600.0];
 
-/// The process's one recorder; `None` if the program that embeds the server has its own.
+/// The recorder of this process. `None` if the program that embeds the server has installed another
+/// one.
 pub(crate) fn recorder() -> Option<&'static PrometheusHandle> {
     static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
     let install = || {
@@ -30,7 +31,7 @@ pub(crate) fn recorder() -> Option<&'static PrometheusHandle> {
     RECORDER.get_or_init(install).as_ref()
 }
 
-/// Counts one request among those that are under way, until its answer is sent.
+/// A request in progress. It is counted, and holds its permit, until its answer is sent.
 struct UnderWay(Option<tokio::sync::OwnedSemaphorePermit>);
 
 impl UnderWay {
@@ -47,7 +48,8 @@ impl Drop for UnderWay {
     }
 }
 
-/// Lets in as many requests at a time as there may be, and counts and times them.
+/// Middleware that refuses requests over the limit, and counts and times the others. Health checks
+/// and metrics are never refused.
 pub(crate) async fn admit(Shared(state): Shared<Arc<State>>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let method = request.method().to_string();
@@ -56,7 +58,7 @@ pub(crate) async fn admit(Shared(state): Shared<Arc<State>>, request: Request, n
         "/healthz" | "/metrics" => None,
         _ => match state.requests.clone().try_acquire_owned() {
             Ok(permit) => Some(permit),
-            Err(_) => return Failure::busy("as many requests as there may be are under way").into_response(),
+            Err(_) => return Failure::busy("the server handles too many requests").into_response(),
         },
     };
     let under_way = UnderWay::new(permit);
@@ -68,7 +70,8 @@ pub(crate) async fn admit(Shared(state): Shared<Arc<State>>, request: Request, n
     response.map(|body| Body::new(Counted { body, sent, _under_way: under_way }))
 }
 
-/// A body whose bytes are counted, and whose request is under way until it is sent.
+/// The body of an answer, which counts its bytes and keeps the request in progress until it is
+/// sent.
 struct Counted {
     body: Body,
     sent: metrics::Counter,

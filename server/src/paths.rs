@@ -1,24 +1,25 @@
-//! Names in addresses. They are taken apart before they are decoded, so that an encoded slash is not one.
+//! The names in the paths of URLs. A path is split before it is decoded, so that an encoded slash
+//! does not separate names.
 
 use bitx_store::{ModelName, check_path};
 use percent_encoding::percent_decode_str;
 
 use crate::errors::{Failure, Result};
 
-/// What is behind a prefix of a path, by its slashes.
+/// Splits the part of a path behind `prefix` at its slashes, and decodes the segments.
 ///
 /// # Errors
-/// `Invalid` for what is not UTF-8.
+/// `Invalid`, if a segment is not UTF-8.
 pub(crate) fn segments(path: &str, prefix: &str) -> Result<Vec<String>> {
     let rest = path.strip_prefix(prefix).unwrap_or_default();
     let decode = |segment: &str| {
         let decoded = percent_decode_str(segment).decode_utf8();
-        decoded.map(|decoded| decoded.into_owned()).map_err(|_| Failure::invalid("the address is not UTF-8"))
+        decoded.map(|decoded| decoded.into_owned()).map_err(|_| Failure::invalid("the path of the URL is not UTF-8"))
     };
     rest.split('/').map(decode).collect()
 }
 
-/// A model's name of these segments.
+/// Parses the name of a model from its segments.
 ///
 /// # Errors
 /// `Invalid`.
@@ -27,7 +28,7 @@ pub(crate) fn model(segments: &[String]) -> Result<ModelName> {
     Ok(segments.join("/").parse::<ModelName>()?)
 }
 
-/// A file's path of these segments.
+/// Joins the path of a file from its segments, and checks it.
 ///
 /// # Errors
 /// `Invalid`.
@@ -38,9 +39,10 @@ pub(crate) fn file(segments: &[String]) -> Result<String> {
     Ok(path)
 }
 
+/// Checks that no segment contains a slash, which was encoded.
 fn plain(segments: &[String]) -> Result<()> {
     match segments.iter().find(|segment| segment.contains('/')) {
-        Some(segment) => Err(Failure::invalid(format!("an encoded slash in {segment:?}"))),
+        Some(segment) => Err(Failure::invalid(format!("a name contains an encoded slash: {segment:?}"))),
         None => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! Routes, and connections.
+//! The server: its connections, routes and middleware.
 
 use std::io;
 use std::net::SocketAddr;
@@ -34,39 +34,39 @@ use crate::state::State;
 use crate::{metrics, read, shutdown, upload};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Bytes of a request's head.
+/// The maximum length of a request's head, in bytes.
 const HEAD: usize = 64 << 10;
-/// How often the server looks after itself.
-const ROUND: Duration = Duration::from_secs(5);
-/// How long a browser need not ask again whether it may.
+/// The interval between rounds of upkeep.
+const UPKEEP: Duration = Duration::from_secs(5);
+/// The time for which browsers may cache the answer to a preflight request.
 const PREFLIGHT: Duration = Duration::from_secs(3600);
 
-/// How to serve.
+/// The options of a server.
 #[derive(Debug)]
 pub struct Options {
-    /// Address and port; port 0 for any.
+    /// The address and port to listen on. Port 0 picks a free one.
     pub listen: String,
-    /// Who may read and write what.
+    /// The tokens and their permissions.
     pub tokens: Tokens,
-    /// What to take on.
+    /// The limits.
     pub limits: Limits,
-    /// Folder for temporary files.
+    /// The folder for temporary files.
     pub spool: PathBuf,
-    /// Threads that compress and decompress.
+    /// The number of threads that compress and decompress.
     pub threads: usize,
 }
 
-/// A server that listens.
+/// A server that listens on its address.
 pub struct Server {
     state: Arc<State>,
     listener: TcpListener,
 }
 
 impl Server {
-    /// Listens. Requests are answered once it [runs](Self::run).
+    /// Starts to listen. Requests are answered once the server [runs](Self::run).
     ///
     /// # Errors
-    /// An address or a folder that cannot be used.
+    /// An address or a folder for temporary files that cannot be used.
     pub async fn bind(store: Store, options: Options) -> io::Result<Self> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build().map_err(io::Error::other)?;
         let listener = TcpListener::bind(&options.listen).await?;
@@ -75,44 +75,46 @@ impl Server {
         Ok(Self { state, listener })
     }
 
-    /// Where it listens.
+    /// The address that the server listens on.
     ///
     /// # Errors
-    /// What the system says.
+    /// Those of the system.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Serves until `stop`, then for as long as requests are under way, up to the limit.
+    /// Serves until `stop` completes. Running requests may then finish within the grace period of
+    /// the limits.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let Self { state, listener } = self;
         let service = router(state.clone());
         let (graceful, mut connections) = (GracefulShutdown::new(), JoinSet::new());
         let slots = Arc::new(Semaphore::new(state.limits.connections.max(1)));
-        let (mut stop, mut round) = (pin!(stop), tokio::time::interval(ROUND));
+        let (mut stop, mut round) = (pin!(stop), tokio::time::interval(UPKEEP));
         loop {
-            // One that ends makes room for one that waits.
+            // At the limit, the next connection is accepted when another one has ended.
             let accept = async {
                 let slot = slots.clone().acquire_owned().await;
                 (slot, listener.accept().await)
             };
             tokio::select! {
                 () = &mut stop => break,
-                _ = round.tick() => look_after(&state),
+                _ = round.tick() => upkeep(&state),
                 Some(_) = connections.join_next() => {}
                 (slot, accepted) = accept => match accepted {
                     Ok((stream, _)) => {
                         let connection = graceful.watch(connection(&state.limits, stream, service.clone()));
                         connections.spawn(async move {
                             let _slot = slot;
-                            // A client that goes away in the middle is no news.
+                            // Clients that disconnect are normal, so this is logged only for
+                            // debugging.
                             if let Err(error) = connection.await {
                                 tracing::debug!(%error, "a connection ended");
                             }
                         });
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "cannot accept");
+                        tracing::warn!(%error, "a connection could not be accepted");
                         tokio::time::sleep(Duration::from_millis(100)).await;
                     }
                 },
@@ -128,8 +130,10 @@ type Connection = hyper::server::conn::http1::Connection<
     TowerToHyperService<Router>,
 >;
 
+/// Serves HTTP on an accepted connection.
 fn connection(limits: &Limits, stream: TcpStream, service: Router) -> Connection {
-    // Ends of answers must not wait for an acknowledgement; where this fails, they do.
+    // Without this, the end of an answer may wait for an acknowledgement. A failure only makes
+    // answers slower.
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(limits.stall));
@@ -138,7 +142,8 @@ fn connection(limits: &Limits, stream: TcpStream, service: Router) -> Connection
     http.serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(service))
 }
 
-fn look_after(state: &Arc<State>) {
+/// Discards expired uploads, and lets the metrics recorder tidy up.
+fn upkeep(state: &Arc<State>) {
     state.sessions.forget(state.limits.expiry);
     if let Some(recorder) = metrics::recorder() {
         recorder.run_upkeep();
@@ -154,17 +159,19 @@ fn router(state: Arc<State>) -> Router {
         .route("/api/pull", post(read::pull::pull))
         .route("/models/{*path}", get(read::files::get))
         .route("/api/uploads", post(upload::plan::begin))
-        .route("/api/uploads/{id}", axum::routing::delete(upload::give_up))
+        .route("/api/uploads/{id}", axum::routing::delete(upload::cancel))
         .route("/api/uploads/{id}/files/{number}", put(upload::receive::put).head(upload::receive::head))
         .route("/api/uploads/{id}/publish", post(upload::publish::publish))
-        .fallback(|| async { Failure::not_found("such address") })
-        .method_not_allowed_fallback(|| async { Failure::new(Code::Method, "not a method of this address") });
+        .fallback(|| async { Failure::not_found("resource at this URL") })
+        .method_not_allowed_fallback(|| async {
+            Failure::new(Code::Method, "the resource at this URL does not support the method of the request")
+        });
     metrics::recorder();
-    // The last is the outermost.
+    // The last layer is the outermost.
     routes
         .layer(middleware::from_fn_with_state(state.clone(), metrics::admit))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
-            Failure::new(Code::Damaged, "a fault in the server: its log says more").into_response()
+            Failure::new(Code::Damaged, "the server has a fault; its log has the details").into_response()
         }))
         .layer(cors())
         .layer(trace())
@@ -219,7 +226,7 @@ type Trace = TraceLayer<
     (),
 >;
 
-/// One line for each request, with its number, which the client has as well.
+/// Logs one line per request, with the id that the client also receives.
 fn trace() -> Trace {
     fn span(request: &Request) -> Span {
         let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();

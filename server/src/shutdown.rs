@@ -1,4 +1,4 @@
-//! The end: what is under way may finish, for a while.
+//! The shutdown of a server, which gives running requests some time to finish.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use tokio::task::JoinSet;
 
 use crate::state::State;
 
-/// Work that was told to stop looks up so often, at least.
-const LAST: Duration = Duration::from_secs(5);
+/// The time that cancelled work has to notice it.
+const CANCELLED: Duration = Duration::from_secs(5);
 
 /// Waits for SIGTERM or SIGINT.
 ///
 /// # Errors
-/// Signals that cannot be waited for.
+/// Those of the system, if it cannot wait for signals.
 pub async fn signalled() -> std::io::Result<()> {
     #[cfg(unix)]
     {
@@ -27,17 +27,19 @@ pub async fn signalled() -> std::io::Result<()> {
     tokio::signal::ctrl_c().await
 }
 
-/// Lets connections end their requests for as long as `grace`, then ends them.
+/// Gives connections the grace period to finish their requests, then closes them and cancels all
+/// other work.
 pub(crate) async fn finish(state: &State, graceful: GracefulShutdown, mut connections: JoinSet<()>) {
     tracing::info!(connections = connections.len(), "shutting down");
     if tokio::time::timeout(state.limits.grace, graceful.shutdown()).await.is_err() {
-        tracing::warn!(connections = connections.len(), "ended what was still under way");
+        tracing::warn!(connections = connections.len(), "closed connections with unfinished requests");
     }
     connections.shutdown().await;
     state.stop.cancel();
     state.tasks.close();
-    let _ = tokio::time::timeout(LAST, state.tasks.wait()).await;
+    let _ = tokio::time::timeout(CANCELLED, state.tasks.wait()).await;
     state.sessions.clear();
-    // Not by dropping it: work that did not look up in time holds it as well.
+    // The spool is cleared explicitly, since work that has not noticed its cancellation still holds
+    // it.
     state.spool.clear();
 }

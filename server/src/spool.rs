@@ -1,4 +1,5 @@
-//! Temporary files: in a folder of this server's own, which whoever starts next removes if it was killed.
+//! The folder of a server's temporary files. If a server is killed, the next one to start removes
+//! its folder.
 
 use std::fs::{self, File};
 use std::io;
@@ -10,20 +11,23 @@ use tempfile::{NamedTempFile, TempDir};
 const PREFIX: &str = "bitx-serve-";
 const LOCK: &str = "lock";
 
-/// A folder without a lock may be one whose owner has just made it.
+/// The age in which a folder may have no lock yet, because its server has just created it.
 const YOUNG: Duration = Duration::from_secs(60);
 
-/// See the [module](self).
+/// A server's folder of temporary files, which is removed with this value.
 #[derive(Debug)]
 pub(crate) struct Spool {
     folder: TempDir,
-    /// Locked while this server lives, however it dies.
+    /// A file that is locked while the server lives. The system releases the lock even if the
+    /// server is killed.
     _lock: File,
 }
 
 impl Spool {
+    /// Creates the folder in `parent`, and removes the folders of killed servers.
+    ///
     /// # Errors
-    /// A folder that cannot be made or locked.
+    /// A folder that cannot be created or locked.
     pub(crate) fn open(parent: &Path) -> io::Result<Self> {
         remove_dead(parent)?;
         let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
@@ -32,43 +36,46 @@ impl Spool {
         Ok(Self { folder, _lock: lock })
     }
 
-    /// Removes all of it.
+    /// Removes the folder with all its files.
     pub(crate) fn clear(&self) {
         if let Err(error) = fs::remove_dir_all(self.folder.path()) {
-            tracing::warn!(%error, "temporary files are left");
+            tracing::warn!(%error, "temporary files could not be removed");
         }
     }
 
-    /// A new file, which goes when it is dropped.
+    /// Creates a file that is deleted when it is dropped.
     pub(crate) fn file(&self) -> io::Result<NamedTempFile> {
         NamedTempFile::new_in(self.folder.path())
     }
 
-    /// A new folder, which goes when it is dropped.
+    /// Creates a folder that is deleted when it is dropped.
     pub(crate) fn folder(&self) -> io::Result<TempDir> {
         TempDir::new_in(self.folder.path())
     }
 }
 
+/// Removes the folders of killed servers.
 fn remove_dead(parent: &Path) -> io::Result<()> {
     for entry in fs::read_dir(parent)? {
         let entry = entry?;
         if !entry.file_name().to_string_lossy().starts_with(PREFIX) || !entry.file_type()?.is_dir() {
             continue;
         }
-        // Another server may be removing it as well, or have it from another user.
+        // Errors are only logged: another server may be removing the folder too, or it may belong
+        // to another user.
         match is_dead(&entry.path()) {
             Ok(true) => match fs::remove_dir_all(entry.path()) {
-                Ok(()) => tracing::info!(folder = %entry.path().display(), "removed what a killed server left"),
-                Err(error) => tracing::warn!(%error, folder = %entry.path().display(), "cannot be removed"),
+                Ok(()) => tracing::info!(folder = %entry.path().display(), "removed the folder of a killed server"),
+                Err(error) => tracing::warn!(%error, folder = %entry.path().display(), "a folder cannot be removed"),
             },
             Ok(false) => {}
-            Err(error) => tracing::warn!(%error, folder = %entry.path().display(), "cannot be looked at"),
+            Err(error) => tracing::warn!(%error, folder = %entry.path().display(), "a folder cannot be examined"),
         }
     }
     Ok(())
 }
 
+/// Returns `true` if no server holds the lock of the folder.
 fn is_dead(folder: &PathBuf) -> io::Result<bool> {
     match File::open(folder.join(LOCK)) {
         Ok(lock) => Ok(lock.try_lock().is_ok()),
@@ -84,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_dead_are_removed_and_the_living_are_not() {
+    fn only_folders_of_killed_servers_are_removed() {
         let parent = tempfile::tempdir().unwrap();
         let living = Spool::open(parent.path()).unwrap();
         let dead = parent.path().join("bitx-serve-dead");

@@ -1,4 +1,4 @@
-//! What all requests share.
+//! The state of a server, which all requests share.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -18,22 +18,22 @@ use crate::read::batch::{Batch, BatchKey};
 use crate::spool::Spool;
 use crate::upload::sessions::Sessions;
 
-/// What others publish is seen after this time at the latest.
+/// The maximum age of the relations, after which models that other servers publish are seen.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// See the [module](self).
+/// The state of a server.
 pub(crate) struct State {
     pub(crate) store: Store,
     pub(crate) tokens: Tokens,
     pub(crate) limits: Limits,
     pub(crate) spool: Spool,
     pub(crate) sessions: Sessions,
-    /// Work that goes on when whoever asked for it has gone.
+    /// Work that continues after its client has disconnected.
     pub(crate) tasks: TaskTracker,
-    /// Ends that work, at the end of a shutdown.
+    /// Cancels that work at the end of a shutdown.
     pub(crate) stop: CancellationToken,
     pub(crate) requests: Arc<Semaphore>,
-    /// KiB of decoded pieces.
+    /// One permit per KiB of decoded pieces.
     pub(crate) memory: Arc<Semaphore>,
     pub(crate) makings: Arc<Semaphore>,
     pub(crate) decodings: Arc<Semaphore>,
@@ -70,7 +70,8 @@ impl State {
         }
     }
 
-    /// What is published, not older than a second, and than the last call of [`outdate`](Self::outdate).
+    /// The relations of the published models, at most a second old and never older than the last
+    /// call of [`outdate`](Self::outdate).
     pub(crate) async fn relations(&self) -> Result<Arc<Relations>> {
         if let Some(fresh) = self.fresh() {
             return Ok(fresh);
@@ -94,12 +95,12 @@ impl State {
         self.relations.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Something was published here: the next look at what is shows it.
+    /// Marks the relations as outdated, after this server has published a model.
     pub(crate) fn outdate(&self) {
         self.relations.write().unwrap_or_else(PoisonError::into_inner).1 = None;
     }
 
-    /// Computes on the codec's threads.
+    /// Calls `work` on the threads of the codec.
     pub(crate) async fn compute<R: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Self) -> Result<R> + Send + 'static,
@@ -108,10 +109,10 @@ impl State {
         tokio::task::spawn_blocking(move || state.pool.install(|| work(&state))).await?
     }
 
-    /// The file of that digest, restored to a temporary file, if `access` may read a model that has it.
+    /// Restores the file with this digest to a temporary file, which requests share.
     ///
     /// # Errors
-    /// `NotFound`, for what may not be read as for what is not there.
+    /// `NotFound`, if no model that `access` may read has the file.
     pub(crate) async fn restored(self: &Arc<Self>, digest: Digest, access: &Access) -> Result<Restored> {
         let relations = self.relations().await?;
         let (_, file) = relations
@@ -137,5 +138,6 @@ impl State {
     }
 }
 
-/// A file of the store as a temporary file, shared by those who use it at the same time.
+/// A file of the store, restored to a temporary file. Requests that use it at the same time share
+/// it.
 pub(crate) type Restored = crate::flights::Held<TempPath>;

@@ -1,5 +1,7 @@
-//! Pieces of files in memory: as many at a time as there is memory for, each decoded once for all who read it at the
-//! same time, and the next ones while the last are sent.
+//! Batches of decoded pieces, from which the bytes of files are sent.
+//!
+//! A batch waits until there is memory for it, and is shared by all requests that read it at the
+//! same time. While one batch is sent, the next one is decoded.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -14,33 +16,35 @@ use crate::errors::{Code, Failure, Result};
 use crate::flights::Held;
 use crate::state::State;
 
-/// Small pieces are read together up to this many bytes, since each is a request to the storage.
+/// The maximum length of a batch of several pieces, in bytes. Small pieces are read together, at
+/// the same time.
 const TOGETHER: u64 = 16 << 20;
-/// Requests that are under way at a time for a batch.
+/// The number of requests to the storage in flight for a batch.
 const REQUESTS: usize = 8;
-/// Bytes that are handed to a connection at a time: what it holds is not counted any more.
+/// The number of bytes passed to a connection at a time. Bytes that a connection holds no longer
+/// count as memory in use.
 const SLICE: usize = 256 << 10;
 
-/// The file, the number of the first piece, and how many they are.
+/// The identity of a batch: the file, the number of its first piece, and the number of pieces.
 pub(crate) type BatchKey = (ObjectId, usize, usize);
 
-/// Decoded pieces.
+/// Decoded pieces, with the permits for their memory.
 pub(crate) struct Batch {
     pieces: Vec<Bytes>,
     _memory: OwnedSemaphorePermit,
 }
 
-/// Consecutive pieces of a file, and which bytes of each are wanted.
+/// Consecutive pieces of a file, with the range of bytes to send of each.
 struct Wanted {
     first: usize,
     pieces: Vec<(PieceRef, Range<usize>)>,
 }
 
-/// `range` of a file. Its first bytes are there when this returns, so that what cannot be read is an error and no
-/// answer that breaks off.
+/// Streams the bytes in `range` of a file. The first batch is decoded before the function returns,
+/// so that a damaged file leads to an error and not to an answer that breaks off.
 ///
 /// # Errors
-/// Those of the store; `Busy`.
+/// Those of the store; `Busy`, if there is no memory in time.
 pub(crate) async fn read(
     state: &Arc<State>,
     file: ObjectId,
@@ -52,14 +56,15 @@ pub(crate) async fn read(
     let mut ready = VecDeque::new();
     if let Some(first) = wanted.next() {
         let taken = tokio::time::timeout(state.limits.queue, fetch(state, file, &first)).await;
-        let batch = taken.map_err(|_| Failure::busy("there is no memory for this file"))??;
+        let batch = taken.map_err(|_| Failure::busy("the server has no memory for this file"))??;
         ready.push_back((batch, first));
     }
     if wanted.len() > 0 {
         let state = state.clone();
         tokio::spawn(async move {
             for wanted in wanted {
-                // Room first: what is decoded and cannot be handed over would be held while others wait.
+                // The channel is reserved first. A batch that was decoded earlier would hold memory
+                // while other requests wait for it.
                 let Ok(room) = sender.reserve().await else { return };
                 let fetched = tokio::select! {
                     fetched = fetch(&state, file, &wanted) => fetched,
@@ -76,8 +81,10 @@ pub(crate) async fn read(
     Ok(slices(ready, receiver))
 }
 
+/// A batch that was decoded, and the bytes of it to send.
 type Fetched = (Held<Batch>, Wanted);
 
+/// The bytes of the batches in `ready`, and then of those from `receiver`, in slices.
 fn slices(
     mut ready: VecDeque<Fetched>,
     mut receiver: mpsc::Receiver<Result<Fetched>>,
@@ -96,6 +103,7 @@ fn slices(
         .try_flatten()
 }
 
+/// Cuts the wanted bytes of a batch into slices.
 fn cut(batch: &Batch, wanted: Wanted) -> Vec<Bytes> {
     let parts = batch.pieces.iter().zip(wanted.pieces).map(|(piece, (_, part))| piece.slice(part));
     let cut = |part: Bytes| {
@@ -105,7 +113,7 @@ fn cut(batch: &Batch, wanted: Wanted) -> Vec<Bytes> {
     parts.flat_map(cut).collect()
 }
 
-/// The pieces that `range` touches.
+/// Groups the pieces that contain bytes of `range` into batches.
 fn split(manifest: &FileManifest, range: Range<u64>) -> Vec<Wanted> {
     let (mut end, mut bytes) = (0, 0);
     let mut batches: Vec<Wanted> = Vec::new();
@@ -129,16 +137,19 @@ fn split(manifest: &FileManifest, range: Range<u64>) -> Vec<Wanted> {
     batches
 }
 
+/// Returns a batch, which is decoded unless another request has it.
 async fn fetch(state: &Arc<State>, file: ObjectId, wanted: &Wanted) -> Result<Held<Batch>> {
     let pieces: Vec<PieceRef> = wanted.pieces.iter().map(|(piece, _)| *piece).collect();
     let make = decode(state.clone(), pieces);
     state.batches.get(&state.tasks, (file, wanted.first, wanted.pieces.len()), make).await
 }
 
+/// Waits for memory and decodes pieces.
 async fn decode(state: Arc<State>, pieces: Vec<PieceRef>) -> Result<Batch> {
     let kib = |bytes: u64| bytes.div_ceil(1024).min(u64::from(u32::MAX)) as usize;
     let length = kib(pieces.iter().map(|piece| piece.length).sum());
-    // While it is decoded there is its base as well. A batch that is larger than the memory has it to itself.
+    // Decoding needs memory for the base as well. A batch that is larger than all the memory waits
+    // until it is alone.
     let all = kib(state.limits.memory).max(1);
     let (whole, own) = ((2 * length).min(all), length.min(all));
     let memory = state.memory.clone().acquire_many_owned(whole as u32).await;

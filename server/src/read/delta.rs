@@ -1,4 +1,5 @@
-//! Archives of stored files against other stored files: made when somebody first asks, then kept in the store.
+//! Deltas on demand: archives of stored files against other stored files. An archive is made on the
+//! first request, and then kept in the store.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,6 +15,7 @@ use crate::errors::{Code, Failure, Result};
 use crate::jobs::{self, Expected};
 use crate::state::{Restored, State};
 
+/// Serves the archive of `target` against the file with the digest `base`.
 pub(crate) async fn serve(
     state: &Arc<State>,
     access: &Access,
@@ -30,24 +32,25 @@ pub(crate) async fn serve(
         None => {
             make(state, access, target, base).await?;
             let made = state.store.archive(&target.id.digest, &base).await?;
-            made.ok_or_else(|| Failure::busy("the archive was collected as soon as it was made"))?
+            made.ok_or_else(|| Failure::busy("a collection has just removed the archive"))?
         }
     };
-    // The length tells archives apart that different versions of the codec have made.
+    // The tag includes the length, because different versions of the codec make different archives.
     let selected = range::select(headers, length, &format!("{}.{base}.{length:x}", target.id.digest))?;
     let Some(range) = selected.range(method) else { return Ok(selected.respond(Body::empty())) };
     let body = state.store.read_archive(&target.id.digest, &base, range);
     Ok(selected.respond(Body::from_stream(body)))
 }
 
+/// Makes and keeps the archive. Requests for the same archive at the same time share the work.
 async fn make(state: &Arc<State>, access: &Access, target: &FileEntry, base: Digest) -> Result<()> {
     let (key, target) = ((target.id.digest, base), target.clone());
     let (shared, access) = (state.clone(), access.clone());
     let making = async move {
         let state = shared;
         let turn = tokio::time::timeout(state.limits.queue, state.makings.clone().acquire_owned()).await;
-        let _turn = turn.map_err(|_| Failure::busy("many archives are being made"))?;
-        // Whoever waited may find that another server has made it.
+        let _turn = turn.map_err(|_| Failure::busy("the server is making many other archives"))?;
+        // Another server may have made the archive while this one waited.
         if state.store.archive(&target.id.digest, &base).await?.is_some() {
             return Ok(());
         }
@@ -64,7 +67,8 @@ async fn make(state: &Arc<State>, access: &Access, target: &FileEntry, base: Dig
     state.archives.get(&state.tasks, key, making).await.map(drop)
 }
 
-/// An archive that has been decoded and compared.
+/// Compresses `target` against `base`, decodes the archive and checks the result. Returns the
+/// archive as a temporary file.
 async fn compress(
     state: &Arc<State>,
     base: Restored,
@@ -76,7 +80,7 @@ async fn compress(
         jobs::compress(&base, &target, &mut file, &state.stop)?;
         let decoded = jobs::restore(Some(&base), &archive, expected, &mut std::io::sink(), &state.stop);
         decoded.map_err(|error| match error.code {
-            Code::Mismatch => Failure::spool(format!("an archive that was just made does not decode: {error}")),
+            Code::Mismatch => Failure::spool(format!("a new archive does not restore the file: {error}")),
             _ => error,
         })?;
         Ok(archive)

@@ -1,4 +1,4 @@
-//! Restored files, deltas of them, and single tensors: everything under `/models/`.
+//! The routes under `/models/`: restored files, deltas of files, and single tensors.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::errors::{Failure, Result};
 use crate::paths;
 use crate::state::State;
 
-/// What may follow an address.
+/// The query parameters of a URL.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Options {
     pub(crate) base: Option<String>,
@@ -29,6 +29,7 @@ impl Options {
     }
 }
 
+/// Finds the file that a URL names, and serves it, a delta of it, or one of its tensors.
 pub(crate) async fn get(
     Shared(state): Shared<Arc<State>>,
     method: Method,
@@ -39,7 +40,8 @@ pub(crate) async fn get(
     let access = state.tokens.access(&headers)?;
     let segments = paths::segments(uri.path(), "/models/")?;
     let is = |place: usize, word: &str| segments.get(place).is_some_and(|segment| segment == word);
-    // `files` and `tensors` may be a model's name as well, so that an address may be read in two ways.
+    // A model may be called `files` or `tensors`, so a URL may be ambiguous. Both readings are
+    // tried.
     for place in [1, 2] {
         if is(place, "files") && segments.len() > place + 1 {
             let name = paths::model(&segments[..place])?;
@@ -50,19 +52,22 @@ pub(crate) async fn get(
             }
         } else if is(place, "tensors") && segments.len() > place + 1 {
             let name = paths::model(&segments[..place])?;
-            let path = options.file.as_deref().ok_or_else(|| Failure::invalid("which file? add ?file=PATH"))?;
+            let path = options
+                .file
+                .as_deref()
+                .ok_or_else(|| Failure::invalid("the URL names no file of the model: add ?file=PATH"))?;
             let entry = entry(&state, &access, &name, path).await?;
             return tensor::serve(&state, (&method, &headers), &entry, &segments[place + 1..].join("/")).await;
         }
     }
-    Err(Failure::not_found("such address"))
+    Err(Failure::not_found("resource at this URL"))
 }
 
 fn is_absent(error: &Failure) -> bool {
     error.code == crate::errors::Code::NotFound
 }
 
-/// The model of that name, if `access` may read it: what it may not read does not exist for it.
+/// The model of this name. For `access`, a model that it may not read does not exist.
 pub(crate) async fn model(state: &State, access: &Access, name: &ModelName) -> Result<Model> {
     if !access.may_read(name) {
         return Err(Failure::not_found(format!("model {name}")));
@@ -70,10 +75,12 @@ pub(crate) async fn model(state: &State, access: &Access, name: &ModelName) -> R
     Ok(state.store.model(name).await?)
 }
 
+/// The entry of a file in a model that `access` may read.
 pub(crate) async fn entry(state: &State, access: &Access, name: &ModelName, path: &str) -> Result<FileEntry> {
     Ok(model(state, access, name).await?.file(path)?.clone())
 }
 
+/// Serves a file, or a delta of it if the options name a base.
 async fn serve(
     state: &Arc<State>,
     access: &Access,

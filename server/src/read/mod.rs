@@ -1,4 +1,4 @@
-//! What is read.
+//! The routes that read: files, tensors, deltas, listings, and the plan of a pull.
 
 pub(crate) mod batch;
 pub(crate) mod delta;

@@ -1,4 +1,4 @@
-//! Listings.
+//! The routes that list models, files and tensors.
 
 use std::sync::Arc;
 
@@ -55,6 +55,7 @@ impl From<Model> for Shown {
     }
 }
 
+/// Lists the models that the request may read.
 pub(crate) async fn list(Shared(state): Shared<Arc<State>>, headers: HeaderMap) -> Result<Response> {
     let access = state.tokens.access(&headers)?;
     let relations = state.relations().await?;
@@ -66,7 +67,7 @@ pub(crate) async fn list(Shared(state): Shared<Arc<State>>, headers: HeaderMap) 
     Ok(Json(models).into_response())
 }
 
-/// A model, or with `?file=` the tensors of one of its files.
+/// Lists the files of a model, or with `?file=` the tensors of one of its files.
 pub(crate) async fn show(Shared(state): Shared<Arc<State>>, uri: Uri, headers: HeaderMap) -> Result<Response> {
     let options = Options::of(&uri)?;
     let access = state.tokens.access(&headers)?;

@@ -1,4 +1,5 @@
-//! How to get a model: which of its files a client has, and against which files deltas are small.
+//! The plan of a pull: the files of a model, which of them the client has, and the bases against
+//! which deltas are small.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,18 +18,19 @@ use crate::bodies;
 use crate::errors::Result;
 use crate::state::State;
 
-/// Bases that are named for a file, at most.
+/// The maximum number of bases named for a file.
 const BASES: usize = 16;
 
+/// The body of the request: the model, and the digests of the files that the client has.
 #[derive(Deserialize)]
-struct Wish {
+struct Wanted {
     name: ModelName,
     #[serde(default)]
     have: HashSet<Digest>,
 }
 
 #[derive(Serialize)]
-struct Way {
+struct Plan {
     name: ModelName,
     files: Vec<File>,
 }
@@ -51,23 +53,24 @@ struct Base {
     have: bool,
 }
 
+/// Plans the pull of a model.
 pub(crate) async fn pull(Shared(state): Shared<Arc<State>>, headers: HeaderMap, body: Body) -> Result<Response> {
     let access = state.tokens.access(&headers)?;
-    let wish: Wish = bodies::json(body, &headers, &state.limits).await?;
-    let model = files::model(&state, &access, &wish.name).await?;
+    let wanted: Wanted = bodies::json(body, &headers, &state.limits).await?;
+    let model = files::model(&state, &access, &wanted.name).await?;
     let relations = state.relations().await?;
     let file = |entry: &FileEntry| File {
         path: entry.path.clone(),
         length: entry.length,
         blake3: entry.id.digest,
-        have: wish.have.contains(&entry.id.digest),
-        bases: bases(&relations, &access, entry, &wish.have),
+        have: wanted.have.contains(&entry.id.digest),
+        bases: bases(&relations, &access, entry, &wanted.have),
     };
     let files = model.files.iter().map(file).collect();
-    Ok(Json(Way { name: model.name, files }).into_response())
+    Ok(Json(Plan { name: model.name, files }).into_response())
 }
 
-/// The client's own first, then by how much of the file they serve.
+/// The bases for a file, best first. Files that the client has come before all others.
 fn bases(relations: &Relations, access: &Access, file: &FileEntry, have: &HashSet<Digest>) -> Vec<Base> {
     let mut related = relations.relatives(file, |name| access.may_read(name));
     related.sort_by_key(|related| !have.contains(&related.file.id.digest));

@@ -1,4 +1,4 @@
-//! Ranges and conditions: which part of something an answer holds.
+//! Ranges and conditional requests: the part of a resource that an answer contains.
 
 use std::ops::Range;
 
@@ -10,40 +10,42 @@ use http_range_header::StartPosition;
 
 use crate::errors::{Code, Failure, Result};
 
-/// Digests name content for ever; names do not.
+/// The caching policy. Caches must revalidate, since a model may get other files under the same
+/// names.
 const CACHING: HeaderValue = HeaderValue::from_static("no-cache");
 
-/// What an answer is about to hold.
+/// The part of a resource that an answer will contain.
 pub(crate) struct Selected {
     length: u64,
     etag: ETag,
-    /// `None`: the client has it already.
+    /// `None` if the client has the resource already.
     range: Option<Range<u64>>,
     partial: bool,
 }
 
-/// What a request asks of something of that length and tag (without quotes).
+/// Selects the part of a resource that a request asks for. `tag` is the entity tag, without quotes.
 ///
 /// # Errors
-/// `Range`.
+/// `Range`, if the range is not within the resource.
 pub(crate) fn select(headers: &HeaderMap, length: u64, tag: &str) -> Result<Selected> {
-    let etag: ETag = format!("\"{tag}\"").parse().map_err(|_| Failure::invalid("not a tag"))?;
+    let etag: ETag = format!("\"{tag}\"").parse().map_err(|_| Failure::invalid("the entity tag is invalid"))?;
     let selected = |range, partial| Ok(Selected { length, etag: etag.clone(), range, partial });
     if headers.typed_get::<IfNoneMatch>().is_some_and(|condition| !condition.precondition_passes(&etag)) {
         return selected(None, false);
     }
-    // Of another version, nothing but the whole is of use. There are no dates here that could match.
+    // A range of another version would be useless, so that the whole is sent. Dates never match,
+    // since there are none here.
     let same =
         headers.get(header::IF_RANGE).is_none_or(|condition| condition.as_bytes() == format!("\"{tag}\"").as_bytes());
     let range = headers.get(header::RANGE).filter(|_| same).and_then(|range| range.to_str().ok());
     match range.and_then(|range| http_range_header::parse_range_header(range).ok()) {
-        // What is no range, and several ranges, may be ignored.
+        // Invalid headers and several ranges may be ignored, and the whole is sent.
         Some(ranges) if ranges.ranges.len() == 1 => match ranges.validate(length).as_deref() {
-            // More than all from the end is all.
+            // A suffix longer than the resource is the whole resource.
             _ if length > 0 && matches!(ranges.ranges[0].start, StartPosition::FromLast(last) if last > length) => {
                 selected(Some(0..length), true)
             }
-            // There is no range of nothing, whatever the parser thinks.
+            // The parser accepts ranges of an empty resource, which has none.
             Ok([range]) if range.start() <= range.end() && *range.end() < length => {
                 selected(Some(*range.start()..range.end() + 1), true)
             }
@@ -59,12 +61,12 @@ fn unsatisfied(length: u64) -> HeaderValue {
 }
 
 impl Selected {
-    /// The bytes to send; `None` for an answer without a body.
+    /// The range of bytes to send. `None` for an answer without a body.
     pub(crate) fn range(&self, method: &Method) -> Option<Range<u64>> {
         self.range.clone().filter(|range| method != Method::HEAD && !range.is_empty())
     }
 
-    /// The answer.
+    /// The answer with this body.
     pub(crate) fn respond(self, body: Body) -> Response {
         let status = match &self.range {
             None => StatusCode::NOT_MODIFIED,
@@ -75,7 +77,7 @@ impl Selected {
         let headers = response.headers_mut();
         headers.typed_insert(self.etag);
         headers.insert(header::CACHE_CONTROL, CACHING);
-        // What was uploaded is never a page of this origin.
+        // Browsers must never run an uploaded file as a page of this origin.
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if let Some(range) = self.range {
             headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));

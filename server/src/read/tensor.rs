@@ -1,4 +1,4 @@
-//! The bytes of one tensor.
+//! The route of single tensors.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use super::{batch, range};
 use crate::errors::{Failure, Result};
 use crate::state::State;
 
+/// Serves the bytes of a tensor.
 pub(crate) async fn serve(
     state: &Arc<State>,
     (method, headers): (&Method, &HeaderMap),
@@ -21,7 +22,7 @@ pub(crate) async fn serve(
     let found =
         manifest.tensor(name).ok_or_else(|| Failure::not_found(format!("tensor {name:?} in {:?}", file.path)))?;
     let (start, length) = (found.1, found.0.length());
-    // Bytes of a file that never changes: its digest and their place tell them.
+    // The digest of the file and the offset of the tensor identify its bytes.
     let selected = range::select(headers, length, &format!("{}.{start}", file.id.digest))?;
     let Some(range) = selected.range(method) else { return Ok(selected.respond(Body::empty())) };
     let body = batch::read(state, file.id, &manifest, start + range.start..start + range.end).await?;

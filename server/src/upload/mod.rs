@@ -1,4 +1,5 @@
-//! Uploads: announced, received in parts, decoded and checked, published.
+//! The routes of uploads. An upload is announced, received in parts, decoded and checked, and then
+//! published.
 
 pub(crate) mod plan;
 pub(crate) mod publish;
@@ -15,7 +16,7 @@ use crate::errors::{Failure, Result};
 use crate::state::State;
 use sessions::Session;
 
-/// The upload of that id, if it is of whoever asks.
+/// The upload with this id, if it belongs to the holder of the request's token.
 fn session(state: &State, headers: &HeaderMap, id: &str) -> Result<(Access, Arc<Session>)> {
     let access = state.tokens.access(headers)?;
     let found = id.parse().ok().and_then(|id| state.sessions.get(&id));
@@ -25,8 +26,8 @@ fn session(state: &State, headers: &HeaderMap, id: &str) -> Result<(Access, Arc<
     Ok((access, session))
 }
 
-/// Forgets an upload.
-pub(crate) async fn give_up(
+/// Cancels an upload.
+pub(crate) async fn cancel(
     Shared(state): Shared<Arc<State>>,
     Path(id): Path<String>,
     headers: HeaderMap,

@@ -1,4 +1,6 @@
-//! An upload begins: what is stored of it already, and what may serve as a base. Only what whoever asks may read counts.
+//! The beginning of an upload. The client announces its files and learns which of them, and of
+//! their tensors, are stored already, and which files may serve as bases. The answer considers only
+//! models that the client may read.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -21,7 +23,7 @@ use crate::errors::{Failure, Result};
 use crate::limits::Limits;
 use crate::state::State;
 
-/// Bases that are named for a file, at most.
+/// The maximum number of bases named for a file.
 const BASES: usize = 8;
 
 #[derive(Deserialize)]
@@ -72,6 +74,7 @@ struct Base {
     alike: u64,
 }
 
+/// Begins an upload.
 pub(crate) async fn begin(Shared(state): Shared<Arc<State>>, headers: HeaderMap, body: Body) -> Result<Response> {
     let access = state.tokens.access(&headers)?;
     let announced: Announcement = bodies::json(body, &headers, &state.limits).await?;
@@ -99,6 +102,7 @@ pub(crate) async fn begin(Shared(state): Shared<Arc<State>>, headers: HeaderMap,
     Ok((StatusCode::CREATED, Json(Plan { id, files: planned })).into_response())
 }
 
+/// Checks the announced files against each other and against the limits.
 fn check(announced: &Announcement, limits: &Limits) -> Result<()> {
     let files = &announced.files;
     if files.is_empty() {
@@ -106,34 +110,36 @@ fn check(announced: &Announcement, limits: &Limits) -> Result<()> {
     }
     if files.len() > limits.files || files.iter().map(|file| file.tensors.len()).sum::<usize>() > limits.tensors {
         let (files, tensors) = (limits.files, limits.tensors);
-        return Err(too_many(format!("more than {files} files, or {tensors} tensors")));
+        return Err(too_large(format!("an upload may have at most {files} files and {tensors} tensors")));
     }
     let mut paths = HashSet::new();
     for file in files {
         check_path(&file.path)?;
         if !paths.insert(file.path.as_str()) {
-            return Err(Failure::invalid(format!("two files are called {:?}", file.path)));
+            return Err(Failure::invalid(format!("two files have the path {:?}", file.path)));
         }
         if file.length > limits.file {
-            return Err(too_many(format!("{:?} is of more than {} bytes", file.path, limits.file)));
+            let (path, length, most) = (&file.path, file.length, limits.file);
+            return Err(too_large(format!("the file {path:?} has {length} bytes, more than the permitted {most}")));
         }
         let tensors = file.tensors.iter().try_fold(0u64, |sum, tensor| sum.checked_add(tensor.length));
         if tensors.is_none_or(|tensors| tensors > file.length) {
-            return Err(Failure::invalid(format!("the tensors of {:?} are longer than it is", file.path)));
+            return Err(Failure::invalid(format!("the tensors of {:?} are longer than the file", file.path)));
         }
     }
-    // A file cannot be a folder as well.
+    // A path cannot be both a file and a folder.
     let folders = |path: &'_ str| path.match_indices('/').map(|(at, _)| path[..at].to_owned()).collect::<Vec<_>>();
     match paths.iter().flat_map(|path| folders(path)).find(|folder| paths.contains(folder.as_str())) {
-        Some(folder) => Err(Failure::invalid(format!("{folder:?} is a file and a folder"))),
+        Some(folder) => Err(Failure::invalid(format!("the path {folder:?} is both a file and a folder"))),
         None => Ok(()),
     }
 }
 
-fn too_many(message: String) -> Failure {
+fn too_large(message: String) -> Failure {
     Failure::new(crate::errors::Code::TooLarge, message)
 }
 
+/// Plans the upload of one file.
 fn plan(relations: &Relations, access: &Access, file: &File) -> Planned {
     let visible = |name: &ModelName| access.may_read(name);
     let announced: Vec<Announced<'_>> = file.tensors.iter().map(Tensor::announced).collect();

@@ -1,4 +1,4 @@
-//! An upload ends: its files become a model, all at once.
+//! The end of an upload: all of its files are published as a model, in one step.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,17 +17,19 @@ use crate::auth::Access;
 use crate::errors::{Code, Failure, Result};
 use crate::state::State;
 
+/// Publishes an upload.
 pub(crate) async fn publish(
     Shared(state): Shared<Arc<State>>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response> {
     let (access, session) = session(&state, &headers, &id)?;
-    // Goes on when the client goes away, which then asks again and finds it done.
+    // The work continues if the client disconnects. A repeated request then returns its result.
     let published = state.tasks.spawn(once(state.clone(), access, session)).await??;
     Ok((StatusCode::CREATED, Json(published)).into_response())
 }
 
+/// Publishes the upload once, and returns the answer. A repeated request returns the same answer.
 async fn once(state: Arc<State>, access: Access, session: Arc<Session>) -> Result<Value> {
     let mut published = session.published.clone().lock_owned().await;
     if let Some(published) = &*published {
@@ -35,9 +37,9 @@ async fn once(state: Arc<State>, access: Access, session: Arc<Session>) -> Resul
     }
     let (sources, stored) = parts(&session)?;
     let turn = tokio::time::timeout(state.limits.queue, state.decodings.clone().acquire_owned()).await;
-    let _turn = turn.map_err(|_| Failure::busy("many models are being published"))?;
+    let _turn = turn.map_err(|_| Failure::busy("the server is publishing many other models"))?;
     let (store, name, files) = (state.store.clone(), session.name.clone(), sources.clone());
-    // On a thread of its own: what the store borrows while it adds cannot move between threads.
+    // The future of `add_with` cannot move between threads, so it runs on a thread of its own.
     let add = move || {
         let add = store.add_with(&name, &files, &stored, Effort::Default, &|_| {});
         tokio::runtime::Handle::current().block_on(add)
@@ -46,7 +48,8 @@ async fn once(state: Arc<State>, access: Access, session: Arc<Session>) -> Resul
     state.outdate();
     metrics::counter!("bitx_models_published_total").increment(1);
     tracing::info!(upload = %session.id, model = %session.name, by = access.name(), ?added, "published");
-    // How much was stored already would tell of models that the token may not read.
+    // The answer is restricted, because `unchanged` would reveal something about a model that the
+    // token may not read.
     let mut answer = json!({ "name": session.name, "files": added.files, "bytes": added.bytes });
     if access.may_read(&session.name) {
         answer["unchanged"] = added.unchanged.into();
@@ -60,7 +63,7 @@ async fn once(state: Arc<State>, access: Access, session: Arc<Session>) -> Resul
     Ok(answer)
 }
 
-/// The files that were uploaded, and those that the store has.
+/// The files that were uploaded, and those that are stored already.
 fn parts(session: &Session) -> Result<(Vec<Source>, Vec<Stored>)> {
     let (mut sources, mut stored) = (Vec::new(), Vec::new());
     for (number, slot) in session.slots.iter().enumerate() {
@@ -75,6 +78,7 @@ fn parts(session: &Session) -> Result<(Vec<Source>, Vec<Stored>)> {
     Ok((sources, stored))
 }
 
+/// Converts an error of the store into terms of the upload.
 fn explain(session: &Session, error: StoreError) -> Failure {
     match error {
         StoreError::NotFound(what) => {

@@ -1,4 +1,5 @@
-//! The bytes of a file come, in one request or in several, and are what was announced or nothing.
+//! The receipt of a file's bytes, in one request or in several. Once all bytes are there, the file
+//! is restored and must be the one that was announced.
 
 use std::fs::File;
 use std::io::BufWriter;
@@ -21,13 +22,13 @@ use crate::errors::{Code, Failure, Result};
 use crate::jobs::{self, Expected};
 use crate::state::State;
 
-/// From where an upload goes on.
+/// The header with the number of bytes received so far, from which an upload continues.
 pub(crate) const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 
-/// Which bytes a request brings.
+/// The range of bytes that a request sends.
 #[derive(Debug, Clone, Copy)]
 struct Part {
-    /// `None`: only the end is asked for, once all has come.
+    /// `None` if the request sends nothing and asks for the outcome of a complete upload.
     start: Option<u64>,
     end: Option<u64>,
     total: Option<u64>,
@@ -36,21 +37,25 @@ struct Part {
 impl Part {
     fn of(headers: &HeaderMap) -> Result<Self> {
         let declared = bodies::declared(headers);
-        let range = headers.typed_try_get::<ContentRange>().map_err(|_| Failure::invalid("not a Content-Range"))?;
+        let range = headers
+            .typed_try_get::<ContentRange>()
+            .map_err(|_| Failure::invalid("the Content-Range header is invalid"))?;
         let Some(range) = range else { return Ok(Self { start: Some(0), end: declared, total: declared }) };
-        let total = range.bytes_len().ok_or_else(|| Failure::invalid("the Content-Range does not say the length"))?;
+        let total = range
+            .bytes_len()
+            .ok_or_else(|| Failure::invalid("the Content-Range header does not state the total length"))?;
         let Some((first, last)) = range.bytes_range() else {
             return Ok(Self { start: None, end: None, total: Some(total) });
         };
         let length = (last + 1).checked_sub(first).filter(|_| last < total);
         if length.is_none() || declared.is_some_and(|declared| Some(declared) != length) {
-            return Err(Failure::invalid("the Content-Range does not fit itself, or the Content-Length"));
+            return Err(Failure::invalid("the Content-Range contradicts itself or the Content-Length"));
         }
         Ok(Self { start: Some(first), end: Some(last + 1), total: Some(total) })
     }
 }
 
-/// What this is about: an upload, and one of its files.
+/// The target of a request: one file of an upload, and the form in which it is sent.
 struct Target {
     state: Arc<State>,
     access: Access,
@@ -63,7 +68,7 @@ impl Target {
     fn of(state: Arc<State>, headers: &HeaderMap, (id, number): (&str, &str), uri: &Uri) -> Result<Self> {
         let (access, session) = session(&state, headers, id)?;
         let number = number.parse().ok().filter(|number| *number < session.slots.len());
-        let number = number.ok_or_else(|| Failure::not_found("such file in this upload"))?;
+        let number = number.ok_or_else(|| Failure::not_found("file of this number in the upload"))?;
         Ok(Self { state, access, session, number, form: form(uri)? })
     }
 
@@ -71,7 +76,8 @@ impl Target {
         &self.session.slots[self.number]
     }
 
-    /// Bytes that may be sent. An archive is hardly ever larger than what it holds.
+    /// The maximum number of bytes that may be sent. An archive is at most a little larger than its
+    /// file.
     fn most(&self) -> u64 {
         let length = self.slot().length;
         match self.form {
@@ -81,16 +87,18 @@ impl Target {
     }
 }
 
+/// The form that the query of a URL states.
 fn form(uri: &Uri) -> Result<Form> {
     let query = uri.query().unwrap_or_default();
     match query.split_once('=') {
         None if query.is_empty() => Ok(Form::Archive(None)),
         Some(("base", digest)) => Ok(Form::Archive(Some(digest.parse::<Digest>().map_err(Failure::invalid)?))),
         None | Some(_) if query == "raw" || query == "raw=" => Ok(Form::Raw),
-        _ => Err(Failure::invalid("an address ends in ?base=BLAKE3, in ?raw, or in neither")),
+        _ => Err(Failure::invalid("the query of the URL must be ?base=BLAKE3, ?raw or empty")),
     }
 }
 
+/// Answers with the number of bytes received so far.
 pub(crate) async fn head(
     Shared(state): Shared<Arc<State>>,
     Path((id, number)): Path<(String, String)>,
@@ -103,6 +111,7 @@ pub(crate) async fn head(
     Ok([(UPLOAD_OFFSET, if same { progress.received } else { 0 })].into_response())
 }
 
+/// Receives a part of a file, and restores the file after the last part.
 pub(crate) async fn put(
     Shared(state): Shared<Arc<State>>,
     Path((id, number)): Path<(String, String)>,
@@ -118,7 +127,7 @@ pub(crate) async fn put(
     }
     let most = part.end.zip(part.start).map_or(most, |(end, start)| end - start);
     let incoming = Incoming::new(body, &headers, most, &state.limits)?;
-    // What has come is kept, and decoding goes on, when the client goes away.
+    // If the client disconnects, received bytes are kept and decoding continues.
     state.tasks.spawn(async move { receive(&target, part, incoming).await }).await?
 }
 
@@ -136,11 +145,11 @@ async fn receive(target: &Target, part: Part, mut incoming: Incoming) -> Result<
         }
     }
     if let Some(start) = part.start {
-        let progress = go_on(target, part, start)?;
-        take(target, progress, &mut incoming, &superseded).await?;
+        let progress = rewind(target, part, start)?;
+        store(target, progress, &mut incoming, &superseded).await?;
     }
     let progress = *target.slot().progress();
-    // Without a length, the end of the body is the end of the file.
+    // If no total length is stated, the file ends with the body.
     let total = part.total.unwrap_or(progress.received);
     if progress.form != Some(target.form) || progress.received < total {
         return Ok((StatusCode::ACCEPTED, [(UPLOAD_OFFSET, progress.received)]).into_response());
@@ -149,20 +158,26 @@ async fn receive(target: &Target, part: Part, mut incoming: Incoming) -> Result<
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// How far the file is, given that `part` follows; what it repeats is forgotten.
-fn go_on(target: &Target, part: Part, start: u64) -> Result<Progress> {
+/// Sets the progress of the file back to `start`, where `part` begins, so that repeated bytes
+/// replace those received before.
+///
+/// # Errors
+/// `Conflict` with the offset to continue from, if bytes are missing before `start` or the total
+/// length differs.
+fn rewind(target: &Target, part: Part, start: u64) -> Result<Progress> {
     let mut progress = target.slot().progress();
     let received = if progress.form == Some(target.form) { progress.received } else { 0 };
     let other = start > 0 && progress.total.is_some() && progress.total != part.total;
     if start > received || other {
-        return Err(Failure::new(Code::Conflict, format!("{received} bytes have come of this file"))
-            .with(UPLOAD_OFFSET, received));
+        let message = format!("the part does not follow the {received} bytes received so far: continue from there");
+        return Err(Failure::new(Code::Conflict, message).with(UPLOAD_OFFSET, received));
     }
     *progress = Progress { form: Some(target.form), received: start, total: part.total, done: false };
     Ok(*progress)
 }
 
-async fn take(
+/// Appends the bytes of a request to the file, until they end or another request takes over.
+async fn store(
     target: &Target,
     mut progress: Progress,
     incoming: &mut Incoming,
@@ -178,7 +193,7 @@ async fn take(
         let bytes = tokio::select! {
             bytes = incoming.next() => bytes?,
             () = superseded.cancelled() => {
-                return Err(Failure::new(Code::Conflict, "another request goes on with this file"));
+                return Err(Failure::new(Code::Conflict, "another request continues the upload of this file"));
             }
         };
         let Some(bytes) = bytes else { return Ok(()) };
@@ -190,7 +205,8 @@ async fn take(
     }
 }
 
-/// Restores and checks a file of which all has come. What is not what was announced has to come again.
+/// Restores and checks a file that was received completely. If it is not the announced one, it must
+/// be sent again.
 async fn complete(target: &Target) -> Result<()> {
     let done = restore(target).await;
     match &done {
@@ -205,10 +221,11 @@ async fn complete(target: &Target) -> Result<()> {
     }
 }
 
+/// Restores the received bytes to a file, and checks it.
 async fn restore(target: &Target) -> Result<()> {
     let (state, slot) = (&target.state, target.slot());
     let turn = tokio::time::timeout(state.limits.queue, state.decodings.clone().acquire_owned()).await;
-    let _turn = turn.map_err(|_| Failure::busy("many uploads are being decoded"))?;
+    let _turn = turn.map_err(|_| Failure::busy("the server is decoding many other uploads"))?;
     let (received, restored) = (target.session.received(target.number), target.session.restored(target.number));
     let expected = Expected { length: slot.length, digest: slot.digest };
     let base = match target.form {

@@ -1,4 +1,5 @@
-//! Uploads that are under way: in memory, with their bytes in temporary files. Nothing of them is in the store.
+//! Open uploads. They are kept in memory, with their bytes in temporary files, and nothing of them
+//! is in the store.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -15,29 +16,31 @@ use uuid::Uuid;
 use crate::errors::{Failure, Result};
 use crate::limits::Limits;
 
-/// How long a client may ask again what became of its upload.
+/// The time for which the answer of a published upload is kept, for clients that have missed it.
 const ANSWER: Duration = Duration::from_secs(60);
 
-/// All uploads of a server.
+/// All open uploads of a server.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions(Mutex<HashMap<Uuid, Arc<Session>>>);
 
-/// One upload.
+/// An open upload.
 #[derive(Debug)]
 pub(crate) struct Session {
-    /// Not to be guessed.
+    /// The random id, which cannot be guessed.
     pub(crate) id: Uuid,
-    /// Number of the entry of tokens that it is by.
+    /// The number of the token's entry that began the upload.
     pub(crate) owner: usize,
     pub(crate) name: ModelName,
     pub(crate) slots: Vec<Slot>,
     pub(crate) folder: TempDir,
-    /// What its files may take on the disk.
+    /// The maximum number of bytes of its files on the disk, which counts towards the limit of all
+    /// uploads.
     pub(crate) bytes: AtomicU64,
     pub(crate) touched: Mutex<Instant>,
-    /// It is published: kept only for a client that lost the answer.
+    /// Set once the upload is published. It is then kept only for clients that have missed the
+    /// answer.
     pub(crate) ended: AtomicBool,
-    /// The answer, once it is published.
+    /// The answer to the request that has published the upload.
     pub(crate) published: Arc<tokio::sync::Mutex<Option<Value>>>,
 }
 
@@ -47,29 +50,31 @@ pub(crate) struct Slot {
     pub(crate) path: String,
     pub(crate) length: u64,
     pub(crate) digest: Digest,
-    /// It is stored, in a model that whoever uploads may read.
+    /// Set if the file is stored already, in a model that the client may read.
     pub(crate) known: bool,
     pub(crate) progress: Mutex<Progress>,
-    /// Held by the one request that works on it.
+    /// Held by the request that works on the file.
     pub(crate) work: Arc<tokio::sync::Mutex<()>>,
+    /// Cancels the latest request that sends bytes of the file.
     latest: Mutex<CancellationToken>,
 }
 
-/// What is sent of a file.
+/// The form in which a file is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
+    /// The file itself.
     Raw,
-    /// An archive, against a base.
+    /// An archive of the file, against the base with this digest or against none.
     Archive(Option<Digest>),
 }
 
-/// How much of a file has come.
+/// The progress of receiving a file.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Progress {
     pub(crate) form: Option<Form>,
     pub(crate) received: u64,
     pub(crate) total: Option<u64>,
-    /// It was restored, and is what was announced.
+    /// Set once the file has been restored and checked.
     pub(crate) done: bool,
 }
 
@@ -82,7 +87,8 @@ impl Slot {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends the request that still waits for bytes of this file: its connection may be dead, which only its client knows.
+    /// Ends the request that still receives bytes of this file, whose connection may be dead
+    /// without the server knowing. Returns the token that ends the new request.
     pub(crate) fn supersede(&self) -> CancellationToken {
         let new = CancellationToken::new();
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
@@ -92,12 +98,13 @@ impl Slot {
 }
 
 impl Session {
-    /// Where the bytes that come of a file are kept.
+    /// The path of the received bytes of a file.
     pub(crate) fn received(&self, number: usize) -> PathBuf {
         self.folder.path().join(format!("{number}.part"))
     }
 
-    /// Where a restored file is. It ends as its name does, which says what it should be.
+    /// The path of a restored file. It keeps the extension, from which the store concludes the
+    /// format of a model.
     pub(crate) fn restored(&self, number: usize) -> PathBuf {
         let extension = Path::new(&self.slots[number].path).extension().and_then(|extension| extension.to_str());
         let extension = extension.filter(|e| e.len() <= 16 && e.bytes().all(|byte| byte.is_ascii_alphanumeric()));
@@ -106,17 +113,19 @@ impl Session {
 }
 
 impl Sessions {
+    /// Adds an upload.
+    ///
     /// # Errors
-    /// `Busy`, at the limits.
+    /// `Busy`, if there are too many uploads or too little space.
     pub(crate) fn begin(&self, session: Session, limits: &Limits) -> Result<Arc<Session>> {
         let mut sessions = self.lock();
         let bytes = |session: &Session| session.bytes.load(Ordering::Relaxed);
         let open = sessions.values().filter(|session| !session.ended.load(Ordering::Relaxed)).count();
         if open >= limits.uploads {
-            return Err(Failure::busy("as many uploads as there may be are under way"));
+            return Err(Failure::busy("the server has too many open uploads"));
         }
         if sessions.values().map(|session| bytes(session)).sum::<u64>().saturating_add(bytes(&session)) > limits.spool {
-            return Err(Failure::busy("uploads that are under way need all the space"));
+            return Err(Failure::busy("the server has no space for further uploads"));
         }
         let session = Arc::new(session);
         sessions.insert(session.id, session.clone());
@@ -124,6 +133,7 @@ impl Sessions {
         Ok(session)
     }
 
+    /// The upload with this id. Its expiry begins anew.
     pub(crate) fn get(&self, id: &Uuid) -> Option<Arc<Session>> {
         let session = self.lock().get(id).cloned()?;
         *session.touched.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
@@ -136,13 +146,13 @@ impl Sessions {
         gauge(&sessions);
     }
 
-    /// Forgets uploads that nobody has touched for so long.
+    /// Discards uploads without a request for the time `expiry`.
     pub(crate) fn forget(&self, expiry: Duration) {
         let mut sessions = self.lock();
         sessions.retain(|_, session| {
             let touched = *session.touched.lock().unwrap_or_else(PoisonError::into_inner);
             let expiry = if session.ended.load(Ordering::Relaxed) { expiry.min(ANSWER) } else { expiry };
-            // A request that works on it holds it.
+            // A request that works on the upload holds a reference to it.
             Arc::strong_count(session) > 1 || touched.elapsed() < expiry
         });
         gauge(&sessions);
@@ -157,6 +167,7 @@ impl Sessions {
     }
 }
 
+/// Updates the metric of open uploads.
 fn gauge(sessions: &HashMap<Uuid, Arc<Session>>) {
     metrics::gauge!("bitx_uploads_open").set(sessions.len() as f64);
 }

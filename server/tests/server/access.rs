@@ -1,4 +1,4 @@
-//! Tokens and scopes, and what they hide.
+//! Tests of tokens, their permissions, and the models that they hide.
 
 use reqwest::Response;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ async fn begin(hub: &Hub, body: &Value, token: Option<&str>) -> Response {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tokens_allow_what_they_say() {
+async fn tokens_grant_the_permissions_that_they_list() {
     let hub = Hub::start().await;
     let (open, closed) = ("/models/open/base/files/model.safetensors", "/models/org/tuned/files/model.safetensors");
     assert_eq!(get(&hub, open, None).await.status(), 200);
@@ -37,7 +37,7 @@ async fn tokens_allow_what_they_say() {
     assert_failed(begin(&hub, &announced, Some(READER)).await, 403, "forbidden").await;
     assert_failed(begin(&hub, &announce("open/new", "a.bin", b"x"), Some(ORG)).await, 403, "forbidden").await;
     let begun: Value = begin(&hub, &announced, Some(WRITER)).await.json().await.unwrap();
-    // An upload is of whoever began it.
+    // An upload belongs to the token that began it.
     let address = hub.url(&format!("/api/uploads/{}/files/0?raw", begun["id"].as_str().unwrap()));
     for (token, status) in [(ALL, 404), (READER, 404), (WRITER, 204)] {
         let sent = hub.client.put(&address).bearer_auth(token).body("bytes").send().await.unwrap();
@@ -47,7 +47,7 @@ async fn tokens_allow_what_they_say() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_token_may_not_read_does_not_exist_for_it() {
+async fn a_model_that_a_token_may_not_read_does_not_exist_for_it() {
     let hub = Hub::start().await;
     let (base, tuned) = (hub.bytes("base-bf16"), hub.bytes("sft-bf16"));
     let secret = "/models/org/tuned/files/model.safetensors";
@@ -57,7 +57,7 @@ async fn what_a_token_may_not_read_does_not_exist_for_it() {
         text(assert_failed(get(&hub, secret, None).await, 404, "not-found").await),
         text(assert_failed(get(&hub, missing, None).await, 404, "not-found").await)
     );
-    // Whoever announces digests learns of nothing but what may be read.
+    // Announced digests reveal nothing about models that the token may not read.
     let tensors: Value =
         hub.get("/api/models/org/tuned/tensors?file=model.safetensors").send().await.unwrap().json().await.unwrap();
     let mut tensors = tensors.as_array().unwrap().clone();
@@ -82,7 +82,7 @@ async fn what_a_token_may_not_read_does_not_exist_for_it() {
     let file = &blind["files"][0];
     assert_eq!((&file["known"], &file["bases"]), (&json!(false), &json!([])));
     assert!(file["tensors"].as_array().unwrap().iter().all(|known| known == false), "{blind}");
-    // Nor by naming a base, or by what publishing says.
+    // Neither does naming a base, nor the answer to publishing.
     let id = blind["id"].as_str().unwrap();
     let by_base = hub.client.put(hub.url(&format!("/api/uploads/{id}/files/0?base={}", digest(&base))));
     assert_failed(by_base.bearer_auth(WRITER).body("x").send().await.unwrap(), 404, "not-found").await;

@@ -1,10 +1,11 @@
-//! Archives on demand, and which bases there are.
+//! Tests of deltas on demand, and of the bases that a pull names.
 
 use futures::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::{Hub, READER, assert_failed, digest, restore};
 
+/// The path of the delta of the fine-tune against `base`.
 fn delta(base: &[u8]) -> String {
     format!("/models/org/tuned/files/model.safetensors?base={}", digest(base))
 }
@@ -24,13 +25,13 @@ async fn an_archive_is_made_once_and_kept() {
         assert_eq!(restore(&base, &archive), tuned);
     }
     assert_eq!(made(&hub), 1);
-    // Another server finds it, and sends parts of it.
+    // Another server finds the archive and serves ranges of it.
     let other = hub.second().await;
     let whole = other.get(&delta(&base)).send().await.unwrap().bytes().await.unwrap();
     let part = other.get(&delta(&base)).header("range", "bytes=100-199").send().await.unwrap();
     assert_eq!((part.status().as_u16(), part.bytes().await.unwrap()), (206, whole.slice(100..200)));
     assert_eq!(made(&other), 1);
-    // What made the archive is counted once, whoever asked.
+    // An unknown base is not found.
     let unknown = hub.get(&delta(b"another")).send().await.unwrap();
     assert_failed(unknown, 404, "not-found").await;
     other.stop().await;
@@ -38,7 +39,7 @@ async fn an_archive_is_made_once_and_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pull_names_the_bases_that_serve() {
+async fn a_pull_names_useful_bases() {
     let hub = Hub::start().await;
     hub.models.add(&hub.store, "org/sibling", "rl-bf16").await;
     hub.models.add(&hub.store, "open/stranger", "base-f32").await;
@@ -58,7 +59,7 @@ async fn a_pull_names_the_bases_that_serve() {
     let own = digest(&hub.bytes("sft-bf16"));
     let way: Value = pull(json!([own])).await.unwrap().json().await.unwrap();
     assert_eq!(way["files"][0]["have"], true);
-    // What a token may not read is no base for it.
+    // A file that the token may not read is not named as a base.
     let wish = json!({ "name": "org/tuned" });
     let way = hub.client.post(hub.url("/api/pull")).bearer_auth(READER).json(&wish).send().await.unwrap();
     assert_eq!(names(&way.json::<Value>().await.unwrap()["files"][0]), ["org/sibling"]);

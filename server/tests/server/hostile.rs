@@ -1,4 +1,5 @@
-//! Names that lead elsewhere, bombs, and a storage that was tampered with.
+//! Tests of hostile clients and storage: paths that leave their folder, decompression bombs, and
+//! forged objects.
 
 use bitx_store::{FileEntry, FileManifest, ObjectId};
 use serde_json::json;
@@ -8,7 +9,7 @@ use crate::support::{ALL, Hub, announce, assert_failed, compress, digest, name};
 const FILE: &str = "/models/org/tuned/files/model.safetensors";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn names_lead_nowhere_else() {
+async fn names_cannot_leave_their_folder() {
     let hub = Hub::start().await;
     for path in [
         "/models/org/tuned/files/../../../../etc/passwd",
@@ -50,23 +51,24 @@ async fn names_lead_nowhere_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bombs_are_refused_before_and_after_they_are_decoded() {
+async fn decompression_bombs_are_refused() {
     let hub = Hub::start().await;
     let zeros = vec![0; 48 << 20];
     let bomb = compress(None, &zeros);
     assert!(bomb.len() < 1 << 20, "{}", bomb.len());
     let id = hub.begin("org/bomb", b"a few bytes").await;
     let (alone, raw) = (format!("/api/uploads/{id}/files/0"), format!("/api/uploads/{id}/files/0?raw"));
-    // It says what it is too long for.
+    // The archive states a length that is not the announced one.
     assert_failed(hub.put(&alone, bomb.clone()).send().await.unwrap(), 422, "mismatch").await;
-    // Longer than any archive of so few bytes, as it says or as it comes.
+    // The body is longer than any archive of so few bytes, by its stated length or by the bytes
+    // that arrive.
     let long = format!(
         "PUT {alone} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ALL}\r\nContent-Length: 99999999999\r\n\r\n"
     );
     assert!(hub.raw(long).await.starts_with("HTTP/1.1 413"));
     let endless = futures::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![0; 1 << 16]));
     let endless = hub.put(&alone, Vec::new()).body(reqwest::Body::wrap_stream(endless)).send().await;
-    // The answer comes while the client still sends, which some clients do not notice in time.
+    // The server answers while the client still sends, and some clients do not notice that in time.
     assert!(endless.is_err() || endless.is_ok_and(|answer| answer.status() == 413));
     let long = format!("PUT {raw} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ALL}\r\nContent-Length: 12\r\n\r\n");
     assert!(hub.raw(long).await.starts_with("HTTP/1.1 413"));
@@ -84,18 +86,20 @@ async fn bombs_are_refused_before_and_after_they_are_decoded() {
     hub.stop().await;
 }
 
+/// The manifest entry and the file manifest of the fine-tune.
 async fn tuned(hub: &Hub) -> (FileEntry, FileManifest) {
     let entry = hub.store.model(&name("org/tuned")).await.unwrap().files[0].clone();
     let manifest = hub.store.file(&entry.id).await.unwrap();
     (entry, manifest)
 }
 
+/// The path of an object in the folder of the store.
 fn object(hub: &Hub, kind: &str, id: &ObjectId) -> std::path::PathBuf {
     let hex = id.digest.to_string();
     hub.root.path().join(kind).join(&hex[..2]).join(&hex[2..]).join(id.epoch.to_string())
 }
 
-/// The file is an error, by a whole answer, and everything else goes on.
+/// Asserts that the file is answered by a complete error, and that everything else still works.
 async fn assert_only_this_fails(hub: &Hub) {
     let answer = hub.get(FILE).send().await.unwrap();
     let told = assert_failed(answer, 500, "storage").await.to_string();
@@ -105,7 +109,7 @@ async fn assert_only_this_fails(hub: &Hub) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_delta_whose_base_is_gone_is_an_error() {
+async fn a_delta_without_its_base_is_an_error() {
     let hub = Hub::start().await;
     let (_, manifest) = tuned(&hub).await;
     let base = manifest.pieces().find_map(|piece| piece.base).unwrap();
@@ -115,18 +119,18 @@ async fn a_delta_whose_base_is_gone_is_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cycle_of_deltas_is_an_error_and_no_loop() {
+async fn a_cycle_of_deltas_is_an_error_and_does_not_loop() {
     let hub = Hub::start().await;
     let (entry, manifest) = tuned(&hub).await;
     let piece = manifest.pieces().find(|piece| piece.base.is_some()).unwrap();
     let base = piece.base.unwrap();
-    // The base becomes a delta of its delta.
+    // The base becomes a delta against its own delta.
     let mut forged = std::fs::read(object(&hub, "pieces", &piece.id)).unwrap();
     forged[1..33].copy_from_slice(piece.id.digest.as_bytes());
     forged[33..37].copy_from_slice(&piece.id.epoch.to_le_bytes());
     std::fs::write(object(&hub, "pieces", &base), &forged).unwrap();
     assert_only_this_fails(&hub).await;
-    // And a piece becomes its own base.
+    // The piece becomes its own base.
     let path = object(&hub, "files", &entry.id);
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replace(&base.to_string(), &piece.id.to_string())).unwrap();
@@ -136,7 +140,7 @@ async fn a_cycle_of_deltas_is_an_error_and_no_loop() {
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
-async fn links_in_the_storage_give_nothing_away() {
+async fn symbolic_links_in_the_storage_reveal_nothing() {
     let hub = Hub::start().await;
     let (entry, manifest) = tuned(&hub).await;
     let piece = object(&hub, "pieces", &manifest.pieces().next().unwrap().id);

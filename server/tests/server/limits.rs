@@ -1,4 +1,4 @@
-//! Limits, slow clients, and the end of a server.
+//! Tests of limits, slow clients and the shutdown.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -18,7 +18,7 @@ fn head(method: &str, path: &str, more: &str) -> String {
     format!("{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ALL}\r\n{more}\r\n")
 }
 
-/// A file that no socket's buffers can hold.
+/// Adds a file that is larger than the buffers of a socket.
 async fn add_large(hub: &Hub) {
     std::fs::write(hub.models.path("large.bin"), vec![7; LENGTH]).unwrap();
     let source = Source { path: "large.bin".into(), file: hub.models.path("large.bin") };
@@ -26,7 +26,7 @@ async fn add_large(hub: &Hub) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_heads_slow_bodies_and_idle_connections_are_ended() {
+async fn slow_heads_slow_bodies_and_idle_connections_time_out() {
     let hub = Hub::start().await;
     for request in ["GET /healthz HTT".to_owned(), String::new(), head("GET", "/healthz", "")] {
         let begun = Instant::now();
@@ -40,7 +40,7 @@ async fn slow_heads_slow_bodies_and_idle_connections_are_ended() {
         assert!(begun.elapsed() < Duration::from_secs(10));
         assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("\"timeout\""), "{answer}");
     }
-    // A body that drips is as slow as one that stands still.
+    // A body that arrives steadily but too slowly times out as well.
     let hub = Hub::empty(Limits { body: Duration::from_secs(1), stall: Duration::from_secs(60), ..limits() }).await;
     let mut stream = TcpStream::connect(hub.address).unwrap();
     stream.write_all(head("POST", "/api/pull", "Content-Length: 1000\r\n").as_bytes()).unwrap();
@@ -54,7 +54,7 @@ async fn slow_heads_slow_bodies_and_idle_connections_are_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_that_takes_nothing_is_ended_and_holds_nobody_up() {
+async fn a_client_that_does_not_read_is_disconnected_and_blocks_nobody() {
     let hub = Hub::empty(Limits { requests: 1, memory: 1 << 20, queue: Duration::from_secs(5), ..limits() }).await;
     add_large(&hub).await;
     let mut stuck = TcpStream::connect(hub.address).unwrap();
@@ -71,7 +71,7 @@ async fn a_reader_that_takes_nothing_is_ended_and_holds_nobody_up() {
         assert!(begun.elapsed() < Duration::from_secs(20));
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    // Pieces are larger than all the memory there is, which each has to itself.
+    // A piece that is larger than the permitted memory is decoded alone.
     let whole = hub.get(LARGE).send().await.unwrap().bytes().await.unwrap();
     assert!(whole.len() == LENGTH && whole.iter().all(|&byte| byte == 7));
     let mut rest = Vec::new();
@@ -81,7 +81,7 @@ async fn a_reader_that_takes_nothing_is_ended_and_holds_nobody_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn uploads_have_limits_and_an_end() {
+async fn uploads_are_limited_and_expire() {
     let small = Limits { json: 20_000, file: 5000, spool: 8000, files: 2, tensors: 3, uploads: 3, ..limits() };
     let hub = Hub::empty(Limits { expiry: Duration::from_millis(100), ..small }).await;
     let send = |body: Value| {
@@ -104,7 +104,7 @@ async fn uploads_have_limits_and_an_end() {
     assert_eq!(send(model(vec![file("a", 1, 0)])).await.status(), 201);
     assert_eq!(send(model(vec![file("a", 1, 0)])).await.status(), 201);
     assert_failed(send(model(vec![file("a", 1, 0)])).await, 503, "busy").await;
-    // What nobody touches is forgotten, with its files.
+    // An upload without requests is discarded with its files.
     let path = format!("/api/uploads/{}/files/0?raw", first["id"].as_str().unwrap());
     assert_eq!(
         hub.put(&path, vec![0; 100]).header("content-range", "bytes 0-99/5000").send().await.unwrap().status(),
@@ -113,12 +113,12 @@ async fn uploads_have_limits_and_an_end() {
     tokio::time::sleep(Duration::from_secs(7)).await;
     assert_failed(hub.put(&path, Vec::new()).send().await.unwrap(), 404, "not-found").await;
     let own = std::fs::read_dir(hub.spool.path()).unwrap().next().unwrap().unwrap().path();
-    assert_eq!(std::fs::read_dir(own).unwrap().count(), 1, "the lock is left");
+    assert_eq!(std::fs::read_dir(own).unwrap().count(), 1, "only the lock remains");
     hub.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn shutdown_lets_what_is_under_way_end() {
+async fn shutdown_lets_running_requests_finish() {
     let mut hub = Hub::empty(limits()).await;
     add_large(&hub).await;
     let id = hub.begin("open/new", b"bytes").await;
@@ -130,7 +130,7 @@ async fn shutdown_lets_what_is_under_way_end() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     hub.begin_to_stop();
     tokio::time::sleep(Duration::from_millis(200)).await;
-    assert!(TcpStream::connect(hub.address).is_err(), "nothing new is accepted");
+    assert!(TcpStream::connect(hub.address).is_err(), "a new connection was accepted");
     writer.write_all(b"tes").unwrap();
     let mut answer = String::new();
     writer.read_to_string(&mut answer).unwrap();
@@ -145,7 +145,7 @@ async fn shutdown_lets_what_is_under_way_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn shutdown_does_not_wait_for_ever() {
+async fn shutdown_ends_after_the_grace_period() {
     let mut hub =
         Hub::empty(Limits { grace: Duration::from_secs(1), stall: Duration::from_secs(60), ..limits() }).await;
     add_large(&hub).await;
@@ -154,5 +154,5 @@ async fn shutdown_does_not_wait_for_ever() {
     hub.begin_to_stop();
     hub.stop().await;
     assert!(begun.elapsed() < Duration::from_secs(15));
-    assert!(reader.bytes().await.is_err(), "an answer that was cut off does not look whole");
+    assert!(reader.bytes().await.is_err(), "an answer that was cut off looks complete");
 }

@@ -1,4 +1,4 @@
-//! The server as its clients meet it: over loopback, with everything real behind it.
+//! Tests of the server through HTTP requests on a loopback address, with a real store behind it.
 
 mod access;
 mod deltas;

@@ -1,4 +1,4 @@
-//! Many clients at once.
+//! A test of many clients at the same time.
 
 use futures::future::join_all;
 

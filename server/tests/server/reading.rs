@@ -1,4 +1,4 @@
-//! Files, tensors and listings.
+//! Tests of files, tensors and listings.
 
 use bitx::Effort;
 use reqwest::header;
@@ -9,7 +9,7 @@ use crate::support::{ALL, Hub, assert_failed, digest, name, status_and};
 const FILE: &str = "/models/org/tuned/files/model.safetensors";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn listings_tell_models_files_and_tensors() {
+async fn models_files_and_tensors_are_listed() {
     let hub = Hub::start().await;
     assert_eq!(hub.get("/healthz").send().await.unwrap().text().await.unwrap(), "ok");
     let tuned = hub.bytes("sft-bf16");
@@ -44,7 +44,7 @@ async fn listings_tell_models_files_and_tensors() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_come_whole_by_ranges_and_on_conditions() {
+async fn files_are_served_whole_by_range_and_conditionally() {
     let hub = Hub::start().await;
     let tuned = hub.bytes("sft-bf16");
     let (length, tag) = (tuned.len(), format!("\"{}\"", digest(&tuned)));
@@ -76,7 +76,7 @@ async fn files_come_whole_by_ranges_and_on_conditions() {
         assert_eq!(beyond.headers()["content-range"], format!("bytes */{length}"));
         assert_failed(beyond, 416, "range").await;
     }
-    // Several ranges, other units and what is no range may be ignored, and are.
+    // Several ranges, other units and invalid ranges may be ignored, and are.
     for asked in ["bytes=0-1,4-5", "lines=1-2", "bytes=b-c", "bytes=9-5"] {
         let response = hub.get(FILE).header(header::RANGE, asked).send().await.unwrap();
         assert!(response.status() == 200 || asked == "bytes=9-5", "{asked}");
@@ -98,9 +98,9 @@ async fn files_come_whole_by_ranges_and_on_conditions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_of_many_pieces_and_of_none_come_back() {
+async fn files_of_many_pieces_and_empty_files_are_served() {
     let hub = Hub::start().await;
-    // Three pieces that do not compress, and between them some that are the same.
+    // The file has incompressible pieces, and repeats the first of them at the end.
     let mut large: Vec<u8> =
         (0..40u32 << 16).flat_map(|i| bitx_store::Digest::of(&i.to_le_bytes()).as_bytes()[..16].to_vec()).collect();
     large.extend_from_within(..32 << 20);
@@ -123,7 +123,7 @@ async fn files_of_many_pieces_and_of_none_come_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_of_other_origins_may_read_and_with_a_token_write() {
+async fn pages_of_other_origins_may_read_and_write() {
     let hub = Hub::start().await;
     let preflight = hub.client.request(reqwest::Method::OPTIONS, hub.url("/api/uploads/x/files/0"));
     let preflight = preflight.header("origin", "https://example.org").header("access-control-request-method", "PUT");

@@ -1,4 +1,4 @@
-//! A server over a store of small models, on a port of its own.
+//! Support for the tests: a server over a store of small models, on a free port.
 
 #[path = "../../../tests/common/mod.rs"]
 mod common;
@@ -19,16 +19,17 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// May read and write everything.
+/// A token that may read and write everything.
 pub const ALL: &str = "all-token";
-/// May read and write in `org`.
+/// A token that may read `org` and `open`, and write `org`.
 pub const ORG: &str = "org-token";
-/// May read `org`.
+/// A token that may read `org`.
 pub const READER: &str = "reader-token";
-/// May write in `org`, and read nothing.
+/// A token that may write `org` and read nothing.
 pub const WRITER: &str = "writer-token";
 
-/// A folder of models: `base-bf16`, `base-f16`, `base-f32`, and each committed fine-tune by its name.
+/// A folder of models: `base-bf16`, `base-f16`, `base-f32`, and each committed fine-tune by its
+/// name.
 pub struct Models(tempfile::TempDir);
 
 impl Models {
@@ -65,7 +66,7 @@ pub fn name(name: &str) -> ModelName {
     name.parse().unwrap()
 }
 
-/// What is published in `org` is for tokens, what is in `open` for everybody.
+/// The tokens of the server. Models in `open` may be read without one.
 pub fn tokens() -> Tokens {
     let entry = |token: &str, read: &[&str], write: &[&str]| json!({ "blake3": Digest::of(token.as_bytes()), "name": token, "read": read, "write": write });
     let entries = json!([
@@ -78,12 +79,13 @@ pub fn tokens() -> Tokens {
     Tokens::parse(entries.to_string().as_bytes()).unwrap()
 }
 
-/// Limits under which nothing takes long.
+/// Limits with short timeouts, so that tests do not take long.
 pub fn limits() -> Limits {
     let seconds = Duration::from_secs;
     Limits { head: seconds(1), stall: seconds(1), grace: seconds(20), ..Limits::default() }
 }
 
+/// A running server with its store, and a client for requests to it.
 pub struct Hub {
     pub models: Arc<Models>,
     pub root: Arc<tempfile::TempDir>,
@@ -96,7 +98,7 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// `open/base` and `org/tuned` are published: a base and its fine-tune.
+    /// Starts a server whose store has the base `open/base` and its fine-tune `org/tuned`.
     pub async fn start() -> Self {
         let hub = Self::empty(limits()).await;
         hub.models.add(&hub.store, "open/base", "base-bf16").await;
@@ -104,12 +106,13 @@ impl Hub {
         hub
     }
 
+    /// Starts a server with an empty store.
     pub async fn empty(limits: Limits) -> Self {
         let root = tempfile::tempdir().unwrap();
         Self::over(Arc::new(Models::new()), Arc::new(root), limits).await
     }
 
-    /// Another server over the same store.
+    /// Starts another server over the same store.
     pub async fn second(&self) -> Self {
         Self::over(self.models.clone(), self.root.clone(), limits()).await
     }
@@ -134,7 +137,8 @@ impl Hub {
         Self { models, root, spool, store, address, client, stop: Some(stop), running }
     }
 
-    /// Stops as a signal does, and waits for the end.
+    /// Stops the server as a signal does, waits for its end, and asserts that no temporary files
+    /// remain.
     pub async fn stop(mut self) {
         self.begin_to_stop();
         self.running.await.unwrap();
@@ -166,14 +170,15 @@ impl Hub {
         std::fs::read(self.models.path(model)).unwrap()
     }
 
-    /// Begins an upload of one file; its id.
+    /// Begins an upload of one file, and returns its id.
     pub async fn begin(&self, name: &str, bytes: &[u8]) -> String {
         let begun = self.post("/api/uploads", &announce(name, "model.safetensors", bytes)).send().await.unwrap();
         assert_eq!(begun.status(), 201);
         begun.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned()
     }
 
-    /// Sends a request as it is, and gives back all that is answered until the connection ends.
+    /// Sends the bytes of a request, and returns everything that the server sends until the
+    /// connection ends.
     pub async fn raw(&self, request: impl Into<Vec<u8>>) -> String {
         let (address, request) = (self.address, request.into());
         let talk = move || {
@@ -187,7 +192,7 @@ impl Hub {
         tokio::task::spawn_blocking(talk).await.unwrap()
     }
 
-    /// Names of all objects in the store.
+    /// The paths of all objects in the store.
     pub fn objects(&self) -> Vec<String> {
         let mut found = Vec::new();
         walk(self.root.path(), &mut found);
@@ -210,12 +215,12 @@ pub fn digest(bytes: &[u8]) -> String {
     Digest::of(bytes).to_string()
 }
 
-/// What a client announces of a model of one file.
+/// The announcement of a model of one file.
 pub fn announce(name: &str, path: &str, bytes: &[u8]) -> Value {
     json!({ "name": name, "files": [{ "path": path, "length": bytes.len(), "blake3": digest(bytes) }] })
 }
 
-/// Asserts status and code of a failed request.
+/// Asserts the status and the code of a failed request, and returns its body.
 pub async fn assert_failed(response: Response, status: u16, code: &str) -> Value {
     assert_eq!(response.status(), status, "{:?}", response.headers());
     let body: Value = response.json().await.unwrap();
@@ -244,7 +249,7 @@ pub fn restore(base: &[u8], archive: &[u8]) -> Vec<u8> {
     target
 }
 
-/// Status, and a header as text.
+/// The status of a response, and one of its headers as text.
 pub fn status_and<'a>(response: &'a Response, header: &str) -> (u16, &'a str) {
     let value = response.headers().get(header).map(|value| value.to_str().unwrap());
     (response.status().as_u16(), value.unwrap_or_default())

@@ -1,4 +1,4 @@
-//! Uploads.
+//! Tests of uploads.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -44,7 +44,7 @@ async fn a_delta_is_decoded_checked_and_published() {
     assert_failed(publish(&hub, id).await, 409, "conflict").await;
     let by_base = file(0, &format!("?base={}", digest(&base)));
     assert_eq!(hub.put(&by_base, compress(Some(&base), &tuned)).send().await.unwrap().status(), 204);
-    // Again: it is there already.
+    // A file that is complete can be sent again, and the bytes are ignored.
     assert_eq!(hub.put(&by_base, b"anything".to_vec()).send().await.unwrap().status(), 204);
     assert_eq!(hub.put(&file(2, ""), compress(None, b"hello")).send().await.unwrap().status(), 204);
     assert_eq!(hub.put(&file(3, "?raw"), Vec::new()).send().await.unwrap().status(), 204);
@@ -52,7 +52,7 @@ async fn a_delta_is_decoded_checked_and_published() {
     assert_eq!(published.status(), 201);
     let published: Value = published.json().await.unwrap();
     assert_eq!((published["files"].as_u64(), published["unchanged"].as_bool()), (Some(4), Some(false)));
-    // Whoever lost the answer asks again.
+    // A client that has missed the answer can send the request again.
     assert_eq!(publish(&hub, id).await.json::<Value>().await.unwrap(), published);
     for (path, bytes) in
         [("model.safetensors", &tuned), ("base.safetensors", &base), ("docs/README.md", &b"hello".to_vec())]
@@ -69,7 +69,7 @@ async fn a_delta_is_decoded_checked_and_published() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_goes_on_where_it_was_interrupted() {
+async fn an_interrupted_upload_continues() {
     let hub = Hub::start().await;
     let (base, tuned) = (hub.bytes("base-bf16"), hub.bytes("rl-bf16"));
     let (archive, id) = (compress(Some(&base), &tuned), hub.begin("org/new", &tuned).await);
@@ -82,7 +82,7 @@ async fn an_upload_goes_on_where_it_was_interrupted() {
     assert_eq!(gap.headers()["upload-offset"], "1000");
     assert_failed(gap, 409, "conflict").await;
     assert_failed(put(&hub, &path, "bytes 1000-1999/5", &archive[1000..2000]).await, 400, "invalid").await;
-    // A connection that breaks, and one that hangs.
+    // The first connection breaks, and the second one hangs.
     for (hangs, end) in [(false, 2000), (true, 3000)] {
         let begun = offset(&hub, &path).await as usize;
         let head = format!(
@@ -100,12 +100,13 @@ async fn an_upload_goes_on_where_it_was_interrupted() {
             drop(stream);
             continue;
         }
-        // The one that goes on need not wait for the one that hangs, and may repeat what has come.
+        // A new request need not wait for the one that hangs, and may repeat bytes that have been
+        // received.
         let rest = put(&hub, &path, &format!("bytes 2500-{}/{total}", total - 1), &archive[2500..]).await;
         assert_eq!(rest.status(), 204);
     }
     assert_eq!(offset(&hub, &path).await, total as u64);
-    // Whoever does not know the end asks for it.
+    // A client that does not know the outcome can ask for it.
     assert_eq!(put(&hub, &path, &format!("bytes */{total}"), b"").await.status(), 204);
     assert_eq!(publish(&hub, &id).await.status(), 201);
     hub.models.check(&hub.store, "org/new", "rl-bf16").await;
@@ -113,7 +114,7 @@ async fn an_upload_goes_on_where_it_was_interrupted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_what_was_announced_is_not_published() {
+async fn bytes_that_were_not_announced_are_refused() {
     let hub = Hub::start().await;
     let (base, tuned) = (hub.bytes("base-bf16"), hub.bytes("rl-bf16"));
     let archive = compress(Some(&base), &tuned);
@@ -142,13 +143,13 @@ async fn what_is_not_what_was_announced_is_not_published() {
         assert_failed(publish(&hub, &id).await, 409, "conflict").await;
     }
     assert_failed(hub.put(&by_base.replace("base=", "bass="), Vec::new()).send().await.unwrap(), 400, "invalid").await;
-    // A model's name on something else is found out at the end.
+    // A file with the name of a model but not its format is refused when it is published.
     let page = hub.begin("org/page", b"<!doctype html>").await;
     let path = format!("/api/uploads/{page}/files/0?raw");
     assert_eq!(hub.put(&path, b"<!doctype html>".to_vec()).send().await.unwrap().status(), 204);
     assert_failed(publish(&hub, &page).await, 422, "mismatch").await;
     assert!(hub.store.model(&name("org/new")).await.is_err() && hub.store.model(&name("org/page")).await.is_err());
-    // And after all that, the right one still is.
+    // After all refusals, the right archive is still accepted.
     assert_eq!(hub.put(&by_base, archive).send().await.unwrap().status(), 204);
     assert_eq!(publish(&hub, &id).await.status(), 201);
     hub.models.check(&hub.store, "org/new", "rl-bf16").await;
@@ -176,7 +177,7 @@ async fn sixteen_clients_push_the_same_model_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn uploads_that_have_ended_leave_room_for_others() {
+async fn published_uploads_do_not_count_as_open() {
     let hub = Hub::empty(Limits { uploads: 1, ..limits() }).await;
     for round in 0..3 {
         let bytes = format!("round {round}");
@@ -193,7 +194,7 @@ async fn uploads_that_have_ended_leave_room_for_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_known_file_that_was_collected_has_to_come_again() {
+async fn a_known_file_that_was_collected_must_be_uploaded() {
     let hub = Hub::start().await;
     let tuned = hub.bytes("sft-bf16");
     let begun = hub.post("/api/uploads", &announce("org/copy", "model.safetensors", &tuned)).send().await.unwrap();
