@@ -1,4 +1,5 @@
-//! Values across the boundary: camelCase objects out, checked numbers in.
+//! Conversion of values between JavaScript and the core. Objects for JavaScript have camelCase
+//! keys; numbers from JavaScript are checked.
 
 #[cfg(feature = "compress")]
 use std::ops::RangeInclusive;
@@ -12,28 +13,28 @@ use bitx::report::{Report, TensorReport};
 use bitx::{Compress, Effort, Format};
 use bitx::{Error, ErrorKind};
 
-/// The largest integer that every `number` up to it represents.
+/// The largest integer up to which a `number` represents every integer exactly.
 const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
 
-/// A length in bytes that came as a `number`.
+/// Converts a `number` to a length in bytes.
 pub(super) fn length(bytes: f64) -> Result<u64, JsValue> {
     if (0.0..=MAX_SAFE_INTEGER).contains(&bytes) && bytes.fract() == 0.0 {
         return Ok(bytes as u64);
     }
-    Err(misuse("no length in bytes"))
+    Err(misuse("a length in bytes must be a whole number from 0 to 2^53 - 1"))
 }
 
-/// Lengths in bytes that came as `number`s.
+/// Converts `number`s to lengths in bytes.
 pub(super) fn lengths(bytes: Vec<f64>) -> Result<Vec<u64>, JsValue> {
     bytes.into_iter().map(length).collect()
 }
 
-/// An error in how the bindings are called.
+/// The error of a caller that uses the bindings wrongly.
 pub(super) fn misuse(message: &str) -> JsValue {
     thrown(Error::new(ErrorKind::InvalidArgument, message))
 }
 
-/// A plain JS value of `data`.
+/// Converts `data` to a plain JavaScript value.
 pub(super) fn value(data: &impl Serialize) -> Result<JsValue, JsValue> {
     serde_wasm_bindgen::to_value(data).map_err(|e| misuse(&e.to_string()))
 }
@@ -44,7 +45,7 @@ struct TensorOptions {
     name: String,
 }
 
-/// The name in `{ name }`.
+/// Parses the options `{ name }`.
 #[cfg(feature = "restore")]
 pub(super) fn tensor_name(options: JsValue) -> Result<String, JsValue> {
     let options: TensorOptions = parse(options)?;
@@ -64,9 +65,10 @@ struct CompressOptions {
     graphs: Option<i32>,
 }
 
+/// Creates a compression with the options `{ format?, effort?, level?, graphs? }`. The default
+/// format is v2, or v1 if a level is given. The last `graphs` of the files are ONNX graphs, and the
+/// others the base.
 #[cfg(feature = "compress")]
-/// The job that `{ format?, effort?, level?, graphs? }` asks for; the format is v2, unless a level of v1 is given. So many
-/// graphs are behind the base's files.
 pub(super) fn compress(files: &[u64], target: u64, options: JsValue) -> Result<Compress, JsValue> {
     let options: Option<CompressOptions> = parse(options)?;
     let options = options.unwrap_or_default();
@@ -75,8 +77,8 @@ pub(super) fn compress(files: &[u64], target: u64, options: JsValue) -> Result<C
     if graphs.is_empty() { Ok(job) } else { job.with_graphs(graphs, Vec::new()).map_err(thrown) }
 }
 
-/// The zstd levels that the package has code for: those of zrip's double-hash strategy. The build removes the others,
-/// and a call of removed code would trap, so other levels are refused here.
+/// The zstd levels for which the package has code: those of zrip's double-hash strategy. The build
+/// removes the code of all other levels, which would trap, so they are refused here.
 #[cfg(feature = "compress")]
 const LEVELS: RangeInclusive<i32> = 3..=4;
 
@@ -90,7 +92,7 @@ fn format(CompressOptions { format, effort, level, .. }: CompressOptions) -> Res
     };
     if let Some(level) = level.filter(|level| !LEVELS.contains(level)) {
         return Err(misuse(&format!(
-            "no such zstd level: expected {} to {}, found {level}",
+            "the zstd level must be from {} to {}, not {level}",
             LEVELS.start(),
             LEVELS.end()
         )));
@@ -99,16 +101,16 @@ fn format(CompressOptions { format, effort, level, .. }: CompressOptions) -> Res
         (Some("v1"), level) => Ok(Format::V1 { level: level.unwrap_or(Format::DEFAULT_ZSTD_LEVEL) }),
         (None, Some(level)) => Ok(Format::V1 { level }),
         (None | Some("v2"), None) => Ok(Format::V2 { effort }),
-        (Some("v2"), Some(_)) => Err(misuse("level is for format v1; v2 has effort")),
+        (Some("v2"), Some(_)) => Err(misuse("`level` applies to format v1 only; use `effort` with format v2")),
         (Some(other), _) => Err(misuse(&format!("unknown format {other:?}"))),
     }
 }
 
-/// A JS `Error` with the core error's `code` and figures as own properties.
+/// Converts an error of the core to a JavaScript `Error`, with its code and figures as properties.
 pub(super) fn thrown(error: Error) -> JsValue {
     let js = js_sys::Error::new(&error.to_string());
     let set = |key: &str, value: JsValue| {
-        // Setting a property of an object that was just made cannot fail.
+        // Setting a property of a new object cannot fail.
         let _ = js_sys::Reflect::set(&js, &key.into(), &value);
     };
     set("code", error.kind().code().into());
@@ -128,7 +130,7 @@ pub(super) fn thrown(error: Error) -> JsValue {
 #[derive(Serialize)]
 pub(super) struct ReadView {
     source: &'static str,
-    /// Number of the base's file, or of the graph.
+    /// The number of the file in the base, or of the graph; 0 for other sources.
     file: usize,
     offset: u64,
     length: u64,

@@ -1,6 +1,6 @@
-//! Bindings of the npm package: one class over the core's jobs.
+//! The bindings of the npm package: one class over the jobs of the core.
 #![cfg(target_arch = "wasm32")]
-#![allow(missing_docs)] // wasm-bindgen makes items without documentation
+#![allow(missing_docs)] // wasm-bindgen generates items without documentation
 
 mod convert;
 
@@ -20,8 +20,8 @@ const RUNNER: &dyn Runner = &bitx::parallel::Rayon;
 #[cfg(not(feature = "threads"))]
 const RUNNER: &dyn Runner = &bitx::parallel::Sequential;
 
-/// An operation of the core, which the host drives: it reads what the job asks for and writes what
-/// the job puts out.
+/// A job of the core, which its host drives: the host reads the ranges that the job asks for, and
+/// writes the output of the job.
 #[wasm_bindgen]
 pub struct Job {
     job: bitx::Job,
@@ -36,12 +36,19 @@ impl Job {
         Self { job, window: 0, inputs: Inputs::default(), output: Vec::new() }
     }
 
-    /// A job of that operation: `inspect`, `restore`, `share` or `tensor` over an archive of `length` bytes, or
-    /// `compress` over a target of so many. `share` restores too, its windows in any order, by any number of jobs. Every build has the same exports; what it has no code for
-    /// is refused.
+    /// Creates a job for one of these operations:
     ///
-    /// `options`: for `tensor` `{ name }`, for `compress` `{ format?: 'v1' | 'v2', effort?, level?, graphs? }`, where
-    /// `graphs` says how many of `base_lengths`, the last ones, are of files that tell what is in external data.
+    /// - `inspect`, `restore`, `share` and `tensor` read an archive of `length` bytes. `share`
+    ///   restores the file as `restore` does, but its windows may run in any order and in any
+    ///   number of jobs.
+    /// - `compress` reads a target of `length` bytes.
+    ///
+    /// `base_lengths` are the lengths of the base's files in bytes. `options` is `{ name }` for
+    /// `tensor`, and `{ format?: 'v1' | 'v2', effort?, level?, graphs? }` for `compress`. `graphs`
+    /// is the number of ONNX graphs that describe external data; their lengths are the last of
+    /// `base_lengths`.
+    ///
+    /// All builds have the same exports. An operation for which a build has no code is refused.
     pub fn open(operation: &str, base_lengths: Vec<f64>, length: f64, options: JsValue) -> Result<Job, JsValue> {
         let bases = lengths(base_lengths)?;
         let length = convert::length(length)?;
@@ -56,39 +63,39 @@ impl Job {
             "tensor" => Ok(Self::new(Restore::new(&bases, length).tensor(&convert::tensor_name(options)?).job())),
             #[cfg(feature = "compress")]
             "compress" => Ok(Self::new(convert::compress(&bases, length, options)?.job())),
-            other => Err(convert::misuse(&format!("this build has no operation {other:?}"))),
+            other => Err(convert::misuse(&format!("this build does not have the operation {other:?}"))),
         }
     }
 
-    /// The range to read and `feed` next; `undefined` once the plan is made.
+    /// The range to read and pass to `feed` next, or `undefined` once the job is open.
     pub fn wants(&self) -> Result<JsValue, JsValue> {
         self.job.wants().map_or(Ok(JsValue::UNDEFINED), |read| value(&ReadView::from(read)))
     }
 
-    /// Takes the bytes of the range that `wants` named.
+    /// Takes the bytes of the range that `wants` returned.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), JsValue> {
         self.job.feed(bytes).map_err(thrown)
     }
 
-    /// Number of windows; they run in order.
+    /// The number of windows, which run in order.
     pub fn windows(&self) -> Result<usize, JsValue> {
         self.job.windows().map_err(thrown)
     }
 
-    /// Length of the output in bytes, where it is known beforehand.
+    /// The length of the output in bytes, or `undefined` if it is not known yet.
     #[wasm_bindgen(js_name = outputLength)]
     pub fn output_length(&self) -> Result<Option<f64>, JsValue> {
         Ok(self.job.output_length().map_err(thrown)?.map(|n| n as f64))
     }
 
-    /// Bytes of the model that are done when all windows are.
+    /// The number of bytes of the model that are done after the last window.
     #[wasm_bindgen(js_name = progressTotal)]
     pub fn progress_total(&self) -> Result<f64, JsValue> {
         let total = self.job.windows().and_then(|windows| self.job.progress(windows));
         total.map(|bytes| bytes as f64).map_err(thrown)
     }
 
-    /// Bytes of the model that are done after `window`.
+    /// The number of bytes of the model that are done after `window`.
     #[wasm_bindgen(js_name = progressAfter)]
     pub fn progress_after(&self, window: usize) -> Result<f64, JsValue> {
         self.job.progress(window + 1).map(|bytes| bytes as f64).map_err(thrown)
@@ -99,17 +106,17 @@ impl Job {
         value(&self.job.reads(window).map_err(thrown)?.into_iter().map(ReadView::from).collect::<Vec<_>>())
     }
 
-    /// Makes `window` current and returns the ranges to `supply`.
+    /// Makes `window` the current one, and returns the ranges to pass to `supply`.
     pub fn begin(&mut self, window: usize) -> Result<JsValue, JsValue> {
         self.window = window;
         self.inputs.prepare(self.job.reads(window).map_err(thrown)?);
         self.reads(window)
     }
 
-    /// Copies in the bytes of the `index`-th range of the current window.
+    /// Copies the bytes of the range number `index` of the current window into the job.
     pub fn supply(&mut self, index: usize, bytes: &js_sys::Uint8Array) -> Result<(), JsValue> {
         let buffer = self.inputs.buffer_mut(index).filter(|buffer| buffer.len() == bytes.length() as usize);
-        let buffer = buffer.ok_or_else(|| convert::misuse("other bytes than the window asked for"))?;
+        let buffer = buffer.ok_or_else(|| convert::misuse("the bytes do not fit a range of the current window"))?;
         bytes.copy_to(buffer);
         Ok(())
     }
@@ -119,8 +126,9 @@ impl Job {
         self.job.run(self.window, &self.inputs, RUNNER, &mut self.output).map_err(thrown)
     }
 
-    /// Checks what the windows of a shared restore cannot tell, one by one in order. Of the current one, the ranges of the
-    /// archive must be supplied.
+    /// Checks the current window of a shared restore, as far as windows cannot check themselves
+    /// when they run in any order. This must be called for all windows in order, with the ranges of
+    /// the archive supplied.
     pub fn check(&mut self) -> Result<(), JsValue> {
         self.job.check(self.window, &self.inputs).map_err(thrown)
     }
@@ -130,13 +138,13 @@ impl Job {
         js_sys::Uint8Array::new_from_slice(&self.output)
     }
 
-    /// What the archive holds, per tensor.
+    /// The report of the archive, with an entry for each tensor.
     pub fn info(&self) -> Result<JsValue, JsValue> {
         value(&ReportView::from(self.job.report().map_err(thrown)?))
     }
 }
 
-/// Current size of the wasm memory, in bytes.
+/// The current size of the wasm memory, in bytes.
 #[wasm_bindgen(js_name = memoryBytes)]
 pub fn memory_bytes() -> f64 {
     (core::arch::wasm32::memory_size(0) * 65536) as f64

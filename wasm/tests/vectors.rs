@@ -1,4 +1,5 @@
-//! The vectors again, in a browser: what native builds restore and write, wasm builds do too.
+//! Tests of the vectors in a browser: wasm builds restore and write the same bytes as native
+//! builds.
 #![cfg(target_arch = "wasm32")]
 
 #[path = "../../tests/common/mod.rs"]
@@ -11,7 +12,8 @@ use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
 wasm_bindgen_test_configure!(run_in_dedicated_worker);
 
-/// `tests/v1.rs` and `tests/v2.rs` hold native builds to the same digests.
+/// Checks all vectors. `tests/v1.rs` and `tests/v2.rs` check native builds against the same
+/// digests.
 fn vectors_hold(runner: &dyn Runner) {
     for golden in &GOLDEN {
         assert!(restore_on(runner, golden.base, golden.archive).unwrap() == golden.target, "{}", golden.name);
