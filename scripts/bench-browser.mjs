@@ -1,6 +1,6 @@
 /**
- * Measures the built package in headless Chromium on any archive, each mode in turns:
- * `npm run bench:browser -- --base F --delta F [--threads N] [--runs K] [--json]`.
+ * Measures the built package in headless Chromium on an archive of your choice, with the modes in
+ * turns: `npm run bench:browser -- --base F --delta F [--threads N] [--runs K] [--json]`.
  */
 import { parseArgs } from 'node:util';
 import { measureInChromium } from './bench/chromium.mjs';
@@ -42,7 +42,7 @@ function print(rows) {
   }
 }
 
-/** The median of a ratio over the rounds, and its smallest and largest. */
+/** Prints the median of a ratio over the rounds, with its smallest and largest value. */
 function tell(what, of, to) {
   const { median, least, most } = ratio(of, to);
   console.log(`${what.padEnd(40)} ${[median, least, most].map((value) => value.toFixed(2)).join('  ')}`);

@@ -1,12 +1,15 @@
 /**
- * Measures sizes, speeds and memory beside other coders on the same models, in turns and with as many threads:
- * `npm run bench -- [--runs K] [--threads N] [--browser] [--large GB] [--json] [--dry]`.
+ * Measures sizes, speeds and memory, and those of other coders on the same models, in turns and
+ * with the same number of threads: `npm run bench -- [--runs K] [--threads N] [--browser] [--large
+ * GB] [--json] [--dry]`.
  *
- * Prints tables (`--json`: the report itself), and writes docs/BENCHMARKS.md, the chart and the README's figures
- * unless `--dry` is given. `--browser` adds Chromium, which needs `npm run build`; `--large GB` a generated pair of
- * models of that size each, which takes more than three times that on the disk.
+ * Prints tables, or the report itself with `--json`. Unless `--dry` is given, it also writes
+ * docs/BENCHMARKS.md, the chart, and the figures in the README. `--browser` adds Chromium and needs
+ * `npm run build` first. `--large GB` adds a generated pair of models of that size each, which
+ * takes more than three times the size on disk.
  *
- * `npm run bench -- store [--gigabytes G] [--json]` measures the store instead, on a generated pair of that size each.
+ * `npm run bench -- store [--gigabytes G] [--json]` measures the store instead, on a generated pair
+ * of that size each.
  */
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg } from 'node:os';
@@ -41,7 +44,7 @@ const runs = wholeNumber('runs');
 const threads = wholeNumber('threads');
 const large = values.large === undefined ? undefined : wholeNumber('large');
 if (values.browser && !existsSync(join(packageDist, 'index.js')))
-  fail('--browser needs `npm run build` first');
+  fail('--browser needs the built package: run `npm run build` first');
 
 const say = (text) => console.error(`== ${text}`);
 const target = join(root, 'target');
@@ -67,7 +70,7 @@ async function codec() {
   if (values.json) console.log(JSON.stringify(report));
   else printTables(tablesOf(report));
   if (!report.full_size)
-    say('the full-size models are not there: small test vectors, and nothing is written');
+    say('the full-size models are missing, so the small test vectors were measured and nothing is written');
   else if (!values.dry) writeReport(report);
 }
 
@@ -99,7 +102,7 @@ async function measure(options) {
   };
 }
 
-/** The peers that can be had here, and why the others can't. */
+/** Prepares the peers: returns those that can be used here, and the others with the reason. */
 async function preparePeers() {
   await ours.prepare();
   await crate.prepare();
@@ -113,7 +116,9 @@ async function preparePeers() {
   return { peers, leftOut };
 }
 
-/** Both pairs on all threads, and the first in the other modes too. */
+/**
+ * Measures both pairs with all threads in Chromium, and the first pair in the other modes as well.
+ */
 async function inChromium(pairs, options) {
   say('Chromium');
   const rows = [];
@@ -121,7 +126,7 @@ async function inChromium(pairs, options) {
     const { name, base, sha256 } = pairs[index];
     const delta = archivePath(options.scratch, name, 'bitx v2');
     for (const row of await measureInChromium({ base, delta, threads, runs, modes })) {
-      if (row.sha256 !== sha256) throw new Error(`${name}: Chromium restored other bytes`);
+      if (row.sha256 !== sha256) throw new Error(`${name}: Chromium restored the wrong bytes`);
       rows.push({ pair: name, ...row });
     }
   }
@@ -130,7 +135,7 @@ async function inChromium(pairs, options) {
 
 function wholeNumber(name) {
   const value = Number(values[name]);
-  if (!Number.isInteger(value) || value < 1) fail(`--${name} must be a whole number from 1 on`);
+  if (!Number.isInteger(value) || value < 1) fail(`--${name} must be a whole number of at least 1`);
   return value;
 }
 

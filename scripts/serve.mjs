@@ -1,4 +1,7 @@
-/** Serves the built demo, and a hub for it: `node scripts/serve.mjs [--port N] [--no-isolation] [--no-hub]`. */
+/**
+ * Serves the built demo and its hub:
+ * `node scripts/serve.mjs [--port N] [--no-isolation] [--no-hub]`.
+ */
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { hubMount, serveDemoHub } from './lib/demo-hub.mjs';
@@ -14,7 +17,8 @@ export async function serveDemo(args) {
       'no-hub': { type: 'boolean', default: false },
     },
   });
-  // So that the hub ends with this process, whatever ends it.
+  // An exit by `process.exit` also ends the hub, which the default action of a signal would leave
+  // running.
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit());
   const hub = values['no-hub'] ? undefined : await serveDemoHub();
   const mounts = { '/': demoDist, ...(hub && { '/hub.json': hubMount(hub) }) };

@@ -1,8 +1,12 @@
 /**
- * Restores a model of any size in headless Chromium, from ranges over HTTP, to a stream and to a private file, and tells
- * what memory that took: `npm run soak:browser -- [--gb 4.5] [--threads N] [--mode M] [--bitx PATH] [--folder DIR] [--json]`.
+ * Restores a model of any size in headless Chromium, from ranges over HTTP to a stream and to a
+ * private file, and measures the memory:
  *
- * MB are 10^6 bytes. What comes out is hashed here; where that happens beside the restoring, it costs speed.
+ *     npm run soak:browser --
+ *         [--gb 4.5] [--threads N] [--mode M] [--bitx PATH] [--folder DIR] [--json]
+ *
+ * 1 MB is 10^6 bytes. This process hashes the restored bytes, which slows down a restore to a
+ * stream (`hash`).
  */
 import { createHash } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -35,7 +39,7 @@ try {
   const results = await soak(models);
   const bad = results.filter((result) => !sound(result, models));
   if (bad.length > 0)
-    throw new Error(`over the limits, or other bytes: ${bad.map(({ to }) => to).join(', ')}`);
+    throw new Error(`wrong bytes, or more memory than permitted: ${bad.map(({ to }) => to).join(', ')}`);
 } finally {
   await rm(folder, { recursive: true, force: true });
 }
@@ -44,7 +48,7 @@ async function soak({ base, delta, size }) {
   const hashes = new Map();
   const blank = (_, response) =>
     response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html>');
-  /** Takes what was restored, part after part, and tells its digest when it is asked for. */
+  /** Receives the restored bytes in parts, and returns their digest on request. */
   const digest = async (request, response) => {
     const hash = hashes.get(request.url) ?? createHash('sha256');
     hashes.set(request.url, hash);
@@ -54,7 +58,7 @@ async function soak({ base, delta, size }) {
   };
   const mounts = { '/': blank, '/bitx/': packageDist, '/base': base, '/delta': delta, '/digest/': digest };
   const { server, address } = await serve({ mounts });
-  // What a private window stores takes memory, and there is less room for it.
+  // A profile on disk, since a private window would store files in memory and have less space.
   const browser = await launchProfile(join(folder, 'profile'));
   try {
     const results = [];
@@ -86,11 +90,12 @@ async function soak({ base, delta, size }) {
   }
 }
 
-/** Runs in the page, so it can use nothing from outside of itself. */
+/** Runs in the page, so it cannot use anything outside itself. */
 async function restoreTo({ to, mode, threads }) {
   const { Bitx } = await import('/bitx/index.js');
   const bitx = await Bitx.create({ mode, threads });
-  // A part that is not wanted any more is freed; garbage would add up to what the browser tolerates, 65 MB and more.
+  // Each part is freed as soon as it was sent. Otherwise the browser would let garbage add up to 65
+  // MB and more.
   const send = async (part) => {
     const body = new Blob([part]);
     part.buffer.transfer(0);
@@ -137,31 +142,11 @@ function sound({ to, sha256, outputBytes, wasm_bytes, heap_peak_bytes }, models)
   return same && wasm_bytes < MAX_WASM_BYTES && heap_peak_bytes < MAX_HEAP_BYTES;
 }
 
-function report({
-  to,
-  mode,
-  threads,
-  size,
-  seconds,
-  restore_mb_s,
-  decode_mb_s,
-  wasm_bytes,
-  heap_peak_bytes,
-  sha256,
-}) {
-  const figures = {
-    to,
-    mode,
-    threads,
-    size,
-    seconds,
-    restore_mb_s,
-    decode_mb_s,
-    wasm_bytes,
-    heap_peak_bytes,
-    sha256,
-  };
-  if (values.json) return console.log(JSON.stringify(figures));
+/** Prints a result, as text or as JSON. */
+function report(result) {
+  if (values.json) return console.log(JSON.stringify({ ...result, outputBytes: undefined }));
+  const { to, mode, threads, size, seconds, sha256 } = result;
+  const { restore_mb_s, decode_mb_s, wasm_bytes, heap_peak_bytes } = result;
   const mb = (bytes) => `${Math.round(bytes / 1e6)} MB`;
   console.log(
     `to ${to.padEnd(8)} ${mb(size)} in ${seconds.toFixed(1)} s: ${Math.round(restore_mb_s)} MB/s, in the codec ` +

@@ -1,16 +1,16 @@
-/** The figures that v2 was asked to reach, and which of them a report meets. */
+/** The figures that v2 is required to reach, and a check of a report against them. */
 import { ratio, samplesOf, share } from './figures.mjs';
 
-/** Bytes of the best bound that entropies give, a prediction included, for the small pairs that are asked to come close. */
+/** The best bounds that entropies give for the small pairs, in bytes, with prediction. */
 const MINI_BOUNDS = { 'sft-f16': 344_058, 'sft-f32': 1_308_270 };
-/** Largest share of the raw tensor bytes, and the bound that was measured before there was a codec. */
+/** The maximum share of the raw tensor bytes for each effort, and the bound by entropy. */
 const SIZES = {
   'sft-bf16': { default: 0.135, max: 0.12, bound: 0.1131 },
   'rl-bf16': { default: 0.0095, max: 0.009, bound: 0.0082 },
   'lora-bf16': { default: 0.0075, max: 0.0062, bound: 0.0054 },
   'base-bf16 alone': { default: 0.665, max: 0.659, bound: 0.657 },
 };
-/** How many times the reference's speed. */
+/** The minimum speeds, relative to the reference: pair, direction, timing, coder and factor. */
 const SPEEDS = [
   ['sft-bf16', 'decode', 'memory', 'bitx v2', 6],
   ['rl-bf16', 'decode', 'memory', 'bitx v2', 5],
@@ -20,7 +20,9 @@ const SPEEDS = [
   ['sft-bf16', 'encode', 'process', 'bitx v2 max', 0.1],
   ['sft-bf16', 'encode', 'process', 'bitx v2 fast', 1.3],
 ];
-/** How many times the speed that the reference's native decoder prints. */
+/**
+ * The minimum decoding speeds in Chromium, relative to the native reference: pair, mode and factor.
+ */
 const CHROMIUM = [
   ['sft-bf16', 'threads', 4],
   ['rl-bf16', 'threads', 3],
@@ -31,7 +33,10 @@ const MEMORY = 300e6;
 
 const TIMED = { memory: 'compute only', process: 'whole process' };
 
-/** Rows `{ what, asked, measured, rounds, bound, met }`, the figures as text. */
+/**
+ * Checks a report, and returns rows `{ what, asked, measured, rounds, bound, met }` with the
+ * figures as text.
+ */
 export function checks(report) {
   const speeds = report.full_size
     ? [...speedChecks(report), predictionCheck(report), ...chromiumChecks(report), ...modeChecks(report)]
@@ -75,12 +80,15 @@ function chromiumChecks(report) {
     const native = samplesOf(report, pair, { coder: report.reference, timed: 'memory', direction: 'decode' });
     const rounds = native.map(() => measured.decode_mb_s);
     const check = atLeast(what, ratio(rounds, native), least);
-    // Where threads do not start, the package computes on one: that is no figure of what was asked.
+    // If threads do not start, the package falls back to another mode, whose speed does not count.
     return measured.mode === wanted ? [check] : [{ ...check, rounds: `ran as ${measured.mode}`, met: false }];
   });
 }
 
-/** What a pool reaches of threads, and what a restore of private files reaches of decoding and of plain writing. */
+/**
+ * The minimum ratios in Chromium: a pool to threads, a restore from private files to decoding
+ * alone, and a restore to a private file to writing alone.
+ */
 const [POOL, STREAM, WRITTEN] = [0.85, 0.7, 0.9];
 
 function modeChecks({ chromium = [] }) {
@@ -116,7 +124,10 @@ function scalingChecks(report) {
   );
 }
 
-/** Decoding with a prediction of rank 8, which only `default` makes, against decoding without one. */
+/**
+ * The minimum speed of decoding with a prediction of rank 8, as `default` makes it, relative to
+ * decoding without.
+ */
 const PREDICTED = 0.7;
 
 function predictionCheck(report) {
@@ -125,7 +136,7 @@ function predictionCheck(report) {
   return atLeast('decode sft-bf16, compute only, with prediction relative to without', speed, PREDICTED);
 }
 
-/** How many times as fast we are with all threads as with one. */
+/** The speed with all threads relative to that with one thread. */
 export function scaling(report, pair, direction, coder = 'bitx v2') {
   const of = (threads) => samplesOf(report, pair, { coder, timed: 'memory', direction, threads });
   return ratio(of(report.threads), of(1));

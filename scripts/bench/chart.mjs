@@ -1,4 +1,4 @@
-/** Draws a report as bars: sizes on the left, speeds on the right. Returns an SVG. */
+/** The chart of a report as an SVG: bars of sizes on the left, of speeds on the right. */
 import { isOurs, samplesOf, share, summary } from './figures.mjs';
 
 const COLUMN = 400;
@@ -9,7 +9,10 @@ const ROW = 20;
 const TITLE = 26;
 const GAP = 18;
 
-/** One bar for us where sizes are compared; where speeds are, the faster effort too. */
+/**
+ * Our own bars: the default effort in panels of sizes, and the fast effort as well in panels of
+ * speeds.
+ */
 const OURS = { size: ['bitx v2'], speed: ['bitx v2', 'bitx v2 fast'] };
 
 export function chart(report) {

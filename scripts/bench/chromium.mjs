@@ -1,15 +1,18 @@
-/** The built package in headless Chromium. */
+/** Measurements of the built package in headless Chromium. */
 import { withProfile } from '../lib/browser.mjs';
 import { packageDist } from '../lib/paths.mjs';
 import { serve } from '../lib/server.mjs';
 import { summary } from './figures.mjs';
 
 /**
- * Each mode in turns, in rounds that follow a warm-up: a row for each, with medians; MB are 10^6 bytes of the restored file.
+ * Measures all modes in turns, in rounds after a warm-up. Returns a row for each mode, with
+ * medians. 1 MB is 10^6 bytes of the restored file.
  *
- * - `decode_mb_s`: inside the codec; `restore_mb_s`: from Blob to Blob
- * - `stream_mb_s`: from private files to a stream that discards; `file_mb_s`: to a private file
- * - `written_mb_s`: the model's bytes written to a private file, and nothing else
+ * - `decode_mb_s`: inside the codec
+ * - `restore_mb_s`: from Blob to Blob
+ * - `stream_mb_s`: from private files to a stream that discards its input
+ * - `file_mb_s`: from private files to a private file
+ * - `written_mb_s`: only writing the model's bytes to a private file
  */
 export async function measureInChromium({ base, delta, threads, runs, modes }) {
   const blank = (_, response) =>
@@ -34,7 +37,7 @@ function medians(samples) {
   return Object.fromEntries(Object.entries(samples).map(([name, values]) => [name, summary(values).median]));
 }
 
-/** Runs in the page: what measuring takes. */
+/** Runs in the page: prepares the files and functions that `measure` uses. */
 async function prepare() {
   const folder = await navigator.storage.getDirectory();
   const file = (name) => folder.getFileHandle(name, { create: true });
@@ -57,7 +60,7 @@ async function prepare() {
       postMessage(performance.now() - begun);
     };`;
   const writer = new Worker(URL.createObjectURL(new Blob([script], { type: 'text/javascript' })));
-  /** Seconds that it takes to write a model and nothing else. */
+  /** Writes a model to a private file, and returns the seconds it took. */
   const write = async (model) => {
     const bytes = new Uint8Array(await model.arrayBuffer());
     writer.postMessage({ handle: await file('plain'), bytes }, [bytes.buffer]);
@@ -73,7 +76,7 @@ async function prepare() {
   Object.assign(globalThis, { base, delta, file, write, seconds });
 }
 
-/** Runs in the page. */
+/** Runs in the page: measures all modes and returns a row for each. */
 async function measure({ threads, runs, modes }) {
   const { Bitx } = await import('/bitx/index.js');
   const rows = [];
@@ -109,7 +112,7 @@ async function measure({ threads, runs, modes }) {
   for (let run = 0; run <= runs; run++) {
     for (const one of rows) {
       const speeds = await round(one);
-      // The first is a warm-up.
+      // The first round is a warm-up.
       if (run === 0) continue;
       const { samples } = one.row;
       for (const [name, speed] of speeds) samples[name] = [...(samples[name] ?? []), speed];

@@ -1,8 +1,12 @@
 /**
- * How much sooner a page has a fine-tune over a slow link by its delta than by downloading it, in headless Chromium
- * with the base in the model cache: `npm run bench:link -- --base F --delta F [--mbit N] [--rtt MS] [--threads N]
- * [--rounds K] [--json]`. The link carries the delta, or the fine-tune, and nothing else; `first use` also the scripts
- * and the wasm.
+ * Measures the time to get a fine-tune over a slow link, by its delta and by downloading it, in
+ * headless Chromium with the base in the model cache:
+ *
+ *     npm run bench:link -- --base F --delta F
+ *         [--mbit N] [--rtt MS] [--threads N] [--rounds K] [--json]
+ *
+ * Only the delta or the fine-tune is sent over the link. For `first use`, the scripts and the wasm
+ * are too.
  */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -10,11 +14,12 @@ import { withProfile } from '../lib/browser.mjs';
 import { packageDist } from '../lib/paths.mjs';
 import { rangeOf, serve } from '../lib/server.mjs';
 
-/** What is sent at once. A timer that is late by less than this does not make the link slower. */
+/** The number of bytes sent at once. */
 const PIECE = 1 << 14;
+/** The delay of late timers that the link makes up for, in milliseconds. */
 const LATE_MS = 20;
 
-/** A link of one speed, shared by everything that goes over it. */
+/** A simulated link of fixed speed, which all responses share. */
 class Link {
   #bytesPerMs;
   #rtt;
@@ -41,7 +46,7 @@ class Link {
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Answers with bytes, or a range of them, over the link. */
+/** Returns a request handler that sends bytes, or a range of them, over the link. */
 function over(link, content, type = 'application/octet-stream') {
   return async (request, response) => {
     const bytes = typeof content === 'function' ? content(request) : content;
@@ -57,7 +62,10 @@ function over(link, content, type = 'application/octet-stream') {
   };
 }
 
-/** Medians over the rounds that follow one warm-up, in seconds; ratios are medians of those of each round. */
+/**
+ * Measures the rounds after one warm-up, and returns medians in seconds, and medians of the ratios
+ * of each round.
+ */
 async function measure({ base, delta, mbit, rtt, threads, rounds }) {
   const link = new Link({ mbit, rtt });
   const archive = readFileSync(delta);
@@ -69,7 +77,7 @@ async function measure({ base, delta, mbit, rtt, threads, rounds }) {
     '/base': base,
     '/bitx/': packageDist,
     '/link/delta': over(link, archive),
-    // As long as the fine-tune; what it says does not matter to a link.
+    // The download is as long as the fine-tune; its content does not matter.
     '/link/model': over(link, (request) =>
       Buffer.alloc(Number(new URL(request.url, 'http://x').searchParams.get('size')), 1),
     ),
@@ -94,7 +102,7 @@ async function measure({ base, delta, mbit, rtt, threads, rounds }) {
   }
 }
 
-/** Runs in the page, so it can use nothing from outside of itself. */
+/** Runs in the page, so it cannot use anything outside itself. */
 async function inPage({ threads, rounds }) {
   const { Bitx } = await import('/bitx/index.js');
   const { ModelCache } = await import('/bitx/cache.js');
@@ -115,7 +123,7 @@ async function inPage({ threads, rounds }) {
   const bitx = await Bitx.create(options);
   const restore = async (by) => readAll((await by.restoreStream({ base, delta: '/link/delta' })).stream);
   const firstUse = async (round) => {
-    // Each time another address, as for a page that was never there.
+    // A new URL each time, as if the page had never been visited.
     const { Bitx } = await import(`/link/bitx/index.js?${round}`);
     const fresh = await Bitx.create({
       ...options,
@@ -132,7 +140,8 @@ async function inPage({ threads, rounds }) {
     const first = await timed(() => firstUse(round));
     const size = restored.bytes;
     const download = await timed(async () => readAll((await fetch(`/link/model?size=${size}`)).body));
-    if (download.bytes !== size || first.bytes !== size) throw new Error('these are not as long');
+    if (download.bytes !== size || first.bytes !== size)
+      throw new Error('the downloads and restored models differ in length');
     if (round > 0)
       samples.push({ size, restore: restored.seconds, first: first.seconds, download: download.seconds });
   }

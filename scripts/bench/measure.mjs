@@ -1,6 +1,9 @@
 import { spawnSync } from 'node:child_process';
 
-/** Runs a program to its end: `{ seconds, stdout, stderr }`, the start of the process included. */
+/**
+ * Runs a program to its end, and returns `{ seconds, stdout, stderr }`. The time includes the start
+ * of the process.
+ */
 export function time(binary, args, env = {}) {
   const begun = process.hrtime.bigint();
   const result = spawnSync(binary, args.map(String), { encoding: 'utf8', env: { ...process.env, ...env } });
@@ -11,7 +14,10 @@ export function time(binary, args, env = {}) {
   return { seconds, stdout, stderr };
 }
 
-/** Starts a program, waits, and prints what it took; for machines without GNU time. */
+/**
+ * A Python script that runs a program and prints its time and memory, for machines without GNU
+ * time.
+ */
 const RUSAGE = `
 import resource, subprocess, sys
 code = subprocess.call(sys.argv[1:])
@@ -22,18 +28,18 @@ sys.exit(code)`;
 const GNU_TIME = ['/usr/bin/time', '-f', '%U %S %M'];
 
 /**
- * Runs a program to its end: `{ seconds, cpu, peak, stdout }`; `cpu` are seconds of all its threads, `peak` is the
- * peak of its memory in bytes, as the kernel counted them.
+ * Runs a program to its end, and returns `{ seconds, cpu, peak, stdout }`. `cpu` is the time of all
+ * its threads in seconds, and `peak` its peak memory in bytes, both as counted by the kernel.
  */
 export function usage(binary, args) {
   const [program, ...options] = hasGnuTime() ? GNU_TIME : ['python3', '-c', RUSAGE];
   const { seconds, stdout, stderr } = time(program, [...options, binary, ...args]);
   const [user, system, peak] = stderr.trim().split('\n').pop().split(' ').map(Number);
-  // Only macOS counts in bytes.
+  // macOS counts in bytes, all other systems in KiB.
   return { seconds, cpu: user + system, peak: peak * (process.platform === 'darwin' ? 1 : 1024), stdout };
 }
 
-/** The same, of which only the memory is asked: `{ seconds, peak }`. */
+/** Runs a program to its end, and returns `{ seconds, peak }`, with its peak memory in bytes. */
 export function peakMemory(binary, args) {
   const { seconds, peak } = usage(binary, args);
   return { seconds, peak };
@@ -46,8 +52,9 @@ function hasGnuTime() {
 }
 
 /**
- * Calls each task in turn, round after round, so that a slow moment of the machine meets all of them; the first
- * round warms up and does not count. Returns what each task returned in each round.
+ * Calls the tasks in turns, round after round, so that a slow moment of the machine affects all of
+ * them. The first round warms up and does not count. Returns for each task the results of all other
+ * rounds.
  */
 export function interleave(runs, tasks) {
   const samples = tasks.map(() => []);

@@ -1,4 +1,6 @@
-/** What decoding and encoding take of memory: rows `{ what, coder, model, bytes, seconds, peak }`. */
+/**
+ * The peak memory of decoding and encoding, as rows `{ what, coder, model, bytes, seconds, peak }`.
+ */
 import { mkdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { peakMemory, time } from './measure.mjs';
@@ -6,7 +8,7 @@ import { sha256 } from './models.mjs';
 import { archivePath, ours } from './ours.mjs';
 import { crate, reference } from './peers.mjs';
 
-/** Of one pair, whose archives are in the scratch folder. */
+/** Measures one pair, whose archives are in the scratch folder. */
 export function pairMemory({ name, base, model, archive, bytes }, { scratch, threads }) {
   const output = join(scratch, 'output');
   const mine = archivePath(scratch, name, 'bitx v2');
@@ -24,7 +26,7 @@ export function pairMemory({ name, base, model, archive, bytes }, { scratch, thr
   ];
 }
 
-/** Of a pair of so many gigabytes each, which is generated, and deleted afterwards. */
+/** Measures a generated pair of `gigabytes` GB each, which is deleted afterwards. */
 export function largeMemory(gigabytes, { scratch, threads }) {
   const folder = join(scratch, 'large');
   const file = (name) => join(folder, name);
@@ -35,7 +37,8 @@ export function largeMemory(gigabytes, { scratch, threads }) {
     time(crate.binary, ['generate', folder, gigabytes * 1e9]);
     const encode = peakMemory(ours.binary, ours.compressArgs(base, model, archive, threads));
     const decode = peakMemory(ours.binary, ours.decompressArgs(base, archive, restored, threads));
-    if (sha256(restored) !== sha256(model)) throw new Error('the generated pair: restored other bytes');
+    if (sha256(restored) !== sha256(model))
+      throw new Error('the generated pair: the restored bytes are wrong');
     const size = { bytes: statSync(model).size, archive: statSync(archive).size };
     const row = { coder: 'bitx v2', model: `generated, ${gigabytes} GB`, ...size };
     return [

@@ -1,4 +1,7 @@
-/** The models that are measured: full-size ones beside the project if they are there, else the test vectors. */
+/**
+ * The models to measure: full-size ones from a folder beside the project if it exists, or else the
+ * test vectors.
+ */
 import { createHash } from 'node:crypto';
 import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,18 +11,20 @@ import { time } from './measure.mjs';
 const FULL_SIZE = join(root, '..', 'shared', 'models');
 const MINI = join(root, 'tests', 'vectors', 'mini');
 
-/** Pairs whose sizes are measured; the speeds, of the first two only. */
+/** The pairs whose sizes are measured. Speeds are measured for the first two only. */
 const NAMES = ['sft-bf16', 'rl-bf16', 'lora-bf16'];
 const MINI_NAMES = ['sft-f16', 'sft-f32'];
 export const TIMED_NAMES = NAMES.slice(0, 2);
 
-/** The folder in use, and whether its models are large enough to say anything about speed. */
+/**
+ * The folder of the models. `fullSize` is set if they are large enough for measurements of speed.
+ */
 export function modelFolder() {
   const fullSize = NAMES.every((name) => existsSync(join(FULL_SIZE, `${name}.v1.bitx`)));
   return { folder: fullSize ? FULL_SIZE : MINI, fullSize };
 }
 
-/** Each pair with its fine-tune restored into `scratch` by the reference itself. */
+/** Restores the fine-tune of each pair into `scratch` with the reference, and returns the pairs. */
 export function preparePairs(folder, scratch, reference, threads) {
   const prepare = (from) => (name) => {
     const base = join(from, `base-${name.split('-').pop()}.safetensors`);
@@ -32,7 +37,7 @@ export function preparePairs(folder, scratch, reference, threads) {
   return [...NAMES.map(prepare(folder)), ...MINI_NAMES.map(prepare(MINI))];
 }
 
-/** What a safetensors file holds besides its header. */
+/** The length of the data of a safetensors file, without its header. */
 export function tensorBytes(path) {
   const file = openSync(path);
   try {
@@ -44,7 +49,7 @@ export function tensorBytes(path) {
   }
 }
 
-/** Of a file of any size, a piece at a time. */
+/** The SHA-256 of a file of any size. */
 export function sha256(path) {
   const hash = createHash('sha256');
   const piece = Buffer.allocUnsafe(1 << 22);
@@ -59,7 +64,7 @@ export function sha256(path) {
   return hash.digest('hex');
 }
 
-/** Fails unless a file is what was to be restored. */
+/** Throws unless a file is the fine-tune of `pair`. */
 export function mustBe(path, pair) {
-  if (sha256(path) !== pair.sha256) throw new Error(`${pair.name}: restored other bytes`);
+  if (sha256(path) !== pair.sha256) throw new Error(`${pair.name}: the restored bytes are wrong`);
 }

@@ -1,10 +1,10 @@
-"""Makes ONNX files of a safetensors file, to compare what deltas of them cost.
+"""Converts a safetensors file to ONNX, to compare the sizes of deltas in both formats.
 
     pip install onnx numpy
     python onnx_pair.py MODEL.safetensors OUT [F16|F32]
 
-writes OUT-in.onnx with the weights inside, OUT.onnx with external data in OUT.onnx.data, and OUT.safetensors with the
-same tensors. BF16 weights are cast if a type is given.
+Writes OUT-in.onnx with the weights inside, OUT.onnx with external data in OUT.onnx.data, and
+OUT.safetensors with the same tensors. BF16 weights are cast if a type is given.
 """
 import json
 import os
@@ -60,12 +60,12 @@ def save_onnx(tensors, path, external):
         TensorProto(name=name, data_type=TYPES[dtype], dims=shape, raw_data=data)
         for name, (dtype, shape, data) in tensors.items()
     ]
-    # The graph has to do something; what counts here are the weights' bytes.
+    # A graph needs at least one node. Only the bytes of the weights matter here.
     name, (dtype, shape, _) = next(iter(tensors.items()))
     output = helper.make_tensor_value_info("output", TYPES[dtype], shape)
     graph = helper.make_graph([helper.make_node("Identity", [name], ["output"])], "model", [], [output], weights)
     location = os.path.basename(path) + ".data"
-    # Saving appends to external data that is there.
+    # Saving would append to existing external data.
     if external and os.path.exists(path + ".data"):
         os.remove(path + ".data")
     onnx.save_model(helper.make_model(graph), path, save_as_external_data=external, location=location)

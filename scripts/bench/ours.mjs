@@ -1,4 +1,4 @@
-/** Our command line: how to get it, and how to measure it. */
+/** Our command line: its build and its measurements. */
 import { rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from '../lib/paths.mjs';
@@ -8,7 +8,7 @@ import { mustBe } from './models.mjs';
 
 const target = join(root, 'target');
 
-/** Our formats: their names, and how each is asked for. */
+/** Our formats and efforts: names, and the options that select each. */
 export const FORMATS = [
   { name: 'bitx v2', how: [] },
   { name: 'bitx v2 fast', how: ['--effort', 'fast'] },
@@ -19,7 +19,7 @@ export const ours = {
   binary: join(target, 'release', `bitx${process.platform === 'win32' ? '.exe' : ''}`),
   prepare: () => run('cargo', ['build', '--release', '-p', 'bitx-cli', '--target-dir', target]),
 
-  /** `how` are the options that choose the format and the effort. */
+  /** The arguments for compressing. `how` are the options that select format and effort. */
   compressArgs: (base, model, output, threads, how = []) => [
     ...['compress', base, model, '-o', output, '-f', '-j', threads, '--quiet', ...how],
   ],
@@ -27,7 +27,7 @@ export const ours = {
     ...['decompress', base, archive, '-o', output, '-f', '-j', threads, '--quiet'],
   ],
 
-  /** Makes one archive per format in the scratch folder: `[{ coder, bytes }]`. */
+  /** Makes an archive in each format in the scratch folder, and returns `[{ coder, bytes }]`. */
   archives: (name, base, model, { scratch, threads }, formats = FORMATS) =>
     formats.map(({ name: coder, how }) => {
       const path = archivePath(scratch, name, coder);
@@ -35,7 +35,10 @@ export const ours = {
       return { coder, bytes: statSync(path).size };
     }),
 
-  /** Rows of one round; expects the archives of the pair in the scratch folder. */
+  /**
+   * Measures one round, and returns its rows. The archives of the pair must be in the scratch
+   * folder.
+   */
   measure: (pair, options) => [
     ...bench(pair, options.threads),
     ...(options.threads > 1 ? bench(pair, 1) : []),
@@ -48,7 +51,7 @@ export function archivePath(scratch, name, coder) {
   return join(scratch, `${name}.${coder.replaceAll(' ', '-')}.bitx`);
 }
 
-/** What `bitx bench` measures: no disks, no start of a process. */
+/** Runs `bitx bench`, which measures in memory, without disk access and the start of a process. */
 function bench({ base, model }, threads) {
   const args = ['bench', base, model, '-j', threads, '--runs', '3', '--json'];
   return JSON.parse(time(ours.binary, args).stdout).results.map(

@@ -1,7 +1,10 @@
 /**
- * What we are compared with. Each peer has a `name`; `prepare()`, which returns why it has to be left out if it has
- * to; `measure(pair, options)` for the rows of one round; and, where it can do without a base,
- * `alone(model, options)` for how many bytes it takes then.
+ * The peers: the coders that we are compared with. Each peer has:
+ *
+ * - `name`
+ * - `prepare()`, which returns a reason if the peer cannot be used here
+ * - `measure(pair, options)`, which returns the rows of one round
+ * - `alone(model, options)`, if it can compress without a base, which returns the size in bytes
  */
 import { readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,12 +22,13 @@ const MANIFEST = join(root, 'benches', 'peers', 'Cargo.toml');
 const PCO = /^pco = "=(.*)"$/m.exec(readFileSync(MANIFEST, 'utf8'))[1];
 const target = join(root, 'target', 'peers');
 
-/** The crate of the peers that are Rust libraries, and of the generator of large models. */
+/** The program with the peers that are Rust libraries, and with the generator of large models. */
 export const crate = {
   binary: join(target, 'release', `bitx-peers${process.platform === 'win32' ? '.exe' : ''}`),
   prepare: () =>
     run('cargo', ['build', '--release', '--locked', '--manifest-path', MANIFEST, '--target-dir', target], {
-      // pcodec asks for this; our command line looks at the processor when it runs.
+      // pcodec needs this flag to use the processor fully. Our command line detects the processor
+      // at run time.
       env: { RUSTFLAGS: '-C target-cpu=native' },
     }),
 };
@@ -43,7 +47,7 @@ const zstdCommand = {
     const [archive, restored] = ['archive', 'restored'].map((name) => join(scratch, name));
     for (const path of [archive, restored]) rmSync(path, { force: true });
     const patch = `--patch-from=${pair.base}`;
-    // On one thread it finds more: several look for long matches only.
+    // One thread compresses better: with several, zstd searches for long matches only.
     const encoding = time('zstd', ['-q', '-3', '--single-thread', patch, pair.model, '-o', archive]);
     const decoding = time('zstd', ['-q', '-d', patch, archive, '-o', restored]);
     mustBe(restored, pair);
@@ -56,7 +60,7 @@ const zstdCommand = {
   },
 };
 
-/** The same library, where its command line is missing. */
+/** The zstd library, which is measured if the zstd command line is missing. */
 const zstdLibrary = {
   name: zstdCommand.name,
   prepare: () => undefined,

@@ -8,7 +8,9 @@ export function printTables(tables) {
   }
 }
 
-/** Columns as wide as their content; what looks like a number is set flush right. */
+/**
+ * Prints a table as text, with columns as wide as their content and figures aligned to the right.
+ */
 function printText(head, rows) {
   const widths = head.map((title, column) =>
     Math.max(title.length, ...rows.map((row) => row[column].length)),
@@ -30,7 +32,10 @@ export function markdownTable({ head, rows }) {
   return [line(head), rule, ...rows.map(line)].join('\n');
 }
 
-/** Which columns hold figures: what begins with a digit in every row that has something there. */
+/**
+ * Returns for each column if it holds figures, that is, if all of its cells are empty or begin with
+ * a digit.
+ */
 function numeric(head, rows) {
   return head.map((_, column) => column > 0 && rows.every((row) => /^(\d|$)/.test(row[column])));
 }

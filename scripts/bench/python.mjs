@@ -1,4 +1,7 @@
-/** Peers that pip has. They live in the target folder and leave the system's Python as it is. */
+/**
+ * Peers that are Python packages. They are installed into the target folder and do not change the
+ * system's Python.
+ */
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, rmSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -27,7 +30,7 @@ export const lmzip = {
   name: `lmzip ${LMZIP}`,
   prepare: () => install('lmzip', [`lmzip==${LMZIP}`, 'zstandard']),
 
-  /** An archive of the base gets the fine-tune appended, as a difference to what is there. */
+  /** Appends the fine-tune to an archive of the base, which stores it as a difference. */
   measure(pair, { scratch, threads }) {
     const [both, restored] = ['both.lmz', 'restored'].map((name) => join(scratch, name));
     const base = baseArchive(pair.base, scratch, threads);
@@ -55,7 +58,10 @@ function python(name, args) {
   return time('python3', args, { PYTHONPATH: folder(name) });
 }
 
-/** Installs the packages and none of their dependencies, once; returns why it can't be, if it can't. */
+/**
+ * Installs packages without their dependencies, unless they are installed. Returns a reason if that
+ * fails.
+ */
 function install(name, packages) {
   const target = folder(name);
   if (existsSync(target)) return undefined;

@@ -1,4 +1,7 @@
-/** The command line that BITXv001 comes from: how to get it, and how to measure it. */
+/**
+ * The reference command line, from which the format BITXv001 comes: its installation and its
+ * measurements.
+ */
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from '../lib/paths.mjs';
@@ -24,7 +27,10 @@ export const reference = {
     ...['decompress', base, archive, '-o', output, '-j', threads],
   ],
 
-  /** Rows of one round: whole processes, and the speed that decoding printed. */
+  /**
+   * Measures one round, and returns rows of whole processes and of the decoding speed that the
+   * reference prints.
+   */
   measure(pair, { scratch, threads }) {
     const [restored, archive] = ['restored', 'archive'].map((name) => join(scratch, name));
     for (const path of [restored, archive]) rmSync(path, { force: true });
@@ -39,10 +45,13 @@ export const reference = {
   },
 };
 
-/** Compute only, in MB/s of 10^6 bytes. */
+/**
+ * The decoding speed that the reference prints, in MB/s of 10^6 bytes, without files and the start
+ * of the process.
+ */
 function printedSpeed({ stderr }) {
   const escapes = new RegExp(`${String.fromCharCode(27)}\\[[0-9;]*m`, 'g');
   const [, value, unit] = /Throughput\s+([\d.]+) ([MG])B\/s/.exec(stderr.replace(escapes, ''));
-  // It says MB for MiB, and from 1000 of them on GB for GiB.
+  // The reference prints MiB as MB, and GiB as GB from 1000 MB on.
   return Number(value) * (unit === 'G' ? 1024 : 1) * 1.048576;
 }

@@ -1,6 +1,6 @@
 /**
- * Writes a report down: docs/BENCHMARKS.md, the chart, and the figures of the README.
- * `node scripts/bench/report.mjs REPORT.json` does so again for what `npm run bench` has saved.
+ * Writes a report to docs/BENCHMARKS.md, the chart, and the figures in the README. `node
+ * scripts/bench/report.mjs REPORT.json` repeats this for a report that `npm run bench` has saved.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ import { samplesOf, share, summary } from './figures.mjs';
 import { markdownTable } from './print.mjs';
 import { tablesOf } from './tables.mjs';
 
-/** What is written by hand. */
+/** The sections of the page that are written by hand. */
 const NOTES = join(root, 'scripts', 'bench', 'notes.md');
 const README_FIGURES = /(<!-- figures: written by npm run bench -->\n)[\s\S]*(\n<!-- end of figures -->)/;
 
@@ -21,7 +21,7 @@ export function writeReport(report) {
   writeFileSync(join(root, 'docs', 'figures.svg'), chart(report));
   const readme = join(root, 'README.md');
   const text = readFileSync(readme, 'utf8');
-  if (!README_FIGURES.test(text)) throw new Error('README.md has no place for the figures');
+  if (!README_FIGURES.test(text)) throw new Error('README.md has no markers for the figures');
   writeFileSync(
     readme,
     text.replace(README_FIGURES, (_, begin, end) => begin + headline(report) + end),
@@ -52,10 +52,11 @@ function introduction(report) {
 - Threads: ${threads}
 - Rounds: ${runs}, after one that warms up${busy}
 
-**${met} of the ${all.length} required figures are met.** [How it is measured](#how-it-is-measured) explains them.`;
+* *${met} of the ${all.length} required figures are met.** [How it is measured](#how-it-is-measured)
+* explains them.`;
 }
 
-/** A load from which on other programs compete for the cores. */
+/** The load above which other programs compete for the cores. */
 const BUSY = 0.7;
 const OTHERS_RAN = `\
 **Other programs ran at the same time.** Every speed is therefore lower than the machine allows,
@@ -70,7 +71,7 @@ function missing({ left_out, chromium, memory }) {
   return lines.join('\n');
 }
 
-/** The few figures that the README shows. */
+/** The table of figures in the README. */
 function headline(report) {
   const coders = ['bitx v2', report.reference, ...BEST_PEERS.map((start) => coderLike(report, start))].filter(
     Boolean,

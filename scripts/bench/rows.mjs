@@ -1,7 +1,10 @@
-/** Rows of one round: `{ coder, timed: 'memory' | 'process', threads, bytes, encode_mb_s, decode_mb_s }`. */
+/**
+ * The rows of a round:
+ * `{ coder, timed: 'memory' | 'process', threads, bytes, encode_mb_s, decode_mb_s }`.
+ */
 import { statSync } from 'node:fs';
 
-/** Rows of what a peer that measures itself in memory has printed. */
+/** The rows of a peer that measures itself in memory, from its output. */
 export function memoryRows({ stdout }, name, pair, threads) {
   return JSON.parse(stdout).rows.map(({ method, bytes, encode_s, decode_s }) => ({
     ...{ coder: `${name} ${method}`, timed: 'memory', threads, bytes },
@@ -9,7 +12,7 @@ export function memoryRows({ stdout }, name, pair, threads) {
   }));
 }
 
-/** The row of two processes that ran from their start to their end. */
+/** The row of a pair of whole processes, one that encodes and one that decodes. */
 export function processRow(coder, pair, archive, encoding, decoding, threads) {
   const [encode_mb_s, decode_mb_s] = [encoding, decoding].map(({ seconds }) => pair.bytes / 1e6 / seconds);
   return { coder, timed: 'process', threads, bytes: statSync(archive).size, encode_mb_s, decode_mb_s };

@@ -1,11 +1,14 @@
-/** How many bytes each coder takes for each model: `{ name, raw, rows: [{ coder, bytes }] }`. */
+/** The size of each model in each coder: `{ name, raw, rows: [{ coder, bytes }] }`. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { tensorBytes } from './models.mjs';
 import { FORMATS, ours } from './ours.mjs';
 import { reference } from './peers.mjs';
 
-/** Of a fine-tune given its base. The other peers are measured on BF16, which all of them know. */
+/**
+ * Measures a fine-tune against its base. Most peers are measured on BF16 only, which all of them
+ * support.
+ */
 export function pairSizes(pair, peers, options) {
   const compared = pair.name.endsWith('bf16') ? peers : [reference];
   const rows = compared.flatMap((peer) => peer.measure(pair, options)).filter(({ bytes }) => bytes);
@@ -14,7 +17,10 @@ export function pairSizes(pair, peers, options) {
   return { name: pair.name, raw: pair.raw, rows: [...theirs, ...mine] };
 }
 
-/** Of a model without any base: for us, one that is an empty file, which only v2 knows. */
+/**
+ * Measures a model without a base. Our command line gets an empty file as the base, which only v2
+ * supports.
+ */
 export function aloneSizes(model, peers, options) {
   const empty = join(options.scratch, 'empty');
   writeFileSync(empty, '');

@@ -1,7 +1,10 @@
-/** The speeds of every coder on one pair, in turns, as samples of each round. */
+/** The speeds of all coders on one pair, measured in turns, with a sample for each round. */
 import { interleave } from './measure.mjs';
 
-/** `{ name, bytes, samples: [{ coder, timed, threads, encode: [MB/s, ...], decode: [...] }] }`. */
+/**
+ * Measures all coders on a pair, and returns
+ * `{ name, bytes, samples: [{ coder, timed, threads, encode: [MB/s, ...], decode: [...] }] }`.
+ */
 export function pairSpeeds(pair, coders, { runs, ...options }) {
   const rounds = interleave(
     runs,

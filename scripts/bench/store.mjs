@@ -1,4 +1,7 @@
-/** The store: what it saves on the models at hand, beside ZipLLM's recipe, and how fast it takes in and restores. */
+/**
+ * Measurements of the store: its savings on the available models, beside ZipLLM's recipe, and its
+ * speeds.
+ */
 import { mkdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { time, usage } from './measure.mjs';
@@ -8,7 +11,7 @@ import { crate, PEERS, reference } from './peers.mjs';
 
 const EFFORTS = ['default', 'fast'];
 
-/** `{ stats, recipe, speeds }`. */
+/** Measures the store, and returns `{ stats, recipe, speeds }`. */
 export async function measureStore(options, say) {
   await ours.prepare();
   await crate.prepare();
@@ -32,7 +35,10 @@ function measureSizes(options) {
   return { stats, recipe: measureRecipe(pairs, bases, options) };
 }
 
-/** Fine-tunes as BITXv001 against their bases, where what is the same takes next to nothing; bases by zstd alone. */
+/**
+ * The sizes by ZipLLM's recipe: bases compressed by zstd alone, and fine-tunes as BITXv001 against
+ * their bases, where equal tensors take almost no space.
+ */
 function measureRecipe(pairs, bases, options) {
   const zstd = PEERS.find((peer) => peer.alone !== undefined && peer.name === 'zstd -3');
   if (!zstd) return undefined;
@@ -60,13 +66,16 @@ function measureSpeeds({ scratch, threads, gigabytes }) {
   return rows;
 }
 
-/** Ingest of a new model beside its base, and restoring it with every digest checked and nothing written. */
+/**
+ * Measures adding a model to a store with its base, and restoring it with all digests checked and
+ * nothing written.
+ */
 function measureOne({ root, base, model, effort, cores, threads }) {
   const options = ['--effort', effort, '--json', '-j'];
   store(root, ['add', '--name', 'base', base, ...options, threads]);
   const ingest = store(root, ['add', '--name', 'model', model, ...options, cores]);
   const added = JSON.parse(ingest.stdout);
-  // Only the fine-tune is left to be restored, with what it needs of the base.
+  // The check then restores only the fine-tune, with the tensors of the base that it needs.
   store(root, ['rm', 'base']);
   const restore = store(root, ['verify', '--read-data', '--json', '-j', cores]);
   const verified = JSON.parse(restore.stdout);
@@ -86,7 +95,7 @@ function store(root, args) {
   return usage(ours.binary, ['store', '--root', root, ...args]);
 }
 
-/** As plain tables. */
+/** Converts the measurements to tables. */
 export function storeTables({ stats, recipe, speeds }) {
   return [savedTable(stats, recipe), speedTable(speeds)];
 }
@@ -103,7 +112,7 @@ function savedTable(stats, recipe) {
   if (recipe) rows.push(row('recipe of ZipLLM', recipe.stored_bytes));
   const sketches = (stats.sketch_bytes / (stats.input_bytes / 1e6)).toFixed(0);
   const note = `${stats.models} models; ${stats.metadata_per_tensor.toFixed(0)} bytes of metadata per tensor, ${sketches} bytes of sketches per MB`;
-  return { title: 'What is stored', note, head: ['step', 'bytes', 'of the input'], rows };
+  return { title: 'Stored sizes', note, head: ['step', 'bytes', 'of the input'], rows };
 }
 
 function speedTable(speeds) {
@@ -114,7 +123,7 @@ function speedTable(speeds) {
   ];
   return {
     title: 'Speed',
-    note: 'Whole processes; waits for the storage are summed over what waits at the same time.',
+    note: 'Whole processes. The time of the storage is a sum: waits at the same time add up.',
     head: ['what', 'effort', 'cores', 'MB/s', 'per core', 'per CPU second', 'storage s', 'ratio', 'peak MB'],
     rows: speeds.map(row),
   };

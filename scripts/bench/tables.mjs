@@ -1,4 +1,4 @@
-/** A report as tables `{ title, note, head, rows }`, every cell a text. */
+/** The tables of a report, as `{ title, note, head, rows }` with text in every cell. */
 import { checks, scaling } from './asked.mjs';
 import { samplesOf, share, summary } from './figures.mjs';
 

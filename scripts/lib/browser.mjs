@@ -5,7 +5,7 @@ import { chromium } from 'playwright-core';
 import { CHROMIUM } from '../setup.mjs';
 import { which } from './run.mjs';
 
-/** What lets Chromium run in containers, and keeps it from the network. */
+/** The arguments with which Chromium runs in containers and makes no requests of its own. */
 const ARGS = [
   '--headless=new',
   '--no-sandbox',
@@ -14,12 +14,18 @@ const ARGS = [
   '--disable-background-networking',
 ];
 
-/** Starts the system's Chromium with private windows, whose storage is in the memory of the browser's own process. */
+/**
+ * Starts the system's Chromium with private windows, which store files in the memory of the
+ * browser's process.
+ */
 export function launch() {
   return chromium.launch({ executablePath: which(...CHROMIUM), args: ARGS });
 }
 
-/** Runs `action` on a Chromium with a profile on the disk, as users have it, which is deleted afterwards. */
+/**
+ * Calls `action` with a Chromium that has a profile on disk, as users have, and deletes the profile
+ * afterwards.
+ */
 export async function withProfile(action) {
   const folder = mkdtempSync(join(tmpdir(), 'bitx-profile-'));
   const context = await launchProfile(folder);
@@ -31,7 +37,7 @@ export async function withProfile(action) {
   }
 }
 
-/** Starts it with a profile that outlives the browser. */
+/** Starts the system's Chromium with a profile in `folder`, which is kept when the browser ends. */
 export function launchProfile(folder) {
   return chromium.launchPersistentContext(folder, { executablePath: which(...CHROMIUM), args: ARGS });
 }

@@ -1,12 +1,13 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 
 /**
- * Functions of the zstd encoder that levels 3 and 4 never call: the other levels' strategy, and the variant of
- * theirs that looks for matches of four bytes instead of five.
+ * The functions of the zstd encoder that levels 3 and 4 never call, about 100 KB: the strategy of
+ * the other levels, and the variant of the strategy of levels 3 and 4 that searches for matches of
+ * four bytes instead of five.
  *
- * The compiler cannot see that they are never called, because the level is a value at run time. The bindings refuse
- * every level but 3 and 4 before they make a job (`LEVELS` in wasm/src/convert.rs). If that were ever untrue, a call
- * would trap: it could not write a wrong archive. About 100 KB.
+ * The compiler cannot remove them, because the level is known only at run time. The bindings refuse
+ * all levels but 3 and 4 before they create a job (`LEVELS` in wasm/src/convert.rs). If a call got
+ * past this check, it would trap, and no wrong archive could be written.
  */
 const OTHER_ZSTD_LEVELS = [
   /^zrip_encode\[\w+\]::fast::/,
@@ -14,12 +15,12 @@ const OTHER_ZSTD_LEVELS = [
 ];
 
 /**
- * What prints a floating-point number. The core never does; the JSON parser would, to quote a fraction that stands
- * where an integer should. Its message does without the number. About 18 KB.
+ * The function that prints a floating-point number, about 18 KB. Only the JSON parser calls it, to
+ * quote a fraction that it found in place of an integer. Its message does without the number.
  */
 const FLOAT_PRINTER = /^<f64 as core\[\w+\]::fmt::Display>::fmt$/;
 
-/** Empties functions in a wasm file, so that wasm-opt can remove them and what only they used. */
+/** Empties functions in a wasm file, so that wasm-opt can remove all code that only they use. */
 export async function pruneWasm(file, { role }) {
   const { default: binaryen } = await import('binaryen');
   const module = binaryen.readBinary(readFileSync(file));
@@ -34,13 +35,17 @@ export async function pruneWasm(file, { role }) {
   }
 }
 
-/** A pattern that matches nothing tells that the code has changed, and that this has to be thought through again. */
+/**
+ * Returns a function that replaces the bodies of all functions whose names match a pattern. A
+ * pattern without matches is an error: the code has changed, so that the reasons above must be
+ * checked again.
+ */
 function replacer(binaryen, module) {
   const functions = Array.from({ length: module.getNumFunctions() }, (_, i) => module.getFunctionByIndex(i));
   const named = functions.map((ref) => ({ ref, name: binaryen.getFunctionInfo(ref).name }));
   return (pattern, body) => {
     const matching = named.filter(({ name }) => pattern.test(name));
-    if (matching.length === 0) throw new Error(`nothing to prune is named like ${pattern} any more`);
+    if (matching.length === 0) throw new Error(`no function to prune matches ${pattern} any more`);
     for (const { ref } of matching) binaryen.Function(ref).body = body();
   };
 }

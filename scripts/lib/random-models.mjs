@@ -1,25 +1,25 @@
-/** Models of any size, made of random BF16 weights, and fine-tunes of them. */
+/** Models of any size with random BF16 weights, and fine-tunes of them. */
 const ROWS = 1024;
 const COLUMNS = 4096;
 const TENSOR_BYTES = ROWS * COLUMNS * 2;
 
-/** How many bytes a model of so many tensors has. */
+/** The length in bytes of a model with `tensors` tensors. */
 export function modelBytes(tensors) {
   return header(tensors).length + tensors * TENSOR_BYTES;
 }
 
-/** How many tensors a model of about so many bytes has. */
+/** The number of tensors of a model of about `bytes` bytes. */
 export function tensorsFor(bytes) {
   return Math.max(1, Math.floor(bytes / TENSOR_BYTES));
 }
 
-/** Yields a base and its fine-tune side by side, piece by piece: `{ base, target }`. */
+/** Yields the bytes of a base and of its fine-tune in parts of equal length: `{ base, target }`. */
 export function* modelPair(tensors) {
   const head = header(tensors);
   yield { base: head, target: head };
   const weights = pool();
   for (let tensor = 0; tensor < tensors; tensor++) {
-    // The same weights in another order are another tensor, and cost nothing to make.
+    // Each tensor is a rotation of the same weights, which is fast to make.
     const start = (tensor * 7919) % (ROWS * COLUMNS);
     yield { base: rotated(weights.base, start), target: rotated(weights.target, start) };
   }
@@ -37,7 +37,10 @@ function header(tensors) {
   return Buffer.concat([length, padded]);
 }
 
-/** Weights as training leaves them, roughly: of a bell curve, and moved by about the same amount each. */
+/**
+ * Weights roughly like those of a trained model: a bell curve, and a fine-tune that moves all by
+ * similar amounts.
+ */
 function pool() {
   const random = generator();
   const bell = () => random() + random() + random() + random() - 2;
@@ -64,7 +67,7 @@ function rotated(bytes, start) {
   return Buffer.concat([bytes.subarray(start * 2), bytes.subarray(0, start * 2)]);
 }
 
-/** The same numbers on every machine, from 0 to 1. */
+/** Returns a generator of random numbers from 0 to 1, the same on every machine. */
 function generator() {
   let state = 1;
   return () => {

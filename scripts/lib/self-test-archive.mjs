@@ -5,8 +5,8 @@ import { packageDist, root } from './paths.mjs';
 const FILES = join(root, 'js', 'src', 'codec', 'worker');
 
 /**
- * Bundles the archive that the package's self-test restores. It is made by the very core that is being packaged,
- * so that the two cannot grow apart.
+ * An esbuild plugin that bundles the archive for the package's self-test. The archive is made by
+ * the core that is being packaged, so that the two always match.
  */
 export const selfTestArchive = {
   name: 'self-test-archive',
@@ -35,7 +35,7 @@ async function makeArchive(esbuild) {
   );
 }
 
-/** Runs a job to its end; `read` returns the bytes of a range. */
+/** Runs a job and returns its output. `read` returns the bytes of a range. */
 function compress(job, read) {
   for (let wanted = job.wants(); wanted; wanted = job.wants()) job.feed(read(wanted));
   const windows = Array.from({ length: job.windows() }, (_, window) => {

@@ -12,16 +12,20 @@ const TYPES = {
   '.wasm': 'application/wasm',
 };
 
-/** What makes a page cross-origin isolated, which browsers demand before they share memory between threads. */
+/**
+ * The headers of a cross-origin isolated page, which browsers require for memory that threads
+ * share.
+ */
 const ISOLATION = {
   'cross-origin-opener-policy': 'same-origin',
   'cross-origin-embedder-policy': 'require-corp',
 };
 
 /**
- * Serves folders and files on 127.0.0.1 and resolves to the server and its address.
+ * Serves folders and files on 127.0.0.1, and resolves to the server and its address.
  *
- * `mounts` maps the start of a path to a folder or file, or to a function that answers by itself.
+ * `mounts` maps the beginning of a path to a folder, a file, or a function that answers the
+ * request.
  */
 export async function serve({ mounts, isolated = true, port = 0 }) {
   const server = createServer(async (request, response) => {
@@ -51,7 +55,7 @@ async function fileAt(mount, rest) {
   if ((await stat(mount)).isFile()) return mount;
   const path = join(mount, rest);
   if (path !== mount && !path.startsWith(mount.endsWith(sep) ? mount : mount + sep))
-    throw new Error('outside');
+    throw new Error(`${rest} is outside of ${mount}`);
   return (await stat(path)).isDirectory() ? join(path, 'index.html') : path;
 }
 
@@ -74,7 +78,7 @@ async function sendFile(file, request, response) {
   else createReadStream(file, { start, end: end - 1 }).pipe(response);
 }
 
-/** The part that a `Range` header asks for; undefined for none, or several. */
+/** The range of bytes that a `Range` header asks for. Undefined for no range or several. */
 export function rangeOf(header, size) {
   const [, start, last] = /^bytes=(\d+)-(\d*)$/.exec(header ?? '') ?? [];
   if (start === undefined) return undefined;

@@ -1,9 +1,9 @@
-/** How often the heaps are looked at, in milliseconds. */
+/** The interval between measurements, in milliseconds. */
 const INTERVAL = 100;
 
 /**
- * Watches the JavaScript heaps of a page and of all its workers: objects and the buffers that they hold, without the
- * memories of WebAssembly.
+ * Measures the JavaScript heaps of a page and all its workers: the objects and their buffers,
+ * without WebAssembly memories.
  */
 export class HeapMeter {
   #heaps = new Map();
@@ -25,14 +25,17 @@ export class HeapMeter {
   async #watch(target) {
     this.#heaps.set(target, { bytes: 0, asked: false });
     target.on('Target.attachedToTarget', ({ sessionId, targetInfo }) => {
-      // A worker may have ended by then.
+      // The worker may have ended meanwhile.
       if (targetInfo.type === 'worker') this.#watch(childTarget(target, sessionId)).catch(() => {});
     });
     const options = { autoAttach: true, waitForDebuggerOnStart: false, flatten: false };
     await target.send('Target.setAutoAttach', options);
   }
 
-  /** A thread that is computing answers later, and its last answer counts until then. */
+  /**
+   * Asks all heaps for their size. A busy thread answers later, and its last answer counts until
+   * then.
+   */
   #look() {
     for (const [target, heap] of this.#heaps) {
       if (heap.asked) continue;
@@ -60,7 +63,7 @@ function rootTarget(session) {
   };
 }
 
-/** A target that is reached through another one, as the workers of workers are. */
+/** A target that is reached through its parent, such as a worker of a worker. */
 function childTarget(parent, sessionId) {
   const listeners = [];
   const waiting = new Map();
@@ -80,7 +83,7 @@ function childTarget(parent, sessionId) {
     send: async (method, params) => {
       const id = ++lastId;
       const answer = new Promise((resolve, reject) => waiting.set(id, { resolve, reject }));
-      // It may come before the message counts as sent.
+      // The answer may fail before `send` returns, and must not count as an unhandled rejection.
       answer.catch(() => {});
       await parent.send('Target.sendMessageToTarget', {
         sessionId,

@@ -7,7 +7,10 @@ import { pipeline } from 'node:stream/promises';
 import { modelBytes, modelPair, tensorsFor } from '../lib/random-models.mjs';
 import { run } from '../lib/run.mjs';
 
-/** Makes a base of about so many bytes and the delta of a fine-tune, which is not kept, but for its digest. */
+/**
+ * Makes a base of about `bytes` bytes, and the delta of a fine-tune, of which only the digest and
+ * size are kept.
+ */
 export async function makeModels(folder, bytes, bitx) {
   const tensors = tensorsFor(bytes);
   const [base, target, delta] = ['base.safetensors', 'target.safetensors', 'delta.bitx'].map((name) =>
