@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::process::Child;
 
 use bitx_store::{Digest, VerifyDepth};
-use support::{Models, Place};
+use support::Place;
+use support::models::Models;
 
 /// Adds models from several processes at the same time while collections run, and checks what is
 /// stored. `added` is a model's name and file for each process.
@@ -56,7 +57,7 @@ async fn check_once(place: &Place, names: usize) {
 /// Adds one model from several processes, and compares the store with one that a single process
 /// wrote.
 async fn same_model(processes: usize) {
-    let models = Models::new();
+    let models = Models::with_extension(".safetensors");
     let (alone, together) = (Place::bucket(), Place::bucket());
     for place in [&alone, &together] {
         let path = models.path("base-bf16");
@@ -81,7 +82,7 @@ async fn eight_processes_add_the_same_model() {
 
 /// Adds models from one process each, and compares the store with one that a single process wrote.
 async fn different_models(added: &[(&str, &str)]) {
-    let models = Models::new();
+    let models = Models::with_extension(".safetensors");
     let (alone, together) = (Place::bucket(), Place::bucket());
     add_at_once(&together, &models, added).await;
     check_once(&together, added.len()).await;

@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use bitx_store::{Digest, VerifyDepth};
-use support::{Models, Place};
+use support::Place;
+use support::models::Models;
 
 const NAMES: [&str; 4] = ["a", "org/a", "org/b", "c"];
 const FILES: [&str; 4] = ["base-bf16", "sft-bf16", "rl-bf16", "lora-bf16"];
@@ -51,7 +52,14 @@ impl Scene {
         let seed = seed.unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64 | 1);
         println!("BITX_SEED={seed}");
         let possible = NAMES.iter().map(|name| (*name, BTreeSet::from([None]))).collect();
-        Self { place, models: Models::new(), random: Random(seed), longest: BTreeMap::new(), possible, killed: 0 }
+        Self {
+            place,
+            models: Models::with_extension(".safetensors"),
+            random: Random(seed),
+            longest: BTreeMap::new(),
+            possible,
+            killed: 0,
+        }
     }
 
     fn digest(&self, file: &str) -> Digest {

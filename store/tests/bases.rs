@@ -7,8 +7,9 @@ use std::collections::{HashMap, HashSet};
 
 use bitx::Effort;
 use bitx_store::{Digest, FileManifest, Model, Source, Store};
+use support::models::name;
+use support::open;
 use support::weights::{Random, Weights};
-use support::{name, open};
 
 const FAMILIES: usize = 3;
 

@@ -15,7 +15,7 @@ use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
 use support::faulty::{Fault, Faulty};
-use support::name;
+use support::models::name;
 use support::weights::{Random, Weights};
 
 const COLLECT: GcOptions = GcOptions { grace: Duration::ZERO, dry_run: false };

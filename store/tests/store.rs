@@ -4,7 +4,8 @@ mod support;
 
 use bitx::Effort;
 use bitx_store::{GcOptions, Source, VerifyDepth, sources};
-use support::{Models, name, open};
+use support::models::{Models, name};
+use support::open;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn models_are_stored_as_deltas_and_collected_when_removed() {

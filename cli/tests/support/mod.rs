@@ -5,6 +5,8 @@
 mod bucket;
 #[path = "../../../tests/common/mod.rs"]
 pub mod common;
+#[path = "../../../store/tests/support/models.rs"]
+pub mod models;
 #[cfg(unix)]
 pub mod served;
 
@@ -16,25 +18,6 @@ use bitx_store::{Backend, Store};
 pub use bucket::Bucket;
 use futures::TryStreamExt;
 use object_store::ObjectStore;
-
-/// The committed models as files in a temporary folder.
-pub struct Models(tempfile::TempDir);
-
-impl Models {
-    pub fn new() -> Self {
-        let models = Self(tempfile::tempdir().unwrap());
-        for pair in &common::PAIRS {
-            let base = format!("base-{}", pair.name.rsplit('-').next().unwrap());
-            std::fs::write(models.path(&base), pair.base).unwrap();
-            std::fs::write(models.path(pair.name), common::restore(pair.base, pair.archive).unwrap()).unwrap();
-        }
-        models
-    }
-
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(format!("{name}.safetensors"))
-    }
-}
 
 /// The place of a store.
 pub enum Place {

@@ -2,18 +2,21 @@
 
 #[path = "../../../tests/common/mod.rs"]
 mod common;
+#[path = "../../../store/tests/support/models.rs"]
+mod models;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bitx::drive::{self, Sources};
 use bitx::parallel::Sequential;
-use bitx::{Compress, Effort, Format, Restore};
+use bitx::{Compress, Format};
 use bitx_server::{Limits, Options, Server, Tokens};
-use bitx_store::{Digest, ModelName, Source, Store};
+use bitx_store::{Digest, Store};
+pub use models::{Models, name};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -27,44 +30,6 @@ pub const ORG: &str = "org-token";
 pub const READER: &str = "reader-token";
 /// A token that may write `org` and read nothing.
 pub const WRITER: &str = "writer-token";
-
-/// A folder of models: `base-bf16`, `base-f16`, `base-f32`, and each committed fine-tune by its
-/// name.
-pub struct Models(tempfile::TempDir);
-
-impl Models {
-    fn new() -> Self {
-        let models = Self(tempfile::tempdir().unwrap());
-        for pair in &common::PAIRS {
-            std::fs::write(models.path(pair.name), common::restore(pair.base, pair.archive).unwrap()).unwrap();
-            let base = format!("base-{}", pair.name.rsplit('-').next().unwrap());
-            std::fs::write(models.path(&base), pair.base).unwrap();
-        }
-        models
-    }
-
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    pub async fn add(&self, store: &Store, model: &str, file: &str) {
-        let source = Source { path: "model.safetensors".into(), file: self.path(file) };
-        store.add(&name(model), &[source], Effort::Default, &|_| {}).await.unwrap();
-    }
-
-    /// Asserts that `model` restores to `file`.
-    pub async fn check(&self, store: &Store, model: &str, file: &str) {
-        let out = tempfile::tempdir().unwrap();
-        store.get(&store.model(&name(model)).await.unwrap(), out.path(), &|_| {}).await.unwrap();
-        assert!(
-            std::fs::read(out.path().join("model.safetensors")).unwrap() == std::fs::read(self.path(file)).unwrap()
-        );
-    }
-}
-
-pub fn name(name: &str) -> ModelName {
-    name.parse().unwrap()
-}
 
 /// The tokens of the server. Models in `open` may be read without one.
 pub fn tokens() -> Tokens {
@@ -241,12 +206,7 @@ pub fn compress(base: Option<&[u8]>, target: &[u8]) -> Vec<u8> {
 }
 
 pub fn restore(base: &[u8], archive: &[u8]) -> Vec<u8> {
-    let mut job = Restore::new(&[base.len() as u64], archive.len() as u64).job();
-    let sources = Sources { base: &[&base], delta: Some(&archive), ..Sources::default() };
-    let mut target = Vec::new();
-    drive::open(&mut job, &sources).unwrap();
-    drive::drive(&mut job, &sources, &Sequential, &mut target, &mut |_| {}).unwrap();
-    target
+    common::restore(base, archive).unwrap()
 }
 
 /// The status of a response, and one of its headers as text.

@@ -1,0 +1,61 @@
+//! The committed models as files, and calls that store and check them.
+#![allow(dead_code)] // each test binary uses a part of it
+
+use std::fs;
+use std::path::PathBuf;
+
+use bitx::Effort;
+use bitx_store::{Added, ModelName, Source, Store};
+
+use super::common;
+
+/// A folder of models: `base-bf16`, `base-f16`, `base-f32`, and each committed fine-tune by its
+/// name.
+pub struct Models {
+    folder: tempfile::TempDir,
+    extension: &'static str,
+}
+
+impl Models {
+    /// The models as files without an extension.
+    pub fn new() -> Self {
+        Self::with_extension("")
+    }
+
+    /// The models as files whose names end in `extension`.
+    pub fn with_extension(extension: &'static str) -> Self {
+        let models = Self { folder: tempfile::tempdir().unwrap(), extension };
+        for pair in &common::PAIRS {
+            let base = format!("base-{}", pair.name.rsplit('-').next().unwrap());
+            fs::write(models.path(&base), pair.base).unwrap();
+            fs::write(models.path(pair.name), common::restore(pair.base, pair.archive).unwrap()).unwrap();
+        }
+        models
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(format!("{name}{}", self.extension))
+    }
+
+    /// The source of a model that consists of this file.
+    pub fn source(&self, name: &str) -> Vec<Source> {
+        vec![Source { path: "model.safetensors".into(), file: self.path(name) }]
+    }
+
+    /// Adds a model that consists of this file.
+    pub async fn add(&self, store: &Store, model: &str, file: &str) -> Added {
+        store.add(&name(model), &self.source(file), Effort::Default, &|_| {}).await.unwrap()
+    }
+
+    /// Asserts that `model` restores to `file`.
+    pub async fn check(&self, store: &Store, model: &str, file: &str) {
+        let out = tempfile::tempdir().unwrap();
+        store.get(&store.model(&name(model)).await.unwrap(), out.path(), &|_| {}).await.unwrap();
+        let restored = fs::read(out.path().join("model.safetensors")).unwrap();
+        assert!(restored == fs::read(self.path(file)).unwrap(), "{file}");
+    }
+}
+
+pub fn name(name: &str) -> ModelName {
+    name.parse().unwrap()
+}
