@@ -11,6 +11,7 @@ mod graphs;
 mod inspect;
 mod output;
 mod progress;
+mod report;
 mod restoring;
 mod run;
 mod serve;

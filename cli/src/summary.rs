@@ -4,7 +4,7 @@ use bitx::report::Report;
 use serde_json::{Map, Value, json};
 
 use crate::args::Global;
-use crate::stdout;
+use crate::report;
 
 /// The figures of a finished command. `ratio` is stored bytes divided by restored bytes; `mb_per_s`
 /// counts 10^6 bytes of the restored file.
@@ -28,12 +28,7 @@ impl Summary<'_> {
     /// Prints the summary in the form that `global` selects. The fields in `extra` are added to the
     /// JSON object.
     pub fn print(&self, global: &Global, extra: &[(&str, Value)]) -> anyhow::Result<()> {
-        if global.json {
-            stdout::print(format!("{}\n", self.to_json(global, extra)))?;
-        } else if !global.quiet {
-            eprintln!("{}", self.to_text());
-        }
-        Ok(())
+        report::print(global, || self.to_text(), self.to_json(global, extra))
     }
 
     fn to_text(&self) -> String {

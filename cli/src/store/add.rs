@@ -8,9 +8,9 @@ use bitx_store::{Added, ModelName, Source, Store, sources};
 use serde_json::json;
 
 use super::args;
-use super::report::{Pace, print};
 use crate::args::Global;
 use crate::progress;
+use crate::report::{Pace, print};
 
 pub async fn run(store: &Store, args: &args::Add, global: &Global) -> anyhow::Result<()> {
     let name = match (&args.name, &args.paths[..]) {

@@ -4,8 +4,8 @@ use bitx_store::{Collected, GcOptions, Store};
 use serde_json::json;
 
 use super::args;
-use super::report::print;
 use crate::args::Global;
+use crate::report::print;
 
 pub async fn run(store: &Store, args: &args::Gc, global: &Global) -> anyhow::Result<()> {
     let options = GcOptions { grace: args.grace, dry_run: args.dry_run };

@@ -5,10 +5,10 @@ use std::time::Instant;
 use bitx_store::Store;
 use serde_json::json;
 
-use super::report::{Pace, print};
 use super::{args, interrupt};
 use crate::args::Global;
 use crate::progress;
+use crate::report::{Pace, print};
 
 pub async fn run(store: &Store, args: &args::Get, global: &Global) -> anyhow::Result<()> {
     let model = store.model(&args.name).await?;

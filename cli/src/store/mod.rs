@@ -9,7 +9,6 @@ mod gc;
 mod get;
 mod interrupt;
 mod ls;
-mod report;
 mod rm;
 mod stats;
 mod verify;

@@ -4,8 +4,8 @@ use bitx_store::Store;
 use serde_json::json;
 
 use super::args;
-use super::report::print;
 use crate::args::Global;
+use crate::report::print;
 
 pub async fn run(store: &Store, args: &args::Rm, global: &Global) -> anyhow::Result<()> {
     store.remove(&args.name).await?;

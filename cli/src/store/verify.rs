@@ -4,8 +4,8 @@ use bitx_store::{Store, Verified, VerifyDepth};
 use serde_json::json;
 
 use super::args;
-use super::report::print;
 use crate::args::Global;
+use crate::report::print;
 use crate::{progress, stdout};
 
 pub async fn run(store: &Store, args: &args::Verify, global: &Global) -> anyhow::Result<()> {

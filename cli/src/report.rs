@@ -1,4 +1,4 @@
-//! The report that a store command prints at its end: a line of text, or one JSON object.
+//! The report that a command prints at its end: a line of text, or one JSON object.
 
 use std::time::Instant;
 
