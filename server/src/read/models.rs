@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State as Shared;
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
-use bitx_store::{Model, ModelName};
+use bitx_store::{Digest, Model, ModelName, Related};
 use serde::Serialize;
 
 use super::files::{self, Options};
@@ -41,6 +41,22 @@ struct Tensor<'a> {
     dtype: &'a str,
     shape: &'a [u64],
     length: u64,
+}
+
+/// A stored file, as answers name it.
+#[derive(Serialize)]
+pub(crate) struct StoredFile {
+    blake3: Digest,
+    length: u64,
+    model: ModelName,
+    path: String,
+}
+
+impl From<&Related<'_>> for StoredFile {
+    fn from(related: &Related<'_>) -> Self {
+        let Related { model, file, .. } = *related;
+        Self { blake3: file.id.digest, length: file.length, model: model.clone(), path: file.path.clone() }
+    }
 }
 
 impl From<Model> for Shown {

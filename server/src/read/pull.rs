@@ -13,6 +13,7 @@ use bitx_store::{Digest, FileEntry, ModelName, Related, Relations};
 use serde::{Deserialize, Serialize};
 
 use super::files;
+use super::models::StoredFile;
 use crate::auth::Access;
 use crate::bodies;
 use crate::errors::Result;
@@ -46,10 +47,8 @@ struct File {
 
 #[derive(Serialize)]
 struct Base {
-    blake3: Digest,
-    length: u64,
-    model: ModelName,
-    path: String,
+    #[serde(flatten)]
+    file: StoredFile,
     have: bool,
 }
 
@@ -74,12 +73,6 @@ pub(crate) async fn pull(Shared(state): Shared<Arc<State>>, headers: HeaderMap, 
 fn bases(relations: &Relations, access: &Access, file: &FileEntry, have: &HashSet<Digest>) -> Vec<Base> {
     let mut related = relations.relatives(file, |name| access.may_read(name));
     related.sort_by_key(|related| !have.contains(&related.file.id.digest));
-    let base = |related: Related<'_>| Base {
-        blake3: related.file.id.digest,
-        length: related.file.length,
-        model: related.model.clone(),
-        path: related.file.path.clone(),
-        have: have.contains(&related.file.id.digest),
-    };
+    let base = |related: Related<'_>| Base { file: (&related).into(), have: have.contains(&related.file.id.digest) };
     related.into_iter().take(BASES).map(base).collect()
 }

@@ -21,6 +21,7 @@ use crate::auth::Access;
 use crate::bodies;
 use crate::errors::{Failure, Result};
 use crate::limits::Limits;
+use crate::read::models::StoredFile;
 use crate::state::State;
 
 /// The maximum number of bases named for a file.
@@ -66,10 +67,8 @@ struct Planned {
 
 #[derive(Serialize)]
 struct Base {
-    blake3: Digest,
-    length: u64,
-    model: ModelName,
-    path: String,
+    #[serde(flatten)]
+    file: StoredFile,
     equal: u64,
     alike: u64,
 }
@@ -143,14 +142,7 @@ fn too_large(message: String) -> Failure {
 fn plan(relations: &Relations, access: &Access, file: &File) -> Planned {
     let visible = |name: &ModelName| access.may_read(name);
     let announced: Vec<Announced<'_>> = file.tensors.iter().map(Tensor::announced).collect();
-    let base = |related: Related<'_>| Base {
-        blake3: related.file.id.digest,
-        length: related.file.length,
-        model: related.model.clone(),
-        path: related.file.path.clone(),
-        equal: related.equal,
-        alike: related.alike,
-    };
+    let base = |related: Related<'_>| Base { file: (&related).into(), equal: related.equal, alike: related.alike };
     Planned {
         path: file.path.clone(),
         known: relations.file(&file.blake3, visible).is_some_and(|(_, known)| known.length == file.length),
