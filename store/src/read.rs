@@ -60,19 +60,10 @@ impl Store {
         file: &'a FileManifest,
         range: Range<u64>,
     ) -> impl Stream<Item = Result<Bytes>> + Send + 'a {
-        let mut end = 0;
-        let wanted: Vec<_> = file
-            .pieces()
-            .filter_map(|piece| {
-                let start = end;
-                end += piece.length;
-                let (from, to) = (range.start.clamp(start, end), range.end.clamp(start, end));
-                (from < to).then(|| (*piece, (from - start) as usize..(to - start) as usize))
-            })
-            .collect();
-        let read =
-            move |(piece, part): (PieceRef, Range<usize>)| async move { Ok(self.piece(&piece).await?.slice(part)) };
-        stream::iter(wanted).map(read).buffered(self.width())
+        let read = move |(_, piece, part): (usize, PieceRef, Range<usize>)| async move {
+            Ok(self.piece(&piece).await?.slice(part))
+        };
+        stream::iter(file.within(range)).map(read).buffered(self.width())
     }
 
     /// Reads one tensor of a file, and only the pieces that it needs. `None` if the file has no

@@ -115,16 +115,10 @@ fn cut(batch: &Batch, wanted: Wanted) -> Vec<Bytes> {
 
 /// Groups the pieces that contain bytes of `range` into batches.
 fn split(manifest: &FileManifest, range: Range<u64>) -> Vec<Wanted> {
-    let (mut end, mut bytes) = (0, 0);
+    let mut bytes = 0;
     let mut batches: Vec<Wanted> = Vec::new();
-    for (number, piece) in manifest.pieces().enumerate() {
-        let start = end;
-        end += piece.length;
-        let (from, to) = (range.start.clamp(start, end), range.end.clamp(start, end));
-        if from == to {
-            continue;
-        }
-        let part = (*piece, (from - start) as usize..(to - start) as usize);
+    for (number, piece, range) in manifest.within(range) {
+        let part = (piece, range);
         bytes += piece.length;
         match batches.last_mut() {
             Some(last) if bytes <= TOGETHER => last.pieces.push(part),

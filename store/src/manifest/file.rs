@@ -1,5 +1,7 @@
 //! The manifest of a file: its tensors and the bytes between them, as pieces.
 
+use std::ops::Range;
+
 use bitx::layout::Dtype;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -88,6 +90,18 @@ impl FileManifest {
     /// All pieces, in order.
     pub fn pieces(&self) -> impl Iterator<Item = &PieceRef> {
         self.items.iter().flat_map(|item| &item.pieces)
+    }
+
+    /// The pieces that contain bytes of `range`, in order: the number and the reference of each,
+    /// and the range of its bytes that is in `range`.
+    pub fn within(&self, range: Range<u64>) -> impl Iterator<Item = (usize, PieceRef, Range<usize>)> + '_ {
+        let mut end = 0;
+        self.pieces().enumerate().filter_map(move |(number, piece)| {
+            let start = end;
+            end += piece.length;
+            let (from, to) = (range.start.clamp(start, end), range.end.clamp(start, end));
+            (from < to).then(|| (number, *piece, (from - start) as usize..(to - start) as usize))
+        })
     }
 
     /// The tensor called `name` and its offset in the file.
