@@ -38,7 +38,7 @@ impl Global {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Compress a fine-tuned model into an archive that holds only its difference from its base
+    /// Compress a fine-tuned model to its difference from its base
     Compress(Compress),
     /// Restore a fine-tuned model, byte for byte, from its base and an archive
     Decompress(Decompress),

@@ -45,7 +45,7 @@ struct Row<'a> {
     predicted: Predicted,
 }
 
-/// Two models side by side.
+/// The comparison of two models.
 struct Comparison<'a> {
     rows: Vec<Row<'a>>,
     /// The tensors without a counterpart in the other model: those of A, then those of B.
