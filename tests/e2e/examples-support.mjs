@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, join, relative } from 'node:path';
 import { after, before } from 'node:test';
 import { promisify } from 'node:util';
@@ -10,7 +10,7 @@ import { vectors } from './support.mjs';
 
 const execute = promisify(execFile);
 
-/** Within the workspace, so that its bundlers are found; what the package itself needs is installed. */
+/** A folder within the workspace, so that the examples find the bundlers that the workspace has installed. */
 const scratch = join(root, 'target', 'examples');
 
 export const models = {
@@ -41,12 +41,20 @@ async function pack(folder) {
   return join(folder, JSON.parse(packed)[0].filename);
 }
 
+/** Copies an example and installs the package in it, without the network and without npm's cache. */
 async function install(folder, tarball, name) {
   const copy = mkdtempSync(join(folder, `${name}-`));
   cpSync(join(root, 'examples', name), copy, { recursive: true });
-  const quick = ['--offline', '--omit=dev', '--no-save', '--no-package-lock', '--no-audit', '--no-fund'];
+  forgetBundlers(join(copy, 'package.json'));
+  const quick = ['--offline', '--no-save', '--no-package-lock', '--no-audit', '--no-fund'];
   await command(copy, 'npm', 'install', ...quick, tarball);
   return copy;
+}
+
+/** Removes the development dependencies: npm would ask the registry about them, even where it omits them. */
+function forgetBundlers(manifest) {
+  const { devDependencies, ...rest } = JSON.parse(readFileSync(manifest, 'utf8'));
+  writeFileSync(manifest, JSON.stringify(rest));
 }
 
 /** Runs a command and resolves to what it printed. */
