@@ -4,43 +4,44 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { root } from './lib/paths.mjs';
 import { capture, run, which } from './lib/run.mjs';
-import { NIGHTLY, STABLE, WASM_BINDGEN, WASM_TARGET } from './lib/toolchain.mjs';
+import { FOREIGN_TARGETS, NIGHTLY, STABLE, WASM_TARGET } from './lib/toolchain.mjs';
+import { installTool } from './lib/tools.mjs';
 
 export const CHROMIUM = ['chromium', 'chromium-browser', 'google-chrome'];
 
-/** `tests` adds what only the tests need. */
+/** Installs everything for building; `tests` adds what only the tests need. */
 export async function setup({ tests }) {
-  requireRustup();
-  await toolchain(STABLE, ['clippy', 'rustfmt']);
-  await toolchain(NIGHTLY, tests ? ['rust-src', 'clippy'] : ['rust-src']);
-  await wasmBindgen();
+  await setupRust(tests ? FOREIGN_TARGETS : []);
+  await toolchain(NIGHTLY, tests ? ['rust-src', 'clippy'] : ['rust-src'], [WASM_TARGET]);
+  await installTool('wasm-bindgen-cli');
   await nodeModules();
   if (!tests) return;
-  if (!which('wasm-pack')) await run('cargo', [`+${STABLE}`, 'install', 'wasm-pack']);
+  await installTool('wasm-pack');
   await browser();
+}
+
+/** Installs what the native crates and their tests need; `targets` are those of other systems. */
+export async function setupRust(targets = []) {
+  requireRustup();
+  await toolchain(STABLE, ['clippy', 'rustfmt'], [WASM_TARGET, ...targets]);
 }
 
 function requireRustup() {
   if (!which('rustup')) throw new Error('rustup is missing; https://rustup.rs tells how to install it');
 }
 
-async function toolchain(name, components) {
+async function toolchain(name, components, targets) {
   const installed = (what) => capture('rustup', [what, 'list', '--installed', '--toolchain', name]) ?? '';
-  const present = installed('component');
+  const [presentComponents, presentTargets] = [installed('component'), installed('target')];
   const complete =
-    components.every((component) => present.includes(component)) && installed('target').includes(WASM_TARGET);
+    components.every((component) => presentComponents.includes(component)) &&
+    targets.every((target) => presentTargets.includes(target));
   if (complete) return;
-  const extras = components.flatMap((component) => ['--component', component]);
   await run('rustup', [
     ...['toolchain', 'install', name, '--profile', 'minimal', '--no-self-update'],
-    ...['--target', WASM_TARGET, ...extras],
+    ...targets.flatMap((target) => ['--target', target]),
+    ...components.flatMap((component) => ['--component', component]),
   ]);
-}
-
-/** The tool and the library speak a private protocol, so their versions must be the same. */
-async function wasmBindgen() {
-  if (capture('wasm-bindgen', ['--version'])?.endsWith(` ${WASM_BINDGEN}`)) return;
-  await run('cargo', [`+${STABLE}`, 'install', 'wasm-bindgen-cli', '--version', WASM_BINDGEN, '--force']);
 }
 
 /** npm keeps a copy of the lock file of what it has installed. */

@@ -1,10 +1,10 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { cargoBin, root } from './paths.mjs';
+import { cargoBin, root, toolBin } from './paths.mjs';
 
-/** Tools that setup installs are found without opening a new shell. */
-const PATH = [join(root, 'node_modules', '.bin'), cargoBin, process.env.PATH].join(delimiter);
+/** Tools that set-up installs are found without opening a new shell, and before those of the machine. */
+const PATH = [join(root, 'node_modules', '.bin'), toolBin, cargoBin, process.env.PATH].join(delimiter);
 
 /** Runs a command in the project and shows its output. Rejects unless it exits with 0. */
 export function run(command, args, { env = {}, cwd = root } = {}) {

@@ -10,6 +10,8 @@ export const STABLE = /channel\s*=\s*"([^"]+)"/.exec(
 export const NIGHTLY = 'nightly-2026-05-20';
 export const WASM_BINDGEN = '0.2.130';
 export const WASM_TARGET = 'wasm32-unknown-unknown';
+/** Systems that the native crates are written for, besides the one that tests run on. */
+export const FOREIGN_TARGETS = ['x86_64-pc-windows-gnu', 'aarch64-apple-darwin'];
 
 /** The shared glue makes the memory: what it starts with has to suit every build with threads. */
 const INITIAL_MEMORY = 2 << 20;
