@@ -4,7 +4,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Builder } from 'selenium-webdriver';
 import { DriverService } from 'selenium-webdriver/remote/index.js';
-import { which } from '../../scripts/lib/run.mjs';
+import { which } from '../../../scripts/lib/run.mjs';
 
 const LIBRARIES = '/usr/lib';
 

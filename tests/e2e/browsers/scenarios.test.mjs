@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { until } from 'selenium-webdriver';
-import { packageDist } from '../../scripts/lib/paths.mjs';
-import { serve } from '../../scripts/lib/server.mjs';
-import { BROWSERS, launch, obstacle } from './browsers-drivers.mjs';
-import { Origin, randomBytes, startOf } from './cache-origin.mjs';
-import { SHA256, sha256, vectors } from './support.mjs';
+import { packageDist } from '../../../scripts/lib/paths.mjs';
+import { serve } from '../../../scripts/lib/server.mjs';
+import { Origin, randomBytes, startOf } from '../cache-origin.mjs';
+import { SHA256, sha256, vectors } from '../support.mjs';
+import { BROWSERS, launch, obstacle } from './drivers.mjs';
 
 const PATIENCE_MS = 30_000;
 const CHUNK = 1 << 16;
@@ -42,7 +42,7 @@ function inBrowser(kind) {
   before(async () => {
     const mounts = {
       '/scenario': html,
-      '/page.js': script(readFileSync(new URL('./browsers-page.mjs', import.meta.url))),
+      '/page.js': script(readFileSync(new URL('./page.mjs', import.meta.url))),
       '/sw.js': script(SERVICE_WORKER),
       '/bitx/': packageDist,
       '/vectors/': vectors,

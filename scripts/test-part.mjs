@@ -1,0 +1,28 @@
+/**
+ * Runs the tests of one part, or those that match a filter: `npm run test:rust`, `test:js`, `test:wasm` and `test:e2e`,
+ * each with `-- FILTER`.
+ */
+import { build } from './build.mjs';
+import { setup, setupRust } from './setup.mjs';
+import { endToEnd } from './test/end-to-end.mjs';
+import { cargoTest } from './test/rust.mjs';
+import { wasmTest } from './test/wasm.mjs';
+
+const PARTS = {
+  async rust(args) {
+    await setupRust();
+    await cargoTest(args);
+  },
+  async wasm(filters) {
+    await setup({ tests: true });
+    await wasmTest(filters);
+  },
+  async e2e(words) {
+    await setup({ tests: true });
+    await build();
+    await endToEnd(words);
+  },
+};
+
+const [part, ...filters] = process.argv.slice(2);
+await PARTS[part](filters);

@@ -1,0 +1,39 @@
+/**
+ * The end-to-end tests, each against the built package. Every `*.test.mjs` directly in the folder is found by itself;
+ * a folder below it holds tests that need more than set-up installs.
+ */
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { root } from '../lib/paths.mjs';
+import { run } from '../lib/run.mjs';
+
+const folder = join('tests', 'e2e');
+const EXTENSION = '.test.mjs';
+
+/** The names of the tests: of their files, without the extension. */
+const names = readdirSync(join(root, folder))
+  .filter((file) => file.endsWith(EXTENSION))
+  .map((file) => file.slice(0, -EXTENSION.length));
+
+const topicOf = (name) => name.split('-')[0];
+
+/** One step for each topic, which is the first word of a file's name. */
+export const END_TO_END_STEPS = [...new Set(names.map(topicOf))].map((topic) => ({
+  name: `end to end, ${topic}`,
+  run: () => nodeTest(names.filter((name) => topicOf(name) === topic)),
+  needs: ['build'],
+}));
+
+/** Runs the files whose names contain one of the words, or all of them without a word. */
+export function endToEnd(words) {
+  const tests =
+    words.length === 0 ? names : names.filter((name) => words.some((word) => name.includes(word)));
+  if (tests.length === 0) throw new Error(`no test is named so; the tests are ${names.join(', ')}`);
+  return nodeTest(tests);
+}
+
+function nodeTest(tests) {
+  const files = tests.map((name) => join(folder, name + EXTENSION));
+  const options = ['--test-reporter=spec', '--test-concurrency=1', '--test-timeout=900000'];
+  return run('node', ['--test', ...options, ...files]);
+}

@@ -1,0 +1,25 @@
+/** The steps that check scripts, the TypeScript and what the package consists of, without a browser. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { root } from '../lib/paths.mjs';
+import { run } from '../lib/run.mjs';
+import { checkSizes } from '../lib/sizes.mjs';
+
+export const SOURCE_STEPS = [
+  { name: 'biome', run: () => run('biome', ['check', '--error-on-warnings']) },
+  { name: 'types', run: () => run('tsc', ['-p', '.']) },
+];
+
+export const PACKAGE_STEPS = [
+  { name: 'sizes', run: checkSizes, needs: ['build'] },
+  { name: 'API reference', run: () => run('npm', ['run', 'docs']), needs: ['build'] },
+  { name: 'types of the package', run: attw, needs: ['build'] },
+];
+
+/** Checks how TypeScript resolves the exports. Those of workers and wasm files are addresses, which nobody imports. */
+function attw() {
+  const { exports } = JSON.parse(readFileSync(join(root, 'js', 'package.json'), 'utf8'));
+  const addresses = Object.keys(exports).filter((entry) => /\.(js|wasm)$/.test(entry));
+  const options = ['--profile', 'esm-only', '--no-definitely-typed', '--no-emoji', '--format', 'ascii'];
+  return run('attw', ['js', '--pack', ...options, '--exclude-entrypoints', ...addresses]);
+}

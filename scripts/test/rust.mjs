@@ -1,0 +1,49 @@
+/** The steps that check the Rust code for the machine that they run on. */
+import { join } from 'node:path';
+import { reference } from '../bench/peers.mjs';
+import { root } from '../lib/paths.mjs';
+import { run } from '../lib/run.mjs';
+import { STABLE } from '../lib/toolchain.mjs';
+
+/** What makes clippy fail on a warning. */
+export const STRICT = ['--', '-D', 'warnings'];
+
+const stable = { RUSTUP_TOOLCHAIN: STABLE };
+
+export const RUST_STEPS = [
+  { name: 'rustfmt', run: () => cargo('fmt', '--all', '--check') },
+  { name: 'clippy', run: () => cargo('clippy', '--workspace', '--all-targets', ...STRICT) },
+  { name: 'cargo doc', run: cargoDoc },
+  { name: 'cargo test', run: () => cargoTest() },
+  { name: 'cargo test, ruzstd', run: cargoTestRuzstd },
+];
+
+function cargo(...args) {
+  return run('cargo', args, { env: stable });
+}
+
+function cargoDoc() {
+  return run('cargo', ['doc', '--workspace', '--no-deps'], {
+    env: { ...stable, RUSTDOCFLAGS: '-D warnings' },
+  });
+}
+
+/** Runs the Rust tests; `args` go to `cargo test`. Some compare with the command line that BITXv001 comes from. */
+export async function cargoTest(args = ['--no-fail-fast']) {
+  await reference.prepare();
+  await run('cargo', ['test', '--workspace', ...args], {
+    env: { ...stable, BITX_REFERENCE: reference.binary },
+  });
+}
+
+/** Runs the core's tests of frames and archives with the decoder that nobody uses by default. */
+function cargoTestRuzstd() {
+  const features = ['--no-default-features', '--features', 'rayon,ruzstd'];
+  return run(
+    'cargo',
+    ['test', '-p', 'bitx', ...features, '--lib', '--test', 'oracles', '--test', 'v1', '--test', 'v2'],
+    {
+      env: { ...stable, CARGO_TARGET_DIR: join(root, 'target', 'ruzstd') },
+    },
+  );
+}
