@@ -14,7 +14,7 @@ export async function setup({ tests }) {
   await setupRust(tests ? FOREIGN_TARGETS : []);
   await toolchain(NIGHTLY, tests ? ['rust-src', 'clippy'] : ['rust-src'], [WASM_TARGET]);
   await installTool('wasm-bindgen-cli');
-  await nodeModules();
+  await setupJavaScript();
   if (!tests) return;
   await installTool('wasm-pack');
   await browser();
@@ -44,8 +44,11 @@ async function toolchain(name, components, targets) {
   ]);
 }
 
-/** npm keeps a copy of the lock file of what it has installed. */
-async function nodeModules() {
+/**
+ * Installs what the TypeScript modules and their tests need: the npm packages. npm keeps a copy of the lock file of the
+ * packages that are installed, which tells whether they are the wanted ones.
+ */
+export async function setupJavaScript() {
   const wanted = lockedVersions(join(root, 'package-lock.json'));
   const installed = lockedVersions(join(root, 'node_modules', '.package-lock.json'));
   const stale = wanted.some(([path, version, optional]) => {

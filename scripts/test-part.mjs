@@ -3,8 +3,9 @@
  * each with `-- FILTER`.
  */
 import { build } from './build.mjs';
-import { setup, setupRust } from './setup.mjs';
+import { setup, setupJavaScript, setupRust } from './setup.mjs';
 import { endToEnd } from './test/end-to-end.mjs';
+import { unitTests } from './test/javascript.mjs';
 import { cargoTest } from './test/rust.mjs';
 import { wasmTest } from './test/wasm.mjs';
 
@@ -12,6 +13,10 @@ const PARTS = {
   async rust(args) {
     await setupRust();
     await cargoTest(args);
+  },
+  async js(filters) {
+    await setupJavaScript();
+    await unitTests(filters);
   },
   async wasm(filters) {
     await setup({ tests: true });

@@ -7,10 +7,16 @@ import { checkSizes } from '../lib/sizes.mjs';
 
 export const SOURCE_STEPS = [
   { name: 'biome', run: () => run('biome', ['check', '--error-on-warnings']) },
-  { name: 'types', run: () => run('tsc', ['-p', '.']) },
+  { name: 'unit tests', run: () => unitTests() },
 ];
 
+/** Runs the tests beside the TypeScript modules; `filters` are parts of their files' paths. */
+export function unitTests(filters = []) {
+  return run('vitest', ['run', ...filters]);
+}
+
 export const PACKAGE_STEPS = [
+  { name: 'types', run: () => run('tsc', ['-p', '.']), needs: ['build'] },
   { name: 'sizes', run: checkSizes, needs: ['build'] },
   { name: 'API reference', run: () => run('npm', ['run', 'docs']), needs: ['build'] },
   { name: 'types of the package', run: attw, needs: ['build'] },
