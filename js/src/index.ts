@@ -16,6 +16,7 @@ export type {
   RestoreOptions,
   Stats,
   TensorInfo,
+  TensorPlace,
   WasmUrls,
   WriteOptions,
 } from './codec/types.js';

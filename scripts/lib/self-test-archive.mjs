@@ -38,7 +38,7 @@ async function makeArchive(esbuild) {
 /** Runs a job and returns its output. `read` returns the bytes of a range. */
 function compress(job, read) {
   for (let wanted = job.wants(); wanted; wanted = job.wants()) job.feed(read(wanted));
-  const windows = Array.from({ length: job.windows() }, (_, window) => {
+  const windows = Array.from({ length: job.plan().windows }, (_, window) => {
     for (const [index, range] of job.begin(window).entries()) job.supply(index, read(range));
     job.run();
     return job.output();

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::Layout;
 use super::reader::{Accept, LayoutReader};
 use crate::error::{Error, Result};
-use crate::io::Incremental;
+use crate::io::{Incremental, Source};
 
 /// A reader of the layout of a file of any kind, which names the ranges that it needs and never reads by itself.
 ///
@@ -29,10 +29,12 @@ impl ModelReader {
     /// Takes exactly the bytes that [`wants`](Self::wants) named.
     ///
     /// # Errors
-    /// Any fault of the file's header; `InvalidArgument` for another number of bytes than was wanted.
+    /// Any fault of the file's header, which errors call the target; `InvalidArgument` for another number of bytes than was wanted.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<()> {
         match self.wants() {
-            Some(range) if range.end - range.start == bytes.len() as u64 => self.reader.feed(bytes),
+            Some(range) if range.end - range.start == bytes.len() as u64 => {
+                self.reader.feed(bytes).map_err(|error| error.input(Source::Target))
+            }
             wanted => {
                 let expected = wanted.map_or(0, |range| range.end - range.start);
                 Err(Error::invalid_argument("other bytes than were wanted").figures(expected, bytes.len()))

@@ -131,6 +131,27 @@ test('inspect tells what is inside', async (t) => {
   assert.equal(restoredBytes, shape[0] * shape[1] * (dtype === 'I64' ? 8 : 2));
 });
 
+test("tensors lists the places of a model's tensors, and of another file none", async (t) => {
+  const page = await bitxPage(t);
+  const { places, none, refused } = await page.evaluate(
+    async (base) => ({
+      places: await bitx.tensors(base),
+      none: await bitx.tensors(new Blob(['{}'])),
+      refused: await failure(bitx.tensors(new Blob([new Uint8Array([90, 0, 0, 0, 0, 0, 0, 0, 123])]))),
+    }),
+    BASE,
+  );
+  assert.equal(places.length, 14);
+  assert.ok(
+    places.every(({ offset }, i) => i === 0 || offset === places[i - 1].offset + places[i - 1].length),
+  );
+  const { name, dtype, shape, length } = places.find(({ shape }) => shape.length === 2);
+  assert.ok(name);
+  assert.equal(length, shape[0] * shape[1] * (dtype === 'I64' ? 8 : 2));
+  assert.deepEqual(none, []);
+  assert.deepEqual([refused.code, refused.file], ['truncated', 'target']);
+});
+
 test('one tensor is read alone, and only its bytes are', async (t) => {
   const page = await openPage(t, env);
   const result = await page.evaluate(

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { blake3 } from 'hash-wasm';
 import { hubEnvironment, hubPage, variant } from './hub-support.mjs';
+import { gatherModel, weightPair } from './onnx-model.mjs';
 import { sha256, vectors } from './support.mjs';
 
 const env = hubEnvironment();
@@ -89,6 +90,27 @@ test('a base may be given; one that the hub does not name is of no use', async (
   });
   assert.equal(pushed.base.blake3, await blake3(env.models.rl));
   assert.equal(await served(name), sha256(model));
+});
+
+test('an ONNX fine-tune goes as a delta against its base', async (t) => {
+  const page = await hubPage(t, env);
+  const name = `new/onnx-${++seed}`;
+  const shape = { rows: 1024, columns: 64 };
+  const { base, target } = weightPair(shape.rows, shape.columns);
+  const models = [base, target].map((weights) => gatherModel({ ...shape, weights }));
+  env.origin.put('onnx-base', models[0]);
+  env.origin.put('onnx-tuned', models[1]);
+  const { planned, pushed } = await page.evaluate(async (name) => {
+    const [base, tuned] = [await bytesOf('/m/onnx-base'), await bytesOf('/m/onnx-tuned')];
+    await hub.push(`${name}-base`, { 'model.onnx': base });
+    const plan = await hub.planPush(name, { 'model.onnx': tuned }, { base });
+    const result = await hub.push(name, { 'model.onnx': tuned }, { base });
+    return { planned: plan.files[0], pushed: result.files[0] };
+  }, name);
+  assert.equal(planned.tensors.count, 1);
+  assert.equal(pushed.base.blake3, await blake3(models[0]));
+  assert.ok(pushed.sentBytes < models[1].length * 0.8, `${pushed.sentBytes} of ${models[1].length} bytes`);
+  assert.equal(await served(name, 'model.onnx'), sha256(models[1]));
 });
 
 test('of what the hub knows, nothing is sent', async (t) => {

@@ -1,13 +1,15 @@
-/** A tiny ONNX model whose weights lie in a file of their own, and pairs of such files; written by hand. */
+/** A tiny ONNX model, and pairs of weights for it; written by hand. */
 
-/** `rows[input_ids]`: what the model answers shows which weights it was given. */
-export function gatherModel({ rows, columns, location, offset }) {
-  const external = { location, offset: String(offset), length: String(rows * columns * 4) };
-  const entries = Object.entries(external).map(([key, value]) =>
-    bytes(13, join(bytes(1, key), bytes(2, value))),
-  );
+/**
+ * `rows[input_ids]`: the model's answer shows which weights it was given. They are its own `weights`, or lie at `offset`
+ * of the file `location`.
+ */
+export function gatherModel({ rows, columns, ...data }) {
   const dims = join(number(1, rows), number(1, columns));
-  const weights = join(dims, number(2, FLOAT), bytes(8, 'rows'), ...entries, number(14, EXTERNAL));
+  const stored = data.weights
+    ? bytes(9, Buffer.from(data.weights.buffer))
+    : externalData({ ...data, length: rows * columns * 4 });
+  const weights = join(dims, number(2, FLOAT), bytes(8, 'rows'), stored);
   const inputs = join(bytes(1, 'rows'), bytes(1, 'input_ids'));
   const node = join(inputs, bytes(2, 'last_hidden_state'), bytes(4, 'Gather'));
   const graph = join(
@@ -24,6 +26,13 @@ export function gatherModel({ rows, columns, location, offset }) {
 const FLOAT = 1;
 const INT64 = 7;
 const EXTERNAL = 1;
+
+/** The fields of a tensor whose weights lie in another file. */
+function externalData({ location, offset, length }) {
+  const entries = Object.entries({ location, offset: String(offset), length: String(length) });
+  const fields = entries.map(([key, value]) => bytes(13, join(bytes(1, key), bytes(2, value))));
+  return join(...fields, number(14, EXTERNAL));
+}
 
 function valueInfo(name, type, shape) {
   const dims = shape.map((dim) => bytes(1, typeof dim === 'number' ? number(1, dim) : bytes(2, dim)));

@@ -109,22 +109,56 @@ fn format(CompressOptions { format, effort, level, .. }: CompressOptions) -> Res
 /// Converts an error of the core to a JavaScript `Error`, with its code and figures as properties.
 pub(super) fn thrown(error: Error) -> JsValue {
     let js = js_sys::Error::new(&error.to_string());
-    let set = |key: &str, value: JsValue| {
-        // Setting a property of a new object cannot fail.
-        let _ = js_sys::Reflect::set(&js, &key.into(), &value);
-    };
-    set("code", error.kind().code().into());
-    let texts = [
-        ("file", error.input_at_fault().map(Source::name)),
-        ("tensor", error.tensor_name()),
-        ("expected", error.expected()),
-        ("found", error.found()),
-    ];
-    texts.into_iter().filter_map(|(key, text)| Some((key, text?))).for_each(|(key, text)| set(key, text.into()));
-    if let Some(offset) = error.offset() {
-        set("offset", (offset as f64).into());
+    // A view of texts and a number always converts.
+    if let Ok(figures) = serde_wasm_bindgen::to_value(&ErrorView::of(&error)) {
+        js_sys::Object::assign(&js, figures.unchecked_ref());
     }
     js.into()
+}
+
+/// The properties of a thrown error beside its message.
+#[derive(Serialize)]
+struct ErrorView<'a> {
+    code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tensor: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    found: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<f64>,
+}
+
+impl<'a> ErrorView<'a> {
+    fn of(error: &'a Error) -> Self {
+        Self {
+            code: error.kind().code(),
+            file: error.input_at_fault().map(Source::name),
+            tensor: error.tensor_name(),
+            expected: error.expected(),
+            found: error.found(),
+            offset: error.offset().map(|offset| offset as f64),
+        }
+    }
+}
+
+/// The facts about an open job.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PlanView {
+    windows: usize,
+    output_length: Option<u64>,
+    total: u64,
+}
+
+impl PlanView {
+    pub(super) fn of(job: &bitx::Job) -> bitx::Result<Self> {
+        let windows = job.windows()?;
+        Ok(Self { windows, output_length: job.output_length()?, total: job.progress(windows)? })
+    }
 }
 
 #[derive(Serialize)]

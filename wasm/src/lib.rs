@@ -3,6 +3,7 @@
 #![allow(missing_docs)] // wasm-bindgen generates items without documentation
 
 mod convert;
+mod layout;
 
 use wasm_bindgen::prelude::*;
 
@@ -13,7 +14,7 @@ use bitx::{Inspect, Restore};
 #[cfg(feature = "threads")]
 pub use wasm_bindgen_rayon::init_thread_pool;
 
-use convert::{ReadView, ReportView, lengths, thrown, value};
+use convert::{PlanView, ReadView, ReportView, lengths, thrown, value};
 
 #[cfg(feature = "threads")]
 const RUNNER: &dyn Runner = &bitx::parallel::Rayon;
@@ -77,22 +78,11 @@ impl Job {
         self.job.feed(bytes).map_err(thrown)
     }
 
-    /// The number of windows, which run in order.
-    pub fn windows(&self) -> Result<usize, JsValue> {
-        self.job.windows().map_err(thrown)
-    }
-
-    /// The length of the output in bytes, or `undefined` if it is not known yet.
-    #[wasm_bindgen(js_name = outputLength)]
-    pub fn output_length(&self) -> Result<Option<f64>, JsValue> {
-        Ok(self.job.output_length().map_err(thrown)?.map(|n| n as f64))
-    }
-
-    /// The number of bytes of the model that are done after the last window.
-    #[wasm_bindgen(js_name = progressTotal)]
-    pub fn progress_total(&self) -> Result<f64, JsValue> {
-        let total = self.job.windows().and_then(|windows| self.job.progress(windows));
-        total.map(|bytes| bytes as f64).map_err(thrown)
+    /// The facts about an open job: `{ windows, outputLength?, total }`. `outputLength` is the
+    /// length of the output in bytes, unless it is not known yet; `total` is the number of bytes of
+    /// the model that are done after the last window.
+    pub fn plan(&self) -> Result<JsValue, JsValue> {
+        value(&PlanView::of(&self.job).map_err(thrown)?)
     }
 
     /// The number of bytes of the model that are done after `window`.

@@ -15,6 +15,7 @@ import type {
   Output,
   ReadTensorOptions,
   RestoreOptions,
+  TensorPlace,
   WriteOptions,
 } from './types.js';
 
@@ -70,7 +71,18 @@ export class Bitx {
   async inspect(delta: Input, options: CallOptions = {}): Promise<ArchiveInfo> {
     const task: Task = { operation: 'inspect', options: {}, output: 'blob' };
     const { archive } = await this.#call(task, { delta }, options);
-    return archive;
+    return archive as ArchiveInfo;
+  }
+
+  /**
+   * Lists the tensors of a model (safetensors, GGUF or ONNX) in the order of their places, and reads only its header. A file
+   * of any other kind has none.
+   */
+  async tensors(model: Input, options: CallOptions = {}): Promise<TensorPlace[]> {
+    const task: Task = { operation: 'layout', options: {}, output: 'blob' };
+    const { tensors = [] } = await this.#call(task, { target: model }, options);
+    // The core takes a file of no known kind for one tensor without a name.
+    return tensors.filter(({ name }) => name !== '');
   }
 
   /** Restores a fine-tuned model, bit for bit, from its base and a delta. */

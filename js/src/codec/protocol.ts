@@ -1,5 +1,5 @@
 import type { Question, WireError } from '../common/index.js';
-import type { ArchiveInfo, CompressOptions, Mode, Progress, Stats } from './types.js';
+import type { ArchiveInfo, CompressOptions, Mode, Progress, Stats, TensorPlace } from './types.js';
 
 /** The input files that an operation may have. */
 export type Source = 'base' | 'delta' | 'target' | 'graph';
@@ -22,8 +22,8 @@ export type Sources = Partial<Record<Source, WireFile[]>>;
 /** What a worker is for. Each role has its own wasm files, so that pages download only what they use. */
 export type Role = 'restore' | 'compress';
 
-/** What the core does, by its own names; `tensor` restores a single one. */
-export type Operation = 'inspect' | 'restore' | 'tensor' | 'compress';
+/** The operations of the core: `tensor` restores a single tensor, `layout` lists the tensors of a model. */
+export type Operation = 'inspect' | 'layout' | 'restore' | 'tensor' | 'compress';
 
 /** What the core has to know besides the inputs. */
 export type OperationOptions = { name?: string } & Pick<CompressOptions, 'format' | 'effort' | 'level'>;
@@ -39,7 +39,9 @@ export interface Request {
 
 /** What an operation came to. */
 export interface Outcome {
-  archive: ArchiveInfo;
+  archive?: ArchiveInfo;
+  /** The layout of a model. */
+  tensors?: TensorPlace[];
   /** The output where the caller gave no place for it. */
   blob?: Blob | undefined;
   stats?: Stats;

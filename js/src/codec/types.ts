@@ -171,6 +171,18 @@ export interface ArchiveInfo {
   tensors: TensorInfo[];
 }
 
+/** The place of a tensor in a model's file. */
+export interface TensorPlace {
+  name: string;
+  /** Element type, as safetensors or GGUF names it. */
+  dtype: string;
+  shape: number[];
+  /** Bytes from the start of the file. */
+  offset: number;
+  /** Bytes. */
+  length: number;
+}
+
 /** One tensor of an archive. */
 export interface TensorInfo {
   name: string;

@@ -1,3 +1,4 @@
+import type { TensorPlace } from '../codec/types.js';
 import type * as Common from '../common/index.js';
 
 /** What the worker has to know of the hub. */
@@ -30,8 +31,8 @@ export interface ModelDigest {
 
 /** What the worker does, by name. */
 export interface Operations {
-  /** Reads a file. */
-  digest: { args: { blob: Blob }; result: ModelDigest };
+  /** Reads a file once for its digest and those of its tensors, which are given in the order of their places. */
+  digest: { args: { blob: Blob; tensors: TensorPlace[] }; result: ModelDigest };
   /** A request with JSON, or nothing, as its body and its answer. */
   request: { args: { method: string; path: string; body?: unknown }; result: unknown };
   /** Sends what the hub does not have of a file yet. */

@@ -1,4 +1,5 @@
 import type { CachedFile } from '../cache/index.js';
+import type { TensorPlace } from '../codec/types.js';
 import { BitxError, type BitxErrorCode } from '../common/index.js';
 import { listIn } from './answers.js';
 import type { Connection } from './hub.js';
@@ -20,6 +21,9 @@ const SMALL = 1 << 16;
 
 /** After these there is no going on with an upload. */
 const OVER: BitxErrorCode[] = ['not-found', 'conflict', 'integrity'];
+
+/** The codes of files that are no sound model. */
+const UNSOUND: BitxErrorCode[] = ['corrupt', 'format', 'limit', 'truncated', 'unsupported'];
 
 /** The files of a push, by path. */
 type Files = Record<string, HubPushFile>;
@@ -123,11 +127,26 @@ export class Pushes {
     report: (loaded: number, total: number) => void = () => {},
   ): Promise<ModelDigest & { blob: Blob }> {
     const blob = file instanceof Blob ? file : await file.getFile();
-    const digest =
-      this.#digests.get(blob) ??
-      (await this.#hub.call('digest', { blob }, signal, (loaded) => report(loaded, blob.size)));
+    let digest = this.#digests.get(blob);
+    if (!digest) {
+      const tensors = await this.#tensorsOf(blob, signal);
+      digest = await this.#hub.call('digest', { blob, tensors }, signal, (loaded) =>
+        report(loaded, blob.size),
+      );
+    }
     this.#digests.set(blob, digest);
     return { ...digest, blob };
+  }
+
+  /** The tensors of a model. A file that is no sound model is announced without any, and the hub says what is wrong. */
+  async #tensorsOf(blob: Blob, signal: AbortSignal | undefined): Promise<TensorPlace[]> {
+    const bitx = await this.#hub.bitx();
+    try {
+      return await bitx.tensors(blob, signal ? { signal } : {});
+    } catch (error) {
+      if (error instanceof BitxError && UNSOUND.includes(error.code)) return [];
+      throw error;
+    }
   }
 
   /** Tells the hub what is to come. */

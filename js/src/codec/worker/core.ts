@@ -6,6 +6,7 @@ import type { Mode } from '../types.js';
 export {
   initThreadPool as startPool,
   Job,
+  Layout,
   memoryBytes,
 } from '../../../generated/compress-threads/bitx_wasm.js';
 

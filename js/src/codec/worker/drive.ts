@@ -32,8 +32,21 @@ export interface Computing {
   compute(window: number, inputs: Uint8Array[]): Bytes | Promise<Bytes>;
 }
 
-/** Feeds a job what it asks for until it knows its plan. */
-export async function open(job: Job, read: ReadRange, signal: AbortSignal): Promise<void> {
+/** The facts about an open job, as the core tells them. */
+export interface Plan {
+  windows: number;
+  /** Length of the output in bytes, unless it is not known yet. */
+  outputLength?: number;
+  /** Bytes of the model that are done after the last window. */
+  total: number;
+}
+
+/** Feeds a job the ranges that it asks for, until it is open. */
+export async function open(
+  job: Pick<Job, 'wants' | 'feed'>,
+  read: ReadRange,
+  signal: AbortSignal,
+): Promise<void> {
   for (let wanted = job.wants(); wanted; wanted = job.wants()) {
     const bytes = await read(wanted as Read);
     signal.throwIfAborted();
@@ -50,8 +63,7 @@ export async function drive(drive: Drive): Promise<Measured> {
   const { ahead } = computing;
   signal.throwIfAborted();
   const begun = performance.now();
-  const windows = job.windows();
-  const total = job.progressTotal();
+  const { windows, total } = job.plan() as Plan;
   report(0, total);
   const readAll = (window: number) =>
     quietly(Promise.all(window < windows ? (job.reads(window) as Read[]).map(read) : []));

@@ -1,7 +1,8 @@
 import { abortable, ask, onAbort, toWire } from '../../common/index.js';
 import type { FromWorker, Outcome, Request, StartMessage, ToWorker } from '../protocol.js';
-import { Job, loadCore, startPool } from './core.js';
-import { drive, open } from './drive.js';
+import type { TensorPlace } from '../types.js';
+import { Job, Layout, loadCore, startPool } from './core.js';
+import { drive, open, type Plan } from './drive.js';
 import { startHelper } from './helper.js';
 import { ENDED, type Io } from './io.js';
 import type { Opening } from './member.js';
@@ -13,6 +14,9 @@ import { blobSink, fileSink, type Sink } from './sinks.js';
 import { setAlarm } from './threads.js';
 
 type HostMessage = Exclude<ToWorker, StartMessage>;
+
+/** The operations whose output is small. */
+const SMALL: Request['operation'][] = ['inspect', 'layout', 'tensor'];
 
 interface Call {
   id: number;
@@ -61,9 +65,9 @@ export class Host {
     }
   }
 
-  /** What is small waits for nobody, nor does a stream: nobody knows when it takes the next part. */
+  /** Small outputs and streams do not wait for their turn: a stream may take its next part at any time. */
   #inTurn<T>({ operation, output }: Request, action: () => Promise<T>): Promise<T> {
-    if (output === 'stream' || operation === 'inspect' || operation === 'tensor') return action();
+    if (output === 'stream' || SMALL.includes(operation)) return action();
     const turn = this.#queue.then(action);
     this.#queue = turn.catch(() => {});
     return turn;
@@ -75,6 +79,7 @@ export class Host {
     call.signal.throwIfAborted();
     const { request, files, signal } = call;
     const { operation, options } = request;
+    if (operation === 'layout') return { tensors: await tensorsOf(files, signal) };
     const [length = 0] = files.sizes(operation === 'compress' ? 'target' : 'delta');
     const graphs = files.sizes('graph');
     const bases = Float64Array.of(...files.sizes('base'), ...graphs);
@@ -102,7 +107,7 @@ export class Host {
   }
 
   async #write(job: Job, { id, request, files, signal }: Call, computing?: Shared): Promise<Outcome> {
-    send({ type: 'opened', id, length: job.outputLength() });
+    send({ type: 'opened', id, length: (job.plan() as Plan).outputLength });
     const phase = request.operation === 'compress' ? 'compress' : 'restore';
     const report = (loaded: number, total: number) =>
       send({ type: 'progress', id, progress: { phase, loaded, total } });
@@ -126,6 +131,19 @@ export class Host {
     this.#writer ??= startHelper();
     return fileSink(await this.#writer, output);
   }
+}
+
+/** Reads the layout of the target. */
+async function tensorsOf(files: Files, signal: AbortSignal): Promise<TensorPlace[]> {
+  const [length = 0] = files.sizes('target');
+  const layout = Layout.open(length);
+  try {
+    await open(layout, (range) => files.read(range), signal);
+  } catch (error) {
+    layout.free();
+    throw error;
+  }
+  return layout.tensors() as TensorPlace[];
 }
 
 type DedicatedScope = Pick<MessagePort, 'postMessage'>;

@@ -1,11 +1,13 @@
 import { createBLAKE3, type IHasher } from 'hash-wasm';
+import type { TensorPlace } from '../../codec/types.js';
 import { abortError, BitxError, messageOf } from '../../common/index.js';
-import type { ModelDigest } from '../messages.js';
-import { type Region, regionsOf } from './layout.js';
+import type { ModelDigest, Operations } from '../messages.js';
+
+type Digested = Operations['digest']['args'];
 
 /** Reads a file once, front to back, for its digest and those of its tensors. */
 export async function digestFile(
-  file: Blob,
+  file: Digested,
   signal: AbortSignal,
   report: (loaded: number) => void,
 ): Promise<ModelDigest> {
@@ -18,14 +20,13 @@ export async function digestFile(
 }
 
 async function digest(
-  file: Blob,
+  { blob, tensors: places }: Digested,
   signal: AbortSignal,
   report: (loaded: number) => void,
 ): Promise<ModelDigest> {
-  const regions = await regionsOf(file);
   const whole = await createBLAKE3();
-  const parts = new RegionHashes(regions, await createBLAKE3());
-  const reader = file.stream().getReader();
+  const parts = new TensorHashes(places, await createBLAKE3());
+  const reader = blob.stream().getReader();
   let loaded = 0;
   for (let part = await reader.read(); !part.done; part = await reader.read()) {
     if (signal.aborted) throw abortError(signal);
@@ -34,30 +35,30 @@ async function digest(
     loaded += part.value.length;
     report(loaded);
   }
-  const tensors = regions.map(({ name, dtype, shape, length }, index) => ({
+  const tensors = places.map(({ name, dtype, shape, length }, index) => ({
     ...{ name, dtype, shape, length },
     blake3: parts.digests[index] ?? '',
   }));
   return { length: loaded, blake3: whole.digest(), tensors };
 }
 
-/** Digests of regions that follow one another, while the file goes by. */
-class RegionHashes {
+/** The digests of tensors that follow one another, computed while the file streams past. */
+class TensorHashes {
   readonly digests: string[] = [];
-  readonly #regions: Region[];
+  readonly #places: TensorPlace[];
   readonly #hasher: IHasher;
   #at = 0;
 
-  constructor(regions: Region[], hasher: IHasher) {
-    this.#regions = regions;
+  constructor(places: TensorPlace[], hasher: IHasher) {
+    this.#places = places;
     this.#hasher = hasher.init();
   }
 
   update(bytes: Uint8Array): void {
-    const within = (place: number) => Math.min(Math.max(place - this.#at, 0), bytes.length);
-    for (let region = this.#next; region; region = this.#next) {
-      const end = region.offset + region.length;
-      const part = bytes.subarray(within(region.offset), within(end));
+    const within = (offset: number) => Math.min(Math.max(offset - this.#at, 0), bytes.length);
+    for (let place = this.#next; place; place = this.#next) {
+      const end = place.offset + place.length;
+      const part = bytes.subarray(within(place.offset), within(end));
       if (part.length > 0) this.#hasher.update(part);
       if (end > this.#at + bytes.length) break;
       this.digests.push(this.#hasher.digest());
@@ -66,7 +67,7 @@ class RegionHashes {
     this.#at += bytes.length;
   }
 
-  get #next(): Region | undefined {
-    return this.#regions[this.digests.length];
+  get #next(): TensorPlace | undefined {
+    return this.#places[this.digests.length];
   }
 }

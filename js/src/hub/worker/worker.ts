@@ -42,7 +42,7 @@ function perform(
   report: (loaded: number) => void,
 ): Promise<unknown> {
   if (operation === 'digest') {
-    return digestFile((args as Operations['digest']['args']).blob, signal, report);
+    return digestFile(args as Operations['digest']['args'], signal, report);
   }
   if (operation === 'upload') return upload(server, args as Operations['upload']['args'], signal, report);
   return server.json(args as Operations['request']['args'], signal);

@@ -1,5 +1,6 @@
 import { Job } from '../../../generated/compress-threads/bitx_wasm.js';
 import { type Inputs, prepare } from '../../codec/inputs.js';
+import type { Plan } from '../../codec/worker/drive.js';
 import { io } from '../../codec/worker/io.js';
 import { Files, type Read } from '../../codec/worker/reader.js';
 import { BitxError, type Bytes, fromWire, toWire } from '../../common/index.js';
@@ -36,8 +37,9 @@ export class Restoration {
     this.#job = job;
     this.#files = files;
     this.#stop = stop;
-    this.length = job.outputLength() as number;
-    this.#windows = job.windows();
+    const { windows, outputLength } = job.plan() as Plan;
+    this.length = outputLength as number;
+    this.#windows = windows;
     this.#reading = this.#read(0);
   }
 
