@@ -8,6 +8,22 @@ use crate::support::{ALL, Hub, announce, assert_failed, compress, digest, name};
 
 const FILE: &str = "/models/org/tuned/files/model.safetensors";
 
+/// Each label of a metric is kept for ever, so clients must not invent any.
+#[tokio::test(flavor = "multi_thread")]
+async fn methods_that_clients_invent_are_one_label() {
+    let hub = Hub::start().await;
+    for method in ["INVENTED", "X1", "BREW", "get"] {
+        hub.raw(format!("{method} /api/models HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).await;
+    }
+    let request =
+        format!("GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ALL}\r\nConnection: close\r\n\r\n");
+    let metrics = hub.raw(request).await;
+    assert!(metrics.contains("method=\"other\""), "{metrics}");
+    for method in ["INVENTED", "X1", "BREW", "get"] {
+        assert!(!metrics.contains(&format!("method=\"{method}\"")), "{method}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn names_cannot_leave_their_folder() {
     let hub = Hub::start().await;
