@@ -31,6 +31,35 @@ fn bombs_of_items_are_refused() {
     assert_eq!(refused(&[], &forge(&equals, None)), ErrorKind::Limit);
 }
 
+/// The shape of a region is looked at once, however many items equal it, and has few extents.
+#[test]
+fn extents_and_equal_items_cost_no_time() {
+    let shape = |rank: usize| [varint(rank as u64), vec![1; rank]].concat();
+    let region = |rank: usize| [&[1, 0, 4][..], &shape(rank)].concat();
+    let heads = |rank: usize, count: usize| {
+        let equal = [&[3, 0, 4][..], &shape(rank), &[0]].concat();
+        [&[0, 0][..], &varint(1 + count as u64), &region(rank), &equal.repeat(count)].concat()
+    };
+    assert_eq!(refused(&[], &forge(&heads(65, 0), None)), ErrorKind::Limit);
+    assert_eq!(refused(&[], &forge(&[&[0, 0, 1, 1, 0, 4][..], &varint(1 << 28)].concat(), None)), ErrorKind::Limit);
+    // The head is in order: the archive only lacks the record of the first item.
+    assert_eq!(refused(&[], &forge(&heads(64, 50_000), None)), ErrorKind::Truncated);
+}
+
+/// A model may have a tensor of more extents than regions have: it is kept as bytes.
+#[test]
+fn tensors_of_many_extents_are_bytes() {
+    let (base, target) = ([7; 6], [7, 7, 7, 7, 7, 8]);
+    let shape: Vec<u64> = [vec![1; 70], vec![3]].concat();
+    let (base, target) = (model(&[("w", "BF16", &shape, &base)]), model(&[("w", "BF16", &shape, &target)]));
+    for format in [Format::V1 { level: 3 }, Format::default()] {
+        let archive = compress(&base, &target, format).unwrap();
+        assert!(restore(&base, &archive).unwrap() == target, "{format:?}");
+    }
+    let archive = compress(&base, &target, Format::default()).unwrap();
+    assert_eq!(common::inspect(&archive).unwrap().tensors[0].shape, [6]);
+}
+
 /// A symbol for differences of 2^63 and more, in a tensor of bytes.
 #[test]
 fn symbols_beyond_the_width_of_words_are_refused() {

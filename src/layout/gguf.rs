@@ -143,7 +143,8 @@ fn layout(mut infos: Vec<Info>, header_length: u64, data: u64, file_length: u64)
                 (dtype, info.shape, length)
             }
         };
-        regions.push(Region { name: info.name, dtype, shape, offset: place[0], length });
+        let region = Region { name: info.name, dtype, shape, offset: place[0], length };
+        regions.push(region.of_bounded_rank());
     }
     Ok(Layout { kind: Kind::Gguf, file_length, header_length, regions })
 }

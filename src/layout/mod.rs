@@ -13,6 +13,9 @@ pub use model::ModelReader;
 
 use std::ops::Range;
 
+/// The most extents that a region has. The layouts take a tensor with more of them for bytes.
+pub(crate) const MAX_RANK: usize = 64;
+
 /// A tensor's bytes in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Region {
@@ -29,6 +32,14 @@ pub struct Region {
 }
 
 impl Region {
+    /// The region as it is, or as bytes where it has more than [`MAX_RANK`] extents.
+    pub(crate) fn of_bounded_rank(self) -> Self {
+        if self.shape.len() <= MAX_RANK {
+            return self;
+        }
+        Self { dtype: Dtype::U8, shape: vec![self.length], ..self }
+    }
+
     /// The bytes of the file that are this tensor.
     pub fn range(&self) -> Range<u64> {
         self.offset..self.offset + self.length

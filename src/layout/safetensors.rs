@@ -102,7 +102,7 @@ pub(crate) fn parse(header: &[u8], file_length: Option<u64>) -> Result<Layout> {
     let mut regions = Vec::with_capacity(entries.len());
     for (name, entry) in entries {
         let region = entry.region(&name, header_length, file_length).map_err(|e| e.tensor(&name))?;
-        regions.push(Region { name, ..region });
+        regions.push(Region { name, ..region }.of_bounded_rank());
     }
     regions.sort_by_cached_key(|region| (region.offset, region.length));
     check_overlap(&regions)?;

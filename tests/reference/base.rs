@@ -1,6 +1,6 @@
 //! The regions of a base file.
 
-use super::head::length;
+use super::head::{bounded, length};
 use super::json::{self, Value};
 use super::{Result, check, gguf};
 
@@ -86,6 +86,7 @@ fn region(name: String, entry: &Value, data: usize, file_length: usize) -> Resul
     let [begin, end] = offsets[..] else { return Err("data_offsets".to_owned()) };
     check(begin <= end && end <= (file_length - data) as u64, "data_offsets")?;
     let length = length(dtype, &shape)?;
+    let (dtype, shape) = bounded(dtype, shape, length);
     check(length as u64 == end - begin, "length of a tensor")?;
     Ok(Region { name, dtype, shape, offset: data + begin as usize, length })
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::base::Region;
 use super::fields::Fields;
-use super::head::{Q8_0, length};
+use super::head::{Q8_0, bounded, length};
 use super::{Result, check};
 
 /// A tensor as the header describes it.
@@ -54,8 +54,9 @@ fn region(info: &Info, offset: usize, room: usize) -> Result<Region> {
         return Ok(Region { name, dtype: 4, shape: vec![room as u64], offset, length: room });
     };
     let length = length(dtype, &info.shape)?;
+    let (dtype, shape) = bounded(dtype, info.shape.clone(), length);
     check(length <= room, "a tensor without room")?;
-    Ok(Region { name, dtype, shape: info.shape.clone(), offset, length })
+    Ok(Region { name, dtype, shape, offset, length })
 }
 
 fn info(fields: &mut Fields) -> Result<Info> {

@@ -105,9 +105,18 @@ fn read_type(fields: &mut Fields) -> Result<Region> {
     let dtype = fields.byte()?;
     check(dtype <= Q8_0, "unknown dtype")?;
     let rank = fields.varint()?;
+    check(rank <= MAX_RANK, "too many extents")?;
     let shape: Vec<u64> = (0..rank).map(|_| fields.varint()).collect::<Result<_>>()?;
     let length = length(dtype, &shape)?;
     Ok(Region { name, dtype, shape, offset: 0, length })
+}
+
+/// The most extents of a tensor.
+const MAX_RANK: u64 = 64;
+
+/// Dtype and shape of a region in a base's file: a tensor with too many extents is bytes.
+pub fn bounded(dtype: u8, shape: Vec<u64>, length: usize) -> (u8, Vec<u64>) {
+    if shape.len() as u64 > MAX_RANK { (4, vec![length as u64]) } else { (dtype, shape) }
 }
 
 /// Bytes of a region.

@@ -7,7 +7,7 @@ use crate::bytes::{ByteReader, put_prefixed, put_varint};
 use crate::chunk::geometry;
 use crate::entropy::zstd;
 use crate::error::{Error, Result};
-use crate::layout::{Dtype, Kind, Region};
+use crate::layout::{Dtype, Kind, MAX_RANK, Region};
 
 /// zstd level of the head.
 const LEVEL: i32 = 3;
@@ -107,7 +107,7 @@ impl Head {
         let counts = [
             ("number of base files", MAX_BASES as u64, self.bases.len() as u64),
             ("number of items", MAX_ITEMS, self.items.len() as u64),
-            ("number of chunks", MAX_CHUNKS, self.items.iter().map(|item| self.chunks(item)).sum()),
+            ("number of chunks", MAX_CHUNKS, self.chunk_counts().iter().sum()),
         ];
         match counts.into_iter().find(|(_, most, count)| count > most) {
             Some((what, most, count)) => Err(Error::limit(what).figures(most, count)),
@@ -165,6 +165,7 @@ impl Head {
         }
         let mut head = Self { bases, items: Vec::new() };
         let (mut offset, mut chunks) = (0u64, 0u64);
+        let mut counts = Vec::new();
         let mut names = HashSet::new();
         for _ in 0..count {
             let item = head.read_item(&mut reader, offset)?;
@@ -174,7 +175,9 @@ impl Head {
             {
                 return Err(Error::corrupt("the name appears twice").tensor(&region.name));
             }
-            chunks = chunks.saturating_add(head.chunks(&item));
+            let own = chunk_count(&item, &counts);
+            counts.push(own);
+            chunks = chunks.saturating_add(own);
             if chunks > MAX_CHUNKS {
                 return Err(Error::limit("number of chunks").figures(MAX_CHUNKS, chunks));
             }
@@ -217,13 +220,11 @@ impl Head {
         Ok(Item::Region { region: Region { name, ..region }, content })
     }
 
-    /// Chunks that restore `item`, its own or those of the one that it equals.
-    fn chunks(&self, item: &Item) -> u64 {
-        match item {
-            Item::Span(_) => 0,
-            Item::Region { region, content: Content::Chunks(_) } => geometry::of(region).count(),
-            Item::Region { content: Content::Earlier(earlier), .. } => self.chunks(&self.items[*earlier]),
-        }
+    /// The number of chunks that restore each item.
+    fn chunk_counts(&self) -> Vec<u64> {
+        let mut counts = Vec::with_capacity(self.items.len());
+        self.items.iter().for_each(|item| counts.push(chunk_count(item, &counts)));
+        counts
     }
 
     /// The item that a region says it equals.
@@ -238,6 +239,16 @@ impl Head {
                     .figures(region.length, index))
             }
         }
+    }
+}
+
+/// The number of chunks that restore `item`: its own, or those of the earlier item that it equals, whose number is
+/// among `counts`. Each region's shape is looked at once, however many items equal it.
+fn chunk_count(item: &Item, counts: &[u64]) -> u64 {
+    match item {
+        Item::Span(_) => 0,
+        Item::Region { region, content: Content::Chunks(_) } => geometry::of(region).count(),
+        Item::Region { content: Content::Earlier(earlier), .. } => counts.get(*earlier).copied().unwrap_or(0),
     }
 }
 
@@ -285,6 +296,9 @@ fn read_type(reader: &mut ByteReader<'_>, name: &str, offset: u64) -> Result<Reg
     let number = reader.u8()?;
     let dtype = Dtype::from_number(number).ok_or_else(|| Error::unsupported(format!("unknown dtype {number}")))?;
     let rank = reader.varint()?;
+    if rank > MAX_RANK as u64 {
+        return Err(Error::limit("the tensor has too many extents").tensor(name).figures(MAX_RANK, rank));
+    }
     let shape = (0..rank).map(|_| reader.varint()).collect::<Result<Vec<_>>>()?;
     let length = dtype
         .tensor_bytes(&shape)
