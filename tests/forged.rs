@@ -46,6 +46,16 @@ fn extents_and_equal_items_cost_no_time() {
     assert_eq!(refused(&[], &forge(&heads(64, 50_000), None)), ErrorKind::Truncated);
 }
 
+/// The header of a model may be long and all blanks: the head would be too large for what stores it.
+#[test]
+fn headers_of_blanks_are_kept() {
+    let json = format!(r#"{{"w":{{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}{}}}"#, " ".repeat(20 << 20));
+    let target = common::with_header(&json, b"data");
+    let archive = compress(&model(&[]), &target, Format::default()).unwrap();
+    assert!(archive.len() < 100_000);
+    assert!(restore(&model(&[]), &archive).unwrap() == target);
+}
+
 /// A model may have a tensor of more extents than regions have: it is kept as bytes.
 #[test]
 fn tensors_of_many_extents_are_bytes() {

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 
-use crate::archive::v2::MAX_SPAN;
+use crate::archive::v2::longest_span;
 use crate::io::{Read, Source};
 use crate::layout::{Dtype, Layout, Region};
 use crate::plan::{BaseSet, Place};
@@ -125,7 +125,7 @@ impl Survey {
 
     fn queue_spans(&mut self) {
         for span in spans(&self.findings.target) {
-            if span.start < self.findings.target.header_length || span.end - span.start <= MAX_SPAN {
+            if span.end - span.start <= longest_span(span.start) {
                 self.queue.push_back((Read::new(Source::Target, span.clone()), Probe::Span(span.start)));
             }
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{CHECKSUM, FRONT, MAGIC, MAX_BASES, MAX_CHUNKS, MAX_HEAD, MAX_ITEMS, checksum};
+use super::{CHECKSUM, FRONT, MAGIC, MAX_BASES, MAX_CHUNKS, MAX_ITEMS, checksum, most_head};
 use crate::bytes::{ByteReader, put_prefixed, put_varint};
 use crate::chunk::geometry;
 use crate::entropy::zstd;
@@ -88,12 +88,13 @@ impl Head {
     pub(crate) fn write(&self) -> Result<Vec<u8>> {
         self.check_limits()?;
         let raw = self.write_raw();
-        if raw.len() as u64 > MAX_HEAD {
-            return Err(Error::limit("length of the head").figures(MAX_HEAD, raw.len()));
-        }
         let mut stored = Vec::new();
         put_varint(&mut stored, raw.len() as u64);
         stored.extend_from_slice(&zstd::encode(&raw, LEVEL)?);
+        let most = most_head(stored.len() as u64);
+        if raw.len() as u64 > most {
+            return Err(Error::limit("length of the head").figures(most, raw.len()));
+        }
         let mut bytes = MAGIC.to_vec();
         bytes.extend_from_slice(&(stored.len() as u64).to_le_bytes());
         bytes.extend_from_slice(&stored);
@@ -137,10 +138,12 @@ impl Head {
             return Err(Error::corrupt("checksum of the head")
                 .figures(format_args!("{sum:016x}"), format_args!("{found:016x}")));
         }
-        let mut stored = ByteReader::new(covered.get(FRONT as usize..).ok_or_else(truncated)?);
+        let content = covered.get(FRONT as usize..).ok_or_else(truncated)?;
+        let most = most_head(content.len() as u64);
+        let mut stored = ByteReader::new(content);
         let length = stored.varint()?;
-        if length > MAX_HEAD {
-            return Err(Error::limit("length of the head").figures(MAX_HEAD, length));
+        if length > most {
+            return Err(Error::limit("length of the head").figures(most, length));
         }
         let mut raw = Vec::new();
         zstd::Decoder::default().decode(stored.rest(), length as usize, &mut raw)?;

@@ -32,6 +32,11 @@ pub(crate) const TRAILER: usize = 8 + 8 + 32;
 /// The largest head, decoded, in bytes.
 pub const MAX_HEAD: u64 = 256 << 20;
 
+/// The largest head, decoded, that so many bytes may stand for: a few KB must not take hundreds of megabytes.
+pub(crate) fn most_head(stored: u64) -> u64 {
+    stored.saturating_mul(64).saturating_add(8 << 20).min(MAX_HEAD)
+}
+
 /// The most base files that an archive can have.
 pub const MAX_BASES: usize = 65_535;
 
@@ -41,9 +46,11 @@ pub const MAX_ITEMS: u64 = 1 << 18;
 /// The most chunks that can restore a file, those of equal regions counted for each.
 pub const MAX_CHUNKS: u64 = 1 << 20;
 
-/// Spans of the file longer than this are coded as chunks, and not kept in the head (but for the first
-/// span, which is the file's own header).
-pub(crate) const MAX_SPAN: u64 = 4096;
+/// The longest span at that offset of the file that the head keeps; a longer one is coded as chunks. The first span is
+/// usually the file's own header, and may be longer than the others.
+pub(crate) fn longest_span(offset: u64) -> u64 {
+    if offset == 0 { 1 << 20 } else { 4096 }
+}
 
 /// XXH3-64 of `bytes`, with seed 0.
 pub(crate) fn checksum(bytes: &[u8]) -> u64 {

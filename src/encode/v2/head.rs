@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::archive::v2::{BaseFile, Content, Head, Item, MAX_SPAN, Partner};
+use crate::archive::v2::{BaseFile, Content, Head, Item, Partner, longest_span};
 use crate::encode::survey::{Findings, spans};
 use crate::layout::{Dtype, Layout, Region};
 
@@ -45,7 +45,7 @@ fn region_item(findings: &Findings, i: usize, item_of: &[usize]) -> Item {
 /// A span: kept in the head if it is short, else coded as a region of bytes.
 fn span_item(findings: &Findings, range: Range<u64>) -> Item {
     let length = range.end - range.start;
-    if let (Some(bytes), true) = (findings.spans.get(&range.start), range.start == 0 || length <= MAX_SPAN) {
+    if let (Some(bytes), true) = (findings.spans.get(&range.start), length <= longest_span(range.start)) {
         return Item::Span(bytes.clone());
     }
     let region = Region { name: String::new(), dtype: Dtype::U8, shape: vec![length], offset: range.start, length };
