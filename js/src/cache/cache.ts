@@ -53,7 +53,7 @@ export class ModelCache {
     this.#persist = persist;
   }
 
-  /** Where the models are. In `memory` they last as long as this object. */
+  /** The place of the models. In `memory` they last as long as this object. */
   get backend(): Backend {
     return this.#client.backend;
   }
@@ -94,12 +94,12 @@ export class ModelCache {
     return found && fileOf(found);
   }
 
-  /** Whether all of the file is here. */
+  /** Returns `true` if all of the file is in the cache. */
   async has(url: string | URL): Promise<boolean> {
     return (await this.stat(url))?.complete ?? false;
   }
 
-  /** What is here of a file; undefined if nothing is. */
+  /** Returns the entry of a file, or `undefined` if nothing of it is in the cache. */
   stat(url: string | URL): Promise<ModelStat | undefined> {
     return this.#client.call('stat', { url: absolute(url) });
   }

@@ -2,7 +2,7 @@ import { absolute, type CallContext, type Peer, WorkerClient } from '../common/i
 import type { FromWorker, Operations, Settings, ToWorker } from './messages.js';
 import type { Backend, CacheProgress } from './types.js';
 
-/** What the worker asks for in the middle of a call. */
+/** The sources that the worker may ask for in the middle of a call. */
 interface Extra {
   refreshUrl: ((url: string, status: number) => string | URL | Promise<string | URL>) | undefined;
   /** Parts that the worker pulls. */

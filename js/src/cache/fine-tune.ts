@@ -5,9 +5,9 @@ import { fits, parseIntegrity } from './integrity.js';
 import { type FineTunePlan, planOf } from './plan.js';
 import type { CachedFile, ModelInfo, ModelStat } from './types.js';
 
-/** How far {@link loadFineTune} has come, in bytes. */
+/** The progress of a {@link loadFineTune} call, in bytes. */
 export interface FineTuneProgress {
-  /** What is being fetched, and at last what is being done. */
+  /** The step: the download of the delta or of a base, or the restore. */
   phase: 'delta' | 'base' | 'restore';
   loaded: number;
   total: number | undefined;
@@ -15,9 +15,9 @@ export interface FineTuneProgress {
 
 /** Options of {@link loadFineTune} and {@link planFineTune}. */
 export interface FineTuneOptions {
-  /** Where the base is; the files of a sharded one in the order they were compressed with. */
+  /** The address of the base; for a sharded base, of its files in the order of compression. */
   base: string | URL | (string | URL)[];
-  /** Where the `.bitx` archive is. */
+  /** The address of the `.bitx` archive. */
   delta: string | URL;
   /** The digests that files must have, written as in {@link FetchOptions.integrity}; `base` as many as there are files. */
   integrity?: { base?: string | string[]; delta?: string; model?: string };
@@ -25,7 +25,7 @@ export interface FineTuneOptions {
   cache?: ModelCache;
   /** Default: one that is made for the call, if it has to restore anything. */
   bitx?: Bitx;
-  /** Whether to keep the restored model, which takes as much room as the base. Default: true. */
+  /** Keeps the restored model, which takes as much room as the base. Default: true. */
   store?: boolean;
   /** Sent with every request. */
   headers?: Record<string, string>;
@@ -43,7 +43,7 @@ export interface Wanted {
   integrity: string | undefined;
 }
 
-/** What a call is about. */
+/** The files of a call. */
 export interface FineTune {
   cache: ModelCache;
   bases: Wanted[];
@@ -52,7 +52,7 @@ export interface FineTune {
   options: FineTuneOptions;
 }
 
-/** How a restored model tells what it was made from. */
+/** The record, kept with a restored model, of the files that it was made from. */
 const SOURCES = 'bitx-sources';
 
 let sharedCache: Promise<ModelCache> | undefined;

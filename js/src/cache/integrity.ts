@@ -26,7 +26,7 @@ export function parseIntegrity(text: string): Integrity | undefined {
   return hex === undefined ? undefined : { algorithm: algorithm.toLowerCase() as keyof Digests, hex };
 }
 
-/** Whether a file has the digest. */
+/** Returns `true` if a file has the digest. */
 export function fits(digests: Digests, { algorithm, hex }: Integrity): boolean {
   return digests[algorithm] === hex;
 }

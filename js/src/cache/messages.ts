@@ -15,7 +15,7 @@ export interface FetchArgs {
   url: string;
   integrity: string | undefined;
   headers: Record<string, string>;
-  /** Whether the page can be asked for a new address. */
+  /** `true` if the page can be asked for a new address. */
   refreshes: boolean;
 }
 
@@ -28,7 +28,7 @@ export interface PutArgs {
   labels: Record<string, string>;
 }
 
-/** What the worker does, by name. */
+/** The operations of the worker. */
 export interface Operations {
   fetch: { args: FetchArgs; result: Found };
   put: { args: PutArgs; result: Found };

@@ -1,7 +1,7 @@
 import { absolute, BitxError, type Peer } from '../common/index.js';
 import type { Backend, CacheOptions } from './types.js';
 
-/** What is used where nobody asks for one; undefined to try each. */
+/** The default backend; `undefined` tries each. */
 export const DEFAULT_BACKEND: Backend | undefined = undefined;
 
 /** Starts the cache's worker. In Node the build takes another file in place of this one. */

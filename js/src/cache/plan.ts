@@ -6,7 +6,7 @@ import type { CachedFile } from './types.js';
 /** A file that {@link loadFineTune} reads. */
 export interface PlannedFile {
   url: string;
-  /** Whether all of it is here. */
+  /** `true` if all of the file is in the cache. */
   cached: boolean;
   /** Bytes; undefined where the server does not tell. */
   size: number | undefined;
@@ -16,7 +16,7 @@ export interface PlannedFile {
   roomBytes: number | undefined;
 }
 
-/** What {@link loadFineTune} would do. Sums are undefined where a server did not tell a size. */
+/** The plan of a {@link loadFineTune} call. Sums are `undefined` where a server did not tell a size. */
 export interface FineTunePlan {
   base: PlannedFile[];
   delta: PlannedFile;
@@ -30,7 +30,7 @@ export interface FineTunePlan {
   storeBytes: number | undefined;
   /** Bytes of storage that the browser grants, where it tells. */
   availableBytes: number | undefined;
-  /** Whether it fits, as far as is known. */
+  /** `true` if the files fit, as far as is known. */
   fits: boolean;
 }
 
@@ -57,7 +57,7 @@ export async function planOf(job: FineTune, model: CachedFile | undefined): Prom
   };
 }
 
-/** What is here of a file, and how large it is; nobody asks the server for the size of what will not be fetched. */
+/** Returns the cached part of a file and its size. The server is not asked for sizes of files that are not fetched. */
 async function planned(job: FineTune, file: Wanted, needless: boolean): Promise<PlannedFile> {
   const { cache } = job;
   const { url } = file;

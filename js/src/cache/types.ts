@@ -1,4 +1,4 @@
-/** Where models are kept: files of the origin (in Node, of a folder), the browser's HTTP-like cache, or memory. */
+/** A place for models: files of the origin (in Node, of a folder), the browser's HTTP-like cache, or memory. */
 export type Backend = 'opfs' | 'cache-storage' | 'memory';
 
 /** Options of {@link ModelCache.open}. */
@@ -9,9 +9,9 @@ export interface CacheOptions {
   backend?: Backend;
   /** Bytes of a chunk, the unit that is fetched, checked and repaired. Default: 8 MiB. */
   chunkSize?: number;
-  /** How many chunks are fetched side by side. Default: 3. */
+  /** The number of chunks that are fetched side by side. Default: 3. */
   connections?: number;
-  /** How often in a row a transfer may fail without one new byte before the call does. Default: 6. */
+  /** The number of failures in a row, without a new byte, after which the call fails. Default: 6. */
   retries?: number;
   /** Milliseconds before the first retry; they double with each. Default: 500. */
   retryDelay?: number;
@@ -25,7 +25,7 @@ export interface CacheOptions {
   directory?: string;
 }
 
-/** How far a call has come, in bytes. */
+/** The progress of a call, in bytes. */
 export interface CacheProgress {
   /** `download` by {@link ModelCache.fetch}, `store` by `put`, `verify` by `verify`. */
   phase: 'download' | 'store' | 'verify';
@@ -78,17 +78,17 @@ export interface ModelInfo {
   blake3: string;
   /** When it became whole, in milliseconds since 1970. */
   storedAt: number;
-  /** What was given to {@link ModelCache.put}. */
+  /** The metadata that was passed to {@link ModelCache.put}. */
   labels: Record<string, string>;
 }
 
 /** A `File` to read from or to hand on, and what is known of it. */
 export type CachedFile = File & { readonly model: ModelInfo };
 
-/** What is there of a model. */
+/** The entry of a model. */
 export interface ModelStat {
   url: string;
-  /** Whether all of it is there. */
+  /** `true` if all of the model is in the cache. */
   complete: boolean;
   /** Bytes of the whole, where known. */
   size: number | undefined;
@@ -98,9 +98,9 @@ export interface ModelStat {
   model?: ModelInfo;
 }
 
-/** What {@link ModelCache.verify} found. */
+/** The findings of {@link ModelCache.verify}. */
 export interface Verdict {
-  /** Whether every byte is right. Where not, the next `fetch` gets what is missing. */
+  /** `true` if every byte is right. If not, the next `fetch` gets the missing chunks. */
   ok: boolean;
   /** The chunks at fault. */
   badChunks: { offset: number; length: number }[];

@@ -19,7 +19,7 @@ import type {
   WriteOptions,
 } from './types.js';
 
-/** What a call asks of the core, and where its output goes. */
+/** The operation of a call and the destination of its output. */
 type Task = Omit<Request, 'sources'>;
 /** The operations that write a file. */
 type Writer = Task['operation'] & ('restore' | 'compress');
@@ -55,14 +55,14 @@ export class Bitx {
   }
 
   /**
-   * How restores are computed: in `threads` where the page is cross-origin isolated and they start, else in a `pool` of
+   * The way that restores are computed: in `threads` where the page is cross-origin isolated and they start, else in a `pool` of
    * workers, and where those fail in a `single` one. Only `threads` serve for compressing, which else takes a single one.
    */
   get mode(): Mode {
     return this.#link.mode;
   }
 
-  /** How many threads compute. */
+  /** The number of threads that compute. */
   get threads(): number {
     return this.#link.threads;
   }

@@ -96,7 +96,7 @@ class Desk {
   }
 }
 
-/** Whether it is a handle of a file; not every browser knows those. */
+/** Returns `true` for a handle of a file. Some browsers have no such type. */
 export function isHandle(input: unknown): input is FileSystemFileHandle {
   return typeof FileSystemFileHandle === 'function' && input instanceof FileSystemFileHandle;
 }

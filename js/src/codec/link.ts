@@ -3,7 +3,7 @@ import type { StreamOutput } from './output.js';
 import type { FromWorker, Outcome, Request, Role, ToWorker } from './protocol.js';
 import type { Mode, Progress } from './types.js';
 
-/** How long each step of the start may take before the build counts as unusable here. */
+/** The time limit of each step of the start, in milliseconds. A build that exceeds it counts as unusable here. */
 const STEP_LIMIT_MS: Record<Mode, number> = { threads: 10_000, pool: 10_000, single: 30_000 };
 
 export interface LinkOptions {
@@ -67,7 +67,7 @@ export class Link {
     };
   }
 
-  /** Whether calls can still be made. */
+  /** `true` while calls can be made. */
   get alive(): boolean {
     return !this.#ended;
   }

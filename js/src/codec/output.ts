@@ -3,7 +3,7 @@ import { isHandle } from './inputs.js';
 import type { Request } from './protocol.js';
 import type { BitxStream, Output } from './types.js';
 
-/** How the worker should hand over what it makes. */
+/** Returns the way in which the worker hands over its output. */
 export function outputKind(output: Output | undefined): Request['output'] {
   if (output === undefined) return 'blob';
   if (output instanceof WritableStream) return 'stream';

@@ -13,19 +13,19 @@ export type WireFile =
   /** Ranges are asked for on `port`. */
   | { size: number; port: MessagePort };
 
-/** What the page is asked on a file's port: to fetch it and tell its size, or for a range of it. */
+/** A question to the page on a file's port: to fetch the file and tell its size, or for a range of it. */
 export type PortQuestion = Question & ({ whole: true } | { offset: number; length: number });
 
 /** The inputs of one operation. */
 export type Sources = Partial<Record<Source, WireFile[]>>;
 
-/** What a worker is for. Each role has its own wasm files, so that pages download only what they use. */
+/** The purpose of a worker. Each role has its own wasm files, so that pages download only what they use. */
 export type Role = 'restore' | 'compress';
 
 /** The operations of the core: `tensor` restores a single tensor, `layout` lists the tensors of a model. */
 export type Operation = 'inspect' | 'layout' | 'restore' | 'tensor' | 'compress';
 
-/** What the core has to know besides the inputs. */
+/** The options of an operation, which the core takes besides the inputs. */
 export type OperationOptions = { name?: string } & Pick<CompressOptions, 'format' | 'effort' | 'level'>;
 
 /** One operation, as data. */
@@ -37,7 +37,7 @@ export interface Request {
   output: 'blob' | 'stream' | FileSystemFileHandle;
 }
 
-/** What an operation came to. */
+/** The result of an operation. */
 export interface Outcome {
   archive?: ArchiveInfo;
   /** The layout of a model. */

@@ -3,7 +3,7 @@ import type { RangeSource } from '../common/index.js';
 export type { RangeSource };
 
 /**
- * How the codec computes: on all cores in `threads` that share memory, which browsers allow to cross-origin isolated pages;
+ * The way that the codec computes: on all cores in `threads` that share memory, which browsers allow to cross-origin isolated pages;
  * on all cores in a `pool` of workers with a memory each; or on a `single` one.
  */
 export type Mode = 'threads' | 'pool' | 'single';
@@ -11,7 +11,7 @@ export type Mode = 'threads' | 'pool' | 'single';
 /** A container format: `v1` is the one that the `bitx-codec` command line knows. */
 export type Format = 'v1' | 'v2';
 
-/** How much time to spend on a smaller archive. */
+/** The time to spend on a smaller archive. */
 export type Effort = 'fast' | 'default' | 'max';
 
 /**
@@ -33,14 +33,14 @@ export type Input =
   | RangeSource;
 
 /**
- * Where a result can be written instead of into a Blob. A file gets its new content when that is whole; until then it
+ * A destination for the result, instead of a Blob. A file gets its new content when that is whole; until then it
  * grows beside it, in the origin private file system as `NAME.part`.
  */
 export type Output = WritableStream<Uint8Array> | FileSystemFileHandle;
 
-/** How far a call has come, in bytes. */
+/** The progress of a call, in bytes. */
 export interface Progress {
-  /** What is being done; before that `download`, while a file comes that is not read by ranges. */
+  /** The current phase; `download` comes first if a file cannot be read by ranges. */
   phase: 'download' | 'restore' | 'compress';
   /** Bytes done. */
   loaded: number;
@@ -50,7 +50,7 @@ export interface Progress {
 
 /** Options of {@link Bitx.create}. */
 export interface CreateOptions {
-  /** How many threads to use; by default one per core, but at most 8. 1 chooses the single-threaded build. */
+  /** The number of threads; by default one per core, but at most 8. 1 chooses the single-threaded build. */
   threads?: number;
   /** The mode to begin with. Where it does not work the next one is tried. Default: `threads`. */
   mode?: Mode;
@@ -62,7 +62,7 @@ export interface CreateOptions {
   signal?: AbortSignal;
 }
 
-/** Where to find each wasm file. A page needs those of the operations that it calls. */
+/** The address of each wasm file. A page needs those of the operations that it calls. */
 export interface WasmUrls {
   /** `bitx-restore.wasm` */
   restore?: string | URL;
@@ -84,7 +84,7 @@ export interface CallOptions {
 
 /** Options of the operations that write a file. */
 export interface WriteOptions extends CallOptions {
-  /** Where to write. Default: the call resolves to a Blob. */
+  /** The destination of the output. Default: the call resolves to a Blob. */
   output?: Output;
   /** Called once, on success, with what was measured. */
   onStats?: (stats: Stats) => void;
@@ -102,7 +102,7 @@ export interface RestoreOptions extends WriteOptions {
 export interface BitxStream {
   /** The bytes. Cancelling it ends the work; a failure of the work is the stream's, as a `BitxError`. */
   readonly stream: ReadableStream<Uint8Array<ArrayBuffer>>;
-  /** How many bytes there will be: for a restored file always known, for an archive never. */
+  /** The number of bytes of the whole stream: always known for a restored file, never for an archive. */
   readonly length: number | undefined;
   /** The stream as the body of a response, which has a `Content-Length` where the length is known. */
   response(init?: ResponseInit): Response;
@@ -137,7 +137,7 @@ export interface CompressOptions extends WriteOptions {
   level?: number | undefined;
 }
 
-/** What was measured during a call. */
+/** The measurements of a call. */
 export interface Stats {
   /** Bytes written to the output. */
   outputBytes: number;
@@ -147,15 +147,15 @@ export interface Stats {
   codecSeconds: number;
   /** Seconds from the first read to the last write, without downloads. */
   totalSeconds: number;
-  /** How many threads computed. */
+  /** The number of threads that computed. */
   threads: number;
   /** The size of the wasm memory, or of all of them in a pool. It only ever grows. */
   wasmBytes: number;
-  /** What is inside the archive that was read or written. */
+  /** The content of the archive that was read or written. */
   archive: ArchiveInfo;
 }
 
-/** What is inside a `.bitx` archive. */
+/** The content of a `.bitx` archive. */
 export interface ArchiveInfo {
   /** The version of the container format. */
   version: number;
@@ -189,7 +189,7 @@ export interface TensorInfo {
   /** Element type, as safetensors names it. */
   dtype: string;
   shape: number[];
-  /** How it is stored. */
+  /** The method that stores it. */
   method: string;
   /** The low-rank prediction of its change, if it has one: number of components, about the bytes that it saved. */
   prediction?: { rank: number; savedBytes: number };

@@ -1,4 +1,4 @@
-/** What went wrong, for programs. Later versions may add codes but never change one's meaning. */
+/** The kind of a failure, for programs. Later versions may add codes but never change the meaning of one. */
 export type BitxErrorCode =
   /** Not the kind of file it should be, such as an HTML page or a git-lfs pointer. */
   | 'format'
@@ -49,11 +49,11 @@ export interface BitxErrorFigures {
   file?: string;
   /** The tensor at fault. */
   tensor?: string;
-  /** Where in the file, in bytes. */
+  /** The place in the file, in bytes. */
   offset?: number;
-  /** What should have been there. */
+  /** The expected figure. */
   expected?: number | string;
-  /** What was there instead. */
+  /** The figure that was found instead. */
   found?: number | string;
   /** The address of a failed download. */
   url?: string;

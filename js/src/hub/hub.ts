@@ -22,7 +22,7 @@ import type {
   HubPushResult,
 } from './types.js';
 
-/** What the parts of a hub's client work with. */
+/** The services that the parts of a hub's client share. */
 export interface Connection {
   /** Sent with requests for files. */
   headers: Record<string, string>;

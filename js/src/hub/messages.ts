@@ -1,7 +1,7 @@
 import type { TensorPlace } from '../codec/types.js';
 import type * as Common from '../common/index.js';
 
-/** What the worker has to know of the hub. */
+/** The worker's settings for the hub. */
 export interface Settings {
   /** Ends with a slash. */
   url: string;
@@ -29,7 +29,7 @@ export interface ModelDigest {
   tensors: TensorDigest[];
 }
 
-/** What the worker does, by name. */
+/** The operations of the worker. */
 export interface Operations {
   /** Reads a file once for its digest and those of its tensors, which are given in the order of their places. */
   digest: { args: { blob: Blob; tensors: TensorPlace[] }; result: ModelDigest };

@@ -20,7 +20,7 @@ interface Offer {
   bases: HubBase[];
 }
 
-/** How a file will be had. */
+/** The source of a file. */
 interface Way {
   file: Offer;
   /** The file itself, where it is here. */
@@ -29,7 +29,7 @@ interface Way {
   base: HubBase | undefined;
 }
 
-/** What a delta fails with when its bytes, or those of its base, are not what they should be. */
+/** The codes of failures that come from wrong bytes of a delta or of its base. */
 const WRONG_BYTES: BitxErrorCode[] = ['integrity', 'corrupt', 'truncated', 'format', 'base-mismatch'];
 
 /** Tells what `pull` would do. */

@@ -34,14 +34,14 @@ interface Source extends ModelDigest {
   blob: Blob;
 }
 
-/** What the hub says of a file that is announced to it. */
+/** The hub's answer about an announced file. */
 interface Verdict {
   known: boolean;
   tensors: boolean[];
   bases: Omit<HubPushBase, 'here'>[];
 }
 
-/** What is sent for a file, and how the hub has to take it. */
+/** The bytes that are sent for a file, and the query that tells the hub their form. */
 interface Parcel {
   blob: Blob;
   query: string;
@@ -164,7 +164,7 @@ export class Pushes {
     };
   }
 
-  /** What the hub does not hear of in time it forgets by itself. */
+  /** Cancels an upload. If that fails, the hub forgets the upload after some time. */
   async #giveUp({ id }: Upload): Promise<void> {
     await this.#hub.call('request', { method: 'DELETE', path: `api/uploads/${id}` }).catch(() => {});
   }

@@ -3,15 +3,15 @@ import type { Bitx, Effort } from '../index.js';
 
 /** Options of a {@link BitxHub}. */
 export interface HubOptions {
-  /** Where `bitx serve` listens. */
+  /** The address of a `bitx serve`. */
   url: string | URL;
   /** The bearer token that is sent with every request. Without one, the hub grants what it grants to everybody. */
   token?: string;
-  /** Where models are kept. Default: one of the usual name, which is opened when it is first needed. */
+  /** The cache for models. Default: the cache of the usual name, opened when it is first needed. */
   cache?: ModelCache;
   /** Restores and compresses. Default: one that is made when it is first needed. */
   bitx?: Bitx;
-  /** How often in a row a request may fail without getting further before the call does. Default: 6. */
+  /** The number of failures in a row, without progress, after which the call fails. Default: 6. */
   retries?: number;
   /** Milliseconds before the first retry, unless the hub asks for another pause; they double with each. Default: 500. */
   retryDelay?: number;
@@ -23,9 +23,9 @@ export interface HubOptions {
   workerUrl?: string | URL;
 }
 
-/** How far a call has come with a file, in bytes. */
+/** The progress of a call with a file, in bytes. */
 export interface HubProgress {
-  /** What is being done: of a pull `download` and `restore`, of a push `digest`, `compress` and `upload`. */
+  /** The current phase: `download` and `restore` of a pull; `digest`, `compress` and `upload` of a push. */
   phase: 'download' | 'restore' | 'digest' | 'compress' | 'upload';
   /** The file's path in the model. */
   path: string;
@@ -47,7 +47,7 @@ export interface HubModel {
   name: string;
   /** Bytes of its files. */
   bytes: number;
-  /** How many files it has. */
+  /** The number of its files. */
   files: number;
 }
 
@@ -75,7 +75,7 @@ export interface HubPullOptions extends HubPlanOptions {
   onProgress?: (progress: HubProgress) => void;
 }
 
-/** How {@link BitxHub.pull} would get a file. */
+/** The way in which {@link BitxHub.pull} would get a file. */
 export interface HubPlannedFile {
   path: string;
   /** Bytes. */
@@ -84,13 +84,13 @@ export interface HubPlannedFile {
   blake3: string;
   /** `cache`: it is here already, whatever it was called. `delta`: restored from a base that is here. `file`: fetched. */
   from: 'cache' | 'delta' | 'file';
-  /** What it would be restored from. */
+  /** The base that it would be restored from. */
   base?: HubBase;
   /** Bytes to download; undefined where the hub does not tell the size of a delta. */
   fetchBytes: number | undefined;
 }
 
-/** What {@link BitxHub.pull} would do. Sums are undefined where a size is. */
+/** The plan of a {@link BitxHub.pull} call. Sums are `undefined` where a size is unknown. */
 export interface HubPlan {
   name: string;
   files: HubPlannedFile[];
@@ -104,7 +104,7 @@ export interface HubPlan {
   storeBytes: number | undefined;
   /** Bytes of storage that the browser grants, where it tells. */
   availableBytes: number | undefined;
-  /** Whether it fits, as far as is known. */
+  /** `true` if the files fit, as far as is known. */
   fits: boolean;
 }
 
@@ -121,7 +121,7 @@ export interface HubPushPlanOptions extends HubCallOptions {
 
 /** Options of {@link BitxHub.push}. */
 export interface HubPushOptions extends HubPushPlanOptions {
-  /** How hard to compress. Default: `default`. */
+  /** The effort of compression. Default: `default`. */
   effort?: Effort;
 }
 
@@ -131,22 +131,22 @@ export interface HubPushBase extends HubBase {
   equal: number;
   /** Bytes of tensors that have the same names, types and shapes in both. */
   alike: number;
-  /** Whether this page has it. */
+  /** `true` if this page has the base. */
   here: boolean;
 }
 
-/** What the hub has of a file, and how {@link BitxHub.push} would send it. */
+/** The hub's knowledge of a file, and the way in which {@link BitxHub.push} would send it. */
 export interface HubPlannedPush {
   path: string;
   /** Bytes. */
   length: number;
   /** BLAKE3 in hex. */
   blake3: string;
-  /** Whether the hub has the file: nothing of it would be sent. */
+  /** `true` if the hub has the file, so that nothing of it would be sent. */
   known: boolean;
-  /** How many tensors it has, and bytes of them. */
+  /** The number of its tensors, and their bytes. */
   tensors: { count: number; bytes: number };
-  /** How many of them the hub has, and bytes of these. */
+  /** The number of its tensors that the hub has, and their bytes. */
   knownTensors: { count: number; bytes: number };
   /** Files of the hub that fit as a base, best first. */
   bases: HubPushBase[];
@@ -154,7 +154,7 @@ export interface HubPlannedPush {
   base?: HubPushBase;
 }
 
-/** What {@link BitxHub.push} would do. */
+/** The plan of a {@link BitxHub.push} call. */
 export interface HubPushPlan {
   name: string;
   files: HubPlannedPush[];
@@ -167,15 +167,15 @@ export interface HubPushedFile {
   length: number;
   /** BLAKE3 in hex. */
   blake3: string;
-  /** Whether the hub had it already. */
+  /** `true` if the hub had the file already. */
   known: boolean;
-  /** What the delta that was sent is against. */
+  /** The base of the delta that was sent. */
   base?: HubBase;
   /** Bytes that were sent for it in all, earlier calls included. */
   sentBytes: number;
 }
 
-/** What {@link BitxHub.push} has done. */
+/** The result of a {@link BitxHub.push} call. */
 export interface HubPushResult {
   name: string;
   files: HubPushedFile[];

@@ -9,7 +9,7 @@ export interface FineTuneParts extends CallOptions {
   delta: Input;
 }
 
-/** What transformers.js wants of `env.customCache`; a `Cache` is one too. */
+/** The interface that transformers.js expects of `env.customCache`; a `Cache` has it, too. */
 export interface CustomCache {
   /** The response that is kept for a request, if there is one. */
   match(request: string): Promise<Response | undefined>;
@@ -19,7 +19,7 @@ export interface CustomCache {
 
 /** Options of {@link restoringCache}. */
 export interface RestoringCacheOptions {
-  /** What restores. It has to live for as long as the cache is used. */
+  /** The instance that restores. It has to live for as long as the cache is used. */
   bitx: Pick<Bitx, 'restoreStream'>;
   /**
    * Names the fine-tune that a request is for, if it is for one. transformers.js asks for a URL and for a local path, such
@@ -31,7 +31,7 @@ export interface RestoringCacheOptions {
    * is where a page learns of it.
    */
   onError?: (error: unknown, request: string) => void;
-  /** Where everything else is kept. Default: nowhere. */
+  /** The cache for all other files. Default: none. */
   others?: CustomCache;
 }
 

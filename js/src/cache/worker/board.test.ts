@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { Board } from './board.js';
 
-/** Whether a promise has settled by now. */
+/** Returns `true` if a promise has settled by now. */
 async function isSettled(promise: Promise<unknown>): Promise<boolean> {
   const pending = Symbol('pending');
   await new Promise((resolve) => setTimeout(resolve));

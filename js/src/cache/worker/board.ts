@@ -1,6 +1,6 @@
-/** Who waits for what: transfers for chunks to fetch, the hash for the next chunk of the file. */
+/** The waiting list of a download: transfers wait for chunks to fetch, the hash for the file's next chunk. */
 export class Board {
-  /** How many chunks there are; infinite while nobody knows. */
+  /** The number of chunks; infinite while it is unknown. */
   #count: number;
   readonly #wanted: number[];
   readonly #there: Set<number>;
@@ -41,7 +41,7 @@ export class Board {
     this.#changed();
   }
 
-  /** Whether a chunk has come under our eyes, and not in an earlier visit. */
+  /** Returns `true` if this download, and not an earlier visit, fetched the chunk. */
   isFresh(index: number): boolean {
     return this.#fresh.has(index);
   }

@@ -18,13 +18,13 @@ export interface Download {
   remote: Omit<RemoteOptions, 'signal' | 'stallTimeout'>;
   integrity: Integrity | undefined;
   settings: Settings;
-  /** Whether the entry takes all of its space when it begins. */
+  /** `true` if the entry takes all of its space when it begins. */
   reserves: boolean;
   meter: Meter;
   signal: AbortSignal;
 }
 
-/** How an attempt may go about it. */
+/** The settings of an attempt. */
 interface Approach {
   resume: boolean;
   ranges: boolean;

@@ -1,13 +1,13 @@
 import type { Validator } from '../../common/index.js';
 import type { ModelInfo } from '../types.js';
 
-/** What is known of a model that is not whole yet: the head of its record. */
+/** The head of the record of an incomplete model. */
 export interface PartMeta {
   url: string;
   chunkSize: number;
   /** Bytes of the whole, where the server told. */
   size?: number | undefined;
-  /** Whether single chunks can be had. */
+  /** `true` if the server sends single chunks. */
   ranged: boolean;
   validator: Validator;
   labels: Record<string, string>;
@@ -24,7 +24,7 @@ export interface Manifest extends ModelInfo {
   validator: Validator;
 }
 
-/** What a store knows of a model that is not whole. */
+/** The record of an incomplete model. */
 export interface PartRecord {
   meta: PartMeta;
   /** SHA-256 of the chunks that are there, in hex. */

@@ -29,7 +29,7 @@ export interface RemoteOptions {
   refresh: ((url: string, status: number) => Promise<string>) | undefined;
 }
 
-/** What every answer has to agree with. */
+/** The facts that every answer has to agree with. */
 export interface Facts {
   size: number | undefined;
   validator: Validator;
@@ -51,7 +51,7 @@ export class Remote {
   #url: string;
   #refreshing: Promise<string> | undefined;
   #wrongRanges = 0;
-  /** What is known of the file. Answers that contradict it are a `Restart`. */
+  /** The known facts about the file. An answer that contradicts them is a `Restart`. */
   facts: Facts | undefined;
 
   constructor(options: RemoteOptions) {

@@ -4,7 +4,7 @@ import type { Board } from './board.js';
 import { digestOf, FileHash } from './hashes.js';
 import type { Entry } from './stores/store.js';
 
-/** What the file came to. */
+/** The digests and the size of a whole file. */
 export interface Sealed {
   digests: Digests;
   size: number;

@@ -13,7 +13,7 @@ import type { Entry, Store } from './stores/store.js';
 import { storeStream } from './stream.js';
 import { demote, findBadChunks } from './verify.js';
 
-/** What a call brings besides its arguments. */
+/** The context of a call besides its arguments. */
 export interface CallContext {
   signal: AbortSignal;
   report(progress: CacheProgress): void;
@@ -23,7 +23,7 @@ export interface CallContext {
   parts(): AsyncIterable<Bytes>;
 }
 
-/** How far a download has come, told to the tabs that wait for it. */
+/** The progress of a download, sent to the tabs that wait for it. */
 interface News {
   key: string;
   progress: CacheProgress;

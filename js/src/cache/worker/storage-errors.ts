@@ -7,7 +7,7 @@ export async function checkQuota(need: number): Promise<void> {
   if (have !== undefined && need > have) throw quotaError(need, have);
 }
 
-/** What a store has thrown, as an error of ours. */
+/** Converts an error of a store into a `BitxError`. */
 export async function storageError(cause: unknown, need: number): Promise<unknown> {
   if (cause instanceof BitxError || !(cause instanceof DOMException)) return cause;
   if (isNamed(cause, 'QuotaExceededError')) return quotaError(need, await availableStorage(), cause);

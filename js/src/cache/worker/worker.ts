@@ -5,7 +5,7 @@ import type { FromWorker, PutArgs, ToWorker } from '../messages.js';
 import { type CallContext, Service } from './service.js';
 import { chooseStore } from './stores/choose.js';
 
-/** Where messages come from and go to. */
+/** The other end of the worker's messages. */
 export interface Port {
   postMessage(message: FromWorker): void;
   addEventListener(type: 'message', listener: (event: MessageEvent<ToWorker>) => void): void;

@@ -7,7 +7,7 @@ import type { Sink } from './sinks.js';
 /** Called after each window with the model's bytes that are done, and how many there are. */
 type Report = (done: number, total: number) => void;
 
-/** What a job can tell of itself; how many threads it had is the host's to know. */
+/** The measurements of a job, without the number of threads, which only the host knows. */
 type Measured = Omit<Stats, 'threads'>;
 
 export interface Drive {
@@ -16,15 +16,15 @@ export interface Drive {
   sink: Sink;
   signal: AbortSignal;
   report: Report;
-  /** Who computes; by default the job itself. */
+  /** Computes the windows; by default the job itself does. */
   computing?: Computing | undefined;
 }
 
-/** What computes the windows of a job. */
+/** Computes the windows of a job. */
 export interface Computing {
-  /** How many windows are read ahead of the one that is begun, and how many may be on their way behind it. */
+  /** The number of windows that are read ahead of the current one, and that may be unfinished behind it. */
   readonly ahead: number;
-  /** How long the codec has taken so far. */
+  /** The time in the codec so far, in milliseconds. */
   readonly codecMs: number;
   /** Size of the wasm memories elsewhere. */
   readonly wasmBytes: number;

@@ -34,7 +34,7 @@ export function call<T>(
   return ask(worker, { type: 'service', method, args }, kept ? [] : transferable(args));
 }
 
-/** What the worker does with a message. */
+/** Handles a message in the worker. */
 export function serve(message: ServiceMessage): void {
   const { method, args } = message;
   void answer(message, () => (services[method] as (...args: unknown[]) => unknown)(...args), transferable);

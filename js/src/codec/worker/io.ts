@@ -10,7 +10,7 @@ interface Opened {
   stop: AbortController;
 }
 
-/** What ends the reads of a call that is over, or that nobody wants any more. */
+/** The error that ends the reads of a call that is over or was aborted. */
 export const ENDED = new BitxError('aborted', 'The call has ended');
 
 const opened = new Map<number, Opened>();

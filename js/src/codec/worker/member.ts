@@ -3,7 +3,7 @@ import { instantiate, Job, memoryBytes } from './core.js';
 import { runWindow } from './drive.js';
 import { selfTest } from './self-test.js';
 
-/** What `Job.open` takes. */
+/** The arguments of `Job.open`. */
 export type Opening = Parameters<typeof Job.open>;
 
 const jobs = new Map<number, Job>();

@@ -7,7 +7,7 @@ export interface NewFile {
   discard(): Promise<void>;
 }
 
-/** What TypeScript's library does not know, since it is for workers or not in every browser. */
+/** Methods that TypeScript's library lacks, since they exist in workers only or not in every browser. */
 interface Handle extends FileSystemFileHandle {
   createSyncAccessHandle?(): Promise<AccessHandle>;
   move?(folder: FileSystemDirectoryHandle, name: string): Promise<void>;

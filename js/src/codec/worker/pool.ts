@@ -44,7 +44,7 @@ export class Pool {
     this.#onDeath = onDeath;
   }
 
-  /** How many workers compute. */
+  /** The number of workers that compute. */
   get size(): number {
     return this.#members.length;
   }

@@ -1,7 +1,7 @@
 import { type Bytes, Parts } from '../../common/index.js';
 import type { Io } from './io.js';
 
-/** Where an operation's output goes. `abort` leaves nothing half-written behind. */
+/** The destination of an operation's output. `abort` leaves nothing half-written behind. */
 export interface Sink {
   write(bytes: Bytes): Promise<void>;
   close?(): Promise<Blob | undefined>;

@@ -1,15 +1,15 @@
 import type { WireError } from '../errors.js';
 
-/** What a worker does, by name. */
+/** The operations of a worker. */
 export type Operations<T> = { [Name in keyof T]: { args: unknown; result: unknown } };
 
-/** What every client sends to its worker. */
+/** The messages of every client to its worker. */
 export type ToWorker<Settings, T extends Operations<T>> =
   | { type: 'open'; settings: Settings }
   | { type: 'call'; id: number; operation: keyof T; args: T[keyof T]['args'] }
   | { type: 'abort'; id: number };
 
-/** What every worker sends to its client. */
+/** The messages of every worker to its client. */
 export type FromWorker<Opened, Progress> =
   /** The script has loaded and listens; a message sent any earlier could be lost. */
   | { type: 'loaded' }

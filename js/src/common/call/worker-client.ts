@@ -2,7 +2,7 @@ import { abortError, onAbort } from '../abort.js';
 import { BitxError, fromWire } from '../errors.js';
 import type { FromWorker, Operations, ToWorker } from './messages.js';
 
-/** How long the worker may take to load, and then to open what it works with. */
+/** The time limit for the worker to load, and then to open its files, in milliseconds. */
 const START_LIMIT_MS = 20_000;
 
 /** The other end: a worker, or what stands in for one. */
@@ -13,13 +13,13 @@ export interface Peer {
   terminate(): void;
 }
 
-/** What a call has besides its arguments. */
+/** The context of a call besides its arguments. */
 export interface CallContext<Progress> {
   signal?: AbortSignal | undefined;
   onProgress?: ((progress: Progress) => void) | undefined;
 }
 
-/** How a call ends. */
+/** The callbacks that end a call. */
 interface Pending {
   resolve(result: unknown): void;
   reject(error: unknown): void;
@@ -53,12 +53,12 @@ export class WorkerClient<T extends Operations<T>, Progress, Opened = undefined,
     };
   }
 
-  /** What the worker told when it was ready for calls. */
+  /** The message of the worker when it was ready for calls. */
   get opened(): Promise<Opened> {
     return this.#opening.promise;
   }
 
-  /** Whether it can be called no more. */
+  /** `true` once the worker has ended. */
   get ended(): boolean {
     return this.#ended !== undefined;
   }

@@ -9,7 +9,7 @@ const HEAD = 64 << 10;
 const MOST_AT_FIRST = 2;
 const MOST = 6;
 
-/** What a server tells of the file that it sends a part of. */
+/** The facts that a server tells about the file of a partial answer. */
 interface Extent {
   start: number;
   end: number;
@@ -45,7 +45,7 @@ export async function openUrl(url: string, signal: AbortSignal): Promise<RangeSo
   });
 }
 
-/** What of the beginning has come already is `head`. */
+/** Reads a file whose first bytes, `head`, have been received already. */
 function rangedFile(url: string, signal: AbortSignal, first: Extent, head: Uint8Array): RangeSource {
   const read = async (offset: number, length: number) => {
     const bytes = new Uint8Array(length);

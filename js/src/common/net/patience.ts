@@ -7,7 +7,7 @@ const LONGEST_DELAY_MS = 30_000;
 /** A server that wants to be left alone for longer than this is not waited for. */
 const LONGEST_RETRY_AFTER_MS = 120_000;
 
-/** How often, and after which first delay in milliseconds, something is tried again. */
+/** The number of further tries, and the first delay between them in milliseconds. */
 export interface Retries {
   retries: number;
   retryDelay: number;
@@ -51,7 +51,7 @@ export class Patience {
   }
 }
 
-/** What `Retry-After` asks for, as milliseconds from now. */
+/** The delay that `Retry-After` asks for, in milliseconds from now. */
 export function retryAfter(header: string | null): number | undefined {
   if (header === null) return undefined;
   const seconds = /^\d+$/.test(header) ? Number(header) : (Date.parse(header) - Date.now()) / 1000;

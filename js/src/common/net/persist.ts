@@ -1,7 +1,7 @@
 import { sleep } from '../abort.js';
 import { BitxError, type BitxErrorFigures, messageOf } from '../errors.js';
 
-/** How long a server may send nothing. */
+/** The longest time that a server may send nothing, in milliseconds. */
 const STALL_MS = 30_000;
 /** The first pause before a new attempt; each further one is twice as long. */
 const PAUSE_MS = 500;

@@ -3,7 +3,7 @@ import { BitxError, type BitxErrorFigures, messageOf } from '../errors.js';
 import { Parts } from '../parts.js';
 import type { RangeSource } from '../range-source.js';
 
-/** How often in a row a download may break off without a new byte. */
+/** The number of times in a row that a download may break off without a new byte. */
 const MOST_FAILURES = 3;
 /** The first pause before a download goes on; each further one is twice as long. */
 const PAUSE_MS = 500;

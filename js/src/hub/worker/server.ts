@@ -24,7 +24,7 @@ const CODES: Record<string, BitxErrorCode> = {
   mismatch: 'integrity',
 };
 
-/** What an answer is judged by. */
+/** The status and the headers of an answer, which decide whether a request succeeded. */
 export interface Head {
   status: number;
   header(name: string): string | null;

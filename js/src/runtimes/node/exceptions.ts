@@ -1,6 +1,6 @@
 /** Failures of the disk, as browsers tell of them. */
 
-/** What browsers call these failures. */
+/** The names that browsers give to these failures. */
 const NAMES: Record<string, string> = { ENOENT: 'NotFoundError', ENOSPC: 'QuotaExceededError' };
 
 export function attempt<T>(action: () => T): T {

@@ -1,6 +1,6 @@
 /// <reference types="node" />
 /**
- * What the page's half of the package expects of a browser, in terms of Node. The build puts these in the place of the
+ * The globals that the page's half of the package expects of a browser, in terms of Node. The build puts these in the place of the
  * globals of the same names, so that nothing is added to the program that imports the package.
  */
 import { availableParallelism } from 'node:os';

@@ -71,7 +71,7 @@ async function clean(path: string): Promise<void> {
   }
 }
 
-/** What a lock says whose program is gone; undefined of any other. */
+/** Returns the content of a lock whose program is gone, and `undefined` for any other. */
 async function orphaned(path: string): Promise<string | undefined> {
   const holder = await readFile(path, 'utf8').catch(() => undefined);
   if (holder === undefined) return undefined;

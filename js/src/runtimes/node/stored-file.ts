@@ -17,7 +17,7 @@ interface Place {
  * cannot be handed to threads. It is read when it is asked for, and is an input like any other.
  */
 export class StoredFile implements File {
-  /** Where the file is. */
+  /** The path of the file. */
   readonly path: string;
   readonly size: number;
   readonly type: string;

@@ -5,7 +5,7 @@ export interface Range {
 }
 
 /**
- * What a request asks for of a file: a part, all of it, or something that it does not have. Several ranges at once, and
+ * The part of a file that a request asks for: a part, all of it, or something that it does not have. Several ranges at once, and
  * those that hang on a condition that is not met, may be answered by the whole.
  */
 export function rangeOf({ headers }: Request, length: number, etag: string | null): Range | 'all' | 'none' {

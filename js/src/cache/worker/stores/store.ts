@@ -8,7 +8,7 @@ import type { Manifest, PartMeta, PartRecord } from '../records.js';
  */
 export interface Store {
   readonly kind: Backend;
-  /** Whether `begin` takes all of a model's space at once. */
+  /** `true` if `begin` takes all of a model's space at once. */
   readonly reserves: boolean;
   /** The keys of all models, whole or not. */
   keys(): Promise<string[]>;
@@ -25,7 +25,7 @@ export interface Store {
 
 /** A model that is being written. */
 export interface Entry {
-  /** What is there; undefined before `begin`. */
+  /** The record of the entry; `undefined` before `begin`. */
   readonly record: PartRecord | undefined;
   /** Removes whatever is there, whole or not. */
   clear(): Promise<void>;
