@@ -1,8 +1,12 @@
-//! A chunk of `Q8_0` blocks: a scale (`F16`) and 32 quants (`I8`) each, a weight being scale times quant.
+//! A chunk of `Q8_0` blocks: each holds a scale (`F16`) and 32 quants (`I8`); a weight is scale
+//! times quant.
 //!
-//! Scales and quants are coded apart. The base's quants are first brought to the target's scale, which
-//! leaves what the weights themselves moved; the target's scale tells the size of a quant's step.
-//! Payload: a string, the scales' deltas; to its end, the quants'.
+//! Scales and quants are coded apart. The base's quants are first converted to the target's scale,
+//! so that their deltas show only how far the weights moved. The target's scale is the size of a
+//! quant's step.
+//!
+//! The payload is a length-prefixed string with the deltas of the scales, then the deltas of the
+//! quants to its end.
 
 use super::delta::{self, BLOCK_WORDS, Coding};
 use super::{Effort, Matrix, Scratch};
@@ -11,15 +15,16 @@ use crate::error::Result;
 use crate::layout::dtype::Fields;
 use crate::predict::float::from_f16;
 
-/// Bytes of a block: its scale, its quants.
+/// Bytes of a block: its scale and its quants.
 const BLOCK: usize = SCALE + BLOCK_WORDS;
 
 /// Bytes of a scale.
 const SCALE: usize = 2;
 
+/// The coding of the scales, which are `F16`.
 const SCALES: Coding<'static> = Coding { fields: Fields::Float { mantissa: 10 }, blocks: None };
 
-/// Blocks taken apart.
+/// The scales and the quants of a run of blocks, taken apart.
 struct Planes {
     scales: Vec<u8>,
     quants: Vec<u8>,
@@ -33,7 +38,7 @@ impl Planes {
         Self { scales, quants }
     }
 
-    /// Brings the quants to the scales of a target.
+    /// Converts the quants to the scales of a target, which are `F16` words.
     fn rescale(&mut self, target: &[u8]) {
         let scales = self.scales.as_chunks().0.iter().zip(target.as_chunks().0);
         for (quants, (&from, &to)) in self.quants.chunks_exact_mut(BLOCK_WORDS).zip(scales) {
@@ -44,12 +49,13 @@ impl Planes {
     }
 }
 
-/// `quant * ratio`, rounded to the nearest, ties to even, and clamped.
+/// Returns `quant * ratio`, rounded to the nearest integer, ties to even, and clamped to an `i8`.
 fn rescaled(quant: i8, ratio: f32) -> i8 {
     (f32::from(quant) * ratio).round_ties_even() as i8
 }
 
-/// What the base's quants are multiplied by, where their scales allow it.
+/// Returns the factor that converts quants of the scale `from` to the scale `to`, both the bits of
+/// an `F16`; `None` if a scale or the factor is not finite.
 fn ratio(from: u16, to: u16) -> Option<f32> {
     const EXPONENT: u16 = 0x7c00;
     let finite = from & EXPONENT != EXPONENT && to & EXPONENT != EXPONENT;
@@ -57,16 +63,17 @@ fn ratio(from: u16, to: u16) -> Option<f32> {
     (finite && ratio.is_finite()).then_some(ratio)
 }
 
-/// The exponents of quants, from the target's scales: exponent and two bits of mantissa.
+/// Returns the exponent of each block's quants: its scale's exponent and top two bits of mantissa.
 fn exponents(scales: &[u8]) -> Vec<u16> {
     scales.as_chunks().0.iter().map(|&scale| u16::from_le_bytes(scale) >> 8 & 127).collect()
 }
 
+/// Returns the matrix of a chunk's scales: one column per block of a row.
 fn scales_of(matrix: Matrix) -> Matrix {
     Matrix { columns: (matrix.columns / BLOCK_WORDS).max(1) }
 }
 
-/// The payload of `target` against `base`, which have the same, positive length.
+/// Encodes `target` against `base` and returns the payload. Both have the same length, above 0.
 pub(super) fn encode(matrix: Matrix, base: &[u8], target: &[u8], effort: Effort) -> Vec<u8> {
     let (mut base, target) = (Planes::of(base), Planes::of(target));
     let mut payload = Vec::new();
@@ -79,7 +86,7 @@ pub(super) fn encode(matrix: Matrix, base: &[u8], target: &[u8], effort: Effort)
     payload
 }
 
-/// Restores `target` from the payload that [`encode`] made of it and `base`.
+/// Restores `target` from its base and the payload that [`encode`] returned.
 pub(super) fn decode(
     matrix: Matrix,
     payload: &[u8],
@@ -109,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ratios_are_of_finite_scales() {
+    fn ratios_need_finite_scales() {
         assert_eq!((ratio(0x3c00, 0x4000), ratio(0xc100, 0x3c00)), (Some(0.5), Some(-2.5)));
         let none = [(0x7c00, 0x3c00), (0x3c00, 0x7c00), (0x7e01, 0x3c00), (0x3c00, 0), (0, 0x8000)];
         none.iter().for_each(|&(from, to)| assert_eq!(ratio(from, to), None));
@@ -121,7 +128,7 @@ mod tests {
         cases.iter().for_each(|&(quant, ratio, want)| assert_eq!(rescaled(quant, ratio), want));
     }
 
-    /// Weights of both models, each quantised by itself, in blocks whose scales differ.
+    /// Base and target are quantised each by itself, so the scales of their blocks differ.
     #[test]
     fn moved_weights_cost_little_whatever_their_scales() {
         let mut seed = 1u32;
@@ -131,7 +138,7 @@ mod tests {
         };
         let block = |weights: &[f32]| {
             let most = weights.iter().fold(0f32, |most, weight| most.max(weight.abs()));
-            // A power of two and three bits: an `F16` that is easily made.
+            // The scale keeps three bits of mantissa, so that its conversion to `F16` is exact.
             let scale = f32::from_bits((most / 127.0).to_bits() & !0xf_ffff);
             let bits = ((scale.to_bits() >> 23) - 112) << 10 | scale.to_bits() >> 13 & 1023;
             let quants = weights.iter().map(|weight| (weight / scale).round().clamp(-127.0, 127.0) as i8 as u8);

@@ -1,7 +1,8 @@
-//! A chunk as deltas to its base: zigzag differences, binned, the bins coded in contexts.
+//! A chunk as deltas to its base: zigzag differences are binned, and the bins are entropy coded in
+//! contexts.
 //!
-//! Payload: the context model; for scaled contexts the row and column scales, coded as tokens; the
-//! tokens; the raw bits of the bins, to the end.
+//! The payload holds the context model, for scaled contexts the scales of rows and columns as
+//! tokens, then the tokens of the deltas, and to its end the raw bits of the bins.
 
 use super::tokens::{self, TokenReader};
 use super::{Effort, Matrix, Scratch, scales};
@@ -17,24 +18,27 @@ use crate::entropy::rans::STRIP;
 use crate::error::Result;
 use crate::layout::dtype::Fields;
 
-/// What the words of a chunk are, and how the decoder knows the size of their steps.
+/// The fields of a chunk's words, and the source of the exponents that tell the size of their
+/// steps.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Coding<'a> {
     pub(super) fields: Fields,
-    /// Instead of what the words themselves tell: the exponent of each run of [`BLOCK_WORDS`] words, in
-    /// quarters of an octave (the top two bits of a mantissa).
+    /// The exponent of each run of [`BLOCK_WORDS`] words, in quarters of an octave (the low two
+    /// bits are the top two of a mantissa). It replaces the exponents that the words themselves
+    /// have.
     pub(super) blocks: Option<&'a [u16]>,
 }
 
-/// Words that share an exponent of [`Coding::blocks`]; strips are whole runs.
+/// Words that share an exponent of [`Coding::blocks`]. A full strip is a whole number of such runs.
 pub(super) const BLOCK_WORDS: usize = 32;
 
 impl Coding<'_> {
-    /// Whether words differ in the size of their steps.
+    /// Returns true if the size of a step differs from word to word.
     fn has_exponents(&self) -> bool {
         self.fields != Fields::Integer || self.blocks.is_some()
     }
 
+    /// Returns the unit of the exponents.
     fn unit(&self) -> Unit {
         match (self.blocks, self.fields) {
             (Some(_), _) => Unit::Quarter,
@@ -43,7 +47,7 @@ impl Coding<'_> {
         }
     }
 
-    /// The exponents of `words`, which begin at word `start` of the chunk.
+    /// Writes the exponents of `words`, of which the first is word `start` of the chunk.
     fn exponents<W: Word>(&self, words: &[W], start: usize, exponents: &mut [u16]) {
         let Some(blocks) = self.blocks else { return word::exponents(self.fields, words, exponents) };
         let runs = exponents.chunks_mut(BLOCK_WORDS).zip(&blocks[start / BLOCK_WORDS..]);
@@ -51,25 +55,26 @@ impl Coding<'_> {
     }
 }
 
-/// A context model, the raw context of each element, and how these cluster.
+/// A context model, the raw context of each element, and the clusters of these contexts.
 struct Candidate {
     model: Model,
     raw: Vec<u8>,
     clusters: Clusters,
 }
 
-/// The elements of a chunk as the coder sees them.
+/// The tokens and exponents of a chunk's elements.
 struct Elements {
     tokens: Vec<u8>,
     exponents: Vec<u16>,
-    /// The deltas whose tokens are bins.
+    /// The deltas whose tokens are bins, in order.
     binned: Vec<u64>,
-    /// How far rows and columns moved, where that is wanted.
+    /// The mean changes of rows and columns, where they are wanted.
     scales: Option<Scales>,
 }
 
 impl Elements {
-    /// One pass over the chunk, a strip at a time, so that what it makes stays in the cache.
+    /// Reads the chunk in one pass, a strip at a time, so that each strip's deltas and exponents
+    /// are still in the cache when they are used. `scaled` asks for the scales.
     fn new<W: Word>(coding: Coding<'_>, matrix: Matrix, base: &[u8], target: &[u8], scaled: bool) -> Self {
         let count = base.len() / W::BYTES;
         let (tokens, exponents) = (Vec::with_capacity(count), vec![0; count]);
@@ -95,6 +100,7 @@ impl Elements {
         elements
     }
 
+    /// Appends the tokens of `deltas`, and the deltas whose tokens are bins.
     fn push_tokens<W: Word>(&mut self, deltas: &[W]) {
         let start = self.tokens.len();
         if W::BITS <= 16 {
@@ -106,7 +112,7 @@ impl Elements {
     }
 }
 
-/// [`encode`] for words of any width, in bytes, whose steps they tell themselves.
+/// Calls [`encode`] for words of `width` bytes that have their own exponents.
 pub(super) fn encode_any(
     (width, fields): (usize, Fields),
     matrix: Matrix,
@@ -118,7 +124,7 @@ pub(super) fn encode_any(
     for_width!(width, self::encode(coding, matrix, base, target, effort))
 }
 
-/// The payload of `target` against `base`, which have the same, positive length.
+/// Encodes `target` against `base` and returns the payload. Both have the same length, above 0.
 pub(super) fn encode<W: Word>(
     coding: Coding<'_>,
     matrix: Matrix,
@@ -132,13 +138,14 @@ pub(super) fn encode<W: Word>(
     write(coding, &Elements::new::<W>(coding, matrix, base, target, scaled), effort)
 }
 
-/// [`estimate`] for words of any width.
+/// Calls [`estimate`] for words of `width` bytes.
 pub(super) fn estimate_any((width, fields): (usize, Fields), base: &[u8], target: &[u8]) -> u64 {
     let coding = Coding { fields, blocks: None };
     for_width!(width, self::estimate(coding, base, target))
 }
 
-/// About the bits that the differences take in the contexts of the base's exponents, without any tables.
+/// Returns the estimated bits of the deltas with the base's exponents as contexts, without the
+/// frequency tables.
 fn estimate<W: Word>(coding: Coding<'_>, base: &[u8], target: &[u8]) -> u64 {
     let elements = Elements::new::<W>(coding, Matrix { columns: 1 }, base, target, false);
     let (counts, width) = elements.histogram(&elements.exponent_model(), 1, None);
@@ -147,6 +154,7 @@ fn estimate<W: Word>(coding: Coding<'_>, base: &[u8], target: &[u8]) -> u64 {
     (coded >> FRACTION) + raw.sum::<u64>()
 }
 
+/// Chooses a context model and returns the payload of `elements`.
 fn write(coding: Coding<'_>, elements: &Elements, effort: Effort) -> Vec<u8> {
     let best = choose(coding, elements, effort);
     let mut payload = Vec::new();
@@ -164,7 +172,7 @@ fn write(coding: Coding<'_>, elements: &Elements, effort: Effort) -> Vec<u8> {
     payload
 }
 
-/// The candidate of the smallest estimate.
+/// Returns the candidate with the smallest estimated size of all models that `effort` allows.
 fn choose(coding: Coding<'_>, elements: &Elements, effort: Effort) -> Candidate {
     if !coding.has_exponents() {
         return smallest(vec![Model::Single, Model::HighBits], elements);
@@ -177,7 +185,8 @@ fn choose(coding: Coding<'_>, elements: &Elements, effort: Effort) -> Candidate 
     smallest(models, elements)
 }
 
-/// The candidate of the model with the smallest estimate, which a sample makes where there is much.
+/// Returns the candidate of the model with the smallest estimate. Large chunks are estimated from a
+/// sample of their strips.
 fn smallest(mut models: Vec<Model>, elements: &Elements) -> Candidate {
     let every = if elements.tokens.len() >= SAMPLED { SAMPLE_EVERY } else { 1 };
     let mut least = (u64::MAX, 0);
@@ -193,27 +202,29 @@ fn smallest(mut models: Vec<Model>, elements: &Elements) -> Candidate {
     Candidate { model, raw, clusters }
 }
 
-/// Elements from which on models are compared by a sample.
+/// The number of elements from which on models are compared by a sample.
 const SAMPLED: usize = 64 * STRIP;
 
-/// A sample is one strip of so many.
+/// A sample holds one of this many strips.
 const SAMPLE_EVERY: usize = 8;
 
 impl Elements {
-    /// The base's exponent as context, of which the highest are told apart.
+    /// Returns the model whose contexts are the base's exponents. The highest [`CONTEXTS`]
+    /// exponents are told apart, and all lower ones share a context.
     fn exponent_model(&self) -> Model {
         let highest = u32::from(self.exponents.iter().copied().max().unwrap_or(0));
         Model::Exponent { first: (highest + 1).saturating_sub(CONTEXTS as u32) }
     }
 
-    /// Clusters a [`histogram`](Self::histogram).
+    /// Clusters the [`histogram`](Self::histogram) of the same arguments.
     fn clusters(&self, model: &Model, every: usize, raw: Option<&mut [u8]>) -> Clusters {
         let (counts, width) = self.histogram(model, every, raw);
         cluster(&counts, width)
     }
 
-    /// Counts of the tokens of one strip of `every` per raw context, and the number of tokens per context.
-    /// The contexts are written to `raw`, if it is given.
+    /// Counts the tokens in each raw context, in one of `every` strips. Returns the counts, context
+    /// by context, and the number of counts per context. Writes the contexts to `raw` if it is
+    /// given.
     fn histogram(&self, model: &Model, every: usize, mut raw: Option<&mut [u8]>) -> (Vec<u32>, usize) {
         let mut counter = Counter::new(usize::from(self.tokens.iter().copied().max().unwrap_or(0)) + 1);
         let mut unkept = [0; STRIP];
@@ -233,14 +244,15 @@ impl Elements {
     }
 }
 
-/// Counts of tokens per context, in two banks: the same counter twice in a row would have to wait.
+/// Counts of the tokens in each context. There are two banks that take turns, since adding to the
+/// same counter twice in a row would have to wait for the first addition.
 struct Counter {
     width: usize,
     banks: [Vec<u32>; 2],
 }
 
 impl Counter {
-    /// A counter of tokens below `width`.
+    /// Makes a counter of tokens below `width`.
     fn new(width: usize) -> Self {
         Self { width, banks: [vec![0; CONTEXTS * width], vec![0; CONTEXTS * width]] }
     }
@@ -259,7 +271,7 @@ impl Counter {
     }
 }
 
-/// [`decode`] for words of any width.
+/// Calls [`decode`] for words of `width` bytes that have their own exponents.
 pub(super) fn decode_any(
     (width, fields): (usize, Fields),
     matrix: Matrix,
@@ -272,7 +284,7 @@ pub(super) fn decode_any(
     for_width!(width, self::decode(coding, matrix, payload, base, target, scratch))
 }
 
-/// Restores `target` from the payload that [`encode`] made of it and `base`.
+/// Restores `target` from its base and the payload that [`encode`] returned.
 pub(super) fn decode<W: Word>(
     coding: Coding<'_>,
     matrix: Matrix,
@@ -304,7 +316,7 @@ pub(super) fn decode<W: Word>(
     extra.finish()
 }
 
-/// Moves `words` from the base's to the target's.
+/// Turns `words` of the base into those of the target.
 fn apply<W: Word>(fields: Fields, words: &mut [W], tokens: &[u8], extra: &mut BitReader<'_>) {
     let mut deltas = [W::default(); STRIP];
     let deltas = &mut deltas[..tokens.len()];

@@ -1,4 +1,4 @@
-//! How a region is cut into chunks.
+//! The cutting of a region into chunks.
 
 use std::ops::Range;
 
@@ -6,32 +6,37 @@ use super::{CHUNK, Matrix, unit};
 use crate::layout::Region;
 use crate::predict::{MAX_NUMBERS, MAX_RANK};
 
-/// Columns that a matrix should have: trailing dimensions are joined until there are so many.
+/// Columns that a matrix should have at least: trailing dimensions are joined until it has as many.
 const COLUMNS: u64 = 32;
 
-/// A region as a matrix, and the bytes of its chunks.
+/// A region seen as a matrix, and the byte ranges of its chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Geometry {
     pub(crate) matrix: Matrix,
+    /// Words of the region.
     words: u64,
+    /// Bytes of the region.
     length: u64,
+    /// Bytes of every chunk but the last.
     chunk: u64,
 }
 
 impl Geometry {
-    /// Number of chunks.
+    /// Returns the number of chunks.
     pub(crate) fn count(&self) -> u64 {
         self.length.div_ceil(self.chunk)
     }
 
-    /// The bytes of a chunk, from the region's first.
+    /// Returns the byte range of a chunk, counted from the start of the region.
     pub(crate) fn range(&self, chunk: u64) -> Range<u64> {
         let start = chunk * self.chunk;
         start..(start + self.chunk).min(self.length)
     }
 
-    /// The most components that factors can have: no more than columns, so that a chunk has no more numbers of `U`
-    /// than words, and no more numbers of `V` than the region has words.
+    /// Returns the largest number of components that factors may have.
+    ///
+    /// It is at most the number of columns, so that a chunk has no more numbers of `U` than words,
+    /// and small enough that `V` has no more numbers than the region has words.
     pub(crate) fn most_rank(&self) -> usize {
         let columns = self.matrix.columns;
         let numbers = usize::try_from(self.words).unwrap_or(usize::MAX).min(MAX_NUMBERS);
@@ -39,7 +44,8 @@ impl Geometry {
     }
 }
 
-/// The geometry of `region`: chunks of at most [`CHUNK`] elements, whole rows where a row fits.
+/// Returns the geometry of `region`: chunks of at most [`CHUNK`] words, and of whole rows where a
+/// row fits into a chunk.
 pub(crate) fn of(region: &Region) -> Geometry {
     let (words, bytes) = unit(region.dtype);
     let elements = region.length / bytes * words;

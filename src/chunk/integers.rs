@@ -1,4 +1,5 @@
-//! Small signed numbers as bytes: zigzag, binned, the bins entropy coded in the context of their component.
+//! Small signed numbers as bytes: zigzag numbers are binned, and the bins are entropy coded, with
+//! the number's component as their context.
 
 use super::Scratch;
 use super::tokens::{self, TokenReader};
@@ -12,7 +13,7 @@ use crate::error::Result;
 use crate::predict::MAX_RANK;
 use crate::zigzag::{unzigzag, zigzag};
 
-/// Writes `numbers`, component by component, of which each has `length`.
+/// Writes `numbers`, component by component; each component has `length` numbers.
 pub(super) fn write(payload: &mut Vec<u8>, numbers: &[i16], length: usize) {
     let zigzags: Vec<u16> = numbers.iter().map(|&n| zigzag(n as u16)).collect();
     let coded: Vec<u8> = zigzags.iter().map(|&z| bins::token(u64::from(z))).collect();
@@ -28,14 +29,14 @@ pub(super) fn write(payload: &mut Vec<u8>, numbers: &[i16], length: usize) {
     put_prefixed(payload, &extra.finish());
 }
 
-/// About the bits that [`write`] takes, without any tables.
+/// Returns the estimated bits of the bytes that [`write`] appends, without the frequency tables.
 pub(super) fn estimate(numbers: &[i16], length: usize) -> u64 {
     let coded: Vec<u8> = numbers.iter().map(|&n| bins::token(u64::from(zigzag(n as u16)))).collect();
     let raw: u64 = coded.iter().map(|&token| u64::from(BINS[usize::from(token)].1)).sum();
     (histogram(&coded, length).chunks_exact(TOKENS).map(entropy).sum::<u64>() >> FRACTION) + raw
 }
 
-/// Counts of tokens per component.
+/// Counts the tokens of each component: [`TOKENS`] counts per component.
 fn histogram(coded: &[u8], length: usize) -> Vec<u32> {
     let mut histogram = vec![0; coded.len().div_ceil(length) * TOKENS];
     for (component, coded) in coded.chunks(length).enumerate() {
@@ -44,7 +45,7 @@ fn histogram(coded: &[u8], length: usize) -> Vec<u32> {
     histogram
 }
 
-/// Reads `count` numbers that [`write`] wrote, component by component, of which each has `length`.
+/// Reads the `count` numbers that [`write`] wrote with the same `length`.
 pub(super) fn read(
     payload: &mut ByteReader<'_>,
     count: usize,
@@ -70,7 +71,7 @@ pub(super) fn read(
     Ok(numbers)
 }
 
-/// The components of the numbers from `start` on.
+/// Returns the contexts of `count` numbers from number `start` on, which are their components.
 fn contexts(start: usize, length: usize, count: usize) -> Vec<u8> {
     const { assert!(MAX_RANK <= 95) };
     (start..start + count).map(|i| (i / length) as u8).collect()
@@ -81,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_come_back() {
+    fn numbers_round_trip() {
         for (components, length) in [(1, 1), (3, 40), (64, 300), (2, 5000)] {
             let numbers: Vec<i16> = (0..components * length)
                 .map(|i| match i % 11 {

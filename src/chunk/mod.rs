@@ -1,9 +1,10 @@
-//! The codec of a chunk: from the bytes of an element range, and the base's, to a payload and back.
+//! The codec of a chunk: turns the bytes of an element range, and those of the base, into a payload
+//! and back.
 //!
-//! A chunk depends on nothing but its payload and its base range: chunks are coded in parallel, in any
-//! order, and one can be had without the others.
+//! A chunk depends only on its payload, its base range and the factors of its region. So chunks are
+//! coded in parallel and in any order, and each of them can be restored without the others.
 
-/// Calls `$codec::$function` for the word of `$width` bytes.
+/// Calls `$codec::$function` with the [`Word`](crate::delta::word::Word) type of `$width` bytes.
 macro_rules! for_width {
     ($width:expr, $codec:tt::$function:ident($($argument:expr),*)) => {
         match $width {
@@ -32,58 +33,62 @@ use crate::layout::dtype::Fields;
 use crate::predict::Factors;
 use crate::predict::fit::Fit;
 
-/// Elements of a chunk, at most; chunks of matrices hold whole rows.
+/// The largest number of words in a chunk; a chunk of a matrix holds whole rows.
 pub(crate) const CHUNK: u64 = 1 << 20;
 
-/// How hard the encoder tries.
+/// The encoder's effort: more of it makes archives smaller and encoding slower.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Effort {
-    /// One context model, no search.
+    /// Uses one context model and no search.
     Fast,
-    /// The better of two context models per chunk.
+    /// Uses the better of two context models for each chunk.
     #[default]
     Default,
-    /// Everything that makes archives smaller.
+    /// Tries everything that can make an archive smaller.
     Max,
 }
 
-/// How a chunk is stored.
+/// The way in which a chunk is stored; the numbers are those of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Method {
-    /// The bytes themselves.
+    /// The payload is the bytes of the chunk.
     Stored = 0,
-    /// A zstd frame.
+    /// The payload is one zstd frame.
     Zstd = 1,
-    /// Nothing: the chunk equals its base.
+    /// The payload is empty: the chunk equals its base.
     Copy = 2,
-    /// Deltas to the base.
+    /// The payload holds deltas to the base.
     Delta = 3,
-    /// Floats without a base.
+    /// The payload holds floats that are coded without a base.
     Solo = 4,
-    /// No chunk of its own: the factors of the chunks that follow.
+    /// The payload is not a chunk: it holds the factors of the chunks that follow.
     Factors = 5,
-    /// Deltas to the base, moved by a prediction.
+    /// The payload holds deltas to the base after a prediction has moved it.
     Predicted = 6,
 }
 
 impl Method {
-    /// The method of that number.
+    /// Returns the method with this number.
+    ///
+    /// # Errors
+    /// `Unsupported` for a number that no method has.
     pub(crate) fn from_number(number: u8) -> Result<Self> {
         let all = [Self::Stored, Self::Zstd, Self::Copy, Self::Delta, Self::Solo, Self::Factors, Self::Predicted];
         all.get(usize::from(number)).copied().ok_or_else(|| Error::unsupported(format!("unknown method {number}")))
     }
 }
 
-/// The shape of a chunk's elements: rows of so many columns.
+/// The shape of a chunk: rows of equal length, of which the last may be short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Matrix {
-    /// Elements per row, at least 1.
+    /// Words per row, at least 1.
     pub(crate) columns: usize,
 }
 
-/// The words of a dtype's unit and its bytes: one word, or a block of words that begins with a scale.
+/// Returns the number of words and of bytes in a unit of `dtype`: one word, or one block of words
+/// that begins with a scale.
 pub(crate) fn unit(dtype: Dtype) -> (u64, u64) {
     if dtype.is_scaled() { dtype.block() } else { (1, dtype.words().0 as u64) }
 }
@@ -96,16 +101,19 @@ pub(crate) struct Scratch {
     bytes: Vec<u8>,
 }
 
-/// What a chunk is coded from besides its bytes.
+/// The inputs of an encoder besides the chunk's bytes.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Against<'a> {
-    /// Its base range, of the same length.
+    /// The base range of the chunk, which has the chunk's length.
     pub(crate) base: Option<&'a [u8]>,
-    /// What its region is predicted by.
+    /// The prediction of the chunk's region.
     pub(crate) fit: Option<&'a Fit>,
 }
 
-/// The method and payload that store `target` smallest.
+/// Encodes `target` and returns the method with the smallest payload, and that payload.
+///
+/// A payload is never longer than `target`. The candidates depend on `effort`; most weaker methods
+/// are skipped once a payload takes at most half of the chunk's bytes.
 pub(crate) fn encode(
     dtype: Dtype,
     matrix: Matrix,
@@ -157,16 +165,20 @@ pub(crate) fn encode(
     Ok(best.filter(|(_, least)| least.len() < target.len()).unwrap_or_else(|| (Method::Stored, target.to_vec())))
 }
 
-/// What a chunk is restored from besides its payload.
+/// The inputs of a decoder besides the chunk's payload.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Given<'a> {
-    /// Its base range, of the same length.
+    /// The base range of the chunk, which has the chunk's length.
     pub(crate) base: Option<&'a [u8]>,
-    /// The factors of its region.
+    /// The factors of the chunk's region.
     pub(crate) factors: Option<&'a Factors>,
 }
 
-/// Restores `target` from a payload.
+/// Restores `target`, which has the length of the chunk, from a payload.
+///
+/// # Errors
+/// `Corrupt`, `Truncated` or `Unsupported` for a damaged payload; `Corrupt` where `method` needs a
+/// base or factors that are not given. The contents of `target` are then unspecified.
 pub(crate) fn decode(
     method: Method,
     dtype: Dtype,
@@ -180,14 +192,18 @@ pub(crate) fn decode(
     let need_base = || base.ok_or_else(|| Error::corrupt("the chunk's method needs a base, and the tensor has none"));
     match method {
         Method::Stored if payload.len() == target.len() => target.copy_from_slice(payload),
-        Method::Stored => return Err(Error::corrupt("stored bytes of a chunk").figures(target.len(), payload.len())),
+        Method::Stored => {
+            return Err(Error::corrupt("a stored chunk has the wrong length").figures(target.len(), payload.len()));
+        }
         Method::Zstd => {
             scratch.bytes.clear();
             scratch.zstd.decode(payload, target.len(), &mut scratch.bytes)?;
             target.copy_from_slice(&scratch.bytes);
         }
         Method::Copy if payload.is_empty() => target.copy_from_slice(need_base()?),
-        Method::Copy => return Err(Error::corrupt("stored bytes of a copied chunk").figures(0, payload.len())),
+        Method::Copy => {
+            return Err(Error::corrupt("the payload of a copied chunk is not empty").figures(0, payload.len()));
+        }
         Method::Delta => {
             let base = need_base()?;
             if dtype.is_scaled() {
@@ -197,15 +213,18 @@ pub(crate) fn decode(
             }
         }
         Method::Predicted => {
-            let factors = factors.ok_or_else(|| Error::corrupt("the chunk's method needs factors"))?;
+            let factors =
+                factors.ok_or_else(|| Error::corrupt("the chunk's method needs factors, and the region has none"))?;
             if !Factors::moves(dtype) {
-                return Err(Error::corrupt("weights of this type are not predicted").figures("floats", dtype.name()));
+                return Err(Error::corrupt("a predicted chunk has a wrong dtype").figures("floats", dtype.name()));
             }
             let base = need_base()?;
             predicted::decode(dtype, matrix, payload, base, factors, target, scratch)?;
         }
-        Method::Factors => return Err(Error::corrupt("factors in place of a chunk")),
-        Method::Solo if dtype.is_scaled() => return Err(Error::corrupt("blocks with a scale are not coded alone")),
+        Method::Factors => return Err(Error::corrupt("the archive has factors in the place of a chunk")),
+        Method::Solo if dtype.is_scaled() => {
+            return Err(Error::corrupt("a chunk of blocks with scales is coded without a base"));
+        }
         Method::Solo => for_width!(width, solo::decode(matrix, payload, target, scratch))?,
     }
     Ok(())
@@ -215,7 +234,8 @@ pub(crate) fn decode(
 mod tests {
     use super::*;
 
-    /// Elements that move by a few steps, and specials.
+    /// Returns a base and a target of `count` elements of `width` bytes. The target's elements
+    /// differ by a few steps, and a few elements of both are special values.
     fn pair(width: usize, count: usize) -> (Vec<u8>, Vec<u8>) {
         let mut seed = 7u64;
         let mut next = || {
@@ -250,7 +270,7 @@ mod tests {
     ];
 
     #[test]
-    fn every_dtype_comes_back_with_and_without_a_base() {
+    fn every_dtype_round_trips_with_and_without_a_base() {
         let mut scratch = Scratch::default();
         for dtype in DTYPES {
             for (count, columns) in [(1, 1), (3, 3), (1000, 40), (5000, 50), (9001, 9001)] {
@@ -272,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn small_moves_are_small_in_every_dtype() {
+    fn small_moves_make_small_payloads_in_every_dtype() {
         for dtype in DTYPES {
             let (base, target) = pair(dtype.words().0, 20_000);
             let against = Against { base: Some(&base), fit: None };

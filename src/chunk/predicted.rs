@@ -1,7 +1,8 @@
 //! Chunks whose base is moved by a low-rank prediction, and the factors that they share.
 //!
-//! Factors: the rank (a byte), the step (four), a shift per component (a byte each), the numbers of `V`. Payload of
-//! a chunk: a string, its numbers of `U`; to its end, deltas to the moved base.
+//! The payload of factors holds the rank (one byte), the step (four bytes), a shift for each
+//! component (one byte each) and the numbers of `V`. The payload of a chunk holds a length-prefixed
+//! string with the chunk's numbers of `U`, and to its end the deltas to the moved base.
 
 use super::delta;
 use super::{Effort, Matrix, Scratch, integers};
@@ -13,10 +14,10 @@ use crate::predict::change::Change;
 use crate::predict::fit::Fit;
 use crate::predict::stored::StoredFactors;
 
-/// The largest shift of a component.
+/// The largest shift that a component may have.
 const MAX_SHIFT: u8 = 15;
 
-/// The payload that stores factors, and the bytes that its checksum covers.
+/// Returns the payload that stores `factors`, and the bytes that its checksum covers.
 pub(super) fn write_factors(factors: &StoredFactors, matrix: Matrix) -> (Vec<u8>, Vec<u8>) {
     let mut payload = vec![factors.shifts.len() as u8];
     payload.extend_from_slice(&factors.step.to_le_bytes());
@@ -25,12 +26,16 @@ pub(super) fn write_factors(factors: &StoredFactors, matrix: Matrix) -> (Vec<u8>
     (payload, covered(&factors.shifted(matrix.columns).unwrap_or_default()))
 }
 
-/// What the checksum of factors covers.
+/// Returns the bytes that the checksum of factors covers: the shifted numbers of `V`.
 fn covered(shifted: &[i16]) -> Vec<u8> {
     shifted.iter().flat_map(|n| n.to_le_bytes()).collect()
 }
 
-/// The factors that a payload holds, whose `rank` the index knows, and the bytes that its checksum covers.
+/// Reads the factors of a payload. Returns them and the bytes that the payload's checksum covers.
+///
+/// # Errors
+/// `Corrupt` or `Truncated` for a damaged payload, and for one whose rank is not the index's
+/// `rank`.
 pub(crate) fn read_factors(
     matrix: Matrix,
     rank: u8,
@@ -38,30 +43,36 @@ pub(crate) fn read_factors(
     scratch: &mut Scratch,
 ) -> Result<(Factors, Vec<u8>)> {
     let mut payload = ByteReader::new(payload);
-    // Checked first, since the index's is within the limits.
+    // The rank of the index is known to be within the limits, so the payload's is compared with it
+    // first.
     let found = payload.u8()?;
     if found != rank {
-        return Err(Error::corrupt("rank of the factors").figures(rank, found));
+        return Err(Error::corrupt("the rank of the factors differs from the index").figures(rank, found));
     }
     let rank = usize::from(rank);
     let step = f32::from_le_bytes(*payload.take(4)?.first_chunk().unwrap_or(&[0; 4]));
     if !(step > 0.0 && step.is_finite()) {
-        // Not as a number: to print floats takes more code than all of this module.
+        // The message has the bits in hexadecimal: printing floats takes more code than this whole
+        // module.
         let found = format_args!("{:08x}", step.to_bits()).to_string();
-        return Err(Error::corrupt("step of the factors").figures("positive and finite", found));
+        return Err(Error::corrupt("the step of the factors is out of range").figures("positive and finite", found));
     }
     let shifts = payload.take(rank as u64)?.to_vec();
     if let Some(shift) = shifts.iter().find(|&&shift| shift > MAX_SHIFT) {
-        return Err(Error::corrupt("shift of a component").figures(format_args!("{MAX_SHIFT} at most"), shift));
+        let expected = format_args!("{MAX_SHIFT} at most");
+        return Err(Error::corrupt("the shift of a component is too large").figures(expected, shift));
     }
     let numbers = integers::read(&mut payload, rank * matrix.columns, matrix.columns, scratch)?;
     payload.finish()?;
     let stored = StoredFactors { step, shifts, numbers };
-    let shifted = stored.shifted(matrix.columns).ok_or_else(|| Error::corrupt("a factor is out of range"))?;
+    let shifted = stored
+        .shifted(matrix.columns)
+        .ok_or_else(|| Error::corrupt("a number of the factors does not fit 16 bits after its shift"))?;
     Ok((stored.factors(matrix.columns, &shifted), covered(&shifted)))
 }
 
-/// The payload of `target` against `base` moved by what fits best; `None` for types that are not moved.
+/// Encodes `target` against `base`, moved by the numbers of `U` that fit best, and returns the
+/// payload; `None` for a dtype whose weights [cannot be moved](Factors::moves).
 pub(super) fn encode(
     dtype: Dtype,
     matrix: Matrix,
@@ -82,7 +93,7 @@ pub(super) fn encode(
     Some(payload)
 }
 
-/// Restores `target` from the payload that [`encode`] made of it and `base`.
+/// Restores `target` from its base, its factors and the payload that [`encode`] returned.
 pub(super) fn decode(
     dtype: Dtype,
     matrix: Matrix,

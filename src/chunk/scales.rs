@@ -1,4 +1,4 @@
-//! The context model of a payload, with its scales: these are coded as tokens.
+//! The context model of a payload and its scales, which are coded as tokens.
 
 use super::tokens::{self, TokenReader};
 use super::{Matrix, Scratch};
@@ -9,13 +9,14 @@ use crate::entropy::cluster::cluster;
 use crate::entropy::rans::STRIP;
 use crate::error::Result;
 
-/// What a row's or column's scale takes when coded, about, in bits.
+/// Estimated bits of the coded scale of a row or a column.
 const ESTIMATE: u64 = 5;
 
-/// Scales as a model has them: relative to their floors, in bytes.
+/// Returns the scales as a model holds them: each a byte above a floor that the rows or the columns
+/// share.
 pub(super) fn relative(scales: &Scales, shift: u32, unit: Unit) -> Scaled {
     let relative = |logarithms: &[i32]| {
-        // What did not move at all must not stretch the range.
+        // Rows and columns that hardly moved must not stretch the range.
         let highest = logarithms.iter().copied().max().unwrap_or(0);
         let lowest = logarithms.iter().copied().filter(|&l| l > highest - 160).min().unwrap_or(highest);
         let bytes = logarithms.iter().map(|&l| (l - lowest).clamp(0, 255) as u8).collect();
@@ -26,7 +27,7 @@ pub(super) fn relative(scales: &Scales, shift: u32, unit: Unit) -> Scaled {
     Scaled { shift, row_floor, column_floor, rows, columns, unit }
 }
 
-/// About the bits that the scales of a model take.
+/// Returns the estimated bits of a model's scales.
 pub(super) fn cost(model: &Model) -> u64 {
     match model {
         Model::Scaled(scaled) => (scaled.rows.len() + scaled.columns.len()) as u64 * ESTIMATE,
@@ -34,7 +35,7 @@ pub(super) fn cost(model: &Model) -> u64 {
     }
 }
 
-/// Writes a model and its scales.
+/// Appends a model and its scales to `payload`.
 pub(super) fn write(payload: &mut Vec<u8>, model: &Model) {
     model.write(payload);
     let Model::Scaled(scaled) = model else { return };
@@ -45,7 +46,8 @@ pub(super) fn write(payload: &mut Vec<u8>, model: &Model) {
     }
 }
 
-/// Reads the model of a chunk of `count` elements, with its scales.
+/// Reads the model of a chunk of `count` words, with its scales; `unit` is that of the chunk's
+/// exponents.
 pub(super) fn read(
     payload: &mut ByteReader<'_>,
     matrix: Matrix,

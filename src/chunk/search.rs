@@ -1,4 +1,5 @@
-//! Whether a region is worth predicting, and by which factors: tried on a sample of its rows.
+//! The search for the factors of a region, which also decides if a prediction pays. Candidates are
+//! tried on a sample of the region's rows.
 
 use super::delta;
 use super::{CHUNK, Effort, Matrix, integers, predicted};
@@ -7,31 +8,33 @@ use crate::predict::change::Change;
 use crate::predict::fit::Fit;
 use crate::predict::subspace::{Components, Search, is_worth_trying};
 
-/// The least rows and columns of a matrix that is predicted.
+/// The smallest number of rows, and of columns, of a matrix that is predicted.
 pub(crate) const LEAST: usize = 32;
 
-/// Some rows of a region, the whole of it where it is small.
+/// A sample of a region's rows, or all rows of a small region.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sample<'a> {
     pub(crate) dtype: Dtype,
     pub(crate) matrix: Matrix,
-    /// Rows of the whole region.
+    /// Number of rows of the whole region.
     pub(crate) rows: usize,
-    /// The base's rows, one behind the other.
+    /// The sampled rows of the base, one after the other.
     pub(crate) base: &'a [u8],
+    /// The same rows of the target.
     pub(crate) target: &'a [u8],
 }
 
-/// How hard an effort looks.
+/// The settings of the search at one effort.
 struct Knobs {
     search: Search,
-    /// Ranks that are tried, up to the search's.
+    /// Ranks that are tried, in rising order, up to the search's rank.
     ranks: &'static [usize],
-    /// Errors of the factors that are tried with the best rank, the first of them with every rank.
+    /// Rounding errors of the factors that are tried, relative to the error that the components
+    /// leave (see [`Fit::new`]): the first with every rank, the others with the best rank only.
     fineness: &'static [f64],
-    /// Elements that are coded to compare candidates.
+    /// Number of elements that are coded to compare candidates.
     trial: usize,
-    /// A prediction has to save one part in so many.
+    /// A prediction must save more than one byte in this many.
     gain: u64,
 }
 
@@ -51,17 +54,19 @@ const MAX: Knobs = Knobs {
     gain: 100,
 };
 
-/// Factors that pay, and about the bytes that they save.
+/// Factors that make a region smaller.
 #[derive(Debug)]
 pub(crate) struct Prediction {
     pub(crate) fit: Fit,
-    /// Payload of the factors, and the bytes that their checksum covers.
+    /// The payload of the factors.
     pub(crate) payload: Vec<u8>,
+    /// The bytes that the checksum of the factors covers.
     pub(crate) bytes: Vec<u8>,
+    /// The estimated number of bytes that the region becomes smaller.
     pub(crate) saved: u64,
 }
 
-/// The prediction of a region that saves most, if one saves enough.
+/// Returns the prediction that makes the region smallest, or `None` if no prediction saves enough.
 pub(crate) fn search(sample: Sample<'_>, effort: Effort) -> Option<Prediction> {
     let knobs = if effort == Effort::Max { &MAX } else { &DEFAULT };
     let change = Change::new(sample.dtype, sample.matrix.columns, sample.base, sample.target)?;
@@ -80,7 +85,7 @@ pub(crate) fn search(sample: Sample<'_>, effort: Effort) -> Option<Prediction> {
     pays.then_some(Prediction { fit, payload, bytes, saved })
 }
 
-/// Rows that stand for a region when candidates are compared.
+/// The rows that stand for a region when candidates are compared.
 struct Trial {
     dtype: Dtype,
     columns: usize,
@@ -92,10 +97,11 @@ struct Trial {
 }
 
 impl Trial {
+    /// Takes rows of `sample`, evenly spaced, with about `elements` elements in all.
     fn new(sample: Sample<'_>, change: &Change, elements: usize) -> Self {
         let columns = sample.matrix.columns;
         let row = columns * sample.dtype.words().0;
-        // A last row that is short cannot stand for others.
+        // A short last row is left out, since it cannot stand for others.
         let whole = (sample.base.len() / row).max(1);
         let count = (elements / columns).clamp(1, whole);
         let places: Vec<usize> = (0..count).map(|i| i * whole / count).collect();
@@ -113,12 +119,12 @@ impl Trial {
         }
     }
 
-    /// About the bits of the region without a prediction.
+    /// Returns the estimated bits of the region without a prediction.
     fn plain(&self) -> u64 {
         self.scaled(self.estimate(&self.base))
     }
 
-    /// About the bits of the region with a prediction.
+    /// Returns the estimated bits of the region with a prediction, factors included.
     fn predicted(&self, fit: &Fit) -> u64 {
         let numbers = fit.numbers_of(&self.change);
         let mut moved = vec![0; self.base.len()];
@@ -128,18 +134,20 @@ impl Trial {
         self.scaled(coded) + integers::estimate(&fit.stored.numbers, self.columns)
     }
 
+    /// Returns the estimated bits of the trial's rows as deltas to `base`.
     fn estimate(&self, base: &[u8]) -> u64 {
         delta::estimate_any(self.dtype.words(), base, &self.target)
     }
 
-    /// What the trial's rows take, for all rows of the region.
+    /// Scales the bits of the trial's rows up to all rows of the region.
     fn scaled(&self, bits: u64) -> u64 {
         (u128::from(bits) * self.rows as u128 / self.change.matrix.rows() as u128) as u64
     }
 
-    /// The cheapest factors and their cost.
+    /// Returns the factors with the smallest estimate, and that estimate in bits; `None` if no rank
+    /// can be expressed in integers.
     fn best(&self, components: &Components, knobs: &Knobs) -> Option<(Fit, u64)> {
-        /// Ranks in a row that are worse than the best one before no more are tried.
+        /// Number of ranks in a row worse than the best one after which the search ends.
         const PATIENCE: usize = 3;
         let mut best: Option<(Fit, u64, usize)> = None;
         let mut worse = 0;

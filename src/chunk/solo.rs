@@ -1,9 +1,13 @@
-//! A chunk of floats without a base: the leading bits of each magnitude coded, the rest raw.
+//! A chunk of floats without a base: the leading bits of each magnitude are entropy coded, and the
+//! other bits are stored raw.
 //!
-//! Payload: the number of raw bits, the least leading value, the context model (which has no exponents
-//! to go by, but the scales of rows and columns), the tokens, the raw bits to the end.
-//! A token is the leading value counted from the least one; [`ESCAPE`] stands for values too far up,
-//! whose leading bits follow raw. Sign and raw bits follow every element.
+//! The payload holds the number of raw bits, the least leading value, the context model, the
+//! tokens, and to its end the raw bits. Without a base there are no exponents for contexts, but a
+//! model may have the scales of rows and columns.
+//!
+//! A token is an element's leading value, counted from the least one; the element's sign and its
+//! other bits are raw. [`ESCAPE`] is the token of an element whose leading value is out of range:
+//! all its bits are raw.
 
 use super::tokens::{self, TokenReader};
 use super::{Effort, Matrix, Scratch, scales};
@@ -18,34 +22,38 @@ use crate::entropy::log2::FRACTION;
 use crate::entropy::rans::STRIP;
 use crate::error::{Error, Result};
 
-/// The token of a leading value that has none.
+/// The token of every leading value that is out of the range of tokens.
 const ESCAPE: u8 = 255;
 
-/// Mantissa bits that are coded with the exponent, at most.
+/// The largest number of mantissa bits that are coded with the exponent.
 const MANTISSA: u32 = 3;
 
-/// Contexts per octave of scale: 16 >> `SHIFT`.
+/// The shift of scaled contexts: there are 16 >> `SHIFT` of them per octave.
 const SHIFT: u32 = 3;
 
 /// A way to split the elements of a chunk into tokens and raw bits.
 struct Split {
-    /// Raw bits of a magnitude.
+    /// Number of raw bits of a magnitude.
     raw: u32,
     /// The leading value of token 0.
     least: u64,
+    /// The counts of all tokens, in one context.
     clusters: Clusters,
-    /// Estimated size of tokens and raw bits.
+    /// Estimated size of tokens and raw bits, in bits.
     bits: u64,
 }
 
 /// The elements of a chunk.
 struct Elements {
     words: Vec<u64>,
+    /// Bits of an element.
     width: u32,
+    /// Bits of an element's mantissa.
     mantissa: u32,
 }
 
-/// The payload of `target`, whose length is positive.
+/// Encodes `target`, whose length is above 0, and returns the payload. `mantissa` is the number of
+/// mantissa bits of its floats.
 pub(super) fn encode<W: Word>(mantissa: u32, matrix: Matrix, target: &[u8], effort: Effort) -> Vec<u8> {
     let words = word::load_all::<W>(target).into_iter().map(W::widen).collect();
     let elements = Elements { words, width: W::BITS, mantissa };
@@ -57,12 +65,14 @@ pub(super) fn encode<W: Word>(mantissa: u32, matrix: Matrix, target: &[u8], effo
 }
 
 impl Elements {
+    /// Returns the mask of the bits of a magnitude: all but the sign.
     fn magnitude(&self) -> u64 {
         (1 << (self.width - 1)) - 1
     }
 
-    /// The split that leaves `raw` bits of a magnitude, or more where nearly all values would not have
-    /// a token otherwise: at most one in 4,096 is left out.
+    /// Returns the split with `raw` raw bits per magnitude, or with as many more as it takes for
+    /// the leading values to fit the tokens; at most one element in 4,096 may be left out and
+    /// escaped.
     fn split(&self, raw: u32) -> Split {
         let magnitude = self.magnitude();
         let mut counts = vec![0u32; (magnitude >> raw) as usize + 1];
@@ -92,12 +102,14 @@ impl Elements {
         Split { raw, least, clusters, bits }
     }
 
+    /// Returns the token of every element.
     fn tokens(&self, split: &Split) -> Vec<u8> {
         let magnitude = self.magnitude();
         self.words.iter().map(|&word| token((word & magnitude) >> split.raw, split.least)).collect()
     }
 
-    /// The row and column scales of the weights themselves, and the raw contexts that they make.
+    /// Returns a model with the mean magnitudes of rows and columns as scales, and the raw contexts
+    /// that it gives to the elements.
     fn scaled(&self, matrix: Matrix) -> (Model, Vec<u8>) {
         let fraction = (1 << self.mantissa) - 1;
         let sizes: Vec<f32> = self.words.iter().map(|word| ((word & fraction) | (fraction + 1)) as f32).collect();
@@ -113,6 +125,8 @@ impl Elements {
         (model, raw)
     }
 
+    /// Returns the payload, with scaled contexts where `effort` and the shape allow them and they
+    /// pay.
     fn write(&self, split: &Split, matrix: Matrix, effort: Effort) -> Vec<u8> {
         let tokens = self.tokens(split);
         let single = (Model::Single, vec![0; tokens.len()]);
@@ -153,24 +167,25 @@ impl Elements {
     }
 }
 
-/// Bits that tokens and tables take. With so many tokens the precision of frequencies matters: what
-/// counts is not the entropy, but what the tables make of it.
+/// Returns the estimated bits of tokens and tables. With so many tokens the rounding of frequencies
+/// matters, so this is the cost with the actual tables and not the entropy.
 fn coded(clusters: &Clusters) -> u64 {
     let bits = |counts: &Vec<u32>| FrequencyTable::from_counts(counts).cost(counts) + table_cost(counts);
     clusters.counts.iter().map(bits).sum::<u64>() >> FRACTION
 }
 
-/// The token of a leading value.
+/// Returns the token of a leading value, where `least` has token 0.
 fn token(leading: u64, least: u64) -> u8 {
     leading.checked_sub(least).filter(|&token| token < u64::from(ESCAPE)).map_or(ESCAPE, |token| token as u8)
 }
 
-/// Restores `target` from the payload that [`encode`] made of it.
+/// Restores `target` from the payload that [`encode`] returned.
 pub(super) fn decode<W: Word>(matrix: Matrix, payload: &[u8], target: &mut [u8], scratch: &mut Scratch) -> Result<()> {
     let mut payload = ByteReader::new(payload);
     let raw = u32::from(payload.u8()?);
     if raw >= W::BITS {
-        return Err(Error::corrupt("raw bits of an element").figures(format_args!("below {}", W::BITS), raw));
+        let expected = format_args!("below {}", W::BITS);
+        return Err(Error::corrupt("an element has too many raw bits").figures(expected, raw));
     }
     let least = payload.varint()?;
     let count = target.len() / W::BYTES;
@@ -181,7 +196,7 @@ pub(super) fn decode<W: Word>(matrix: Matrix, payload: &[u8], target: &mut [u8],
     for (i, target) in target.chunks_mut(STRIP * W::BYTES).enumerate() {
         let count = target.len() / W::BYTES;
         let (contexts, tokens, words) = (&mut contexts[..count], &mut tokens[..count], &mut words[..count]);
-        // There is no base: contexts come of the place alone.
+        // There is no base, so contexts depend only on the element's row and column.
         model.contexts(&[0; STRIP][..count], i * STRIP, contexts);
         reader.map(contexts);
         reader.strip(contexts, tokens);

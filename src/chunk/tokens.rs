@@ -1,4 +1,4 @@
-//! Tokens in contexts as bytes: which contexts share tables, the tables, the coded streams.
+//! Lists of tokens as bytes: the contexts that share each table, the tables, and the coded streams.
 
 use crate::bytes::{ByteReader, put_prefixed};
 use crate::delta::context::CONTEXTS;
@@ -9,14 +9,16 @@ use crate::entropy::lookup::Lookup;
 use crate::entropy::rans::{self, Group};
 use crate::error::{Error, Result};
 
-/// From raw contexts to the tables of a clustering.
+/// Returns the map from raw contexts to the numbers of a clustering's tables. Contexts that the
+/// clustering does not know get the last table.
 pub(crate) fn table_of(clusters: &Clusters) -> Lookup {
     let mut table = [clusters.table_of.last().copied().unwrap_or(0); 128];
     table[..clusters.table_of.len()].copy_from_slice(&clusters.table_of);
     Lookup::new(table)
 }
 
-/// Writes the tables of a clustering and `tokens` coded with them; `tables` names each token's table.
+/// Writes the tables of a clustering and then `tokens`, coded with them. `tables` holds the number
+/// of each token's table.
 pub(crate) fn write(bytes: &mut Vec<u8>, clusters: &Clusters, tables: &[u8], tokens: &[u8]) {
     let frequencies: Vec<_> = clusters.counts.iter().map(|c| FrequencyTable::from_counts(c)).collect();
     let mut bits = BitWriter::default();
@@ -34,7 +36,7 @@ pub(crate) fn write(bytes: &mut Vec<u8>, clusters: &Clusters, tables: &[u8], tok
     rans::Encoder::new(&frequencies).encode(tables, tokens).iter().for_each(|stream| put_prefixed(bytes, stream));
 }
 
-/// A reader of what [`write`] wrote.
+/// A reader of the bytes that [`write`] appends.
 pub(crate) struct TokenReader<'d, 'b> {
     table_of: Lookup,
     decoder: &'d rans::Decoder,
@@ -42,7 +44,11 @@ pub(crate) struct TokenReader<'d, 'b> {
 }
 
 impl<'d, 'b> TokenReader<'d, 'b> {
-    /// Reads tables of tokens below `symbols` into `decoder`, and finds the streams of `count` tokens.
+    /// Reads the tables into `decoder` and finds the streams of `count` tokens, all of them below
+    /// `symbols`.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Truncated` where the tables or the streams are damaged.
     pub(crate) fn new(
         bytes: &mut ByteReader<'b>,
         decoder: &'d mut rans::Decoder,
@@ -58,7 +64,8 @@ impl<'d, 'b> TokenReader<'d, 'b> {
             if i + 1 < tables {
                 let end = next + bits.get_gamma()? as usize + 1;
                 if end >= CONTEXTS {
-                    return Err(Error::corrupt("contexts of the tables").figures(CONTEXTS, end + 1));
+                    let message = "the frequency tables cover too many contexts";
+                    return Err(Error::corrupt(message).figures(format_args!("{CONTEXTS} at most"), end + 1));
                 }
                 table_of[next..end].fill(i as u8);
                 next = end;
@@ -71,17 +78,21 @@ impl<'d, 'b> TokenReader<'d, 'b> {
         Ok(Self { table_of: Lookup::new(table_of), decoder, groups })
     }
 
-    /// Turns raw contexts into the tables that they share.
+    /// Replaces raw contexts by the numbers of their tables.
     pub(crate) fn map(&self, contexts: &mut [u8]) {
         self.table_of.map(contexts);
     }
 
-    /// Decodes the next strip; `tables` names each token's table. Every strip but the last is full.
+    /// Decodes the next strip into `tokens`. `tables` holds the number of each token's table. Every
+    /// strip but the last must be full.
     pub(crate) fn strip(&mut self, tables: &[u8], tokens: &mut [u8]) {
         self.decoder.decode_strip(&mut self.groups, tables, tokens);
     }
 
-    /// Checks that the streams ended well.
+    /// Checks that every stream ended where its encoder began.
+    ///
+    /// # Errors
+    /// `Corrupt` where a stream is damaged.
     pub(crate) fn finish(self) -> Result<()> {
         self.groups.into_iter().try_for_each(Group::finish)
     }
