@@ -1,65 +1,68 @@
-//! Contexts: what the decoder knows of a delta before it reads it.
+//! Contexts: the decoder's knowledge of a delta before it reads the delta.
 //!
-//! A step (ulp) doubles with each exponent, so the base weight's exponent tells the size of its delta
-//! in steps; taken relative to the mean change of its row and its column, it tells more.
+//! A step (ulp) doubles with each exponent, so the base weight's exponent tells how large its delta
+//! is likely to be, in steps. The exponent relative to the mean change of the row and the column
+//! tells more.
 
 use super::scale::STEPS;
 use crate::bytes::{ByteReader, put_varint};
 use crate::error::{Error, Result};
 use crate::zigzag::{unzigzag, zigzag};
 
-/// Number of raw contexts of any model.
+/// The number of raw contexts: those of every model that the encoder writes are below it.
 pub(crate) const CONTEXTS: usize = 96;
 
-/// The largest exponent that any element has: those of `F64` are 11 bits.
+/// The largest exponent of any element: those of `F64` have 11 bits.
 const MAX_EXPONENT: u64 = 2047;
 
 /// The raw context of a weight whose step is as large as its expected change.
 const CENTER: i32 = 48;
 
-/// How the raw context of an element follows from its base and its place.
+/// A rule that gives an element its raw context, from its base and its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Model {
-    /// One context for all.
+    /// All elements have context 0.
     Single,
-    /// The base's exponent, counted from `first`.
+    /// The context is the base's exponent, counted from `first`.
     Exponent { first: u32 },
-    /// The base's exponent relative to the scales of its row and column.
+    /// The context is the base's exponent relative to the scales of its row and its column.
     Scaled(Scaled),
-    /// The base's high bits: for integers.
+    /// The context is the base's four high bits; this is the model of integers.
     HighBits,
 }
 
-/// See [`Model::Scaled`].
+/// The parameters and scales of [`Model::Scaled`].
+///
+/// A logarithm is in steps of an eighth of an octave, as in [`Scales`](super::scale::Scales).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Scaled {
-    /// Contexts per octave: 16 >> `shift`.
+    /// The width of a context: there are 16 >> `shift` contexts per octave.
     pub(crate) shift: u32,
-    /// Logarithm that `rows` are relative to.
+    /// The logarithm that `rows` are relative to.
     pub(crate) row_floor: i32,
-    /// Logarithm that `columns` are relative to.
+    /// The logarithm that `columns` are relative to.
     pub(crate) column_floor: i32,
-    /// Logarithms per row.
+    /// The logarithm of each row's mean change, relative to `row_floor`.
     pub(crate) rows: Vec<u8>,
-    /// Logarithms per column.
+    /// The logarithm of each column's mean change, relative to `column_floor`.
     pub(crate) columns: Vec<u8>,
-    /// What exponents count.
+    /// The unit of exponents.
     pub(crate) unit: Unit,
 }
 
-/// What the exponents of elements count.
+/// The unit of the exponents of elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
-    /// Octaves, in eight bits at most.
+    /// Exponents count octaves and have at most eight bits.
     Octave,
-    /// Octaves, in more bits than that.
+    /// Exponents count octaves and have more than eight bits.
     WideOctave,
-    /// Quarters of an octave, in eight bits at most.
+    /// Exponents count quarters of an octave and have at most eight bits.
     Quarter,
 }
 
 impl Unit {
-    /// Steps of a scaled context that it takes, before the shift.
+    /// Returns the number of raw contexts that one unit spans, before the shift.
     fn steps(self) -> i16 {
         match self {
             Self::Octave | Self::WideOctave => 2 * STEPS as i16,
@@ -69,8 +72,8 @@ impl Unit {
 }
 
 impl Model {
-    /// Writes the raw contexts of the elements from number `start` on, whose exponents (or, of integers,
-    /// high bits) are given.
+    /// Writes the raw contexts of the elements from number `start` of the chunk on. `exponents`
+    /// holds their exponents, or the high bits of integers.
     pub(crate) fn contexts(&self, exponents: &[u16], start: usize, contexts: &mut [u8]) {
         let pairs = contexts.iter_mut().zip(exponents);
         match self {
@@ -84,7 +87,7 @@ impl Model {
         }
     }
 
-    /// Writes the model, but for the scales themselves.
+    /// Writes the model without its scales.
     pub(crate) fn write(&self, bytes: &mut Vec<u8>) {
         match self {
             Self::Single => bytes.push(0),
@@ -103,18 +106,25 @@ impl Model {
         }
     }
 
-    /// Reads what [`write`](Self::write) wrote, all but the scales of [`Scaled`] and their unit.
+    /// Reads a model that [`write`](Self::write) wrote. The caller sets the scales of [`Scaled`],
+    /// which are empty, and its unit.
+    ///
+    /// # Errors
+    /// `Unsupported` for an unknown model; `Corrupt` or `Truncated` for damaged parameters.
     pub(crate) fn read(bytes: &mut ByteReader<'_>) -> Result<Self> {
         match bytes.u8()? {
             0 => Ok(Self::Single),
             1 => match bytes.varint()? {
                 first @ ..=MAX_EXPONENT => Ok(Self::Exponent { first: first as u32 }),
-                first => Err(Error::corrupt("first exponent").figures(format_args!("{MAX_EXPONENT} at most"), first)),
+                first => {
+                    let expected = format_args!("{MAX_EXPONENT} at most");
+                    Err(Error::corrupt("the first exponent of a context model is too large").figures(expected, first))
+                }
             },
             2 => {
                 let shift = u32::from(bytes.u8()?);
                 if shift > 4 {
-                    return Err(Error::corrupt("context width").figures("at most 4", shift));
+                    return Err(Error::corrupt("the shift of a context model is too large").figures("at most 4", shift));
                 }
                 let mut floor = || bytes.varint().and_then(small).map(|n| unzigzag(n) as i32);
                 let (row_floor, column_floor) = (floor()?, floor()?);
@@ -127,12 +137,12 @@ impl Model {
     }
 }
 
-/// A number that fits the arithmetic of contexts with room to spare.
+/// Returns `number` if it is below 2^20, so that the arithmetic of contexts cannot overflow.
 fn small(number: u64) -> Result<u32> {
     u32::try_from(number)
         .ok()
         .filter(|&n| n < 1 << 20)
-        .ok_or_else(|| Error::corrupt("an impossible exponent").figures("below 2^20", number))
+        .ok_or_else(|| Error::corrupt("the floor of a context model is too large").figures("below 2^20", number))
 }
 
 impl Scaled {
@@ -150,7 +160,8 @@ impl Scaled {
         }
     }
 
-    /// The contexts of a stretch of a row, in 16 bits, which vectorise best, where the exponents allow it.
+    /// Writes the contexts of a stretch of one row. Where the exponents allow it, the arithmetic is
+    /// in 16 bits, which vectorise best. `here` is the part of the sum that all elements share.
     fn row_contexts(&self, here: i32, exponents: &[u16], columns: &[u8], contexts: &mut [u8]) {
         const LAST: i32 = CONTEXTS as i32 - 1;
         let step = self.unit.steps();
@@ -162,7 +173,8 @@ impl Scaled {
             }
             return;
         }
-        // Beyond these bounds every context is the first or the last one anyway.
+        // Outside of these bounds every context is the first or the last one, so clamping changes
+        // none.
         let here = here.clamp(-8192, 8192) as i16;
         for (context, (&exponent, &scale)) in elements {
             let raw = here + step * (exponent & 0xff) as i16 - i16::from(scale);

@@ -1,4 +1,4 @@
-//! Element transforms between a base and a target.
+//! Transforms of elements between a base and a target, and the contexts of their deltas.
 
 pub(crate) mod context;
 pub(crate) mod scale;

@@ -1,27 +1,27 @@
-//! How far the weights of each row and each column moved, as logarithms in eighths of an octave.
+//! Mean changes of the rows and the columns of a matrix, as logarithms in eighths of an octave.
 //!
-//! A fine-tune moves weights by amounts that its row and its column tell: the mean absolute change
-//! along both predicts the change of a weight, and so the size of its delta.
+//! The change of a weight depends on its row and its column: the mean absolute changes of both
+//! predict its own, and so the size of its delta.
 
 use super::context::Unit;
 
-/// Steps per octave.
+/// Steps of a logarithm per octave.
 pub(crate) const STEPS: i32 = 8;
 
-/// Mean changes per row and per column of a matrix.
+/// The mean absolute change of each row and each column of a matrix.
 #[derive(Debug, Default)]
 pub(crate) struct Scales {
-    /// Logarithm per row.
+    /// A logarithm per row, in steps.
     pub(crate) rows: Vec<i32>,
-    /// Logarithm per column.
+    /// A logarithm per column, in steps.
     pub(crate) columns: Vec<i32>,
 }
 
-/// Adds up changes row by row.
+/// The sums from which [`Scales`] are made, of changes that are added row by row.
 #[derive(Debug)]
 pub(crate) struct ScaleMeter {
     unit: Unit,
-    /// Added to exponents, so that small ones come to the middle of what a double can hold.
+    /// The number added to exponents, which brings them towards the middle of a double's range.
     raise: u16,
     column: usize,
     row: [f64; 4],
@@ -30,17 +30,17 @@ pub(crate) struct ScaleMeter {
 }
 
 impl ScaleMeter {
-    /// A meter for rows of so many columns.
+    /// Makes a meter for rows of `columns` elements, whose exponents have this unit.
     pub(crate) fn new(columns: usize, unit: Unit) -> Self {
         let raise = if unit == Unit::WideOctave { 0 } else { 512 };
         Self { unit, raise, column: 0, row: [0.0; 4], rows: Vec::new(), columns: vec![0.0; columns] }
     }
 
-    /// Adds the elements that come next: how many steps each changed, and the exponent that tells a
-    /// step's size.
+    /// Adds the next elements: the number of steps that each changed by, and the exponent that
+    /// tells the size of its step.
     ///
-    /// Sums are taken in an order of their own, so that every target gets the same bits, and four at a
-    /// time, so that additions need not wait for each other.
+    /// Sums are taken in a fixed order, so that every platform gets the same bits, and in four
+    /// lanes, so that an addition need not wait for the one before.
     pub(crate) fn add(&mut self, mut steps: &[f32], mut exponents: &[u16]) {
         while !steps.is_empty() {
             let count = (self.columns.len() - self.column).min(steps.len());
@@ -64,7 +64,7 @@ impl ScaleMeter {
         (self.row, self.column) = ([0.0; 4], 0);
     }
 
-    /// The scales of what was added.
+    /// Returns the scales of all added elements; a last row may be short.
     pub(crate) fn finish(mut self) -> Scales {
         if self.column > 0 {
             self.end_row();
@@ -75,6 +75,7 @@ impl ScaleMeter {
     }
 }
 
+/// Adds the changes of a stretch of a row to the sums of the row and of its `columns`.
 fn add_stretch(steps: &[f32], exponents: &[u16], raise: u16, row: &mut [f64; 4], columns: &mut [f64]) {
     let change = |step: f32, exponent: u16| f64::from(step) * power(exponent + raise);
     let (steps, last_steps) = steps.as_chunks::<4>();
@@ -94,7 +95,7 @@ fn add_stretch(steps: &[f32], exponents: &[u16], raise: u16, row: &mut [f64; 4],
     }
 }
 
-/// [`add_stretch`] where exponents end in the top two bits of a mantissa.
+/// Does the same as [`add_stretch`] for exponents whose low two bits are the top of a mantissa.
 fn add_quarters(steps: &[f32], exponents: &[u16], raise: u16, row: &mut [f64; 4], columns: &mut [f64]) {
     for ((&step, &exponent), column) in steps.iter().zip(exponents).zip(columns) {
         let change = f64::from(step) * f64::from(4 + (exponent & 3)) / 4.0 * power((exponent >> 2) + raise);
@@ -103,12 +104,13 @@ fn add_quarters(steps: &[f32], exponents: &[u16], raise: u16, row: &mut [f64; 4]
     }
 }
 
-/// `2^(exponent - 1023)`, clamped to what is finite and normal.
+/// Returns `2^(exponent - 1023)`, clamped to the range of finite normal numbers.
 fn power(exponent: u16) -> f64 {
     f64::from_bits(u64::from(exponent.clamp(1, 2046)) << 52)
 }
 
-/// `log2(value)` + 1023 in steps; 0 for 0 and for what is not finite.
+/// Returns `log2(value) + 1023`, rounded to the nearest step; 0 where `value` is 0, subnormal or
+/// not finite.
 fn logarithm(value: f64) -> i32 {
     let bits = value.to_bits();
     let exponent = (bits >> 52) as i32 & 0x7ff;
@@ -119,7 +121,7 @@ fn logarithm(value: f64) -> i32 {
     exponent * STEPS + THRESHOLDS.iter().filter(|&&t| fraction >= t).count() as i32
 }
 
-/// Mantissas of `2^((i + 0.5) / 8)`: where the nearest step changes.
+/// Mantissas of `2^((i + 0.5) / 8)`, the places where the nearest step changes.
 const THRESHOLDS: [u64; STEPS as usize] = [
     0x0_b558_6cf9_890f,
     0x2_387a_6e75_6238,

@@ -1,34 +1,34 @@
-//! Elements as unsigned words of 8, 16, 32 or 64 bits, their differences and their exponents.
+//! Elements as unsigned words of 8, 16, 32 or 64 bits, with their differences and their exponents.
 
 use bytemuck::Pod;
 
 use crate::layout::dtype::Fields;
 use crate::zigzag::{unzigzag, zigzag};
 
-/// An unsigned integer that holds an element's bits.
+/// An unsigned integer that holds the bits of an element.
 pub(crate) trait Word: Pod + Default + PartialEq + Send + Sync {
     /// Width in bits.
     const BITS: u32;
     /// Width in bytes.
     const BYTES: usize;
 
-    /// Turns a word as it lies in little-endian bytes into its value, or back: nothing to do on most machines.
+    /// Converts a word between little-endian and native byte order: nothing to do on most machines.
     fn little(self) -> Self;
-    /// The low bits of `value`.
+    /// Returns the low bits of `value`.
     fn truncate(value: u64) -> Self;
-    /// Zero-extended.
+    /// Returns the word with zeros above it.
     fn widen(self) -> u64;
-    /// `self & mask`, shifted down, as 16 bits.
+    /// Returns the low 16 bits of `self & mask`, shifted down by `shift`.
     fn field(self, mask: Self, shift: u32) -> u16;
-    /// The magnitude of a zigzag number, rounded.
+    /// Returns the magnitude of a zigzag number, rounded to single precision.
     fn steps(self) -> f32;
-    /// The zigzag of the difference of two floats, in ordered units, positive away from zero.
+    /// Returns the zigzag number of the steps from one float to another, positive away from zero.
     fn float_delta(base: Self, target: Self) -> Self;
-    /// The inverse of [`float_delta`](Self::float_delta).
+    /// Returns the target, given its base and its [`float_delta`](Self::float_delta).
     fn float_apply(base: Self, delta: Self) -> Self;
-    /// The zigzag of the difference of two integers, modulo 2^[`BITS`](Self::BITS).
+    /// Returns the zigzag number of the difference of two integers, modulo 2^[`BITS`](Self::BITS).
     fn integer_delta(base: Self, target: Self) -> Self;
-    /// The inverse of [`integer_delta`](Self::integer_delta).
+    /// Returns the target, given its base and its [`integer_delta`](Self::integer_delta).
     fn integer_apply(base: Self, delta: Self) -> Self;
 }
 
@@ -60,13 +60,14 @@ macro_rules! word {
 
             #[inline(always)]
             fn steps(self) -> f32 {
-                // Half of it fits the signed type, which vector units convert.
+                // Half of the number fits the signed type, which vector units convert to floats.
                 ((self >> 1) as $signed) as f32 + (self & 1) as u8 as f32
             }
 
-            // Magnitudes above HIGH where the signs agree, below it where they do not: then the
-            // difference to the base, whose own place is above HIGH, is ordered like the numbers
-            // themselves, and positive away from zero. A bijection, -0 and NaNs included.
+            // The target's place is its magnitude above HIGH where the signs agree, and below HIGH
+            // where they differ; the base's place is its magnitude above HIGH. So differences of
+            // places are ordered as the numbers are, and positive away from zero. This is a
+            // bijection, -0 and NaNs included.
             #[inline(always)]
             fn float_delta(base: Self, target: Self) -> Self {
                 const HIGH: $unsigned = 1 << (<$unsigned>::BITS - 1);
@@ -101,26 +102,26 @@ word!(u16, i16);
 word!(u32, i32);
 word!(u64, i64);
 
-/// Reads words from little-endian bytes of the same size.
+/// Fills `words` from little-endian bytes of the same size.
 pub(crate) fn load<W: Word>(bytes: &[u8], words: &mut [W]) {
     bytemuck::cast_slice_mut(words).copy_from_slice(bytes);
     words.iter_mut().for_each(|word| *word = word.little());
 }
 
-/// Reads all words of little-endian bytes; a rest that is no whole word is left out.
+/// Returns the words of little-endian bytes; an incomplete last word is left out.
 pub(crate) fn load_all<W: Word>(bytes: &[u8]) -> Vec<W> {
     let mut words = vec![W::default(); bytes.len() / W::BYTES];
     load(&bytes[..words.len() * W::BYTES], &mut words);
     words
 }
 
-/// Writes words as little-endian bytes of the same size; `words` are scratch afterwards.
+/// Writes words as little-endian bytes of the same size; the contents of `words` are not kept.
 pub(crate) fn store<W: Word>(words: &mut [W], bytes: &mut [u8]) {
     words.iter_mut().for_each(|word| *word = word.little());
     bytes.copy_from_slice(bytemuck::cast_slice(words));
 }
 
-/// Turns the targets of `base` into their deltas.
+/// Replaces the targets of `base` by their deltas.
 pub(crate) fn deltas<W: Word>(fields: Fields, base: &[W], targets: &mut [W]) {
     let pairs = targets.iter_mut().zip(base);
     match fields {
@@ -129,12 +130,12 @@ pub(crate) fn deltas<W: Word>(fields: Fields, base: &[W], targets: &mut [W]) {
     }
 }
 
-/// The magnitudes of zigzag deltas, rounded.
+/// Writes the magnitudes of zigzag deltas to `steps`, rounded to single precision.
 pub(crate) fn steps<W: Word>(deltas: &[W], steps: &mut [f32]) {
     steps.iter_mut().zip(deltas).for_each(|(step, delta)| *step = delta.steps());
 }
 
-/// The exponents of floats, or the high bits of integers: what contexts are made of.
+/// Writes the exponents of floats, or the four high bits of integers, which contexts are made of.
 pub(crate) fn exponents<W: Word>(fields: Fields, words: &[W], exponents: &mut [u16]) {
     let magnitude = u64::MAX >> (65 - W::BITS);
     let (mask, shift) = match fields {
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn small_moves_are_small_numbers() {
+    fn small_moves_have_small_deltas() {
         let delta = |b: f32, t: f32| u32::float_delta(b.to_bits(), t.to_bits());
         let next = |x: f32| f32::from_bits(x.to_bits() + 1);
         assert_eq!(delta(1.0, 1.0), 0);
@@ -168,7 +169,7 @@ mod tests {
         assert_eq!(delta(next(-1.0), -1.0), 1);
         assert_eq!(delta(0.0, -0.0), 1);
         assert_eq!(delta(-0.0, 0.0), 1);
-        // One ulp across the carry that costs XOR eight bits.
+        // One step over a carry, where an XOR has eight bits set.
         assert_eq!(u16::float_delta(0x3f80, 0x3f7f), 1);
     }
 

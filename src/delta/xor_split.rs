@@ -1,12 +1,13 @@
-//! BITXv001's transform: XOR with the base, then each 16-bit word split into two byte streams.
+//! The transform of BITXv001: XORs the target with the base and splits each 16-bit word of the
+//! result into two byte streams.
 //!
-//! Bits 14..7 of a word (BF16's exponent) go to one stream, bit 15 and bits 6..0 (sign and mantissa)
-//! to the other. Every dtype is treated so, whatever its fields.
+//! Bits 14 to 7 of a word (the exponent of `BF16`) go to one stream, bit 15 and bits 6 to 0 (its
+//! sign and mantissa) to the other. All dtypes are treated alike, whatever fields their words have.
 
 /// Splits `base ^ target` into the exponent and the sign-and-mantissa stream.
 ///
-/// All slices are little-endian words: `base` and `target` have the same even length, the streams
-/// have half of it.
+/// `base` and `target` hold little-endian words and have the same even length; each stream has half
+/// of it.
 pub fn split(base: &[u8], target: &[u8], exponent: &mut [u8], sign_mantissa: &mut [u8]) {
     debug_assert!(base.len() == target.len() && exponent.len() * 2 == base.len());
     let words = base.as_chunks().0.iter().zip(target.as_chunks().0);
@@ -17,7 +18,7 @@ pub fn split(base: &[u8], target: &[u8], exponent: &mut [u8], sign_mantissa: &mu
     }
 }
 
-/// The inverse of [`split`]: joins the streams and applies them to `base`.
+/// Reverses [`split`]: joins the two streams and applies them to `base`, which gives `target`.
 pub fn join(base: &[u8], exponent: &[u8], sign_mantissa: &[u8], target: &mut [u8]) {
     debug_assert!(base.len() == target.len() && exponent.len() * 2 == base.len());
     let streams = exponent.iter().zip(sign_mantissa);
