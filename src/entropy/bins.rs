@@ -1,24 +1,25 @@
-//! Bins: a magnitude as a token, which is entropy coded, and extra bits, which are not.
+//! Bins: a magnitude is split into a token, which is entropy coded, and raw bits, which are not.
 //!
-//! Values below 32 are tokens of their own. Above, each octave has four tokens, and from 2^33 on one:
-//! within such a bin the values are as good as uniform.
+//! Each value below 32 has a token of its own. From 32 on each octave has four bins, and from 2^33
+//! on one; within a bin the values are almost uniformly distributed.
 
-/// Values that are tokens of their own.
+/// The number of values that have a token of their own.
 pub(crate) const DIRECT: u32 = 32;
 
 /// The octave of the first binned value.
 const FIRST_OCTAVE: u32 = 5;
 
-/// The first octave that is one bin.
+/// The first octave that is a single bin.
 const COARSE_OCTAVE: u32 = 33;
 
 /// The first token of the coarse octaves.
 const FIRST_COARSE: u32 = DIRECT + (COARSE_OCTAVE - FIRST_OCTAVE) * 4;
 
-/// Number of tokens.
+/// The number of tokens.
 pub(crate) const TOKENS: usize = (FIRST_COARSE + 64 - COARSE_OCTAVE) as usize;
 
-/// The token of `value`. Without a branch for most values: which are binned is anyone's guess.
+/// Returns the token of `value`. Only values from 2^33 on take a branch: a branch between direct
+/// and binned values could not be predicted.
 #[inline]
 pub(crate) fn token(value: u64) -> u8 {
     let octave = (value | u64::from(DIRECT)).ilog2();
@@ -30,8 +31,8 @@ pub(crate) fn token(value: u64) -> u8 {
     if value < u64::from(DIRECT) { value as u8 } else { binned as u8 }
 }
 
-/// [`token`] for values below 2^24, in arithmetic that vectorises: a float's bits begin with the octave
-/// and the quarter.
+/// Returns the [`token`] of a value below 2^24, in arithmetic that vectorises: the bits of a float
+/// begin with the octave and the quarter.
 #[inline(always)]
 pub(crate) fn token_narrow(value: u32) -> u8 {
     const FIRST: u32 = (127 + FIRST_OCTAVE) << 2;
@@ -39,21 +40,22 @@ pub(crate) fn token_narrow(value: u32) -> u8 {
     if value < DIRECT { value as u8 } else { binned as u8 }
 }
 
-/// Bit `i` is set where token `i` is a bin and no value of its own.
+/// Returns a mask whose bit `i` is set if token `i` stands for a bin and not for a single value.
 #[inline(always)]
 pub(crate) fn binned(tokens: &[u8; 64]) -> u64 {
     const { assert!(DIRECT == 32) };
     let mut mask = 0;
     for (i, eight) in tokens.as_chunks::<8>().0.iter().enumerate() {
         let x = u64::from_le_bytes(*eight);
-        // Bits 5 to 7 of each byte joined in its highest; the product then gathers these in the top byte.
+        // The highest bit of each byte is set if any of its bits 5 to 7 is; the product then
+        // gathers these bits in the top byte.
         let any = (x | x << 1 | x << 2) & 0x8080_8080_8080_8080;
         mask |= ((any >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * i);
     }
     mask
 }
 
-/// Calls `visit` with the place of every binned token, in order.
+/// Calls `visit` with the index of every token that stands for a bin, in order.
 #[inline(always)]
 pub(crate) fn for_each_binned(tokens: &[u8], mut visit: impl FnMut(usize)) {
     let (full, rest) = tokens.as_chunks::<64>();
@@ -68,12 +70,12 @@ pub(crate) fn for_each_binned(tokens: &[u8], mut visit: impl FnMut(usize)) {
     binned.for_each(|(i, _)| visit(64 * full.len() + i));
 }
 
-/// Number of the tokens that values of so many bits have.
+/// Returns the number of tokens that values of `bits` bits can have.
 pub(crate) fn tokens(bits: u32) -> usize {
     usize::from(token(u64::MAX >> (64 - bits))) + 1
 }
 
-/// The least value of every token, and how many raw bits complete it.
+/// The least value of every token, and the number of raw bits that complete it.
 pub(crate) static BINS: [(u64, u32); 256] = bins();
 
 const fn bins() -> [(u64, u32); 256] {

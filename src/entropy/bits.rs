@@ -1,8 +1,8 @@
-//! Bit packing, least significant bit first.
+//! Packing of bit fields, the least significant bit first.
 
 use crate::error::{Error, Result};
 
-/// Appends bit fields to bytes.
+/// A writer that appends bit fields to bytes.
 #[derive(Debug, Default)]
 pub(crate) struct BitWriter {
     bytes: Vec<u8>,
@@ -11,7 +11,8 @@ pub(crate) struct BitWriter {
 }
 
 impl BitWriter {
-    /// Appends the low `width` bits of `value`, at most 32; the bits above must be 0.
+    /// Appends the low `width` bits of `value`. `width` is at most 32, and the bits above must be
+    /// 0.
     #[inline]
     pub(crate) fn put(&mut self, value: u32, width: u32) {
         debug_assert!(width <= 32 && u64::from(value) < 1 << width);
@@ -24,7 +25,7 @@ impl BitWriter {
         }
     }
 
-    /// [`put`](Self::put) for widths up to 64.
+    /// Does the same as [`put`](Self::put), for widths up to 64.
     #[inline]
     pub(crate) fn put_wide(&mut self, value: u64, width: u32) {
         if width <= 32 {
@@ -34,7 +35,7 @@ impl BitWriter {
         self.put((value >> 32) as u32, width - 32);
     }
 
-    /// A number in Elias gamma code (of `value` + 1).
+    /// Appends the Elias gamma code of `value` + 1.
     pub(crate) fn put_gamma(&mut self, value: u32) {
         let width = (value + 1).ilog2();
         self.put(0, width);
@@ -42,7 +43,7 @@ impl BitWriter {
         self.put((value + 1) & ((1 << width) - 1), width);
     }
 
-    /// The bytes, the last one filled up with zeros.
+    /// Returns the bytes; the last one is padded with zero bits.
     pub(crate) fn finish(mut self) -> Vec<u8> {
         let rest = self.filled.div_ceil(8) as usize;
         self.bytes.extend_from_slice(&self.pending.to_le_bytes()[..rest]);
@@ -50,7 +51,7 @@ impl BitWriter {
     }
 }
 
-/// Reads bit fields; past the end there are zeros, and [`finish`](Self::finish) tells.
+/// A reader of bit fields. Past the end it reads zeros, which [`finish`](Self::finish) reports.
 #[derive(Debug)]
 pub(crate) struct BitReader<'a> {
     bytes: &'a [u8],
@@ -62,7 +63,7 @@ impl<'a> BitReader<'a> {
         Self { bytes, position: 0 }
     }
 
-    /// The 64 bits from the byte that holds bit `position` on.
+    /// Returns 64 bits, from the start of the byte that holds the bit at `position`.
     #[inline]
     fn load(&self) -> u64 {
         let start = self.position >> 3;
@@ -80,7 +81,7 @@ impl<'a> BitReader<'a> {
         u64::from_le_bytes(chunk)
     }
 
-    /// The next `width` bits, at most 56.
+    /// Reads the next `width` bits, at most 56.
     #[inline]
     pub(crate) fn get(&mut self, width: u32) -> u64 {
         debug_assert!(width <= 56);
@@ -89,7 +90,7 @@ impl<'a> BitReader<'a> {
         value
     }
 
-    /// [`get`](Self::get) for widths up to 64.
+    /// Does the same as [`get`](Self::get), for widths up to 64.
     #[inline]
     pub(crate) fn get_wide(&mut self, width: u32) -> u64 {
         if width <= 32 {
@@ -99,30 +100,31 @@ impl<'a> BitReader<'a> {
         low | self.get(width - 32) << 32
     }
 
-    /// The inverse of [`BitWriter::put_gamma`].
+    /// Reads a number that [`BitWriter::put_gamma`] appended.
     ///
     /// # Errors
-    /// `Corrupt` for a code longer than any 31-bit number's.
+    /// `Corrupt` for a code that is longer than that of any 31-bit number.
     pub(crate) fn get_gamma(&mut self) -> Result<u32> {
         let width = self.get(32).trailing_zeros();
         if width > 30 {
-            return Err(Error::corrupt("an impossible number in the tables"));
+            return Err(Error::corrupt("a number in the frequency tables is too large"));
         }
         self.position -= 31 - width as usize;
         Ok(((1 << width) | self.get(width) as u32) - 1)
     }
 
-    /// Checks that all bytes were read, and the padding is zeros.
+    /// Checks that exactly all bytes were read and that the padding is zeros.
     ///
     /// # Errors
-    /// `Corrupt` where that is not so.
+    /// `Corrupt` for bytes that are left or missing, and for other padding.
     pub(crate) fn finish(self) -> Result<()> {
         let end = self.bytes.len() * 8;
         let padding = end.wrapping_sub(self.position);
         if self.position <= end && padding < 8 && self.load() >> (self.position & 7) == 0 {
             return Ok(());
         }
-        Err(Error::corrupt("bits of a stream").figures(end, self.position))
+        let expected = format!("{end} bits");
+        Err(Error::corrupt("a bit string does not end where it should").figures(expected, self.position))
     }
 }
 
@@ -131,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_come_back() {
+    fn fields_round_trip() {
         let fields: Vec<(u64, u32)> =
             (0..500u32).map(|i| (u64::from(i).wrapping_mul(0x9e37_79b9_7f4a_7c15), i % 65)).collect();
         let mask = |value: u64, width: u32| if width == 64 { value } else { value & ((1 << width) - 1) };

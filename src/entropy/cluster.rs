@@ -1,25 +1,27 @@
-//! Which contexts share a frequency table: neighbours merge while that makes the whole smaller.
+//! Clusters of contexts that share a frequency table: neighbours merge while that saves bits.
 
 use super::frequency::table_cost;
 use super::log2::entropy;
 
-/// The most tables that a chunk can have.
+/// The largest number of tables in a list of tokens.
 pub(crate) const MAX_TABLES: usize = 64;
 
-/// Counts of tokens per context, and how contexts were merged.
+/// The tables that contexts share.
 #[derive(Debug)]
 pub(crate) struct Clusters {
-    /// For each context, its table.
+    /// The number of the table of each context.
     pub(crate) table_of: Vec<u8>,
-    /// Token counts of each table.
+    /// The token counts of each table.
     pub(crate) counts: Vec<Vec<u32>>,
-    /// Estimated size in bits of tokens and tables.
+    /// The estimated size of tokens and tables, in bits.
     pub(crate) bits: u64,
 }
 
+/// A run of neighbouring contexts.
 struct Cluster {
     counts: Vec<u32>,
     last_context: usize,
+    /// Estimated bits of the tokens and their table, in the fixed point of [`entropy`].
     cost: u64,
 }
 
@@ -35,8 +37,8 @@ impl Cluster {
     }
 }
 
-/// Merges neighbouring contexts greedily. `histogram` holds `tokens` counts per context, contexts in
-/// an order in which neighbours are alike.
+/// Merges neighbouring contexts greedily. `histogram` holds `tokens` counts per context, and
+/// contexts are in an order in which neighbours are similar.
 pub(crate) fn cluster(histogram: &[u32], tokens: usize) -> Clusters {
     let contexts = histogram.chunks_exact(tokens).enumerate();
     let mut clusters: Vec<Cluster> = contexts
@@ -72,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn alike_contexts_merge_and_others_do_not() {
+    fn similar_contexts_merge_and_others_do_not() {
         let histogram = [[0, 0], [1000, 10], [1010, 9], [0, 0], [10, 5000], [1, 0]].concat();
         let clusters = cluster(&histogram, 2);
         assert_eq!(clusters.table_of, [0, 0, 0, 1, 1, 1]);

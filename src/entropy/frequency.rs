@@ -1,24 +1,25 @@
-//! Frequency tables: counts made to add up to [`SCALE`], and their bytes.
+//! Frequency tables: counts that are scaled to a sum of [`SCALE`], and their bytes.
 
 use super::bits::{BitReader, BitWriter};
 use super::log2::{FRACTION, log2};
 use crate::error::{Error, Result};
 use crate::zigzag::{unzigzag, zigzag};
 
-/// Bits of a probability.
+/// The number of bits of a probability.
 pub(crate) const SCALE_BITS: u32 = 11;
 
-/// What the frequencies of a table add up to.
+/// The sum of the frequencies of a table.
 pub(crate) const SCALE: u32 = 1 << SCALE_BITS;
 
-/// A frequency per symbol; they add up to [`SCALE`].
+/// The frequencies of all symbols, which add up to [`SCALE`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FrequencyTable {
     frequencies: [u16; 256],
 }
 
 impl FrequencyTable {
-    /// The table for these counts, of which at least one and at most [`SCALE`] are not 0.
+    /// Makes the table for these counts, of which at least one is not 0. Every symbol that occurs
+    /// has a frequency of at least 1.
     pub(crate) fn from_counts(counts: &[u32]) -> Self {
         let total: u64 = counts.iter().map(|&c| u64::from(c)).sum();
         let mut frequencies = [0u16; 256];
@@ -37,10 +38,10 @@ impl FrequencyTable {
         table
     }
 
-    /// Moves the frequency by one where that costs least; returns what it added.
+    /// Raises or lowers by 1 the frequency whose change costs least. Returns the change of the sum.
     fn nudge(&mut self, counts: &[u32], up: bool) -> i32 {
         let step = if up { 1 } else { -1 };
-        // Growth of the coded size: count * (log2(frequency) - log2(frequency + step)).
+        // The coded size grows by count * (log2(frequency) - log2(frequency + step)).
         let cost = |symbol: usize| {
             let now = i64::from(self.frequencies[symbol]);
             let change = i64::from(log2(now as u32)) - i64::from(log2((now + step) as u32));
@@ -57,7 +58,8 @@ impl FrequencyTable {
         &self.frequencies
     }
 
-    /// Bits that symbols with these counts take with this table, in the fixed point of [`log2`].
+    /// Returns the bits of symbols with these counts when this table codes them, in the fixed point
+    /// of [`log2`].
     pub(crate) fn cost(&self, counts: &[u32]) -> u64 {
         let bits = |(&count, &frequency): (&u32, &u16)| {
             u64::from(count) * u64::from((SCALE_BITS << FRACTION) - log2(u32::from(frequency)))
@@ -65,13 +67,14 @@ impl FrequencyTable {
         counts.iter().zip(&self.frequencies).filter(|(count, _)| **count > 0).map(bits).sum()
     }
 
-    /// Number of symbols up to the last that occurs.
+    /// Returns the number of symbols up to the last one that occurs.
     fn symbols(&self) -> usize {
         self.frequencies.iter().rposition(|&f| f > 0).map_or(0, |last| last + 1)
     }
 
-    /// Writes the table: number of symbols, then per frequency the change of its bit length from the
-    /// last one's, zigzag in gamma code, and the bits below the leading one.
+    /// Writes the table: the number of symbols less 1, and for each frequency the difference of its
+    /// bit length from the previous one (a zigzag number in gamma code) and the bits below its
+    /// leading one.
     pub(crate) fn write(&self, bits: &mut BitWriter) {
         let symbols = self.symbols();
         bits.put(symbols as u32 - 1, 8);
@@ -86,22 +89,25 @@ impl FrequencyTable {
         }
     }
 
-    /// Reads what [`write`](Self::write) wrote.
+    /// Reads a table that [`write`](Self::write) wrote.
     ///
     /// # Errors
-    /// `Corrupt` where the frequencies do not add up to [`SCALE`], or are of symbols from `most` on.
+    /// `Corrupt` if the frequencies do not add up to [`SCALE`], or if there are more than `most`
+    /// symbols.
     pub(crate) fn read(bits: &mut BitReader<'_>, most: usize) -> Result<Self> {
         let symbols = bits.get(8) as usize + 1;
         if symbols > most {
-            return Err(Error::corrupt("number of symbols").figures(most, symbols));
+            let expected = format_args!("{most} at most");
+            return Err(Error::corrupt("a frequency table has too many symbols").figures(expected, symbols));
         }
         let mut frequencies = [0u16; 256];
         let (mut last, mut sum) = (0i32, 0u32);
         for frequency in &mut frequencies[..symbols] {
             last += unzigzag(bits.get_gamma()?) as i32;
             let length = u32::try_from(last).ok().filter(|&n| n <= SCALE_BITS + 1);
-            let length =
-                length.ok_or_else(|| Error::corrupt("an impossible frequency").figures("12 bits at most", last))?;
+            let length = length.ok_or_else(|| {
+                Error::corrupt("the bit length of a frequency is out of range").figures("0 to 12", last)
+            })?;
             if length > 0 {
                 let value = 1 << (length - 1) | bits.get(length - 1) as u32;
                 *frequency = value as u16;
@@ -109,19 +115,20 @@ impl FrequencyTable {
             }
         }
         if sum != SCALE || frequencies[symbols - 1] == 0 {
-            return Err(Error::corrupt("sum of a frequency table").figures(SCALE, sum));
+            return Err(Error::corrupt("a frequency table does not add up").figures(SCALE, sum));
         }
         Ok(Self { frequencies })
     }
 }
 
-/// Estimate of the bits that [`FrequencyTable::write`] takes, in the fixed point of [`log2`].
+/// Returns the estimated bits of the table for these counts, in the fixed point of [`log2`].
 pub(crate) fn table_cost(counts: &[u32]) -> u64 {
     let symbols = counts.iter().rposition(|&c| c > 0).map_or(0, |last| last + 1) as u64;
     let used = counts.iter().filter(|&&c| c > 0).count() as u64;
     (10 + symbols * 2 + used * 9 / 2) << FRACTION
 }
 
+/// Returns the number of bits up to the leading one; 0 for 0.
 fn bit_length(value: u32) -> u32 {
     32 - value.leading_zeros()
 }
@@ -138,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_add_up_and_come_back() {
+    fn tables_add_up_and_round_trip() {
         for counts in counts() {
             let table = FrequencyTable::from_counts(&counts);
             let sum: u32 = table.frequencies.iter().map(|&f| u32::from(f)).sum();
@@ -154,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_that_are_off_are_refused() {
+    fn tables_with_a_wrong_sum_are_refused() {
         let mut bits = BitWriter::default();
         FrequencyTable::from_counts(&[3, 1, 4]).write(&mut bits);
         let bytes = bits.finish();

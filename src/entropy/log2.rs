@@ -1,20 +1,20 @@
-//! Logarithms in fixed point: decisions of the encoder must not depend on a platform's libm.
+//! Logarithms in fixed point, since the encoder's decisions must not depend on a platform's libm.
 
-/// Fraction bits of [`log2`].
+/// The number of fraction bits of [`log2`].
 pub(crate) const FRACTION: u32 = 16;
 
-/// Steps of the table within an octave.
+/// The number of steps of the table in an octave.
 const STEPS: usize = 256;
 
-/// `log2(1 + i / STEPS)` in fixed point.
+/// The values of `log2(1 + i / STEPS)` in fixed point.
 const TABLE: [u32; STEPS + 1] = table();
 
-/// One bit of the logarithm per squaring, in integers.
+/// Computes an entry of [`TABLE`] in integers: each squaring gives one bit of the logarithm.
 const fn fraction(i: usize) -> u32 {
     if i == STEPS {
         return 1 << FRACTION;
     }
-    // Q31 number in [1, 2).
+    // A number in [1, 2) with 31 fraction bits.
     let mut x = (STEPS as u64 + i as u64) << (31 - STEPS.trailing_zeros());
     let mut result = 0;
     let mut bit = 0;
@@ -40,20 +40,20 @@ const fn table() -> [u32; STEPS + 1] {
     table
 }
 
-/// `log2(n)` with [`FRACTION`] fraction bits; 0 for `n` of 0.
+/// Returns `log2(n)` with [`FRACTION`] fraction bits; 0 if `n` is 0.
 pub(crate) fn log2(n: u32) -> u32 {
     if n == 0 {
         return 0;
     }
     let octave = n.ilog2();
-    // Eight bits choose the step, eight more interpolate within it.
+    // Eight bits choose the step, and eight more interpolate within it.
     let mantissa = ((u64::from(n) << 16) >> octave) as u32 & 0xffff;
     let (step, rest) = ((mantissa >> 8) as usize, mantissa & 0xff);
     let (low, high) = (TABLE[step], TABLE[step + 1]);
     (octave << FRACTION) + low + ((high - low) * rest >> 8)
 }
 
-/// Bits, with [`FRACTION`] fraction bits, that an ideal coder takes for these counts.
+/// Returns the bits, with [`FRACTION`] fraction bits, that an ideal coder takes for these counts.
 pub(crate) fn entropy(counts: &[u32]) -> u64 {
     let (mut total, mut sum) = (0u32, 0u64);
     for &count in counts.iter().filter(|&&count| count > 0) {

@@ -1,4 +1,4 @@
-//! Entropy coding: what turns symbols in contexts into bytes.
+//! Entropy coding: turns symbols in contexts into bytes, and back.
 
 pub(crate) mod bins;
 pub(crate) mod bits;

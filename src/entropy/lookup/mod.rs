@@ -1,18 +1,19 @@
-//! Bytes mapped by a table, many at a time: a table of 128 bytes is a few registers of a vector unit.
+//! Mapping of bytes by a table, many at a time: a table of 128 bytes fits a few vector registers.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod simd128;
 
-/// Entries of a register.
+/// Entries of the table in one register.
 const GROUP: usize = 16;
 
-/// A map of seven bits to a byte.
+/// A map from seven bits to a byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lookup {
     table: [u8; 128],
-    /// The entry from which on all are the same: higher bytes stand for it, which saves registers.
+    /// The index from which on all entries are the same. Larger bytes are mapped as this index is,
+    /// which saves registers.
     last: u8,
 }
 
@@ -22,12 +23,12 @@ impl Lookup {
         Self { table, last: last as u8 }
     }
 
-    /// The entry of one byte, whose highest bit does not count.
+    /// Returns the entry of a byte, whose highest bit is ignored.
     pub(crate) fn get(&self, byte: u8) -> u8 {
         self.table[usize::from(byte & 127)]
     }
 
-    /// Replaces every byte, all of them below 128, by its entry.
+    /// Replaces every byte by its entry. All bytes must be below 128.
     pub(crate) fn map(&self, bytes: &mut [u8]) {
         if self.last == 0 {
             return bytes.fill(self.table[127]);
@@ -39,7 +40,7 @@ impl Lookup {
         bytes.iter_mut().for_each(|byte| *byte = self.get(*byte));
     }
 
-    /// The registers that hold all entries up to the last.
+    /// Returns the entries up to index `last`, in groups that fill a register.
     fn groups(&self) -> &[[u8; GROUP]] {
         &self.table.as_chunks().0[..=usize::from(self.last) / GROUP]
     }

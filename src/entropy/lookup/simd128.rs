@@ -1,10 +1,11 @@
-//! [`Lookup::map`](super::Lookup::map) for WebAssembly: 16 bytes at a time.
+//! The kernel of [`Lookup::map`](super::Lookup::map) for WebAssembly, which maps 16 bytes at a
+//! time.
 
 use std::arch::wasm32::*;
 
 use super::{GROUP, Lookup};
 
-/// Maps what it can and returns the rest.
+/// Maps whole vectors and returns the bytes that are left.
 pub(super) fn map<'a>(lookup: &Lookup, bytes: &'a mut [u8]) -> &'a mut [u8] {
     let groups = lookup.groups();
     let mut tables = [u8x16_splat(0); 128 / GROUP];
@@ -15,7 +16,7 @@ pub(super) fn map<'a>(lookup: &Lookup, bytes: &'a mut [u8]) -> &'a mut [u8] {
         let mut place = u8x16_min(load(block), last);
         let mut mapped = u8x16_splat(0);
         for table in &tables[..groups.len()] {
-            // A swizzle makes zeros of places outside of its 16.
+            // The swizzle turns places outside of this group into zeros.
             mapped = v128_or(mapped, u8x16_swizzle(*table, place));
             place = u8x16_sub(place, u8x16_splat(GROUP as u8));
         }

@@ -1,5 +1,6 @@
-//! The strip decoder for processors with AVX2: the eight lanes of a group in one vector, four groups at a
-//! time to hide the latency of the gathers. Does what [`Decoder::decode_block`](super::Decoder) does.
+//! The strip decoder for processors with AVX2. The eight lanes of a group are one vector, and four
+//! groups take turns to hide the latency of the gathers. The result is that of the portable decoder
+//! in [`Decoder`](super::Decoder).
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
@@ -7,7 +8,8 @@ use std::arch::x86_64::*;
 use super::{BLOCK, GROUPS, Group, LANES, LOW, SLOTS, STRIP};
 use crate::entropy::frequency::{SCALE, SCALE_BITS};
 
-/// For each set of lanes that take a word: which of the next words each lane takes, a byte per lane.
+/// The index of the word that each lane takes, a byte per lane, for each set of lanes that take
+/// one.
 static TAKE: [u64; 256] = {
     let mut take = [0; 256];
     let mut mask = 0;
@@ -25,13 +27,13 @@ static TAKE: [u64; 256] = {
     take
 };
 
-/// Words that a block can take, and those that its last step loads beyond them.
+/// The largest number of words of a block, and those that its last step loads beyond them.
 const AHEAD: usize = BLOCK + LANES;
 
 type Words = [[u8; 2]; AHEAD];
 
-/// Decodes a full strip; `false`, with nothing done, where the processor or the number of groups do not
-/// allow it.
+/// Decodes a full strip and returns true. Returns false and does nothing if the processor lacks
+/// AVX2 or POPCNT, or if there are fewer than [`GROUPS`] groups.
 pub(super) fn decode_strip(
     slots: &[u32; SLOTS],
     groups: &mut [Group<'_>],
@@ -51,7 +53,7 @@ pub(super) fn decode_strip(
         padded.each_ref()
     };
     let mut states = groups.each_ref().map(|group| group.states);
-    // SAFETY: AVX2 and POPCNT are there.
+    // SAFETY: the check above found AVX2 and POPCNT.
     let taken = unsafe { decode(slots, words, &mut states, contexts, symbols) };
     for (group, (states, taken)) in groups.iter_mut().zip(states.into_iter().zip(taken)) {
         group.states = states;
@@ -60,7 +62,8 @@ pub(super) fn decode_strip(
     true
 }
 
-/// Returns the number of words that each group took.
+/// Decodes a full strip from `words`, moves on `states` and returns the number of words that each
+/// group took.
 #[target_feature(enable = "avx2,popcnt")]
 fn decode(
     slots: &[u32; SLOTS],
@@ -96,14 +99,15 @@ fn decode(
             let next = _mm256_add_epi32(_mm256_mullo_epi32(frequency, quotient), _mm256_srli_epi32::<20>(entry));
             let short = _mm256_cmpgt_epi32(low, next);
             let mask = _mm256_movemask_ps(_mm256_castsi256_ps(short)) as usize;
-            // SAFETY: a step takes at most LANES words, so that LANES of AHEAD are left before every step.
+            // SAFETY: a step takes at most LANES words, so that LANES of AHEAD are left before
+            // every step.
             let ahead = unsafe { _mm_loadu_si128(words[g].add(taken[g]).cast()) };
             let take = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(TAKE[mask & 255] as i64));
             let word = _mm256_permutevar8x32_epi32(_mm256_cvtepu16_epi32(ahead), take);
             let refilled = _mm256_or_si256(_mm256_slli_epi32::<16>(next), word);
             x[g] = _mm256_blendv_epi8(next, refilled, short);
             taken[g] += mask.count_ones() as usize;
-            // The low byte of each lane, four in either half.
+            // The shuffle gathers the low byte of each lane, four in each half.
             let bytes = _mm256_shuffle_epi8(entry, low_bytes);
             let (first, second) = (_mm256_extract_epi32::<0>(bytes), _mm256_extract_epi32::<4>(bytes));
             symbols[at..at + 4].copy_from_slice(&first.to_le_bytes());

@@ -1,12 +1,15 @@
-//! Interleaved rANS: symbols in contexts, a frequency table per context.
+//! Interleaved rANS: entropy coding of symbols in contexts, each context with a frequency table.
 //!
-//! Symbols are cut into blocks of [`BLOCK`]; block `b` belongs to group `b % 4`, and every group is a
-//! coder of its own: [`LANES`] states that take turns symbol by symbol and share one stream of 16-bit
-//! words. Lanes keep a scalar processor busy, groups a vector unit.
+//! Symbols are cut into blocks of [`BLOCK`]; block `b` belongs to group `b % 4`. Each group is a
+//! coder of its own, with [`LANES`] states that take turns symbol by symbol and share one stream of
+//! 16-bit words. The lanes keep a scalar processor busy, and the groups a vector unit.
 //!
-//! A state stays in 2^15..2^31. Decoding a symbol of frequency `f` that starts at `c`:
-//! `x = f * (x >> 11) + (x & 2047) - c`, and where `x < 2^15`, `x = x << 16 | next word`.
-//! Source: J. Duda, <https://arxiv.org/abs/1311.2540>; interleaving: F. Giesen, <https://arxiv.org/abs/1402.3392>.
+//! A state `x` stays in 2^15..2^31. A symbol has the frequency `f` and the start `c`, the sum of
+//! the frequencies before it. Decoding it sets `x = f * (x >> 11) + (x & 2047) - c`. If that is
+//! below 2^15, it then sets `x = x << 16 | next word`.
+//!
+//! Sources: J. Duda, <https://arxiv.org/abs/1311.2540>; for the interleaving, F. Giesen,
+//! <https://arxiv.org/abs/1402.3392>.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -20,24 +23,24 @@ pub(crate) const BLOCK: usize = 1024;
 /// States per group.
 pub(crate) const LANES: usize = 8;
 
-/// Groups, where there are that many blocks.
+/// Groups, if there are that many blocks.
 pub(crate) const GROUPS: usize = 4;
 
-/// The least state, and the state that encoding starts from.
+/// The smallest state, and the state from which encoding starts.
 const LOW: u32 = 1 << 15;
 
 /// Bytes of a group's states.
 const STATES: usize = LANES * 4;
 
-/// Symbols of a strip: a block of every group.
+/// Symbols of a strip, which is one block of every group.
 pub(crate) const STRIP: usize = BLOCK * GROUPS;
 
-/// Groups that code `symbols` symbols.
+/// Returns the number of groups that code `symbols` symbols.
 pub(crate) fn groups(symbols: usize) -> usize {
     symbols.div_ceil(BLOCK).min(GROUPS)
 }
 
-/// How a symbol is encoded: Giesen's division by multiplication.
+/// The constants that encode a symbol with a multiplication in place of a division, after Giesen.
 #[derive(Debug, Clone, Copy, Default)]
 struct EncodeSymbol {
     limit: u32,
@@ -59,7 +62,7 @@ impl EncodeSymbol {
         Self { limit, reciprocal, bias: start, complement, shift: (shift - 1) as u16 }
     }
 
-    /// The state after the symbol.
+    /// Returns the state after the symbol, and gives the word that leaves the state to `words`.
     #[inline(always)]
     fn encode(&self, state: u32, words: &mut Words) -> u32 {
         let full = state >= self.limit;
@@ -70,7 +73,7 @@ impl EncodeSymbol {
     }
 }
 
-/// Encoding tables, one per context.
+/// An encoder with a table per context.
 #[derive(Debug, Default)]
 pub(crate) struct Encoder {
     symbols: Vec<[EncodeSymbol; 256]>,
@@ -89,9 +92,10 @@ impl Encoder {
         Self { symbols: symbols.collect() }
     }
 
-    /// The streams of all groups, one per group: its words first, its states last.
+    /// Returns one stream per group: its words, then its states.
     ///
-    /// `contexts` gives the table of each of `symbols`; every symbol must have a frequency in it.
+    /// `contexts` holds the number of each symbol's table, in which the symbol must have a
+    /// frequency.
     pub(crate) fn encode(&self, contexts: &[u8], symbols: &[u8]) -> Vec<Vec<u8>> {
         (0..groups(symbols.len())).map(|group| self.encode_group(group, contexts, symbols)).collect()
     }
@@ -101,7 +105,7 @@ impl Encoder {
         let blocks = symbols.chunks(BLOCK).zip(contexts.chunks(BLOCK)).skip(group).step_by(GROUPS);
         let blocks: Vec<_> = blocks.collect();
         let mut words = Words::new(blocks.iter().map(|(symbols, _)| symbols.len()).sum());
-        // Last in, first out: what is decoded first is encoded last.
+        // rANS is last in, first out: the symbol that is decoded first is encoded last.
         for (symbols, contexts) in blocks.into_iter().rev() {
             let rows = symbols.chunks(LANES).zip(contexts.chunks(LANES));
             for (symbols, contexts) in rows.rev() {
@@ -118,7 +122,7 @@ impl Encoder {
     }
 }
 
-/// Words in the order in which they are encoded: at most one per symbol.
+/// The words of a stream in the order of encoding, at most one per symbol.
 struct Words {
     words: Vec<u16>,
     count: usize,
@@ -129,23 +133,26 @@ impl Words {
         Self { words: vec![0; symbols + 1], count: 0 }
     }
 
-    /// Writes `word`, and keeps it if `keep`: no branch, since words come at random.
+    /// Writes `word`, and keeps it if `keep` is true. There is no branch, since it could not be
+    /// predicted.
     #[inline(always)]
     fn offer(&mut self, word: u16, keep: bool) {
         self.words[self.count] = word;
         self.count += usize::from(keep);
     }
 
+    /// Returns the words that were kept.
     fn taken(&self) -> &[u16] {
         &self.words[..self.count]
     }
 }
 
-/// Entries of all decoding tables: an index of table and slot can then never be out of bounds.
+/// Entries of all decoding tables together. There is room for the largest number of tables, so that
+/// an index of table and slot cannot be out of bounds.
 const SLOTS: usize = super::cluster::MAX_TABLES * SCALE as usize;
 
-/// Decoding tables, one per context: for each slot the symbol (8 bits), its frequency (12) and the
-/// slot's place within it (12).
+/// A decoder with a table per context. Each slot of a table holds a symbol (8 bits), its frequency
+/// (12 bits) and the place of the slot among those of the symbol (12 bits).
 #[derive(Debug)]
 pub(crate) struct Decoder {
     slots: Box<[u32; SLOTS]>,
@@ -159,7 +166,7 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// Takes these tables, at most [`MAX_TABLES`](super::cluster::MAX_TABLES), in place of earlier ones.
+    /// Replaces the tables by these, at most [`MAX_TABLES`](super::cluster::MAX_TABLES).
     pub(crate) fn set_tables(&mut self, tables: &[FrequencyTable]) {
         for (slots, table) in self.slots.chunks_exact_mut(SCALE as usize).zip(tables) {
             let mut rest = slots;
@@ -173,8 +180,8 @@ impl Decoder {
         }
     }
 
-    /// Decodes the next strip: a block of each group, the last ones short or missing where the symbols
-    /// end. `contexts` gives the table of each of `symbols`.
+    /// Decodes the next strip, which is a block of each group; in the last strip the last blocks
+    /// may be short or missing. `contexts` holds the number of each symbol's table.
     pub(crate) fn decode_strip(&self, groups: &mut [Group<'_>], contexts: &[u8], symbols: &mut [u8]) {
         #[cfg(target_arch = "x86_64")]
         if let (Some(contexts), Some(symbols)) = (contexts.first_chunk(), symbols.first_chunk_mut())
@@ -189,7 +196,8 @@ impl Decoder {
             .for_each(|(group, (contexts, symbols))| self.decode_block(group, contexts, symbols));
     }
 
-    /// Decodes the next block of `group` into `symbols`, whose contexts are `contexts`.
+    /// Decodes the next block of `group` into `symbols`. `contexts` holds the number of each
+    /// symbol's table.
     fn decode_block(&self, group: &mut Group<'_>, contexts: &[u8], symbols: &mut [u8]) {
         match (contexts.first_chunk::<BLOCK>(), symbols.first_chunk_mut::<BLOCK>(), group.ahead()) {
             (Some(contexts), Some(symbols), Some(words)) => {
@@ -203,7 +211,7 @@ impl Decoder {
         }
     }
 
-    /// A whole block; returns the number of words it took.
+    /// Decodes one full block and returns the number of words consumed.
     fn decode_full(
         &self,
         states: &mut [u32; LANES],
@@ -222,7 +230,7 @@ impl Decoder {
         taken
     }
 
-    /// A block of any length.
+    /// Decodes a block of any length and returns the number of words consumed.
     fn decode_some(
         &self,
         states: &mut [u32; LANES],
@@ -237,7 +245,8 @@ impl Decoder {
         taken
     }
 
-    /// Decodes one symbol. A block takes at most a word per symbol, so `taken` never wraps for real.
+    /// Decodes one symbol and counts the word that it takes, if any, in `taken`. A block takes at
+    /// most one word per symbol, so the index of the word never wraps.
     #[inline(always)]
     fn step(&self, state: &mut u32, words: &[[u8; 2]; BLOCK], taken: &mut usize, context: u8) -> u8 {
         let x = *state;
@@ -252,7 +261,7 @@ impl Decoder {
     }
 }
 
-/// A group's coder in the midst of its stream.
+/// The decoding state of a group: its lanes, and its place in its stream.
 #[derive(Debug)]
 pub(crate) struct Group<'a> {
     states: [u32; LANES],
@@ -261,12 +270,16 @@ pub(crate) struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
-    /// The group that `stream` holds: words, then states.
+    /// Reads a group from `stream`, which holds its words and then its states.
     ///
     /// # Errors
-    /// `Corrupt` for a stream that is no whole number of words, or states out of range.
+    /// `Corrupt` for a stream that is too short or not a whole number of words, or whose states are
+    /// out of range.
     pub(crate) fn new(stream: &'a [u8]) -> Result<Self> {
-        let bad = || Error::corrupt("a stream of symbols is damaged").figures("words and 8 states", stream.len());
+        let bad = || {
+            let found = format!("{} bytes", stream.len());
+            Error::corrupt("a stream of symbols is damaged").figures("words and 8 valid states", found)
+        };
         let (words, tail) = stream.split_last_chunk::<STATES>().ok_or_else(bad)?;
         let (words, []) = words.as_chunks::<2>() else { return Err(bad()) };
         let mut states = [0; LANES];
@@ -279,13 +292,13 @@ impl<'a> Group<'a> {
         Ok(Self { states, words, position: 0 })
     }
 
-    /// The next words, if there are so many.
+    /// Returns the next `COUNT` words, or `None` if there are fewer.
     #[inline]
     fn ahead<const COUNT: usize>(&self) -> Option<&'a [[u8; 2]; COUNT]> {
         self.words.get(self.position..)?.first_chunk()
     }
 
-    /// The next words, and zeros where there are no more.
+    /// Returns the next `COUNT` words, with zeros past the last one.
     fn ahead_padded<const COUNT: usize>(&self) -> [[u8; 2]; COUNT] {
         let mut padded = [[0; 2]; COUNT];
         let rest = self.words.get(self.position..).unwrap_or(&[]);
@@ -297,12 +310,14 @@ impl<'a> Group<'a> {
     /// Checks that decoding ended where encoding began.
     ///
     /// # Errors
-    /// `Corrupt` where words are left or missing, or the states are not the first ones.
+    /// `Corrupt` if words are left or missing, or if the states are not those that encoding starts
+    /// from.
     pub(crate) fn finish(self) -> Result<()> {
         if self.position == self.words.len() && self.states == [LOW; LANES] {
             return Ok(());
         }
-        Err(Error::corrupt("a stream of symbols is damaged").figures(self.words.len(), self.position))
+        let expected = format!("{} words", self.words.len());
+        Err(Error::corrupt("a stream of symbols does not end where it should").figures(expected, self.position))
     }
 }
 
@@ -343,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn symbols_come_back_at_every_length() {
+    fn symbols_round_trip_at_every_length() {
         for length in [1, 7, 8, 9, 1023, 1024, 1025, 4096, 5000, if cfg!(miri) { 8200 } else { 100_003 }] {
             let (contexts, symbols) = sample(length);
             let tables = tables(&contexts, &symbols);
@@ -355,11 +370,12 @@ mod tests {
         }
     }
 
-    /// The vector kernel does what the portable one does, symbols and states alike.
+    /// The vector kernel and the portable one produce the same symbols and states.
     #[cfg(target_arch = "x86_64")]
     #[test]
     fn kernels_agree() {
-        // Enough that the words of some strips are all there and those of the last ones are not.
+        // The first strips have all the words that the kernel loads ahead, and the last ones do
+        // not.
         let (contexts, symbols) = sample(STRIP * if cfg!(miri) { 8 } else { 40 });
         let tables = tables(&contexts, &symbols);
         let streams = Encoder::new(&tables).encode(&contexts, &symbols);
@@ -397,7 +413,7 @@ mod tests {
 
     #[test]
     fn truncated_streams_are_noticed() {
-        // In a full strip by the vector kernel, in a short one without.
+        // The vector kernel decodes the full strip, and the portable one the short strip.
         [STRIP, 3000].into_iter().for_each(truncations_are_noticed);
     }
 

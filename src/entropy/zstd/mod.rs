@@ -1,8 +1,8 @@
-//! zstd frames: exactly one frame, exactly as long as declared.
+//! zstd frames: encodes and decodes exactly one frame of a known length.
 //!
-//! zrip encodes on every platform, so that archives are the same everywhere. It decodes too, unless the
-//! feature `libzstd` (the native default) or `ruzstd` (slower, and independent of zrip) puts another
-//! decoder in its place. `docs/DECISIONS.md` has the reasons.
+//! zrip encodes on every platform, so that archives are the same everywhere. It also decodes,
+//! unless the feature `libzstd` (the native default) or `ruzstd` (slower, but independent of zrip)
+//! replaces it. `docs/DECISIONS.md` has the reasons.
 
 #[cfg_attr(feature = "ruzstd", path = "decoder_ruzstd.rs")]
 #[cfg_attr(all(feature = "libzstd", not(feature = "ruzstd")), path = "decoder_libzstd.rs")]
@@ -15,10 +15,10 @@ use std::ops::RangeInclusive;
 
 use crate::error::{Error, Result};
 
-/// The compression levels that [`encode`] has.
+/// The compression levels that [`encode`] accepts.
 pub const LEVELS: RangeInclusive<i32> = -7..=4;
 
-/// The level of v2's frames.
+/// The compression level of the frames in v2 archives.
 pub(crate) const LEVEL: i32 = 3;
 
 /// Compresses `data` into one frame.
@@ -27,42 +27,47 @@ pub(crate) const LEVEL: i32 = 3;
 /// `InvalidArgument` for a level outside [`LEVELS`].
 pub fn encode(data: &[u8], level: i32) -> Result<Vec<u8>> {
     check_level(level)?;
-    zrip::compress(data, level).map_err(|e| Error::invalid_argument(format!("zstd: {e}")))
+    zrip::compress(data, level).map_err(|e| Error::invalid_argument(format!("zstd cannot compress the data: {e}")))
 }
 
-/// Refuses levels outside [`LEVELS`].
+/// Checks that `level` is one of [`LEVELS`].
+///
+/// # Errors
+/// `InvalidArgument` for any other level.
 pub(crate) fn check_level(level: i32) -> Result<()> {
     if LEVELS.contains(&level) {
         return Ok(());
     }
     let range = format_args!("{} to {}", LEVELS.start(), LEVELS.end()).to_string();
-    Err(Error::invalid_argument("no such zstd level").figures(range, level))
+    Err(Error::invalid_argument("the zstd level is out of range").figures(range, level))
 }
 
-/// The most bytes that a frame of `stored` bytes can decode to.
+/// Returns an upper bound of the bytes that a frame of `stored` bytes can decode to.
 pub(crate) fn most_restored(stored: u64) -> u64 {
     stored / frame::MIN_BLOCK * frame::MAX_BLOCK as u64
 }
 
-/// Decodes frames, keeping its tables between them.
+/// A decoder of frames that keeps its memory from frame to frame.
 #[derive(Default)]
 pub struct Decoder(decoder::Context);
 
 impl Decoder {
-    /// Appends the content of `frame` to `output`: it must be one frame of exactly `length` bytes
-    /// with nothing behind it.
+    /// Appends the content of `frame` to `output`. It must be one frame with nothing behind it, and
+    /// its content must have exactly `length` bytes.
     ///
-    /// The block headers are walked first: memory is taken only for what the blocks can really hold.
+    /// The block headers are checked first, so that memory is taken only for lengths that the
+    /// blocks can hold.
     ///
     /// # Errors
-    /// `Corrupt` or `Truncated` for anything that is not such a frame.
+    /// `Corrupt` or `Truncated` for anything that is not such a frame, `Unsupported` for a frame
+    /// that needs a dictionary, `Limit` for a window above 128 MiB.
     pub fn decode(&mut self, frame: &[u8], length: usize, output: &mut Vec<u8>) -> Result<()> {
         frame::check(frame, length)?;
         let start = output.len();
         self.0.decode(frame, length, output)?;
         match output.len() - start {
             decoded if decoded == length => Ok(()),
-            decoded => Err(Error::corrupt("zstd frame length").figures(length, decoded)),
+            decoded => Err(Error::corrupt("the zstd frame decodes to a wrong length").figures(length, decoded)),
         }
     }
 }
@@ -119,7 +124,8 @@ mod tests {
 
     #[test]
     fn a_bomb_is_refused_before_memory_is_taken() {
-        // 64 RLE blocks of 128 KiB in 256 bytes, said to be 4 bytes long.
+        // 64 RLE blocks of 128 KiB take 256 bytes; the header says that the content is 4 bytes
+        // long.
         let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58];
         for i in 0..64u32 {
             let header = (128 * 1024) << 3 | 1 << 1 | u32::from(i == 63);

@@ -1,4 +1,4 @@
-//! An independent implementation agrees with ours: ruzstd.
+//! Tests against ruzstd, an independent implementation.
 
 use std::io::Read;
 
