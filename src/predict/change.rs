@@ -1,22 +1,22 @@
-//! How far weights moved, as a matrix, and how exactly that is known.
+//! The changes of weights as a matrix, and the precision to which they are known.
 
 use super::float::from_f16;
 use super::linear::Dense;
 use crate::layout::Dtype;
 
-/// The change of a run of whole rows, of which the last may be short: it is filled up with zeros. Where a
-/// difference is not finite there is a zero too.
+/// The change of a run of rows. A short last row is padded with zeros, and differences that are not
+/// finite are zeros too.
 #[derive(Debug)]
 pub(crate) struct Change {
     pub(crate) matrix: Dense,
-    /// The target's exponents, which tell how coarsely each weight was rounded; none for types so fine that it
-    /// does not matter.
+    /// The target's exponents, which tell how coarsely each weight was rounded. Empty for `F32` and
+    /// `F64`, whose rounding is too fine to matter.
     pub(crate) exponents: Vec<u8>,
 }
 
 impl Change {
-    /// The change from `base` to `target`, in rows of so many columns; `None` where weights of this type are
-    /// not [moved](super::Factors::moves).
+    /// Computes the change from `base` to `target`, in rows of `columns`; `None` if weights of this
+    /// dtype [cannot be moved](super::Factors::moves).
     pub(crate) fn new(dtype: Dtype, columns: usize, base: &[u8], target: &[u8]) -> Option<Self> {
         let mut exponents = Vec::new();
         let mut data: Vec<f32> = match dtype {
@@ -42,7 +42,7 @@ impl Change {
         Some(Self { matrix: Dense { columns, data }, exponents })
     }
 
-    /// Some of the rows.
+    /// Returns the change of the given rows.
     pub(crate) fn rows(&self, rows: impl Iterator<Item = usize>) -> Self {
         let columns = self.matrix.columns;
         let mut some = Self { matrix: Dense::zeros(0, columns), exponents: Vec::new() };
@@ -66,22 +66,22 @@ fn differences<const WIDTH: usize>(
     base.as_chunks().0.iter().zip(target.as_chunks().0).map(|(b, t)| difference(*b, *t)).collect()
 }
 
-/// How much each weight of a change counts, by its exponent: those that were rounded coarsely tell little.
+/// The weights of a change's elements in a fit, by exponent: coarsely rounded elements count less.
 ///
-/// A fit to a change whose elements are first pulled towards an earlier fit, the more the less they count,
-/// nears the fit that a weighted solution would give, at the cost of a plain one.
+/// Elements are first pulled towards an earlier fit, more so the less they count. A plain fit to
+/// the result comes close to a weighted fit and costs much less.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Weights {
     by_exponent: Box<[f32; 256]>,
 }
 
 impl Weights {
-    /// Weights for a change of which `residual` is the mean square of what no fit explains; `None` where
-    /// exponents are not known.
+    /// Computes the weights for `change`. `residual` is the mean square of the part that the fit
+    /// leaves unexplained. Returns `None` for dtypes without exponents.
     pub(crate) fn new(dtype: Dtype, change: &Change, residual: f64) -> Option<Self> {
-        /// How much of the residual is noise that rounding does not explain.
+        /// The share of the residual that is noise from other sources than rounding.
         const NOISE: f64 = 0.3;
-        /// Pulling further than to the earlier fit makes up for pulling once.
+        /// The largest weight: it is above 1 so that one pull has the effect of several.
         const REACH: f64 = 1.6;
         let (bias, mantissa) = match dtype {
             Dtype::BF16 => (127, 7),
@@ -94,7 +94,8 @@ impl Weights {
         };
         let mut counts = [0usize; 256];
         change.exponents.iter().for_each(|&exponent| counts[usize::from(exponent)] += 1);
-        // The weight that three tenths of the elements exceed: precision falls with the exponent.
+        // The reference is the precision that three tenths of the elements exceed; precision falls
+        // as the exponent rises.
         let (mut above, mut reference) = (0, precision(0));
         for (exponent, count) in counts.iter().enumerate() {
             if above * 10 > change.exponents.len() * 3 {
@@ -107,7 +108,7 @@ impl Weights {
         Some(Self { by_exponent: Box::new(std::array::from_fn(weight)) })
     }
 
-    /// Replaces `fit`, a fit to `change`, by the change pulled towards it.
+    /// Replaces `fit`, a fit to `change`, by the change that is pulled towards it.
     pub(crate) fn pull(&self, change: &Change, fit: &mut Dense) {
         let elements = fit.data.iter_mut().zip(&change.matrix.data).zip(&change.exponents);
         for ((fit, &change), &exponent) in elements {
@@ -116,7 +117,7 @@ impl Weights {
     }
 }
 
-/// `2^exponent`, of a normal number.
+/// Returns `2^exponent`, which must be a normal number.
 fn power(exponent: i32) -> f64 {
     f64::from_bits(((exponent + 1023) as u64) << 52)
 }

@@ -1,4 +1,5 @@
-//! Factors of a change: components made integers, and the numbers of each row that fit the change best.
+//! Factors of a change: rounds components to integers, and finds the numbers of each row that fit
+//! best.
 
 use super::Factors;
 use super::change::{Change, Weights};
@@ -6,28 +7,30 @@ use super::linear::{Dense, invert};
 use super::stored::StoredFactors;
 use super::subspace::Components;
 
-/// The largest number of `V`.
+/// The largest magnitude of a number in `V` before its shift.
 const LIMIT: f64 = 2047.0;
 
-/// Factors, and what it takes to find the numbers of rows that go with them.
+/// The factors of a region, with the matrices that find the numbers of a row.
 #[derive(Debug)]
 pub(crate) struct Fit {
     /// `V` before the shifts.
     pub(crate) stored: StoredFactors,
-    /// What a decoder makes of them.
+    /// The factors as a decoder uses them.
     pub(crate) factors: Factors,
-    /// A row's change times these is its numbers.
+    /// The products of these rows with the change of a row are its numbers.
     projection: Dense,
-    /// The directions, as a decoder knows them: what a number of 1 moves a row by.
+    /// The directions as a decoder knows them: the change of a row by a number of 1, per component.
     directions: Dense,
     weights: Option<Weights>,
 }
 
 impl Fit {
-    /// The first `rank` components as integers, so fine that their error is `fineness` times what they leave
-    /// unexplained. `None` where the components cannot be told apart in integers.
+    /// Rounds the first `rank` components to integers. Their steps are so fine that the rounding
+    /// error is `fineness` times the part of the change that the components leave unexplained.
+    /// Returns `None` if the components cannot be expressed or told apart in integers.
     ///
-    /// Every component's step is a power of two times the finest one's: the stronger it is, the more steps.
+    /// The step of a component is the finest step times a power of two; strong components have fine
+    /// steps.
     pub(crate) fn new(components: &Components, rank: usize, fineness: f64) -> Option<Self> {
         let directions = components.directions.truncated(rank);
         let columns = directions.columns;
@@ -36,7 +39,7 @@ impl Fit {
         let explained: f64 = strengths.iter().map(|s| s * s).sum();
         let residual =
             ((components.energy - explained) / rows_times_columns).max(components.energy * 1e-9 / rows_times_columns);
-        // Rounding to steps of q makes an error of q^2 / 12, half of it by each factor.
+        // Rounding to steps of q has a mean square error of q^2 / 12; each factor makes half of it.
         let square = fineness * fineness * 12.0 * residual;
         let finest = square / strengths[0];
         let (mut shifts, mut numbers) = (Vec::new(), Vec::new());
@@ -67,7 +70,7 @@ impl Fit {
         Some(Self { stored, factors, projection, directions: moves, weights })
     }
 
-    /// The numbers of the rows of `change`, component by component.
+    /// Returns the numbers of all rows of `change`, component by component.
     pub(crate) fn numbers_of(&self, change: &Change) -> Vec<i16> {
         let rows = change.matrix.rows();
         let mut along = rounded(change.matrix.times_transposed(&self.projection));
@@ -81,12 +84,12 @@ impl Fit {
     }
 }
 
-/// The shift whose power of two is nearest to `ratio`, which is at least 1.
+/// Returns the shift, at most 15, whose power of two is nearest to `ratio`, which is at least 1.
 fn shift_of(ratio: f64) -> u8 {
     (0..15).find(|&shift| ratio < std::f64::consts::SQRT_2 * f64::from(1u32 << shift)).unwrap_or(15)
 }
 
-/// The pseudo-inverse of `directions`, transposed; `None` where they are not independent.
+/// Returns the transposed pseudo-inverse of `directions`; `None` if they are not independent.
 fn projection(directions: &Dense) -> Option<Dense> {
     let rank = directions.rows();
     let gram: Vec<f64> = directions.times_transposed(directions).data.iter().map(|&x| f64::from(x)).collect();
@@ -95,7 +98,7 @@ fn projection(directions: &Dense) -> Option<Dense> {
     projection.data.iter().all(|x| x.is_finite()).then_some(projection)
 }
 
-/// Whole numbers that fit an `i16`.
+/// Rounds all elements to integers that fit an `i16`.
 fn rounded(mut along: Dense) -> Dense {
     along.data.iter_mut().for_each(|x| *x = x.round_ties_even().clamp(-32768.0, 32767.0));
     along
@@ -113,7 +116,7 @@ mod tests {
         cases.iter().for_each(|&(ratio, shift)| assert_eq!(shift_of(ratio), shift, "{ratio}"));
     }
 
-    /// A change of rank 2 is predicted to within the error that was asked for.
+    /// A change of rank 2 is predicted with an error that is within the bound.
     #[test]
     fn changes_along_few_directions_are_predicted() {
         let (rows, columns) = (64, 96);

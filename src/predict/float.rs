@@ -1,14 +1,15 @@
-//! Floats of every width moved by a multiple of a step, rounded to the nearest, ties to even.
+//! Moving of floats of every width by a multiple of a step, rounded to the nearest float, ties to
+//! even.
 //!
-//! Multiplication and addition are rounded one after the other, never fused, so that every machine gets the
-//! same bits. What is moved by nothing, infinities and NaNs stay as they are.
+//! Multiplication and addition are rounded one after the other and never fused, so that every
+//! machine gets the same bits. Infinities, NaNs and floats that are moved by 0 keep their bits.
 
-/// A float type whose weights can be moved.
+/// A type of floats that can be moved.
 pub(crate) trait Round {
     /// Bytes of a weight.
     const BYTES: usize;
 
-    /// Writes to `moved` the weights of `base`, each moved by its sum times `step`.
+    /// Writes the weights of `base` to `moved`, each moved by its sum times `step`.
     fn move_by(step: f32, sums: &[i32], base: &[u8], moved: &mut [u8]);
 }
 
@@ -69,8 +70,8 @@ fn f64_(bits: u64, sum: i32, step: f32) -> u64 {
     if sum == 0 || bits & EXPONENT == EXPONENT { bits } else { value.to_bits() }
 }
 
-/// The value of a finite `F16`: its bits, moved to where an `f32` has them, are off by the difference of the
-/// exponents' biases, which a multiplication makes good, for subnormals too.
+/// Returns the value of a finite `F16`. Its bits are moved to their places in an `f32`; a
+/// multiplication then corrects the difference of the exponents' biases, for subnormal numbers too.
 #[inline(always)]
 pub(crate) fn from_f16(bits: u16) -> f32 {
     const BIASES: f32 = f32::from_bits((127 + 112) << 23);
@@ -78,14 +79,15 @@ pub(crate) fn from_f16(bits: u16) -> f32 {
     f32::from_bits(magnitude.to_bits() | u32::from(bits & 0x8000) << 16)
 }
 
-/// The nearest `F16`, ties to even; beyond the largest, infinity.
+/// Returns the nearest `F16`, ties to even; infinity for values beyond the largest one.
 #[inline(always)]
 pub(crate) fn to_f16(value: f32) -> u16 {
-    /// From here on, values round to infinity.
+    /// The bits of the smallest magnitude that rounds to infinity.
     const INFINITE: u32 = 0x477f_f000;
-    /// The least normal `F16`.
+    /// The bits of the smallest normal `F16`.
     const NORMAL: u32 = 0x3880_0000;
-    /// A step of this number's mantissa is the least subnormal: adding it rounds to those.
+    /// A number whose last mantissa bit is worth the smallest subnormal `F16`: adding the number
+    /// rounds to a multiple of that.
     const HALF: f32 = 0.5;
     let sign = (value.to_bits() >> 16) as u16 & 0x8000;
     let wide = value.to_bits() & 0x7fff_ffff;
@@ -99,10 +101,10 @@ pub(crate) fn to_f16(value: f32) -> u16 {
 mod tests {
     use super::*;
 
-    /// Every `F16` has the value that its fields say, and is the nearest to itself and to what is closer to
-    /// it than to its neighbours.
+    /// Every `F16` has the value that its fields say, and is the nearest one to itself and to all
+    /// values that are closer to it than to its neighbours.
     #[test]
-    fn every_f16_comes_back() {
+    fn every_f16_round_trips() {
         for bits in 0..0x7c00u16 {
             let value = from_f16(bits);
             let (exponent, mantissa) = (i32::from(bits >> 10), f32::from(bits & 1023));
@@ -124,20 +126,21 @@ mod tests {
     fn bf16_rounds_to_even_and_overflows_to_infinity() {
         let one = 0x3f80;
         for (sum, want) in [(1, one), (2, one), (3, one + 1), (4, one + 1), (6, one + 2), (-1, one), (-3, one - 2)] {
-            // A step is a quarter of the distance from 1 to the next number, half of that to the one before.
+            // A step is a quarter of the distance from 1 to the next float, and half of the
+            // distance to the one before.
             assert_eq!(bf16(one, sum, 2f32.powi(-9)), want, "{sum}");
         }
         assert_eq!((bf16(0x7f7f, 1, f32::MAX), bf16(0xff7f, -1, f32::MAX)), (0x7f80, 0xff80));
     }
 
     #[test]
-    fn what_is_not_finite_or_not_moved_stays() {
+    fn infinities_nans_and_unmoved_floats_keep_their_bits() {
         for bits in [0x7f80u16, 0xff80, 0x7fc1, 0xffff] {
             assert_eq!(bf16(bits, 5, 1.0), bits);
             assert_eq!(f32_(u32::from(bits) << 16, 5, 1.0), u32::from(bits) << 16);
         }
         assert_eq!((f16(0x7e01, 5, 1.0), f64_(0x7ff0 << 48, 5, 1.0)), (0x7e01, 0x7ff0 << 48));
-        // Minus zero and zero would make zero.
+        // Adding 0 to -0 would give 0.
         assert_eq!((bf16(0x8000, 0, 1.0), f16(0x8000, 0, 1.0), f32_(1 << 31, 0, 1.0)), (0x8000, 0x8000, 1 << 31));
     }
 }

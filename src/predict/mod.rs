@@ -1,8 +1,9 @@
-//! What moves the base before the delta is taken: a low-rank prediction of the change.
+//! Low-rank predictions of a fine-tune's change, which move the base before deltas are taken.
 //!
-//! Much of a fine-tune's change lies along a few directions, a merged LoRA's by construction. *Factors* of
-//! small integers, `U` (rows x rank) and `V` (rank x columns), say how far each weight of the base is moved;
-//! the rest of the codec works on the moved base. `V` goes for a whole region, each chunk has its rows of `U`.
+//! Much of a fine-tune's change lies along a few directions; that of a merged LoRA does so by
+//! construction. *Factors* of small integers, `U` (rows x rank) and `V` (rank x columns), tell how
+//! far each weight of the base is moved, and the rest of the codec works on the moved base. A
+//! region has one `V`, and each of its chunks has its own rows of `U`.
 
 pub(crate) mod change;
 pub(crate) mod fit;
@@ -15,29 +16,29 @@ pub(crate) mod subspace;
 use crate::layout::Dtype;
 use float::Round;
 
-/// The most components that a prediction can have.
+/// The largest number of components of a prediction.
 pub(crate) const MAX_RANK: usize = 64;
 
-/// The most numbers that `V` can have.
+/// The largest number of integers in `V`.
 pub(crate) const MAX_NUMBERS: usize = 1 << 22;
 
-/// Weights of a row that are predicted at a time, so that the sums stay in the first-level cache.
+/// Weights of a row that are moved at a time, so that their sums stay in the first-level cache.
 const TILE: usize = 512;
 
-/// The factors of a region that all of its chunks share.
+/// The factors of a region that all its chunks share.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Factors {
-    /// What a product of 1 moves a weight by.
+    /// The amount by which a product of 1 moves a weight.
     step: f32,
     columns: usize,
     rank: usize,
-    /// `V`, two components at a time: for each pair of them, the numbers of every column side by side. A
-    /// last component without another has zeros beside it.
+    /// `V` by pairs of components: for each pair, the two numbers of every column side by side. If
+    /// the rank is odd, the last component is paired with zeros.
     pairs: Vec<[i16; 2]>,
 }
 
 impl Factors {
-    /// The factors of `v`, component by component, which has `rank` rows of `columns`.
+    /// Makes the factors of `v`, which holds `columns` numbers for each of `rank` components.
     pub(crate) fn new(step: f32, rank: usize, columns: usize, v: &[i16]) -> Self {
         let mut pairs = Vec::with_capacity(rank.div_ceil(2) * columns);
         for rows in v.chunks(2 * columns) {
@@ -52,13 +53,15 @@ impl Factors {
         self.rank
     }
 
-    /// Whether weights of this type can be moved.
+    /// Returns true if weights of this dtype can be moved.
     pub(crate) fn moves(dtype: Dtype) -> bool {
         matches!(dtype, Dtype::BF16 | Dtype::F16 | Dtype::F32 | Dtype::F64)
     }
 
-    /// Writes to `moved` the weights of `base`, a run of whole rows of which the last may be short, moved
-    /// by `u`, which holds the numbers of each row, component by component.
+    /// Writes the weights of `base`, moved by `u`, to `moved`.
+    ///
+    /// `base` is a run of rows, of which the last may be short; `moved` has its length. `u` holds a
+    /// number per row, component by component. Weights of a dtype that cannot be moved are copied.
     pub(crate) fn apply(&self, dtype: Dtype, u: &[i16], base: &[u8], moved: &mut [u8]) {
         match dtype {
             Dtype::BF16 => self.apply_to::<float::Bf16>(u, base, moved),
@@ -79,7 +82,8 @@ impl Factors {
         });
     }
 
-    /// Moves row by row, a tile at a time, by what `sum` makes of a row's numbers and the columns from one on.
+    /// Moves the base row by row, a tile at a time. `sum` gets the numbers of a row, the first
+    /// column of a tile and the sums to fill.
     #[inline(always)]
     fn apply_rows<F: Round>(
         &self,
@@ -111,9 +115,9 @@ impl Factors {
 mod tests {
     use super::*;
 
-    /// Odd ranks, more rows than whole ones, columns beyond a tile: against the sum as it is defined.
+    /// The cases have odd ranks, short last rows and more columns than a tile.
     #[test]
-    fn sums_are_those_of_the_definition() {
+    fn sums_match_the_definition() {
         for (rank, columns, words) in [(1, 1, 5usize), (3, 7, 40), (2, 1500, 3100), (5, 512, 1024)] {
             let v: Vec<i16> = (0..rank * columns).map(|i| (i * 7919 % 2001) as i16 - 1000).collect();
             let rows = words.div_ceil(columns);

@@ -1,4 +1,4 @@
-//! The directions along which a change lies: randomised subspace iteration.
+//! The search for the directions along which a change lies, by randomised subspace iteration.
 //!
 //! Source: N. Halko, P. G. Martinsson, J. A. Tropp, <https://arxiv.org/abs/0909.4061>.
 
@@ -6,39 +6,41 @@ use super::change::{Change, Weights};
 use super::linear::{Dense, eigen};
 use crate::layout::Dtype;
 
-/// Components of a change, the strongest first.
+/// The components of a change, the strongest first.
 #[derive(Debug)]
 pub(crate) struct Components {
-    /// Their directions, one per row, of length 1.
+    /// The direction of each component: rows of length 1.
     pub(crate) directions: Dense,
-    /// How much of the change lies along each: singular values.
+    /// The singular value of each component: the length of the change along its direction.
     pub(crate) strengths: Vec<f64>,
-    /// Sum of the squares of the change that they were found in.
+    /// The sum of the squares of the change.
     pub(crate) energy: f64,
-    /// Number of elements of that change.
+    /// The number of elements of the change.
     pub(crate) elements: usize,
-    /// How much the elements of a change count, where that differs.
+    /// The weights of the change's elements, if not all count the same.
     pub(crate) weights: Option<Weights>,
 }
 
-/// How hard to look.
+/// The settings of a search for components.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Search {
-    /// The most components that are wanted.
+    /// The largest number of components to find.
     pub(crate) rank: usize,
-    /// Directions beyond those, which make them more exact.
+    /// The number of further directions, which make the components more exact.
     pub(crate) oversampling: usize,
     pub(crate) iterations: usize,
 }
 
-/// Whether it is likely that much of a change lies along a few directions: the strongest ones of a few rows
-/// against those that noise would have.
+/// Returns true if much of a change is likely to lie along a few directions. The test compares the
+/// strongest components of a few rows with those that noise would have.
 pub(crate) fn is_worth_trying(change: &Change) -> bool {
     const ROWS: usize = 128;
     const COMPONENTS: usize = 8;
-    /// Between fine-tunes of every weight, 3.7 and more, and 2.9 and less where few weights moved.
+    /// The least mean share of the energy per component, in units of the largest share that a
+    /// component of noise has. Fine-tunes of every weight have 3.7 and more, and those that moved
+    /// few weights 2.9 and less.
     const EXCESS: f64 = 3.0;
-    /// The same for the first component alone: 9 and 7.2.
+    /// The same bound for the first component alone: there the figures are 9 and 7.2.
     const EXCESS_OF_FIRST: f64 = 8.0;
     let all = change.matrix.rows();
     let rows = change.rows((0..ROWS.min(all)).map(|i| i * all / ROWS.min(all))).matrix;
@@ -49,14 +51,14 @@ pub(crate) fn is_worth_trying(change: &Change) -> bool {
     let search = Search { rank: COMPONENTS, oversampling: 0, iterations: 1 };
     let (_, strengths) = strongest(&rows, search);
     let (m, n) = (rows.rows() as f64, rows.columns as f64);
-    // The largest singular value of noise: V. A. Marchenko, L. A. Pastur.
+    // The largest share that a component of noise has, after V. A. Marchenko and L. A. Pastur.
     let noise = (m.sqrt() + n.sqrt()) * (m.sqrt() + n.sqrt()) / (m * n);
     let share = |count: usize| strengths[..count].iter().map(|s| s * s).sum::<f64>() / energy / count as f64;
     share(strengths.len()) > EXCESS * noise || share(1) > EXCESS_OF_FIRST * noise
 }
 
 impl Components {
-    /// The components of `change`, whose energy is not 0.
+    /// Finds the components of `change`, whose energy is not 0.
     pub(crate) fn find(dtype: Dtype, change: &Change, search: Search) -> Self {
         let rank = search.rank.min(change.matrix.rows()).min(change.matrix.columns);
         let (energy, elements) = (change.matrix.energy(), change.matrix.data.len());
@@ -71,7 +73,7 @@ impl Components {
     }
 }
 
-/// Directions and strengths of the strongest components of `matrix`.
+/// Returns the directions and strengths of the strongest components of `matrix`.
 fn strongest(matrix: &Dense, search: Search) -> (Dense, Vec<f64>) {
     let count = (search.rank + search.oversampling).min(matrix.rows()).min(matrix.columns);
     let mut directions = noise(count, matrix.columns);
@@ -84,7 +86,8 @@ fn strongest(matrix: &Dense, search: Search) -> (Dense, Vec<f64>) {
     rotate(&directions, &transposed(&matrix.times_transposed(&directions)), search.rank)
 }
 
-/// Fits the components once more, to the change pulled towards them by weight.
+/// Fits the components once more, to the change after its elements are pulled towards them by
+/// weight.
 fn refine(change: &Change, weights: &Weights, directions: &Dense) -> (Dense, Vec<f64>) {
     let pulled = |along: &Dense, directions: &Dense| {
         let mut fit = along.times(directions);
@@ -98,7 +101,8 @@ fn refine(change: &Change, weights: &Weights, directions: &Dense) -> (Dense, Vec
     let pulled_again = pulled(&along, directions);
     let mut basis = transposed(&along);
     basis.orthonormalise();
-    // The change along the basis, whose own directions are then turned to where it is strongest.
+    // These rows are the change along the basis; they are then turned to where the change is
+    // strongest.
     let mut rows = transposed(&basis).transposed_times(&pulled_again);
     let gram = rows.times_transposed(&rows);
     let (values, vectors) = eigen_of(&gram);
@@ -110,7 +114,8 @@ fn refine(change: &Change, weights: &Weights, directions: &Dense) -> (Dense, Vec
     (rows, values.iter().map(|value| value.max(0.0).sqrt()).collect())
 }
 
-/// Turns `directions` to where a change is strongest, given its numbers along each (a row of `along`).
+/// Turns `directions` to where a change is strongest, and returns the first `rank` of them with
+/// their strengths. Each row of `along` holds the change along one direction.
 fn rotate(directions: &Dense, along: &Dense, rank: usize) -> (Dense, Vec<f64>) {
     let (values, vectors) = eigen_of(&along.times_transposed(along));
     let rank = rank.min(values.len());
@@ -132,7 +137,7 @@ fn transposed(matrix: &Dense) -> Dense {
     transposed
 }
 
-/// Signs at random, the same ones every time.
+/// Returns a matrix of random signs, the same ones every time.
 fn noise(rows: usize, columns: usize) -> Dense {
     let mut seed = 1u64;
     let mut next = || {
@@ -149,7 +154,8 @@ fn noise(rows: usize, columns: usize) -> Dense {
 mod tests {
     use super::*;
 
-    /// A change along so many directions, the `i`-th of strength `2^-i`, and noise.
+    /// Returns a change along `rank` directions, where direction `i` has the strength `2^-i`, with
+    /// noise of that `level`.
     fn change(rank: usize, rows: usize, columns: usize, level: f32) -> Change {
         let (u, v, other) = (noise(rows, rank + 1), noise(rank + 7, columns), noise(rows + 3, columns));
         let mut data: Vec<f32> = other.data[3 * columns..].iter().map(|x| x * level).collect();
@@ -173,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn noise_and_nothing_are_not_worth_trying() {
+    fn noise_and_zeros_are_not_worth_trying() {
         assert!(!is_worth_trying(&change(0, 300, 384, 1.0)));
         assert!(!is_worth_trying(&change(0, 300, 384, 0.0)));
     }

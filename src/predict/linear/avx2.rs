@@ -1,13 +1,15 @@
-//! Products compiled for AVX2: the same lanes in one register instead of two, and so the same bits.
+//! Products compiled for AVX2. The same lanes are in one register instead of two, so results have
+//! the same bits.
 #![allow(unsafe_code)]
 
 use super::{Dense, multiply_transposed};
 
-/// [`Dense::times_transposed`] into `product`; `false`, with nothing done, where the processor does not allow it.
+/// Computes [`Dense::times_transposed`] into `product` and returns true. Returns false and does
+/// nothing if the processor lacks AVX2.
 pub(super) fn times_transposed(matrix: &Dense, other: &Dense, product: &mut Dense) -> bool {
     let able = is_x86_feature_detected!("avx2");
     if able {
-        // SAFETY: AVX2 is there.
+        // SAFETY: the check above found AVX2.
         unsafe { times_transposed_with_avx2(matrix, other, product) };
     }
     able

@@ -1,18 +1,18 @@
-//! Dense matrices of single precision, rows one behind the other.
+//! Dense matrices of single precision, and their products and decompositions.
 //!
-//! Sums are taken in an order of their own, in lanes that a vector unit can hold, so that every target gets the same
-//! bits: what an encoder makes must not depend on the machine.
+//! Sums are taken in a fixed order, in lanes that fit a vector unit, so that every platform gets
+//! the same bits: archives must not depend on the machine that encodes them.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 
-/// Partial sums of a dot product.
+/// The number of partial sums of a dot product.
 const LANES: usize = 8;
 
-/// Rows that are worked on together, so that what they share is loaded once.
+/// The number of rows that are processed together, so that the data they share is loaded once.
 const TOGETHER: usize = 4;
 
-/// A matrix of so many columns.
+/// A matrix whose rows lie one after the other.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Dense {
     pub(crate) columns: usize,
@@ -32,17 +32,18 @@ impl Dense {
         &self.data[i * self.columns..(i + 1) * self.columns]
     }
 
-    /// The first `rows` rows.
+    /// Returns the first `rows` rows.
     pub(crate) fn truncated(&self, rows: usize) -> Self {
         Self { columns: self.columns, data: self.data[..rows * self.columns].to_vec() }
     }
 
-    /// Sum of the squares.
+    /// Returns the sum of the squares of all elements.
     pub(crate) fn energy(&self) -> f64 {
         self.data.chunks(self.columns.max(1)).map(|row| f64::from(dot(row, row))).sum()
     }
 
-    /// Each row of `self` times each row of `other`: `self` x `other` transposed.
+    /// Returns `self` times `other` transposed: the dot product of each row of `self` with each of
+    /// `other`.
     pub(crate) fn times_transposed(&self, other: &Self) -> Self {
         let mut product = Self::zeros(self.rows(), other.rows());
         #[cfg(target_arch = "x86_64")]
@@ -53,7 +54,8 @@ impl Dense {
         product
     }
 
-    /// `self` transposed x `other`: every row of the result is a sum of rows of `other`.
+    /// Returns `self` transposed times `other`: every row of the result is a weighted sum of rows
+    /// of `other`.
     pub(crate) fn transposed_times(&self, other: &Self) -> Self {
         let mut product = Self::zeros(self.columns, other.columns);
         let groups = self.data.chunks(TOGETHER * self.columns).zip(other.data.chunks(TOGETHER * other.columns));
@@ -65,7 +67,7 @@ impl Dense {
         product
     }
 
-    /// `self` x `other`, of which the first rows are used, as many as `self` has columns.
+    /// Returns `self` times `other`. Of `other` only as many rows are used as `self` has columns.
     pub(crate) fn times(&self, other: &Self) -> Self {
         let mut product = Self::zeros(self.rows(), other.columns);
         for (weights, out) in self.data.chunks_exact(self.columns).zip(product.data.chunks_exact_mut(other.columns)) {
@@ -77,13 +79,14 @@ impl Dense {
         product
     }
 
-    /// Makes the rows orthonormal, front to back; what is left of dependent ones is zeros.
+    /// Makes the rows orthonormal, from the first to the last; a row that depends on earlier ones
+    /// becomes zeros.
     pub(crate) fn orthonormalise(&mut self) {
         for i in 0..self.rows() {
             let (done, rest) = self.data.split_at_mut(i * self.columns);
             let row = &mut rest[..self.columns];
             let before = dot(row, row);
-            // Twice is enough: W. Kahan's rule for Gram-Schmidt.
+            // Two passes are enough, by W. Kahan's rule for Gram-Schmidt.
             for _ in 0..2 {
                 for other in done.chunks_exact(row.len()) {
                     let share = dot(row, other);
@@ -97,7 +100,7 @@ impl Dense {
     }
 }
 
-/// See [`Dense::times_transposed`].
+/// Computes [`Dense::times_transposed`] into `product`, which has its shape.
 #[inline(always)]
 fn multiply_transposed(matrix: &Dense, other: &Dense, product: &mut Dense) {
     for (i, out) in product.data.chunks_exact_mut(other.rows().max(1)).enumerate() {
@@ -112,7 +115,7 @@ fn multiply_transposed(matrix: &Dense, other: &Dense, product: &mut Dense) {
     }
 }
 
-/// Adds to `out` up to [`TOGETHER`] `rows`, each times its weight.
+/// Adds up to [`TOGETHER`] `rows` to `out`, each times its weight.
 fn add_rows(out: &mut [f32], rows: &[f32], weight: impl Fn(usize) -> f32) {
     let columns = out.len();
     if rows.len() == TOGETHER * columns {
@@ -130,7 +133,8 @@ fn add_rows(out: &mut [f32], rows: &[f32], weight: impl Fn(usize) -> f32) {
     }
 }
 
-/// The dot products of `row` with [`TOGETHER`] others, each the same as [`dot`] has it.
+/// Returns the dot products of `row` with [`TOGETHER`] others, each with the same bits as from
+/// [`dot`].
 #[inline(always)]
 fn dots(row: &[f32], others: &[f32]) -> [f32; TOGETHER] {
     let columns = row.len();
@@ -149,7 +153,7 @@ fn dots(row: &[f32], others: &[f32]) -> [f32; TOGETHER] {
     std::array::from_fn(|k| finish(sums[k], rest, other[k].1))
 }
 
-/// The dot product of two rows.
+/// Returns the dot product of two rows.
 #[inline(always)]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0f32; LANES];
@@ -162,6 +166,7 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     finish(sums, a_rest, b_rest)
 }
 
+/// Adds up the lanes of a dot product and the products of the elements that are left.
 #[inline(always)]
 fn finish(sums: [f32; LANES], a: &[f32], b: &[f32]) -> f32 {
     let rest: f32 = a.iter().zip(b).fold(0.0, |sum, (a, b)| sum + a * b);
@@ -169,9 +174,10 @@ fn finish(sums: [f32; LANES], a: &[f32], b: &[f32]) -> f32 {
     (((a + e) + (b + f)) + ((c + g) + (d + h))) + rest
 }
 
-/// Eigenvalues, falling, and their vectors (as rows) of a symmetric matrix of `n` rows: cyclic Jacobi.
+/// Returns the eigenvalues of a symmetric matrix of `n` rows, in falling order, and the
+/// eigenvectors as rows. The method is cyclic Jacobi.
 pub(crate) fn eigen(mut matrix: Vec<f64>, n: usize) -> (Vec<f64>, Vec<f64>) {
-    /// Far more than it takes: convergence is quadratic.
+    /// The number of sweeps: far more than needed, since convergence is quadratic.
     const SWEEPS: usize = 12;
     let mut vectors = vec![0.0; n * n];
     (0..n).for_each(|i| vectors[i * n + i] = 1.0);
@@ -188,12 +194,12 @@ pub(crate) fn eigen(mut matrix: Vec<f64>, n: usize) -> (Vec<f64>, Vec<f64>) {
     (values, order.iter().flat_map(|&i| vectors[i * n..(i + 1) * n].to_vec()).collect())
 }
 
-/// A number that orders values from the largest to the least; negative ones are as zero.
+/// Returns a number that falls as `value` rises, for sorting; negative values count as 0.
 fn falling(value: f64) -> u64 {
     u64::MAX - value.max(0.0).to_bits()
 }
 
-/// One rotation, which makes the element of row `p` and column `q` zero.
+/// Applies the rotation that makes the element in row `p` and column `q` zero.
 fn rotate(matrix: &mut [f64], vectors: &mut [f64], n: usize, (p, q): (usize, usize)) {
     let off = matrix[p * n + q];
     if off == 0.0 {
@@ -216,7 +222,8 @@ fn rotate(matrix: &mut [f64], vectors: &mut [f64], n: usize, (p, q): (usize, usi
     }
 }
 
-/// The inverse of a symmetric, positive definite matrix of `n` rows, by Cholesky; `None` where it is not.
+/// Returns the inverse of a symmetric matrix of `n` rows, by Cholesky decomposition; `None` if the
+/// matrix is not positive definite.
 pub(crate) fn invert(matrix: &[f64], n: usize) -> Option<Vec<f64>> {
     let mut lower = vec![0.0; n * n];
     for i in 0..n {
@@ -264,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn products_are_those_of_the_definition() {
+    fn products_match_the_definition() {
         for (m, n, k) in [(1, 1, 1), (5, 19, 7), (8, 16, 4), (9, 33, 6)] {
             let (a, b, c) = (sample(m, n), sample(k, n), sample(m, k));
             let (abt, atc, cb) = (a.times_transposed(&b), a.transposed_times(&c), c.times(&b));
@@ -284,7 +291,7 @@ mod tests {
         }
     }
 
-    /// What is compiled for a vector unit has the same bits.
+    /// The code for a vector unit computes the same bits as the portable code.
     #[test]
     fn products_have_the_same_bits_everywhere() {
         let (a, b) = (sample(13, 203), sample(11, 203));

@@ -1,4 +1,4 @@
-//! The sums for processors with AVX2, and all of a prediction compiled for it.
+//! The sums for processors with AVX2, and the whole of [`Factors::apply`] compiled for it.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
@@ -10,14 +10,15 @@ use crate::predict::float::Round;
 /// Columns of a vector.
 const LANES: usize = 8;
 
-/// Columns that are summed at a time, in as many registers as it takes to hide the latency.
+/// Columns that are summed at a time, in enough registers to hide the latency.
 const BLOCK: usize = 4 * LANES;
 
-/// [`Factors::apply`]; `false`, with nothing done, where the processor does not allow it.
+/// Does the same as [`Factors::apply`] and returns true. Returns false and does nothing if the
+/// processor lacks AVX2.
 pub(in crate::predict) fn apply<F: Round>(factors: &Factors, u: &[i16], base: &[u8], moved: &mut [u8]) -> bool {
     let able = is_x86_feature_detected!("avx2");
     if able {
-        // SAFETY: AVX2 is there.
+        // SAFETY: the check above found AVX2.
         unsafe { apply_rows::<F>(factors, u, base, moved) };
     }
     able
@@ -53,10 +54,10 @@ fn sum(numbers: &[[i16; 2]], pairs: &[[i16; 2]], columns: usize, start: usize, s
     sum_portable(numbers, pairs, columns, done, rest);
 }
 
-/// [`sum`] for tests, which have checked that AVX2 is there.
+/// Calls [`sum`] for tests, on a processor with AVX2.
 #[cfg(test)]
 pub(super) fn checked_sum(numbers: &[[i16; 2]], pairs: &[[i16; 2]], columns: usize, start: usize, sums: &mut [i32]) {
     assert!(is_x86_feature_detected!("avx2"));
-    // SAFETY: AVX2 is there.
+    // SAFETY: the assertion found AVX2.
     unsafe { sum(numbers, pairs, columns, start, sums) };
 }

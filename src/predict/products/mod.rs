@@ -1,13 +1,14 @@
-//! Sums of products of a row's numbers with `V`: pairs of 16-bit integers multiplied and added at a time, which
-//! vector units do in one instruction.
+//! Sums of the products of a row's numbers with `V`. Numbers come in pairs of 16-bit integers,
+//! since vector units multiply and add such pairs in one instruction.
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx2;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod simd128;
 
-/// Writes to `sums` the products of `numbers`, two components each, with the columns from `start` on of their
-/// rows of `pairs`, which have so many `columns`. Sums are modulo 2^32, so that their order does not matter.
+/// Writes a sum for each column from `start` on to `sums`: the sum of the products of `numbers`
+/// with the column's numbers in `pairs`. Both hold two components per pair; `pairs` has rows of
+/// `columns`. Sums are modulo 2^32, so their order does not matter.
 #[inline(always)]
 pub(super) fn sum(numbers: &[[i16; 2]], pairs: &[[i16; 2]], columns: usize, start: usize, sums: &mut [i32]) {
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]

@@ -1,4 +1,4 @@
-//! The sums for WebAssembly's vectors.
+//! The sums for the vector instructions of WebAssembly.
 
 use std::arch::wasm32::*;
 
@@ -8,7 +8,7 @@ const LANES: usize = 4;
 /// Columns that are summed at a time.
 const BLOCK: usize = 4 * LANES;
 
-/// Sums what it can; returns the column that it came to, and the sums that are left.
+/// Sums whole blocks of columns. Returns the first column that is left, and the sums that are left.
 #[inline(always)]
 pub(super) fn sum<'a>(
     numbers: &[[i16; 2]],
