@@ -1,16 +1,17 @@
-//! Differing bits, counted.
+//! The exact distance of two tensors: counts of differing bits and equal words.
 
 use crate::delta::word::Word;
 use crate::error::{Error, Result};
 use crate::layout::Dtype;
 
-/// Bytes that are counted at a time, so that the second look at them is in the first-level cache.
+/// Bytes that are counted at a time, so that the second pass finds them in the first-level cache.
 const BLOCK: usize = 4096;
 
-/// The bit distance of two tensors, or of several pairs of them: mean Hamming distance of the XORed words, and the
-/// share of words that are equal.
+/// The bit distance of two tensors, or of several pairs of tensors: the mean Hamming distance of
+/// their words and the share of equal words.
 ///
-/// A word is a weight; two for complex numbers; a byte for types that are packed or share a scale.
+/// A word is a weight; a complex number is two words, and dtypes that are packed or have scales are
+/// compared byte by byte.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BitDistance {
     words: u64,
@@ -19,17 +20,18 @@ pub struct BitDistance {
 }
 
 impl BitDistance {
-    /// Adds stretches of two tensors of that dtype; they begin at the same offset and hold whole words.
+    /// Adds a stretch of both tensors, `a` and `b`, which start at the same offset and hold whole
+    /// words.
     ///
     /// # Errors
-    /// `InvalidArgument` where the lengths differ, or end within a word.
+    /// `InvalidArgument` if the lengths differ or a stretch ends within a word.
     pub fn update(&mut self, dtype: Dtype, a: &[u8], b: &[u8]) -> Result<()> {
         if a.len() != b.len() {
-            return Err(Error::invalid_argument("tensors of different lengths").figures(a.len(), b.len()));
+            return Err(Error::invalid_argument("the stretches differ in length").figures(a.len(), b.len()));
         }
         let (width, _) = dtype.words();
         if !a.len().is_multiple_of(width) {
-            let message = format!("a stretch of words of {width} bytes");
+            let message = format!("a stretch of words of {width} bytes ends within a word");
             return Err(Error::invalid_argument(message).figures("whole words", format_args!("{} bytes", a.len())));
         }
         for (a, b) in a.chunks(BLOCK).zip(b.chunks(BLOCK)) {
@@ -45,24 +47,24 @@ impl BitDistance {
         Ok(())
     }
 
-    /// Adds what was counted of other tensors.
+    /// Adds the counts of other tensors.
     pub fn merge(&mut self, other: Self) {
         self.words += other.words;
         self.unchanged += other.unchanged;
         self.bits += other.bits;
     }
 
-    /// Words compared.
+    /// Returns the number of compared words.
     pub fn words(&self) -> u64 {
         self.words
     }
 
-    /// Mean number of bits by which a word differs; 0 where there are none.
+    /// Returns the mean number of differing bits per word; 0 if no words were compared.
     pub fn per_word(&self) -> f64 {
         self.bits as f64 / self.words.max(1) as f64
     }
 
-    /// Share of words that are equal, 0 to 1; 1 where there are none.
+    /// Returns the share of equal words, from 0 to 1; 1 if no words were compared.
     pub fn unchanged_share(&self) -> f64 {
         if self.words == 0 { 1.0 } else { self.unchanged as f64 / self.words as f64 }
     }
@@ -75,7 +77,7 @@ fn differing_bits(a: &[u8], b: &[u8]) -> u64 {
     words.sum::<u64>() + rest.sum::<u64>()
 }
 
-/// Words of a [`BLOCK`] that are equal.
+/// Counts the equal words of at most a [`BLOCK`] of bytes.
 fn equal_words<W: Word>(a: &[u8], b: &[u8]) -> u64 {
     let word = bytemuck::pod_read_unaligned::<W>;
     let words = a.chunks_exact(W::BYTES).zip(b.chunks_exact(W::BYTES));

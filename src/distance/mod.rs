@@ -1,10 +1,12 @@
-//! How far two tensors of one dtype and length are apart, and what a delta between them would take.
+//! Distances between two tensors of the same dtype and length, and the predicted size of a delta.
 //!
-//! [`BitDistance`] is exact: both tensors are read. A [`Sketch`] is a few words of a tensor, 64 bytes of them per MiB:
-//! those of two tensors are comparable word by word, which makes an index of models out of what is small enough to
-//! keep of each tensor. [`predict`] tells from two sketches whether a delta will pay.
+//! [`BitDistance`] is exact and takes all bytes of both tensors. A [`Sketch`] holds a few words of
+//! a tensor, about 64 bytes per MiB. The sketches of two tensors are compared word by word, so an
+//! index of models can keep a sketch of every tensor instead of the tensor. [`predict`] tells from
+//! two sketches if a delta pays.
 //!
-//! Like all of the core, nothing here reads: tensors are handed over in stretches of any size.
+//! Like the rest of the core, this module reads no files: the caller hands over tensors in
+//! stretches of any size.
 //!
 //! ```
 //! use bitx::distance::{BitDistance, Sketch, predict};

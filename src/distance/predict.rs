@@ -1,56 +1,62 @@
-//! What a tensor would take, as a delta and alone, from sketches.
+//! The predicted size of a tensor, as a delta and alone, from sketches.
 //!
-//! A fine-tune moves every weight by about the same amount, whatever the weight's own size: the target is the base,
-//! blurred, and rounded to where words lie. So a delta takes about as many bits as it takes to name the word that is
-//! hit: -log2 of the part of the blur that rounds to it, small weights more bits than large ones. How wide the blur is
-//! the samples tell: it is as wide as explains them best. A tensor alone is the same, with zero as its base. For two
-//! unrelated tensors the blur around the base has to be wider than the one around zero, and so a delta loses.
+//! A fine-tune moves every weight by about the same amount, whatever the size of the weight. So the
+//! target is modelled as the base with a blur, rounded to the floats or integers that words can
+//! hold. The bits of a word's delta are -log2 of the part of the blur that rounds to the word:
+//! small weights, whose steps are fine, take more bits than large ones. The width of the blur is
+//! the one that explains the samples best.
+//!
+//! A tensor alone is modelled in the same way, with zeros as its base. For two unrelated tensors
+//! the blur around the base is wider than the blur around zero, and so the delta is predicted to be
+//! larger.
 
 use super::Sketch;
 use super::sample::{self, Number};
 use crate::error::Result;
 use crate::layout::dtype::Fields;
 
-/// A delta has to be predicted smaller than coding alone by this factor.
+/// The ratio of a delta to coding alone below which the delta pays.
 const MARGIN: f64 = 0.97;
 
-/// Share of the words that owe nothing to the base, so that a few of them do not widen the blur of all.
+/// The share of words that are taken to be unrelated to the base, so that a few such words do not
+/// widen the blur of all.
 const STRAY: f64 = 1.0 / 64.0;
 
-/// Shares of words that are tried as unchanged, beside those that a blur narrower than a step leaves so.
+/// The shares of unchanged words that are tried, besides the words that a blur narrower than a step
+/// leaves unchanged.
 const STILL: [f64; 7] = [0.0, 0.25, 0.5, 0.75, 0.9, 0.97, 0.99];
 
-/// Octaves of widths that are tried below the largest change.
+/// The number of octaves below the largest change in which widths of the blur are tried.
 const OCTAVES: i32 = 64;
 
-/// The predicted size of a tensor by its bytes, as a delta and alone; both from 0 to 1.
+/// The predicted size of a tensor as a share of its bytes, as a delta and alone, both from 0 to 1.
 ///
-/// Of each it is what differences and their contexts take: a low-rank prediction of the change makes many deltas
-/// smaller yet, by up to four times.
+/// The figures are for coding in contexts. A low-rank prediction of the change makes many deltas
+/// smaller still, down to a quarter.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Predicted {
-    /// As a delta.
+    /// The size of a delta, as a share of the tensor's bytes.
     pub delta_ratio: f64,
-    /// Without a base.
+    /// The size without a base, as a share of the tensor's bytes.
     pub alone_ratio: f64,
 }
 
 impl Predicted {
-    /// The smaller of the two.
+    /// Returns the smaller of the two ratios.
     pub fn ratio(&self) -> f64 {
         self.delta_ratio.min(self.alone_ratio)
     }
 
-    /// Whether a delta is predicted to be the smaller one, by more than what is a tie.
+    /// Returns true if a delta is predicted to be clearly smaller than the tensor alone.
     pub fn delta_pays(&self) -> bool {
         self.delta_ratio < MARGIN * self.alone_ratio
     }
 }
 
-/// What `target` would take against `base`, and alone.
+/// Predicts the size of `target` as a delta to `base`, and alone.
 ///
 /// # Errors
-/// `InvalidArgument` where the sketches are of different dtypes or lengths.
+/// `InvalidArgument` if the tensors of the sketches differ in dtype or length.
 pub fn predict(base: &Sketch, target: &Sketch) -> Result<Predicted> {
     base.check_comparable(target)?;
     let (width, fields) = target.dtype().words();
@@ -60,7 +66,8 @@ pub fn predict(base: &Sketch, target: &Sketch) -> Result<Predicted> {
         return Ok(Predicted { delta_ratio: 1.0, alone_ratio: 1.0 });
     }
     let count = samples.len() as f64;
-    // What the fitted parameters, two of a delta and one alone, explain of the samples by mere chance.
+    // The bits that a fitted parameter saves by mere chance: a delta has two parameters, alone has
+    // one.
     let chance = count.log2() / 2.0;
     let alone = alone(bits, &samples);
     let mut alone_bits = alone.iter().map(|p| -p.log2()).sum::<f64>() + chance;
@@ -72,13 +79,13 @@ pub fn predict(base: &Sketch, target: &Sketch) -> Result<Predicted> {
     Ok(Predicted { delta_ratio: ratio(delta_bits), alone_ratio: ratio(alone_bits) })
 }
 
-/// A word of the target, and how far it is from the base's.
+/// A word of the target, and its difference from the base's word.
 struct Sample {
     target: Number,
     change: f64,
 }
 
-/// The pairs of words that are numbers.
+/// Returns the pairs of words of which both are numbers.
 fn samples(fields: Fields, bits: u32, base: &Sketch, target: &Sketch) -> Vec<Sample> {
     let pair = |(base, target)| {
         let change = sample::change(fields, bits, base, target)?;
@@ -87,7 +94,8 @@ fn samples(fields: Fields, bits: u32, base: &Sketch, target: &Sketch) -> Vec<Sam
     sample::words(base).zip(sample::words(target)).filter_map(pair).collect()
 }
 
-/// How likely each word is by itself, at the width that explains them best.
+/// Returns the likelihood of each word by itself, with the width of blur that explains all words
+/// best.
 fn alone(bits: u32, samples: &[Sample]) -> Vec<f64> {
     let mut magnitudes: Vec<f64> = samples.iter().map(|s| s.target.value.abs()).filter(|&x| x > 0.0).collect();
     magnitudes.sort_unstable_by(f64::total_cmp);
@@ -105,7 +113,8 @@ fn alone(bits: u32, samples: &[Sample]) -> Vec<f64> {
     tried.min_by(|a: &(f64, _), b| a.0.total_cmp(&b.0)).map_or_else(Vec::new, |best| best.1)
 }
 
-/// The bits of all samples as changes, given how likely each is `alone`, at the width that explains them best.
+/// Returns the bits of all samples as changes, with the width of blur that explains them best.
+/// `alone` holds the likelihood of each word by itself.
 fn delta(samples: &[Sample], alone: &[f64]) -> f64 {
     let changes = || samples.iter().map(|s| s.change.abs()).filter(|&x| x > 0.0);
     let smallest = changes().chain(samples.iter().map(|s| s.target.step)).fold(f64::INFINITY, f64::min);
@@ -127,19 +136,20 @@ fn delta(samples: &[Sample], alone: &[f64]) -> f64 {
     (2 * low.max(high - OCTAVES)..=2 * high).map(at).fold(f64::INFINITY, f64::min)
 }
 
-/// The part of a Laplace distribution around zero, of that scale, that is within half a `step` of `x`.
+/// Returns the part of a Laplace distribution around zero, with this scale, that is within half a
+/// `step` of `x`.
 fn blur(x: f64, step: f64, scale: f64) -> f64 {
     let scale = scale.max(f64::MIN_POSITIVE);
     let (middle, half) = (x.abs() / scale, step / scale / 2.0);
     if middle < half {
         return ((middle - half).exp_m1() + (-middle - half).exp_m1()) / -2.0;
     }
-    // As a product, since the difference of two tails would be lost in their digits.
+    // This is a product, since the difference of two almost equal tails would lose its digits.
     (half - middle).exp() * -(-2.0 * half).exp_m1() / 2.0
 }
 
-/// About the bits of the samples, which are bytes, by how often each occurs: the estimate of Chao and Shen, which
-/// takes from what occurs once how much has not been seen.
+/// Returns the estimated bits of the samples, which are bytes, by their entropy. The estimator is
+/// that of Chao and Shen, which infers the share of unseen values from those that occur once.
 fn entropy(sketch: &Sketch) -> f64 {
     let mut counts = [0u32; 256];
     sketch.bytes().iter().for_each(|&byte| counts[usize::from(byte)] += 1);
@@ -165,11 +175,11 @@ mod tests {
         assert_eq!(bits(1, 5000), 0.0);
         assert!((bits(2, 5000) - 1.0).abs() < 0.1);
         assert!((bits(16, 5000) - 4.0).abs() < 0.6 && (bits(16, 1 << 22) - 4.0).abs() < 0.1);
-        // Thirty-two bytes, nearly all of them different, may be anything.
+        // Nearly all of the thirty-two bytes differ, so the entropy may be that of random bytes.
         assert!(bits(256, 5000) > 6.5);
     }
 
-    /// The parts of all steps together are one, near the middle and far from it.
+    /// The parts of all steps add up to 1, for scales below and above a step.
     #[test]
     fn blurs_add_up_to_one() {
         for (step, scale) in [(1.0, 0.1), (1.0, 1.0), (0.01, 1.0), (1.0, 7.0)] {

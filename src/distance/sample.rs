@@ -1,22 +1,22 @@
-//! Sampled words as numbers.
+//! The numbers that sampled words stand for.
 
 use super::Sketch;
 use crate::layout::dtype::Fields;
 
-/// What a word stands for, and the distance to the next one.
+/// The number that a word stands for, and its distance to the next number.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Number {
     pub(super) value: f64,
     pub(super) step: f64,
 }
 
-/// The words of a sketch.
+/// Returns the words of a sketch, in order.
 pub(super) fn words(sketch: &Sketch) -> impl Iterator<Item = u64> {
     let width = sketch.dtype().words().0;
     sketch.bytes().chunks_exact(width).map(|word| word.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)))
 }
 
-/// The number of a word of so many bits; `None` for infinities and what is no number.
+/// Returns the number that a word of `bits` bits stands for; `None` for infinities and NaNs.
 pub(super) fn number(fields: Fields, bits: u32, word: u64) -> Option<Number> {
     match fields {
         Fields::Float { mantissa } => float(bits, mantissa, word),
@@ -24,7 +24,8 @@ pub(super) fn number(fields: Fields, bits: u32, word: u64) -> Option<Number> {
     }
 }
 
-/// How far `target` is from `base`: of integers around their range, as they are coded.
+/// Returns the difference of `target` from `base`; `None` if it is not finite. Integers wrap around
+/// their range, as deltas do.
 pub(super) fn change(fields: Fields, bits: u32, base: u64, target: u64) -> Option<f64> {
     match fields {
         Fields::Float { mantissa } => {
@@ -79,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_change_around_their_range() {
+    fn changes_of_integers_wrap_around() {
         assert_eq!(change(Fields::Integer, 8, 255, 1), Some(2.0));
         assert_eq!(change(Fields::Integer, 16, 0, 0xffff), Some(-1.0));
         assert_eq!(change(Fields::Integer, 64, 1, 0), Some(-1.0));

@@ -1,4 +1,4 @@
-//! A few words of a tensor, at places that follow from its length alone.
+//! Sketches: a few words of a tensor, at places that depend only on its dtype and length.
 
 use std::ops::Range;
 
@@ -6,16 +6,20 @@ use super::BitDistance;
 use crate::error::{Error, Result};
 use crate::layout::Dtype;
 
-/// Bytes of samples per MiB of a tensor.
+/// The bytes of samples per MiB of a tensor.
 const PER_MIB: u64 = 64;
 
-/// Fewest bytes of samples, and most.
+/// The least number of bytes of samples, but for smaller tensors.
 const LEAST: u64 = 32;
+
+/// The largest number of bytes of samples.
 const MOST: u64 = 4096;
 
-/// Words of a tensor, sampled: as many bytes as [`Sketch::size`] says, whole tensors where they are no larger.
+/// A sample of a tensor's words: [`Sketch::size`] bytes, or all words of a tensor that is no
+/// larger.
 ///
-/// The places are part of what is stored: they follow from the dtype and the length, and never change.
+/// The places of the words depend only on the tensor's dtype and length. They never change between
+/// releases, so stored sketches stay comparable.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Sketch {
     dtype: Dtype,
@@ -24,50 +28,51 @@ pub struct Sketch {
 }
 
 impl Sketch {
-    /// The sketch of a whole tensor.
+    /// Makes the sketch of a whole tensor.
     pub fn of(dtype: Dtype, bytes: &[u8]) -> Self {
         let mut sketcher = Sketcher::new(dtype, bytes.len() as u64);
         sketcher.update(bytes);
         sketcher.sketch
     }
 
-    /// The sketch whose [`bytes`](Self::bytes) were stored, of a tensor of `length` bytes.
+    /// Restores a sketch of a tensor of `length` bytes from its stored [`bytes`](Self::bytes).
     ///
     /// # Errors
-    /// `Corrupt` where they are not as many as such a tensor's.
+    /// `Corrupt` if the sketch of such a tensor has another [`size`](Self::size).
     pub fn from_bytes(dtype: Dtype, length: u64, bytes: Vec<u8>) -> Result<Self> {
         match Self::size(dtype, length) {
             size if size == bytes.len() => Ok(Self { dtype, length, samples: bytes }),
-            size => Err(Error::corrupt("size of a sketch").figures(size, bytes.len())),
+            size => Err(Error::corrupt("a sketch has a wrong size").figures(size, bytes.len())),
         }
     }
 
-    /// Bytes of a sketch of a tensor of `length` bytes: 64 per MiB, at least 32 and at most 4,096.
+    /// Returns the bytes of the sketch of a tensor of `length` bytes: 64 per MiB, at least 32 and
+    /// at most 4,096, rounded down to whole words; no more than the tensor has.
     pub fn size(dtype: Dtype, length: u64) -> usize {
         let width = dtype.words().0 as u64;
         let wanted = (u128::from(length) * u128::from(PER_MIB) >> 20).clamp(u128::from(LEAST), u128::from(MOST));
         ((wanted as u64).min(length) / width * width) as usize
     }
 
-    /// The samples, in the order of their places.
+    /// Returns the sampled words, in the order of their places.
     pub fn bytes(&self) -> &[u8] {
         &self.samples
     }
 
-    /// The tensor's dtype.
+    /// Returns the tensor's dtype.
     pub fn dtype(&self) -> Dtype {
         self.dtype
     }
 
-    /// The tensor's length in bytes.
+    /// Returns the tensor's length in bytes.
     pub fn length(&self) -> u64 {
         self.length
     }
 
-    /// About the bit distance of the two tensors: that of their samples.
+    /// Returns the bit distance of the sampled words, an estimate of that of the two tensors.
     ///
     /// # Errors
-    /// `InvalidArgument` where dtypes or lengths differ, since then the samples are of other places.
+    /// `InvalidArgument` if the tensors differ in dtype or length, since then the places differ.
     pub fn distance(&self, other: &Self) -> Result<BitDistance> {
         self.check_comparable(other)?;
         let mut distance = BitDistance::default();
@@ -75,18 +80,21 @@ impl Sketch {
         Ok(distance)
     }
 
+    /// Checks that the tensors of both sketches have the same dtype and length.
     pub(super) fn check_comparable(&self, other: &Self) -> Result<()> {
         let type_of = |sketch: &Self| format!("{} in {} bytes", sketch.dtype.name(), sketch.length);
         if (self.dtype, self.length) == (other.dtype, other.length) {
             return Ok(());
         }
-        Err(Error::invalid_argument("sketches of different types of tensor").figures(type_of(self), type_of(other)))
+        let message = "the sketches are of tensors that differ in dtype or length";
+        Err(Error::invalid_argument(message).figures(type_of(self), type_of(other)))
     }
 
-    /// The range of the tensor that the sample of that number is.
+    /// Returns the byte range of the tensor that is sample number `sample`.
     ///
-    /// Of as many equal parts of the tensor as there are samples, each has one, so that they are spread over rows and
-    /// columns alike, and come in the order in which a tensor is read.
+    /// The tensor is cut into as many equal parts as there are samples, and each part holds one at
+    /// a place that looks random. So samples spread over rows and columns alike, and are in the
+    /// order of the tensor.
     fn place(&self, sample: u64) -> Range<u64> {
         let width = self.dtype.words().0 as u64;
         let (elements, count) = (self.length / width, Self::size(self.dtype, self.length) as u64 / width);
@@ -97,23 +105,24 @@ impl Sketch {
     }
 }
 
-/// A tensor's sketch in the making, while the tensor passes by.
+/// A builder of a [`Sketch`] that takes the tensor in stretches.
 #[derive(Debug)]
 pub struct Sketcher {
     sketch: Sketch,
-    /// Bytes of the sketch, and of the tensor that went by.
+    /// The bytes of the finished sketch.
     size: usize,
+    /// The bytes of the tensor that were taken.
     passed: u64,
 }
 
 impl Sketcher {
-    /// Of a tensor of `length` bytes.
+    /// Makes a sketcher for a tensor of `length` bytes.
     pub fn new(dtype: Dtype, length: u64) -> Self {
         let size = Sketch::size(dtype, length);
         Self { sketch: Sketch { dtype, length, samples: Vec::with_capacity(size) }, size, passed: 0 }
     }
 
-    /// Takes the tensor's next bytes, as many as there are.
+    /// Takes the next bytes of the tensor, in any number.
     pub fn update(&mut self, bytes: &[u8]) {
         let width = self.sketch.dtype.words().0;
         let end = self.passed + bytes.len() as u64;
@@ -130,20 +139,21 @@ impl Sketcher {
         self.passed = end;
     }
 
-    /// The sketch.
+    /// Returns the sketch.
     ///
     /// # Errors
-    /// `InvalidArgument` where other than the announced number of bytes went by.
+    /// `InvalidArgument` if the bytes taken are not as many as [`new`](Self::new) was told.
     pub fn finish(self) -> Result<Sketch> {
         let length = self.sketch.length;
         if self.passed != length {
-            return Err(Error::invalid_argument("length of a sketched tensor").figures(length, self.passed));
+            let message = "the sketched tensor does not have the announced length";
+            return Err(Error::invalid_argument(message).figures(length, self.passed));
         }
         Ok(self.sketch)
     }
 }
 
-/// A number that looks random: the finaliser of SplitMix64.
+/// Returns a number that looks random and depends only on `x`, by the finaliser of SplitMix64.
 fn mix(mut x: u64) -> u64 {
     x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -164,7 +174,8 @@ mod tests {
         assert_eq!((size(Dtype::BF16, 0), size(Dtype::BF16, 6), size(Dtype::F64, 20)), (0, 6, 16));
         assert_eq!((size(Dtype::F32, 32), size(Dtype::F32, 1 << 19), size(Dtype::F32, 1 << 22)), (32, 32, 256));
         assert_eq!((size(Dtype::U8, 100 << 20), size(Dtype::U8, u64::MAX)), (4096, 4096));
-        // A hub's index: at most 100 bytes per MB of tensors that are large enough to matter.
+        // The index of a hub takes at most 100 bytes per MB of tensors that are large enough to
+        // matter.
         assert!((1 << 20..80 << 20).step_by(99_991).all(|n| size(Dtype::BF16, n) as f64 <= n as f64 / 1e6 * 100.0));
     }
 
@@ -178,7 +189,7 @@ mod tests {
             let last = places[places.len() - 1].start as usize;
             assert_eq!(sketch.bytes()[(places.len() - 1) * width..], noise(length)[last..last + width]);
         }
-        // Sketches that are stored stay comparable with those that a later release makes.
+        // Stored sketches stay comparable with those of a later release.
         let starts = |length| [0, 1, 100].map(|i| Sketch::of(Dtype::U8, &noise(length)).place(i).start);
         assert_eq!(starts(2 << 20), [16_101, 27_755, 1_649_844]);
     }
