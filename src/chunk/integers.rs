@@ -29,7 +29,7 @@ pub(super) fn write(payload: &mut Vec<u8>, numbers: &[i16], length: usize) {
     put_prefixed(payload, &extra.finish());
 }
 
-/// Returns the estimated bits of the bytes that [`write`] appends, without the frequency tables.
+/// Returns the estimated bits of the bytes that [`write()`] appends, without the frequency tables.
 pub(super) fn estimate(numbers: &[i16], length: usize) -> u64 {
     let coded: Vec<u8> = numbers.iter().map(|&n| bins::token(u64::from(zigzag(n as u16)))).collect();
     let raw: u64 = coded.iter().map(|&token| u64::from(BINS[usize::from(token)].1)).sum();
@@ -45,7 +45,7 @@ fn histogram(coded: &[u8], length: usize) -> Vec<u32> {
     histogram
 }
 
-/// Reads the `count` numbers that [`write`] wrote with the same `length`.
+/// Reads the `count` numbers that [`write()`] wrote with the same `length`.
 pub(super) fn read(
     payload: &mut ByteReader<'_>,
     count: usize,

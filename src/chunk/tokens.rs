@@ -36,7 +36,7 @@ pub(crate) fn write(bytes: &mut Vec<u8>, clusters: &Clusters, tables: &[u8], tok
     rans::Encoder::new(&frequencies).encode(tables, tokens).iter().for_each(|stream| put_prefixed(bytes, stream));
 }
 
-/// A reader of the bytes that [`write`] appends.
+/// A reader of the bytes that [`write()`] appends.
 pub(crate) struct TokenReader<'d, 'b> {
     table_of: Lookup,
     decoder: &'d rans::Decoder,

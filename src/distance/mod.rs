@@ -2,8 +2,8 @@
 //!
 //! [`BitDistance`] is exact and takes all bytes of both tensors. A [`Sketch`] holds a few words of
 //! a tensor, about 64 bytes per MiB. The sketches of two tensors are compared word by word, so an
-//! index of models can keep a sketch of every tensor instead of the tensor. [`predict`] tells from
-//! two sketches if a delta pays.
+//! index of models can keep a sketch of every tensor instead of the tensor. [`predict()`] tells
+//! from two sketches if a delta pays.
 //!
 //! Like the rest of the core, this module reads no files: the caller hands over tensors in
 //! stretches of any size.
