@@ -44,7 +44,7 @@ pub(crate) enum Fields {
 enum Block {
     /// Elements that are words, or that lie packed in bytes.
     Packed { elements: u64, bytes: u64 },
-    /// Elements of one row that share a scale, which lies before them; elements are words of one byte.
+    /// Elements of one row that share a scale, which precedes them; elements are words of one byte.
     Scaled { elements: u64, scale_bytes: u64 },
 }
 
@@ -52,7 +52,8 @@ enum Block {
 #[derive(Debug)]
 struct Row {
     dtype: Dtype,
-    /// The number that archives hold. It never changes, and a removed dtype's number is not used again.
+    /// The number that archives hold. It never changes, and a removed dtype's number is not used
+    /// again.
     number: u8,
     name: &'static str,
     /// safetensors has a dtype of this name.
@@ -150,8 +151,8 @@ impl Dtype {
         self.row().name
     }
 
-    /// The number of elements in the smallest unit of whole bytes, and its bytes: more than one element where elements
-    /// are packed or share a scale.
+    /// The number of elements in the smallest unit of whole bytes, and its bytes: more than one
+    /// element where elements are packed or share a scale.
     pub fn block(self) -> (u64, u64) {
         match self.row().block {
             Block::Packed { elements, bytes } => (elements, bytes),
@@ -169,7 +170,8 @@ impl Dtype {
         self.row().words
     }
 
-    /// The bytes of a tensor of that shape; `None` where they overflow or are not a whole number of blocks.
+    /// The bytes of a tensor of that shape; `None` if they overflow or are not a whole number of
+    /// blocks.
     pub fn tensor_bytes(self, shape: &[u64]) -> Option<u64> {
         let elements = shape.iter().try_fold(1u64, |n, &extent| n.checked_mul(extent))?;
         let (count, bytes) = self.block();

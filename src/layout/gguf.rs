@@ -1,8 +1,9 @@
-//! The GGUF layout: a header of metadata and tensor infos, then aligned tensors.
+//! The GGUF layout: a header of metadata and tensor infos, followed by the aligned tensors.
 //!
-//! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>, versions 2 and 3, little-endian.
-//! Types with fields of their own are regions of that dtype; every other type, most of them quantised
-//! blocks, is a region of bytes up to the next tensor: its layout does not matter for keeping it.
+//! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>, versions 2 and 3,
+//! little-endian. A tensor whose ggml type has a [`Dtype`] is a region of that dtype. Any other
+//! tensor, usually one of quantised blocks, is a region of bytes that reaches up to the next
+//! tensor: keeping it does not take knowing its blocks.
 
 use std::collections::HashSet;
 
@@ -11,22 +12,23 @@ use crate::bytes::ByteReader;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Incremental, Wanted};
 
-/// What the file begins with.
+/// The first bytes of the file.
 pub(crate) const MAGIC: &[u8; 4] = b"GGUF";
 
-/// The first read; later ones double what is there. Vocabularies make headers of megabytes.
+/// Bytes of the first read. Each later read doubles the prefix, since vocabularies make headers of
+/// megabytes.
 const FIRST_READ: u64 = 64 * 1024;
 
 /// The longest header, in bytes.
 pub const MAX_HEADER: u64 = 256 << 20;
 
-/// Alignment of tensors where the metadata does not say.
+/// Alignment of tensors, in bytes, if the metadata does not state it.
 const ALIGNMENT: u64 = 32;
 
-/// The deepest nesting of arrays.
+/// The deepest nesting of arrays in metadata values.
 const MAX_DEPTH: u32 = 8;
 
-/// Parses the header of a file of known length from ever longer prefixes.
+/// Parses the header of a file of known length from ever longer prefixes of the file.
 #[derive(Debug)]
 pub(crate) struct HeaderReader {
     file_length: u64,
@@ -41,7 +43,7 @@ impl HeaderReader {
         Self { file_length, head: Vec::new(), wants, layout: Layout::default() }
     }
 
-    /// The layout and the header's bytes, once nothing more is wanted.
+    /// The layout and the bytes of the header, once the reader wants nothing more.
     pub(crate) fn finish(self) -> (Layout, Vec<u8>) {
         (self.layout, self.head)
     }
@@ -64,7 +66,8 @@ impl Incremental for HeaderReader {
             }
             Err(error) if error.kind() == ErrorKind::Truncated && have < self.file_length => {
                 if have >= MAX_HEADER {
-                    return Err(Error::limit("length of the GGUF header").figures(MAX_HEADER, "more"));
+                    return Err(Error::limit("the GGUF header is too long")
+                        .figures(format_args!("at most {MAX_HEADER} bytes"), "more"));
                 }
                 self.wants = Some(have..(have * 2).min(self.file_length));
                 Ok(())
@@ -74,7 +77,7 @@ impl Incremental for HeaderReader {
     }
 }
 
-/// A tensor as the header describes it.
+/// The header's description of one tensor.
 struct Info {
     name: String,
     shape: Vec<u64>,
@@ -89,7 +92,7 @@ fn parse(head: &[u8], file_length: u64) -> Result<Layout> {
     }
     let version = u32_of(&mut reader)?;
     if !(2..=3).contains(&version) {
-        return Err(Error::unsupported("GGUF version").figures("2 or 3, little-endian", version));
+        return Err(Error::unsupported("unknown GGUF version").figures("2 or 3, little-endian", version));
     }
     let (tensors, entries) = (reader.u64()?, reader.u64()?);
     let mut alignment = ALIGNMENT;
@@ -99,7 +102,8 @@ fn parse(head: &[u8], file_length: u64) -> Result<Layout> {
         let value = skip_value(&mut reader, kind, 0)?;
         if key == "general.alignment" {
             alignment = value.filter(|n| n.is_power_of_two()).ok_or_else(|| {
-                Error::corrupt("general.alignment").figures("a power of 2", format_args!("{value:?}"))
+                Error::corrupt("general.alignment is not an alignment")
+                    .figures("a power of 2", format_args!("{value:?}"))
             })?;
         }
     }
@@ -107,7 +111,7 @@ fn parse(head: &[u8], file_length: u64) -> Result<Layout> {
     for _ in 0..tensors {
         let info = read_info(&mut reader)?;
         if !names.insert(info.name.clone()) {
-            return Err(Error::corrupt("the name appears twice").tensor(&info.name));
+            return Err(Error::corrupt("the tensor appears twice").tensor(&info.name));
         }
         infos.push(info);
     }
@@ -116,14 +120,16 @@ fn parse(head: &[u8], file_length: u64) -> Result<Layout> {
     layout(infos, end, data, file_length)
 }
 
-/// Regions out of tensor infos; `data` is where offsets count from.
+/// Turns tensor infos into a layout. Their offsets count from `data`, an offset in the file.
 fn layout(mut infos: Vec<Info>, header_length: u64, data: u64, file_length: u64) -> Result<Layout> {
     infos.sort_by_cached_key(|info| (info.offset, 0u64));
     let mut starts = Vec::with_capacity(infos.len() + 1);
     for info in &infos {
         let start = data.checked_add(info.offset).filter(|&start| start <= file_length);
         starts.push(start.ok_or_else(|| {
-            Error::truncated("the file ends before this tensor").tensor(&info.name).figures(file_length, info.offset)
+            Error::truncated("the file ends before this tensor begins")
+                .tensor(&info.name)
+                .figures(file_length, info.offset)
         })?);
     }
     starts.push(file_length);
@@ -149,12 +155,12 @@ fn layout(mut infos: Vec<Info>, header_length: u64, data: u64, file_length: u64)
     Ok(Layout { kind: Kind::Gguf, file_length, header_length, regions })
 }
 
-/// The dtype of a tensor whose ggml type has one; all others are bytes.
+/// The dtype of a tensor; `None` if its ggml type has none, and the tensor is bytes.
 fn dtype(info: &Info) -> Option<Dtype> {
     Some(match info.kind {
         0 => Dtype::F32,
         1 => Dtype::F16,
-        // Blocks are runs of 32 elements of a row.
+        // A block is 32 elements of one row.
         8 if info.shape.last().is_some_and(|row| row.is_multiple_of(32)) => Dtype::Q8_0,
         24 => Dtype::I8,
         25 => Dtype::I16,
@@ -169,7 +175,7 @@ fn dtype(info: &Info) -> Option<Dtype> {
 fn read_info(reader: &mut ByteReader<'_>) -> Result<Info> {
     let name = reader_text(reader)?.to_owned();
     let rank = u32_of(reader)?;
-    // GGUF names the innermost extent first.
+    // GGUF lists the innermost extent first.
     let mut shape = Vec::new();
     for _ in 0..rank {
         shape.push(reader.u64()?);
@@ -178,7 +184,7 @@ fn read_info(reader: &mut ByteReader<'_>) -> Result<Info> {
     Ok(Info { name, shape, kind: u32_of(reader)?, offset: reader.u64()? })
 }
 
-/// Skips a metadata value; an unsigned 32-bit one is returned.
+/// Skips a metadata value, and returns it if it is an unsigned 32-bit integer.
 fn skip_value(reader: &mut ByteReader<'_>, kind: u32, depth: u32) -> Result<Option<u64>> {
     match kind {
         0 | 1 | 7 => drop(reader.take(1)?),
@@ -193,7 +199,7 @@ fn skip_value(reader: &mut ByteReader<'_>, kind: u32, depth: u32) -> Result<Opti
             }
         }
         10..=12 => drop(reader.take(8)?),
-        other => return Err(Error::corrupt("type of a metadata value").figures("0 to 12", other)),
+        other => return Err(Error::corrupt("unknown type of a metadata value").figures("0 to 12", other)),
     }
     Ok(None)
 }
@@ -216,7 +222,8 @@ mod tests {
         bytes.extend(text.as_bytes());
     }
 
-    /// A file with some metadata and tensors of `(name, dims, ggml type, offset)`, and so many bytes of data.
+    /// Builds a file with some metadata, tensors of `(name, dims, ggml type, offset)`, and `data`
+    /// bytes in its data section.
     fn file(tensors: &[(&str, &[u64], u32, u64)], data: usize) -> Vec<u8> {
         let mut bytes = [&MAGIC[..], &3u32.to_le_bytes()].concat();
         bytes.extend((tensors.len() as u64).to_le_bytes());

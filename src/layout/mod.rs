@@ -1,4 +1,4 @@
-//! What a file is made of: tensor regions, and the bytes between them.
+//! Layouts of files: their tensor regions, and the bytes before, between and behind those.
 
 pub(crate) mod dtype;
 mod gguf;
@@ -16,7 +16,7 @@ use std::ops::Range;
 /// The most extents that a region has. The layouts take a tensor with more of them for bytes.
 pub(crate) const MAX_RANK: usize = 64;
 
-/// A tensor's bytes in a file.
+/// The bytes of one tensor in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Region {
     /// The tensor's name, unique in its file.
@@ -40,7 +40,7 @@ impl Region {
         Self { dtype: Dtype::U8, shape: vec![self.length], ..self }
     }
 
-    /// The bytes of the file that are this tensor.
+    /// The tensor's range of bytes in the file.
     pub fn range(&self) -> Range<u64> {
         self.offset..self.offset + self.length
     }
@@ -51,7 +51,7 @@ impl Region {
     }
 }
 
-/// What kind of file a layout was read from.
+/// The kind of file that a layout was read from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(u8)]
 #[non_exhaustive]
@@ -63,18 +63,19 @@ pub enum Kind {
     Safetensors = 1,
     /// GGUF.
     Gguf = 2,
-    /// A file whose regions archives name by their offsets: its own structure is not needed to find them.
+    /// A file whose regions archives name by offset (ONNX), so that finding them again needs no
+    /// parser.
     Places = 3,
 }
 
 impl Kind {
-    /// The kind of that number, which archives hold.
+    /// The kind that archives write as `number`, if there is one.
     pub(crate) fn from_number(number: u8) -> Option<Self> {
         [Self::Bytes, Self::Safetensors, Self::Gguf, Self::Places].get(usize::from(number)).copied()
     }
 }
 
-/// A file as a header and regions: every byte belongs to the header, to one region, or to a gap.
+/// A file as a header and regions: every byte belongs to the header, to one region, or to a hole.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Layout {
     /// Kind of the file.
@@ -88,19 +89,20 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// A file that is the `length` bytes of one tensor, without a name.
+    /// The layout of a file that consists of one unnamed tensor of `length` bytes.
     pub(crate) fn of_tensor(kind: Kind, dtype: Dtype, shape: &[u64], length: u64) -> Self {
         let region = Region { name: String::new(), dtype, shape: shape.to_vec(), offset: 0, length };
         let regions = if length > 0 { vec![region] } else { Vec::new() };
         Self { kind, file_length: length, header_length: 0, regions }
     }
 
-    /// End of the last region, or of the header.
+    /// End of the last region, or of the header if there are no regions; an offset in bytes.
     pub fn data_end(&self) -> u64 {
         self.regions.last().map_or(self.header_length, |r| r.offset + r.length)
     }
 
-    /// The holes: ranges before [`data_end`](Self::data_end) that no region covers.
+    /// The holes: ranges behind the header and before [`data_end`](Self::data_end) that no region
+    /// covers.
     pub fn holes(&self) -> Vec<Range<u64>> {
         let starts = std::iter::once(self.header_length).chain(self.regions.iter().map(|r| r.offset + r.length));
         starts.zip(&self.regions).map(|(end, next)| end..next.offset).filter(|hole| !hole.is_empty()).collect()

@@ -7,16 +7,17 @@ use super::reader::{Accept, LayoutReader};
 use crate::error::{Error, Result};
 use crate::io::{Incremental, Source};
 
-/// A reader of the layout of a file of any kind, which names the ranges that it needs and never reads by itself.
+/// An incremental reader of the layout of a file of any kind. It names the ranges that it needs and
+/// never reads by itself.
 ///
-/// [`drive::layout`](crate::drive::layout) does the same for a file that can be read at once.
+/// [`drive::layout`](crate::drive::layout) does the same for a file that can be read synchronously.
 #[derive(Debug)]
 pub struct ModelReader {
     reader: LayoutReader,
 }
 
 impl ModelReader {
-    /// A reader of a file of that length, in bytes.
+    /// Creates a reader for a file of `file_length` bytes.
     pub fn new(file_length: u64) -> Self {
         Self { reader: LayoutReader::new(file_length, Accept::Any) }
     }
@@ -29,7 +30,8 @@ impl ModelReader {
     /// Takes exactly the bytes that [`wants`](Self::wants) named.
     ///
     /// # Errors
-    /// Any fault of the file's header, which errors call the target; `InvalidArgument` for another number of bytes than was wanted.
+    /// Any fault in the file's header, reported as a fault of the target; `InvalidArgument` if
+    /// `bytes` is longer or shorter than the wanted range.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<()> {
         match self.wants() {
             Some(range) if range.end - range.start == bytes.len() as u64 => {
@@ -37,12 +39,13 @@ impl ModelReader {
             }
             wanted => {
                 let expected = wanted.map_or(0, |range| range.end - range.start);
-                Err(Error::invalid_argument("other bytes than were wanted").figures(expected, bytes.len()))
+                Err(Error::invalid_argument("the number of bytes is not the one that was wanted")
+                    .figures(expected, bytes.len()))
             }
         }
     }
 
-    /// The layout. A file of no known kind is one region of bytes.
+    /// Returns the layout. A file of no known kind is one region of bytes.
     ///
     /// # Errors
     /// `InvalidArgument` while the reader wants more.
@@ -61,7 +64,7 @@ mod tests {
     use crate::layout::Kind;
 
     #[test]
-    fn a_layout_is_known_when_nothing_is_wanted() {
+    fn the_layout_is_known_once_nothing_more_is_wanted() {
         let mut reader = ModelReader::new(3);
         assert_eq!(reader.wants(), Some(0..3));
         assert_eq!(reader.feed(b"ab").unwrap_err().kind(), ErrorKind::InvalidArgument);

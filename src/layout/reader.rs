@@ -1,22 +1,23 @@
-//! Reads the layout of a file of any kind.
+//! Reads the layout of a file of any known kind, or of an opaque one.
 
 use super::{Dtype, Kind, Layout, gguf, onnx, safetensors, sniff};
 use crate::error::{Error, Result};
 use crate::io::{Incremental, Wanted};
 
-/// Bytes that tell the kind of a file, and usually hold all of its header.
+/// Bytes of the first read: enough to tell the kind of a file, and usually to hold all of its
+/// header.
 const FIRST_READ: u64 = 64 * 1024;
 
-/// Which kinds of file are wanted.
+/// The kinds of file that a reader accepts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Accept {
-    /// This one and nothing else; any file can be taken for bytes.
+    /// Only this kind. [`Kind::Bytes`] fits any file but an obvious download mistake.
     Only(Kind),
-    /// Every known layout, and any other file as one region of bytes.
+    /// Every known layout; any other file is one region of bytes.
     Any,
 }
 
-/// A parser of whichever layout a file has.
+/// An incremental parser that picks the layout by the file's first bytes.
 #[derive(Debug)]
 pub(crate) struct LayoutReader {
     file_length: u64,
@@ -35,7 +36,7 @@ enum State {
 impl LayoutReader {
     pub(crate) fn new(file_length: u64, accept: Accept) -> Self {
         let state = match accept {
-            // Nothing in it has to be read.
+            // Archives name such regions by offset, so the file itself need not be parsed.
             Accept::Only(Kind::Places) => {
                 State::Done(Layout { kind: Kind::Places, file_length, ..Layout::default() }, Vec::new())
             }
@@ -44,7 +45,7 @@ impl LayoutReader {
         Self { file_length, state }
     }
 
-    /// The layout and the header's bytes, once nothing more is wanted.
+    /// The layout and the bytes of the header, once the reader wants nothing more.
     pub(crate) fn finish(self) -> (Layout, Vec<u8>) {
         match self.state {
             State::Safetensors(reader) => reader.finish(),
@@ -84,7 +85,7 @@ impl LayoutReader {
         Ok(())
     }
 
-    /// Goes on through what may be an ONNX model.
+    /// Feeds the walker of a possible ONNX model; a file that is not one becomes opaque.
     fn walk(&mut self, bytes: &[u8]) -> Result<()> {
         let opaque = self.opaque();
         let State::Onnx(mut walker) = std::mem::replace(&mut self.state, opaque) else { return Ok(()) };
@@ -97,7 +98,7 @@ impl LayoutReader {
         Ok(())
     }
 
-    /// A file of no known kind: one region of bytes.
+    /// The final state for a file of no known kind: one region of bytes.
     fn opaque(&self) -> State {
         State::Done(Layout::of_tensor(Kind::Bytes, Dtype::U8, &[self.file_length], self.file_length), Vec::new())
     }
@@ -128,9 +129,9 @@ impl Incremental for LayoutReader {
     }
 }
 
-/// The kind of a file that begins so.
+/// The kind of a file whose first bytes are `head`.
 fn kind_of(head: &[u8]) -> Kind {
-    // GGUF first: a header with as many tensors as `{` is could be taken for safetensors.
+    // GGUF is tested first: with 123 tensors, byte 8 of its header is `{`, as in safetensors.
     if head.starts_with(gguf::MAGIC) {
         Kind::Gguf
     } else if sniff::looks_like_safetensors(head) {

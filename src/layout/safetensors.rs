@@ -1,7 +1,9 @@
-//! The safetensors layout: 8 bytes of header length (little-endian), a JSON header, the data section.
+//! The safetensors layout: 8 bytes of header length (little-endian), a JSON header, and the data
+//! section.
 //!
-//! Format: <https://github.com/huggingface/safetensors#format>. Parsed strictly, but for holes and
-//! trailing bytes: those are odd and real, and whoever cannot keep them refuses them by name.
+//! Format: <https://github.com/huggingface/safetensors#format>. The parser is strict, except that
+//! it allows holes between tensors and bytes behind the last one: such files exist. A format that
+//! cannot hold those bytes refuses them with an error of its own.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -16,10 +18,10 @@ use crate::io::{Incremental, Wanted};
 /// The longest JSON header that safetensors allows, in bytes.
 pub const MAX_HEADER: u64 = 100_000_000;
 
-/// Bytes of the header length that precede the JSON.
+/// Bytes of the header length, which precede the JSON.
 const PREFIX: u64 = 8;
 
-/// The first read: enough for the header of most models.
+/// Bytes of the first read: enough for the header of most models.
 const FIRST_READ: u64 = 64 * 1024;
 
 /// Parses the header of a file of known length in one or two reads.
@@ -37,7 +39,7 @@ impl HeaderReader {
         Self { file_length, head: Vec::new(), wants, layout: Layout::default() }
     }
 
-    /// The layout and the header's bytes, once nothing more is wanted.
+    /// The layout and the bytes of the header, once the reader wants nothing more.
     pub(crate) fn finish(self) -> (Layout, Vec<u8>) {
         (self.layout, self.head)
     }
@@ -62,7 +64,7 @@ impl Incremental for HeaderReader {
     }
 }
 
-/// Length of the JSON, checked against the limit and the file.
+/// Reads the length of the JSON and checks it against the limit and the length of the file.
 fn json_length(head: &[u8], file_length: u64) -> Result<u64> {
     let not_safetensors = || Error::format(sniff::not_a("safetensors model", head));
     let Some(prefix) = head.first_chunk::<8>() else {
@@ -85,15 +87,15 @@ fn json_length(head: &[u8], file_length: u64) -> Result<u64> {
     Ok(length)
 }
 
-/// Parses a header (length prefix and JSON together).
+/// Parses a header: the length prefix and the JSON together.
 ///
-/// `file_length` is the real length that the regions must fit; `None` where only the header is at
-/// hand and the file ends with its last region, as in BITXv001.
+/// `file_length` is the length that the regions must fit. With `None`, the file ends with its last
+/// region: in BITXv001, the header is all that is stored.
 pub(crate) fn parse(header: &[u8], file_length: Option<u64>) -> Result<Layout> {
     let header_length = header.len() as u64;
     let declared = json_length(header, file_length.unwrap_or(header_length))?;
     if declared + PREFIX != header_length {
-        return Err(Error::corrupt("header length").figures(declared + PREFIX, header_length));
+        return Err(Error::corrupt("the length of the header does not match").figures(declared + PREFIX, header_length));
     }
     let json = std::str::from_utf8(&header[PREFIX as usize..])
         .map_err(|e| Error::corrupt("the header is not UTF-8").at(PREFIX + e.valid_up_to() as u64))?;
@@ -115,7 +117,7 @@ fn check_overlap(regions: &[Region]) -> Result<()> {
     for pair in regions.windows(2) {
         let end = pair[0].offset + pair[0].length;
         if pair[1].offset < end {
-            return Err(Error::corrupt(format!("overlaps tensor {:?}", pair[0].name))
+            return Err(Error::corrupt(format!("the tensor overlaps tensor {:?}", pair[0].name))
                 .tensor(&pair[1].name)
                 .figures(format_args!("start at {end} or later"), pair[1].offset));
         }
@@ -123,7 +125,7 @@ fn check_overlap(regions: &[Region]) -> Result<()> {
     Ok(())
 }
 
-/// One tensor's entry, as the JSON has it.
+/// The JSON entry of one tensor.
 #[derive(Deserialize)]
 struct Entry {
     dtype: String,
@@ -132,7 +134,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// The region that the entry describes, without its name.
+    /// Checks the entry and returns its region, with an empty name.
     fn region(self, name: &str, header_length: u64, file_length: Option<u64>) -> Result<Region> {
         let Self { dtype, shape, data_offsets: (begin, end) } = self;
         let dtype = Dtype::from_name(&dtype).ok_or_else(|| Error::unsupported(format!("unknown dtype {dtype:?}")))?;
@@ -152,7 +154,7 @@ impl Entry {
                     .figures(format_args!("{bytes} bytes"), length));
             }
             None => {
-                let message = format!("{}{shape:?} is no whole number of bytes, or too many", dtype.name());
+                let message = format!("{}{shape:?} is not a whole number of bytes, or too large", dtype.name());
                 return Err(Error::corrupt(message).tensor(name));
             }
         }
@@ -160,7 +162,8 @@ impl Entry {
     }
 }
 
-/// The JSON object: entries in its order, names checked for duplicates, which plain maps would hide.
+/// The entries of the JSON object in its order. Names are checked for duplicates, which a plain map
+/// would hide.
 struct Entries(Vec<(String, Entry)>);
 
 impl<'de> Deserialize<'de> for Entries {
@@ -195,7 +198,8 @@ impl<'de> Visitor<'de> for EntriesVisitor {
     }
 }
 
-/// `__metadata__`: checked to be string to string, and not kept (the header's bytes are).
+/// The `__metadata__` entry: checked to map strings to strings, and then dropped, since the bytes
+/// of the header are kept as they are.
 struct Metadata;
 
 impl<'de> Deserialize<'de> for Metadata {
@@ -303,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_model() {
+    fn refuses_files_that_are_not_models() {
         for (bytes, word) in [
             (&b"<!DOCTYPE html><html>"[..], "HTML"),
             (b"version https://git-lfs.github.com/spec/v1\n", "git-lfs"),

@@ -1,6 +1,6 @@
-//! Recognises what people hand over by mistake, so that the error can say it.
+//! Recognises files that people hand over by mistake, so that the error can name them.
 
-/// A name for the kind of file that `head` (its first bytes) begins, where it is a usual mistake.
+/// A description of the file with the first bytes `head`, if it is one of the usual mistakes.
 pub(crate) fn mistaken_for(head: &[u8]) -> Option<&'static str> {
     let text = head.trim_ascii_start();
     let starts = |prefix: &[u8]| text.len() >= prefix.len() && text[..prefix.len()].eq_ignore_ascii_case(prefix);
@@ -8,22 +8,23 @@ pub(crate) fn mistaken_for(head: &[u8]) -> Option<&'static str> {
         (b"<!doctype", "an HTML page"),
         (b"<html", "an HTML page"),
         (b"<?xml", "an XML document"),
-        (b"version https://git-lfs", "a git-lfs pointer and not the file it points to"),
+        (b"version https://git-lfs", "a git-lfs pointer, not the file that it points to"),
         (b"BITXv", "a .bitx archive"),
         (b"GGUF", "a GGUF model"),
-        (b"PK\x03\x04", "a zip archive, as PyTorch checkpoints are"),
+        (b"PK\x03\x04", "a zip archive, such as a PyTorch checkpoint"),
         (b"\x1f\x8b", "gzip-compressed data"),
         (b"{", "a JSON document"),
     ];
     known.iter().find(|(prefix, _)| starts(prefix)).map(|(_, name)| *name)
 }
 
-/// A name for what servers and git send in place of a file, whatever was asked for.
+/// A description of a file that a server or git sent in place of the requested one: an HTML page or
+/// a git-lfs pointer.
 pub(crate) fn download_mistake(head: &[u8]) -> Option<&'static str> {
     mistaken_for(head).filter(|kind| kind.contains("HTML") || kind.contains("git-lfs"))
 }
 
-/// The message for a file that should have been a `wanted` one.
+/// The error message for a file that should have been a `wanted`.
 pub(crate) fn not_a(wanted: &str, head: &[u8]) -> String {
     match mistaken_for(head) {
         Some(kind) => format!("not a {wanted}: this is {kind}"),
@@ -32,7 +33,8 @@ pub(crate) fn not_a(wanted: &str, head: &[u8]) -> String {
     }
 }
 
-/// Whether a file may begin so that is a safetensors model, or was meant to be one.
+/// Tells whether `head` can be the start of a safetensors file: a header length below 2^40, and
+/// `{`.
 pub(crate) fn looks_like_safetensors(head: &[u8]) -> bool {
     head.len() > 8 && head[8] == b'{' && head[5..8] == [0; 3]
 }

@@ -1,26 +1,26 @@
-//! Data in other files than the graph's: which file, and the layout of that.
+//! External data: weights in other files than the graph's, and the layouts of those files.
 
 use std::collections::HashSet;
 
 use crate::error::{Error, Result};
 use crate::layout::{Dtype, Kind, Layout, Region};
 
-/// A tensor whose data lies in another file, as the graph says it.
+/// The graph's description of a tensor whose data lies in another file.
 #[derive(Debug, Default)]
 pub(super) struct External {
     pub(super) name: String,
-    /// None of those that are packed more tightly than bytes.
+    /// `None` for unknown types and those that pack several elements into a byte.
     pub(super) dtype: Option<Dtype>,
     pub(super) shape: Vec<u64>,
     /// Path of the file, relative to the graph's folder.
     pub(super) location: String,
-    /// Decimal digits; empty for 0.
+    /// Offset in the file, in decimal digits; empty for 0.
     pub(super) offset: String,
-    /// Decimal digits; empty where dtype and shape say it.
+    /// Length in bytes, in decimal digits; empty if dtype and shape imply it.
     pub(super) length: String,
 }
 
-/// What a graph says of its external data.
+/// All external data that a graph describes.
 #[derive(Debug)]
 pub(crate) struct Graph {
     externals: Vec<External>,
@@ -31,12 +31,12 @@ impl Graph {
         Self { externals }
     }
 
-    /// Whether it has no external data, or is no graph.
+    /// Tells whether the graph has no external data, or the file is not a graph.
     pub(crate) fn is_empty(&self) -> bool {
         self.externals.is_empty()
     }
 
-    /// The location that is the file of that name.
+    /// The first location, a path, whose last part is the name `file`.
     pub(crate) fn named(&self, file: &str) -> Option<&str> {
         let is_it = |location: &&str| {
             location.strip_suffix(file).is_some_and(|folder| folder.as_bytes().last().is_none_or(|&last| last == b'/'))
@@ -44,7 +44,7 @@ impl Graph {
         self.locations().find(is_it)
     }
 
-    /// The location of all tensors, if it is the same one.
+    /// The location that all tensors share, if they do.
     pub(crate) fn only(&self) -> Option<&str> {
         let first = self.locations().next()?;
         self.locations().all(|location| location == first).then_some(first)
@@ -54,11 +54,13 @@ impl Graph {
         self.externals.iter().map(|external| external.location.as_str())
     }
 
-    /// The layout of the file of `file_length` bytes that is at `location`. Tensors with the same bytes are one region;
-    /// what has no name is none, nor is what has the name of another.
+    /// The layout of the file at `location`, which has `file_length` bytes. Tensors with the same
+    /// bytes are one region. A tensor without a name, or with the name of an earlier one, is not a
+    /// region.
     ///
     /// # Errors
-    /// `Corrupt` where a tensor lies beyond the end of the file, across another one, or has another length than its type.
+    /// `Corrupt` if a tensor ends beyond the end of the file, overlaps another one, or does not
+    /// have the length of its type.
     pub(crate) fn layout(&self, location: &str, file_length: u64) -> Result<Layout> {
         let mut found = Vec::new();
         for external in self.externals.iter().filter(|external| external.location == location) {
@@ -71,7 +73,7 @@ impl Graph {
                 continue;
             }
             if region.offset < last.end {
-                return Err(Error::corrupt("external data lies across other data")
+                return Err(Error::corrupt("the external data overlaps that of another tensor")
                     .tensor(&region.name)
                     .at(region.offset));
             }
@@ -87,22 +89,22 @@ impl Graph {
 impl External {
     fn region(&self, file_length: u64) -> Result<Region> {
         let wrong = |message: &str| Error::corrupt(message).tensor(&self.name);
-        // A shape of too many bytes is no length that data has.
+        // A shape whose length overflows matches no length of data.
         let typed = self.dtype.map(|dtype| (dtype, dtype.tensor_bytes(&self.shape).unwrap_or(u64::MAX)));
-        // What is no number is none that fits.
+        // Text that is not a number becomes one that does not fit.
         let number = |text: &str| text.parse::<u64>().unwrap_or(u64::MAX);
         let offset = if self.offset.is_empty() { 0 } else { number(&self.offset) };
         let length = match (self.length.as_str(), typed) {
             ("", Some((_, bytes))) => bytes,
-            // Of a type that is not known here: all that follows, as readers take it.
+            // An unknown type: the data reaches to the end of the file, as ONNX readers take it.
             ("", None) => file_length.saturating_sub(offset),
             (text, _) => number(text),
         };
         if let Some((_, bytes)) = typed.filter(|&(_, bytes)| bytes != length) {
-            return Err(wrong("external data has another length than its type").figures(bytes, length));
+            return Err(wrong("the external data does not have the length of its type").figures(bytes, length));
         }
         if offset.checked_add(length).is_none_or(|end| end > file_length) {
-            let message = "external data lies beyond the end of its file";
+            let message = "the external data lies beyond the end of its file";
             return Err(wrong(message).at(offset).figures(file_length, offset.saturating_add(length)));
         }
         let (dtype, shape) = typed.map_or((Dtype::U8, vec![length]), |(dtype, _)| (dtype, self.shape.clone()));

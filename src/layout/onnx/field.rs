@@ -1,23 +1,24 @@
-//! Fields of protocol buffers.
+//! Fields of protocol buffers: tags, lengths and numbers.
 
-/// Why parsing ends early: the file is no ONNX model.
+/// The reason why parsing ends early: the file is not an ONNX model.
 #[derive(Debug)]
 pub(super) struct NotOnnx;
 
-/// A field's header, and its value if it is a number.
+/// The header of a field, and its value if it is a number.
 pub(super) struct Field {
     pub(super) number: u64,
-    /// It is a message, a string or bytes.
+    /// `true` if the field is a message, a string or bytes.
     pub(super) is_message: bool,
-    /// Bytes of the header; of a number, all of it.
+    /// Length of the header in bytes; that of a number includes its value.
     pub(super) header: u64,
-    /// Bytes behind the header.
+    /// Length in bytes of the content behind the header; 0 for a number.
     pub(super) length: u64,
     pub(super) value: u64,
 }
 
 impl Field {
-    /// The field that `bytes` begin with, of a message that goes on for `left`; `None` if its header is not all there.
+    /// Reads the field at the start of `bytes`, in a message of which `left` bytes remain. Returns
+    /// `None` if `bytes` ends within the field's header.
     pub(super) fn read(bytes: &[u8], left: u64) -> Result<Option<Self>, NotOnnx> {
         let Some((tag, tag_length)) = varint(bytes)? else { return Ok(None) };
         let (number, wire) = (tag >> 3, tag & 7);
@@ -40,7 +41,8 @@ impl Field {
     }
 }
 
-/// A number of 7 bits per byte, and its length; `None` if it goes on behind `bytes`.
+/// Reads a number of 7 bits per byte, and returns it and its length in bytes; `None` if `bytes`
+/// ends within it.
 pub(super) fn varint(bytes: &[u8]) -> Result<Option<(u64, usize)>, NotOnnx> {
     let mut value = 0u64;
     for (i, &byte) in bytes.iter().take(10).enumerate() {

@@ -1,9 +1,11 @@
-//! The ONNX layout: a protocol buffer whose graph's initializers hold tensors as raw bytes.
+//! The ONNX layout: a protocol buffer whose graph holds its weights as *initializers*, tensors of
+//! raw bytes.
 //!
-//! Format: <https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>. Nothing marks such a file, so whatever does not
-//! parse is a file of bytes and no error. Only headers of fields are read: what is in a tensor, or belongs to other parts
-//! of the model, is stepped over. Weights in typed fields (`float_data`) or in subgraphs stay bytes. What is said of data in
-//! other files makes the layout of those: [`Graph`].
+//! Format: <https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>. Such a file has no magic, so a
+//! file that does not parse is not an error but a file of bytes. Only the headers of fields are
+//! read: the data of tensors and the other parts of the model are skipped. Weights in typed fields
+//! (`float_data`) or in subgraphs stay bytes. Large models keep their weights in other files, as
+//! *external data*; a [`Graph`] gives the layouts of those files.
 
 mod external;
 mod field;
@@ -20,29 +22,31 @@ use external::External;
 use field::{Field, NotOnnx};
 use tensor::{DATA_LOCATION, DATA_TYPE, DIMS, EXTERNAL_DATA, NAME, RAW_DATA, Tensor};
 
-/// Bytes read at a time, where tensors lie between what is wanted.
+/// Bytes per read of a model with its weights, where tensors lie between the headers.
 const STEP: u64 = 16 * 1024;
 
-/// Bytes of a graph without its weights that are read at a time: most have fewer, and each read may be a request.
+/// Bytes per read of a graph without its weights. Most graphs are shorter, and each read may be a
+/// request.
 const GRAPH_STEP: u64 = 4 << 20;
 
-/// More regions than archives may have items are of no use.
+/// Maximum number of tensors; those beyond it are ignored. An archive could not hold them as items.
 const MAX_REGIONS: usize = 100_000;
 
-/// Fields by their numbers: of `ModelProto` and `GraphProto`.
+/// Numbers of the fields of `ModelProto` (`ir_version`, `graph`) and `GraphProto` (`initializer`).
 const IR_VERSION: u64 = 1;
 const GRAPH: u64 = 7;
 const INITIALIZER: u64 = 5;
 
-/// Longest name, place and list of packed extents that are looked at.
+/// Maximum length in bytes of a tensor's small fields (its name, its location, packed extents);
+/// longer ones are skipped.
 const LONGEST: u64 = 1024;
 
-/// Whether a file may begin so: `ir_version` comes first, and is small.
+/// Tells whether `head` can be the start of an ONNX model: its first field is a small `ir_version`.
 pub(crate) fn may_begin(head: &[u8]) -> bool {
     matches!(head, [0x08, 1..=64, next, ..] if next & 7 == 2 || next & 7 == 0)
 }
 
-/// Where a message is that is being read.
+/// The kinds of message that the walker enters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Message {
     Model,
@@ -50,14 +54,14 @@ enum Message {
     Tensor,
 }
 
-/// Walks a file of known length.
+/// Walks through the fields of a file of known length.
 #[derive(Debug)]
 pub(crate) struct Walker {
     file_length: u64,
     step: u64,
-    /// Messages that are open, and their ends.
+    /// The open messages, outermost first, and the offsets of their ends.
     open: Vec<(Message, u64)>,
-    /// Of the next field.
+    /// Offset of the next field.
     at: u64,
     wants: Option<Wanted>,
     tensor: Tensor,
@@ -67,12 +71,12 @@ pub(crate) struct Walker {
 }
 
 impl Walker {
-    /// For a file that may be a model with its weights.
+    /// Creates a walker for a file that may be a model with its weights.
     pub(crate) fn of_model(file_length: u64) -> Self {
         Self::new(file_length, STEP)
     }
 
-    /// For a graph whose weights lie elsewhere.
+    /// Creates a walker for a graph whose weights lie in other files.
     pub(crate) fn of_graph(file_length: u64) -> Self {
         Self::new(file_length, GRAPH_STEP)
     }
@@ -91,12 +95,12 @@ impl Walker {
         }
     }
 
-    /// What the file says of others; empty if it is no ONNX model.
+    /// The external data that the file describes; empty if it is not an ONNX model.
     pub(crate) fn graph(self) -> Graph {
         Graph::new(self.externals)
     }
 
-    /// Reads fields as long as `bytes`, which begin at `start`, hold their headers.
+    /// Reads fields for as long as `bytes`, which begin at offset `start`, hold their headers.
     fn walk(&mut self, start: u64, bytes: &[u8]) -> Result<(), NotOnnx> {
         while let Some(&(message, end)) = self.open.last() {
             if self.at == end {
@@ -111,7 +115,7 @@ impl Walker {
                         return Ok(());
                     }
                 }
-                // A header that does not end within the bytes there are, though a whole step of them is there.
+                // A whole step of bytes is at hand, and the header does not end within it.
                 None if rest.len() as u64 >= left.min(STEP) => return Err(NotOnnx),
                 None => return Ok(()),
             }
@@ -119,7 +123,8 @@ impl Walker {
         Ok(())
     }
 
-    /// Reads a field or steps into it; `false` if it does not end within the bytes there are, and has to come again.
+    /// Reads a field, enters it or skips it. Returns `false` if `rest` does not hold all of a field
+    /// that has to be read: it is then wanted again.
     fn field(&mut self, message: Message, field: &Field, rest: &[u8]) -> Result<bool, NotOnnx> {
         let body = self.at + field.header;
         match (message, field.number, field.is_message) {
@@ -170,8 +175,9 @@ impl Incremental for Walker {
         self.wants.clone()
     }
 
-    /// Takes bytes from where the wanted range begins: more than that, or fewer, for what is not all there comes again.
-    /// It never fails: what does not parse is no ONNX model.
+    /// Takes bytes that begin where the wanted range begins. There may be fewer or more of them
+    /// than wanted: a field that they do not hold in full is wanted again. It never fails: a file
+    /// that does not parse is not an ONNX model.
     fn feed(&mut self, bytes: &[u8]) -> Result<()> {
         let start = self.wants.as_ref().map_or(0, |range| range.start);
         if self.walk(start, bytes).is_err() {
@@ -186,7 +192,7 @@ impl Incremental for Walker {
 }
 
 impl Walker {
-    /// The layout, if the file is an ONNX model with tensors in it.
+    /// The layout, if the file is an ONNX model that holds tensors.
     pub(crate) fn finish(self) -> Option<Layout> {
         let kind = Kind::Places;
         let regions = self.regions;

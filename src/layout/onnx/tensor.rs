@@ -1,4 +1,4 @@
-//! One `TensorProto`, without its data.
+//! A single `TensorProto`, without its data.
 
 use std::ops::Range;
 
@@ -6,7 +6,7 @@ use super::external::External;
 use super::field::{Field, NotOnnx, varint};
 use crate::layout::{Dtype, Region};
 
-/// Fields of `TensorProto` by their numbers.
+/// Numbers of the fields of `TensorProto`.
 pub(super) const DIMS: u64 = 1;
 pub(super) const DATA_TYPE: u64 = 2;
 pub(super) const NAME: u64 = 8;
@@ -14,14 +14,14 @@ pub(super) const RAW_DATA: u64 = 9;
 pub(super) const EXTERNAL_DATA: u64 = 13;
 pub(super) const DATA_LOCATION: u64 = 14;
 
-/// The `data_location` of a tensor that lies in another file.
+/// The `data_location` of a tensor whose data lies in another file.
 const EXTERNAL: u64 = 1;
 
-/// Fields of `StringStringEntryProto`.
+/// Numbers of the fields of `StringStringEntryProto`.
 const KEY: u64 = 1;
 const VALUE: u64 = 2;
 
-/// A tensor as far as it is read.
+/// The fields of a tensor that have been read so far.
 #[derive(Debug, Default)]
 pub(super) struct Tensor {
     external: External,
@@ -30,7 +30,7 @@ pub(super) struct Tensor {
 }
 
 impl Tensor {
-    /// Takes a field of a few bytes.
+    /// Takes a field whose content is `bytes`.
     pub(super) fn take(&mut self, field: &Field, bytes: &[u8]) -> Result<(), NotOnnx> {
         match (field.number, field.is_message) {
             (NAME, true) => self.external.name = text(bytes)?,
@@ -48,11 +48,11 @@ impl Tensor {
             }
             _ => {}
         }
-        // No tensor has so many; a forged file would.
+        // No real tensor has so many extents; a forged file may.
         if self.external.shape.len() > 64 { Err(NotOnnx) } else { Ok(()) }
     }
 
-    /// Takes a key and its value, of those that say where the data is.
+    /// Takes one entry of `external_data`: a key and its value, which locate the data.
     fn take_entry(&mut self, mut rest: &[u8]) -> Result<(), NotOnnx> {
         let (mut key, mut value): (&[u8], &[u8]) = (&[], &[]);
         while !rest.is_empty() {
@@ -75,17 +75,18 @@ impl Tensor {
         Ok(())
     }
 
-    /// Whether its data is in another file.
+    /// Tells whether the tensor's data is in another file.
     pub(super) fn is_external(&self) -> bool {
         self.place == EXTERNAL
     }
 
-    /// What it says of that.
+    /// The description of the tensor's external data.
     pub(super) fn external(self) -> External {
         self.external
     }
 
-    /// Its data, if that is in this file and raw.
+    /// The region of the tensor's data, if the data is raw bytes in this file and the tensor has a
+    /// name.
     pub(super) fn region(self) -> Option<Region> {
         let External { name, dtype, shape, .. } = self.external;
         let raw = self.raw.filter(|raw| !raw.is_empty() && !name.is_empty())?;
@@ -100,7 +101,8 @@ fn text(bytes: &[u8]) -> Result<String, NotOnnx> {
     String::from_utf8(bytes.to_vec()).map_err(|_| NotOnnx)
 }
 
-/// The dtype of a `TensorProto.DataType`; none of those that are packed more tightly than bytes.
+/// The dtype of a `TensorProto.DataType`; `None` for unknown ones and those that pack several
+/// elements into a byte.
 fn dtype(kind: u64) -> Option<Dtype> {
     Some(match kind {
         1 => Dtype::F32,

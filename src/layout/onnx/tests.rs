@@ -20,7 +20,7 @@ fn model(tensors: &[Vec<u8>]) -> Vec<u8> {
 fn walk(bytes: &[u8], step: usize) -> Option<Layout> {
     let mut walker = Walker::of_model(bytes.len() as u64);
     while let Some(wanted) = walker.wants() {
-        // As if reads were short: what does not fit comes again.
+        // Simulates short reads: a field that does not fit is wanted again.
         let end = (wanted.start as usize + step).min(wanted.end as usize);
         walker.feed(&bytes[wanted.start as usize..end]).unwrap();
     }
@@ -28,7 +28,7 @@ fn walk(bytes: &[u8], step: usize) -> Option<Layout> {
 }
 
 #[test]
-fn initializers_are_regions_and_the_rest_is_stepped_over() {
+fn initializers_are_regions_and_the_rest_is_skipped() {
     let big = vec![7; 40_000];
     let tensors = [
         tensor("w", 16, &[2, 3], &[1; 12]),
@@ -51,7 +51,7 @@ fn initializers_are_regions_and_the_rest_is_stepped_over() {
 }
 
 #[test]
-fn what_does_not_parse_is_no_error() {
+fn a_file_that_does_not_parse_is_not_an_error() {
     let bytes = model(&[tensor("w", 1, &[2], &[0; 8])]);
     for end in 0..bytes.len() {
         assert!(walk(&bytes[..end], STEP as usize).is_none(), "{end}");
@@ -68,7 +68,7 @@ fn what_does_not_parse_is_no_error() {
     assert!(may_begin(&bytes) && !may_begin(b"GGUF") && !may_begin(b"\x08"));
 }
 
-/// A tensor of F32 with the entries that say where it is.
+/// Builds an F32 tensor with the given entries of `external_data`.
 fn external(name: &str, dims: &[u8], entries: &[(&str, &str)]) -> Vec<u8> {
     let dims = dims.iter().flat_map(|&dim| [0x08, dim]).collect();
     let entry =
@@ -90,7 +90,7 @@ fn graph(bytes: &[u8]) -> Graph {
 }
 
 #[test]
-fn a_graph_tells_what_is_in_external_data() {
+fn a_graph_gives_the_layout_of_its_external_data() {
     let bytes = model(&[
         at("second", &[2, 2], "w.data", "20", "16"),
         external("first", &[3], &[("location", "w.data")]),
@@ -106,7 +106,7 @@ fn a_graph_tells_what_is_in_external_data() {
     assert_eq!(
         found,
         [("first", Dtype::F32, vec![3], 0..12), ("second", Dtype::F32, vec![2, 2], 20..36)],
-        "a name is had once, and so are bytes"
+        "each name and each range is taken once"
     );
     assert_eq!((layout.kind, layout.file_length), (Kind::Places, 50));
     let holes = layout.holes();
@@ -114,7 +114,7 @@ fn a_graph_tells_what_is_in_external_data() {
 }
 
 #[test]
-fn packed_types_are_bytes_as_long_as_they_say() {
+fn packed_types_are_bytes_of_their_stated_length() {
     let packed = |entries: &[(&str, &str)]| {
         let mut tensor = external("w", &[5], entries);
         tensor[3] = 22;
@@ -126,7 +126,7 @@ fn packed_types_are_bytes_as_long_as_they_say() {
 }
 
 #[test]
-fn the_data_of_a_file_is_found_by_its_name_or_is_the_only_one() {
+fn external_data_is_found_by_file_name_or_as_the_only_location() {
     let one = graph(&model(&[at("a", &[1], "./sub/w.data", "0", "4")]));
     assert_eq!((one.named("w.data"), one.named("w"), one.only()), (Some("./sub/w.data"), None, Some("./sub/w.data")));
     let shards = [("a", "w_0"), ("b", "w_1")].map(|(name, file)| at(name, &[1], file, "0", "4"));
@@ -136,19 +136,19 @@ fn the_data_of_a_file_is_found_by_its_name_or_is_the_only_one() {
 }
 
 #[test]
-fn data_that_cannot_be_where_it_says_is_refused() {
+fn data_at_an_impossible_place_is_refused() {
     let first = at("first", &[2], "w", "8", "8");
     let cases = [
-        (at("w", &[2], "w", "12", "8"), "lies across other data"),
-        (at("w", &[2], "w", "4", "8"), "lies across other data"),
-        (at("w", &[3], "w", "8", "12"), "lies across other data"),
+        (at("w", &[2], "w", "12", "8"), "overlaps that of another tensor"),
+        (at("w", &[2], "w", "4", "8"), "overlaps that of another tensor"),
+        (at("w", &[3], "w", "8", "12"), "overlaps that of another tensor"),
         (at("w", &[2], "w", "96", "8"), "lies beyond the end"),
         (at("w", &[2], "w", "18446744073709551615", "8"), "lies beyond the end"),
-        (at("w", &[2], "w", "16", "7"), "another length than its type"),
-        (at("w", &[2], "w", "16", "18446744073709551615"), "another length than its type"),
+        (at("w", &[2], "w", "16", "7"), "does not have the length of its type"),
+        (at("w", &[2], "w", "16", "18446744073709551615"), "does not have the length of its type"),
         (at("w", &[2], "w", "-16", "8"), "lies beyond the end"),
-        (at("w", &[2], "w", "16", "18446744073709551616"), "another length than its type"),
-        (at("w", &[127; 40], "w", "16", "8"), "another length than its type"),
+        (at("w", &[2], "w", "16", "18446744073709551616"), "does not have the length of its type"),
+        (at("w", &[127; 40], "w", "16", "8"), "does not have the length of its type"),
     ];
     for (tensor, message) in cases {
         let error = graph(&model(&[first.clone(), tensor])).layout("w", 100).unwrap_err();
@@ -158,7 +158,7 @@ fn data_that_cannot_be_where_it_says_is_refused() {
 }
 
 #[test]
-fn a_damaged_graph_is_refused_or_describes_what_is_there() {
+fn a_damaged_graph_is_refused_or_stays_within_the_file() {
     let bytes = model(&[at("a", &[2, 3], "w", "8", "24"), at("b", &[4], "w", "32", "16")]);
     let check = |bytes: &[u8]| {
         let graph = graph(bytes);
