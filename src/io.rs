@@ -1,7 +1,7 @@
-//! How bytes reach the core, and how little it knows of where they come from.
+//! The boundary over which bytes reach the core.
 //!
-//! The core never reads by itself: it names ranges as [`Read`]s and is handed [`Inputs`]. A file, a
-//! `Blob`, an HTTP range and a slice all serve, synchronous or not.
+//! The core never reads by itself: it names ranges as [`Read`]s and receives [`Inputs`]. The bytes
+//! may come from a file, a `Blob`, an HTTP range or a slice, synchronously or not.
 
 use std::fmt;
 use std::ops::Range;
@@ -12,9 +12,10 @@ use crate::error::{Error, Result};
 /// The inputs of a [job](crate::job::Job).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Source {
-    /// A file of the base model, by number: a sharded model has several.
+    /// A file of the base model, by its index: a sharded model has several.
     Base(usize),
-    /// An `.onnx` file that tells what external data holds, by number: of the base, of the target.
+    /// An `.onnx` file that describes external data, by its index: the base's graph, then the
+    /// target's.
     Graph(usize),
     /// A `.bitx` archive.
     Delta,
@@ -23,7 +24,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// A stable lower-case name.
+    /// The stable lower-case name of the input's kind.
     pub fn name(self) -> &'static str {
         match self {
             Self::Base(_) => "base",
@@ -37,7 +38,7 @@ impl Source {
 /// A range of bytes of one input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Read {
-    /// Which input.
+    /// The input to read.
     pub source: Source,
     /// Offset of the first byte.
     pub offset: u64,
@@ -55,10 +56,11 @@ impl Read {
     }
 }
 
-/// Ranges closer than this are fetched as one: a request costs more than the bytes between.
+/// Maximum number of bytes between two ranges that are fetched as one: a request costs more than
+/// the bytes between them.
 const COALESCE_GAP: u64 = 4096;
 
-/// Sorts `reads` and joins those that overlap, touch or nearly touch.
+/// Sorts `reads`, and joins those that overlap, touch or nearly touch.
 pub(crate) fn coalesce(mut reads: Vec<Read>) -> Vec<Read> {
     reads.retain(|r| r.length > 0);
     let mut joined: Vec<Read> = Vec::new();
@@ -74,10 +76,10 @@ pub(crate) fn coalesce(mut reads: Vec<Read>) -> Vec<Read> {
     joined
 }
 
-/// All of an input, which is in memory.
+/// A whole input that is in memory.
 pub type Whole = Arc<dyn AsRef<[u8]> + Send + Sync>;
 
-/// The bytes that a window of work asked for, or all that any could.
+/// The bytes that a window asked for, or whole inputs, which serve every window.
 #[derive(Default)]
 pub struct Inputs {
     reads: Vec<Read>,
@@ -92,19 +94,20 @@ impl fmt::Debug for Inputs {
 }
 
 impl Inputs {
-    /// Inputs that are in memory anyway: every window finds in them what it asks for, and nothing is copied.
+    /// Takes whole inputs that are in memory. Every window finds its bytes in them, and nothing is
+    /// copied.
     pub fn whole(sources: Vec<(Source, Whole)>) -> Self {
         Self { whole: sources, ..Self::default() }
     }
 
-    /// Makes room for `reads`, keeping the allocations of earlier windows.
+    /// Makes room for `reads`, and keeps the allocations of earlier windows.
     ///
-    /// `reads` come from [`Job::reads`](crate::job::Job::reads), which never asks beyond the real
-    /// length of an input: no forged length decides what is allocated here.
+    /// `reads` come from [`Job::reads`](crate::job::Job::reads), which never asks for bytes beyond
+    /// the real length of an input. A forged length therefore cannot decide how much is allocated.
     pub fn prepare(&mut self, reads: Vec<Read>) {
         self.buffers.resize_with(reads.len(), Vec::new);
         for (buffer, read) in self.buffers.iter_mut().zip(&reads) {
-            // Windows differ in how many reads they have: what was large must not stay so for a small one.
+            // Windows differ in their reads, so a small read must not keep a large buffer.
             if buffer.capacity() as u64 / 2 > read.length {
                 *buffer = Vec::new();
             }
@@ -113,25 +116,26 @@ impl Inputs {
         self.reads = reads;
     }
 
-    /// Every range and the buffer that the host must fill with its bytes.
+    /// Every range, with the buffer that the host must fill with its bytes.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (Read, &mut [u8])> {
         self.reads.iter().copied().zip(self.buffers.iter_mut().map(Vec::as_mut_slice))
     }
 
-    /// The buffer of the `index`-th read.
+    /// The buffer of the read at `index`.
     pub fn buffer_mut(&mut self, index: usize) -> Option<&mut [u8]> {
         self.buffers.get_mut(index).map(Vec::as_mut_slice)
     }
 
-    /// `range` of `source`, which one of the reads must cover.
+    /// The bytes of `range` in `source`, which one of the reads must cover.
     pub(crate) fn slice(&self, source: Source, range: Range<u64>) -> Result<&[u8]> {
         if range.is_empty() {
             return Ok(&[]);
         }
         if let Some((_, bytes)) = self.whole.iter().find(|(held, _)| *held == source) {
             let found = (**bytes).as_ref().get(range.start as usize..range.end as usize);
-            return found
-                .ok_or_else(|| Error::invalid_argument("the input is too short").input(source).at(range.start));
+            return found.ok_or_else(|| {
+                Error::invalid_argument("the input is shorter than its stated length").input(source).at(range.start)
+            });
         }
         let after = self.reads.partition_point(|r| (r.source, r.offset) <= (source, range.start));
         let found = after.checked_sub(1).and_then(|i| {
@@ -140,25 +144,28 @@ impl Inputs {
             self.buffers[i].get(start..start + (range.end - range.start) as usize)
         });
         found.ok_or_else(|| {
-            Error::invalid_argument("the window runs on other bytes than it asked for").input(source).at(range.start)
+            Error::invalid_argument("the inputs do not hold the bytes that the window asked for")
+                .input(source)
+                .at(range.start)
         })
     }
 }
 
-/// A readable input of known length: what native hosts drive jobs from.
+/// A readable input of known length, from which native hosts drive jobs.
 pub trait ReadAt: Sync {
     /// Length in bytes.
     fn len(&self) -> u64;
 
-    /// Whether there are no bytes.
+    /// Tells whether the input has no bytes.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Fills `buffer` from `offset`.
+    /// Fills `buffer` with the bytes from `offset` on.
     ///
     /// # Errors
-    /// Those of the medium; `UnexpectedEof` where the input became shorter than [`len`](Self::len).
+    /// Those of the medium; `UnexpectedEof` if the input has become shorter than
+    /// [`len`](Self::len).
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()>;
 }
 
@@ -184,10 +191,11 @@ impl<T: ReadAt + ?Sized> ReadAt for &T {
     }
 }
 
-/// Bytes that a parser wants before it can go on; see [`Incremental`].
+/// The range of bytes that a parser needs next; see [`Incremental`].
 pub(crate) type Wanted = Range<u64>;
 
-/// A parser that never reads: it says what it wants and is fed exactly that.
+/// A parser that never reads by itself: it names a range, and is fed exactly the bytes of that
+/// range.
 pub(crate) trait Incremental {
     /// The range wanted next; `None` once parsing is complete.
     fn wants(&self) -> Option<Wanted>;

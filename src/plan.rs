@@ -1,4 +1,4 @@
-//! Which base region serves which target region: decided as data, before a byte is coded.
+//! The pairing of target regions with base regions, decided as data before a byte is coded.
 
 use std::collections::HashMap;
 
@@ -7,16 +7,16 @@ use crate::error::{Error, Result};
 use crate::io::Source;
 use crate::layout::{Kind, Layout, Region};
 
-/// A region of a base set: which file, and which of its regions.
+/// The place of a region in a base set: a file, and a region of that file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
-    /// Number of the file.
+    /// Index of the file.
     pub base: usize,
-    /// Number of the region in that file's layout.
+    /// Index of the region in that file's layout.
     pub region: usize,
 }
 
-/// The base: one file, or several (the shards of a model) that serve together.
+/// The base: one file, or several that serve together, such as the shards of a model.
 #[derive(Debug, Default)]
 pub struct BaseSet {
     layouts: Vec<Layout>,
@@ -24,7 +24,7 @@ pub struct BaseSet {
 }
 
 impl BaseSet {
-    /// The set of these files.
+    /// Creates the set of the files with these layouts.
     pub fn new(layouts: Vec<Layout>) -> Self {
         let mut by_name: HashMap<String, Vec<Place>> = HashMap::new();
         for (base, layout) in layouts.iter().enumerate() {
@@ -35,7 +35,7 @@ impl BaseSet {
         Self { layouts, by_name }
     }
 
-    /// The files' layouts.
+    /// The layouts of the files.
     pub fn layouts(&self) -> &[Layout] {
         &self.layouts
     }
@@ -45,29 +45,33 @@ impl BaseSet {
         &self.layouts[place.base].regions[place.region]
     }
 
-    /// The region at `place`, to be read in another way; its name stays.
+    /// The region at `place`, to change its dtype and shape; its name must stay.
     pub(crate) fn region_mut(&mut self, place: Place) -> &mut Region {
         &mut self.layouts[place.base].regions[place.region]
     }
 
-    /// What an archive calls the region at `place`.
+    /// The name of the region at `place` in an archive: its own, or its offset in a file of
+    /// [`Kind::Places`].
     pub(crate) fn partner_name(&self, place: Place) -> String {
         let region = self.region(place);
         if self.layouts[place.base].kind == Kind::Places { region.offset.to_string() } else { region.name.clone() }
     }
 
-    /// Where the bytes are that an archive calls the partner of `region`: the file, and their offset there.
+    /// Locates the partner of `region` in the base: returns its file, and its offset there.
     ///
     /// # Errors
-    /// `BaseMismatch` if this base has no such bytes, `Corrupt` if no base can have them.
+    /// `BaseMismatch` if this base has no such region, `Corrupt` if no base can have it.
     pub(crate) fn locate(&self, region: &Region, partner: &Partner) -> Result<(Source, u64)> {
         let (source, layout) = (Source::Base(partner.base), &self.layouts[partner.base]);
         if layout.kind == Kind::Places {
-            let offset =
-                partner.place().ok_or_else(|| Error::corrupt("offset of a base region").tensor(&region.name))?;
+            let offset = partner
+                .place()
+                .ok_or_else(|| Error::corrupt("the offset of the base region is not a number").tensor(&region.name))?;
             return match offset.checked_add(region.length) {
                 Some(end) if end <= layout.file_length => Ok((source, offset)),
-                _ => Err(Error::base_mismatch("the base file is too short").tensor(&region.name).input(source)),
+                _ => Err(Error::base_mismatch("the base file is too short for the tensor")
+                    .tensor(&region.name)
+                    .input(source)),
             };
         }
         let here = self.named(&partner.name).iter().find(|place| place.base == partner.base);
@@ -77,7 +81,7 @@ impl BaseSet {
         }
     }
 
-    /// Why no region `name` of this base has the type of `region`.
+    /// The error for a base without a region `name` of the type of `region`.
     pub(crate) fn mismatch(&self, region: &Region, name: &str) -> Error {
         let error = match self.named(name).first() {
             Some(&place) => Error::base_mismatch("the base's tensor has another type or shape")
@@ -90,18 +94,18 @@ impl BaseSet {
         error.tensor(&region.name)
     }
 
-    /// Regions of that name, by file.
+    /// The places of all regions of that name, in the order of the files.
     pub fn named(&self, name: &str) -> &[Place] {
         self.by_name.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// The first region that has the name, dtype and shape of `target`.
+    /// The first region with the name, dtype and shape of `target`, if there is one.
     pub fn partner(&self, target: &Region) -> Option<Place> {
         self.named(&target.name).iter().copied().find(|&place| same_type(target, self.region(place)))
     }
 }
 
-/// Whether two regions have the same dtype and shape, and hence the same length.
+/// Tells whether two regions have the same dtype and shape, and hence the same length.
 pub fn same_type(a: &Region, b: &Region) -> bool {
     a.dtype == b.dtype && a.shape == b.shape && a.length == b.length
 }

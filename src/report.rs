@@ -1,33 +1,33 @@
-//! What an archive holds, as data.
+//! Reports: the content of an archive as data.
 
 use std::collections::BTreeMap;
 
 use crate::layout::{Dtype, Region};
 
-/// How a tensor is stored.
+/// The method by which a tensor is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Method {
-    /// XOR with the base, split into two streams, zstd (BITXv001, type 0).
+    /// XOR with the base, split into two streams that zstd compresses (BITXv001, type 0).
     Xor,
-    /// zstd without a base.
+    /// zstd, without a base.
     Zstd,
-    /// The base's tensor itself.
+    /// A reference to the base's tensor, which is equal.
     CopyBase,
-    /// Another tensor of the same archive.
+    /// A reference to an earlier tensor of the same archive, which is equal.
     CopyEarlier,
-    /// Ordered deltas to the base, entropy coded in the base's context.
+    /// Differences to the base, entropy coded in contexts that the base gives.
     Delta,
-    /// Deltas to the base moved by a low-rank prediction.
+    /// Differences to the base after a low-rank prediction moved it.
     Predicted,
-    /// Without a base: the leading bits entropy coded.
+    /// The tensor's own words, without a base: their leading bits are entropy coded.
     Solo,
-    /// The bytes themselves.
+    /// The bytes themselves, not compressed.
     Stored,
 }
 
 impl Method {
-    /// A stable lower-case name.
+    /// The stable lower-case name of the method.
     pub fn name(self) -> &'static str {
         match self {
             Self::Xor => "xor",
@@ -48,7 +48,7 @@ impl Method {
 pub struct Prediction {
     /// Number of components.
     pub rank: u8,
-    /// About the bytes that it saved, its own cost taken off.
+    /// An estimate of the bytes that the prediction saved, less its own size.
     pub saved_bytes: u64,
 }
 
@@ -56,15 +56,15 @@ pub struct Prediction {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TensorReport {
-    /// Name.
+    /// The tensor's name.
     pub name: String,
     /// Element type.
     pub dtype: Dtype,
     /// Extents, outermost first.
     pub shape: Vec<u64>,
-    /// How it is stored.
+    /// The method by which most of the tensor is stored.
     pub method: Method,
-    /// How it is predicted, if it is.
+    /// The prediction that the method uses, if any.
     pub prediction: Option<Prediction>,
     /// Bytes in the archive.
     pub stored_bytes: u64,
@@ -86,17 +86,17 @@ impl TensorReport {
     }
 }
 
-/// One file of an archive's base.
+/// One base file of an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BaseReport {
-    /// Length in bytes.
+    /// The file's length in bytes when the archive was made.
     pub length: u64,
-    /// BLAKE3 of the file.
+    /// The file's BLAKE3 digest.
     pub blake3: [u8; 32],
 }
 
-/// What an archive holds.
+/// The content of an archive.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
@@ -106,16 +106,17 @@ pub struct Report {
     pub stored_bytes: u64,
     /// Bytes of the restored file.
     pub restored_bytes: u64,
-    /// BLAKE3 of the restored file, where the archive states it.
+    /// BLAKE3 digest of the restored file; `None` for v1, which does not state it.
     pub blake3: Option<[u8; 32]>,
-    /// The base's files when the archive was made, where the archive states them.
+    /// The base files as they were when the archive was made; empty for v1, which does not state
+    /// them.
     pub bases: Vec<BaseReport>,
-    /// Tensors, in the restored file's order.
+    /// The tensors, in the order of the restored file.
     pub tensors: Vec<TensorReport>,
 }
 
 impl Report {
-    /// How many tensors each method stores, methods without any left out.
+    /// The number of tensors per method; methods without tensors are left out.
     pub fn method_counts(&self) -> Vec<(Method, usize)> {
         let mut counts = BTreeMap::new();
         self.tensors.iter().for_each(|tensor| *counts.entry(tensor.method).or_insert(0) += 1);

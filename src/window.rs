@@ -1,21 +1,24 @@
-//! Windows: runs of pieces small enough to hold in memory, large enough to keep every thread busy.
+//! Windows: runs of consecutive pieces, small enough to hold in memory, and large enough to keep
+//! every thread busy.
 
 use std::ops::Range;
 
-/// Bytes of the model that a window of v1 covers at most: its parts are large and uneven.
+/// Maximum number of bytes of the model in a window of v1, whose parts are large and uneven.
 pub(crate) const LARGE: u64 = 32 << 20;
 
-/// Bytes of the model that a window of v2 covers at most when it is restored: some chunks for every thread.
+/// Maximum number of bytes of the model in a window of v2 that restores: a few chunks per thread.
 pub(crate) const SMALL: u64 = 16 << 20;
 
-/// The same where several jobs share the windows, each with one thread: a chunk or two, so that all end together.
+/// Maximum number of bytes of the model in a window that several jobs share, each with one thread:
+/// a chunk or two, so that all jobs end at about the same time.
 pub(crate) const SHARED: u64 = 4 << 20;
 
-/// The same when it is compressed: a chunk then takes several times its size, and so does its base.
+/// Maximum number of bytes of the model in a window of v2 that compresses. A chunk then takes
+/// several times its size in memory, and so does its base.
 pub(crate) const COMPRESSED: u64 = 8 << 20;
 
-/// Groups consecutive pieces of the given lengths into windows of at most `limit`, unless a single
-/// piece is larger.
+/// Groups consecutive pieces of the given lengths into windows of at most `limit` bytes. A larger
+/// piece has a window of its own.
 pub(crate) fn group(limit: u64, lengths: impl IntoIterator<Item = u64>) -> Vec<Range<usize>> {
     let mut windows: Vec<Range<usize>> = Vec::new();
     let mut filled = 0u64;

@@ -3,10 +3,10 @@
 use crate::error::{Error, Result};
 use crate::io::Wanted;
 
-/// Bytes fetched ahead of what is needed: a request costs more than they do.
+/// Bytes to fetch in one read even if fewer are needed: a request costs more than the extra bytes.
 pub(super) const READ_AHEAD: u64 = 64 * 1024;
 
-/// A position in a file of known length, and the bytes around it that have arrived.
+/// A position in a file of known length, and a buffer of the bytes that arrived last.
 #[derive(Debug)]
 pub(super) struct Cursor {
     file_length: u64,
@@ -35,7 +35,7 @@ impl Cursor {
         self.file_length - self.position
     }
 
-    /// The range that has to arrive before [`peek`](Self::peek) can succeed.
+    /// The range that must arrive before [`peek`](Self::peek) can succeed.
     pub(super) fn wanted(&self) -> Option<Wanted> {
         self.wanted.clone()
     }
@@ -48,10 +48,10 @@ impl Cursor {
         }
     }
 
-    /// The next `length` bytes, without moving; `None` if they have yet to arrive.
+    /// Returns the next `length` bytes without moving; `None` if they have yet to arrive.
     ///
     /// # Errors
-    /// `Truncated` where the file is too short to hold them: `length` is checked before anything is
+    /// `Truncated` if the file is too short to hold them: `length` is checked before anything is
     /// fetched or allocated.
     pub(super) fn peek(&mut self, length: u64) -> Result<Option<&[u8]>> {
         let end = self.need(length)?;
@@ -64,7 +64,7 @@ impl Cursor {
         Ok(Some(&self.buffer[start..start + length as usize]))
     }
 
-    /// Moves over `length` bytes, arrived or not.
+    /// Moves over `length` bytes, whether or not they have arrived.
     pub(super) fn skip(&mut self, length: u64) -> Result<()> {
         self.position = self.need(length)?;
         Ok(())

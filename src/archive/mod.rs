@@ -1,4 +1,4 @@
-//! The containers: bytes of an archive, its index and its limits.
+//! The containers of both versions: an archive's bytes, its index and its limits.
 
 mod cursor;
 pub mod v1;
@@ -8,10 +8,10 @@ use crate::error::{Error, Result};
 use crate::io::{Incremental, Wanted};
 use crate::layout::sniff;
 
-/// Length of the magic: `BITXv` and three digits.
+/// Length of the magic in bytes: `BITXv` and three digits.
 pub const MAGIC_LENGTH: usize = 8;
 
-/// Reads the version out of an archive's magic.
+/// Reads the version from an archive's magic.
 pub(crate) fn version(magic: &[u8]) -> Result<u32> {
     let digits = magic.get(..MAGIC_LENGTH).and_then(|m| m.strip_prefix(b"BITXv"));
     let digits = digits.filter(|d| d.iter().all(u8::is_ascii_digit));
@@ -19,14 +19,14 @@ pub(crate) fn version(magic: &[u8]) -> Result<u32> {
     version.ok_or_else(|| Error::format(sniff::not_a(".bitx archive", magic)))
 }
 
-/// An archive's description of itself, of either version.
+/// The directory of an archive of either version: everything but the coded tensors.
 #[derive(Debug)]
 pub(crate) enum Archive {
     V1(v1::Index),
     V2(v2::Directory),
 }
 
-/// Reads an [`Archive`], whichever version it turns out to be.
+/// Reads an [`Archive`]; the magic decides the version.
 #[derive(Debug)]
 pub(crate) enum ArchiveReader {
     Start { archive_length: u64 },
@@ -39,7 +39,7 @@ impl ArchiveReader {
         Self::Start { archive_length }
     }
 
-    /// The archive, once nothing more is wanted.
+    /// The archive, once the reader wants nothing more; `None` before that.
     pub(crate) fn finish(self) -> Option<Archive> {
         match self {
             Self::Start { .. } => None,
@@ -56,7 +56,7 @@ impl ArchiveReader {
                 Ok(Self::V1(reader))
             }
             v2::VERSION => Ok(Self::V2(v2::DirectoryReader::new(archive_length, bytes)?)),
-            version => Err(Error::unsupported("this version of the .bitx format needs a newer reader")
+            version => Err(Error::unsupported("this version of the .bitx format needs a newer release of bitx")
                 .figures("version 1 or 2", format_args!("version {version}"))),
         }
     }

@@ -1,4 +1,4 @@
-//! Listing what an archive holds.
+//! Lists the content of an archive.
 
 use crate::archive::{Archive, ArchiveReader};
 use crate::error::{Error, Result};
@@ -7,19 +7,19 @@ use crate::job::{Job, Opening, Plan};
 use crate::parallel::Runner;
 use crate::report::Report;
 
-/// A [`Job`] that only opens an archive, for its report: it has no windows.
+/// The settings of a [`Job`] that only opens an archive, for its report. It has no windows.
 #[derive(Debug, Clone, Copy)]
 pub struct Inspect {
     archive_length: u64,
 }
 
 impl Inspect {
-    /// An inspection of an archive of that length, in bytes.
+    /// Prepares to inspect an archive of `archive_length` bytes.
     pub fn new(archive_length: u64) -> Self {
         Self { archive_length }
     }
 
-    /// The job.
+    /// Creates the job.
     pub fn job(self) -> Job {
         Job::opening(OpenInspect(ArchiveReader::new(self.archive_length)))
     }
@@ -38,7 +38,7 @@ impl Opening for OpenInspect {
     }
 
     fn plan(self: Box<Self>) -> Result<Box<dyn Plan>> {
-        let archive = self.0.finish().ok_or_else(|| Error::truncated("the archive"))?;
+        let archive = self.0.finish().ok_or_else(|| Error::truncated("the archive ends before its index"))?;
         Ok(Box::new(Listing(match archive {
             Archive::V1(index) => index.report(),
             Archive::V2(directory) => directory.report(),
@@ -46,7 +46,7 @@ impl Opening for OpenInspect {
     }
 }
 
-/// A plan with nothing to do.
+/// The plan of an inspection: a report, and no windows.
 #[derive(Debug)]
 struct Listing(Report);
 

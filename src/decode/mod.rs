@@ -1,4 +1,4 @@
-//! Restoring: archive and base in, the target's bytes out.
+//! Restores the target from an archive and its base.
 
 mod inspect;
 mod v1;
@@ -15,7 +15,8 @@ use crate::layout::reader::{Accept, LayoutReader};
 use crate::plan::BaseSet;
 use crate::window;
 
-/// A [`Job`] that restores the target of an archive, or one tensor of it, given its base.
+/// The settings of a [`Job`] that restores the target of an archive, or one tensor of it, from the
+/// archive and its base.
 #[derive(Debug, Clone)]
 pub struct Restore {
     base_lengths: Vec<u64>,
@@ -25,42 +26,42 @@ pub struct Restore {
 }
 
 impl Restore {
-    /// Restores from the base's files and an archive of these lengths, in bytes.
+    /// Prepares to restore from the base files and an archive. All lengths are in bytes.
     pub fn new(base_lengths: &[u64], archive_length: u64) -> Self {
         Self { base_lengths: base_lengths.to_vec(), archive_length, only: None, sharing: Sharing::Alone }
     }
 
-    /// Shares the windows with other jobs over the same inputs: each may run any of them, in any order, and one
-    /// of them [checks](Job::check) the archive as a whole.
+    /// Lets several jobs over the same inputs share the windows. Each job may run any of them, in
+    /// any order, and one job [checks](Job::check) the archive as a whole.
     #[must_use]
     pub fn shared(self) -> Self {
         Self { sharing: Sharing::Shared, ..self }
     }
 
-    /// Restores the bytes of one tensor and reads nothing else of the inputs.
+    /// Restores the bytes of one tensor only, and reads no more of the inputs than that takes.
     #[must_use]
     pub fn tensor(self, name: &str) -> Self {
         Self { only: Some(name.to_owned()), ..self }
     }
 
-    /// The job.
+    /// Creates the job.
     pub fn job(self) -> Job {
         let step = Step::Archive(ArchiveReader::new(self.archive_length));
         Job::opening(OpenRestore { restore: self, step })
     }
 }
 
-/// Who runs the windows of a restore.
+/// The number of jobs that run the windows of a restore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sharing {
-    /// One job, in order.
+    /// One job runs all windows in order.
     Alone,
-    /// Several jobs.
+    /// Several jobs run them in any order.
     Shared,
 }
 
 impl Sharing {
-    /// How many bytes a window covers at most, if it is `alone` for a job of its own.
+    /// Maximum number of bytes that a window covers, given that of a job that runs all windows.
     fn window(self, alone: u64) -> u64 {
         match self {
             Self::Alone => alone,
@@ -69,7 +70,8 @@ impl Sharing {
     }
 }
 
-/// The archive's own description first, then the base's headers.
+/// A restoring job that is not open yet. It reads the archive's directory first, and then the
+/// headers of the base files.
 #[derive(Debug)]
 struct OpenRestore {
     restore: Restore,
@@ -84,7 +86,7 @@ enum Step {
 }
 
 impl OpenRestore {
-    /// Readers of the base's files, as the archive needs them: files that it does not name are not read.
+    /// Creates readers of the base files that the archive needs. Any further files are not read.
     fn base_readers(&self, archive: &Archive) -> Result<Vec<LayoutReader>> {
         let kinds = match archive {
             Archive::V1(_) => vec![Kind::Safetensors; self.restore.base_lengths.len()],
@@ -120,7 +122,8 @@ impl Opening for OpenRestore {
                 match reader.wants() {
                     Some(_) => Step::Archive(reader),
                     None => {
-                        let archive = reader.finish().ok_or_else(|| Error::truncated("the archive"))?;
+                        let archive =
+                            reader.finish().ok_or_else(|| Error::truncated("the archive ends before its index"))?;
                         let readers = self.base_readers(&archive)?;
                         Step::Bases { archive, readers }
                     }
@@ -150,7 +153,7 @@ impl Opening for OpenRestore {
     }
 }
 
-/// The error for a tensor that the archive does not have.
+/// The error for a tensor that the archive does not hold.
 fn no_such_tensor(name: &str) -> Error {
     Error::invalid_argument("the archive has no such tensor").tensor(name).input(Source::Delta)
 }

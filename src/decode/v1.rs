@@ -1,8 +1,9 @@
-//! Restoring from BITXv001.
+//! Restores from BITXv001.
 //!
-//! The output is cut into pieces: the header, holes (zeros), and for each tensor its parts, or the whole
-//! tensor where the parts of its two streams do not line up. Each piece is a task: its streams are
-//! decoded into scratch memory and joined with the base while they are in the cache.
+//! The output is cut into pieces: the header, holes (zeros), and the parts of each tensor, or the
+//! whole tensor where its two streams are cut at different places. Each piece is a task, which
+//! decodes its streams into scratch memory and joins them with the base while they are in the
+//! cache.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -20,14 +21,14 @@ use crate::plan::{BaseSet, Place};
 use crate::report::Report;
 use crate::window;
 
-/// What is to be done.
+/// The plan of a restore. Jobs that share its windows share the work that it refers to.
 #[derive(Debug)]
 pub(super) struct Restore {
     work: Arc<Work>,
     sharing: Sharing,
 }
 
-/// Everything decided before the first window runs.
+/// Everything that is decided before the first window runs.
 #[derive(Debug)]
 struct Work {
     index: Index,
@@ -36,7 +37,7 @@ struct Work {
     scratch: parallel::Scratch<Scratch>,
 }
 
-/// Consecutive bytes of the output, restored on their own.
+/// Consecutive bytes of the output that are restored on their own.
 #[derive(Debug)]
 struct Piece {
     output: Range<u64>,
@@ -64,7 +65,7 @@ impl Content {
 }
 
 impl Restore {
-    /// The plan for all of the target, or for the tensor called `only`.
+    /// Plans to restore all of the target, or only the tensor `only`.
     pub(super) fn new(index: Index, bases: &BaseSet, only: Option<&str>, sharing: Sharing) -> Result<Self> {
         let mut pieces = vec![Piece::new(0..index.layout.header_length, Content::Header, None)];
         let mut end = index.layout.header_length;
@@ -176,7 +177,7 @@ impl Plan for Restore {
     }
 }
 
-/// What a task reuses: a decoder, and room for the two streams of a piece.
+/// Memory that tasks reuse: a decoder, and room for the two streams of a piece.
 #[derive(Debug, Default)]
 struct Scratch {
     decoder: zstd::Decoder,
@@ -184,7 +185,7 @@ struct Scratch {
     sign_mantissa: Vec<u8>,
 }
 
-/// Decodes the parts of a stream, one behind the other, replacing what `stream` holds.
+/// Decodes the parts of a stream in order, and replaces the content of `stream` with them.
 fn decode_parts(decoder: &mut zstd::Decoder, parts: &[Part], inputs: &Inputs, stream: &mut Vec<u8>) -> Result<()> {
     stream.clear();
     for part in parts {
@@ -204,7 +205,7 @@ impl Piece {
     }
 }
 
-/// A tensor without a base: a piece per part.
+/// Adds the pieces of a tensor without a base: one per part.
 fn add_alone(pieces: &mut Vec<Piece>, i: usize, region: &Region, stream: &Stream) -> Result<()> {
     let mut start = region.offset;
     for part in &stream.parts {
@@ -216,7 +217,8 @@ fn add_alone(pieces: &mut Vec<Piece>, i: usize, region: &Region, stream: &Stream
     Ok(())
 }
 
-/// A tensor with a base: a piece per pair of parts, or one piece where the parts do not pair up.
+/// Adds the pieces of a tensor with a base: one per pair of parts, or a single one if the parts of
+/// the two streams do not pair up.
 fn add_paired(
     pieces: &mut Vec<Piece>,
     i: usize,
@@ -253,5 +255,5 @@ fn check_piece(length: u64) -> Result<()> {
     if length <= MAX_PIECE {
         return Ok(());
     }
-    Err(Error::limit("bytes that have to be decoded at once").figures(format_args!("at most {MAX_PIECE}"), length))
+    Err(Error::limit("too many bytes have to be decoded at once").figures(format_args!("at most {MAX_PIECE}"), length))
 }

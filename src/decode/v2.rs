@@ -1,7 +1,7 @@
-//! Restoring from BITXv002.
+//! Restores from BITXv002.
 //!
-//! A window restores a run of pieces: spans out of the head, and chunks, each a task of its own. Every
-//! chunk is checked before a byte of it can be written.
+//! A window restores a run of consecutive pieces: spans, which are in the head, and chunks. Each
+//! piece is a task. Every chunk is checked before a byte of it can be written.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,16 +19,17 @@ use crate::predict::Factors;
 use crate::report::Report;
 use crate::window;
 
-/// What is to be done, and the digest of the archive so far.
+/// The plan of a restore, and the digest of the archive so far.
 #[derive(Debug)]
 pub(super) struct Restore {
     work: Arc<Work>,
-    /// Of all bytes so far; none where only a part of the archive is read, or another job checks it.
+    /// Hashes all bytes of the archive so far; `None` if only a part of the archive is read, or
+    /// another job checks the digest.
     root: Option<blake3::Hasher>,
     sharing: Sharing,
 }
 
-/// Everything decided before the first window runs.
+/// Everything that is decided before the first window runs.
 #[derive(Debug)]
 struct Work {
     directory: Directory,
@@ -39,28 +40,30 @@ struct Work {
     scratch: parallel::Scratch<chunk::Scratch>,
 }
 
-/// Some pieces, and where they are.
+/// Consecutive pieces, and their places in output and archive.
 #[derive(Debug)]
 struct Window {
     pieces: Range<usize>,
-    /// Of the first piece, in the output.
+    /// Offset of the first piece in the output.
     offset: u64,
-    /// What of the archive comes next in its digest: windows have consecutive records.
+    /// The range of the archive that this window adds to the root digest. The ranges of consecutive
+    /// windows are consecutive.
     records: Range<u64>,
 }
 
-/// Consecutive bytes of the output, restored on their own: a span or a chunk. Regions that equal an earlier one share
-/// its chunks, so that a few bytes of an archive may stand for many of these; hence small numbers.
+/// Consecutive bytes of the output that are restored on their own: a span or a chunk. Regions that
+/// equal an earlier one share its chunks, so a few bytes of an archive may stand for many pieces.
+/// The fields are therefore small.
 #[derive(Debug, Clone, Copy)]
 struct Piece {
     item: u32,
     length: u32,
-    /// Number of the chunk; none of a span.
+    /// Index of the chunk; `None` for a span.
     chunk: Option<u32>,
 }
 
 impl Piece {
-    /// The numbers fit: heads limit all three.
+    /// Creates a piece. The limits of the head keep all three numbers below 2^32.
     fn new(item: usize, length: u64, chunk: Option<usize>) -> Self {
         Self { item: item as u32, length: length as u32, chunk: chunk.map(|chunk| chunk as u32) }
     }
@@ -74,7 +77,7 @@ impl Piece {
     }
 }
 
-/// Where a chunk comes from.
+/// The sources of a chunk's bytes.
 #[derive(Debug)]
 struct Chunk {
     length: u64,
@@ -83,26 +86,27 @@ struct Chunk {
     dtype: Dtype,
     matrix: Matrix,
     base: Option<(Source, Range<u64>)>,
-    /// The record of its region's factors and their rank, if the chunk needs them.
+    /// The range of the record of its region's factors, and their rank, if the chunk needs them.
     factors: Option<(Range<u64>, u8)>,
 }
 
-/// Factors by the place of their record, in ascending order.
+/// Factors by the offset of their record, in ascending order.
 type FactorsAt = Vec<(u64, Factors)>;
 
-/// The chunks of an item that has some: where each record is, and how it is stored.
+/// The records of an item's chunks; empty for an item without chunks of its own.
 #[derive(Default)]
 struct Chunks {
-    /// The record of the factors, and their rank.
+    /// The range of the record of the factors, and their rank.
     factors: Option<(Range<u64>, u8)>,
+    /// The range of each chunk's record, and the chunk's method.
     records: Vec<(Range<u64>, chunk::Method)>,
 }
 
 impl Restore {
-    /// The plan for all of the target, or for the tensor called `only`.
+    /// Plans to restore all of the target, or only the tensor `only`.
     pub(super) fn new(directory: Directory, bases: &BaseSet, only: Option<&str>, sharing: Sharing) -> Result<Self> {
         if only == Some("") {
-            return Err(Error::invalid_argument("bytes that are no tensor have no name"));
+            return Err(Error::invalid_argument("the name of a tensor cannot be empty"));
         }
         let located = locate(&directory);
         let (mut chunks, mut pieces) = (Vec::new(), Vec::new());
@@ -143,7 +147,7 @@ impl Restore {
         Ok(Self { work: Arc::new(work), root, sharing })
     }
 
-    /// Checks the digest of the whole archive.
+    /// Checks the root digest: that of the whole archive.
     fn check_root(&mut self) -> Result<()> {
         let Some(mut hasher) = self.root.take() else { return Ok(()) };
         hasher.update(&self.work.directory.back);
@@ -152,7 +156,9 @@ impl Restore {
             return Ok(());
         }
         let expected = blake3::Hash::from_bytes(self.work.directory.root).to_hex();
-        Err(Error::corrupt("digest of the archive").figures(expected, found.to_hex()).input(Source::Delta))
+        Err(Error::corrupt("the digest of the archive does not match")
+            .figures(expected, found.to_hex())
+            .input(Source::Delta))
     }
 }
 
@@ -180,12 +186,12 @@ impl Work {
             .with(|scratch| {
                 chunk::decode(record.method, chunk.dtype, chunk.matrix, record.payload, given, target, scratch)
             })
-            // With a wrong base, decoding can fail before there is anything to check.
+            // With a wrong base, decoding can fail before there are bytes to check.
             .map_err(|damaged| record.explain(base).err().unwrap_or(damaged))?;
         record.check(base, target)
     }
 
-    /// The chunk that a piece is, if it is one.
+    /// The chunk of a piece; `None` for a span.
     fn chunk(&self, piece: &Piece) -> Option<&Chunk> {
         chunk_of(&self.chunks, piece)
     }
@@ -194,16 +200,17 @@ impl Work {
         &self.pieces[self.windows[window].pieces.clone()]
     }
 
-    /// The record at `range`, which the index says to be of that method.
+    /// Parses the record at `range`, and checks that it has the `method` that the index states.
     fn record<'a>(&self, inputs: &'a Inputs, range: &Range<u64>, method: chunk::Method) -> Result<Record<'a>> {
         let record = Record::parse(inputs.slice(Source::Delta, range.clone())?)?;
         if record.method != method {
-            return Err(Error::corrupt("method of a chunk").figures(method as u8, record.method as u8));
+            return Err(Error::corrupt("a chunk's method is not the one in the index")
+                .figures(method as u8, record.method as u8));
         }
         Ok(record)
     }
 
-    /// The factors that the pieces of a window need.
+    /// Decodes the factors that the pieces of a window need.
     fn factors(&self, window: usize, inputs: &Inputs, runner: &dyn Runner) -> Result<FactorsAt> {
         let mut wanted: Vec<(&Piece, &Chunk, &Range<u64>, u8)> = Vec::new();
         for piece in self.pieces(window) {
@@ -230,7 +237,7 @@ impl Work {
         Ok(factors)
     }
 
-    /// Names the tensor and the input that an error of a piece is about.
+    /// Adds to an error the tensor and the input of the piece that it concerns.
     fn named(&self, piece: &Piece, error: Error) -> Error {
         let source = match self.chunk(piece) {
             Some(Chunk { base: Some((source, _)), .. }) if error.kind() == crate::ErrorKind::BaseMismatch => *source,
@@ -244,7 +251,7 @@ impl Work {
     }
 }
 
-/// What runs in parallel: the pieces, and the archive's digest.
+/// A task that runs in parallel with others: a piece to restore, or bytes of the archive to hash.
 enum Task<'a> {
     Piece(&'a Piece, &'a mut [u8]),
     Digest(&'a mut blake3::Hasher, &'a [u8]),
@@ -345,10 +352,10 @@ fn chunk_of<'a>(chunks: &'a [Chunk], piece: &Piece) -> Option<&'a Chunk> {
     chunks.get(piece.chunk? as usize)
 }
 
-/// The windows of pieces whose records begin at `start`.
+/// Groups the pieces into windows of at most `limit` bytes. The first record begins at `start`.
 fn windows(chunks: &[Chunk], pieces: &[Piece], start: u64, limit: u64) -> Vec<Window> {
     let groups = match window::group(limit, pieces.iter().map(Piece::length)) {
-        // The root digest is checked by a window, and an empty file has one too.
+        // A window checks the root digest, so an empty file needs one as well.
         none if none.is_empty() => std::iter::once(0..0).collect(),
         groups => groups,
     };
@@ -356,7 +363,7 @@ fn windows(chunks: &[Chunk], pieces: &[Piece], start: u64, limit: u64) -> Vec<Wi
     let window = |group: Range<usize>| {
         let own = &pieces[group.clone()];
         let records = own.iter().filter_map(|piece| chunk_of(chunks, piece)).map(|chunk| chunk.record.end);
-        // Regions that equal earlier ones have their records in earlier windows.
+        // The records of a region that equals an earlier one are in an earlier window.
         let end = records.fold(digested, u64::max);
         let window = Window { pieces: group, offset, records: digested..end };
         offset += own.iter().map(Piece::length).sum::<u64>();
@@ -366,7 +373,7 @@ fn windows(chunks: &[Chunk], pieces: &[Piece], start: u64, limit: u64) -> Vec<Wi
     groups.into_iter().map(window).collect()
 }
 
-/// Where every item's records are.
+/// Locates the records of every item.
 fn locate(directory: &Directory) -> Vec<Chunks> {
     let mut regions = directory.index.regions.iter();
     let mut offset = directory.records().start;
@@ -384,10 +391,10 @@ fn locate(directory: &Directory) -> Vec<Chunks> {
     directory.head.items.iter().map(chunks).collect()
 }
 
-/// Adds the chunks of an item that has some of its own.
+/// Adds the chunks of an item that has chunks of its own.
 fn add_chunks(chunks: &mut Vec<Chunk>, item: &Item, located: &Chunks, bases: &BaseSet) -> Result<()> {
     let Item::Region { region, content: Content::Chunks(partner) } = item else {
-        return Err(Error::corrupt("equals an item that has no chunks"));
+        return Err(Error::corrupt("the tensor equals an item that has no chunks"));
     };
     let base = partner.as_ref().map(|partner| bases.locate(region, partner)).transpose()?;
     let geometry = geometry::of(region);

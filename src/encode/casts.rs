@@ -1,28 +1,30 @@
-//! F32 tensors of ONNX models that were BF16 before: half of every word is zeros.
+//! Recognises F32 tensors of ONNX models that were cast from BF16: half of every word is zeros.
 //!
-//! The coder of F32 does not look for bits that are always zero, and exporters cast a lot. Read as BF16 with twice as many
-//! columns, every other one of zeros, such a tensor is coded as what it was. Only where archives name regions by their
-//! offsets can both sides be read in another way than their files say.
+//! Exporters often cast, and the coder of F32 does not look for bits that are always zero. Such a
+//! tensor is therefore read as BF16 with twice as many columns, of which every other one is zeros,
+//! and codes as small as the tensor that it was. This takes an archive that names regions by their
+//! offsets ([`Kind::Places`]): only then may a tensor be read with another dtype than its file
+//! states.
 
 use crate::io::{Read, Source};
 use crate::layout::{Dtype, Kind, Layout, Region};
 use crate::plan::{BaseSet, Place};
 
-/// So many large tensors tell for all: a wrong guess costs bytes and nothing else.
+/// Number of large tensors to sample. They speak for all others: a wrong guess only costs bytes.
 const SAMPLES: usize = 8;
 
-/// Bytes of a tensor that tells.
+/// Minimum size in bytes of a tensor to sample.
 const LARGE: u64 = 64 * 1024;
 
 /// Bytes of a sample.
 const SAMPLE: u64 = 1024;
 
-/// What is to be found out before layouts are final.
+/// The search for casts, which may change the layouts.
 #[derive(Debug)]
 pub(super) struct Casts {
     target: Layout,
     bases: BaseSet,
-    /// Samples that are wanted yet.
+    /// The samples that are still to be read.
     reads: Vec<Read>,
     found: bool,
 }
@@ -54,7 +56,7 @@ impl Casts {
         }
     }
 
-    /// The layouts as they are to be coded.
+    /// The layouts to code by: with casts as BF16 if every sample was one.
     pub(super) fn finish(mut self) -> (Layout, BaseSet) {
         if !self.found {
             return (self.target, self.bases);
@@ -69,19 +71,19 @@ impl Casts {
     }
 }
 
-/// The partner of a region where both may be casts.
+/// The partner of a region, if both can be casts.
 fn candidate(target: &Layout, bases: &BaseSet, region: &Region) -> Option<Place> {
     let place = bases.partner(region).filter(|_| region.dtype == Dtype::F32 && target.kind == Kind::Places)?;
     (bases.layouts()[place.base].kind == Kind::Places).then_some(place)
 }
 
-/// Whole words from the middle of a region.
+/// A read of whole words from the middle of a region.
 fn sample(source: Source, region: &Region) -> Read {
     let start = region.offset + region.length / 8 * 4;
     Read::new(source, start..(start + SAMPLE).min(region.offset + region.length))
 }
 
-/// Reads a tensor of F32 as one of BF16.
+/// Turns a region of F32 into one of BF16 with twice as many columns.
 fn as_halves(region: &mut Region) {
     region.dtype = Dtype::BF16;
     match region.shape.last_mut() {

@@ -1,15 +1,15 @@
-//! The `.onnx` files that tell what is in external data.
+//! The `.onnx` files that describe external data.
 
 use crate::error::{Error, Result};
 use crate::io::{Incremental, Read, Source};
 use crate::layout::onnx::{Graph, Walker};
 use crate::layout::{Kind, Layout};
 
-/// The base's graph and the target's, or one that does for both; usually none.
+/// The graph of the base and that of the target, or one graph for both; usually none.
 #[derive(Debug, Default)]
 pub(super) struct Graphs {
     walkers: Vec<Walker>,
-    /// Of the base's files and the target, as far as they are known.
+    /// The names of the base files and then of the target, as far as they are known.
     names: Vec<String>,
 }
 
@@ -28,7 +28,7 @@ impl Graphs {
         walker.map_or(Ok(()), |walker| walker.feed(bytes))
     }
 
-    /// Gives files without a layout of their own the one that their graph tells.
+    /// Gives files without a layout of their own the layout that their graph describes.
     pub(super) fn describe(self, bases: &mut [Layout], target: &mut Layout) -> Result<()> {
         let last = self.walkers.len().saturating_sub(1);
         let mut graphs = self.walkers.into_iter().map(Walker::graph);
@@ -39,14 +39,14 @@ impl Graphs {
         let target = describe(second.as_ref().unwrap_or(&first), std::slice::from_mut(target), target_name);
         let target = target.map_err(|e| e.input(Source::Graph(last)));
         match (base, target) {
-            // A graph for both may well be only one's.
+            // A graph given for both sides may describe only one of them.
             (Ok(true), Err(_)) | (Err(_), Ok(true)) if last == 0 => Ok(()),
             (base, target) => base.and(target).map(drop),
         }
     }
 }
 
-/// Gives the files of one side their layouts: `true` if there was one to give.
+/// Gives the files of one side their layouts. Returns `true` if the graph describes any of them.
 fn describe(graph: &Graph, files: &mut [Layout], names: &[String]) -> Result<bool> {
     if graph.is_empty() {
         return Err(Error::format("not an ONNX graph with external data"));
@@ -63,7 +63,9 @@ fn describe(graph: &Graph, files: &mut [Layout], names: &[String]) -> Result<boo
         }
     }
     if count > 0 && !found {
-        return Err(Error::invalid_argument("the graph has its data in several files, and none is this one"));
+        return Err(Error::invalid_argument(
+            "the graph's data lies in several files, and none of them has the name of this one",
+        ));
     }
     Ok(found)
 }

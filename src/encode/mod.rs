@@ -1,4 +1,4 @@
-//! Compressing: base and target in, an archive out.
+//! Compresses a target against a base into an archive.
 
 mod casts;
 mod graphs;
@@ -20,18 +20,19 @@ use casts::Casts;
 use graphs::Graphs;
 use survey::Survey;
 
-/// The format of the archive, with its knobs.
+/// The format of the archive, with its settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Format {
-    /// BITXv001, which the reference command line reads: safetensors against one safetensors base.
+    /// BITXv001, which the reference command line reads: one safetensors file against one base of
+    /// that kind.
     V1 {
-        /// zstd level, one of [`Format::ZSTD_LEVELS`].
+        /// The zstd level, one of [`Format::ZSTD_LEVELS`].
         level: i32,
     },
-    /// BITXv002.
+    /// BITXv002: any file, against any number of base files.
     V2 {
-        /// How hard to try.
+        /// The time to spend on a smaller archive.
         effort: Effort,
     },
 }
@@ -40,7 +41,7 @@ impl Format {
     /// The zstd levels of format v1.
     pub const ZSTD_LEVELS: RangeInclusive<i32> = zstd::LEVELS;
 
-    /// The default level of format v1, the reference command line's.
+    /// The default level of format v1, which is also the reference command line's.
     pub const DEFAULT_ZSTD_LEVEL: i32 = 3;
 }
 
@@ -50,7 +51,7 @@ impl Default for Format {
     }
 }
 
-/// A [`Job`] that compresses a target against a base.
+/// The settings of a [`Job`] that compresses a target against a base.
 #[derive(Debug)]
 pub struct Compress {
     base_lengths: Vec<u64>,
@@ -60,10 +61,10 @@ pub struct Compress {
 }
 
 impl Compress {
-    /// Compresses a target against the base's files, of these lengths in bytes.
+    /// Prepares to compress a target against the base files. All lengths are in bytes.
     ///
     /// # Errors
-    /// `InvalidArgument` for a level that does not exist.
+    /// `InvalidArgument` for a zstd level that does not exist.
     pub fn new(base_lengths: &[u64], target_length: u64, format: Format) -> Result<Self> {
         if let Format::V1 { level } = format {
             zstd::check_level(level)?;
@@ -71,25 +72,29 @@ impl Compress {
         Ok(Self { base_lengths: base_lengths.to_vec(), target_length, format, graphs: Graphs::default() })
     }
 
-    /// Takes `.onnx` files of these lengths, in bytes, that describe external data: the base's and the target's, or one
-    /// graph that describes both. They are inputs of this job only; the archive and its restoring do not involve them.
+    /// Adds `.onnx` graphs that describe external data: the base's and the target's, or one graph
+    /// that describes both. `lengths` are the lengths of these files in bytes. Only this job reads
+    /// them: the archive does not contain them, and restoring does not need them.
     ///
-    /// A graph describes files that have no layout of their own, and its external data may lie in several such files.
-    /// `names`, those of the base's files and then the target's, tell which file is which. A file without a name
-    /// that the graph knows must be the graph's only one.
+    /// A graph describes files that have no layout of their own, and its external data may lie in
+    /// several of them. For example, `model.onnx` may say that its weights are in
+    /// `model.onnx_data`, at these offsets. `names` are the names of the base files and then of the
+    /// target; they match files with the graph's. A file whose name the graph does not contain must
+    /// be the only one that the graph describes.
     ///
     /// # Errors
-    /// `InvalidArgument` for more than two graphs, and for format v1. When the job is fed: `Format` for a graph without
-    /// external data, `InvalidArgument` where nothing tells which data a file is, `Corrupt` for tensors that cannot be
+    /// `InvalidArgument` for more than two graphs, and for format v1. Feeding the job fails with
+    /// `Format` for a graph without external data, `InvalidArgument` if a graph describes several
+    /// files and none of them has a name that it contains, and `Corrupt` for tensors that cannot be
     /// at the place that the graph states.
     pub fn with_graphs(self, lengths: &[u64], names: Vec<String>) -> Result<Self> {
         if lengths.len() > 2 || !matches!(self.format, Format::V2 { .. }) {
-            return Err(Error::invalid_argument("graphs are one or two, for format v2"));
+            return Err(Error::invalid_argument("at most two graphs are possible, and only for format v2"));
         }
         Ok(Self { graphs: Graphs::new(lengths, names), ..self })
     }
 
-    /// The job.
+    /// Creates the job.
     pub fn job(self) -> Job {
         let accept = match self.format {
             Format::V1 { .. } => Accept::Only(Kind::Safetensors),
@@ -101,15 +106,17 @@ impl Compress {
         Job::opening(OpenCompress { format: self.format, step })
     }
 
-    /// The open job that compresses one tensor, alone or against a base of the same dtype and shape. Both inputs are files
-    /// that hold a tensor's bytes and nothing else, for formats that keep tensors apart. Any
-    /// [`Restore`](crate::Restore) with such a base returns the target.
+    /// Creates an open job that compresses one tensor, alone or against a base of the same dtype
+    /// and shape. Both inputs hold the bytes of the tensor and nothing else, for stores that keep
+    /// tensors apart. Any [`Restore`](crate::Restore) with the same base returns the target.
     ///
     /// # Errors
-    /// `InvalidArgument` for a shape whose bytes are not a whole number, or more than 2^64.
+    /// `InvalidArgument` for a shape that is not a whole number of bytes, or has 2^64 bytes or
+    /// more.
     pub fn tensor(dtype: Dtype, shape: &[u64], with_base: bool, effort: Effort) -> Result<Job> {
-        let length =
-            dtype.tensor_bytes(shape).ok_or_else(|| Error::invalid_argument("the shape does not fit the dtype"))?;
+        let length = dtype.tensor_bytes(shape).ok_or_else(|| {
+            Error::invalid_argument("the shape is not a whole number of bytes of its dtype, or too large")
+        })?;
         let layout = || Layout::of_tensor(Kind::Places, dtype, shape, length);
         let bases = BaseSet::new(if with_base { vec![layout()] } else { Vec::new() });
         let findings = Survey::new(layout(), bases).finish();
@@ -117,7 +124,8 @@ impl Compress {
     }
 }
 
-/// The layouts of all inputs first, then for v2 a survey of what pairs by content.
+/// A compressing job that is not open yet. It reads the layouts of all inputs first, and then for
+/// v2 looks for casts and surveys the content of regions.
 #[derive(Debug)]
 struct OpenCompress {
     format: Format,
@@ -133,7 +141,7 @@ enum Step {
     Failed,
 }
 
-/// What reads the layouts of the inputs.
+/// The readers of the inputs' layouts.
 #[derive(Debug)]
 struct Layouts {
     target: LayoutReader,
@@ -159,7 +167,7 @@ impl Layouts {
 }
 
 impl OpenCompress {
-    /// What follows once every layout is known.
+    /// The step that follows once all layouts are known.
     fn after_layouts(&self, Layouts { target, bases, graphs }: Layouts) -> Result<Step> {
         let (mut target, header) = target.finish();
         let mut bases: Vec<Layout> = bases.into_iter().map(|reader| reader.finish().0).collect();
@@ -172,7 +180,7 @@ impl OpenCompress {
     }
 }
 
-/// What follows once it is known which tensors are casts.
+/// The step that follows: more samples of casts, or the survey.
 fn after_casts(casts: Box<Casts>) -> Step {
     if casts.wants().is_some() {
         return Step::Casts(casts);

@@ -1,7 +1,8 @@
-//! What has to be read before a v2 archive can be planned: the bytes between regions, and the content
-//! of regions that may equal others.
+//! The survey of the inputs before a v2 archive is planned: it reads the bytes between regions, and
+//! the content of regions that may equal others.
 //!
-//! Only regions that could match are read: first a sample of each, then, where samples agree, all of it.
+//! Only regions that can match another one are read: first a sample of each, and then all of those
+//! whose samples are equal.
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
@@ -14,22 +15,22 @@ use crate::plan::{BaseSet, Place};
 /// Bytes of a region's sample.
 const SAMPLE: u64 = 1024;
 
-/// Regions shorter than this are not worth matching.
+/// Minimum length in bytes of a region to match; shorter ones are not worth a read.
 const LEAST: u64 = 256;
 
-/// Bytes read at a time.
+/// Maximum number of bytes of a read.
 const STEP: u64 = 8 << 20;
 
-/// What the survey found.
+/// The results of the survey.
 #[derive(Debug)]
 pub(super) struct Findings {
     pub(super) target: Layout,
     pub(super) bases: BaseSet,
-    /// The short spans of the target by their offset, its header among them.
+    /// The target's header and its short spans, by their offsets.
     pub(super) spans: HashMap<u64, Vec<u8>>,
-    /// For each region of the target, its base region.
+    /// The base region of each region of the target, if it has one.
     pub(super) partners: Vec<Option<Place>>,
-    /// For each region of the target, the earlier region that it equals.
+    /// The earlier region of the target that each region equals, if there is one.
     pub(super) earlier: Vec<Option<usize>>,
 }
 
@@ -37,16 +38,16 @@ pub(super) struct Findings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Subject {
     Target(usize),
-    /// Number of the file, number of the region.
+    /// Index of the base file, and index of the region in it.
     Base(usize, usize),
 }
 
-/// What one read is for.
+/// The purpose of one read.
 #[derive(Debug)]
 enum Probe {
     Span(u64),
     Sample(Subject),
-    /// A stretch of a region whose digest is wanted; `last` ends it.
+    /// A section of a region that is hashed; `last` marks the region's last one.
     Digest {
         subject: Subject,
         last: bool,
@@ -55,7 +56,7 @@ enum Probe {
 
 type Digest = [u8; 32];
 
-/// See the [module](self).
+/// The state of the survey: its findings so far, and the reads that are queued.
 #[derive(Debug)]
 pub(super) struct Survey {
     findings: Findings,
@@ -109,7 +110,7 @@ impl Survey {
         self.findings
     }
 
-    /// Decides what follows when the queue is empty.
+    /// Moves on if the queue is empty: from samples to digests, and then to matching.
     fn advance(&mut self) {
         if !self.queue.is_empty() {
             return;
@@ -138,8 +139,8 @@ impl Survey {
         }
     }
 
-    /// Samples of target regions that have a sibling of their type, and of base regions that an
-    /// unpaired target region could equal.
+    /// Queues samples of target regions that share dtype and length with another one or have no
+    /// partner, and of base regions that an unpaired target region may equal.
     fn queue_samples(&mut self) {
         let mut kinds: HashMap<(Dtype, u64), (usize, bool)> = HashMap::new();
         for (region, partner) in self.findings.target.regions.iter().zip(&self.findings.partners) {
@@ -168,8 +169,8 @@ impl Survey {
         }
     }
 
-    /// Whole digests of regions whose samples agree with an earlier target region's, or, unpaired,
-    /// with a base region's.
+    /// Queues all bytes of the regions whose sample, dtype and length equal those of another
+    /// region.
     fn queue_digests(&mut self) {
         let mut alike: HashMap<(Dtype, u64, Digest), Vec<Subject>> = HashMap::new();
         for &(subject, digest) in &self.samples {
@@ -215,7 +216,7 @@ impl Survey {
     }
 }
 
-/// The bytes of a file that no region covers: header, holes, trailing bytes.
+/// The spans of a file that no region covers: its header, its holes and its trailing bytes.
 pub(super) fn spans(layout: &Layout) -> Vec<Range<u64>> {
     let header = 0..layout.header_length;
     let trailing = layout.data_end()..layout.file_length;

@@ -1,7 +1,8 @@
-//! Compressing to BITXv001.
+//! Compresses to BITXv001.
 //!
-//! Tensors are stored in file order, so that restoring reads the archive front to back. What the
-//! reference would lose (odd lengths, tensors under 2 bytes) is stored without its base.
+//! Tensors are stored in file order, so that restoring reads the archive front to back. Tensors of
+//! an odd length, whose last byte the reference would lose, and tensors under 2 bytes are stored
+//! without their base.
 
 use std::ops::Range;
 
@@ -17,11 +18,11 @@ use crate::plan::BaseSet;
 use crate::report::{Method, Report, TensorReport};
 use crate::window;
 
-/// Bytes of a tensor per part: small enough to spread one tensor over all threads, large enough that
-/// the frames cost nothing (the reference's parts have 16 MiB).
+/// Bytes of a tensor per part: few enough to spread one tensor over all threads, and so many that
+/// the overhead of frames does not matter. The reference's parts have 16 MiB.
 const PART: u64 = 4 << 20;
 
-/// Everything decided before the first window runs, and what the windows so far have left.
+/// The plan of a compressing job, and the state that its windows have left so far.
 #[derive(Debug)]
 pub(super) struct Compress {
     level: i32,
@@ -29,13 +30,13 @@ pub(super) struct Compress {
     target: Layout,
     pieces: Vec<Piece>,
     windows: Vec<Range<usize>>,
-    /// Parts of a tensor that began in an earlier window.
+    /// The coded parts of the tensor that is not complete yet.
     pending: Vec<Streams>,
     stored_bytes: u64,
     tensors: Vec<TensorReport>,
 }
 
-/// Consecutive bytes of the target, compressed on their own.
+/// Consecutive bytes of the target that are compressed on their own.
 #[derive(Debug)]
 struct Piece {
     target: Range<u64>,
@@ -44,13 +45,13 @@ struct Piece {
 
 #[derive(Debug)]
 enum Content {
-    /// Bytes outside tensors: they must be zeros.
+    /// Bytes between tensors, which must be zeros.
     Hole,
-    /// A part of a tensor; `last` completes it.
+    /// A part of a tensor; `last` marks the tensor's last one.
     Part { region: usize, base: Option<(Source, Range<u64>)>, last: bool },
 }
 
-/// A part's coded streams.
+/// The coded streams of one part.
 #[derive(Debug)]
 enum Streams {
     Paired { exponent: Coded, sign_mantissa: Coded },
@@ -76,7 +77,7 @@ impl Compress {
         }
         pieces.sort_by_cached_key(|piece| (piece.target.start, 0u64));
         let windows = match window::group(window::LARGE, pieces.iter().map(Piece::length)) {
-            // The header is written by a window, and a model without tensors has one too.
+            // A window writes the header, so a model without tensors needs one as well.
             none if none.is_empty() => std::iter::once(0..0).collect(),
             windows => windows,
         };
@@ -84,7 +85,7 @@ impl Compress {
         Ok(Self { level, header, target, pieces, windows, pending, stored_bytes: 0, tensors })
     }
 
-    /// The coded streams of a part; nothing for a hole of zeros.
+    /// Codes the streams of a part; returns `None` for a hole of zeros.
     fn encode_piece(&self, piece: &Piece, inputs: &Inputs) -> Result<Option<Streams>> {
         let target = inputs.slice(Source::Target, piece.target.clone())?;
         let coded = |bytes: &[u8]| Ok::<Coded, Error>((zstd::encode(bytes, self.level)?, bytes.len() as u32));
@@ -102,7 +103,7 @@ impl Compress {
         }
     }
 
-    /// Writes the tensor whose parts are all pending.
+    /// Writes a tensor, all parts of which are pending.
     fn write_tensor(&mut self, region: usize, output: &mut Vec<u8>) -> Result<()> {
         let region = &self.target.regions[region];
         let (mut first, mut second) = (Vec::new(), Vec::new());
@@ -188,7 +189,7 @@ impl Piece {
     }
 }
 
-/// Refuses layouts that v1 cannot hold.
+/// Refuses layouts that v1 cannot express.
 fn check_expressible(target: &Layout) -> Result<()> {
     let trailing = target.file_length - target.data_end();
     if trailing > 0 {
@@ -204,11 +205,11 @@ fn check_expressible(target: &Layout) -> Result<()> {
     Ok(())
 }
 
-/// Bytes between tensors come back as zeros from v1, so they have to be zeros.
+/// Refuses bytes between tensors that are not zeros: v1 restores zeros in their place.
 fn check_zeros(bytes: &[u8], offset: u64) -> Result<()> {
     match bytes.iter().position(|&byte| byte != 0) {
         None => Ok(()),
-        Some(i) => Err(Error::unsupported("format v1 cannot hold bytes between tensors other than zeros")
+        Some(i) => Err(Error::unsupported("format v1 can hold only zeros between tensors")
             .input(Source::Target)
             .figures(0, bytes[i])
             .at(offset + i as u64)),

@@ -1,4 +1,5 @@
-//! Reading the index: v1 has none, so the entries' headers are hopped over, data skipped.
+//! Builds the index. A v1 archive stores none, so the reader goes from entry to entry and skips the
+//! data.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -9,12 +10,12 @@ use crate::error::{Error, Result};
 use crate::io::{Incremental, Wanted};
 use crate::layout::{Layout, Region, safetensors};
 
-/// Everything about an archive but its streams' bytes.
+/// Everything in an archive except the bytes of its streams.
 #[derive(Debug)]
 pub(crate) struct Index {
     /// Length of the archive in bytes.
     pub(crate) archive_length: u64,
-    /// The target's header, as it is restored.
+    /// The target's header, unchanged: 8 bytes of length and the JSON.
     pub(crate) header: Vec<u8>,
     /// The target's layout.
     pub(crate) layout: Layout,
@@ -22,19 +23,19 @@ pub(crate) struct Index {
     pub(crate) entries: Vec<Entry>,
 }
 
-/// How one tensor is stored.
+/// The streams of one tensor.
 #[derive(Debug)]
 pub(crate) enum Entry {
-    /// Type 0: the XOR with the base's tensor, split in two streams.
+    /// Type 0: the XOR with the base's tensor, split into two streams.
     Paired { exponent: Stream, sign_mantissa: Stream },
     /// Type 1: the tensor itself.
     Alone(Stream),
 }
 
-/// A stream: zstd frames, one after the other.
+/// A stream: one or more zstd frames in a row.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    /// Bytes in the archive, part table included.
+    /// Bytes in the archive, including the table of parts.
     pub(crate) stored: u64,
     /// The frames.
     pub(crate) parts: Vec<Part>,
@@ -43,13 +44,13 @@ pub(crate) struct Stream {
 /// One zstd frame of a stream.
 #[derive(Debug, Clone)]
 pub(crate) struct Part {
-    /// Where in the archive.
+    /// The frame's range of bytes in the archive.
     pub(crate) stored: Range<u64>,
-    /// Bytes that it decodes to.
+    /// Number of bytes that the frame decodes to.
     pub(crate) restored: u64,
 }
 
-/// Reads an [`Index`], hopping from entry to entry.
+/// Reads an [`Index`], going from entry to entry.
 #[derive(Debug)]
 pub(crate) struct IndexReader {
     archive_length: u64,
@@ -73,7 +74,7 @@ enum State {
     Done,
 }
 
-/// An entry whose streams are not all known yet.
+/// An entry of which a stream is still to be read.
 #[derive(Debug)]
 struct Pending {
     region: usize,
@@ -94,13 +95,13 @@ impl IndexReader {
         }
     }
 
-    /// The index, once nothing more is wanted.
+    /// The index, once the reader wants nothing more.
     pub(crate) fn finish(self) -> Index {
         let entries = self.entries.into_iter().flatten().collect();
         Index { archive_length: self.archive_length, header: self.header, layout: self.layout, entries }
     }
 
-    /// Goes one state further; `false` where bytes have to arrive first.
+    /// Advances by one state; returns `false` if bytes have to arrive first, or at the end.
     fn step(&mut self) -> Result<bool> {
         match std::mem::replace(&mut self.state, State::Done) {
             State::Magic => self.magic(),
@@ -119,7 +120,9 @@ impl IndexReader {
         let length = u64_at(bytes, MAGIC.len());
         self.cursor.skip(16)?;
         if length > safetensors::MAX_HEADER + 8 {
-            return Err(Error::limit("length of the stored header").figures(safetensors::MAX_HEADER + 8, length).at(8));
+            return Err(Error::limit("the stored header is too long")
+                .figures(format_args!("at most {}", safetensors::MAX_HEADER + 8), length)
+                .at(8));
         }
         self.go(State::Header { length })
     }
@@ -130,7 +133,7 @@ impl IndexReader {
         self.layout = safetensors::parse(&self.header, None)?;
         let holes: u64 = self.layout.holes().iter().map(|hole| hole.end - hole.start).sum();
         if holes > MAX_HOLES {
-            let message = "bytes that no tensor covers, which this format cannot store";
+            let message = "too many bytes between tensors, which format v1 cannot store";
             return Err(Error::limit(message).figures(format_args!("at most {MAX_HOLES}"), holes));
         }
         self.by_name = self.layout.regions.iter().enumerate().map(|(i, r)| (r.name.clone(), i)).collect();
@@ -143,7 +146,7 @@ impl IndexReader {
         let Some(bytes) = self.cursor.peek(4)? else { return self.wait(State::Count) };
         let count = u32_at(bytes, 0);
         if count as usize != self.entries.len() {
-            return Err(Error::corrupt("number of stored tensors")
+            return Err(Error::corrupt("the number of stored tensors is not the header's")
                 .figures(self.entries.len(), count)
                 .at(self.cursor.position()));
         }
@@ -162,7 +165,9 @@ impl IndexReader {
         }
         match self.cursor.remaining() {
             0 => Ok(false),
-            extra => Err(Error::corrupt("bytes behind the last tensor").figures(0, extra).at(self.cursor.position())),
+            extra => Err(Error::corrupt("the archive goes on behind its last tensor")
+                .figures(0, extra)
+                .at(self.cursor.position())),
         }
     }
 
@@ -180,11 +185,11 @@ impl IndexReader {
         let region =
             std::str::from_utf8(name).ok().and_then(|name| self.by_name.get(name).copied()).ok_or_else(|| {
                 let name = String::from_utf8_lossy(&name[..name.len().min(100)]).into_owned();
-                Error::corrupt("stored, but not in the header").tensor(&name).at(at)
+                Error::corrupt("the tensor is stored, but not in the header").tensor(&name).at(at)
             })?;
         let name = &self.layout.regions[region].name;
         if self.entries[region].is_some() {
-            return Err(Error::corrupt("stored twice").tensor(name).at(at));
+            return Err(Error::corrupt("the tensor is stored twice").tensor(name).at(at));
         }
         let paired = match kind[0] {
             TYPE_PAIRED => true,
@@ -193,7 +198,7 @@ impl IndexReader {
         };
         let length = self.layout.regions[region].length;
         if paired && length % 2 == 1 {
-            let message = "odd length, stored in pairs: the writer lost its last byte";
+            let message = "a tensor of odd length is stored in pairs: its last byte is lost";
             return Err(Error::corrupt(message).tensor(name).figures("an even length", length));
         }
         self.cursor.skip(name_length + 1)?;
@@ -208,7 +213,10 @@ impl IndexReader {
         let region = &self.layout.regions[pending.region];
         if !pending.paired && u64_at(bytes, 0) != region.length {
             let found = u64_at(bytes, 0);
-            return Err(Error::corrupt("stored length").tensor(&region.name).figures(region.length, found).at(at));
+            return Err(Error::corrupt("the stored length is not the tensor's")
+                .tensor(&region.name)
+                .figures(region.length, found)
+                .at(at));
         }
         self.cursor.skip(fields)?;
         self.go(State::Parts { pending, length })
@@ -274,7 +282,8 @@ impl Incremental for IndexReader {
     }
 }
 
-/// Length of the `ZIDX` table at the cursor, 0 for a plain frame, `None` if bytes have to arrive.
+/// Length in bytes of the `ZIDX` table at the cursor; 0 for a bare frame, and `None` if bytes have
+/// to arrive first.
 fn table_length(cursor: &mut Cursor, stream_length: u64) -> Result<Option<u64>> {
     if stream_length < ZIDX_HEAD {
         return Ok(Some(0));
@@ -287,12 +296,15 @@ fn table_length(cursor: &mut Cursor, stream_length: u64) -> Result<Option<u64>> 
     let parts = u64::from(u32_at(head, 4));
     let length = ZIDX_HEAD + parts * ZIDX_ROW;
     if length > stream_length {
-        return Err(Error::corrupt("part table").figures(format_args!("at most {stream_length} bytes"), length).at(at));
+        return Err(Error::corrupt("the table of parts is longer than its stream")
+            .figures(format_args!("at most {stream_length} bytes"), length)
+            .at(at));
     }
     Ok(Some(length))
 }
 
-/// Reads a `ZIDX` table of a stream at `start`, whose parts must fill `length` and add up to `restored`.
+/// Reads the `ZIDX` table of a stream at offset `start`. The stream's parts must fill its `length`
+/// and add up to `restored` bytes.
 fn read_parts(table: &[u8], start: u64, length: u64, restored: u64) -> Result<Vec<Part>> {
     let mut offset = start + table.len() as u64;
     let mut total = 0u64;
@@ -305,20 +317,23 @@ fn read_parts(table: &[u8], start: u64, length: u64, restored: u64) -> Result<Ve
         total += decoded;
     }
     if offset != start + length {
-        return Err(Error::corrupt("stored length of the parts").figures(length, offset - start).at(start));
+        return Err(Error::corrupt("the parts do not fill their stream").figures(length, offset - start).at(start));
     }
     if total != restored {
-        return Err(Error::corrupt("restored length of the parts").figures(restored, total).at(start));
+        return Err(Error::corrupt("the parts do not add up to the length of their stream")
+            .figures(restored, total)
+            .at(start));
     }
     Ok(parts)
 }
 
-/// Refuses parts that claim more than zstd can hold in their bytes, before memory is planned for them.
+/// Refuses parts that claim to restore more than zstd can hold in their bytes, before memory is
+/// planned for them.
 fn check_plausible(region: &Region, parts: &[Part]) -> Result<()> {
     for part in parts {
         let most = crate::entropy::zstd::most_restored(part.stored.end - part.stored.start);
         if part.restored > most {
-            return Err(Error::corrupt("the stream is too short for what it should hold")
+            return Err(Error::corrupt("the stream is too short for the bytes that it should hold")
                 .tensor(&region.name)
                 .figures(format_args!("at most {most} bytes"), part.restored)
                 .at(part.stored.start));

@@ -1,4 +1,5 @@
-//! The head: the restored file as a sequence of items, and which base tensor each is paired with.
+//! The head: the restored file as a sequence of items, and the base tensor that each is paired
+//! with.
 
 use std::collections::HashSet;
 
@@ -12,7 +13,7 @@ use crate::layout::{Dtype, Kind, MAX_RANK, Region};
 /// zstd level of the head.
 const LEVEL: i32 = 3;
 
-/// What an archive restores to.
+/// The content of the head: the base files, and the items that make up the restored file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Head {
     /// The base files.
@@ -21,12 +22,12 @@ pub(crate) struct Head {
     pub(crate) items: Vec<Item>,
 }
 
-/// What an archive says of a base file.
+/// An archive's description of a base file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BaseFile {
-    /// Its length when the archive was made.
+    /// The file's length in bytes when the archive was made.
     pub(crate) length: u64,
-    /// What to read it as.
+    /// The kind of layout to read the file with.
     pub(crate) kind: Kind,
 }
 
@@ -35,37 +36,38 @@ pub(crate) struct BaseFile {
 pub(crate) enum Item {
     /// Bytes that the head itself holds.
     Span(Vec<u8>),
-    /// A region; its offset is where the items before it end.
+    /// A region. Its offset is the end of the items before it.
     Region { region: Region, content: Content },
 }
 
-/// Where the bytes of a region come from.
+/// The source of a region's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Content {
-    /// Chunks, with a base or without.
+    /// Chunks of its own, with or without a base region.
     Chunks(Option<Partner>),
-    /// It equals that earlier item, a region of the same length that has chunks of its own.
+    /// The index of an earlier item with the same bytes: a region of the same length that has
+    /// chunks.
     Earlier(usize),
 }
 
-/// A region of a base file.
+/// The region of a base file that a region of the target is paired with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Partner {
-    /// Which base file.
+    /// Index of the base file.
     pub(crate) base: usize,
-    /// The region's name there; of a file of [`Kind::Places`], its offset in decimal digits.
+    /// The region's name in that file; in one of [`Kind::Places`], its offset in decimal digits.
     pub(crate) name: String,
 }
 
 impl Partner {
-    /// The offset that the name is, written in the one way there is.
+    /// The offset that the name states; `None` if it is not a number in its shortest form.
     pub(crate) fn place(&self) -> Option<u64> {
         let offset: u64 = self.name.parse().ok()?;
         (offset.to_string() == self.name).then_some(offset)
     }
 }
 
-/// Features that a reader must know, as bits: none yet.
+/// The bits of the features that a reader must know; none exist yet.
 const FEATURES: u64 = 0;
 
 const SPAN: u8 = 0;
@@ -74,7 +76,7 @@ const PAIRED: u8 = 2;
 const EARLIER: u8 = 3;
 
 impl Item {
-    /// Bytes of the restored file.
+    /// The item's length in the restored file, in bytes.
     pub(crate) fn length(&self) -> u64 {
         match self {
             Self::Span(bytes) => bytes.len() as u64,
@@ -84,7 +86,8 @@ impl Item {
 }
 
 impl Head {
-    /// Magic, length, the head (zstd), its checksum.
+    /// Writes the front of an archive: the magic, the length, the head (a zstd frame) and its
+    /// checksum.
     pub(crate) fn write(&self) -> Result<Vec<u8>> {
         self.check_limits()?;
         let raw = self.write_raw();
@@ -93,7 +96,7 @@ impl Head {
         stored.extend_from_slice(&zstd::encode(&raw, LEVEL)?);
         let most = most_head(stored.len() as u64);
         if raw.len() as u64 > most {
-            return Err(Error::limit("length of the head").figures(most, raw.len()));
+            return Err(Error::limit("the head is too long").figures(format_args!("at most {most} bytes"), raw.len()));
         }
         let mut bytes = MAGIC.to_vec();
         bytes.extend_from_slice(&(stored.len() as u64).to_le_bytes());
@@ -103,15 +106,16 @@ impl Head {
         Ok(bytes)
     }
 
-    /// What [`parse`](Self::parse) would refuse must not be written either.
+    /// Checks the limits that [`parse`](Self::parse) enforces, so that no unreadable archive is
+    /// written.
     fn check_limits(&self) -> Result<()> {
         let counts = [
-            ("number of base files", MAX_BASES as u64, self.bases.len() as u64),
-            ("number of items", MAX_ITEMS, self.items.len() as u64),
-            ("number of chunks", MAX_CHUNKS, self.chunk_counts().iter().sum()),
+            ("too many base files", MAX_BASES as u64, self.bases.len() as u64),
+            ("too many items", MAX_ITEMS, self.items.len() as u64),
+            ("too many chunks", MAX_CHUNKS, self.chunk_counts().iter().sum()),
         ];
         match counts.into_iter().find(|(_, most, count)| count > most) {
-            Some((what, most, count)) => Err(Error::limit(what).figures(most, count)),
+            Some((what, most, count)) => Err(Error::limit(what).figures(format_args!("at most {most}"), count)),
             None => Ok(()),
         }
     }
@@ -129,13 +133,13 @@ impl Head {
         raw
     }
 
-    /// Parses the front of an archive: what [`write`](Self::write) wrote, all of it.
+    /// Parses the front of an archive, as [`write`](Self::write) writes it.
     pub(crate) fn parse(front: &[u8]) -> Result<Self> {
-        let truncated = || Error::truncated("the archive's head");
+        let truncated = || Error::truncated("the archive ends inside its head");
         let (covered, sum) = front.split_last_chunk::<CHECKSUM>().ok_or_else(truncated)?;
         let (sum, found) = (u64::from_le_bytes(*sum), checksum(covered));
         if sum != found {
-            return Err(Error::corrupt("checksum of the head")
+            return Err(Error::corrupt("the checksum of the head does not match")
                 .figures(format_args!("{sum:016x}"), format_args!("{found:016x}")));
         }
         let content = covered.get(FRONT as usize..).ok_or_else(truncated)?;
@@ -143,7 +147,7 @@ impl Head {
         let mut stored = ByteReader::new(content);
         let length = stored.varint()?;
         if length > most {
-            return Err(Error::limit("length of the head").figures(most, length));
+            return Err(Error::limit("the head is too long").figures(format_args!("at most {most} bytes"), length));
         }
         let mut raw = Vec::new();
         zstd::Decoder::default().decode(stored.rest(), length as usize, &mut raw)?;
@@ -154,17 +158,17 @@ impl Head {
         let mut reader = ByteReader::new(raw);
         let features = reader.varint()?;
         if features & !FEATURES != 0 {
-            return Err(Error::unsupported("the archive needs a newer reader")
+            return Err(Error::unsupported("the archive needs a newer release of bitx")
                 .figures(format_args!("features {FEATURES:#x}"), format_args!("{features:#x}")));
         }
         let count = reader.varint()?;
         if count > MAX_BASES as u64 {
-            return Err(Error::limit("number of base files").figures(MAX_BASES, count));
+            return Err(Error::limit("too many base files").figures(format_args!("at most {MAX_BASES}"), count));
         }
         let bases = (0..count).map(|_| read_base(&mut reader)).collect::<Result<Vec<_>>>()?;
         let count = reader.varint()?;
         if count > MAX_ITEMS {
-            return Err(Error::limit("number of items").figures(MAX_ITEMS, count));
+            return Err(Error::limit("too many items").figures(format_args!("at most {MAX_ITEMS}"), count));
         }
         let mut head = Self { bases, items: Vec::new() };
         let (mut offset, mut chunks) = (0u64, 0u64);
@@ -176,16 +180,18 @@ impl Head {
                 && !region.name.is_empty()
                 && !names.insert(region.name.clone())
             {
-                return Err(Error::corrupt("the name appears twice").tensor(&region.name));
+                return Err(Error::corrupt("the tensor appears twice").tensor(&region.name));
             }
             let own = chunk_count(&item, &counts);
             counts.push(own);
             chunks = chunks.saturating_add(own);
             if chunks > MAX_CHUNKS {
-                return Err(Error::limit("number of chunks").figures(MAX_CHUNKS, chunks));
+                return Err(Error::limit("too many chunks").figures(format_args!("at most {MAX_CHUNKS}"), chunks));
             }
             let end = offset.checked_add(item.length()).filter(|&end| end <= i64::MAX as u64);
-            offset = end.ok_or_else(|| Error::limit("length of the restored file").figures(i64::MAX, "more"))?;
+            offset = end.ok_or_else(|| {
+                Error::limit("the restored file is too long").figures(format_args!("at most {}", i64::MAX), "more")
+            })?;
             head.items.push(item);
         }
         reader.finish()?;
@@ -197,7 +203,7 @@ impl Head {
         if kind == SPAN {
             let bytes = reader.prefixed()?;
             if bytes.is_empty() {
-                return Err(Error::corrupt("an empty span"));
+                return Err(Error::corrupt("the head has an empty span"));
             }
             return Ok(Item::Span(bytes.to_vec()));
         }
@@ -208,9 +214,11 @@ impl Head {
             PAIRED => {
                 let base = usize::try_from(reader.varint()?).unwrap_or(usize::MAX);
                 if base >= self.bases.len() {
-                    return Err(Error::corrupt("number of a base file").tensor(&name).figures(self.bases.len(), base));
+                    return Err(Error::corrupt("the tensor's base file does not exist")
+                        .tensor(&name)
+                        .figures(format_args!("a number below {}", self.bases.len()), base));
                 }
-                // 0 for the same name, else the length and one.
+                // 0 stands for the same name; any other number is the length of the name plus 1.
                 let other = match reader.varint()?.checked_sub(1) {
                     None => name.clone(),
                     Some(length) => text(reader.take(length)?)?,
@@ -230,17 +238,15 @@ impl Head {
         counts
     }
 
-    /// The item that a region says it equals.
+    /// Checks the index of the item that a region equals.
     fn earlier(&self, index: u64, region: &Region) -> Result<usize> {
         let item = usize::try_from(index).ok().and_then(|i| self.items.get(i));
         match item {
             Some(Item::Region { region: other, content: Content::Chunks(_) }) if other.length == region.length => {
                 Ok(index as usize)
             }
-            _ => {
-                Err(Error::corrupt("equals an item that is no earlier region of its length")
-                    .figures(region.length, index))
-            }
+            _ => Err(Error::corrupt("the tensor equals an item that is not an earlier region of its length")
+                .figures(region.length, index)),
         }
     }
 }
@@ -294,18 +300,18 @@ fn read_base(reader: &mut ByteReader<'_>) -> Result<BaseFile> {
     Ok(BaseFile { length, kind })
 }
 
-/// Dtype and shape, as a region without a name.
+/// Reads dtype and shape, and returns them as a region without a name.
 fn read_type(reader: &mut ByteReader<'_>, name: &str, offset: u64) -> Result<Region> {
     let number = reader.u8()?;
     let dtype = Dtype::from_number(number).ok_or_else(|| Error::unsupported(format!("unknown dtype {number}")))?;
     let rank = reader.varint()?;
     if rank > MAX_RANK as u64 {
-        return Err(Error::limit("the tensor has too many extents").tensor(name).figures(MAX_RANK, rank));
+        return Err(Error::limit("the tensor has too many extents").tensor(name).figures(format_args!("at most {MAX_RANK}"), rank));
     }
     let shape = (0..rank).map(|_| reader.varint()).collect::<Result<Vec<_>>>()?;
     let length = dtype
         .tensor_bytes(&shape)
-        .ok_or_else(|| Error::corrupt("the shape is no whole number of bytes, or too many").tensor(name))?;
+        .ok_or_else(|| Error::corrupt("the shape is not a whole number of bytes, or too large").tensor(name))?;
     Ok(Region { name: String::new(), dtype, shape, offset, length })
 }
 
@@ -341,12 +347,12 @@ mod tests {
     }
 
     #[test]
-    fn heads_come_back() {
+    fn heads_survive_a_round_trip() {
         assert_eq!(Head::parse(&head().write().unwrap()).unwrap(), head());
         assert_eq!(Head::parse(&Head::default().write().unwrap()).unwrap(), Head::default());
     }
 
-    /// An archive that no reader takes is worse than none.
+    /// An archive that no reader accepts is worse than none.
     #[test]
     fn heads_beyond_the_limits_are_not_written() {
         let kind = |head: Head| head.write().unwrap_err().kind();

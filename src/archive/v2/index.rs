@@ -1,4 +1,4 @@
-//! The index: every chunk's method and length, the digests of whole files.
+//! The index: the method and length of every chunk, and the digests of whole files.
 
 use super::{CHECKSUM, RECORD_HEAD, checksum};
 use crate::bytes::{ByteReader, put_varint};
@@ -6,19 +6,19 @@ use crate::chunk::Method;
 use crate::chunk::geometry::Geometry;
 use crate::error::{Error, Result};
 
-/// The most bytes that a chunk takes: a method, and a length of 32 bits.
+/// Maximum number of bytes of a chunk's entry: a method, and a length of 32 bits.
 const MOST_CHUNK: u64 = 1 + 5;
 
-/// The most bytes that factors take: those of a chunk, a rank, and a number of 64 bits.
+/// Maximum number of bytes of an entry of factors: a chunk's, a rank, and a number of 64 bits.
 const MOST_FACTORS: u64 = MOST_CHUNK + 1 + 10;
 
 /// A BLAKE3 digest.
 pub(crate) type Digest = [u8; 32];
 
-/// See the [module](self).
+/// The content of the index.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Index {
-    /// Regions that have chunks of their own, in the order of their records.
+    /// The regions that have chunks of their own, in the order of their records.
     pub(crate) regions: Vec<RegionEntry>,
     /// Digest of the restored file.
     pub(crate) output: Digest,
@@ -26,26 +26,26 @@ pub(crate) struct Index {
     pub(crate) bases: Vec<Digest>,
 }
 
-/// The records of one region.
+/// The entries of one region's records.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct RegionEntry {
-    /// The first record, where chunks are predicted.
+    /// The region's first record, if its chunks are predicted.
     pub(crate) factors: Option<FactorsEntry>,
     pub(crate) chunks: Vec<ChunkEntry>,
 }
 
-/// The factors of a region.
+/// The entry of a region's factors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FactorsEntry {
     /// Bytes of the payload.
     pub(crate) length: u32,
     /// Number of components.
     pub(crate) rank: u8,
-    /// About the bytes that the prediction saved; informative.
+    /// An estimate of the bytes that the prediction saved; informative.
     pub(crate) saved: u64,
 }
 
-/// One chunk.
+/// The entry of one chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ChunkEntry {
     pub(crate) method: Method,
@@ -59,11 +59,13 @@ impl FactorsEntry {
         RECORD_HEAD + u64::from(self.length)
     }
 
-    /// What follows the length of the payload.
+    /// Reads the fields behind the length of the payload.
     fn read(length: u32, reader: &mut ByteReader<'_>, geometry: &Geometry) -> Result<Self> {
         let (rank, most) = (reader.u8()?, geometry.most_rank());
         if !(1..=most).contains(&usize::from(rank)) {
-            return Err(Error::corrupt("rank of the factors").figures(format_args!("1 to {most}"), rank));
+            return Err(
+                Error::corrupt("the rank of the factors is impossible").figures(format_args!("1 to {most}"), rank)
+            );
         }
         Ok(Self { length, rank, saved: reader.varint()? })
     }
@@ -77,7 +79,7 @@ impl ChunkEntry {
 }
 
 impl RegionEntry {
-    /// Bytes of all its records.
+    /// Bytes of all records of the region.
     pub(crate) fn stored(&self) -> u64 {
         let factors = self.factors.map_or(0, |factors| factors.stored());
         factors + self.chunks.iter().map(ChunkEntry::stored).sum::<u64>()
@@ -112,13 +114,16 @@ impl RegionEntry {
     }
 }
 
-/// The method and the length of a record before or of a chunk of that length, restored.
+/// Reads the method and the length of a record, which is that of a chunk of `restored` bytes or
+/// precedes it.
 fn read_record(reader: &mut ByteReader<'_>, restored: u64) -> Result<(Method, u32)> {
     let method = Method::from_number(reader.u8()?)?;
     let length = reader.varint()?;
-    // No payload is longer than its chunk, and no chunk is longer than 32 bits can say.
+    // No payload is longer than its chunk, and the length of a chunk fits in 32 bits.
     if length > restored {
-        return Err(Error::corrupt("length of a chunk").figures(format_args!("{restored} at most"), length));
+        return Err(
+            Error::corrupt("the payload is longer than its chunk").figures(format_args!("at most {restored}"), length)
+        );
     }
     Ok((method, length as u32))
 }
@@ -134,19 +139,21 @@ impl Index {
         bytes
     }
 
-    /// The longest index of an archive with regions cut like this and so many base files.
+    /// Maximum length in bytes of the index of an archive with these regions and number of base
+    /// files.
     pub(crate) fn most_bytes(regions: impl Iterator<Item = Geometry>, bases: usize) -> u64 {
         let region = |geometry: Geometry| geometry.count() * MOST_CHUNK + MOST_FACTORS;
         (CHECKSUM + (1 + bases) * 32) as u64 + regions.map(region).sum::<u64>()
     }
 
-    /// Parses the index of an archive with regions of chunks, cut like this, and so many base files.
+    /// Parses the index of an archive whose regions are cut into chunks by these geometries, and
+    /// which has this number of base files.
     pub(crate) fn parse(bytes: &[u8], regions: impl Iterator<Item = Geometry>, bases: usize) -> Result<Self> {
         let split = bytes.split_last_chunk::<CHECKSUM>();
-        let (covered, sum) = split.ok_or_else(|| Error::truncated("the archive's index"))?;
+        let (covered, sum) = split.ok_or_else(|| Error::truncated("the archive's index is too short"))?;
         let (sum, found) = (u64::from_le_bytes(*sum), checksum(covered));
         if sum != found {
-            return Err(Error::corrupt("checksum of the index")
+            return Err(Error::corrupt("the checksum of the index does not match")
                 .figures(format_args!("{sum:016x}"), format_args!("{found:016x}")));
         }
         let mut reader = ByteReader::new(covered);

@@ -1,7 +1,8 @@
-//! BITXv002: `docs/FORMAT.md` has its bytes.
+//! BITXv002; `docs/FORMAT.md` describes its bytes.
 //!
-//! A head (what the restored file is made of), chunks front to back, an index, a trailer. The head
-//! makes a stream decodable as it arrives; head and trailer, two ranged reads, give every chunk's place.
+//! An archive is a head, which lists the items of the restored file, the records of chunks from
+//! front to back, an index and a trailer. The head lets a reader restore the archive as it arrives.
+//! Head and trailer, two ranged reads, give the place of every chunk.
 
 mod head;
 mod index;
@@ -20,16 +21,16 @@ pub const VERSION: u32 = 2;
 
 pub(crate) const MAGIC: &[u8; 8] = b"BITXv002";
 
-/// Bytes before the head: magic and the head's length.
+/// Bytes before the head: the magic and the head's length.
 pub(crate) const FRONT: u64 = 16;
 
 /// Bytes of a checksum.
 pub(crate) const CHECKSUM: usize = 8;
 
-/// Bytes of the trailer: offset and length of the index, root digest.
+/// Bytes of the trailer: offset and length of the index, and the root digest.
 pub(crate) const TRAILER: usize = 8 + 8 + 32;
 
-/// The largest head, decoded, in bytes.
+/// Maximum length of the decoded head in bytes.
 pub const MAX_HEAD: u64 = 256 << 20;
 
 /// The largest head, decoded, that so many bytes may stand for: a few KB must not take hundreds of megabytes.
@@ -40,10 +41,11 @@ pub(crate) fn most_head(stored: u64) -> u64 {
 /// The most base files that an archive can have.
 pub const MAX_BASES: usize = 65_535;
 
-/// The most items that a file can be made of.
+/// Maximum number of items of an archive.
 pub const MAX_ITEMS: u64 = 1 << 18;
 
-/// The most chunks that can restore a file, those of equal regions counted for each.
+/// Maximum number of chunks of a restored file. A region that equals an earlier one counts with
+/// that one's chunks.
 pub const MAX_CHUNKS: u64 = 1 << 20;
 
 /// The longest span at that offset of the file that the head keeps; a longer one is coded as chunks. The first span is

@@ -1,4 +1,5 @@
-//! Opening: the front and the tail of an archive, one read each unless they are unusually long.
+//! Opens an archive: reads its front and its tail, with one read each unless they are unusually
+//! long.
 
 use std::ops::Range;
 
@@ -9,31 +10,31 @@ use crate::chunk::geometry::{self, Geometry};
 use crate::error::{Error, Result};
 use crate::io::{Incremental, Wanted};
 
-/// Bytes read of the tail at first.
+/// Bytes of the first read of the tail.
 const TAIL: u64 = 64 * 1024;
 
-/// All that an archive says of itself.
+/// Everything in an archive except its records.
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
     pub(crate) archive_length: u64,
     pub(crate) head: Head,
     pub(crate) index: Index,
-    /// The archive's front: everything before the first record.
+    /// The bytes before the first record.
     pub(crate) front: Vec<u8>,
-    /// Everything between the last record and the root digest.
+    /// The bytes between the last record and the root digest.
     pub(crate) back: Vec<u8>,
-    /// Digest of everything before it.
+    /// The root digest: BLAKE3 of all bytes before it.
     pub(crate) root: [u8; 32],
 }
 
 impl Directory {
-    /// Where the records are.
+    /// The range of the records in the archive.
     pub(crate) fn records(&self) -> Range<u64> {
         self.front.len() as u64..self.archive_length - 32 - self.back.len() as u64
     }
 }
 
-/// Reads a [`Directory`].
+/// Reads a [`Directory`] in a few ranged reads.
 #[derive(Debug)]
 pub(crate) struct DirectoryReader {
     directory: Directory,
@@ -50,7 +51,7 @@ enum State {
 }
 
 impl DirectoryReader {
-    /// A reader of an archive whose first bytes are `start`.
+    /// Creates a reader for an archive whose first bytes are `start`.
     pub(crate) fn new(archive_length: u64, start: &[u8]) -> Result<Self> {
         let directory = Directory { archive_length, ..Directory::default() };
         let mut reader = Self { directory, tail: Vec::new(), wants: None, state: State::Front };
@@ -58,7 +59,7 @@ impl DirectoryReader {
         Ok(reader)
     }
 
-    /// The directory, once nothing more is wanted.
+    /// The directory, once the reader wants nothing more.
     pub(crate) fn finish(self) -> Directory {
         self.directory
     }
@@ -70,7 +71,9 @@ impl DirectoryReader {
         fields.take(8)?;
         let stored = fields.u64()?;
         if stored > MAX_HEAD {
-            return Err(Error::limit("length of the head").figures(MAX_HEAD, stored).at(8));
+            return Err(Error::limit("the head is too long")
+                .figures(format_args!("at most {MAX_HEAD} bytes"), stored)
+                .at(8));
         }
         let end = FRONT + stored + CHECKSUM as u64;
         let least = end + CHECKSUM as u64 + TRAILER as u64;
@@ -96,18 +99,23 @@ impl DirectoryReader {
         self.tail = bytes.to_vec();
         let length = self.directory.archive_length;
         let split = bytes.split_last_chunk::<TRAILER>();
-        let (_, trailer) = split.ok_or_else(|| Error::truncated("the archive's trailer"))?;
+        let (_, trailer) = split.ok_or_else(|| Error::truncated("the archive ends inside its trailer"))?;
         let mut fields = ByteReader::new(trailer);
         let (offset, stored) = (fields.u64()?, fields.u64()?);
         self.directory.root = *trailer.last_chunk().unwrap_or(&[0; 32]);
         let end = length - TRAILER as u64;
         if offset < self.directory.front.len() as u64 || offset.checked_add(stored) != Some(end) {
-            return Err(Error::corrupt("the trailer makes no sense: the archive is cut short, or damaged").at(end));
+            return Err(Error::corrupt(
+                "the trailer contradicts the archive's length: the archive is cut short or damaged",
+            )
+            .at(end));
         }
         let head = &self.directory.head;
         let most = Index::most_bytes(geometries(head), head.bases.len());
         if stored > most {
-            return Err(Error::corrupt("length of the index").figures(format_args!("{most} at most"), stored).at(end));
+            return Err(Error::corrupt("the index is too long")
+                .figures(format_args!("at most {most} bytes"), stored)
+                .at(end));
         }
         self.state = State::Index;
         let have = length - bytes.len() as u64;
@@ -131,7 +139,9 @@ impl DirectoryReader {
         let stored: u64 = self.directory.index.regions.iter().map(|region| region.stored()).sum();
         let records = self.directory.records();
         if stored != records.end - records.start {
-            return Err(Error::corrupt("length of the chunks").figures(records.end - records.start, stored));
+            return Err(
+                Error::corrupt("the chunks do not fill the archive").figures(records.end - records.start, stored)
+            );
         }
         Ok(())
     }
@@ -151,7 +161,7 @@ impl Incremental for DirectoryReader {
     }
 }
 
-/// How every region that has chunks of its own is cut.
+/// The geometry of every region that has chunks of its own.
 fn geometries(head: &Head) -> impl Iterator<Item = Geometry> {
     head.items.iter().filter_map(|item| match item {
         Item::Region { region, content: Content::Chunks(_) } => Some(geometry::of(region)),

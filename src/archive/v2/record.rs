@@ -1,4 +1,5 @@
-//! A chunk's record: method, length, the checksums of what it restores and of its base, the payload.
+//! The record of a chunk: method, length, checksums of the chunk's bytes and of its base range, and
+//! the payload.
 
 use super::checksum;
 use crate::bytes::ByteReader;
@@ -8,19 +9,19 @@ use crate::error::{Error, Result};
 /// Bytes of a record before its payload.
 pub(crate) const RECORD_HEAD: u64 = 1 + 4 + 8 + 8;
 
-/// A chunk as it stands in the archive.
+/// A chunk as the archive stores it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Record<'a> {
     pub(crate) method: Method,
     /// Checksum of the restored bytes.
     pub(crate) output: u64,
-    /// Checksum of the base range, 0 without a base.
+    /// Checksum of the base range; 0 without a base.
     pub(crate) base: u64,
     pub(crate) payload: &'a [u8],
 }
 
 impl<'a> Record<'a> {
-    /// The record of `target`, coded against `base`.
+    /// Creates the record of the chunk `target`, coded as `payload` against `base`.
     pub(crate) fn new(method: Method, payload: &'a [u8], base: Option<&[u8]>, target: &[u8]) -> Self {
         Self { method, output: checksum(target), base: base.map_or(0, checksum), payload }
     }
@@ -33,7 +34,7 @@ impl<'a> Record<'a> {
         bytes.extend_from_slice(self.payload);
     }
 
-    /// The one record that `bytes` are.
+    /// Parses `bytes` as exactly one record.
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self> {
         let mut reader = ByteReader::new(bytes);
         let method = Method::from_number(reader.u8()?)?;
@@ -41,12 +42,13 @@ impl<'a> Record<'a> {
         let (output, base) = (reader.u64()?, reader.u64()?);
         let payload = reader.rest();
         if payload.len() != length as usize {
-            return Err(Error::corrupt("length of a chunk").figures(payload.len(), length));
+            return Err(Error::corrupt("the length of a chunk does not match").figures(payload.len(), length));
         }
         Ok(Self { method, output, base, payload })
     }
 
-    /// Checks what was restored; where it is wrong, tells a wrong base from a damaged archive.
+    /// Checks the restored bytes. If they are wrong, the error tells a wrong base from a damaged
+    /// archive.
     pub(crate) fn check(&self, base: Option<&[u8]>, target: &[u8]) -> Result<()> {
         let found = checksum(target);
         if found == self.output {
@@ -54,12 +56,13 @@ impl<'a> Record<'a> {
         }
         Err(match self.explain(base) {
             Err(wrong_base) => wrong_base,
-            Ok(()) => Error::corrupt("checksum of the restored bytes")
+            Ok(()) => Error::corrupt("the checksum of the restored bytes does not match")
                 .figures(format_args!("{:016x}", self.output), format_args!("{found:016x}")),
         })
     }
 
-    /// Fails if the base is the reason that a chunk does not restore.
+    /// Fails if the base range is not the one that the chunk was coded against: the usual reason
+    /// why a chunk does not decode.
     pub(crate) fn explain(&self, base: Option<&[u8]>) -> Result<()> {
         let found = base.map_or(0, checksum);
         if found == self.base {

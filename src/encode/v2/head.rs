@@ -1,4 +1,4 @@
-//! What the target is made of: decided before a byte is coded.
+//! Plans the head: the items of the target, decided before a byte is coded.
 
 use std::ops::Range;
 
@@ -6,13 +6,13 @@ use crate::archive::v2::{BaseFile, Content, Head, Item, Partner, longest_span};
 use crate::encode::survey::{Findings, spans};
 use crate::layout::{Dtype, Layout, Region};
 
-/// The target as items, front to back.
+/// Describes the target as items, front to back.
 pub(super) fn plan(findings: &Findings) -> Head {
     let mut parts: Vec<(u64, Option<usize>, Range<u64>)> =
         spans(&findings.target).into_iter().map(|span| (span.start, None, span)).collect();
     let regions = findings.target.regions.iter().enumerate();
     parts.extend(regions.map(|(i, region)| (region.offset, Some(i), region.range())));
-    // Empty regions come before what begins where they are.
+    // An empty region precedes the part that begins at the same offset.
     parts.sort_by_cached_key(|(start, _, range)| (*start, range.end));
     let mut item_of = vec![0; findings.target.regions.len()];
     let mut items = Vec::with_capacity(parts.len());
@@ -42,7 +42,7 @@ fn region_item(findings: &Findings, i: usize, item_of: &[usize]) -> Item {
     Item::Region { region, content }
 }
 
-/// A span: kept in the head if it is short, else coded as a region of bytes.
+/// The item of a span: its bytes if it is short or the file's header, else a region of bytes.
 fn span_item(findings: &Findings, range: Range<u64>) -> Item {
     let length = range.end - range.start;
     if let (Some(bytes), true) = (findings.spans.get(&range.start), length <= longest_span(range.start)) {

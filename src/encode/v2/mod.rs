@@ -1,7 +1,7 @@
-//! Compressing to BITXv002.
+//! Compresses to BITXv002.
 //!
-//! A window codes a run of chunks, each a task of its own; beside them run the digests of the target,
-//! of the base, and of the archive itself, each a task too.
+//! A window codes a run of consecutive chunks, each as a task of its own. The digests of the target
+//! and of each base file run beside them as tasks, over a share of the file per window.
 
 mod head;
 mod piece;
@@ -20,7 +20,7 @@ use crate::parallel::{self, Runner};
 use crate::report::Report;
 use piece::{Pair, Piece, Work};
 
-/// Everything decided before the first window runs, and what the windows so far have left.
+/// The plan of a compressing job, and the state that its windows have left so far.
 #[derive(Debug)]
 pub(super) struct Compress {
     effort: Effort,
@@ -29,7 +29,7 @@ pub(super) struct Compress {
     pieces: Vec<Piece>,
     windows: Vec<Range<usize>>,
     index: Index,
-    /// Of regions whose chunks are not all coded yet.
+    /// The predictions of regions whose chunks are not all coded yet, by the region's number.
     predictions: BTreeMap<usize, Prediction>,
     target: blake3::Hasher,
     bases: Vec<blake3::Hasher>,
@@ -60,14 +60,14 @@ impl Compress {
         })
     }
 
-    /// The share of a file's bytes that the digest takes up in `window`, so that all windows together
-    /// read it front to back.
+    /// The share of a file of `length` bytes that is hashed in `window`. The shares of all windows
+    /// cover the file front to back.
     fn share(&self, length: u64, window: usize) -> Range<u64> {
         let at = |window: usize| (u128::from(length) * window as u128 / self.windows.len() as u128) as u64;
         at(window)..at(window + 1)
     }
 
-    /// Looks for factors of the regions that begin in a window.
+    /// Searches for factors of the regions that begin in a window.
     fn predict(&self, pieces: &[Piece], inputs: &Inputs, runner: &dyn Runner) -> Result<Vec<(usize, Prediction)>> {
         let searches: Vec<(&Piece, &[Pair], usize)> = pieces
             .iter()
@@ -105,13 +105,14 @@ impl Compress {
         Ok((method, record))
     }
 
-    /// Appends the records of a window, those of factors before the chunks that they serve.
+    /// Appends the records of a window; the record of a region's factors precedes those of its
+    /// chunks.
     fn append(&mut self, window: &Range<usize>, coded: Vec<(Method, Vec<u8>)>, output: &mut Vec<u8>) -> Result<()> {
         let predicted = |region: usize| {
             let chunks = self.pieces[window.clone()].iter().filter(|piece| matches!(piece.work, Work::Chunk { .. }));
             let mut coded =
                 chunks.zip(&coded).filter(|(piece, _)| piece.region == region).map(|(_, (method, _))| *method);
-            // What goes on in later windows may yet be predicted.
+            // Chunks of the region in later windows may still use the prediction.
             let more = self.pieces.get(window.end).is_some_and(|next| next.region == region);
             more || coded.any(|method| method == Method::Predicted)
         };
@@ -128,8 +129,9 @@ impl Compress {
                 (Work::Factors { .. }, _) => {}
                 (Work::Chunk { .. }, _) => {
                     let Some((method, record)) = coded.next() else { continue };
-                    let length = u32::try_from(record.len() as u64 - v2::RECORD_HEAD)
-                        .map_err(|_| Error::limit("length of a chunk").figures(u32::MAX, record.len()))?;
+                    let length = u32::try_from(record.len() as u64 - v2::RECORD_HEAD).map_err(|_| {
+                        Error::limit("a chunk is too long").figures(format_args!("at most {}", u32::MAX), record.len())
+                    })?;
                     entry.chunks.push(ChunkEntry { method, length });
                     output.extend_from_slice(&record);
                 }
@@ -140,7 +142,7 @@ impl Compress {
         Ok(())
     }
 
-    /// Index and trailer: the archive's end.
+    /// Appends the end of the archive: the index and the trailer.
     fn finish(&mut self, output: &mut Vec<u8>) {
         self.index.output = *self.target.finalize().as_bytes();
         self.index.bases = self.bases.iter().map(|hasher| *hasher.finalize().as_bytes()).collect();
@@ -154,14 +156,14 @@ impl Compress {
     }
 }
 
-/// A chunk of the target and its base range.
+/// A chunk of the target to code, and its base range.
 struct ChunkWork<'a> {
     piece: &'a Piece,
     target: &'a Range<u64>,
     base: Option<&'a (Source, Range<u64>)>,
 }
 
-/// What runs in parallel: the chunks, and the digests.
+/// A task that runs in parallel with others: a chunk to code, or bytes to hash.
 enum Task<'a> {
     Chunk(ChunkWork<'a>),
     Digest(&'a mut blake3::Hasher, &'a [u8]),

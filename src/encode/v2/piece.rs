@@ -1,4 +1,4 @@
-//! The work that a region is: its chunks, and before them the search for a prediction.
+//! The pieces of a region: its chunks, and before them the search for a prediction.
 
 use std::ops::Range;
 
@@ -12,10 +12,10 @@ use crate::layout::{Dtype, Region};
 use crate::predict::Factors;
 use crate::window;
 
-/// A task of a window.
+/// A piece of work in a window.
 #[derive(Debug)]
 pub(super) struct Piece {
-    /// Number of the region, of those that have chunks of their own.
+    /// Index of the region among those that have chunks of their own.
     pub(super) region: usize,
     pub(super) dtype: Dtype,
     pub(super) matrix: Matrix,
@@ -24,13 +24,13 @@ pub(super) struct Piece {
 
 #[derive(Debug)]
 pub(super) enum Work {
-    /// Looks for factors in a sample of a region of so many rows.
+    /// Searches for factors in a sample of a region of `rows` rows.
     Factors { sample: Vec<Pair>, rows: usize },
     /// Codes a chunk.
     Chunk { target: Range<u64>, base: Option<(Source, Range<u64>)> },
 }
 
-/// The same elements of target and base.
+/// The ranges of the same elements in target and base.
 #[derive(Debug, Clone)]
 pub(super) struct Pair {
     pub(super) target: Range<u64>,
@@ -38,11 +38,11 @@ pub(super) struct Pair {
 }
 
 impl Piece {
-    /// What the piece adds to its window, in bytes of the target.
+    /// The bytes of the target that the piece adds to its window.
     pub(super) fn length(&self) -> u64 {
         match &self.work {
             Work::Chunk { target, .. } => target.end - target.start,
-            // A small region is in the same window anyway.
+            // The sample is all of a small region, which the window reads anyway.
             Work::Factors { sample, .. } if sample.len() == 1 => 0,
             Work::Factors { sample, .. } => sample.iter().map(|pair| pair.target.end - pair.target.start).sum(),
         }
@@ -64,10 +64,10 @@ impl Piece {
     }
 }
 
-/// The pieces of all regions, front to back.
+/// Plans the pieces of all regions, front to back.
 ///
 /// # Errors
-/// A partner that the base does not have.
+/// `BaseMismatch` for a partner that the base does not have.
 pub(super) fn plan(head: &Head, findings: &Findings, effort: Effort) -> Result<Vec<Piece>> {
     let mut pieces = Vec::new();
     let mut number = 0;
@@ -88,10 +88,10 @@ pub(super) fn plan(head: &Head, findings: &Findings, effort: Effort) -> Result<V
     Ok(pieces)
 }
 
-/// Runs of rows of a region that is too large to look at all of it.
+/// Number of runs of rows that sample a region that is too large to look at as a whole.
 const RUNS: u64 = 32;
 
-/// The search for factors, where a region can have some.
+/// The search for factors of a region; `None` if the region cannot have any.
 fn sample(region: &Region, matrix: Matrix, base: (Source, u64), effort: Effort) -> Option<Work> {
     let (_, bytes) = unit(region.dtype);
     let columns = matrix.columns as u64;
@@ -118,8 +118,9 @@ fn sample(region: &Region, matrix: Matrix, base: (Source, u64), effort: Effort) 
     Some(Work::Factors { sample, rows: rows as usize })
 }
 
-/// Windows of pieces. There are at least as many as keep each share of the longest file small, since the digests
-/// of whole files are taken in shares; and one at least, which writes head and index.
+/// Groups pieces into windows. There are enough windows to keep each share of the longest file
+/// small, since every window hashes a share of every file; and at least one, which writes head and
+/// index.
 pub(super) fn windows(pieces: &[Piece], longest: u64) -> Vec<Range<usize>> {
     let mut windows = window::group(window::COMPRESSED, pieces.iter().map(Piece::length));
     let least = usize::try_from(longest.div_ceil(window::COMPRESSED)).unwrap_or(usize::MAX).max(1);
