@@ -306,7 +306,9 @@ fn read_type(reader: &mut ByteReader<'_>, name: &str, offset: u64) -> Result<Reg
     let dtype = Dtype::from_number(number).ok_or_else(|| Error::unsupported(format!("unknown dtype {number}")))?;
     let rank = reader.varint()?;
     if rank > MAX_RANK as u64 {
-        return Err(Error::limit("the tensor has too many extents").tensor(name).figures(format_args!("at most {MAX_RANK}"), rank));
+        return Err(Error::limit("the tensor has too many extents")
+            .tensor(name)
+            .figures(format_args!("at most {MAX_RANK}"), rank));
     }
     let shape = (0..rank).map(|_| reader.varint()).collect::<Result<Vec<_>>>()?;
     let length = dtype
