@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 
-/// Appends `value` in LEB128: seven bits a byte, the low ones first.
+/// Appends `value` in LEB128: seven bits per byte, the lowest first.
 pub(crate) fn put_varint(bytes: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         bytes.push(value as u8 | 0x80);
@@ -11,13 +11,13 @@ pub(crate) fn put_varint(bytes: &mut Vec<u8>, mut value: u64) {
     bytes.push(value as u8);
 }
 
-/// Appends a length and the bytes.
+/// Appends the length of `field`, as a varint, and its bytes.
 pub(crate) fn put_prefixed(bytes: &mut Vec<u8>, field: &[u8]) {
     put_varint(bytes, field.len() as u64);
     bytes.extend_from_slice(field);
 }
 
-/// Reads fields off the front of a byte string.
+/// Reads fields from the front of a byte string.
 #[derive(Debug, Clone)]
 pub(crate) struct ByteReader<'a> {
     bytes: &'a [u8],
@@ -28,17 +28,17 @@ impl<'a> ByteReader<'a> {
         Self { bytes }
     }
 
-    /// The next `length` bytes.
+    /// Takes the next `length` bytes.
     pub(crate) fn take(&mut self, length: u64) -> Result<&'a [u8]> {
         let available = self.bytes.len();
         let split = usize::try_from(length).ok().and_then(|n| self.bytes.split_at_checked(n));
         let (taken, rest) =
-            split.ok_or_else(|| Error::truncated("a field ends too early").figures(length, available))?;
+            split.ok_or_else(|| Error::truncated("the bytes end inside a field").figures(length, available))?;
         self.bytes = rest;
         Ok(taken)
     }
 
-    /// Everything that is left.
+    /// Takes all bytes that are left.
     pub(crate) fn rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.bytes)
     }
@@ -51,7 +51,7 @@ impl<'a> ByteReader<'a> {
         Ok(self.take(8)?.first_chunk().map_or(0, |b| u64::from_le_bytes(*b)))
     }
 
-    /// A LEB128 integer in its shortest form.
+    /// Reads a LEB128 integer, which must be in its shortest form.
     pub(crate) fn varint(&mut self) -> Result<u64> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
@@ -65,20 +65,20 @@ impl<'a> ByteReader<'a> {
                 return Ok(value);
             }
         }
-        Err(Error::corrupt("a malformed integer"))
+        Err(Error::corrupt("a variable-length integer is malformed"))
     }
 
-    /// What [`put_prefixed`] wrote.
+    /// Reads a field that [`put_prefixed`] wrote, without its length.
     pub(crate) fn prefixed(&mut self) -> Result<&'a [u8]> {
         let length = self.varint()?;
         self.take(length)
     }
 
-    /// Checks that nothing is left.
+    /// Checks that no bytes are left.
     pub(crate) fn finish(self) -> Result<()> {
         match self.bytes.len() {
             0 => Ok(()),
-            extra => Err(Error::corrupt("bytes behind the last field").figures(0, extra)),
+            extra => Err(Error::corrupt("there are bytes behind the last field").figures(0, extra)),
         }
     }
 }
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn integers_come_back() {
+    fn integers_survive_a_round_trip() {
         let values = [0, 1, 127, 128, 300, 1 << 32, u64::MAX - 1, u64::MAX];
         let mut bytes = Vec::new();
         values.iter().for_each(|&v| put_varint(&mut bytes, v));

@@ -1,4 +1,5 @@
-//! The synchronous host of a [`Job`]: inputs that can be read at once, output written in order.
+//! The synchronous host of a [`Job`]: it reads inputs when the job asks for them, and writes the
+//! output in order.
 
 use std::io::{self, Write};
 
@@ -10,7 +11,7 @@ use crate::layout::onnx::Walker;
 use crate::layout::reader::{Accept, LayoutReader};
 use crate::parallel::Runner;
 
-/// Why [`drive`] ended early.
+/// The reason why [`drive`] ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum DriveError {
     /// The job failed.
@@ -24,12 +25,13 @@ pub enum DriveError {
     Write(#[source] io::Error),
 }
 
-/// The inputs of a job, by what they are to it. Those that it never names may be left out.
+/// The inputs of a job, by their roles. Inputs that the job never asks for may be left out.
 #[derive(Clone, Copy, Default)]
 pub struct Sources<'a> {
-    /// The base model's files.
+    /// The files of the base model.
     pub base: &'a [&'a dyn ReadAt],
-    /// `.onnx` files, as [`Compress::with_graphs`](crate::Compress::with_graphs) got their lengths.
+    /// The `.onnx` files, in the order in which
+    /// [`Compress::with_graphs`](crate::Compress::with_graphs) got their lengths.
     pub graphs: &'a [&'a dyn ReadAt],
     /// A `.bitx` archive.
     pub delta: Option<&'a dyn ReadAt>,
@@ -38,10 +40,10 @@ pub struct Sources<'a> {
 }
 
 impl Sources<'_> {
-    /// Reads a range into `buffer`, which has its length.
+    /// Reads a range into `buffer`, which must have the range's length.
     ///
     /// # Errors
-    /// A failed read, or a source that is not there.
+    /// A failed read; `InvalidArgument` for an input that was left out.
     pub fn fill(&self, read: Read, buffer: &mut [u8]) -> Result<(), DriveError> {
         let source = match read.source {
             Source::Base(file) => self.base.get(file).copied(),
@@ -49,25 +51,27 @@ impl Sources<'_> {
             Source::Delta => self.delta,
             Source::Target => self.target,
         };
-        let source = source.ok_or_else(|| Error::invalid_argument("the job needs this input").input(read.source))?;
+        let source = source
+            .ok_or_else(|| Error::invalid_argument("the job needs an input that was left out").input(read.source))?;
         source.read_at(read.offset, buffer).map_err(|e| DriveError::Read(read.source, e))
     }
 }
 
-/// The layout of a file of any kind.
+/// Reads the layout of a file of any kind.
 ///
 /// # Errors
-/// What its header is wrong about, or a failed read.
+/// A fault in the file's header, reported as a fault of the target; a failed read.
 pub fn layout(file: &dyn ReadAt) -> Result<Layout, DriveError> {
     let mut reader = LayoutReader::new(file.len(), Accept::Any);
     parse(&mut reader, file, Source::Target)?;
     Ok(reader.finish().0)
 }
 
-/// Whether `graph`, an `.onnx` file, tells what is in a file of external data with that name and length.
+/// Tells whether `graph`, an `.onnx` file, describes a file of external data with the name `name`
+/// and `length` bytes.
 ///
 /// # Errors
-/// `Corrupt` where it names that file, but its tensors cannot be there; a failed read.
+/// `Corrupt` if the graph names that file, but places tensors where they cannot be; a failed read.
 pub fn describes(graph: &dyn ReadAt, name: &str, length: u64) -> Result<bool, DriveError> {
     let mut walker = Walker::of_graph(graph.len());
     parse(&mut walker, graph, Source::Graph(0))?;
@@ -76,7 +80,7 @@ pub fn describes(graph: &dyn ReadAt, name: &str, length: u64) -> Result<bool, Dr
     Ok(layout.map_err(|e| e.input(Source::Graph(0)))?.is_some())
 }
 
-/// Feeds a parser what it wants of a file, which errors call `source`.
+/// Feeds a parser the ranges of `file` that it wants. A failed read is reported as one of `source`.
 fn parse(parser: &mut dyn Incremental, file: &dyn ReadAt, source: Source) -> Result<(), DriveError> {
     let mut buffer = Vec::new();
     while let Some(range) = parser.wants() {
@@ -87,10 +91,10 @@ fn parse(parser: &mut dyn Incremental, file: &dyn ReadAt, source: Source) -> Res
     Ok(())
 }
 
-/// Feeds `job` until its plan is made.
+/// Feeds `job` until it is open.
 ///
 /// # Errors
-/// What the inputs' headers are wrong about, or a failed read.
+/// A fault in the header of an input; a failed read.
 pub fn open(job: &mut Job, sources: &Sources<'_>) -> Result<(), DriveError> {
     let mut buffer = Vec::new();
     while let Some(read) = job.wants() {
@@ -101,10 +105,10 @@ pub fn open(job: &mut Job, sources: &Sources<'_>) -> Result<(), DriveError> {
     Ok(())
 }
 
-/// The same with inputs that hold all of every source.
+/// Feeds `job` from inputs in memory until it is open.
 ///
 /// # Errors
-/// What the inputs' headers are wrong about.
+/// A fault in the header of an input.
 pub fn open_whole(job: &mut Job, inputs: &Inputs) -> Result<(), Error> {
     while let Some(read) = job.wants() {
         job.feed(inputs.slice(read.source, read.offset..read.offset + read.length)?)?;
@@ -112,19 +116,20 @@ pub fn open_whole(job: &mut Job, inputs: &Inputs) -> Result<(), Error> {
     Ok(())
 }
 
-/// Reads what `window` needs.
+/// Reads the ranges that `window` needs into `inputs`.
 ///
 /// # Errors
-/// A failed read.
+/// A failed read; `InvalidArgument` for a job that is not open, or for an input that was left out.
 pub fn fetch(job: &Job, window: usize, sources: &Sources<'_>, inputs: &mut Inputs) -> Result<(), DriveError> {
     inputs.prepare(job.reads(window)?);
     inputs.iter_mut().try_for_each(|(read, buffer)| sources.fill(read, buffer))
 }
 
-/// Runs every window of an opened `job` and writes its output; `progress` is told the bytes done.
+/// Runs every window of an open `job` and writes the output. After each window, it calls `progress`
+/// with the [bytes done](Job::progress).
 ///
 /// # Errors
-/// The first failure, after which `output` holds a prefix of the output that the caller must discard.
+/// The first failure. `output` then holds a prefix of the output, which the caller must discard.
 pub fn drive(
     job: &mut Job,
     sources: &Sources<'_>,
@@ -142,11 +147,11 @@ pub fn drive(
     Ok(())
 }
 
-/// The same with inputs that hold all of every source: nothing of them is copied. A [shared](crate::Restore::shared)
-/// restore is checked, too.
+/// Runs every window of an open `job` over inputs in memory, which are not copied, and writes the
+/// output. It also checks the archive of a [shared](crate::Restore::shared) restore.
 ///
 /// # Errors
-/// The first failure, after which `output` holds a prefix of the output that the caller must discard.
+/// The first failure. `output` then holds a prefix of the output, which the caller must discard.
 pub fn drive_whole(
     job: &mut Job,
     inputs: &Inputs,

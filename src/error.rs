@@ -1,4 +1,4 @@
-//! The one error type: what went wrong, where, and with which figures.
+//! The one error type of the crate: a fault, its place and the figures that did not agree.
 
 use std::fmt;
 
@@ -7,28 +7,30 @@ use crate::io::Source;
 /// `Result` with [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What the caller can do about an [`Error`].
+/// The class of an [`Error`], which decides what the caller can do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The input is not the kind of file it should be: an HTML page, a git-lfs pointer, a wrong magic.
+    /// The input is not of the expected kind of file: it is an HTML page, a git-lfs pointer, or has
+    /// another magic.
     Format,
-    /// The input contradicts itself; fetch it again.
+    /// The input contradicts itself. Fetching it again may help.
     Corrupt,
-    /// The input ends before what it declares.
+    /// The input is shorter than it declares.
     Truncated,
-    /// A valid input that this version or this format cannot express: an unknown version, method or dtype.
+    /// The input is valid, but this release or this format does not support it: it has an unknown
+    /// version, method or dtype.
     Unsupported,
     /// The base is not the model that the archive was made against.
     BaseMismatch,
-    /// The input asks for more than the documented limits.
+    /// The input exceeds a documented limit.
     Limit,
-    /// The caller's arguments are wrong.
+    /// An argument of the caller is wrong.
     InvalidArgument,
 }
 
 impl ErrorKind {
-    /// A stable name, the `code` of the npm package's errors.
+    /// The stable name of the kind: the `code` of the npm package's errors.
     pub fn code(self) -> &'static str {
         match self {
             Self::Format => "format",
@@ -42,8 +44,8 @@ impl ErrorKind {
     }
 }
 
-/// Any failure of the core: a [kind](ErrorKind), a sentence, and where known the input, the tensor,
-/// the offset and the figures that did not agree.
+/// A failure of the core: a [kind](ErrorKind) and a message, and where they are known, the input,
+/// the tensor, the offset and the two figures that did not agree.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Error(Box<Details>);
 
@@ -58,7 +60,7 @@ struct Details {
 }
 
 impl Error {
-    /// An error of `kind`; `message` is a lower-case sentence without a full stop.
+    /// Creates an error of `kind`. `message` is a lower-case sentence without a full stop.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self(Box::new(Details {
             kind,
@@ -98,56 +100,56 @@ impl Error {
         Self::new(ErrorKind::InvalidArgument, message)
     }
 
-    /// Names the input at fault, unless a closer place already did.
+    /// Adds the input at fault, unless it has been added closer to the fault.
     pub(crate) fn input(mut self, input: Source) -> Self {
         self.0.input.get_or_insert(input);
         self
     }
 
-    /// Names the tensor at fault, unless a closer place already did.
+    /// Adds the tensor at fault, unless it has been added closer to the fault.
     pub(crate) fn tensor(mut self, name: &str) -> Self {
         self.0.tensor.get_or_insert_with(|| name.to_owned());
         self
     }
 
-    /// Where in the input, in bytes from its start.
+    /// Adds the offset of the fault, in bytes from the start of the input.
     pub(crate) fn at(mut self, offset: u64) -> Self {
         self.0.offset = Some(offset);
         self
     }
 
-    /// The two figures that should have agreed.
+    /// Adds the two figures that should have agreed.
     pub(crate) fn figures(mut self, expected: impl fmt::Display, found: impl fmt::Display) -> Self {
         self.0.figures = Some((expected.to_string(), found.to_string()));
         self
     }
 
-    /// What the caller can do about it.
+    /// The class of the error, which decides what the caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// The input at fault, if it is one input's fault.
+    /// The input at fault, if there is a single one.
     pub fn input_at_fault(&self) -> Option<Source> {
         self.0.input
     }
 
-    /// The tensor at fault.
+    /// The name of the tensor at fault, if there is one.
     pub fn tensor_name(&self) -> Option<&str> {
         self.0.tensor.as_deref()
     }
 
-    /// Offset in the input, in bytes.
+    /// The offset of the fault in the input, in bytes, if it is known.
     pub fn offset(&self) -> Option<u64> {
         self.0.offset
     }
 
-    /// What was expected.
+    /// The figure that was expected, if there is one.
     pub fn expected(&self) -> Option<&str> {
         self.0.figures.as_ref().map(|f| f.0.as_str())
     }
 
-    /// What was found instead.
+    /// The figure that was found instead, if there is one.
     pub fn found(&self) -> Option<&str> {
         self.0.figures.as_ref().map(|f| f.1.as_str())
     }
@@ -175,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn says_tensor_figures_and_place() {
+    fn messages_name_tensor_figures_and_offset() {
         let error = Error::corrupt("wrong length").tensor("a.b").figures(4, 7).at(12).input(Source::Delta);
         assert_eq!(error.to_string(), "tensor \"a.b\": wrong length: expected 4, found 7 (at byte 12)");
         assert_eq!(error.kind().code(), "corrupt");
@@ -183,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_closest_place_wins() {
+    fn the_place_closest_to_the_fault_wins() {
         let error = Error::corrupt("x").tensor("inner").tensor("outer").input(Source::Base(0)).input(Source::Delta);
         assert_eq!(error.tensor_name(), Some("inner"));
         assert_eq!(error.input_at_fault(), Some(Source::Base(0)));

@@ -1,20 +1,22 @@
 //! A computation over inputs that it never reads itself.
 //!
-//! Restoring, compressing and inspecting are all one [`Job`]. It first opens: it [wants](Job::wants) ranges of
-//! its inputs until its plan is made. Then it runs windows, each from the bytes that [`Job::reads`] names to the
-//! bytes that it appends to the output. A host decides how ranges are read, where output goes, and, between
-//! windows, whether to go on. [`drive`](crate::drive) is the synchronous host.
+//! Restoring, compressing and inspecting are all one [`Job`]. It first opens: it
+//! [wants](Job::wants) ranges of its inputs until its plan is made. Then it runs windows, each from
+//! the bytes that [`Job::reads`] names to the bytes that it appends to the output. A host decides
+//! how ranges are read, where output goes, and, between windows, whether to go on.
+//! [`drive`](crate::drive) is the synchronous host.
 
 use crate::error::{Error, Result};
 use crate::io::{Inputs, Read};
 use crate::parallel::Runner;
 use crate::report::Report;
 
-/// A computation over inputs that its host reads; [`Restore`](crate::Restore), [`Compress`](crate::Compress) and
-/// [`Inspect`](crate::Inspect) make one.
+/// A computation over inputs that its host reads; [`Restore`](crate::Restore),
+/// [`Compress`](crate::Compress) and [`Inspect`](crate::Inspect) make one.
 ///
-/// Every method but [`wants`](Self::wants) and [`feed`](Self::feed) is for an open job. Before a job is open, and
-/// after [`feed`](Self::feed) or [`run`](Self::run) has failed, they return `InvalidArgument`.
+/// Every method but [`wants`](Self::wants) and [`feed`](Self::feed) is for an open job. Before a
+/// job is open, and after [`feed`](Self::feed) or [`run`](Self::run) has failed, they return
+/// `InvalidArgument`.
 pub struct Job {
     state: State,
 }
@@ -48,8 +50,8 @@ impl Job {
     /// Takes exactly the bytes that [`wants`](Self::wants) named.
     ///
     /// # Errors
-    /// Any fault of the inputs' headers, between the inputs, or in what the format can express. `InvalidArgument`
-    /// where the job wants nothing.
+    /// Any fault of the inputs' headers, between the inputs, or in what the format can express.
+    /// `InvalidArgument` where the job wants nothing.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<()> {
         match std::mem::replace(&mut self.state, State::Failed) {
             State::Opening(mut opening) => {
@@ -68,7 +70,8 @@ impl Job {
         }
     }
 
-    /// The number of windows. They run in order, unless several jobs [share](crate::Restore::shared) them.
+    /// The number of windows. They run in order, unless several jobs
+    /// [share](crate::Restore::shared) them.
     ///
     /// # Errors
     /// `InvalidArgument` where the job is not open.
@@ -100,11 +103,12 @@ impl Job {
         Ok(self.plan()?.reads(window))
     }
 
-    /// Computes `window`, replacing the content of `output` by the bytes that the window appends to the output.
+    /// Computes `window`, replacing the content of `output` by the bytes that the window appends to
+    /// the output.
     ///
     /// # Errors
-    /// Faults that opening could not see, such as a stream that does not decode; the job has then failed, and no byte
-    /// of `output` may be used. `InvalidArgument` where the job is not open.
+    /// Faults that opening could not see, such as a stream that does not decode; the job has then
+    /// failed, and no byte of `output` may be used. `InvalidArgument` where the job is not open.
     pub fn run(&mut self, window: usize, inputs: &Inputs, runner: &dyn Runner, output: &mut Vec<u8>) -> Result<()> {
         let done = self.plan_mut()?.run(window, inputs, runner, output);
         if done.is_err() {
@@ -113,13 +117,14 @@ impl Job {
         done
     }
 
-    /// Checks the archive as a whole, which the windows of a [shared](crate::Restore::shared) restore cannot do. One of
-    /// the jobs calls it with each window in order, whichever job ran it. Of `inputs`, the ranges of the archive
-    /// must be filled. The output of the last window does not count before this returns.
+    /// Checks the archive as a whole, which the windows of a [shared](crate::Restore::shared)
+    /// restore cannot do. One of the jobs calls it with each window in order, whichever job ran it.
+    /// Of `inputs`, the ranges of the archive must be filled. The output of the last window does
+    /// not count before this returns.
     ///
     /// # Errors
-    /// `Corrupt` at the last window, where the archive has another digest than it states. `InvalidArgument` where the
-    /// job is not open.
+    /// `Corrupt` at the last window, where the archive has another digest than it states.
+    /// `InvalidArgument` where the job is not open.
     pub fn check(&mut self, window: usize, inputs: &Inputs) -> Result<()> {
         let done = self.plan_mut()?.check(window, inputs);
         if done.is_err() {
@@ -128,17 +133,19 @@ impl Job {
         done
     }
 
-    /// A further job for the windows of this one, at no cost in time or memory; it does not check the archive as a
-    /// whole.
+    /// A further job for the windows of this one, at no cost in time or memory; it does not check
+    /// the archive as a whole.
     ///
     /// # Errors
-    /// `InvalidArgument` where the job is not open, or not a [shared](crate::Restore::shared) restore.
+    /// `InvalidArgument` where the job is not open, or not a [shared](crate::Restore::shared)
+    /// restore.
     pub fn sibling(&self) -> Result<Self> {
         let sibling = self.plan()?.sibling();
         sibling.map(Self::open).ok_or_else(|| Error::invalid_argument("only a shared restore has siblings"))
     }
 
-    /// The content of the archive, tensor by tensor: known after opening, or for a compression after the last window.
+    /// The content of the archive, tensor by tensor: known after opening, or for a compression
+    /// after the last window.
     ///
     /// # Errors
     /// `InvalidArgument` where the job is not open.
@@ -163,7 +170,8 @@ impl Job {
     }
 }
 
-/// Does not show the state: a derived implementation would link the formatting of every plan into the wasm, 4 % of it.
+/// Does not show the state: a derived implementation would link the formatting of every plan into
+/// the wasm, 4 % of it.
 impl std::fmt::Debug for Job {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Job").finish_non_exhaustive()

@@ -1,15 +1,17 @@
-//! Parallelism is injected: the core splits work into tasks, a [`Runner`] decides who runs them.
+//! Injected parallelism: the core splits work into tasks, and a [`Runner`] spreads them over
+//! threads.
 
 #[cfg(feature = "rayon")]
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// Runs independent tasks, on however many threads it has.
+/// Runs independent tasks on one or more threads.
 pub trait Runner: Sync {
-    /// Calls `task` once with each of `0..count`, starting them in that order, and returns when all are done.
+    /// Calls `task` once for each number in `0..count`, and returns when all calls have returned.
+    /// The calls start in this order.
     fn run(&self, count: usize, task: &(dyn Fn(usize) + Sync));
 
-    /// How many tasks run at a time.
+    /// The number of tasks that can run at the same time.
     fn threads(&self) -> usize;
 }
 
@@ -27,7 +29,7 @@ impl Runner for Sequential {
     }
 }
 
-/// Runs tasks on rayon's current pool: the global one, or the pool it is called in.
+/// Runs tasks on rayon's current pool: the one that the caller runs in, or else the global one.
 #[cfg(feature = "rayon")]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rayon;
@@ -35,7 +37,7 @@ pub struct Rayon;
 #[cfg(feature = "rayon")]
 impl Runner for Rayon {
     fn run(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
-        // A shared counter, and not rayon's own splitting, so that tasks start in their order.
+        // A shared counter, rather than rayon's own splitting, starts the tasks in their order.
         let next = AtomicUsize::new(0);
         let work = || {
             loop {
@@ -53,8 +55,8 @@ impl Runner for Rayon {
     }
 }
 
-/// Maps `items` with `f` on `runner`, starting those of largest `cost` first, so that no long task is
-/// left for the end; results keep the order of `items`, whatever ran first.
+/// Maps `items` with `f` on `runner`. The items of the largest `cost` start first, so that no long
+/// task is left for the end. The results have the order of `items`.
 pub(crate) fn map_by_cost<T: Send, R: Send>(
     runner: &dyn Runner,
     items: Vec<T>,
@@ -71,12 +73,13 @@ pub(crate) fn map_by_cost<T: Send, R: Send>(
     slots.into_iter().filter_map(|s| s.into_inner().unwrap_or_else(PoisonError::into_inner).1).collect()
 }
 
-/// Scratch memory that tasks share: never more of it than tasks that run at a time.
+/// A pool of scratch memory for tasks. It never holds more than one `T` per task that runs at the
+/// same time.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch<T>(Mutex<Vec<T>>);
 
 impl<T: Default> Scratch<T> {
-    /// Calls `f` with scratch that an earlier task left, or with new.
+    /// Calls `f` with the scratch memory that an earlier task left, or with new memory.
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut scratch = spare.unwrap_or_default();

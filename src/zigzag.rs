@@ -1,6 +1,7 @@
-//! Signed numbers as unsigned ones, so that small ones are small: 0, -1, 1, -2, 2 are 0, 1, 2, 3, 4.
+//! The zigzag map from signed to unsigned numbers, which keeps small magnitudes small: it maps 0,
+//! -1, 1, -2, 2 to 0, 1, 2, 3, 4.
 
-/// An unsigned integer, taken for the two's complement number of its bits.
+/// An unsigned integer whose bits are those of a signed number in two's complement.
 pub(crate) trait ZigZag {
     fn zigzag(self) -> Self;
     fn unzigzag(self) -> Self;
@@ -27,13 +28,13 @@ zigzag!(u16, i16);
 zigzag!(u32, i32);
 zigzag!(u64, i64);
 
-/// The zigzag of the number whose bits are `value`.
+/// The zigzag of the signed number whose bits are `value`.
 #[inline(always)]
 pub(crate) fn zigzag<T: ZigZag>(value: T) -> T {
     value.zigzag()
 }
 
-/// The bits of the number whose [`zigzag`] is `value`.
+/// The bits of the signed number whose [`zigzag()`] is `value`.
 #[inline(always)]
 pub(crate) fn unzigzag<T: ZigZag>(value: T) -> T {
     value.unzigzag()
@@ -44,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn small_numbers_are_small_and_come_back() {
+    fn small_numbers_stay_small_and_survive_a_round_trip() {
         for (i, number) in [0i16, -1, 1, -2, 2].into_iter().enumerate() {
             assert_eq!(zigzag(number as u16), i as u16);
         }

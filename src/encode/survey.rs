@@ -26,7 +26,7 @@ const STEP: u64 = 8 << 20;
 pub(super) struct Findings {
     pub(super) target: Layout,
     pub(super) bases: BaseSet,
-    /// The target's header and its short spans, by their offsets.
+    /// The spans of the target that the head can hold, by their offsets.
     pub(super) spans: HashMap<u64, Vec<u8>>,
     /// The base region of each region of the target, if it has one.
     pub(super) partners: Vec<Option<Place>>,

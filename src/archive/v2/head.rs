@@ -251,8 +251,9 @@ impl Head {
     }
 }
 
-/// The number of chunks that restore `item`: its own, or those of the earlier item that it equals, whose number is
-/// among `counts`. Each region's shape is looked at once, however many items equal it.
+/// The number of chunks that restore `item`: its own, or those of the earlier item that it equals.
+/// `counts` has the numbers of all earlier items, so that each region's shape is looked at only
+/// once, however many items equal it.
 fn chunk_count(item: &Item, counts: &[u64]) -> u64 {
     match item {
         Item::Span(_) => 0,

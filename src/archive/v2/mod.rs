@@ -33,12 +33,13 @@ pub(crate) const TRAILER: usize = 8 + 8 + 32;
 /// Maximum length of the decoded head in bytes.
 pub const MAX_HEAD: u64 = 256 << 20;
 
-/// The largest head, decoded, that so many bytes may stand for: a few KB must not take hundreds of megabytes.
+/// Maximum length in bytes of the decoded head that is stored in `stored` bytes. The limit keeps a
+/// few kilobytes of an archive from taking hundreds of megabytes of memory.
 pub(crate) fn most_head(stored: u64) -> u64 {
     stored.saturating_mul(64).saturating_add(8 << 20).min(MAX_HEAD)
 }
 
-/// The most base files that an archive can have.
+/// Maximum number of base files of an archive.
 pub const MAX_BASES: usize = 65_535;
 
 /// Maximum number of items of an archive.
@@ -48,8 +49,8 @@ pub const MAX_ITEMS: u64 = 1 << 18;
 /// that one's chunks.
 pub const MAX_CHUNKS: u64 = 1 << 20;
 
-/// The longest span at that offset of the file that the head keeps; a longer one is coded as chunks. The first span is
-/// usually the file's own header, and may be longer than the others.
+/// Maximum length in bytes of a span at `offset` that the head holds. Longer spans are coded as
+/// chunks. The first span is usually the file's own header, and may be longer than the others.
 pub(crate) fn longest_span(offset: u64) -> u64 {
     if offset == 0 { 1 << 20 } else { 4096 }
 }

@@ -42,7 +42,7 @@ fn region_item(findings: &Findings, i: usize, item_of: &[usize]) -> Item {
     Item::Region { region, content }
 }
 
-/// The item of a span: its bytes if it is short or the file's header, else a region of bytes.
+/// The item of a span: its bytes if the head can hold them, or else a region of bytes.
 fn span_item(findings: &Findings, range: Range<u64>) -> Item {
     let length = range.end - range.start;
     if let (Some(bytes), true) = (findings.spans.get(&range.start), length <= longest_span(range.start)) {
