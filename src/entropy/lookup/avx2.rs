@@ -3,7 +3,8 @@
 
 use std::arch::x86_64::*;
 
-use super::{GROUP, Lookup};
+use super::Lookup;
+use super::groups::GROUP;
 
 /// Bytes of a vector.
 const BYTES: usize = 32;

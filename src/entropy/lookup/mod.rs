@@ -2,11 +2,10 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(any(target_arch = "x86_64", all(target_arch = "wasm32", target_feature = "simd128")))]
+mod groups;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod simd128;
-
-/// Entries of the table in one register.
-const GROUP: usize = 16;
 
 /// A map from seven bits to a byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,11 +37,6 @@ impl Lookup {
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
         let bytes = simd128::map(self, bytes);
         bytes.iter_mut().for_each(|byte| *byte = self.get(*byte));
-    }
-
-    /// Returns the entries up to index `last`, in groups that fill a register.
-    fn groups(&self) -> &[[u8; GROUP]] {
-        &self.table.as_chunks().0[..=usize::from(self.last) / GROUP]
     }
 }
 

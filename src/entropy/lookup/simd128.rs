@@ -3,7 +3,8 @@
 
 use std::arch::wasm32::*;
 
-use super::{GROUP, Lookup};
+use super::Lookup;
+use super::groups::GROUP;
 
 /// Maps whole vectors and returns the bytes that are left.
 pub(super) fn map<'a>(lookup: &Lookup, bytes: &'a mut [u8]) -> &'a mut [u8] {
