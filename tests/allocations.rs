@@ -1,4 +1,4 @@
-//! What decoding takes of memory: what is decoded accounts for it, whatever an archive says.
+//! The memory that decoding takes: the decoded bytes account for it, whatever an archive says.
 //!
 //! A binary of its own, since it counts every allocation.
 #![cfg(not(target_arch = "wasm32"))]
@@ -14,7 +14,7 @@ use common::{GOLDEN, PAIRS, compress, inspect, model, restore};
 
 const MIB: usize = 1 << 20;
 
-/// What a window of 16 MiB takes, with its inputs, its output and what decoders need besides.
+/// The memory of a window of 16 MiB, with its inputs, its output and the decoders' own.
 const WINDOW: usize = 96 * MIB;
 
 /// Restores, and returns whether that went well and the most bytes that were allocated at a time.
@@ -117,7 +117,7 @@ fn heads_do_not_become_much_more_than_they_are() {
     assert!(!valid && archive.len() < 2000 && most < 40 * MIB, "a head of zeros: {valid}, {} MiB", most / MIB);
 }
 
-/// What a length claims is compared with what there is before memory is taken for it.
+/// A claimed length is compared with the real one before memory is taken for it.
 #[test]
 fn claims_take_no_memory() {
     let huge = varint(1 << 60);

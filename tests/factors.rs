@@ -18,7 +18,7 @@ fn weights() -> Vec<u8> {
     (0..ROWS * COLUMNS).flat_map(|i| word(i).to_le_bytes()).collect()
 }
 
-/// What factors are made of; every number of `V` is the same, by the symbol that codes it.
+/// The numbers of factors; every number of `V` is the same, by the symbol that codes it.
 #[derive(Clone)]
 struct Factors {
     rank: u8,

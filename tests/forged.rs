@@ -81,7 +81,7 @@ fn symbols_beyond_the_width_of_words_are_refused() {
     assert!(error.kind() == ErrorKind::BaseMismatch || error.to_string().contains("symbols"), "{error}");
 }
 
-/// What later versions may add is refused by name, and not taken for something else.
+/// Features that later versions may add are refused by name, and not taken for something else.
 #[test]
 fn unknown_features_and_kinds_of_base_files_are_unsupported() {
     for head in [&[1, 0, 0][..], &[0, 1, 0, 4, 0]] {

@@ -39,7 +39,7 @@ fn inspect_accounts_for_every_tensor() {
     assert_eq!(report.method_counts(), [(Method::Xor, report.tensors.len())]);
 }
 
-/// What the reference loses or refuses is stored without its base.
+/// Tensors that the reference loses or refuses are stored without their base.
 #[test]
 fn odd_tensors_come_back_exactly() {
     let words: Vec<u8> = (0..2000u32).map(|i| (i * 31 >> 3) as u8).collect();

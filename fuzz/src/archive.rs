@@ -8,7 +8,7 @@ pub const FACTORS: u8 = 5;
 /// The method of chunks that go by them.
 pub const PREDICTED: u8 = 6;
 
-/// What of an archive is not a checksum or a length.
+/// The parts of an archive that are neither checksums nor lengths.
 pub struct Parts {
     /// The head's content.
     pub head: Vec<u8>,

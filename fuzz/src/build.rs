@@ -147,7 +147,7 @@ fn symbols(width: u32) -> usize {
     }
 }
 
-/// What contexts are made of.
+/// The values that contexts are made of.
 fn numbers(coding: Coding, base: &[u8]) -> Vec<u64> {
     let number = |word: &[u8]| {
         let word = word.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));

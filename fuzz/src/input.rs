@@ -1,4 +1,4 @@
-//! How targets read their input: numbers off its front, then bytes.
+//! Reading of a target's input: numbers from its front, then bytes.
 
 use crate::archive::PREDICTED;
 use crate::reference::base::NAMES;
@@ -21,7 +21,7 @@ pub fn prefixed<'a>(data: &mut &'a [u8]) -> &'a [u8] {
     data.split_off(..length).unwrap_or(&[])
 }
 
-/// What [`prefixed`] reads; `bytes` must be shorter than 64 KiB.
+/// Writes the bytes that [`prefixed`] reads; `bytes` must be shorter than 64 KiB.
 pub fn put_prefixed(data: &mut Vec<u8>, bytes: &[u8]) {
     data.extend((bytes.len() as u16).to_le_bytes());
     data.extend(bytes);
@@ -75,7 +75,7 @@ impl Type {
         [self.dtype, columns as u8 - 1, self.shape[0] as u8, 0]
     }
 
-    /// What a base file of such a tensor is read as.
+    /// The layout of a base file with such a tensor.
     pub fn layout(&self) -> u8 {
         if self.dtype == Q8_0 { 2 } else { 1 }
     }

@@ -59,7 +59,7 @@ function cargoArgs({ features, cargoArgs }) {
   ];
 }
 
-/** What the steps after the compiler depend on; they take long and are skipped when nothing has changed. */
+/** The digest of everything that the steps after the compiler depend on. They are slow, and skipped while it is unchanged. */
 function fingerprint(compiled, build) {
   const hash = createHash('sha256').update(readFileSync(compiled));
   hash.update(readFileSync(PRUNING));

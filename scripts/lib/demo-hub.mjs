@@ -35,7 +35,7 @@ async function fillStore(bitx) {
   writeFileSync(filled, '');
 }
 
-/** How the page learns of a hub beside it: the server's answer to `hub.json`. */
+/** The server's answer to `hub.json`, by which the page learns of a hub beside it. */
 export function hubMount({ address, token }) {
   return (_, response) =>
     response

@@ -8,7 +8,7 @@ import { root } from './paths.mjs';
 import { run } from './run.mjs';
 import { STABLE } from './toolchain.mjs';
 
-/** How long a server may take until it answers. */
+/** The longest time until a server answers, in milliseconds. */
 const START_LIMIT_MS = 20_000;
 const mini = join(root, 'tests', 'vectors', 'mini');
 

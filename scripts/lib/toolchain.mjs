@@ -92,7 +92,7 @@ export const WASM_BUILDS = Object.fromEntries(
   ),
 );
 
-/** How the tests compile the bindings: with and without threads, each with every operation. */
+/** The builds of the bindings for the tests: with and without threads, each with every operation. */
 export const WASM_TESTS = Object.fromEntries(
   Object.entries(TARGETS).map(([name, target]) => {
     const features = [...Object.keys(ROLES), ...target.features];

@@ -5,7 +5,7 @@ import { root } from '../lib/paths.mjs';
 import { run } from '../lib/run.mjs';
 import { STABLE } from '../lib/toolchain.mjs';
 
-/** What makes clippy fail on a warning. */
+/** The arguments that make clippy fail on a warning. */
 export const STRICT = ['--', '-D', 'warnings'];
 
 const stable = { RUSTUP_TOOLCHAIN: STABLE };

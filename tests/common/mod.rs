@@ -1,4 +1,4 @@
-//! What the integration tests share: small models, and jobs run over slices.
+//! Helpers of the integration tests: small models, and jobs that run over slices.
 #![allow(dead_code)] // each test binary uses a part of it
 
 pub mod forge;

@@ -59,7 +59,7 @@ const BREAKAGES = {
   /** Safari before 26. */
   'no-writable': `delete FileSystemFileHandle.prototype.createWritable`,
 
-  /** As a file that the user has picked, which no access handle can write. */
+  /** A file like one that the user has picked, which no access handle can write. */
   'no-access': `
     delete FileSystemFileHandle.prototype.createSyncAccessHandle;
     delete FileSystemHandle.prototype.move;

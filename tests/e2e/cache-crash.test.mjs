@@ -38,7 +38,7 @@ async function killed(page, path, { bytes, after, end }) {
   return env.origin.sent;
 }
 
-/** What there is of the model, and what it takes to complete it. */
+/** Returns the cached bytes of the model, and the bytes that complete it. */
 async function completed(page, path) {
   env.origin.reset();
   const result = await page.evaluate(async (path) => {
@@ -79,7 +79,7 @@ for (let quarter = 1; quarter <= 4; quarter++) {
   });
 }
 
-/** What a page finds after a kill must be right and cost no more than what was missing. Returns what it was. */
+/** Checks that the entry after a kill is right and costs no more than the missing bytes. Returns what it was. */
 function check({ stored, complete, digest, ok, sent, starts }, first, when) {
   const place = `${when}, ${stored} stored`;
   assert.equal(digest, DIGEST, place);

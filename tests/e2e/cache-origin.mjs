@@ -90,7 +90,7 @@ function defined(headers) {
   return Object.fromEntries(Object.entries(headers).filter(([, value]) => value !== undefined));
 }
 
-/** Where the part begins that a request asks for. */
+/** Returns the start of the part that a request asks for. */
 export const startOf = ({ range }) => Number(/^bytes=(\d+)-/.exec(range)?.[1] ?? 0);
 
 /**

@@ -10,7 +10,7 @@ import { SHA256, sha256, vectors } from './support.mjs';
 
 const env = examples({ browser: false });
 const [base, delta] = Object.values(models);
-/** What V8 before 12 cannot do. */
+/** The features that V8 before 12 lacks. */
 const threads = Number.parseInt(process.versions.v8, 10) >= 12;
 let folder;
 before(async () => {

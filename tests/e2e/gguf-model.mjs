@@ -8,7 +8,7 @@ const BYTES = Array.from({ length: 256 }, (_, byte) => {
   return `<0x${digits.padStart(2, '0')}>`;
 });
 const TOKENS = ['<unk>', '<s>', '</s>', ...BYTES];
-/** What llama.cpp calls the kinds of tokens: unknown, control, byte. */
+/** The numbers of llama.cpp for the kinds of tokens: unknown, control, byte. */
 const KINDS = TOKENS.map((_, id) => (id === 0 ? 2 : id < 3 ? 3 : 6));
 
 const U32 = 4;

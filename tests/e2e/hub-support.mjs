@@ -14,13 +14,13 @@ const RIGHTS = {
   reader: { read: ['models/*', 'new/*'] },
 };
 
-/** What a page of another origin may see of answers that the proxy makes itself. */
+/** Headers that let a page of another origin read the answers that the proxy makes itself. */
 const CORS = {
   'access-control-allow-origin': '*',
   'access-control-expose-headers': 'retry-after, upload-offset',
 };
 
-/** What the tests of the cache have, and a hub. */
+/** The environment of the cache's tests, and a hub. */
 export function hubEnvironment() {
   return addHub(cacheEnvironment());
 }

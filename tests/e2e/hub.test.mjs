@@ -8,7 +8,7 @@ const MODEL = 'model.safetensors';
 const CONFIG = 'config.json';
 const FILE = /^\/models\//;
 
-/** What was fetched of files, by path and query, and how many bytes of each. */
+/** Returns the fetched files by path and query, with the bytes of each. */
 function fetched() {
   const bytes = new Map();
   for (const { path, search, sent } of env.proxy.hits('GET', FILE)) {
@@ -117,7 +117,7 @@ for (const [what, prepare] of [
   });
 }
 
-/** How large the delta of `sft` is, as the hub says. */
+/** Returns the size of the delta of `sft` that the hub states. */
 async function deltaBytes() {
   const { search } = env.proxy.hits('GET', /sft.*base=/)[0];
   const answer = await fetch(`${env.hub.address}models/models/sft/files/${MODEL}${search}`, {

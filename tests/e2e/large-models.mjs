@@ -37,7 +37,7 @@ export function largeModels(env, tensors) {
   return { models, site };
 }
 
-/** How many bytes of a file the server has sent. */
+/** Returns the number of bytes of a file that the server has sent. */
 export const sentBy = ({ log }) => log.reduce((sum, { sent }) => sum + sent, 0);
 
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));

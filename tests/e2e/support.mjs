@@ -59,7 +59,7 @@ export function environment() {
   return env;
 }
 
-/** What a page is asked has to end: what hangs fails its own test and says where, not the whole file. */
+/** Bounds the time of every question to a page: a question that hangs fails its own test, not the whole file. */
 const EVALUATION_LIMIT_MS = 120_000;
 
 /** Limits the time of a page's evaluations, which have none of their own. */

@@ -41,7 +41,7 @@ fn rescaled(quant: i8, ratio: f32) -> u64 {
     u64::from(quant as i8 as u8)
 }
 
-/// What an `F16` stands for.
+/// The value of an `F16`.
 fn value(bits: u16) -> f32 {
     let (exponent, mantissa) = (i32::from(bits / 1024 % 32), f32::from(bits % 1024));
     let magnitude = match exponent {

@@ -7,7 +7,7 @@ use super::head::Q8_0;
 use super::predicted::{self, Factors};
 use super::{Result, blocks, check, words, zstd};
 
-/// How words are coded: their width, and of floats the width of the mantissa.
+/// The coding of words: their width, and for floats the width of the mantissa.
 #[derive(Clone, Copy)]
 pub struct Coding {
     pub width: u32,
@@ -37,7 +37,7 @@ impl Coding {
     }
 }
 
-/// How a region is cut.
+/// The division of a region into chunks.
 pub struct Geometry {
     pub columns: usize,
     pub words: usize,

@@ -89,7 +89,7 @@ impl Head {
     }
 }
 
-/// Whether no two regions have the same name, but for the empty one.
+/// Returns `true` if no two regions have the same name, except for the empty one.
 fn unique(items: &[Content]) -> bool {
     let mut names = HashSet::new();
     items.iter().all(|item| match item {

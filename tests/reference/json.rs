@@ -1,4 +1,4 @@
-//! As much JSON as headers of valid models need.
+//! A parser of the part of JSON that headers of valid models need.
 
 use super::{Result, check};
 
@@ -91,7 +91,7 @@ impl Parser<'_> {
         Ok(Value::Object(entries))
     }
 
-    /// What is left of a string behind its first quote.
+    /// The rest of a string behind its first quote.
     fn text(&mut self) -> Result<String> {
         let mut text = String::new();
         loop {

@@ -131,7 +131,7 @@ fn read_head(archive: &[u8]) -> Result<(&[u8], Head)> {
 /// The method of factors.
 const FACTORS: u8 = 5;
 
-/// What the index says of a record.
+/// The index's entry for a record.
 struct Entry {
     method: u8,
     length: u64,

@@ -30,7 +30,7 @@ impl Factors {
         Ok(Self { rank, step, v })
     }
 
-    /// What the record's checksum is of.
+    /// The bytes that the record's checksum covers.
     pub fn bytes(&self) -> Vec<u8> {
         self.v.iter().flat_map(|v| v.to_le_bytes()).collect()
     }
@@ -95,7 +95,7 @@ fn moved(dtype: u8, word: &[u8], sum: i32, step: f32) -> Vec<u8> {
     }
 }
 
-/// What a float of 16 bits stands for, if it is finite.
+/// The value of a float of 16 bits, if it is finite.
 fn value(bits: u16, exponent: u32, mantissa: u32) -> Option<f64> {
     let bias = (1 << (exponent - 1)) - 1;
     let (e, m) = (i32::from(bits >> mantissa) % (1 << exponent), f64::from(bits % (1 << mantissa)));

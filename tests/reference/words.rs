@@ -52,7 +52,7 @@ pub fn moved(coding: Coding, columns: usize, payload: &[u8], base: &[u64], numbe
     Ok(target)
 }
 
-/// What contexts are made of, of a word of the base.
+/// The bits of a word of the base that contexts are made of.
 fn number(coding: Coding, b: u64) -> u64 {
     match coding.mantissa {
         Some(mantissa) => b % (1 << (coding.width - 1)) >> mantissa,

@@ -1,4 +1,4 @@
-/** What the tests do inside of browsers that are driven from outside: the page runs the function that its address names. */
+/** The tests' part inside browsers that are driven from outside: the page runs the function that its address names. */
 import { BitxError } from '/bitx/index.js';
 
 const models = { base: '/vectors/base-bf16.safetensors', delta: '/vectors/sft-bf16.v2.bitx' };

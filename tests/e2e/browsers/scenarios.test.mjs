@@ -1,4 +1,4 @@
-/** What matters most, in Firefox and in WebKitGTK; a browser that is not there is skipped, and the reason printed. */
+/** The core scenarios in Firefox and in WebKitGTK; a browser that is not there is skipped, and the reason printed. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
