@@ -69,13 +69,12 @@ export async function drive(drive: Drive): Promise<Measured> {
     quietly(Promise.all(window < windows ? (job.reads(window) as Read[]).map(read) : []));
   let outputBytes = 0;
   let over = false;
-  const deliver = async (window: number, computed: Bytes | Promise<Bytes>, before: Promise<void>) => {
-    const output = await computed;
+  const deliver = async (done: number, computed: Promise<Bytes>, before: Promise<void>) => {
+    // The failure of an earlier window comes first: jobs that have failed refuse all later windows.
     await before;
+    const output = await computed;
     if (over) return;
     outputBytes += output.length;
-    // Asked now: by the time that the part is written, a later window may have failed, and the job be freed.
-    const done = job.progressAfter(window);
     await sink.write(output);
     report(done, total);
   };
@@ -87,8 +86,10 @@ export async function drive(drive: Drive): Promise<Measured> {
       await turn();
       signal.throwIfAborted();
       reading.push(readAll(window + ahead));
-      const computed = computing.compute(window, inputs);
-      deliveries.push(quietly(deliver(window, computed, deliveries.at(-1) as Promise<void>)));
+      // Asked before the window is computed, since a job that has failed answers nothing.
+      const done = job.progressAfter(window);
+      const computed = quietly(Promise.resolve(computing.compute(window, inputs)));
+      deliveries.push(quietly(deliver(done, computed, deliveries.at(-1) as Promise<void>)));
       if (deliveries.length > ahead) await deliveries.shift();
     }
     await deliveries.at(-1);
