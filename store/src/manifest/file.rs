@@ -121,7 +121,7 @@ fn write_dtype<S: Serializer>(dtype: &Dtype, serializer: S) -> Result<S::Ok, S::
 
 fn read_dtype<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dtype, D::Error> {
     let name = String::deserialize(deserializer)?;
-    let all = (0..=u8::MAX).map_while(Dtype::from_number);
+    let all = (0..=u8::MAX).filter_map(Dtype::from_number);
     all.into_iter()
         .find(|dtype| dtype.name() == name)
         .ok_or_else(|| serde::de::Error::custom(format!("there is no dtype {name:?}")))
