@@ -14,7 +14,7 @@ test('an action runs once, when the signal is aborted or at once', () => {
   expect(action).toHaveBeenCalledTimes(2);
 });
 
-test('an action that is taken back does not run, and others do', () => {
+test('a cancelled action does not run, and others do', () => {
   const { signal, abort } = withAbort();
   const [kept, dropped] = [vi.fn(), vi.fn()];
   onAbort(signal, kept);
@@ -24,7 +24,7 @@ test('an action that is taken back does not run, and others do', () => {
   expect(dropped).not.toHaveBeenCalled();
 });
 
-test('taking one of two equal actions back leaves the other', () => {
+test('cancelling one of two equal actions leaves the other', () => {
   const { signal, abort } = withAbort();
   const action = vi.fn();
   onAbort(signal, action);
@@ -40,7 +40,7 @@ test('a signal has one listener, however many wait for it', async () => {
   expect(add).toHaveBeenCalledTimes(1);
 });
 
-test('a promise is passed on, or overtaken by the abort', async () => {
+test('a promise settles as usual, unless the abort comes first', async () => {
   const { signal, abort } = withAbort();
   await expect(abortable(signal, Promise.resolve(1))).resolves.toBe(1);
   await expect(abortable(signal, Promise.reject(new Error('own')))).rejects.toThrow('own');

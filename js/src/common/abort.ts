@@ -1,16 +1,19 @@
 import { BitxError } from './errors.js';
 
-/** The actions that wait for a signal. Node warns of a leak where a signal has more than ten listeners. */
+/**
+ * The actions to run when a signal is aborted. They share one listener, since Node warns of a leak
+ * if a signal has more than ten.
+ */
 const waiting = new WeakMap<AbortSignal, Set<() => void>>();
 
-/** The error of a call whose signal was aborted. */
+/** Returns the error of a call whose signal was aborted. */
 export function abortError(signal: AbortSignal | undefined): BitxError {
   return new BitxError('aborted', 'The operation was aborted', { cause: signal?.reason });
 }
 
 /**
- * Calls `action` once: when the signal is aborted, or now if it was. The function that it returns takes the action
- * back. However many actions wait for a signal, it has one listener.
+ * Calls `action` once: when the signal is aborted, or immediately if it already is. Returns a
+ * function that cancels this. All actions of a signal share one listener.
  */
 export function onAbort(signal: AbortSignal, action: () => void): () => void {
   if (signal.aborted) {
@@ -18,20 +21,22 @@ export function onAbort(signal: AbortSignal, action: () => void): () => void {
     return () => {};
   }
   const actions = waiting.get(signal) ?? listenTo(signal);
-  // Whoever waits twice with the same function waits for two calls.
+  // A wrapper makes equal actions distinct: one that is registered twice runs twice.
   const own = () => action();
   actions.add(own);
   return () => actions.delete(own);
 }
 
-/** The same promise, but rejected with the signal's reason as soon as the signal is aborted. */
+/**
+ * Returns the same promise, but rejects with the signal's reason as soon as the signal is aborted.
+ */
 export function abortable<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
   const aborted = Promise.withResolvers<never>();
   const forget = onAbort(signal, () => aborted.reject(signal.reason));
   return Promise.race([promise, aborted.promise]).finally(forget);
 }
 
-/** Runs `action`, and fails with an `abortError` if that fails once the signal is aborted. */
+/** Runs `action`. If it fails and the signal is aborted, rejects with an `abortError` instead. */
 export async function orAbortError<T>(signal: AbortSignal | undefined, action: () => Promise<T>): Promise<T> {
   try {
     return await action();
@@ -40,7 +45,9 @@ export async function orAbortError<T>(signal: AbortSignal | undefined, action: (
   }
 }
 
-/** Waits for some milliseconds; rejects with the signal's reason as soon as the signal is aborted. */
+/**
+ * Waits for `ms` milliseconds; rejects with the signal's reason as soon as the signal is aborted.
+ */
 export function sleep(ms: number, signal: AbortSignal): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const over = new Promise<void>((resolve) => {

@@ -2,8 +2,8 @@
 export type Bytes = Uint8Array<ArrayBuffer>;
 
 /**
- * Gives a buffer's memory back at once, where the browser can. Garbage collectors wait until tens of megabytes have come
- * together, in each worker anew.
+ * Frees a buffer's memory immediately, in browsers that can. Garbage collectors wait until tens of
+ * megabytes have accumulated, in each worker separately.
  */
 export function free({ buffer }: Uint8Array): void {
   (buffer as ArrayBuffer & { transfer?(length: number): void }).transfer?.(0);

@@ -16,18 +16,18 @@ test('an error crosses a message with its code, figures and cause', () => {
   expect(back.cause).toMatchObject({ name: 'RangeError', message: 'too far' });
 });
 
-test('figures that are not known are not there', () => {
+test('unknown figures are no properties', () => {
   const error = new BitxError('network', 'gone', { url: 'https://a/' });
   expect(Object.keys(error).sort()).toEqual(['code', 'name', 'url']);
   expect('cause' in error).toBe(false);
 });
 
-test('figures that no error has are left behind', () => {
+test('other properties are not taken as figures', () => {
   const error = Object.assign(new BitxError('io', 'no'), { secret: 1 });
   expect(toWire(error).figures).toEqual({});
 });
 
-test('anything without a code is a fault of ours', () => {
+test('anything without a code is an internal fault', () => {
   expect(toWire(new TypeError('x is undefined'))).toMatchObject({
     code: 'internal',
     message: 'x is undefined',
@@ -37,7 +37,7 @@ test('anything without a code is a fault of ours', () => {
   expect(toWire(new DOMException('stop', 'AbortError')).code).toBe('internal');
 });
 
-test('a cause that is no error stays behind, since it may not be cloned', () => {
+test('a cause that is not an error is left out, since a message may not be able to carry it', () => {
   expect(toWire(new BitxError('io', 'no', { cause: () => {} }))).not.toHaveProperty('cause');
 });
 

@@ -1,6 +1,9 @@
-/** The kind of a failure, for programs. Later versions may add codes but never change the meaning of one. */
+/**
+ * The kind of a failure, for programs. Later versions may add codes but never change the meaning of
+ * one.
+ */
 export type BitxErrorCode =
-  /** Not the kind of file it should be, such as an HTML page or a git-lfs pointer. */
+  /** The file is of the wrong kind, such as an HTML page or a git-lfs pointer. */
   | 'format'
   /** The file's parts contradict each other. */
   | 'corrupt'
@@ -10,15 +13,15 @@ export type BitxErrorCode =
   | 'unsupported'
   /** The delta was made from another base. */
   | 'base-mismatch'
-  /** A size in the file is above what this library is willing to allocate. */
+  /** A size in the file exceeds the most that this library allocates. */
   | 'limit'
-  /** A call was made with a value that makes no sense. */
+  /** An argument of the call is invalid. */
   | 'invalid-argument'
   /** The caller's signal was aborted. `cause` holds the signal's reason. */
   | 'aborted'
-  /** A download failed. What may pass by itself was tried again before. */
+  /** A download failed. Failures that may be temporary were retried first. */
   | 'network'
-  /** A file is not the one any more that the call began to read. */
+  /** A file changed while the call was reading it. */
   | 'changed'
   /** Neither the threaded nor the single-threaded build could be started. */
   | 'start-failed'
@@ -26,19 +29,19 @@ export type BitxErrorCode =
   | 'disposed'
   /** A file could not be read or the output could not be written. `cause` holds the reason. */
   | 'io'
-  /** The browser does not grant the storage that is needed: `need` bytes, where it grants `have`. */
+  /** The browser grants too little storage: the call needs `need` bytes, and `have` are left. */
   | 'quota'
-  /** The bytes do not have the digest that was asked for: `expected` and `found`. */
+  /** A file does not have the required digest: see `expected` and `found`. */
   | 'integrity'
-  /** A stored file is held open elsewhere. */
+  /** A stored file is open in another tab or program. */
   | 'locked'
-  /** A hub asks for a token, or does not know the one that was sent. */
+  /** The hub requires a token, or does not know the one that was sent. */
   | 'unauthorized'
-  /** The token does not allow this. */
+  /** The token does not permit the operation. */
   | 'forbidden'
-  /** A hub has no such model or file, or the token may not see it. */
+  /** The hub has no such model or file, or does not show it to this token. */
   | 'not-found'
-  /** A hub has something else under that name. */
+  /** The hub already has something else under that name. */
   | 'conflict'
   /** A fault in the library itself. The next call starts on a fresh worker. */
   | 'internal';
@@ -61,13 +64,13 @@ export interface BitxErrorFigures {
   status?: number;
   /** Bytes of storage that a call needs. */
   need?: number;
-  /** Bytes of storage that the browser still grants, where it tells. */
+  /** Bytes of storage that the browser still grants, if it reports them. */
   have?: number;
 }
 
 const FIGURES = ['file', 'tensor', 'offset', 'expected', 'found', 'url', 'status', 'need', 'have'] as const;
 
-/** Every failure of this library is one of these. */
+/** The error of every call of this library that fails. */
 export class BitxError extends Error implements BitxErrorFigures {
   override readonly name = 'BitxError';
   readonly code: BitxErrorCode;
@@ -88,7 +91,7 @@ export class BitxError extends Error implements BitxErrorFigures {
   }
 }
 
-/** An error as it crosses from the worker to the page, where classes do not survive. */
+/** An error in a form that messages can carry: classes do not survive them. */
 export interface WireError {
   code: BitxErrorCode;
   message: string;
@@ -96,7 +99,10 @@ export interface WireError {
   cause?: Error;
 }
 
-/** Packs any thrown value. What has no code is a fault of ours. */
+/**
+ * Converts any thrown value to its wire form. Values without a code are faults of this library and
+ * get the code `internal`.
+ */
 export function toWire(thrown: unknown): WireError {
   const error = thrown instanceof Error ? thrown : new Error(String(thrown));
   const wire: WireError = { code: codeOf(error), message: error.message, figures: figuresOf(error) };
@@ -108,7 +114,7 @@ export function fromWire({ code, message, figures, cause }: WireError): BitxErro
   return new BitxError(code, message, cause ? { ...figures, cause } : figures);
 }
 
-/** Any thrown value as text. */
+/** Returns the message of any thrown value. */
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }

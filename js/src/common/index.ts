@@ -1,7 +1,8 @@
 /**
- * The ground floor of every entry point. The build makes one script of it, `common.js`, which all others import: so
- * classes such as `BitxError` exist once, and a page downloads the code once. Everything outside of this folder
- * imports from here; nothing inside of it knows the codec, the cache or the hub.
+ * The modules that all entry points share. The build bundles them into one script, `common.js`,
+ * which all other scripts import: classes such as `BitxError` exist once, and a page downloads the
+ * code once. Modules outside this folder import from this file only, and modules inside it do not
+ * use the codec, the cache or the hub.
  */
 export { abortable, abortError, onAbort, orAbortError, sleep } from './abort.js';
 export { absolute } from './address.js';

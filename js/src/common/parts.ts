@@ -1,9 +1,9 @@
-/** Bytes gathered in memory before they move to the browser's blob store. */
+/** The number of bytes collected in memory before they move to the browser's blob store. */
 const PART = 8 << 20;
 
 /**
- * Grows a Blob piece by piece. The browser keeps a Blob's bytes outside of the page's memory, on disk where they
- * are many; so only the newest part is ever held here.
+ * Builds a Blob piece by piece. The browser keeps a Blob's bytes outside the page's memory, and
+ * large ones on disk, so that only the newest bytes are held here.
  */
 export class Parts {
   #blobs: Blob[] = [];
@@ -11,7 +11,7 @@ export class Parts {
   #pendingBytes = 0;
   #size = 0;
 
-  /** Bytes so far. */
+  /** The number of bytes so far. */
   get size(): number {
     return this.#size;
   }
@@ -23,7 +23,7 @@ export class Parts {
     if (this.#pendingBytes >= PART) this.#store();
   }
 
-  /** All bytes so far. */
+  /** Returns a Blob of all bytes so far. */
   blob(): Blob {
     this.#store();
     return new Blob(this.#blobs, { type: 'application/octet-stream' });

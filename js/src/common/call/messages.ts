@@ -13,9 +13,9 @@ export type ToWorker<Settings, T extends Operations<T>> =
 export type FromWorker<Opened, Progress> =
   /** The script has loaded and listens; a message sent any earlier could be lost. */
   | { type: 'loaded' }
-  /** It can be called, and tells what it works with. */
+  /** The worker is ready for calls; `opened` describes what it has opened. */
   | { type: 'opened'; opened: Opened }
   | { type: 'progress'; id: number; progress: Progress }
   | { type: 'done'; id: number; result: unknown }
-  /** Without a number, it could not be opened. */
+  /** The call `id` has failed; without an `id`, the worker could not start. */
   | { type: 'error'; id: number | undefined; error: WireError };

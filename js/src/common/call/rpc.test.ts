@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { BitxError } from '../errors.js';
 import { answer, ask, type Question } from './rpc.js';
 
-/** Asks over a real channel; the other end answers with what an action comes to. */
+/** Asks a question over a real channel; the other end answers with the result of an action. */
 async function asked<T>(action: (question: Question & { text: string }) => T | Promise<T>): Promise<T> {
   const { port1, port2 } = new MessageChannel();
   port2.onmessage = ({ data }) => void answer(data, () => action(data));

@@ -1,6 +1,6 @@
 import { fromWire, toWire, type WireError } from '../errors.js';
 
-/** One question, with the port on which its answer is expected. */
+/** A question, with the port to which its answer is sent. */
 export interface Question {
   reply: MessagePort;
 }
@@ -24,7 +24,10 @@ export function ask<T>(
   });
 }
 
-/** Answers a question with what an action comes to. `transferOf` names what may leave with it. */
+/**
+ * Answers a question with the result or the error of an action. `transferOf` lists what to transfer
+ * with a result.
+ */
 export async function answer<T>(
   { reply }: Question,
   action: () => T | Promise<T>,

@@ -18,7 +18,7 @@ interface Sent {
   [key: string]: unknown;
 }
 
-/** A worker of which the test plays the part. */
+/** A fake worker: the test sends its messages and sees those that it gets. */
 function fakePeer() {
   const sent: Sent[] = [];
   const peer: Peer = {

@@ -5,7 +5,7 @@ import type { FromWorker, Operations, ToWorker } from './messages.js';
 /** The time limit for the worker to load, and then to open its files, in milliseconds. */
 const START_LIMIT_MS = 20_000;
 
-/** The other end: a worker, or what stands in for one. */
+/** The other end of a client: a worker or a stand-in for one. */
 export interface Peer {
   onmessage: ((event: MessageEvent) => void) | null;
   onerror: ((event: ErrorEvent) => void) | null;
@@ -26,8 +26,8 @@ interface Pending {
 }
 
 /**
- * The page's end of a worker that runs operations side by side. Once it has ended it stays so. Calls may have an `Extra`
- * for what only some workers ask.
+ * The page's end of a worker that runs operations concurrently. A client that has ended cannot be
+ * restarted. `Extra` is additional context that the calls of some workers have.
  */
 export class WorkerClient<T extends Operations<T>, Progress, Opened = undefined, Extra = object> {
   protected readonly calls = new Map<number, CallContext<Progress> & Partial<Extra> & Pending>();
@@ -39,7 +39,9 @@ export class WorkerClient<T extends Operations<T>, Progress, Opened = undefined,
   #opened = false;
   #ended: BitxError | undefined;
 
-  /** Waits for the worker to load and then gives it its settings; `name` is for messages. */
+  /**
+   * Waits for the worker to load and then sends it the settings. `name` appears in error messages.
+   */
   protected constructor(name: string, settings: object, peer: Peer) {
     this.#name = name;
     this.#peer = peer;
@@ -53,7 +55,7 @@ export class WorkerClient<T extends Operations<T>, Progress, Opened = undefined,
     };
   }
 
-  /** The message of the worker when it was ready for calls. */
+  /** Resolves to the worker's report of what it has opened, once it is ready for calls. */
   get opened(): Promise<Opened> {
     return this.#opening.promise;
   }
@@ -85,7 +87,7 @@ export class WorkerClient<T extends Operations<T>, Progress, Opened = undefined,
     }
   }
 
-  /** Ends the worker; whatever is pending rejects with `error`. */
+  /** Ends the worker; all pending calls reject with `error`. */
   end(error: BitxError): void {
     if (this.#ended) return;
     this.#ended = error;
@@ -95,7 +97,7 @@ export class WorkerClient<T extends Operations<T>, Progress, Opened = undefined,
     for (const { reject } of this.calls.values()) reject(error);
   }
 
-  /** Fails where no call may begin. */
+  /** Throws if no call may begin: the client has ended, or the signal is aborted. */
   protected check(signal: AbortSignal | undefined): void {
     if (this.#ended) throw this.#ended;
     if (signal?.aborted) throw abortError(signal);
@@ -127,6 +129,6 @@ export class WorkerClient<T extends Operations<T>, Progress, Opened = undefined,
 
   #limitTime(): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#fail('it gave no sign of life'), START_LIMIT_MS);
+    this.#timer = setTimeout(() => this.#fail('it did not respond in time'), START_LIMIT_MS);
   }
 }

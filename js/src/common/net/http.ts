@@ -3,22 +3,25 @@ import { BitxError } from '../errors.js';
 import type { RangeSource } from '../range-source.js';
 import { type Attempt, persist } from './persist.js';
 
-/** As much as the core asks for first: a file's beginning tells how long it is and is needed anyway. */
+/**
+ * The length of the first request in bytes. The core needs as much of every file's beginning, and
+ * the answer also tells the size of the file.
+ */
 const HEAD = 64 << 10;
-/** Failures in a row before a file counts as out of reach: before the server has answered once, and after. */
+/** The number of retries in a row: before the server has answered for the first time, and after. */
 const MOST_AT_FIRST = 2;
 const MOST = 6;
 
-/** The facts that a server tells about the file of a partial answer. */
+/** The range that a response holds, and the file that it belongs to. */
 interface Extent {
   start: number;
   end: number;
   total: number;
-  /** By which a file is recognised. */
+  /** Identifies the version of the file: its ETag or its date. */
   mark: string | null;
 }
 
-/** Opens a file on the web; undefined where parts of it cannot be had. */
+/** Opens a file on the web; resolves to undefined if it cannot be read by ranges. */
 export async function openUrl(url: string, signal: AbortSignal): Promise<RangeSource | undefined> {
   let answered = false;
   const open = async (attempt: Attempt) => {
@@ -28,24 +31,25 @@ export async function openUrl(url: string, signal: AbortSignal): Promise<RangeSo
     if (extent) {
       part(response, attempt, 0, extent);
       const head = new Uint8Array(Math.min(extent.end, HEAD));
-      // Should it break off, the rest is asked for as any other part.
+      // If it breaks off, the rest is requested later like any other range.
       await fill(head, response, attempt).catch(() => {});
       return rangedFile(url, signal, extent, head.subarray(0, attempt.got));
     }
-    // Without a `Content-Range` that may be read, as from another origin, nobody knows which part this is. An empty file
-    // has no part.
+    // Without a `Content-Range`, which servers of other origins may hide, the range of the response
+    // is unknown. An empty file has no range.
     if (![206, 416].includes(response.status)) attempt.demand(response, 200);
     return undefined;
   };
   return persist(url, signal, MOST_AT_FIRST, open).catch((error: unknown) => {
     signal.throwIfAborted();
-    // A request for a part can fail where one for the file does not: some browsers ask another origin for leave first.
+    // A request for a range can fail although one for the whole file would succeed: some browsers
+    // ask a server of another origin for permission first.
     if (answered) throw error;
     return undefined;
   });
 }
 
-/** Reads a file whose first bytes, `head`, have been received already. */
+/** Returns a file whose first bytes, `head`, have already been received. */
 function rangedFile(url: string, signal: AbortSignal, first: Extent, head: Uint8Array): RangeSource {
   const read = async (offset: number, length: number) => {
     const bytes = new Uint8Array(length);
@@ -60,21 +64,21 @@ function rangedFile(url: string, signal: AbortSignal, first: Extent, head: Uint8
         at += attempt.got;
       });
     };
-    // A server may send less than it was asked for.
+    // A server may send less than was requested.
     while (at < length) await persist(url, signal, MOST, fetchRest);
     return bytes;
   };
   return { size: first.total, read };
 }
 
-/** Makes sure that a response is the part that was asked for, of the file that was opened. */
+/** Checks that a response is the requested range of the opened file, and returns its extent. */
 function part(response: Response, attempt: Attempt, start: number, first: Extent): Extent {
   if (response.status === 416) throw changed(attempt, first.total, 'less');
   attempt.demand(response, 206);
   const extent = extentOf(response);
-  // A part without a byte would be asked for again for ever.
+  // An empty range would be requested again without end.
   if (extent?.start !== start || extent.end <= start) {
-    throw attempt.error('sent another part', { expected: start, found: extent?.start ?? 'nowhere' });
+    throw attempt.error('sent another range', { expected: start, found: extent?.start ?? 'nowhere' });
   }
   const { total, mark } = extent;
   if (total !== first.total) throw changed(attempt, first.total, total);
@@ -82,7 +86,7 @@ function part(response: Response, attempt: Attempt, start: number, first: Extent
   return extent;
 }
 
-/** Fills `bytes` from a body, which must have as many. */
+/** Fills `bytes` from a body; throws if the body is longer or shorter. */
 async function fill(bytes: Uint8Array, { body }: Response, attempt: Attempt): Promise<void> {
   const reader = (body as ReadableStream<Uint8Array>).getReader();
   for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
@@ -96,12 +100,18 @@ async function fill(bytes: Uint8Array, { body }: Response, attempt: Attempt): Pr
   if (found < bytes.length) throw attempt.error('broke off', { expected: bytes.length, found });
 }
 
-/** Asks for a part. Browsers would keep parts in their cache, and there one request waits for the other. */
+/**
+ * Requests a range. It bypasses the browser's cache, where requests for the same file wait for each
+ * other.
+ */
 function get({ url, signal }: Attempt, start: number, end: number): Promise<Response> {
   return fetch(url, { headers: { range: `bytes=${start}-${end - 1}` }, cache: 'no-store', signal });
 }
 
-/** The part that a response says it is; undefined if it does not say, or holds something encoded. */
+/**
+ * Returns the range that a response holds; undefined if it does not tell its range or is
+ * compressed.
+ */
 function extentOf({ status, headers }: Response): Extent | undefined {
   const numbers = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(headers.get('content-range') ?? '');
   if (status !== 206 || !numbers || (headers.get('content-encoding') ?? 'identity') !== 'identity') return;

@@ -4,7 +4,10 @@ export interface Validator {
   modified: string | undefined;
 }
 
-/** Returns whether parts of a file that were fetched at different times certainly belong together. */
+/**
+ * Returns `true` if parts of a file that were fetched at different times are certain to belong
+ * together.
+ */
 export function isStrong({ etag, modified }: Validator): boolean {
   return (etag !== undefined && !etag.startsWith('W/')) || modified !== undefined;
 }
@@ -17,7 +20,10 @@ export function validatorOf(headers: Headers): Validator {
   };
 }
 
-/** Returns whether two validators name different versions. A header that one of them lacks says nothing. */
+/**
+ * Returns `true` if two validators name different versions. A header that one of them lacks says
+ * nothing.
+ */
 export function differ(a: Validator, b: Validator): boolean {
   if (a.etag !== undefined && b.etag !== undefined) return a.etag !== b.etag;
   return a.modified !== undefined && b.modified !== undefined && a.modified !== b.modified;

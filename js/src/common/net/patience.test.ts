@@ -12,7 +12,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** Milliseconds until the next try, or the error where there is none. */
+/** Returns the milliseconds until the next try, or the error if there is none. */
 async function waits(patience: Patience, error: unknown): Promise<number | unknown> {
   const begun = Date.now();
   const outcome = patience.after(error).then(
@@ -30,7 +30,7 @@ test('Retry-After is seconds or a date', () => {
   expect(retryAfter('Sun, 31 Dec 2023 00:00:00 GMT')).toBe(0);
 });
 
-test('a Retry-After that cannot be read asks for nothing', () => {
+test('an invalid Retry-After is ignored', () => {
   expect(retryAfter(null)).toBeUndefined();
   expect(retryAfter('soon')).toBeUndefined();
   expect(retryAfter('1.5 s')).toBeUndefined();
@@ -44,7 +44,7 @@ test('each pause is twice as long, until the tries are used up', async () => {
   expect(pauses).toEqual([100, 200, 400, error]);
 });
 
-test('no pause is longer than 30 s, but for one that the server asks for', async () => {
+test('no pause is longer than 30 s, unless the server demands one', async () => {
   const patience = new Patience({ retries: 5, retryDelay: 20_000 }, signal);
   expect(await waits(patience, new Transient('gone', {}))).toBe(20_000);
   expect(await waits(patience, new Transient('gone', {}))).toBe(30_000);
@@ -53,7 +53,7 @@ test('no pause is longer than 30 s, but for one that the server asks for', async
   expect(await waits(patience, closed)).toBe(closed);
 });
 
-test('something that got further has all of its tries again', async () => {
+test('after progress, all tries are available again', async () => {
   const patience = new Patience({ retries: 1, retryDelay: 100 }, signal);
   const error = new Transient('gone', {});
   expect(await waits(patience, error)).toBe(100);
@@ -62,7 +62,7 @@ test('something that got further has all of its tries again', async () => {
   expect(await waits(patience, error)).toBe(error);
 });
 
-test('what does not pass is not waited for', async () => {
+test('a permanent failure is not retried', async () => {
   const patience = new Patience({ retries: 5, retryDelay: 100 }, signal);
   const error = new BitxError('network', 'status 404');
   expect(await waits(patience, error)).toBe(error);

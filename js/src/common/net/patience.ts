@@ -1,10 +1,10 @@
 import { sleep } from '../abort.js';
 import { BitxError, type BitxErrorFigures } from '../errors.js';
 
-/** The statuses of failures that may pass. */
+/** The HTTP statuses of failures that may be temporary. */
 export const PASSING = [408, 425, 429, 500, 502, 503, 504];
 const LONGEST_DELAY_MS = 30_000;
-/** A server that wants to be left alone for longer than this is not waited for. */
+/** The longest pause that a server may demand. If it demands a longer one, the request fails. */
 const LONGEST_RETRY_AFTER_MS = 120_000;
 
 /** The number of further tries, and the first delay between them in milliseconds. */
@@ -13,7 +13,7 @@ export interface Retries {
   retryDelay: number;
 }
 
-/** A failure that may pass. */
+/** A failure that may be temporary, so that a retry makes sense. */
 export class Transient extends BitxError {
   readonly delay: number | undefined;
 
@@ -23,7 +23,7 @@ export class Transient extends BitxError {
   }
 }
 
-/** Decides whether and when something that has failed is tried again. */
+/** Decides if and when a failed operation is tried again. */
 export class Patience {
   readonly #settings: Retries;
   readonly #signal: AbortSignal;
@@ -34,24 +34,27 @@ export class Patience {
     this.#signal = signal;
   }
 
-  /** Something has got further. */
+  /** Forgets earlier failures, since the operation has made progress. */
   renew(): void {
     this.#failures = 0;
   }
 
-  /** Waits until the next try is due; throws the error where there is none. */
+  /** Waits until the next try is due; throws the error if there is none. */
   async after(error: unknown): Promise<void> {
     const { retries, retryDelay } = this.#settings;
     if (!(error instanceof Transient) || this.#failures >= retries) throw error;
     if ((error.delay ?? 0) > LONGEST_RETRY_AFTER_MS) throw error;
     const doubled = Math.min(retryDelay * 2 ** this.#failures, LONGEST_DELAY_MS);
     this.#failures++;
-    // Many pages that lost the same server should not all come back at the same moment.
+    // The delay is random, so that many pages that lost the same server do not all return at once.
     await sleep(error.delay ?? doubled * (0.5 + Math.random() / 2), this.#signal);
   }
 }
 
-/** The delay that `Retry-After` asks for, in milliseconds from now. */
+/**
+ * Returns the delay that `Retry-After` demands, in milliseconds from now; undefined if it is
+ * missing or invalid.
+ */
 export function retryAfter(header: string | null): number | undefined {
   if (header === null) return undefined;
   const seconds = /^\d+$/.test(header) ? Number(header) : (Date.parse(header) - Date.now()) / 1000;

@@ -3,21 +3,21 @@ import { BitxError, type BitxErrorFigures, messageOf } from '../errors.js';
 
 /** The longest time that a server may send nothing, in milliseconds. */
 const STALL_MS = 30_000;
-/** The first pause before a new attempt; each further one is twice as long. */
+/** The first pause before a new attempt, in milliseconds; each further one is twice as long. */
 const PAUSE_MS = 500;
-/** A server that asks for more patience than this counts as out of reach. */
+/** The longest pause that a server may demand. If it demands a longer one, the call fails. */
 const LONGEST_PAUSE_MS = 120_000;
 
-/** One attempt to get something from a server. */
+/** One attempt to fetch something from a server. */
 export class Attempt {
   readonly url: string;
-  /** Aborted when the call is, or when nothing has come for too long. */
+  /** Aborted with the call, or when the server has sent nothing for too long. */
   readonly signal: AbortSignal;
   readonly #stop = new AbortController();
   #timer: ReturnType<typeof setTimeout> | undefined;
-  /** Bytes that have come. */
+  /** The number of bytes received. */
   got = 0;
-  /** The pause that the server asks for. */
+  /** The pause that the server demands, in milliseconds. */
   pause: number | undefined;
 
   constructor(url: string, signal: AbortSignal) {
@@ -26,14 +26,14 @@ export class Attempt {
     this.proceed(0);
   }
 
-  /** So many bytes have come. */
+  /** Counts received bytes and restarts the time limit. */
   proceed(bytes: number): void {
     this.got += bytes;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#stop.abort(this.error('sent nothing')), STALL_MS);
   }
 
-  /** Fails unless the server's answer has this status. */
+  /** Throws unless the response has the expected status. */
   demand({ status, headers }: Response, expected: number): void {
     if (status === expected) return;
     const after = headers.get('retry-after');
@@ -46,7 +46,7 @@ export class Attempt {
     return new BitxError('network', `${this.url} ${what}`, { url: this.url, ...figures });
   }
 
-  /** Lets go of the connection, unless everything has come. */
+  /** Closes the connection, if it is still open, and stops the time limit. */
   end(): void {
     clearTimeout(this.#timer);
     this.#stop.abort();
@@ -54,8 +54,8 @@ export class Attempt {
 }
 
 /**
- * Makes attempts until one succeeds, one fails for good, or too many have failed in a row. One that got some bytes begins
- * a new row.
+ * Makes attempts until one succeeds, one fails permanently, or `most` retries in a row have failed.
+ * An attempt that receives bytes resets the count.
  */
 export async function persist<T>(
   url: string,

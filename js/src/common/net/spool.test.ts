@@ -4,7 +4,7 @@ import { spool } from './spool.js';
 const { signal } = new AbortController();
 const quiet = () => {};
 
-/** A response of some bytes, from an address; `broken` breaks it off behind them. */
+/** Returns a response of some bytes that has a URL; `broken` makes it fail after the bytes. */
 function response(bytes: number[], headers: Record<string, string>, { status = 200, broken = false } = {}) {
   const body = new ReadableStream({
     start(controller) {
@@ -24,7 +24,7 @@ test('a response is a file of its declared length', async () => {
   expect(await file.read(1, 2, signal)).toEqual(Uint8Array.of(2, 3));
 });
 
-test('without a length, or with that of what is compressed, it is a file once it is whole', async () => {
+test('without a length, or with the length of compressed bytes, a response is a file once it is complete', async () => {
   const reports: unknown[] = [];
   const encoded = { 'content-length': '2', 'content-encoding': 'gzip' };
   const file = await spool(response([1, 2, 3], encoded), signal, (...report) => reports.push(report));
@@ -35,7 +35,7 @@ test('without a length, or with that of what is compressed, it is a file once it
   ]);
 });
 
-test('where it breaks off, the rest of the same file is asked for', async () => {
+test('if it breaks off, the rest of the same file is requested', async () => {
   const fetched = vi.fn(async (_url: string, _init: RequestInit) =>
     response([3, 4], { 'content-range': 'bytes 2-3/4', etag: '"a"' }, { status: 206 }),
   );

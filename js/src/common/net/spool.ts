@@ -5,17 +5,19 @@ import type { RangeSource } from '../range-source.js';
 
 /** The number of times in a row that a download may break off without a new byte. */
 const MOST_FAILURES = 3;
-/** The first pause before a download goes on; each further one is twice as long. */
+/**
+ * The first pause before a download continues, in milliseconds; each further one is twice as long.
+ */
 const PAUSE_MS = 500;
 
 type Body = ReadableStream<Bytes>;
 
-/** Called with the bytes so far and, where the server tells, the bytes to come. */
+/** Called with the number of bytes so far and, if the server tells it, the total. */
 export type Report = (loaded: number, total: number | undefined) => void;
 
 /**
- * A response as a file whose beginning can be read while the rest arrives. Where the server does not tell its length,
- * there is a file only once it is whole.
+ * Returns a response as a file whose beginning can be read while the rest arrives. If the server
+ * does not tell the length, resolves only after the last byte.
  */
 export async function spool(response: Response, signal: AbortSignal, report: Report): Promise<RangeSource> {
   const { url, status, body } = response;
@@ -39,7 +41,7 @@ export async function spool(response: Response, signal: AbortSignal, report: Rep
     const figures = { url, found, expected: total, cause } as BitxErrorFigures;
     const message = `${name} broke off after ${found} bytes: ${messageOf(cause)}`;
     const error = cause instanceof BitxError ? cause : new BitxError('network', message, figures);
-    // Whoever waits for bytes learns of it; maybe nobody does.
+    // Reads that wait for bytes reject with this error. Without one, the rejection is no fault.
     arrival.promise.catch(() => {});
     arrival.reject(error);
     throw error;
@@ -56,7 +58,10 @@ export async function spool(response: Response, signal: AbortSignal, report: Rep
   };
 }
 
-/** Takes all of a response. Where it breaks off, the rest is asked for, if it can be told that it is of the same file. */
+/**
+ * Reads a response to its end. If it breaks off, requests the rest, provided that the rest can be
+ * proved to belong to the same file.
+ */
 async function pour(
   { url, headers, body }: Response,
   total: number | undefined,
@@ -64,7 +69,7 @@ async function pour(
   take: (bytes: Bytes) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  // A weak one tells that files mean the same, not that they are the same bytes.
+  // A weak ETag says that two files mean the same, not that their bytes are equal.
   const mark = /^"/.exec(headers.get('etag') ?? '')?.input;
   let from = body as Body | Promise<Body>;
   for (let failures = 0; ; failures++) {
@@ -82,7 +87,10 @@ async function pour(
   }
 }
 
-/** A file from a byte on, from a server that has parts. */
+/**
+ * Requests a file from byte `start` on, and returns the body. Throws if the server sends anything
+ * else.
+ */
 async function rest(
   url: string,
   mark: string,
@@ -98,10 +106,13 @@ async function rest(
   const range = headers.get('content-range');
   if (range === `bytes ${start}-${total - 1}/${total}` && headers.get('etag') === mark) return body as Body;
   void body?.cancel();
-  throw new Error('the rest cannot be had');
+  throw new Error('the server did not send the rest');
 }
 
-/** A compressed transfer declares the length of what travels, not of what arrives here. */
+/**
+ * Returns the declared length; undefined for a compressed transfer, which declares its compressed
+ * length.
+ */
 function declaredLength({ headers }: Response): number | undefined {
   const encoding = headers.get('content-encoding') ?? 'identity';
   const length = headers.get('content-length');
