@@ -21,8 +21,8 @@ export class Engine {
   }
 
   /**
-   * A worker that is alive, which computes in no better mode than `best`. After a fault it is one of the next mode, since
-   * its mode may have been the fault.
+   * Returns a live worker, in `best` or a simpler mode, and starts one if necessary. After a fault
+   * the new worker has the next mode, since the mode may have been the cause.
    */
   async alive(best: Mode, signal?: AbortSignal): Promise<Link> {
     if (this.#link?.alive) return this.#link;

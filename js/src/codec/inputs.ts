@@ -5,15 +5,15 @@ import type { CallOptions, Input, RangeSource } from './types.js';
 /** The inputs of a call as the caller gave them. */
 export type Inputs = Partial<Record<Source, Input | Input[]>>;
 
-/** Inputs as the worker gets them, and what has to be transferred with them. */
+/** The inputs in the form that the worker gets, and the ports to transfer with them. */
 export interface Prepared {
   sources: Sources;
   ports: MessagePort[];
 }
 
 /**
- * Makes every input something that the worker can read. What only the page can read is read by it until the signal
- * is aborted.
+ * Converts every input to something that the worker can read. Inputs that only the page can read
+ * are read by the page, until the signal is aborted.
  */
 export async function prepare(
   inputs: Inputs,
@@ -26,14 +26,14 @@ export async function prepare(
   const files = entries.map(async ([source, input]) => {
     const spooled = (file: Input) => (file instanceof Response ? desk.spool(file) : file);
     const files = await Promise.all([input].flat().map(spooled));
-    // A response can be read only once, however often a call is begun.
+    // Keep the spooled file: a call may be restarted, and a response can be read only once.
     inputs[source] = files;
     return [source, files.map((file) => desk.wire(source, file))] as const;
   });
   return { sources: Object.fromEntries(await Promise.all(files)), ports: desk.ports };
 }
 
-/** The page's end of the files of one call. */
+/** Serves the files of one call that only the page can read. */
 class Desk {
   readonly ports: MessagePort[] = [];
   readonly #signal: AbortSignal;
@@ -54,10 +54,14 @@ class Desk {
     }
     const file = input as RangeSource;
     if (typeof file?.read === 'function') return { size: file.size, port: this.#port(async () => file) };
-    throw new BitxError('invalid-argument', `${source} is nothing that can be read`, { file: source });
+    throw new BitxError(
+      'invalid-argument',
+      `${source} must be a URL, Response, Blob, file handle, buffer or RangeSource`,
+      { file: source },
+    );
   }
 
-  /** A port on which the worker reads a file that is opened when it is first asked for. */
+  /** Returns a port on which the worker reads a file. The file is opened at the first request. */
   #port(open: () => Promise<RangeSource>): MessagePort {
     const { port1, port2 } = new MessageChannel();
     let file: Promise<RangeSource> | undefined;
@@ -88,7 +92,7 @@ class Desk {
     });
   }
 
-  /** Adds up the downloads, which run side by side. */
+  /** Reports the sum of all downloads, which run concurrently. */
   #tell(): void {
     const total = this.#downloads.reduce((sum, { total = Number.NaN }) => sum + total, 0);
     const loaded = this.#downloads.reduce((sum, { loaded }) => sum + loaded, 0);
@@ -96,7 +100,7 @@ class Desk {
   }
 }
 
-/** Returns `true` for a handle of a file. Some browsers have no such type. */
+/** Returns `true` for a file handle. Some browsers lack the type. */
 export function isHandle(input: unknown): input is FileSystemFileHandle {
   return typeof FileSystemFileHandle === 'function' && input instanceof FileSystemFileHandle;
 }

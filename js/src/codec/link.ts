@@ -3,7 +3,10 @@ import type { StreamOutput } from './output.js';
 import type { FromWorker, Outcome, Request, Role, ToWorker } from './protocol.js';
 import type { Mode, Progress } from './types.js';
 
-/** The time limit of each step of the start, in milliseconds. A build that exceeds it counts as unusable here. */
+/**
+ * The time limit of each step of the start, in milliseconds. A build that exceeds it counts as
+ * unusable here.
+ */
 const STEP_LIMIT_MS: Record<Mode, number> = { threads: 10_000, pool: 10_000, single: 30_000 };
 
 export interface LinkOptions {
@@ -19,13 +22,13 @@ export interface CallContext {
   stream: StreamOutput | undefined;
   signal: AbortSignal;
   onProgress: ((progress: Progress) => void) | undefined;
-  /** Called once the length of the output is known, or is known to be unknown. */
+  /** Called once the job is open, with the length of the output if it is known. */
   onOpened: ((length: number | undefined) => void) | undefined;
 }
 
 type Pending = CallContext & PromiseWithResolvers<Outcome>;
 
-/** The page's end of one worker. Once it has ended it stays so; a new one has to be made. */
+/** The page's end of one worker. A link that has ended cannot be restarted. */
 export class Link {
   readonly mode: Mode;
   readonly threads: number;
@@ -72,7 +75,7 @@ export class Link {
     return !this.#ended;
   }
 
-  /** Runs one operation. An abort takes effect once the worker has cleared its output away. */
+  /** Runs one operation. After an abort, rejects once the worker has removed its output. */
   async call(request: Request, ports: MessagePort[], context: CallContext): Promise<Outcome> {
     if (this.#ended) throw this.#ended;
     const { signal } = context;
@@ -90,7 +93,7 @@ export class Link {
     }
   }
 
-  /** Ends the worker and with it its threads; whatever is pending rejects with `error`. */
+  /** Ends the worker and its threads; all pending calls reject with `error`. */
   end(error: BitxError): void {
     if (this.#ended) return;
     this.#ended = error;
@@ -140,6 +143,6 @@ export class Link {
 
   #extendTime(): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#fault('it gave no sign of life'), STEP_LIMIT_MS[this.mode]);
+    this.#timer = setTimeout(() => this.#fault('it did not respond in time'), STEP_LIMIT_MS[this.mode]);
   }
 }

@@ -1,7 +1,7 @@
 import { expect, test, vi } from 'vitest';
 import { outputKind, StreamOutput, streamOf } from './output.js';
 
-/** A stream that keeps what it is given. */
+/** Returns a stream that keeps the bytes written to it. */
 function collecting(sink: UnderlyingSink<Uint8Array> = {}) {
   const bytes: number[] = [];
   const write = async (part: Uint8Array) => void bytes.push(...part);
@@ -14,13 +14,13 @@ test('an output is a Blob, a stream, or refused', () => {
   expect(() => outputKind({} as never)).toThrow(expect.objectContaining({ code: 'invalid-argument' }));
 });
 
-test('after a rewind, what was written before is left out', async () => {
+test('after a rewind, the bytes written before are left out', async () => {
   const { bytes, stream } = collecting();
   const output = new StreamOutput(stream);
   await output.write(Uint8Array.of(1, 2, 3));
   await output.write(Uint8Array.of(4));
   output.rewind();
-  // The next worker cuts its parts elsewhere.
+  // The next worker splits its output elsewhere.
   await output.write(Uint8Array.of(1, 2));
   await output.write(Uint8Array.of(3, 4, 5));
   await output.write(Uint8Array.of(6));
@@ -53,13 +53,13 @@ test('an aborted call does not close its stream', async () => {
   expect(close).not.toHaveBeenCalled();
 });
 
-test('a stream that somebody else writes to is refused', () => {
+test('a stream with another writer is refused', () => {
   const { stream } = collecting();
   stream.getWriter();
   expect(() => new StreamOutput(stream)).toThrow(expect.objectContaining({ code: 'invalid-argument' }));
 });
 
-test('a response tells its length where that is known, and keeps headers', () => {
+test('a response tells its length if that is known, and keeps headers', () => {
   const known = streamOf(new ReadableStream(), 3).response({ headers: { 'content-type': 'x/y' } });
   expect(Object.fromEntries(known.headers)).toEqual({ 'content-length': '3', 'content-type': 'x/y' });
   const unknown = streamOf(new ReadableStream(), undefined).response();

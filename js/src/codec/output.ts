@@ -3,7 +3,7 @@ import { isHandle } from './inputs.js';
 import type { Request } from './protocol.js';
 import type { BitxStream, Output } from './types.js';
 
-/** Returns the way in which the worker hands over its output. */
+/** Returns the form in which the worker delivers its output. */
 export function outputKind(output: Output | undefined): Request['output'] {
   if (output === undefined) return 'blob';
   if (output instanceof WritableStream) return 'stream';
@@ -12,16 +12,18 @@ export function outputKind(output: Output | undefined): Request['output'] {
 }
 
 /**
- * The page's end of a stream. The stream stays here, since not every browser can transfer one, and so that it can
- * be aborted even when the worker has died.
+ * The page's end of an output stream. The stream stays in the page, since not every browser can
+ * transfer one, and so that it can be aborted even after the worker has died.
  */
 export class StreamOutput {
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   readonly #failure = new AbortController();
-  /** Aborted once the stream takes nothing more, for instance because its reader has gone. */
+  /**
+   * Aborted when the stream stops accepting bytes, for instance because its reader cancelled it.
+   */
   readonly failure = this.#failure.signal;
   #written = 0;
-  /** Bytes that come once more. */
+  /** The number of bytes that will come again after a restart, and are skipped. */
   #again = 0;
 
   constructor(stream: WritableStream<Uint8Array>) {
@@ -30,7 +32,7 @@ export class StreamOutput {
     this.#writer.closed.catch((cause: unknown) => this.#failure.abort(ioError(cause)));
   }
 
-  /** Writes one part and waits until the stream wants more. */
+  /** Writes one part, and waits until the stream is ready for more. */
   async write(bytes: Uint8Array): Promise<void> {
     const more = bytes.subarray(this.#again);
     this.#again -= bytes.length - more.length;
@@ -38,7 +40,7 @@ export class StreamOutput {
     if (more.length > 0) await this.#writer.write(more).catch(fail);
   }
 
-  /** Another worker begins anew, and makes the same bytes. */
+  /** Prepares for another worker, which produces the same bytes from the beginning. */
   rewind(): void {
     this.#again = this.#written;
   }
@@ -49,15 +51,15 @@ export class StreamOutput {
   }
 
   /**
-   * Gives up what was written, so that nothing half-written is kept. A stream finishes the write it is in before it
-   * clears up, which may take for ever, so nobody waits for it.
+   * Aborts the stream, so that no incomplete output is kept. Nothing waits for that: the stream
+   * finishes its current write first, which may take forever.
    */
   abort(reason: unknown): void {
     this.#writer.abort(reason).catch(() => {});
   }
 }
 
-/** A stream for the caller to read. */
+/** Returns a stream for the caller to read. */
 export function streamOf(
   stream: ReadableStream<Uint8Array<ArrayBuffer>>,
   length: number | undefined,

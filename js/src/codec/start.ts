@@ -3,13 +3,13 @@ import { Link } from './link.js';
 import type { Role } from './protocol.js';
 import type { CreateOptions, Mode, WasmUrls } from './types.js';
 
-/** More threads than this bring little and cost memory. */
+/** The most threads by default. More of them gain little and cost memory. */
 const MOST_THREADS = 8;
 
-/** Each mode is tried where the one before it does not work. */
+/** The modes, in the order in which they are tried. */
 const MODES: Mode[] = ['threads', 'pool', 'single'];
 
-/** The mode to go on with after a fault. */
+/** Returns the mode to continue with after a fault. */
 export function nextMode(mode: Mode): Mode {
   return MODES[MODES.indexOf(mode) + 1] ?? 'single';
 }
@@ -51,7 +51,7 @@ function wantedThreads({ threads }: CreateOptions): number {
   return threads;
 }
 
-/** Some browsers have the type but refuse the memory. */
+/** Returns `true` if memory can be shared. Some browsers have the type but refuse the memory. */
 function canShareMemory(): boolean {
   try {
     const { buffer } = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });

@@ -3,23 +3,30 @@ import type { RangeSource } from '../common/index.js';
 export type { RangeSource };
 
 /**
- * The way that the codec computes: on all cores in `threads` that share memory, which browsers allow to cross-origin isolated pages;
- * on all cores in a `pool` of workers with a memory each; or on a `single` one.
+ * The way in which the codec computes:
+ *
+ * - `threads`: on all cores, in threads that share memory. Browsers permit that only in
+ *   cross-origin isolated pages.
+ * - `pool`: on all cores, in workers with a memory each.
+ * - `single`: on one core.
  */
 export type Mode = 'threads' | 'pool' | 'single';
 
 /** A container format: `v1` is the one that the `bitx-codec` command line knows. */
 export type Format = 'v1' | 'v2';
 
-/** The time to spend on a smaller archive. */
+/** The effort spent on a smaller archive. */
 export type Effort = 'fast' | 'default' | 'max';
 
 /**
- * Anything that can be read as a file. None is read whole first where there is another way:
+ * Anything that can be read as a file. An input is read as a whole in advance only if there is no
+ * other way:
  *
- * - A string is a URL. What is needed of it is fetched, by HTTP ranges; from a server without those it is downloaded
- *   whole, into the browser's blob store. A connection that breaks, and the statuses 408, 429 and 5xx, are tried again.
- * - A `Response` is read to its end into the browser's blob store; work begins on what has arrived.
+ * - A string is a URL. The parts that are needed are fetched by HTTP ranges. A server without
+ *   ranges sends the whole file, into the browser's blob store. Broken connections and the statuses
+ *   408, 429 and 5xx are retried.
+ * - A `Response` is read to its end into the browser's blob store. The work begins with the bytes
+ *   that have arrived.
  * - `Blob`s, `File`s, file handles and {@link RangeSource}s are read range by range.
  */
 export type Input =
@@ -33,28 +40,37 @@ export type Input =
   | RangeSource;
 
 /**
- * A destination for the result, instead of a Blob. A file gets its new content when that is whole; until then it
- * grows beside it, in the origin private file system as `NAME.part`.
+ * A destination for the result in place of a Blob. A file keeps its old content until the new one
+ * is complete. In the origin private file system, the new content is written to `NAME.part` until
+ * then.
  */
 export type Output = WritableStream<Uint8Array> | FileSystemFileHandle;
 
 /** The progress of a call, in bytes. */
 export interface Progress {
-  /** The current phase; `download` comes first if a file cannot be read by ranges. */
+  /** The current phase. `download` comes first if a file cannot be read by ranges. */
   phase: 'download' | 'restore' | 'compress';
   /** Bytes done. */
   loaded: number;
-  /** Bytes in all; undefined while a server has not said how much it sends. */
+  /** Total bytes; undefined while the server has not told the length. */
   total: number | undefined;
 }
 
 /** Options of {@link Bitx.create}. */
 export interface CreateOptions {
-  /** The number of threads; by default one per core, but at most 8. 1 chooses the single-threaded build. */
+  /**
+   * The number of threads. Default: one per core, at most 8. 1 chooses the single-threaded build.
+   */
   threads?: number;
-  /** The mode to begin with. Where it does not work the next one is tried. Default: `threads`. */
+  /**
+   * The mode to try first. If a mode fails, the next one in the order of {@link Mode} is tried.
+   * Default: `threads`.
+   */
   mode?: Mode;
-  /** The URL of the folder with the package's four wasm files, or the URLs of some. Default: beside `worker.js`. */
+  /**
+   * The URL of the folder with the package's four wasm files, or the URLs of single files. Default:
+   * beside `worker.js`.
+   */
   wasmUrl?: string | URL | WasmUrls;
   /** The URL of `worker.js`. Default: beside `index.js`. */
   workerUrl?: string | URL;
@@ -62,7 +78,7 @@ export interface CreateOptions {
   signal?: AbortSignal;
 }
 
-/** The address of each wasm file. A page needs those of the operations that it calls. */
+/** The URLs of the wasm files. A page needs those of the operations that it calls. */
 export interface WasmUrls {
   /** `bitx-restore.wasm` */
   restore?: string | URL;
@@ -74,11 +90,14 @@ export interface WasmUrls {
   compressThreads?: string | URL;
 }
 
-/** Options that every operation has. */
+/** Options of every operation. */
 export interface CallOptions {
   /** Aborts the call, which then rejects with the code `aborted` and leaves no output behind. */
   signal?: AbortSignal;
-  /** Called often while the call proceeds. Where a mode fails in the middle, the call begins anew in the next one. */
+  /**
+   * Called often during the call. If a mode fails during a call, the call restarts in the next one,
+   * and so does the progress.
+   */
   onProgress?: (progress: Progress) => void;
 }
 
@@ -86,31 +105,43 @@ export interface CallOptions {
 export interface WriteOptions extends CallOptions {
   /** The destination of the output. Default: the call resolves to a Blob. */
   output?: Output;
-  /** Called once, on success, with what was measured. */
+  /** Called once, on success, with the measurements. */
   onStats?: (stats: Stats) => void;
 }
 
 /** Options of {@link Bitx.restore}. */
 export interface RestoreOptions extends WriteOptions {
-  /** The model that the delta was made from; a sharded one as its files, in the order they were compressed with. */
+  /**
+   * The model that the delta was made against; for a sharded model, its files in the order of
+   * compression.
+   */
   base: Input | Input[];
   /** The `.bitx` archive. */
   delta: Input;
 }
 
-/** A file that is made while it is read: no faster, and hardly ahead. */
+/** A file that is computed while it is read, hardly ahead of its reader. */
 export interface BitxStream {
-  /** The bytes. Cancelling it ends the work; a failure of the work is the stream's, as a `BitxError`. */
+  /**
+   * The bytes. Cancelling the stream ends the work. If the work fails, the stream fails with its
+   * `BitxError`.
+   */
   readonly stream: ReadableStream<Uint8Array<ArrayBuffer>>;
-  /** The number of bytes of the whole stream: always known for a restored file, never for an archive. */
+  /** The length of the stream in bytes: known for a restored file, undefined for an archive. */
   readonly length: number | undefined;
-  /** The stream as the body of a response, which has a `Content-Length` where the length is known. */
+  /**
+   * Returns a response with the stream as its body, and with a `Content-Length` if the length is
+   * known.
+   */
   response(init?: ResponseInit): Response;
 }
 
 /** Options of {@link Bitx.readTensor}. */
 export interface ReadTensorOptions extends CallOptions {
-  /** The model that the delta was made from; a sharded one as its files, in the order they were compressed with. */
+  /**
+   * The model that the delta was made against; for a sharded model, its files in the order of
+   * compression.
+   */
   base: Input | Input[];
   /** The `.bitx` archive. */
   delta: Input;
@@ -120,20 +151,22 @@ export interface ReadTensorOptions extends CallOptions {
 
 /** Options of {@link Bitx.compress}. */
 export interface CompressOptions extends WriteOptions {
-  /** The model to take the difference from; a sharded one as its files. */
+  /** The base model; for a sharded model, its files. */
   base: Input | Input[];
   /** The fine-tuned model to store. */
   target: Input;
   /**
-   * For the external data of ONNX models: the `.onnx` files that tell what is in it, the base's and the target's, or one
-   * that does for both; each with all of its data in one file. With them the delta is coded by tensors instead of bytes; restoring takes none. For `v2` only.
+   * For the external data of ONNX models: the `.onnx` files that describe the data of the base and
+   * of the target, or one file that describes both. Each model must have all of its data in one
+   * file. With graphs, the delta is coded by tensors instead of bytes; restoring needs no graph.
+   * For `v2` only.
    */
   graph?: Input | [base: Input, target: Input];
   /** The archive format. Default: `v2`, or `v1` when a level is given. */
   format?: Format | undefined;
-  /** For `v2`: how hard to compress. Default: `default`. */
+  /** For `v2`: the effort of compression. Default: `default`. */
   effort?: Effort | undefined;
-  /** For `v1`: how hard to compress, as zstd counts levels, 3 or 4. Default: 3. */
+  /** For `v1`: the level of zstd, 3 or 4. Default: 3. */
   level?: number | undefined;
 }
 
@@ -143,13 +176,16 @@ export interface Stats {
   outputBytes: number;
   /** Bytes of the restored model, or of the model that was compressed. */
   modelBytes: number;
-  /** Seconds inside the codec, without reading and writing; of a pool, those in which any of its workers was. */
+  /**
+   * Seconds in the codec, without reading and writing. For a pool: the seconds in which at least
+   * one of its workers computed.
+   */
   codecSeconds: number;
   /** Seconds from the first read to the last write, without downloads. */
   totalSeconds: number;
   /** The number of threads that computed. */
   threads: number;
-  /** The size of the wasm memory, or of all of them in a pool. It only ever grows. */
+  /** The size of the wasm memory in bytes; for a pool, of all its memories. It never shrinks. */
   wasmBytes: number;
   /** The content of the archive that was read or written. */
   archive: ArchiveInfo;
@@ -159,9 +195,9 @@ export interface Stats {
 export interface ArchiveInfo {
   /** The version of the container format. */
   version: number;
-  /** Size of the archive. */
+  /** Size of the archive in bytes. */
   storedBytes: number;
-  /** Size of the model that it restores to. */
+  /** Size in bytes of the model that it restores to. */
   restoredBytes: number;
   /** BLAKE3 of the restored file in hex; version 2 only. */
   blake3?: string;
@@ -177,7 +213,7 @@ export interface TensorPlace {
   /** Element type, as safetensors or GGUF names it. */
   dtype: string;
   shape: number[];
-  /** Bytes from the start of the file. */
+  /** Offset in the file in bytes. */
   offset: number;
   /** Bytes. */
   length: number;
@@ -191,10 +227,13 @@ export interface TensorInfo {
   shape: number[];
   /** The method that stores it. */
   method: string;
-  /** The low-rank prediction of its change, if it has one: number of components, about the bytes that it saved. */
+  /**
+   * The low-rank prediction of its change, if it has one: the number of components, and roughly the
+   * number of bytes saved.
+   */
   prediction?: { rank: number; savedBytes: number };
-  /** Bytes it takes in the archive. */
+  /** Size in the archive in bytes. */
   storedBytes: number;
-  /** Bytes it restores to. */
+  /** Restored size in bytes. */
   restoredBytes: number;
 }

@@ -2,7 +2,7 @@ import { initSync } from '../../../generated/compress-threads/bitx_wasm.js';
 import type { Role } from '../protocol.js';
 import type { Mode } from '../types.js';
 
-/** The core's exports, the same in every build. */
+/** The core's exports, which are the same in every build. */
 export {
   initThreadPool as startPool,
   Job,
@@ -10,7 +10,7 @@ export {
   memoryBytes,
 } from '../../../generated/compress-threads/bitx_wasm.js';
 
-/** The files beside this script, by addresses that bundlers recognise. */
+/** The wasm files beside this script, as URLs in a form that bundlers recognise. */
 const FILES: Record<Role, Record<Exclude<Mode, 'pool'>, URL>> = {
   restore: {
     single: new URL('./bitx-restore.wasm', import.meta.url),
@@ -31,16 +31,20 @@ export async function loadCore(role: Role, mode: Mode, url: string | undefined):
 }
 
 /**
- * Makes this worker's instance.
+ * Creates this worker's instance of the wasm.
  *
- * One build's glue serves them all, since it has all that the others import (the build script makes sure). It would
- * create a shared memory, which the single-threaded builds have no use for: hence the empty one.
+ * The glue of one build serves all of them, because it has everything that the others import; the
+ * build script checks that. It would create a shared memory, which the single-threaded builds do
+ * not need, so they get an empty memory.
  */
 export function instantiate(module: WebAssembly.Module, shared = false): void {
   initSync(shared ? { module } : { module, memory: new WebAssembly.Memory({ initial: 0 }) });
 }
 
-/** Servers that do not know the type of wasm are many. */
+/**
+ * Compiles a wasm file. Many servers do not send its content type, which streaming compilation
+ * needs.
+ */
 async function compile(url: string | URL): Promise<WebAssembly.Module> {
   const response = await fetch(url);
   if (!response.ok) throw new Error(`${url} answered with status ${response.status}`);

@@ -4,7 +4,7 @@ import { type Job, memoryBytes } from './core.js';
 import type { Read, ReadRange } from './reader.js';
 import type { Sink } from './sinks.js';
 
-/** Called after each window with the model's bytes that are done, and how many there are. */
+/** Called after each window with the number of bytes of the model that are done, and of all. */
 type Report = (done: number, total: number) => void;
 
 /** The measurements of a job, without the number of threads, which only the host knows. */
@@ -16,32 +16,35 @@ export interface Drive {
   sink: Sink;
   signal: AbortSignal;
   report: Report;
-  /** Computes the windows; by default the job itself does. */
+  /** Computes the windows. Default: the job itself. */
   computing?: Computing | undefined;
 }
 
 /** Computes the windows of a job. */
 export interface Computing {
-  /** The number of windows that are read ahead of the current one, and that may be unfinished behind it. */
+  /**
+   * The number of windows that are read ahead of the current one, and that may be unfinished behind
+   * it.
+   */
   readonly ahead: number;
   /** The time in the codec so far, in milliseconds. */
   readonly codecMs: number;
-  /** Size of the wasm memories elsewhere. */
+  /** Size of the wasm memories of other workers, in bytes. */
   readonly wasmBytes: number;
-  /** Computes a window from its input, and lets go of that. To be called in order. */
+  /** Computes a window from its inputs, and frees them. Windows must be computed in order. */
   compute(window: number, inputs: Uint8Array[]): Bytes | Promise<Bytes>;
 }
 
-/** The facts about an open job, as the core tells them. */
+/** The properties of an open job, as the core reports them. */
 export interface Plan {
   windows: number;
-  /** Length of the output in bytes, unless it is not known yet. */
+  /** Length of the output in bytes; undefined while it is unknown. */
   outputLength?: number;
   /** Bytes of the model that are done after the last window. */
   total: number;
 }
 
-/** Feeds a job the ranges that it asks for, until it is open. */
+/** Feeds a job the ranges that it requests, until it is open. */
 export async function open(
   job: Pick<Job, 'wants' | 'feed'>,
   read: ReadRange,
@@ -55,8 +58,8 @@ export async function open(
 }
 
 /**
- * Runs an opened job to its end. While a window is computed, the next ones' input is being read and the last ones'
- * output is being written.
+ * Runs an open job to its end. While a window is computed, the inputs of the next windows are read
+ * and the outputs of the previous ones are written.
  */
 export async function drive(drive: Drive): Promise<Measured> {
   const { job, read, sink, signal, report, computing = new Alone(job) } = drive;
@@ -86,7 +89,7 @@ export async function drive(drive: Drive): Promise<Measured> {
       await turn();
       signal.throwIfAborted();
       reading.push(readAll(window + ahead));
-      // Asked before the window is computed, since a job that has failed answers nothing.
+      // Ask before the window is computed, since a job that has failed gives no answers.
       const done = job.progressAfter(window);
       const computed = quietly(Promise.resolve(computing.compute(window, inputs)));
       deliveries.push(quietly(deliver(done, computed, deliveries.at(-1) as Promise<void>)));
@@ -106,7 +109,7 @@ export async function drive(drive: Drive): Promise<Measured> {
   };
 }
 
-/** A job that computes its windows itself. */
+/** Computes the windows of a job in the job itself. */
 class Alone implements Computing {
   readonly ahead = 1;
   readonly wasmBytes = 0;
@@ -133,7 +136,7 @@ export function runWindow(job: Job, window: number, inputs: Uint8Array[]): Bytes
   return job.output() as Bytes;
 }
 
-/** Gives a job the input of a window, and lets go of that. */
+/** Gives a job the inputs of a window, and frees them. */
 function supply(job: Job, window: number, inputs: Uint8Array[]): void {
   job.begin(window);
   for (const [index, bytes] of inputs.entries()) {
@@ -142,13 +145,16 @@ function supply(job: Job, window: number, inputs: Uint8Array[]): void {
   }
 }
 
-/** A promise that may fail before anybody waits for it, without being reported as unhandled. */
+/** Keeps a promise from being reported as unhandled if it fails before anything awaits it. */
 function quietly<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {});
   return promise;
 }
 
-/** Lets the worker take messages, such as the one that aborts. Unlike a timer it costs no milliseconds. */
+/**
+ * Lets the worker handle messages, such as an abort. Unlike a timer, this takes less than a
+ * millisecond.
+ */
 function turn(): Promise<void> {
   const { port1, port2 } = new MessageChannel();
   return new Promise((resolve) => {

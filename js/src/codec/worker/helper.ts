@@ -12,10 +12,13 @@ export interface ServiceMessage extends Question {
   args: unknown[];
 }
 
-/** A worker that has given no sign of life by then is done without. */
+/** The time limit for the helper to start, in milliseconds. The host does without a later one. */
 const START_LIMIT_MS = 2000;
 
-/** Starts a worker that reads and writes while the host computes. Without one the host does that itself. */
+/**
+ * Starts a worker that reads and writes while the host computes. If it does not start, the host
+ * does so itself.
+ */
 export function startHelper(): Promise<Io> {
   return new Promise((resolve) => {
     const without = () => resolve(io);
@@ -24,7 +27,10 @@ export function startHelper(): Promise<Io> {
   });
 }
 
-/** Has another worker do something. Buffers change hands without being copied, but for those that are `kept`. */
+/**
+ * Calls a service of another worker. Buffers are transferred instead of copied, unless they are
+ * `kept`.
+ */
 export function call<T>(
   worker: Worker,
   method: keyof typeof services,
@@ -34,7 +40,7 @@ export function call<T>(
   return ask(worker, { type: 'service', method, args }, kept ? [] : transferable(args));
 }
 
-/** Handles a message in the worker. */
+/** Handles a call in the worker. */
 export function serve(message: ServiceMessage): void {
   const { method, args } = message;
   void answer(message, () => (services[method] as (...args: unknown[]) => unknown)(...args), transferable);

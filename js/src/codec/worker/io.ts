@@ -10,18 +10,18 @@ interface Opened {
   stop: AbortController;
 }
 
-/** The error that ends the reads of a call that is over or was aborted. */
+/** The error of reads whose call is over or was aborted. */
 export const ENDED = new BitxError('aborted', 'The call has ended');
 
 const opened = new Map<number, Opened>();
 const created = new Map<number, NewFile>();
 
 /**
- * Files that are open for reading and for writing, by numbers that the caller gives. It runs in a helper of its own, so
- * that bytes go on flowing while the host computes; where none starts, in the host.
+ * Reads and writes files, which the caller identifies by numbers. This runs in a helper worker, so
+ * that reading and writing continue while the host computes, or in the host if no helper starts.
  */
 export const io = {
-  /** Opens a file and tells its size. */
+  /** Opens a file and returns its size in bytes. */
   async open(key: number, name: Source, wire: WireFile): Promise<number> {
     const stop = new AbortController();
     const file = openFile(wire, stop.signal);
@@ -38,7 +38,7 @@ export const io = {
     throw new BitxError('truncated', `${name} is shorter than it was when the call began`, figures);
   },
 
-  /** Closes files; reads that are under way fail. */
+  /** Closes files; pending reads fail. */
   async close(keys: number[]): Promise<void> {
     for (const key of keys) {
       opened.get(key)?.stop.abort(ENDED);
@@ -54,13 +54,13 @@ export const io = {
     await writing(() => (created.get(key) as NewFile).write(bytes));
   },
 
-  /** Puts the file in its place. */
+  /** Completes a file, whose new content replaces the old. */
   async finish(key: number): Promise<void> {
     await writing(() => (created.get(key) as NewFile).finish());
     created.delete(key);
   },
 
-  /** Leaves nothing behind. */
+  /** Removes an incomplete file. */
   async discard(key: number): Promise<void> {
     await created.get(key)?.discard();
     created.delete(key);
@@ -73,7 +73,7 @@ async function reading<T>(file: Source, action: () => Promise<T>): Promise<T> {
   try {
     return await action();
   } catch (cause) {
-    // The page's files throw what they like.
+    // The caller's `RangeSource` may throw anything.
     if (cause instanceof BitxError && cause.code !== 'internal') throw cause;
     throw new BitxError('io', `${file} could not be read: ${messageOf(cause)}`, { file, cause });
   }

@@ -1,13 +1,16 @@
 import { type Bytes, free } from '../../common/index.js';
 
-/** A file that is being written. Its name leads to the old content, or to none, until it is finished. */
+/** A file that is being written. Until it is finished, its name has the old content or none. */
 export interface NewFile {
   write(bytes: Bytes): Promise<void>;
   finish(): Promise<void>;
   discard(): Promise<void>;
 }
 
-/** Methods that TypeScript's library lacks, since they exist in workers only or not in every browser. */
+/**
+ * Methods that TypeScript's library lacks, since they exist in workers only or not in every
+ * browser.
+ */
 interface Handle extends FileSystemFileHandle {
   createSyncAccessHandle?(): Promise<AccessHandle>;
   move?(folder: FileSystemDirectoryHandle, name: string): Promise<void>;
@@ -21,15 +24,15 @@ interface AccessHandle {
 }
 
 /**
- * Begins a new content for a file. In the origin private file system it is written through an access handle, several
- * times as fast as through a stream; elsewhere only the stream exists.
+ * Begins new content for a file. In the origin private file system, an access handle writes it,
+ * several times as fast as a stream; elsewhere there are only streams.
  */
 export async function createFile(handle: FileSystemFileHandle): Promise<NewFile> {
   const folder = await folderOf(handle);
   return folder && 'move' in handle ? privateFile(folder, handle.name) : streamedFile(handle);
 }
 
-/** The folder of a file in the origin private file system. */
+/** Returns the folder of a file in the origin private file system; undefined for other files. */
 async function folderOf(handle: FileSystemFileHandle): Promise<FileSystemDirectoryHandle | undefined> {
   let folder = await navigator.storage.getDirectory();
   const path = await folder.resolve(handle);
@@ -61,7 +64,7 @@ async function privateFile(folder: FileSystemDirectoryHandle, name: string): Pro
   };
 }
 
-/** A worker that was ended a moment ago may hold the file yet. */
+/** Opens an access handle, and tries again while a worker that has just ended holds the file. */
 async function accessHandle(part: Required<Handle>): Promise<AccessHandle> {
   for (let tries = 20; ; tries--) {
     try {
@@ -73,7 +76,7 @@ async function accessHandle(part: Required<Handle>): Promise<AccessHandle> {
   }
 }
 
-/** The browser writes beside the file and puts the result in its place at the end. */
+/** Writes through a stream: the browser writes beside the file and replaces it at the end. */
 async function streamedFile(handle: FileSystemFileHandle): Promise<NewFile> {
   const stream = await handle.createWritable();
   return {

@@ -4,7 +4,7 @@ import type { RangeSource } from '../types.js';
 
 type Unasked = PortQuestion extends infer Q ? Omit<Q, 'reply'> : never;
 
-/** Makes any input a file to read ranges of. */
+/** Opens any input as a file that is read by ranges. */
 export async function openFile(file: WireFile, signal: AbortSignal): Promise<RangeSource> {
   if (file instanceof Blob) return blobFile(file);
   if (!('port' in file)) return blobFile(await file.getFile());
@@ -21,12 +21,12 @@ function blobFile(blob: Blob): RangeSource {
   return { size: blob.size, read };
 }
 
-/** A file that the page reads. */
+/** Returns a file that the page reads. */
 function pageFile(size: number, port: MessagePort, signal: AbortSignal): RangeSource {
   return { size, read: (offset, length) => asked<Uint8Array>(port, { offset, length }, signal) };
 }
 
-/** Asks the page, which may never answer. */
+/** Asks the page. The signal ends the wait, since the page may never answer. */
 function asked<T>(port: MessagePort, question: Unasked, signal: AbortSignal): Promise<T> {
   return abortable(signal, ask<T>(port, question));
 }

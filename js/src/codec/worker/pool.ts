@@ -4,12 +4,12 @@ import { call } from './helper.js';
 import type { Opening } from './member.js';
 import { spawn } from './spawn.js';
 
-/** A worker that takes longer than this over a window has died without a word. */
+/** The time limit for a window, in milliseconds. A worker that exceeds it counts as dead. */
 const LIMIT_MS = 20_000;
 
 interface Member {
   worker: Worker;
-  /** Windows that it has not answered yet. */
+  /** The number of windows that it has not finished. */
   waiting: number;
   wasmBytes: number;
 }
@@ -17,8 +17,8 @@ interface Member {
 let nextKey = 0;
 
 /**
- * Workers that compute on all cores where memory cannot be shared, each on an instance of its own. A fault of one is a
- * fault of the mode.
+ * Workers that compute on all cores without shared memory, each on its own instance. A fault of one
+ * worker is a fault of the mode.
  */
 export class Pool {
   readonly #members: Member[];
@@ -53,14 +53,14 @@ export class Pool {
     return this.#members.reduce((sum, { wasmBytes }) => sum + wasmBytes, 0);
   }
 
-  /** Opens a job in every worker, and gives it a number. */
+  /** Opens a job in every worker, and returns the job's number. */
   async open(opening: Opening, fed: Uint8Array[]): Promise<number> {
     const key = nextKey++;
     await Promise.all(this.#members.map(({ worker }) => call(worker, 'begin', [key, opening, fed], true)));
     return key;
   }
 
-  /** Has the least busy worker compute a window of a job. */
+  /** Computes a window of a job in the least busy worker. */
   async compute(key: number, window: number, inputs: Uint8Array[]): Promise<Bytes> {
     const member = this.#members.reduce((least, other) => (other.waiting < least.waiting ? other : least));
     member.waiting++;
@@ -79,7 +79,7 @@ export class Pool {
     }
   }
 
-  /** Lets the workers forget a job. */
+  /** Closes a job in every worker. */
   close(key: number): void {
     for (const { worker } of this.#members) void call(worker, 'end', [key]);
   }

@@ -1,7 +1,7 @@
 import type { Source, Sources } from '../protocol.js';
 import type { Io } from './io.js';
 
-/** A range of one file; only base and graph may have several. */
+/** A range of one file. `file` is its index in the source; only base and graph may have several. */
 export interface Read {
   source: Source;
   file: number;
@@ -9,7 +9,7 @@ export interface Read {
   length: number;
 }
 
-/** Reads a range of a call's inputs, into a buffer for whoever asks. */
+/** Reads a range of a call's inputs, into a buffer that then belongs to the caller. */
 export type ReadRange = (read: Read) => Promise<Uint8Array>;
 
 interface OpenFile {
@@ -47,13 +47,13 @@ export class Files {
     return (this.#files[source] ?? []).map(({ size }) => size);
   }
 
-  /** Reads a range. The core has already joined those that lie close together. */
+  /** Reads a range. The core has already merged ranges that are close together. */
   async read({ source, file, offset, length }: Read): Promise<Uint8Array> {
     const { key } = (this.#files[source] as OpenFile[])[file] as OpenFile;
     return this.#io.read(key, offset, length);
   }
 
-  /** Ends every read, even one that would wait for ever. */
+  /** Closes the files and ends all reads, even those that would wait forever. */
   close(): void {
     void this.#io.close(this.#keys);
   }

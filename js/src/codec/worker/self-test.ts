@@ -6,8 +6,9 @@ import archive from './self-test.bitx';
 import { tinyModels } from './tiny-models.js';
 
 /**
- * Restores or compresses a tiny model. Some browsers start threads that then fault, or compile code that computes
- * something else; better to find out now than to hand over wrong bytes.
+ * Restores or compresses a tiny model, and compares the result. Some browsers start threads that
+ * then fault, or compile code that computes wrong results. The test finds that before any output is
+ * delivered.
  */
 export async function selfTest(role: Role): Promise<void> {
   const { base, target } = tinyModels();
@@ -23,6 +24,6 @@ export async function selfTest(role: Role): Promise<void> {
   await drive({ job, read, sink, signal, report: () => {} });
   job.free();
   if (String(found) !== String(expected)) {
-    throw new Error('the self-test made other bytes');
+    throw new Error('the self-test produced wrong bytes');
   }
 }

@@ -10,7 +10,7 @@ export class Shared implements Computing {
   readonly #job: Job;
   readonly #pool: Pool;
   readonly #key: number;
-  /** Windows that are being computed, and since when. */
+  /** The number of windows that are being computed, and the time since which there are any. */
   #busy = 0;
   #since = 0;
   codecMs = 0;
@@ -20,7 +20,8 @@ export class Shared implements Computing {
     this.#job = job;
     this.#pool = pool;
     this.#key = key;
-    // One for each to compute, and one on its way; but enough that a server's answers overlap.
+    // One window for each worker and one on its way, but at least five, so that requests to a
+    // server overlap.
     this.ahead = Math.max(4, pool.size) + 1;
   }
 
@@ -29,7 +30,8 @@ export class Shared implements Computing {
   }
 
   async compute(window: number, inputs: Uint8Array[]): Promise<Bytes> {
-    // What is wrong with an earlier window tells more than that the whole is.
+    // An error in a window says more than a failed check of the whole archive, so it is thrown
+    // first.
     let failure: unknown;
     try {
       this.#check(window, inputs);
@@ -47,7 +49,7 @@ export class Shared implements Computing {
     this.#pool.close(this.#key);
   }
 
-  /** The archive as a whole is checked here, since nobody else sees all of it. */
+  /** Checks the archive as a whole, of which each worker of the pool sees only a part. */
   #check(window: number, inputs: Uint8Array[]): void {
     const reads = this.#job.begin(window) as Read[];
     for (const [index, { source }] of reads.entries()) {

@@ -1,7 +1,7 @@
 import { type Bytes, Parts } from '../../common/index.js';
 import type { Io } from './io.js';
 
-/** The destination of an operation's output. `abort` leaves nothing half-written behind. */
+/** The destination of an operation's output. `abort` removes an incomplete output. */
 export interface Sink {
   write(bytes: Bytes): Promise<void>;
   close?(): Promise<Blob | undefined>;
@@ -16,7 +16,7 @@ export function blobSink(): Required<Omit<Sink, 'abort'>> {
 
 let nextKey = 0;
 
-/** Writes a file. */
+/** Writes the output to a file. */
 export async function fileSink(io: Io, handle: FileSystemFileHandle): Promise<Sink> {
   const key = nextKey++;
   await io.create(key, handle);

@@ -1,4 +1,7 @@
-/** Starts another worker that runs this very script, so that bundlers see one; resolves once it listens. */
+/**
+ * Starts another worker with the same script, so that bundlers see only one. Resolves once the
+ * worker listens.
+ */
 export async function spawn(): Promise<Worker> {
   const worker = new Worker(self.location.href, { type: 'module' });
   return new Promise((resolve, reject) => {

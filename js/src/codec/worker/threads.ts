@@ -2,8 +2,8 @@ import { initSync, wbg_rayon_start_worker } from '../../../generated/compress-th
 import { spawn } from './spawn.js';
 
 /**
- * The thread workers of the threaded builds. This stands in for the helper script of wasm-bindgen-rayon: here a
- * thread runs the very script that the host runs, so that a bundler sees one worker and not two.
+ * The message that starts a thread worker of the threaded builds. Threads run the same script as
+ * the host, so that bundlers see only one. This replaces the helper script of wasm-bindgen-rayon.
  */
 export interface ThreadMessage {
   type: 'thread';
@@ -20,15 +20,15 @@ interface PoolBuilder {
 }
 
 let alarm = '';
-/** Firefox collects workers that share memory unless somebody holds them. */
+/** The running threads. Firefox ends workers that share memory unless something refers to them. */
 const threads: Worker[] = [];
 
-/** Names the channel on which dying threads are reported. */
+/** Sets the name of the channel on which dying threads report. */
 export function setAlarm(name: string): void {
   alarm = name;
 }
 
-/** Called by the wasm when a pool is asked for. */
+/** Starts the workers of a thread pool. The wasm calls this function. */
 export async function startWorkers(
   module: WebAssembly.Module,
   memory: WebAssembly.Memory,
@@ -40,14 +40,14 @@ export async function startWorkers(
   builder.build();
 }
 
-/** The life of a thread worker: it computes until the host is terminated. */
+/** Runs a thread worker, which computes until the host is terminated. */
 export function runThread({ module, memory, receiver, alarm }: ThreadMessage): void {
   try {
     initSync({ module, memory });
     postMessage('running');
     wbg_rayon_start_worker(receiver);
   } catch (error) {
-    // The host may be blocked, waiting for this very thread; only the page can still act.
+    // The host may be blocked while it waits for this thread, so only the page can react.
     new BroadcastChannel(alarm).postMessage(String(error));
   }
 }

@@ -1,8 +1,8 @@
-/** A model that takes no download, and a fine-tune of it: what the self-test restores. */
+/** Returns a tiny base model and a fine-tune of it, for the self-test. */
 export function tinyModels(): { base: Uint8Array<ArrayBuffer>; target: Uint8Array<ArrayBuffer> } {
   const random = generator();
   const base = Array.from({ length: TENSORS * LENGTH }, () => weight(random()));
-  // Most weights stay, some move a little, so that every part of the codec has something to do.
+  // Most weights stay and some change a little, so that every part of the codec is used.
   const target = base.map((bits) => (random() % 4 === 0 ? bits + (random() % 7) - 3 : bits));
   return { base: safetensors(base), target: safetensors(target) };
 }
@@ -10,12 +10,12 @@ export function tinyModels(): { base: Uint8Array<ArrayBuffer>; target: Uint8Arra
 const TENSORS = 2;
 const LENGTH = 256;
 
-/** A BF16 of either sign with an exponent as weights have them. */
+/** Returns a BF16 of either sign, with an exponent in the range of typical weights. */
 function weight(random: number): number {
   return ((random & 1) << 15) | (((random >> 1) % 1024) + 0x3c00);
 }
 
-/** The same numbers on every machine. */
+/** Returns a generator of random numbers, the same on every machine. */
 function generator(): () => number {
   let state = 1;
   return () => {
@@ -32,7 +32,7 @@ function safetensors(words: number[]): Uint8Array<ArrayBuffer> {
   ]);
   const header = new TextEncoder().encode(JSON.stringify(Object.fromEntries(tensors)));
   const file = new Uint8Array(8 + header.length + words.length * 2);
-  // The length takes eight bytes; it fits in one.
+  // The length has eight bytes; its value fits in the first.
   file[0] = header.length;
   file.set(header, 8);
   file.set(new Uint8Array(Uint16Array.from(words).buffer), 8 + header.length);

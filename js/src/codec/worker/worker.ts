@@ -1,4 +1,7 @@
-/** The one worker script. The first message tells whether it is the host, one of its threads or what serves it. */
+/**
+ * The worker script. The first message decides if the worker is the host, one of the host's threads
+ * or a helper of the host.
+ */
 import type { StartMessage, ToWorker } from '../protocol.js';
 import { type ServiceMessage, serve } from './helper.js';
 import { Host } from './host.js';
