@@ -14,28 +14,32 @@ import type {
 } from './types.js';
 
 /**
- * Keeps models where the page can read them again after a reload, a crash or a week.
+ * Keeps models, so that a page need not download them again after a reload or a crash.
  *
  * ```ts
  * const cache = await ModelCache.open();
  * const model = await cache.fetch('/models/base.safetensors', { integrity: 'sha256-…' });
  * ```
  *
- * Files are downloaded in chunks, several at a time. Each chunk is recorded once it is stored, so that a download goes
- * on where it was, whatever has ended it; and a file appears only when all of it is there and has been checked. An
- * address stands for one file for ever: to get another version, `delete` it or give its digest.
+ * Files are downloaded in chunks, several at a time. Each chunk is recorded once it is stored, so
+ * that an interrupted download continues where it stopped. A file becomes visible once all of it is
+ * stored and checked. Cached files are never revalidated: treat a URL as immutable. To get another
+ * version, `delete` the file or give its digest.
  */
 export class ModelCache {
   readonly #client: Client;
   #persist: boolean;
 
-  /** Opens a cache: in the origin's file system, or the best place that this browser has instead. */
+  /**
+   * Opens a cache in the origin private file system, or else in the best place that this browser
+   * has.
+   */
   static async open(options: CacheOptions = {}): Promise<ModelCache> {
     return ModelCache.connect(options, startPeer);
   }
 
   /**
-   * Opens a cache on whatever does the worker's part.
+   * Opens a cache with any peer in the place of the worker.
    *
    * @hidden
    */
@@ -53,14 +57,14 @@ export class ModelCache {
     this.#persist = persist;
   }
 
-  /** The place of the models. In `memory` they last as long as this object. */
+  /** The place where the models are stored. In `memory`, they last as long as this object. */
   get backend(): Backend {
     return this.#client.backend;
   }
 
   /**
-   * The file behind a URL, downloaded unless it is here already. Tabs that ask for the same file share one download,
-   * which goes on when one of them gives up.
+   * Returns the file of a URL, and downloads it unless it is cached. Tabs that request the same
+   * file share one download, which continues if one of them aborts.
    */
   async fetch(url: string | URL, options: FetchOptions = {}): Promise<CachedFile> {
     const { integrity, headers = {}, refreshUrl, signal, onProgress } = options;
@@ -69,7 +73,10 @@ export class ModelCache {
     return fileOf(await this.#client.call('fetch', args, { signal, onProgress, refreshUrl }));
   }
 
-  /** Stores a file that does not come from a URL under one, such as `bitx:my-model`. A stream is read once. */
+  /**
+   * Stores a file under a URL without downloading it, such as `bitx:my-model`. A stream is read
+   * once.
+   */
   async put(
     url: string | URL,
     source: Blob | ReadableStream<Uint8Array>,
@@ -82,13 +89,16 @@ export class ModelCache {
     return fileOf(await this.#client.call('put', args, { signal, onProgress, stream }));
   }
 
-  /** The file stored under a URL, if all of it is here; nothing is downloaded. */
+  /** Returns the file stored under a URL if all of it is cached, and downloads nothing. */
   async match(url: string | URL): Promise<CachedFile | undefined> {
     const found = await this.#client.call('match', { url: absolute(url) });
     return found && fileOf(found);
   }
 
-  /** A file of this content, whatever its URL; the digest is written as in {@link FetchOptions.integrity}. */
+  /**
+   * Returns a file with a digest, whatever its URL. The digest has the form of {@link
+   * FetchOptions.integrity}.
+   */
   async findByDigest(digest: string): Promise<CachedFile | undefined> {
     const found = await this.#client.call('find', { digest });
     return found && fileOf(found);
@@ -104,32 +114,44 @@ export class ModelCache {
     return this.#client.call('stat', { url: absolute(url) });
   }
 
-  /** All files, whole or not. */
+  /** Returns the entries of all files, complete or not. */
   list(): Promise<ModelStat[]> {
     return this.#client.call('list', {});
   }
 
-  /** Reads a file and checks every chunk. If any is wrong, the file is no longer whole, and `fetch` repairs it. */
+  /**
+   * Reads a file and checks every chunk. If a chunk is wrong, the file becomes incomplete, and the
+   * next `fetch` repairs it.
+   */
   verify(url: string | URL, { signal, onProgress }: CacheCallOptions = {}): Promise<Verdict> {
     return this.#client.call('verify', { url: absolute(url) }, { signal, onProgress });
   }
 
-  /** Removes a file, or what is there of it, and tells whether there was anything. Waits for a download to end. */
+  /**
+   * Removes a file, complete or not, and returns `true` if there was one. Waits for a download of
+   * the file to end.
+   */
   delete(url: string | URL, { signal }: { signal?: AbortSignal } = {}): Promise<boolean> {
     return this.#client.call('delete', { url: absolute(url) }, { signal });
   }
 
-  /** Ends the worker. Calls that are pending reject with `disposed`; what they have downloaded is kept. */
+  /**
+   * Ends the worker. Pending calls reject with `disposed`; the chunks that they downloaded are
+   * kept.
+   */
   close(): void {
     this.#client.end(new BitxError('disposed', 'This ModelCache was closed'));
   }
 
-  /** Some browsers ask the user, so this happens once, when there is something to keep. */
+  /**
+   * Asks the browser not to evict the models. Some browsers ask the user, so this happens only
+   * once, when there is something to store.
+   */
   async #askToPersist(): Promise<void> {
     const { storage } = navigator;
     if (!this.#persist || this.backend === 'memory' || !storage?.persist) return;
     this.#persist = false;
-    // An answer may take the user minutes, and a refusal changes nothing.
+    // Nothing waits for the answer: it may take the user minutes, and a refusal changes nothing.
     if (!(await storage.persisted())) storage.persist().catch(() => {});
   }
 }

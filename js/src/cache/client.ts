@@ -2,10 +2,10 @@ import { absolute, type CallContext, type Peer, WorkerClient } from '../common/i
 import type { FromWorker, Operations, Settings, ToWorker } from './messages.js';
 import type { Backend, CacheProgress } from './types.js';
 
-/** The sources that the worker may ask for in the middle of a call. */
+/** The sources that the worker may request during a call. */
 interface Extra {
   refreshUrl: ((url: string, status: number) => string | URL | Promise<string | URL>) | undefined;
-  /** Parts that the worker pulls. */
+  /** The stream whose parts the worker requests. */
   stream: ReadableStream<Uint8Array> | undefined;
   reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
 }
@@ -16,14 +16,14 @@ type Context = CallContext<CacheProgress> & Partial<Extra>;
 export class Client extends WorkerClient<Operations, CacheProgress, Backend, Extra> {
   backend!: Backend;
 
-  /** Waits until the other end has its store open. */
+  /** Opens a client; resolves once the worker has opened its store. */
   static async open(settings: Settings, peer: Peer): Promise<Client> {
     const client = new Client('cache', settings, peer);
     client.backend = await client.opened;
     return client;
   }
 
-  /** Runs one operation. A stream is its own from then on. */
+  /** Runs one operation. A stream in the context then belongs to it. */
   override async call<O extends keyof Operations>(
     operation: O,
     args: Operations[O]['args'],
@@ -45,7 +45,10 @@ export class Client extends WorkerClient<Operations, CacheProgress, Backend, Ext
     else super.receive(message);
   }
 
-  /** Does what the worker asks for. Where what the caller gave fails, its own error is the call's. */
+  /**
+   * Serves a request of the worker. If the caller's stream or function fails, the call rejects with
+   * that error.
+   */
   async #serve(id: number, action: (call: Context) => Promise<void>): Promise<void> {
     const call = this.calls.get(id);
     try {
@@ -72,7 +75,7 @@ export class Client extends WorkerClient<Operations, CacheProgress, Backend, Ext
   }
 }
 
-/** Bytes whose buffer can be given away whole. */
+/** Returns bytes with a buffer of their own, which can be transferred. */
 function owned(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   const whole = bytes.buffer instanceof ArrayBuffer && bytes.byteLength === bytes.buffer.byteLength;
   return whole ? (bytes as Uint8Array<ArrayBuffer>) : new Uint8Array(bytes);

@@ -19,21 +19,27 @@ export interface FineTuneOptions {
   base: string | URL | (string | URL)[];
   /** The address of the `.bitx` archive. */
   delta: string | URL;
-  /** The digests that files must have, written as in {@link FetchOptions.integrity}; `base` as many as there are files. */
+  /**
+   * The digests that the files must have, in the form of {@link FetchOptions.integrity}; for a
+   * sharded base, one for each file.
+   */
   integrity?: { base?: string | string[]; delta?: string; model?: string };
-  /** Default: one that all calls without one share. */
+  /** The cache for the files. Default: one that all calls without a cache share. */
   cache?: ModelCache;
-  /** Default: one that is made for the call, if it has to restore anything. */
+  /** The instance that restores. Default: one that is created for the call when it is needed. */
   bitx?: Bitx;
-  /** Keeps the restored model, which takes as much room as the base. Default: true. */
+  /**
+   * Stores the restored model in the cache, where it takes as much space as the base. Default:
+   * true.
+   */
   store?: boolean;
-  /** Sent with every request. */
+  /** The headers of every request. */
   headers?: Record<string, string>;
-  /** Called when a server answers 401 or 403; returns the address to go on with. */
+  /** Called when a server answers 401 or 403; returns the URL to continue with. */
   refreshUrl?: (url: string, status: number) => string | URL | Promise<string | URL>;
-  /** Aborts the call. What was downloaded is kept. */
+  /** Aborts the call. Downloaded chunks are kept. */
   signal?: AbortSignal;
-  /** Called often while the call proceeds. */
+  /** Called often during the call. */
   onProgress?: (progress: FineTuneProgress) => void;
 }
 
@@ -52,14 +58,15 @@ export interface FineTune {
   options: FineTuneOptions;
 }
 
-/** The record, kept with a restored model, of the files that it was made from. */
+/** The label of a restored model that records the files it was made from. */
 const SOURCES = 'bitx-sources';
 
 let sharedCache: Promise<ModelCache> | undefined;
 
 /**
- * Answers before any download what {@link loadFineTune} would do: what is here, what would be fetched, what that saves,
- * and whether it fits. It asks the servers for nothing but sizes.
+ * Returns what {@link loadFineTune} would do, without downloading anything: which files are cached,
+ * how many bytes it would download and save, and if the files fit. The servers are asked for sizes
+ * only.
  */
 export async function planFineTune(options: FineTuneOptions): Promise<FineTunePlan> {
   const job = await fineTune(options);
@@ -67,9 +74,10 @@ export async function planFineTune(options: FineTuneOptions): Promise<FineTunePl
 }
 
 /**
- * The fine-tuned model that a delta restores: from the cache if it has been restored before, else from the base and
- * the delta, which are fetched unless they are here. The base stays for the next fine-tune of it; the delta goes once
- * its model is stored.
+ * Returns the fine-tuned model of a delta. It comes from the cache if it was restored before;
+ * otherwise it is restored from the base and the delta, which are downloaded unless they are
+ * cached. The base stays in the cache for other fine-tunes; the delta is deleted once its model is
+ * stored.
  *
  * ```ts
  * const model = await loadFineTune({ base: '/base.safetensors', delta: '/fine-tune.bitx' });
@@ -88,10 +96,10 @@ async function load(options: FineTuneOptions): Promise<File> {
   const plan = await planOf(job, undefined);
   const { storeBytes: need, availableBytes: have } = plan;
   if (!plan.fits && need !== undefined && have !== undefined) {
-    const message = `The model and what it takes need ${need} bytes of storage, and the browser grants ${have}`;
+    const message = `The model and its delta and base need ${need} bytes of storage, but the browser grants ${have}`;
     throw new BitxError('quota', message, { need, have });
   }
-  // Pages that load the same model side by side restore it once.
+  // Pages that load the same model at the same time restore it only once.
   const name = `bitx-wasm/fine-tune/${job.delta.url}`;
   const signal = options.signal ?? new AbortController().signal;
   const make = async () => (await restored(job)) ?? fetchAndRestore(job);
@@ -119,7 +127,10 @@ function shared(): Promise<ModelCache> {
   return sharedCache;
 }
 
-/** The restored model, if it is in the cache: made from files of the same digests, or else of the same URLs. */
+/**
+ * Returns the restored model if it is cached. It must come from files with the required digests, or
+ * from the same URLs where no digest is required.
+ */
 async function restored({ cache, bases, delta }: FineTune): Promise<CachedFile | undefined> {
   const wanted = [delta, ...bases];
   const madeOfThem = ({ model }: ModelStat) => {
@@ -132,7 +143,7 @@ async function restored({ cache, bases, delta }: FineTune): Promise<CachedFile |
   return found && cache.match(found.url);
 }
 
-/** A file that a model was made from, under the URL that it was asked for by. */
+/** A file that a model was made from, with the URL by which it was requested. */
 type Source = Pick<ModelInfo, 'url' | 'sha256' | 'blake3'>;
 
 function sourcesOf({ labels }: ModelInfo): Source[] {
@@ -158,13 +169,13 @@ async function fetchAndRestore(job: FineTune): Promise<File> {
     });
   const bitx = options.bitx ?? (await Bitx.create(signal ? { signal } : {}));
   try {
-    // The delta first: it is small, and if it is no archive there is no use for the base.
+    // The delta comes first: it is small, and if it is not an archive, the base is not needed.
     const archive = await fetchOne(delta, 'delta');
     const made = await bitx.inspect(archive, signal ? { signal } : {});
     const files: CachedFile[] = [];
     for (const [index, base] of bases.entries()) {
       const against = made.bases[index];
-      // The very file that the delta was made against may be here under any URL.
+      // The base that the delta was made against may be cached under any URL.
       const here = against && (await cache.findByDigest(`blake3-${against.blake3}`));
       files.push(here ?? (await fetchOne(base, 'base')));
     }
@@ -174,7 +185,7 @@ async function fetchAndRestore(job: FineTune): Promise<File> {
   }
 }
 
-/** Restores into the cache, part by part, or into a file that is not kept. */
+/** Restores into the cache as a stream, or into a file that is not stored. */
 async function restore(
   { cache, delta, bases, store, options }: FineTune,
   bitx: Bitx,

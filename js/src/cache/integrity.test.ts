@@ -25,14 +25,14 @@ test.each([
   `sha512-${HEX}`,
   `sha256-${HEX.slice(2)}`,
   `sha256-${btoa('too short')}`,
-  // Base64 without a name is not what hubs publish.
+  // Hubs do not publish base64 without a name.
   BASE64,
   '"5d8c72a5054e07c0a1b5f2e8d1a6b2c4-12"',
 ])('%s is none', (text) => {
   expect(parseIntegrity(text)).toBeUndefined();
 });
 
-test('a file fits by the digest that was asked for', () => {
+test('a file is compared by the required digest', () => {
   const digests = { sha256: HEX, blake3: 'ab'.repeat(32) };
   expect(fits(digests, { algorithm: 'sha256', hex: HEX })).toBe(true);
   expect(fits(digests, { algorithm: 'blake3', hex: HEX })).toBe(false);

@@ -15,8 +15,8 @@ const NAMED = /^(sha256|blake3)[-:](.+)$/i;
 const HEX = /^[0-9a-f]{64}$/i;
 
 /**
- * Reads `sha256-…` and `blake3-…` in base64 or hex, and bare or quoted hex, which hubs publish as SHA-256; returns
- * undefined for anything else.
+ * Parses a digest: `sha256-…` or `blake3-…` in base64 or hex, or bare or quoted hex, the form in
+ * which hubs publish SHA-256. Returns undefined for anything else.
  */
 export function parseIntegrity(text: string): Integrity | undefined {
   const bare = text.trim().replace(/^(?:W\/)?"(.*)"$/, '$1');

@@ -1,7 +1,7 @@
 import type * as Common from '../common/index.js';
 import type { Backend, CacheOptions, CacheProgress, ModelInfo, ModelStat, Verdict } from './types.js';
 
-/** Options as they reach the worker, defaults filled in. */
+/** The options for the worker, with defaults filled in. */
 export type Settings = Required<Omit<CacheOptions, 'backend' | 'persist' | 'workerUrl' | 'directory'>> & {
   backend: Backend | undefined;
 };
@@ -15,13 +15,13 @@ export interface FetchArgs {
   url: string;
   integrity: string | undefined;
   headers: Record<string, string>;
-  /** `true` if the page can be asked for a new address. */
+  /** `true` if the page can supply a new URL. */
   refreshes: boolean;
 }
 
 export interface PutArgs {
   url: string;
-  /** Undefined where the page sends the parts of a stream. */
+  /** Undefined if the page sends a stream. */
   blob: Blob | undefined;
   size: number | undefined;
   integrity: string | undefined;
@@ -42,7 +42,7 @@ export interface Operations {
 
 export type ToWorker =
   | Common.ToWorker<Settings, Operations>
-  /** The next part of a stream; none at its end. */
+  /** The next part of a stream, without `bytes` at its end. */
   | { type: 'part'; id: number; bytes: Uint8Array<ArrayBuffer> | undefined }
   | { type: 'address'; id: number; url: string };
 
@@ -50,5 +50,5 @@ export type FromWorker =
   | Common.FromWorker<Backend, CacheProgress>
   /** Asks for the next part of a stream. */
   | { type: 'pull'; id: number }
-  /** Asks for another address, since the server refuses this one. */
+  /** Requests another URL, since the server refuses this one. */
   | { type: 'refused'; id: number; url: string; status: number };

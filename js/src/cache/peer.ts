@@ -1,10 +1,10 @@
 import { absolute, BitxError, type Peer } from '../common/index.js';
 import type { Backend, CacheOptions } from './types.js';
 
-/** The default backend; `undefined` tries each. */
+/** The default backend; `undefined` tries all of them in order. */
 export const DEFAULT_BACKEND: Backend | undefined = undefined;
 
-/** Starts the cache's worker. In Node the build takes another file in place of this one. */
+/** Starts the cache's worker. The build for Node replaces this module by one of its own. */
 export function startPeer({ workerUrl }: CacheOptions): Peer {
   if (typeof Worker !== 'function') {
     const message = 'Workers cannot be started here; in a service worker, use bitx-wasm/cache/service-worker';
@@ -16,7 +16,7 @@ export function startPeer({ workerUrl }: CacheOptions): Peer {
     : new Worker(new URL('./cache-worker.js', import.meta.url), { type: 'module' });
 }
 
-/** A file as it has come from there. */
+/** Returns a file that the worker sent in the form that the caller gets: here, the same. */
 export function received(file: File): File {
   return file;
 }

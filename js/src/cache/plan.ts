@@ -8,33 +8,41 @@ export interface PlannedFile {
   url: string;
   /** `true` if all of the file is in the cache. */
   cached: boolean;
-  /** Bytes; undefined where the server does not tell. */
+  /** Size in bytes; undefined if the server does not tell it. */
   size: number | undefined;
-  /** Bytes that are here. */
+  /** Bytes that are in the cache. */
   storedBytes: number;
-  /** Bytes of storage that it still takes; a part of a file may have taken all of its space. */
+  /**
+   * Bytes of storage that the file still needs. An incomplete file may have reserved all of its
+   * space.
+   */
   roomBytes: number | undefined;
 }
 
-/** The plan of a {@link loadFineTune} call. Sums are `undefined` where a server did not tell a size. */
+/**
+ * The plan of a {@link loadFineTune} call. Sums are `undefined` if a server did not tell a size.
+ */
 export interface FineTunePlan {
   base: PlannedFile[];
   delta: PlannedFile;
-  /** The restored model. Until it is here, its size is taken to be that of its base. */
+  /** The restored model. Until it is cached, its size is assumed to be that of its base. */
   model: { cached: boolean; size: number | undefined };
   /** Bytes to download. */
   fetchBytes: number | undefined;
-  /** Bytes that downloading the fine-tuned model itself would take beyond that; negative where it would take less. */
+  /**
+   * Bytes saved, compared with a download of the fine-tuned model itself; negative if the call
+   * downloads more.
+   */
   savedBytes: number | undefined;
-  /** Bytes of storage that it takes, all told. */
+  /** Bytes of storage that the call needs in total. */
   storeBytes: number | undefined;
-  /** Bytes of storage that the browser grants, where it tells. */
+  /** Bytes of storage that the browser grants, if it reports them. */
   availableBytes: number | undefined;
   /** `true` if the files fit, as far as is known. */
   fits: boolean;
 }
 
-/** Plans a call; `model` is what it has restored before. */
+/** Plans a call; `model` is the model if it was restored before. */
 export async function planOf(job: FineTune, model: CachedFile | undefined): Promise<FineTunePlan> {
   const [delta, ...base] = (await Promise.all(
     [job.delta, ...job.bases].map((file) => planned(job, file, model !== undefined)),
@@ -57,7 +65,10 @@ export async function planOf(job: FineTune, model: CachedFile | undefined): Prom
   };
 }
 
-/** Returns the cached part of a file and its size. The server is not asked for sizes of files that are not fetched. */
+/**
+ * Returns the cached part of a file and its size. The server is not asked for the size if nothing
+ * will be downloaded.
+ */
 async function planned(job: FineTune, file: Wanted, needless: boolean): Promise<PlannedFile> {
   const { cache } = job;
   const { url } = file;
@@ -71,12 +82,14 @@ async function planned(job: FineTune, file: Wanted, needless: boolean): Promise<
   return { url, cached: false, size, storedBytes: stored, roomBytes };
 }
 
-/** A file that is here already: any of the digest that is asked for, else the one of that URL. */
+/** Returns the cached file with the required digest or, if no digest is required, with the URL. */
 function cached(cache: ModelCache, { url, integrity }: Wanted): Promise<CachedFile | undefined> {
   return integrity === undefined ? cache.match(url) : cache.findByDigest(integrity);
 }
 
-/** Asks a server how large a file is; not all answer to HEAD. */
+/**
+ * Asks a server for the size of a file. Servers that do not answer to HEAD are asked for one byte.
+ */
 async function sizeOf(
   url: string,
   { headers = {}, signal }: FineTune['options'],

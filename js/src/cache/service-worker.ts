@@ -4,9 +4,10 @@ import type { CacheOptions } from './types.js';
 import { Host, type Port } from './worker/worker.js';
 
 /**
- * The {@link PageCache | model cache} of a service worker. It runs inside of it, since service workers may not start
- * workers, and keeps models in Cache Storage, since they cannot write files in place. With `backend: 'opfs'` it finds
- * what pages have stored in the origin's file system, and stores nothing.
+ * The {@link PageCache | model cache} for service workers. It runs in the service worker itself,
+ * which may not start workers, and keeps models in Cache Storage, since service workers cannot
+ * write files in place. With `backend: 'opfs'` it is read-only: it finds the models that pages have
+ * stored in the origin private file system.
  */
 export class ModelCache extends PageCache {
   /** Opens a cache. Keep the service worker alive by `event.waitUntil` while it downloads. */
@@ -15,7 +16,7 @@ export class ModelCache extends PageCache {
   }
 }
 
-/** Starts what a page has in a worker. */
+/** Starts the host of the cache, which a page would run in a worker, in this thread. */
 function startHere(): Peer {
   const { port1, port2 } = new MessageChannel();
   const host = new Host(port2 as Port);
