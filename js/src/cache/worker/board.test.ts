@@ -8,7 +8,7 @@ async function isSettled(promise: Promise<unknown>): Promise<boolean> {
   return (await Promise.race([promise, Promise.resolve(pending)])) !== pending;
 }
 
-test('it hands out what is not there, in order and once', async () => {
+test('it hands out each missing chunk once, in order', async () => {
   const board = new Board(4, [1]);
   expect([await board.next(), await board.next(), await board.next()]).toEqual([0, 2, 3]);
   const more = board.next();
@@ -17,7 +17,7 @@ test('it hands out what is not there, in order and once', async () => {
   expect(await more).toBeUndefined();
 });
 
-test('whoever waits for a chunk is told when it comes', async () => {
+test('a wait for a chunk ends when the chunk arrives', async () => {
   const board = new Board(2, [0]);
   expect(await board.arrival(0)).toBe(true);
   const second = board.arrival(1);
@@ -27,7 +27,7 @@ test('whoever waits for a chunk is told when it comes', async () => {
   expect(await board.arrival(2)).toBe(false);
 });
 
-test('only what has come since is fresh', () => {
+test('only chunks that arrived since are fresh', () => {
   const board = new Board(2, [0]);
   board.arrived(1);
   expect([board.isFresh(0), board.isFresh(1)]).toEqual([false, true]);
@@ -43,7 +43,7 @@ test('a wrong chunk is handed out again, before the others', async () => {
   expect(await arrival).toBe(true);
 });
 
-test('a wrong chunk wakes whoever had nothing to fetch', async () => {
+test('a wrong chunk wakes a transfer that had nothing to fetch', async () => {
   const board = new Board(1, [0]);
   const next = board.next();
   expect(await isSettled(next)).toBe(false);
@@ -61,7 +61,7 @@ test('a stream ends when its length is known', async () => {
   expect(await third).toBe(false);
 });
 
-test('once it is closed, nobody waits', async () => {
+test('after the close, nothing waits', async () => {
   const board = new Board(2);
   const waiting = [board.arrival(0), board.arrival(1)];
   board.close();

@@ -1,10 +1,13 @@
-/** The waiting list of a download: transfers wait for chunks to fetch, the hash for the file's next chunk. */
+/**
+ * The shared state of a download. Transfers wait for chunks to fetch, and the hash waits for the
+ * next chunk of the file.
+ */
 export class Board {
   /** The number of chunks; infinite while it is unknown. */
   #count: number;
   readonly #wanted: number[];
   readonly #there: Set<number>;
-  /** Those that have come since the board was set up. */
+  /** The chunks that were stored since the board was created. */
   readonly #fresh = new Set<number>();
   #closed = false;
   #change = Promise.withResolvers<void>();
@@ -16,7 +19,7 @@ export class Board {
     this.#wanted = all.filter((index) => !this.#there.has(index));
   }
 
-  /** The next chunk to fetch, once there is one; undefined when there will be none. */
+  /** Waits for a chunk to fetch, and returns its index; undefined if there will be none. */
   async next(): Promise<number | undefined> {
     while (!this.#closed) {
       const index = this.#wanted.shift();
@@ -26,7 +29,7 @@ export class Board {
     return undefined;
   }
 
-  /** Waits until a chunk is there; resolves to false if the file ends before. */
+  /** Waits until a chunk is stored; resolves to false if the file ends before it. */
   async arrival(index: number): Promise<boolean> {
     while (!this.#closed && index < this.#count) {
       if (this.#there.has(index)) return true;
@@ -46,20 +49,20 @@ export class Board {
     return this.#fresh.has(index);
   }
 
-  /** A chunk turned out to be wrong. */
+  /** Requests a chunk again that turned out to be wrong. */
   redo(index: number): void {
     this.#there.delete(index);
     this.#wanted.unshift(index);
     this.#changed();
   }
 
-  /** The file has ended. */
+  /** Sets the number of chunks, once the end of the file is known. */
   end(count: number): void {
     this.#count = count;
     this.#changed();
   }
 
-  /** Nobody has to wait any longer. */
+  /** Ends all waits. */
   close(): void {
     this.#closed = true;
     this.#changed();

@@ -4,7 +4,7 @@ import type { ModelStat } from '../types.js';
 import { infoOf, storedBytes } from './records.js';
 import type { Store } from './stores/store.js';
 
-/** Tells what is in a store, without changing it. */
+/** Finds models in a store, without changing it. */
 export class Catalog {
   readonly #store: Store;
 
@@ -12,7 +12,7 @@ export class Catalog {
     this.#store = store;
   }
 
-  /** A whole model, if its digest is the one that is asked for. */
+  /** Returns a complete model, if it has the required digest. */
   async whole(key: string, integrity?: Integrity): Promise<Found | undefined> {
     const manifest = await this.#store.manifest(key);
     if (!manifest || (integrity && !fits(manifest, integrity))) return undefined;
@@ -20,7 +20,7 @@ export class Catalog {
     return file && { file, model: infoOf(manifest) };
   }
 
-  /** Any model of that digest. */
+  /** Returns any complete model with a digest. */
   async withDigest(integrity: Integrity): Promise<Found | undefined> {
     for (const key of await this.#store.keys()) {
       const found = await this.whole(key, integrity);

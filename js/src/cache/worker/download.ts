@@ -10,7 +10,7 @@ import { checkQuota } from './storage-errors.js';
 import type { Entry } from './stores/store.js';
 import { storeStream } from './stream.js';
 
-/** So often a download may have to begin anew. */
+/** The number of times that a download may start, the first included. */
 const MOST_STARTS = 4;
 
 export interface Download {
@@ -18,7 +18,7 @@ export interface Download {
   remote: Omit<RemoteOptions, 'signal' | 'stallTimeout'>;
   integrity: Integrity | undefined;
   settings: Settings;
-  /** `true` if the entry takes all of its space when it begins. */
+  /** `true` if the entry reserves all of its space when it begins. */
   reserves: boolean;
   meter: Meter;
   signal: AbortSignal;
@@ -30,7 +30,7 @@ interface Approach {
   ranges: boolean;
 }
 
-/** Downloads a model, or what is missing of it, and commits it. */
+/** Downloads a model, or its missing chunks, and commits it. */
 export async function download(job: Download): Promise<Manifest> {
   let approach: Approach = { resume: true, ranges: true };
   for (let starts = 1; ; starts++) {
@@ -57,7 +57,10 @@ async function attempt(job: Download, { resume, ranges }: Approach): Promise<Man
   return finish(job, meta, await fetchChunks({ ...job, meta, remote, stop, signal }, answer));
 }
 
-/** The record of a part, if more of the same file can be added to it. */
+/**
+ * Returns the record of an incomplete model, if it can be proved that further chunks will belong to
+ * the same file.
+ */
 function resumable({ entry, integrity }: Download): (PartMeta & { size: number }) | undefined {
   const meta = entry.record?.meta;
   if (!meta?.ranged || meta.size === undefined) return undefined;
@@ -77,12 +80,12 @@ async function resumeParts(
   remote.facts = { size: meta.size, validator: meta.validator };
   const sealed = await fetchChunks({ ...job, meta, remote, stop });
   if (integrity && !fits(sealed.digests, integrity)) {
-    throw new Restart(meta.url, 'its parts do not have the digest that was asked for', true);
+    throw new Restart(meta.url, 'its chunks do not have the required digest', true);
   }
   return finish(job, meta, sealed);
 }
 
-/** Asks for the first chunk, which also tells what there is to know of the file. */
+/** Requests the first chunk. The answer also tells the size and the version of the file. */
 async function firstAnswer({ settings }: Download, remote: Remote, signal: AbortSignal): Promise<Answer> {
   const patience = new Patience(settings, signal);
   for (;;) {
@@ -95,17 +98,17 @@ async function firstAnswer({ settings }: Download, remote: Remote, signal: Abort
 }
 
 /**
- * Browsers refuse compressed ranges without a word, which looks like a server that cannot be reached: asks once more
- * in the plainest way before that is reported.
+ * Tries a download without ranges before an error is reported. Browsers reject compressed ranges
+ * with an error that looks like an unreachable server.
  */
 async function withoutRanges(error: unknown, remote: Remote): Promise<never> {
   if (!(error instanceof Transient) || error.status !== undefined) throw error;
   const { transfer } = await remote.whole().catch(() => Promise.reject(error));
   transfer.end();
-  throw new Restart(transfer.url, 'it can only be had whole', false);
+  throw new Restart(transfer.url, 'the server can only send all of it', false);
 }
 
-/** Downloads from a server that knows no ranges, from the beginning as often as it takes. */
+/** Downloads from a server without ranges. Every retry begins at the start of the file. */
 async function streamWhole(
   job: Download,
   remote: Remote,
@@ -128,13 +131,16 @@ async function streamWhole(
   }
 }
 
-/** Nothing can be added to what came without ranges, so it should not take up room. */
+/** Removes what a download without ranges has stored, since it cannot be resumed, and fails. */
 async function giveUp(entry: Entry, error: unknown): Promise<never> {
   await entry.clear();
   throw error;
 }
 
-/** Makes room for a new file, once it is certain that there is one, and before its first byte. */
+/**
+ * Begins the entry of a new file, after the server has confirmed that the file exists, and before
+ * its first byte.
+ */
 async function begin(job: Download, answer: Answer): Promise<PartMeta & { size: number }> {
   const { entry, settings, remote } = job;
   const { size, ranged, validator } = answer;
@@ -150,7 +156,7 @@ async function begin(job: Download, answer: Answer): Promise<PartMeta & { size: 
   }
 }
 
-/** Commits what has been sealed, unless it is something else than was wanted. */
+/** Commits a sealed model; throws if it does not have the required digest. */
 export async function finish(
   { entry, integrity }: Pick<Download, 'entry' | 'integrity'>,
   { url, chunkSize, validator, labels }: PartMeta,
@@ -160,7 +166,7 @@ export async function finish(
   if (integrity && !fits(digests, integrity)) {
     await entry.clear();
     const figures = { url, expected: integrity.hex, found: digests[integrity.algorithm] };
-    throw new BitxError('integrity', `${url} does not have the ${integrity.algorithm} asked for`, figures);
+    throw new BitxError('integrity', `${url} does not have the required ${integrity.algorithm}`, figures);
   }
   const manifest: Manifest = {
     version: 1,

@@ -1,7 +1,7 @@
 import { createBLAKE3, createSHA256, type IHasher } from 'hash-wasm';
 import { type Digests, toHex } from '../integrity.js';
 
-/** Takes a file front to back. WebCrypto could not: it wants all of it at once. */
+/** Hashes a file from front to back. WebCrypto cannot do that, since it needs all bytes at once. */
 export class FileHash {
   readonly #sha256: IHasher;
   readonly #blake3: IHasher;
@@ -25,7 +25,10 @@ export class FileHash {
   }
 }
 
-/** SHA-256 of something small, in hex: by the browser's own code beside this thread, where pages may have it. */
+/**
+ * Returns the SHA-256 of bytes in hex. WebCrypto computes it outside this thread, where the page
+ * may use it.
+ */
 export async function digestOf(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
   if (crypto.subtle) return toHex(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes)));
   return (await createSHA256()).update(bytes).digest();

@@ -1,7 +1,12 @@
-/** The end of each queue, where the browser has no locks: there a worker shares its store with nobody. */
+/**
+ * The end of each queue, for browsers without locks. There, a worker shares its store with nobody.
+ */
 const queues = new Map<string, Promise<unknown>>();
 
-/** Runs `action` while nobody else in the origin holds one of the locks, which are taken in the given order. */
+/**
+ * Runs `action` while it holds all of the locks, which are taken in the given order and exclude
+ * others in the same origin.
+ */
 export async function locked<T>(
   [name, ...others]: string[],
   signal: AbortSignal,

@@ -4,7 +4,7 @@ import { Meter } from './meter.js';
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-test('it tells of the beginning and the end, and in between not too often', () => {
+test('it reports the beginning and the end, and in between not too often', () => {
   const report = vi.fn();
   const meter = new Meter('download', report);
   meter.begin(2, 10);

@@ -1,9 +1,9 @@
 import type { CacheProgress } from '../types.js';
 
-/** Reports more often than this only cost. */
+/** The shortest time between two reports. More frequent ones only cost time. */
 const INTERVAL_MS = 50;
 
-/** Counts the bytes of a call and tells of them, though not of each. */
+/** Counts the bytes of a call, and reports them at intervals. */
 export class Meter {
   readonly #phase: CacheProgress['phase'];
   readonly #report: (progress: CacheProgress) => void;
@@ -16,14 +16,14 @@ export class Meter {
     this.#report = report;
   }
 
-  /** Begins to count, from what is there already. */
+  /** Starts to count from the bytes that are already stored. */
   begin(loaded: number, total: number | undefined): void {
     this.#loaded = loaded;
     this.#total = total;
     this.#tell();
   }
 
-  /** More bytes are there; fewer, where some have to come again. */
+  /** Adds bytes; a negative number if bytes must be fetched again. */
   add(bytes: number): void {
     this.#loaded += bytes;
     if (this.#loaded === this.#total || performance.now() - this.#reported >= INTERVAL_MS) this.#tell();

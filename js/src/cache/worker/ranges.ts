@@ -17,16 +17,19 @@ export interface RangesOptions {
   remote: Remote;
   settings: Settings;
   meter: Meter;
-  /** Stops everything when something fails. */
+  /** Stops all transfers when one of them fails. */
   stop: AbortController;
   /** Aborted by the caller or by `stop`. */
   signal: AbortSignal;
 }
 
-/** So often a chunk may be read back as other bytes than were stored. */
+/** The number of times that the storage may return wrong bytes for a chunk. */
 const MOST_MISREADS = 3;
 
-/** Fetches the chunks that an entry lacks, several at a time; `first` is the answer that has begun to bring chunk 0. */
+/**
+ * Fetches the missing chunks of an entry, several at a time. `first` is the answer that has begun
+ * to bring chunk 0.
+ */
 export async function fetchChunks(options: RangesOptions, first?: Answer): Promise<Sealed> {
   const { entry, meta, settings, meter, stop, signal } = options;
   const there = entry.record?.chunks ?? new Map<number, string>();
@@ -60,12 +63,12 @@ async function storeChunk({ entry, meta }: RangesOptions, index: number, bytes: 
   if (index === 0) refuseImpostors(bytes, meta.url);
   const digest = await digestOf(bytes);
   if (meta.expected && meta.expected[index] !== digest) {
-    throw new Restart(meta.url, 'it is another file than the one that was damaged', true);
+    throw new Restart(meta.url, 'it differs from the file that was damaged', true);
   }
   await entry.put(index, bytes, digest);
 }
 
-/** Fetches one chunk into a buffer; a transfer that breaks off is taken up where it ended. */
+/** Fetches one chunk into a buffer, and resumes a transfer that breaks off. */
 async function fetchChunk(
   options: RangesOptions,
   index: number,
@@ -79,7 +82,7 @@ async function fetchChunk(
   let filled = 0;
   const take = (part: Bytes) => {
     if (part.length > chunk.length - filled) {
-      // Then what came before cannot be trusted either.
+      // After such an answer, the bytes before it are not reliable either.
       meter.add(-filled);
       filled = 0;
       throw remote.wrongRange(`${chunk.length} bytes`, 'more');
@@ -104,7 +107,7 @@ async function fetchChunk(
 
 async function pour({ transfer, ranged }: Answer, take: (part: Bytes) => void, url: string): Promise<void> {
   try {
-    if (!ranged) throw new Restart(url, 'the server has given up ranges', false);
+    if (!ranged) throw new Restart(url, 'the server no longer sends ranges', false);
     for await (const part of transfer.parts()) take(part);
   } finally {
     transfer.end();

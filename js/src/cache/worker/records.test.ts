@@ -37,7 +37,7 @@ test.each([
   ['with a chunk too few', encode({ ...manifest, chunks: ['0', '1'] })],
   ['with half a size', encode({ ...manifest, size: 9.5 })],
   ['with a negative size', encode({ ...manifest, size: -1, chunks: [] })],
-])('a manifest %s is none', (_, text) => {
+])('a manifest %s is invalid', (_, text) => {
   expect(decodeManifest(text)).toBeUndefined();
 });
 
@@ -64,11 +64,11 @@ test('the bytes of a part are those of its chunks', () => {
       ]),
     }),
   ).toBe(6);
-  // Without a size every chunk counts as whole.
+  // Without a size, every chunk counts as full.
   expect(storedBytes({ meta: { ...meta, size: undefined }, chunks: new Map([[2, 'c']]) })).toBe(4);
 });
 
-test('a damaged model is a part that knows its digests', () => {
+test('a damaged model keeps its digests as an incomplete one', () => {
   const part = demoted(manifest);
   expect(part.meta).toMatchObject({ ranged: true, size: 10, expected: ['0', '1', '2'], validator });
   expect([...part.chunks]).toEqual([
@@ -78,7 +78,7 @@ test('a damaged model is a part that knows its digests', () => {
   ]);
 });
 
-test('what a model tells of itself leaves the chunks out', () => {
+test('the description of a model leaves the chunks out', () => {
   expect(Object.keys(infoOf(manifest)).sort()).toEqual([
     'blake3',
     'labels',

@@ -5,17 +5,17 @@ import type { ModelInfo } from '../types.js';
 export interface PartMeta {
   url: string;
   chunkSize: number;
-  /** Bytes of the whole, where the server told. */
+  /** Size of the complete model in bytes, if the server told it. */
   size?: number | undefined;
-  /** `true` if the server sends single chunks. */
+  /** `true` if the server supports ranges. */
   ranged: boolean;
   validator: Validator;
   labels: Record<string, string>;
-  /** The digest of every chunk, of a model that was whole once and is being repaired. */
+  /** The digests of all chunks, if the model was complete once and is being repaired. */
   expected?: string[] | undefined;
 }
 
-/** A whole model: written last, and only then there is a model. */
+/** The description of a complete model. It is written last; without it, a model is incomplete. */
 export interface Manifest extends ModelInfo {
   version: 1;
   chunkSize: number;
@@ -27,7 +27,7 @@ export interface Manifest extends ModelInfo {
 /** The record of an incomplete model. */
 export interface PartRecord {
   meta: PartMeta;
-  /** SHA-256 of the chunks that are there, in hex. */
+  /** SHA-256 of the stored chunks in hex, by index. */
   chunks: Map<number, string>;
 }
 
@@ -35,7 +35,7 @@ export function encode(record: PartMeta | Manifest): string {
   return JSON.stringify(record);
 }
 
-/** A manifest that was cut off or overwritten is none. */
+/** Parses a manifest; returns undefined if it was cut off or overwritten. */
 export function decodeManifest(text: string): Manifest | undefined {
   const value = parse(text) as Partial<Manifest> | undefined;
   if (value?.version !== 1 || !Array.isArray(value.chunks)) return undefined;
@@ -49,7 +49,7 @@ export function decodeMeta(text: string): PartMeta | undefined {
   return typeof value?.url === 'string' && isCount(value.chunkSize) ? (value as PartMeta) : undefined;
 }
 
-/** A model that has been damaged, as a part to complete: every chunk is looked at again. */
+/** Returns the record for the repair of a damaged model. Every chunk is checked again. */
 export function demoted({ chunks, url, size, chunkSize, validator, labels }: Manifest): PartRecord {
   return {
     meta: { url, size, chunkSize, validator, labels, ranged: true, expected: chunks },
@@ -61,12 +61,12 @@ export function infoOf({ url, size, sha256, blake3, storedAt, labels }: Manifest
   return { url, size, sha256, blake3, storedAt, labels };
 }
 
-/** Bytes of a chunk; only the last one is shorter. */
+/** Returns the length of a chunk in bytes; only the last one may be shorter. */
 export function chunkLength(index: number, { size, chunkSize }: { size: number; chunkSize: number }): number {
   return Math.min(chunkSize, size - index * chunkSize);
 }
 
-/** Bytes of a model that are there. */
+/** Returns the number of stored bytes of an incomplete model. */
 export function storedBytes({ meta: { size, chunkSize }, chunks }: PartRecord): number {
   const whole = { size: size ?? Number.POSITIVE_INFINITY, chunkSize };
   return [...chunks.keys()].reduce((sum, index) => sum + chunkLength(index, whole), 0);

@@ -9,12 +9,14 @@ import {
 } from '../../common/index.js';
 import { Transfer } from './transfer.js';
 
-/** The file is another one than before, or the server cannot be trusted with ranges: begin anew. */
+/**
+ * The error that restarts a download: the file has changed, or the server's ranges are unreliable.
+ */
 export class Restart extends BitxError {
   readonly ranges: boolean;
 
   constructor(url: string, reason: string, ranges: boolean) {
-    super('network', `${url} cannot be downloaded in one piece: ${reason}`, { url });
+    super('network', `${url} must be downloaded anew: ${reason}`, { url });
     this.ranges = ranges;
   }
 }
@@ -25,24 +27,27 @@ export interface RemoteOptions {
   /** Milliseconds without a byte after which a connection counts as broken. */
   stallTimeout: number;
   signal: AbortSignal;
-  /** Gets another address for one that the server refuses. */
+  /** Returns another URL for one that the server refuses. */
   refresh: ((url: string, status: number) => Promise<string>) | undefined;
 }
 
-/** The facts that every answer has to agree with. */
+/** The properties of a file that must be the same in all answers. */
 export interface Facts {
   size: number | undefined;
   validator: Validator;
 }
 
-/** An answer that has been looked at: it begins at the byte that was asked for. */
+/** A checked answer, which begins at the requested byte. */
 export interface Answer extends Facts {
   transfer: Transfer;
   ranged: boolean;
 }
 
 const MOST_REFRESHES = 3;
-/** So often a server may send another range than it was asked for before it is asked for none. */
+/**
+ * The number of wrong ranges that may be accidents. After one more, the whole file is requested
+ * instead.
+ */
 const MOST_WRONG_RANGES = 2;
 
 /** A file on a server. */
@@ -51,7 +56,7 @@ export class Remote {
   #url: string;
   #refreshing: Promise<string> | undefined;
   #wrongRanges = 0;
-  /** The known facts about the file. An answer that contradicts them is a `Restart`. */
+  /** The known properties of the file. An answer that contradicts them is a `Restart`. */
   facts: Facts | undefined;
 
   constructor(options: RemoteOptions) {
@@ -59,12 +64,15 @@ export class Remote {
     this.#url = options.url;
   }
 
-  /** Asks for a range; `ranged` tells whether the server understood, else the whole file is on its way. */
+  /**
+   * Requests a range. In the answer, `ranged` is `false` if the server sends the whole file
+   * instead.
+   */
   async range(start: number, end: number): Promise<Answer> {
     const transfer = await this.#request({ range: `bytes=${start}-${end - 1}` });
     const { status, headers } = transfer.response;
     try {
-      // An empty file has no first byte.
+      // An empty file has no range.
       if (status === 416 && !this.facts) throw new Restart(transfer.url, 'it has no such range', false);
       if (status === 416) throw new Restart(transfer.url, 'it became shorter', true);
       const size = status === 206 ? this.#sizeOfRange(transfer, start, end) : sizeOfWhole(headers);
@@ -75,7 +83,7 @@ export class Remote {
     }
   }
 
-  /** Asks for all of it. */
+  /** Requests the whole file. */
   async whole(): Promise<Answer> {
     const transfer = await this.#request({});
     const { status, headers } = transfer.response;
@@ -104,7 +112,7 @@ export class Remote {
     }
   }
 
-  /** Transfers side by side are refused side by side, and one new address is enough for them. */
+  /** Gets a new URL. Concurrent transfers are refused at the same time and share one new URL. */
   async #refresh(url: string, status: number): Promise<void> {
     if (url !== this.#url) return;
     this.#refreshing ??= this.#options.refresh?.(url, status);
@@ -115,14 +123,14 @@ export class Remote {
     }
   }
 
-  /** Checks where a 206 begins and ends, and returns the size of the whole file. */
+  /** Checks the range of a 206 answer, and returns the size of the whole file. */
   #sizeOfRange({ response, url }: Transfer, start: number, end: number): number {
     const { headers } = response;
     if ((headers.get('content-encoding') ?? 'identity') !== 'identity') {
       throw new Restart(url, 'its ranges are compressed', false);
     }
     const found = headers.get('content-range');
-    // Also of servers that do not let pages of other origins see it.
+    // Servers that do not expose the header to other origins also end up here.
     if (found === null) throw new Restart(url, 'its ranges do not tell where they begin', false);
     const [, first, last, size] = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(found)?.map(Number) ?? [];
     if (first === start && last !== undefined && last >= start && last < end && size !== undefined)
@@ -130,7 +138,7 @@ export class Remote {
     throw this.wrongRange(`bytes ${start}-${end - 1}`, found);
   }
 
-  /** The error of an answer that is not what was asked for: at first it may be an accident. */
+  /** Returns the error for a wrong range, which is temporary while the range may be an accident. */
   wrongRange(expected: string, found: string): BitxError {
     const url = this.#url;
     return ++this.#wrongRanges > MOST_WRONG_RANGES
@@ -142,7 +150,7 @@ export class Remote {
     const { facts } = this;
     if (facts) {
       const { url } = answer.transfer;
-      if (differ(facts.validator, answer.validator)) throw new Restart(url, 'it was changed meanwhile', true);
+      if (differ(facts.validator, answer.validator)) throw new Restart(url, 'it has changed meanwhile', true);
       if (facts.size !== undefined && answer.size !== undefined && facts.size !== answer.size) {
         throw new Restart(url, `it had ${facts.size} bytes and has ${answer.size}`, true);
       }
@@ -151,14 +159,17 @@ export class Remote {
   }
 }
 
-/** A compressed transfer declares the length of what travels, not of what arrives here. */
+/**
+ * Returns the size of a whole file; undefined for a compressed transfer, which declares its
+ * compressed length.
+ */
 function sizeOfWhole(headers: Headers): number | undefined {
   const length = headers.get('content-length');
   const encoding = headers.get('content-encoding') ?? 'identity';
   return length !== null && encoding === 'identity' ? Number(length) : undefined;
 }
 
-/** Sign-in pages and error pages come with status 200, too. */
+/** Throws for an HTML page, since sign-in pages and error pages may come with status 200. */
 function refuseHtml(url: string, transfer: Transfer): void {
   if (!transfer.response.headers.get('content-type')?.startsWith('text/html')) return;
   transfer.end();

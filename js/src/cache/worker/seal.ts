@@ -16,14 +16,14 @@ export interface SealOptions {
   entry: Entry;
   board: Board;
   lengthOf: (index: number) => number;
-  /** Called for a chunk that is not what its record says. */
+  /** Called for a chunk whose bytes do not match its record. */
   wrong: (index: number) => Promise<void>;
   signal: AbortSignal;
 }
 
 /**
- * Reads the chunks back in their order, as they arrive, and takes the digests of the whole. What an earlier visit has
- * stored is checked against its record first: much may have happened to it since.
+ * Reads the chunks in order, as they arrive, and computes the digests of the file. Chunks from an
+ * earlier visit are checked against their record first, since they may have been damaged meanwhile.
  */
 export async function seal({ entry, board, lengthOf, wrong, signal }: SealOptions): Promise<Sealed> {
   const hash = await FileHash.create();
@@ -49,7 +49,7 @@ export async function seal({ entry, board, lengthOf, wrong, signal }: SealOption
   return { digests: hash.digests(), size, chunks };
 }
 
-/** The storage gives back what it was not given. */
+/** Returns the error for storage that does not return the bytes that were stored. */
 export function misread(index: number): BitxError {
-  return new BitxError('io', `Chunk ${index} is read back as other bytes than were stored`);
+  return new BitxError('io', `The storage returned other bytes for chunk ${index} than were stored`);
 }

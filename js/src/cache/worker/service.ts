@@ -17,9 +17,9 @@ import { demote, findBadChunks } from './verify.js';
 export interface CallContext {
   signal: AbortSignal;
   report(progress: CacheProgress): void;
-  /** Asks the page for another address. */
+  /** Asks the page for another URL. */
   refresh(url: string, status: number): Promise<string>;
-  /** The parts of the stream that the page sends. */
+  /** Returns the parts of the stream that the page sends. */
   parts(): AsyncIterable<Bytes>;
 }
 
@@ -112,7 +112,7 @@ export class Service {
           if (sealed.size !== (size ?? sealed.size)) throw otherSize(url, size, sealed.size);
           return await finish({ entry, integrity }, meta, sealed);
         } catch (error) {
-          // There is no asking for the rest.
+          // The rest of a stream cannot be requested later.
           await entry.clear();
           throw error;
         }
@@ -124,7 +124,7 @@ export class Service {
     const key = await keyOf(url);
     return this.#exclusively([key], signal, async () => {
       const manifest = await this.#store.manifest(key);
-      if (!manifest) throw new BitxError('invalid-argument', `${url} is not stored here`, { url });
+      if (!manifest) throw new BitxError('invalid-argument', `${url} is not in the cache`, { url });
       const meter = new Meter('verify', report);
       const bad = await findBadChunks(this.#store, key, manifest, signal, meter);
       if (bad.length > 0) await demote(this.#store, key, manifest, bad);
@@ -143,7 +143,7 @@ export class Service {
     { signal, report, refresh }: CallContext,
   ): Promise<Found> {
     const manifest = await this.#store.manifest(key);
-    // It has a manifest but not its bytes: those that are still right need not be fetched.
+    // There is a manifest but no valid file: chunks that are still right need not be fetched.
     const damaged = manifest && (!integrity || fits(manifest, integrity)) ? demoted(manifest) : undefined;
     const meter = new Meter('download', (progress) => {
       report(progress);
@@ -157,7 +157,7 @@ export class Service {
     });
   }
 
-  /** Opens an entry, has it written, and returns the file that came of it. */
+  /** Opens an entry, runs `write` on it, and returns the resulting file. */
   async #writing(
     key: string,
     size: number | undefined,
@@ -175,7 +175,7 @@ export class Service {
       await entry.close();
     }
     const file = await this.#store.file(key, manifest);
-    if (!file) throw new BitxError('io', `${manifest.url} has been stored and is gone`);
+    if (!file) throw new BitxError('io', `${manifest.url} was stored but has disappeared`);
     return { file, model: infoOf(manifest) };
   }
 
@@ -188,7 +188,7 @@ export class Service {
     );
   }
 
-  /** Reports what another tab tells of a download, until the returned function is called. */
+  /** Reports the progress of a download in another tab, until the returned function is called. */
   #listen(key: string, { report }: CallContext): () => void {
     const listener = (news: News) => {
       if (news.key === key) report(news.progress);
@@ -208,12 +208,12 @@ function parsed(digest: string): Integrity {
   throw new BitxError('invalid-argument', `${digest} is neither a SHA-256 nor a BLAKE3 digest`);
 }
 
-/** A name that every store can take, for any address. */
+/** Returns the key of a URL, which every store accepts as a name. */
 async function keyOf(url: string): Promise<string> {
   return (await digestOf(new TextEncoder().encode(url))).slice(0, 32);
 }
 
 function otherSize(url: string, expected: number | undefined, found: number): BitxError {
-  const message = `${url} came with ${found} bytes instead of ${expected}`;
+  const message = `${url} has ${found} bytes instead of ${expected}`;
   return new BitxError('truncated', message, { url, expected: expected ?? 0, found });
 }

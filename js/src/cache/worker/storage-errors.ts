@@ -1,7 +1,7 @@
 import { availableStorage, BitxError, messageOf } from '../../common/index.js';
 import { isNamed } from './stores/access.js';
 
-/** Fails with both figures where the browser is not going to grant the space. */
+/** Throws an error with both figures if the browser will not grant the space. */
 export async function checkQuota(need: number): Promise<void> {
   const have = await availableStorage();
   if (have !== undefined && need > have) throw quotaError(need, have);
@@ -14,10 +14,14 @@ export async function storageError(cause: unknown, need: number): Promise<unknow
   return new BitxError('io', `The model could not be stored: ${messageOf(cause)}`, { cause });
 }
 
-/** Some browsers give every page the same estimate, and then grant less: such a figure is no help. */
+/**
+ * Returns the error for too little storage. It leaves out an estimate above the need: some browsers
+ * report the same estimate to every page, and then grant less.
+ */
 function quotaError(need: number, estimate: number | undefined, cause?: unknown): BitxError {
   const have = estimate !== undefined && estimate < need ? { have: estimate } : {};
-  const grants = estimate !== undefined && estimate < need ? `grants ${estimate}` : 'does not grant them';
-  const message = `The model needs ${need} more bytes of storage, and the browser ${grants}`;
+  const grants =
+    estimate !== undefined && estimate < need ? `grants only ${estimate}` : 'does not grant them';
+  const message = `The model needs ${need} more bytes of storage, but the browser ${grants}`;
   return new BitxError('quota', message, { need, ...have, ...(cause ? { cause } : {}) });
 }

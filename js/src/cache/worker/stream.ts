@@ -7,7 +7,7 @@ import { misread, type Sealed, seal } from './seal.js';
 import type { Entry } from './stores/store.js';
 import { together } from './together.js';
 
-/** Stores a file that comes front to back, in an entry that has been begun. */
+/** Stores a file that arrives from front to back, in an entry that has begun. */
 export async function storeStream(
   entry: Entry,
   meta: PartMeta,
@@ -29,7 +29,7 @@ export async function storeStream(
     board.end(lengths.length);
   };
   const lengthOf = (index: number) => lengths[index] as number;
-  // A stream cannot be asked for a part again.
+  // A stream cannot send a part again.
   const wrong = async (index: number) => {
     throw misread(index);
   };
@@ -37,7 +37,10 @@ export async function storeStream(
   return together(board, stop, [sealing, store()]);
 }
 
-/** Cuts a stream into chunks of one size, each good until the next; only the last may be shorter. */
+/**
+ * Cuts a stream into chunks of one size, of which only the last may be shorter. Each is valid until
+ * the next.
+ */
 async function* cut(
   parts: AsyncIterable<Bytes>,
   chunkSize: number,
@@ -61,7 +64,7 @@ async function* cut(
   if (filled > 0) yield chunk.subarray(0, filled);
 }
 
-/** Pages and pointers that servers send in place of a model. */
+/** Throws for a page or a pointer that a server has sent in place of a model. */
 export function refuseImpostors(beginning: Bytes, url: string): void {
   const text = new TextDecoder('latin1').decode(beginning.subarray(0, 64)).trimStart().toLowerCase();
   if (text.startsWith('<!doctype html') || text.startsWith('<html')) {

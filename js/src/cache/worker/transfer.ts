@@ -6,7 +6,7 @@ export interface TransferOptions {
   stallTimeout: number;
 }
 
-/** One request and its answer. A server that stays silent for too long counts as one that has gone. */
+/** One request and its answer. A server that sends nothing for too long counts as unreachable. */
 export class Transfer {
   readonly #url: string;
   readonly #options: TransferOptions;
@@ -14,7 +14,7 @@ export class Transfer {
   #timer: ReturnType<typeof setTimeout> | undefined;
   response!: Response;
 
-  /** Resolves once the head of the answer is there. */
+  /** Sends a request; resolves once the head of the answer has arrived. */
   static async start(url: string, options: TransferOptions): Promise<Transfer> {
     const transfer = new Transfer(url, options);
     const signal = AbortSignal.any([options.signal, transfer.#stop.signal]);
@@ -33,7 +33,7 @@ export class Transfer {
     return this.#url;
   }
 
-  /** The parts of the body as they arrive. */
+  /** Yields the parts of the body as they arrive. */
   async *parts(): AsyncGenerator<Bytes, void> {
     const reader = this.response.body?.getReader();
     let found = 0;

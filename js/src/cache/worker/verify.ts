@@ -3,7 +3,7 @@ import type { Meter } from './meter.js';
 import { chunkLength, demoted, type Manifest } from './records.js';
 import type { Store } from './stores/store.js';
 
-/** Reads a model and returns the chunks that are not what its manifest says. */
+/** Reads a model, and returns the chunks that do not match its manifest. */
 export async function findBadChunks(
   store: Store,
   key: string,
@@ -20,7 +20,7 @@ export async function findBadChunks(
     const start = index * chunkSize;
     const length = chunkLength(index, manifest);
     const slice = file?.slice(start, start + length).arrayBuffer();
-    // A file that is gone or cannot be read has no right chunks.
+    // All chunks of a missing or unreadable file are bad.
     const bytes = await slice?.catch(() => undefined);
     if (!bytes || (await digestOf(new Uint8Array(bytes))) !== digest) bad.push(index);
     meter.add(length);
@@ -28,7 +28,7 @@ export async function findBadChunks(
   return bad;
 }
 
-/** Makes a damaged model a part again, from which only the bad chunks are missing. */
+/** Turns a damaged model into an incomplete one that lacks only the bad chunks. */
 export async function demote(store: Store, key: string, manifest: Manifest, bad: number[]): Promise<void> {
   const { meta, chunks } = demoted(manifest);
   for (const index of bad) chunks.delete(index);

@@ -1,4 +1,4 @@
-/** The worker script of the cache: takes messages, and runs what they ask for side by side. */
+/** The worker script of the cache: receives calls as messages, and runs them concurrently. */
 
 import { abortable, abortError, type Bytes, toWire } from '../../common/index.js';
 import type { FromWorker, PutArgs, ToWorker } from '../messages.js';
@@ -11,14 +11,14 @@ export interface Port {
   addEventListener(type: 'message', listener: (event: MessageEvent<ToWorker>) => void): void;
 }
 
-/** A call that is under way. */
+/** A running call. */
 interface Call {
   abort: AbortController;
   part: PromiseWithResolvers<Bytes | undefined>;
   address: PromiseWithResolvers<string>;
 }
 
-/** The cache at the other end of a port. */
+/** Runs the cache for the client at the other end of a port. */
 export class Host {
   readonly #calls = new Map<number, Call>();
   readonly #send: (message: FromWorker) => void;
@@ -30,7 +30,7 @@ export class Host {
     this.#send({ type: 'loaded' });
   }
 
-  /** Ends what is under way, where no worker ends with it. */
+  /** Ends all calls, for a host without a worker that could be terminated. */
   end(): void {
     for (const { abort } of this.#calls.values()) abort.abort();
     this.#service?.close();
@@ -87,7 +87,7 @@ export class Host {
     };
   }
 
-  /** Asks the page for one part after another. */
+  /** Yields the parts of the page's stream, which are requested one by one. */
   async *#pull(id: number, call: Call): AsyncGenerator<Bytes, void> {
     for (;;) {
       call.part = Promise.withResolvers();
@@ -99,7 +99,7 @@ export class Host {
   }
 }
 
-// A service worker may not start workers: there a host is made beside its caller.
+// A service worker may not start workers, so the cache's client creates the host itself there.
 if (!('clients' in self)) new Host(self as unknown as Port);
 
 async function* read(blob: Blob, signal: AbortSignal): AsyncGenerator<Bytes, void> {

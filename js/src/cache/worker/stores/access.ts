@@ -1,6 +1,6 @@
 import { BitxError, type Bytes, messageOf } from '../../../common/index.js';
 
-/** A file opened for reading and writing in place; TypeScript's DOM types know it for other workers only. */
+/** A file opened for reading and writing in place. The DOM types of TypeScript lack it here. */
 export interface AccessHandle {
   read(into: Bytes, options: { at: number }): number;
   write(bytes: Bytes, options: { at: number }): number;
@@ -12,7 +12,10 @@ export interface AccessHandle {
 
 type Opener = FileSystemFileHandle & { createSyncAccessHandle(): Promise<AccessHandle> };
 
-/** A closed tab's files stay locked for a moment. */
+/**
+ * The pauses in milliseconds before another try, since the files of a closed tab stay locked for a
+ * moment.
+ */
 const LOCK_WAITS_MS = [10, 30, 100, 200, 400, 800, 1600, 2000];
 
 export function canAccess(): boolean {
@@ -32,7 +35,7 @@ export function removeEntry(folder: FileSystemDirectoryHandle, name: string): Pr
   return unlocked(name, () => ignoreMissing(folder.removeEntry(name, { recursive: true })));
 }
 
-/** Resolves to undefined where there is no such file or folder. */
+/** Resolves to undefined if there is no such file or folder. */
 export async function ignoreMissing<T>(promise: Promise<T>): Promise<T | undefined>;
 export async function ignoreMissing(promise: Promise<void>): Promise<void>;
 export async function ignoreMissing<T>(promise: Promise<T>): Promise<T | undefined> {
@@ -44,11 +47,11 @@ export async function ignoreMissing<T>(promise: Promise<T>): Promise<T | undefin
   }
 }
 
-/** Writes all of the bytes: a handle may take fewer where there is no room. */
+/** Writes all bytes; throws if the handle writes fewer, which means that the storage is full. */
 export function writeAll(access: AccessHandle, bytes: Bytes, at: number): void {
   const written = access.write(bytes, { at });
   if (written !== bytes.length) {
-    throw new DOMException(`only ${written} of ${bytes.length} bytes were taken`, 'QuotaExceededError');
+    throw new DOMException(`only ${written} of ${bytes.length} bytes were written`, 'QuotaExceededError');
   }
 }
 
@@ -67,6 +70,8 @@ async function unlocked<T>(name: string, action: () => Promise<T>): Promise<T> {
   }
   return action().catch((cause: unknown) => {
     if (!isNamed(cause, 'NoModificationAllowedError')) throw cause;
-    throw new BitxError('locked', `${name} is held open elsewhere: ${messageOf(cause)}`, { cause });
+    throw new BitxError('locked', `${name} is open in another tab or program: ${messageOf(cause)}`, {
+      cause,
+    });
   });
 }

@@ -1,7 +1,7 @@
 import { decodeManifest, decodeMeta, encode, type Manifest, type PartRecord } from '../records.js';
 import type { Entry, Store } from './store.js';
 
-/** Requests that never leave the browser: keys of the cache have to be addresses. */
+/** The origin of the cache's keys, which must be URLs. Nothing is ever requested from it. */
 const ORIGIN = 'https://bitx-wasm.invalid/';
 const META = `${ORIGIN}part`;
 const MANIFEST = `${ORIGIN}manifest`;
@@ -9,11 +9,14 @@ const DIGEST = 'x-sha256';
 
 const chunkUrl = (index: number) => `${ORIGIN}chunk/${index}`;
 
-/** A cache for every model, with a response for every chunk. The browser stores a response whole or not at all. */
+/**
+ * Opens a store with a cache for every model and a response for every chunk. The browser stores a
+ * response completely or not at all.
+ */
 export async function cacheStorageStore(name: string): Promise<Store> {
   const prefix = `bitx-wasm/${name}/`;
   const cacheOf = (key: string) => caches.open(prefix + key);
-  // Some browsers have the interface and then refuse to store anything.
+  // Some browsers have the interface but refuse to store anything.
   const probe = await caches.open(prefix);
   await probe.put(META, new Response('probe'));
   await caches.delete(prefix);
@@ -52,7 +55,7 @@ async function openEntry(cache: Cache): Promise<Entry> {
       return record;
     },
     async clear() {
-      // The manifest goes first: from here on its bytes do.
+      // The manifest is deleted first, because a model with a manifest must have all of its bytes.
       await cache.delete(MANIFEST);
       for (const request of await cache.keys()) await cache.delete(request);
       record = undefined;

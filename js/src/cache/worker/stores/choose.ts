@@ -5,14 +5,17 @@ import { memoryStore } from './memory.js';
 import { opfsStore } from './opfs.js';
 import type { Store } from './store.js';
 
-/** From the best to the one that always works. */
+/** The stores, from the best to the one that always works. */
 const STORES: Record<Backend, (name: string, asked: boolean) => Store | Promise<Store>> = {
   opfs: opfsStore,
   'cache-storage': cacheStorageStore,
   memory: memoryStore,
 };
 
-/** Opens the store that was asked for, or the best that works here: private windows and old browsers lack some. */
+/**
+ * Opens the requested store, or the best one that works: private windows and old browsers lack
+ * some.
+ */
 export async function chooseStore(name: string, wanted: Backend | undefined): Promise<Store> {
   const kinds = wanted ? [wanted] : (Object.keys(STORES) as Backend[]);
   const reasons: string[] = [];

@@ -15,7 +15,7 @@ const meta: PartMeta = {
 };
 const head = `${JSON.stringify(meta)}\n`;
 
-/** A file in memory that takes at most so many bytes. */
+/** Returns a file in memory with room for at most `room` bytes. */
 function fakeFile(text = '', room = Number.POSITIVE_INFINITY) {
   let bytes = new TextEncoder().encode(text);
   const file: AccessHandle = {
@@ -47,7 +47,7 @@ test('chunks are added and taken out, line by line', () => {
   expect([...(record?.chunks ?? [])]).toEqual([[1, B]]);
 });
 
-test('half a line is no record, wherever it was cut', () => {
+test('an incomplete line is no record, wherever it was cut', () => {
   const whole = `${head}0 ${A}\n1 ${B}\n`;
   for (let end = head.length; end < whole.length; end++) {
     const chunks = readJournal(whole.slice(0, end))?.chunks.size;
@@ -55,16 +55,16 @@ test('half a line is no record, wherever it was cut', () => {
   }
 });
 
-test('without a whole head there is nothing', () => {
+test('without a complete head there is no record', () => {
   for (let end = 0; end < head.length; end++) expect(readJournal(head.slice(0, end))).toBeUndefined();
 });
 
-test('lines that mean nothing are passed over', () => {
+test('invalid lines are ignored', () => {
   const lines = ['x', `-1 ${A}`, `0 ${A.slice(1)}`, `0 ${A} `, `2 ${A.toUpperCase()}`, ''];
   expect(readJournal(`${head}${lines.join('\n')}\n1 ${B}\n`)?.chunks).toEqual(new Map([[1, B]]));
 });
 
-test('a journal goes on behind the last whole line', () => {
+test('a journal continues after the last complete line', () => {
   const { file, text } = fakeFile(`${head}0 ${A}\n1 bbb`);
   const journal = new Journal(file);
   journal.add(2, B);
@@ -77,7 +77,7 @@ test('a journal goes on behind the last whole line', () => {
   );
 });
 
-test('it begins anew, with chunks that are there', () => {
+test('it begins anew, with chunks that are already stored', () => {
   const { file, text } = fakeFile(`${head}0 ${A}\n`);
   const journal = new Journal(file);
   journal.begin({ ...meta, chunkSize: 8 }, new Map([[1, B]]));
@@ -87,7 +87,7 @@ test('it begins anew, with chunks that are there', () => {
   expect(text()).toBe(`${JSON.stringify({ ...meta, chunkSize: 8 })}\n1 ${B}\n1 -\n`);
 });
 
-test('a record that did not fit is none', () => {
+test('a record that did not fit does not count', () => {
   const { file } = fakeFile('', head.length + 10);
   const journal = new Journal(file);
   journal.begin(meta, new Map());

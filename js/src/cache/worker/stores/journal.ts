@@ -4,8 +4,8 @@ import { type AccessHandle, writeAll } from './access.js';
 const RECORD = /^(\d+) ([0-9a-f]{64}|-)$/;
 
 /**
- * The record of a part as a file that only grows: a line of JSON, and one for every chunk that was stored or
- * forgotten. What a crash leaves of the last line is not taken for a record.
+ * The record of an incomplete model as a file that only grows: a line of JSON, then a line for
+ * every chunk that was stored or removed. A last line that a crash has cut off is ignored.
  */
 export class Journal {
   readonly #file: AccessHandle;
@@ -17,7 +17,7 @@ export class Journal {
     const bytes = new Uint8Array(file.getSize());
     file.read(bytes, { at: 0 });
     this.#record = readJournal(new TextDecoder().decode(bytes));
-    // Appending behind half a line would spoil the next one.
+    // Continue after the last complete line: an incomplete one would spoil the next.
     this.#end = bytes.lastIndexOf(0x0a) + 1;
   }
 
@@ -63,7 +63,7 @@ export class Journal {
   }
 }
 
-/** The record that a journal holds; none if its head did not get written. */
+/** Parses a journal; returns undefined if its first line is incomplete. */
 export function readJournal(text: string): PartRecord | undefined {
   const [head, ...lines] = text.slice(0, text.lastIndexOf('\n') + 1).split('\n');
   const meta = decodeMeta(head ?? '');

@@ -7,7 +7,7 @@ interface Model {
   blobs: Map<number, Blob>;
 }
 
-/** Keeps models for as long as the worker lives. Browsers move large Blobs to the disk. */
+/** Returns a store that keeps models while the worker lives. Browsers move large Blobs to disk. */
 export function memoryStore(): Store {
   const models = new Map<string, Model>();
   return {

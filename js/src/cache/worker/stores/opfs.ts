@@ -12,17 +12,23 @@ import {
 import { Journal, readJournal } from './journal.js';
 import type { Entry, Store } from './store.js';
 
-/** The files of a model. The journal records a part's chunks; a manifest says that all of them are there. */
+/**
+ * The files of a model. The journal records the chunks of an incomplete model; the manifest exists
+ * once all of them are stored.
+ */
 const DATA = 'data';
 const JOURNAL = 'journal';
 const MANIFEST = 'manifest';
 
 const MOST_READS = 20;
 
-/** A folder for every model in the origin's private file system, which only a dedicated worker can write in place. */
+/**
+ * Opens a store with a folder for every model in the origin private file system, which only a
+ * dedicated worker can write in place.
+ */
 export async function opfsStore(name: string, asked: boolean): Promise<Store> {
   const readOnly = !canAccess();
-  // A service worker is told of files that pages have written if it asks for them.
+  // A service worker can read the files of pages, which it does only on request.
   if (readOnly && !(asked && 'clients' in self)) throw new Error('files cannot be written in place here');
   const root = await navigator.storage.getDirectory();
   const top = await root.getDirectoryHandle('bitx-wasm', { create: true });
@@ -55,7 +61,7 @@ export async function opfsStore(name: string, asked: boolean): Promise<Store> {
     async remove(key) {
       const model = await ignoreMissing(folder.getDirectoryHandle(key));
       if (!model) return;
-      // Without its manifest it is no model any more, however far the rest gets.
+      // Without its manifest the model no longer counts, even if the rest cannot be removed.
       await removeEntry(model, MANIFEST);
       await removeEntry(folder, key);
     },
@@ -92,7 +98,7 @@ class OpfsEntry implements Entry {
   }
 
   async clear(): Promise<void> {
-    // The manifest goes first: from here on its bytes do.
+    // The manifest is deleted first, because a model with a manifest must have all of its bytes.
     await removeEntry(this.#folder, MANIFEST);
     this.#journal?.close();
     this.#journal = undefined;
@@ -104,7 +110,7 @@ class OpfsEntry implements Entry {
     this.#journal ??= new Journal(await openAccess(this.#folder, JOURNAL));
     this.#journal.begin(meta, chunks);
     await removeEntry(this.#folder, MANIFEST);
-    // All of the space now: better to be refused at once than after hours.
+    // All of the space is reserved now, so that a lack of space shows at once and not after hours.
     if (meta.size !== undefined) this.#data.truncate(meta.size);
   }
 
@@ -121,7 +127,7 @@ class OpfsEntry implements Entry {
 
   async get(index: number, length: number): Promise<Bytes> {
     const { chunkSize } = this.#opened();
-    // Buffers of megabytes that are thrown away pile up faster than they are collected.
+    // One buffer is reused: discarded buffers of megabytes pile up faster than they are collected.
     if (this.#buffer.length < length) this.#buffer = new Uint8Array(length);
     const bytes = this.#buffer.subarray(0, length);
     return bytes.subarray(0, this.#data.read(bytes, { at: index * chunkSize }));
@@ -154,7 +160,10 @@ class OpfsEntry implements Entry {
   }
 }
 
-/** Reads a small file, which another tab may be writing: then a `File` of before cannot be read any more. */
+/**
+ * Reads a small file. If another tab writes it meanwhile, the `File` becomes unreadable, and the
+ * file is opened again.
+ */
 async function fileText(handle: FileSystemFileHandle | undefined): Promise<string | undefined> {
   for (let tries = 1; ; tries++) {
     try {

@@ -3,20 +3,21 @@ import type { Backend } from '../../types.js';
 import type { Manifest, PartMeta, PartRecord } from '../records.js';
 
 /**
- * Keeps models by key. What a method has resolved for is durable, as far as the kind of store can be; a model appears
- * with `commit` and not before. Two writers of one key must be kept apart by the caller.
+ * Keeps models by key. The effect of a method is durable once it has resolved, as far as the kind
+ * of store permits. A model becomes visible with `commit`. The caller must keep two writers of one
+ * key apart.
  */
 export interface Store {
   readonly kind: Backend;
-  /** `true` if `begin` takes all of a model's space at once. */
+  /** `true` if `begin` reserves all of a model's space. */
   readonly reserves: boolean;
-  /** The keys of all models, whole or not. */
+  /** Returns the keys of all models, complete or not. */
   keys(): Promise<string[]>;
-  /** A whole model's manifest. */
+  /** Returns the manifest of a complete model. */
   manifest(key: string): Promise<Manifest | undefined>;
-  /** A part's record. */
+  /** Returns the record of an incomplete model. */
   part(key: string): Promise<PartRecord | undefined>;
-  /** The bytes that a manifest speaks of, unless they have gone or are of another size. */
+  /** Returns the file of a manifest; undefined if it is missing or has another size. */
   file(key: string, manifest: Manifest): Promise<File | undefined>;
   /** Opens a model for writing. */
   open(key: string): Promise<Entry>;
@@ -27,17 +28,20 @@ export interface Store {
 export interface Entry {
   /** The record of the entry; `undefined` before `begin`. */
   readonly record: PartRecord | undefined;
-  /** Removes whatever is there, whole or not. */
+  /** Removes the model, complete or not. */
   clear(): Promise<void>;
-  /** Begins a part; with chunks that are there already, where a whole model turned out to be damaged. */
+  /** Begins an incomplete model. `chunks` are already stored, if a complete model was damaged. */
   begin(meta: PartMeta, chunks?: Map<number, string>): Promise<void>;
-  /** Stores a chunk, then its record. The bytes may be overwritten afterwards. */
+  /** Stores a chunk, then its record. The caller may reuse the buffer afterwards. */
   put(index: number, bytes: Bytes, digest: string): Promise<void>;
-  /** Takes a chunk out of the record. */
+  /** Removes a chunk from the record. */
   forget(index: number): Promise<void>;
-  /** The bytes of a chunk, or fewer, or others, where the storage has gone wrong; good until the next call. */
+  /**
+   * Returns the bytes of a chunk, valid until the next call. Damaged storage may return fewer or
+   * wrong bytes.
+   */
   get(index: number, length: number): Promise<Bytes>;
-  /** Makes a model of the part. */
+  /** Makes the model complete by writing its manifest. */
   commit(manifest: Manifest): Promise<void>;
   close(): Promise<void>;
 }
