@@ -6,7 +6,7 @@ export class Client extends WorkerClient<Operations, number> {
   /** Starts the worker and waits until it can be called. */
   static async start(settings: Settings, workerUrl: string | URL | undefined): Promise<Client> {
     if (typeof Worker !== 'function') {
-      throw new BitxError('unsupported', 'A BitxHub works in pages and workers that may start workers');
+      throw new BitxError('unsupported', 'BitxHub needs a worker, and none can be started here');
     }
     // Bundlers recognise a worker by exactly this expression.
     const worker = workerUrl

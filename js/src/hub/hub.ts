@@ -24,7 +24,7 @@ import type {
 
 /** The services that the parts of a hub's client share. */
 export interface Connection {
-  /** Sent with requests for files. */
+  /** The headers of requests for files. */
   headers: Record<string, string>;
   cache(): Promise<ModelCache>;
   bitx(): Promise<Bitx>;
@@ -34,14 +34,15 @@ export interface Connection {
     signal?: AbortSignal,
     onProgress?: (loaded: number) => void,
   ): Promise<Operations[O]['result']>;
-  /** The address of a file of a model. */
+  /** Returns the URL of a file of a model. */
   fileUrl(model: string, path: string): string;
-  /** The files of a model, by path, as BLAKE3 in hex. */
+  /** Returns the files of a model: the BLAKE3 in hex by path. */
   filesOf(model: string, signal: AbortSignal | undefined): Promise<Map<string, string>>;
 }
 
 /**
- * Gets models from a `bitx serve`, and sends models there, as deltas wherever a base is at hand.
+ * Downloads models from a `bitx serve`, and publishes models there, as deltas if a base is
+ * available.
  *
  * ```ts
  * const hub = new BitxHub({ url: 'https://hub.example/' });
@@ -49,8 +50,8 @@ export interface Connection {
  * const model = files.get('model.safetensors');
  * ```
  *
- * Nothing is started or opened before it is needed. What is pulled lies in a {@link ModelCache}, and every file has been
- * checked against its BLAKE3.
+ * Workers and the cache are started when they are first needed. Downloaded files are stored in a
+ * {@link ModelCache}, and each is checked against its BLAKE3.
  */
 export class BitxHub {
   readonly #connection: Connection;
@@ -78,29 +79,33 @@ export class BitxHub {
     this.#pushes = new Pushes(this.#connection);
   }
 
-  /** The models that the token may read. */
+  /** Lists the models that the token may read. */
   async list({ signal }: HubCallOptions = {}): Promise<HubModel[]> {
     const args = { method: 'GET', path: 'api/models' };
     return checked(signal, async () => listIn<HubModel>(await this.#call('request', args, signal)));
   }
 
   /**
-   * Answers before any download what {@link BitxHub.pull} would do: what is here, what would be fetched, what that
-   * saves, and whether it fits. The hub learns which files this page has.
+   * Returns what {@link BitxHub.pull} would do, without downloading anything: which files are
+   * cached, how many bytes it would download and save, and if the files fit. The hub learns the
+   * digests of the files in the cache.
    */
   async plan(name: string, options: HubPlanOptions = {}): Promise<HubPlan> {
     return checked(options.signal, () => planPull(this.#connection, name, options));
   }
 
   /**
-   * Gets a model's files: from the cache, restored from a base in the cache and a delta, or whole, each as it takes least.
-   * They stay in the cache.
+   * Gets the files of a model, each in the way that downloads least: from the cache, restored from
+   * a cached base and a delta, or whole. The files stay in the cache.
    */
   async pull(name: string, options: HubPullOptions = {}): Promise<HubFiles> {
     return checked(options.signal, () => pull(this.#connection, name, options));
   }
 
-  /** Answers before any upload what the hub has of a model, and which of its files fit as a base. */
+  /**
+   * Returns what the hub already has of a model and which of its files fit as bases, without
+   * uploading anything.
+   */
   async planPush(
     name: string,
     files: Record<string, HubPushFile>,
@@ -110,8 +115,9 @@ export class BitxHub {
   }
 
   /**
-   * Publishes a model, given as its files by path. What the hub has is not sent; the rest goes as a delta against the
-   * best base that is at hand. After an abort or a failure, the same call goes on where that one was.
+   * Publishes a model, given as its files by path. Files that the hub has are not sent. The others
+   * are sent as deltas against the best base that is available. After an abort or a failure, the
+   * same call continues where the last one stopped.
    */
   async push(
     name: string,
@@ -121,7 +127,7 @@ export class BitxHub {
     return checked(options.signal, () => this.#pushes.push(name, files, options));
   }
 
-  /** Ends the workers that were started. Calls that are pending reject with `disposed`. */
+  /** Ends the workers that were started. Pending calls reject with `disposed`. */
   close(): void {
     const error = new BitxError('disposed', 'This BitxHub was closed');
     this.#client.end(error, (client) => client.end(error));
@@ -164,7 +170,7 @@ function settingsOf(options: HubOptions): Settings {
   return settings;
 }
 
-/** A path as part of an address: its slashes stay. */
+/** Encodes a path as part of a URL, with its slashes. */
 function encodePath(path: string): string {
   return path.split('/').map(encodeURIComponent).join('/');
 }

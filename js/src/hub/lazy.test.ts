@@ -10,7 +10,7 @@ test('it starts once, when it is first needed', async () => {
   expect(start).toHaveBeenCalledTimes(1);
 });
 
-test('it starts again after a failure, and where the last one has died', async () => {
+test('it starts again after a failure, and if the last value has died', async () => {
   const start = vi.fn<() => Promise<{ alive: boolean }>>();
   start.mockRejectedValueOnce(new Error('not yet')).mockImplementation(async () => ({ alive: true }));
   const lazy = new Lazy(start, ({ alive }) => alive);
@@ -22,7 +22,7 @@ test('it starts again after a failure, and where the last one has died', async (
   expect(start).toHaveBeenCalledTimes(3);
 });
 
-test('once it has ended, there is only the error', async () => {
+test('after its end, it rejects with the error', async () => {
   const lazy = new Lazy(async () => 'value');
   await lazy.get();
   const action = vi.fn();
@@ -31,7 +31,7 @@ test('once it has ended, there is only the error', async () => {
   expect(action).toHaveBeenCalledWith('value');
 });
 
-test('what never started is not ended', async () => {
+test('a value that never started is not ended', async () => {
   const start = vi.fn(async () => 'value');
   const action = vi.fn();
   const lazy = new Lazy(start);

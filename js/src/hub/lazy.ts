@@ -1,4 +1,6 @@
-/** Something that is started when it is first needed, and again by the next call where it has failed. */
+/**
+ * A value that is started when it is first needed. If that fails, the next call starts it again.
+ */
 export class Lazy<T> {
   readonly #start: () => Promise<T>;
   readonly #isAlive: (value: T) => boolean;
@@ -26,7 +28,7 @@ export class Lazy<T> {
     return this.get();
   }
 
-  /** Ends it, if it was ever started; from now on there is nothing but an error to get. */
+  /** Calls `action` on the value, if it was started. From then on, `get` rejects with `error`. */
   end(error: unknown, action: (value: T) => void): void {
     this.#ended = { error };
     this.#started?.then(action).catch(() => {});

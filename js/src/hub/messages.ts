@@ -12,7 +12,7 @@ export interface Settings {
   partSize: number;
 }
 
-/** A tensor of a file as it is announced to the hub. */
+/** A tensor of a file, in the form that the hub gets. */
 export interface TensorDigest {
   name: string;
   dtype: string;
@@ -31,11 +31,14 @@ export interface ModelDigest {
 
 /** The operations of the worker. */
 export interface Operations {
-  /** Reads a file once for its digest and those of its tensors, which are given in the order of their places. */
+  /**
+   * Reads a file once, for its digest and those of its tensors, which must be in the order of their
+   * offsets.
+   */
   digest: { args: { blob: Blob; tensors: TensorPlace[] }; result: ModelDigest };
-  /** A request with JSON, or nothing, as its body and its answer. */
+  /** Sends a request whose body and answer are JSON or empty. */
   request: { args: { method: string; path: string; body?: unknown }; result: unknown };
-  /** Sends what the hub does not have of a file yet. */
+  /** Sends the part of a file that the hub does not have yet. */
   upload: { args: { path: string; blob: Blob }; result: undefined };
 }
 

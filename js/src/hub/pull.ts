@@ -12,7 +12,7 @@ import type {
   HubPullOptions,
 } from './types.js';
 
-/** A file as the hub describes it to who wants it. */
+/** A file of a model, as the hub offers it. */
 interface Offer {
   path: string;
   length: number;
@@ -20,23 +20,23 @@ interface Offer {
   bases: HubBase[];
 }
 
-/** The source of a file. */
+/** The way to get a file. */
 interface Way {
   file: Offer;
-  /** The file itself, where it is here. */
+  /** The file itself, if it is in the cache. */
   held: CachedFile | undefined;
-  /** A base that is here. */
+  /** A base that is in the cache. */
   base: HubBase | undefined;
 }
 
 /** The codes of failures that come from wrong bytes of a delta or of its base. */
 const WRONG_BYTES: BitxErrorCode[] = ['integrity', 'corrupt', 'truncated', 'format', 'base-mismatch'];
 
-/** Tells what `pull` would do. */
+/** Returns the plan of a `pull`. */
 export async function planPull(hub: Connection, name: string, options: HubPlanOptions): Promise<HubPlan> {
   const cache = await hub.cache();
   const files: (HubPlannedFile & { roomBytes: number | undefined })[] = [];
-  // One after another: the hub may have to make the deltas first.
+  // The files are planned one after another, since the hub may have to make their deltas first.
   for (const way of await survey(hub, cache, name, options))
     files.push(await planned(hub, cache, name, way, options));
   const bytes = sumOf(files.map(({ length }) => length)) ?? 0;
@@ -65,7 +65,10 @@ export async function pull(hub: Connection, name: string, options: HubPullOption
   return files;
 }
 
-/** Asks the hub for the files of a model, telling it what is here, and chooses the way to each. */
+/**
+ * Asks the hub for the files of a model, tells it the digests of the cached files, and chooses the
+ * way to get each file.
+ */
 async function survey(
   hub: Connection,
   cache: ModelCache,
@@ -88,7 +91,7 @@ async function survey(
   );
 }
 
-/** The first of some bases that is in the cache. */
+/** Returns the first base that is in the cache. */
 async function heldBase(cache: ModelCache, bases: HubBase[]): Promise<HubBase | undefined> {
   for (const base of bases) if (await cache.findByDigest(integrityOf(base))) return base;
   return undefined;
@@ -126,7 +129,7 @@ async function planned(
   };
 }
 
-/** Fails before the first byte if the files cannot fit, whatever deltas may take besides. */
+/** Throws before the first byte if the files do not fit, even without the space for deltas. */
 async function requireRoom(cache: ModelCache, hub: Connection, name: string, ways: Way[]): Promise<void> {
   const room = async ({ file, held, base }: Way) => {
     if (held) return 0;
@@ -136,7 +139,7 @@ async function requireRoom(cache: ModelCache, hub: Connection, name: string, way
   const need = sumOf(await Promise.all(ways.map(room))) ?? 0;
   const have = await availableStorage();
   if (have === undefined || need <= have) return;
-  const message = `The files of ${name} need ${need} bytes of storage, and the browser grants ${have}`;
+  const message = `The files of ${name} need ${need} bytes of storage, but the browser grants ${have}`;
   throw new BitxError('quota', message, { need, have });
 }
 
@@ -149,7 +152,8 @@ async function get(
 ): Promise<CachedFile> {
   if (held) return held;
   if (!base) return fetchWhole(hub, cache, name, file, options);
-  // A delta has no digest to be known by before it is used: one that is bad is fetched once more, then gone without.
+  // The digest of a delta is not known in advance. A bad delta is fetched once more; if it is still
+  // bad, the whole file is fetched.
   for (let tries = 0; tries < 2; tries++) {
     try {
       return await restore(hub, cache, name, file, base, options);
@@ -179,7 +183,10 @@ async function restore(
   });
 }
 
-/** A file as a fine-tune of a base. The fragment tells deltas apart if the hub gets another file of that name. */
+/**
+ * Describes a file as a fine-tune of a base. The fragment of the URL distinguishes deltas if the
+ * hub gets another file of the same name.
+ */
 function fineTune(hub: Connection, cache: ModelCache, name: string, file: Offer, base: HubBase) {
   return {
     base: hub.fileUrl(base.model, base.path),
@@ -190,7 +197,7 @@ function fineTune(hub: Connection, cache: ModelCache, name: string, file: Offer,
   };
 }
 
-/** Bytes that were changed on the way are fetched once more. */
+/** Fetches a whole file, and once more if its bytes were changed on the way. */
 async function fetchWhole(
   hub: Connection,
   cache: ModelCache,
@@ -213,7 +220,7 @@ async function fetchWhole(
   });
 }
 
-/** A file's digest as the cache takes it. */
+/** Returns the digest of a file in the form that the cache takes. */
 export function integrityOf({ blake3 }: { blake3: string }): string {
   return `blake3-${blake3}`;
 }

@@ -5,19 +5,27 @@ import type { Bitx, Effort } from '../index.js';
 export interface HubOptions {
   /** The address of a `bitx serve`. */
   url: string | URL;
-  /** The bearer token that is sent with every request. Without one, the hub grants what it grants to everybody. */
+  /** The bearer token of every request. Without one, the hub grants only public access. */
   token?: string;
-  /** The cache for models. Default: the cache of the usual name, opened when it is first needed. */
+  /**
+   * The cache for models. Default: the cache of the default name, opened when it is first needed.
+   */
   cache?: ModelCache;
-  /** Restores and compresses. Default: one that is made when it is first needed. */
+  /**
+   * The instance that restores and compresses. Default: one that is created when it is first
+   * needed.
+   */
   bitx?: Bitx;
-  /** The number of failures in a row, without progress, after which the call fails. Default: 6. */
+  /** The number of retries in a row, without progress, after which the call fails. Default: 6. */
   retries?: number;
-  /** Milliseconds before the first retry, unless the hub asks for another pause; they double with each. Default: 500. */
+  /**
+   * Milliseconds before the first retry, unless the hub demands another pause; each further delay
+   * is twice as long. Default: 500.
+   */
   retryDelay?: number;
   /** Milliseconds without a byte after which an upload counts as broken. Default: 30,000. */
   stallTimeout?: number;
-  /** Bytes of the parts that an upload is sent in. Default: 8 MiB. */
+  /** Bytes of a part of an upload, which is sent in one request. Default: 8 MiB. */
   partSize?: number;
   /** The URL of `hub-worker.js`. Default: beside `hub.js`. */
   workerUrl?: string | URL;
@@ -25,19 +33,25 @@ export interface HubOptions {
 
 /** The progress of a call with a file, in bytes. */
 export interface HubProgress {
-  /** The current phase: `download` and `restore` of a pull; `digest`, `compress` and `upload` of a push. */
+  /**
+   * The current phase: `download` and `restore` of a pull; `digest`, `compress` and `upload` of a
+   * push.
+   */
   phase: 'download' | 'restore' | 'digest' | 'compress' | 'upload';
   /** The file's path in the model. */
   path: string;
-  /** Bytes done. What an earlier, interrupted call has done counts. */
+  /** Bytes done, including those of an earlier, interrupted call. */
   loaded: number;
-  /** Bytes in all; undefined while nobody has said. */
+  /** Total bytes; undefined while unknown. */
   total: number | undefined;
 }
 
-/** Options that every call has. */
+/** Options of every call. */
 export interface HubCallOptions {
-  /** Aborts the call, which then rejects with the code `aborted`. The next one goes on where it was. */
+  /**
+   * Aborts the call, which then rejects with the code `aborted`. The next call continues where it
+   * stopped.
+   */
   signal?: AbortSignal;
 }
 
@@ -45,33 +59,33 @@ export interface HubCallOptions {
 export interface HubModel {
   /** `model` or `org/model`. */
   name: string;
-  /** Bytes of its files. */
+  /** Total bytes of its files. */
   bytes: number;
   /** The number of its files. */
   files: number;
 }
 
-/** A file of the hub's against which another one is a small delta. */
+/** A file of the hub that is a good base for another file: the delta is small. */
 export interface HubBase {
   /** BLAKE3 of the file, in hex. */
   blake3: string;
   /** Bytes. */
   length: number;
-  /** A model that it belongs to. */
+  /** A model that has the file. */
   model: string;
-  /** Its path there. */
+  /** Its path in that model. */
   path: string;
 }
 
 /** Options of {@link BitxHub.plan}. */
 export interface HubPlanOptions extends HubCallOptions {
-  /** The paths of the files that are wanted. Default: all. */
+  /** The paths of the wanted files. Default: all. */
   files?: string[];
 }
 
 /** Options of {@link BitxHub.pull}. */
 export interface HubPullOptions extends HubPlanOptions {
-  /** Called often while the call proceeds. */
+  /** Called often during the call. */
   onProgress?: (progress: HubProgress) => void;
 }
 
@@ -82,15 +96,18 @@ export interface HubPlannedFile {
   length: number;
   /** BLAKE3 in hex. */
   blake3: string;
-  /** `cache`: it is here already, whatever it was called. `delta`: restored from a base that is here. `file`: fetched. */
+  /**
+   * `cache`: the file is cached, under any name. `delta`: it is restored from a cached base and a
+   * delta. `file`: it is downloaded.
+   */
   from: 'cache' | 'delta' | 'file';
-  /** The base that it would be restored from. */
+  /** The base that the file would be restored from. */
   base?: HubBase;
-  /** Bytes to download; undefined where the hub does not tell the size of a delta. */
+  /** Bytes to download; undefined if the hub does not tell the size of a delta. */
   fetchBytes: number | undefined;
 }
 
-/** The plan of a {@link BitxHub.pull} call. Sums are `undefined` where a size is unknown. */
+/** The plan of a {@link BitxHub.pull} call. Sums are `undefined` if a size is unknown. */
 export interface HubPlan {
   name: string;
   files: HubPlannedFile[];
@@ -98,11 +115,11 @@ export interface HubPlan {
   bytes: number;
   /** Bytes to download. */
   fetchBytes: number | undefined;
-  /** Bytes that are not downloaded, thanks to what is here. */
+  /** Bytes saved by cached files and bases. */
   savedBytes: number | undefined;
-  /** Bytes of storage that it takes, all told. */
+  /** Bytes of storage that the call needs in total. */
   storeBytes: number | undefined;
-  /** Bytes of storage that the browser grants, where it tells. */
+  /** Bytes of storage that the browser grants, if it reports them. */
   availableBytes: number | undefined;
   /** `true` if the files fit, as far as is known. */
   fits: boolean;
@@ -113,9 +130,12 @@ export type HubPushFile = Blob | FileSystemFileHandle;
 
 /** Options of {@link BitxHub.planPush}. */
 export interface HubPushPlanOptions extends HubCallOptions {
-  /** Files that may serve as bases, besides those in the cache. Those that the hub does not name are not used. */
+  /**
+   * Files that may serve as bases, besides those in the cache. Files that the hub does not propose
+   * as bases are not used.
+   */
   base?: HubPushFile | HubPushFile[];
-  /** Called often while the call proceeds. */
+  /** Called often during the call. */
   onProgress?: (progress: HubProgress) => void;
 }
 
@@ -125,11 +145,11 @@ export interface HubPushOptions extends HubPushPlanOptions {
   effort?: Effort;
 }
 
-/** A file of the hub's that fits as a base for a push. */
+/** A file of the hub that fits as a base for a push. */
 export interface HubPushBase extends HubBase {
-  /** Bytes of tensors that are the same in both. */
+  /** Bytes of the tensors that are equal in both files. */
   equal: number;
-  /** Bytes of tensors that have the same names, types and shapes in both. */
+  /** Bytes of the tensors that have the same names, types and shapes in both files. */
   alike: number;
   /** `true` if this page has the base. */
   here: boolean;
@@ -142,15 +162,15 @@ export interface HubPlannedPush {
   length: number;
   /** BLAKE3 in hex. */
   blake3: string;
-  /** `true` if the hub has the file, so that nothing of it would be sent. */
+  /** `true` if the hub has the file, which is then not sent. */
   known: boolean;
-  /** The number of its tensors, and their bytes. */
+  /** The number of its tensors, and their total bytes. */
   tensors: { count: number; bytes: number };
-  /** The number of its tensors that the hub has, and their bytes. */
+  /** The number of its tensors that the hub has, and their total bytes. */
   knownTensors: { count: number; bytes: number };
   /** Files of the hub that fit as a base, best first. */
   bases: HubPushBase[];
-  /** The best one that this page has: the file would be sent as a delta against it. */
+  /** The best base that this page has. The file would be sent as a delta against it. */
   base?: HubPushBase;
 }
 
@@ -169,9 +189,9 @@ export interface HubPushedFile {
   blake3: string;
   /** `true` if the hub had the file already. */
   known: boolean;
-  /** The base of the delta that was sent. */
+  /** The base of the delta that was sent; undefined if the file was sent whole or not at all. */
   base?: HubBase;
-  /** Bytes that were sent for it in all, earlier calls included. */
+  /** Bytes sent for the file in total, including those of earlier calls. */
   sentBytes: number;
 }
 

@@ -5,7 +5,7 @@ import type { ModelDigest, Operations } from '../messages.js';
 
 type Digested = Operations['digest']['args'];
 
-/** Reads a file once, front to back, for its digest and those of its tensors. */
+/** Reads a file once, from front to back, for its digest and those of its tensors. */
 export async function digestFile(
   file: Digested,
   signal: AbortSignal,
@@ -42,7 +42,7 @@ async function digest(
   return { length: loaded, blake3: whole.digest(), tensors };
 }
 
-/** The digests of tensors that follow one another, computed while the file streams past. */
+/** The digests of consecutive tensors, computed while the file streams past. */
 class TensorHashes {
   readonly digests: string[] = [];
   readonly #places: TensorPlace[];

@@ -1,7 +1,7 @@
 import { abortError, type BitxError, onAbort, Transient } from '../../common/index.js';
 import { ANSWER_LIMIT_MS, refusal } from './server.js';
 
-/** Answers to a part that does not go on where the last one ended; the server tells where that is. */
+/** The statuses for a part at the wrong offset, after which the hub is asked for the right one. */
 const OUT_OF_STEP = [409, 416];
 
 /** A part of an upload. */
@@ -12,11 +12,14 @@ export interface Part {
   /** Milliseconds without a byte after which the connection counts as broken. */
   stallTimeout: number;
   signal: AbortSignal;
-  /** Called with the bytes that have left. */
+  /** Called with the number of bytes sent. */
   report(loaded: number): void;
 }
 
-/** Sends a part. XMLHttpRequest alone tells how much has left, and so when nothing leaves any more. */
+/**
+ * Sends a part. It uses XMLHttpRequest, because only that reports how many bytes have been sent,
+ * and so shows a stalled upload.
+ */
 export async function sendPart(part: Part): Promise<void> {
   const { url, headers, body, stallTimeout, signal, report } = part;
   if (signal.aborted) throw abortError(signal);
@@ -30,7 +33,7 @@ export async function sendPart(part: Part): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const allow = (ms: number) => {
     clearTimeout(timer);
-    timer = setTimeout(() => fail(broken(url, `nothing happened for ${ms / 1000} s`)), ms);
+    timer = setTimeout(() => fail(broken(url, `nothing was sent or received for ${ms / 1000} s`)), ms);
   };
   request.open('PUT', url);
   for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);

@@ -10,10 +10,13 @@ import {
 } from '../../common/index.js';
 import type { Operations, Settings } from '../messages.js';
 
-/** A server that has been asked may take so long to answer: it decodes and compares what was sent. */
+/**
+ * The time limit for an answer, in milliseconds. It is long, since the server decodes and compares
+ * what was sent.
+ */
 export const ANSWER_LIMIT_MS = 300_000;
 
-/** The server's own codes, as this library's. */
+/** The codes of this library for the server's codes. */
 const CODES: Record<string, BitxErrorCode> = {
   unauthorized: 'unauthorized',
   forbidden: 'forbidden',
@@ -24,13 +27,13 @@ const CODES: Record<string, BitxErrorCode> = {
   mismatch: 'integrity',
 };
 
-/** The status and the headers of an answer, which decide whether a request succeeded. */
+/** The status and the headers of an answer. */
 export interface Head {
   status: number;
   header(name: string): string | null;
 }
 
-/** A hub, as far as requests and their failures go. */
+/** Sends requests to a hub, and converts its failures to errors. */
 export class Server {
   readonly settings: Settings;
 
@@ -38,7 +41,7 @@ export class Server {
     this.settings = settings;
   }
 
-  /** Sends a request with JSON until it is answered. */
+  /** Sends a request with a JSON body, with retries, and returns the JSON answer. */
   async json({ method, path, body }: Operations['request']['args'], signal: AbortSignal): Promise<unknown> {
     const patience = new Patience(this.settings, signal);
     const json = body === undefined ? {} : { 'content-type': 'application/json' };
@@ -55,12 +58,12 @@ export class Server {
     }
   }
 
-  /** From where an upload goes on. */
+  /** Returns the offset in bytes at which an upload continues. */
   async offset(path: string, signal: AbortSignal): Promise<number> {
     const { headers } = await this.#ask(path, signal, { method: 'HEAD', headers: this.headers });
     const offset = Number(headers.get('upload-offset') ?? Number.NaN);
     if (Number.isSafeInteger(offset) && offset >= 0) return offset;
-    throw new BitxError('network', `${path} does not tell how much of it is there`, {
+    throw new BitxError('network', `${path}: the hub did not tell the offset of the upload`, {
       url: this.address(path),
     });
   }
@@ -96,7 +99,7 @@ export class Server {
   }
 }
 
-/** The error of an answer that is none. */
+/** Returns the error for an answer whose status is a failure. */
 export function refusal(url: string, { status, header }: Head, body: string): BitxError {
   const { code = '', message = `it answered with status ${status}` } = said(body);
   const text = `${url}: ${message}`;
@@ -109,7 +112,7 @@ function parsed(url: string, text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new BitxError('format', `${url} is no JSON, so the address may be that of something else`, {
+    throw new BitxError('format', `${url} did not answer with JSON: check that it is the address of a hub`, {
       url,
       cause,
     });
@@ -124,7 +127,7 @@ function said(body: string): { code?: string; message?: string } {
   }
 }
 
-/** Something between the page and the hub may answer without a code. */
+/** Returns the code for a status: a proxy may answer without the code of a hub. */
 function codeOf(status: number): BitxErrorCode {
   if (status === 401) return 'unauthorized';
   if (status === 403) return 'forbidden';

@@ -3,7 +3,10 @@ import type { Operations } from '../messages.js';
 import { sendPart } from './part.js';
 import type { Server } from './server.js';
 
-/** Sends a file in parts, from where the server says on, until all of it is there and has been found right. */
+/**
+ * Sends a file in parts, from the offset that the server tells, until the server has verified all
+ * of it.
+ */
 export async function upload(
   server: Server,
   { path, blob }: Operations['upload']['args'],
@@ -18,7 +21,7 @@ export async function upload(
     try {
       offset ??= await server.offset(path, signal);
       report(offset);
-      // Where all has come and nobody has heard what became of it, a last part without a byte asks for that.
+      // If all bytes have arrived but the answer was lost, an empty part requests the result.
       const start = Math.min(offset, blob.size);
       const end = Math.min(blob.size, start + partSize);
       const range = start < end ? `${start}-${end - 1}` : '*';
@@ -32,7 +35,8 @@ export async function upload(
         ...{ stallTimeout, signal },
         report: (loaded) => report(start + loaded),
       });
-      // A server that loses what it has taken is not waited for without end.
+      // Only new bytes renew the patience, so that a server that loses bytes is not retried
+      // forever.
       if (end > furthest) patience.renew();
       furthest = Math.max(furthest, end);
       offset = end;

@@ -1,4 +1,6 @@
-/** The worker script of a hub: computes digests and talks with the server, so that the page does neither. */
+/**
+ * The worker script of a hub: computes digests and talks to the server, outside the page's thread.
+ */
 import { abortError, toWire } from '../../common/index.js';
 import type { FromWorker, Operations, Settings, ToWorker } from '../messages.js';
 import { digestFile } from './digest.js';
