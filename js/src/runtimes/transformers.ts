@@ -1,34 +1,40 @@
 import type { Bitx } from '../codec/bitx.js';
 import type { CallOptions, Input } from '../codec/types.js';
 
-/** A fine-tune by its parts. What can be read only once, as a `Response`, serves a single `match`. */
+/**
+ * A fine-tune by its base and its delta. Inputs that can be read only once, such as a `Response`,
+ * serve a single `match`.
+ */
 export interface FineTuneParts extends CallOptions {
-  /** The model that the delta was made from; a sharded one as its files, in the order they were compressed with. */
+  /**
+   * The model that the delta was made against; for a sharded model, its files in the order of
+   * compression.
+   */
   base: Input | Input[];
   /** The `.bitx` archive. */
   delta: Input;
 }
 
-/** The interface that transformers.js expects of `env.customCache`; a `Cache` has it, too. */
+/** The interface that transformers.js expects of `env.customCache`; a `Cache` has it as well. */
 export interface CustomCache {
-  /** The response that is kept for a request, if there is one. */
+  /** Returns the stored response for a request, if there is one. */
   match(request: string): Promise<Response | undefined>;
-  /** Keeps a response. */
+  /** Stores a response. */
   put(request: string, response: Response): Promise<void>;
 }
 
 /** Options of {@link restoringCache}. */
 export interface RestoringCacheOptions {
-  /** The instance that restores. It has to live for as long as the cache is used. */
+  /** The instance that restores. It must live as long as the cache is used. */
   bitx: Pick<Bitx, 'restoreStream'>;
   /**
-   * Names the fine-tune that a request is for, if it is for one. transformers.js asks for a URL and for a local path, such
-   * as `/models/mine/onnx/model.onnx`.
+   * Returns the fine-tune for a request; undefined if the request is for another file.
+   * transformers.js requests a URL and a local path, such as `/models/mine/onnx/model.onnx`.
    */
   find: (request: string) => FineTuneParts | undefined | Promise<FineTuneParts | undefined>;
   /**
-   * Told why a restore failed. transformers.js (4.3.1) never settles when external data fails, whatever the reason, so this
-   * is where a page learns of it.
+   * Called with the error of a failed restore. transformers.js (4.3.1) never settles if external
+   * data fails, so a page learns of the failure only here.
    */
   onError?: (error: unknown, request: string) => void;
   /** The cache for all other files. Default: none. */
@@ -36,10 +42,10 @@ export interface RestoringCacheOptions {
 }
 
 /**
- * A cache for transformers.js that holds restored fine-tunes.
+ * Returns a cache for transformers.js that restores fine-tunes.
  *
- * A restore that fails does not count as a miss, which would download the whole file unasked: the response's body fails
- * instead, and `onError` gets the `BitxError`.
+ * A failed restore does not count as a miss, which would download the whole file. Instead, the body
+ * of the response fails, and `onError` gets the `BitxError`.
  */
 export function restoringCache({ bitx, find, onError, others }: RestoringCacheOptions): CustomCache {
   return {
@@ -62,7 +68,7 @@ export function restoringCache({ bitx, find, onError, others }: RestoringCacheOp
   };
 }
 
-/** The same stream, whose failure is told. */
+/** Returns the same stream, and reports its failure. */
 function watched(stream: ReadableStream<Uint8Array<ArrayBuffer>>, tell: (error: unknown) => void) {
   const reader = stream.getReader();
   const pull = async (controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>) => {

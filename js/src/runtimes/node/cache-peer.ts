@@ -8,13 +8,13 @@ import { Worker } from './globals.js';
 import { freeLocks } from './locks.js';
 import { StoredFile } from './stored-file.js';
 
-/** Nothing else lasts. */
+/** The only backend in Node, since the others would not last. */
 export const DEFAULT_BACKEND = 'opfs';
 
 /** Starts the cache's worker in a thread that has a folder for storage. */
 export function startPeer({ backend, directory = defaultDirectory(), workerUrl }: CacheOptions): Peer {
   if ((backend ?? DEFAULT_BACKEND) !== DEFAULT_BACKEND) {
-    throw new BitxError('unsupported', `In Node models are stored in folders, and not in ${backend}`);
+    throw new BitxError('unsupported', `In Node, the backend must be opfs, not ${backend}`);
   }
   const script = workerUrl ?? new URL('./cache-worker.js', import.meta.url);
   const folder = resolve(directory);
@@ -23,7 +23,7 @@ export function startPeer({ backend, directory = defaultDirectory(), workerUrl }
   return worker as unknown as Peer;
 }
 
-/** A file as it has come from there: its path and its size. */
+/** Returns a file from its path and its size, which the worker sent. */
 export function received(file: File): File {
   return new StoredFile(file as unknown as ConstructorParameters<typeof StoredFile>[0]);
 }

@@ -1,6 +1,6 @@
-/** Failures of the disk, as browsers tell of them. */
+/** Converts errors of the disk to the exceptions that browsers throw. */
 
-/** The names that browsers give to these failures. */
+/** The names of the exceptions, by the error's code. */
 const NAMES: Record<string, string> = { ENOENT: 'NotFoundError', ENOSPC: 'QuotaExceededError' };
 
 export function attempt<T>(action: () => T): T {

@@ -1,7 +1,7 @@
 /// <reference types="node" />
 import { type FileHandle, open } from 'node:fs/promises';
 
-/** Answers for a file as a web server that knows ranges does. */
+/** Answers a request for a file, like a web server that supports ranges. */
 export async function fetchFile(url: URL, init?: RequestInit): Promise<Response> {
   const file = await open(url).catch((error: NodeJS.ErrnoException) => error);
   if (file instanceof Error) return new Response(null, { status: 404, statusText: file.code ?? '' });

@@ -4,7 +4,9 @@ import type { RangeSource } from '../../codec/types.js';
 
 export { ModelCache } from '../../cache/index.js';
 
-/** An open file as an input. It is read at the offsets that are needed; whoever opened it closes it. */
+/**
+ * Returns an open file as an input. Only the necessary ranges are read; the caller closes the file.
+ */
 export async function fileSource(file: FileHandle): Promise<RangeSource> {
   const { size } = await file.stat();
   return {
@@ -12,7 +14,7 @@ export async function fileSource(file: FileHandle): Promise<RangeSource> {
     read: async (offset, length) => {
       const bytes = new Uint8Array(length);
       let at = 0;
-      // One call reads at most 2 GiB, and less where a file has become shorter.
+      // One call reads at most 2 GiB, and less if the file has become shorter.
       while (at < length) {
         const { bytesRead } = await file.read(bytes, at, length - at, offset + at);
         if (bytesRead === 0) break;
@@ -23,7 +25,10 @@ export async function fileSource(file: FileHandle): Promise<RangeSource> {
   };
 }
 
-/** An open file as an output: written from its beginning, and cut to the length of what was written. */
+/**
+ * Returns an open file as an output, which is written from the beginning and truncated to the
+ * written length.
+ */
 export function fileOutput(file: FileHandle): WritableStream<Uint8Array> {
   let at = 0;
   return new WritableStream({

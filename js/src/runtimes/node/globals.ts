@@ -1,23 +1,28 @@
 /// <reference types="node" />
 /**
- * The globals that the page's half of the package expects of a browser, in terms of Node. The build puts these in the place of the
- * globals of the same names, so that nothing is added to the program that imports the package.
+ * The browser globals that the page's side of the package uses, implemented for Node. The build
+ * replaces the globals by these exports, so that the package adds no globals to the program that
+ * imports it.
  */
 import { availableParallelism } from 'node:os';
 import { pathToFileURL } from 'node:url';
 import { Worker as Thread, type TransferListItem } from 'node:worker_threads';
 
-/** A worker as browsers have it: a thread that gets a worker's globals and then runs the script. */
+/**
+ * A worker like those of browsers: a thread that sets up a worker's globals and then runs the
+ * script.
+ */
 export class Worker {
   onmessage: ((event: { data: unknown }) => void) | undefined;
   onerror: ((event: { message: string }) => void) | undefined;
-  /** Called once the thread is gone, with the number that it had. */
+  /** Called with the id of the thread once it has ended. */
   onexit: ((threadId: number) => void) | undefined;
   readonly #thread: Thread;
 
-  /** With a `directory`, the thread has that for storage. */
+  /** Starts a thread. With a `directory`, it has that folder for storage. */
   constructor(url: string | URL, { directory }: { directory?: string } = {}) {
-    // Flags of the program such as `--input-type` would keep threads from starting.
+    // Threads must not inherit flags of the program, such as `--input-type`, which would keep them
+    // from starting.
     const options = { workerData: { script: String(url), directory }, execArgv: [] };
     this.#thread = new Thread(new URL('./node-worker.js', import.meta.url), options);
     const { threadId } = this.#thread;
@@ -35,12 +40,15 @@ export class Worker {
   }
 }
 
-/** Node shares memory freely; but the quick compiler of V8 before 12, in Node before 22, makes threads that hang. */
+/**
+ * `true` if threads can share memory. With V8 before version 12 (Node before 22), they can hang
+ * because of its baseline compiler.
+ */
 export const crossOriginIsolated = Number.parseInt(process.versions.v8, 10) >= 12;
 
 export const navigator = { hardwareConcurrency: availableParallelism() };
 
-/** Relative addresses are those of files below the working directory. */
+/** The base of relative URLs, which name files below the working directory. */
 export const document = {
   get baseURI(): string {
     return pathToFileURL(`${process.cwd()}/`).href;

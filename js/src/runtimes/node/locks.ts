@@ -1,17 +1,20 @@
 /// <reference types="node" />
-/** Stands in for `navigator.locks`: locks that hold among all programs that use the same folder. */
+/** The replacement of `navigator.locks`: locks that all programs with the same folder share. */
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { threadId } from 'node:worker_threads';
 
 const WAIT_MS = 50;
-/** A program that was ended while it removed what another one had left. */
+/**
+ * The age in milliseconds from which an empty or a cleaning lock counts as left by a program that
+ * was killed.
+ */
 const CLEANING_MS = 10_000;
 
 const folderOf = (directory: string) => join(directory, 'locks');
 
-/** Frees what a thread of this program held, once it is gone. */
+/** Frees the locks of a thread of this program that has ended. */
 export async function freeLocks(directory: string, thread: number): Promise<void> {
   const folder = folderOf(directory);
   for (const name of await readdir(folder).catch(() => [])) {
@@ -45,7 +48,9 @@ export function folderLocks(directory: string) {
   };
 }
 
-/** Makes a file that says who has the lock, unless there is one. */
+/**
+ * Takes a lock by creating its file, which names the holder; returns `false` if the file exists.
+ */
 async function taken(path: string): Promise<boolean> {
   try {
     const file = await open(path, 'wx');
@@ -58,7 +63,10 @@ async function taken(path: string): Promise<boolean> {
   }
 }
 
-/** Removes the lock of a program that is gone. One at a time may: between a look and a removal nobody else takes it. */
+/**
+ * Removes the lock of a program that has ended. A second lock keeps others from doing so at the
+ * same time, since the lock might be taken anew between their check and their removal.
+ */
 async function clean(path: string): Promise<void> {
   const holder = await orphaned(path);
   if (holder === undefined) return;
@@ -71,11 +79,11 @@ async function clean(path: string): Promise<void> {
   }
 }
 
-/** Returns the content of a lock whose program is gone, and `undefined` for any other. */
+/** Returns the content of a lock whose program has ended, and `undefined` for any other. */
 async function orphaned(path: string): Promise<string | undefined> {
   const holder = await readFile(path, 'utf8').catch(() => undefined);
   if (holder === undefined) return undefined;
-  // A program that was ended in between has left it empty.
+  // A program that was killed before it wrote its name has left the file empty.
   if (holder === '') return (await age(path)) > CLEANING_MS ? holder : undefined;
   return isRunning(Number.parseInt(holder, 10)) ? undefined : holder;
 }

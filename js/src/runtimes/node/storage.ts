@@ -1,5 +1,5 @@
 /// <reference types="node" />
-/** As much of the File System API as the model cache uses, over a folder on the disk. */
+/** The part of the File System API that the model cache uses, over a folder on the disk. */
 import * as fs from 'node:fs';
 import { mkdir, readdir, rm, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import type { Bytes } from '../../common/index.js';
 import { attempt, named } from './exceptions.js';
 import { StoredFile } from './stored-file.js';
 
-/** Stands in for `navigator.storage`. */
+/** Returns the replacement of `navigator.storage`. */
 export function folderStorage(directory: string) {
   return {
     getDirectory: async () => {
@@ -51,7 +51,7 @@ class Folder {
   }
 }
 
-/** Has the name by which the cache looks for it. */
+/** A handle of a file. The cache looks for a class of this name. */
 export class FileSystemFileHandle {
   readonly #path: string;
 
@@ -80,7 +80,7 @@ export class FileSystemFileHandle {
   }
 }
 
-/** Reads or writes all of the bytes; fewer where a file ends. */
+/** Reads or writes all bytes, or fewer at the end of a file, and returns their number. */
 function all(bytes: Bytes, some: (from: number) => number): number {
   let done = 0;
   while (done < bytes.length) {

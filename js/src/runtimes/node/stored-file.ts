@@ -2,7 +2,7 @@
 import { open } from 'node:fs/promises';
 import { named } from './exceptions.js';
 
-/** Bytes of one part of a stream. */
+/** The number of bytes of one part of a stream. */
 const PART = 1 << 20;
 
 interface Place {
@@ -13,8 +13,9 @@ interface Place {
 }
 
 /**
- * A file of the model cache, or a slice of one, with the methods of a `File`. It is none: those of Node that lie on the disk
- * cannot be handed to threads. It is read when it is asked for, and is an input like any other.
+ * A file of the model cache, or a slice of one, with the methods of a `File`. It is not a `File` of
+ * Node, because those on disk cannot be sent to threads. It is read on demand and can be used like
+ * any other input.
  */
 export class StoredFile implements File {
   /** The path of the file. */
@@ -33,7 +34,7 @@ export class StoredFile implements File {
     this.#start = start;
   }
 
-  /** The bytes from `offset` on; fewer at the end. */
+  /** Returns the bytes from `offset` on; fewer at the end. */
   async read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
     const bytes = new Uint8Array(Math.max(0, Math.min(length, this.size - offset)));
     const file = await named(open(this.path));
@@ -80,7 +81,7 @@ export class StoredFile implements File {
     });
   }
 
-  /** A position as `slice` takes it, which counts from the end if it is negative. */
+  /** Converts a position of `slice`, which counts from the end if it is negative. */
   #within(position: number): number {
     return position < 0 ? Math.max(0, this.size + position) : Math.min(position, this.size);
   }

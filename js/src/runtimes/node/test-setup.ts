@@ -1,4 +1,7 @@
-/** Gives the unit tests what the package's threads get in Node: `Promise.withResolvers`, which Node 20 lacks. */
+/**
+ * Gives the unit tests `Promise.withResolvers`, which Node 20 lacks and the package's threads also
+ * get.
+ */
 import { withResolvers } from './globals.js';
 
 Object.assign(Promise, { withResolvers });

@@ -1,5 +1,8 @@
 /// <reference types="node" />
-/** The worker script in a thread of Node: gives the thread the globals of a browser's worker, then runs that one's script. */
+/**
+ * The script of a thread in Node: sets up the globals of a browser's worker, then runs the script
+ * of the worker.
+ */
 import { parentPort, type TransferListItem, workerData } from 'node:worker_threads';
 import { fetchFile } from './fetch-file.js';
 import { Worker, withResolvers } from './globals.js';
@@ -12,7 +15,7 @@ const fetchUrl = globalThis.fetch;
 
 const scope = {
   Worker,
-  // Further threads are started from it.
+  // The script that further threads run.
   location: { href: script },
   addEventListener: (_: 'message', listener: (event: { data: unknown }) => void) =>
     page.on('message', (data: unknown) => listener({ data })),
@@ -26,7 +29,7 @@ Object.assign(Promise, { withResolvers });
 
 if (directory) {
   const navigator = { storage: folderStorage(directory), locks: folderLocks(directory) };
-  // Newer versions have one that cannot be assigned to.
+  // Newer versions of Node have a `navigator` that cannot be assigned to.
   Object.defineProperty(globalThis, 'navigator', { value: navigator, configurable: true });
   Object.assign(globalThis, { FileSystemFileHandle });
 }

@@ -16,6 +16,6 @@ async function load(url: string | URL): Promise<void> {
   const response = await fetch(url);
   if (!response.ok) throw new Error(`${url} answered with status ${response.status}`);
   const module = await WebAssembly.compile(await response.arrayBuffer());
-  // The glue is that of the builds with threads and would make a shared memory, which this one does not import.
+  // The glue of the threaded builds would create a shared memory, which this build does not import.
   initSync({ module, memory: new WebAssembly.Memory({ initial: 0 }) });
 }

@@ -10,7 +10,10 @@ export type LastingInput = Exclude<Input, Response>;
 
 /** Options of a {@link RestoredFile}. */
 export interface RestoredFileOptions {
-  /** The model that the delta was made from; a sharded one as its files, in the order they were compressed with. */
+  /**
+   * The model that the delta was made against; for a sharded model, its files in the order of
+   * compression.
+   */
   base: LastingInput | LastingInput[];
   /** The `.bitx` archive. */
   delta: LastingInput;
@@ -23,7 +26,7 @@ export interface RestoredFileOptions {
 type Body = ReadableStream<Uint8Array<ArrayBuffer>>;
 
 /**
- * Answers requests for a fine-tune with the restored file, inside a service worker.
+ * Answers requests for a fine-tune with the restored file, in a service worker.
  *
  * ```ts
  * const tuned = new RestoredFile({ base: '/base.safetensors', delta: '/fine-tune.bitx' });
@@ -42,9 +45,10 @@ export class RestoredFile {
   }
 
   /**
-   * Answers a GET or HEAD: 200 with the whole, 206 with a range, 416 for one that is not there. If the inputs do not
-   * fit or cannot be read, the answer is a 502 with the error's message, and its code as the header `x-bitx-error`. What
-   * fails later breaks the body off.
+   * Answers a GET or HEAD request: 200 with the whole file, 206 with a range, 416 for a range
+   * outside the file. If the inputs do not match or cannot be read, the answer is a 502 with the
+   * error's message as the body and the error's code in the header `x-bitx-error`. A later failure
+   * breaks off the body.
    */
   async respond(request: Request): Promise<Response> {
     try {
@@ -94,7 +98,7 @@ export class RestoredFile {
     if (range.start === 0) return fromStart(await this.#open(), range.end);
     this.#spooled ??= this.#open().then((restoration) => new Spooled(restoration));
     const current = this.#spooled;
-    // A restore that has failed is begun anew by the next request.
+    // After a failure, the next request starts another restore.
     const forget = () => {
       if (this.#spooled === current) this.#spooled = undefined;
     };
@@ -102,7 +106,7 @@ export class RestoredFile {
   }
 }
 
-/** The first bytes, none of which are kept. */
+/** Returns the bytes from the start of the file to `end`, without keeping them. */
 function fromStart(restoration: Restoration, end: number): Body {
   let at = 0;
   return pulled(
@@ -130,7 +134,7 @@ function fromSpool(spooled: Spooled, { start, end }: Range, forget: () => void):
   );
 }
 
-/** A stream that makes a part when its reader wants one. */
+/** Returns a stream that computes each part when its reader requests it. */
 function pulled(next: () => Promise<Uint8Array<ArrayBuffer> | undefined>, cancel: () => void): Body {
   const pull = async (controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>) => {
     const bytes = await next();

@@ -1,12 +1,13 @@
-/** A part of a file; `end` is not included. */
+/** A range of a file; `end` is exclusive. */
 export interface Range {
   start: number;
   end: number;
 }
 
 /**
- * The part of a file that a request asks for: a part, all of it, or something that it does not have. Several ranges at once, and
- * those that hang on a condition that is not met, may be answered by the whole.
+ * Returns the range that a request asks for: a range, `all`, or `none` if it is outside the file.
+ * Requests for several ranges, and those with a condition that is not met, may be answered with the
+ * whole file.
  */
 export function rangeOf({ headers }: Request, length: number, etag: string | null): Range | 'all' | 'none' {
   const condition = headers.get('if-range');

@@ -5,7 +5,7 @@ import { io } from '../../codec/worker/io.js';
 import { Files, type Read } from '../../codec/worker/reader.js';
 import { BitxError, type Bytes, fromWire, toWire } from '../../common/index.js';
 
-/** One restore that is under way: it computes a window when it is asked for the next one. */
+/** A running restore, which computes a window at each request for the next part. */
 export class Restoration {
   readonly length: number;
   readonly #job: Job;
@@ -15,7 +15,7 @@ export class Restoration {
   #window = 0;
   #reading: Promise<Uint8Array[]>;
 
-  /** Opens the inputs and makes sure that they fit. The wasm has to be there. */
+  /** Opens the inputs and checks that they match. The wasm must be loaded. */
   static async open(inputs: Inputs): Promise<Restoration> {
     const stop = new AbortController();
     const files = new Files(io);
@@ -43,7 +43,10 @@ export class Restoration {
     this.#reading = this.#read(0);
   }
 
-  /** The next part; undefined once there are no more. While it is computed, the input of the one after it is read. */
+  /**
+   * Returns the next part; undefined at the end. While it is computed, the inputs of the part after
+   * it are read.
+   */
   async next(): Promise<Bytes | undefined> {
     if (this.#window === this.#windows) return undefined;
     try {
@@ -62,7 +65,7 @@ export class Restoration {
     }
   }
 
-  /** Frees everything; `error` is why, if something failed. */
+  /** Frees everything; `error` is the failure that ended the restore, if there was one. */
   end(error?: unknown): void {
     if (this.#stop.signal.aborted) return;
     this.#window = this.#windows;
@@ -72,13 +75,16 @@ export class Restoration {
   #read(window: number): Promise<Uint8Array[]> {
     const reads = window < this.#windows ? (this.#job.reads(window) as Read[]) : [];
     const all = Promise.all(reads.map((read) => this.#files.read(read)));
-    // Somebody may never ask for it.
+    // The inputs may never be used, for example after an abort.
     all.catch(() => {});
     return all;
   }
 }
 
-/** A job that had a fault of ours is not touched again. */
+/**
+ * Frees the inputs and the job, except for a job with an internal fault, which is not touched
+ * again.
+ */
 function end(job: Job | undefined, files: Files, stop: AbortController, error: unknown): void {
   files.close();
   stop.abort(new BitxError('aborted', 'The response has ended'));

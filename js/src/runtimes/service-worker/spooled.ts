@@ -2,8 +2,9 @@ import { Parts } from '../../common/index.js';
 import type { Restoration } from './restoration.js';
 
 /**
- * A restored file to read ranges of. What comes before a range has to be restored first, and is kept in the browser's
- * blob store for as long as the service worker lives: ranges are mostly asked for one after the other.
+ * A restored file that is read by ranges. The bytes before a range must be restored first. They are
+ * kept in the browser's blob store while the service worker lives, since ranges are mostly
+ * requested in order.
  */
 export class Spooled {
   readonly #parts = new Parts();
@@ -14,7 +15,7 @@ export class Spooled {
     this.#restoration = restoration;
   }
 
-  /** The bytes from `start` on that are there once at least one is; never any from `end` on. */
+  /** Returns the bytes from `start` on that are available, at least one, and none from `end` on. */
   async read(start: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
     const turn = this.#turn.then(() => this.#grow(start));
     this.#turn = turn.catch(() => {});
