@@ -26,7 +26,7 @@ async function bitxPage(t, options) {
         if (!(error instanceof BitxError)) throw error;
         return { ...error, message: error.message, cause: String(error.cause) };
       },
-      /** A stream that records what happens to it. */
+      /** Returns a stream that records its events. */
       recorder: (write = async () => {}) => {
         const parts = [];
         const events = [];
@@ -119,7 +119,7 @@ for (const isolated of [true, false]) {
   });
 }
 
-test('inspect tells what is inside', async (t) => {
+test('inspect describes the content of an archive', async (t) => {
   const page = await bitxPage(t);
   const info = await page.evaluate((delta) => bitx.inspect(delta), SFT);
   assert.equal(info.version, 1);
@@ -131,7 +131,7 @@ test('inspect tells what is inside', async (t) => {
   assert.equal(restoredBytes, shape[0] * shape[1] * (dtype === 'I64' ? 8 : 2));
 });
 
-test("tensors lists the places of a model's tensors, and of another file none", async (t) => {
+test("tensors lists the places of a model's tensors, and none for other files", async (t) => {
   const page = await bitxPage(t);
   const { places, none, refused } = await page.evaluate(
     async (base) => ({
@@ -152,7 +152,7 @@ test("tensors lists the places of a model's tensors, and of another file none", 
   assert.deepEqual([refused.code, refused.file], ['truncated', 'target']);
 });
 
-test('one tensor is read alone, and only its bytes are', async (t) => {
+test('one tensor is read without the others, and only its bytes are fetched', async (t) => {
   const page = await openPage(t, env);
   const result = await page.evaluate(
     async ([base, delta]) => {
@@ -186,7 +186,8 @@ test('one tensor is read alone, and only its bytes are', async (t) => {
   );
   const { tensor, same, base, delta } = result;
   assert.ok(same);
-  // Besides the tensor, the beginning of each file, where headers are, and the end of the archive, its index.
+  // Besides the tensor, the beginning of each file with the headers, and the end of the archive
+  // with the index.
   assert.ok(base >= tensor.restoredBytes && base < tensor.restoredBytes + 70_000, `${base} bytes`);
   assert.ok(delta >= tensor.storedBytes && delta < tensor.storedBytes + 2 * 70_000, `${delta} bytes`);
 });
@@ -199,7 +200,7 @@ test('a base may come in several files', async (t) => {
       const bytes = new Uint8Array(await (await blobOf(path)).arrayBuffer());
       const length = Number(new DataView(bytes.buffer).getBigUint64(0, true));
       const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length)));
-      /** A file with only some of the tensors. */
+      /** Returns a file with only some of the tensors. */
       const shard = (wanted) => {
         const parts = [];
         let at = 0;
@@ -246,7 +247,7 @@ for (const [how, worker] of [
   ['through an access handle', 'no-writable'],
   ['through a stream', 'no-access'],
 ]) {
-  test(`a file handle gets the model, and keeps what it had when a call fails: ${how}`, async (t) => {
+  test(`a file handle gets the model, and keeps its old content if a call fails: ${how}`, async (t) => {
     const page = await openPage(t, env);
     const result = await page.evaluate(
       async ([base, delta, workerUrl]) => {
@@ -275,7 +276,7 @@ for (const [how, worker] of [
   });
 }
 
-test('progress is told in bytes and never goes back', async (t) => {
+test('progress is reported in bytes and never decreases', async (t) => {
   const page = await bitxPage(t);
   const events = await page.evaluate(
     async ([base, delta]) => {
@@ -297,7 +298,7 @@ test('progress is told in bytes and never goes back', async (t) => {
   }
 });
 
-test('bad files are told apart', async (t) => {
+test('bad files have distinct error codes', async (t) => {
   const page = await bitxPage(t);
   const errors = await page.evaluate(
     async ([base, delta, v2]) => {
@@ -339,7 +340,7 @@ test('bad files are told apart', async (t) => {
   for (const { events, code } of Object.values(errors)) if (code) assert.deepEqual(events, ['abort']);
 });
 
-test('broken downloads are told apart', async (t) => {
+test('broken downloads have distinct errors', async (t) => {
   const page = await bitxPage(t);
   const errors = await page.evaluate(async (base) => {
     const used = await fetch(base);
@@ -356,7 +357,7 @@ test('broken downloads are told apart', async (t) => {
   assert.match(errors[1].url, /cut$/);
 });
 
-test('options that make no sense are refused', async (t) => {
+test('invalid options are refused', async (t) => {
   const page = await bitxPage(t);
   const codes = await page.evaluate(
     async ([base, delta]) => {
@@ -428,7 +429,7 @@ test('dispose ends the worker, its threads and every pending call', async (t) =>
     [BASE, SFT],
   );
   assert.deepEqual(codes, new Array(3).fill('disposed'));
-  // The browser takes a moment to end threads that are asleep.
+  // The browser takes a moment to end sleeping threads.
   for (let tries = 0; page.workers().length > 0 && tries < 50; tries++) await page.waitForTimeout(200);
   assert.equal(page.workers().length, 0);
 });

@@ -1,4 +1,7 @@
-/** Marks the workers of a pool, and makes them fault in a job's run after the self-test and so many more. */
+/**
+ * Marks the workers of a pool, and makes them fault after the self-test and `windows` further
+ * windows.
+ */
 const inMembers = (windows, fault) => `
   self.addEventListener('message', ({ data }) => {
     if (data.method === 'load') self.member = true;
@@ -9,9 +12,12 @@ const inMembers = (windows, fault) => `
       return exports.job_run(...args);
     }`)}`;
 
-/** Worker scripts that change something and then run the real one: most break it, as some browsers do. */
+/**
+ * Worker scripts that change something and then run the real script. Most break it, like some
+ * browsers.
+ */
 const BREAKAGES = {
-  /** Threads that never come to life. */
+  /** Threads that never start. */
   'hanging-threads': `self.Worker = class { postMessage() {} }`,
 
   /** A device that refuses large shared memories. */
@@ -27,7 +33,7 @@ const BREAKAGES = {
     `wbg_rayon_start_worker() { throw new WebAssembly.RuntimeError('unreachable'); }`,
   ),
 
-  /** A pool whose workers never come to life; the helper that reads is another. */
+  /** A pool whose workers never start; the helper that reads does. */
   'hanging-members': `
     const { Worker } = self;
     let started = 0;
@@ -35,19 +41,19 @@ const BREAKAGES = {
       return ++started > 1 ? { postMessage() {} } : new Worker(...args);
     }`,
 
-  /** Workers of a pool that compute something else than they should. */
+  /** Workers of a pool that compute wrong results. */
   'wrong-members': inMembers(-1, 'return [0, 0];'),
 
   /** Workers of a pool that fault after a while. */
   'dying-members': inMembers(2, `throw new WebAssembly.RuntimeError('unreachable');`),
 
-  /** Workers of a pool that fall silent after a while; the host is impatient. */
+  /** Workers of a pool that stop answering after a while; the host has a short time limit. */
   'silent-members': `
     const { setTimeout } = self;
     self.setTimeout = (action, ms, ...args) => setTimeout(action, ms === 20_000 ? 1000 : ms, ...args);
     ${inMembers(2, 'for (;;);')}`,
 
-  /** Tells the page, on a channel, of every range that is read. */
+  /** Reports every range that is read to the page, on a channel. */
   'counting-reads': `
     const channel = new BroadcastChannel('reads');
     const { slice } = Blob.prototype;
@@ -59,18 +65,18 @@ const BREAKAGES = {
   /** Safari before 26. */
   'no-writable': `delete FileSystemFileHandle.prototype.createWritable`,
 
-  /** A file like one that the user has picked, which no access handle can write. */
+  /** A file like one that the user picked, which no access handle can write. */
   'no-access': `
     delete FileSystemFileHandle.prototype.createSyncAccessHandle;
     delete FileSystemHandle.prototype.move;
     delete FileSystemFileHandle.prototype.move`,
 
-  /** A clock that runs fifty times as fast, for whoever waits for a network. */
+  /** A clock that runs fifty times as fast for network timeouts. */
   impatient: `
     const { setTimeout } = self;
     self.setTimeout = (action, ms, ...args) => setTimeout(action, ms / 50, ...args)`,
 
-  /** Code that faults after the start, though only with threads. The self-test takes one window. */
+  /** Code that faults after the start, and only with threads. The self-test takes one window. */
   'late-fault': wrapExports(`
     job_run(...args) {
       if (exports.memory.buffer instanceof SharedArrayBuffer && ++self.runs > 1) {

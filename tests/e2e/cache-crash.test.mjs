@@ -11,7 +11,7 @@ const DIGEST = sha256(MODEL);
 const ROUNDS = 25;
 const PIECE = 16384;
 
-/** Ends a page as a user, or as a crash of its process does. */
+/** Ends a page like a user, or like a crash of its process. */
 const ENDS = [
   (page) => page.close(),
   async (page) => {
@@ -22,7 +22,10 @@ const ENDS = [
   },
 ];
 
-/** Starts a download that takes about a tenth of a second, and ends the page once so many bytes are sent. */
+/**
+ * Starts a download of about a tenth of a second, and ends the page once a number of bytes has been
+ * sent.
+ */
 async function killed(page, path, { bytes, after, end }) {
   env.origin.reset();
   env.origin.fault = () => ({ piece: PIECE, delay: 5 });
@@ -63,7 +66,7 @@ for (let quarter = 1; quarter <= 4; quarter++) {
     let page = await cachePage(t, env);
     const counts = { nothing: 0, some: 0, every: 0, whole: 0 };
     for (let round = 0; round < ROUNDS; round++) {
-      // One in five is killed between the last byte and the manifest, or just behind it.
+      // One in five is killed between the last byte and the manifest, or just after it.
       const late = random() < 0.2;
       const bytes = late ? MODEL.length : 1 + Math.floor(random() * MODEL.length);
       const after = random() * (late ? 15 : 5);
@@ -79,20 +82,23 @@ for (let quarter = 1; quarter <= 4; quarter++) {
   });
 }
 
-/** Checks that the entry after a kill is right and costs no more than the missing bytes. Returns what it was. */
+/**
+ * Checks that the entry after a kill is right, and that its completion costs no more than the
+ * missing bytes. Returns the entry's state.
+ */
 function check({ stored, complete, digest, ok, sent, starts }, first, when) {
   const place = `${when}, ${stored} stored`;
   assert.equal(digest, DIGEST, place);
   assert.ok(ok, place);
   assert.ok(sent <= MODEL.length - stored, `${place}, ${sent} sent again`);
   assert.equal(new Set(starts).size, starts.length, `${place}: a chunk was fetched twice`);
-  // Beyond the model, only what was on its way to the three chunks in hand.
+  // Besides the model, only the bytes on their way for three chunks may be sent again.
   assert.ok(first + sent <= MODEL.length + 3 * CHUNK + 3 * PIECE, `${place}: ${first} and ${sent} sent`);
   if (complete) return 'whole';
   return stored === 0 ? 'nothing' : stored === MODEL.length ? 'every' : 'some';
 }
 
-test('a browser that crashes finds its parts again', async (t) => {
+test('a browser resumes its downloads after a crash', async (t) => {
   const path = env.origin.put('killed', MODEL);
   let stored = 0;
   for (let round = 1; round <= 4; round++) {
@@ -119,7 +125,7 @@ for (const backend of ['opfs', 'cache-storage']) {
     const path = env.origin.put('access', small);
     const page = await cachePage(t, env);
     const deaths = [];
-    // Opening Cache Storage takes two, to see whether it works.
+    // Opening Cache Storage takes two accesses, which test if it works.
     for (let nth = backend === 'opfs' ? 1 : 3, died = true; died; nth++) {
       env.origin.reset();
       const state = await page.evaluate(

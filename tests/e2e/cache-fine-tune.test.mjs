@@ -11,7 +11,7 @@ const SFT = readFileSync(join(vectors, 'sft-bf16.v1.bitx'));
 const LORA = readFileSync(join(vectors, 'lora-bf16.v1.bitx'));
 const MODEL_SIZE = 1_192_912;
 
-/** A page with an empty cache of the test's own, and the URLs of the files. */
+/** Opens a page with an empty cache for the test, and the URLs of the files. */
 async function fineTunePage(t) {
   const page = await cachePage(t, env);
   const paths = {
@@ -34,7 +34,7 @@ async function fineTunePage(t) {
 
 const requested = () => new Set(env.origin.log.filter(({ sent }) => sent > 0).map(({ name }) => name));
 
-test('the plan is right before, and the model after', async (t) => {
+test('the plan is right before the call, and the model after it', async (t) => {
   const page = await fineTunePage(t);
   const before = await page.evaluate(() => plan());
   assert.equal(env.origin.sent, 0, 'a plan downloads nothing');
@@ -70,7 +70,7 @@ test('the plan is right before, and the model after', async (t) => {
   assert.equal(env.origin.log.length, 0, 'nobody was asked');
 });
 
-test('the next fine-tune of a base takes only its delta, even by another URL', async (t) => {
+test('the next fine-tune of a base downloads only its delta, even under another URL', async (t) => {
   const page = await fineTunePage(t);
   await page.evaluate(() => load());
   env.origin.reset();
@@ -102,7 +102,7 @@ test('the base that a delta was made against is found by its digest, whatever it
   assert.deepEqual(requested(), new Set(['sft-v2']), 'the base was not fetched again');
 });
 
-test('a model need not be kept', async (t) => {
+test('a model is not stored if `store` is false', async (t) => {
   const page = await fineTunePage(t);
   const result = await page.evaluate(async () => {
     const { storeBytes } = await plan({ store: false });
@@ -113,7 +113,7 @@ test('a model need not be kept', async (t) => {
   assert.deepEqual(result, { storeBytes, name: 'sft', digest: SHA256.sft, kept: 2 });
 });
 
-test('an aborted call goes on where it was', async (t) => {
+test('an aborted call continues where it stopped', async (t) => {
   const page = await fineTunePage(t);
   env.origin.fault = ({ name }) => (name === 'base' ? { piece: 8192, delay: 5 } : undefined);
   const { error, stored } = await page.evaluate(async () => {
@@ -136,7 +136,7 @@ test('an aborted call goes on where it was', async (t) => {
   assert.equal(env.origin.sent, BASE.length - stored);
 });
 
-test('what cannot work fails before the base is fetched', async (t) => {
+test('calls that cannot succeed fail before the base is fetched', async (t) => {
   const page = await fineTunePage(t);
   env.origin.put('no-delta', Buffer.from('this is not an archive'));
   const format = await page.evaluate(() => failure(load({ delta: '/m/no-delta' })));
@@ -196,7 +196,7 @@ test('a server that does not answer to HEAD is asked for a byte', async (t) => {
   assert.deepEqual([size, unknown.fetchBytes, unknown.fits], [undefined, undefined, true]);
 });
 
-test('without a cache of its own, a call takes the shared one', async (t) => {
+test('without a cache option, a call uses the shared cache', async (t) => {
   const page = await fineTunePage(t);
   const result = await page.evaluate(async () => {
     const options = { base: paths.base, delta: paths.sft };

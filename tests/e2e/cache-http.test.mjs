@@ -14,7 +14,7 @@ const OPEN_CORS = {
   'access-control-expose-headers': 'content-range, etag, content-encoding',
 };
 
-/** Fetches the path under a fault and returns the file's digest and info, or the error. */
+/** Fetches the path with a fault, and returns the file's digest and description, or the error. */
 async function fetched(t, fault, { path, options = {}, bytes = MODEL, page } = {}) {
   const name = t.name.replaceAll(/\W+/g, '-');
   const url = path ?? env.origin.put(name, bytes);
@@ -67,24 +67,24 @@ test('a connection cut at 100 random places is resumed there', async (t) => {
   assert.equal(cuts.length, 100);
   for (const { request, after, digest, sent } of cuts) {
     assert.equal(digest, DIGEST, `cut of request ${request} after ${after} bytes`);
-    // Only what was on its way when the connection was cut may be sent twice.
+    // Only the bytes on their way when the connection was cut may be sent twice.
     assert.ok(sent <= MODEL.length + after, `${sent} bytes were sent, ${after} before the cut`);
   }
 });
 
-test('a server that cuts every connection is taken at its pace', async (t) => {
+test('a download from a server that cuts every connection completes', async (t) => {
   const result = await fetched(t, always({ cutAfter: 30_000, piece: 10_000, linger: 20 }));
   assert.equal(result.digest, DIGEST);
   assert.ok(env.origin.log.length >= MODEL.length / 30_000);
 });
 
-test('a stall ends the connection and not the download', async (t) => {
+test('a stall ends the connection, but not the download', async (t) => {
   const result = await fetched(t, nth(2, { stallAfter: 1000 }));
   assert.equal(result.digest, DIGEST);
   assert.equal(env.origin.log.length, 7);
 });
 
-test('a server that stalls for good is given up', async (t) => {
+test('a server that stalls permanently is an error', async (t) => {
   const { error, left } = await fetched(t, always({ stallAfter: 0 }), {
     options: { open: { retries: 2, stallTimeout: 100 } },
   });
@@ -100,7 +100,7 @@ test('a server without ranges is read to its end', async (t) => {
   assert.equal(events.at(-1).loaded, MODEL.length);
 });
 
-test('a server without ranges that breaks off is read from its beginning', async (t) => {
+test('a download without ranges that breaks off restarts from the beginning', async (t) => {
   const result = await fetched(t, ({ nth }) => ({
     ignoreRange: true,
     cutAfter: nth < 2 ? 100_000 : undefined,
@@ -109,12 +109,12 @@ test('a server without ranges that breaks off is read from its beginning', async
   assert.deepEqual(ranges().slice(1), [undefined, undefined]);
 });
 
-test('a server that gives up ranges on the way is read whole', async (t) => {
+test('a file whose server stops sending ranges is downloaded whole', async (t) => {
   const result = await fetched(t, ({ nth }) => ({ ignoreRange: nth >= 2 }));
   assert.equal(result.digest, DIGEST);
 });
 
-test('a wrong Content-Range is not believed', async (t) => {
+test('a wrong Content-Range is detected', async (t) => {
   const result = await fetched(t, nth(2, { headers: { 'content-range': `bytes 7-99/${MODEL.length}` } }));
   assert.equal(result.digest, DIGEST);
   assert.ok(ranges().every((range) => range !== undefined));
@@ -123,16 +123,16 @@ test('a wrong Content-Range is not believed', async (t) => {
 for (const [name, fault] of Object.entries({
   'ranges that are always wrong': { headers: { 'content-range': `bytes 7-99/${MODEL.length}` } },
   'ranges without a Content-Range': { headers: { 'content-range': undefined } },
-  'ranges with more bytes than were asked for': { extra: Buffer.alloc(1000) },
+  'ranges with more bytes than were requested': { extra: Buffer.alloc(1000) },
 })) {
-  test(`${name} are done without`, async (t) => {
+  test(`${name} are replaced by a whole download`, async (t) => {
     const result = await fetched(t, ({ range }) => (range ? fault : undefined));
     assert.equal(result.digest, DIGEST);
     assert.ok(ranges().includes(undefined));
   });
 }
 
-test('ranges of a compressed file are done without', async (t) => {
+test('ranges of a compressed file are replaced by a whole download', async (t) => {
   const zipped = gzipSync(MODEL);
   const headers = { 'content-encoding': 'gzip' };
   const result = await fetched(t, ({ range }) => {
@@ -146,7 +146,7 @@ test('ranges of a compressed file are done without', async (t) => {
   assert.ok(ranges().includes(undefined));
 });
 
-test('a server may send less than it was asked for', async (t) => {
+test('a server may send less than was requested', async (t) => {
   const result = await fetched(t, ({ range }) => {
     const [start, end] = range.slice('bytes='.length).split('-').map(Number);
     const last = Math.min(start + 19_999, end, MODEL.length - 1);
@@ -177,7 +177,7 @@ test('a file without a declared length is stored as it comes', async (t) => {
   assert.equal(events[0].total, undefined);
 });
 
-test('a changed ETag in mid-download begins the new file', async (t) => {
+test('a changed ETag during a download restarts it with the new file', async (t) => {
   const name = t.name.replaceAll(/\W+/g, '-');
   const result = await fetched(t, ({ nth }) => {
     if (nth < 3) return undefined;
@@ -200,13 +200,13 @@ test('a changed ETag in mid-download begins the new file', async (t) => {
   assert.equal(same.digest, sha256(twin), 'by its ETag');
 });
 
-test('a file that changes all the time is an error', async (t) => {
+test('a file that keeps changing is an error', async (t) => {
   const { error } = await fetched(t, ({ nth }) => ({ headers: { etag: `"v${nth}"` } }));
   assert.equal(error.code, 'network');
   assert.match(error.message, /changed/);
 });
 
-test('a file that became shorter begins anew', async (t) => {
+test('the download of a file that became shorter restarts', async (t) => {
   const name = t.name.replaceAll(/\W+/g, '-');
   const short = MODEL.subarray(0, CHUNK);
   const result = await fetched(t, ({ nth }) => {
@@ -217,7 +217,7 @@ test('a file that became shorter begins anew', async (t) => {
 });
 
 for (const status of [429, 503]) {
-  test(`${status} is waited for as long as Retry-After says`, async (t) => {
+  test(`${status}: a retry waits for as long as Retry-After says`, async (t) => {
     const times = [];
     const result = await fetched(
       t,
@@ -232,13 +232,13 @@ for (const status of [429, 503]) {
   });
 }
 
-test('a server that wants to be left alone for an hour is', async (t) => {
+test('a server that demands a pause of an hour is an error', async (t) => {
   const headers = { 'retry-after': new Date(Date.now() + 3_600_000).toUTCString() };
   const { error } = await fetched(t, always({ status: 503, headers }));
   assert.deepEqual([error.code, error.status, env.origin.log.length], ['network', 503, 1]);
 });
 
-test('a server error that stays is an error with its status', async (t) => {
+test('a permanent server error is reported with its status', async (t) => {
   const { error } = await fetched(t, always({ status: 500 }), { options: { open: { retries: 3 } } });
   assert.deepEqual([error.code, error.status, env.origin.log.length], ['network', 500, 4]);
 });
@@ -251,7 +251,7 @@ for (const status of [304, 400, 403, 404, 410]) {
   });
 }
 
-test('a signed URL that expires on the way is replaced once', async (t) => {
+test('a signed URL that expires during a download is replaced once', async (t) => {
   const page = await cachePage(t, env);
   const path = env.origin.put('signed', MODEL);
   let asked = 0;
@@ -260,7 +260,7 @@ test('a signed URL that expires on the way is replaced once', async (t) => {
     assert.equal(status, 403);
     return `${url.split('?')[0]}?signature=${asked + 1}`;
   });
-  // The third request is the first of which the signature is too old.
+  // The third request is the first with an expired signature.
   env.origin.fault = ({ url, nth }) => (nth >= 2 && !url.endsWith('=2') ? { status: 403 } : undefined);
   const digest = await page.evaluate(async (path) => {
     const cache = await open({ name: 'signed' });
@@ -276,7 +276,7 @@ test('a signed URL that expires on the way is replaced once', async (t) => {
   assert.deepEqual(broken, ['RangeError', 'signed out']);
 });
 
-test('headers go with every request', async (t) => {
+test('headers are sent with every request', async (t) => {
   const options = { headers: { authorization: 'Bearer of-good-news' } };
   const { digest } = await fetched(
     t,
@@ -315,7 +315,7 @@ test('redirects are followed, range by range', async (t) => {
   assert.equal(env.origin.log.filter(({ name }) => name === 'target').length, 6);
 });
 
-test('another origin is read by ranges where it shows them, else whole, and not at all where it forbids', async (t) => {
+test('another origin is read by ranges if it exposes them, whole if not, and not at all if it forbids access', async (t) => {
   const page = await cachePage(t, env);
   const at = (name) => `${env.other.slice(0, -1)}${env.origin.put(name, MODEL)}`;
   const open = await fetched(t, always({ headers: OPEN_CORS }), { page, path: at('open') });
@@ -331,7 +331,7 @@ test('another origin is read by ranges where it shows them, else whole, and not 
   assert.equal(error.code, 'network');
 });
 
-/** Stores three chunks under some headers, gives up, and fetches again with `options`. */
+/** Stores three chunks with some headers, aborts, and fetches again with `options`. */
 async function interrupted(t, headers, options = {}) {
   const path = env.origin.put(t.name.replaceAll(/\W+/g, '-'), MODEL);
   const page = await cachePage(t, env);
@@ -345,21 +345,21 @@ async function interrupted(t, headers, options = {}) {
   return env.origin.sent;
 }
 
-test('a weak ETag alone does not tell that parts belong together', async (t) => {
+test('a weak ETag alone does not prove that parts belong together', async (t) => {
   assert.equal(await interrupted(t, { etag: 'W/"v1"' }), MODEL.length);
 });
 
-test('a weak ETag is enough where the digest is known', async (t) => {
+test('a weak ETag is enough if the digest is known', async (t) => {
   const integrity = DIGEST;
   assert.equal(await interrupted(t, { etag: 'W/"v1"' }, { integrity }), MODEL.length - 3 * CHUNK);
 });
 
-test('Last-Modified will do', async (t) => {
+test('Last-Modified is enough to resume', async (t) => {
   const headers = { etag: undefined, 'last-modified': 'Sat, 21 Nov 2026 10:00:00 GMT' };
   assert.equal(await interrupted(t, headers), MODEL.length - 3 * CHUNK);
 });
 
-test('parts that do not make up the digest are fetched anew, once', async (t) => {
+test('parts that do not match the digest are fetched again once', async (t) => {
   const path = env.origin.put('mixed', OTHER);
   const page = await cachePage(t, env);
   const settings = { open: { connections: 1, retries: 0, stallTimeout: 200 } };

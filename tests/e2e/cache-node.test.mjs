@@ -30,7 +30,7 @@ after(() => {
   env.server.close();
 });
 
-/** A folder of its own, and caches that are closed at the end. */
+/** Makes a folder for a test, and caches that are closed at its end. */
 function folder(t) {
   const directory = mkdtempSync(join(tmpdir(), 'bitx-node-cache-'));
   t.after(() => rmSync(directory, { recursive: true, force: true }));
@@ -44,7 +44,7 @@ function folder(t) {
   return { directory, open, model: url(env.origin.put(`model-${t.name.length}`, MODEL)) };
 }
 
-/** Starts a program that downloads; resolves to what it printed, or undefined if it was killed. */
+/** Starts a program that downloads; resolves to its output, or undefined if it was killed. */
 function program(directory, url) {
   const child = spawn(process.execPath, [PROGRAM, directory, url], { stdio: ['ignore', 'pipe', 'inherit'] });
   let printed = '';
@@ -65,7 +65,7 @@ async function until(condition) {
   }
 }
 
-test('a model is fetched once, and there again later', async (t) => {
+test('a model is fetched once, and is found later', async (t) => {
   const { open, model } = folder(t);
   const first = await open();
   const file = await first.fetch(model);
@@ -114,7 +114,7 @@ test('a program killed at 10 random moments loses nothing that was stored', asyn
   }
 });
 
-test('a cache that is closed in the middle is no obstacle to the next', async (t) => {
+test('a cache that is closed during a download does not block the next one', async (t) => {
   const { open, model } = folder(t);
   env.origin.fault = silentFrom(4 * CHUNK, 100);
   const first = await open({ stallTimeout: 60_000 });
@@ -127,7 +127,7 @@ test('a cache that is closed in the middle is no obstacle to the next', async (t
   assert.equal(env.origin.sent, MODEL.length - 4 * CHUNK);
 });
 
-test('programs that ask for the same model download it once', async (t) => {
+test('programs that request the same model download it once', async (t) => {
   const { directory, open, model } = folder(t);
   env.origin.fault = () => ({ piece: CHUNK / 4, delay: 3 });
   const [here, ...others] = await Promise.all([
@@ -140,7 +140,7 @@ test('programs that ask for the same model download it once', async (t) => {
   assert.deepEqual(readdirSync(join(directory, 'locks')), []);
 });
 
-test('wrong bytes on the disk are found, and fetched again alone', async (t) => {
+test('wrong bytes on the disk are found, and only those chunks are fetched again', async (t) => {
   const { open, model } = folder(t);
   const cache = await open();
   const { path } = await cache.fetch(model);

@@ -1,10 +1,10 @@
-/** A server of models that misbehaves where a test tells it to, and keeps a log of what it was asked for. */
+/** A server of models that misbehaves on request, and keeps a log of its requests. */
 export class Origin {
-  /** Name to bytes. */
+  /** The bytes by name. */
   files = new Map();
-  /** `(hit) => fault`, asked at every request; see `answer` for what a fault may be. */
+  /** `(hit) => fault`, called for every request; see `answer` for the faults. */
   fault = () => undefined;
-  /** Every request: `{ method, name, range, status, sent }`. */
+  /** All requests: `{ method, name, range, status, sent }`. */
   log = [];
 
   /** Serves bytes under a name and returns their path. */
@@ -19,7 +19,7 @@ export class Origin {
     this.log = [];
   }
 
-  /** Bytes sent as parts of the body so far. */
+  /** The number of bytes of bodies sent so far. */
   get sent() {
     return this.log.reduce((sum, { sent }) => sum + sent, 0);
   }
@@ -39,8 +39,9 @@ export class Origin {
 }
 
 /**
- * Answers a request. A fault may change the status or the headers, give other bytes, ignore the range, cut the
- * connection or fall silent after some bytes, wait between pieces, or add bytes that were not announced.
+ * Answers a request. A fault may change the status or the headers, send other bytes, ignore the
+ * range, cut the connection or stop after some bytes, wait between pieces, or append bytes that
+ * were not announced.
  */
 async function answer(hit, all, fault, response) {
   const range = fault.ignoreRange ? undefined : rangeOf(hit.range, all.length);
@@ -74,7 +75,7 @@ async function send(hit, body, { cutAfter, linger, stallAfter, delay, piece = 1 
   }
   if (stallAfter !== undefined && stallAfter < body.length) return;
   if (cutAfter === undefined || cutAfter >= body.length) return response.end();
-  // A connection that is reset may take with it what the other side has not read yet.
+  // A connection that is reset may lose bytes that the other side has not read yet.
   if (linger) await new Promise((resolve) => setTimeout(resolve, linger));
   response.destroy();
 }
@@ -90,17 +91,17 @@ function defined(headers) {
   return Object.fromEntries(Object.entries(headers).filter(([, value]) => value !== undefined));
 }
 
-/** Returns the start of the part that a request asks for. */
+/** Returns the start of the range that a request asks for. */
 export const startOf = ({ range }) => Number(/^bytes=(\d+)-/.exec(range)?.[1] ?? 0);
 
 /**
- * A fault of all parts from a place of the file on: silence after some bytes. By place and not by turn, for transfers side
- * by side overtake each other.
+ * Returns a fault for all ranges from a place of the file on: the server stops after some bytes. It
+ * goes by place and not by turn, since concurrent transfers overtake each other.
  */
 export const silentFrom = (place, stallAfter) => (hit) =>
   startOf(hit) >= place ? { stallAfter } : undefined;
 
-/** Numbers from 0 to 1 that are the same for the same seed. */
+/** Returns a generator of numbers from 0 to 1, the same for the same seed. */
 export function generator(seed) {
   let state = seed >>> 0;
   return () => {
@@ -109,7 +110,7 @@ export function generator(seed) {
   };
 }
 
-/** Bytes of no pattern, the same for the same seed. */
+/** Returns random bytes, the same for the same seed. */
 export function randomBytes(size, seed) {
   const random = generator(seed);
   return Buffer.from(

@@ -8,7 +8,9 @@ const env = cacheEnvironment();
 const MODEL = randomBytes(20 * CHUNK + 1000, 5);
 const SMALL = MODEL.subarray(0, 3 * CHUNK + 10);
 
-/** Lets the browser grant so many bytes more than are stored; without a number, as many as ever. */
+/**
+ * Makes the browser grant a number of bytes beyond those stored; without a number, the usual quota.
+ */
 async function grant(t, page) {
   const cdp = await env.context.newCDPSession(page);
   const origin = new URL(env.page).origin;
@@ -21,14 +23,14 @@ async function grant(t, page) {
   };
 }
 
-/** An answer of which nobody can know how long it will be. */
+/** An answer of unknown length. */
 const endless = () => ({
   ignoreRange: true,
   extra: Buffer.alloc(0),
   headers: { 'content-length': undefined },
 });
 
-test('files of the origin are refused before the first byte, even where the browser tells no figure', async (t) => {
+test('opfs: a file is refused before the first byte, even if the browser reports no quota', async (t) => {
   const path = env.origin.put('early', MODEL);
   const page = await cachePage(t, env);
   const quota = await grant(t, page);
@@ -48,7 +50,7 @@ test('files of the origin are refused before the first byte, even where the brow
 });
 
 for (const backend of ['opfs', 'cache-storage']) {
-  test(`${backend}: what the browser grants is asked before the first byte`, async (t) => {
+  test(`${backend}: the quota is checked before the first byte`, async (t) => {
     const path = env.origin.put(`small-${backend}`, MODEL);
     const page = await cachePage(t, env);
     env.origin.fault = () => ({ piece: 1000, delay: 20 });
@@ -68,7 +70,7 @@ for (const backend of ['opfs', 'cache-storage']) {
     assert.deepEqual(list, []);
   });
 
-  test(`${backend}: storage that runs out on the way is the same error`, async (t) => {
+  test(`${backend}: storage that runs out during a download is the same error`, async (t) => {
     const path = env.origin.put(`late-${backend}`, MODEL);
     const page = await cachePage(t, env);
     const quota = await grant(t, page);
@@ -93,7 +95,7 @@ for (const backend of ['opfs', 'cache-storage']) {
     assert.equal(digest, sha256(MODEL));
   });
 
-  test(`${backend}: no room at any write leaves a part that the next call completes`, async (t) => {
+  test(`${backend}: a write without room leaves an incomplete file that the next call completes`, async (t) => {
     const path = env.origin.put(`nth-${backend}`, SMALL);
     const page = await cachePage(t, env);
     const rounds = await page.evaluate(
@@ -101,7 +103,7 @@ for (const backend of ['opfs', 'cache-storage']) {
         const rounds = [];
         for (let n = 1; ; n++) {
           const name = `nth-${backend}`;
-          // Opening Cache Storage writes, too, to see whether it can: that write is not counted.
+          // Opening Cache Storage also writes, to test if it works: that write does not count.
           const skip = backend === 'opfs' ? 0 : 1;
           const failing = await open({ name, backend, workerUrl: `/worker/full-disk.js?n=${n + skip}` });
           const call = failing.fetch(path);
@@ -131,7 +133,7 @@ for (const backend of ['opfs', 'cache-storage']) {
   });
 }
 
-test('the browser is asked once to keep what is stored', async (t) => {
+test('the browser is asked once not to evict the models', async (t) => {
   const path = env.origin.put('persist', SMALL);
   const page = await cachePage(t, env);
   const asked = await page.evaluate(async (path) => {

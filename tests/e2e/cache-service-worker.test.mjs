@@ -1,4 +1,4 @@
-/** The model cache inside of a service worker. */
+/** The model cache in a service worker. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ const env = cacheEnvironment();
 const MODEL = randomBytes(9 * CHUNK + 1000, 6);
 const DIGEST = sha256(MODEL);
 
-/** A page that can tell its service worker what to do. */
+/** Opens a page that sends commands to its service worker. */
 async function workedPage(t) {
   const page = await cachePage(t, env);
   await page.evaluate(async () => {
@@ -53,7 +53,7 @@ test('a service worker stores models, and pages find them in Cache Storage', asy
   assert.equal(env.origin.sent, MODEL.length);
 });
 
-test('a download whose service worker was stopped goes on in the next one', async (t) => {
+test('a download whose service worker was stopped continues in the next one', async (t) => {
   const path = env.origin.put('stopped', MODEL);
   const page = await workedPage(t);
   env.origin.fault = silentFrom(4 * CHUNK, 100);
@@ -78,7 +78,7 @@ test('a download whose service worker was stopped goes on in the next one', asyn
   assert.equal(env.origin.sent, MODEL.length - stored);
 });
 
-test('a service worker finds what pages have stored in files, and says that it cannot write there', async (t) => {
+test('a service worker finds the files of pages, and reports that it cannot write there', async (t) => {
   const path = env.origin.put('page', MODEL);
   const page = await workedPage(t);
   const result = await page.evaluate(async (path) => {

@@ -8,7 +8,7 @@ const env = cacheEnvironment();
 const MODEL = randomBytes(5 * CHUNK + 1000, 4);
 const DIGEST = sha256(MODEL);
 
-/** Puts functions into the page that change what a cache has stored behind its back. */
+/** Adds functions to the page that change the stored data of a cache from outside. */
 async function vandal(page) {
   await page.evaluate(() => {
     const folderOf = async (name) => {
@@ -45,7 +45,7 @@ async function vandal(page) {
   });
 }
 
-test('the best place that works is taken, and a wanted one or none', async (t) => {
+test('the default is the best backend that works; a chosen one is used or fails', async (t) => {
   const page = await cachePage(t, env);
   const result = await page.evaluate(async () => {
     const backendOf = async (options) => (await open(options)).backend;
@@ -62,7 +62,7 @@ test('the best place that works is taken, and a wanted one or none', async (t) =
   assert.deepEqual(result, { ...expected, missing: 'start-failed' });
 });
 
-test('without a worker script of its own, the package finds its own', async (t) => {
+test('without workerUrl, the package finds its own worker script', async (t) => {
   const page = await cachePage(t, env);
   assert.equal(await page.evaluate(async () => (await ModelCache.open()).backend), 'opfs');
 });
@@ -107,7 +107,7 @@ for (const backend of ['opfs', 'cache-storage']) {
   });
 }
 
-/** Fetches a model, lets `damage` happen, fetches it again, and returns what became of it and what was sent. */
+/** Fetches a model, calls `damage`, fetches it again, and returns the result and the bytes sent. */
 async function afterDamage(t, damage, server = MODEL) {
   const name = t.name.replaceAll(/\W+/g, '-');
   const path = env.origin.put(name, MODEL);
@@ -130,25 +130,25 @@ async function afterDamage(t, damage, server = MODEL) {
   return { ...result, sent: env.origin.sent };
 }
 
-test('a file that was cut short is no model; its rest is fetched', async (t) => {
+test('a truncated file is incomplete, and its rest is fetched', async (t) => {
   const cut = (name) => change(name, 'data', (bytes) => bytes.subarray(0, 3.5 * QUICK.chunkSize));
   const { there, digest, sent } = await afterDamage(t, cut);
   assert.deepEqual([there, digest, sent], [false, DIGEST, MODEL.length - 3 * CHUNK]);
 });
 
-test('a file that was evicted while its manifest was not is fetched again', async (t) => {
+test('a file that was evicted without its manifest is fetched again', async (t) => {
   const { there, digest, sent } = await afterDamage(t, (name) => remove(name, 'data'));
   assert.deepEqual([there, digest, sent], [false, DIGEST, MODEL.length]);
 });
 
-test('a damaged file that the server has no more gives way to the new one', async (t) => {
+test('a damaged file is replaced if the server has a new version', async (t) => {
   const other = Buffer.from(MODEL).reverse();
   const cut = (name) => change(name, 'data', (bytes) => bytes.subarray(0, 1000));
   const { digest } = await afterDamage(t, cut, other);
   assert.equal(digest, sha256(other));
 });
 
-test('half a manifest is none', async (t) => {
+test('an incomplete manifest is invalid', async (t) => {
   const path = env.origin.put('half', MODEL);
   const page = await cachePage(t, env);
   await vandal(page);
@@ -173,7 +173,7 @@ test('half a manifest is none', async (t) => {
   assert.ok(states.length > 50 && states.slice(0, -1).every((state) => !state));
 });
 
-/** Adds a function to the page that downloads four chunks of a model and then gives up. */
+/** Adds a function to the page that downloads four chunks of a model and then aborts. */
 async function beginner(page) {
   await page.evaluate(() => {
     globalThis.beginPart = async (cache, path) => {
@@ -190,7 +190,7 @@ async function beginner(page) {
 
 const firstFour = silentFrom(4 * CHUNK, 0);
 
-test('a journal that ends anywhere is one of fewer chunks', async (t) => {
+test('a journal that is cut anywhere still records the chunks before the cut', async (t) => {
   const path = env.origin.put('journal', MODEL);
   const page = await cachePage(t, env);
   await vandal(page);
@@ -223,7 +223,7 @@ test('a journal that ends anywhere is one of fewer chunks', async (t) => {
   assert.deepEqual([...seen], [0, 1, 2, 3, 4]);
 });
 
-test('a part is never taken for a model, whatever is left of its record', async (t) => {
+test('an incomplete model never counts as complete, however its record is damaged', async (t) => {
   const path = env.origin.put('part', MODEL);
   const page = await cachePage(t, env);
   await vandal(page);
@@ -246,7 +246,7 @@ test('a part is never taken for a model, whatever is left of its record', async 
   assert.equal(env.origin.sent, MODEL.length);
 });
 
-test('wrong bytes in a part are fetched again, and no others', async (t) => {
+test('wrong bytes in an incomplete model are fetched again, and no others', async (t) => {
   const path = env.origin.put('wrong-part', MODEL);
   const page = await cachePage(t, env);
   await vandal(page);
@@ -264,7 +264,7 @@ test('wrong bytes in a part are fetched again, and no others', async (t) => {
   assert.deepEqual(starts.sort(), [1, 4, 5]);
 });
 
-test('a model is whole or missing, and leaves nothing behind', async (t) => {
+test('a model is complete or missing, and leaves nothing behind', async (t) => {
   const path = env.origin.put('tidy', MODEL);
   const page = await cachePage(t, env);
   await vandal(page);
@@ -276,7 +276,7 @@ test('a model is whole or missing, and leaves nothing behind', async (t) => {
   assert.deepEqual(result, ['data', 'manifest']);
 });
 
-test('a file that is held open elsewhere is an error, and none once it is let go', async (t) => {
+test('a file that is open elsewhere is an error until it is closed', async (t) => {
   const path = env.origin.put('held', MODEL);
   const page = await cachePage(t, env);
   await vandal(page);

@@ -8,29 +8,30 @@ import { serve } from '../../scripts/lib/server.mjs';
 import { Origin } from './cache-origin.mjs';
 import { patient, vectors } from './support.mjs';
 
-/** Small enough that a model of a megabyte has many. */
+/** The chunk size, so small that a model of a megabyte has many chunks. */
 export const CHUNK = 1 << 16;
 
 /**
- * The options of a cache that does not make a test wait. What a busy machine holds up is no stall: it would be fetched
- * twice, and tests count.
+ * The options of a cache with short pauses. The stall timeout is long: a busy machine that counted
+ * as a stall would fetch bytes twice, and tests count them.
  */
 export const QUICK = { chunkSize: CHUNK, retryDelay: 5, stallTimeout: 4000, workerUrl: '/worker/plain.js' };
 
 const blank = (_, response) =>
   response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html>');
 
-/** Scripts that change something in the worker before the cache's own runs. */
+/** Scripts that change something in the worker before they run the cache's own script. */
 const WORKERS = {
   plain: '',
   'no-opfs': 'delete FileSystemFileHandle.prototype.createSyncAccessHandle;',
   'no-storage': `
     delete FileSystemFileHandle.prototype.createSyncAccessHandle;
     CacheStorage.prototype.open = () => Promise.reject(new DOMException('private', 'SecurityError'));`,
-  // A browser that tells how little it grants.
+  // A browser that reports a small quota.
   small: `StorageManager.prototype.estimate = async () => ({ quota: 700_000, usage: 200_000 });`,
-  // The n-th access to the storage is the worker's last; a write gets half-way. What runs on after an access that
-  // cannot wait must not be heard: its error would come as news of a worker that is alive.
+  // The n-th access to the storage is the worker's last, and a write stops half-way. Code that runs
+  // on after a synchronous access must not send messages, since its error would look like that of a
+  // live worker.
   mortal: `
     const nth = Number(new URL(import.meta.url).searchParams.get('n'));
     const deaths = new BroadcastChannel('deaths');
@@ -53,7 +54,7 @@ const WORKERS = {
     mortal(FileSystemDirectoryHandle, 'removeEntry');
     for (const method of ['put', 'delete']) mortal(Cache, method);
     mortal(CacheStorage, 'delete');`,
-  // The n-th write of any kind finds no room.
+  // The n-th write of any kind finds no space.
   'full-disk': `
     const nth = Number(new URL(import.meta.url).searchParams.get('n'));
     let writes = 0;
@@ -69,7 +70,7 @@ const WORKERS = {
     failing(Cache, 'put');`,
 };
 
-/** A service worker with a cache of its own, which does what pages tell it to. */
+/** A service worker with a cache, which runs commands of pages. */
 const SERVICE_WORKER = `
 import { ModelCache } from '/bitx/service-worker-cache.js';
 import { RestoredFile } from '/bitx/service-worker.js';
@@ -106,7 +107,7 @@ function workerScript(request, response) {
   response.writeHead(200, { 'content-type': 'text/javascript' }).end(script);
 }
 
-/** Starts a server, one of models on another origin, and a browser with a profile on the disk. */
+/** Starts a server, a server of models on another origin, and a browser with a profile on disk. */
 export function cacheEnvironment() {
   const env = { origin: new Origin(), servers: [] };
   before(async () => {
@@ -138,7 +139,10 @@ export function cacheEnvironment() {
   return env;
 }
 
-/** Opens a page with a few helpers in its global scope. What it does not handle fails the test. */
+/**
+ * Opens a page with helpers in its global scope. Errors that the page does not handle fail the
+ * test.
+ */
 export async function cachePage(t, env, context = env.context) {
   const page = patient(await context.newPage());
   const unhandled = [];
@@ -152,7 +156,7 @@ export async function cachePage(t, env, context = env.context) {
   return page;
 }
 
-/** Goes to the page and prepares it, for the first time or again. */
+/** Opens or reloads the page, and prepares it. */
 export async function openHelpers(page, env) {
   await page.goto(`${env.page}blank`);
   await page.evaluate(async (QUICK) => {

@@ -9,12 +9,12 @@ const MODEL = randomBytes(16 * CHUNK + 1000, 6);
 const DIGEST = sha256(MODEL);
 const slowly = () => ({ piece: 8192, delay: 4 });
 
-/** Waits until the server has sent so many bytes. */
+/** Waits until the server has sent a number of bytes. */
 async function sent(bytes) {
   while (env.origin.sent < bytes) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
-test('tabs that ask for one model share the download, and each may leave', async (t) => {
+test('tabs that request one model share the download, and each may leave', async (t) => {
   const path = env.origin.put('shared', MODEL);
   const pages = [await cachePage(t, env), await cachePage(t, env), await cachePage(t, env)];
   env.origin.fault = slowly;
@@ -46,7 +46,7 @@ test('tabs that ask for one model share the download, and each may leave', async
   assert.ok(env.origin.sent <= MODEL.length + 3 * CHUNK, `${env.origin.sent} bytes`);
 });
 
-test('the tab that downloads is closed, and another goes on', async (t) => {
+test('if the downloading tab is closed, another continues', async (t) => {
   const path = env.origin.put('handed-on', MODEL);
   const [first, second] = [await cachePage(t, env), await cachePage(t, env)];
   env.origin.fault = slowly;
@@ -65,7 +65,7 @@ test('the tab that downloads is closed, and another goes on', async (t) => {
   assert.ok(env.origin.sent <= MODEL.length + 4 * CHUNK, `${env.origin.sent} bytes`);
 });
 
-test('two that ask at once download once: by one URL, or by one digest', async (t) => {
+test('two concurrent requests download once: by one URL, or by one digest', async (t) => {
   const [path, here, there] = ['one', 'here', 'there'].map((name) => env.origin.put(name, MODEL));
   const page = await cachePage(t, env);
   const twice = (name, urls, options) =>
@@ -84,10 +84,10 @@ test('two that ask at once download once: by one URL, or by one digest', async (
   assert.equal(env.origin.sent, MODEL.length);
 });
 
-test('what is being downloaded can be looked at, and is not deleted under the hands of it', async (t) => {
+test('a file can be looked up during its download, but not deleted', async (t) => {
   const path = env.origin.put('watched', MODEL);
   const page = await cachePage(t, env);
-  // So slow that a busy machine gets to look several times.
+  // The download is slow enough for several looks, even on a busy machine.
   env.origin.fault = () => ({ piece: 8192, delay: 20 });
   const result = await page.evaluate(async (path) => {
     const cache = await open({ name: 'watched' });
@@ -110,7 +110,7 @@ test('what is being downloaded can be looked at, and is not deleted under the ha
   assert.deepEqual([result.size, result.deleted], [MODEL.length, true]);
 });
 
-test('close ends everything and keeps what was downloaded', async (t) => {
+test('close ends all calls and keeps the downloaded chunks', async (t) => {
   const path = env.origin.put('closed', MODEL);
   const page = await cachePage(t, env);
   env.origin.fault = slowly;
@@ -128,7 +128,7 @@ test('close ends everything and keeps what was downloaded', async (t) => {
   assert.ok(result.stored > 0);
 });
 
-test('hashing and storing leave the page its time', async (t) => {
+test('hashing and storing keep the page responsive', async (t) => {
   const path = env.origin.put('long', randomBytes(48 << 20, 7));
   const page = await cachePage(t, env);
   const fetchAnew = async (path) => {

@@ -10,7 +10,7 @@ const DIGEST = sha256(MODEL);
 const BACKENDS = ['opfs', 'cache-storage', 'memory'];
 
 for (const backend of BACKENDS) {
-  test(`${backend}: a model is fetched once, and is the same file ever after`, async (t) => {
+  test(`${backend}: a model is fetched once, and stays the same file`, async (t) => {
     const path = env.origin.put('once', MODEL);
     const page = await cachePage(t, env);
     const result = await page.evaluate(
@@ -51,7 +51,7 @@ for (const backend of BACKENDS) {
     assert.equal(env.origin.sent, MODEL.length);
   });
 
-  test(`${backend}: an aborted download goes on where it was`, async (t) => {
+  test(`${backend}: an aborted download continues where it stopped`, async (t) => {
     const path = env.origin.put('resumed', MODEL);
     const page = await cachePage(t, env);
     env.origin.fault = silentFrom(3 * CHUNK, 100);
@@ -83,7 +83,7 @@ for (const backend of BACKENDS) {
     assert.equal(env.origin.sent, MODEL.length - 3 * CHUNK);
   });
 
-  test(`${backend}: blobs and streams are stored, whole or not at all`, async (t) => {
+  test(`${backend}: blobs and streams are stored completely or not at all`, async (t) => {
     const path = env.origin.put('source', MODEL);
     const page = await cachePage(t, env);
     const result = await page.evaluate(
@@ -157,7 +157,7 @@ for (const backend of BACKENDS) {
   });
 }
 
-test('calls that make no sense are told so', async (t) => {
+test('invalid calls are refused', async (t) => {
   const page = await cachePage(t, env);
   const codes = await page.evaluate(async () => {
     const cache = await open({ name: 'sense' });

@@ -9,14 +9,14 @@ const vector = (name) => ({ name, bytes: readFileSync(join(vectors, name)) });
 const BASE = vector('base-bf16.safetensors');
 const SFT = vector('sft-bf16.v2.bitx');
 
-/** Opens the demo and waits until it can be used. */
+/** Opens the demo, and waits until it is ready. */
 async function demo(t, options) {
   const page = await openPage(t, env, { path: '', ...options });
   await page.waitForSelector('#sample:enabled');
   return page;
 }
 
-/** Drops files on the page, as a person would. */
+/** Drops files on the page, like a user. */
 async function drop(page, ...files) {
   const contents = files.map(({ name, bytes }) => ({ name, text: Buffer.from(bytes).toString('base64') }));
   const transfer = await page.evaluateHandle((contents) => {
@@ -35,7 +35,7 @@ async function save(page) {
   return { name: download.suggestedFilename(), bytes: readFileSync(await download.path()) };
 }
 
-/** Waits for the error that a person sees; nothing may be there to save. */
+/** Waits for the visible error, and checks that there is nothing to save. */
 async function errorText(page) {
   await page.waitForSelector('#error:not([hidden])');
   assert.equal(await page.isVisible('#result'), false);
@@ -73,7 +73,7 @@ test('a second visit fetches only the delta', async (t) => {
   }
 });
 
-test('base and delta give the model; base and model give a delta', async (t) => {
+test('a base and a delta give the model; a base and a model give a delta', async (t) => {
   const page = await demo(t);
   await drop(page, SFT, BASE);
   await page.click('text=Restore the model');
@@ -96,7 +96,7 @@ test('base and delta give the model; base and model give a delta', async (t) => 
   assert.equal(sha256((await save(page)).bytes), SHA256.sft);
 });
 
-test('a delta alone is looked into', async (t) => {
+test('a delta alone is inspected', async (t) => {
   const page = await demo(t);
   await drop(page, vector('lora-bf16.v1.bitx'));
   await page.waitForSelector('text=Inside lora-bf16.v1.bitx');
@@ -135,7 +135,7 @@ test('a computation can be cancelled', async (t) => {
   for (const id of ['#result', '#error', '#work']) assert.equal(await page.isVisible(id), false);
 });
 
-/** Two models of `size` bytes that take no memory: each is one block of bytes, over and over. */
+/** Returns two models of `size` bytes that need little memory: each repeats one block of bytes. */
 function dropLargeModels(size) {
   const tensors = Array.from({ length: 32 }, (_, i) => {
     const part = size / 32;

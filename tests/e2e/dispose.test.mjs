@@ -5,7 +5,7 @@ import { environment, openPage } from './support.mjs';
 
 const env = environment();
 
-/** Worker threads and megabytes of all of the browser's renderers. */
+/** Returns the worker threads and the megabytes of all of the browser's renderers. */
 async function footprint() {
   const session = await env.browser.newBrowserCDPSession();
   const { processInfo } = await session.send('SystemInfo.getProcessInfo');
@@ -28,7 +28,7 @@ async function footprintOf(pid) {
 }
 
 for (const mode of ['threads', 'pool']) {
-  test(`dispose gives back workers and memory, twenty times over: ${mode}`, (t) => repeated(t, mode));
+  test(`dispose frees workers and memory, twenty times over: ${mode}`, (t) => repeated(t, mode));
 }
 
 async function repeated(t, mode) {
@@ -47,7 +47,7 @@ async function repeated(t, mode) {
       },
       [times, dispose, mode],
     );
-  /** The browser takes a moment to end threads that are asleep. */
+  /** Waits, since the browser takes a moment to end sleeping threads. */
   const settled = async (workers) => {
     let found = await footprint();
     for (let tries = 0; found.workers > workers && tries < 50; tries++) {
@@ -63,7 +63,8 @@ async function repeated(t, mode) {
   const last = await settled(0);
   assert.equal(last.workers, 0);
   assert.ok(last.megabytes < first.megabytes + 100, `${first.megabytes} MB, then ${last.megabytes} MB`);
-  // What is not disposed of is seen by the same means: three take more than 30 MB, so twenty more than 100.
+  // The same measurement detects a missing dispose: three instances take more than 30 MB, so twenty
+  // more than 100.
   await cycle(3, false);
   const kept = await footprint();
   assert.ok(kept.workers >= 9, `${kept.workers} workers`);

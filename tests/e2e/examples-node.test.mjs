@@ -30,14 +30,14 @@ async function create(t, options) {
 
 const digest = async (blob) => sha256(new Uint8Array(await blob.arrayBuffer()));
 
-test('the example restores a file and ends', async () => {
+test('the example restores a file and exits', async () => {
   const output = join(folder, 'model.safetensors');
   const printed = await command(folder, process.execPath, 'restore.mjs', base, delta, output);
   assert.match(printed, /^1192912 bytes, threads: \d+\n$/);
   assert.equal(sha256(readFileSync(output)), SHA256.sft);
 });
 
-test('the example leaves nothing behind when the base is another one', async () => {
+test('the example leaves nothing behind if the base is wrong', async () => {
   const other = join(vectors, 'base-f16.safetensors');
   const failed = command(folder, process.execPath, 'restore.mjs', other, delta, join(folder, 'bad'));
   await assert.rejects(failed, /base-mismatch/);
@@ -47,7 +47,7 @@ test('the example leaves nothing behind when the base is another one', async () 
   );
 });
 
-test('threads are used where they work', async (t) => {
+test('threads are used if they work', async (t) => {
   const bitx = await create(t, { threads: 2 });
   assert.equal(bitx.mode, threads ? 'threads' : 'pool');
 });
@@ -84,7 +84,7 @@ test('a file that is cut while it is open is an error with a code', async (t) =>
   await assert.rejects(bitx.restore({ base: source, delta }), { code: 'truncated', file: 'base' });
 });
 
-test('it compresses, and gives streams', async (t) => {
+test('it compresses, and returns streams', async (t) => {
   const bitx = await create(t);
   const archive = await bitx.compress({ base, target: base });
   const { stream, length } = await bitx.restoreStream({ base, delta: archive });

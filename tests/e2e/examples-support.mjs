@@ -10,7 +10,7 @@ import { vectors } from './support.mjs';
 
 const execute = promisify(execFile);
 
-/** A folder within the workspace, so that the examples find the bundlers that the workspace has installed. */
+/** A folder within the workspace, so that the examples find the bundlers of the workspace. */
 const scratch = join(root, 'target', 'examples');
 
 export const models = {
@@ -18,7 +18,7 @@ export const models = {
   '/models/fine-tune.bitx': join(vectors, 'sft-bf16.v2.bitx'),
 };
 
-/** Packs the package as it would be published, and makes copies of examples that have it installed. */
+/** Packs the package as for publication, and makes copies of the examples with it installed. */
 export function examples({ browser = true } = {}) {
   const env = {};
   mkdirSync(scratch, { recursive: true });
@@ -41,7 +41,9 @@ async function pack(folder) {
   return join(folder, JSON.parse(packed)[0].filename);
 }
 
-/** Copies an example and installs the package in it, without the network and without npm's cache. */
+/**
+ * Copies an example and installs the package in it, without the network and without npm's cache.
+ */
 async function install(folder, tarball, name) {
   const copy = mkdtempSync(join(folder, `${name}-`));
   cpSync(join(root, 'examples', name), copy, { recursive: true });
@@ -51,20 +53,23 @@ async function install(folder, tarball, name) {
   return copy;
 }
 
-/** Removes the development dependencies: npm would ask the registry about them, even where it omits them. */
+/**
+ * Removes the development dependencies: npm would ask the registry about them even if it does not
+ * install them.
+ */
 function forgetBundlers(manifest) {
   const { devDependencies, ...rest } = JSON.parse(readFileSync(manifest, 'utf8'));
   writeFileSync(manifest, JSON.stringify(rest));
 }
 
-/** Runs a command and resolves to what it printed. */
+/** Runs a command; resolves to its output. */
 export async function command(cwd, file, ...args) {
   const PATH = [join(root, 'node_modules', '.bin'), process.env.PATH].join(delimiter);
   const { stdout } = await execute(file, args, { cwd, env: { ...process.env, PATH } });
   return stdout;
 }
 
-/** Every file below a folder, as a sorted list of relative paths. */
+/** Returns every file below a folder, as a sorted list of relative paths. */
 export function filesIn(folder) {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
@@ -82,7 +87,10 @@ export async function host(t, folder, { isolated, mounts = {} }) {
   return address;
 }
 
-/** Opens a page and resolves to what it says once it is done. Failed requests and errors fail the test. */
+/**
+ * Opens a page; resolves to the text that it shows at the end. Failed requests and errors fail the
+ * test.
+ */
 export async function visit(t, { browser }, address) {
   const context = await browser.newContext();
   t.after(() => context.close());

@@ -11,7 +11,9 @@ const ALL_WASM = Object.values(WASM_BUILDS).map(({ file }) => file.replace('.was
 const SCRIPTS = ['common.js', 'main.js', 'worker.js'];
 const RESTORE_WASM = ['bitx-restore', 'bitx-restore-threads'];
 
-/** The wasm files among others, without the digests that bundlers put into names; sorted. */
+/**
+ * Returns the wasm files among others, sorted and without the digests that bundlers put into names.
+ */
 function wasmOf(files) {
   const wasm = files.filter((file) => file.endsWith('.wasm'));
   return wasm.map((file) => /bitx-(?:restore|compress)(?:-threads)?(?=[-.])/.exec(file)?.[0] ?? file).sort();
@@ -58,7 +60,7 @@ for (const isolated of [true, false]) {
   });
 }
 
-test('vite: so does its development server', async (t) => {
+test('vite: the development server restores as well', async (t) => {
   const folder = await env.install('vite');
   const address = await host(t, folder, { isolated: false });
   const proxy = Object.fromEntries(Object.keys(models).map((path) => [path, address]));

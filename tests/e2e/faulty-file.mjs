@@ -4,13 +4,15 @@ import { rangeOf } from '../../scripts/lib/server.mjs';
 /**
  * A file on a server that misbehaves on purpose.
  *
- * `mount` goes into the mounts of `serve`. `next(...faults)` queues faults, one for each request to come; `always(fault)`
- * is for every request that has none of its own; without faults the server is a good one, with ranges and an `ETag`. `log`
- * lists the requests: `{ at, method, range, status, sent }`, where `at` is in milliseconds, `range` `{ start, end }` or
- * undefined, and `sent` the body's bytes that were written.
+ * `mount` goes into the mounts of `serve`. `next(...faults)` queues faults, one for each of the
+ * next requests; `always(fault)` is for every request without a queued fault. Without faults the
+ * server behaves well, with ranges and an `ETag`. `log` lists the requests: `{ at, method, range,
+ * status, sent }`, where `at` is in milliseconds, `range` is `{ start, end }` or undefined, and
+ * `sent` is the number of bytes of the body.
  *
- * A fault is a function that changes a plan: `{ status, headers, start, end, cut, stall, gzip }`. The body is the file from
- * `start` to `end`; after `cut` bytes of it the connection is closed, after `stall` nothing more is sent.
+ * A fault is a function that changes a plan: `{ status, headers, start, end, cut, stall, gzip }`.
+ * The body is the file from `start` to `end`. After `cut` bytes the connection is closed; after
+ * `stall` bytes nothing more is sent.
  */
 export class FaultyFile {
   log = [];
@@ -32,7 +34,7 @@ export class FaultyFile {
     return this;
   }
 
-  /** Faults that are still to come. */
+  /** Faults of the next requests. */
   get left() {
     return this.#queue.length;
   }
@@ -51,7 +53,7 @@ export class FaultyFile {
     const stop = Math.min(plan.cut ?? body.length, plan.stall ?? body.length);
     entry.sent = stop;
     if (stop === body.length && plan.cut === undefined && plan.stall === undefined) return response.end(body);
-    // A browser that learns of the end before it has read what was sent may drop that.
+    // A browser that sees the end before it has read the bytes may drop them.
     if (plan.cut !== undefined) setTimeout(() => response.destroy(), 20);
     response.write(body.subarray(0, stop));
     if (stop === 0) response.flushHeaders();
@@ -73,16 +75,16 @@ function goodPlan(request, size) {
   return { status: range ? 206 : 200, headers, start, end };
 }
 
-/** Faults. Those with parameters return the fault. */
+/** The faults. Those with parameters are functions that return a fault. */
 export const faults = {
   none: (plan) => plan,
-  /** The connection is closed after so many bytes of the body. */
+  /** Closes the connection after some bytes of the body. */
   cut: (bytes) => (plan) => ({ ...plan, cut: bytes }),
-  /** Nothing more is sent after so many bytes of the body, and the connection stays open. */
+  /** Stops after some bytes of the body and keeps the connection open. */
   stall: (bytes) => (plan) => ({ ...plan, stall: bytes }),
-  /** The connection is closed before the answer. */
+  /** Closes the connection before the answer. */
   hangUp: (plan) => ({ ...plan, status: 0 }),
-  /** The whole file, whatever was asked for. */
+  /** Sends the whole file for any request. */
   whole: (plan, size) => ({
     ...plan,
     status: 200,
@@ -90,24 +92,24 @@ export const faults = {
     start: 0,
     end: size,
   }),
-  /** The whole file, of a length that is not told. */
+  /** Sends the whole file without its length. */
   wholeOfUnknownLength: (plan, size) => ({ ...plan, status: 200, headers: {}, start: 0, end: size }),
-  /** A status without a body. */
+  /** Sends a status without a body. */
   status:
     (status, headers = {}) =>
     (plan) => ({ ...plan, status, headers, start: 0, end: 0 }),
-  /** Some headers are others; those that are undefined are missing. */
+  /** Changes headers; those that are undefined are left out. */
   headers: (changes) => (plan) => ({
     ...plan,
     headers: { ...plan.headers, ...changes },
   }),
-  /** The body is encoded, in the middle of a file as much as at its beginning. */
+  /** Compresses the body, even if it starts in the middle of the file. */
   gzip: (plan) => ({
     ...plan,
     gzip: true,
     headers: { ...plan.headers, 'content-encoding': 'gzip', 'content-length': undefined },
   }),
-  /** A part that begins elsewhere, and says so. */
+  /** Sends a range that begins elsewhere, with a matching `Content-Range`. */
   shifted: (by) => (plan, size) => {
     const start = Math.min(plan.start + by, plan.end - 1);
     const headers = {
@@ -117,7 +119,7 @@ export const faults = {
     };
     return { ...plan, headers, start };
   },
-  /** Less than was asked for, in good order. */
+  /** Sends less than was requested, with a matching `Content-Range`. */
   short: (bytes) => (plan, size) => {
     const end = Math.min(plan.end, plan.start + bytes);
     const headers = {
@@ -129,13 +131,13 @@ export const faults = {
   },
 };
 
-/** A fault for a while: `first` for so many requests, `then` for those that follow. */
+/** Returns a fault that changes: `first` for a number of requests, `then` for those that follow. */
 export function after(count, first, then) {
   let seen = 0;
   return (...args) => (seen++ < count ? first : then)(...args);
 }
 
-/** The same numbers on every run, from 0 up to `below`. */
+/** Returns a generator of numbers from 0 up to `below`, the same on every run. */
 export function randomNumbers(seed) {
   let state = seed;
   return (below) => {

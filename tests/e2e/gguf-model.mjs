@@ -1,4 +1,4 @@
-/** A GGUF model of the llama architecture that is as small as llama.cpp takes it, written by hand. */
+/** A GGUF model of the llama architecture, the smallest that llama.cpp accepts, written by hand. */
 
 const WIDTH = 32;
 const HIDDEN = 64;
@@ -34,7 +34,7 @@ const METADATA = [
   ['tokenizer.ggml.eos_token_id', U32, 2],
 ];
 
-/** Names and shapes as GGUF has them: the shortest dimension first. */
+/** The names and shapes in the order of GGUF, which puts the shortest dimension first. */
 const TENSORS = [
   ['token_embd.weight', [WIDTH, TOKENS.length]],
   ['blk.0.attn_norm.weight', [WIDTH]],
@@ -50,7 +50,7 @@ const TENSORS = [
   ['output.weight', [WIDTH, TOKENS.length]],
 ];
 
-/** The model; `training` is how far its weights have moved. */
+/** Returns the model; `training` is the distance that its weights have moved. */
 export function ggufModel(training = 0) {
   const infos = [];
   const data = [];

@@ -10,10 +10,12 @@ const env = environment();
 const bytesOf = (name) => readFileSync(join(vectors, name));
 const BASE = bytesOf('base-bf16.safetensors');
 const DELTA = bytesOf('sft-bf16.v2.bitx');
-/** Bytes that a file's beginning takes, which is asked for first. */
+/** The number of bytes of a file's beginning, which is requested first. */
 const HEAD = 65_536;
 
-/** Puts a base and a delta on the server, opens a page with a Bitx, and restores one from the other. */
+/**
+ * Puts a base and a delta on the server, opens a page with a Bitx, and restores one from the other.
+ */
 async function site(t, options = {}) {
   const base = new FaultyFile(BASE);
   const delta = new FaultyFile(DELTA);
@@ -27,7 +29,7 @@ async function site(t, options = {}) {
   return { page, base, delta, restore };
 }
 
-/** Runs in the page: the digest of what was restored, or the error. */
+/** Runs in the page: returns the digest of the restored file, or the error. */
 async function restoreInPage({ abortAfter } = {}) {
   const signal = abortAfter === undefined ? undefined : AbortSignal.timeout(abortAfter);
   const begun = performance.now();
@@ -74,30 +76,31 @@ test('one tensor is fetched without the rest', async (t) => {
 test('a connection that is cut 100 times at random is resumed where it broke off', async (t) => {
   const { base, delta, restore } = await site(t, IMPATIENT);
   const random = randomNumbers(5);
-  // Cuts are close together, so that all of them happen.
+  // The cuts are close together, so that all of them happen.
   base.next(...Array.from({ length: 100 }, () => faults.cut(1 + random(10_000))));
   delta.next(faults.none, faults.hangUp, faults.cut(0), faults.cut(20_000));
   assert.deepEqual(await restore(), RESTORED);
   assert.deepEqual([base.left, delta.left], [0, 0]);
-  // What was on its way when the connection broke may be lost; half a megabyte came before the last cut.
+  // Bytes on their way when the connection broke may be lost; half a megabyte came before the last
+  // cut.
   const sent = base.log.reduce((sum, entry) => sum + entry.sent, 0);
   assert.ok(sent <= BASE.length + 3 * HEAD, `${sent} bytes sent`);
   const resumed = base.log.filter(({ range }) => range.end === BASE.length).map(({ range }) => range.start);
   assert.ok(resumed.length > 50 && resumed.every((start, i) => i === 0 || start >= resumed[i - 1]));
 });
 
-test('a server without ranges is asked for the whole file', async (t) => {
+test('a server without ranges sends the whole file', async (t) => {
   for (const fault of [faults.whole, faults.wholeOfUnknownLength]) {
     const { base, delta, restore } = await site(t);
     base.always(fault);
     delta.always(fault);
     assert.deepEqual(await restore(), RESTORED);
-    // The first answer is dropped: it was to a request for a part.
+    // The first answer is dropped, since its request was for a range.
     assert.deepEqual([base.log.length, delta.log.length], [2, 2]);
   }
 });
 
-test('parts whose place cannot be known are not used', async (t) => {
+test('ranges whose place is unknown are not used', async (t) => {
   const { base, delta, restore } = await site(t);
   const parts = (fault) => (plan, size) => (plan.status === 206 ? fault(plan, size) : plan);
   base.always(parts(faults.headers({ 'content-range': undefined })));
@@ -121,7 +124,7 @@ async function restoreResponse(t, base) {
   });
 }
 
-test('a response that breaks off goes on there', async (t) => {
+test('a response that breaks off is resumed there', async (t) => {
   const base = new FaultyFile(BASE).next(
     faults.cut(300_000),
     faults.cut(200_000),
@@ -138,9 +141,9 @@ test('a response that breaks off goes on there', async (t) => {
 
 for (const [name, second] of [
   ['another file', faults.headers({ etag: '"second"' })],
-  ['one that is not known', faults.headers({ etag: undefined })],
-  ['another part', faults.shifted(10)],
-  ['all of it', faults.whole],
+  ['a file without an ETag', faults.headers({ etag: undefined })],
+  ['another range', faults.shifted(10)],
+  ['the whole file', faults.whole],
 ]) {
   test(`a response that breaks off is not joined with ${name}`, async (t) => {
     const base = new FaultyFile(BASE).next(faults.cut(300_000)).always(second);
@@ -151,7 +154,7 @@ for (const [name, second] of [
   });
 }
 
-test('a response that could not be recognised is not asked for again', async (t) => {
+test('a response without a version is not requested again', async (t) => {
   const base = new FaultyFile(BASE).always((plan) => ({
     ...faults.headers({ etag: undefined })(plan),
     cut: 300_000,
@@ -160,14 +163,14 @@ test('a response that could not be recognised is not asked for again', async (t)
   assert.equal(base.log.length, 1);
 });
 
-test('a server that does without ranges for a moment is asked again', async (t) => {
+test('a server that ignores ranges for a moment is asked again', async (t) => {
   const { base, restore } = await site(t, IMPATIENT);
   base.next(faults.none, faults.whole, faults.whole);
   assert.deepEqual(await restore(), RESTORED);
   assert.equal(base.left, 0);
 });
 
-test('a server that stops to do ranges is an error', async (t) => {
+test('a server that stops sending ranges is an error', async (t) => {
   const { base, restore } = await site(t, IMPATIENT);
   base.always(after(1, faults.none, faults.whole));
   const { code, status, url } = await restore();
@@ -175,7 +178,7 @@ test('a server that stops to do ranges is an error', async (t) => {
   assert.match(url, /faulty\/base$/);
 });
 
-test('another part than was asked for is not taken', async (t) => {
+test('a range other than the requested one is not accepted', async (t) => {
   const { base, restore } = await site(t, IMPATIENT);
   base.next(faults.none, faults.shifted(10));
   assert.deepEqual(await restore(), RESTORED);
@@ -186,7 +189,7 @@ test('another part than was asked for is not taken', async (t) => {
   assert.equal((await restore()).code, 'network');
 });
 
-test('a part without a byte, and one of more than was asked for', async (t) => {
+test('empty ranges and longer ranges than requested are errors', async (t) => {
   const { base, delta, restore } = await site(t, IMPATIENT);
   const empty = (plan, size) =>
     faults.headers({ 'content-range': `bytes ${plan.start}-${plan.start - 1}/${size}` })({
@@ -212,7 +215,7 @@ test('a part without a byte, and one of more than was asked for', async (t) => {
   assert.equal((await restore()).code, 'network');
 });
 
-test('a part that is shorter than was asked for is completed', async (t) => {
+test('a range that is shorter than requested is completed', async (t) => {
   const { base, delta, restore } = await site(t);
   base.always(faults.short(100_000));
   delta.always(faults.short(30_000));
@@ -258,7 +261,7 @@ test('a server that stalls is asked again', async (t) => {
 });
 
 for (const status of [429, 503]) {
-  test(`status ${status}: the server gets the pause that it asks for`, async (t) => {
+  test(`status ${status}: the server gets the pause that it demands`, async (t) => {
     const { base, delta, restore } = await site(t, PATIENT);
     base.next(faults.status(status, { 'retry-after': '2' }));
     const inThreeSeconds = () => new Date(Date.now() + 3000).toUTCString();
@@ -271,7 +274,7 @@ for (const status of [429, 503]) {
   });
 }
 
-test('a server that asks for hours is not waited for', async (t) => {
+test('a server that demands hours is not waited for', async (t) => {
   const { base, restore } = await site(t);
   base.always(faults.status(503, { 'retry-after': '7200' }));
   const { code, status, seconds } = await restore();
@@ -280,7 +283,7 @@ test('a server that asks for hours is not waited for', async (t) => {
   assert.equal(base.log.length, 1);
 });
 
-test('what will not pass is not tried again', async (t) => {
+test('permanent failures are not retried', async (t) => {
   const { base, restore } = await site(t);
   for (const status of [401, 403, 404]) {
     base.always(after(1, faults.none, faults.status(status)));
@@ -291,7 +294,7 @@ test('what will not pass is not tried again', async (t) => {
   }
 });
 
-test('a server that stays away is given up', async (t) => {
+test('a server that stays unreachable is an error', async (t) => {
   const { base, restore } = await site(t, IMPATIENT);
   base.always(faults.hangUp);
   assert.equal((await restore()).code, 'network');

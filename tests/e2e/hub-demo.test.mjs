@@ -49,7 +49,7 @@ test('models are listed, pulled and saved, the second as a delta', async (t) => 
   assert.equal(sha256(readFileSync(await download.path())), SHA256.sft);
 });
 
-test('a file is looked at, uploaded and listed', async (t) => {
+test('a file is inspected, uploaded and listed', async (t) => {
   const page = await demo(t);
   const model = variant(env.models.sft, ++seed);
   assert.equal(await page.isVisible('#upload-form'), false, 'there is nothing to upload yet');
@@ -70,7 +70,7 @@ test('a file is looked at, uploaded and listed', async (t) => {
   assert.equal(sha256(Buffer.from(await served.arrayBuffer())), sha256(model));
 });
 
-test('what the hub has is not sent', async (t) => {
+test('a file that the hub has is not sent', async (t) => {
   const page = await demo(t);
   await choose(page, 'copy.safetensors', env.models.lora);
   await page.waitForSelector('#upload-plan:not([hidden])');
@@ -81,7 +81,7 @@ test('what the hub has is not sent', async (t) => {
   assert.equal(env.proxy.hits('PUT').length, 0);
 });
 
-test('an upload is cancelled, and goes on', async (t) => {
+test('an upload is cancelled, and continues', async (t) => {
   const page = await demo(t);
   const model = variant(env.models.sft, ++seed);
   await choose(page, 'mine.safetensors', model);

@@ -12,7 +12,10 @@ const MODEL = 'model.safetensors';
 const PART = 1 << 14;
 let seed = 0;
 
-/** A page, a name that the hub does not know yet, and a model of which it has no tensor that was changed. */
+/**
+ * Opens a page, with a model name that the hub does not know yet, and a model whose changed tensors
+ * it does not have.
+ */
 async function pushPage(t, { base } = {}) {
   const page = await hubPage(t, env);
   const name = `new/model-${++seed}`;
@@ -31,13 +34,13 @@ async function pushPage(t, { base } = {}) {
   return { page, name, model };
 }
 
-/** The file as the hub gives it to everybody. */
+/** Returns the file as the hub gives it to everyone. */
 async function served(name, path = MODEL) {
   const answer = await fetch(`${env.hub.address}models/${name}/files/${path}`);
   return answer.ok ? sha256(Buffer.from(await answer.arrayBuffer())) : answer.status;
 }
 
-/** Bytes of files that were sent. */
+/** Returns the number of bytes of files that were sent. */
 const sentBytes = () => env.proxy.hits('PUT').reduce((sum, { body }) => sum + body, 0);
 
 test('a new model is published, as a delta against the base that the page has', async (t) => {
@@ -72,7 +75,7 @@ test('a new model is published, as a delta against the base that the page has', 
   assert.equal(done[`digest ${MODEL}`], undefined, 'planning had read it');
 });
 
-test('without a base, a model is sent against nothing', async (t) => {
+test('without a base, a model is sent as a delta against nothing', async (t) => {
   const { page, name, model } = await pushPage(t);
   const [pushed] = await page.evaluate(async () => (await hub.push(name, files)).files);
   assert.equal(pushed.base, undefined);
@@ -80,7 +83,7 @@ test('without a base, a model is sent against nothing', async (t) => {
   assert.equal(await served(name), sha256(model));
 });
 
-test('a base may be given; one that the hub does not name is of no use', async (t) => {
+test('a base may be given; one that the hub does not propose is not used', async (t) => {
   const { page, name, model } = await pushPage(t);
   env.origin.put('rl', env.models.rl);
   env.origin.put('unknown', variant(env.models.base, 99));
@@ -113,7 +116,7 @@ test('an ONNX fine-tune goes as a delta against its base', async (t) => {
   assert.equal(await served(name, 'model.onnx'), sha256(models[1]));
 });
 
-test('of what the hub knows, nothing is sent', async (t) => {
+test('nothing is sent of files that the hub has', async (t) => {
   const { page, name } = await pushPage(t);
   env.origin.put('lora', env.models.lora);
   const { plan, result } = await page.evaluate(async () => {
@@ -130,16 +133,16 @@ test('of what the hub knows, nothing is sent', async (t) => {
   assert.equal(await served(name, 'copy.safetensors'), sha256(env.models.lora));
 });
 
-test('a broken upload goes on where the hub says', async (t) => {
+test('a broken upload continues at the offset that the hub tells', async (t) => {
   const { page, name, model } = await pushPage(t);
   let puts = 0;
   env.proxy.fault = ({ method, path }) => {
     if (method !== 'PUT' || !path.endsWith('/0')) return undefined;
     puts++;
-    // Twice in a row, since browsers themselves send once more what has failed on a connection that was open before.
+    // Twice in a row, since browsers retry by themselves when a reused connection fails.
     if (puts === 4 || puts === 5) return { cutBody: 3000 };
     if (puts === 8) return { status: 503, headers: { 'retry-after': '0' } };
-    // It has arrived, and nobody is told.
+    // The part has arrived, but its answer is lost.
     return puts === 12 || puts === 13 ? { loseAnswer: true } : undefined;
   };
   const [pushed] = await page.evaluate(async () => (await hub.push(name, files)).files);
@@ -163,7 +166,7 @@ test('the last answer of an upload may get lost as well', async (t) => {
   assert.equal(await served(name), sha256(model));
 });
 
-test('a hub that loses what it has taken is not waited for without end', async (t) => {
+test('a hub that keeps losing bytes is an error', async (t) => {
   const { page, name } = await pushPage(t);
   env.proxy.fault = ({ method, headers }) => {
     if (method === 'HEAD') return { status: 200, headers: { 'upload-offset': '0' } };
@@ -176,7 +179,7 @@ test('a hub that loses what it has taken is not waited for without end', async (
   assert.equal(env.proxy.hits('PUT').length, 6);
 });
 
-test('an answer that gets lost does not publish twice', async (t) => {
+test('a lost answer does not publish twice', async (t) => {
   const { page, name, model } = await pushPage(t);
   let lost = 0;
   env.proxy.fault = ({ path }) =>
@@ -187,7 +190,7 @@ test('an answer that gets lost does not publish twice', async (t) => {
   assert.equal(await served(name), sha256(model));
 });
 
-test('a push is cancelled and goes on where it was', async (t) => {
+test('a push is cancelled and continues where it stopped', async (t) => {
   const { page, name, model } = await pushPage(t);
   const error = await page.evaluate(() => {
     const abort = new AbortController();
@@ -230,7 +233,7 @@ test('reading and compressing are cancelled as well', async (t) => {
   assert.equal(await served(name), 404);
 });
 
-test('an upload that the hub has forgotten begins anew', async (t) => {
+test('an upload that the hub has forgotten starts again', async (t) => {
   const { page, name, model } = await pushPage(t);
   await page.evaluate(() => {
     const abort = new AbortController();
@@ -247,7 +250,7 @@ test('an upload that the hub has forgotten begins anew', async (t) => {
   assert.equal(await served(name), sha256(model));
 });
 
-test('who may only read is told so before a byte is sent', async (t) => {
+test('a token that may only read is refused before a byte is sent', async (t) => {
   const { page, name } = await pushPage(t);
   const errors = await page.evaluate(async () => [
     await failure(hubOf({ token: 'reader' }).push(name, files)),
@@ -266,7 +269,7 @@ test('who may only read is told so before a byte is sent', async (t) => {
   assert.equal(await served(name), 404);
 });
 
-test('bytes that changed on the way are not published', async (t) => {
+test('bytes that change on the way are not published', async (t) => {
   const { page, name } = await pushPage(t);
   for (const path of ['config.json', MODEL]) {
     env.proxy.fault = ({ method }) =>
@@ -280,7 +283,7 @@ test('bytes that changed on the way are not published', async (t) => {
   assert.equal(env.proxy.hits('POST', /uploads$/).length, 1);
 });
 
-test('a hub that is busy for long fails the push, and the next goes on', async (t) => {
+test('a hub that is busy for long fails the push, and the next one continues', async (t) => {
   const { page, name, model } = await pushPage(t);
   env.proxy.fault = ({ method }) => (method === 'PUT' ? { status: 503 } : undefined);
   const error = await page.evaluate(() => failure(hub.push(name, files)));
@@ -292,7 +295,7 @@ test('a hub that is busy for long fails the push, and the next goes on', async (
 });
 
 for (const file of ['blocks.target.gguf', 'dtypes.target.safetensors']) {
-  test(`the tensors that are announced are those that the core sees: ${file}`, async (t) => {
+  test(`the announced tensors are those that the core finds: ${file}`, async (t) => {
     const { page } = await pushPage(t);
     const bytes = readFileSync(join(vectors, '..', 'v2', file));
     env.origin.put(file, bytes);
@@ -321,7 +324,10 @@ for (const file of ['blocks.target.gguf', 'dtypes.target.safetensors']) {
   });
 }
 
-/** Finds every tensor's bytes in the file by their digest: each begins where the one before ended, or some padding later. */
+/**
+ * Finds the bytes of every tensor in the file by their digest: each begins where the one before
+ * ended, or after some padding.
+ */
 async function digestsAreRight(tensors, bytes) {
   let at = 0;
   for (const { name, length, blake3: digest } of tensors) {

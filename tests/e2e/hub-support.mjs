@@ -8,13 +8,13 @@ import { addModel, commandLine, sampleModels, serveStore } from '../../scripts/l
 import { generator } from './cache-origin.mjs';
 import { cacheEnvironment, cachePage } from './cache-support.mjs';
 
-/** Tokens of the test's hub, and what each may do. */
+/** The tokens of the test's hub, with their rights. */
 const RIGHTS = {
   writer: { read: ['models/*', 'new/*'], write: ['new/*', 'mine/*'] },
   reader: { read: ['models/*', 'new/*'] },
 };
 
-/** Headers that let a page of another origin read the answers that the proxy makes itself. */
+/** The headers that let a page of another origin read the proxy's own answers. */
 const CORS = {
   'access-control-allow-origin': '*',
   'access-control-expose-headers': 'retry-after, upload-offset',
@@ -51,7 +51,7 @@ export function addHub(env) {
   return env;
 }
 
-/** The tokens as the server has them: by digest, besides what everybody may do. */
+/** The tokens as the server stores them: by digest, besides the public rights. */
 async function entries() {
   const named = Object.entries(RIGHTS).map(async ([name, rights]) => ({
     ...{ name, blake3: await blake3(name) },
@@ -60,14 +60,14 @@ async function entries() {
   return [{ name: 'everybody', read: ['models/*', 'new/*'] }, ...(await Promise.all(named))];
 }
 
-/** A page with a hub's client over an empty cache of the test's own. */
+/** Opens a page with a hub's client and an empty cache for the test. */
 export async function hubPage(t, env) {
   const page = await cachePage(t, env);
   t.after(() => env.proxy.reset());
   await page.evaluate(
     async ([name, url]) => {
       const { BitxHub } = await import('/bitx/hub.js');
-      // One after another, so that a download that is interrupted has left whole chunks.
+      // Chunks are fetched one after another, so that an interrupted download leaves complete ones.
       globalThis.cache = await open({ name, connections: 1, stallTimeout: 60_000 });
       const quick = { retryDelay: 5, stallTimeout: 10_000, partSize: 1 << 14 };
       globalThis.hubOf = (options) => new BitxHub({ url, cache, ...quick, ...options });
@@ -83,7 +83,7 @@ export async function hubPage(t, env) {
   return page;
 }
 
-/** A model like another one, but for some of its weights: no hub has it. */
+/** Returns a model that differs from another one in some weights, so that no hub has it. */
 export function variant(model, seed) {
   const bytes = Buffer.from(model);
   const random = generator(seed);
@@ -93,11 +93,14 @@ export function variant(model, seed) {
   return bytes;
 }
 
-/** Between the page and the hub: keeps a log, and makes the faults that a test asks for. */
+/** A proxy between the page and the hub: keeps a log, and makes faults on request. */
 class Middleman {
-  /** `(hit) => fault`; a fault is an answer of its own, or what happens to the hub's. */
+  /** `(hit) => fault`. A fault replaces the hub's answer or changes it. */
   fault = () => undefined;
-  /** Every request but preflights: `{ method, path, search, status, body, sent, text }`; `text` is that of JSON. */
+  /**
+   * All requests except preflights: `{ method, path, search, status, body, sent, text }`; `text` is
+   * set for JSON.
+   */
   log = [];
 
   async start(target) {
@@ -116,7 +119,7 @@ class Middleman {
     this.log = [];
   }
 
-  /** Requests of a kind. */
+  /** Returns the requests of a kind. */
   hits(method, pattern = /./) {
     return this.log.filter((hit) => hit.method === method && pattern.test(hit.path + hit.search));
   }
@@ -138,7 +141,7 @@ class Middleman {
       this.#answer(hit, answer, response, fault);
     });
     onward.on('error', () => response.destroy());
-    // It never sees the end of what it is sent.
+    // The hub never sees the end of the request.
     if (fault.holdBody) return request.resume();
     request.on('data', (bytes) => {
       hit.body += bytes.length;
@@ -151,7 +154,7 @@ class Middleman {
     request.on('end', () => onward.end());
   }
 
-  /** Passes the hub's answer on: damaged, slowly or not to its end, if a fault says so. */
+  /** Passes the hub's answer on; a fault may damage it, slow it down or cut it off. */
   async #answer(hit, answer, response, { damage, cutAfter = Infinity, delay, loseAnswer }) {
     if (loseAnswer) return response.destroy();
     for await (const chunk of answer) {
@@ -160,7 +163,7 @@ class Middleman {
         const part = bytes.subarray(at, at + 8192);
         if (response.destroyed) return answer.destroy();
         if (hit.sent + part.length > cutAfter) {
-          // Half of it arrives before the connection goes.
+          // Half of the answer arrives before the connection is cut.
           return response.write(part.subarray(0, part.length / 2), () => response.destroy());
         }
         response.write(part);

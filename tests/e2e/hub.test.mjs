@@ -88,7 +88,7 @@ for (const [what, prepare] of [
   ['file', undefined],
   ['delta', 'models/base'],
 ]) {
-  test(`a pull is cancelled and goes on where it was: ${what}`, async (t) => {
+  test(`a pull is cancelled and continues where it stopped: ${what}`, async (t) => {
     const page = await hubPage(t, env);
     if (prepare) await page.evaluate((name) => hub.pull(name), prepare);
     env.proxy.reset();
@@ -117,7 +117,7 @@ for (const [what, prepare] of [
   });
 }
 
-/** Returns the size of the delta of `sft` that the hub states. */
+/** Returns the size of the delta of `sft` that the hub reports. */
 async function deltaBytes() {
   const { search } = env.proxy.hits('GET', /sft.*base=/)[0];
   const answer = await fetch(`${env.hub.address}models/models/sft/files/${MODEL}${search}`, {
@@ -140,7 +140,7 @@ for (const [what, prepare] of [
       bytes[bytes.length >> 1] ^= 1;
       return bytes;
     };
-    // The first answer with bytes of the middle of the file.
+    // The first answer with bytes from the middle of the file.
     env.proxy.fault = ({ path, method }) =>
       path.endsWith(MODEL) && method === 'GET' && damaged === 0 ? { damage } : undefined;
     const digests = await page.evaluate(async () => contents(await hub.pull('models/sft')));
@@ -152,7 +152,7 @@ for (const [what, prepare] of [
   });
 }
 
-test('a delta that stays wrong is gone without', async (t) => {
+test('a permanently wrong delta is replaced by the whole file', async (t) => {
   const page = await hubPage(t, env);
   await page.evaluate(() => hub.pull('models/base'));
   const damage = (bytes) => bytes.fill(0);
@@ -163,7 +163,7 @@ test('a delta that stays wrong is gone without', async (t) => {
   assert.ok(!urls.some((url) => url.includes('?base=')), `${urls}`);
 });
 
-test('a file that stays wrong is an error and is not kept', async (t) => {
+test('a permanently wrong file is an error and is not kept', async (t) => {
   const page = await hubPage(t, env);
   const damage = (bytes) => bytes.fill(0);
   env.proxy.fault = ({ path, method }) => (path.endsWith(MODEL) && method === 'GET' ? { damage } : undefined);
@@ -172,7 +172,7 @@ test('a file that stays wrong is an error and is not kept', async (t) => {
   assert.deepEqual(await page.evaluate(() => cache.list()), []);
 });
 
-test('a busy hub is asked again after the pause that it wants', async (t) => {
+test('a busy hub is asked again after the pause that it demands', async (t) => {
   const page = await hubPage(t, env);
   env.proxy.fault = ({ nth }) => (nth < 2 ? { status: 503, headers: { 'retry-after': '1' } } : undefined);
   const { seconds, count } = await page.evaluate(async () => {
@@ -188,7 +188,7 @@ test('a busy hub is asked again after the pause that it wants', async (t) => {
   );
 });
 
-test('a hub that stays away is an error with its status', async (t) => {
+test('a permanently failing hub is an error with its status', async (t) => {
   const page = await hubPage(t, env);
   env.proxy.fault = () => ({ status: 503, body: '<html>' });
   const busy = await page.evaluate(() => failure(hubOf({ retries: 2 }).list()));
@@ -198,7 +198,7 @@ test('a hub that stays away is an error with its status', async (t) => {
   assert.equal(gone.code, 'network');
 });
 
-test('something else than a hub is told from one', async (t) => {
+test('a server that is not a hub is detected', async (t) => {
   const page = await hubPage(t, env);
   for (const body of ['<!doctype html><title>Sign in</title>', '{}', 'null']) {
     env.proxy.fault = () => ({ status: 200, body });
@@ -211,14 +211,14 @@ test('something else than a hub is told from one', async (t) => {
   }
 });
 
-test('an answer that breaks off is asked for again', async (t) => {
+test('an answer that breaks off is requested again', async (t) => {
   const page = await hubPage(t, env);
   env.proxy.fault = ({ nth }) => (nth === 0 ? { cutAfter: 0 } : undefined);
   assert.ok((await page.evaluate(() => hub.list())).length >= 4);
   assert.equal(env.proxy.hits('GET', /api.models/).length, 2);
 });
 
-test('what is not there, or not allowed, has a code', async (t) => {
+test('missing and forbidden models have their codes', async (t) => {
   const page = await hubPage(t, env);
   const codes = await page.evaluate(async () => [
     (await failure(hub.pull('models/nothing'))).code,
@@ -228,7 +228,7 @@ test('what is not there, or not allowed, has a code', async (t) => {
   assert.deepEqual(codes, ['not-found', 'invalid-argument', 'unauthorized']);
 });
 
-test('too little storage is told before the first byte', async (t) => {
+test('too little storage is reported before the first byte', async (t) => {
   const page = await hubPage(t, env);
   const { plan, error } = await page.evaluate(async () => {
     navigator.storage.estimate = async () => ({ quota: 1_000_000, usage: 0 });

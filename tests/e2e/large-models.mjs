@@ -1,10 +1,16 @@
-/** A model of several windows and its fine-tune, on the server of the tests that share an environment. */
+/**
+ * A model of several windows and its fine-tune, on the server of the tests that share an
+ * environment.
+ */
 import { before } from 'node:test';
 import { modelPair } from '../../scripts/lib/random-models.mjs';
 import { FaultyFile } from './faulty-file.mjs';
 import { openPage, sha256 } from './support.mjs';
 
-/** Makes models of so many tensors, 8 MiB each, and what opens a page that has both and the delta between them. */
+/**
+ * Makes models of a number of tensors, 8 MiB each, and returns a function that opens a page with
+ * both and the delta between them.
+ */
 export function largeModels(env, tensors) {
   const models = {};
   before(() => {
@@ -14,13 +20,13 @@ export function largeModels(env, tensors) {
     models.sha256 = sha256(models.target);
   });
 
-  /** The first page makes the delta and leaves it here for the others. */
+  /** The first page makes the delta, and stores it here for the others. */
   const keptDelta = async (request, response) => {
     if (request.method === 'PUT') models.delta = Buffer.concat(await request.toArray());
     response.writeHead(models.delta ? 200 : 204).end(request.method === 'PUT' ? undefined : models.delta);
   };
 
-  /** Opens a page with a Bitx. `options` are its own, besides `isolated`, which is the page's. */
+  /** Opens a page with a Bitx. `options` are those of the Bitx; `isolated` is for the page. */
   const site = async (t, { isolated, ...options } = {}) => {
     const base = new FaultyFile(models.base);
     const target = new FaultyFile(models.target);
@@ -74,7 +80,7 @@ async function prepare(options) {
       const digest = await crypto.subtle.digest('SHA-256', await blob.arrayBuffer());
       return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('');
     },
-    /** The delta with a byte changed near its end, where the last window's chunks are. */
+    /** The delta with a changed byte near its end, where the last window's chunks are. */
     damaged: async () => {
       const damaged = await bytes(delta);
       damaged[damaged.length - 100_000] ^= 1;

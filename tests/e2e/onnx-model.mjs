@@ -1,8 +1,8 @@
-/** A tiny ONNX model, and pairs of weights for it; written by hand. */
+/** A tiny ONNX model and pairs of weights for it, written by hand. */
 
 /**
- * `rows[input_ids]`: the model's answer shows which weights it was given. They are its own `weights`, or lie at `offset`
- * of the file `location`.
+ * Returns a model that computes `rows[input_ids]`, so that its answer shows its weights. They are
+ * in the model itself (`weights`), or at `offset` of the file `location`.
  */
 export function gatherModel({ rows, columns, ...data }) {
   const dims = join(number(1, rows), number(1, columns));
@@ -27,7 +27,7 @@ const FLOAT = 1;
 const INT64 = 7;
 const EXTERNAL = 1;
 
-/** The fields of a tensor whose weights lie in another file. */
+/** Returns the fields of a tensor whose weights are in another file. */
 function externalData({ location, offset, length }) {
   const entries = Object.entries({ location, offset: String(offset), length: String(length) });
   const fields = entries.map(([key, value]) => bytes(13, join(bytes(1, key), bytes(2, value))));
@@ -40,7 +40,7 @@ function valueInfo(name, type, shape) {
   return join(bytes(1, name), bytes(2, bytes(1, tensor)));
 }
 
-/** A field of protocol buffers that holds bytes, a text or a message. */
+/** Returns a field of protocol buffers with bytes, a text or a message. */
 function bytes(field, content) {
   const body = Buffer.from(content);
   return join(varint(field * 8 + 2), varint(body.length), body);
@@ -62,14 +62,14 @@ function join(...parts) {
   return Buffer.concat(parts);
 }
 
-/** Weights, and the same after some training. */
+/** Returns weights, and the same weights after some training. */
 export function weightPair(rows, columns) {
   const base = Float32Array.from({ length: rows * columns }, (_, i) => Math.sin(i * 12.9898) * 0.05);
   const target = base.map((weight, i) => weight + Math.sin(i * 78.233) * 0.0001);
   return { base, target };
 }
 
-/** A safetensors file with one tensor, and where that begins. */
+/** Returns a safetensors file with one tensor, and the offset of the tensor. */
 export function safetensors(weights, rows, columns) {
   const entry = { dtype: 'F32', shape: [rows, columns], data_offsets: [0, weights.byteLength] };
   const json = JSON.stringify({ rows: entry });

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { root } from '../../scripts/lib/paths.mjs';
 
-/** The packages that a script imports when it starts, by itself or through others. */
+/** Returns the packages that a script imports when it starts, directly or through other scripts. */
 function packagesOf(script, seen = new Set()) {
   if (seen.has(script)) return [];
   seen.add(script);

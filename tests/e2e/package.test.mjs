@@ -14,19 +14,19 @@ test('the exports are these and no others', async () => {
   assert.deepEqual(Object.keys(await import('bitx-wasm')), ['Bitx', 'BitxError']);
 });
 
-test('browsers have the same', () => {
+test('browsers have the same exports', () => {
   assert.match(
     readFileSync(join(packageDist, 'index.js'), 'utf8'),
     /export\{\w+ as Bitx,\w+ as BitxError\};/,
   );
 });
 
-test('so are those of the cache', async () => {
+test('the cache has these exports and no others', async () => {
   const exports = Object.keys(await import('bitx-wasm/cache'));
   assert.deepEqual(exports, ['ModelCache', 'loadFineTune', 'planFineTune']);
 });
 
-test('and those of the hub', async () => {
+test('the hub has these exports and no others', async () => {
   assert.deepEqual(Object.keys(await import('bitx-wasm/hub')), ['BitxHub']);
 });
 
@@ -64,7 +64,7 @@ test('the package holds what it needs and nothing else', () => {
   ]);
 });
 
-test('publint has nothing to say', async () => {
+test('publint reports nothing', async () => {
   const { messages } = await publint({ pkgDir: folder, level: 'suggestion' });
   assert.deepEqual(messages, []);
 });
@@ -88,7 +88,7 @@ test('bundlers find the worker and the wasm by their literal addresses', () => {
   }
 });
 
-test('nothing of the machine that built it is left in the wasm', () => {
+test('the wasm has no paths of the machine that built it', () => {
   for (const file of wasmFiles) {
     const text = readFileSync(join(packageDist, file), 'latin1');
     for (const path of [root, cargoHome, rustupHome]) assert.ok(!text.includes(path), path);

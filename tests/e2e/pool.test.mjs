@@ -5,7 +5,7 @@ import { largeModels, sentBy, sleep } from './large-models.mjs';
 import { environment, SHA256 } from './support.mjs';
 
 const env = environment();
-/** 64 MiB: 16 windows. */
+/** 64 MiB, which makes 16 windows. */
 const { models, site: openSite } = largeModels(env, 8);
 const site = (t, options) => openSite(t, { isolated: false, ...options });
 
@@ -46,7 +46,7 @@ test('progress, and memory that does not grow with the model', async (t) => {
   assert.equal(stats.threads, 2);
   assert.equal(stats.outputBytes, length);
   assert.ok(stats.codecSeconds > 0 && stats.codecSeconds <= stats.totalSeconds, JSON.stringify(stats));
-  // Three instances; a window in each.
+  // Three instances with a window each.
   assert.ok(stats.wasmBytes > 3 << 20 && stats.wasmBytes < 64 << 20, `${stats.wasmBytes} bytes`);
   assert.deepEqual(
     [steps[0], steps.at(-1)],
@@ -59,7 +59,7 @@ test('progress, and memory that does not grow with the model', async (t) => {
   assert.ok(steps.every(([loaded], i) => i === 0 || loaded > steps[i - 1][0]));
 });
 
-test('a stream that nobody reads reads nothing more', async (t) => {
+test('a stream without a reader stops reading its inputs', async (t) => {
   const { page, base } = await site(t);
   await page.evaluate(async () => {
     const { stream } = await bitx.restoreStream({ base, delta });
@@ -68,7 +68,8 @@ test('a stream that nobody reads reads nothing more', async (t) => {
   });
   await sleep(1500);
   const sent = sentBy(base);
-  // Of windows of 4 MiB: five are read, five on their way, one waits for the stream, and two are with it.
+  // In windows of 4 MiB: five are read, five are on their way, one waits for the stream, and two
+  // are in it.
   assert.ok(sent <= 13 * (4 << 20) + 1e6, `${sent} bytes for one window`);
   await sleep(500);
   assert.equal(sentBy(base), sent);
@@ -79,7 +80,7 @@ test('a stream that nobody reads reads nothing more', async (t) => {
   assert.equal(digest, models.sha256);
 });
 
-test('an abort in the middle leaves the pool at work', async (t) => {
+test('the pool still works after an abort in the middle of a call', async (t) => {
   const { page } = await site(t);
   const result = await page.evaluate(async () => {
     const stop = new AbortController();
@@ -90,7 +91,7 @@ test('an abort in the middle leaves the pool at work', async (t) => {
   assert.deepEqual(result, { code: 'aborted', digest: models.sha256, mode: 'pool' });
 });
 
-test('two streams and a tensor at a time', async (t) => {
+test('two streams and a tensor are read concurrently', async (t) => {
   const { page } = await site(t);
   const result = await page.evaluate(async () => {
     const restored = await Promise.all([0, 1].map(() => bitx.restoreStream({ base, delta })));
@@ -114,12 +115,12 @@ test('a wrong base is an error that names the tensor', async (t) => {
   );
 });
 
-test('the last bytes are held back until the archive as a whole has proved sound', async (t) => {
+test('the last bytes are held back until the whole archive has been checked', async (t) => {
   const { page } = await site(t);
   const { error, got, length } = await page.evaluate(async () => {
     const damaged = await bytes(delta);
     const { tensors, restoredBytes } = await bitx.inspect(delta);
-    // The base's checksum in the first record is only looked at where something else is wrong.
+    // The base's checksum in the first record is only checked if something else is wrong.
     const index = new DataView(damaged.buffer).getBigUint64(damaged.length - 48, true);
     const first = Number(index) - tensors.reduce((sum, { storedBytes }) => sum + storedBytes, 0);
     damaged[first + 13] ^= 1;
@@ -152,7 +153,7 @@ for (const fault of ['dying-members', 'silent-members']) {
   });
 }
 
-test('a call completes whose file was begun by workers that died', async (t) => {
+test('a call completes although the workers that began its file died', async (t) => {
   const { page } = await site(t, { workerUrl: '/broken/dying-members.js' });
   const result = await page.evaluate(async () => {
     const folder = await navigator.storage.getDirectory();

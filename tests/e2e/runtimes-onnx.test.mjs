@@ -12,7 +12,7 @@ const ROWS = 512;
 const COLUMNS = 64;
 const { base, target } = weightPair(ROWS, COLUMNS);
 const IDS = [3, 500, 0];
-/** The rows that the fine-tune has and the base does not. */
+/** The rows that differ between the fine-tune and the base. */
 const EXPECTED = IDS.flatMap((id) => Array.from(target.subarray(id * COLUMNS, (id + 1) * COLUMNS)));
 
 const served = (content) => (_, response) =>
@@ -41,7 +41,7 @@ async function serveParts(baseFile, targetFile, graph) {
   });
 }
 
-test('onnxruntime-web takes a restored Blob as external data, inside of a safetensors file', async (t) => {
+test('onnxruntime-web accepts a restored Blob as external data, in a safetensors file', async (t) => {
   const from = safetensors(base, ROWS, COLUMNS);
   const to = safetensors(target, ROWS, COLUMNS);
   await serveParts(from.file, to.file);
@@ -76,7 +76,7 @@ test('with its graph, external data is compressed by tensors', async (t) => {
   assert.ok(delta.size < 0.95 * bytes.size, `${delta.size} and ${bytes.size}`);
   const restored = await bitx.restore({ base: inputs.base, delta });
   assert.ok(Buffer.from(await restored.arrayBuffer()).equals(inputs.target));
-  // The target's tensor lies elsewhere than the base's: each has its graph.
+  // The target's tensor is at another offset than the base's: each has its own graph.
   const moved = { ...inputs, target: Buffer.concat([Buffer.alloc(4096), inputs.target]) };
   const other = await bitx.compress({ ...moved, graph: [graphAt(0), graphAt(4096)] });
   assert.ok(Math.abs(other.size - delta.size) < 200, `${other.size} and ${delta.size}`);
@@ -90,7 +90,7 @@ test('with its graph, external data is compressed by tensors', async (t) => {
   await assert.rejects(bitx.compress({ ...inputs, graph: inputs.base }), { code: 'format', file: 'graph' });
 });
 
-/** A page with transformers.js, whose server has all of a model but its weights. */
+/** Opens a page with transformers.js, whose server has all files of a model but its weights. */
 async function hub(t) {
   const shape = { rows: ROWS, columns: COLUMNS, location: 'model.onnx_data', offset: 0 };
   await serveParts(Buffer.from(base.buffer), Buffer.from(target.buffer), gatherModel(shape));
@@ -172,10 +172,10 @@ test('transformers.js loads a fine-tune through the custom cache', async (t) => 
   assert.deepEqual(env.log, [], 'the weights are not asked for');
 });
 
-test('a restore that fails is told, and not taken for a miss that downloads', async (t) => {
+test('a failed restore is reported, and does not count as a miss that downloads', async (t) => {
   const page = await hub(t);
   const failures = await page.evaluate(async () => {
-    // transformers.js leaves the failure of external data to nobody, and waits for ever.
+    // transformers.js does not handle the failure of external data, and waits forever.
     const unhandled = new Promise((resolve) =>
       addEventListener('unhandledrejection', (event) => {
         event.preventDefault();
@@ -191,7 +191,7 @@ test('a restore that fails is told, and not taken for a miss that downloads', as
   assert.deepEqual(env.log, []);
 });
 
-test('so is a delta that is none', async (t) => {
+test('an invalid delta is reported as well', async (t) => {
   const page = await hub(t);
   env.mounts['/parts/delta'] = served(Buffer.from('<!doctype html>'.repeat(100)));
   const found = await page.evaluate(async () => {

@@ -18,7 +18,7 @@ const files = {
   '/damaged': new RestoredFile({ base: '/parts/base', delta: '/parts/damaged' }),
   '/missing': new RestoredFile({ base: '/parts/base', delta: '/parts/nothing' }),
 };
-// A base that a page has put into the origin private file system.
+// A base that a page has stored in the origin private file system.
 const fromStorage = async () => {
   const root = await navigator.storage.getDirectory();
   return new RestoredFile({ base: await root.getFileHandle('base'), delta });
@@ -48,7 +48,7 @@ before(async () => {
   const archive = await bitx.compress({ base, target: model.bytes, effort: 'fast' });
   bitx.dispose();
   const delta = Buffer.from(await archive.arrayBuffer());
-  // Where the last chunks are.
+  // The place of the last chunks.
   const damaged = Buffer.from(delta);
   damaged[damaged.length - 20_000] ^= 1;
   Object.assign(env.mounts, {
@@ -60,7 +60,7 @@ before(async () => {
   });
 });
 
-/** A page that the service worker serves, not isolated from others. */
+/** Opens a page that the service worker controls, and that is not isolated. */
 async function served(t) {
   const page = await openPage(t, env, { isolated: false });
   await page.evaluate(async () => {
@@ -85,7 +85,7 @@ async function served(t) {
 
 const ask = (page, path, options) => page.evaluate(([path, options]) => ask(path, options), [path, options]);
 
-test('a request for the file gets all of it', async (t) => {
+test('a request for the file gets the whole file', async (t) => {
   const page = await served(t);
   const { status, length, headers, sha256: digest } = await ask(page, '/tuned');
   assert.equal(status, 200);
@@ -101,7 +101,7 @@ test('HEAD gets the same headers and no body', async (t) => {
   assert.deepEqual([status, length, headers['content-length']], [200, 0, String(model.bytes.length)]);
 });
 
-test('a range is answered with 206 and these bytes, wherever it lies', async (t) => {
+test('any range is answered with 206 and its bytes', async (t) => {
   const page = await served(t);
   const size = model.bytes.length;
   const WINDOW = 16 << 20;
@@ -124,7 +124,7 @@ test('a range is answered with 206 and these bytes, wherever it lies', async (t)
   }
 });
 
-test('ranges side by side do not mix', async (t) => {
+test('concurrent ranges do not mix', async (t) => {
   const page = await served(t);
   const answers = await page.evaluate(() =>
     Promise.all([21, 5, 17, 11, 15].map((at) => ask('/tuned', { range: `bytes=${at}000000-${at}999999` }))),
@@ -136,7 +136,7 @@ test('ranges side by side do not mix', async (t) => {
   );
 });
 
-test('what cannot be answered with a range is not', async (t) => {
+test('requests that cannot get a range have their own answers', async (t) => {
   const page = await served(t);
   const size = model.bytes.length;
   const behind = await ask(page, '/tuned', { range: `bytes=${size}-` });
@@ -156,7 +156,7 @@ test('headers can be added, and If-Range is honoured', async (t) => {
   assert.equal(other.status, 200);
 });
 
-test('what is wrong from the beginning is a 502 that tells', async (t) => {
+test('an error at the start is a 502 with the reason', async (t) => {
   const page = await served(t);
   const short = await ask(page, '/short');
   assert.deepEqual([short.status, short.headers['x-bitx-error']], [502, 'truncated']);
@@ -164,7 +164,7 @@ test('what is wrong from the beginning is a 502 that tells', async (t) => {
   assert.deepEqual([missing.status, missing.headers['x-bitx-error']], [502, 'network']);
 });
 
-test('what goes wrong later breaks the body off', async (t) => {
+test('a later error breaks off the body', async (t) => {
   const page = await served(t);
   const read = await page.evaluate(async () => {
     const { status, body } = await fetch('/damaged');
@@ -181,7 +181,7 @@ test('what goes wrong later breaks the body off', async (t) => {
   assert.equal(read.error, 'TypeError');
 });
 
-test('a reader that goes away is no burden', async (t) => {
+test('cancelled responses do not disturb later ones', async (t) => {
   const page = await served(t);
   await page.evaluate(async () => {
     for (let round = 0; round < 5; round++) {
@@ -204,7 +204,7 @@ test('the base can be a file that a page has stored', async (t) => {
   assert.equal((await ask(page, '/stored')).sha256, sha256(model.bytes));
 });
 
-test('a loader that fetches by ranges gets it right', async (t) => {
+test('a loader that fetches by ranges gets the right file', async (t) => {
   const page = await served(t);
   const digest = await page.evaluate(async () => {
     const { ModelCache } = await import('/bitx/cache.js');

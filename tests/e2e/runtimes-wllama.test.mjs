@@ -27,7 +27,7 @@ before(async () => {
   });
 });
 
-/** Runs in the page: what a model makes of a text. */
+/** Runs in the page: returns the output of a model for a text. */
 async function embed(blob) {
   const { LoggerWithoutDebug, Wllama } = await import('/wllama.js');
   const wllama = new Wllama({ default: '/wllama.wasm' }, { logger: LoggerWithoutDebug });

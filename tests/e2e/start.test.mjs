@@ -4,7 +4,7 @@ import { environment, openPage } from './support.mjs';
 
 const env = environment();
 
-/** Creates a Bitx in the page, restores the sample with it, and tells how that went. */
+/** Creates a Bitx in the page, restores the sample with it, and returns the mode and the result. */
 async function start(page, options = {}, calls = 1) {
   return page.evaluate(
     async ({ options, calls }) => {
@@ -41,7 +41,7 @@ test('a page that is not isolated computes in a pool', async (t) => {
   assert.deepEqual({ mode, threads, codes }, { mode: 'pool', threads: 3, codes: [RESTORED] });
 });
 
-test('the mode to begin with can be chosen', async (t) => {
+test('the first mode can be chosen', async (t) => {
   const page = await openPage(t, env);
   const modes = [];
   for (const mode of ['threads', 'pool', 'single'])
@@ -49,7 +49,7 @@ test('the mode to begin with can be chosen', async (t) => {
   assert.deepEqual(modes, ['threads', 'pool', 'single']);
 });
 
-test('one thread is asked for', async (t) => {
+test('threads: 1 chooses the single-threaded build', async (t) => {
   const { mode } = await start(await openPage(t, env), { threads: 1 });
   assert.equal(mode, 'single');
 });

@@ -1,4 +1,4 @@
-/** Inputs that are read piece by piece and outputs that are made piece by piece, with a model of several windows. */
+/** Inputs that are read and outputs that are written in pieces, with a model of several windows. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { faults } from './faulty-file.mjs';
@@ -7,11 +7,11 @@ import { environment, longTasks } from './support.mjs';
 
 const env = environment();
 const WINDOW = 16 << 20;
-/** 96 MiB, six windows. */
+/** 96 MiB, which makes six windows. */
 const TENSORS = 12;
 const { models, site } = largeModels(env, TENSORS);
 
-test('a stream tells its length, and is a response with one', async (t) => {
+test('a stream has its length, and its response a Content-Length', async (t) => {
   const { page } = await site(t);
   const result = await page.evaluate(async () => {
     const { stream, length } = await bitx.restoreStream({ base, delta });
@@ -47,7 +47,7 @@ test('an archive as a stream', async (t) => {
   assert.deepEqual(result, { length: undefined, same: true, stats: true });
 });
 
-test('a stream that nobody reads reads nothing more', async (t) => {
+test('a stream without a reader stops reading its inputs', async (t) => {
   const { page, base } = await site(t);
   await page.evaluate(async () => {
     const { stream } = await bitx.restoreStream({ base, delta });
@@ -56,7 +56,7 @@ test('a stream that nobody reads reads nothing more', async (t) => {
     await sleep(1500);
   });
   const sent = sentBy(base);
-  // One window has been taken, one is offered, one is computed and one is read.
+  // One window has been read from the stream, one is offered, one is computed and one is read.
   assert.ok(sent <= 4 * WINDOW + 1e6, `${sent} bytes for one window`);
   await sleep(500);
   assert.equal(sentBy(base), sent);
@@ -84,7 +84,7 @@ test('a stream that is cancelled ends the work', async (t) => {
   assert.equal(await page.evaluate(async () => sha256(await bitx.restore({ base, delta }))), models.sha256);
 });
 
-test('a failure in mid-stream is the stream’s', async (t) => {
+test('a failure during a stream fails the stream', async (t) => {
   const { page, base } = await site(t);
   const codes = await page.evaluate(async () => {
     const stop = new AbortController();
@@ -104,9 +104,9 @@ test('a failure in mid-stream is the stream’s', async (t) => {
   assert.equal(changed, 'changed');
 });
 
-test('what is still being written when a restore fails leaves its job alone', async (t) => {
+test('pending writes of a failed restore do not touch its job', async (t) => {
   const { page } = await site(t);
-  // A job that is used after it was freed breaks the core's memory, which shows after some rounds.
+  // A job that is used after it was freed damages the core's memory, which shows after some rounds.
   const codes = await page.evaluate(async () => {
     const bad = await damaged();
     const codes = new Set();
@@ -119,7 +119,7 @@ test('what is still being written when a restore fails leaves its job alone', as
   assert.deepEqual(codes, ['corrupt', 'format', models.sha256]);
 });
 
-test('a stream that waits holds up no other call', async (t) => {
+test('a waiting stream does not delay other calls', async (t) => {
   const { page } = await site(t);
   const digests = await page.evaluate(async () => {
     const streams = await Promise.all([0, 1].map(() => bitx.restoreStream({ base, delta })));
@@ -136,7 +136,7 @@ test('a stream that waits holds up no other call', async (t) => {
   assert.deepEqual(digests, new Array(3).fill(models.sha256));
 });
 
-test('a server that does not answer holds up no other call, and a call that waits can be aborted', async (t) => {
+test('a server that does not answer delays no other call, and the waiting call can be aborted', async (t) => {
   const { page } = await site(t);
   const result = await page.evaluate(async () => {
     const stop = new AbortController();
@@ -189,7 +189,7 @@ test('inputs from private files, from the page, and from responses', async (t) =
   assert.ok(result.ended);
 });
 
-test('a source that fails, and one that lies', async (t) => {
+test('a source that fails, and one that returns too few bytes', async (t) => {
   const { page } = await site(t);
   const errors = await page.evaluate(async () => {
     const { size } = await (await fetch(base)).blob();
@@ -231,7 +231,7 @@ test('a file that changes on the disk is an error', async (t) => {
 });
 
 for (const isolated of [true, false]) {
-  test(`a private file gets the model, and is not touched by a failure, isolated: ${isolated}`, async (t) => {
+  test(`a private file gets the model, and is unchanged after a failure, isolated: ${isolated}`, async (t) => {
     const { page } = await site(t, { isolated });
     const result = await page.evaluate(async () => {
       const folder = await navigator.storage.getDirectory();

@@ -8,7 +8,7 @@ import { brokenWorkers } from './broken-workers.mjs';
 
 export const vectors = fileURLToPath(new URL('../vectors/mini', import.meta.url));
 
-/** SHA-256 of the models that the archives in `vectors` restore to. */
+/** The SHA-256 of the models that the archives in `vectors` restore to. */
 export const SHA256 = {
   sft: 'f8af02d076e6ba592984356089a885b89508231b7cf23ab19f7b12e3fee56910',
   lora: '1a51edfbd6542f11e10c51b1442b20c46d1ea40944aa8a7f773a03bc79c06279',
@@ -18,7 +18,7 @@ export function sha256(bytes) {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
-/** Answers that a broken network gives. */
+/** The answers of a broken network. */
 const network = {
   '/net/html': (_, response) =>
     response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>Sign in</title>'),
@@ -32,7 +32,10 @@ const network = {
 const blank = (_, response) =>
   response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html>');
 
-/** Starts a browser and two servers, one of them isolated, for the tests of one file. Tests may add `mounts`. */
+/**
+ * Starts a browser and two servers, one of them isolated, for the tests of one file. Tests may add
+ * `mounts`.
+ */
 export function environment() {
   const env = {};
   const mounts = {
@@ -59,10 +62,13 @@ export function environment() {
   return env;
 }
 
-/** Bounds the time of every question to a page: a question that hangs fails its own test, not the whole file. */
+/**
+ * The time limit of every question to a page, so that a question that hangs fails its own test and
+ * not the whole file.
+ */
 const EVALUATION_LIMIT_MS = 120_000;
 
-/** Limits the time of a page's evaluations, which have none of their own. */
+/** Limits the time of a page's evaluations, which have no limit of their own. */
 export function patient(page) {
   page.setDefaultTimeout(60_000);
   const evaluate = page.evaluate.bind(page);
@@ -78,7 +84,10 @@ export function patient(page) {
   return page;
 }
 
-/** The tasks of more than 50 ms in the page while `work` runs there, in the quietest of some rounds. */
+/**
+ * Returns the tasks of more than 50 ms in the page while `work` runs there, in the quietest of some
+ * rounds.
+ */
 export async function longTasks(page, work, arg) {
   await page.evaluate(() => {
     globalThis.longTasks = [];
@@ -87,14 +96,15 @@ export async function longTasks(page, work, arg) {
     }).observe({ type: 'longtask' });
   });
   const control = await tasksOf(page, async () => {
-    // What a driver evaluates is no task of the page.
+    // Code that the driver evaluates does not count as a task of the page.
     await new Promise((resolve) => setTimeout(resolve));
     const end = performance.now() + 80;
     while (performance.now() < end);
   });
   if (control.length === 0) throw new Error('long tasks are not seen here');
   let tasks = [];
-  // A busy machine makes any task long now and then; one that is long by itself is so in every round.
+  // A busy machine makes any task long now and then. A task that is long by itself is so in every
+  // round.
   for (let round = 0; round < 4; round++) {
     tasks = await tasksOf(page, work, arg);
     if (tasks.length === 0) break;
@@ -103,7 +113,7 @@ export async function longTasks(page, work, arg) {
 }
 
 async function tasksOf(page, work, arg) {
-  // Entries come a little later than what they tell of.
+  // Entries arrive a little later than their tasks.
   const settled = () => page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 200)));
   await settled();
   await page.evaluate(() => longTasks.splice(0));
@@ -112,7 +122,7 @@ async function tasksOf(page, work, arg) {
   return page.evaluate(() => longTasks);
 }
 
-/** Opens a page of its own profile; errors that the page does not handle fail the test. */
+/** Opens a page in a profile of its own. Errors that the page does not handle fail the test. */
 export async function openPage(t, env, { path = 'blank', isolated = true } = {}) {
   const context = await env.browser.newContext();
   t.after(() => context.close());

@@ -1,4 +1,4 @@
-/** The browsers besides Chromium, through the drivers that their makers publish. */
+/** The browsers besides Chromium, through the drivers of their makers. */
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { which } from '../../../scripts/lib/run.mjs';
 
 const LIBRARIES = '/usr/lib';
 
-/** Storage that Safari has and WebKitGTK leaves out by default. */
+/** The storage features that Safari has and WebKitGTK disables by default. */
 const LIKE_SAFARI = '--features=+StorageAPI,+StorageAPIEstimate,+FileSystem,+FileSystemWritableStream';
 
 export const BROWSERS = {
@@ -32,14 +32,15 @@ export const BROWSERS = {
       'webkitgtk:browserOptions': { binary, args: ['--automation', LIKE_SAFARI] },
     }),
     display: true,
-    // Off by default and on in Safari, in pages that are cross-origin isolated.
+    // This is off by default, and on in Safari for cross-origin isolated pages.
     environment: { JSC_useSharedArrayBuffer: '1' },
-    // Under a driver it is a private window: no files of the origin, and what is stored goes with its page.
+    // Under a driver, the browser uses a private window: there is no private file system, and
+    // stored data is lost with the page.
     keeps: false,
   },
 };
 
-/** WebKitGTK's own browser, which distributions keep beside its library. */
+/** The browser of WebKitGTK, which distributions install beside its library. */
 function miniBrowser() {
   const found = which('MiniBrowser');
   if (found || !existsSync(LIBRARIES)) return found;
@@ -50,14 +51,14 @@ function miniBrowser() {
   return folders.map((folder) => join(folder, 'MiniBrowser')).find(existsSync);
 }
 
-/** Why a browser cannot be started here; undefined if it can. */
+/** Returns the reason why a browser cannot be started here; undefined if it can. */
 export function obstacle({ program, driver, needs, display }) {
   if (!program() || !driver()) return `not installed: ${needs}`;
   if (display && !process.env.DISPLAY && !which('Xvfb')) return 'there is no display, and no Xvfb';
   return undefined;
 }
 
-/** Starts a browser with a fresh profile; `stop` ends it and everything that it took. */
+/** Starts a browser with a fresh profile; `stop` ends it and its helpers. */
 export async function launch({ program, driver, capabilities, display, environment = {} }) {
   const screen = display && !process.env.DISPLAY ? await virtualDisplay() : undefined;
   const env = { ...process.env, ...environment, ...(screen && { DISPLAY: screen.name }) };
@@ -79,7 +80,7 @@ export async function launch({ program, driver, capabilities, display, environme
   }
 }
 
-/** A screen that nobody sees, on the first number that is free. */
+/** Starts a virtual screen with the first free number. */
 async function virtualDisplay() {
   const args = ['-displayfd', '3', '-screen', '0', '800x600x24', '-nolisten', 'tcp'];
   const child = spawn(which('Xvfb'), args, { stdio: ['ignore', 'ignore', 'ignore', 'pipe'] });

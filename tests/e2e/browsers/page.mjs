@@ -1,4 +1,6 @@
-/** The tests' part inside browsers that are driven from outside: the page runs the function that its address names. */
+/**
+ * The part of the tests that runs in the browsers: the page runs the function that its URL names.
+ */
 import { BitxError } from '/bitx/index.js';
 
 const models = { base: '/vectors/base-bf16.safetensors', delta: '/vectors/sft-bf16.v2.bitx' };

@@ -1,4 +1,7 @@
-/** The core scenarios in Firefox and in WebKitGTK; a browser that is not there is skipped, and the reason printed. */
+/**
+ * The core scenarios in Firefox and in WebKitGTK. A browser that is missing is skipped, and the
+ * reason is printed.
+ */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
@@ -71,7 +74,7 @@ function open(env, scenario, { isolated = true, ...options } = {}) {
   return env.browser.get(`${isolated ? env.isolated : env.plain}scenario?${query}`);
 }
 
-/** Runs a scenario and returns what it found. */
+/** Runs a scenario, and returns its result. */
 async function found(env, scenario, options) {
   await open(env, scenario, options);
   await env.browser.wait(until.titleIs('done'), PATIENCE_MS);
@@ -105,7 +108,7 @@ function scenarios(env, { keeps }) {
     assert.ok(archive > 0);
   });
 
-  test('compresses what it restores again', async () => {
+  test('compresses, and restores the result', async () => {
     const { sha256, smaller } = await found(env, 'compress');
     assert.deepEqual([sha256, smaller], [SHA256.sft, true]);
   });
@@ -117,7 +120,7 @@ function scenarios(env, { keeps }) {
 
   const stuck = (hit) => (startOf(hit) >= 4 * CHUNK && hit.nth < 7 ? { stallAfter: 100 } : undefined);
 
-  test('a download that was aborted goes on, and nothing is fetched twice', async (t) => {
+  test('an aborted download continues, and nothing is fetched twice', async (t) => {
     const path = env.origin.put('interrupted', MODEL);
     env.origin.fault = stuck;
     const result = await found(env, 'interrupted', { isolated: false, path, bytes: 4 * CHUNK });
@@ -128,11 +131,11 @@ function scenarios(env, { keeps }) {
     env.origin.reset();
   });
 
-  test('a download goes on after a reload, and is not repeated', { skip: passing }, async () => {
+  test('a download continues after a reload, and is not repeated', { skip: passing }, async () => {
     const path = env.origin.put('model', MODEL);
     env.origin.fault = stuck;
     await open(env, 'cache', { isolated: false, path });
-    // Three side by side are stuck once four have come.
+    // Three concurrent chunks are stuck once four have arrived.
     await env.browser.wait(() => env.origin.log.length >= 7, PATIENCE_MS);
     const result = await found(env, 'cache', { isolated: false, path });
     assert.equal(result.sha256, sha256(MODEL));
@@ -149,7 +152,7 @@ function scenarios(env, { keeps }) {
     assert.deepEqual(result, { fits: true, fetches: true, sha256: SHA256.sft, cached: true });
   });
 
-  test('a service worker answers for a fine-tune', async () => {
+  test('a service worker answers requests for a fine-tune', async () => {
     const { sha256, status, part } = await found(env, 'service-worker', { isolated: false });
     assert.deepEqual([sha256, status, part], [SHA256.sft, 206, 100]);
   });
