@@ -1,4 +1,4 @@
-/** Installs what building and testing need, and nothing that is already there. */
+/** Installs everything that building and testing need, unless it is already there. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -20,14 +20,17 @@ export async function setup({ tests }) {
   await browser();
 }
 
-/** Installs what the native crates and their tests need; `targets` are those of other systems. */
+/**
+ * Installs everything that the native crates and their tests need; `targets` are other systems to
+ * check.
+ */
 export async function setupRust(targets = []) {
   requireRustup();
   await toolchain(STABLE, ['clippy', 'rustfmt'], [WASM_TARGET, ...targets]);
 }
 
 function requireRustup() {
-  if (!which('rustup')) throw new Error('rustup is missing; https://rustup.rs tells how to install it');
+  if (!which('rustup')) throw new Error('rustup is missing; see https://rustup.rs to install it');
 }
 
 async function toolchain(name, components, targets) {
@@ -45,8 +48,8 @@ async function toolchain(name, components, targets) {
 }
 
 /**
- * Installs what the TypeScript modules and their tests need: the npm packages. npm keeps a copy of the lock file of the
- * packages that are installed, which tells whether they are the wanted ones.
+ * Installs the npm packages, which the TypeScript modules and their tests need. npm keeps a copy of
+ * the lock file of the installed packages, which shows if they are the wanted ones.
  */
 export async function setupJavaScript() {
   const wanted = lockedVersions(join(root, 'package-lock.json'));

@@ -1,4 +1,4 @@
-/** Sets up, builds and serves the demo. Options are those of serve.mjs. */
+/** Sets up, builds and serves the demo. The options are those of serve.mjs. */
 import { build } from './build.mjs';
 import { serveDemo } from './serve.mjs';
 import { setup } from './setup.mjs';

@@ -1,6 +1,6 @@
 /**
- * Runs the tests of one part, or those that match a filter: `npm run test:rust`, `test:js`, `test:wasm` and `test:e2e`,
- * each with `-- FILTER`.
+ * Runs the tests of one part, or those that match a filter: `npm run test:rust`, `test:js`,
+ * `test:wasm` and `test:e2e`, each with `-- FILTER`.
  */
 import { build } from './build.mjs';
 import { setup, setupJavaScript, setupRust } from './setup.mjs';

@@ -1,6 +1,6 @@
 /**
- * Sets everything up and passes every test: `npm test`. With words, only the steps whose names contain one of them:
- * `npm test -- clippy`.
+ * Sets everything up and runs all tests: `npm test`. With words, runs only the steps whose names
+ * contain one of them: `npm test -- clippy`.
  */
 import { setup } from './setup.mjs';
 import { runSteps, select } from './test/runner.mjs';

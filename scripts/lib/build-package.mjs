@@ -8,7 +8,10 @@ import { WASM_BUILDS } from './toolchain.mjs';
 /** The build whose glue the worker imports. */
 const SHARED_GLUE = 'compress-threads';
 
-/** The glue asks for a helper script that starts threads; ours does without a second worker script. */
+/**
+ * Replaces the helper script that the glue uses to start threads: the package does without a second
+ * worker script.
+ */
 const threadPool = {
   name: 'thread-pool',
   setup(build) {
@@ -31,7 +34,7 @@ const BROWSER = {
   'service-worker-cache': 'js/src/cache/service-worker.ts',
 };
 
-/** Those for Node, which starts the workers' scripts of browsers in its threads. */
+/** The scripts for Node, which starts the browsers' worker scripts in its threads. */
 const NODE = {
   'node-common': 'js/src/common/index.ts',
   node: 'js/src/index.ts',
@@ -43,9 +46,9 @@ const NODE = {
 const COMMON = join(root, 'js', 'src', 'common');
 
 /**
- * Keeps scripts that import one another apart, so that what they share exists once, under a name that users can
- * copy. esbuild's own `splitting` makes a chunk with a digest in its name for every set of scripts that share some
- * code.
+ * Keeps scripts that import one another separate, so that shared code exists once, under a name
+ * that users can copy. esbuild's own `splitting` makes a chunk with a digest in its name for every
+ * set of scripts that share code.
  */
 function sharedScripts(scripts) {
   const addresses = new Map(
@@ -70,7 +73,7 @@ function isIn(folder, file) {
   return file.startsWith(folder + sep);
 }
 
-/** In Node another file starts the cache's worker and makes what it returns. */
+/** In Node, another module starts the cache's worker and converts its files. */
 const nodePeer = {
   name: 'node-peer',
   setup({ onResolve }) {
@@ -90,7 +93,7 @@ const common = {
   logLevel: 'warning',
 };
 
-/** In Node the same sources get stand-ins for what only browsers have. */
+/** The build for Node: the same sources, with stand-ins for the interfaces of browsers. */
 const node = {
   ...common,
   entryPoints: NODE,
@@ -117,7 +120,7 @@ export async function buildPackage() {
   copyLicences();
 }
 
-/** One glue script serves every build, which holds as long as it has the imports of each. */
+/** Checks that the one glue script has the imports of every build, since it serves all of them. */
 function requireSharedGlue() {
   const glue = readFileSync(join(root, 'js', 'generated', SHARED_GLUE, 'bitx_wasm.js'), 'utf8');
   for (const { file } of Object.values(WASM_BUILDS)) {
@@ -131,7 +134,10 @@ function requireSharedGlue() {
   }
 }
 
-/** npm packs only what lies in the package's folder. What is bundled brings its own licence. */
+/**
+ * Copies the licences into the package's folder, since npm packs only files there. Bundled code
+ * brings its own licence.
+ */
 function copyLicences() {
   const bundled = join(root, 'node_modules', 'hash-wasm', 'LICENSE');
   copyFileSync(bundled, join(root, 'js', 'LICENSE-hash-wasm'));

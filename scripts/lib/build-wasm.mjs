@@ -9,7 +9,7 @@ import { cargoEnv, WASM_BINDGEN, WASM_BUILDS, WASM_TARGET } from './toolchain.mj
 
 const PRUNING = fileURLToPath(new URL('./prune-wasm.mjs', import.meta.url));
 
-/** Features that every browser with SIMD has, and that the compiler may have used. */
+/** The features that every browser with SIMD has, and that the compiler may have used. */
 const WASM_OPT_ARGS = [
   '-O3',
   ...['simd', 'bulk-memory', 'nontrapping-float-to-int', 'sign-ext', 'mutable-globals'].map(enable),
@@ -19,8 +19,8 @@ const WASM_OPT_ARGS = [
 ];
 
 /**
- * Up to which size functions are put into their callers, by the file's name: 20, unless it is said here. Less is smaller and
- * slower, which is bearable where compressing has one thread.
+ * The size up to which functions are inlined, by the file's name; the default is 20. A lower limit
+ * makes the file smaller and slower, which is acceptable for compression on one thread.
  */
 const INLINING = { compress: ['--flexible-inline-max-function-size', '6'] };
 
@@ -59,7 +59,10 @@ function cargoArgs({ features, cargoArgs }) {
   ];
 }
 
-/** The digest of everything that the steps after the compiler depend on. They are slow, and skipped while it is unchanged. */
+/**
+ * Returns the digest of everything that the steps after the compiler depend on. These steps are
+ * slow, and are skipped while it is unchanged.
+ */
 function fingerprint(compiled, build) {
   const hash = createHash('sha256').update(readFileSync(compiled));
   hash.update(readFileSync(PRUNING));

@@ -8,11 +8,11 @@ const folder = join(root, 'target', 'demo-hub');
 const store = join(folder, 'store');
 
 /**
- * Serves the sample models, and what has been uploaded to them, for the demo. Everybody on this machine may read; the
- * page that is served beside it gets a token to publish under `mine/`.
+ * Serves the sample models and the uploaded models for the demo. Everyone on this machine may read;
+ * the page that is served with it gets a token to publish under `mine/`.
  */
 export async function serveDemoHub() {
-  // Only now: a fresh clone gets its packages by the set-up that runs before this.
+  // Imported only here, since a fresh clone gets its packages from the set-up that runs before.
   const { blake3 } = await import('hash-wasm');
   const bitx = await commandLine();
   await fillStore(bitx);
@@ -24,7 +24,7 @@ export async function serveDemoHub() {
   return { ...hub, token };
 }
 
-/** Makes the store, once. */
+/** Makes the store, unless it exists. */
 async function fillStore(bitx) {
   const filled = join(folder, 'filled');
   if (existsSync(filled)) return;
@@ -35,7 +35,7 @@ async function fillStore(bitx) {
   writeFileSync(filled, '');
 }
 
-/** The server's answer to `hub.json`, by which the page learns of a hub beside it. */
+/** Answers `hub.json`, from which the page learns of a hub beside it. */
 export function hubMount({ address, token }) {
   return (_, response) =>
     response

@@ -12,14 +12,20 @@ import { STABLE } from './toolchain.mjs';
 const START_LIMIT_MS = 20_000;
 const mini = join(root, 'tests', 'vectors', 'mini');
 
-/** Builds the command line as the tests do, optimised, unless another build is named, and returns its path. */
+/**
+ * Builds the command line, optimised like that of the tests, unless another build is named, and
+ * returns its path.
+ */
 export async function commandLine() {
   if (process.env.BITX_BINARY) return process.env.BITX_BINARY;
   await run('cargo', ['build', '-p', 'bitx-cli'], { env: { RUSTUP_TOOLCHAIN: STABLE } });
   return join(root, 'target', 'debug', 'bitx');
 }
 
-/** Writes the committed sample models as files into folders of a folder, one for each model, and returns their paths. */
+/**
+ * Writes the committed sample models into `folder`, each as a folder of files, and returns their
+ * paths.
+ */
 export async function sampleModels(bitx, folder) {
   const base = join(mini, 'base-bf16.safetensors');
   const models = {
@@ -46,7 +52,9 @@ export async function addModel(bitx, store, name, folder) {
   await run(bitx, ['store', '--root', pathToFileURL(store).href, 'add', '--name', name, folder]);
 }
 
-/** Serves the store in a folder on 127.0.0.1 and resolves to its address and what ends it. */
+/**
+ * Serves the store in a folder on 127.0.0.1; resolves to its address and a function that ends it.
+ */
 export async function serveStore(bitx, store, { tokens, port } = {}) {
   const listen = `127.0.0.1:${port ?? (await freePort())}`;
   const args = ['serve', '--root', pathToFileURL(store).href, '--listen', listen];
@@ -73,7 +81,7 @@ export async function serveStore(bitx, store, { tokens, port } = {}) {
   return { address, stop };
 }
 
-/** A port that nobody listens on. */
+/** Returns a free port. */
 async function freePort() {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');

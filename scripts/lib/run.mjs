@@ -3,7 +3,10 @@ import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { cargoBin, root, toolBin } from './paths.mjs';
 
-/** Tools that set-up installs are found without opening a new shell, and before those of the machine. */
+/**
+ * The search path: tools of the set-up are found without a new shell, and before those of the
+ * machine.
+ */
 const PATH = [join(root, 'node_modules', '.bin'), toolBin, cargoBin, process.env.PATH].join(delimiter);
 
 /** Runs a command in the project and shows its output. Rejects unless it exits with 0. */
@@ -22,13 +25,13 @@ export function run(command, args, { env = {}, cwd = root } = {}) {
   });
 }
 
-/** Runs a command quietly and returns what it printed, or undefined if it failed. */
+/** Runs a command without output, and returns what it printed, or undefined if it failed. */
 export function capture(command, args) {
   const { status, stdout } = spawnSync(command, args, { cwd: root, env: environment({}), encoding: 'utf8' });
   return status === 0 ? stdout.trim() : undefined;
 }
 
-/** The path of the first of these programs that is installed. */
+/** Returns the path of the first of these programs that is installed. */
 export function which(...names) {
   for (const name of names) {
     for (const folder of PATH.split(delimiter)) {

@@ -78,7 +78,7 @@ async function sendFile(file, request, response) {
   else createReadStream(file, { start, end: end - 1 }).pipe(response);
 }
 
-/** The range of bytes that a `Range` header asks for. Undefined for no range or several. */
+/** Returns the range of bytes that a `Range` header asks for; undefined for no range or several. */
 export function rangeOf(header, size) {
   const [, start, last] = /^bytes=(\d+)-(\d*)$/.exec(header ?? '') ?? [];
   if (start === undefined) return undefined;

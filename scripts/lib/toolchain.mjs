@@ -2,22 +2,30 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { cargoHome, root, rustupHome } from './paths.mjs';
 
-/** The stable toolchain is pinned where rustup looks for it. */
+/** The stable toolchain, pinned in the file that rustup reads. */
 export const STABLE = /channel\s*=\s*"([^"]+)"/.exec(
   readFileSync(join(root, 'rust-toolchain.toml'), 'utf8'),
 )[1];
-/** Only nightly can build the standard library: with atomics for threads, and small for the package. */
+/**
+ * The nightly toolchain. Only nightly can build the standard library: with atomics for threads, and
+ * small for the package.
+ */
 export const NIGHTLY = 'nightly-2026-05-20';
 export const WASM_BINDGEN = '0.2.130';
 export const WASM_TARGET = 'wasm32-unknown-unknown';
-/** Systems that the native crates are written for, besides the one that tests run on. */
+/** The systems that the native crates support, besides the one that runs the tests. */
 export const FOREIGN_TARGETS = ['x86_64-pc-windows-gnu', 'aarch64-apple-darwin'];
 
-/** The shared glue makes the memory: what it starts with has to suit every build with threads. */
+/**
+ * The initial size of the memory in bytes. The shared glue creates the memory, so the size must
+ * suit every build with threads.
+ */
 const INITIAL_MEMORY = 2 << 20;
 const MAX_MEMORY = 1 << 30;
 
-/** Exports that wasm-bindgen needs to give each thread its own stack and thread-local storage. */
+/**
+ * The exports that wasm-bindgen needs to give each thread its own stack and thread-local storage.
+ */
 const THREAD_EXPORTS = ['__wasm_init_tls', '__tls_size', '__tls_align', '__tls_base', '__heap_base'];
 const THREAD_LINK_ARGS = [
   '--shared-memory',
@@ -26,12 +34,15 @@ const THREAD_LINK_ARGS = [
   ...THREAD_EXPORTS.map((name) => `--export=${name}`),
 ];
 
-/** Keeps the builder's folders out of the panic messages in the wasm. */
+/** Flags that keep the builder's folders out of the panic messages in the wasm. */
 const REMAP = Object.entries({ [cargoHome]: 'cargo', [rustupHome]: 'rustup', [root]: '.' }).map(
   ([from, to]) => `--remap-path-prefix=${from}=${to}`,
 );
 
-/** Names that tell generic functions apart by their parameters, which pruning needs; the nightly's default. */
+/**
+ * The flag for symbol names that distinguish generic functions by their parameters, which pruning
+ * needs. It is the default of the nightly.
+ */
 const NAMES = '-C symbol-mangling-version=v0';
 
 const TARGETS = {
@@ -49,7 +60,7 @@ const TARGETS = {
   threads: {
     toolchain: NIGHTLY,
     features: ['threads'],
-    // The test page has no bundler, which the thread pool's own helper script has to know.
+    // The test page has no bundler, and the helper script of the thread pool must know that.
     testFeatures: ['wasm-bindgen-rayon/no-bundler'],
     cargoArgs: ['-Z', 'build-std=std,panic_abort'],
     rustflags: [
@@ -65,19 +76,23 @@ const TARGETS = {
 };
 
 /**
- * What each file can do, and whether it is compiled for speed or for size. A page that only restores never downloads
- * the compressor; that is large, since it looks for predictions, and much of it runs once per tensor.
+ * The operations of each file, and its optimisation for speed or for size. A page that only
+ * restores never downloads the compressor. That one is large, since it searches for predictions,
+ * and much of it runs only once per tensor.
  */
 const ROLES = { restore: '3', compress: 's' };
 
-/** A page cannot show where a panic was: without the places and their formatting, files are 20 KB smaller. */
+/**
+ * Settings for the package. A page cannot show the place of a panic, and without places and their
+ * formatting, files are 20 KB smaller.
+ */
 const PACKAGED = {
   toolchain: NIGHTLY,
   rustflags: ['-Z unstable-options', '-C panic=immediate-abort'],
   cargoArgs: ['-Z', 'build-std=std,panic_abort'],
 };
 
-/** The files of the package, by name: how each is compiled, and what it may weigh. */
+/** The files of the package, by name: the way in which each is compiled. */
 export const WASM_BUILDS = Object.fromEntries(
   Object.entries(ROLES).flatMap(([role, optLevel]) =>
     Object.values(TARGETS).map((target) => {
@@ -92,7 +107,9 @@ export const WASM_BUILDS = Object.fromEntries(
   ),
 );
 
-/** The builds of the bindings for the tests: with and without threads, each with every operation. */
+/**
+ * The builds of the bindings for the tests: with and without threads, each with every operation.
+ */
 export const WASM_TESTS = Object.fromEntries(
   Object.entries(TARGETS).map(([name, target]) => {
     const features = [...Object.keys(ROLES), ...target.features];
@@ -100,7 +117,7 @@ export const WASM_TESTS = Object.fromEntries(
   }),
 );
 
-/** The environment that makes cargo compile for one of the builds. */
+/** Returns the environment that makes cargo compile for one of the builds. */
 export function cargoEnv({ toolchain, rustflags, targetDir, optLevel }) {
   return {
     RUSTUP_TOOLCHAIN: toolchain,

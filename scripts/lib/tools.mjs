@@ -1,13 +1,14 @@
 /**
- * The tools that cargo installs for the project, in a folder of its own: the scripts never use those that a
- * machine happens to have. `BITX_TOOLS` names another folder, which several clones may share.
+ * The tools that cargo installs for the project, in a folder of their own: the scripts never use
+ * tools that a machine happens to have. `BITX_TOOLS` names another folder, which several clones may
+ * share.
  */
 import { join } from 'node:path';
 import { root, toolBin, toolFolder } from './paths.mjs';
 import { capture, run } from './run.mjs';
 import { STABLE, WASM_BINDGEN } from './toolchain.mjs';
 
-/** The version of each crate, and the program that tells which version is installed. */
+/** The version of each crate, and the program that reports the installed version. */
 const TOOLS = {
   // The tool and the library speak a private protocol, so their versions must be the same.
   'wasm-bindgen-cli': { version: WASM_BINDGEN, program: 'wasm-bindgen' },
@@ -20,8 +21,8 @@ export function tool(program) {
 }
 
 /**
- * Installs a tool, unless it is there in the wanted version. It is not optimised: the tools work for less than a
- * second each time, and optimising them takes minutes.
+ * Installs a tool, unless the wanted version is installed. It is not optimised: a tool runs for
+ * less than a second, and optimising it takes minutes.
  */
 export async function installTool(crate) {
   const { version, program } = TOOLS[crate];
@@ -30,7 +31,7 @@ export async function installTool(crate) {
     env: {
       RUSTUP_TOOLCHAIN: STABLE,
       CARGO_PROFILE_DEV_DEBUG: '0',
-      // One folder for all tools, which have many crates in common.
+      // All tools share one folder, since they have many crates in common.
       CARGO_TARGET_DIR: join(root, 'target', 'tools'),
     },
   });

@@ -1,6 +1,6 @@
 /**
- * The end-to-end tests, each against the built package. Every `*.test.mjs` directly in the folder is found by itself;
- * a folder below it holds tests that need more than set-up installs.
+ * The end-to-end tests, which run against the built package. Every `*.test.mjs` directly in the
+ * folder is included; subfolders have tests that need more than set-up installs.
  */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,25 +10,25 @@ import { run } from '../lib/run.mjs';
 const folder = join('tests', 'e2e');
 const EXTENSION = '.test.mjs';
 
-/** The names of the tests: of their files, without the extension. */
+/** The names of the tests: those of their files, without the extension. */
 const names = readdirSync(join(root, folder))
   .filter((file) => file.endsWith(EXTENSION))
   .map((file) => file.slice(0, -EXTENSION.length));
 
 const topicOf = (name) => name.split('-')[0];
 
-/** One step for each topic, which is the first word of a file's name. */
+/** One step for each topic, the first word of a file's name. */
 export const END_TO_END_STEPS = [...new Set(names.map(topicOf))].map((topic) => ({
   name: `end to end, ${topic}`,
   run: () => nodeTest(names.filter((name) => topicOf(name) === topic)),
   needs: ['build'],
 }));
 
-/** Runs the files whose names contain one of the words, or all of them without a word. */
+/** Runs the files whose names contain one of the words; all files without a word. */
 export function endToEnd(words) {
   const tests =
     words.length === 0 ? names : names.filter((name) => words.some((word) => name.includes(word)));
-  if (tests.length === 0) throw new Error(`no test is named so; the tests are ${names.join(', ')}`);
+  if (tests.length === 0) throw new Error(`no test has such a name; the tests are ${names.join(', ')}`);
   return nodeTest(tests);
 }
 

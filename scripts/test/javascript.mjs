@@ -1,4 +1,7 @@
-/** The steps that check scripts, the TypeScript and what the package consists of, without a browser. */
+/**
+ * The steps that check the scripts, the TypeScript and the content of the package, without a
+ * browser.
+ */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from '../lib/paths.mjs';
@@ -22,7 +25,10 @@ export const PACKAGE_STEPS = [
   { name: 'types of the package', run: attw, needs: ['build'] },
 ];
 
-/** Checks how TypeScript resolves the exports. Those of workers and wasm files are addresses, which nobody imports. */
+/**
+ * Checks that TypeScript resolves the exports. Those of workers and wasm files are left out, since
+ * they are URLs that nobody imports.
+ */
 function attw() {
   const { exports } = JSON.parse(readFileSync(join(root, 'js', 'package.json'), 'utf8'));
   const addresses = Object.keys(exports).filter((entry) => /\.(js|wasm)$/.test(entry));

@@ -1,9 +1,9 @@
-/** Runs the steps of `npm test` one after another and says how each went. */
+/** Runs the steps of `npm test` one after another, and reports the result of each. */
 
 /**
- * Picks steps by words, or all steps without a word. A word stands for the step of that name, or else for every step
- * whose name contains it. Steps that these need are added. A step is `{ name, run, needs }`; `needs` has names of
- * earlier steps.
+ * Selects steps by words, or all steps without a word. A word selects the step of that name, or
+ * else all steps whose names contain it, and the steps that these need. A step is `{ name, run,
+ * needs }`, where `needs` lists the names of earlier steps.
  */
 export function select(steps, words) {
   if (words.length === 0) return steps;
@@ -21,7 +21,7 @@ function matching(steps, word) {
   );
 }
 
-/** Runs the steps, prints their durations, and makes the process fail if one of them has. */
+/** Runs the steps and prints their durations. The process fails if one of the steps does. */
 export async function runSteps(steps) {
   const results = [];
   for (const step of steps) results.push(await runStep(step));

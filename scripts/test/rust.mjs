@@ -1,4 +1,4 @@
-/** The steps that check the Rust code for the machine that they run on. */
+/** The steps that check the Rust code for this machine. */
 import { join } from 'node:path';
 import { reference } from '../bench/peers.mjs';
 import { root } from '../lib/paths.mjs';
@@ -28,7 +28,10 @@ function cargoDoc() {
   });
 }
 
-/** Runs the Rust tests; `args` go to `cargo test`. Some compare with the command line that BITXv001 comes from. */
+/**
+ * Runs the Rust tests; `args` go to `cargo test`. Some compare with the reference command line,
+ * from which BITXv001 comes.
+ */
 export async function cargoTest(args = ['--no-fail-fast']) {
   await reference.prepare();
   await run('cargo', ['test', '--workspace', ...args], {
@@ -36,7 +39,9 @@ export async function cargoTest(args = ['--no-fail-fast']) {
   });
 }
 
-/** Runs the core's tests of frames and archives with the decoder that nobody uses by default. */
+/**
+ * Runs the core's tests of frames and archives with ruzstd, the decoder that is not the default.
+ */
 function cargoTestRuzstd() {
   const features = ['--no-default-features', '--features', 'rayon,ruzstd'];
   return run(

@@ -1,4 +1,4 @@
-/** The steps of `npm test`, in their order: what fails soonest and needs least comes first. */
+/** The steps of `npm test` in order: those that fail soonest and need least come first. */
 import { build } from '../build.mjs';
 import { END_TO_END_STEPS } from './end-to-end.mjs';
 import { PACKAGE_STEPS, SOURCE_STEPS } from './javascript.mjs';

@@ -1,4 +1,4 @@
-/** The steps that check the native crates for the other operating systems that they are written for. */
+/** The steps that check the native crates for the other systems that they support. */
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from '../lib/paths.mjs';
@@ -13,10 +13,11 @@ export const TARGET_STEPS = FOREIGN_TARGETS.map((target) => ({
 }));
 
 /**
- * Compiles every native crate for another system as far as `cargo check` does: types, borrows and `cfg`s.
+ * Checks every native crate for another system with `cargo check`: types, borrows and `cfg`s.
  *
- * Some dependencies have C code, for which a compiler of that system would be needed. Nothing is linked, so what comes
- * out of their build scripts is never used: a stand-in for the compiler leaves empty files.
+ * Some dependencies have C code, which needs a compiler for that system. The check links nothing
+ * and so never uses the compiled C code, so that a stub that writes empty files can take the place
+ * of the compiler.
  */
 async function checkTarget(target) {
   const compiler = stubCompiler();
@@ -25,7 +26,7 @@ async function checkTarget(target) {
     env: {
       RUSTUP_TOOLCHAIN: STABLE,
       RUSTFLAGS: '-D warnings',
-      // Of its own: flags are part of what cargo compares before it takes a crate as it is.
+      // A folder of its own, since cargo rebuilds a crate if the flags change.
       CARGO_TARGET_DIR: join(root, 'target', 'check'),
       [`CC_${suffix}`]: compiler,
       [`CXX_${suffix}`]: compiler,
@@ -35,7 +36,10 @@ async function checkTarget(target) {
   });
 }
 
-/** Writes a program that takes a compiler's or an archiver's arguments and makes the output that they name, empty. */
+/**
+ * Writes a stub for compilers and archivers, which creates the output that its arguments name, as
+ * an empty file.
+ */
 function stubCompiler() {
   const program = join(folder, 'compiler');
   mkdirSync(folder, { recursive: true });
@@ -44,7 +48,10 @@ function stubCompiler() {
   return program;
 }
 
-/** A compiler's output follows `-o`; an archiver's is the first argument that ends in `.a`. */
+/**
+ * The stub. The output of a compiler follows `-o`; that of an archiver is the first argument that
+ * ends in `.a`.
+ */
 const STUB = `#!/bin/sh
 while [ $# -gt 0 ]; do
   case "$1" in

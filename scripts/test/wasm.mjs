@@ -1,4 +1,4 @@
-/** The steps that check the bindings as WebAssembly: clippy, and the vectors in headless Chromium. */
+/** The steps that check the bindings as WebAssembly: clippy, and the tests in headless Chromium. */
 import { run, which } from '../lib/run.mjs';
 import { cargoEnv, WASM_BUILDS, WASM_TARGET, WASM_TESTS } from '../lib/toolchain.mjs';
 import { tool } from '../lib/tools.mjs';
@@ -14,7 +14,7 @@ export const WASM_STEPS = Object.entries(WASM_TESTS).map(([name, build]) => ({
   run: () => wasmPack(build),
 }));
 
-/** Runs the tests of the bindings in every build of them; `filters` go to the tests' harness. */
+/** Runs the tests of the bindings in every build; `filters` go to the test harness. */
 export async function wasmTest(filters) {
   for (const build of Object.values(WASM_TESTS)) await wasmPack(build, filters);
 }
@@ -27,7 +27,7 @@ function clippyWasm(build) {
 
 function wasmPack(build, filters = []) {
   const features = ['--no-default-features', '--features', build.testFeatures.join(',')];
-  // The runner of wasm-bindgen's tests comes with the command line that set-up has installed.
+  // The test runner belongs to the command line of wasm-bindgen, which set-up has installed.
   const mode = ['--mode', 'no-install'];
   const browser = ['--headless', '--chrome', '--chromedriver', which('chromedriver')];
   const cargo = ['--test', 'vectors', ...features, ...build.cargoArgs];
