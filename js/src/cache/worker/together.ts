@@ -1,6 +1,9 @@
 import type { Board } from './board.js';
 
-/** Runs tasks that wait for each other on a board. When one fails, the others are stopped before this rejects. */
+/**
+ * Runs tasks that wait for each other on a board. If one fails, the others are stopped before this
+ * rejects.
+ */
 export async function together<T>(
   board: Board,
   stop: AbortController,
