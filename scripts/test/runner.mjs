@@ -2,8 +2,8 @@
 
 /**
  * Selects steps by words, or all steps without a word. A word selects the step of that name, or
- * else all steps whose names contain it, and the steps that these need. A step is `{ name, run,
- * needs }`, where `needs` lists the names of earlier steps.
+ * else all steps whose names contain it, and the steps that these need. A step is
+ * `{ name, run, needs }`, where `needs` lists the names of earlier steps.
  */
 export function select(steps, words) {
   if (words.length === 0) return steps;

@@ -6,9 +6,9 @@ import { rangeOf } from '../../scripts/lib/server.mjs';
  *
  * `mount` goes into the mounts of `serve`. `next(...faults)` queues faults, one for each of the
  * next requests; `always(fault)` is for every request without a queued fault. Without faults the
- * server behaves well, with ranges and an `ETag`. `log` lists the requests: `{ at, method, range,
- * status, sent }`, where `at` is in milliseconds, `range` is `{ start, end }` or undefined, and
- * `sent` is the number of bytes of the body.
+ * server behaves well, with ranges and an `ETag`. `log` lists the requests:
+ * `{ at, method, range, status, sent }`, where `at` is in milliseconds, `range` is `{ start, end }`
+ * or undefined, and `sent` is the number of bytes of the body.
  *
  * A fault is a function that changes a plan: `{ status, headers, start, end, cut, stall, gzip }`.
  * The body is the file from `start` to `end`. After `cut` bytes the connection is closed; after

@@ -96,8 +96,8 @@ export class ModelCache {
   }
 
   /**
-   * Returns a file with a digest, whatever its URL. The digest has the form of {@link
-   * FetchOptions.integrity}.
+   * Returns a file with a digest, whatever its URL. The form of the digest is that of
+   * {@link FetchOptions.integrity}.
    */
   async findByDigest(digest: string): Promise<CachedFile | undefined> {
     const found = await this.#client.call('find', { digest });
