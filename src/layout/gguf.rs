@@ -3,7 +3,7 @@
 //! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>, versions 2 and 3,
 //! little-endian. A tensor whose ggml type has a [`Dtype`] is a region of that dtype. Any other
 //! tensor, usually one of quantised blocks, is a region of bytes that reaches up to the next
-//! tensor: keeping it does not take knowing its blocks.
+//! tensor: to store it, its blocks need not be understood.
 
 use std::collections::HashSet;
 
@@ -19,13 +19,13 @@ pub(crate) const MAGIC: &[u8; 4] = b"GGUF";
 /// megabytes.
 const FIRST_READ: u64 = 64 * 1024;
 
-/// The longest header, in bytes.
+/// Maximum length of the header in bytes.
 pub const MAX_HEADER: u64 = 256 << 20;
 
 /// Alignment of tensors, in bytes, if the metadata does not state it.
 const ALIGNMENT: u64 = 32;
 
-/// The deepest nesting of arrays in metadata values.
+/// Maximum depth of nested arrays in metadata values.
 const MAX_DEPTH: u32 = 8;
 
 /// Parses the header of a file of known length from ever longer prefixes of the file.
@@ -92,7 +92,7 @@ fn parse(head: &[u8], file_length: u64) -> Result<Layout> {
     }
     let version = u32_of(&mut reader)?;
     if !(2..=3).contains(&version) {
-        return Err(Error::unsupported("unknown GGUF version").figures("2 or 3, little-endian", version));
+        return Err(Error::unsupported("this version of GGUF is unknown").figures("2 or 3, little-endian", version));
     }
     let (tensors, entries) = (reader.u64()?, reader.u64()?);
     let mut alignment = ALIGNMENT;
@@ -199,7 +199,7 @@ fn skip_value(reader: &mut ByteReader<'_>, kind: u32, depth: u32) -> Result<Opti
             }
         }
         10..=12 => drop(reader.take(8)?),
-        other => return Err(Error::corrupt("unknown type of a metadata value").figures("0 to 12", other)),
+        other => return Err(Error::corrupt("the type of a metadata value is unknown").figures("0 to 12", other)),
     }
     Ok(None)
 }

@@ -13,7 +13,7 @@ pub use model::ModelReader;
 
 use std::ops::Range;
 
-/// The most extents that a region has. The layouts take a tensor with more of them for bytes.
+/// Maximum number of extents of a region. A tensor with more extents becomes a region of bytes.
 pub(crate) const MAX_RANK: usize = 64;
 
 /// The bytes of one tensor in a file.
@@ -32,7 +32,7 @@ pub struct Region {
 }
 
 impl Region {
-    /// The region as it is, or as bytes where it has more than [`MAX_RANK`] extents.
+    /// Returns the region unchanged, or as bytes if it has more than [`MAX_RANK`] extents.
     pub(crate) fn of_bounded_rank(self) -> Self {
         if self.shape.len() <= MAX_RANK {
             return self;

@@ -15,7 +15,7 @@ use super::{Dtype, Kind, Layout, Region, sniff};
 use crate::error::{Error, Result};
 use crate::io::{Incremental, Wanted};
 
-/// The longest JSON header that safetensors allows, in bytes.
+/// Maximum length in bytes of the JSON header, which safetensors sets.
 pub const MAX_HEADER: u64 = 100_000_000;
 
 /// Bytes of the header length, which precede the JSON.
@@ -74,7 +74,7 @@ fn json_length(head: &[u8], file_length: u64) -> Result<u64> {
     if length > MAX_HEADER {
         return Err(match sniff::mistaken_for(head) {
             Some(_) => not_safetensors(),
-            None => Error::format("not a safetensors model: impossible header length")
+            None => Error::format("not a safetensors model: the header length is impossible")
                 .figures(format_args!("at most {MAX_HEADER}"), length),
         });
     }
@@ -137,7 +137,8 @@ impl Entry {
     /// Checks the entry and returns its region, with an empty name.
     fn region(self, name: &str, header_length: u64, file_length: Option<u64>) -> Result<Region> {
         let Self { dtype, shape, data_offsets: (begin, end) } = self;
-        let dtype = Dtype::from_name(&dtype).ok_or_else(|| Error::unsupported(format!("unknown dtype {dtype:?}")))?;
+        let dtype =
+            Dtype::from_name(&dtype).ok_or_else(|| Error::unsupported(format!("dtype {dtype:?} is unknown")))?;
         let length = end
             .checked_sub(begin)
             .ok_or_else(|| Error::corrupt("data_offsets run backwards").figures(format_args!(">= {begin}"), end))?;

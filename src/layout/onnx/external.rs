@@ -44,7 +44,7 @@ impl Graph {
         self.locations().find(is_it)
     }
 
-    /// The location that all tensors share, if they do.
+    /// The location of all tensors; `None` if they have several or there are no tensors.
     pub(crate) fn only(&self) -> Option<&str> {
         let first = self.locations().next()?;
         self.locations().all(|location| location == first).then_some(first)
