@@ -74,7 +74,7 @@ enum State {
     Done,
 }
 
-/// An entry of which a stream is still to be read.
+/// An entry whose streams have not all been read yet.
 #[derive(Debug)]
 struct Pending {
     region: usize,
@@ -133,7 +133,7 @@ impl IndexReader {
         self.layout = safetensors::parse(&self.header, None)?;
         let holes: u64 = self.layout.holes().iter().map(|hole| hole.end - hole.start).sum();
         if holes > MAX_HOLES {
-            let message = "too many bytes between tensors, which format v1 cannot store";
+            let message = "the header leaves more bytes between tensors than format v1 allows";
             return Err(Error::limit(message).figures(format_args!("at most {MAX_HOLES}"), holes));
         }
         self.by_name = self.layout.regions.iter().enumerate().map(|(i, r)| (r.name.clone(), i)).collect();
@@ -194,7 +194,7 @@ impl IndexReader {
         let paired = match kind[0] {
             TYPE_PAIRED => true,
             TYPE_ALONE => false,
-            other => return Err(Error::unsupported(format!("unknown entry type {other}")).tensor(name).at(at)),
+            other => return Err(Error::unsupported(format!("the entry type {other} is unknown")).tensor(name).at(at)),
         };
         let length = self.layout.regions[region].length;
         if paired && length % 2 == 1 {

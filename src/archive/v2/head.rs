@@ -226,7 +226,7 @@ impl Head {
                 Content::Chunks(Some(Partner { base, name: other }))
             }
             EARLIER => Content::Earlier(self.earlier(reader.varint()?, &region).map_err(|e| e.tensor(&name))?),
-            other => return Err(Error::unsupported(format!("unknown kind of item {other}")).tensor(&name)),
+            other => return Err(Error::unsupported(format!("items of kind {other} are unknown")).tensor(&name)),
         };
         Ok(Item::Region { region: Region { name, ..region }, content })
     }
@@ -297,14 +297,14 @@ fn write_item(raw: &mut Vec<u8>, item: &Item) {
 fn read_base(reader: &mut ByteReader<'_>) -> Result<BaseFile> {
     let (length, number) = (reader.varint()?, reader.u8()?);
     let kind = Kind::from_number(number);
-    let kind = kind.ok_or_else(|| Error::unsupported(format!("unknown kind of base file {number}")))?;
+    let kind = kind.ok_or_else(|| Error::unsupported(format!("base files of kind {number} are unknown")))?;
     Ok(BaseFile { length, kind })
 }
 
 /// Reads dtype and shape, and returns them as a region without a name.
 fn read_type(reader: &mut ByteReader<'_>, name: &str, offset: u64) -> Result<Region> {
     let number = reader.u8()?;
-    let dtype = Dtype::from_number(number).ok_or_else(|| Error::unsupported(format!("unknown dtype {number}")))?;
+    let dtype = Dtype::from_number(number).ok_or_else(|| Error::unsupported(format!("dtype {number} is unknown")))?;
     let rank = reader.varint()?;
     if rank > MAX_RANK as u64 {
         return Err(Error::limit("the tensor has too many extents")
@@ -355,7 +355,7 @@ mod tests {
         assert_eq!(Head::parse(&Head::default().write().unwrap()).unwrap(), Head::default());
     }
 
-    /// An archive that no reader accepts is worse than none.
+    /// The writer refuses to make an archive that no reader accepts.
     #[test]
     fn heads_beyond_the_limits_are_not_written() {
         let kind = |head: Head| head.write().unwrap_err().kind();
