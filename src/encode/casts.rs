@@ -56,7 +56,8 @@ impl Casts {
         }
     }
 
-    /// The layouts to code by: with casts as BF16 if every sample was one.
+    /// Returns the layouts to code by. If every sample was a cast, all pairs of tensors that can be
+    /// casts are BF16 in them.
     pub(super) fn finish(mut self) -> (Layout, BaseSet) {
         if !self.found {
             return (self.target, self.bases);

@@ -88,7 +88,7 @@ pub(super) fn plan(head: &Head, findings: &Findings, effort: Effort) -> Result<V
     Ok(pieces)
 }
 
-/// Number of runs of rows that sample a region that is too large to look at as a whole.
+/// Number of runs of rows in the sample of a region that is too large to be searched as a whole.
 const RUNS: u64 = 32;
 
 /// The search for factors of a region; `None` if the region cannot have any.
