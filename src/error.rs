@@ -44,8 +44,8 @@ impl ErrorKind {
     }
 }
 
-/// A failure of the core: a [kind](ErrorKind) and a message, and where they are known, the input,
-/// the tensor, the offset and the two figures that did not agree.
+/// A failure of the core: a [kind](ErrorKind) and a message. If they are known, it also has the
+/// input, the tensor, the offset, and the two figures that did not agree.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Error(Box<Details>);
 
