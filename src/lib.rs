@@ -2,6 +2,8 @@
 
 mod archive;
 mod bytes;
+#[allow(dead_code, reason = "the views of base tensors use it")]
+mod cast;
 mod chunk;
 mod decode;
 mod delta;
