@@ -2,7 +2,6 @@
 
 mod archive;
 mod bytes;
-#[allow(dead_code, reason = "the views of base tensors use it")]
 mod cast;
 mod chunk;
 mod decode;
@@ -15,10 +14,12 @@ mod error;
 pub mod io;
 mod job;
 pub mod layout;
+mod pairing;
 pub mod parallel;
 pub mod plan;
 mod predict;
 pub mod report;
+mod view;
 mod window;
 mod zigzag;
 

@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 
-use crate::archive::v2::Partner;
+use crate::archive::v2::{Origin, View};
+use crate::chunk::unit;
 use crate::error::{Error, Result};
 use crate::io::Source;
 use crate::layout::{Kind, Layout, Region};
+use crate::view::{BaseView, Located};
 
 /// The place of a region in a base set: a file, and a region of that file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Place {
     /// Index of the file.
     pub base: usize,
@@ -21,6 +23,18 @@ pub struct Place {
 pub struct BaseSet {
     layouts: Vec<Layout>,
     by_name: HashMap<String, Vec<Place>>,
+    /// The base files that an archive was made against; empty if there is no archive yet, and the
+    /// files here are those.
+    recorded: Vec<Recorded>,
+}
+
+/// A base file that an archive was made against.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Recorded {
+    pub(crate) length: u64,
+    pub(crate) digest: [u8; 32],
+    /// Index of the file here that is taken to be this one.
+    pub(crate) given: usize,
 }
 
 impl BaseSet {
@@ -32,7 +46,17 @@ impl BaseSet {
                 by_name.entry(found.name.clone()).or_default().push(Place { base, region });
             }
         }
-        Self { layouts, by_name }
+        Self { layouts, by_name, recorded: Vec::new() }
+    }
+
+    /// Tells which of the files are those that an archive was made against.
+    pub(crate) fn with_recorded(self, recorded: Vec<Recorded>) -> Self {
+        Self { recorded, ..self }
+    }
+
+    /// The index of the file that an archive calls `base`.
+    fn given(&self, base: usize) -> usize {
+        self.recorded.get(base).map_or(base, |recorded| recorded.given)
     }
 
     /// The layouts of the files.
@@ -52,33 +76,93 @@ impl BaseSet {
 
     /// The name of the region at `place` in an archive: its own, or its offset in a file of
     /// [`Kind::Places`].
-    pub(crate) fn partner_name(&self, place: Place) -> String {
+    fn name_in_archive(&self, place: Place) -> String {
         let region = self.region(place);
         if self.layouts[place.base].kind == Kind::Places { region.offset.to_string() } else { region.name.clone() }
     }
 
-    /// Locates the partner of `region` in the base: returns its file, and its offset there.
+    /// The region at `place` as the origin of a view.
+    pub(crate) fn origin(&self, place: Place) -> Origin {
+        Origin { base: place.base, name: self.name_in_archive(place), dtype: self.region(place).dtype }
+    }
+
+    /// Finds the regions of a view of `region` in this base, whichever files they are in now.
     ///
     /// # Errors
-    /// `BaseMismatch` if this base has no such region, `Corrupt` if no base can have it.
-    pub(crate) fn locate(&self, region: &Region, partner: &Partner) -> Result<(Source, u64)> {
-        let (source, layout) = (Source::Base(partner.base), &self.layouts[partner.base]);
-        if layout.kind == Kind::Places {
-            let offset = partner
+    /// `BaseMismatch` if this base lacks a region, `Corrupt` if no base can have it.
+    pub(crate) fn resolve(&self, region: &Region, view: &View) -> Result<BaseView> {
+        let mut wanted = vec![0; view.origins.len()];
+        for run in &view.runs {
+            if let Some((origin, start)) = run.from {
+                let most = &mut wanted[origin as usize];
+                *most = (start + run.units).max(*most);
+            }
+        }
+        let origins = view.origins.iter().zip(wanted).map(|(origin, units)| self.locate(region, origin, units));
+        let runs = view.runs.iter().map(|run| (run.units, run.from));
+        Ok(BaseView::new(region.dtype, origins.collect::<Result<_>>()?, runs))
+    }
+
+    /// Finds a base region that has at least `units` units.
+    fn locate(&self, region: &Region, origin: &Origin, units: u64) -> Result<Located> {
+        let width = unit(origin.dtype).1;
+        let length = units
+            .checked_mul(width)
+            .ok_or_else(|| Error::corrupt("the view takes words from outside of a base region").tensor(&region.name))?;
+        let given = self.given(origin.base);
+        let own = self.layouts.get(given).filter(|layout| layout.kind == Kind::Places);
+        if let Some(layout) = own {
+            let source = Source::Base(given);
+            let offset = origin
                 .place()
                 .ok_or_else(|| Error::corrupt("the offset of the base region is not a number").tensor(&region.name))?;
-            return match offset.checked_add(region.length) {
-                Some(end) if end <= layout.file_length => Ok((source, offset)),
+            return match offset.checked_add(length) {
+                Some(end) if end <= layout.file_length => Ok(Located { source, offset, dtype: origin.dtype }),
                 _ => Err(Error::base_mismatch("the base file is too short for the tensor")
                     .tensor(&region.name)
                     .input(source)),
             };
         }
-        let here = self.named(&partner.name).iter().find(|place| place.base == partner.base);
-        match here.map(|&place| self.region(place)) {
-            Some(other) if other.dtype == region.dtype && other.length == region.length => Ok((source, other.offset)),
-            _ => Err(self.mismatch(region, &partner.name)),
+        let fits = |place: &&Place| {
+            let other = self.region(**place);
+            other.dtype == origin.dtype && other.length >= length
+        };
+        let named = self.named(&origin.name);
+        let found = named.iter().filter(fits).find(|place| place.base == given);
+        match found.or_else(|| named.iter().find(fits)) {
+            Some(&place) => {
+                Ok(Located { source: Source::Base(place.base), offset: self.region(place).offset, dtype: origin.dtype })
+            }
+            None => Err(self.lacks(region, origin, length)),
         }
+    }
+
+    /// The error for a base without the region `origin`, of which a view needs `length` bytes.
+    fn lacks(&self, region: &Region, origin: &Origin, length: u64) -> Error {
+        let wanted = format!("{} in at least {length} bytes", origin.dtype.name());
+        let error = match self.named(&origin.name).first() {
+            Some(&place) => {
+                let other = self.region(place);
+                Error::base_mismatch(format!("the base's tensor {:?} has another dtype or length", origin.name))
+                    .figures(wanted, format_args!("{} in {} bytes", other.dtype.name(), other.length))
+                    .input(Source::Base(place.base))
+            }
+            None => {
+                let error = Error::base_mismatch(format!("the base has no tensor {:?}", origin.name));
+                let error = match self.recorded.get(origin.base) {
+                    Some(file) => {
+                        let digest = blake3::Hash::from_bytes(file.digest).to_hex();
+                        error.figures(
+                            format_args!("a file of {} bytes with BLAKE3 {digest}", file.length),
+                            "other files",
+                        )
+                    }
+                    None => error.figures(wanted, "nothing"),
+                };
+                error.input(Source::Base(0))
+            }
+        };
+        error.tensor(&region.name)
     }
 
     /// The error for a base without a region `name` of the type of `region`.

@@ -1,5 +1,6 @@
 //! Restores the target from an archive and its base.
 
+mod bases;
 mod inspect;
 mod v1;
 mod v2;
@@ -86,19 +87,20 @@ enum Step {
 }
 
 impl OpenRestore {
-    /// Creates readers of the base files that the archive needs. Any further files are not read.
+    /// Creates readers of the base files.
     fn base_readers(&self, archive: &Archive) -> Result<Vec<LayoutReader>> {
+        let lengths = &self.restore.base_lengths;
         let kinds = match archive {
-            Archive::V1(_) => vec![Kind::Safetensors; self.restore.base_lengths.len()],
-            Archive::V2(directory) => directory.head.bases.iter().map(|base| base.kind).collect(),
+            Archive::V1(_) => vec![Kind::Safetensors; lengths.len()],
+            Archive::V2(directory) if directory.head.bases.is_empty() => Vec::new(),
+            Archive::V2(directory) => bases::kinds(&directory.head.bases, lengths),
         };
-        let (expected, found) = (kinds.len(), self.restore.base_lengths.len());
-        if expected > found {
-            return Err(Error::base_mismatch("the archive was made against more base files")
-                .figures(expected, found)
+        if kinds.is_empty() && matches!(archive, Archive::V2(directory) if !directory.head.bases.is_empty()) {
+            return Err(Error::base_mismatch("the archive was made against a base, and there is none")
+                .figures("at least 1 base file", 0)
                 .input(Source::Base(0)));
         }
-        let files = self.restore.base_lengths.iter().zip(kinds);
+        let files = lengths.iter().zip(kinds);
         Ok(files.map(|(&length, kind)| LayoutReader::new(length, Accept::Only(kind))).collect())
     }
 }
@@ -148,7 +150,11 @@ impl Opening for OpenRestore {
         let only = self.restore.only.as_deref();
         Ok(match archive {
             Archive::V1(index) => Box::new(v1::Restore::new(index, &bases, only, self.restore.sharing)?),
-            Archive::V2(directory) => Box::new(v2::Restore::new(directory, &bases, only, self.restore.sharing)?),
+            Archive::V2(directory) => {
+                let recorded = bases::recorded(&directory, &self.restore.base_lengths);
+                let bases = bases.with_recorded(recorded);
+                Box::new(v2::Restore::new(directory, &bases, only, self.restore.sharing)?)
+            }
         })
     }
 }

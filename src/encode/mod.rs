@@ -18,7 +18,7 @@ use crate::layout::{Dtype, Kind, Layout};
 use crate::plan::BaseSet;
 use casts::Casts;
 use graphs::Graphs;
-use survey::Survey;
+use survey::{Findings, Survey};
 
 /// The format of the archive, with its settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +119,7 @@ impl Compress {
         })?;
         let layout = || Layout::of_tensor(Kind::Places, dtype, shape, length);
         let bases = BaseSet::new(if with_base { vec![layout()] } else { Vec::new() });
-        let findings = Survey::new(layout(), bases).finish();
+        let findings = Findings::by_name(layout(), bases);
         Ok(Job::open(Box::new(v2::Compress::new(findings, effort)?)))
     }
 }

@@ -165,6 +165,11 @@ impl Dtype {
         matches!(self.row().block, Block::Scaled { .. })
     }
 
+    /// `true` for integers in two's complement.
+    pub(crate) fn is_signed(self) -> bool {
+        matches!(self, I8 | I16 | I32 | I64 | Q8_0)
+    }
+
     /// The width of a word in bytes, and its fields.
     pub(crate) fn words(self) -> (usize, Fields) {
         self.row().words

@@ -150,7 +150,8 @@ pub fn with_header(json: &str, data: &[u8]) -> Vec<u8> {
     [&(json.len() as u64).to_le_bytes()[..], json.as_bytes(), data].concat()
 }
 
-fn run(job: &mut Job, sources: &Sources<'_>, runner: &dyn Runner) -> bitx::Result<Vec<u8>> {
+/// Opens and runs a job over slices.
+pub fn run(job: &mut Job, sources: &Sources<'_>, runner: &dyn Runner) -> bitx::Result<Vec<u8>> {
     let mut output = Vec::new();
     let done = drive::open(job, sources).and_then(|()| drive::drive(job, sources, runner, &mut output, &mut |_| {}));
     match done {

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use super::base::Region;
 use super::chunk::Geometry;
-use super::fields::{Fields, text};
+use super::fields::Fields;
+use super::view::View;
 use super::{Result, check};
 
 /// Widths of the dtypes in bits, by number, but for `Q8_0`.
@@ -16,8 +17,8 @@ pub const Q8_0: u8 = 22;
 /// An item's bytes.
 pub enum Content {
     Span(Vec<u8>),
-    /// A region, and the number of a base file and the name of a region there.
-    Chunks(Region, Option<(usize, String)>),
+    /// A region, and its base words.
+    Chunks(Region, Option<View>),
     /// The number of an item that it equals.
     Earlier(Region, usize),
 }
@@ -67,13 +68,12 @@ impl Head {
         match kind {
             1 => Ok(Content::Chunks(region, None)),
             2 => {
-                let file = fields.varint()?;
-                check(file < self.bases.len() as u64, "number of a base file")?;
-                let name = match fields.varint()? {
-                    0 => region.name.clone(),
-                    length => text(fields.take(length as usize - 1)?)?,
-                };
-                Ok(Content::Chunks(region, Some((file as usize, name))))
+                let view = View::of_partner(&region, fields, self)?;
+                Ok(Content::Chunks(region, Some(view)))
+            }
+            4 => {
+                let view = View::read(&region, fields, self)?;
+                Ok(Content::Chunks(region, Some(view)))
             }
             3 => {
                 let number = fields.varint()?;

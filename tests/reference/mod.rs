@@ -3,6 +3,7 @@
 
 pub mod base;
 mod blocks;
+pub mod cast;
 pub mod chunk;
 pub mod context;
 pub mod fields;
@@ -11,9 +12,9 @@ pub mod head;
 mod json;
 pub mod predicted;
 mod symbols;
+pub mod view;
 pub mod words;
 
-use base::Region;
 use chunk::Geometry;
 use fields::Fields;
 use head::{Content, Head};
@@ -84,11 +85,8 @@ pub fn restore(bases: &[&[u8]], archive: &[u8]) -> Result<Vec<u8>> {
             Content::Earlier(kind, earlier) => {
                 target.extend_from_within(starts[*earlier]..starts[*earlier] + kind.length)
             }
-            Content::Chunks(kind, partner) => {
-                let base = match partner {
-                    Some((file, name)) => Some(find(&bases[*file], name, kind)?),
-                    None => None,
-                };
+            Content::Chunks(kind, view) => {
+                let base = view.as_ref().map(|view| view.words(kind, &bases)).transpose()?;
                 let geometry = Geometry::new(kind);
                 let mut factors = None;
                 for range in geometry.chunks() {
@@ -99,7 +97,8 @@ pub fn restore(bases: &[&[u8]], archive: &[u8]) -> Result<Vec<u8>> {
                     }
                     let record = read_record(&mut records, indexed.next().as_ref())?;
                     check(record.payload.len() <= range.len(), "a payload longer than its chunk")?;
-                    let base = base.map(|bytes| &bytes[range.clone()]);
+                    let known = base.as_ref().filter(|(_, known)| known[range.clone()].contains(&true));
+                    let base = known.map(|(words, _)| &words[range.clone()]);
                     target.extend(decode(&record, kind.dtype, geometry.columns, base, factors.as_ref(), range.len())?);
                 }
             }
@@ -178,19 +177,6 @@ fn read_factors(record: &Record, entry: &Entry, geometry: &Geometry) -> Result<F
     check(factors.rank == usize::from(entry.rank), "a rank other than the index says")?;
     check(xxh3(&factors.bytes()) == record.output && record.base == 0, "checksums of factors")?;
     Ok(factors)
-}
-
-/// The bytes of the partner called `name` for a region like `kind`.
-fn find<'a>((file, regions, layout): &(&'a [u8], Vec<Region>, u8), name: &str, kind: &Region) -> Result<&'a [u8]> {
-    if *layout == base::PLACES {
-        let offset: usize = name.parse().map_err(|_| "no offset")?;
-        check(offset.to_string() == name, "an offset that is written in another way")?;
-        let end = offset.checked_add(kind.length).ok_or("an offset past the end")?;
-        return file.get(offset..end).ok_or("the base is too short".to_owned());
-    }
-    let found = regions.iter().find(|region| region.name == name).ok_or("the base has no such tensor")?;
-    check(found.dtype == kind.dtype && found.length == kind.length, "the base's tensor is of another type")?;
-    Ok(&file[found.offset..found.offset + found.length])
 }
 
 fn decode(

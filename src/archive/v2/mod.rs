@@ -10,7 +10,7 @@ mod reader;
 mod record;
 mod report;
 
-pub(crate) use head::{BaseFile, Content, Head, Item, Partner};
+pub(crate) use head::{BaseFile, Content, Head, Item, Origin, Run, View, units};
 pub(crate) use index::{ChunkEntry, FactorsEntry, Index, RegionEntry};
 pub(crate) use reader::{Directory, DirectoryReader};
 pub(crate) use record::{RECORD_HEAD, Record};
@@ -48,6 +48,9 @@ pub const MAX_ITEMS: u64 = 1 << 18;
 /// Maximum number of chunks of a restored file. A region that equals an earlier one counts with
 /// that one's chunks.
 pub const MAX_CHUNKS: u64 = 1 << 20;
+
+/// Maximum number of runs in all views of an archive.
+pub const MAX_RUNS: u64 = 1 << 18;
 
 /// Maximum length in bytes of a span at `offset` that the head holds. Longer spans are coded as
 /// chunks. The first span is usually the file's own header, and may be longer than the others.

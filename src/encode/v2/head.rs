@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::archive::v2::{BaseFile, Content, Head, Item, Partner, longest_span};
+use crate::archive::v2::{BaseFile, Content, Head, Item, longest_span};
 use crate::encode::survey::{Findings, spans};
 use crate::layout::{Dtype, Layout, Region};
 
@@ -31,13 +31,9 @@ pub(super) fn plan(findings: &Findings) -> Head {
 
 fn region_item(findings: &Findings, i: usize, item_of: &[usize]) -> Item {
     let region = findings.target.regions[i].clone();
-    let content = match (findings.earlier[i], findings.partners[i]) {
-        (Some(earlier), _) => Content::Earlier(item_of[earlier]),
-        (None, Some(place)) => {
-            let name = findings.bases.partner_name(place);
-            Content::Chunks(Some(Partner { base: place.base, name }))
-        }
-        (None, None) => Content::Chunks(None),
+    let content = match findings.earlier[i] {
+        Some(earlier) => Content::Earlier(item_of[earlier]),
+        None => Content::Chunks(findings.views[i].clone()),
     };
     Item::Region { region, content }
 }

@@ -18,7 +18,7 @@ use crate::io::{Inputs, Read, Source, coalesce};
 use crate::job::Plan;
 use crate::parallel::{self, Runner};
 use crate::report::Report;
-use piece::{Pair, Piece, Work};
+use piece::{Piece, Work};
 
 /// The plan of a compressing job, and the state that its windows have left so far.
 #[derive(Debug)]
@@ -69,21 +69,22 @@ impl Compress {
 
     /// Searches for factors of the regions that begin in a window.
     fn predict(&self, pieces: &[Piece], inputs: &Inputs, runner: &dyn Runner) -> Result<Vec<(usize, Prediction)>> {
-        let searches: Vec<(&Piece, &[Pair], usize)> = pieces
+        let searches: Vec<(&Piece, &[Range<u64>], usize)> = pieces
             .iter()
             .filter_map(|piece| match &piece.work {
                 Work::Factors { sample, rows } => Some((piece, sample.as_slice(), *rows)),
-                Work::Chunk { .. } => None,
+                Work::Chunk(_) => None,
             })
             .collect();
-        let cost = |(_, sample, _): &(&Piece, &[Pair], usize)| -> u64 {
-            sample.iter().map(|pair| pair.target.end - pair.target.start).sum()
+        let cost = |(_, sample, _): &(&Piece, &[Range<u64>], usize)| -> u64 {
+            sample.iter().map(|range| range.end - range.start).sum()
         };
         let found = parallel::map_by_cost(runner, searches, cost, |(piece, sample, rows)| {
             let (mut base, mut target) = (Vec::new(), Vec::new());
-            for pair in sample {
-                base.extend_from_slice(inputs.slice(pair.base.0, pair.base.1.clone())?);
-                target.extend_from_slice(inputs.slice(Source::Target, pair.target.clone())?);
+            for range in sample {
+                let Some(words) = piece.base(range, inputs)? else { continue };
+                base.extend_from_slice(&words);
+                target.extend_from_slice(inputs.slice(Source::Target, piece.target(range))?);
             }
             let sample = Sample { dtype: piece.dtype, matrix: piece.matrix, rows, base: &base, target: &target };
             Ok(search::search(sample, self.effort).map(|prediction| (piece.region, prediction)))
@@ -91,14 +92,12 @@ impl Compress {
         found.into_iter().filter_map(Result::transpose).collect()
     }
 
-    fn encode_chunk(&self, chunk: &ChunkWork<'_>, inputs: &Inputs) -> Result<(Method, Vec<u8>)> {
-        let target = inputs.slice(Source::Target, chunk.target.clone())?;
-        let base = match chunk.base {
-            Some((source, range)) => Some(inputs.slice(*source, range.clone())?),
-            None => None,
-        };
-        let fit = self.predictions.get(&chunk.piece.region).map(|prediction| &prediction.fit);
-        let (dtype, matrix) = (chunk.piece.dtype, chunk.piece.matrix);
+    fn encode_chunk(&self, piece: &Piece, range: &Range<u64>, inputs: &Inputs) -> Result<(Method, Vec<u8>)> {
+        let target = inputs.slice(Source::Target, piece.target(range))?;
+        let base = piece.base(range, inputs)?;
+        let base = base.as_deref();
+        let fit = self.predictions.get(&piece.region).map(|prediction| &prediction.fit);
+        let (dtype, matrix) = (piece.dtype, piece.matrix);
         let (method, payload) = chunk::encode(dtype, matrix, chunk::Against { base, fit }, target, self.effort)?;
         let mut record = Vec::with_capacity(v2::RECORD_HEAD as usize + payload.len());
         Record::new(method, &payload, base, target).write(&mut record);
@@ -109,7 +108,7 @@ impl Compress {
     /// chunks.
     fn append(&mut self, window: &Range<usize>, coded: Vec<(Method, Vec<u8>)>, output: &mut Vec<u8>) -> Result<()> {
         let predicted = |region: usize| {
-            let chunks = self.pieces[window.clone()].iter().filter(|piece| matches!(piece.work, Work::Chunk { .. }));
+            let chunks = self.pieces[window.clone()].iter().filter(|piece| matches!(piece.work, Work::Chunk(_)));
             let mut coded =
                 chunks.zip(&coded).filter(|(piece, _)| piece.region == region).map(|(_, (method, _))| *method);
             // Chunks of the region in later windows may still use the prediction.
@@ -127,7 +126,7 @@ impl Compress {
                     entry.factors = Some(FactorsEntry { length, rank, saved: prediction.saved });
                 }
                 (Work::Factors { .. }, _) => {}
-                (Work::Chunk { .. }, _) => {
+                (Work::Chunk(_), _) => {
                     let Some((method, record)) = coded.next() else { continue };
                     let length = u32::try_from(record.len() as u64 - v2::RECORD_HEAD).map_err(|_| {
                         Error::limit("a chunk is too long").figures(format_args!("at most {}", u32::MAX), record.len())
@@ -156,23 +155,16 @@ impl Compress {
     }
 }
 
-/// A chunk of the target to code, and its base range.
-struct ChunkWork<'a> {
-    piece: &'a Piece,
-    target: &'a Range<u64>,
-    base: Option<&'a (Source, Range<u64>)>,
-}
-
 /// A task that runs in parallel with others: a chunk to code, or bytes to hash.
 enum Task<'a> {
-    Chunk(ChunkWork<'a>),
+    Chunk(&'a Piece, &'a Range<u64>),
     Digest(&'a mut blake3::Hasher, &'a [u8]),
 }
 
 impl Task<'_> {
     fn cost(&self) -> u64 {
         match self {
-            Self::Chunk(chunk) => chunk.target.end - chunk.target.start,
+            Self::Chunk(_, range) => range.end - range.start,
             Self::Digest(_, bytes) => bytes.len() as u64 / 16,
         }
     }
@@ -212,7 +204,7 @@ impl Plan for Compress {
         let mut tasks: Vec<Task<'_>> = self.pieces[pieces.clone()]
             .iter()
             .filter_map(|piece| match &piece.work {
-                Work::Chunk { target, base } => Some(Task::Chunk(ChunkWork { piece, target, base: base.as_ref() })),
+                Work::Chunk(range) => Some(Task::Chunk(piece, range)),
                 Work::Factors { .. } => None,
             })
             .collect();
@@ -222,7 +214,7 @@ impl Plan for Compress {
             tasks.push(Task::Digest(hasher, inputs.slice(Source::Base(i), self.share(file.length, window))?));
         }
         let mut coded = parallel::map_by_cost(runner, tasks, Task::cost, |task| match task {
-            Task::Chunk(chunk) => self.encode_chunk(&chunk, inputs),
+            Task::Chunk(piece, range) => self.encode_chunk(piece, range, inputs),
             Task::Digest(hasher, bytes) => {
                 hasher.update(bytes);
                 Ok((Method::Stored, Vec::new()))

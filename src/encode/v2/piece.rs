@@ -1,15 +1,18 @@
 //! The pieces of a region: its chunks, and before them the search for a prediction.
 
+use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::archive::v2::{Content, Head, Item};
 use crate::chunk::search::LEAST;
 use crate::chunk::{Effort, Matrix, geometry, unit};
 use crate::encode::survey::Findings;
 use crate::error::Result;
-use crate::io::{Read, Source};
+use crate::io::{Inputs, Read, Source};
 use crate::layout::{Dtype, Region};
 use crate::predict::Factors;
+use crate::view::BaseView;
 use crate::window;
 
 /// A piece of work in a window.
@@ -19,47 +22,51 @@ pub(super) struct Piece {
     pub(super) region: usize,
     pub(super) dtype: Dtype,
     pub(super) matrix: Matrix,
+    /// Offset of the region in the target.
+    pub(super) offset: u64,
+    /// The base words of the region.
+    pub(super) view: Option<Arc<BaseView>>,
     pub(super) work: Work,
 }
 
+/// The work of a piece; ranges of bytes are those of its region.
 #[derive(Debug)]
 pub(super) enum Work {
     /// Searches for factors in a sample of a region of `rows` rows.
-    Factors { sample: Vec<Pair>, rows: usize },
+    Factors { sample: Vec<Range<u64>>, rows: usize },
     /// Codes a chunk.
-    Chunk { target: Range<u64>, base: Option<(Source, Range<u64>)> },
-}
-
-/// The ranges of the same elements in target and base.
-#[derive(Debug, Clone)]
-pub(super) struct Pair {
-    pub(super) target: Range<u64>,
-    pub(super) base: (Source, Range<u64>),
+    Chunk(Range<u64>),
 }
 
 impl Piece {
     /// The bytes of the target that the piece adds to its window.
     pub(super) fn length(&self) -> u64 {
         match &self.work {
-            Work::Chunk { target, .. } => target.end - target.start,
+            Work::Chunk(range) => range.end - range.start,
             // The sample is all of a small region, which the window reads anyway.
             Work::Factors { sample, .. } if sample.len() == 1 => 0,
-            Work::Factors { sample, .. } => sample.iter().map(|pair| pair.target.end - pair.target.start).sum(),
+            Work::Factors { sample, .. } => sample.iter().map(|range| range.end - range.start).sum(),
         }
     }
 
+    /// The place in the target of the range `range` of the region.
+    pub(super) fn target(&self, range: &Range<u64>) -> Range<u64> {
+        self.offset + range.start..self.offset + range.end
+    }
+
+    /// The base words of the range `range` of the region; `None` without a base.
+    pub(super) fn base<'a>(&self, range: &Range<u64>, inputs: &'a Inputs) -> Result<Option<Cow<'a, [u8]>>> {
+        self.view.as_ref().map_or(Ok(None), |view| view.take(range.clone(), inputs))
+    }
+
     pub(super) fn reads(&self, reads: &mut Vec<Read>) {
-        match &self.work {
-            Work::Chunk { target, base } => {
-                reads.push(Read::new(Source::Target, target.clone()));
-                reads.extend(base.iter().map(|(source, range)| Read::new(*source, range.clone())));
-            }
-            Work::Factors { sample, .. } => {
-                for pair in sample {
-                    reads.push(Read::new(Source::Target, pair.target.clone()));
-                    reads.push(Read::new(pair.base.0, pair.base.1.clone()));
-                }
-            }
+        let ranges = match &self.work {
+            Work::Chunk(range) => std::slice::from_ref(range),
+            Work::Factors { sample, .. } => sample,
+        };
+        for range in ranges {
+            reads.push(Read::new(Source::Target, self.target(range)));
+            self.view.iter().for_each(|view| view.reads(range.clone(), reads));
         }
     }
 }
@@ -72,17 +79,21 @@ pub(super) fn plan(head: &Head, findings: &Findings, effort: Effort) -> Result<V
     let mut pieces = Vec::new();
     let mut number = 0;
     for item in &head.items {
-        let Item::Region { region, content: Content::Chunks(partner) } = item else { continue };
-        let base = partner.as_ref().map(|partner| findings.bases.locate(region, partner)).transpose()?;
+        let Item::Region { region, content: Content::Chunks(view) } = item else { continue };
+        let view = view.as_ref().map(|view| findings.bases.resolve(region, view).map(Arc::new)).transpose()?;
         let geometry = geometry::of(region);
-        let piece = |work| Piece { region: number, dtype: region.dtype, matrix: geometry.matrix, work };
-        pieces.extend(base.and_then(|base| sample(region, geometry.matrix, base, effort)).map(piece));
-        pieces.extend((0..geometry.count()).map(|i| {
-            let range = geometry.range(i);
-            let target = region.offset + range.start..region.offset + range.end;
-            let base = base.map(|(source, offset)| (source, offset + range.start..offset + range.end));
-            piece(Work::Chunk { target, base })
-        }));
+        let matrix = geometry.matrix;
+        let piece = |work| Piece {
+            region: number,
+            dtype: region.dtype,
+            matrix,
+            offset: region.offset,
+            view: view.clone(),
+            work,
+        };
+        let factors = view.as_ref().and_then(|_| sample(region, matrix, effort));
+        pieces.extend(factors.map(piece));
+        pieces.extend((0..geometry.count()).map(|i| piece(Work::Chunk(geometry.range(i)))));
         number += 1;
     }
     Ok(pieces)
@@ -92,7 +103,7 @@ pub(super) fn plan(head: &Head, findings: &Findings, effort: Effort) -> Result<V
 const RUNS: u64 = 32;
 
 /// The search for factors of a region; `None` if the region cannot have any.
-fn sample(region: &Region, matrix: Matrix, base: (Source, u64), effort: Effort) -> Option<Work> {
+fn sample(region: &Region, matrix: Matrix, effort: Effort) -> Option<Work> {
     let (_, bytes) = unit(region.dtype);
     let columns = matrix.columns as u64;
     let rows = region.length / bytes / columns;
@@ -104,16 +115,12 @@ fn sample(region: &Region, matrix: Matrix, base: (Source, u64), effort: Effort) 
     } else {
         (rows / 2).max(384).min((1 << 20) / columns)
     };
-    let pair = |range: Range<u64>| Pair {
-        target: region.offset + range.start..region.offset + range.end,
-        base: (base.0, base.1 + range.start..base.1 + range.end),
-    };
     let row = columns * bytes;
     let run = wanted / RUNS;
     let sample = if wanted >= rows || run == 0 {
-        vec![pair(0..rows.min(wanted.max(1)) * row)]
+        std::iter::once(0..rows.min(wanted.max(1)) * row).collect()
     } else {
-        (0..RUNS).map(|i| (rows - run) * i / (RUNS - 1) * row).map(|start| pair(start..start + run * row)).collect()
+        (0..RUNS).map(|i| (rows - run) * i / (RUNS - 1) * row).map(|start| start..start + run * row).collect()
     };
     Some(Work::Factors { sample, rows: rows as usize })
 }

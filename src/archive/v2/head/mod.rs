@@ -1,14 +1,19 @@
-//! The head: the restored file as a sequence of items, and the base tensor that each is paired
-//! with.
+//! The head: the restored file as a sequence of items, and the view of the base that each is coded
+//! against.
+
+mod item;
+mod view;
+
+pub(crate) use view::{Origin, Run, View, units};
 
 use std::collections::HashSet;
 
-use super::{CHECKSUM, FRONT, MAGIC, MAX_BASES, MAX_CHUNKS, MAX_ITEMS, checksum, most_head};
-use crate::bytes::{ByteReader, put_prefixed, put_varint};
+use super::{CHECKSUM, FRONT, MAGIC, MAX_BASES, MAX_CHUNKS, MAX_ITEMS, MAX_RUNS, checksum, most_head};
+use crate::bytes::{ByteReader, put_varint};
 use crate::chunk::geometry;
 use crate::entropy::zstd;
 use crate::error::{Error, Result};
-use crate::layout::{Dtype, Kind, MAX_RANK, Region};
+use crate::layout::{Kind, Region};
 
 /// zstd level of the head.
 const LEVEL: i32 = 3;
@@ -43,37 +48,15 @@ pub(crate) enum Item {
 /// The source of a region's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Content {
-    /// Chunks of its own, with or without a base region.
-    Chunks(Option<Partner>),
+    /// Chunks of its own, with or without a view of the base.
+    Chunks(Option<View>),
     /// The index of an earlier item with the same bytes: a region of the same length that has
     /// chunks.
     Earlier(usize),
 }
 
-/// The region of a base file that a region of the target is paired with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Partner {
-    /// Index of the base file.
-    pub(crate) base: usize,
-    /// The region's name in that file; in one of [`Kind::Places`], its offset in decimal digits.
-    pub(crate) name: String,
-}
-
-impl Partner {
-    /// The offset that the name states; `None` if it is not a number in its shortest form.
-    pub(crate) fn place(&self) -> Option<u64> {
-        let offset: u64 = self.name.parse().ok()?;
-        (offset.to_string() == self.name).then_some(offset)
-    }
-}
-
 /// The bits of the features that a reader must know; none exist yet.
 const FEATURES: u64 = 0;
-
-const SPAN: u8 = 0;
-const ALONE: u8 = 1;
-const PAIRED: u8 = 2;
-const EARLIER: u8 = 3;
 
 impl Item {
     /// The item's length in the restored file, in bytes.
@@ -81,6 +64,14 @@ impl Item {
         match self {
             Self::Span(bytes) => bytes.len() as u64,
             Self::Region { region, .. } => region.length,
+        }
+    }
+
+    /// The number of runs of the item's view, or of its origins if there are more.
+    fn runs(&self) -> u64 {
+        match self {
+            Self::Region { content: Content::Chunks(Some(view)), .. } => view.runs.len().max(view.origins.len()) as u64,
+            _ => 0,
         }
     }
 }
@@ -113,6 +104,7 @@ impl Head {
             ("too many base files", MAX_BASES as u64, self.bases.len() as u64),
             ("too many items", MAX_ITEMS, self.items.len() as u64),
             ("too many chunks", MAX_CHUNKS, self.chunk_counts().iter().sum()),
+            ("too many runs in views", MAX_RUNS, self.items.iter().map(Item::runs).sum()),
         ];
         match counts.into_iter().find(|(_, most, count)| count > most) {
             Some((what, most, count)) => Err(Error::limit(what).figures(format_args!("at most {most}"), count)),
@@ -129,7 +121,7 @@ impl Head {
             raw.push(base.kind as u8);
         }
         put_varint(&mut raw, self.items.len() as u64);
-        self.items.iter().for_each(|item| write_item(&mut raw, item));
+        self.items.iter().for_each(|item| item.write(&mut raw));
         raw
     }
 
@@ -171,11 +163,12 @@ impl Head {
             return Err(Error::limit("too many items").figures(format_args!("at most {MAX_ITEMS}"), count));
         }
         let mut head = Self { bases, items: Vec::new() };
-        let (mut offset, mut chunks) = (0u64, 0u64);
+        let (mut offset, mut chunks, mut runs) = (0u64, 0u64, 0u64);
         let mut counts = Vec::new();
         let mut names = HashSet::new();
         for _ in 0..count {
-            let item = head.read_item(&mut reader, offset)?;
+            let item = Item::read(&mut reader, &head, offset, MAX_RUNS.saturating_sub(runs))?;
+            runs += item.runs();
             if let Item::Region { region, .. } = &item
                 && !region.name.is_empty()
                 && !names.insert(region.name.clone())
@@ -196,39 +189,6 @@ impl Head {
         }
         reader.finish()?;
         Ok(head)
-    }
-
-    fn read_item(&self, reader: &mut ByteReader<'_>, offset: u64) -> Result<Item> {
-        let kind = reader.u8()?;
-        if kind == SPAN {
-            let bytes = reader.prefixed()?;
-            if bytes.is_empty() {
-                return Err(Error::corrupt("the head has an empty span"));
-            }
-            return Ok(Item::Span(bytes.to_vec()));
-        }
-        let name = text(reader.prefixed()?)?;
-        let region = read_type(reader, &name, offset).map_err(|e| e.tensor(&name))?;
-        let content = match kind {
-            ALONE => Content::Chunks(None),
-            PAIRED => {
-                let base = usize::try_from(reader.varint()?).unwrap_or(usize::MAX);
-                if base >= self.bases.len() {
-                    return Err(Error::corrupt("the tensor's base file does not exist")
-                        .tensor(&name)
-                        .figures(format_args!("a number below {}", self.bases.len()), base));
-                }
-                // 0 stands for the same name; any other number is the length of the name plus 1.
-                let other = match reader.varint()?.checked_sub(1) {
-                    None => name.clone(),
-                    Some(length) => text(reader.take(length)?)?,
-                };
-                Content::Chunks(Some(Partner { base, name: other }))
-            }
-            EARLIER => Content::Earlier(self.earlier(reader.varint()?, &region).map_err(|e| e.tensor(&name))?),
-            other => return Err(Error::unsupported(format!("items of kind {other} are unknown")).tensor(&name)),
-        };
-        Ok(Item::Region { region: Region { name, ..region }, content })
     }
 
     /// The number of chunks that restore each item.
@@ -262,60 +222,11 @@ fn chunk_count(item: &Item, counts: &[u64]) -> u64 {
     }
 }
 
-fn write_item(raw: &mut Vec<u8>, item: &Item) {
-    let Item::Region { region, content } = item else {
-        if let Item::Span(bytes) = item {
-            raw.push(SPAN);
-            put_prefixed(raw, bytes);
-        }
-        return;
-    };
-    raw.push(match content {
-        Content::Chunks(None) => ALONE,
-        Content::Chunks(Some(_)) => PAIRED,
-        Content::Earlier(_) => EARLIER,
-    });
-    put_prefixed(raw, region.name.as_bytes());
-    raw.push(region.dtype.number());
-    put_varint(raw, region.shape.len() as u64);
-    region.shape.iter().for_each(|&extent| put_varint(raw, extent));
-    match content {
-        Content::Chunks(None) => {}
-        Content::Chunks(Some(partner)) => {
-            put_varint(raw, partner.base as u64);
-            if partner.name == region.name {
-                put_varint(raw, 0);
-            } else {
-                put_varint(raw, partner.name.len() as u64 + 1);
-                raw.extend_from_slice(partner.name.as_bytes());
-            }
-        }
-        Content::Earlier(index) => put_varint(raw, *index as u64),
-    }
-}
-
 fn read_base(reader: &mut ByteReader<'_>) -> Result<BaseFile> {
     let (length, number) = (reader.varint()?, reader.u8()?);
     let kind = Kind::from_number(number);
     let kind = kind.ok_or_else(|| Error::unsupported(format!("base files of kind {number} are unknown")))?;
     Ok(BaseFile { length, kind })
-}
-
-/// Reads dtype and shape, and returns them as a region without a name.
-fn read_type(reader: &mut ByteReader<'_>, name: &str, offset: u64) -> Result<Region> {
-    let number = reader.u8()?;
-    let dtype = Dtype::from_number(number).ok_or_else(|| Error::unsupported(format!("dtype {number} is unknown")))?;
-    let rank = reader.varint()?;
-    if rank > MAX_RANK as u64 {
-        return Err(Error::limit("the tensor has too many extents")
-            .tensor(name)
-            .figures(format_args!("at most {MAX_RANK}"), rank));
-    }
-    let shape = (0..rank).map(|_| reader.varint()).collect::<Result<Vec<_>>>()?;
-    let length = dtype
-        .tensor_bytes(&shape)
-        .ok_or_else(|| Error::corrupt("the shape is not a whole number of bytes, or too large").tensor(name))?;
-    Ok(Region { name: String::new(), dtype, shape, offset, length })
 }
 
 fn text(bytes: &[u8]) -> Result<String> {
@@ -326,6 +237,17 @@ fn text(bytes: &[u8]) -> Result<String> {
 mod tests {
     use super::*;
     use crate::error::ErrorKind;
+    use crate::layout::Dtype;
+
+    /// A view of eight words: four of one region, one without a base, three of another dtype.
+    fn view() -> View {
+        let origin = |base, name: &str, dtype| Origin { base, name: name.into(), dtype };
+        let run = |units, from| Run { units, from };
+        View {
+            origins: vec![origin(0, "x", Dtype::F32), origin(1, "e", Dtype::BF16)],
+            runs: vec![run(4, Some((0, 0))), run(1, None), run(1, Some((1, 7))), run(2, Some((1, 2)))],
+        }
+    }
 
     fn head() -> Head {
         let region = |name: &str, offset, dtype: Dtype, shape: &[u64]| Region {
@@ -335,16 +257,21 @@ mod tests {
             offset,
             length: dtype.tensor_bytes(shape).unwrap(),
         };
-        let partner = |base, name: &str| Content::Chunks(Some(Partner { base, name: name.into() }));
+        let partner = |base, name: &str, of: &Region| {
+            let origin = Origin { base, name: name.into(), dtype: of.dtype };
+            Content::Chunks(Some(View::whole(of, origin)))
+        };
+        let paired = |region: Region, base, name| Item::Region { content: partner(base, name, &region), region };
         Head {
             bases: vec![BaseFile { length: 1000, kind: Kind::Safetensors }, BaseFile { length: 7, kind: Kind::Bytes }],
             items: vec![
                 Item::Span(b"header".to_vec()),
-                Item::Region { region: region("a", 6, Dtype::BF16, &[3, 2]), content: partner(0, "a") },
-                Item::Region { region: region("b", 18, Dtype::BF16, &[6]), content: partner(1, "other") },
+                paired(region("a", 6, Dtype::BF16, &[3, 2]), 0, "a"),
+                paired(region("b", 18, Dtype::BF16, &[6]), 1, "other"),
                 Item::Region { region: region("c", 30, Dtype::F32, &[3]), content: Content::Earlier(1) },
                 Item::Region { region: region("", 42, Dtype::U8, &[0]), content: Content::Chunks(None) },
-                Item::Region { region: region("d", 42, Dtype::U8, &[2]), content: partner(1, "") },
+                paired(region("d", 42, Dtype::U8, &[2]), 1, ""),
+                Item::Region { region: region("e", 44, Dtype::F32, &[4, 2]), content: Content::Chunks(Some(view())) },
             ],
         }
     }

@@ -3,21 +3,25 @@
 //! A window restores a run of consecutive pieces: spans, which are in the head, and chunks. Each
 //! piece is a task. Every chunk is checked before a byte of it can be written.
 
+mod plan;
+
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::Sharing;
-use crate::archive::v2::{Content, Directory, Item, Record};
-use crate::chunk::{self, Matrix, geometry, predicted};
+use crate::archive::v2::{Directory, Item, Record};
+use crate::chunk::{self, Matrix, predicted};
 use crate::error::{Error, Result};
 use crate::io::{Inputs, Read, Source, coalesce};
 use crate::job::Plan;
-use crate::layout::Dtype;
 use crate::parallel::{self, Runner};
 use crate::plan::BaseSet;
 use crate::predict::Factors;
 use crate::report::Report;
-use crate::window;
+use plan::{Chunk, Piece, Work};
+
+/// Factors by the offset of their record, in ascending order.
+type FactorsAt = Vec<(u64, Factors)>;
 
 /// The plan of a restore, and the digest of the archive so far.
 #[derive(Debug)]
@@ -29,121 +33,18 @@ pub(super) struct Restore {
     sharing: Sharing,
 }
 
-/// Everything that is decided before the first window runs.
-#[derive(Debug)]
-struct Work {
-    directory: Directory,
-    chunks: Vec<Chunk>,
-    pieces: Vec<Piece>,
-    windows: Vec<Window>,
-    output_length: u64,
-    scratch: parallel::Scratch<chunk::Scratch>,
-}
-
-/// Consecutive pieces, and their places in output and archive.
-#[derive(Debug)]
-struct Window {
-    pieces: Range<usize>,
-    /// Offset of the first piece in the output.
-    offset: u64,
-    /// The range of the archive that this window adds to the root digest. The ranges of consecutive
-    /// windows are consecutive.
-    records: Range<u64>,
-}
-
-/// Consecutive bytes of the output that are restored on their own: a span or a chunk. Regions that
-/// equal an earlier one share its chunks, so a few bytes of an archive may stand for many pieces.
-/// The fields are therefore small.
-#[derive(Debug, Clone, Copy)]
-struct Piece {
-    item: u32,
-    length: u32,
-    /// Index of the chunk; `None` for a span.
-    chunk: Option<u32>,
-}
-
-impl Piece {
-    /// Creates a piece. The limits of the head keep all three numbers below 2^32.
-    fn new(item: usize, length: u64, chunk: Option<usize>) -> Self {
-        Self { item: item as u32, length: length as u32, chunk: chunk.map(|chunk| chunk as u32) }
-    }
-
-    fn item(&self) -> usize {
-        self.item as usize
-    }
-
-    fn length(&self) -> u64 {
-        u64::from(self.length)
-    }
-}
-
-/// The sources of a chunk's bytes.
-#[derive(Debug)]
-struct Chunk {
-    length: u64,
-    record: Range<u64>,
-    method: chunk::Method,
-    dtype: Dtype,
-    matrix: Matrix,
-    base: Option<(Source, Range<u64>)>,
-    /// The range of the record of its region's factors, and their rank, if the chunk needs them.
-    factors: Option<(Range<u64>, u8)>,
-}
-
-/// Factors by the offset of their record, in ascending order.
-type FactorsAt = Vec<(u64, Factors)>;
-
-/// The records of an item's chunks; empty for an item without chunks of its own.
-#[derive(Default)]
-struct Chunks {
-    /// The range of the record of the factors, and their rank.
-    factors: Option<(Range<u64>, u8)>,
-    /// The range of each chunk's record, and the chunk's method.
-    records: Vec<(Range<u64>, chunk::Method)>,
-}
-
 impl Restore {
     /// Plans to restore all of the target, or only the tensor `only`.
     pub(super) fn new(directory: Directory, bases: &BaseSet, only: Option<&str>, sharing: Sharing) -> Result<Self> {
         if only == Some("") {
             return Err(Error::invalid_argument("the name of a tensor cannot be empty"));
         }
-        let located = locate(&directory);
-        let (mut chunks, mut pieces) = (Vec::new(), Vec::new());
-        let mut coded = vec![0..0; located.len()];
-        let mut found = only.is_none();
-        for (i, item) in directory.head.items.iter().enumerate() {
-            if only.is_some_and(|name| !matches!(item, Item::Region { region, .. } if region.name == name)) {
-                continue;
-            }
-            found = true;
-            match item {
-                Item::Span(bytes) => {
-                    pieces.push(Piece::new(i, bytes.len() as u64, None));
-                }
-                Item::Region { content, .. } => {
-                    let source = if let Content::Earlier(earlier) = content { *earlier } else { i };
-                    if coded[source].is_empty() {
-                        let start = chunks.len();
-                        add_chunks(&mut chunks, &directory.head.items[source], &located[source], bases)?;
-                        coded[source] = start..chunks.len();
-                    }
-                    pieces.extend(coded[source].clone().map(|id| Piece::new(i, chunks[id].length, Some(id))));
-                }
-            }
-        }
-        if let (Some(name), false) = (only, found) {
-            return Err(super::no_such_tensor(name));
-        }
-        let windows = windows(&chunks, &pieces, directory.records().start, sharing.window(window::SMALL));
-        let output_length = pieces.iter().map(Piece::length).sum();
+        let work = Work::plan(directory, bases, only, sharing)?;
         let root = only.is_none().then(|| {
             let mut hasher = blake3::Hasher::new();
-            hasher.update(&directory.front);
+            hasher.update(&work.directory.front);
             hasher
         });
-        let scratch = parallel::Scratch::default();
-        let work = Work { directory, chunks, pieces, windows, output_length, scratch };
         Ok(Self { work: Arc::new(work), root, sharing })
     }
 
@@ -173,9 +74,10 @@ impl Work {
             (None, Item::Region { .. }) => return Ok(()),
         };
         let base = match &chunk.base {
-            Some((source, range)) => Some(inputs.slice(*source, range.clone())?),
+            Some(view) => view.take(chunk.range.clone(), inputs)?,
             None => None,
         };
+        let base = base.as_deref();
         let record = self.record(inputs, &chunk.record, chunk.method)?;
         let factors = chunk.factors.as_ref().and_then(|(range, _)| {
             let found = factors.binary_search_by_key(&range.start, |(start, _)| *start);
@@ -189,15 +91,6 @@ impl Work {
             // With a wrong base, decoding can fail before there are bytes to check.
             .map_err(|damaged| record.explain(base).err().unwrap_or(damaged))?;
         record.check(base, target)
-    }
-
-    /// The chunk of a piece; `None` for a span.
-    fn chunk(&self, piece: &Piece) -> Option<&Chunk> {
-        chunk_of(&self.chunks, piece)
-    }
-
-    fn pieces(&self, window: usize) -> &[Piece] {
-        &self.pieces[self.windows[window].pieces.clone()]
     }
 
     /// Parses the record at `range`, and checks that it has the `method` that the index states.
@@ -240,7 +133,7 @@ impl Work {
     /// Adds to an error the tensor and the input of the piece that it concerns.
     fn named(&self, piece: &Piece, error: Error) -> Error {
         let source = match self.chunk(piece) {
-            Some(Chunk { base: Some((source, _)), .. }) if error.kind() == crate::ErrorKind::BaseMismatch => *source,
+            Some(Chunk { base: Some(view), .. }) if error.kind() == crate::ErrorKind::BaseMismatch => view.source(),
             _ => Source::Delta,
         };
         let error = error.input(source);
@@ -282,10 +175,10 @@ impl Plan for Restore {
     fn reads(&self, window: usize) -> Vec<Read> {
         let mut reads = Vec::new();
         for piece in self.work.pieces(window) {
-            if let Some(Chunk { record, base, factors, .. }) = self.work.chunk(piece) {
+            if let Some(Chunk { record, range, base, factors, .. }) = self.work.chunk(piece) {
                 reads.push(Read::new(Source::Delta, record.clone()));
                 reads.extend(factors.iter().map(|(range, _)| Read::new(Source::Delta, range.clone())));
-                reads.extend(base.iter().map(|(source, range)| Read::new(*source, range.clone())));
+                base.iter().for_each(|view| view.reads(range.clone(), &mut reads));
             }
         }
         coalesce(reads)
@@ -346,65 +239,4 @@ impl Plan for Restore {
     fn report(&self) -> Report {
         self.work.directory.report()
     }
-}
-
-fn chunk_of<'a>(chunks: &'a [Chunk], piece: &Piece) -> Option<&'a Chunk> {
-    chunks.get(piece.chunk? as usize)
-}
-
-/// Groups the pieces into windows of at most `limit` bytes. The first record begins at `start`.
-fn windows(chunks: &[Chunk], pieces: &[Piece], start: u64, limit: u64) -> Vec<Window> {
-    let groups = match window::group(limit, pieces.iter().map(Piece::length)) {
-        // A window checks the root digest, so an empty file needs one as well.
-        none if none.is_empty() => std::iter::once(0..0).collect(),
-        groups => groups,
-    };
-    let (mut offset, mut digested) = (0, start);
-    let window = |group: Range<usize>| {
-        let own = &pieces[group.clone()];
-        let records = own.iter().filter_map(|piece| chunk_of(chunks, piece)).map(|chunk| chunk.record.end);
-        // The records of a region that equals an earlier one are in an earlier window.
-        let end = records.fold(digested, u64::max);
-        let window = Window { pieces: group, offset, records: digested..end };
-        offset += own.iter().map(Piece::length).sum::<u64>();
-        digested = end;
-        window
-    };
-    groups.into_iter().map(window).collect()
-}
-
-/// Locates the records of every item.
-fn locate(directory: &Directory) -> Vec<Chunks> {
-    let mut regions = directory.index.regions.iter();
-    let mut offset = directory.records().start;
-    let mut place = |stored: u64| {
-        offset += stored;
-        offset - stored..offset
-    };
-    let chunks = |item: &Item| {
-        let Item::Region { content: Content::Chunks(_), .. } = item else { return Chunks::default() };
-        let Some(region) = regions.next() else { return Chunks::default() };
-        let factors = region.factors.map(|factors| (place(factors.stored()), factors.rank));
-        let records = region.chunks.iter().map(|chunk| (place(chunk.stored()), chunk.method));
-        Chunks { factors, records: records.collect() }
-    };
-    directory.head.items.iter().map(chunks).collect()
-}
-
-/// Adds the chunks of an item that has chunks of its own.
-fn add_chunks(chunks: &mut Vec<Chunk>, item: &Item, located: &Chunks, bases: &BaseSet) -> Result<()> {
-    let Item::Region { region, content: Content::Chunks(partner) } = item else {
-        return Err(Error::corrupt("the tensor equals an item that has no chunks"));
-    };
-    let base = partner.as_ref().map(|partner| bases.locate(region, partner)).transpose()?;
-    let geometry = geometry::of(region);
-    for (i, (record, method)) in located.records.iter().enumerate() {
-        let range = geometry.range(i as u64);
-        let length = range.end - range.start;
-        let base = base.map(|(source, offset)| (source, offset + range.start..offset + range.end));
-        let factors = located.factors.clone().filter(|_| *method == chunk::Method::Predicted);
-        let (record, dtype, matrix) = (record.clone(), region.dtype, geometry.matrix);
-        chunks.push(Chunk { length, record, method: *method, dtype, matrix, base, factors });
-    }
-    Ok(())
 }

@@ -1,0 +1,95 @@
+//! The bytes of one item of the head.
+
+use super::{Content, Head, Item, Origin, View, text};
+use crate::bytes::{ByteReader, put_prefixed, put_varint};
+use crate::error::{Error, Result};
+use crate::layout::{Dtype, MAX_RANK, Region};
+
+const SPAN: u8 = 0;
+const ALONE: u8 = 1;
+const PAIRED: u8 = 2;
+const EARLIER: u8 = 3;
+const VIEWED: u8 = 4;
+
+impl Item {
+    /// Appends the item to `raw`.
+    pub(super) fn write(&self, raw: &mut Vec<u8>) {
+        match self {
+            Self::Span(bytes) => {
+                raw.push(SPAN);
+                put_prefixed(raw, bytes);
+            }
+            Self::Region { region, content } => write_region(raw, region, content),
+        }
+    }
+
+    /// Reads the item at `offset` of the restored file, whose view has at most `runs` runs.
+    pub(super) fn read(reader: &mut ByteReader<'_>, head: &Head, offset: u64, runs: u64) -> Result<Self> {
+        let kind = reader.u8()?;
+        if kind == SPAN {
+            let bytes = reader.prefixed()?;
+            if bytes.is_empty() {
+                return Err(Error::corrupt("the head has an empty span"));
+            }
+            return Ok(Self::Span(bytes.to_vec()));
+        }
+        let name = text(reader.prefixed()?)?;
+        let region = read_type(reader, name, offset)?;
+        let content = read_content(reader, head, &region, kind, runs).map_err(|e| e.tensor(&region.name))?;
+        Ok(Self::Region { region, content })
+    }
+}
+
+fn write_region(raw: &mut Vec<u8>, region: &Region, content: &Content) {
+    let whole = match content {
+        Content::Chunks(Some(view)) => view.as_whole(region),
+        _ => None,
+    };
+    raw.push(match (content, whole) {
+        (Content::Chunks(None), _) => ALONE,
+        (Content::Chunks(Some(_)), Some(_)) => PAIRED,
+        (Content::Chunks(Some(_)), None) => VIEWED,
+        (Content::Earlier(_), _) => EARLIER,
+    });
+    put_prefixed(raw, region.name.as_bytes());
+    raw.push(region.dtype.number());
+    put_varint(raw, region.shape.len() as u64);
+    region.shape.iter().for_each(|&extent| put_varint(raw, extent));
+    match (content, whole) {
+        (Content::Chunks(None), _) => {}
+        (Content::Chunks(Some(_)), Some(origin)) => origin.write(raw, &region.name),
+        (Content::Chunks(Some(view)), None) => view.write(raw, region),
+        (Content::Earlier(index), _) => put_varint(raw, *index as u64),
+    }
+}
+
+fn read_content(reader: &mut ByteReader<'_>, head: &Head, region: &Region, kind: u8, runs: u64) -> Result<Content> {
+    Ok(match kind {
+        ALONE => Content::Chunks(None),
+        PAIRED => {
+            let (base, name) = Origin::read(reader, head, &region.name)?;
+            Content::Chunks(Some(View::whole(region, Origin { base, name, dtype: region.dtype })))
+        }
+        EARLIER => Content::Earlier(head.earlier(reader.varint()?, region)?),
+        VIEWED => Content::Chunks(Some(View::read(reader, head, region, runs)?)),
+        other => return Err(Error::unsupported(format!("items of kind {other} are unknown"))),
+    })
+}
+
+/// Reads the dtype and the shape of the region `name` at `offset`.
+fn read_type(reader: &mut ByteReader<'_>, name: String, offset: u64) -> Result<Region> {
+    let number = reader.u8()?;
+    let dtype = Dtype::from_number(number)
+        .ok_or_else(|| Error::unsupported(format!("dtype {number} is unknown")).tensor(&name))?;
+    let rank = reader.varint()?;
+    if rank > MAX_RANK as u64 {
+        return Err(Error::limit("the tensor has too many extents")
+            .tensor(&name)
+            .figures(format_args!("at most {MAX_RANK}"), rank));
+    }
+    let shape = (0..rank).map(|_| reader.varint()).collect::<Result<Vec<_>>>()?;
+    let length = dtype
+        .tensor_bytes(&shape)
+        .ok_or_else(|| Error::corrupt("the shape is not a whole number of bytes, or too large").tensor(&name))?;
+    Ok(Region { name, dtype, shape, offset, length })
+}

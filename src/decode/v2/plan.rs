@@ -1,0 +1,196 @@
+//! The plan of a restore: its pieces, the chunks that they are restored from, and windows.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::archive::v2::{Content, Directory, Item};
+use crate::chunk::{self, Matrix, geometry};
+use crate::decode::{Sharing, no_such_tensor};
+use crate::error::{Error, Result};
+use crate::layout::Dtype;
+use crate::parallel;
+use crate::plan::BaseSet;
+use crate::view::BaseView;
+use crate::window;
+
+/// Everything that is decided before the first window runs.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) directory: Directory,
+    pub(super) chunks: Vec<Chunk>,
+    pub(super) pieces: Vec<Piece>,
+    pub(super) windows: Vec<Window>,
+    pub(super) output_length: u64,
+    pub(super) scratch: parallel::Scratch<chunk::Scratch>,
+}
+
+/// Consecutive pieces, and their places in output and archive.
+#[derive(Debug)]
+pub(super) struct Window {
+    pub(super) pieces: Range<usize>,
+    /// Offset of the first piece in the output.
+    pub(super) offset: u64,
+    /// The range of the archive that this window adds to the root digest. The ranges of consecutive
+    /// windows are consecutive.
+    pub(super) records: Range<u64>,
+}
+
+/// Consecutive bytes of the output that are restored on their own: a span or a chunk. Regions that
+/// equal an earlier one share its chunks, so a few bytes of an archive may stand for many pieces.
+/// The fields are therefore small.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Piece {
+    pub(super) item: u32,
+    pub(super) length: u32,
+    /// Index of the chunk; `None` for a span.
+    pub(super) chunk: Option<u32>,
+}
+
+impl Piece {
+    /// Creates a piece. The limits of the head keep all three numbers below 2^32.
+    fn new(item: usize, length: u64, chunk: Option<usize>) -> Self {
+        Self { item: item as u32, length: length as u32, chunk: chunk.map(|chunk| chunk as u32) }
+    }
+
+    pub(super) fn item(&self) -> usize {
+        self.item as usize
+    }
+
+    pub(super) fn length(&self) -> u64 {
+        u64::from(self.length)
+    }
+}
+
+/// The sources of a chunk's bytes.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    /// The range of bytes in the region.
+    pub(super) range: Range<u64>,
+    pub(super) record: Range<u64>,
+    pub(super) method: chunk::Method,
+    pub(super) dtype: Dtype,
+    pub(super) matrix: Matrix,
+    pub(super) base: Option<Arc<BaseView>>,
+    /// The range of the record of its region's factors, and their rank, if the chunk needs them.
+    pub(super) factors: Option<(Range<u64>, u8)>,
+}
+
+/// The records of an item's chunks; empty for an item without chunks of its own.
+#[derive(Default)]
+struct Chunks {
+    /// The range of the record of the factors, and their rank.
+    factors: Option<(Range<u64>, u8)>,
+    /// The range of each chunk's record, and the chunk's method.
+    records: Vec<(Range<u64>, chunk::Method)>,
+}
+
+impl Work {
+    /// Plans to restore all of the target, or only the tensor `only`.
+    pub(super) fn plan(directory: Directory, bases: &BaseSet, only: Option<&str>, sharing: Sharing) -> Result<Self> {
+        let located = locate(&directory);
+        let (mut chunks, mut pieces) = (Vec::new(), Vec::new());
+        let mut coded = vec![0..0; located.len()];
+        let mut found = only.is_none();
+        for (i, item) in directory.head.items.iter().enumerate() {
+            if only.is_some_and(|name| !matches!(item, Item::Region { region, .. } if region.name == name)) {
+                continue;
+            }
+            found = true;
+            match item {
+                Item::Span(bytes) => {
+                    pieces.push(Piece::new(i, bytes.len() as u64, None));
+                }
+                Item::Region { content, .. } => {
+                    let source = if let Content::Earlier(earlier) = content { *earlier } else { i };
+                    if coded[source].is_empty() {
+                        let start = chunks.len();
+                        add_chunks(&mut chunks, &directory.head.items[source], &located[source], bases)?;
+                        coded[source] = start..chunks.len();
+                    }
+                    pieces.extend(coded[source].clone().map(|id| Piece::new(i, chunks[id].length(), Some(id))));
+                }
+            }
+        }
+        if let (Some(name), false) = (only, found) {
+            return Err(no_such_tensor(name));
+        }
+        let windows = windows(&chunks, &pieces, directory.records().start, sharing.window(window::SMALL));
+        let output_length = pieces.iter().map(Piece::length).sum();
+        let scratch = parallel::Scratch::default();
+        Ok(Self { directory, chunks, pieces, windows, output_length, scratch })
+    }
+
+    /// The chunk of a piece; `None` for a span.
+    pub(super) fn chunk(&self, piece: &Piece) -> Option<&Chunk> {
+        chunk_of(&self.chunks, piece)
+    }
+
+    pub(super) fn pieces(&self, window: usize) -> &[Piece] {
+        &self.pieces[self.windows[window].pieces.clone()]
+    }
+}
+
+impl Chunk {
+    fn length(&self) -> u64 {
+        self.range.end - self.range.start
+    }
+}
+
+fn chunk_of<'a>(chunks: &'a [Chunk], piece: &Piece) -> Option<&'a Chunk> {
+    chunks.get(piece.chunk? as usize)
+}
+
+/// Groups the pieces into windows of at most `limit` bytes. The first record begins at `start`.
+fn windows(chunks: &[Chunk], pieces: &[Piece], start: u64, limit: u64) -> Vec<Window> {
+    let groups = match window::group(limit, pieces.iter().map(Piece::length)) {
+        // A window checks the root digest, so an empty file needs one as well.
+        none if none.is_empty() => std::iter::once(0..0).collect(),
+        groups => groups,
+    };
+    let (mut offset, mut digested) = (0, start);
+    let window = |group: Range<usize>| {
+        let own = &pieces[group.clone()];
+        let records = own.iter().filter_map(|piece| chunk_of(chunks, piece)).map(|chunk| chunk.record.end);
+        // The records of a region that equals an earlier one are in an earlier window.
+        let end = records.fold(digested, u64::max);
+        let window = Window { pieces: group, offset, records: digested..end };
+        offset += own.iter().map(Piece::length).sum::<u64>();
+        digested = end;
+        window
+    };
+    groups.into_iter().map(window).collect()
+}
+
+/// Locates the records of every item.
+fn locate(directory: &Directory) -> Vec<Chunks> {
+    let mut regions = directory.index.regions.iter();
+    let mut offset = directory.records().start;
+    let mut place = |stored: u64| {
+        offset += stored;
+        offset - stored..offset
+    };
+    let chunks = |item: &Item| {
+        let Item::Region { content: Content::Chunks(_), .. } = item else { return Chunks::default() };
+        let Some(region) = regions.next() else { return Chunks::default() };
+        let factors = region.factors.map(|factors| (place(factors.stored()), factors.rank));
+        let records = region.chunks.iter().map(|chunk| (place(chunk.stored()), chunk.method));
+        Chunks { factors, records: records.collect() }
+    };
+    directory.head.items.iter().map(chunks).collect()
+}
+
+/// Adds the chunks of an item that has chunks of its own.
+fn add_chunks(chunks: &mut Vec<Chunk>, item: &Item, located: &Chunks, bases: &BaseSet) -> Result<()> {
+    let Item::Region { region, content: Content::Chunks(view) } = item else {
+        return Err(Error::corrupt("the tensor equals an item that has no chunks"));
+    };
+    let base = view.as_ref().map(|view| bases.resolve(region, view).map(Arc::new)).transpose()?;
+    let geometry = geometry::of(region);
+    for (i, (record, method)) in located.records.iter().enumerate() {
+        let range = geometry.range(i as u64);
+        let factors = located.factors.clone().filter(|_| *method == chunk::Method::Predicted);
+        let (record, dtype, matrix) = (record.clone(), region.dtype, geometry.matrix);
+        chunks.push(Chunk { range, record, method: *method, dtype, matrix, base: base.clone(), factors });
+    }
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! Matrices whose rows were added, removed or moved: their rows are read and aligned.
+
+use std::collections::VecDeque;
+
+use super::STEP;
+use crate::archive::v2::{Run, units};
+use crate::chunk::unit;
+use crate::io::Read;
+use crate::layout::Dtype;
+use crate::pairing::{Class, Models, RowRun, Subject, align, columns, of_row};
+use crate::plan::Place;
+
+/// Minimum number of columns of a row that can be recognised.
+const LEAST: u64 = 32;
+
+/// The alignments that are under way.
+#[derive(Debug, Default)]
+pub(super) struct Alignments {
+    matrices: Vec<Matrices>,
+    /// The rows of each queued read.
+    queue: VecDeque<Rows>,
+}
+
+/// A matrix of the target and one of the base, with the signatures of their rows.
+#[derive(Debug)]
+struct Matrices {
+    region: usize,
+    place: Place,
+    columns: u64,
+    rows: u64,
+    target: Vec<u64>,
+    base: Vec<u64>,
+}
+
+/// Rows that one read holds.
+#[derive(Debug)]
+struct Rows {
+    matrices: usize,
+    of_base: bool,
+    dtype: Dtype,
+    /// Bytes of a row.
+    bytes: usize,
+}
+
+impl Alignments {
+    /// Plans to align each matrix of the target that has other rows than the base's of its name,
+    /// or whose first rows are unrelated to those.
+    pub(super) fn plan(&mut self, models: &Models, pairs: &[Option<Place>]) -> Vec<Read> {
+        let mut reads = Vec::new();
+        for (region, pair) in pairs.iter().enumerate() {
+            let Some((place, columns)) = candidate(models, region, *pair) else { continue };
+            let rows = units(&models.target.regions[region]) / columns;
+            let (target, base) = (Vec::new(), Vec::new());
+            self.matrices.push(Matrices { region, place, columns, rows, target, base });
+            self.read(models, Subject::Target(region), columns, &mut reads);
+            self.read(models, Subject::Base(place), columns, &mut reads);
+        }
+        reads
+    }
+
+    fn read(&mut self, models: &Models, subject: Subject, columns: u64, reads: &mut Vec<Read>) {
+        let (source, region) = models.region(subject);
+        let row = columns * unit(region.dtype).1;
+        let step = STEP / row * row;
+        for start in region.range().step_by(step as usize) {
+            reads.push(Read::new(source, start..(start + step).min(region.range().end)));
+            self.queue.push_back(Rows {
+                matrices: self.matrices.len() - 1,
+                of_base: matches!(subject, Subject::Base(_)),
+                dtype: region.dtype,
+                bytes: row as usize,
+            });
+        }
+    }
+
+    /// Takes the bytes of the next read.
+    pub(super) fn feed(&mut self, bytes: &[u8]) {
+        let Some(rows) = self.queue.pop_front() else { return };
+        let matrices = &mut self.matrices[rows.matrices];
+        let signatures = if rows.of_base { &mut matrices.base } else { &mut matrices.target };
+        signatures.extend(bytes.chunks_exact(rows.bytes).map(|row| of_row(rows.dtype, row)));
+    }
+
+    /// Returns each region of the target, the base region, and the runs of the view that aligns
+    /// their rows.
+    pub(super) fn finish(self) -> impl Iterator<Item = (usize, Place, Vec<Run>)> {
+        self.matrices.into_iter().map(|matrices| {
+            let runs = align(&matrices.target, &matrices.base);
+            (matrices.region, matrices.place, runs_of(&runs, matrices.rows, matrices.columns))
+        })
+    }
+}
+
+/// The base matrix to align with a region of the target, and the columns of both.
+fn candidate(models: &Models, region: usize, pair: Option<Place>) -> Option<(Place, u64)> {
+    let target = &models.target.regions[region];
+    let columns = columns(target).filter(|&columns| columns >= LEAST)?;
+    let fits = |place: &Place| {
+        let base = models.bases.region(*place);
+        let same = Class::of(base.dtype) == Class::of(target.dtype) && self::columns(base) == Some(columns);
+        same && columns * unit(base.dtype).1 <= STEP && columns * unit(target.dtype).1 <= STEP
+    };
+    let place = models.bases.named(&target.name).iter().copied().find(fits)?;
+    let differs = match pair {
+        None => true,
+        Some(pair) => {
+            let starts = [Subject::Target(region), Subject::Base(place)].map(|s| models.starts.get(&s));
+            let [Some(target), Some(base)] = starts else { return None };
+            pair == place && target.likeness(base).is_unrelated()
+        }
+    };
+    differs.then_some((place, columns))
+}
+
+/// The runs of words of a view whose rows are aligned like this.
+fn runs_of(aligned: &[RowRun], rows: u64, columns: u64) -> Vec<Run> {
+    let mut runs = Vec::new();
+    let mut end = 0;
+    for run in aligned {
+        if run.target > end {
+            runs.push(Run { units: (run.target - end) * columns, from: None });
+        }
+        runs.push(Run { units: run.count * columns, from: Some((0, run.base * columns)) });
+        end = run.target + run.count;
+    }
+    if rows > end {
+        runs.push(Run { units: (rows - end) * columns, from: None });
+    }
+    runs
+}

@@ -1,0 +1,277 @@
+//! The survey of the inputs before a v2 archive is planned: it reads the bytes between regions, and
+//! looks for regions that are equal or alike.
+//!
+//! The start of each region is read first. Regions of the target whose starts are equal are then
+//! read as a whole, to find those that equal an earlier one. The starts also pair the target's
+//! regions with the base's ([`pairing`](crate::pairing)), which may take more reads: of the places
+//! where a part of a region may end, and of all rows of a matrix that has gained or lost some.
+
+mod alignment;
+mod duplicates;
+
+use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
+
+use crate::archive::v2::{MAX_RUNS, Run, View, longest_span, units};
+use crate::chunk::unit;
+use crate::io::{Read, Source};
+use crate::layout::{Layout, Region};
+use crate::pairing::{Chains, Models, Signature, Subject, WORDS, whole_pairs};
+use crate::plan::{BaseSet, Place};
+use alignment::Alignments;
+use duplicates::Duplicates;
+
+/// Minimum length in bytes of a region to match by content; shorter ones are not worth a read.
+const LEAST: u64 = 256;
+
+/// Maximum number of bytes of a read.
+const STEP: u64 = 8 << 20;
+
+/// The results of the survey.
+#[derive(Debug)]
+pub(super) struct Findings {
+    pub(super) target: Layout,
+    pub(super) bases: BaseSet,
+    /// The spans of the target that the head can hold, by their offsets.
+    pub(super) spans: HashMap<u64, Vec<u8>>,
+    /// The view of the base for each region of the target, if it has one.
+    pub(super) views: Vec<Option<View>>,
+    /// The earlier region of the target that each region equals, if there is one.
+    pub(super) earlier: Vec<Option<usize>>,
+}
+
+impl Findings {
+    /// Pairs each region with the base region of its name and type, and looks for nothing else.
+    pub(super) fn by_name(target: Layout, bases: BaseSet) -> Self {
+        let view = |region: &Region| Some(View::whole(region, bases.origin(bases.partner(region)?)));
+        let views = target.regions.iter().map(view).collect();
+        let earlier = vec![None; target.regions.len()];
+        Self { target, bases, spans: HashMap::new(), views, earlier }
+    }
+}
+
+/// The purpose of one read.
+#[derive(Debug)]
+enum Probe {
+    Span(u64),
+    Start(Subject),
+    /// A section of a region that may equal another one.
+    Duplicate,
+    /// The start of the next part of a chain.
+    Part(usize),
+    /// Rows of a matrix.
+    Rows,
+}
+
+/// The stage that the queued reads belong to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Starts,
+    Duplicates,
+    Parts,
+    Rows,
+    Done,
+}
+
+/// The state of the survey: its findings so far, and the reads that are queued.
+#[derive(Debug)]
+pub(super) struct Survey {
+    models: Models,
+    spans: HashMap<u64, Vec<u8>>,
+    views: Vec<Option<View>>,
+    queue: VecDeque<(Read, Probe)>,
+    stage: Stage,
+    duplicates: Duplicates,
+    pairs: Vec<Option<Place>>,
+    chains: Chains,
+    alignments: Alignments,
+}
+
+impl Survey {
+    pub(super) fn new(target: Layout, bases: BaseSet) -> Self {
+        let mut survey = Self {
+            views: vec![None; target.regions.len()],
+            duplicates: Duplicates::default(),
+            models: Models { target, bases, starts: HashMap::new() },
+            spans: HashMap::new(),
+            queue: VecDeque::new(),
+            stage: Stage::Starts,
+            pairs: Vec::new(),
+            chains: Chains::default(),
+            alignments: Alignments::default(),
+        };
+        survey.queue_spans();
+        survey.queue_starts();
+        survey.advance();
+        survey
+    }
+
+    pub(super) fn wants(&self) -> Option<Read> {
+        self.queue.front().map(|(read, _)| *read)
+    }
+
+    pub(super) fn feed(&mut self, bytes: &[u8]) {
+        let Some((_, probe)) = self.queue.pop_front() else { return };
+        match probe {
+            Probe::Span(offset) => drop(self.spans.insert(offset, bytes.to_vec())),
+            Probe::Start(subject) => {
+                let dtype = self.models.region(subject).1.dtype;
+                self.models.starts.insert(subject, Signature::of(dtype, bytes));
+                if let Subject::Target(region) = subject {
+                    self.duplicates.start(region, bytes);
+                }
+            }
+            Probe::Duplicate => self.duplicates.feed(bytes),
+            Probe::Part(chain) => {
+                let whole = self.chains.whole(chain);
+                let dtype = self.models.region(whole).1.dtype;
+                self.chains.advance(&self.models, chain, Signature::of(dtype, bytes));
+            }
+            Probe::Rows => self.alignments.feed(bytes),
+        }
+        self.advance();
+    }
+
+    pub(super) fn finish(self) -> Findings {
+        let Self { models: Models { target, bases, .. }, spans, views, duplicates, .. } = self;
+        let earlier = duplicates.finish(target.regions.len());
+        Findings { target, bases, spans, views, earlier }
+    }
+
+    /// Goes on to the next stage that has reads while the queue is empty.
+    fn advance(&mut self) {
+        while self.queue.is_empty() && self.stage != Stage::Done {
+            self.stage = match self.stage {
+                Stage::Starts => {
+                    let reads = self.duplicates.reads(&self.models.target);
+                    self.queue.extend(reads.into_iter().map(|read| (read, Probe::Duplicate)));
+                    Stage::Duplicates
+                }
+                Stage::Duplicates => {
+                    self.pairs = whole_pairs(&self.models);
+                    self.chains = Chains::new(&self.models, &self.pairs);
+                    Stage::Parts
+                }
+                Stage::Parts => {
+                    self.queue_parts();
+                    if self.queue.is_empty() { self.after_parts() } else { Stage::Parts }
+                }
+                Stage::Rows => {
+                    self.view_rows();
+                    Stage::Done
+                }
+                Stage::Done => Stage::Done,
+            };
+        }
+    }
+
+    fn queue_spans(&mut self) {
+        for span in spans(&self.models.target) {
+            if span.end - span.start <= longest_span(span.start) {
+                self.queue.push_back((Read::new(Source::Target, span.clone()), Probe::Span(span.start)));
+            }
+        }
+    }
+
+    /// Queues the starts of all regions that may match another one.
+    fn queue_starts(&mut self) {
+        let alone = self.models.bases.layouts().is_empty();
+        let mut sizes: HashMap<u64, usize> = HashMap::new();
+        self.models.target.regions.iter().for_each(|region| *sizes.entry(region.length).or_default() += 1);
+        let matches = |region: &Region| !alone || sizes.get(&region.length).is_some_and(|&count| count > 1);
+        for subject in self.models.targets().chain(self.models.base_regions()) {
+            let (source, region) = self.models.region(subject);
+            if region.length >= LEAST && matches(region) {
+                let start = region.offset..region.offset + region.length.min(signed_bytes(region));
+                self.queue.push_back((Read::new(source, start), Probe::Start(subject)));
+            }
+        }
+    }
+
+    /// Queues the reads that the chains need next.
+    fn queue_parts(&mut self) {
+        for (chain, whole, at) in self.chains.wanted() {
+            let (source, region) = self.models.region(whole);
+            let start = region.offset + at * unit(region.dtype).1;
+            let end = (start + signed_bytes(region)).min(region.offset + region.length);
+            self.queue.push_back((Read::new(source, start..end), Probe::Part(chain)));
+        }
+    }
+
+    /// Makes views of all pairs and chains, and queues the matrices whose rows must be aligned.
+    fn after_parts(&mut self) -> Stage {
+        for (view, (region, pair)) in self.views.iter_mut().zip(self.models.target.regions.iter().zip(&self.pairs)) {
+            *view = pair.map(|place| View::whole(region, self.models.bases.origin(place)));
+        }
+        for chain in std::mem::take(&mut self.chains).finish() {
+            match chain.whole {
+                Subject::Target(region) => self.views[region] = Some(self.view_of_parts(region, &chain.parts)),
+                Subject::Base(place) => self.view_parts_of(place, &chain.parts),
+            }
+        }
+        let reads = self.alignments.plan(&self.models, &self.pairs);
+        self.queue.extend(reads.into_iter().map(|read| (read, Probe::Rows)));
+        Stage::Rows
+    }
+
+    /// The view of a region of the target that consists of base regions.
+    fn view_of_parts(&self, region: usize, parts: &[(u64, Subject)]) -> View {
+        let mut view = View::default();
+        let mut end = 0;
+        for &(at, part) in parts {
+            if let Subject::Base(place) = part {
+                let units = self.models.measure(part).1;
+                view.runs.push(Run { units, from: Some((view.origins.len() as u32, 0)) });
+                view.origins.push(self.models.bases.origin(place));
+                end = at + units;
+            }
+        }
+        let units = units(&self.models.target.regions[region]);
+        if units > end {
+            view.runs.push(Run { units: units - end, from: None });
+        }
+        view
+    }
+
+    /// Makes the views of regions of the target that are parts of one base region.
+    fn view_parts_of(&mut self, place: Place, parts: &[(u64, Subject)]) {
+        for &(at, part) in parts {
+            if let Subject::Target(region) = part
+                && self.views[region].is_none()
+            {
+                let units = units(&self.models.target.regions[region]);
+                let origins = vec![self.models.bases.origin(place)];
+                self.views[region] = Some(View { origins, runs: vec![Run { units, from: Some((0, at)) }] });
+            }
+        }
+    }
+
+    /// Replaces views by those of aligned rows, unless these cover much less of the region. A view
+    /// by parts rests on their first words, but every row of an alignment was compared.
+    fn view_rows(&mut self) {
+        let covered = |view: &View| view.runs.iter().filter(|run| run.from.is_some()).map(|run| run.units).sum::<u64>();
+        let mut left = MAX_RUNS / 2;
+        for (region, place, runs) in std::mem::take(&mut self.alignments).finish() {
+            let view = View { origins: vec![self.models.bases.origin(place)], runs };
+            let unrelated = self.pairs[region].is_some();
+            let before = self.views[region].as_ref().filter(|_| !unrelated).map_or(0, covered);
+            if let (true, Some(rest)) = (covered(&view) * 2 > before, left.checked_sub(view.runs.len() as u64)) {
+                self.views[region] = Some(view);
+                left = rest;
+            }
+        }
+    }
+}
+
+/// The bytes of the words that a signature is made of.
+fn signed_bytes(region: &Region) -> u64 {
+    (WORDS * region.dtype.words().0) as u64
+}
+
+/// The spans of a file that no region covers: its header, its holes and its trailing bytes.
+pub(super) fn spans(layout: &Layout) -> Vec<Range<u64>> {
+    let header = 0..layout.header_length;
+    let trailing = layout.data_end()..layout.file_length;
+    let all = std::iter::once(header).chain(layout.holes()).chain(std::iter::once(trailing));
+    all.filter(|span| !span.is_empty()).collect()
+}

@@ -1,0 +1,96 @@
+//! The pairing of a target's regions with views of the base set, by name and by content.
+//!
+//! A region is first paired as a whole ([`whole`]): with the base region of its name, unless its
+//! content is another one's; then with any region of as many words, whatever its name, shape and
+//! dtype. Regions that stay alone may consist of several base regions, or be parts of one
+//! ([`chains`]). Matrices whose rows were added, removed or moved are aligned ([`rows`]).
+
+mod chains;
+mod rows;
+mod signature;
+mod whole;
+
+pub(crate) use chains::Chains;
+pub(crate) use rows::{RowRun, align};
+pub(crate) use signature::{Signature, WORDS, of_row};
+pub(crate) use whole::whole_pairs;
+
+use std::collections::HashMap;
+
+use crate::archive::v2::units;
+use crate::cast::can_cast;
+use crate::io::Source;
+use crate::layout::{Dtype, Layout, Region};
+use crate::plan::{BaseSet, Place};
+
+/// A region of any input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Subject {
+    /// Index of the region of the target.
+    Target(usize),
+    /// A region of the base set.
+    Base(Place),
+}
+
+/// The target, its base set, and the signatures of the starts of their regions.
+#[derive(Debug)]
+pub(crate) struct Models {
+    pub(crate) target: Layout,
+    pub(crate) bases: BaseSet,
+    pub(crate) starts: HashMap<Subject, Signature>,
+}
+
+/// Dtypes whose words may be paired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Class {
+    /// Floats that can be cast into each other.
+    Float,
+    /// Words of this dtype only.
+    Only(Dtype),
+}
+
+impl Class {
+    pub(crate) fn of(dtype: Dtype) -> Self {
+        if can_cast(dtype, Dtype::F32) { Self::Float } else { Self::Only(dtype) }
+    }
+}
+
+impl Models {
+    /// The region of a subject, and the file that it is in.
+    pub(crate) fn region(&self, subject: Subject) -> (Source, &Region) {
+        match subject {
+            Subject::Target(region) => (Source::Target, &self.target.regions[region]),
+            Subject::Base(place) => (Source::Base(place.base), self.bases.region(place)),
+        }
+    }
+
+    /// All regions of the target.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = Subject> {
+        (0..self.target.regions.len()).map(Subject::Target)
+    }
+
+    /// All regions of the base set.
+    pub(crate) fn base_regions(&self) -> impl Iterator<Item = Subject> {
+        let files = self.bases.layouts().iter().enumerate();
+        files.flat_map(|(base, layout)| {
+            (0..layout.regions.len()).map(move |region| Subject::Base(Place { base, region }))
+        })
+    }
+
+    /// The class and the number of units of a subject; regions that differ in them never are a
+    /// pair.
+    pub(crate) fn measure(&self, subject: Subject) -> (Class, u64) {
+        let region = self.region(subject).1;
+        (Class::of(region.dtype), units(region))
+    }
+
+    fn start(&self, subject: Subject) -> Signature {
+        self.starts.get(&subject).copied().unwrap_or_default()
+    }
+}
+
+/// The columns of a region of two extents or more, of which the trailing ones are joined.
+pub(crate) fn columns(region: &Region) -> Option<u64> {
+    let columns = region.shape.get(1..)?.iter().try_fold(1u64, |n, &extent| n.checked_mul(extent))?;
+    (columns > 1 && units(region).is_multiple_of(columns)).then_some(columns)
+}

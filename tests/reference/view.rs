@@ -1,0 +1,124 @@
+//! Views: the base words of a region, which may come from several base regions.
+
+use super::base::{PLACES, Region};
+use super::fields::{Fields, text};
+use super::head::{BITS, Head, Q8_0};
+use super::{Result, cast, check};
+
+/// The base words of a region.
+pub struct View {
+    pub origins: Vec<Origin>,
+    /// Units, and the number of an origin with the first unit there.
+    pub runs: Vec<(usize, Option<(usize, usize)>)>,
+}
+
+/// A region of a base file.
+pub struct Origin {
+    file: usize,
+    name: String,
+    dtype: u8,
+}
+
+/// A base file, its regions and its layout.
+pub type Base<'a> = (&'a [u8], Vec<Region>, u8);
+
+/// Bytes of a unit.
+fn unit(dtype: u8) -> usize {
+    match dtype {
+        Q8_0 => 34,
+        18 => 4,
+        dtype => (BITS[usize::from(dtype)] as usize / 8).max(1),
+    }
+}
+
+impl View {
+    /// The view of a region's partner.
+    pub fn of_partner(region: &Region, fields: &mut Fields, head: &Head) -> Result<Self> {
+        let (file, name) = read_name(fields, head, region)?;
+        let units = region.length / unit(region.dtype);
+        let runs = if units > 0 { vec![(units, Some((0, 0)))] } else { Vec::new() };
+        Ok(Self { origins: vec![Origin { file, name, dtype: region.dtype }], runs })
+    }
+
+    pub fn read(region: &Region, fields: &mut Fields, head: &Head) -> Result<Self> {
+        let mut view = Self { origins: Vec::new(), runs: Vec::new() };
+        for _ in 0..count(fields)? {
+            let (file, name) = read_name(fields, head, region)?;
+            let dtype = fields.byte()?;
+            check(dtype <= Q8_0, "unknown dtype")?;
+            let casts = cast::known(dtype) && cast::known(region.dtype);
+            check(dtype == region.dtype || casts, "a cast of other dtypes")?;
+            view.origins.push(Origin { file, name, dtype });
+        }
+        let mut ends = vec![0u64; view.origins.len()];
+        let mut left = (region.length / unit(region.dtype)) as u64;
+        for _ in 0..count(fields)? {
+            let units = fields.varint()?;
+            check(units > 0 && units <= left, "length of a run")?;
+            left -= units;
+            let origin = fields.varint()? as usize;
+            let from = if origin == 0 {
+                None
+            } else {
+                let end = ends.get_mut(origin - 1).ok_or("number of an origin")?;
+                let moved = fields.varint()?;
+                let moved = if moved % 2 == 0 { moved / 2 } else { !(moved / 2) };
+                let start = end.wrapping_add(moved);
+                *end = start.checked_add(units).filter(|&end| end < 1 << 63).ok_or("place of a run")?;
+                Some((origin - 1, start as usize))
+            };
+            view.runs.push((units as usize, from));
+        }
+        check(left == 0, "a view that is too short")?;
+        Ok(view)
+    }
+
+    /// The base words of a whole region, and for each byte whether it has a base.
+    pub fn words(&self, region: &Region, bases: &[Base<'_>]) -> Result<(Vec<u8>, Vec<bool>)> {
+        let (mut words, mut known) = (Vec::new(), Vec::new());
+        for &(units, from) in &self.runs {
+            match from {
+                None => words.resize(words.len() + units * unit(region.dtype), 0),
+                Some((origin, start)) => {
+                    let Origin { file, name, dtype } = &self.origins[origin];
+                    let width = unit(*dtype);
+                    let end = start.checked_add(units).and_then(|end| end.checked_mul(width)).ok_or("an end")?;
+                    let found = &find(&bases[*file], name, *dtype, end)?[start * width..end];
+                    let same = *dtype == region.dtype;
+                    words.extend(if same { found.to_vec() } else { cast::cast(found, *dtype, region.dtype) });
+                }
+            }
+            known.resize(words.len(), from.is_some());
+        }
+        Ok((words, known))
+    }
+}
+
+fn count(fields: &mut Fields) -> Result<u64> {
+    let count = fields.varint()?;
+    check(count <= 1 << 18, "too many runs")?;
+    Ok(count)
+}
+
+fn read_name(fields: &mut Fields, head: &Head, region: &Region) -> Result<(usize, String)> {
+    let file = fields.varint()?;
+    check(file < head.bases.len() as u64, "number of a base file")?;
+    let name = match fields.varint()? {
+        0 => region.name.clone(),
+        length => text(fields.take(length as usize - 1)?)?,
+    };
+    Ok((file as usize, name))
+}
+
+/// The first `length` bytes of the region called `name`.
+fn find<'a>((file, regions, layout): &Base<'a>, name: &str, dtype: u8, length: usize) -> Result<&'a [u8]> {
+    if *layout == PLACES {
+        let offset: usize = name.parse().map_err(|_| "no offset")?;
+        check(offset.to_string() == name, "an offset that is written in another way")?;
+        let end = offset.checked_add(length).ok_or("an offset past the end")?;
+        return file.get(offset..end).ok_or("the base is too short".to_owned());
+    }
+    let found = regions.iter().find(|region| region.name == name).ok_or("the base has no such tensor")?;
+    check(found.dtype == dtype && found.length >= length, "the base's tensor is of another type")?;
+    Ok(&file[found.offset..found.offset + length])
+}

@@ -1,0 +1,168 @@
+//! Targets whose tensors are not the base's, name by name and shape by shape: every one comes back,
+//! from the crate and from the reference decoder, and takes what its content takes.
+#![cfg(not(target_arch = "wasm32"))]
+
+mod common;
+mod reference;
+
+use bitx::drive::Sources;
+use bitx::io::ReadAt;
+use bitx::parallel::Sequential;
+use bitx::{Compress, Effort, Format, Job, Restore};
+use common::{compress, model, restore};
+
+/// Weights of a seed.
+fn weights(seed: u32, count: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(747_796_405).wrapping_add(1);
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / 16_777_216.0 - 0.5
+    };
+    (0..count).map(|_| (next() + next() + next()) * 0.04).collect()
+}
+
+/// The weights, moved a little.
+fn tuned(weights: &[f32], seed: u32) -> Vec<f32> {
+    weights.iter().zip(self::weights(seed, weights.len())).map(|(weight, change)| weight + change * 0.01).collect()
+}
+
+fn f32(weights: &[f32]) -> Vec<u8> {
+    weights.iter().flat_map(|weight| weight.to_le_bytes()).collect()
+}
+
+fn bf16(weights: &[f32]) -> Vec<u8> {
+    reference::cast::cast(&f32(weights), 17, 14)
+}
+
+const COLUMNS: usize = 64;
+
+/// Compresses `target`, checks that both decoders restore it, and returns its share.
+fn share(base: &[u8], target: &[u8]) -> f64 {
+    let archive = compress(base, target, Format::V2 { effort: Effort::Default }).unwrap();
+    assert!(restore(base, &archive).unwrap() == target);
+    assert!(reference::restore(&[base], &archive).unwrap() == target);
+    archive.len() as f64 / target.len() as f64
+}
+
+/// A base of two matrices and a vector, and their fine-tune.
+fn pair() -> ([Vec<f32>; 3], [Vec<f32>; 3]) {
+    let base = [weights(1, 200 * COLUMNS), weights(2, 100 * COLUMNS), weights(3, 300)];
+    let tuned = [0, 1, 2].map(|i| tuned(&base[i], 10 + i as u32));
+    (base, tuned)
+}
+
+fn named(names: [&str; 3], tensors: &[Vec<f32>; 3], dtype: &str, bytes: fn(&[f32]) -> Vec<u8>) -> Vec<u8> {
+    let [a, b, c] = [0, 1, 2].map(|i| bytes(&tensors[i]));
+    let columns = COLUMNS as u64;
+    model(&[
+        (names[0], dtype, &[200, columns], &a),
+        (names[1], dtype, &[100, columns], &b),
+        (names[2], dtype, &[300], &c),
+    ])
+}
+
+const NAMES: [&str; 3] = ["a", "b", "c"];
+
+#[test]
+fn other_names_and_shapes_cost_nothing() {
+    let (base, tuned) = pair();
+    let (base, plain) = (named(NAMES, &base, "BF16", bf16), named(NAMES, &tuned, "BF16", bf16));
+    let same = share(&base, &plain);
+    let renamed = share(&base, &named(["model.a", "model.b", "model.c"], &tuned, "BF16", bf16));
+    assert!(renamed < same + 0.005, "{renamed} against {same}");
+    let [a, b, c] = [0, 1, 2].map(|i| bf16(&tuned[i]));
+    let shapes = model(&[("a", "BF16", &[64, 200], &a), ("b", "BF16", &[100, 8, 8], &b), ("c", "BF16", &[300], &c)]);
+    assert!(share(&base, &shapes) < same * 1.1);
+    // The names of two tensors of one shape were exchanged.
+    let [x, y, u, v] = [(20, 0), (21, 0), (20, 5), (21, 5)].map(|(seed, change)| {
+        let weights = weights(seed, 50 * COLUMNS);
+        bf16(&if change == 0 { weights } else { self::tuned(&weights, change) })
+    });
+    let shape: &[u64] = &[50, COLUMNS as u64];
+    let base = model(&[("x", "BF16", shape, &x), ("y", "BF16", shape, &y)]);
+    assert!(share(&base, &model(&[("x", "BF16", shape, &v), ("y", "BF16", shape, &u)])) < 0.45);
+}
+
+#[test]
+fn other_dtypes_are_cast() {
+    let (base, tuned) = pair();
+    let base16 = named(NAMES, &base, "BF16", bf16);
+    let widened = |weights: &[f32]| reference::cast::cast(&bf16(weights), 14, 17);
+    assert!(share(&base16, &named(NAMES, &base, "F32", widened)) < 0.02);
+    let base32 = named(NAMES, &base, "F32", f32);
+    assert!(share(&base32, &base16) < 0.02);
+    let plain = share(&base16, &named(NAMES, &tuned, "BF16", bf16));
+    assert!(share(&base32, &named(NAMES, &tuned, "BF16", bf16)) < plain * 1.05);
+    let f16 = |weights: &[f32]| reference::cast::cast(&f32(weights), 17, 13);
+    assert!(share(&base32, &named(NAMES, &base, "F16", f16)) < 0.02);
+}
+
+#[test]
+fn fused_and_split_tensors_find_their_parts() {
+    let (base, tuned) = pair();
+    let rows = |tensors: &[Vec<f32>; 3]| bf16(&[&tensors[0][..], &tensors[1][..]].concat());
+    let fused = |tensors| model(&[("ab", "BF16", &[300, COLUMNS as u64], &rows(tensors))]);
+    let split = named(NAMES, &base, "BF16", bf16);
+    assert!(share(&split, &fused(&base)) < 0.02);
+    assert!(share(&split, &fused(&tuned)) < 0.45);
+    assert!(share(&fused(&base), &named(NAMES, &tuned, "BF16", bf16)) < 0.45);
+    // The first part alone is found, too.
+    let grown = bf16(&[&tuned[0][..], &weights(9, 20 * COLUMNS)].concat());
+    assert!(share(&split, &model(&[("w", "BF16", &[220, COLUMNS as u64], &grown)])) < 0.5);
+}
+
+#[test]
+fn rows_may_be_added_removed_and_moved() {
+    let base = weights(1, 400 * COLUMNS);
+    let tuned = tuned(&base, 2);
+    let matrix = |rows: &[&[f32]]| {
+        let words = bf16(&rows.concat());
+        model(&[("w", "BF16", &[words.len() as u64 / 2 / COLUMNS as u64, COLUMNS as u64], &words)])
+    };
+    let new = weights(3, 10 * COLUMNS);
+    let base = matrix(&[&base]);
+    let same = share(&base, &matrix(&[&tuned]));
+    let (head, tail) = tuned.split_at(150 * COLUMNS);
+    for rows in [[&tuned[..], &new], [&new, &tuned], [tail, head]] {
+        let share = share(&base, &matrix(&rows));
+        assert!(share < same + 0.04, "{share} against {same}");
+    }
+    assert!(share(&base, &matrix(&[head, &new, tail])) < same + 0.04);
+    assert!(share(&base, &matrix(&[&tuned[..40 * COLUMNS], &tuned[90 * COLUMNS..]])) < same + 0.04);
+}
+
+/// Runs a job over several base files and one other file.
+fn run(mut job: Job, base: &[&[u8]], other: &[u8]) -> bitx::Result<Vec<u8>> {
+    let base: Vec<&dyn ReadAt> = base.iter().map(|file| file as &dyn ReadAt).collect();
+    let sources = Sources { base: &base, delta: Some(&other), target: Some(&other), ..Sources::default() };
+    common::run(&mut job, &sources, &Sequential)
+}
+
+/// The base is recognised by its tensors, however they are spread over files.
+#[test]
+fn a_base_may_be_sharded_anew() {
+    let (base, tuned) = pair();
+    let columns = COLUMNS as u64;
+    let [a, b, c] = [0, 1, 2].map(|i| bf16(&base[i]));
+    let one = named(NAMES, &base, "BF16", bf16);
+    let [a, b, c] = [
+        model(&[("a", "BF16", &[200, columns], &a)]),
+        model(&[("b", "BF16", &[100, columns], &b)]),
+        model(&[("c", "BF16", &[300], &c)]),
+    ];
+    let target = named(NAMES, &tuned, "BF16", bf16);
+    let sets: [&[&[u8]]; 3] = [&[&one], &[&a, &b, &c], &[&c, &a, &b]];
+    for made in sets {
+        let lengths: Vec<u64> = made.iter().map(|file| file.len()).collect();
+        let job = Compress::new(&lengths, target.len() as u64, Format::default()).unwrap().job();
+        let archive = run(job, made, &target).unwrap();
+        for given in sets {
+            let lengths: Vec<u64> = given.iter().map(|file| file.len()).collect();
+            let job = Restore::new(&lengths, archive.len() as u64).job();
+            assert!(run(job, given, &archive).unwrap() == target);
+        }
+        let error = run(Restore::new(&[a.len() as u64], archive.len() as u64).job(), &[&a], &archive).unwrap_err();
+        assert_eq!(error.kind(), bitx::ErrorKind::BaseMismatch);
+        assert!(error.to_string().contains("\"b\"") && error.to_string().contains("BLAKE3"), "{error}");
+    }
+}
