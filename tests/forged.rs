@@ -159,3 +159,53 @@ fn gguf_with_a_name_twice_is_refused() {
     let file = gguf((0..3).map(|i| format!("t{}", i % 2)));
     assert_eq!(compress(&file, &file, Format::default()).unwrap_err().kind(), ErrorKind::Corrupt);
 }
+
+/// A head with one base file of bytes, and an item of kind 4: twelve words of BF16 with this view.
+fn viewed(view: &[u8]) -> Vec<u8> {
+    [&[0, 1, 24, 0, 1][..], &[4, 1, b'w', 14, 1, 12], view].concat()
+}
+
+/// An origin in the base file, called `name`.
+fn origin(name: &[u8], dtype: u8) -> Vec<u8> {
+    [&[0, name.len() as u8 + 1][..], name, &[dtype]].concat()
+}
+
+#[test]
+fn views_stay_within_their_tensors() {
+    let refused = |origins: &[Vec<u8>], runs: &[&[u8]]| {
+        let view = [&[origins.len() as u8], &origins.concat()[..], &[runs.len() as u8], &runs.concat()].concat();
+        refused(&[0; 24], &forge(&viewed(&view), Some((2, &[]))))
+    };
+    let bytes = || vec![origin(b"", 4)];
+    let words = |name: &[u8]| vec![origin(name, 14)];
+    // Too short, too long, a run of nothing, an origin that is not there.
+    assert_eq!(refused(&words(b"x"), &[&[11, 0]]), ErrorKind::Corrupt);
+    assert_eq!(refused(&words(b"x"), &[&[11, 0], &[2, 0]]), ErrorKind::Corrupt);
+    assert_eq!(refused(&words(b"x"), &[&[0, 0], &[12, 0]]), ErrorKind::Corrupt);
+    assert_eq!(refused(&words(b"x"), &[&[12, 2, 0]]), ErrorKind::Corrupt);
+    // A start before the region, and an end that overflows.
+    assert_eq!(refused(&words(b"x"), &[&[12, 1, 1]]), ErrorKind::Corrupt);
+    let huge = [&[12, 1][..], &varint(u64::MAX - 1)].concat();
+    assert_eq!(refused(&words(b"x"), &[&huge]), ErrorKind::Corrupt);
+    let far = [&[12, 1][..], &varint(1 << 62)].concat();
+    assert_eq!(refused(&words(b"x"), &[&far]), ErrorKind::BaseMismatch);
+    // Bytes are not cast to floats, and there is no dtype 99.
+    assert_eq!(refused(&bytes(), &[&[12, 1, 0]]), ErrorKind::Corrupt);
+    assert_eq!(refused(&[origin(b"", 99)], &[&[12, 1, 0]]), ErrorKind::Unsupported);
+    assert_eq!(refused(&words(b"x"), &[&[12, 1, 0]]), ErrorKind::BaseMismatch);
+}
+
+#[test]
+fn views_have_a_limited_number_of_runs() {
+    let runs = [&varint(1 + (1 << 18))[..], &[1, 0].repeat(1 + (1 << 18))].concat();
+    assert_eq!(refused(&[0; 24], &forge(&viewed(&[&[0][..], &runs].concat()), None)), ErrorKind::Limit);
+    let origins = [&varint(1 + (1 << 18))[..], &origin(b"", 14).repeat(1 + (1 << 18)), &[1, 12, 0]].concat();
+    assert_eq!(refused(&[0; 24], &forge(&viewed(&origins), None)), ErrorKind::Limit);
+}
+
+#[test]
+fn a_chunk_without_base_words_is_coded_alone() {
+    let view = [&[1][..], &origin(b"", 4), &[1, 12, 0]].concat();
+    let head = [&[0, 1, 24, 0, 1][..], &[4, 1, b'w', 4, 1, 12], &view].concat();
+    assert_eq!(refused(&[0; 24], &forge(&head, Some((2, &[])))), ErrorKind::Corrupt);
+}
