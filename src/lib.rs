@@ -18,6 +18,7 @@ mod pairing;
 pub mod parallel;
 pub mod plan;
 mod predict;
+mod quant;
 pub mod report;
 mod view;
 mod window;

@@ -7,7 +7,7 @@ use crate::chunk::unit;
 use crate::error::{Error, Result};
 use crate::io::Source;
 use crate::layout::{Kind, Layout, Region};
-use crate::view::{BaseView, Located};
+use crate::view::{BaseView, Located, units_per_unit};
 
 /// The place of a region in a base set: a file, and a region of that file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -95,7 +95,8 @@ impl BaseSet {
         for run in &view.runs {
             if let Some((origin, start)) = run.from {
                 let most = &mut wanted[origin as usize];
-                *most = (start + run.units).max(*most);
+                let per_unit = units_per_unit(view.origins[origin as usize].dtype, region.dtype);
+                *most = (start + run.units * per_unit).max(*most);
             }
         }
         let origins = view.origins.iter().zip(wanted).map(|(origin, units)| self.locate(region, origin, units));

@@ -20,6 +20,8 @@ pub enum Method {
     Delta,
     /// Differences to the base after a low-rank prediction moved it.
     Predicted,
+    /// The fields of quantised blocks, as distances in the grid of levels that they have.
+    Grid,
     /// The tensor's own words, without a base: their leading bits are entropy coded.
     Solo,
     /// The bytes themselves, not compressed.
@@ -36,6 +38,7 @@ impl Method {
             Self::CopyEarlier => "copy-earlier",
             Self::Delta => "delta",
             Self::Predicted => "predicted",
+            Self::Grid => "grid",
             Self::Solo => "solo",
             Self::Stored => "stored",
         }

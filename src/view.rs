@@ -4,11 +4,12 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::cast::cast;
+use crate::cast::{can_cast, cast};
 use crate::chunk::unit;
 use crate::error::Result;
 use crate::io::{Inputs, Read, Source};
 use crate::layout::Dtype;
+use crate::quant::{dequantise, format_of, weights_per_unit};
 
 /// The base words of a region, as runs of words of base files.
 #[derive(Debug)]
@@ -62,6 +63,17 @@ impl BaseView {
         Self { dtype, origins, runs: runs.map(stretch).collect() }
     }
 
+    /// `true` if the view gives the weights of quantised blocks, as `F32`, and not blocks: that is
+    /// so if some of the base is not of the target's block format.
+    pub(crate) fn gives_weights(&self) -> bool {
+        self.dtype.is_scaled() && self.origins.iter().any(|origin| origin.dtype != self.dtype)
+    }
+
+    /// The bytes that the view gives for a unit of the target.
+    fn given(&self) -> u64 {
+        if self.gives_weights() { 4 * weights_per_unit(self.dtype) } else { unit(self.dtype).1 }
+    }
+
     /// The base file that an error about the view names.
     pub(crate) fn source(&self) -> Source {
         self.origins.first().map_or(Source::Base(0), |origin| origin.source)
@@ -76,14 +88,14 @@ impl BaseView {
     /// Returns the base words for the byte range `range` of the target's region, in its dtype;
     /// `None` if no run there has a base.
     pub(crate) fn take<'a>(&self, range: Range<u64>, inputs: &'a Inputs) -> Result<Option<Cow<'a, [u8]>>> {
-        let length = (range.end - range.start) as usize;
+        let length = ((range.end - range.start) / unit(self.dtype).1 * self.given()) as usize;
         if self.parts(range.clone()).all(|part| part.from.is_none()) {
             return Ok(None);
         }
         let mut bytes = Vec::new();
         for part in self.parts(range) {
             let taken = match part.from {
-                Some((source, range, dtype)) if dtype == self.dtype => {
+                Some((source, range, dtype)) if dtype == self.dtype && !self.gives_weights() => {
                     let found = inputs.slice(source, range)?;
                     if found.len() == length {
                         return Ok(Some(Cow::Borrowed(found)));
@@ -91,7 +103,7 @@ impl BaseView {
                     Cow::Borrowed(found)
                 }
                 Some((source, range, dtype)) => Cow::Owned(self.cast(dtype, inputs.slice(source, range)?, part.units)),
-                None => Cow::Owned(vec![0; (part.units * unit(self.dtype).1) as usize]),
+                None => Cow::Owned(vec![0; (part.units * self.given()) as usize]),
             };
             bytes.reserve_exact(length - bytes.len());
             bytes.extend_from_slice(&taken);
@@ -99,9 +111,19 @@ impl BaseView {
         Ok(Some(Cow::Owned(bytes)))
     }
 
+    /// Converts words of `from` to what the view gives for `units` of the target.
     fn cast(&self, from: Dtype, words: &[u8], units: u64) -> Vec<u8> {
-        let mut target = vec![0; (units * unit(self.dtype).1) as usize];
-        cast(from, self.dtype, words, &mut target);
+        let mut target = vec![0; (units * self.given()) as usize];
+        match (self.gives_weights(), format_of(from)) {
+            (false, _) => cast(from, self.dtype, words, &mut target),
+            (true, None) => cast(from, Dtype::F32, words, &mut target),
+            (true, Some(format)) => {
+                let mut weights = vec![0f32; target.len() / 4];
+                dequantise(format, words, &mut weights);
+                let bytes = target.as_chunks_mut().0.iter_mut().zip(weights);
+                bytes.for_each(|(bytes, weight)| *bytes = weight.to_le_bytes());
+            }
+        }
         target
     }
 
@@ -114,16 +136,30 @@ impl BaseView {
         covering.map(move |run| {
             let skipped = start.saturating_sub(run.end - run.units);
             let units = run.units - skipped - run.end.saturating_sub(end);
-            Part { units, from: run.from.map(|(origin, first)| self.range(origin, first + skipped, units)) }
+            Part { units, from: run.from.map(|(origin, first)| self.range(origin, first, skipped, units)) }
         })
     }
 
-    fn range(&self, origin: u32, first: u64, units: u64) -> (Source, Range<u64>, Dtype) {
+    /// The range of a base file for `units` of the target, `skipped` units behind a run's first one.
+    fn range(&self, origin: u32, first: u64, skipped: u64, units: u64) -> (Source, Range<u64>, Dtype) {
         let Located { source, offset, dtype } = self.origins[origin as usize];
-        let width = unit(dtype).1;
-        let start = offset + first * width;
-        (source, start..start + units * width, dtype)
+        let (width, per_unit) = (unit(dtype).1, units_per_unit(dtype, self.dtype));
+        let start = offset + (first + skipped * per_unit) * width;
+        (source, start..start + units * per_unit * width, dtype)
     }
+}
+
+/// Returns true if a view of a region of the dtype `to` may take words of the dtype `from`: its
+/// own, those that a cast knows, and for blocks all whose weights fill them evenly.
+pub(crate) fn can_view(from: Dtype, to: Dtype) -> bool {
+    let fills = weights_per_unit(to).is_multiple_of(weights_per_unit(from));
+    let has_weights = from.is_scaled() || can_cast(from, Dtype::F32);
+    from == to || can_cast(from, to) || to.is_scaled() && has_weights && fills
+}
+
+/// The number of units of the dtype `from` that a unit of the dtype `to` takes.
+pub(crate) fn units_per_unit(from: Dtype, to: Dtype) -> u64 {
+    (weights_per_unit(to) / weights_per_unit(from)).max(1)
 }
 
 #[cfg(test)]

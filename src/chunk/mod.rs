@@ -19,6 +19,7 @@ macro_rules! for_width {
 mod blocks;
 mod delta;
 pub(crate) mod geometry;
+mod grid;
 mod integers;
 pub(crate) mod predicted;
 mod scales;
@@ -32,6 +33,7 @@ use crate::layout::Dtype;
 use crate::layout::dtype::Fields;
 use crate::predict::Factors;
 use crate::predict::fit::Fit;
+use crate::quant::{BlockFormat, format_of};
 
 /// The largest number of words in a chunk; a chunk of a matrix holds whole rows.
 pub(crate) const CHUNK: u64 = 1 << 20;
@@ -67,6 +69,8 @@ pub(crate) enum Method {
     Factors = 5,
     /// The payload holds deltas to the base after a prediction has moved it.
     Predicted = 6,
+    /// The payload holds the fields of quantised blocks, as distances in the grid of their levels.
+    Grid = 10,
 }
 
 impl Method {
@@ -75,8 +79,11 @@ impl Method {
     /// # Errors
     /// `Unsupported` for a number that no method has.
     pub(crate) fn from_number(number: u8) -> Result<Self> {
-        let all = [Self::Stored, Self::Zstd, Self::Copy, Self::Delta, Self::Solo, Self::Factors, Self::Predicted];
-        all.get(usize::from(number)).copied().ok_or_else(|| Error::unsupported(format!("unknown method {number}")))
+        let all =
+            [Self::Stored, Self::Zstd, Self::Copy, Self::Delta, Self::Solo, Self::Factors, Self::Predicted, Self::Grid];
+        all.into_iter()
+            .find(|method| *method as u8 == number)
+            .ok_or_else(|| Error::unsupported(format!("unknown method {number}")))
     }
 }
 
@@ -106,6 +113,8 @@ pub(crate) struct Scratch {
 pub(crate) struct Against<'a> {
     /// The base range of the chunk, which has the chunk's length.
     pub(crate) base: Option<&'a [u8]>,
+    /// `true` if the base range holds the weights of a chunk of blocks, as `F32`.
+    pub(crate) weights: bool,
     /// The prediction of the chunk's region.
     pub(crate) fit: Option<&'a Fit>,
 }
@@ -117,7 +126,7 @@ pub(crate) struct Against<'a> {
 pub(crate) fn encode(
     dtype: Dtype,
     matrix: Matrix,
-    Against { base, fit }: Against<'_>,
+    Against { base, weights, fit }: Against<'_>,
     target: &[u8],
     effort: Effort,
 ) -> Result<(Method, Vec<u8>)> {
@@ -126,6 +135,9 @@ pub(crate) fn encode(
     }
     if base == Some(target) {
         return Ok((Method::Copy, Vec::new()));
+    }
+    if let (Some(base), Some(format)) = (base, format_of(dtype)) {
+        return encode_blocks(format, matrix, base, weights, target, effort);
     }
     let (width, fields) = dtype.words();
     let mut best: Option<(Method, Vec<u8>)> = None;
@@ -144,14 +156,7 @@ pub(crate) fn encode(
         weak = offer(Method::Predicted, payload);
     }
     if let (Some(base), true) = (base, effort == Effort::Max || !predicted || weak) {
-        weak = offer(
-            Method::Delta,
-            if dtype.is_scaled() {
-                blocks::encode(matrix, base, target, effort)
-            } else {
-                delta::encode_any((width, fields), matrix, base, target, effort)
-            },
-        );
+        weak = offer(Method::Delta, delta::encode_any((width, fields), matrix, base, target, effort));
     }
     match fields {
         Fields::Float { mantissa } if weak => {
@@ -165,11 +170,33 @@ pub(crate) fn encode(
     Ok(best.filter(|(_, least)| least.len() < target.len()).unwrap_or_else(|| (Method::Stored, target.to_vec())))
 }
 
+/// Encodes blocks against blocks of the same format, or against weights.
+fn encode_blocks(
+    format: &'static BlockFormat,
+    matrix: Matrix,
+    base: &[u8],
+    weights: bool,
+    target: &[u8],
+    effort: Effort,
+) -> Result<(Method, Vec<u8>)> {
+    let ground = if weights { grid::Base::Weights(base) } else { grid::Base::Blocks(base) };
+    let mut best = (Method::Grid, grid::encode(format, ground, target));
+    if format.dtype == Dtype::Q8_0 && !weights {
+        let delta = blocks::encode(matrix, base, target, effort);
+        if delta.len() < best.1.len() {
+            best = (Method::Delta, delta);
+        }
+    }
+    Ok(if best.1.len() < target.len() { best } else { (Method::Stored, target.to_vec()) })
+}
+
 /// The inputs of a decoder besides the chunk's payload.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Given<'a> {
     /// The base range of the chunk, which has the chunk's length.
     pub(crate) base: Option<&'a [u8]>,
+    /// `true` if the base range holds the weights of a chunk of blocks, as `F32`.
+    pub(crate) weights: bool,
     /// The factors of the chunk's region.
     pub(crate) factors: Option<&'a Factors>,
 }
@@ -184,7 +211,7 @@ pub(crate) fn decode(
     dtype: Dtype,
     matrix: Matrix,
     payload: &[u8],
-    Given { base, factors }: Given<'_>,
+    Given { base, weights, factors }: Given<'_>,
     target: &mut [u8],
     scratch: &mut Scratch,
 ) -> Result<()> {
@@ -200,13 +227,23 @@ pub(crate) fn decode(
             scratch.zstd.decode(payload, target.len(), &mut scratch.bytes)?;
             target.copy_from_slice(&scratch.bytes);
         }
-        Method::Copy if payload.is_empty() => target.copy_from_slice(need_base()?),
+        Method::Copy if payload.is_empty() && !weights => target.copy_from_slice(need_base()?),
         Method::Copy => {
             return Err(Error::corrupt("the payload of a copied chunk is not empty").figures(0, payload.len()));
         }
+        Method::Delta if dtype.is_scaled() && dtype != Dtype::Q8_0 => {
+            return Err(Error::corrupt("a chunk of blocks is coded as deltas"));
+        }
+        Method::Delta if weights => return Err(Error::corrupt("a chunk of blocks is coded as deltas to weights")),
+        Method::Grid => {
+            let format = format_of(dtype).ok_or_else(|| Error::corrupt("a chunk of the grid is not one of blocks"))?;
+            let base = need_base()?;
+            let ground = if weights { grid::Base::Weights(base) } else { grid::Base::Blocks(base) };
+            grid::decode(format, payload, ground, target, scratch)?;
+        }
         Method::Delta => {
             let base = need_base()?;
-            if dtype.is_scaled() {
+            if dtype == Dtype::Q8_0 {
                 blocks::decode(matrix, payload, base, target, scratch)?;
             } else {
                 delta::decode_any((width, fields), matrix, payload, base, target, scratch)?;
@@ -279,10 +316,10 @@ mod tests {
                 for effort in [Effort::Fast, Effort::Default, Effort::Max] {
                     for base in [Some(base.as_slice()), None] {
                         let (method, payload) =
-                            encode(dtype, matrix, Against { base, fit: None }, &target, effort).unwrap();
+                            encode(dtype, matrix, Against { base, ..Against::default() }, &target, effort).unwrap();
                         assert!(payload.len() <= target.len());
                         let mut restored = vec![0; target.len()];
-                        let given = Given { base, factors: None };
+                        let given = Given { base, ..Given::default() };
                         decode(method, dtype, matrix, &payload, given, &mut restored, &mut scratch).unwrap();
                         assert!(restored == target, "{dtype:?} {count} {effort:?} {method:?}");
                     }
@@ -295,7 +332,7 @@ mod tests {
     fn small_moves_make_small_payloads_in_every_dtype() {
         for dtype in DTYPES {
             let (base, target) = pair(dtype.words().0, 20_000);
-            let against = Against { base: Some(&base), fit: None };
+            let against = Against { base: Some(&base), ..Against::default() };
             let (method, payload) = encode(dtype, Matrix { columns: 100 }, against, &target, Effort::Default).unwrap();
             assert_eq!(method, Method::Delta, "{dtype:?}");
             assert!(payload.len() < 20_000 * 5 / 8, "{dtype:?}: {}", payload.len());
@@ -309,10 +346,10 @@ mod tests {
         let matrix = Matrix { columns: 30 };
         for base in [Some(base.as_slice()), None] {
             let (method, payload) =
-                encode(Dtype::BF16, matrix, Against { base, fit: None }, &target, Effort::Max).unwrap();
+                encode(Dtype::BF16, matrix, Against { base, ..Against::default() }, &target, Effort::Max).unwrap();
             let mut restored = vec![0; target.len()];
             let mut try_it = |payload: &[u8]| {
-                let given = Given { base, factors: None };
+                let given = Given { base, ..Given::default() };
                 decode(method, Dtype::BF16, matrix, payload, given, &mut restored, &mut scratch)
             };
             for length in 0..payload.len() {

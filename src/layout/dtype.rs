@@ -28,6 +28,17 @@ pub enum Dtype {
     I64,
     U64,
     Q8_0,
+    Q4_0,
+    Q4_1,
+    Q5_0,
+    Q5_1,
+    Q2_K,
+    Q3_K,
+    Q4_K,
+    Q5_K,
+    Q6_K,
+    IQ4_NL,
+    IQ4_XS,
 }
 
 /// The parts of a word: they decide how its differences are taken.
@@ -44,8 +55,8 @@ pub(crate) enum Fields {
 enum Block {
     /// Elements that are words, or that lie packed in bytes.
     Packed { elements: u64, bytes: u64 },
-    /// Elements of one row that share a scale, which precedes them; elements are words of one byte.
-    Scaled { elements: u64, scale_bytes: u64 },
+    /// Elements of one row that share a scale ([`quant`](crate::quant)).
+    Scaled { elements: u64, bytes: u64 },
 }
 
 /// All facts about one dtype.
@@ -83,9 +94,9 @@ const fn packed(dtype: Dtype, number: u8, name: &'static str, elements: u64, byt
     Row { dtype, number, name, in_safetensors: true, words: (1, INTEGER), block }
 }
 
-/// A dtype of GGUF whose blocks of 32 elements begin with a scale in F16.
-const fn scaled(dtype: Dtype, number: u8, name: &'static str) -> Row {
-    let block = Block::Scaled { elements: 32, scale_bytes: 2 };
+/// A dtype of GGUF whose `elements` are a block of so many `bytes`.
+const fn scaled(dtype: Dtype, number: u8, name: &'static str, elements: u64, bytes: u64) -> Row {
+    let block = Block::Scaled { elements, bytes };
     Row { dtype, number, name, in_safetensors: false, words: (1, INTEGER), block }
 }
 
@@ -100,7 +111,7 @@ const COMPLEX: Row = Row {
 };
 
 /// Every dtype, in the order of the enum.
-static TABLE: [Row; 23] = [
+static TABLE: [Row; 34] = [
     word(BOOL, 0, "BOOL", 1, INTEGER),
     packed(F4, 1, "F4", 2, 1),
     packed(F6_E2M3, 2, "F6_E2M3", 4, 3),
@@ -123,7 +134,18 @@ static TABLE: [Row; 23] = [
     word(F64, 19, "F64", 8, float(52)),
     word(I64, 20, "I64", 8, INTEGER),
     word(U64, 21, "U64", 8, INTEGER),
-    scaled(Q8_0, 22, "Q8_0"),
+    scaled(Q8_0, 22, "Q8_0", 32, 34),
+    scaled(Q4_0, 23, "Q4_0", 32, 18),
+    scaled(Q4_1, 24, "Q4_1", 32, 20),
+    scaled(Q5_0, 25, "Q5_0", 32, 22),
+    scaled(Q5_1, 26, "Q5_1", 32, 24),
+    scaled(Q2_K, 27, "Q2_K", 256, 84),
+    scaled(Q3_K, 28, "Q3_K", 256, 110),
+    scaled(Q4_K, 29, "Q4_K", 256, 144),
+    scaled(Q5_K, 30, "Q5_K", 256, 176),
+    scaled(Q6_K, 31, "Q6_K", 256, 210),
+    scaled(IQ4_NL, 32, "IQ4_NL", 32, 18),
+    scaled(IQ4_XS, 33, "IQ4_XS", 256, 136),
 ];
 
 impl Dtype {
@@ -155,12 +177,11 @@ impl Dtype {
     /// element where elements are packed or share a scale.
     pub fn block(self) -> (u64, u64) {
         match self.row().block {
-            Block::Packed { elements, bytes } => (elements, bytes),
-            Block::Scaled { elements, scale_bytes } => (elements, scale_bytes + elements),
+            Block::Packed { elements, bytes } | Block::Scaled { elements, bytes } => (elements, bytes),
         }
     }
 
-    /// `true` where blocks of a row's elements begin with a scale.
+    /// `true` where blocks of a row's elements share a scale.
     pub(crate) fn is_scaled(self) -> bool {
         matches!(self.row().block, Block::Scaled { .. })
     }

@@ -155,13 +155,24 @@ fn layout(mut infos: Vec<Info>, header_length: u64, data: u64, file_length: u64)
     Ok(Layout { kind: Kind::Gguf, file_length, header_length, regions })
 }
 
-/// The dtype of a tensor; `None` if its ggml type has none, and the tensor is bytes.
+/// The dtype of a tensor; `None` if its ggml type has none, or its rows are not whole blocks: such a
+/// tensor is bytes.
 fn dtype(info: &Info) -> Option<Dtype> {
-    Some(match info.kind {
+    let dtype = match info.kind {
         0 => Dtype::F32,
         1 => Dtype::F16,
-        // A block is 32 elements of one row.
-        8 if info.shape.last().is_some_and(|row| row.is_multiple_of(32)) => Dtype::Q8_0,
+        2 => Dtype::Q4_0,
+        3 => Dtype::Q4_1,
+        6 => Dtype::Q5_0,
+        7 => Dtype::Q5_1,
+        8 => Dtype::Q8_0,
+        10 => Dtype::Q2_K,
+        11 => Dtype::Q3_K,
+        12 => Dtype::Q4_K,
+        13 => Dtype::Q5_K,
+        14 => Dtype::Q6_K,
+        20 => Dtype::IQ4_NL,
+        23 => Dtype::IQ4_XS,
         24 => Dtype::I8,
         25 => Dtype::I16,
         26 => Dtype::I32,
@@ -169,7 +180,9 @@ fn dtype(info: &Info) -> Option<Dtype> {
         28 => Dtype::F64,
         30 => Dtype::BF16,
         _ => return None,
-    })
+    };
+    let whole = info.shape.last().is_some_and(|row| row.is_multiple_of(dtype.block().0));
+    (!dtype.is_scaled() || whole).then_some(dtype)
 }
 
 fn read_info(reader: &mut ByteReader<'_>) -> Result<Info> {

@@ -1,7 +1,7 @@
 //! Regions that consist of several others: fused matrices, stacked experts, grown vocabularies; and
 //! regions that are parts of one.
 //!
-//! A chain begins at the first unit of a region, the *whole*. It looks among the regions of the
+//! A chain begins at the first weight of a region, the *whole*. It looks among the regions of the
 //! other side for the one whose start is alike, its *part*. The chain goes on behind the part, until no part
 //! is found.
 
@@ -12,7 +12,7 @@ use crate::plan::Place;
 /// Comparisons of signatures, at most, in all chains.
 const COMPARISONS: usize = 1 << 26;
 
-/// Minimum number of units of a whole and of its parts.
+/// Minimum number of weights of a whole and of its parts.
 const LEAST: u64 = 64;
 
 /// The chains of all regions that have no partner.
@@ -28,9 +28,9 @@ pub(crate) struct Chains {
 #[derive(Debug)]
 pub(crate) struct Chain {
     pub(crate) whole: Subject,
-    /// The parts and the units at which they begin, in order.
+    /// The parts and the weights at which they begin, in order.
     pub(crate) parts: Vec<(u64, Subject)>,
-    /// The unit behind the last part.
+    /// The weight behind the last part.
     at: u64,
     ended: bool,
 }
@@ -56,7 +56,7 @@ impl Chains {
         chains
     }
 
-    /// The chains that go on, each with the region and the unit whose signature it needs next.
+    /// The chains that go on, each with the region and the weight whose signature it needs next.
     pub(crate) fn wanted(&self) -> Vec<(usize, Subject, u64)> {
         let open = self.chains.iter().enumerate().filter(|(_, chain)| !chain.ended);
         open.map(|(i, chain)| (i, chain.whole, chain.at)).collect()
@@ -91,7 +91,7 @@ impl Chains {
         let mut found: Option<(f32, Subject)> = None;
         for &part in parts {
             let (other, count): (Class, u64) = models.measure(part);
-            if other != class || count > units - chain.at {
+            if other != class || count > units - chain.at || !models.may_pair(chain.whole, part) {
                 continue;
             }
             let likeness = models.start(part).likeness(&signature);

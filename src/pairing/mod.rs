@@ -19,9 +19,12 @@ use std::collections::HashMap;
 
 use crate::archive::v2::units;
 use crate::cast::can_cast;
+use crate::chunk::unit;
 use crate::io::Source;
 use crate::layout::{Dtype, Layout, Region};
 use crate::plan::{BaseSet, Place};
+use crate::quant::weights_per_unit;
+use crate::view::can_view;
 
 /// A region of any input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,15 +46,15 @@ pub(crate) struct Models {
 /// Dtypes whose words may be paired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Class {
-    /// Floats that can be cast into each other.
-    Float,
+    /// Floats that can be cast into each other, and quantised weights.
+    Weights,
     /// Words of this dtype only.
     Only(Dtype),
 }
 
 impl Class {
     pub(crate) fn of(dtype: Dtype) -> Self {
-        if can_cast(dtype, Dtype::F32) { Self::Float } else { Self::Only(dtype) }
+        if dtype.is_scaled() || can_cast(dtype, Dtype::F32) { Self::Weights } else { Self::Only(dtype) }
     }
 }
 
@@ -77,11 +80,17 @@ impl Models {
         })
     }
 
-    /// The class and the number of units of a subject; regions that differ in them never are a
-    /// pair.
+    /// The class of a subject, and its number of weights or other words.
     pub(crate) fn measure(&self, subject: Subject) -> (Class, u64) {
         let region = self.region(subject).1;
-        (Class::of(region.dtype), units(region))
+        (Class::of(region.dtype), weights(region))
+    }
+
+    /// Returns true if a view of one subject, a region of the target, may take words of the other
+    /// one, a region of the base; the order of the arguments does not matter.
+    pub(crate) fn may_pair(&self, one: Subject, other: Subject) -> bool {
+        let (target, base) = if matches!(one, Subject::Target(_)) { (one, other) } else { (other, one) };
+        can_view(self.region(base).1.dtype, self.region(target).1.dtype)
     }
 
     fn start(&self, subject: Subject) -> Signature {
@@ -89,8 +98,19 @@ impl Models {
     }
 }
 
+/// The number of weights of a region, or of other words.
+pub(crate) fn weights(region: &Region) -> u64 {
+    units(region) * weights_per_unit(region.dtype)
+}
+
+/// The bytes of `count` weights of `region`; `None` if they are no whole number of units.
+pub(crate) fn bytes_of(region: &Region, count: u64) -> Option<u64> {
+    let per_unit = weights_per_unit(region.dtype);
+    count.is_multiple_of(per_unit).then(|| count / per_unit * unit(region.dtype).1)
+}
+
 /// The columns of a region of two extents or more, of which the trailing ones are joined.
 pub(crate) fn columns(region: &Region) -> Option<u64> {
     let columns = region.shape.get(1..)?.iter().try_fold(1u64, |n, &extent| n.checked_mul(extent))?;
-    (columns > 1 && units(region).is_multiple_of(columns)).then_some(columns)
+    (columns > 1 && weights(region).is_multiple_of(columns)).then_some(columns)
 }

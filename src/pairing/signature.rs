@@ -2,6 +2,7 @@
 
 use crate::layout::Dtype;
 use crate::layout::dtype::Fields;
+use crate::quant::{dequantise, format_of};
 
 /// Maximum number of words of a signature.
 pub(crate) const WORDS: usize = 256;
@@ -51,10 +52,11 @@ impl Likeness {
 }
 
 impl Signature {
-    /// Creates the signature of the first [`WORDS`] words of `bytes`.
+    /// Creates the signature of the first [`WORDS`] words of `bytes`, or of as many weights.
     pub(crate) fn of(dtype: Dtype, bytes: &[u8]) -> Self {
-        let width = dtype.words().0;
-        Self::of_keys(bytes.chunks_exact(width).take(WORDS).map(|word| key(dtype, word)).collect())
+        let mut keys = keys(dtype, bytes);
+        keys.truncate(WORDS);
+        Self::of_keys(keys)
     }
 
     fn of_keys(keys: Vec<u64>) -> Self {
@@ -95,11 +97,19 @@ impl Signature {
 /// # Panics
 /// Panics if the row has no words.
 pub(crate) fn of_row(dtype: Dtype, row: &[u8]) -> u64 {
-    let width = dtype.words().0;
-    let words = row.len() / width;
-    let place = |i: usize| i * words / 64 * width;
-    let keys: Vec<u64> = (0..64).map(|i| key(dtype, &row[place(i)..place(i) + width])).collect();
-    Signature::of_keys(keys).bits[0]
+    let keys = keys(dtype, row);
+    let spread: Vec<u64> = (0..64).map(|i| keys[i * keys.len() / 64]).collect();
+    Signature::of_keys(spread).bits[0]
+}
+
+/// Returns a number for each word or weight, in the order of their values.
+fn keys(dtype: Dtype, bytes: &[u8]) -> Vec<u64> {
+    let Some(format) = format_of(dtype) else {
+        return bytes.chunks_exact(dtype.words().0).map(|word| key(dtype, word)).collect();
+    };
+    let mut weights = vec![0f32; bytes.len() / format.bytes * format.weights];
+    dequantise(format, bytes, &mut weights);
+    weights.iter().map(|weight| key(Dtype::F32, &weight.to_le_bytes())).collect()
 }
 
 /// Returns a number that has the order of the values of the words.

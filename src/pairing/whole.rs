@@ -39,7 +39,10 @@ fn best(
     let region = models.region(target).1;
     let measure = models.measure(target);
     let likeness = |place: Place| models.start(target).likeness(&models.start(Subject::Base(place)));
-    let fits = |place: &Place| models.measure(Subject::Base(*place)) == measure;
+    let fits = |place: &Place| {
+        let base = Subject::Base(*place);
+        models.measure(base) == measure && models.may_pair(target, base)
+    };
     let named = models.bases.partner(region);
     let named = named.or_else(|| models.bases.named(&region.name).iter().copied().find(fits));
     if let Some(named) = named.filter(|&place| !likeness(place).is_unrelated()) {
@@ -51,7 +54,7 @@ fn best(
         return named;
     }
     let mut found: Option<(f32, usize, Place)> = None;
-    for &place in candidates {
+    for &place in candidates.iter().filter(|place| models.may_pair(target, Subject::Base(**place))) {
         let Likeness::Share(share) = likeness(place) else { continue };
         if likeness(place).is_related() && found.is_none_or(|(least, _, _)| share <= least) {
             let common = common_suffix(&region.name, &models.bases.region(place).name);
@@ -86,9 +89,13 @@ fn pair_renamed(models: &Models, pairs: &mut [Option<Place>]) {
         }
         let names =
             renamed.iter().filter_map(|(from, to)| Some([to, region.name.strip_prefix(from.as_str())?].concat()));
-        let measure = models.measure(Subject::Target(i));
+        let target = Subject::Target(i);
+        let measure = models.measure(target);
         let mut places = names.flat_map(|name| models.bases.named(&name).to_vec());
-        pairs[i] = places.find(|&place| models.measure(Subject::Base(place)) == measure);
+        pairs[i] = places.find(|&place| {
+            let base = Subject::Base(place);
+            models.measure(base) == measure && models.may_pair(target, base)
+        });
     }
 }
 

@@ -83,7 +83,8 @@ impl Work {
             let found = factors.binary_search_by_key(&range.start, |(start, _)| *start);
             found.ok().map(|found| &factors[found].1)
         });
-        let given = chunk::Given { base, factors };
+        let weights = chunk.base.as_ref().is_some_and(|view| view.gives_weights());
+        let given = chunk::Given { base, weights, factors };
         self.scratch
             .with(|scratch| {
                 chunk::decode(record.method, chunk.dtype, chunk.matrix, record.payload, given, target, scratch)

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 
 use super::STEP;
-use crate::archive::v2::{Run, units};
-use crate::chunk::unit;
+use crate::archive::v2::Run;
 use crate::io::Read;
 use crate::layout::Dtype;
-use crate::pairing::{Class, Models, RowRun, Subject, align, columns, of_row};
+use crate::pairing::{Models, RowRun, Subject, align, bytes_of, columns, of_row, weights};
 use crate::plan::Place;
+use crate::quant::weights_per_unit;
 
 /// Minimum number of columns of a row that can be recognised.
 const LEAST: u64 = 32;
@@ -26,8 +26,9 @@ pub(super) struct Alignments {
 struct Matrices {
     region: usize,
     place: Place,
-    columns: u64,
     rows: u64,
+    /// Units of a row of the target, and of the base.
+    units: [u64; 2],
     target: Vec<u64>,
     base: Vec<u64>,
 }
@@ -49,9 +50,11 @@ impl Alignments {
         let mut reads = Vec::new();
         for (region, pair) in pairs.iter().enumerate() {
             let Some((place, columns)) = candidate(models, region, *pair) else { continue };
-            let rows = units(&models.target.regions[region]) / columns;
+            let target = &models.target.regions[region];
+            let rows = weights(target) / columns;
+            let units = [target, models.bases.region(place)].map(|region| columns / weights_per_unit(region.dtype));
             let (target, base) = (Vec::new(), Vec::new());
-            self.matrices.push(Matrices { region, place, columns, rows, target, base });
+            self.matrices.push(Matrices { region, place, rows, units, target, base });
             self.read(models, Subject::Target(region), columns, &mut reads);
             self.read(models, Subject::Base(place), columns, &mut reads);
         }
@@ -60,7 +63,7 @@ impl Alignments {
 
     fn read(&mut self, models: &Models, subject: Subject, columns: u64, reads: &mut Vec<Read>) {
         let (source, region) = models.region(subject);
-        let row = columns * unit(region.dtype).1;
+        let Some(row) = bytes_of(region, columns) else { return };
         let step = STEP / row * row;
         for start in region.range().step_by(step as usize) {
             reads.push(Read::new(source, start..(start + step).min(region.range().end)));
@@ -86,7 +89,7 @@ impl Alignments {
     pub(super) fn finish(self) -> impl Iterator<Item = (usize, Place, Vec<Run>)> {
         self.matrices.into_iter().map(|matrices| {
             let runs = align(&matrices.target, &matrices.base);
-            (matrices.region, matrices.place, runs_of(&runs, matrices.rows, matrices.columns))
+            (matrices.region, matrices.place, runs_of(&runs, matrices.rows, matrices.units))
         })
     }
 }
@@ -97,8 +100,9 @@ fn candidate(models: &Models, region: usize, pair: Option<Place>) -> Option<(Pla
     let columns = columns(target).filter(|&columns| columns >= LEAST)?;
     let fits = |place: &Place| {
         let base = models.bases.region(*place);
-        let same = Class::of(base.dtype) == Class::of(target.dtype) && self::columns(base) == Some(columns);
-        same && columns * unit(base.dtype).1 <= STEP && columns * unit(target.dtype).1 <= STEP
+        let pairs = models.may_pair(Subject::Target(region), Subject::Base(*place));
+        let short = |region| bytes_of(region, columns).is_some_and(|row| row <= STEP);
+        pairs && self::columns(base) == Some(columns) && short(base) && short(target)
     };
     let place = models.bases.named(&target.name).iter().copied().find(fits)?;
     let differs = match pair {
@@ -112,19 +116,20 @@ fn candidate(models: &Models, region: usize, pair: Option<Place>) -> Option<(Pla
     differs.then_some((place, columns))
 }
 
-/// The runs of words of a view whose rows are aligned like this.
-fn runs_of(aligned: &[RowRun], rows: u64, columns: u64) -> Vec<Run> {
+/// The runs of a view of `rows` rows that are aligned like this; `units` are those of a row of the
+/// target and of the base.
+fn runs_of(aligned: &[RowRun], rows: u64, [units, base_units]: [u64; 2]) -> Vec<Run> {
     let mut runs = Vec::new();
     let mut end = 0;
     for run in aligned {
         if run.target > end {
-            runs.push(Run { units: (run.target - end) * columns, from: None });
+            runs.push(Run { units: (run.target - end) * units, from: None });
         }
-        runs.push(Run { units: run.count * columns, from: Some((0, run.base * columns)) });
+        runs.push(Run { units: run.count * units, from: Some((0, run.base * base_units)) });
         end = run.target + run.count;
     }
     if rows > end {
-        runs.push(Run { units: (rows - end) * columns, from: None });
+        runs.push(Run { units: (rows - end) * units, from: None });
     }
     runs
 }

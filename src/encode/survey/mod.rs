@@ -16,8 +16,9 @@ use crate::archive::v2::{MAX_RUNS, Run, View, longest_span, units};
 use crate::chunk::unit;
 use crate::io::{Read, Source};
 use crate::layout::{Layout, Region};
-use crate::pairing::{Chains, Models, Signature, Subject, WORDS, whole_pairs};
+use crate::pairing::{Chains, Models, Signature, Subject, WORDS, bytes_of, whole_pairs};
 use crate::plan::{BaseSet, Place};
+use crate::quant::weights_per_unit;
 use alignment::Alignments;
 use duplicates::Duplicates;
 
@@ -192,7 +193,7 @@ impl Survey {
     fn queue_parts(&mut self) {
         for (chain, whole, at) in self.chains.wanted() {
             let (source, region) = self.models.region(whole);
-            let start = region.offset + at * unit(region.dtype).1;
+            let start = region.offset + bytes_of(region, at).unwrap_or(region.length);
             let end = (start + signed_bytes(region)).min(region.offset + region.length);
             self.queue.push_back((Read::new(source, start..end), Probe::Part(chain)));
         }
@@ -205,7 +206,7 @@ impl Survey {
         }
         for chain in std::mem::take(&mut self.chains).finish() {
             match chain.whole {
-                Subject::Target(region) => self.views[region] = Some(self.view_of_parts(region, &chain.parts)),
+                Subject::Target(region) => self.views[region] = self.view_of_parts(region, &chain.parts),
                 Subject::Base(place) => self.view_parts_of(place, &chain.parts),
             }
         }
@@ -214,34 +215,38 @@ impl Survey {
         Stage::Rows
     }
 
-    /// The view of a region of the target that consists of base regions.
-    fn view_of_parts(&self, region: usize, parts: &[(u64, Subject)]) -> View {
+    /// The view of a region of the target that consists of base regions; `None` if they do not end
+    /// between its units.
+    fn view_of_parts(&self, region: usize, parts: &[(u64, Subject)]) -> Option<View> {
+        let target = &self.models.target.regions[region];
         let mut view = View::default();
-        let mut end = 0;
-        for &(at, part) in parts {
+        let mut left = units(target);
+        for &(_, part) in parts {
             if let Subject::Base(place) = part {
-                let units = self.models.measure(part).1;
+                let units = bytes_of(target, self.models.measure(part).1)? / unit(target.dtype).1;
                 view.runs.push(Run { units, from: Some((view.origins.len() as u32, 0)) });
                 view.origins.push(self.models.bases.origin(place));
-                end = at + units;
+                left = left.checked_sub(units)?;
             }
         }
-        let units = units(&self.models.target.regions[region]);
-        if units > end {
-            view.runs.push(Run { units: units - end, from: None });
+        if left > 0 {
+            view.runs.push(Run { units: left, from: None });
         }
-        view
+        Some(view)
     }
 
     /// Makes the views of regions of the target that are parts of one base region.
     fn view_parts_of(&mut self, place: Place, parts: &[(u64, Subject)]) {
+        let base = self.models.bases.region(place);
         for &(at, part) in parts {
-            if let Subject::Target(region) = part
+            if let (Subject::Target(region), Some(start)) = (part, bytes_of(base, at))
                 && self.views[region].is_none()
             {
-                let units = units(&self.models.target.regions[region]);
-                let origins = vec![self.models.bases.origin(place)];
-                self.views[region] = Some(View { origins, runs: vec![Run { units, from: Some((0, at)) }] });
+                let run = Run {
+                    units: units(&self.models.target.regions[region]),
+                    from: Some((0, start / unit(base.dtype).1)),
+                };
+                self.views[region] = Some(View { origins: vec![self.models.bases.origin(place)], runs: vec![run] });
             }
         }
     }
@@ -265,7 +270,8 @@ impl Survey {
 
 /// The bytes of the words that a signature is made of.
 fn signed_bytes(region: &Region) -> u64 {
-    (WORDS * region.dtype.words().0) as u64
+    let per_unit = weights_per_unit(region.dtype);
+    (WORDS as u64).div_ceil(per_unit) * unit(region.dtype).1
 }
 
 /// The spans of a file that no region covers: its header, its holes and its trailing bytes.

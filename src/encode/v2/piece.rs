@@ -59,6 +59,11 @@ impl Piece {
         self.view.as_ref().map_or(Ok(None), |view| view.take(range.clone(), inputs))
     }
 
+    /// `true` if the base words are weights of quantised blocks.
+    pub(super) fn weights(&self) -> bool {
+        self.view.as_ref().is_some_and(|view| view.gives_weights())
+    }
+
     pub(super) fn reads(&self, reads: &mut Vec<Read>) {
         let ranges = match &self.work {
             Work::Chunk(range) => std::slice::from_ref(range),

@@ -3,10 +3,10 @@
 
 use super::{Head, text};
 use crate::bytes::{ByteReader, put_varint};
-use crate::cast::can_cast;
 use crate::chunk::unit;
 use crate::error::{Error, Result};
 use crate::layout::{Dtype, Region};
+use crate::view::{can_view, units_per_unit};
 use crate::zigzag::{unzigzag, zigzag};
 
 /// The base words of a region, in the order of the region's own words.
@@ -35,7 +35,7 @@ pub(crate) struct Origin {
 /// A unit is a word, or a block of words with a scale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Run {
-    /// Number of units, at least 1.
+    /// Number of units of the target, at least 1.
     pub(crate) units: u64,
     /// Index of the origin, and the unit of the origin that the run begins with; `None` if the run
     /// has no base, and its base words are zero.
@@ -88,7 +88,8 @@ impl View {
             };
             put_varint(raw, u64::from(origin) + 1);
             put_varint(raw, zigzag(start.wrapping_sub(ends[origin as usize])));
-            ends[origin as usize] = start + run.units;
+            let per_unit = units_per_unit(self.origins[origin as usize].dtype, region.dtype);
+            ends[origin as usize] = start + run.units * per_unit;
         }
     }
 
@@ -101,8 +102,8 @@ impl View {
             let number = reader.u8()?;
             let dtype =
                 Dtype::from_number(number).ok_or_else(|| Error::unsupported(format!("dtype {number} is unknown")))?;
-            if dtype != region.dtype && !can_cast(dtype, region.dtype) {
-                return Err(Error::corrupt("the view casts dtypes that have no cast")
+            if !can_view(dtype, region.dtype) {
+                return Err(Error::corrupt("the view has words of a dtype that are not cast")
                     .figures(region.dtype.name(), dtype.name()));
             }
             view.origins.push(Origin { base, name, dtype });
@@ -115,7 +116,11 @@ impl View {
             left = left.checked_sub(units).filter(|_| units > 0).ok_or_else(wrong_length)?;
             let from = match reader.varint()?.checked_sub(1) {
                 None => None,
-                Some(origin) => Some(read_start(reader, origin, units, &mut ends)?),
+                Some(origin) => {
+                    let dtype = view.origins.get(origin as usize).map_or(region.dtype, |origin| origin.dtype);
+                    let taken = units.saturating_mul(units_per_unit(dtype, region.dtype));
+                    Some(read_start(reader, origin, taken, &mut ends)?)
+                }
             };
             view.runs.push(Run { units, from });
         }

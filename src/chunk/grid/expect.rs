@@ -1,0 +1,221 @@
+//! The expectations of a chunk's fields: a number for each, and a context that tells how sure it
+//! is. Encoder and decoder compute them from the base and from the fields that come before.
+
+use super::ground::Ground;
+use crate::quant::{Blocks, Levels, Minimum, finite};
+
+/// What is expected of a list of fields.
+#[derive(Default)]
+pub(super) struct Expected {
+    pub(super) numbers: Vec<i16>,
+    /// True where a difference downwards is likelier, and differences are therefore negated.
+    pub(super) negated: Vec<bool>,
+    pub(super) contexts: Vec<u8>,
+}
+
+impl Expected {
+    fn with_capacity(count: usize) -> Self {
+        let (numbers, negated) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        Self { numbers, negated, contexts: Vec::with_capacity(count) }
+    }
+
+    /// Appends what is expected of further fields of the same list.
+    pub(super) fn append(&mut self, mut other: Self) {
+        self.numbers.append(&mut other.numbers);
+        self.negated.append(&mut other.negated);
+        self.contexts.append(&mut other.contexts);
+    }
+
+    fn push(&mut self, number: i16, negated: bool, context: u8) {
+        self.numbers.push(number);
+        self.negated.push(negated);
+        self.contexts.push(context);
+    }
+}
+
+/// Contexts of the scales of blocks: half of the exponent.
+const SCALES: u8 = 16;
+
+/// The first context of sub-minima.
+const MINIMA: u8 = 0;
+
+/// Rounds to the nearest integer, ties to even. `x` must be below 2^22 in magnitude.
+#[inline(always)]
+fn rint(x: f32) -> f32 {
+    const SHIFT: f32 = 12_582_912.0;
+    (x + SHIFT) - SHIFT
+}
+
+/// The class of a distance `f` to a level, in steps: 0 to 10.
+#[inline(always)]
+fn bin(f: f32) -> u8 {
+    let f = f.abs();
+    if f < 1e-4 {
+        0
+    } else if f < 1.0 / 64.0 {
+        1
+    } else if f < 1.0 / 32.0 {
+        2
+    } else {
+        3 + ((f * 16.0) as u8).min(7)
+    }
+}
+
+/// The place of an `F16` in the order of values, without its `shift` low bits.
+pub(super) fn order(word: u16, shift: u32) -> i16 {
+    let magnitude = ((word & 0x7fff) >> shift) as i16;
+    if word >> 15 == 1 { -1 - magnitude } else { magnitude }
+}
+
+/// The inverse of [`order`].
+pub(super) fn word(order: i16, shift: u32) -> u16 {
+    if order < 0 { ((-1 - order) as u16) << shift & 0x7fff | 0x8000 } else { (order as u16) << shift & 0x7fff }
+}
+
+/// The expected scales of blocks, or with `minima` their minima.
+pub(super) fn words(words: &[u16], shift: u32, minima: bool) -> Expected {
+    let mut expected = Expected::with_capacity(words.len());
+    for &base in words {
+        let exponent = (base >> 10 & 31) as u8;
+        let context = if minima { SCALES + exponent / 4 } else { exponent / 2 };
+        expected.push(order(base, shift), base >> 15 == 1, context);
+    }
+    expected
+}
+
+/// The expected sub-scales of groups, given the target's scales.
+pub(super) fn sub_scales(ground: &Ground, target: &Blocks) -> Expected {
+    let Some(sub) = target.format.sub else { return Expected::default() };
+    let mut expected = Expected::with_capacity(target.sub_scales.len());
+    for group in 0..target.sub_scales.len() {
+        let scale = finite(target.scales[group / target.format.groups()]);
+        let x = ground.sub_scale(group, scale).clamp(sub.range.0.into(), sub.range.1.into());
+        let x = if x.is_nan() { 0.0 } else { x };
+        let near = rint(x);
+        expected.push(near as i16, x < near, bin(x - near));
+    }
+    expected
+}
+
+/// The expected sub-minima of groups, given the target's minima, and how far the sub-scales were
+/// from what was expected of them.
+pub(super) fn sub_minima(ground: &Ground, target: &Blocks, sub_scales: &Expected) -> Expected {
+    let Minimum::PerGroup(_, sub) = target.format.minimum else { return Expected::default() };
+    let mut expected = Expected::with_capacity(target.sub_minima.len());
+    for group in 0..target.sub_minima.len() {
+        let minimum = finite(target.minima[group / target.format.groups()]);
+        let x = ground.sub_minimum(group, minimum).clamp(sub.range.0.into(), sub.range.1.into());
+        let x = if x.is_nan() { 0.0 } else { x };
+        let near = rint(x);
+        let moved = target.sub_scales[group].wrapping_sub(sub_scales.numbers[group]).clamp(-3, 3);
+        let context = MINIMA + 7 * (moved + 3) as u8 + side(x - near);
+        expected.push(near as i16, false, context);
+    }
+    expected
+}
+
+/// The class of a signed distance: 0 to 6.
+fn side(f: f32) -> u8 {
+    let size = if f == 0.0 {
+        return 0;
+    } else if f.abs() > 0.3 {
+        3
+    } else if f.abs() > 0.12 {
+        2
+    } else {
+        1
+    };
+    if f > 0.0 { size } else { size + 3 }
+}
+
+/// The contexts of indices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Model {
+    /// The distance to the level.
+    Distance,
+    /// The distance, and the size of a step in half octaves around this one.
+    DistanceAndStep(u16),
+    /// The distance to the border between two levels, in half octaves.
+    Border,
+}
+
+/// The size of a step in half octaves.
+pub(super) fn half_octaves(step: f32) -> u16 {
+    (step.abs().to_bits() >> 22) as u16
+}
+
+impl Model {
+    #[inline(always)]
+    fn context(self, f: f32, step: u16) -> u8 {
+        match self {
+            Self::Distance => bin(f),
+            Self::DistanceAndStep(middle) => 8 * bin(f) + (i32::from(step) - i32::from(middle) + 4).clamp(0, 7) as u8,
+            Self::Border => {
+                const HALF: i32 = (0.5f32.to_bits() >> 22) as i32;
+                (HALF - i32::from(half_octaves((0.5 - f.abs()).max(0.0)))).clamp(0, 23) as u8
+            }
+        }
+    }
+}
+
+/// The expected indices, given all other fields of the target.
+pub(super) fn indices(ground: &Ground, target: &Blocks, model: Model) -> Expected {
+    let format = target.format;
+    let count = target.indices.len();
+    let mut expected = Expected::with_capacity(count);
+    for group in 0..count / format.group {
+        let range = group * format.group..(group + 1) * format.group;
+        let (a, c) = target.affine(group);
+        let (inverse, step) = (1.0 / a, half_octaves(a));
+        match ground {
+            Ground::Blocks(base) => {
+                let (base_a, base_c) = base.affine(group);
+                let (scale, shift) = (base_a * inverse, (base_c - c) * inverse);
+                let own = &base.indices[range];
+                let still = base_a == a && base_c == c;
+                if still || !scale.is_finite() || !shift.is_finite() {
+                    own.iter().for_each(|&index| expected.push(index.into(), false, 0));
+                    continue;
+                }
+                for &index in own {
+                    let (near, f) = place(&format.levels, format.levels.value(index) * scale + shift);
+                    expected.push(near.into(), f < 0.0, model.context(f, step));
+                }
+            }
+            Ground::Weights(base) => {
+                for &weight in &base.weights[range] {
+                    let x = (weight - c) * inverse;
+                    if !x.is_finite() {
+                        expected.push(format.levels.zero().into(), false, 0);
+                        continue;
+                    }
+                    let (near, f) = place(&format.levels, x);
+                    expected.push(near.into(), f < 0.0, model.context(f, step));
+                }
+            }
+        }
+    }
+    expected
+}
+
+/// The index of the level nearest to `x`, and the distance from it in steps, which is at most a
+/// half. Beyond the last level the distance is 0.
+#[inline(always)]
+fn place(levels: &Levels, x: f32) -> (u8, f32) {
+    match levels {
+        Levels::Uniform { last, zero } => {
+            let zero = i32::from(*zero);
+            let x = x.clamp(-zero as f32, (i32::from(*last) - zero) as f32);
+            let near = rint(x);
+            ((near as i32 + zero) as u8, x - near)
+        }
+        Levels::Book(values) => {
+            let level = |i: usize| f32::from(values[i]);
+            let x = x.clamp(level(0), level(15));
+            let below = (1..15).filter(|&i| level(i) <= x).count();
+            let (low, high) = (level(below), level(below + 1));
+            let gap = high - low;
+            if (x - low) * 2.0 <= gap { (below as u8, (x - low) / gap) } else { (below as u8 + 1, (x - high) / gap) }
+        }
+    }
+}

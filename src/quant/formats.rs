@@ -1,0 +1,171 @@
+//! The table of block formats.
+
+use super::packing::{Packing, Plane};
+use crate::layout::Dtype;
+
+/// One block format.
+#[derive(Debug)]
+pub(crate) struct BlockFormat {
+    pub(crate) dtype: Dtype,
+    /// Bytes of a block.
+    pub(crate) bytes: usize,
+    /// Weights of a block.
+    pub(crate) weights: usize,
+    /// Weights that share a sub-scale and a sub-minimum: a divisor of `weights`.
+    pub(crate) group: usize,
+    pub(crate) levels: Levels,
+    /// Offset of the block's scale, an `F16`.
+    pub(crate) scale: usize,
+    pub(crate) minimum: Minimum,
+    /// The sub-scales of the groups.
+    pub(crate) sub: Option<Sub>,
+    /// The planes of the indices, the lowest bits first.
+    pub(crate) planes: &'static [Plane],
+    /// Bits of an index that are stored inverted.
+    pub(crate) inverted: u8,
+}
+
+/// The values of indices, which ascend with them.
+#[derive(Debug)]
+pub(crate) enum Levels {
+    /// Index minus `zero`, up to the index `last`.
+    Uniform { last: u8, zero: u8 },
+    /// Sixteen values of a code book.
+    Book(&'static [i8; 16]),
+}
+
+/// The minimum of a block's weights: the number `c` of its groups.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Minimum {
+    /// There is none, and `c` is 0.
+    None,
+    /// An `F16` at that offset: `c` itself.
+    Plain(usize),
+    /// An `F16` at that offset; `c` is minus the product of it and the group's sub-minimum.
+    PerGroup(usize, Sub),
+}
+
+/// A small number of each group.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sub {
+    /// Offset of the list in the block.
+    pub(crate) offset: usize,
+    pub(crate) packing: Packing,
+    /// The least and the greatest value.
+    pub(crate) range: (i16, i16),
+    /// The number that is subtracted from stored numbers; signed bytes have none.
+    pub(crate) bias: i16,
+}
+
+impl Levels {
+    /// The value of an index.
+    #[inline(always)]
+    pub(crate) fn value(&self, index: u8) -> f32 {
+        match self {
+            Self::Uniform { zero, .. } => (i16::from(index) - i16::from(*zero)).into(),
+            Self::Book(values) => values[usize::from(index & 15)].into(),
+        }
+    }
+
+    /// The index of the value that is nearest to 0.
+    pub(crate) fn zero(&self) -> u8 {
+        match self {
+            Self::Uniform { zero, .. } => *zero,
+            Self::Book(_) => 8,
+        }
+    }
+}
+
+impl BlockFormat {
+    /// Groups of a block.
+    pub(crate) fn groups(&self) -> usize {
+        self.weights / self.group
+    }
+}
+
+const fn plane(offset: usize, bits: u32, run: usize) -> Plane {
+    Plane { offset, bits, run }
+}
+
+const fn uniform(bits: u32, zero: u8) -> Levels {
+    Levels::Uniform { last: ((1u32 << bits) - 1) as u8, zero }
+}
+
+const fn sub(offset: usize, packing: Packing, range: (i16, i16), bias: i16) -> Sub {
+    Sub { offset, packing, range, bias }
+}
+
+/// The non-linear levels of IQ4_NL and IQ4_XS.
+static BOOK: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+
+const fn simple(dtype: Dtype, bytes: usize, levels: Levels, minimum: Minimum, planes: &'static [Plane]) -> BlockFormat {
+    let (weights, scale, sub) = (32, 0, None);
+    BlockFormat { dtype, bytes, weights, group: weights, levels, scale, minimum, sub, planes, inverted: 0 }
+}
+
+const SIX: Packing = Packing::SixBits { second: false };
+const SIX_MINIMA: Packing = Packing::SixBits { second: true };
+
+/// A format of 256 weights with sub-scales.
+const fn super_block(
+    (dtype, bytes, group): (Dtype, usize, usize),
+    levels: Levels,
+    (scale, minimum): (usize, Minimum),
+    sub: Sub,
+    planes: &'static [Plane],
+) -> BlockFormat {
+    let (weights, sub) = (256, Some(sub));
+    BlockFormat { dtype, bytes, weights, group, levels, scale, minimum, sub, planes, inverted: 0 }
+}
+
+/// Every block format.
+pub(crate) static FORMATS: [BlockFormat; 12] = [
+    simple(Dtype::Q4_0, 18, uniform(4, 8), Minimum::None, &[plane(2, 4, 16)]),
+    simple(Dtype::Q4_1, 20, uniform(4, 0), Minimum::Plain(2), &[plane(4, 4, 16)]),
+    simple(Dtype::Q5_0, 22, uniform(5, 16), Minimum::None, &[plane(6, 4, 16), plane(2, 1, 1)]),
+    simple(Dtype::Q5_1, 24, uniform(5, 0), Minimum::Plain(2), &[plane(8, 4, 16), plane(4, 1, 1)]),
+    BlockFormat { inverted: 0x80, ..simple(Dtype::Q8_0, 34, uniform(8, 128), Minimum::None, &[plane(2, 8, 32)]) },
+    simple(Dtype::IQ4_NL, 18, Levels::Book(&BOOK), Minimum::None, &[plane(2, 4, 16)]),
+    super_block(
+        (Dtype::Q2_K, 84, 16),
+        uniform(2, 0),
+        (80, Minimum::PerGroup(82, sub(0, Packing::Nibbles { high: true }, (0, 15), 0))),
+        sub(0, Packing::Nibbles { high: false }, (0, 15), 0),
+        &[plane(16, 2, 32)],
+    ),
+    super_block(
+        (Dtype::Q3_K, 110, 16),
+        uniform(3, 4),
+        (108, Minimum::None),
+        sub(96, Packing::LowAndHigh, (-32, 31), 32),
+        &[plane(32, 2, 32), plane(0, 1, 32)],
+    ),
+    super_block(
+        (Dtype::Q4_K, 144, 32),
+        uniform(4, 0),
+        (0, Minimum::PerGroup(2, sub(4, SIX_MINIMA, (0, 63), 0))),
+        sub(4, SIX, (0, 63), 0),
+        &[plane(16, 4, 32)],
+    ),
+    super_block(
+        (Dtype::Q5_K, 176, 32),
+        uniform(5, 0),
+        (0, Minimum::PerGroup(2, sub(4, SIX_MINIMA, (0, 63), 0))),
+        sub(4, SIX, (0, 63), 0),
+        &[plane(48, 4, 32), plane(16, 1, 32)],
+    ),
+    super_block(
+        (Dtype::Q6_K, 210, 16),
+        uniform(6, 32),
+        (208, Minimum::None),
+        sub(192, Packing::Bytes, (-128, 127), 0),
+        &[plane(0, 4, 64), plane(128, 2, 32)],
+    ),
+    super_block(
+        (Dtype::IQ4_XS, 136, 32),
+        Levels::Book(&BOOK),
+        (0, Minimum::None),
+        sub(2, Packing::HighAndLow, (-32, 31), 32),
+        &[plane(8, 4, 16)],
+    ),
+];

@@ -1,0 +1,38 @@
+//! Block formats of quantised weights, as data: how the fields of a block are packed, and what
+//! weights they stand for.
+//!
+//! A *block* holds a run of weights of one row: a scale, sometimes an offset, sometimes sub-scales
+//! and sub-minima for its *groups*, and an index for each weight. A weight is
+//! `a * level[index] + c`, where `a` and `c` belong to its group. The formats are those of
+//! [ggml](https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h).
+
+mod blocks;
+pub(crate) mod formats;
+mod packing;
+
+pub(crate) use blocks::{Blocks, finite};
+pub(crate) use formats::{BlockFormat, Levels, Minimum};
+
+use crate::layout::Dtype;
+
+/// The block format of a dtype, if it has one.
+pub(crate) fn format_of(dtype: Dtype) -> Option<&'static BlockFormat> {
+    formats::FORMATS.iter().find(|format| format.dtype == dtype)
+}
+
+/// Number of weights in a unit of `dtype`: in a block, or 1.
+pub(crate) fn weights_per_unit(dtype: Dtype) -> u64 {
+    format_of(dtype).map_or(1, |format| format.weights as u64)
+}
+
+/// Writes the weights of whole blocks to `weights`, each operation rounded to `F32` by itself.
+pub(crate) fn dequantise(format: &'static BlockFormat, bytes: &[u8], weights: &mut [f32]) {
+    let blocks = Blocks::parse(format, bytes);
+    let groups = weights.chunks_exact_mut(format.group).zip(blocks.indices.chunks_exact(format.group));
+    for (group, (weights, indices)) in groups.enumerate() {
+        let (a, c) = blocks.affine(group);
+        for (weight, &index) in weights.iter_mut().zip(indices) {
+            *weight = a * format.levels.value(index) + c;
+        }
+    }
+}
