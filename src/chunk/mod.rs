@@ -21,6 +21,8 @@ mod delta;
 pub(crate) mod geometry;
 mod grid;
 mod integers;
+mod list;
+mod nibbles;
 pub(crate) mod predicted;
 mod scales;
 pub(crate) mod search;
@@ -71,6 +73,8 @@ pub(crate) enum Method {
     Predicted = 6,
     /// The payload holds the fields of quantised blocks, as distances in the grid of their levels.
     Grid = 10,
+    /// The payload holds the differences of all half bytes to the base's.
+    Nibbles = 11,
 }
 
 impl Method {
@@ -79,8 +83,17 @@ impl Method {
     /// # Errors
     /// `Unsupported` for a number that no method has.
     pub(crate) fn from_number(number: u8) -> Result<Self> {
-        let all =
-            [Self::Stored, Self::Zstd, Self::Copy, Self::Delta, Self::Solo, Self::Factors, Self::Predicted, Self::Grid];
+        let all = [
+            Self::Stored,
+            Self::Zstd,
+            Self::Copy,
+            Self::Delta,
+            Self::Solo,
+            Self::Factors,
+            Self::Predicted,
+            Self::Grid,
+            Self::Nibbles,
+        ];
         all.into_iter()
             .find(|method| *method as u8 == number)
             .ok_or_else(|| Error::unsupported(format!("unknown method {number}")))
@@ -157,6 +170,9 @@ pub(crate) fn encode(
     }
     if let (Some(base), true) = (base, effort == Effort::Max || !predicted || weak) {
         weak = offer(Method::Delta, delta::encode_any((width, fields), matrix, base, target, effort));
+    }
+    if let (Some(base), Fields::Integer) = (base, fields) {
+        weak = offer(Method::Nibbles, nibbles::encode(base, target));
     }
     match fields {
         Fields::Float { mantissa } if weak => {
@@ -235,6 +251,8 @@ pub(crate) fn decode(
             return Err(Error::corrupt("a chunk of blocks is coded as deltas"));
         }
         Method::Delta if weights => return Err(Error::corrupt("a chunk of blocks is coded as deltas to weights")),
+        Method::Nibbles if weights => return Err(Error::corrupt("a chunk of blocks is coded as nibbles of weights")),
+        Method::Nibbles => nibbles::decode(payload, need_base()?, target, scratch)?,
         Method::Grid => {
             let format = format_of(dtype).ok_or_else(|| Error::corrupt("a chunk of the grid is not one of blocks"))?;
             let base = need_base()?;

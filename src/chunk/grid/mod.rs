@@ -12,16 +12,15 @@
 
 mod expect;
 mod ground;
-mod list;
 
 use super::Scratch;
+use super::list::{self, List};
 use crate::bytes::{ByteReader, put_varint};
 use crate::error::{Error, Result};
 use crate::quant::{BlockFormat, Blocks};
 use crate::zigzag::{unzigzag, zigzag};
 use expect::{Expected, Model, half_octaves, order, word};
 use ground::{Ground, Weights};
-use list::List;
 
 /// The base of a chunk of blocks.
 #[derive(Debug, Clone, Copy)]

@@ -1,7 +1,7 @@
 //! Lists of small numbers in contexts: each is a token and, from 32 on, raw bits.
 
-use super::super::Scratch;
-use super::super::tokens::{self, TokenReader};
+use super::Scratch;
+use super::tokens::{self, TokenReader};
 use crate::bytes::{ByteReader, put_prefixed};
 use crate::delta::context::CONTEXTS;
 use crate::entropy::bins::{self, BINS, DIRECT};
