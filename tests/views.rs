@@ -131,6 +131,20 @@ fn rows_may_be_added_removed_and_moved() {
     assert!(share(&base, &matrix(&[&tuned[..40 * COLUMNS], &tuned[90 * COLUMNS..]])) < same + 0.04);
 }
 
+/// GGUF stores the heads of queries and keys with the two halves of their rows interleaved.
+#[test]
+fn renamed_tensors_with_permuted_rows_are_aligned() {
+    let (rows, head, columns) = (128, 16, 256);
+    let base = weights(1, rows * columns);
+    let tuned = tuned(&base, 2);
+    let place = |row: usize| row / head * head + row % head % 2 * (head / 2) + row % head / 2;
+    let permuted: Vec<f32> = (0..rows).flat_map(|row| &tuned[place(row) * columns..][..columns]).copied().collect();
+    let matrix = |name, words: &[f32]| model(&[(name, "BF16", &[rows as u64, columns as u64], &bf16(words))]);
+    let base = matrix("q_proj", &base);
+    let same = share(&base, &matrix("q_proj", &tuned));
+    assert!(share(&base, &matrix("attn_q", &permuted)) < same + 0.03);
+}
+
 /// Runs a job over several base files and one other file.
 fn run(mut job: Job, base: &[&[u8]], other: &[u8]) -> bitx::Result<Vec<u8>> {
     let base: Vec<&dyn ReadAt> = base.iter().map(|file| file as &dyn ReadAt).collect();

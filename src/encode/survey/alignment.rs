@@ -1,12 +1,12 @@
 //! Matrices whose rows were added, removed or moved: their rows are read and aligned.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use super::STEP;
 use crate::archive::v2::Run;
 use crate::io::Read;
 use crate::layout::Dtype;
-use crate::pairing::{Models, RowRun, Subject, align, bytes_of, columns, of_row, weights};
+use crate::pairing::{Models, RowRun, Signature, Subject, align, bytes_of, columns, of_row, weights};
 use crate::plan::Place;
 use crate::quant::weights_per_unit;
 
@@ -45,11 +45,16 @@ struct Rows {
 
 impl Alignments {
     /// Plans to align each matrix of the target that has other rows than the base's of its name,
-    /// or whose first rows are unrelated to those.
-    pub(super) fn plan(&mut self, models: &Models, pairs: &[Option<Place>]) -> Vec<Read> {
+    /// or whose first rows, or those in `second_rows`, are unrelated to its partner's.
+    pub(super) fn plan(
+        &mut self,
+        models: &Models,
+        pairs: &[Option<Place>],
+        second_rows: &HashMap<Subject, Signature>,
+    ) -> Vec<Read> {
         let mut reads = Vec::new();
         for (region, pair) in pairs.iter().enumerate() {
-            let Some((place, columns)) = candidate(models, region, *pair) else { continue };
+            let Some((place, columns)) = candidate(models, region, *pair, second_rows) else { continue };
             let target = &models.target.regions[region];
             let rows = weights(target) / columns;
             let units = [target, models.bases.region(place)].map(|region| columns / weights_per_unit(region.dtype));
@@ -95,7 +100,12 @@ impl Alignments {
 }
 
 /// The base matrix to align with a region of the target, and the columns of both.
-fn candidate(models: &Models, region: usize, pair: Option<Place>) -> Option<(Place, u64)> {
+fn candidate(
+    models: &Models,
+    region: usize,
+    pair: Option<Place>,
+    second_rows: &HashMap<Subject, Signature>,
+) -> Option<(Place, u64)> {
     let target = &models.target.regions[region];
     let columns = columns(target).filter(|&columns| columns >= LEAST)?;
     let fits = |place: &Place| {
@@ -104,15 +114,15 @@ fn candidate(models: &Models, region: usize, pair: Option<Place>) -> Option<(Pla
         let short = |region| bytes_of(region, columns).is_some_and(|row| row <= STEP);
         pairs && self::columns(base) == Some(columns) && short(base) && short(target)
     };
-    let place = models.bases.named(&target.name).iter().copied().find(fits)?;
-    let differs = match pair {
-        None => true,
-        Some(pair) => {
-            let starts = [Subject::Target(region), Subject::Base(place)].map(|s| models.starts.get(&s));
-            let [Some(target), Some(base)] = starts else { return None };
-            pair == place && target.likeness(base).is_unrelated()
-        }
+    let unrelated = |signatures: &HashMap<Subject, Signature>, place| {
+        let both = [Subject::Target(region), Subject::Base(place)].map(|subject| signatures.get(&subject));
+        matches!(both, [Some(target), Some(base)] if target.likeness(base).is_unrelated())
     };
+    if let Some(pair) = pair.filter(|&pair| unrelated(second_rows, pair)) {
+        return fits(&pair).then_some((pair, columns));
+    }
+    let place = models.bases.named(&target.name).iter().copied().find(fits)?;
+    let differs = pair.is_none_or(|pair| pair == place && unrelated(&models.starts, place));
     differs.then_some((place, columns))
 }
 

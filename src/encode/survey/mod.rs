@@ -16,7 +16,7 @@ use crate::archive::v2::{MAX_RUNS, Run, View, longest_span, units};
 use crate::chunk::unit;
 use crate::io::{Read, Source};
 use crate::layout::{Layout, Region};
-use crate::pairing::{Chains, Models, Signature, Subject, WORDS, bytes_of, whole_pairs};
+use crate::pairing::{Chains, Models, Signature, Subject, WORDS, bytes_of, columns, whole_pairs};
 use crate::plan::{BaseSet, Place};
 use crate::quant::weights_per_unit;
 use alignment::Alignments;
@@ -58,6 +58,8 @@ enum Probe {
     Start(Subject),
     /// A section of a region that may equal another one.
     Duplicate,
+    /// The second row of a region that was paired by its first words.
+    SecondRow(Subject),
     /// The start of the next part of a chain.
     Part(usize),
     /// Rows of a matrix.
@@ -85,6 +87,7 @@ pub(super) struct Survey {
     duplicates: Duplicates,
     pairs: Vec<Option<Place>>,
     chains: Chains,
+    second_rows: HashMap<Subject, Signature>,
     alignments: Alignments,
 }
 
@@ -99,6 +102,7 @@ impl Survey {
             stage: Stage::Starts,
             pairs: Vec::new(),
             chains: Chains::default(),
+            second_rows: HashMap::new(),
             alignments: Alignments::default(),
         };
         survey.queue_spans();
@@ -123,6 +127,10 @@ impl Survey {
                 }
             }
             Probe::Duplicate => self.duplicates.feed(bytes),
+            Probe::SecondRow(subject) => {
+                let dtype = self.models.region(subject).1.dtype;
+                self.second_rows.insert(subject, Signature::of(dtype, bytes));
+            }
             Probe::Part(chain) => {
                 let whole = self.chains.whole(chain);
                 let dtype = self.models.region(whole).1.dtype;
@@ -151,6 +159,7 @@ impl Survey {
                 Stage::Duplicates => {
                     self.pairs = whole_pairs(&self.models);
                     self.chains = Chains::new(&self.models, &self.pairs);
+                    self.queue_second_rows();
                     Stage::Parts
                 }
                 Stage::Parts => {
@@ -189,6 +198,27 @@ impl Survey {
         }
     }
 
+    /// Queues the second rows of matrices that have another name than their partner: they tell
+    /// whether all rows are in the same order.
+    fn queue_second_rows(&mut self) {
+        for (i, pair) in self.pairs.iter().enumerate() {
+            let (target, Some(place)) = (&self.models.target.regions[i], *pair) else { continue };
+            let base = self.models.bases.region(place);
+            if base.name == target.name || columns(base) != columns(target) {
+                continue;
+            }
+            for subject in [Subject::Target(i), Subject::Base(place)] {
+                let (source, region) = self.models.region(subject);
+                let Some(row) = columns(region).and_then(|columns| bytes_of(region, columns)) else { continue };
+                let start = region.offset + row;
+                let end = (start + signed_bytes(region).min(row)).min(region.offset + region.length);
+                if start < end {
+                    self.queue.push_back((Read::new(source, start..end), Probe::SecondRow(subject)));
+                }
+            }
+        }
+    }
+
     /// Queues the reads that the chains need next.
     fn queue_parts(&mut self) {
         for (chain, whole, at) in self.chains.wanted() {
@@ -210,7 +240,7 @@ impl Survey {
                 Subject::Base(place) => self.view_parts_of(place, &chain.parts),
             }
         }
-        let reads = self.alignments.plan(&self.models, &self.pairs);
+        let reads = self.alignments.plan(&self.models, &self.pairs, &self.second_rows);
         self.queue.extend(reads.into_iter().map(|read| (read, Probe::Rows)));
         Stage::Rows
     }
