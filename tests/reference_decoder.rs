@@ -109,6 +109,20 @@ fn agrees_on_every_dtype_and_odd_shapes() {
     }
 }
 
+/// Words that became 0 or are 0, of every width.
+#[test]
+fn agrees_on_pruned_words() {
+    for (dtype, width) in DTYPES {
+        let (from, mut to) = weights(width, 3000);
+        let noise = random(3000);
+        let pruned = to.chunks_exact_mut(width).zip(noise).filter(|(_, noise)| *noise < 170);
+        pruned.for_each(|(word, _)| word.fill(0));
+        let [base, target] = [&from, &to].map(|words| model(&[("w", dtype, &[30, 100], words)]));
+        agree(&base, &target);
+        agree(&[], &target);
+    }
+}
+
 #[test]
 fn agrees_on_types_of_less_than_a_byte() {
     for (dtype, shape) in [("F4", [41, 200]), ("F6_E2M3", [24, 100]), ("F6_E3M2", [24, 100])] {

@@ -3,6 +3,9 @@
 //!
 //! The payload holds the context model, for scaled contexts the scales of rows and columns as
 //! tokens, then the tokens of the deltas, and to its end the raw bits of the bins.
+//!
+//! The token behind those of the bins is a word that became 0, whatever its base: pruned weights
+//! have no difference worth coding.
 
 use super::tokens::{self, TokenReader};
 use super::{Effort, Matrix, Scratch, scales};
@@ -27,6 +30,18 @@ pub(super) struct Coding<'a> {
     /// bits are the top two of a mantissa). It replaces the exponents that the words themselves
     /// have.
     pub(super) blocks: Option<&'a [u16]>,
+}
+
+/// Number of words that became 0 from which on their token is used.
+const FEW: usize = 64;
+
+/// Integers are coded with and without the token of zeros where one word in this many became 0: for
+/// them, a difference often says as much.
+const TRY_ZEROS: usize = 16;
+
+/// Returns the token of a word that became 0.
+fn zero_token<W: Word>() -> usize {
+    bins::tokens(W::BITS)
 }
 
 /// Words that share an exponent of [`Coding::blocks`]. A full strip is a whole number of such runs.
@@ -74,20 +89,34 @@ struct Elements {
 
 impl Elements {
     /// Reads the chunk in one pass, a strip at a time, so that each strip's deltas and exponents
-    /// are still in the cache when they are used. `scaled` asks for the scales.
-    fn new<W: Word>(coding: Coding<'_>, matrix: Matrix, base: &[u8], target: &[u8], scaled: bool) -> Self {
+    /// are still in the cache when they are used. `scaled` asks for the scales, and `zeros` for the
+    /// token of words that became 0.
+    fn new<W: Word>(
+        coding: Coding<'_>,
+        matrix: Matrix,
+        (base, target): (&[u8], &[u8]),
+        scaled: bool,
+        zeros: bool,
+    ) -> Self {
         let count = base.len() / W::BYTES;
         let (tokens, exponents) = (Vec::with_capacity(count), vec![0; count]);
         let mut elements = Self { tokens, exponents, binned: Vec::new(), scales: None };
         let mut meter = scaled.then(|| ScaleMeter::new(matrix.columns, coding.unit()));
         let (mut words, mut deltas, mut steps) = ([W::default(); STRIP], [W::default(); STRIP], [0f32; STRIP]);
+        let mut zeroed = Vec::new();
         let strips = base.chunks(STRIP * W::BYTES).zip(target.chunks(STRIP * W::BYTES));
         for (i, (base, target)) in strips.enumerate() {
             let count = base.len() / W::BYTES;
             let (words, deltas, steps) = (&mut words[..count], &mut deltas[..count], &mut steps[..count]);
             word::load(base, words);
             word::load(target, deltas);
+            if zeros {
+                zeroed.clear();
+                zeroed.extend((0..count).filter(|&i| deltas[i] == W::default() && words[i] != W::default()));
+            }
             word::deltas(coding.fields, words, deltas);
+            // What became 0 does not tell how far the other words moved.
+            zeroed.iter().for_each(|&i| deltas[i] = W::default());
             let exponents = &mut elements.exponents[i * STRIP..i * STRIP + count];
             coding.exponents(words, i * STRIP, exponents);
             if let Some(meter) = &mut meter {
@@ -95,6 +124,7 @@ impl Elements {
                 meter.add(steps, exponents);
             }
             elements.push_tokens(deltas);
+            zeroed.iter().for_each(|&j| elements.tokens[i * STRIP + j] = zero_token::<W>() as u8);
         }
         elements.scales = meter.map(ScaleMeter::finish);
         elements
@@ -135,7 +165,21 @@ pub(super) fn encode<W: Word>(
     let count = base.len() / W::BYTES;
     let matrix_like = matrix.columns > 1 && matrix.columns * 2 <= count;
     let scaled = coding.has_exponents() && effort != Effort::Fast && matrix_like;
-    write(coding, &Elements::new::<W>(coding, matrix, base, target, scaled), effort)
+    let with = |zeros| write(coding, &Elements::new::<W>(coding, matrix, (base, target), scaled, zeros), effort);
+    let zeroed = count_zeroed::<W>(base, target);
+    if coding.fields == Fields::Integer {
+        let plain = with(false);
+        let other = (zeroed >= FEW.max(count / TRY_ZEROS)).then(|| with(true));
+        return other.filter(|other| other.len() < plain.len()).unwrap_or(plain);
+    }
+    with(zeroed >= FEW)
+}
+
+/// Returns the number of words that are 0, and were not in the base.
+fn count_zeroed<W: Word>(base: &[u8], target: &[u8]) -> usize {
+    let zero = |word: &[u8]| word.iter().all(|&byte| byte == 0);
+    let pairs = base.chunks_exact(W::BYTES).zip(target.chunks_exact(W::BYTES));
+    pairs.filter(|(base, target)| zero(target) && !zero(base)).count()
 }
 
 /// Calls [`estimate`] for words of `width` bytes.
@@ -147,7 +191,8 @@ pub(super) fn estimate_any((width, fields): (usize, Fields), base: &[u8], target
 /// Returns the estimated bits of the deltas with the base's exponents as contexts, without the
 /// frequency tables.
 fn estimate<W: Word>(coding: Coding<'_>, base: &[u8], target: &[u8]) -> u64 {
-    let elements = Elements::new::<W>(coding, Matrix { columns: 1 }, base, target, false);
+    let zeros = coding.fields != Fields::Integer && count_zeroed::<W>(base, target) >= FEW;
+    let elements = Elements::new::<W>(coding, Matrix { columns: 1 }, (base, target), false, zeros);
     let (counts, width) = elements.histogram(&elements.exponent_model(), 1, None);
     let coded: u64 = counts.chunks_exact(width).map(entropy).sum();
     let raw = elements.binned.iter().map(|&delta| u64::from(BINS[usize::from(bins::token(delta))].1));
@@ -296,7 +341,8 @@ pub(super) fn decode<W: Word>(
     let count = target.len() / W::BYTES;
     let mut payload = ByteReader::new(payload);
     let model = scales::read(&mut payload, matrix, count, coding.unit(), scratch)?;
-    let mut reader = TokenReader::new(&mut payload, &mut scratch.decoder, count, bins::tokens(W::BITS))?;
+    let mut reader = TokenReader::new(&mut payload, &mut scratch.decoder, count, zero_token::<W>() + 1)?;
+    let zeros = reader.ends_with(zero_token::<W>());
     let mut extra = BitReader::new(payload.rest());
     let (mut words, mut exponents) = ([W::default(); STRIP], [0; STRIP]);
     let (mut contexts, mut tokens) = ([0; STRIP], [0; STRIP]);
@@ -309,7 +355,11 @@ pub(super) fn decode<W: Word>(
         model.contexts(&exponents[..count], i * STRIP, contexts);
         reader.map(contexts);
         reader.strip(contexts, tokens);
-        apply(coding.fields, words, tokens, &mut extra);
+        if zeros {
+            apply_with_zeros(coding.fields, words, tokens, &mut extra);
+        } else {
+            apply(coding.fields, words, tokens, &mut extra);
+        }
         word::store(words, target);
     }
     reader.finish()?;
@@ -332,4 +382,16 @@ fn apply<W: Word>(fields: Fields, words: &mut [W], tokens: &[u8], extra: &mut Bi
     }
 }
 
-const _: () = assert!(TOKENS <= 256);
+/// Does the same as [`apply`], for tokens that may be the one of words that became 0.
+fn apply_with_zeros<W: Word>(fields: Fields, words: &mut [W], tokens: &mut [u8], extra: &mut BitReader<'_>) {
+    let zero = zero_token::<W>() as u8;
+    let mut zeroed = Vec::new();
+    for (i, token) in tokens.iter_mut().enumerate().filter(|(_, token)| **token == zero) {
+        zeroed.push(i);
+        *token = 0;
+    }
+    apply(fields, words, tokens, extra);
+    zeroed.into_iter().for_each(|i| words[i] = W::default());
+}
+
+const _: () = assert!(TOKENS < 256);

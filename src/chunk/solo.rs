@@ -7,7 +7,7 @@
 //!
 //! A token is an element's leading value, counted from the least one; the element's sign and its
 //! other bits are raw. [`ESCAPE`] is the token of an element whose leading value is out of range:
-//! all its bits are raw.
+//! all its bits are raw. [`ZERO`] is the token of an element whose bits are all 0: none is raw.
 
 use super::tokens::{self, TokenReader};
 use super::{Effort, Matrix, Scratch, scales};
@@ -24,6 +24,9 @@ use crate::error::{Error, Result};
 
 /// The token of every leading value that is out of the range of tokens.
 const ESCAPE: u8 = 255;
+
+/// The token of a word that is 0.
+const ZERO: u8 = 254;
 
 /// The largest number of mantissa bits that are coded with the exponent.
 const MANTISSA: u32 = 3;
@@ -77,7 +80,9 @@ impl Elements {
         let magnitude = self.magnitude();
         let mut counts = vec![0u32; (magnitude >> raw) as usize + 1];
         self.words.iter().for_each(|word| counts[((word & magnitude) >> raw) as usize] += 1);
-        let outliers = self.words.len() as u32 / 8192;
+        let zeros = self.words.iter().filter(|&&word| word == 0).count() as u32;
+        counts[0] -= zeros;
+        let outliers = (self.words.len() as u32 - zeros) / 8192;
         let beyond = |count: &u32, passed: &mut u32| {
             *passed += count;
             *passed > outliers
@@ -86,7 +91,7 @@ impl Elements {
         let low = counts.iter().position(|count| beyond(count, &mut below)).unwrap_or(0);
         let high = counts.iter().rposition(|count| beyond(count, &mut above)).unwrap_or(0);
         let mut more = 0;
-        while (high >> more) - (low >> more) >= usize::from(ESCAPE) {
+        while (high >> more) - (low >> more) >= usize::from(ZERO) {
             more += 1;
         }
         let least = (low >> more) as u64;
@@ -94,10 +99,11 @@ impl Elements {
         for (leading, &count) in counts.iter().enumerate() {
             histogram[usize::from(token((leading >> more) as u64, least))] += count;
         }
+        histogram[usize::from(ZERO)] = zeros;
         let clusters = cluster(&histogram, 256);
         let escaped = u64::from(histogram[usize::from(ESCAPE)]);
         let raw = raw + more;
-        let plain = self.words.len() as u64 - escaped;
+        let plain = self.words.len() as u64 - u64::from(zeros) - escaped;
         let bits = coded(&clusters) + escaped * u64::from(self.width) + plain * u64::from(raw + 1);
         Split { raw, least, clusters, bits }
     }
@@ -105,7 +111,8 @@ impl Elements {
     /// Returns the token of every element.
     fn tokens(&self, split: &Split) -> Vec<u8> {
         let magnitude = self.magnitude();
-        self.words.iter().map(|&word| token((word & magnitude) >> split.raw, split.least)).collect()
+        let token = |word| if word == 0 { ZERO } else { token((word & magnitude) >> split.raw, split.least) };
+        self.words.iter().map(|&word| token(word)).collect()
     }
 
     /// Returns a model with the mean magnitudes of rows and columns as scales, and the raw contexts
@@ -155,11 +162,13 @@ impl Elements {
         tokens::write(&mut payload, clusters, &tables, tokens);
         let mut extra = BitWriter::default();
         for (&word, &token) in self.words.iter().zip(tokens) {
-            if token == ESCAPE {
-                extra.put_wide(word, self.width);
-            } else {
-                let sign = word >> (self.width - 1);
-                extra.put_wide(word & ((1 << split.raw) - 1) | sign << split.raw, split.raw + 1);
+            match token {
+                ZERO => {}
+                ESCAPE => extra.put_wide(word, self.width),
+                _ => {
+                    let sign = word >> (self.width - 1);
+                    extra.put_wide(word & ((1 << split.raw) - 1) | sign << split.raw, split.raw + 1);
+                }
             }
         }
         payload.extend_from_slice(&extra.finish());
@@ -176,7 +185,7 @@ fn coded(clusters: &Clusters) -> u64 {
 
 /// Returns the token of a leading value, where `least` has token 0.
 fn token(leading: u64, least: u64) -> u8 {
-    leading.checked_sub(least).filter(|&token| token < u64::from(ESCAPE)).map_or(ESCAPE, |token| token as u8)
+    leading.checked_sub(least).filter(|&token| token < u64::from(ZERO)).map_or(ESCAPE, |token| token as u8)
 }
 
 /// Restores `target` from the payload that [`encode`] returned.
@@ -201,8 +210,8 @@ pub(super) fn decode<W: Word>(matrix: Matrix, payload: &[u8], target: &mut [u8],
         reader.map(contexts);
         reader.strip(contexts, tokens);
         for (&token, word) in tokens.iter().zip(&mut *words) {
-            let bits = if token == ESCAPE {
-                extra.get_wide(W::BITS)
+            let bits = if token >= ZERO {
+                if token == ZERO { 0 } else { extra.get_wide(W::BITS) }
             } else {
                 let rest = extra.get_wide(raw + 1);
                 let leading = least.wrapping_add(u64::from(token)) << raw;

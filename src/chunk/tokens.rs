@@ -41,6 +41,8 @@ pub(crate) struct TokenReader<'d, 'b> {
     table_of: Lookup,
     decoder: &'d rans::Decoder,
     groups: Vec<Group<'b>>,
+    /// The number of tokens up to the last one that occurs in any table.
+    tokens: usize,
 }
 
 impl<'d, 'b> TokenReader<'d, 'b> {
@@ -75,7 +77,13 @@ impl<'d, 'b> TokenReader<'d, 'b> {
         bits.finish()?;
         decoder.set_tables(&frequencies);
         let groups = (0..rans::groups(count)).map(|_| Group::new(bytes.prefixed()?)).collect::<Result<_>>()?;
-        Ok(Self { table_of: Lookup::new(table_of), decoder, groups })
+        let tokens = frequencies.iter().map(FrequencyTable::symbols).max().unwrap_or(0);
+        Ok(Self { table_of: Lookup::new(table_of), decoder, groups, tokens })
+    }
+
+    /// Returns true if no token above `token` occurs, and `token` may.
+    pub(crate) fn ends_with(&self, token: usize) -> bool {
+        self.tokens == token + 1
     }
 
     /// Replaces raw contexts by the numbers of their tables.

@@ -68,7 +68,7 @@ impl FrequencyTable {
     }
 
     /// Returns the number of symbols up to the last one that occurs.
-    fn symbols(&self) -> usize {
+    pub(crate) fn symbols(&self) -> usize {
         self.frequencies.iter().rposition(|&f| f > 0).map_or(0, |last| last + 1)
     }
 

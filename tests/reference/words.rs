@@ -31,11 +31,15 @@ pub fn moved(coding: Coding, columns: usize, payload: &[u8], base: &[u64], numbe
     let half = 1u128 << (coding.width - 1);
     let mut fields = Fields::new(payload);
     let contexts = context::read(&mut fields, columns, numbers)?;
-    let most = [44, 76, 140, 175][coding.bytes().ilog2() as usize];
-    let symbols = symbols::read(&mut fields, &contexts, most)?;
+    let zero = [44u8, 76, 140, 175][coding.bytes().ilog2() as usize];
+    let symbols = symbols::read(&mut fields, &contexts, u64::from(zero) + 1)?;
     let mut raw = Bits::new(fields.rest());
     let mut target = Vec::new();
     for (&b, &symbol) in base.iter().zip(&symbols) {
+        if symbol == zero {
+            target.push(0);
+            continue;
+        }
         let d = unzigzag(difference(symbol, &mut raw)?);
         let wrap = |value: i128| value.rem_euclid(2 * half as i128) as u128;
         target.push(match coding.mantissa {
@@ -87,6 +91,8 @@ pub fn solo(coding: Coding, columns: usize, payload: &[u8], length: usize) -> Re
     for symbol in symbols {
         target.push(if symbol == 255 {
             raw.field(coding.width)?
+        } else if symbol == 254 {
+            0
         } else {
             let (low, sign) = (raw.field(k)?, raw.field(1)?);
             let between = (u128::from(least) + u128::from(symbol)) << k;
