@@ -24,6 +24,10 @@ pub enum Method {
     Grid,
     /// The tensor's own words, without a base: their leading bits are entropy coded.
     Solo,
+    /// The tensor's words in a narrower dtype that holds them exactly.
+    Narrow,
+    /// The tensor's few distinct words, and the index of each word.
+    Palette,
     /// The bytes themselves, not compressed.
     Stored,
 }
@@ -40,6 +44,8 @@ impl Method {
             Self::Predicted => "predicted",
             Self::Grid => "grid",
             Self::Solo => "solo",
+            Self::Narrow => "narrow",
+            Self::Palette => "palette",
             Self::Stored => "stored",
         }
     }

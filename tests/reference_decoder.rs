@@ -123,6 +123,52 @@ fn agrees_on_pruned_words() {
     }
 }
 
+/// Words that narrower types hold: casts of every kind, multiples of scales, small integers; and few
+/// distinct words.
+#[test]
+fn agrees_on_narrow_words_and_palettes() {
+    let shape = [40u64, 64];
+    let noise = random(4 * 2560);
+    let weight = |i: usize| (f32::from(noise[i]) - 127.5) * (1.0 + f32::from(noise[i + 2560]) / 300.0) * 0.001;
+    let moved = |i: usize| weight(i) + f32::from(noise[i + 5120]) * 1e-6;
+    let singles = |cut: u32, of: &dyn Fn(usize) -> f32| -> Vec<u8> {
+        (0..2560).flat_map(|i| (of(i).to_bits() >> cut << cut).to_le_bytes()).collect()
+    };
+    let doubles = |cut: u32, of: &dyn Fn(usize) -> f32| -> Vec<u8> {
+        let double = |i: usize| f64::from(f32::from_bits(of(i).to_bits() >> cut << cut));
+        (0..2560).flat_map(|i| if i % 400 == 0 { f64::NEG_INFINITY } else { double(i) }.to_le_bytes()).collect()
+    };
+    let scaled = |i: usize| (weight(i) / 0.003).round_ties_even() * (0.003 + (i / 64) as f32 * 1e-5);
+    let tuned = |i: usize| (moved(i) / 0.003).round_ties_even() * (0.003 + (i / 64) as f32 * 1e-5);
+    let few = |i: usize| f32::from(noise[i] % 3) - 1.0;
+    let other = |i: usize| f32::from(noise[i] % 3 * (noise[i + 5000] / 32).min(1)) - 1.0;
+    let integers = |width: usize, of: &dyn Fn(usize) -> i64| -> Vec<u8> {
+        (0..2560).flat_map(|i| of(i).to_le_bytes()[..width].to_vec()).collect()
+    };
+    let pairs = [
+        ("F32", singles(16, &weight), singles(16, &moved)),
+        ("F32", singles(13, &weight), singles(13, &moved)),
+        ("F32", singles(21, &weight), singles(21, &moved)),
+        ("F64", doubles(0, &weight), doubles(0, &moved)),
+        ("F64", doubles(16, &weight), doubles(16, &moved)),
+        ("F32", singles(0, &scaled), singles(0, &tuned)),
+        ("F64", doubles(0, &few), doubles(0, &other)),
+        ("F32", singles(0, &few), singles(0, &other)),
+        ("I64", integers(8, &|i| i64::from(noise[i]) - 128), integers(8, &|i| i64::from(noise[i]) - 127)),
+        ("U32", integers(4, &|i| i as i64), integers(4, &|i| i as i64 * 3)),
+        ("I16", integers(2, &|i| i64::from(noise[i] % 5) - 2), integers(2, &|i| i64::from(noise[i] % 7) - 2)),
+        ("I32", integers(4, &|i| (weight(i) * 1e5) as i64), integers(4, &|i| (moved(i) * 1e6) as i64)),
+    ];
+    for (dtype, from, to) in &pairs {
+        let [base, target] = [from, to].map(|words| model(&[("w", *dtype, &shape, words)]));
+        agree(&base, &target);
+        agree(&[], &target);
+        agree(&[], &base);
+        // A base of other values, NaNs and infinities among them, is rounded.
+        agree(&model(&[("w", *dtype, &shape, &random(from.len()))]), &target);
+    }
+}
+
 #[test]
 fn agrees_on_types_of_less_than_a_byte() {
     for (dtype, shape) in [("F4", [41, 200]), ("F6_E2M3", [24, 100]), ("F6_E3M2", [24, 100])] {

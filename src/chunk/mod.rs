@@ -17,25 +17,31 @@ macro_rules! for_width {
 }
 
 mod blocks;
+mod choice;
 mod delta;
 pub(crate) mod geometry;
 mod grid;
 mod integers;
 mod list;
+mod multiples;
+mod narrow;
 mod nibbles;
+mod palette;
 pub(crate) mod predicted;
+mod repeats;
 mod scales;
 pub(crate) mod search;
 mod solo;
 mod tokens;
+
+pub(crate) use choice::{Against, encode};
 
 use crate::entropy::{rans, zstd};
 use crate::error::{Error, Result};
 use crate::layout::Dtype;
 use crate::layout::dtype::Fields;
 use crate::predict::Factors;
-use crate::predict::fit::Fit;
-use crate::quant::{BlockFormat, format_of};
+use crate::quant::format_of;
 
 /// The largest number of words in a chunk; a chunk of a matrix holds whole rows.
 pub(crate) const CHUNK: u64 = 1 << 20;
@@ -65,12 +71,16 @@ pub(crate) enum Method {
     Copy = 2,
     /// The payload holds deltas to the base.
     Delta = 3,
-    /// The payload holds floats that are coded without a base.
+    /// The payload holds words that are coded without a base.
     Solo = 4,
     /// The payload is not a chunk: it holds the factors of the chunks that follow.
     Factors = 5,
     /// The payload holds deltas to the base after a prediction has moved it.
     Predicted = 6,
+    /// The payload holds the words in a narrower dtype, coded by another method.
+    Narrow = 7,
+    /// The payload holds the distinct words, and the index of each word.
+    Palette = 8,
     /// The payload holds the fields of quantised blocks, as distances in the grid of their levels.
     Grid = 10,
     /// The payload holds the differences of all half bytes to the base's.
@@ -91,6 +101,8 @@ impl Method {
             Self::Solo,
             Self::Factors,
             Self::Predicted,
+            Self::Narrow,
+            Self::Palette,
             Self::Grid,
             Self::Nibbles,
         ];
@@ -121,91 +133,6 @@ pub(crate) struct Scratch {
     bytes: Vec<u8>,
 }
 
-/// The inputs of an encoder besides the chunk's bytes.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Against<'a> {
-    /// The base range of the chunk, which has the chunk's length.
-    pub(crate) base: Option<&'a [u8]>,
-    /// `true` if the base range holds the weights of a chunk of blocks, as `F32`.
-    pub(crate) weights: bool,
-    /// The prediction of the chunk's region.
-    pub(crate) fit: Option<&'a Fit>,
-}
-
-/// Encodes `target` and returns the method with the smallest payload, and that payload.
-///
-/// A payload is never longer than `target`. The candidates depend on `effort`; most weaker methods
-/// are skipped once a payload takes at most half of the chunk's bytes.
-pub(crate) fn encode(
-    dtype: Dtype,
-    matrix: Matrix,
-    Against { base, weights, fit }: Against<'_>,
-    target: &[u8],
-    effort: Effort,
-) -> Result<(Method, Vec<u8>)> {
-    if target.is_empty() {
-        return Ok((Method::Stored, Vec::new()));
-    }
-    if base == Some(target) {
-        return Ok((Method::Copy, Vec::new()));
-    }
-    if let (Some(base), Some(format)) = (base, format_of(dtype)) {
-        return encode_blocks(format, matrix, base, weights, target, effort);
-    }
-    let (width, fields) = dtype.words();
-    let mut best: Option<(Method, Vec<u8>)> = None;
-    let mut offer = |method, payload: Vec<u8>| {
-        if best.as_ref().is_none_or(|(_, least)| payload.len() < least.len()) {
-            best = Some((method, payload));
-        }
-        best.as_ref().is_none_or(|(_, least)| least.len() * 2 > target.len())
-    };
-    let mut weak = true;
-    let mut predicted = false;
-    if let (Some(base), Some(fit)) = (base, fit)
-        && let Some(payload) = predicted::encode(dtype, matrix, base, target, fit, effort)
-    {
-        predicted = true;
-        weak = offer(Method::Predicted, payload);
-    }
-    if let (Some(base), true) = (base, effort == Effort::Max || !predicted || weak) {
-        weak = offer(Method::Delta, delta::encode_any((width, fields), matrix, base, target, effort));
-    }
-    if let (Some(base), Fields::Integer) = (base, fields) {
-        weak = offer(Method::Nibbles, nibbles::encode(base, target));
-    }
-    match fields {
-        Fields::Float { mantissa } if weak => {
-            weak = offer(Method::Solo, for_width!(width, solo::encode(mantissa, matrix, target, effort)));
-        }
-        _ => {}
-    }
-    if fields == Fields::Integer || effort == Effort::Max && weak {
-        offer(Method::Zstd, zstd::encode(target, zstd::LEVEL)?);
-    }
-    Ok(best.filter(|(_, least)| least.len() < target.len()).unwrap_or_else(|| (Method::Stored, target.to_vec())))
-}
-
-/// Encodes blocks against blocks of the same format, or against weights.
-fn encode_blocks(
-    format: &'static BlockFormat,
-    matrix: Matrix,
-    base: &[u8],
-    weights: bool,
-    target: &[u8],
-    effort: Effort,
-) -> Result<(Method, Vec<u8>)> {
-    let ground = if weights { grid::Base::Weights(base) } else { grid::Base::Blocks(base) };
-    let mut best = (Method::Grid, grid::encode(format, ground, target));
-    if format.dtype == Dtype::Q8_0 && !weights {
-        let delta = blocks::encode(matrix, base, target, effort);
-        if delta.len() < best.1.len() {
-            best = (Method::Delta, delta);
-        }
-    }
-    Ok(if best.1.len() < target.len() { best } else { (Method::Stored, target.to_vec()) })
-}
-
 /// The inputs of a decoder besides the chunk's payload.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Given<'a> {
@@ -227,12 +154,49 @@ pub(crate) fn decode(
     dtype: Dtype,
     matrix: Matrix,
     payload: &[u8],
-    Given { base, weights, factors }: Given<'_>,
+    given: Given<'_>,
+    target: &mut [u8],
+    scratch: &mut Scratch,
+) -> Result<()> {
+    match method {
+        Method::Narrow => narrow::decode(dtype, matrix, payload, given.base, target, scratch),
+        Method::Factors => Err(Error::corrupt("the archive has factors in the place of a chunk")),
+        Method::Grid => {
+            let format = format_of(dtype).ok_or_else(|| Error::corrupt("a chunk of the grid is not one of blocks"))?;
+            let base = needed(given.base)?;
+            let ground = if given.weights { grid::Base::Weights(base) } else { grid::Base::Blocks(base) };
+            grid::decode(format, payload, ground, target, scratch)
+        }
+        Method::Predicted => {
+            let missing = || Error::corrupt("the chunk's method needs factors, and the region has none");
+            let factors = given.factors.ok_or_else(missing)?;
+            if !Factors::moves(dtype) {
+                return Err(Error::corrupt("a predicted chunk has a wrong dtype").figures("floats", dtype.name()));
+            }
+            predicted::decode(dtype, matrix, payload, needed(given.base)?, factors, target, scratch)
+        }
+        Method::Copy | Method::Delta | Method::Nibbles if given.weights => {
+            Err(Error::corrupt("a chunk of blocks is coded as differences to weights"))
+        }
+        _ => decode_plain(method, dtype, matrix, payload, given.base, target, scratch),
+    }
+}
+
+fn needed(base: Option<&[u8]>) -> Result<&[u8]> {
+    base.ok_or_else(|| Error::corrupt("the chunk's method needs a base, and the tensor has none"))
+}
+
+/// Does the same as [`decode`], for the methods that may be within another one.
+fn decode_plain(
+    method: Method,
+    dtype: Dtype,
+    matrix: Matrix,
+    payload: &[u8],
+    base: Option<&[u8]>,
     target: &mut [u8],
     scratch: &mut Scratch,
 ) -> Result<()> {
     let (width, fields) = dtype.words();
-    let need_base = || base.ok_or_else(|| Error::corrupt("the chunk's method needs a base, and the tensor has none"));
     match method {
         Method::Stored if payload.len() == target.len() => target.copy_from_slice(payload),
         Method::Stored => {
@@ -243,44 +207,32 @@ pub(crate) fn decode(
             scratch.zstd.decode(payload, target.len(), &mut scratch.bytes)?;
             target.copy_from_slice(&scratch.bytes);
         }
-        Method::Copy if payload.is_empty() && !weights => target.copy_from_slice(need_base()?),
+        Method::Copy if payload.is_empty() => target.copy_from_slice(needed(base)?),
         Method::Copy => {
             return Err(Error::corrupt("the payload of a copied chunk is not empty").figures(0, payload.len()));
         }
         Method::Delta if dtype.is_scaled() && dtype != Dtype::Q8_0 => {
             return Err(Error::corrupt("a chunk of blocks is coded as deltas"));
         }
-        Method::Delta if weights => return Err(Error::corrupt("a chunk of blocks is coded as deltas to weights")),
-        Method::Nibbles if weights => return Err(Error::corrupt("a chunk of blocks is coded as nibbles of weights")),
-        Method::Nibbles => nibbles::decode(payload, need_base()?, target, scratch)?,
-        Method::Grid => {
-            let format = format_of(dtype).ok_or_else(|| Error::corrupt("a chunk of the grid is not one of blocks"))?;
-            let base = need_base()?;
-            let ground = if weights { grid::Base::Weights(base) } else { grid::Base::Blocks(base) };
-            grid::decode(format, payload, ground, target, scratch)?;
-        }
+        Method::Nibbles => nibbles::decode(payload, needed(base)?, target, scratch)?,
         Method::Delta => {
-            let base = need_base()?;
+            let base = needed(base)?;
             if dtype == Dtype::Q8_0 {
                 blocks::decode(matrix, payload, base, target, scratch)?;
             } else {
                 delta::decode_any((width, fields), matrix, payload, base, target, scratch)?;
             }
         }
-        Method::Predicted => {
-            let factors =
-                factors.ok_or_else(|| Error::corrupt("the chunk's method needs factors, and the region has none"))?;
-            if !Factors::moves(dtype) {
-                return Err(Error::corrupt("a predicted chunk has a wrong dtype").figures("floats", dtype.name()));
-            }
-            let base = need_base()?;
-            predicted::decode(dtype, matrix, payload, base, factors, target, scratch)?;
+        Method::Solo | Method::Palette if dtype.is_scaled() => {
+            return Err(Error::corrupt("a chunk of blocks with scales is coded as words"));
         }
-        Method::Factors => return Err(Error::corrupt("the archive has factors in the place of a chunk")),
-        Method::Solo if dtype.is_scaled() => {
-            return Err(Error::corrupt("a chunk of blocks with scales is coded without a base"));
+        Method::Solo if fields == Fields::Integer => {
+            let zeros = vec![0; target.len()];
+            delta::decode_any((width, fields), matrix, payload, &zeros, target, scratch)?;
         }
         Method::Solo => for_width!(width, solo::decode(matrix, payload, target, scratch))?,
+        Method::Palette => for_width!(width, palette::decode(matrix, payload, base, target, scratch))?,
+        _ => return Err(Error::corrupt("the method within a narrow chunk is not allowed there")),
     }
     Ok(())
 }

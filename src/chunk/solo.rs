@@ -1,8 +1,8 @@
 //! A chunk of floats without a base: the leading bits of each magnitude are entropy coded, and the
 //! other bits are stored raw.
 //!
-//! The payload holds the number of raw bits, the least leading value, the context model, the
-//! tokens, and to its end the raw bits. Without a base there are no exponents for contexts, but a
+//! The payload holds the number of raw bits, the number of low bits that are 0 in every word if
+//! there are any, the least leading value, the context model, the tokens, and to its end the raw bits. Without a base there are no exponents for contexts, but a
 //! model may have the scales of rows and columns.
 //!
 //! A token is an element's leading value, counted from the least one; the element's sign and its
@@ -27,6 +27,9 @@ const ESCAPE: u8 = 255;
 
 /// The token of a word that is 0.
 const ZERO: u8 = 254;
+
+/// The bit of the number of raw bits which says that the number of bits that are 0 follows.
+const IDLE: u8 = 0x80;
 
 /// The largest number of mantissa bits that are coded with the exponent.
 const MANTISSA: u32 = 3;
@@ -53,13 +56,16 @@ struct Elements {
     width: u32,
     /// Bits of an element's mantissa.
     mantissa: u32,
+    /// Low bits that are 0 in every element, at most those of the mantissa.
+    idle: u32,
 }
 
 /// Encodes `target`, whose length is above 0, and returns the payload. `mantissa` is the number of
 /// mantissa bits of its floats.
 pub(super) fn encode<W: Word>(mantissa: u32, matrix: Matrix, target: &[u8], effort: Effort) -> Vec<u8> {
-    let words = word::load_all::<W>(target).into_iter().map(W::widen).collect();
-    let elements = Elements { words, width: W::BITS, mantissa };
+    let words: Vec<u64> = word::load_all::<W>(target).into_iter().map(W::widen).collect();
+    let idle = words.iter().fold(0, |any, word| any | word).trailing_zeros().min(mantissa);
+    let elements = Elements { words, width: W::BITS, mantissa, idle };
     let splits = (mantissa.saturating_sub(MANTISSA)..=mantissa).map(|raw| elements.split(raw));
     match splits.min_by_key(|split| split.bits) {
         Some(split) => elements.write(&split, matrix, effort),
@@ -104,7 +110,7 @@ impl Elements {
         let escaped = u64::from(histogram[usize::from(ESCAPE)]);
         let raw = raw + more;
         let plain = self.words.len() as u64 - u64::from(zeros) - escaped;
-        let bits = coded(&clusters) + escaped * u64::from(self.width) + plain * u64::from(raw + 1);
+        let bits = coded(&clusters) + escaped * u64::from(self.width) + plain * u64::from(raw + 1 - self.idle.min(raw));
         Split { raw, least, clusters, bits }
     }
 
@@ -153,7 +159,8 @@ impl Elements {
     }
 
     fn payload(&self, split: &Split, tokens: &[u8], model: (Model, Vec<u8>), clusters: &Clusters) -> Vec<u8> {
-        let mut payload = vec![split.raw as u8];
+        let idle = self.idle.min(split.raw);
+        let mut payload = if idle > 0 { vec![split.raw as u8 | IDLE, idle as u8] } else { vec![split.raw as u8] };
         put_varint(&mut payload, split.least);
         scales::write(&mut payload, &model.0);
         let map = tokens::table_of(clusters);
@@ -167,7 +174,7 @@ impl Elements {
                 ESCAPE => extra.put_wide(word, self.width),
                 _ => {
                     let sign = word >> (self.width - 1);
-                    extra.put_wide(word & ((1 << split.raw) - 1) | sign << split.raw, split.raw + 1);
+                    extra.put_wide((word & ((1 << split.raw) - 1) | sign << split.raw) >> idle, split.raw + 1 - idle);
                 }
             }
         }
@@ -191,10 +198,16 @@ fn token(leading: u64, least: u64) -> u8 {
 /// Restores `target` from the payload that [`encode`] returned.
 pub(super) fn decode<W: Word>(matrix: Matrix, payload: &[u8], target: &mut [u8], scratch: &mut Scratch) -> Result<()> {
     let mut payload = ByteReader::new(payload);
-    let raw = u32::from(payload.u8()?);
+    let first = payload.u8()?;
+    let raw = u32::from(first & !IDLE);
     if raw >= W::BITS {
         let expected = format_args!("below {}", W::BITS);
         return Err(Error::corrupt("an element has too many raw bits").figures(expected, raw));
+    }
+    let idle = if first & IDLE != 0 { u32::from(payload.u8()?) } else { 0 };
+    if idle > raw {
+        let expected = format_args!("at most {raw}");
+        return Err(Error::corrupt("an element has too many bits that are 0").figures(expected, idle));
     }
     let least = payload.varint()?;
     let count = target.len() / W::BYTES;
@@ -213,7 +226,7 @@ pub(super) fn decode<W: Word>(matrix: Matrix, payload: &[u8], target: &mut [u8],
             let bits = if token >= ZERO {
                 if token == ZERO { 0 } else { extra.get_wide(W::BITS) }
             } else {
-                let rest = extra.get_wide(raw + 1);
+                let rest = extra.get_wide(raw + 1 - idle) << idle;
                 let leading = least.wrapping_add(u64::from(token)) << raw;
                 (rest >> raw) << (W::BITS - 1) | (leading & ((1 << (W::BITS - 1)) - 1)) | rest & ((1 << raw) - 1)
             };

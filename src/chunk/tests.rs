@@ -186,3 +186,200 @@ fn damaged_payloads_with_zeros_never_panic() {
         damage(Dtype::BF16, 30, base, &target, coded);
     }
 }
+
+/// The share that a chunk of 512 columns takes at `default`.
+fn share(dtype: Dtype, base: Option<&[u8]>, target: &[u8]) -> f64 {
+    round_trip(dtype, 512, base, target, Effort::Default).1.len() as f64 / target.len() as f64
+}
+
+#[test]
+fn words_of_a_narrower_dtype_cost_what_they_cost_there() {
+    let weights = weights(1 << 17);
+    for narrow in [Dtype::F8_E4M3, Dtype::F8_E5M2, Dtype::BF16, Dtype::F16, Dtype::F32] {
+        let words: Vec<u8> = weights.iter().flat_map(|&(value, _)| bytes_of(narrow, value)).collect();
+        let moved = weights.iter().map(|&(value, random)| value + random as f32 * 1e-9);
+        let moved: Vec<u8> = moved.flat_map(|value| bytes_of(narrow, value)).collect();
+        let alone = round_trip(narrow, 512, None, &words, Effort::Default).1.len();
+        let against = round_trip(narrow, 512, Some(&words), &moved, Effort::Default).1.len();
+        for dtype in [Dtype::F16, Dtype::BF16, Dtype::F32, Dtype::F64] {
+            if dtype.words().0 <= narrow.words().0 {
+                continue;
+            }
+            let [base, target] = [&words, &moved].map(|words| {
+                let mut wide = vec![0; weights.len() * dtype.words().0];
+                crate::cast::cast(narrow, dtype, words, &mut wide);
+                wide
+            });
+            let (method, payload) = round_trip(dtype, 512, None, &base, Effort::Default);
+            assert!(payload.len() <= alone + 16, "{narrow:?} in {dtype:?}: {method:?} {} {alone}", payload.len());
+            let (method, payload) = round_trip(dtype, 512, Some(&base), &target, Effort::Default);
+            assert!(payload.len() <= against + 16, "{narrow:?} in {dtype:?}: {method:?} {} {against}", payload.len());
+        }
+    }
+}
+
+#[test]
+fn integers_of_fewer_bytes_are_narrow() {
+    let weights = weights(1 << 16);
+    for (dtype, width, scale) in [(Dtype::I64, 8, 1e3), (Dtype::I32, 4, 1e5), (Dtype::I16, 2, 1e3)] {
+        let integer = |&(value, _): &(f32, u32)| ((value * scale) as i64).to_le_bytes()[..width].to_vec();
+        let target: Vec<u8> = weights.iter().flat_map(integer).collect();
+        let most = if width == 4 { 0.43 } else { 0.85 / width as f64 };
+        assert!(round_trip(dtype, 512, None, &target, Effort::Default).1.len() as f64 <= most * target.len() as f64);
+    }
+    for (dtype, width) in [(Dtype::U64, 8), (Dtype::U32, 4), (Dtype::U16, 2)] {
+        let target: Vec<u8> =
+            weights.iter().flat_map(|(_, r)| u64::from(r & 255).to_le_bytes()[..width].to_vec()).collect();
+        assert!(share(dtype, None, &target) < 1.01 / width as f64);
+    }
+}
+
+/// Integers times scales, as fake quantisation leaves them; negative ones that round to zero are -0.
+fn quantised(dtype: Dtype, most: f32, scale_of: impl Fn(usize, usize) -> f32 + Copy) -> (Vec<u8>, Vec<u8>) {
+    let words = |step: f32| {
+        let word = move |(i, &(value, random)): (usize, &(f32, u32))| {
+            let scale = scale_of(i / 512, i % 512) * 0.09 / most;
+            let quant = ((value + random as f32 * step) / scale).round_ties_even().clamp(-most, most);
+            bytes_of(dtype, quant * scale)
+        };
+        weights(1 << 17).iter().enumerate().flat_map(word).collect::<Vec<u8>>()
+    };
+    (words(0.0), words(1e-8))
+}
+
+#[test]
+fn multiples_of_scales_cost_what_their_integers_cost() {
+    let uneven = |i: usize| 1.0 + (i * i % 97) as f32 * 0.003;
+    let tiles: [&dyn Fn(usize, usize) -> f32; 4] =
+        [&|_, _| 1.0, &|row, _| uneven(row), &|_, column| uneven(column), &|row, column| {
+            uneven(row * 16 + column / 32)
+        }];
+    for (i, tile) in tiles.into_iter().enumerate() {
+        for (dtype, most, bits) in
+            [(Dtype::F32, 127.0, 7.5), (Dtype::F32, 7.0, 3.6), (Dtype::F32, 2000.0, 12.5), (Dtype::F16, 127.0, 7.5)]
+        {
+            if i == 3 && most > 1000.0 {
+                continue;
+            }
+            let (base, target) = quantised(dtype, most, tile);
+            let width = dtype.words().0 as f64 * 8.0;
+            let scale_bits = if i == 3 { 1.0 } else { 0.1 };
+            let found = share(dtype, None, &base);
+            assert!(found < (bits + scale_bits) / width, "{i} {dtype:?} {most}: {found}");
+            if dtype == Dtype::F32 && most < 1000.0 {
+                let found = share(dtype, Some(&base), &target);
+                assert!(found < (bits * 0.5 + scale_bits) / width, "{i} {dtype:?} {most}: {found}");
+            }
+        }
+    }
+}
+
+#[test]
+fn few_distinct_words_are_a_palette() {
+    let weights = weights(1 << 17);
+    for (dtype, levels, bits) in
+        [(Dtype::BF16, 3, 1.6), (Dtype::F16, 3, 1.6), (Dtype::F64, 16, 4.1), (Dtype::U16, 200, 7.8)]
+    {
+        let word = |level: u32| match dtype {
+            Dtype::U16 => (level * 301).to_le_bytes()[..2].to_vec(),
+            _ => bytes_of(dtype, (level as f32 - levels as f32 / 2.0).powi(3) * 0.0173),
+        };
+        let base: Vec<u8> = weights.iter().flat_map(|(_, random)| word(random % levels)).collect();
+        let moved = weights.iter().map(|(value, random)| (random + u32::from(*value > 0.04)) % levels);
+        let target: Vec<u8> = moved.flat_map(word).collect();
+        let width = dtype.words().0 as f64 * 8.0;
+        let (method, payload) = round_trip(dtype, 512, None, &base, Effort::Default);
+        assert!((payload.len() as f64) < bits / width * base.len() as f64, "{dtype:?} {method:?}: {}", payload.len());
+        let (method, payload) = round_trip(dtype, 512, Some(&base), &target, Effort::Default);
+        assert!((payload.len() as f64) < 0.6 / width * base.len() as f64, "{dtype:?} {method:?}: {}", payload.len());
+    }
+}
+
+#[test]
+fn damaged_payloads_of_narrow_chunks_and_palettes_never_panic() {
+    let weights = &weights(2000);
+    let [bf16, moved] = [0.0, 1e-8].map(|step| {
+        let halves =
+            weights.iter().flat_map(|&(value, r)| [vec![0; 2], bytes_of(Dtype::BF16, value + r as f32 * step)]);
+        halves.flatten().collect::<Vec<u8>>()
+    });
+    let (int8, tuned) = quantised(Dtype::F32, 127.0, |row, _| 1.0 + row as f32 * 0.01);
+    let ternary = |bit: u32| -> Vec<u8> {
+        weights.iter().flat_map(|(_, r)| bytes_of(Dtype::F16, ((r >> bit) % 3) as f32 - 1.0)).collect()
+    };
+    for (dtype, columns, base, target) in [
+        (Dtype::F32, 40, &bf16, &moved),
+        (Dtype::F32, 512, &int8[..8192].to_vec(), &tuned[..8192].to_vec()),
+        (Dtype::F16, 40, &ternary(0), &ternary(1)),
+    ] {
+        for base in [Some(base.as_slice()), None] {
+            let matrix = Matrix { columns };
+            let narrow = narrow::encode(dtype, matrix, base, target, Effort::Default).unwrap();
+            let palette = palette::encode::<u16>(matrix, base, target, Effort::Default, target.len());
+            assert!(narrow.is_some() && palette.is_some() == (dtype == Dtype::F16));
+            damage(dtype, columns, base, target, (Method::Narrow, narrow.unwrap()));
+            palette.into_iter().for_each(|palette| damage(dtype, columns, base, target, (Method::Palette, palette)));
+        }
+    }
+}
+
+#[test]
+fn forged_narrow_chunks_are_refused() {
+    let target = [0; 64];
+    let narrow = |dtype: Dtype, method: Method, rest: &[u8]| [&[dtype.number(), method as u8], rest].concat();
+    for payload in [
+        narrow(Dtype::F32, Method::Stored, &[0; 64]),
+        narrow(Dtype::F64, Method::Stored, &[0; 128]),
+        narrow(Dtype::I32, Method::Stored, &[0; 64]),
+        narrow(Dtype::BF16, Method::Narrow, &narrow(Dtype::F8_E4M3, Method::Stored, &[0; 16])),
+        narrow(Dtype::BF16, Method::Predicted, &[0; 32]),
+        narrow(Dtype::BF16, Method::Factors, &[0; 32]),
+        narrow(Dtype::BF16, Method::Delta, &[0; 32]),
+        narrow(Dtype::BF16, Method::Copy, &[]),
+        narrow(Dtype::BF16, Method::Stored, &[0; 31]),
+        vec![200, 0],
+        vec![Dtype::BF16.number(), 200],
+        vec![],
+    ] {
+        let mut restored = target.to_vec();
+        let given = Given::default();
+        decode(
+            Method::Narrow,
+            Dtype::F32,
+            Matrix { columns: 16 },
+            &payload,
+            given,
+            &mut restored,
+            &mut Scratch::default(),
+        )
+        .expect_err("a forged payload");
+    }
+    let mut restored = target.to_vec();
+    let payload = narrow(Dtype::BF16, Method::Stored, &[0; 32]);
+    decode(
+        Method::Narrow,
+        Dtype::F32,
+        Matrix { columns: 16 },
+        &payload,
+        Given::default(),
+        &mut restored,
+        &mut Scratch::default(),
+    )
+    .unwrap();
+}
+
+/// As a model in BF16 is when it is converted to F16, or one in TF32 when it is stored as F32.
+#[test]
+fn mantissas_that_end_in_zeros_cost_what_is_left_of_them() {
+    let weights = weights(1 << 17);
+    let halves: Vec<u8> = weights.iter().flat_map(|&(value, _)| bytes_of(Dtype::BF16, value)).collect();
+    let mut f16 = vec![0; halves.len()];
+    crate::cast::cast(Dtype::BF16, Dtype::F16, &halves, &mut f16);
+    assert!(share(Dtype::F16, None, &f16) < 0.68);
+    for (bits, most) in [(13, 0.45), (5, 0.70)] {
+        let words =
+            weights.iter().flat_map(|&(value, random)| ((value.to_bits() | random >> 2) >> bits << bits).to_le_bytes());
+        let found = share(Dtype::F32, None, &words.collect::<Vec<u8>>());
+        assert!(found < most, "{bits}: {found}");
+    }
+}

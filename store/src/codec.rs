@@ -139,8 +139,10 @@ fn compress(piece: Typed<'_>, base: Option<(ObjectId, &Bytes)>, effort: Effort) 
     coded.map_err(|e| Failure::Codec(e.to_string()))?;
     let report = job.report().map_err(|e| Failure::Codec(e.to_string()))?;
     check_digests(&report, piece, base.map(|(id, _)| id))?;
+    // Narrow chunks and palettes may use the base or not.
     let by_base = |(method, _): (Method, usize)| {
-        matches!(method, Method::CopyBase | Method::Delta | Method::Predicted | Method::Grid)
+        use Method::{CopyBase, Delta, Grid, Narrow, Palette, Predicted};
+        matches!(method, CopyBase | Delta | Grid | Narrow | Palette | Predicted)
     };
     let useful = base.is_none() || report.method_counts().into_iter().any(by_base);
     Ok(useful.then(|| archive.into()))

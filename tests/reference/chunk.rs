@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::base::Region;
 use super::head::Q8_0;
 use super::predicted::{self, Factors};
-use super::{Result, blocks, check, words, zstd};
+use super::{Result, blocks, check, narrow, words, zstd};
 
 /// The coding of words: their width, and for floats the width of the mantissa.
 #[derive(Clone, Copy)]
@@ -80,7 +80,7 @@ pub fn decode(
     length: usize,
 ) -> Result<Vec<u8>> {
     let coding = Coding::of(dtype);
-    let base = || base.ok_or("the method needs a base");
+    let needed = || base.ok_or("the method needs a base");
     match method {
         0 => {
             check(payload.len() == length, "stored bytes")?;
@@ -89,13 +89,17 @@ pub fn decode(
         1 => zstd(payload, length),
         2 => {
             check(payload.is_empty(), "a copied chunk with a payload")?;
-            Ok(base()?.to_vec())
+            Ok(needed()?.to_vec())
         }
-        3 if dtype == Q8_0 => blocks::delta(columns, payload, base()?),
-        3 => words::delta(coding, columns, payload, base()?),
+        3 if dtype == Q8_0 => blocks::delta(columns, payload, needed()?),
+        3 => words::delta(coding, columns, payload, needed()?),
         4 if dtype == Q8_0 => Err("blocks on their own".to_owned()),
+        4 if coding.mantissa.is_none() => words::delta(coding, columns, payload, &vec![0; length]),
         4 => words::solo(coding, columns, payload, length),
-        6 => predicted::decode(dtype, columns, payload, base()?, factors.ok_or("no factors")?),
+        7 => narrow::decode(dtype, columns, payload, base, length),
+        8 if dtype == Q8_0 => Err("a palette of blocks".to_owned()),
+        8 => words::palette(coding, columns, payload, base, length),
+        6 => predicted::decode(dtype, columns, payload, needed()?, factors.ok_or("no factors")?),
         _ => Err("unknown method".to_owned()),
     }
 }

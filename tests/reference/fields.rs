@@ -3,6 +3,7 @@
 use super::{Result, check};
 
 /// Bytes, read from the front.
+#[derive(Clone)]
 pub struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {

@@ -10,6 +10,7 @@ pub mod fields;
 mod gguf;
 pub mod head;
 mod json;
+mod narrow;
 pub mod predicted;
 mod symbols;
 pub mod view;
@@ -147,7 +148,7 @@ fn read_index(index: &[u8], regions: impl Iterator<Item = usize>, bases: usize) 
         let mut left = chunks;
         while left > 0 {
             let (method, length) = (fields.byte()?, fields.varint()?);
-            check(method <= 6, "unknown method")?;
+            check(method <= 9, "unknown method")?;
             check(method != FACTORS || left == chunks, "factors in the wrong place")?;
             let rank = if method == FACTORS { fields.byte()? } else { 0 };
             if method == FACTORS {

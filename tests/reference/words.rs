@@ -81,8 +81,11 @@ pub fn difference(symbol: u8, raw: &mut Bits) -> Result<u64> {
 pub fn solo(coding: Coding, columns: usize, payload: &[u8], length: usize) -> Result<Vec<u8>> {
     let count = length / coding.bytes();
     let mut fields = Fields::new(payload);
-    let k = u32::from(fields.byte()?);
+    let first = fields.byte()?;
+    let k = u32::from(first % 128);
     check(k < coding.width, "raw bits of a word")?;
+    let idle = if first >= 128 { u32::from(fields.byte()?) } else { 0 };
+    check(idle <= k, "bits that are 0")?;
     let least = fields.varint()?;
     let contexts = context::read(&mut fields, columns, Numbers { e: &vec![0; count], factor: 16 })?;
     let symbols = symbols::read(&mut fields, &contexts, 256)?;
@@ -94,11 +97,33 @@ pub fn solo(coding: Coding, columns: usize, payload: &[u8], length: usize) -> Re
         } else if symbol == 254 {
             0
         } else {
-            let (low, sign) = (raw.field(k)?, raw.field(1)?);
+            let (low, sign) = (raw.field(k - idle)? << idle, raw.field(1)?);
             let between = (u128::from(least) + u128::from(symbol)) << k;
             (between % (1 << (coding.width - 1))) as u64 | low | sign << (coding.width - 1)
         });
     }
     raw.finish()?;
     Ok(store(target.into_iter(), coding.bytes()))
+}
+
+/// A palette payload of a chunk of `length` bytes.
+pub fn palette(coding: Coding, columns: usize, payload: &[u8], base: Option<&[u8]>, length: usize) -> Result<Vec<u8>> {
+    let mut fields = Fields::new(payload);
+    let distinct = usize::from(fields.byte()?) + 1;
+    let palette = load(fields.take(distinct * coding.bytes())?, coding.bytes());
+    check(palette.windows(2).all(|pair| pair[0] < pair[1]), "the order of a palette")?;
+    let index = |b: u64| (palette.iter().filter(|&&word| word <= b).count().max(1) - 1) as u64;
+    let count = length / coding.bytes();
+    let mut e = match base {
+        Some(base) => load(base, coding.bytes()).into_iter().map(index).collect(),
+        None => vec![0; count],
+    };
+    // Model 2 takes no numbers, whatever the base.
+    if fields.clone().byte()? == 2 {
+        e.fill(0);
+    }
+    let contexts = context::read(&mut fields, columns, Numbers { e: &e, factor: 16 })?;
+    let symbols = symbols::read(&mut fields, &contexts, distinct as u64)?;
+    fields.finish()?;
+    Ok(store(symbols.into_iter().map(|symbol| palette[usize::from(symbol)]), coding.bytes()))
 }

@@ -55,5 +55,7 @@ fn dominant(chunks: &[ChunkEntry]) -> Method {
         chunk::Method::Grid => Method::Grid,
         chunk::Method::Solo => Method::Solo,
         chunk::Method::Predicted => Method::Predicted,
+        chunk::Method::Narrow => Method::Narrow,
+        chunk::Method::Palette => Method::Palette,
     }
 }

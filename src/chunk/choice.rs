@@ -1,0 +1,171 @@
+//! The choice of a chunk's method: the one with the smallest payload of those that the effort allows.
+
+use super::{Effort, Matrix, Method, blocks, delta, grid, narrow, nibbles, palette, predicted, repeats, solo};
+use crate::entropy::zstd;
+use crate::error::Result;
+use crate::layout::Dtype;
+use crate::layout::dtype::Fields;
+use crate::predict::fit::Fit;
+use crate::quant::{BlockFormat, format_of};
+
+/// The inputs of an encoder besides the chunk's bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Against<'a> {
+    /// The base range of the chunk, which has the chunk's length.
+    pub(crate) base: Option<&'a [u8]>,
+    /// `true` if the base range holds the weights of a chunk of blocks, as `F32`.
+    pub(crate) weights: bool,
+    /// The prediction of the chunk's region.
+    pub(crate) fit: Option<&'a Fit>,
+}
+
+/// The smallest payload so far.
+struct Best<'a> {
+    target: &'a [u8],
+    found: Option<(Method, Vec<u8>)>,
+}
+
+impl<'a> Best<'a> {
+    fn new(target: &'a [u8]) -> Self {
+        Self { target, found: None }
+    }
+
+    /// Returns the length that a payload must not reach.
+    fn limit(&self) -> usize {
+        self.found.as_ref().map_or(self.target.len(), |(_, payload)| payload.len())
+    }
+
+    fn offer(&mut self, method: Method, payload: Vec<u8>) {
+        if payload.len() < self.limit() {
+            self.found = Some((method, payload));
+        }
+    }
+
+    /// Returns true while the payload takes more than half of the chunk's bytes.
+    fn is_weak(&self) -> bool {
+        self.limit() * 2 > self.target.len()
+    }
+
+    fn finish(self) -> (Method, Vec<u8>) {
+        self.found.unwrap_or_else(|| (Method::Stored, self.target.to_vec()))
+    }
+}
+
+/// Encodes `target` and returns the method with the smallest payload, and that payload.
+///
+/// A payload is never longer than `target`. The candidates depend on `effort`; most weaker methods
+/// are skipped once a payload takes at most half of the chunk's bytes.
+pub(crate) fn encode(
+    dtype: Dtype,
+    matrix: Matrix,
+    against: Against<'_>,
+    target: &[u8],
+    effort: Effort,
+) -> Result<(Method, Vec<u8>)> {
+    let mut best = Best::new(target);
+    if !target.is_empty()
+        && against.base != Some(target)
+        && let Some(payload) = narrow::encode(dtype, matrix, against.base, target, effort)?
+    {
+        best.offer(Method::Narrow, payload);
+    }
+    if effort == Effort::Max || best.is_weak() {
+        let (method, payload) = encode_plain(dtype, matrix, against, target, effort)?;
+        best.offer(method, payload);
+    }
+    Ok(best.finish())
+}
+
+/// Does the same as [`encode`], by the methods that may be within another one.
+pub(super) fn encode_plain(
+    dtype: Dtype,
+    matrix: Matrix,
+    Against { base, weights, fit }: Against<'_>,
+    target: &[u8],
+    effort: Effort,
+) -> Result<(Method, Vec<u8>)> {
+    if target.is_empty() {
+        return Ok((Method::Stored, Vec::new()));
+    }
+    if base == Some(target) {
+        return Ok((Method::Copy, Vec::new()));
+    }
+    if let (Some(base), Some(format)) = (base, format_of(dtype)) {
+        return encode_blocks(format, matrix, base, weights, target, effort);
+    }
+    let (width, fields) = dtype.words();
+    let mut best = Best::new(target);
+    if let Some(base) = base {
+        offer_deltas(&mut best, dtype, matrix, (base, fit), effort);
+    }
+    if !dtype.is_scaled()
+        && (best.is_weak() || width > 1)
+        && let Some(payload) = for_width!(width, palette::encode(matrix, base, target, effort, best.limit()))
+    {
+        best.offer(Method::Palette, payload);
+    }
+    match fields {
+        Fields::Float { mantissa } if best.is_weak() => {
+            best.offer(Method::Solo, for_width!(width, solo::encode(mantissa, matrix, target, effort)));
+        }
+        Fields::Integer if best.is_weak() && width > 1 => {
+            let zeros = vec![0; target.len()];
+            best.offer(Method::Solo, delta::encode_any((width, fields), matrix, &zeros, target, effort));
+        }
+        _ => {}
+    }
+    offer_zstd(&mut best, (width, fields), effort)?;
+    Ok(best.finish())
+}
+
+/// Offers the methods that code differences to the base.
+fn offer_deltas(best: &mut Best<'_>, dtype: Dtype, matrix: Matrix, (base, fit): (&[u8], Option<&Fit>), effort: Effort) {
+    let predicted = fit.and_then(|fit| predicted::encode(dtype, matrix, base, best.target, fit, effort));
+    let skipped = predicted.is_some() && effort != Effort::Max;
+    if let Some(payload) = predicted {
+        best.offer(Method::Predicted, payload);
+    }
+    if skipped && !best.is_weak() {
+        return;
+    }
+    best.offer(Method::Delta, delta::encode_any(dtype.words(), matrix, base, best.target, effort));
+    if dtype.words().1 == Fields::Integer {
+        best.offer(Method::Nibbles, nibbles::encode(base, best.target));
+    }
+}
+
+/// Offers zstd, unless it costs time and a glance tells that it cannot be smaller.
+fn offer_zstd(best: &mut Best<'_>, (width, fields): (usize, Fields), effort: Effort) -> Result<()> {
+    let worth = match effort {
+        Effort::Max => true,
+        Effort::Default => fields == Fields::Integer || repeats::promise(best.target, width, best.limit()),
+        Effort::Fast => fields == Fields::Integer,
+    };
+    if worth {
+        best.offer(Method::Zstd, zstd::encode(best.target, zstd::LEVEL)?);
+    }
+    if effort == Effort::Max {
+        best.offer(Method::Zstd, zstd::encode(best.target, *zstd::LEVELS.end())?);
+    }
+    Ok(())
+}
+
+/// Encodes blocks against blocks of the same format, or against weights.
+fn encode_blocks(
+    format: &'static BlockFormat,
+    matrix: Matrix,
+    base: &[u8],
+    weights: bool,
+    target: &[u8],
+    effort: Effort,
+) -> Result<(Method, Vec<u8>)> {
+    let ground = if weights { grid::Base::Weights(base) } else { grid::Base::Blocks(base) };
+    let mut best = (Method::Grid, grid::encode(format, ground, target));
+    if format.dtype == Dtype::Q8_0 && !weights {
+        let delta = blocks::encode(matrix, base, target, effort);
+        if delta.len() < best.1.len() {
+            best = (Method::Delta, delta);
+        }
+    }
+    Ok(if best.1.len() < target.len() { best } else { (Method::Stored, target.to_vec()) })
+}
