@@ -28,6 +28,8 @@ pub enum Method {
     Narrow,
     /// The tensor's few distinct words, and the index of each word.
     Palette,
+    /// Copies from the base or from the tensor itself, and bytes that are new.
+    Patch,
     /// The bytes themselves, not compressed.
     Stored,
 }
@@ -46,6 +48,7 @@ impl Method {
             Self::Solo => "solo",
             Self::Narrow => "narrow",
             Self::Palette => "palette",
+            Self::Patch => "patch",
             Self::Stored => "stored",
         }
     }

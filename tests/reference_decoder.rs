@@ -169,6 +169,22 @@ fn agrees_on_narrow_words_and_palettes() {
     }
 }
 
+/// Files without a layout: text like the base's, and text that repeats itself.
+#[test]
+fn agrees_on_patches() {
+    let text = |by: usize| -> Vec<u8> {
+        let line = |i: usize| format!("entry {i} = [{}, {}];\n", i * i * by % 1000, if i % 7 == 0 { by } else { 0 });
+        (0..900).flat_map(|i| line(i).into_bytes()).collect()
+    };
+    let (base, target) = (text(31), text(37));
+    agree(&base, &[&target[500..], &base[..3000], &random(100)].concat());
+    agree(&[], &target);
+    agree(&target, &target[..target.len() - 1].repeat(2));
+    let tensors = |text: &[u8]| model(&[("text", "U8", &[16_000], &text[..16_000])]);
+    agree(&tensors(&base), &tensors(&target));
+    agree(&tensors(&base), &tensors(&base[100..]));
+}
+
 #[test]
 fn agrees_on_types_of_less_than_a_byte() {
     for (dtype, shape) in [("F4", [41, 200]), ("F6_E2M3", [24, 100]), ("F6_E3M2", [24, 100])] {

@@ -1,6 +1,6 @@
 //! The choice of a chunk's method: the one with the smallest payload of those that the effort allows.
 
-use super::{Effort, Matrix, Method, blocks, delta, grid, narrow, nibbles, palette, predicted, repeats, solo};
+use super::{Effort, Matrix, Method, blocks, delta, grid, narrow, nibbles, palette, patch, predicted, repeats, solo};
 use crate::entropy::zstd;
 use crate::error::Result;
 use crate::layout::Dtype;
@@ -73,7 +73,28 @@ pub(crate) fn encode(
         let (method, payload) = encode_plain(dtype, matrix, against, target, effort)?;
         best.offer(method, payload);
     }
+    if is_patchable(&best, dtype, against.base, effort) {
+        best.offer(Method::Patch, patch::encode(against.base.unwrap_or(&[]), target, effort));
+    }
     Ok(best.finish())
+}
+
+/// Returns true if a patch is worth its time. Bytes are patched where they are like the base's, or
+/// where zstd finds that they repeat themselves; at `max`, words of every kind that no other method
+/// makes small.
+fn is_patchable(best: &Best<'_>, dtype: Dtype, base: Option<&[u8]>, effort: Effort) -> bool {
+    let target = best.target;
+    if target.is_empty() || base == Some(target) || dtype.is_scaled() {
+        return false;
+    }
+    let bytes = dtype.words() == (1, Fields::Integer);
+    let repeats = matches!(&best.found, Some((Method::Zstd, frame)) if frame.len() * 4 < target.len() * 3);
+    let alike = || base.is_some_and(|base| repeats::shared(base, target));
+    match effort {
+        Effort::Fast => bytes && alike(),
+        Effort::Default => bytes && (repeats || alike()),
+        Effort::Max => bytes || repeats || best.is_weak() && alike(),
+    }
 }
 
 /// Does the same as [`encode`], by the methods that may be within another one.

@@ -27,6 +27,7 @@ mod multiples;
 mod narrow;
 mod nibbles;
 mod palette;
+mod patch;
 pub(crate) mod predicted;
 mod repeats;
 mod scales;
@@ -81,6 +82,8 @@ pub(crate) enum Method {
     Narrow = 7,
     /// The payload holds the distinct words, and the index of each word.
     Palette = 8,
+    /// The payload holds copies from the base or from the chunk itself, and literals.
+    Patch = 9,
     /// The payload holds the fields of quantised blocks, as distances in the grid of their levels.
     Grid = 10,
     /// The payload holds the differences of all half bytes to the base's.
@@ -103,6 +106,7 @@ impl Method {
             Self::Predicted,
             Self::Narrow,
             Self::Palette,
+            Self::Patch,
             Self::Grid,
             Self::Nibbles,
         ];
@@ -160,6 +164,7 @@ pub(crate) fn decode(
 ) -> Result<()> {
     match method {
         Method::Narrow => narrow::decode(dtype, matrix, payload, given.base, target, scratch),
+        Method::Patch => patch::decode(payload, given.base.unwrap_or(&[]), target, scratch),
         Method::Factors => Err(Error::corrupt("the archive has factors in the place of a chunk")),
         Method::Grid => {
             let format = format_of(dtype).ok_or_else(|| Error::corrupt("a chunk of the grid is not one of blocks"))?;

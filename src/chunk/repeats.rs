@@ -1,4 +1,5 @@
-//! A glance at a chunk that tells if zstd can be smaller than its best payload so far.
+//! A glance at a chunk that tells if zstd, or a patch of the base, can be smaller than its best
+//! payload so far.
 
 use crate::entropy::log2::{FRACTION, entropy};
 
@@ -10,7 +11,7 @@ const REPEAT: usize = 16;
 const SAMPLED: u64 = 16;
 
 /// Slots for places.
-const SLOTS: usize = 1 << 14;
+const SLOTS: usize = 1 << 16;
 
 /// The smallest share of the places at which a repeat begins that is worth a trial: one in so many.
 const SHARE: usize = 64;
@@ -41,18 +42,52 @@ fn skewed(target: &[u8], limit: usize) -> bool {
 
 /// Returns true if stretches of the target occur more than once.
 fn repeat(target: &[u8], width: usize) -> bool {
-    let mut places = vec![0usize; SLOTS];
-    let mut found = 0;
-    for place in (0..target.len().saturating_sub(REPEAT)).step_by(width) {
-        let Some(bytes) = target[place..].first_chunk() else { break };
-        let hash = u64::from_le_bytes(*bytes).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        if hash.is_multiple_of(SAMPLED) {
-            let slot = &mut places[(hash / SAMPLED) as usize % SLOTS];
-            let earlier = std::mem::replace(slot, place + 1);
-            found += usize::from(earlier > 0 && target[earlier - 1..][..REPEAT] == target[place..][..REPEAT]);
-        }
+    let mut places = Places::new();
+    let found = (0..target.len()).step_by(width).filter(|&place| places.replace(target, place, target)).count();
+    is_enough(found, target.len() / width)
+}
+
+/// Returns true if stretches of the target occur in the base.
+pub(super) fn shared(base: &[u8], target: &[u8]) -> bool {
+    let mut places = Places::new();
+    (0..base.len()).for_each(|place| _ = places.replace(base, place, base));
+    let found = (0..target.len()).filter(|&place| places.holds(target, place, base)).count();
+    is_enough(found, target.len())
+}
+
+fn is_enough(found: usize, places: usize) -> bool {
+    found * SAMPLED as usize * SHARE > places
+}
+
+/// The last place of each hash, plus 1; 0 for none.
+struct Places(Vec<usize>);
+
+impl Places {
+    fn new() -> Self {
+        Self(vec![0; SLOTS])
     }
-    found * SAMPLED as usize * SHARE > target.len() / width
+
+    /// Returns the slot of the bytes at `place` if it is sampled.
+    fn slot(bytes: &[u8], place: usize) -> Option<usize> {
+        let word = bytes.get(place..place + REPEAT)?.first_chunk()?;
+        let hash = u64::from_le_bytes(*word).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        hash.is_multiple_of(SAMPLED).then_some((hash / SAMPLED) as usize % SLOTS)
+    }
+
+    /// Returns true if the bytes at `place` are those at the slot's place in `earlier`.
+    fn holds(&self, bytes: &[u8], place: usize, earlier: &[u8]) -> bool {
+        let Some(known) = Self::slot(bytes, place).and_then(|slot| self.0[slot].checked_sub(1)) else { return false };
+        earlier[known..known + REPEAT] == bytes[place..place + REPEAT]
+    }
+
+    /// Does the same as [`holds`](Self::holds), and then remembers the place.
+    fn replace(&mut self, bytes: &[u8], place: usize, earlier: &[u8]) -> bool {
+        let held = self.holds(bytes, place, earlier);
+        if let Some(slot) = Self::slot(bytes, place) {
+            self.0[slot] = place + 1;
+        }
+        held
+    }
 }
 
 #[cfg(test)]
@@ -76,5 +111,7 @@ mod tests {
         let skewed: Vec<u8> = noise.iter().map(|byte| byte & byte.rotate_left(1)).collect();
         assert!(promise(&skewed, 4, skewed.len()) && !promise(&skewed, 4, skewed.len() / 2));
         assert!(!promise(&[], 1, 0) && !promise(&[1; 9], 1, 0));
+        assert!(shared(&noise, &noise[777..20_000]) && !shared(&noise[..50_000], &noise[50_000..]));
+        assert!(!shared(&[], &noise) && !shared(&noise, &[]));
     }
 }

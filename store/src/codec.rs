@@ -139,10 +139,10 @@ fn compress(piece: Typed<'_>, base: Option<(ObjectId, &Bytes)>, effort: Effort) 
     coded.map_err(|e| Failure::Codec(e.to_string()))?;
     let report = job.report().map_err(|e| Failure::Codec(e.to_string()))?;
     check_digests(&report, piece, base.map(|(id, _)| id))?;
-    // Narrow chunks and palettes may use the base or not.
+    // Narrow chunks, palettes and patches may use the base or not.
     let by_base = |(method, _): (Method, usize)| {
-        use Method::{CopyBase, Delta, Grid, Narrow, Palette, Predicted};
-        matches!(method, CopyBase | Delta | Grid | Narrow | Palette | Predicted)
+        use Method::{CopyBase, Delta, Grid, Narrow, Palette, Patch, Predicted};
+        matches!(method, CopyBase | Delta | Grid | Narrow | Palette | Patch | Predicted)
     };
     let useful = base.is_none() || report.method_counts().into_iter().any(by_base);
     Ok(useful.then(|| archive.into()))

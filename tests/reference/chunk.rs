@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::base::Region;
 use super::head::Q8_0;
 use super::predicted::{self, Factors};
-use super::{Result, blocks, check, narrow, words, zstd};
+use super::{Result, blocks, check, narrow, patch, words, zstd};
 
 /// The coding of words: their width, and for floats the width of the mantissa.
 #[derive(Clone, Copy)]
@@ -99,6 +99,7 @@ pub fn decode(
         7 => narrow::decode(dtype, columns, payload, base, length),
         8 if dtype == Q8_0 => Err("a palette of blocks".to_owned()),
         8 => words::palette(coding, columns, payload, base, length),
+        9 => patch::decode(payload, base.unwrap_or(&[]), length),
         6 => predicted::decode(dtype, columns, payload, needed()?, factors.ok_or("no factors")?),
         _ => Err("unknown method".to_owned()),
     }

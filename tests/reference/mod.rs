@@ -11,6 +11,7 @@ mod gguf;
 pub mod head;
 mod json;
 mod narrow;
+mod patch;
 pub mod predicted;
 mod symbols;
 pub mod view;

@@ -57,5 +57,6 @@ fn dominant(chunks: &[ChunkEntry]) -> Method {
         chunk::Method::Predicted => Method::Predicted,
         chunk::Method::Narrow => Method::Narrow,
         chunk::Method::Palette => Method::Palette,
+        chunk::Method::Patch => Method::Patch,
     }
 }

@@ -1,0 +1,160 @@
+//! The choice of sequences: the cheapest way through a stretch of the target, by the prices of
+//! tokens that the stretches before it used.
+
+use super::distance::Recent;
+use super::finder::{Finder, Match};
+use super::prices::{Counts, Prices};
+use super::{Effort, MOST_BASE, Sequence};
+
+/// Bytes of the target whose ways are compared at once.
+const STRETCH: usize = 4096;
+
+/// Length from which on a match is taken at once.
+const LONG: usize = 192;
+
+/// Number of stretches after which prices are computed anew.
+const EVERY: usize = 8;
+
+/// Length of a run of literals up to which distances around the latest are tried.
+const CLOSE: usize = 24;
+
+/// The cheapest known way to a place.
+#[derive(Debug, Clone, Copy)]
+struct Node {
+    price: u32,
+    /// Literals before the place, since the last copy.
+    literals: usize,
+    /// The copy that ends at the place; its length is 0 where a literal does.
+    last: Match,
+    recent: Recent,
+}
+
+const FAR: Node = Node {
+    price: u32::MAX,
+    literals: 0,
+    last: Match { length: 0, distance: 0, least: 0 },
+    recent: Recent([0; super::distance::RECENT]),
+};
+
+/// Returns the sequences of `target`.
+pub(super) fn parse(base: &[u8], target: &[u8], effort: Effort) -> Vec<Sequence> {
+    debug_assert!(base.len() <= MOST_BASE);
+    let window = [base, target].concat();
+    let passes = if effort == Effort::Max { 2 } else { 1 };
+    let mut counts = Counts::guess(target);
+    let mut sequences = Vec::new();
+    for _ in 0..passes {
+        let finder = Finder::new(&window, base.len(), effort);
+        let mut parser = Parser {
+            window: &window,
+            base: base.len(),
+            finder,
+            prices: counts.prices(),
+            counts,
+            nodes: vec![FAR; STRETCH + LONG + 1],
+            sequences: Vec::new(),
+            recent: Recent::new(base.len()),
+            done: base.len(),
+        };
+        parser.run();
+        (counts, sequences) = (parser.counts, parser.sequences);
+    }
+    sequences
+}
+
+struct Parser<'a> {
+    window: &'a [u8],
+    base: usize,
+    finder: Finder<'a>,
+    counts: Counts,
+    prices: Prices,
+    nodes: Vec<Node>,
+    sequences: Vec<Sequence>,
+    /// The distances behind the last sequence.
+    recent: Recent,
+    /// The place behind the last sequence.
+    done: usize,
+}
+
+impl Parser<'_> {
+    fn run(&mut self) {
+        let mut place = self.base;
+        let mut stretch = 0;
+        while place < self.window.len() {
+            place = self.stretch(place);
+            stretch += 1;
+            if stretch % EVERY == 0 {
+                self.prices = self.counts.prices();
+            }
+        }
+    }
+
+    /// Finds the sequences of the next stretch and returns the place behind it.
+    fn stretch(&mut self, start: usize) -> usize {
+        self.nodes.fill(FAR);
+        self.nodes[0] = Node { price: 0, literals: start - self.done, recent: self.recent, ..FAR };
+        let length = STRETCH.min(self.window.len() - start);
+        let mut found = Vec::new();
+        for i in 0..length {
+            let (place, node) = (start + i, self.nodes[i]);
+            let close = node.literals <= CLOSE;
+            self.finder.find(place, &node.recent, close, &mut found);
+            self.finder.add(place);
+            let longest = found.iter().max_by_key(|found| found.length);
+            if let Some(&long) = longest.filter(|found| found.length >= LONG) {
+                self.take(start, i);
+                self.sequence(place, long);
+                let end = place + long.length;
+                (place + 1..end).step_by(if long.length > STRETCH { 4 } else { 1 }).for_each(|i| self.finder.add(i));
+                return end;
+            }
+            self.relax_literal(i, node, self.window[place]);
+            found.iter().for_each(|&found| self.relax(i, node, found));
+        }
+        self.take(start, length);
+        start + length
+    }
+
+    fn relax_literal(&mut self, i: usize, node: Node, byte: u8) {
+        let price = (node.price + self.prices.literal(byte)).saturating_add_signed(self.prices.longer(node.literals));
+        if price < self.nodes[i + 1].price {
+            self.nodes[i + 1] = Node { price, literals: node.literals + 1, last: FAR.last, ..node };
+        }
+    }
+
+    fn relax(&mut self, i: usize, node: Node, found: Match) {
+        let price = node.price + self.prices.empty() + self.prices.distance(&node.recent, found.distance);
+        let mut recent = node.recent;
+        recent.push(found.distance);
+        for length in found.least..=found.length {
+            let price = price + self.prices.copy(length);
+            let next = &mut self.nodes[i + length];
+            if price < next.price {
+                *next = Node { price, literals: 0, last: Match { length, ..found }, recent };
+            }
+        }
+    }
+
+    /// Appends the sequences of the way to node `end`.
+    fn take(&mut self, start: usize, mut end: usize) {
+        let mut copies = Vec::new();
+        while end > 0 {
+            let last = self.nodes[end].last;
+            if last.length > 0 {
+                copies.push((start + end - last.length, last));
+            }
+            end -= last.length.max(1);
+        }
+        copies.into_iter().rev().for_each(|(place, found)| self.sequence(place, found));
+    }
+
+    /// Appends a sequence whose copy is at `place`.
+    fn sequence(&mut self, place: usize, found: Match) {
+        let done = self.done;
+        let sequence = Sequence { inserted: place - done, copied: found.length, distance: found.distance };
+        self.counts.add(&sequence, &self.recent, &self.window[done..place]);
+        self.recent.push(found.distance);
+        self.done = place + found.length;
+        self.sequences.push(sequence);
+    }
+}
