@@ -25,6 +25,9 @@ pub(super) struct Multiples {
 /// Number of words of a tile that suggest its scale; all words then confirm it.
 const SAMPLE: usize = 2048;
 
+/// Number of words of a few tiles that must have a scale before all words are looked at.
+const GLANCE: usize = 256;
+
 /// The largest integer that the smallest word of a tile is tried as.
 const SMALLEST: u32 = 64;
 
@@ -211,12 +214,15 @@ impl Finder<'_> {
     fn with_tile(&self, tile: (usize, usize), rows: usize) -> Option<(Dtype, Vec<u8>, Multiples)> {
         let across = self.columns.div_ceil(tile.1);
         let tiles = rows.div_ceil(tile.0) * across;
-        let scale = |i: usize| self.scale(self.values(tile, i / across * tile.0, i % across * tile.1));
+        let scale = |i: usize, most: usize| {
+            let place = (i / across * tile.0, i % across * tile.1);
+            self.scale(self.values(tile, place, most))
+        };
         // A few tiles tell for nearly every chunk that there are no scales.
-        if ![tiles / 2, tiles / 3, 0].into_iter().all(|i| scale(i).is_some()) {
+        if ![tiles / 2, tiles / 3, 0].into_iter().all(|i| scale(i, GLANCE).is_some()) {
             return None;
         }
-        let scales = (0..tiles).map(scale).collect::<Option<Vec<f64>>>()?;
+        let scales = (0..tiles).map(|i| scale(i, usize::MAX)).collect::<Option<Vec<f64>>>()?;
         let multiples = Multiples { tile, columns: self.columns, scales };
         let width = self.dtype.words().0;
         [Dtype::I8, Dtype::I16]
@@ -246,18 +252,17 @@ impl Finder<'_> {
         }
     }
 
-    /// Returns the magnitudes of a tile that are not 0, in order of the words.
-    fn values(&self, tile: (usize, usize), row: usize, column: usize) -> Vec<f64> {
+    /// Returns the magnitudes of a tile that are not 0, those of about `most` of its words.
+    fn values(&self, tile: (usize, usize), place: (usize, usize), most: usize) -> Vec<f64> {
         let width = self.dtype.words().0;
-        let count = self.target.len() / width;
-        let mut values = Vec::new();
-        for row in (row..row + tile.0).take_while(|row| row * self.columns < count) {
-            let start = row * self.columns + column;
-            let end = (start + tile.1).min((row + 1) * self.columns).min(count);
-            let words = self.target.get(start * width..end * width).unwrap_or(&[]).chunks_exact(width);
-            values.extend(words.map(|word| value(self.dtype, word).abs()).filter(|&value| value != 0.0));
-        }
-        values
+        let across = tile.1.min(self.columns - place.1);
+        let down = tile.0.min((self.target.len() / width).div_ceil(self.columns) - place.0);
+        let every = ((down * across) / most).max(1);
+        let words = (0..down * across).step_by(every).filter_map(|i| {
+            let word = (place.0 + i / across) * self.columns + place.1 + i % across;
+            self.target.get(word * width..(word + 1) * width)
+        });
+        words.map(|word| value(self.dtype, word).abs()).filter(|&value| value != 0.0).collect()
     }
 
     /// Returns a scale of which all values are multiples after rounding; `None` if there is none.

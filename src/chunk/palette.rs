@@ -17,6 +17,9 @@ use crate::error::{Error, Result};
 /// The largest number of distinct words.
 const MOST: usize = 256;
 
+/// Number of words that are looked at before all are.
+const GLANCE: usize = 2048;
+
 /// Slots of the table in which distinct words are looked for.
 const SLOTS: usize = 1024;
 
@@ -91,6 +94,8 @@ pub(super) fn encode<W: Word + Ord>(
     effort: Effort,
     limit: usize,
 ) -> Option<Vec<u8>> {
+    // Most chunks have too many distinct words at their beginning.
+    Palette::of(&word::load_all::<W>(&target[..target.len().min(GLANCE * W::BYTES)]))?;
     let words = word::load_all::<W>(target);
     let palette = Palette::of(&words)?;
     let indices: Vec<u8> = words.iter().map(|&word| palette.index(word)).collect();

@@ -28,9 +28,9 @@ impl Counts {
     /// Guesses the counts of a target before anything is known of its sequences.
     pub(super) fn guess(target: &[u8]) -> Self {
         let mut counts = [[0; 256]; KINDS];
-        for token in 0..TOKENS {
-            counts[0][token] = 800 / (token as u32 * token as u32 + 1);
-            counts[1][token] = 800 / (token as u32 + 8);
+        let [inserts, copies, ..] = &mut counts;
+        for (token, (insert, copy)) in (0..TOKENS as u32).zip(inserts.iter_mut().zip(copies)) {
+            (*insert, *copy) = (800 / (token * token + 1), 800 / (token + 8));
         }
         counts[2][..3].copy_from_slice(&[500, 100, 60]);
         counts[2][3..CODES].iter_mut().enumerate().for_each(|(i, count)| *count = if i < 76 { 3 } else { 25 });
