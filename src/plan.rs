@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::archive::v2::{Origin, View};
+use crate::archive::v2::{Origin, Partner, View};
 use crate::chunk::unit;
 use crate::error::{Error, Result};
 use crate::io::Source;
@@ -86,11 +86,29 @@ impl BaseSet {
         Origin { base: place.base, name: self.name_in_archive(place), dtype: self.region(place).dtype }
     }
 
-    /// Finds the regions of a view of `region` in this base, whichever files they are in now.
+    /// Finds the partner of `region` in this base, whichever files its regions are in now.
     ///
     /// # Errors
     /// `BaseMismatch` if this base lacks a region, `Corrupt` if no base can have it.
-    pub(crate) fn resolve(&self, region: &Region, view: &View) -> Result<BaseView> {
+    pub(crate) fn resolve(&self, region: &Region, partner: &Partner) -> Result<BaseView> {
+        match partner {
+            Partner::View(view) => self.resolve_view(region, view),
+            Partner::Bytes(stretch) => {
+                let source = Source::Base(self.given(stretch.base));
+                let end = stretch.offset + stretch.length;
+                match self.layouts.get(self.given(stretch.base)) {
+                    Some(layout) if end <= layout.file_length => {
+                        Ok(BaseView::bytes(region.dtype, source, stretch.offset..end))
+                    }
+                    _ => Err(Error::base_mismatch("the base file is too short for the tensor")
+                        .tensor(&region.name)
+                        .input(source)),
+                }
+            }
+        }
+    }
+
+    fn resolve_view(&self, region: &Region, view: &View) -> Result<BaseView> {
         let mut wanted = vec![0; view.origins.len()];
         for run in &view.runs {
             if let Some((origin, start)) = run.from {

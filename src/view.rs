@@ -19,6 +19,20 @@ pub(crate) struct BaseView {
     origins: Vec<Located>,
     /// The runs in order. Each one ends where the next one starts.
     runs: Vec<Stretch>,
+    /// Bytes that the region resembles, in place of runs.
+    bytes: Option<(Source, Range<u64>)>,
+}
+
+/// The relation of a chunk's base range to the chunk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Relation {
+    /// A word of the same dtype for each word.
+    #[default]
+    Words,
+    /// A weight, as `F32`, for each weight of quantised blocks.
+    Weights,
+    /// Bytes that the chunk resembles, at any place.
+    Bytes,
 }
 
 /// A base region that was found.
@@ -60,12 +74,26 @@ impl BaseView {
             end += units;
             Stretch { end, units, from }
         };
-        Self { dtype, origins, runs: runs.map(stretch).collect() }
+        Self { dtype, origins, runs: runs.map(stretch).collect(), bytes: None }
+    }
+
+    /// Creates a view that gives the same bytes for every part of a region of `dtype`.
+    pub(crate) fn bytes(dtype: Dtype, source: Source, range: Range<u64>) -> Self {
+        Self { dtype, origins: Vec::new(), runs: Vec::new(), bytes: Some((source, range)) }
+    }
+
+    /// The relation of base ranges to chunks.
+    pub(crate) fn relation(&self) -> Relation {
+        match (&self.bytes, self.gives_weights()) {
+            (Some(_), _) => Relation::Bytes,
+            (None, true) => Relation::Weights,
+            (None, false) => Relation::Words,
+        }
     }
 
     /// `true` if the view gives the weights of quantised blocks, as `F32`, and not blocks: that is
     /// so if some of the base is not of the target's block format.
-    pub(crate) fn gives_weights(&self) -> bool {
+    fn gives_weights(&self) -> bool {
         self.dtype.is_scaled() && self.origins.iter().any(|origin| origin.dtype != self.dtype)
     }
 
@@ -76,11 +104,13 @@ impl BaseView {
 
     /// The base file that an error about the view names.
     pub(crate) fn source(&self) -> Source {
-        self.origins.first().map_or(Source::Base(0), |origin| origin.source)
+        let origin = self.origins.first().map_or(Source::Base(0), |origin| origin.source);
+        self.bytes.as_ref().map_or(origin, |(source, _)| *source)
     }
 
     /// Appends the reads of the base words for the byte range `range` of the target's region.
     pub(crate) fn reads(&self, range: Range<u64>, reads: &mut Vec<Read>) {
+        reads.extend(self.bytes.iter().map(|(source, range)| Read::new(*source, range.clone())));
         let parts = self.parts(range).filter_map(|part| part.from);
         reads.extend(parts.map(|(source, range, _)| Read::new(source, range)));
     }
@@ -88,6 +118,9 @@ impl BaseView {
     /// Returns the base words for the byte range `range` of the target's region, in its dtype;
     /// `None` if no run there has a base.
     pub(crate) fn take<'a>(&self, range: Range<u64>, inputs: &'a Inputs) -> Result<Option<Cow<'a, [u8]>>> {
+        if let Some((source, bytes)) = &self.bytes {
+            return Ok(Some(Cow::Borrowed(inputs.slice(*source, bytes.clone())?)));
+        }
         let length = ((range.end - range.start) / unit(self.dtype).1 * self.given()) as usize;
         if self.parts(range.clone()).all(|part| part.from.is_none()) {
             return Ok(None);

@@ -145,6 +145,20 @@ fn renamed_tensors_with_permuted_rows_are_aligned() {
     assert!(share(&base, &matrix("attn_q", &permuted)) < same + 0.03);
 }
 
+/// A list of words as a tokenizer has them: text that is found again at another place.
+#[test]
+fn edited_text_costs_its_edits() {
+    let entry = |i: u32| format!("    \"{}{}\": {i},\n", i.wrapping_mul(2_654_435_761) % 9973, i % 7);
+    let base: String = (0..30_000).map(entry).collect();
+    let added: String = (0..20).map(|i| format!("  {{ \"id\": {i}, \"content\": \"<extra_{i}>\" }},\n")).collect();
+    let target = [&base[..1000], &added, &base[1000..]].concat();
+    assert!(share(base.as_bytes(), target.as_bytes()) < 0.002);
+    // A file of several pieces of which each resembles another place of the base.
+    let base = base.repeat(9);
+    let target = [added.as_str(), &base].concat();
+    assert!(target.len() > 4 << 20 && share(base.as_bytes(), target.as_bytes()) < 0.002);
+}
+
 /// Runs a job over several base files and one other file.
 fn run(mut job: Job, base: &[&[u8]], other: &[u8]) -> bitx::Result<Vec<u8>> {
     let base: Vec<&dyn ReadAt> = base.iter().map(|file| file as &dyn ReadAt).collect();

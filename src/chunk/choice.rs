@@ -7,14 +7,15 @@ use crate::layout::Dtype;
 use crate::layout::dtype::Fields;
 use crate::predict::fit::Fit;
 use crate::quant::{BlockFormat, format_of};
+use crate::view::Relation;
 
 /// The inputs of an encoder besides the chunk's bytes.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Against<'a> {
-    /// The base range of the chunk, which has the chunk's length.
+    /// The base range of the chunk. Its length is the chunk's, if they are related as words.
     pub(crate) base: Option<&'a [u8]>,
-    /// `true` if the base range holds the weights of a chunk of blocks, as `F32`.
-    pub(crate) weights: bool,
+    /// The relation of the base range to the chunk.
+    pub(crate) relation: Relation,
     /// The prediction of the chunk's region.
     pub(crate) fit: Option<&'a Fit>,
 }
@@ -63,6 +64,8 @@ pub(crate) fn encode(
     effort: Effort,
 ) -> Result<(Method, Vec<u8>)> {
     let mut best = Best::new(target);
+    let resembling = against.base;
+    let against = if against.relation == Relation::Bytes { Against::default() } else { against };
     if !target.is_empty()
         && against.base != Some(target)
         && let Some(payload) = narrow::encode(dtype, matrix, against.base, target, effort)?
@@ -73,8 +76,8 @@ pub(crate) fn encode(
         let (method, payload) = encode_plain(dtype, matrix, against, target, effort)?;
         best.offer(method, payload);
     }
-    if is_patchable(&best, dtype, against.base, effort) {
-        best.offer(Method::Patch, patch::encode(against.base.unwrap_or(&[]), target, effort));
+    if is_patchable(&best, dtype, resembling, effort) {
+        best.offer(Method::Patch, patch::encode(resembling.unwrap_or(&[]), target, effort));
     }
     Ok(best.finish())
 }
@@ -101,7 +104,7 @@ fn is_patchable(best: &Best<'_>, dtype: Dtype, base: Option<&[u8]>, effort: Effo
 pub(super) fn encode_plain(
     dtype: Dtype,
     matrix: Matrix,
-    Against { base, weights, fit }: Against<'_>,
+    Against { base, relation, fit }: Against<'_>,
     target: &[u8],
     effort: Effort,
 ) -> Result<(Method, Vec<u8>)> {
@@ -112,7 +115,7 @@ pub(super) fn encode_plain(
         return Ok((Method::Copy, Vec::new()));
     }
     if let (Some(base), Some(format)) = (base, format_of(dtype)) {
-        return encode_blocks(format, matrix, base, weights, target, effort);
+        return encode_blocks(format, matrix, base, relation == Relation::Weights, target, effort);
     }
     let (width, fields) = dtype.words();
     let mut best = Best::new(target);

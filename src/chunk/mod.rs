@@ -43,6 +43,7 @@ use crate::layout::Dtype;
 use crate::layout::dtype::Fields;
 use crate::predict::Factors;
 use crate::quant::format_of;
+use crate::view::Relation;
 
 /// The largest number of words in a chunk; a chunk of a matrix holds whole rows.
 pub(crate) const CHUNK: u64 = 1 << 20;
@@ -140,10 +141,10 @@ pub(crate) struct Scratch {
 /// The inputs of a decoder besides the chunk's payload.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Given<'a> {
-    /// The base range of the chunk, which has the chunk's length.
+    /// The base range of the chunk. Its length is the chunk's, if they are related as words.
     pub(crate) base: Option<&'a [u8]>,
-    /// `true` if the base range holds the weights of a chunk of blocks, as `F32`.
-    pub(crate) weights: bool,
+    /// The relation of the base range to the chunk.
+    pub(crate) relation: Relation,
     /// The factors of the chunk's region.
     pub(crate) factors: Option<&'a Factors>,
 }
@@ -162,14 +163,17 @@ pub(crate) fn decode(
     target: &mut [u8],
     scratch: &mut Scratch,
 ) -> Result<()> {
+    let resembling = given.base;
+    let given = if given.relation == Relation::Bytes { Given::default() } else { given };
     match method {
         Method::Narrow => narrow::decode(dtype, matrix, payload, given.base, target, scratch),
-        Method::Patch => patch::decode(payload, given.base.unwrap_or(&[]), target, scratch),
+        Method::Patch => patch::decode(payload, resembling.unwrap_or(&[]), target, scratch),
         Method::Factors => Err(Error::corrupt("the archive has factors in the place of a chunk")),
         Method::Grid => {
             let format = format_of(dtype).ok_or_else(|| Error::corrupt("a chunk of the grid is not one of blocks"))?;
             let base = needed(given.base)?;
-            let ground = if given.weights { grid::Base::Weights(base) } else { grid::Base::Blocks(base) };
+            let ground =
+                if given.relation == Relation::Weights { grid::Base::Weights(base) } else { grid::Base::Blocks(base) };
             grid::decode(format, payload, ground, target, scratch)
         }
         Method::Predicted => {
@@ -180,7 +184,7 @@ pub(crate) fn decode(
             }
             predicted::decode(dtype, matrix, payload, needed(given.base)?, factors, target, scratch)
         }
-        Method::Copy | Method::Delta | Method::Nibbles if given.weights => {
+        Method::Copy | Method::Delta | Method::Nibbles if given.relation == Relation::Weights => {
             Err(Error::corrupt("a chunk of blocks is coded as differences to weights"))
         }
         _ => decode_plain(method, dtype, matrix, payload, given.base, target, scratch),

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::base::Region;
 use super::chunk::Geometry;
 use super::fields::Fields;
-use super::view::View;
+use super::view::{Partner, View};
 use super::{Result, check};
 
 /// Widths of the dtypes in bits, by number, but for `Q8_0`.
@@ -18,7 +18,7 @@ pub const Q8_0: u8 = 22;
 pub enum Content {
     Span(Vec<u8>),
     /// A region, and its base words.
-    Chunks(Region, Option<View>),
+    Chunks(Region, Option<Partner>),
     /// The number of an item that it equals.
     Earlier(Region, usize),
 }
@@ -69,11 +69,15 @@ impl Head {
             1 => Ok(Content::Chunks(region, None)),
             2 => {
                 let view = View::of_partner(&region, fields, self)?;
-                Ok(Content::Chunks(region, Some(view)))
+                Ok(Content::Chunks(region, Some(Partner::View(view))))
             }
             4 => {
                 let view = View::read(&region, fields, self)?;
-                Ok(Content::Chunks(region, Some(view)))
+                Ok(Content::Chunks(region, Some(Partner::View(view))))
+            }
+            5 => {
+                let bytes = Partner::read_bytes(fields, self)?;
+                Ok(Content::Chunks(region, Some(bytes)))
             }
             3 => {
                 let number = fields.varint()?;

@@ -21,6 +21,7 @@ use chunk::Geometry;
 use fields::Fields;
 use head::{Content, Head};
 use predicted::Factors;
+use view::Partner;
 
 pub type Result<T> = std::result::Result<T, String>;
 
@@ -87,8 +88,17 @@ pub fn restore(bases: &[&[u8]], archive: &[u8]) -> Result<Vec<u8>> {
             Content::Earlier(kind, earlier) => {
                 target.extend_from_within(starts[*earlier]..starts[*earlier] + kind.length)
             }
-            Content::Chunks(kind, view) => {
-                let base = view.as_ref().map(|view| view.words(kind, &bases)).transpose()?;
+            Content::Chunks(kind, partner) => {
+                let base = match partner {
+                    Some(Partner::View(view)) => Some(view.words(kind, &bases)?),
+                    _ => None,
+                };
+                let resembled = match partner {
+                    Some(Partner::Bytes(file, range)) => {
+                        Some(bases[*file].0.get(range.clone()).ok_or("a base file that is too short")?)
+                    }
+                    _ => None,
+                };
                 let geometry = Geometry::new(kind);
                 let mut factors = None;
                 for range in geometry.chunks() {
@@ -100,7 +110,7 @@ pub fn restore(bases: &[&[u8]], archive: &[u8]) -> Result<Vec<u8>> {
                     let record = read_record(&mut records, indexed.next().as_ref())?;
                     check(record.payload.len() <= range.len(), "a payload longer than its chunk")?;
                     let known = base.as_ref().filter(|(_, known)| known[range.clone()].contains(&true));
-                    let base = known.map(|(words, _)| &words[range.clone()]);
+                    let base = known.map(|(words, _)| &words[range.clone()]).or(resembled);
                     target.extend(decode(&record, kind.dtype, geometry.columns, base, factors.as_ref(), range.len())?);
                 }
             }

@@ -31,6 +31,25 @@ fn unit(dtype: u8) -> usize {
     }
 }
 
+/// The base of a region.
+pub enum Partner {
+    View(View),
+    /// A base file, and a range of bytes there.
+    Bytes(usize, std::ops::Range<usize>),
+}
+
+impl Partner {
+    /// Reads the range of bytes that a region resembles.
+    pub fn read_bytes(fields: &mut Fields, head: &Head) -> Result<Self> {
+        let file = fields.varint()?;
+        check(file < head.bases.len() as u64, "number of a base file")?;
+        let (offset, length) = (fields.varint()?, fields.varint()?);
+        check((1..=1 << 23).contains(&length), "length of a range of bytes")?;
+        let end = offset.checked_add(length).ok_or("end of a range of bytes")?;
+        Ok(Self::Bytes(file as usize, offset as usize..end as usize))
+    }
+}
+
 impl View {
     /// The view of a region's partner.
     pub fn of_partner(region: &Region, fields: &mut Fields, head: &Head) -> Result<Self> {

@@ -10,7 +10,7 @@ mod reader;
 mod record;
 mod report;
 
-pub(crate) use head::{BaseFile, Content, Head, Item, Origin, Run, View, units};
+pub(crate) use head::{BaseFile, Content, Head, Item, Origin, Partner, Run, Stretch, View, units};
 pub(crate) use index::{ChunkEntry, FactorsEntry, Index, RegionEntry};
 pub(crate) use reader::{Directory, DirectoryReader};
 pub(crate) use record::{RECORD_HEAD, Record};
@@ -51,6 +51,10 @@ pub const MAX_CHUNKS: u64 = 1 << 20;
 
 /// Maximum number of runs in all views of an archive.
 pub const MAX_RUNS: u64 = 1 << 18;
+
+/// Maximum length of the range of base bytes that a region resembles. Each of its chunks reads all
+/// of the range.
+pub const MAX_STRETCH: u64 = 8 << 20;
 
 /// Maximum length in bytes of a span at `offset` that the head holds. Longer spans are coded as
 /// chunks. The first span is usually the file's own header, and may be longer than the others.

@@ -18,6 +18,7 @@ use crate::parallel::{self, Runner};
 use crate::plan::BaseSet;
 use crate::predict::Factors;
 use crate::report::Report;
+use crate::view::Relation;
 use plan::{Chunk, Piece, Work};
 
 /// Factors by the offset of their record, in ascending order.
@@ -83,8 +84,8 @@ impl Work {
             let found = factors.binary_search_by_key(&range.start, |(start, _)| *start);
             found.ok().map(|found| &factors[found].1)
         });
-        let weights = chunk.base.as_ref().is_some_and(|view| view.gives_weights());
-        let given = chunk::Given { base, weights, factors };
+        let relation = chunk.base.as_ref().map_or(Relation::Words, |view| view.relation());
+        let given = chunk::Given { base, relation, factors };
         self.scratch
             .with(|scratch| {
                 chunk::decode(record.method, chunk.dtype, chunk.matrix, record.payload, given, target, scratch)

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use crate::archive::v2::{BaseFile, Content, Head, Item, longest_span};
+use crate::archive::v2::{BaseFile, Content, Head, Item, MAX_STRETCH, Partner, Stretch, longest_span};
 use crate::encode::survey::{Findings, spans};
-use crate::layout::{Dtype, Layout, Region};
+use crate::layout::{Dtype, Kind, Layout, Region};
 
 /// Describes the target as items, front to back.
 pub(super) fn plan(findings: &Findings) -> Head {
@@ -20,10 +20,11 @@ pub(super) fn plan(findings: &Findings) -> Head {
         if let Some(region) = region {
             item_of[region] = items.len();
         }
-        items.push(match region {
-            Some(region) => region_item(findings, region, &item_of),
-            None => span_item(findings, range),
-        });
+        match region {
+            Some(region) if resembles(findings, region) => items.extend(bytes_items(findings, range)),
+            Some(region) => items.push(region_item(findings, region, &item_of)),
+            None => items.extend(span_items(findings, range)),
+        }
     }
     let base = |layout: &Layout| BaseFile { length: layout.file_length, kind: layout.kind };
     Head { bases: findings.bases.layouts().iter().map(base).collect(), items }
@@ -33,17 +34,60 @@ fn region_item(findings: &Findings, i: usize, item_of: &[usize]) -> Item {
     let region = findings.target.regions[i].clone();
     let content = match findings.earlier[i] {
         Some(earlier) => Content::Earlier(item_of[earlier]),
-        None => Content::Chunks(findings.views[i].clone()),
+        None => Content::Chunks(findings.views[i].clone().map(Partner::View)),
     };
     Item::Region { region, content }
 }
 
-/// The item of a span: its bytes if the head can hold them, or else a region of bytes.
-fn span_item(findings: &Findings, range: Range<u64>) -> Item {
+/// The items of a span: its bytes if the head can hold them, or else regions of bytes.
+fn span_items(findings: &Findings, range: Range<u64>) -> Vec<Item> {
     let length = range.end - range.start;
     if let (Some(bytes), true) = (findings.spans.get(&range.start), length <= longest_span(range.start)) {
-        return Item::Span(bytes.clone());
+        return vec![Item::Span(bytes.clone())];
     }
-    let region = Region { name: String::new(), dtype: Dtype::U8, shape: vec![length], offset: range.start, length };
-    Item::Region { region, content: Content::Chunks(None) }
+    bytes_items(findings, range)
+}
+
+/// Returns true if the region is an opaque file that may resemble an opaque base.
+fn resembles(findings: &Findings, region: usize) -> bool {
+    let alone = findings.views[region].is_none() && findings.earlier[region].is_none();
+    alone && findings.target.kind == Kind::Bytes && base_of_kind(findings).is_some()
+}
+
+/// The first base file of the target's kind, if its bytes may be relied on: those of safetensors
+/// may not, since such a base serves in any sharding.
+fn base_of_kind(findings: &Findings) -> Option<(usize, &Layout)> {
+    let kind = findings.target.kind;
+    let mut bases = findings.bases.layouts().iter().enumerate();
+    bases.find(|(_, base)| base.kind == kind && kind != Kind::Safetensors && base.file_length > 0)
+}
+
+/// Bytes of a region that resembles the bytes at the same place of the base.
+const PIECE: u64 = 4 << 20;
+
+/// Regions of bytes that cover `range`, each with the base bytes around the same place.
+fn bytes_items(findings: &Findings, range: Range<u64>) -> Vec<Item> {
+    let base = base_of_kind(findings);
+    let step = if base.is_some() { PIECE } else { range.end - range.start };
+    let piece = |start: u64| {
+        let length = step.min(range.end - start);
+        let region = Region { name: String::new(), dtype: Dtype::U8, shape: vec![length], offset: start, length };
+        let stretch = base.map(|(i, base)| stretch(findings, start..start + length, i, base));
+        Item::Region { region, content: Content::Chunks(stretch.map(Partner::Bytes)) }
+    };
+    range.clone().step_by(step.max(1) as usize).map(piece).collect()
+}
+
+/// The base bytes around the place that corresponds to `range`: the beginnings of both files
+/// correspond, and so do their ends.
+fn stretch(findings: &Findings, range: Range<u64>, index: usize, base: &Layout) -> Stretch {
+    let header = range.end <= findings.target.header_length && base.header_length > 0;
+    let (of, within) = match header {
+        true => (base.header_length, findings.target.header_length),
+        false => (base.file_length, findings.target.file_length),
+    };
+    let length = of.min(MAX_STRETCH);
+    let middle = u128::from(range.start + range.end) / 2 * u128::from(of) / u128::from(within.max(1));
+    let offset = (middle as u64).saturating_sub(length / 2).min(of - length);
+    Stretch { base: index, offset, length }
 }

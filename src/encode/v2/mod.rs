@@ -98,8 +98,13 @@ impl Compress {
         let base = base.as_deref();
         let fit = self.predictions.get(&piece.region).map(|prediction| &prediction.fit);
         let (dtype, matrix) = (piece.dtype, piece.matrix);
-        let (method, payload) =
-            chunk::encode(dtype, matrix, chunk::Against { base, weights: piece.weights(), fit }, target, self.effort)?;
+        let (method, payload) = chunk::encode(
+            dtype,
+            matrix,
+            chunk::Against { base, relation: piece.relation(), fit },
+            target,
+            self.effort,
+        )?;
         let mut record = Vec::with_capacity(v2::RECORD_HEAD as usize + payload.len());
         Record::new(method, &payload, base, target).write(&mut record);
         Ok((method, record))

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::io::{Inputs, Read, Source};
 use crate::layout::{Dtype, Region};
 use crate::predict::Factors;
-use crate::view::BaseView;
+use crate::view::{BaseView, Relation};
 use crate::window;
 
 /// A piece of work in a window.
@@ -59,9 +59,9 @@ impl Piece {
         self.view.as_ref().map_or(Ok(None), |view| view.take(range.clone(), inputs))
     }
 
-    /// `true` if the base words are weights of quantised blocks.
-    pub(super) fn weights(&self) -> bool {
-        self.view.as_ref().is_some_and(|view| view.gives_weights())
+    /// The relation of base ranges to chunks.
+    pub(super) fn relation(&self) -> Relation {
+        self.view.as_ref().map_or(Relation::Words, |view| view.relation())
     }
 
     pub(super) fn reads(&self, reads: &mut Vec<Read>) {
@@ -84,8 +84,8 @@ pub(super) fn plan(head: &Head, findings: &Findings, effort: Effort) -> Result<V
     let mut pieces = Vec::new();
     let mut number = 0;
     for item in &head.items {
-        let Item::Region { region, content: Content::Chunks(view) } = item else { continue };
-        let view = view.as_ref().map(|view| findings.bases.resolve(region, view).map(Arc::new)).transpose()?;
+        let Item::Region { region, content: Content::Chunks(partner) } = item else { continue };
+        let view = partner.as_ref().map(|view| findings.bases.resolve(region, view).map(Arc::new)).transpose()?;
         let geometry = geometry::of(region);
         let matrix = geometry.matrix;
         let piece = |work| Piece {

@@ -1,6 +1,7 @@
 //! The bytes of one item of the head.
 
-use super::{Content, Head, Item, Origin, View, text};
+use super::super::MAX_STRETCH;
+use super::{Content, Head, Item, Origin, Partner, Stretch, View, text};
 use crate::bytes::{ByteReader, put_prefixed, put_varint};
 use crate::error::{Error, Result};
 use crate::layout::{Dtype, MAX_RANK, Region};
@@ -10,6 +11,7 @@ const ALONE: u8 = 1;
 const PAIRED: u8 = 2;
 const EARLIER: u8 = 3;
 const VIEWED: u8 = 4;
+const RESEMBLING: u8 = 5;
 
 impl Item {
     /// Appends the item to `raw`.
@@ -42,13 +44,14 @@ impl Item {
 
 fn write_region(raw: &mut Vec<u8>, region: &Region, content: &Content) {
     let whole = match content {
-        Content::Chunks(Some(view)) => view.as_whole(region),
+        Content::Chunks(Some(Partner::View(view))) => view.as_whole(region),
         _ => None,
     };
     raw.push(match (content, whole) {
         (Content::Chunks(None), _) => ALONE,
         (Content::Chunks(Some(_)), Some(_)) => PAIRED,
-        (Content::Chunks(Some(_)), None) => VIEWED,
+        (Content::Chunks(Some(Partner::View(_))), None) => VIEWED,
+        (Content::Chunks(Some(Partner::Bytes(_))), None) => RESEMBLING,
         (Content::Earlier(_), _) => EARLIER,
     });
     put_prefixed(raw, region.name.as_bytes());
@@ -58,7 +61,8 @@ fn write_region(raw: &mut Vec<u8>, region: &Region, content: &Content) {
     match (content, whole) {
         (Content::Chunks(None), _) => {}
         (Content::Chunks(Some(_)), Some(origin)) => origin.write(raw, &region.name),
-        (Content::Chunks(Some(view)), None) => view.write(raw, region),
+        (Content::Chunks(Some(Partner::View(view))), None) => view.write(raw, region),
+        (Content::Chunks(Some(Partner::Bytes(stretch))), None) => stretch.write(raw),
         (Content::Earlier(index), _) => put_varint(raw, *index as u64),
     }
 }
@@ -68,12 +72,36 @@ fn read_content(reader: &mut ByteReader<'_>, head: &Head, region: &Region, kind:
         ALONE => Content::Chunks(None),
         PAIRED => {
             let (base, name) = Origin::read(reader, head, &region.name)?;
-            Content::Chunks(Some(View::whole(region, Origin { base, name, dtype: region.dtype })))
+            let origin = Origin { base, name, dtype: region.dtype };
+            Content::Chunks(Some(Partner::View(View::whole(region, origin))))
         }
         EARLIER => Content::Earlier(head.earlier(reader.varint()?, region)?),
-        VIEWED => Content::Chunks(Some(View::read(reader, head, region, runs)?)),
+        VIEWED => Content::Chunks(Some(Partner::View(View::read(reader, head, region, runs)?))),
+        RESEMBLING => Content::Chunks(Some(Partner::Bytes(Stretch::read(reader, head)?))),
         other => return Err(Error::unsupported(format!("items of kind {other} are unknown"))),
     })
+}
+
+impl Stretch {
+    fn write(&self, raw: &mut Vec<u8>) {
+        put_varint(raw, self.base as u64);
+        put_varint(raw, self.offset);
+        put_varint(raw, self.length);
+    }
+
+    fn read(reader: &mut ByteReader<'_>, head: &Head) -> Result<Self> {
+        let base = usize::try_from(reader.varint()?).unwrap_or(usize::MAX);
+        let (offset, length) = (reader.varint()?, reader.varint()?);
+        if base >= head.bases.len() {
+            return Err(Error::corrupt("the tensor's base file does not exist")
+                .figures(format_args!("a number below {}", head.bases.len()), base));
+        }
+        if length == 0 || length > MAX_STRETCH || offset.checked_add(length).is_none() {
+            return Err(Error::limit("the range of base bytes is impossible")
+                .figures(format_args!("1 to {MAX_STRETCH} bytes"), length));
+        }
+        Ok(Self { base, offset, length })
+    }
 }
 
 /// Reads the dtype and the shape of the region `name` at `offset`.

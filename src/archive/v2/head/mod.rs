@@ -48,11 +48,31 @@ pub(crate) enum Item {
 /// The source of a region's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Content {
-    /// Chunks of its own, with or without a view of the base.
-    Chunks(Option<View>),
+    /// Chunks of its own, with or without a base.
+    Chunks(Option<Partner>),
     /// The index of an earlier item with the same bytes: a region of the same length that has
     /// chunks.
     Earlier(usize),
+}
+
+/// The base of a region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Partner {
+    /// A word of the base for each word of the region.
+    View(View),
+    /// Bytes of a base file that the region's bytes resemble, at any place.
+    Bytes(Stretch),
+}
+
+/// A range of bytes of a base file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    /// Index of the base file.
+    pub(crate) base: usize,
+    /// Offset of the first byte.
+    pub(crate) offset: u64,
+    /// Number of bytes, at most [`MAX_STRETCH`].
+    pub(crate) length: u64,
 }
 
 /// The bits of the features that a reader must know; none exist yet.
@@ -70,7 +90,9 @@ impl Item {
     /// The number of runs of the item's view, or of its origins if there are more.
     fn runs(&self) -> u64 {
         match self {
-            Self::Region { content: Content::Chunks(Some(view)), .. } => view.runs.len().max(view.origins.len()) as u64,
+            Self::Region { content: Content::Chunks(Some(Partner::View(view))), .. } => {
+                view.runs.len().max(view.origins.len()) as u64
+            }
             _ => 0,
         }
     }
@@ -259,7 +281,7 @@ mod tests {
         };
         let partner = |base, name: &str, of: &Region| {
             let origin = Origin { base, name: name.into(), dtype: of.dtype };
-            Content::Chunks(Some(View::whole(of, origin)))
+            Content::Chunks(Some(Partner::View(View::whole(of, origin))))
         };
         let paired = |region: Region, base, name| Item::Region { content: partner(base, name, &region), region };
         Head {
@@ -271,7 +293,14 @@ mod tests {
                 Item::Region { region: region("c", 30, Dtype::F32, &[3]), content: Content::Earlier(1) },
                 Item::Region { region: region("", 42, Dtype::U8, &[0]), content: Content::Chunks(None) },
                 paired(region("d", 42, Dtype::U8, &[2]), 1, ""),
-                Item::Region { region: region("e", 44, Dtype::F32, &[4, 2]), content: Content::Chunks(Some(view())) },
+                Item::Region {
+                    region: region("e", 44, Dtype::F32, &[4, 2]),
+                    content: Content::Chunks(Some(Partner::View(view()))),
+                },
+                Item::Region {
+                    region: region("f", 76, Dtype::U8, &[9]),
+                    content: Content::Chunks(Some(Partner::Bytes(Stretch { base: 1, offset: 3, length: 4 }))),
+                },
             ],
         }
     }
