@@ -13,5 +13,5 @@ pub fn varint(mut value: u64) -> Vec<u8> {
 
 /// A field of bytes, a string or a message.
 pub fn field(number: u8, body: &[u8]) -> Vec<u8> {
-    [vec![number << 3 | 2], varint(body.len() as u64), body.to_vec()].concat()
+    [varint(u64::from(number) << 3 | 2), varint(body.len() as u64), body.to_vec()].concat()
 }

@@ -1,14 +1,17 @@
-//! The ONNX layout: a protocol buffer whose graph holds its weights as *initializers*, tensors of
-//! raw bytes.
+//! The ONNX layout: a protocol buffer that holds weights as *initializers* of its graph, and as
+//! attributes of nodes such as `Constant`, in subgraphs (the branches of `If`, the body of `Loop`)
+//! and in functions as well.
 //!
 //! Format: <https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>. Such a file has no magic, so a
 //! file that does not parse is not an error but a file of bytes. Only the headers of fields are
-//! read: the data of tensors and the other parts of the model are skipped. Weights in typed fields
-//! (`float_data`) or in subgraphs stay bytes. Large models keep their weights in other files, as
-//! *external data*; a [`Graph`] gives the layouts of those files.
+//! read: the data of tensors and the other parts of the model are skipped. Data is raw bytes or a
+//! typed field: `float_data` and `double_data` hold their elements as files do, and the other
+//! typed fields hold numbers of 7 bits per byte, which are regions of bytes. Large models keep
+//! their weights in other files, as *external data*; a [`Graph`] gives the layouts of those files.
 
 mod external;
 mod field;
+mod message;
 mod tensor;
 
 pub(crate) use external::Graph;
@@ -20,7 +23,8 @@ use crate::error::Result;
 use crate::io::{Incremental, Wanted};
 use external::External;
 use field::{Field, NotOnnx};
-use tensor::{DATA_LOCATION, DATA_TYPE, DIMS, EXTERNAL_DATA, NAME, RAW_DATA, Tensor};
+use message::{Message, Open, region_name};
+use tensor::Tensor;
 
 /// Bytes per read of a model with its weights, where tensors lie between the headers.
 const STEP: u64 = 16 * 1024;
@@ -32,12 +36,18 @@ const GRAPH_STEP: u64 = 4 << 20;
 /// Maximum number of tensors; those beyond it are ignored. An archive could not hold them as items.
 const MAX_REGIONS: usize = 100_000;
 
-/// Numbers of the fields of `ModelProto` (`ir_version`, `graph`) and `GraphProto` (`initializer`).
-const IR_VERSION: u64 = 1;
-const GRAPH: u64 = 7;
-const INITIALIZER: u64 = 5;
+/// Minimum length in bytes of a region that is not an initializer of the model's graph. Most
+/// constants are a few numbers, which are cheaper beside their nodes than as regions.
+const LEAST: u64 = 256;
 
-/// Maximum length in bytes of a tensor's small fields (its name, its location, packed extents);
+/// Maximum depth of nested messages: a subgraph is three levels below its graph. Deeper messages
+/// are skipped.
+const MAX_DEPTH: usize = 64;
+
+/// Number of the field `ir_version` of `ModelProto`.
+const IR_VERSION: u64 = 1;
+
+/// Maximum length in bytes of the small fields of a message (a name, a location, packed extents);
 /// longer ones are skipped.
 const LONGEST: u64 = 1024;
 
@@ -46,21 +56,13 @@ pub(crate) fn may_begin(head: &[u8]) -> bool {
     matches!(head, [0x08, 1..=64, next, ..] if next & 7 == 2 || next & 7 == 0)
 }
 
-/// The kinds of message that the walker enters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Message {
-    Model,
-    Graph,
-    Tensor,
-}
-
 /// Walks through the fields of a file of known length.
 #[derive(Debug)]
 pub(crate) struct Walker {
     file_length: u64,
     step: u64,
-    /// The open messages, outermost first, and the offsets of their ends.
-    open: Vec<(Message, u64)>,
+    /// The open messages, outermost first.
+    open: Vec<Open>,
     /// Offset of the next field.
     at: u64,
     wants: Option<Wanted>,
@@ -85,7 +87,7 @@ impl Walker {
         Self {
             file_length,
             step,
-            open: vec![(Message::Model, file_length)],
+            open: vec![Open::new(Message::Model, file_length, &[])],
             at: 0,
             wants: Some(0..file_length.min(step)),
             tensor: Tensor::default(),
@@ -100,58 +102,88 @@ impl Walker {
         Graph::new(self.externals)
     }
 
-    /// Reads fields for as long as `bytes`, which begin at offset `start`, hold their headers.
+    /// Reads fields for as long as `bytes`, which begin at offset `start`, hold their headers. The
+    /// rest of a node that does not parse is skipped: nothing depends on it.
     fn walk(&mut self, start: u64, bytes: &[u8]) -> Result<(), NotOnnx> {
-        while let Some(&(message, end)) = self.open.last() {
-            if self.at == end {
-                self.close(message);
-                continue;
-            }
-            let rest = usize::try_from(self.at - start).ok().and_then(|skip| bytes.get(skip..)).unwrap_or_default();
-            let left = end - self.at;
-            match Field::read(rest, left)? {
-                Some(field) => {
-                    if !self.field(message, &field, rest)? {
-                        return Ok(());
-                    }
-                }
-                // A whole step of bytes is at hand, and the header does not end within it.
-                None if rest.len() as u64 >= left.min(STEP) => return Err(NotOnnx),
-                None => return Ok(()),
+        loop {
+            match self.advance(start, bytes) {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                Err(NotOnnx) => self.leave_node()?,
             }
         }
+    }
+
+    /// Closes a message or reads a field. Returns `false` if there is no more, or if `bytes` does
+    /// not hold all that has to be read.
+    fn advance(&mut self, start: u64, bytes: &[u8]) -> Result<bool, NotOnnx> {
+        let Some(&Open { message, end, .. }) = self.open.last() else { return Ok(false) };
+        if self.at == end {
+            self.close(message);
+            return Ok(true);
+        }
+        let rest = usize::try_from(self.at - start).ok().and_then(|skip| bytes.get(skip..)).unwrap_or_default();
+        let left = end - self.at;
+        match Field::read(rest, left)? {
+            Some(field) => self.field(message, &field, rest),
+            // A whole step of bytes is at hand, and the header does not end within it.
+            None if rest.len() as u64 >= left.min(STEP) => Err(NotOnnx),
+            None => Ok(false),
+        }
+    }
+
+    /// Goes to the end of the innermost node.
+    fn leave_node(&mut self) -> Result<(), NotOnnx> {
+        let node = self.open.iter().rposition(|open| open.message == Message::Node).ok_or(NotOnnx)?;
+        self.at = self.open[node].end;
+        self.open.truncate(node);
         Ok(())
     }
 
     /// Reads a field, enters it or skips it. Returns `false` if `rest` does not hold all of a field
     /// that has to be read: it is then wanted again.
     fn field(&mut self, message: Message, field: &Field, rest: &[u8]) -> Result<bool, NotOnnx> {
-        let body = self.at + field.header;
-        match (message, field.number, field.is_message) {
-            (Message::Model, GRAPH, true) => self.enter(Message::Graph, body, field),
-            (Message::Graph, INITIALIZER, true) => self.enter(Message::Tensor, body, field),
-            (Message::Tensor, RAW_DATA, true) => {
-                self.tensor.raw = Some(body..body + field.length);
-                self.at = body + field.length;
+        let (body, end) = (self.at + field.header, self.at + field.header + field.length);
+        if message == Message::Model && field.number == IR_VERSION && field.is_message {
+            return Err(NotOnnx);
+        }
+        match message.child(field.number).filter(|_| field.is_message && self.open.len() < MAX_DEPTH) {
+            Some(child) => {
+                self.open.push(Open::new(child, end, &self.open));
+                self.at = body;
+                self.tensor = Tensor::default();
+                return Ok(true);
             }
-            (Message::Tensor, DIMS | DATA_TYPE | NAME | EXTERNAL_DATA | DATA_LOCATION, _)
-                if field.length <= LONGEST =>
-            {
+            None if message == Message::Tensor && field.is_message && tensor::is_data(field.number) => {
+                self.tensor.take_data(field.number, body..end);
+            }
+            None if field.length <= LONGEST && self.is_small_part(message, field) => {
                 let bytes = rest.get(field.header as usize..(field.header + field.length) as usize);
                 let Some(bytes) = bytes else { return Ok(false) };
-                self.tensor.take(field, bytes)?;
-                self.at = body + field.length;
+                self.take(message, field, bytes)?;
             }
-            (Message::Model, IR_VERSION, true) => return Err(NotOnnx),
-            _ => self.at = body + field.length,
+            None => {}
         }
+        self.at = end;
         Ok(true)
     }
 
-    fn enter(&mut self, message: Message, body: u64, field: &Field) {
-        self.open.push((message, body + field.length));
-        self.at = body;
-        self.tensor = Tensor::default();
+    /// Tells whether a field is one of the small fields that are read.
+    fn is_small_part(&self, message: Message, field: &Field) -> bool {
+        let unnamed = self.open.last().is_some_and(|open| open.label.as_deref() == Some(""));
+        (message == Message::Tensor && tensor::is_part(field.number))
+            || (field.is_message && message.is_label(field.number) && unnamed)
+    }
+
+    /// Takes a small field whose content is `bytes`.
+    fn take(&mut self, message: Message, field: &Field, bytes: &[u8]) -> Result<(), NotOnnx> {
+        if message == Message::Tensor {
+            return self.tensor.take(field, bytes);
+        }
+        if let Some(open) = self.open.last_mut() {
+            open.label = Some(String::from_utf8_lossy(bytes).into_owned());
+        }
+        Ok(())
     }
 
     fn close(&mut self, message: Message) {
@@ -159,10 +191,12 @@ impl Walker {
         if message != Message::Tensor || self.regions.len() + self.externals.len() >= MAX_REGIONS {
             return;
         }
-        let tensor = std::mem::take(&mut self.tensor);
+        let mut tensor = std::mem::take(&mut self.tensor);
+        let is_initializer = self.open.len() == 2 && self.open[1].message == Message::Graph;
+        tensor.rename(|own| region_name(&self.open, own));
         if tensor.is_external() {
             self.externals.push(tensor.external());
-        } else if let Some(region) = tensor.region()
+        } else if let Some(region) = tensor.region().filter(|region| is_initializer || region.length >= LEAST)
             && self.names.insert(region.name.clone())
         {
             self.regions.push(region);

@@ -7,12 +7,27 @@ use super::field::{Field, NotOnnx, varint};
 use crate::layout::{Dtype, Region};
 
 /// Numbers of the fields of `TensorProto`.
-pub(super) const DIMS: u64 = 1;
-pub(super) const DATA_TYPE: u64 = 2;
-pub(super) const NAME: u64 = 8;
-pub(super) const RAW_DATA: u64 = 9;
-pub(super) const EXTERNAL_DATA: u64 = 13;
-pub(super) const DATA_LOCATION: u64 = 14;
+const DIMS: u64 = 1;
+const DATA_TYPE: u64 = 2;
+const FLOAT_DATA: u64 = 4;
+const INT32_DATA: u64 = 5;
+const INT64_DATA: u64 = 7;
+const NAME: u64 = 8;
+const RAW_DATA: u64 = 9;
+const DOUBLE_DATA: u64 = 10;
+const UINT64_DATA: u64 = 11;
+const EXTERNAL_DATA: u64 = 13;
+const DATA_LOCATION: u64 = 14;
+
+/// Tells whether field `number` holds elements, as raw bytes or packed.
+pub(super) fn is_data(number: u64) -> bool {
+    matches!(number, FLOAT_DATA | INT32_DATA | INT64_DATA | RAW_DATA | DOUBLE_DATA | UINT64_DATA)
+}
+
+/// Tells whether field `number` describes the tensor and is short.
+pub(super) fn is_part(number: u64) -> bool {
+    matches!(number, DIMS | DATA_TYPE | NAME | EXTERNAL_DATA | DATA_LOCATION)
+}
 
 /// The `data_location` of a tensor whose data lies in another file.
 const EXTERNAL: u64 = 1;
@@ -25,7 +40,8 @@ const VALUE: u64 = 2;
 #[derive(Debug, Default)]
 pub(super) struct Tensor {
     external: External,
-    pub(super) raw: Option<Range<u64>>,
+    /// The number and the content of the field that holds the elements.
+    data: Option<(u64, Range<u64>)>,
     place: u64,
 }
 
@@ -75,6 +91,19 @@ impl Tensor {
         Ok(())
     }
 
+    /// Takes the place of a field that holds elements. If there are several, the first one that is
+    /// not empty counts.
+    pub(super) fn take_data(&mut self, number: u64, range: Range<u64>) {
+        if self.data.is_none() && !range.is_empty() {
+            self.data = Some((number, range));
+        }
+    }
+
+    /// Replaces the name by the one that `name` makes of it.
+    pub(super) fn rename(&mut self, name: impl FnOnce(&str) -> String) {
+        self.external.name = name(&self.external.name);
+    }
+
     /// Tells whether the tensor's data is in another file.
     pub(super) fn is_external(&self) -> bool {
         self.place == EXTERNAL
@@ -85,15 +114,25 @@ impl Tensor {
         self.external
     }
 
-    /// The region of the tensor's data, if the data is raw bytes in this file and the tensor has a
-    /// name.
+    /// The region of the tensor's data, if the data is in this file and the tensor has a name.
     pub(super) fn region(self) -> Option<Region> {
         let External { name, dtype, shape, .. } = self.external;
-        let raw = self.raw.filter(|raw| !raw.is_empty() && !name.is_empty())?;
-        let length = raw.end - raw.start;
-        let typed = dtype.filter(|dtype| dtype.tensor_bytes(&shape) == Some(length));
-        let (dtype, shape) = typed.map_or((Dtype::U8, vec![length]), |dtype| (dtype, shape));
-        Some(Region { name, dtype, shape, offset: raw.start, length })
+        let (field, range) = self.data.filter(|_| !name.is_empty())?;
+        let length = range.end - range.start;
+        let (dtype, width) = match (field, dtype) {
+            (FLOAT_DATA, Some(Dtype::C64)) => (Some(Dtype::C64), 8),
+            (FLOAT_DATA, _) => (Some(Dtype::F32), 4),
+            (DOUBLE_DATA, _) => (Some(Dtype::F64), 8),
+            (RAW_DATA, dtype) => (dtype, 0),
+            _ => (None, 0),
+        };
+        let (dtype, shape) = match dtype {
+            Some(dtype) if dtype.tensor_bytes(&shape) == Some(length) => (dtype, shape),
+            // A type of two numbers per element, or one that was cast.
+            Some(dtype) if width > 0 && length.is_multiple_of(width) => (dtype, vec![length / width]),
+            _ => (Dtype::U8, vec![length]),
+        };
+        Some(Region { name, dtype, shape, offset: range.start, length })
     }
 }
 

@@ -1,5 +1,6 @@
 #[path = "../../../tests/common/protobuf.rs"]
 mod protobuf;
+mod weights;
 
 use protobuf::field;
 
