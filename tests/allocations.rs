@@ -10,6 +10,8 @@ use bitx::drive::{self, Sources};
 use bitx::io::ReadAt;
 use bitx::{Format, Restore};
 use common::forge::{self, Record, string, varint, xxh3, zeros};
+use common::protobuf::field;
+use common::zip;
 use common::{GOLDEN, PAIRS, compress, inspect, model, restore};
 
 const MIB: usize = 1 << 20;
@@ -253,4 +255,67 @@ fn restoring_takes_little_more_than_a_window() {
         let bound = 3 * base.len() + archive.len() + 4 * MIB;
         assert!(valid && most < bound, "{name}: {valid}, {most} of {bound} bytes");
     }
+}
+
+/// Reads the layout of a file, which must not fail, and holds the memory for it to the file's size.
+fn laid_out(name: &str, file: &[u8]) -> usize {
+    let (layout, most) = counting::most(|| drive::layout(&file).unwrap());
+    let allowed = 64 * file.len() + 32 * MIB;
+    assert!(most < allowed, "{name}: {} KiB for {} KiB", most >> 10, file.len() >> 10);
+    layout.regions.len()
+}
+
+/// Pickles of the opcodes that make the most of a byte, in a zip archive.
+#[test]
+fn pickles_do_not_become_much_more_than_they_are() {
+    let many = |unit: &[u8]| unit.repeat((2 << 20) / unit.len());
+    let memo = |key: u32| [b"Nr", &key.to_le_bytes()[..]].concat();
+    let paths = [zip::text(&"x".repeat(500)), many(&zip::storage("FloatStorage", "0", 1))].concat();
+    let pickles: [(&str, Vec<u8>); 12] = [
+        ("none", many(b"N")),
+        ("empty lists", many(b"]")),
+        ("marks", many(b"(")),
+        ("tuples", many(b"N\x85")),
+        ("a tuple of a tuple", [&b"N"[..], &many(b"\x85")].concat()),
+        ("a long tuple", [&b"("[..], &many(b"N"), b"t"].concat()),
+        ("a long list, over and over", [&b"]("[..], &many(b"Nae(")].concat()),
+        ("what is remembered", [&b"N"[..], &many(b"\x94")].concat()),
+        ("what is remembered far away", [memo(1 << 19), memo(u32::MAX)].concat()),
+        ("what is recalled", [&b"]q\0"[..], &many(b"h\0a")].concat()),
+        ("calls", [&b"]q\0"[..], &many(b"h\0h\0R")].concat()),
+        ("storages with a long name", [&b"}("[..], &paths, b"u"].concat()),
+    ];
+    for (name, pickle) in pickles {
+        let zip = zip::Zip::default().add("m/data.pkl", &pickle).add("m/data/0", &[1; 256]);
+        assert!(laid_out(name, &zip.finish(b"")) > 0, "{name}");
+    }
+}
+
+#[test]
+fn members_and_subgraphs_do_not_become_much_more_than_they_are() {
+    let mut zip = zip::Zip::default().add("a", &[1; 256]);
+    (0..60_000).for_each(|_| zip.entry("a", zip::STORED, [256, 256, 0], &[]));
+    assert_eq!(laid_out("one member, over and over", &zip.finish(b"")), 1);
+
+    let mut zip = zip::Zip::default();
+    for i in 0..20_000 {
+        zip = zip.add_as(&format!("data/{i}"), zip::STORED, &[1; 256]);
+    }
+    assert_eq!(laid_out("small members", &zip.finish(b"")), 20_000);
+
+    let tensor = |name: u32| [field(8, format!("{name}").as_bytes()), field(9, &[1; 256])].concat();
+    let tensors: Vec<u8> = (0..20_000).flat_map(|name| field(5, &tensor(name))).collect();
+    let attribute = field(5, &[field(1, b"then_branch"), field(6, &tensors)].concat());
+    let node = field(1, &[field(2, &[b'x'; 490]), attribute].concat());
+    assert_eq!(laid_out("a long path", &[vec![8, 9], field(7, &node)].concat()), 20_000);
+    let levels =
+        (0..100_000).fold(Vec::new(), |inner: Vec<u8>, _| if inner.len() > 1 << 20 { inner } else { nested(inner) });
+    assert_eq!(laid_out("graphs in graphs", &[vec![8, 9], field(7, &levels)].concat()), 1);
+}
+
+/// A node with a graph in it, behind a node as large as the graph.
+fn nested(graph: Vec<u8>) -> Vec<u8> {
+    let attribute = field(5, &[field(1, b"body"), field(6, &graph)].concat());
+    let padding = field(1, &field(6, &vec![b'x'; graph.len()]));
+    [padding, field(1, &[field(2, b"loop"), attribute].concat())].concat()
 }

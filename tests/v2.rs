@@ -13,7 +13,7 @@ use bitx::report::Method;
 use bitx::{Compress, Effort, ErrorKind, Format, Job, Restore};
 use common::protobuf::field;
 use common::{
-    EFFORTS, GOLDEN, PAIRS, V2_ARCHIVES, compress, inspect, model, restore, restore_shared, sha256, with_header,
+    EFFORTS, GOLDEN, PAIRS, V2_ARCHIVES, compress, inspect, model, restore, restore_shared, sha256, with_header, zip,
 };
 
 const V2: Format = Format::V2 { effort: Effort::Default };
@@ -369,6 +369,36 @@ fn onnx_models_are_tensors_wherever_those_lie() {
     assert!(reference::restore(&[&base], &archive).unwrap() == target);
     assert_eq!(restore(&target, &archive).unwrap_err().kind(), ErrorKind::BaseMismatch);
     assert_eq!(restore(&base[..6000], &archive).unwrap_err().kind(), ErrorKind::BaseMismatch);
+    // Without an end it is a file of bytes, and no error.
+    let cut = &target[..target.len() - 1];
+    assert!(restore(&base, &compress(&base, cut, V2).unwrap()).unwrap() == cut);
+}
+
+/// A PyTorch archive in a folder `stem` with one tensor of 64 times 64 BF16.
+fn torch(stem: &str, weights: &[u8]) -> Vec<u8> {
+    let state = zip::dict(&[("layer.weight", zip::tensor("BFloat16Storage", "0", &[64, 64]))]);
+    let member = |name: &str| format!("{stem}/{name}");
+    let zip = zip::Zip::default().add(&member("data.pkl"), &zip::pickle(&state)).add(&member("data/0"), weights);
+    zip.add(&member("version"), b"3\n").finish(b"")
+}
+
+#[test]
+fn zip_archives_are_tensors_wherever_those_lie() {
+    let weights = |moved: u16| -> Vec<u8> {
+        (0..4096u32)
+            .flat_map(|i| (0x3C00 + (i * i % 977) as u16 + moved * u16::from(i % 7 == 0)).to_le_bytes())
+            .collect()
+    };
+    let (base, target) = (torch("pytorch_model", &weights(0)), torch("checkpoint-17", &weights(1)));
+    let archive = compress(&base, &target, V2).unwrap();
+    let report = inspect(&archive).unwrap();
+    let [w] = &report.tensors[..] else { panic!("{report:?}") };
+    let found = (w.name.as_str(), w.dtype, &w.shape[..], w.method);
+    assert_eq!(found, ("layer.weight", Dtype::BF16, &[64, 64][..], Method::Delta));
+    assert!(archive.len() < 1500, "{}", archive.len());
+    assert!(restore(&base, &archive).unwrap() == target);
+    assert!(reference::restore(&[&base], &archive).unwrap() == target);
+    assert_eq!(restore(&target, &archive).unwrap_err().kind(), ErrorKind::BaseMismatch);
     // Without an end it is a file of bytes, and no error.
     let cut = &target[..target.len() - 1];
     assert!(restore(&base, &compress(&base, cut, V2).unwrap()).unwrap() == cut);

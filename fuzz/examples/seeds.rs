@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use bitx_fuzz::archive::{FACTORS, PREDICTED, Parts};
-use bitx_fuzz::{build, compress, payload};
+use bitx_fuzz::protobuf::field;
+use bitx_fuzz::{build, compress, payload, zip};
 use bitx_fuzz::input::{METHODS, Type, model, put_prefixed};
 use bitx::{Effort, Format};
 
@@ -48,6 +49,7 @@ fn along(kind: &Type) -> (Vec<u8>, Vec<u8>) {
 fn main() {
     headers();
     gguf();
+    places();
     for (dtype, name) in [(5, "i8"), (7, "e4m3"), (14, "bf16"), (17, "f32"), (19, "f64"), (20, "i64")] {
         let kind = Type { dtype, shape: [12, 40] };
         tensors(&kind, name, pair(&kind));
@@ -90,6 +92,28 @@ fn gguf() {
     let mut file = [numbers(&[3, 2, 0, 2, 0]), metadata.concat(), infos.concat()].concat();
     file.resize((file.len() + 4).next_multiple_of(32) - 4 + 66, 7);
     write("gguf_header", "two", &file);
+}
+
+/// A PyTorch archive and its pickle, a NumPy archive, an ONNX model and its graph.
+fn places() {
+    let part = zip::view(&zip::storage("HalfStorage", "0", 128), 64, &[64], &[1], &[]);
+    let parameter = [&zip::global("torch._utils", "_rebuild_parameter")[..], b"(", &part, b"\x88}tR"].concat();
+    let state = zip::dict(&[("a", zip::tensor("FloatStorage", "0", &[2, 32])), ("b", parameter)]);
+    let pickle = zip::pickle(&[&state[..], b"q\0"].concat());
+    let torch = zip::Zip::default().add("m/data.pkl", &pickle).add("m/data/0", &[1; 256]);
+    let header = b"\x93NUMPY\x01\0\x3e\0{'descr': '<f4', 'fortran_order': False, 'shape': (64,), }     \n";
+    let numpy = zip::Zip::default().add_as("w.npy", zip::STORED, &[&header[..], &[1; 256]].concat());
+    for (name, archive) in [("torch", torch.finish(b"!")), ("numpy", numpy.finish_64())] {
+        write("places", name, &[&[0], &archive[4..]].concat());
+    }
+    write("places", "pickle", &[&[1], &pickle[..]].concat());
+    let tensor = [vec![8, 64, 16, 1], field(4, &[1; 256])].concat();
+    let attribute = |name: &[u8], number, value: &[u8]| field(5, &[field(1, name), field(number, value)].concat());
+    let constant = field(1, &[field(2, b"w"), attribute(b"value", 5, &tensor)].concat());
+    let branch = field(1, &[field(2, b"if"), attribute(b"then_branch", 6, &constant)].concat());
+    let graph = [branch, constant, field(5, &[tensor, field(8, b"v")].concat())].concat();
+    write("places", "onnx", &[&[2], &field(7, &graph)[..]].concat());
+    write("places", "graph", &[&[3], &graph[..]].concat());
 }
 
 /// Seeds of archives of one tensor.

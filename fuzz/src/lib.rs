@@ -4,8 +4,12 @@ pub mod archive;
 pub mod build;
 pub mod input;
 pub mod payload;
+#[path = "../../tests/common/protobuf.rs"]
+pub mod protobuf;
 #[path = "../../tests/reference/mod.rs"]
 pub mod reference;
+#[path = "../../tests/common/zip.rs"]
+pub mod zip;
 
 use bitx::drive::{self, DriveError, Sources};
 use bitx::io::ReadAt;

@@ -7,6 +7,7 @@ pub(crate) mod onnx;
 pub(crate) mod reader;
 pub(crate) mod safetensors;
 pub(crate) mod sniff;
+mod zip;
 
 pub use dtype::Dtype;
 pub use model::ModelReader;
@@ -63,8 +64,8 @@ pub enum Kind {
     Safetensors = 1,
     /// GGUF.
     Gguf = 2,
-    /// A file whose regions archives name by offset (ONNX), so that finding them again needs no
-    /// parser.
+    /// A file whose regions archives name by offset (ONNX, zip), so that finding them again needs
+    /// no parser.
     Places = 3,
 }
 

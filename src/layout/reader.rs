@@ -1,6 +1,6 @@
 //! Reads the layout of a file of any known kind, or of an opaque one.
 
-use super::{Dtype, Kind, Layout, gguf, onnx, safetensors, sniff};
+use super::{Dtype, Kind, Layout, gguf, onnx, safetensors, sniff, zip};
 use crate::error::{Error, Result};
 use crate::io::{Incremental, Wanted};
 
@@ -30,6 +30,7 @@ enum State {
     Safetensors(safetensors::HeaderReader),
     Gguf(gguf::HeaderReader),
     Onnx(Box<onnx::Walker>),
+    Zip(Box<zip::ArchiveReader>),
     Done(Layout, Vec<u8>),
 }
 
@@ -51,7 +52,7 @@ impl LayoutReader {
             State::Safetensors(reader) => reader.finish(),
             State::Gguf(reader) => reader.finish(),
             State::Done(layout, header) => (layout, header),
-            State::Start(_) | State::Onnx(_) => (Layout::default(), Vec::new()),
+            State::Start(_) | State::Onnx(_) | State::Zip(_) => (Layout::default(), Vec::new()),
         }
     }
 
@@ -70,6 +71,9 @@ impl LayoutReader {
                 let mut reader = safetensors::HeaderReader::new(self.file_length);
                 reader.feed(head)?;
                 self.state = State::Safetensors(reader);
+            }
+            (Kind::Places, Accept::Any) if zip::may_begin(head) => {
+                self.state = State::Zip(Box::new(zip::ArchiveReader::new(self.file_length)));
             }
             (Kind::Places, Accept::Any) => {
                 self.state = State::Onnx(Box::new(onnx::Walker::of_model(self.file_length)));
@@ -98,6 +102,19 @@ impl LayoutReader {
         Ok(())
     }
 
+    /// Feeds the reader of a possible zip archive; a file that is not one becomes opaque.
+    fn read_members(&mut self, bytes: &[u8]) -> Result<()> {
+        let opaque = self.opaque();
+        let State::Zip(mut reader) = std::mem::replace(&mut self.state, opaque) else { return Ok(()) };
+        reader.feed(bytes)?;
+        if reader.wants().is_some() {
+            self.state = State::Zip(reader);
+        } else if let Some(layout) = reader.finish() {
+            self.state = State::Done(layout, Vec::new());
+        }
+        Ok(())
+    }
+
     /// The final state for a file of no known kind: one region of bytes.
     fn opaque(&self) -> State {
         State::Done(Layout::of_tensor(Kind::Bytes, Dtype::U8, &[self.file_length], self.file_length), Vec::new())
@@ -111,6 +128,7 @@ impl Incremental for LayoutReader {
             State::Safetensors(reader) => reader.wants(),
             State::Gguf(reader) => reader.wants(),
             State::Onnx(walker) => walker.wants(),
+            State::Zip(reader) => reader.wants(),
             State::Done(..) => None,
         }
     }
@@ -124,6 +142,7 @@ impl Incremental for LayoutReader {
             State::Safetensors(reader) => reader.feed(bytes),
             State::Gguf(reader) => reader.feed(bytes),
             State::Onnx(_) => self.walk(bytes),
+            State::Zip(_) => self.read_members(bytes),
             State::Done(..) => Ok(()),
         }
     }
@@ -136,7 +155,7 @@ fn kind_of(head: &[u8]) -> Kind {
         Kind::Gguf
     } else if sniff::looks_like_safetensors(head) {
         Kind::Safetensors
-    } else if onnx::may_begin(head) {
+    } else if onnx::may_begin(head) || zip::may_begin(head) {
         Kind::Places
     } else {
         Kind::Bytes

@@ -3,6 +3,7 @@
 
 pub mod forge;
 pub mod protobuf;
+pub mod zip;
 
 use bitx::drive::{self, DriveError, Sources};
 use bitx::io::{Inputs, ReadAt, Source};

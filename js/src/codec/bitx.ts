@@ -75,8 +75,8 @@ export class Bitx {
   }
 
   /**
-   * Lists the tensors of a model (safetensors, GGUF or ONNX) in the order of their places, and reads only its header. A file
-   * of any other kind has none.
+   * Lists the tensors of a model (safetensors, GGUF, ONNX or a zip archive) in the order of their
+   * places, and reads only its headers. A file of any other kind has none.
    */
   async tensors(model: Input, options: CallOptions = {}): Promise<TensorPlace[]> {
     const task: Task = { operation: 'layout', options: {}, output: 'blob' };

@@ -1,0 +1,100 @@
+//! Guesses the dtype of elements of which only the bytes are known.
+//!
+//! In weights, the last byte of a float holds the sign and the exponent, and has few values; the
+//! bytes before it hold the mantissa, and have all values alike. Text, compressed data, quants and
+//! small integers do not look so. A wrong guess costs bytes of an archive, and nothing else.
+
+use crate::layout::Dtype;
+
+/// Minimum length in bytes of a sample.
+const LEAST: usize = 256;
+
+/// The probability, in 65,536ths, that two bytes are equal. Bytes that have all values alike have
+/// 256. The signs and exponents of weights have far more in formats with 8 bits of exponent or
+/// more; in `F16`, two bits of mantissa are with them.
+const UNIFORM: u64 = 600;
+const EXPONENT: u64 = 3000;
+const EXPONENT_OF_F16: u64 = 900;
+const CONSTANT: u64 = 65_536;
+
+/// The dtype that `sample`, the first bytes of a tensor, seems to have.
+pub(super) fn dtype(sample: &[u8]) -> Option<Dtype> {
+    if sample.len() < LEAST {
+        return None;
+    }
+    let of = |width, byte| alike(sample, width, byte);
+    let uniform = |width, bytes: &[usize]| bytes.iter().all(|&byte| of(width, byte) <= UNIFORM);
+    let zeros = |width, bytes: &[usize]| bytes.iter().all(|&byte| of(width, byte) == CONSTANT);
+    // What was cast from F32 or BF16 has zeros behind the mantissa.
+    if of(8, 7) >= EXPONENT && uniform(8, &[4, 5]) && (of(8, 3) < EXPONENT || zeros(8, &[0, 1, 2])) {
+        return Some(Dtype::F64);
+    }
+    if of(4, 3) >= EXPONENT && (uniform(4, &[1]) || (zeros(4, &[0, 1]) && uniform(4, &[2]))) {
+        return Some(Dtype::F32);
+    }
+    let exponent = of(4, 1).min(of(4, 3));
+    match exponent {
+        _ if !uniform(4, &[0, 2]) => None,
+        EXPONENT.. => Some(Dtype::BF16),
+        EXPONENT_OF_F16.. => Some(Dtype::F16),
+        _ => None,
+    }
+}
+
+/// The probability, in 65,536ths, that byte `byte` is the same in two words of `width` bytes.
+fn alike(sample: &[u8], width: usize, byte: usize) -> u64 {
+    let mut counts = [0u64; 256];
+    sample.chunks_exact(width).for_each(|word| counts[usize::from(word[byte])] += 1);
+    let words = (sample.len() / width) as u64;
+    let pairs: u64 = counts.iter().map(|count| count * count.saturating_sub(1)).sum();
+    CONSTANT * pairs / (words * (words - 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers of a bell curve whose width differs from row to row.
+    fn weights(count: usize) -> Vec<f64> {
+        let mut state = 1u64;
+        let mut uniform = move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as f64 / (1u64 << 31) as f64 - 0.5
+        };
+        let row = |i: usize| 0.02 * (1.0 + (i / 64 % 7) as f64 * 0.2);
+        (0..count).map(|i| row(i) * (0..12).map(|_| uniform()).sum::<f64>()).collect()
+    }
+
+    fn f16(value: f64) -> u16 {
+        let bits = value.to_bits();
+        let exponent = ((bits >> 52 & 0x7FF) as i64 - 1023 + 15).max(0) as u64;
+        (bits >> 48 & 0x8000 | exponent << 10 | bits >> 42 & 0x3FF) as u16
+    }
+
+    #[test]
+    fn weights_are_recognised() {
+        for count in [128, 500, 2000] {
+            let weights = weights(count);
+            let bytes =
+                |of: &dyn Fn(f64) -> Vec<u8>| weights.iter().flat_map(|&weight| of(weight)).collect::<Vec<u8>>();
+            let high = |weight: f64| (weight as f32).to_bits() >> 16;
+            assert_eq!(dtype(&bytes(&|w| w.to_le_bytes().to_vec())), Some(Dtype::F64));
+            assert_eq!(dtype(&bytes(&|w| f64::from(w as f32).to_le_bytes().to_vec())), Some(Dtype::F64));
+            assert_eq!(dtype(&bytes(&|w| (w as f32).to_le_bytes().to_vec())), Some(Dtype::F32));
+            assert_eq!(dtype(&bytes(&|w| (high(w) << 16).to_le_bytes().to_vec())), Some(Dtype::F32));
+            assert_eq!(dtype(&bytes(&|w| (high(w) as u16).to_le_bytes().to_vec())), Some(Dtype::BF16));
+            assert_eq!(dtype(&bytes(&|w| f16(w).to_le_bytes().to_vec())), Some(Dtype::F16));
+        }
+    }
+
+    #[test]
+    fn other_bytes_are_not_floats() {
+        let quants: Vec<u8> = weights(4000).iter().map(|weight| (weight * 1000.0) as i8 as u8).collect();
+        let uniform: Vec<u8> = weights(4000).iter().map(|weight| weight.to_bits() as u8).collect();
+        let integers: Vec<u8> = (0..500u64).flat_map(u64::to_le_bytes).collect();
+        let text = include_bytes!("guess.rs");
+        for bytes in [&quants[..], &uniform, &integers, text, &[0; 4000], &[1; 255], b""] {
+            assert_eq!(dtype(bytes), None);
+        }
+    }
+}
