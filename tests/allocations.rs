@@ -265,7 +265,7 @@ fn laid_out(name: &str, file: &[u8]) -> usize {
     layout.regions.len()
 }
 
-/// Pickles of the opcodes that make the most of a byte, in a zip archive.
+/// Pickles of the opcodes that make the most of a byte, in zip archives and in older files.
 #[test]
 fn pickles_do_not_become_much_more_than_they_are() {
     let many = |unit: &[u8]| unit.repeat((2 << 20) / unit.len());
@@ -288,6 +288,7 @@ fn pickles_do_not_become_much_more_than_they_are() {
     for (name, pickle) in pickles {
         let zip = zip::Zip::default().add("m/data.pkl", &pickle).add("m/data/0", &[1; 256]);
         assert!(laid_out(name, &zip.finish(b"")) > 0, "{name}");
+        laid_out(name, &[zip::STREAM, b"N.}.", &pickle].concat());
     }
 }
 

@@ -107,6 +107,9 @@ fn places() {
         write("places", name, &[&[0], &archive[4..]].concat());
     }
     write("places", "pickle", &[&[1], &pickle[..]].concat());
+    let keys = zip::pickle(&[b"](", &zip::text("0")[..], b"e"].concat());
+    let pickles = [zip::pickle(b"M\xe9\x03"), zip::pickle(b"}"), pickle, keys].concat();
+    write("places", "stream", &[&[4], &pickles[..], &64u64.to_le_bytes(), &[1; 256]].concat());
     let tensor = [vec![8, 64, 16, 1], field(4, &[1; 256])].concat();
     let attribute = |name: &[u8], number, value: &[u8]| field(5, &[field(1, name), field(number, value)].concat());
     let constant = field(1, &[field(2, b"w"), attribute(b"value", 5, &tensor)].concat());

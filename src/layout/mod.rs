@@ -7,6 +7,11 @@ pub(crate) mod onnx;
 pub(crate) mod reader;
 pub(crate) mod safetensors;
 pub(crate) mod sniff;
+#[cfg(test)]
+#[path = "../../tests/common/zip.rs"]
+#[allow(dead_code)] // other tests use the rest
+mod test_zip;
+mod torch;
 mod zip;
 
 pub use dtype::Dtype;
@@ -64,8 +69,8 @@ pub enum Kind {
     Safetensors = 1,
     /// GGUF.
     Gguf = 2,
-    /// A file whose regions archives name by offset (ONNX, zip), so that finding them again needs
-    /// no parser.
+    /// A file whose regions archives name by offset (ONNX, PyTorch, zip), so that finding them again
+    /// needs no parser.
     Places = 3,
 }
 

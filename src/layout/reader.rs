@@ -1,6 +1,8 @@
 //! Reads the layout of a file of any known kind, or of an opaque one.
 
-use super::{Dtype, Kind, Layout, gguf, onnx, safetensors, sniff, zip};
+use std::fmt;
+
+use super::{Dtype, Kind, Layout, gguf, onnx, safetensors, sniff, torch, zip};
 use crate::error::{Error, Result};
 use crate::io::{Incremental, Wanted};
 
@@ -29,9 +31,32 @@ enum State {
     Start(Accept),
     Safetensors(safetensors::HeaderReader),
     Gguf(gguf::HeaderReader),
-    Onnx(Box<onnx::Walker>),
-    Zip(Box<zip::ArchiveReader>),
+    Places(Box<dyn PlacesReader>),
     Done(Layout, Vec<u8>),
+}
+
+/// A reader of a file that has a layout of [`Kind::Places`], or else is one of bytes.
+trait PlacesReader: Incremental + fmt::Debug + Send + Sync {
+    /// The layout, if the file has one.
+    fn layout(self: Box<Self>) -> Option<Layout>;
+}
+
+impl PlacesReader for onnx::Walker {
+    fn layout(self: Box<Self>) -> Option<Layout> {
+        self.finish()
+    }
+}
+
+impl PlacesReader for torch::stream::StreamReader {
+    fn layout(self: Box<Self>) -> Option<Layout> {
+        self.finish()
+    }
+}
+
+impl PlacesReader for zip::ArchiveReader {
+    fn layout(self: Box<Self>) -> Option<Layout> {
+        self.finish()
+    }
 }
 
 impl LayoutReader {
@@ -52,7 +77,7 @@ impl LayoutReader {
             State::Safetensors(reader) => reader.finish(),
             State::Gguf(reader) => reader.finish(),
             State::Done(layout, header) => (layout, header),
-            State::Start(_) | State::Onnx(_) | State::Zip(_) => (Layout::default(), Vec::new()),
+            State::Start(_) | State::Places(_) => (Layout::default(), Vec::new()),
         }
     }
 
@@ -72,12 +97,17 @@ impl LayoutReader {
                 reader.feed(head)?;
                 self.state = State::Safetensors(reader);
             }
+            // The end of an archive is read first.
             (Kind::Places, Accept::Any) if zip::may_begin(head) => {
-                self.state = State::Zip(Box::new(zip::ArchiveReader::new(self.file_length)));
+                self.state = State::Places(Box::new(zip::ArchiveReader::new(self.file_length)));
             }
             (Kind::Places, Accept::Any) => {
-                self.state = State::Onnx(Box::new(onnx::Walker::of_model(self.file_length)));
-                self.walk(head)?;
+                self.state = State::Places(if torch::stream::may_begin(head) {
+                    Box::new(torch::stream::StreamReader::new(self.file_length))
+                } else {
+                    Box::new(onnx::Walker::of_model(self.file_length))
+                });
+                self.read_places(head)?;
             }
             (Kind::Bytes | Kind::Places, _) => {
                 if let Some(kind) = sniff::download_mistake(head) {
@@ -89,27 +119,14 @@ impl LayoutReader {
         Ok(())
     }
 
-    /// Feeds the walker of a possible ONNX model; a file that is not one becomes opaque.
-    fn walk(&mut self, bytes: &[u8]) -> Result<()> {
+    /// Feeds the reader of a possible layout of places; a file without one becomes opaque.
+    fn read_places(&mut self, bytes: &[u8]) -> Result<()> {
         let opaque = self.opaque();
-        let State::Onnx(mut walker) = std::mem::replace(&mut self.state, opaque) else { return Ok(()) };
-        walker.feed(bytes)?;
-        if walker.wants().is_some() {
-            self.state = State::Onnx(walker);
-        } else if let Some(layout) = walker.finish() {
-            self.state = State::Done(layout, Vec::new());
-        }
-        Ok(())
-    }
-
-    /// Feeds the reader of a possible zip archive; a file that is not one becomes opaque.
-    fn read_members(&mut self, bytes: &[u8]) -> Result<()> {
-        let opaque = self.opaque();
-        let State::Zip(mut reader) = std::mem::replace(&mut self.state, opaque) else { return Ok(()) };
+        let State::Places(mut reader) = std::mem::replace(&mut self.state, opaque) else { return Ok(()) };
         reader.feed(bytes)?;
         if reader.wants().is_some() {
-            self.state = State::Zip(reader);
-        } else if let Some(layout) = reader.finish() {
+            self.state = State::Places(reader);
+        } else if let Some(layout) = reader.layout() {
             self.state = State::Done(layout, Vec::new());
         }
         Ok(())
@@ -127,8 +144,7 @@ impl Incremental for LayoutReader {
             State::Start(_) => Some(0..self.file_length.min(FIRST_READ)),
             State::Safetensors(reader) => reader.wants(),
             State::Gguf(reader) => reader.wants(),
-            State::Onnx(walker) => walker.wants(),
-            State::Zip(reader) => reader.wants(),
+            State::Places(reader) => reader.wants(),
             State::Done(..) => None,
         }
     }
@@ -141,8 +157,7 @@ impl Incremental for LayoutReader {
             }
             State::Safetensors(reader) => reader.feed(bytes),
             State::Gguf(reader) => reader.feed(bytes),
-            State::Onnx(_) => self.walk(bytes),
-            State::Zip(_) => self.read_members(bytes),
+            State::Places(_) => self.read_places(bytes),
             State::Done(..) => Ok(()),
         }
     }
@@ -155,7 +170,7 @@ fn kind_of(head: &[u8]) -> Kind {
         Kind::Gguf
     } else if sniff::looks_like_safetensors(head) {
         Kind::Safetensors
-    } else if onnx::may_begin(head) || zip::may_begin(head) {
+    } else if onnx::may_begin(head) || zip::may_begin(head) || torch::stream::may_begin(head) {
         Kind::Places
     } else {
         Kind::Bytes

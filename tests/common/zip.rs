@@ -1,5 +1,8 @@
 //! Zip archives, and the pickles in PyTorch's, as far as tests need them.
 
+/// The magic number at the start of PyTorch's files before it used zip archives.
+pub const STREAM: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
+
 /// Numbers of the compression methods.
 pub const STORED: u16 = 0;
 pub const DEFLATED: u16 = 8;

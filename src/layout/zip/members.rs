@@ -1,10 +1,11 @@
 //! The members of an archive, and the regions that they become.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::records::{self, Entry};
-use super::{guess, npy, torch};
+use super::{guess, npy};
 use crate::io::Wanted;
+use crate::layout::torch::{self, MAX_PICKLE};
 use crate::layout::{Dtype, Region};
 
 /// Bytes of a read of local headers. Small members follow each other within one read.
@@ -13,9 +14,6 @@ const STEP: u64 = 16 * 1024;
 /// Bytes behind the begin of a local header that are looked at: the header, and the first bytes of
 /// the data.
 const SAMPLE: u64 = 8192;
-
-/// Maximum length of a pickle in bytes. Longer ones give no types.
-const MAX_PICKLE: u64 = 32 << 20;
 
 /// Maximum number of pickles that are read. PyTorch's archives have at most two.
 const MAX_PICKLES: usize = 4;
@@ -36,7 +34,7 @@ pub(super) struct Members {
     /// The members that are regions. Until the pickles have been read, their names are their paths.
     regions: Vec<Region>,
     /// The names of the tensors in the regions, as far as they are known.
-    names: HashMap<usize, String>,
+    names: torch::Names,
     pickles: Vec<PickleMember>,
 }
 
@@ -133,28 +131,14 @@ impl Members {
     /// Gives the storages that a pickle mentions their names, dtypes and shapes.
     pub(super) fn read_pickle(&mut self, pickle: usize, bytes: &[u8]) {
         let PickleMember { folder, prefix, .. } = &self.pickles[pickle];
-        let folder_length = folder.len();
         let mut places = HashMap::new();
-        for (i, region) in self.regions.iter().enumerate().filter(|(_, region)| region.name.starts_with(folder)) {
-            places.insert(region.name[folder_length..].to_owned(), i);
+        for (i, region) in self.regions.iter().enumerate() {
+            if let Some(key) = region.name.strip_prefix(folder.as_str()) {
+                places.insert(key.to_owned(), i);
+            }
         }
-        let is_big_endian = self.is_big_endian();
-        let (regions, names) = (&mut self.regions, &mut self.names);
-        let mut shaped = HashSet::new();
-        torch::mentions(bytes, prefix, |mention| {
-            let Some(&place) = places.get(mention.key) else { return };
-            if !mention.path.is_empty() {
-                names.entry(place).or_insert_with(|| mention.path.to_owned());
-            }
-            let Some(dtype) = mention.dtype.filter(|_| !is_big_endian && !shaped.contains(&place)) else { return };
-            let region = &mut regions[place];
-            if let Some(shape) = mention.shape.filter(|shape| dtype.tensor_bytes(shape) == Some(region.length)) {
-                (region.dtype, region.shape) = (dtype, shape);
-                shaped.insert(place);
-            } else if region.length.is_multiple_of(dtype.block().1) {
-                (region.dtype, region.shape) = (dtype, vec![region.length / dtype.block().1]);
-            }
-        });
+        let typed = !self.is_big_endian();
+        torch::describe(bytes, prefix, typed, &places, (&mut self.regions, &mut self.names));
     }
 
     /// Tells whether the archive's storages are big-endian: the member `byteorder` is then the word
@@ -165,19 +149,10 @@ impl Members {
 
     /// The regions with unique names: that of the tensor, or else the path of the member below the
     /// folder that holds all members.
-    pub(super) fn into_regions(mut self) -> Vec<Region> {
+    pub(super) fn into_regions(self) -> Vec<Region> {
         let folder = self.folder().to_owned();
-        let mut taken = HashSet::new();
-        let mut regions = Vec::with_capacity(self.regions.len());
-        for (i, mut region) in self.regions.into_iter().enumerate() {
-            let path = region.name.strip_prefix(&folder).unwrap_or_default().to_owned();
-            let names = self.names.remove(&i).into_iter().chain([path]);
-            if let Some(name) = names.into_iter().find(|name| !name.is_empty() && taken.insert(name.clone())) {
-                region.name = name;
-                regions.push(region.of_bounded_rank());
-            }
-        }
-        regions
+        let path = |path: &str| path.strip_prefix(&folder).unwrap_or_default().to_owned();
+        torch::rename(self.regions, self.names, path)
     }
 
     /// The folder that holds all members, with a slash at the end; empty if there is none.

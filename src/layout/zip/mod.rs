@@ -13,9 +13,7 @@
 mod guess;
 mod members;
 mod npy;
-mod pickle;
 mod records;
-mod torch;
 
 use super::{Kind, Layout};
 use crate::error::Result;
@@ -63,7 +61,7 @@ impl ArchiveReader {
     pub(crate) fn finish(self) -> Option<Layout> {
         let regions = self.members.into_regions();
         let kind = Kind::Places;
-        (!regions.is_empty()).then_some(Layout { kind, file_length: self.file_length, header_length: 0, regions })
+        (!regions.is_empty()).then_some(Layout { kind, file_length: self.file_length, regions, ..Layout::default() })
     }
 
     /// The step that follows the end record.

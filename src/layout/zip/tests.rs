@@ -1,12 +1,8 @@
-#[path = "../../../tests/common/zip.rs"]
-#[allow(dead_code)] // other tests use the rest
-mod archive;
 mod hostile;
 mod torch;
 
-use archive::{DEFLATED, Zip};
-
 use super::*;
+use crate::layout::test_zip::{self as archive, DEFLATED, Zip};
 use crate::layout::{Dtype, Region};
 
 /// Reads the members, and holds every read to the file.

@@ -68,6 +68,18 @@ pub(super) struct Pickle<'a> {
     pub(super) nodes: Vec<Node>,
     /// The result, or the parts of it that were built before the interpreter stopped.
     pub(super) roots: Vec<Value>,
+    pub(super) end: End,
+}
+
+/// The reason why the interpreter stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// The pickle ended; it has so many bytes.
+    Whole(usize),
+    /// The bytes ended within the pickle.
+    Short,
+    /// An opcode is not known or cannot be where it is, or a limit was reached.
+    Unknown,
 }
 
 impl<'a> Pickle<'a> {
@@ -78,7 +90,7 @@ impl<'a> Pickle<'a> {
         while steps < MAX_STEPS && machine.step().is_some() {
             steps += 1;
         }
-        Self { bytes, nodes: machine.nodes, roots: machine.stack }
+        Self { bytes, nodes: machine.nodes, roots: machine.stack, end: machine.end }
     }
 
     pub(super) fn text(&self, text: Text) -> Option<&'a str> {
@@ -106,19 +118,24 @@ struct Machine<'a> {
     /// Heights of the stack at which marks were set.
     marks: Vec<usize>,
     memo: Vec<Value>,
+    end: End,
 }
 
 impl<'a> Machine<'a> {
     fn new(bytes: &'a [u8]) -> Self {
         let most = (FREE_NODES + bytes.len() / BYTES_PER_NODE).min(MAX_NODES);
-        Self { bytes, at: 0, most, nodes: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: Vec::new() }
+        let [stack, memo] = [Vec::new(), Vec::new()];
+        Self { bytes, at: 0, most, nodes: Vec::new(), stack, marks: Vec::new(), memo, end: End::Unknown }
     }
 
     fn take(&mut self, length: u64) -> Option<&'a [u8]> {
-        let end = self.at.checked_add(usize::try_from(length).ok()?)?;
-        let taken = self.bytes.get(self.at..end)?;
-        self.at = end;
-        Some(taken)
+        let end = usize::try_from(length).ok().and_then(|length| self.at.checked_add(length));
+        let taken = end.and_then(|end| self.bytes.get(self.at..end));
+        match taken {
+            Some(taken) => self.at += taken.len(),
+            None => self.end = End::Short,
+        }
+        taken
     }
 
     /// Takes a little-endian number of `width` bytes.
@@ -137,7 +154,10 @@ impl<'a> Machine<'a> {
     /// Takes a text that ends with a line feed.
     fn line(&mut self) -> Option<Text> {
         let rest = self.bytes.get(self.at..)?;
-        let length = rest.iter().position(|&byte| byte == b'\n')?;
+        let Some(length) = rest.iter().position(|&byte| byte == b'\n') else {
+            self.end = End::Short;
+            return None;
+        };
         let text = Text { start: self.at.try_into().ok()?, length: length.try_into().ok()? };
         self.at += length + 1;
         Some(text)
@@ -285,7 +305,10 @@ impl Machine<'_> {
             0x94 => self.remember(self.memo.len() as u64),
             b'h' => self.number(1).and_then(|key| self.recall(key)),
             b'j' => self.number(4).and_then(|key| self.recall(key)),
-            // The end, or an opcode that is not known.
+            b'.' => {
+                self.end = End::Whole(self.at);
+                None
+            }
             _ => None,
         }
     }

@@ -1,5 +1,4 @@
-//! The tensors of PyTorch's pickles: names, dtypes and shapes of the storages, which are members of
-//! the archive.
+//! The search for storages among the values of a pickle.
 
 use super::pickle::{Kind, Pickle, Text, Value};
 use crate::layout::{Dtype, MAX_RANK};
@@ -13,8 +12,10 @@ const LONGEST_PATH: usize = 512;
 /// A mention of a storage in a pickle.
 #[derive(Debug)]
 pub(super) struct Mention<'a> {
-    /// Name of the member, in the folder of the pickle's storages.
+    /// The storage's key, the name of its member in a folder of storages.
     pub(super) key: &'a str,
+    /// Length of the storage in bytes; `None` if its class is not known.
+    pub(super) length: Option<u64>,
     /// `None` if it is not known.
     pub(super) dtype: Option<Dtype>,
     /// Extents of the tensor in the order of the elements, the outermost first, if it is dense and
@@ -26,8 +27,7 @@ pub(super) struct Mention<'a> {
 
 /// Calls `visit` for every mention of a storage in a pickle, in the order of the pickle. `prefix`
 /// precedes all paths.
-pub(super) fn mentions(pickle: &[u8], prefix: &str, visit: impl FnMut(Mention<'_>)) {
-    let pickle = &Pickle::read(pickle);
+pub(super) fn mentions(pickle: &Pickle<'_>, prefix: &str, visit: impl FnMut(Mention<'_>)) {
     let seen = vec![false; pickle.nodes.len()];
     let mut search = Search { pickle, seen, path: prefix.to_owned(), visit };
     pickle.roots.iter().for_each(|&root| search.value(root, 0));
@@ -61,8 +61,13 @@ impl<F: FnMut(Mention<'_>)> Search<'_, F> {
     }
 
     fn list(&mut self, items: &[Value], depth: u32) {
+        let pickle = self.pickle;
         for (i, &item) in items.iter().enumerate().filter(|(_, item)| matches!(item, Value::Node(_))) {
-            self.below(&i.to_string(), item, depth);
+            match pickle.items(item) {
+                // A key and a value, of which Python 2 makes a dictionary with an order.
+                Some(pair @ [Value::Text(_), Value::Node(_)]) => self.pairs(pair, depth),
+                _ => self.below(&i.to_string(), item, depth),
+            }
         }
     }
 
@@ -114,18 +119,23 @@ impl<F: FnMut(Mention<'_>)> Search<'_, F> {
         let pickle = self.pickle;
         let Value::Node(node) = storage else { return };
         let description = pickle.nodes[node].items.first().and_then(|&value| pickle.items(value));
-        let Some(&[_, Value::Global(class), Value::Text(key), ..]) = description else { return };
+        let Some(&[_, Value::Global(class), Value::Text(key), ref rest @ ..]) = description else { return };
         let Some(key) = pickle.text(key) else { return };
         let named = |text: Text| pickle.text(text).and_then(dtype);
+        let class = named(class);
+        let length = class.and_then(|(dtype, parts)| {
+            let Some(&Value::Int(elements)) = rest.get(1) else { return None };
+            u64::try_from(elements).ok()?.checked_mul(parts * dtype.block().1)
+        });
         // A storage without a type; the dtype is one of the arguments.
         let of_tensor =
             || tensor.iter().find_map(|&value| if let Value::Global(name) = value { named(name) } else { None });
-        let (dtype, parts) = named(class).or_else(of_tensor).unzip();
+        let (dtype, parts) = class.or_else(of_tensor).unzip();
         let mut shape = dense(pickle, tensor);
         if let (Some(shape), Some(2)) = (&mut shape, parts) {
             shape.push(2);
         }
-        (self.visit)(Mention { key, dtype, shape, path: &self.path });
+        (self.visit)(Mention { key, length, dtype, shape, path: &self.path });
     }
 }
 
