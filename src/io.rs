@@ -60,20 +60,32 @@ impl Read {
 /// the bytes between them.
 const COALESCE_GAP: u64 = 4096;
 
-/// Sorts `reads`, and joins those that overlap, touch or nearly touch.
+/// Number of bytes between ranges that may be fetched beyond the bytes of the ranges themselves.
+const FREE_GAPS: u64 = 1 << 20;
+
+/// Sorts `reads`, and joins those that overlap, touch or nearly touch. The bytes between them that
+/// are fetched as well are at most as many as those of `reads`, plus [`FREE_GAPS`]: of a base, an
+/// archive may name a byte here and there.
 pub(crate) fn coalesce(mut reads: Vec<Read>) -> Vec<Read> {
     reads.retain(|r| r.length > 0);
+    let mut gaps = reads.iter().fold(FREE_GAPS, |sum, read| sum.saturating_add(read.length));
     let mut joined: Vec<Read> = Vec::new();
     reads.sort_by_cached_key(|read| (read.source, read.offset));
     for read in reads {
         match joined.last_mut() {
-            Some(last) if last.source == read.source && read.offset <= last.end() + COALESCE_GAP => {
+            Some(last) if last.source == read.source && gap(last, &read) <= gaps.min(COALESCE_GAP) => {
+                gaps -= gap(last, &read);
                 last.length = last.end().max(read.end()) - last.offset;
             }
             _ => joined.push(read),
         }
     }
     joined
+}
+
+/// Number of bytes between two reads of a source, the first of which begins first.
+fn gap(first: &Read, second: &Read) -> u64 {
+    second.offset.saturating_sub(first.end())
 }
 
 /// A whole input that is in memory.
@@ -218,6 +230,14 @@ mod tests {
         let reads = vec![base(far..far + 5), base(10..20), base(0..10), base(3..3), Read::new(Source::Delta, 5..6)];
         let want = vec![base(0..20), base(far..far + 5), Read::new(Source::Delta, 5..6)];
         assert_eq!(coalesce(reads), want);
+    }
+
+    #[test]
+    fn bytes_between_ranges_are_not_most_of_what_is_read() {
+        let sparse = (0..1000).map(|i| base(i * (COALESCE_GAP + 1)..i * (COALESCE_GAP + 1) + 1)).collect();
+        let reads = coalesce(sparse);
+        let total: u64 = reads.iter().map(|read| read.length).sum();
+        assert!(reads.len() > 700 && total <= FREE_GAPS + 2000, "{} reads, {total} bytes", reads.len());
     }
 
     #[test]

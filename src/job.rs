@@ -19,6 +19,8 @@ use crate::report::Report;
 /// `InvalidArgument`.
 pub struct Job {
     state: State,
+    /// Maximum number of bytes that a window reads and writes.
+    max_window: u64,
 }
 
 enum State {
@@ -31,12 +33,17 @@ enum State {
 impl Job {
     /// A job that opens into a plan.
     pub(crate) fn opening(opening: impl Opening + 'static) -> Self {
-        Self { state: State::Opening(Box::new(opening)) }
+        Self { state: State::Opening(Box::new(opening)), max_window: u64::MAX }
     }
 
     /// A job that is open already.
     pub(crate) fn open(plan: Box<dyn Plan>) -> Self {
-        Self { state: State::Open(plan) }
+        Self { state: State::Open(plan), max_window: u64::MAX }
+    }
+
+    /// Limits the bytes that a window reads and writes.
+    pub(crate) fn with_max_window(self, bytes: u64) -> Self {
+        Self { max_window: bytes, ..self }
     }
 
     /// The range to [`feed`](Self::feed) next; `None` once the job is open, or has failed.
@@ -98,9 +105,18 @@ impl Job {
     /// The ranges that `window` needs.
     ///
     /// # Errors
+    /// `Limit` for a window above the [limit](crate::Restore::max_window) of a restore.
     /// `InvalidArgument` where the job is not open.
     pub fn reads(&self, window: usize) -> Result<Vec<Read>> {
-        Ok(self.plan()?.reads(window))
+        let plan = self.plan()?;
+        let reads = plan.reads(window);
+        let written = plan.progress(window + 1).saturating_sub(plan.progress(window));
+        let total = reads.iter().fold(written, |total, read| total.saturating_add(read.length));
+        if total > self.max_window {
+            return Err(Error::limit("too many bytes have to be held at once to restore a part of the file")
+                .figures(format_args!("at most {} bytes", self.max_window), total));
+        }
+        Ok(reads)
     }
 
     /// Computes `window`, replacing the content of `output` by the bytes that the window appends to
@@ -141,7 +157,8 @@ impl Job {
     /// restore.
     pub fn sibling(&self) -> Result<Self> {
         let sibling = self.plan()?.sibling();
-        sibling.map(Self::open).ok_or_else(|| Error::invalid_argument("only a shared restore has siblings"))
+        let sibling = sibling.map(|plan| Self::open(plan).with_max_window(self.max_window));
+        sibling.ok_or_else(|| Error::invalid_argument("only a shared restore has siblings"))
     }
 
     /// The content of the archive, tensor by tensor: known after opening, or for a compression

@@ -17,14 +17,17 @@ pub(crate) const SHARED: u64 = 4 << 20;
 /// several times its size in memory, and so does its base.
 pub(crate) const COMPRESSED: u64 = 8 << 20;
 
-/// Groups consecutive pieces of the given lengths into windows of at most `limit` bytes. A larger
-/// piece has a window of its own.
+/// Maximum number of pieces in a window: each piece takes memory of its own, however short it is.
+const MOST_PIECES: usize = 4096;
+
+/// Groups consecutive pieces of the given lengths into windows of at most `limit` bytes and
+/// [`MOST_PIECES`] pieces. A larger piece has a window of its own.
 pub(crate) fn group(limit: u64, lengths: impl IntoIterator<Item = u64>) -> Vec<Range<usize>> {
     let mut windows: Vec<Range<usize>> = Vec::new();
     let mut filled = 0u64;
     for (piece, length) in lengths.into_iter().enumerate() {
         match windows.last_mut() {
-            Some(window) if filled + length <= limit => {
+            Some(window) if filled.saturating_add(length) <= limit && window.len() < MOST_PIECES => {
                 window.end = piece + 1;
                 filled += length;
             }
@@ -46,5 +49,12 @@ mod tests {
         let lengths = [50, 50, 1, 300, 0, 5];
         assert_eq!(group(100, lengths), [0..2, 2..3, 3..4, 4..6]);
         assert_eq!(group(100, []), []);
+    }
+
+    #[test]
+    fn windows_of_tiny_pieces_are_short() {
+        let lengths = vec![0; 2 * MOST_PIECES + 1];
+        let most = MOST_PIECES;
+        assert_eq!(group(100, lengths), [0..most, most..2 * most, 2 * most..2 * most + 1]);
     }
 }

@@ -23,20 +23,25 @@ pub struct Restore {
     base_lengths: Vec<u64>,
     archive_length: u64,
     only: Option<String>,
-    sharing: Sharing,
+    windows: Windows,
+    max_output: u64,
 }
 
 impl Restore {
+    /// The default of [`max_window`](Self::max_window): 1 GiB.
+    pub const MAX_WINDOW: u64 = 1 << 30;
+
     /// Prepares to restore from the base files and an archive. All lengths are in bytes.
     pub fn new(base_lengths: &[u64], archive_length: u64) -> Self {
-        Self { base_lengths: base_lengths.to_vec(), archive_length, only: None, sharing: Sharing::Alone }
+        let windows = Windows { sharing: Sharing::Alone, most: Self::MAX_WINDOW };
+        Self { base_lengths: base_lengths.to_vec(), archive_length, only: None, windows, max_output: u64::MAX }
     }
 
     /// Lets several jobs over the same inputs share the windows. Each job may run any of them, in
     /// any order, and one job [checks](Job::check) the archive as a whole.
     #[must_use]
     pub fn shared(self) -> Self {
-        Self { sharing: Sharing::Shared, ..self }
+        Self { windows: Windows { sharing: Sharing::Shared, ..self.windows }, ..self }
     }
 
     /// Restores the bytes of one tensor only, and reads no more of the inputs than that takes.
@@ -45,10 +50,28 @@ impl Restore {
         Self { only: Some(name.to_owned()), ..self }
     }
 
+    /// Refuses an output of more than `bytes` bytes: a few hundred bytes of an archive may restore
+    /// to terabytes. Without a call, there is no limit. The job fails with `Limit` before it opens,
+    /// and thus before a byte is written.
+    #[must_use]
+    pub fn max_output(self, bytes: u64) -> Self {
+        Self { max_output: bytes, ..self }
+    }
+
+    /// Limits the bytes that a window reads and writes together; the default is
+    /// [`MAX_WINDOW`](Self::MAX_WINDOW). A decoder's own memory comes on top, at most as many bytes
+    /// as the window writes. Windows are made smaller to fit. If a single piece does not fit,
+    /// [`Job::reads`] fails with `Limit` before its bytes are read.
+    #[must_use]
+    pub fn max_window(self, bytes: u64) -> Self {
+        Self { windows: Windows { most: bytes, ..self.windows }, ..self }
+    }
+
     /// Creates the job.
     pub fn job(self) -> Job {
         let step = Step::Archive(ArchiveReader::new(self.archive_length));
-        Job::opening(OpenRestore { restore: self, step })
+        let most = self.windows.most;
+        Job::opening(OpenRestore { restore: self, step }).with_max_window(most)
     }
 }
 
@@ -61,13 +84,24 @@ enum Sharing {
     Shared,
 }
 
-impl Sharing {
-    /// Maximum number of bytes that a window covers, given that of a job that runs all windows.
-    fn window(self, alone: u64) -> u64 {
-        match self {
-            Self::Alone => alone,
-            Self::Shared => window::SHARED,
-        }
+/// The settings of the windows of a restore.
+#[derive(Debug, Clone, Copy)]
+struct Windows {
+    sharing: Sharing,
+    /// Maximum number of bytes that a window reads and writes.
+    most: u64,
+}
+
+impl Windows {
+    /// Maximum number of bytes that a window restores, given that of a job that runs all windows. A
+    /// quarter of the limit is for the output; the base, the records and the bytes between them
+    /// share the rest.
+    fn length(self, alone: u64) -> u64 {
+        let usual = match self.sharing {
+            Sharing::Alone => alone,
+            Sharing::Shared => window::SHARED,
+        };
+        usual.min(self.most / 4)
     }
 }
 
@@ -148,14 +182,26 @@ impl Opening for OpenRestore {
         };
         let bases = BaseSet::new(readers.into_iter().map(|reader| reader.finish().0).collect());
         let only = self.restore.only.as_deref();
-        Ok(match archive {
-            Archive::V1(index) => Box::new(v1::Restore::new(index, &bases, only, self.restore.sharing)?),
+        let plan: Box<dyn Plan> = match archive {
+            Archive::V1(index) => Box::new(v1::Restore::new(index, &bases, only, self.restore.windows)?),
             Archive::V2(directory) => {
                 let recorded = bases::recorded(&directory, &self.restore.base_lengths);
                 let bases = bases.with_recorded(recorded);
-                Box::new(v2::Restore::new(directory, &bases, only, self.restore.sharing)?)
+                Box::new(v2::Restore::new(directory, &bases, only, self.restore.windows)?)
             }
-        })
+        };
+        check_output(plan.output_length(), self.restore.max_output)?;
+        Ok(plan)
+    }
+}
+
+/// Checks the length of the output against the host's limit.
+fn check_output(length: Option<u64>, most: u64) -> Result<()> {
+    match length.filter(|&length| length > most) {
+        Some(length) => Err(Error::limit("the restored bytes are more than the limit that was set")
+            .figures(format_args!("at most {most} bytes"), length)
+            .input(Source::Delta)),
+        None => Ok(()),
     }
 }
 

@@ -8,7 +8,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::Sharing;
+use super::{Sharing, Windows};
 use crate::archive::v1::{Entry, Index, MAX_PIECE, Part, Stream};
 use crate::delta::xor_split;
 use crate::entropy::zstd;
@@ -49,24 +49,18 @@ struct Piece {
 enum Content {
     Header,
     Zeros,
-    Paired { base: (Source, Range<u64>), exponent: Vec<Part>, sign_mantissa: Vec<Part> },
-    Alone(Vec<Part>),
-}
-
-impl Content {
-    fn parts(&self) -> impl Iterator<Item = &Part> {
-        let (first, second): (&[Part], &[Part]) = match self {
-            Self::Header | Self::Zeros => (&[], &[]),
-            Self::Paired { exponent, sign_mantissa, .. } => (exponent, sign_mantissa),
-            Self::Alone(parts) => (parts, &[]),
-        };
-        first.iter().chain(second)
-    }
+    /// The parts of these numbers, of both streams, and the range of the base.
+    Paired {
+        parts: [Range<usize>; 2],
+        base: (Source, Range<u64>),
+    },
+    /// The part of this number.
+    Alone(usize),
 }
 
 impl Restore {
     /// Plans to restore all of the target, or only the tensor `only`.
-    pub(super) fn new(index: Index, bases: &BaseSet, only: Option<&str>, sharing: Sharing) -> Result<Self> {
+    pub(super) fn new(index: Index, bases: &BaseSet, only: Option<&str>, windows: Windows) -> Result<Self> {
         let mut pieces = vec![Piece::new(0..index.layout.header_length, Content::Header, None)];
         let mut end = index.layout.header_length;
         for (i, (region, entry)) in index.layout.regions.iter().zip(&index.entries).enumerate() {
@@ -89,7 +83,8 @@ impl Restore {
             let wanted = wanted.ok_or_else(|| super::no_such_tensor(name))?;
             pieces.retain(|piece| piece.region == Some(wanted));
         }
-        let windows = window::group(sharing.window(window::LARGE), pieces.iter().map(Piece::length));
+        let sharing = windows.sharing;
+        let windows = window::group(windows.length(window::LARGE), pieces.iter().map(Piece::length));
         let work = Work { index, pieces, windows, scratch: parallel::Scratch::default() };
         Ok(Self { work: Arc::new(work), sharing })
     }
@@ -100,6 +95,17 @@ impl Work {
         &self.pieces[self.windows[window].clone()]
     }
 
+    /// The parts that a piece is decoded from, of its first and of its second stream.
+    fn parts(&self, piece: &Piece) -> [&[Part]; 2] {
+        match (&piece.content, piece.region.map(|region| &self.index.entries[region])) {
+            (Content::Alone(part), Some(Entry::Alone(stream))) => [&stream.parts[*part..=*part], &[]],
+            (Content::Paired { parts: [first, second], .. }, Some(Entry::Paired { exponent, sign_mantissa })) => {
+                [&exponent.parts[first.clone()], &sign_mantissa.parts[second.clone()]]
+            }
+            _ => [&[], &[]],
+        }
+    }
+
     /// Fills `target` with the bytes of `piece`.
     fn restore(&self, piece: &Piece, inputs: &Inputs, scratch: &mut Scratch, target: &mut [u8]) -> Result<()> {
         let Scratch { decoder, exponent: e, sign_mantissa: s } = scratch;
@@ -107,16 +113,17 @@ impl Work {
             Some(region) => error.tensor(&self.index.layout.regions[region].name).input(Source::Delta),
             None => error,
         };
+        let [first, second] = self.parts(piece);
         match &piece.content {
             Content::Header => target.copy_from_slice(&self.index.header),
             Content::Zeros => target.fill(0),
-            Content::Alone(parts) => {
-                decode_parts(decoder, parts, inputs, e).map_err(named)?;
+            Content::Alone(_) => {
+                decode_parts(decoder, first, inputs, e).map_err(named)?;
                 target.copy_from_slice(e);
             }
-            Content::Paired { base, exponent, sign_mantissa } => {
-                decode_parts(decoder, exponent, inputs, e).map_err(named)?;
-                decode_parts(decoder, sign_mantissa, inputs, s).map_err(named)?;
+            Content::Paired { base, .. } => {
+                decode_parts(decoder, first, inputs, e).map_err(named)?;
+                decode_parts(decoder, second, inputs, s).map_err(named)?;
                 xor_split::join(inputs.slice(base.0, base.1.clone())?, e, s, target);
             }
         }
@@ -142,7 +149,8 @@ impl Plan for Restore {
     fn reads(&self, window: usize) -> Vec<Read> {
         let mut reads = Vec::new();
         for piece in self.work.pieces(window) {
-            reads.extend(piece.content.parts().map(|part| Read::new(Source::Delta, part.stored.clone())));
+            let parts = self.work.parts(piece).into_iter().flatten();
+            reads.extend(parts.map(|part| Read::new(Source::Delta, part.stored.clone())));
             if let Content::Paired { base: (source, range), .. } = &piece.content {
                 reads.push(Read::new(*source, range.clone()));
             }
@@ -208,11 +216,11 @@ impl Piece {
 /// Adds the pieces of a tensor without a base: one per part.
 fn add_alone(pieces: &mut Vec<Piece>, i: usize, region: &Region, stream: &Stream) -> Result<()> {
     let mut start = region.offset;
-    for part in &stream.parts {
+    for (number, part) in stream.parts.iter().enumerate() {
         check_piece(part.restored)?;
         let output = start..start + part.restored;
         start = output.end;
-        pieces.push(Piece::new(output, Content::Alone(vec![part.clone()]), Some(i)));
+        pieces.push(Piece::new(output, Content::Alone(number), Some(i)));
     }
     Ok(())
 }
@@ -228,23 +236,20 @@ fn add_paired(
     sign_mantissa: &Stream,
 ) -> Result<()> {
     let source = Source::Base(place.base);
-    let lengths = |stream: &Stream| stream.parts.iter().map(|p| p.restored).collect::<Vec<_>>();
-    if lengths(exponent) != lengths(sign_mantissa) {
+    let (first, second) = (&exponent.parts, &sign_mantissa.parts);
+    if first.len() != second.len() || first.iter().zip(second).any(|(a, b)| a.restored != b.restored) {
         check_piece(region.length)?;
-        let (exponent, sign_mantissa) = (exponent.parts.clone(), sign_mantissa.parts.clone());
-        let content = Content::Paired { base: (source, base.range()), exponent, sign_mantissa };
+        let parts = [0..first.len(), 0..second.len()];
+        let content = Content::Paired { base: (source, base.range()), parts };
         pieces.push(Piece::new(region.range(), content, Some(i)));
         return Ok(());
     }
     let mut start = 0;
-    for (exponent, sign_mantissa) in exponent.parts.iter().zip(&sign_mantissa.parts) {
-        let end = start + 2 * exponent.restored;
+    for (number, part) in first.iter().enumerate() {
+        let end = start + 2 * part.restored;
         check_piece(end - start)?;
-        let content = Content::Paired {
-            base: (source, base.offset + start..base.offset + end),
-            exponent: vec![exponent.clone()],
-            sign_mantissa: vec![sign_mantissa.clone()],
-        };
+        let parts = [number..number + 1, number..number + 1];
+        let content = Content::Paired { base: (source, base.offset + start..base.offset + end), parts };
         pieces.push(Piece::new(region.offset + start..region.offset + end, content, Some(i)));
         start = end;
     }

@@ -7,6 +7,8 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 
+#[cfg(feature = "restore")]
+use bitx::Restore;
 use bitx::io::{Read, Source};
 use bitx::report::{Report, TensorReport};
 #[cfg(feature = "compress")]
@@ -40,16 +42,24 @@ pub(super) fn value(data: &impl Serialize) -> Result<JsValue, JsValue> {
 }
 
 #[cfg(feature = "restore")]
-#[derive(Deserialize)]
-struct TensorOptions {
-    name: String,
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RestoreOptions {
+    name: Option<String>,
+    max_output: Option<f64>,
 }
 
-/// Parses the options `{ name }`.
+/// Creates a restore with the options `{ name?, maxOutput? }`: of the tensor `name`, or of the
+/// whole file.
 #[cfg(feature = "restore")]
-pub(super) fn tensor_name(options: JsValue) -> Result<String, JsValue> {
-    let options: TensorOptions = parse(options)?;
-    Ok(options.name)
+pub(super) fn restore(bases: &[u64], archive: u64, options: JsValue) -> Result<Restore, JsValue> {
+    let options: Option<RestoreOptions> = parse(options)?;
+    let RestoreOptions { name, max_output } = options.unwrap_or_default();
+    let mut restore = Restore::new(bases, archive);
+    if let Some(bytes) = max_output {
+        restore = restore.max_output(length(bytes)?);
+    }
+    Ok(name.iter().fold(restore, |restore, name| restore.tensor(name)))
 }
 
 fn parse<T: serde::de::DeserializeOwned>(options: JsValue) -> Result<T, JsValue> {

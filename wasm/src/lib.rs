@@ -7,10 +7,10 @@ mod layout;
 
 use wasm_bindgen::prelude::*;
 
+#[cfg(feature = "restore")]
+use bitx::Inspect;
 use bitx::io::Inputs;
 use bitx::parallel::Runner;
-#[cfg(feature = "restore")]
-use bitx::{Inspect, Restore};
 #[cfg(feature = "threads")]
 pub use wasm_bindgen_rayon::init_thread_pool;
 
@@ -45,7 +45,7 @@ impl Job {
     /// - `compress` reads a target of `length` bytes.
     ///
     /// `base_lengths` are the lengths of the base's files in bytes. `options` is `{ name }` for
-    /// `tensor`, and `{ format?: 'v1' | 'v2', effort?, level?, graphs? }` for `compress`. `graphs`
+    /// `tensor`, `{ maxOutput? }` for all that restore, and `{ format?: 'v1' | 'v2', effort?, level?, graphs? }` for `compress`. `graphs`
     /// is the number of ONNX graphs that describe external data; their lengths are the last of
     /// `base_lengths`.
     ///
@@ -57,11 +57,9 @@ impl Job {
             #[cfg(feature = "restore")]
             "inspect" => Ok(Self::new(Inspect::new(length).job())),
             #[cfg(feature = "restore")]
-            "restore" => Ok(Self::new(Restore::new(&bases, length).job())),
+            "restore" | "tensor" => Ok(Self::new(convert::restore(&bases, length, options)?.job())),
             #[cfg(feature = "restore")]
-            "share" => Ok(Self::new(Restore::new(&bases, length).shared().job())),
-            #[cfg(feature = "restore")]
-            "tensor" => Ok(Self::new(Restore::new(&bases, length).tensor(&convert::tensor_name(options)?).job())),
+            "share" => Ok(Self::new(convert::restore(&bases, length, options)?.shared().job())),
             #[cfg(feature = "compress")]
             "compress" => Ok(Self::new(convert::compress(&bases, length, options)?.job())),
             other => Err(convert::misuse(&format!("this build does not have the operation {other:?}"))),

@@ -99,8 +99,14 @@ export class Bitx {
   }
 
   /** Restores the bytes of one tensor, and reads no more of the inputs than that takes. */
-  async readTensor({ base, delta, name, ...options }: ReadTensorOptions): Promise<Uint8Array<ArrayBuffer>> {
-    const task: Task = { operation: 'tensor', options: { name }, output: 'blob' };
+  async readTensor({
+    base,
+    delta,
+    name,
+    maxOutput,
+    ...options
+  }: ReadTensorOptions): Promise<Uint8Array<ArrayBuffer>> {
+    const task: Task = { operation: 'tensor', options: { name, maxOutput }, output: 'blob' };
     const { blob } = await this.#call(task, { base, delta }, options);
     return new Uint8Array(await (blob as Blob).arrayBuffer());
   }
@@ -135,11 +141,23 @@ export class Bitx {
 
   async #write(
     operation: Writer,
-    { base, delta, target, graph = [], output, onStats, format, effort, level, ...options }: CodecOptions,
+    {
+      base,
+      delta,
+      target,
+      graph = [],
+      output,
+      onStats,
+      format,
+      effort,
+      level,
+      maxOutput,
+      ...options
+    }: CodecOptions,
     onOpened?: CallContext['onOpened'],
   ): Promise<Blob | undefined> {
     const inputs = (operation === 'restore' ? { base, delta } : { base, target, graph }) as Inputs;
-    const codec = { format, effort, level };
+    const codec = { format, effort, level, maxOutput };
     const task: Task = { operation, options: codec, output: outputKind(output) };
     const stream = output instanceof WritableStream ? new StreamOutput(output) : undefined;
     const { blob, stats } = await this.#call(task, inputs, options, stream, onOpened);

@@ -1,5 +1,13 @@
 import type { Question, WireError } from '../common/index.js';
-import type { ArchiveInfo, CompressOptions, Mode, Progress, Stats, TensorPlace } from './types.js';
+import type {
+  ArchiveInfo,
+  CompressOptions,
+  Mode,
+  Progress,
+  RestoreOptions,
+  Stats,
+  TensorPlace,
+} from './types.js';
 
 /** The input files that an operation may have. */
 export type Source = 'base' | 'delta' | 'target' | 'graph';
@@ -26,7 +34,8 @@ export type Role = 'restore' | 'compress';
 export type Operation = 'inspect' | 'layout' | 'restore' | 'tensor' | 'compress';
 
 /** The options of an operation, which the core takes besides the inputs. */
-export type OperationOptions = { name?: string } & Pick<CompressOptions, 'format' | 'effort' | 'level'>;
+export type OperationOptions = { name?: string } & Pick<RestoreOptions, 'maxOutput'> &
+  Pick<CompressOptions, 'format' | 'effort' | 'level'>;
 
 /** One operation, as data. */
 export interface Request {

@@ -118,6 +118,11 @@ export interface RestoreOptions extends WriteOptions {
   base: Input | Input[];
   /** The `.bitx` archive. */
   delta: Input;
+  /**
+   * The most bytes that the output may have. An archive that would restore to more is refused with
+   * the code `limit` before a byte is written. Default: no limit.
+   */
+  maxOutput?: number | undefined;
 }
 
 /** A file that is computed while it is read, hardly ahead of its reader. */
@@ -147,6 +152,11 @@ export interface ReadTensorOptions extends CallOptions {
   delta: Input;
   /** The tensor's name. */
   name: string;
+  /**
+   * The most bytes that the output may have. An archive that would restore to more is refused with
+   * the code `limit` before a byte is written. Default: no limit.
+   */
+  maxOutput?: number | undefined;
 }
 
 /** Options of {@link Bitx.compress}. */

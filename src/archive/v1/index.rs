@@ -60,6 +60,8 @@ pub(crate) struct IndexReader {
     layout: Layout,
     by_name: HashMap<String, usize>,
     entries: Vec<Option<Entry>>,
+    /// Number of tensors whose entries have yet to come.
+    missing: usize,
 }
 
 #[derive(Debug)]
@@ -92,6 +94,7 @@ impl IndexReader {
             layout: Layout::default(),
             by_name: HashMap::new(),
             entries: Vec::new(),
+            missing: 0,
         }
     }
 
@@ -137,7 +140,8 @@ impl IndexReader {
             return Err(Error::limit(message).figures(format_args!("at most {MAX_HOLES}"), holes));
         }
         self.by_name = self.layout.regions.iter().enumerate().map(|(i, r)| (r.name.clone(), i)).collect();
-        self.entries.resize_with(self.layout.regions.len(), || None);
+        self.missing = self.layout.regions.len();
+        self.entries.resize_with(self.missing, || None);
         self.cursor.skip(length)?;
         self.go(State::Count)
     }
@@ -154,20 +158,24 @@ impl IndexReader {
         self.next_entry()
     }
 
+    fn finish_entry(&mut self, region: usize, entry: Entry) -> Result<bool> {
+        self.entries[region] = Some(entry);
+        self.missing -= 1;
+        self.next_entry()
+    }
+
     fn next_entry(&mut self) -> Result<bool> {
-        if let Some(missing) = self.entries.iter().position(Option::is_none) {
-            if self.cursor.remaining() > 0 {
-                return self.go(State::Name);
-            }
-            return Err(
-                Error::truncated("the archive ends before this tensor").tensor(&self.layout.regions[missing].name)
-            );
-        }
-        match self.cursor.remaining() {
-            0 => Ok(false),
-            extra => Err(Error::corrupt("the archive goes on behind its last tensor")
+        match (self.missing, self.cursor.remaining()) {
+            (0, 0) => Ok(false),
+            (0, extra) => Err(Error::corrupt("the archive goes on behind its last tensor")
                 .figures(0, extra)
                 .at(self.cursor.position())),
+            (_, 0) => {
+                let missing = self.entries.iter().zip(&self.layout.regions).find(|(entry, _)| entry.is_none());
+                let error = Error::truncated("the archive ends before this tensor");
+                Err(missing.map_or(error.clone(), |(_, region)| error.tensor(&region.name)))
+            }
+            _ => self.go(State::Name),
         }
     }
 
@@ -247,15 +255,11 @@ impl IndexReader {
         let stream = Stream { stored: length, parts };
         self.cursor.skip(length)?;
         if !pending.paired {
-            self.entries[pending.region] = Some(Entry::Alone(stream));
-            return self.next_entry();
+            return self.finish_entry(pending.region, Entry::Alone(stream));
         }
         match pending.exponent.take() {
             None => self.go(State::Length(Pending { exponent: Some(stream), ..pending })),
-            Some(exponent) => {
-                self.entries[pending.region] = Some(Entry::Paired { exponent, sign_mantissa: stream });
-                self.next_entry()
-            }
+            Some(exponent) => self.finish_entry(pending.region, Entry::Paired { exponent, sign_mantissa: stream }),
         }
     }
 
@@ -327,11 +331,16 @@ fn read_parts(table: &[u8], start: u64, length: u64, restored: u64) -> Result<Ve
     Ok(parts)
 }
 
-/// Refuses parts that claim to restore more than zstd can hold in their bytes, before memory is
-/// planned for them.
+/// Refuses parts without bytes, and parts that claim to restore more than zstd can hold in their
+/// bytes, before memory is planned for them.
 fn check_plausible(region: &Region, parts: &[Part]) -> Result<()> {
     for part in parts {
-        let most = crate::entropy::zstd::most_restored(part.stored.end - part.stored.start);
+        let stored = part.stored.end - part.stored.start;
+        if stored == 0 {
+            let error = Error::corrupt("a part of the stream has no bytes");
+            return Err(error.tensor(&region.name).at(part.stored.start));
+        }
+        let most = crate::entropy::zstd::most_restored(stored);
         if part.restored > most {
             return Err(Error::corrupt("the stream is too short for the bytes that it should hold")
                 .tensor(&region.name)

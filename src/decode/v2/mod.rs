@@ -8,7 +8,7 @@ mod plan;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::Sharing;
+use super::{Sharing, Windows};
 use crate::archive::v2::{Directory, Item, Record};
 use crate::chunk::{self, Matrix, predicted};
 use crate::error::{Error, Result};
@@ -36,17 +36,17 @@ pub(super) struct Restore {
 
 impl Restore {
     /// Plans to restore all of the target, or only the tensor `only`.
-    pub(super) fn new(directory: Directory, bases: &BaseSet, only: Option<&str>, sharing: Sharing) -> Result<Self> {
+    pub(super) fn new(directory: Directory, bases: &BaseSet, only: Option<&str>, windows: Windows) -> Result<Self> {
         if only == Some("") {
             return Err(Error::invalid_argument("the name of a tensor cannot be empty"));
         }
-        let work = Work::plan(directory, bases, only, sharing)?;
+        let work = Work::plan(directory, bases, only, windows)?;
         let root = only.is_none().then(|| {
             let mut hasher = blake3::Hasher::new();
             hasher.update(&work.directory.front);
             hasher
         });
-        Ok(Self { work: Arc::new(work), root, sharing })
+        Ok(Self { work: Arc::new(work), root, sharing: windows.sharing })
     }
 
     /// Checks the root digest: that of the whole archive.
@@ -175,13 +175,12 @@ impl Plan for Restore {
     }
 
     fn reads(&self, window: usize) -> Vec<Read> {
-        let mut reads = Vec::new();
-        for piece in self.work.pieces(window) {
-            if let Some(Chunk { record, range, base, factors, .. }) = self.work.chunk(piece) {
-                reads.push(Read::new(Source::Delta, record.clone()));
-                reads.extend(factors.iter().map(|(range, _)| Read::new(Source::Delta, range.clone())));
-                base.iter().for_each(|view| view.reads(range.clone(), &mut reads));
-            }
+        // The digest of the archive needs factors that no chunk uses, too.
+        let mut reads = vec![Read::new(Source::Delta, self.work.windows[window].records.clone())];
+        for Chunk { record, range, base, factors, .. } in self.work.chunks_of(window) {
+            reads.push(Read::new(Source::Delta, record.clone()));
+            reads.extend(factors.iter().map(|(range, _)| Read::new(Source::Delta, range.clone())));
+            base.iter().for_each(|view| view.reads(range.clone(), &mut reads));
         }
         coalesce(reads)
     }

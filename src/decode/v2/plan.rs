@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::archive::v2::{Content, Directory, Item};
 use crate::chunk::{self, Matrix, geometry};
-use crate::decode::{Sharing, no_such_tensor};
+use crate::decode::{Windows, no_such_tensor};
 use crate::error::{Error, Result};
 use crate::layout::Dtype;
 use crate::parallel;
@@ -86,7 +86,7 @@ struct Chunks {
 
 impl Work {
     /// Plans to restore all of the target, or only the tensor `only`.
-    pub(super) fn plan(directory: Directory, bases: &BaseSet, only: Option<&str>, sharing: Sharing) -> Result<Self> {
+    pub(super) fn plan(directory: Directory, bases: &BaseSet, only: Option<&str>, limits: Windows) -> Result<Self> {
         let located = locate(&directory);
         let (mut chunks, mut pieces) = (Vec::new(), Vec::new());
         let mut coded = vec![0..0; located.len()];
@@ -114,7 +114,11 @@ impl Work {
         if let (Some(name), false) = (only, found) {
             return Err(no_such_tensor(name));
         }
-        let windows = windows(&chunks, &pieces, directory.records().start, sharing.window(window::SMALL));
+        let mut windows = windows(&chunks, &pieces, directory.records().start, limits.length(window::SMALL));
+        if only.is_some() {
+            // Of a single tensor, no digest is taken.
+            windows.iter_mut().for_each(|window| window.records = 0..0);
+        }
         let output_length = pieces.iter().map(Piece::length).sum();
         let scratch = parallel::Scratch::default();
         Ok(Self { directory, chunks, pieces, windows, output_length, scratch })
@@ -127,6 +131,14 @@ impl Work {
 
     pub(super) fn pieces(&self, window: usize) -> &[Piece] {
         &self.pieces[self.windows[window].pieces.clone()]
+    }
+
+    /// The chunks of a window. Many pieces may share a chunk, which comes only once.
+    pub(super) fn chunks_of(&self, window: usize) -> impl Iterator<Item = &Chunk> {
+        let mut chunks: Vec<u32> = self.pieces(window).iter().filter_map(|piece| piece.chunk).collect();
+        chunks.sort_unstable();
+        chunks.dedup();
+        chunks.into_iter().filter_map(|chunk| self.chunks.get(chunk as usize))
     }
 }
 
