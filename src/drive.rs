@@ -57,10 +57,11 @@ impl Sources<'_> {
     }
 }
 
-/// Reads the layout of a file of any kind.
+/// Reads the layout of a file of any kind. A file that breaks a rule of its kind is one region of
+/// bytes, and the layout has that [fault](Layout::fault).
 ///
 /// # Errors
-/// A fault in the file's header, reported as a fault of the target; a failed read.
+/// A failed read.
 pub fn layout(file: &dyn ReadAt) -> Result<Layout, DriveError> {
     let mut reader = LayoutReader::new(file.len(), Accept::Any);
     parse(&mut reader, file, Source::Target)?;

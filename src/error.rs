@@ -1,6 +1,6 @@
 //! The one error type of the crate: a fault, its place and the figures that did not agree.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use crate::io::Source;
 
@@ -44,8 +44,13 @@ impl ErrorKind {
     }
 }
 
+/// Maximum number of characters of a message, and of a name or figure in an error. Inputs may have
+/// names and shapes of megabytes, which would go to terminals, logs and answers of servers.
+const MOST: usize = 240;
+
 /// A failure of the core: a [kind](ErrorKind) and a message. If they are known, it also has the
-/// input, the tensor, the offset, and the two figures that did not agree.
+/// input, the tensor, the offset, and the two figures that did not agree. Names and figures are cut
+/// to 240 characters.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Error(Box<Details>);
 
@@ -64,7 +69,7 @@ impl Error {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self(Box::new(Details {
             kind,
-            message: message.into(),
+            message: cut(&message.into()),
             input: None,
             tensor: None,
             offset: None,
@@ -108,7 +113,7 @@ impl Error {
 
     /// Adds the tensor at fault, unless it has been added closer to the fault.
     pub(crate) fn tensor(mut self, name: &str) -> Self {
-        self.0.tensor.get_or_insert_with(|| name.to_owned());
+        self.0.tensor.get_or_insert_with(|| cut(name));
         self
     }
 
@@ -120,7 +125,7 @@ impl Error {
 
     /// Adds the two figures that should have agreed.
     pub(crate) fn figures(mut self, expected: impl fmt::Display, found: impl fmt::Display) -> Self {
-        self.0.figures = Some((expected.to_string(), found.to_string()));
+        self.0.figures = Some((cut(expected), cut(found)));
         self
     }
 
@@ -134,7 +139,7 @@ impl Error {
         self.0.input
     }
 
-    /// The name of the tensor at fault, if there is one.
+    /// The name of the tensor at fault, if there is one. A long name is cut.
     pub fn tensor_name(&self) -> Option<&str> {
         self.0.tensor.as_deref()
     }
@@ -157,7 +162,12 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Details { message, tensor, offset, figures, .. } = &*self.0;
+        let Details { kind, message, input, tensor, offset, figures } = &*self.0;
+        match (kind, input) {
+            (ErrorKind::Corrupt, Some(Source::Delta)) => f.write_str("the archive is damaged: ")?,
+            (ErrorKind::Truncated, Some(Source::Delta)) => f.write_str("the archive is damaged or incomplete: ")?,
+            _ => {}
+        }
         if let Some(name) = tensor {
             write!(f, "tensor {name:?}: ")?;
         }
@@ -172,14 +182,59 @@ impl fmt::Display for Error {
     }
 }
 
+/// Returns the text of `value`, of which it formats only the first [`MOST`] characters.
+pub(crate) fn cut(value: impl fmt::Display) -> String {
+    let mut text = Cut { text: String::new(), left: MOST };
+    if write!(text, "{value}").is_err() {
+        text.text.push('…');
+    }
+    text.text
+}
+
+/// A text that takes no more than some characters.
+struct Cut {
+    text: String,
+    left: usize,
+}
+
+impl fmt::Write for Cut {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        let end = more.char_indices().nth(self.left).map_or(more.len(), |(end, _)| end);
+        self.text.push_str(&more[..end]);
+        self.left -= more[..end].chars().count();
+        if end == more.len() { Ok(()) } else { Err(fmt::Error) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn long_names_and_figures_are_cut() {
+        let (name, shape) = ("ü".repeat(1 << 20), vec![u64::MAX; 1 << 20]);
+        let figures = Error::corrupt(format!("no {name}")).tensor(&name).figures(format_args!("{shape:?}"), &name);
+        assert!(figures.to_string().chars().count() < 5 * MOST, "{figures}");
+        assert!(figures.tensor_name().is_some_and(|cut| cut.ends_with("ü…")));
+        assert_eq!(cut("ü".repeat(MOST)), "ü".repeat(MOST));
+    }
+
+    #[test]
+    fn damaged_archives_are_called_damaged() {
+        let text = |error: Error, input| error.input(input).to_string();
+        assert_eq!(text(Error::corrupt("x"), Source::Delta), "the archive is damaged: x");
+        assert_eq!(text(Error::truncated("x"), Source::Delta), "the archive is damaged or incomplete: x");
+        assert_eq!(text(Error::corrupt("x"), Source::Base(0)), "x");
+        assert_eq!(text(Error::limit("x"), Source::Delta), "x");
+    }
+
+    #[test]
     fn messages_name_tensor_figures_and_offset() {
         let error = Error::corrupt("wrong length").tensor("a.b").figures(4, 7).at(12).input(Source::Delta);
-        assert_eq!(error.to_string(), "tensor \"a.b\": wrong length: expected 4, found 7 (at byte 12)");
+        assert_eq!(
+            error.to_string(),
+            "the archive is damaged: tensor \"a.b\": wrong length: expected 4, found 7 (at byte 12)"
+        );
         assert_eq!(error.kind().code(), "corrupt");
         assert_eq!(error.input_at_fault(), Some(Source::Delta));
     }

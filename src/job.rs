@@ -21,6 +21,7 @@ pub struct Job {
     state: State,
     /// Maximum number of bytes that a window reads and writes.
     max_window: u64,
+    warnings: Vec<Error>,
 }
 
 enum State {
@@ -33,12 +34,12 @@ enum State {
 impl Job {
     /// A job that opens into a plan.
     pub(crate) fn opening(opening: impl Opening + 'static) -> Self {
-        Self { state: State::Opening(Box::new(opening)), max_window: u64::MAX }
+        Self { state: State::Opening(Box::new(opening)), max_window: u64::MAX, warnings: Vec::new() }
     }
 
     /// A job that is open already.
     pub(crate) fn open(plan: Box<dyn Plan>) -> Self {
-        Self { state: State::Open(plan), max_window: u64::MAX }
+        Self { state: State::Open(plan), max_window: u64::MAX, warnings: Vec::new() }
     }
 
     /// Limits the bytes that a window reads and writes.
@@ -65,7 +66,10 @@ impl Job {
                 opening.feed(bytes)?;
                 self.state = match opening.wants() {
                     Some(_) => State::Opening(opening),
-                    None => State::Open(opening.plan()?),
+                    None => {
+                        self.warnings = opening.warnings();
+                        State::Open(opening.plan()?)
+                    }
                 };
                 Ok(())
             }
@@ -75,6 +79,13 @@ impl Job {
             }
             State::Failed => Err(failed()),
         }
+    }
+
+    /// The rules that inputs of a compression break. Such an input is valid, but it is kept as
+    /// bytes: the archive is larger than it would be if the rule held. Each warning names its
+    /// [input](Error::input_at_fault). There are none before the job is open.
+    pub fn warnings(&self) -> &[Error] {
+        &self.warnings
     }
 
     /// The number of windows. They run in order, unless several jobs
@@ -209,6 +220,10 @@ pub(crate) trait Opening: Send {
     fn wants(&self) -> Option<Read>;
     /// Takes the bytes that [`wants`](Self::wants) named.
     fn feed(&mut self, bytes: &[u8]) -> Result<()>;
+    /// The faults of the inputs that are no errors, once nothing is wanted.
+    fn warnings(&mut self) -> Vec<Error> {
+        Vec::new()
+    }
     /// The plan, once nothing is wanted.
     fn plan(self: Box<Self>) -> Result<Box<dyn Plan>>;
 }

@@ -2,7 +2,10 @@
 
 mod common;
 
-use bitx::{ErrorKind, Format};
+use bitx::drive::Sources;
+use bitx::io::Source;
+use bitx::parallel::Sequential;
+use bitx::{Compress, ErrorKind, Format};
 use common::{compress, inspect, model, restore, with_header};
 
 /// A base, a target and a small archive with a tensor of each type.
@@ -126,5 +129,134 @@ fn streams_of_different_length_are_refused() {
     for (first, second) in [(32, 31), (31, 32), (33, 31), (0, 64)] {
         let error = restore(&base, &paired(first, second)).unwrap_err();
         assert_eq!((error.kind(), error.tensor_name()), (ErrorKind::Corrupt, Some("w")), "{error}");
+    }
+}
+
+/// A little-endian GGUF file of a single tensor, in version 3 but for what a case changes.
+struct Gguf {
+    version: u32,
+    alignment: Option<u64>,
+    token: &'static [u8],
+    names: &'static [&'static str],
+}
+
+impl Gguf {
+    fn file(&self, data: &[u8]) -> Vec<u8> {
+        let size =
+            |n: u64| if self.version == 1 { (n as u32).to_le_bytes().to_vec() } else { n.to_le_bytes().to_vec() };
+        let string = |bytes: &[u8]| [size(bytes.len() as u64), bytes.to_vec()].concat();
+        let entries = 1 + u64::from(self.alignment.is_some());
+        let mut file = [&b"GGUF"[..], &self.version.to_le_bytes()].concat();
+        file.extend([size(self.names.len() as u64), size(entries)].concat());
+        if let Some(alignment) = self.alignment {
+            file.extend([&string(b"general.alignment")[..], &10u32.to_le_bytes(), &alignment.to_le_bytes()].concat());
+        }
+        file.extend([&string(b"tokens")[..], &[9, 0, 0, 0, 8, 0, 0, 0], &size(1), &string(self.token)].concat());
+        for name in self.names {
+            let extents = [size(64), size(64)].concat();
+            file.extend([&string(name.as_bytes())[..], &[2, 0, 0, 0], &extents, &[1, 0, 0, 0], &[0; 8]].concat());
+        }
+        file.resize(file.len().next_multiple_of(32), 0);
+        [&file, data].concat()
+    }
+}
+
+/// A base, and a target that differs a little.
+fn weights() -> [Vec<u8>; 2] {
+    let mut noise = 1u64;
+    let mut next = || {
+        noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (noise >> 40) as u16
+    };
+    let base: Vec<u16> = (0..4096).map(|_| 0x3000 | next() & 0x8fff).collect();
+    let target: Vec<u16> = base.iter().map(|word| word ^ (next() & 3)).collect();
+    [base, target].map(|words| words.into_iter().flat_map(u16::to_le_bytes).collect())
+}
+
+/// Compresses, checks that the target comes back, and returns the share that is stored and the warnings.
+fn kept(base: &[u8], target: &[u8]) -> (f64, Vec<String>) {
+    let bases: [&dyn bitx::io::ReadAt; 1] = [&base];
+    let sources = Sources { base: &bases, target: Some(&target), ..Sources::default() };
+    let mut job = Compress::new(&[base.len() as u64], target.len() as u64, Format::default()).unwrap().job();
+    let archive = common::run(&mut job, &sources, &Sequential).unwrap();
+    assert!(restore(base, &archive).unwrap() == target);
+    let warning = |fault: &bitx::Error| format!("{:?}: {fault}", fault.input_at_fault());
+    (archive.len() as f64 / target.len() as f64, job.warnings().iter().map(warning).collect())
+}
+
+/// Files that loaders take: each is read as the tensors that it has.
+#[test]
+fn what_loaders_take_is_read() {
+    let [base, target] = weights();
+    let usual = || Gguf { version: 3, alignment: None, token: b"ok", names: &["w"] };
+    let cases = [
+        usual(),
+        Gguf { version: 1, ..usual() },
+        Gguf { version: 2, token: b"\xe4\xb8", ..usual() },
+        Gguf { alignment: Some(32), ..usual() },
+    ];
+    for case in cases {
+        let (share, warnings) = kept(&case.file(&base), &case.file(&target));
+        assert!(share < 0.4 && warnings.is_empty(), "GGUF {}: {share}, {warnings:?}", case.version);
+    }
+    let file = |data: &[u8]| {
+        let json = r#"{"__metadata__":{"epoch":3},"w":{"dtype":"F16","shape":[64,64],"data_offsets":[0,8192]}}"#;
+        with_header(json, data)
+    };
+    let (share, warnings) = kept(&file(&base), &file(&target));
+    assert!(share < 0.4 && warnings.is_empty(), "{share}, {warnings:?}");
+}
+
+/// Files that break a rule of the layout that they seem to have are files all the same.
+#[test]
+fn what_breaks_the_rules_is_kept_as_bytes_with_a_warning() {
+    let [data, other] = weights();
+    let usual = || Gguf { version: 3, alignment: None, token: b"ok", names: &["w"] };
+    let changed = |at: usize, bytes: &[u8]| {
+        let mut file = usual().file(&data);
+        file[at..at + bytes.len()].copy_from_slice(bytes);
+        file
+    };
+    let entry = |offsets: &str| format!(r#"{{"dtype":"F16","shape":[64,64],"data_offsets":{offsets}}}"#);
+    let tensor = |json: &str| with_header(json, &data);
+    let good = model(&[("w", "F16", &[64, 64], &data)]);
+    let huge = [&(1u64 << 39).to_le_bytes()[..], b"{", &data].concat();
+    let cases = [
+        ("twice", Gguf { names: &["w", "w"], ..usual() }.file(&data)),
+        ("version", changed(4, &[0, 0, 0, 3])),
+        ("alignment", Gguf { alignment: Some(3), ..usual() }.file(&data)),
+        ("end", changed(8, &u64::MAX.to_le_bytes())),
+        ("no tensor of GGUF", b"GGUF".to_vec()),
+        ("not valid", tensor(r#"{},"__metadata__":{"crc":"12"}}"#)),
+        ("not valid", tensor(r#"{"__metadata__":"text"}"#)),
+        ("overlap", tensor(&format!(r#"{{"a":{},"b":{}}}"#, entry("[0,8192]"), entry("[0,8192]")))),
+        ("twice", tensor(&format!(r#"{{"a":{},"a":{}}}"#, entry("[0,8192]"), entry("[0,8192]")))),
+        ("ends before", good[..good.len() - 1].to_vec()),
+        ("Q9", tensor(&format!(r#"{{"w":{}}}"#, entry("[0,8192]").replace("F16", "Q9")))),
+        ("header length", huge),
+        ("HTML", b"<!DOCTYPE html><p>404".to_vec()),
+        ("git-lfs", b"version https://git-lfs.github.com/spec/v1\n".to_vec()),
+        ("xet", b"# xet version 0\n".to_vec()),
+    ];
+    for (rule, file) in cases {
+        let (_, warnings) = kept(&good, &file);
+        let all = warnings.join("; ");
+        assert!(warnings.len() == 1 && all.starts_with("Some(Target)"), "{rule}: {all}");
+        assert!(rule == "no tensor of GGUF" || all.contains(rule), "{rule}: {all}");
+        if !["HTML", "git-lfs", "xet"].contains(&rule) {
+            let target = model(&[("w", "F16", &[64, 64], &other)]);
+            let (_, warnings) = kept(&file, &target);
+            assert!(warnings.len() == 1 && warnings[0].starts_with("Some(Base(0))"), "{rule}: {warnings:?}");
+        }
+    }
+}
+
+/// A base that is an error page serves nobody, and no reader accepts it.
+#[test]
+fn bases_that_are_download_mistakes_are_refused() {
+    let target = model(&[]);
+    for base in [&b"<html>"[..], b"version https://git-lfs.github.com/spec/v1\n"] {
+        let error = compress(base, &target, Format::default()).unwrap_err();
+        assert_eq!((error.kind(), error.input_at_fault()), (ErrorKind::Format, Some(Source::Base(0))));
     }
 }

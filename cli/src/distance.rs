@@ -30,7 +30,10 @@ impl<'a> Model<'a> {
     fn open(path: &'a Path) -> anyhow::Result<Self> {
         let file = files::open(path)?;
         let layout = drive::layout(&file).map_err(|error| anyhow!("{}: {error}", path.display()))?;
-        Ok(Self { path, file, layout })
+        match layout.fault {
+            Some(fault) => Err(anyhow!("{}: {fault}", path.display())),
+            None => Ok(Self { path, file, layout }),
+        }
     }
 
     fn read(&self, region: &Region, offset: u64, buffer: &mut [u8]) -> anyhow::Result<()> {

@@ -102,6 +102,11 @@ fn timed(
 ) -> anyhow::Result<f64> {
     let start = Instant::now();
     drive::open(job, sources).map_err(|e| paths.explain(e))?;
+    if !global.quiet {
+        for fault in job.warnings() {
+            eprintln!("warning: {}; the file is kept as bytes", paths.explain(fault.clone().into()));
+        }
+    }
     let bar = progress::bar(job.progress(job.windows()?)?, global.quiet || global.json);
     let done = windows(job, &bar);
     bar.finish_and_clear();

@@ -123,13 +123,29 @@ fn failures_name_the_file_and_leave_no_output() {
         (["decompress", "base", "page"], "page: not a .bitx archive: this is an HTML page"),
         (["decompress", "other", "archive"], "other: tensor "),
         (["decompress", "base", "missing"], "missing: "),
-        (["compress", "base", "page"], "page: not a model: this is an HTML page"),
         (["compress", "page", "target"], "page: not a model: this is an HTML page"),
     ];
     for (args, message) in cases {
         let said = stderr(f.bitx(&args).args(["-o", "out"]), 1);
         assert!(said.starts_with("bitx: ") && said.contains(message) && said.lines().count() == 1, "{said}");
         assert_eq!(f.names(), before);
+    }
+}
+
+/// Of each kind of file that is kept as bytes, the rule that it breaks is told.
+#[test]
+fn files_that_break_a_rule_are_kept_with_a_warning() {
+    let f = Folder::new();
+    fs::write(f.path("page"), "<!DOCTYPE html>").unwrap();
+    let json = r#"{},"__metadata__":{"crc":"12"}}"#;
+    fs::write(f.path("state"), [&(json.len() as u64).to_le_bytes()[..], json.as_bytes()].concat()).unwrap();
+    for (file, rule) in [("page", "this is an HTML page"), ("state", "the header is not valid")] {
+        let done = f.bitx(&["compress", "base", file, "-o", "kept"]).assert().success();
+        let said = String::from_utf8(done.get_output().stderr.clone()).unwrap();
+        assert!(said.contains(&format!("warning: {file}: ")) && said.contains(rule), "{said}");
+        f.bitx(&["decompress", "base", "kept", "-o", "back"]).assert().success();
+        assert_eq!(f.read("back"), f.read(file));
+        ["kept", "back"].iter().for_each(|name| fs::remove_file(f.path(name)).unwrap());
     }
 }
 

@@ -96,14 +96,14 @@ impl Compress {
 
     /// Creates the job.
     pub fn job(self) -> Job {
-        let accept = match self.format {
-            Format::V1 { .. } => Accept::Only(Kind::Safetensors),
-            Format::V2 { .. } => Accept::Any,
+        let (target, base) = match self.format {
+            Format::V1 { .. } => (Accept::Only(Kind::Safetensors), Accept::Only(Kind::Safetensors)),
+            Format::V2 { .. } => (Accept::Any, Accept::AnyBase),
         };
-        let target = LayoutReader::new(self.target_length, accept);
-        let bases = self.base_lengths.iter().map(|&length| LayoutReader::new(length, accept)).collect();
+        let target = LayoutReader::new(self.target_length, target);
+        let bases = self.base_lengths.iter().map(|&length| LayoutReader::new(length, base)).collect();
         let step = Step::Layouts(Box::new(Layouts { target, bases, graphs: self.graphs }));
-        Job::opening(OpenCompress { format: self.format, step })
+        Job::opening(OpenCompress { format: self.format, step, warnings: Vec::new() })
     }
 
     /// Creates an open job that compresses one tensor, alone or against a base of the same dtype
@@ -130,6 +130,7 @@ impl Compress {
 struct OpenCompress {
     format: Format,
     step: Step,
+    warnings: Vec<Error>,
 }
 
 #[derive(Debug)]
@@ -168,16 +169,24 @@ impl Layouts {
 
 impl OpenCompress {
     /// The step that follows once all layouts are known.
-    fn after_layouts(&self, Layouts { target, bases, graphs }: Layouts) -> Result<Step> {
+    fn after_layouts(&mut self, Layouts { target, bases, graphs }: Layouts) -> Result<Step> {
         let (mut target, header) = target.finish();
         let mut bases: Vec<Layout> = bases.into_iter().map(|reader| reader.finish().0).collect();
         graphs.describe(&mut bases, &mut target)?;
+        self.warnings = faults(&mut target, &mut bases);
         let bases = BaseSet::new(bases);
         match self.format {
             Format::V1 { level } => Ok(Step::V1(Box::new(v1::Compress::new(target, header, &bases, level)?))),
             Format::V2 { .. } => Ok(after_casts(Box::new(Casts::new(target, bases)))),
         }
     }
+}
+
+/// Takes the faults of the layouts, each with its input.
+fn faults(target: &mut Layout, bases: &mut [Layout]) -> Vec<Error> {
+    let target = target.fault.take().map(|fault| fault.input(Source::Target));
+    let base = |(i, base): (usize, &mut Layout)| base.fault.take().map(|fault| fault.input(Source::Base(i)));
+    target.into_iter().chain(bases.iter_mut().enumerate().filter_map(base)).collect()
 }
 
 /// The step that follows: more samples of casts, or the survey.
@@ -216,6 +225,10 @@ impl Opening for OpenCompress {
             other => other,
         };
         Ok(())
+    }
+
+    fn warnings(&mut self) -> Vec<Error> {
+        std::mem::take(&mut self.warnings)
     }
 
     fn plan(self: Box<Self>) -> Result<Box<dyn Plan>> {

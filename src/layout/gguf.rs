@@ -1,6 +1,6 @@
 //! The GGUF layout: a header of metadata and tensor infos, followed by the aligned tensors.
 //!
-//! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>, versions 2 and 3,
+//! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>, versions 1 to 3,
 //! little-endian. A tensor whose ggml type has a [`Dtype`] is a region of that dtype. Any other
 //! tensor, usually one of quantised blocks, is a region of bytes that reaches up to the next
 //! tensor: to store it, its blocks need not be understood.
@@ -86,21 +86,14 @@ struct Info {
 }
 
 fn parse(head: &[u8], file_length: u64) -> Result<Layout> {
-    let mut reader = ByteReader::new(head);
-    if reader.take(4)? != MAGIC {
-        return Err(Error::format(sniff::not_a("GGUF model", head)));
-    }
-    let version = u32_of(&mut reader)?;
-    if !(2..=3).contains(&version) {
-        return Err(Error::unsupported("this version of GGUF is unknown").figures("2 or 3, little-endian", version));
-    }
-    let (tensors, entries) = (reader.u64()?, reader.u64()?);
+    let mut reader = Fields::of(head)?;
+    let (tensors, entries) = (reader.size()?, reader.size()?);
     let mut alignment = ALIGNMENT;
     for _ in 0..entries {
-        let key = reader_text(&mut reader)?;
-        let kind = u32_of(&mut reader)?;
-        let value = skip_value(&mut reader, kind, 0)?;
-        if key == "general.alignment" {
+        let key = reader.string()?;
+        let kind = reader.u32()?;
+        let value = reader.skip_value(kind, 0)?;
+        if key == b"general.alignment" {
             alignment = value.filter(|n| n.is_power_of_two()).ok_or_else(|| {
                 Error::corrupt("general.alignment is not an alignment")
                     .figures("a power of 2", format_args!("{value:?}"))
@@ -109,13 +102,13 @@ fn parse(head: &[u8], file_length: u64) -> Result<Layout> {
     }
     let (mut infos, mut names) = (Vec::new(), HashSet::new());
     for _ in 0..tensors {
-        let info = read_info(&mut reader)?;
+        let info = reader.info()?;
         if !names.insert(info.name.clone()) {
             return Err(Error::corrupt("the tensor appears twice").tensor(&info.name));
         }
         infos.push(info);
     }
-    let end = (head.len() - reader.rest().len()) as u64;
+    let end = (head.len() - reader.bytes.rest().len()) as u64;
     let data = end.next_multiple_of(alignment).min(file_length);
     layout(infos, end, data, file_length)
 }
@@ -140,11 +133,11 @@ fn layout(mut infos: Vec<Info>, header_length: u64, data: u64, file_length: u64)
             None => (Dtype::U8, vec![room], room),
             Some(dtype) => {
                 let length = dtype.tensor_bytes(&info.shape).filter(|&length| length <= room);
-                let found = format_args!("{} {:?}", dtype.name(), info.shape).to_string();
                 let length = length.ok_or_else(|| {
-                    Error::corrupt("the tensor does not fit before the next one")
-                        .tensor(&info.name)
-                        .figures(format_args!("at most {room} bytes"), found)
+                    Error::corrupt("the tensor does not fit before the next one").tensor(&info.name).figures(
+                        format_args!("at most {room} bytes"),
+                        format_args!("{} {:?}", dtype.name(), info.shape),
+                    )
                 })?;
                 (dtype, info.shape, length)
             }
@@ -152,7 +145,7 @@ fn layout(mut infos: Vec<Info>, header_length: u64, data: u64, file_length: u64)
         let region = Region { name: info.name, dtype, shape, offset: place[0], length };
         regions.push(region.of_bounded_rank());
     }
-    Ok(Layout { kind: Kind::Gguf, file_length, header_length, regions })
+    Ok(Layout { kind: Kind::Gguf, file_length, header_length, regions, fault: None })
 }
 
 /// The dtype of a tensor; `None` if its ggml type has none, or its rows are not whole blocks: such a
@@ -185,45 +178,77 @@ fn dtype(info: &Info) -> Option<Dtype> {
     (!dtype.is_scaled() || whole).then_some(dtype)
 }
 
-fn read_info(reader: &mut ByteReader<'_>) -> Result<Info> {
-    let name = reader_text(reader)?.to_owned();
-    let rank = u32_of(reader)?;
-    // GGUF lists the innermost extent first.
-    let mut shape = Vec::new();
-    for _ in 0..rank {
-        shape.push(reader.u64()?);
-    }
-    shape.reverse();
-    Ok(Info { name, shape, kind: u32_of(reader)?, offset: reader.u64()? })
+/// The fields of a header.
+struct Fields<'a> {
+    bytes: ByteReader<'a>,
+    /// Version 1 has numbers of 4 bytes where later versions have 8.
+    narrow: bool,
 }
 
-/// Skips a metadata value, and returns it if it is an unsigned 32-bit integer.
-fn skip_value(reader: &mut ByteReader<'_>, kind: u32, depth: u32) -> Result<Option<u64>> {
-    match kind {
-        0 | 1 | 7 => drop(reader.take(1)?),
-        2 | 3 => drop(reader.take(2)?),
-        4 => return u32_of(reader).map(|n| Some(u64::from(n))),
-        5 | 6 => drop(reader.take(4)?),
-        8 => drop(reader_text(reader)?),
-        9 if depth < MAX_DEPTH => {
-            let (kind, count) = (u32_of(reader)?, reader.u64()?);
-            for _ in 0..count {
-                skip_value(reader, kind, depth + 1)?;
+impl<'a> Fields<'a> {
+    /// Reads magic and version.
+    fn of(head: &'a [u8]) -> Result<Self> {
+        let mut bytes = ByteReader::new(head);
+        if bytes.take(4)? != MAGIC {
+            return Err(Error::format(sniff::not_a("GGUF model", head)));
+        }
+        let mut fields = Self { bytes, narrow: false };
+        match fields.u32()? {
+            version @ 1..=3 => Ok(Self { narrow: version == 1, ..fields }),
+            version => {
+                let error = Error::unsupported("this version of GGUF is unknown");
+                Err(error.figures("1, 2 or 3, little-endian", version))
             }
         }
-        10..=12 => drop(reader.take(8)?),
-        other => return Err(Error::corrupt("the type of a metadata value is unknown").figures("0 to 12", other)),
     }
-    Ok(None)
-}
 
-fn reader_text<'a>(reader: &mut ByteReader<'a>) -> Result<&'a str> {
-    let length = reader.u64()?;
-    std::str::from_utf8(reader.take(length)?).map_err(|_| Error::corrupt("a name is not UTF-8"))
-}
+    fn u32(&mut self) -> Result<u32> {
+        Ok(self.bytes.take(4)?.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes)))
+    }
 
-fn u32_of(reader: &mut ByteReader<'_>) -> Result<u32> {
-    Ok(reader.take(4)?.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes)))
+    /// Reads a length, a count or an extent.
+    fn size(&mut self) -> Result<u64> {
+        if self.narrow { self.u32().map(u64::from) } else { self.bytes.u64() }
+    }
+
+    /// Reads a string. Tokens of vocabularies are strings of any bytes.
+    fn string(&mut self) -> Result<&'a [u8]> {
+        let length = self.size()?;
+        self.bytes.take(length)
+    }
+
+    fn info(&mut self) -> Result<Info> {
+        let name = std::str::from_utf8(self.string()?).map_err(|_| Error::corrupt("a tensor's name is not UTF-8"))?;
+        let rank = self.u32()?;
+        // GGUF lists the innermost extent first.
+        let mut shape = Vec::new();
+        for _ in 0..rank {
+            shape.push(self.size()?);
+        }
+        shape.reverse();
+        Ok(Info { name: name.to_owned(), shape, kind: self.u32()?, offset: self.bytes.u64()? })
+    }
+
+    /// Skips a metadata value, and returns it if it is an unsigned integer of 32 or 64 bits.
+    fn skip_value(&mut self, kind: u32, depth: u32) -> Result<Option<u64>> {
+        match kind {
+            0 | 1 | 7 => drop(self.bytes.take(1)?),
+            2 | 3 => drop(self.bytes.take(2)?),
+            4 => return self.u32().map(|n| Some(u64::from(n))),
+            5 | 6 => drop(self.bytes.take(4)?),
+            8 => drop(self.string()?),
+            9 if depth < MAX_DEPTH => {
+                let (kind, count) = (self.u32()?, self.size()?);
+                for _ in 0..count {
+                    self.skip_value(kind, depth + 1)?;
+                }
+            }
+            10 => return self.bytes.u64().map(Some),
+            11 | 12 => drop(self.bytes.take(8)?),
+            other => return Err(Error::corrupt("the type of a metadata value is unknown").figures("0 to 12", other)),
+        }
+        Ok(None)
+    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,8 @@ pub use model::ModelReader;
 
 use std::ops::Range;
 
+use crate::error::{Error, cut};
+
 /// Maximum number of extents of a region. A tensor with more extents becomes a region of bytes.
 pub(crate) const MAX_RANK: usize = 64;
 
@@ -53,7 +55,7 @@ impl Region {
 
     /// Dtype and shape in one short text, for messages: `BF16[384, 384]`.
     pub fn type_name(&self) -> String {
-        format!("{}{:?}", self.dtype.name(), self.shape)
+        cut(format_args!("{}{:?}", self.dtype.name(), self.shape))
     }
 }
 
@@ -92,6 +94,8 @@ pub struct Layout {
     pub header_length: u64,
     /// Regions in file order; they do not overlap.
     pub regions: Vec<Region>,
+    /// The rule that the file breaks, if it begins like a file of some kind but is kept as bytes.
+    pub fault: Option<Error>,
 }
 
 impl Layout {
@@ -99,7 +103,7 @@ impl Layout {
     pub(crate) fn of_tensor(kind: Kind, dtype: Dtype, shape: &[u64], length: u64) -> Self {
         let region = Region { name: String::new(), dtype, shape: shape.to_vec(), offset: 0, length };
         let regions = if length > 0 { vec![region] } else { Vec::new() };
-        Self { kind, file_length: length, header_length: 0, regions }
+        Self { kind, file_length: length, header_length: 0, regions, fault: None }
     }
 
     /// End of the last region, or of the header if there are no regions; an offset in bytes.

@@ -30,8 +30,7 @@ impl ModelReader {
     /// Takes exactly the bytes that [`wants`](Self::wants) named.
     ///
     /// # Errors
-    /// Any fault in the file's header, reported as a fault of the target; `InvalidArgument` if
-    /// `bytes` is longer or shorter than the wanted range.
+    /// `InvalidArgument` if `bytes` is longer or shorter than the wanted range.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<()> {
         match self.wants() {
             Some(range) if range.end - range.start == bytes.len() as u64 => {
@@ -45,7 +44,8 @@ impl ModelReader {
         }
     }
 
-    /// Returns the layout. A file of no known kind is one region of bytes.
+    /// Returns the layout. A file of no known kind is one region of bytes, and so is a file that
+    /// breaks a rule of its kind; the layout then has that [fault](Layout::fault).
     ///
     /// # Errors
     /// `InvalidArgument` while the reader wants more.

@@ -15,20 +15,25 @@ const FIRST_READ: u64 = 64 * 1024;
 pub(crate) enum Accept {
     /// Only this kind. [`Kind::Bytes`] fits any file but an obvious download mistake.
     Only(Kind),
-    /// Every known layout; any other file is one region of bytes.
+    /// Every known layout. Any other file, and a file that breaks the rules of its layout, is one
+    /// region of bytes.
     Any,
+    /// The same for a base file, except that a download mistake is refused: readers of archives
+    /// refuse it, too.
+    AnyBase,
 }
 
 /// An incremental parser that picks the layout by the file's first bytes.
 #[derive(Debug)]
 pub(crate) struct LayoutReader {
     file_length: u64,
+    accept: Accept,
     state: State,
 }
 
 #[derive(Debug)]
 enum State {
-    Start(Accept),
+    Start,
     Safetensors(safetensors::HeaderReader),
     Gguf(gguf::HeaderReader),
     Places(Box<dyn PlacesReader>),
@@ -66,9 +71,9 @@ impl LayoutReader {
             Accept::Only(Kind::Places) => {
                 State::Done(Layout { kind: Kind::Places, file_length, ..Layout::default() }, Vec::new())
             }
-            accept => State::Start(accept),
+            _ => State::Start,
         };
-        Self { file_length, state }
+        Self { file_length, accept, state }
     }
 
     /// The layout and the bytes of the header, once the reader wants nothing more.
@@ -77,31 +82,29 @@ impl LayoutReader {
             State::Safetensors(reader) => reader.finish(),
             State::Gguf(reader) => reader.finish(),
             State::Done(layout, header) => (layout, header),
-            State::Start(_) | State::Places(_) => (Layout::default(), Vec::new()),
+            State::Start | State::Places(_) => (Layout::default(), Vec::new()),
         }
     }
 
-    fn start(&mut self, accept: Accept, head: &[u8]) -> Result<()> {
-        let kind = match accept {
+    fn start(&mut self, head: &[u8]) -> Result<()> {
+        let kind = match self.accept {
             Accept::Only(kind) => kind,
-            Accept::Any => kind_of(head),
+            Accept::Any | Accept::AnyBase => kind_of(head),
         };
-        match (kind, accept) {
+        match (kind, self.accept) {
             (Kind::Gguf, _) => {
-                let mut reader = gguf::HeaderReader::new(self.file_length);
-                reader.feed(head)?;
-                self.state = State::Gguf(reader);
+                self.state = State::Gguf(gguf::HeaderReader::new(self.file_length));
+                self.parse(head)?;
             }
             (Kind::Safetensors, _) => {
-                let mut reader = safetensors::HeaderReader::new(self.file_length);
-                reader.feed(head)?;
-                self.state = State::Safetensors(reader);
+                self.state = State::Safetensors(safetensors::HeaderReader::new(self.file_length));
+                self.parse(head)?;
             }
             // The end of an archive is read first.
-            (Kind::Places, Accept::Any) if zip::may_begin(head) => {
+            (Kind::Places, Accept::Any | Accept::AnyBase) if zip::may_begin(head) => {
                 self.state = State::Places(Box::new(zip::ArchiveReader::new(self.file_length)));
             }
-            (Kind::Places, Accept::Any) => {
+            (Kind::Places, Accept::Any | Accept::AnyBase) => {
                 self.state = State::Places(if torch::stream::may_begin(head) {
                     Box::new(torch::stream::StreamReader::new(self.file_length))
                 } else {
@@ -119,6 +122,24 @@ impl LayoutReader {
         Ok(())
     }
 
+    fn parse(&mut self, bytes: &[u8]) -> Result<()> {
+        match &mut self.state {
+            State::Start => self.start(bytes),
+            State::Safetensors(reader) => reader.feed(bytes),
+            State::Gguf(reader) => reader.feed(bytes),
+            State::Places(_) => self.read_places(bytes),
+            State::Done(..) => Ok(()),
+        }
+    }
+
+    /// Tells whether a file that breaks a rule is kept as bytes.
+    fn keeps(&self) -> bool {
+        match (self.accept, &self.state) {
+            (Accept::Only(_), _) | (Accept::AnyBase, State::Start) => false,
+            (Accept::Any | Accept::AnyBase, _) => true,
+        }
+    }
+
     /// Feeds the reader of a possible layout of places; a file without one becomes opaque.
     fn read_places(&mut self, bytes: &[u8]) -> Result<()> {
         let opaque = self.opaque();
@@ -134,14 +155,14 @@ impl LayoutReader {
 
     /// The final state for a file of no known kind: one region of bytes.
     fn opaque(&self) -> State {
-        State::Done(Layout::of_tensor(Kind::Bytes, Dtype::U8, &[self.file_length], self.file_length), Vec::new())
+        State::Done(opaque(self.file_length, None), Vec::new())
     }
 }
 
 impl Incremental for LayoutReader {
     fn wants(&self) -> Option<Wanted> {
         match &self.state {
-            State::Start(_) => Some(0..self.file_length.min(FIRST_READ)),
+            State::Start => Some(0..self.file_length.min(FIRST_READ)),
             State::Safetensors(reader) => reader.wants(),
             State::Gguf(reader) => reader.wants(),
             State::Places(reader) => reader.wants(),
@@ -150,17 +171,20 @@ impl Incremental for LayoutReader {
     }
 
     fn feed(&mut self, bytes: &[u8]) -> Result<()> {
-        match &mut self.state {
-            State::Start(accept) => {
-                let accept = *accept;
-                self.start(accept, bytes)
+        let done = self.parse(bytes);
+        match done {
+            Err(fault) if self.keeps() => {
+                self.state = State::Done(opaque(self.file_length, Some(fault)), Vec::new());
+                Ok(())
             }
-            State::Safetensors(reader) => reader.feed(bytes),
-            State::Gguf(reader) => reader.feed(bytes),
-            State::Places(_) => self.read_places(bytes),
-            State::Done(..) => Ok(()),
+            done => done,
         }
     }
+}
+
+/// The layout of a file that is kept as bytes, and the rule that it breaks, if any.
+fn opaque(file_length: u64, fault: Option<Error>) -> Layout {
+    Layout { fault, ..Layout::of_tensor(Kind::Bytes, Dtype::U8, &[file_length], file_length) }
 }
 
 /// The kind of a file whose first bytes are `head`.

@@ -12,8 +12,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::{Dtype, Kind, Layout, Region, sniff};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, cut};
 use crate::io::{Incremental, Wanted};
+use crate::steps;
 
 /// Maximum length in bytes of the JSON header, which safetensors sets.
 pub const MAX_HEADER: u64 = 100_000_000;
@@ -103,12 +104,13 @@ pub(crate) fn parse(header: &[u8], file_length: Option<u64>) -> Result<Layout> {
         serde_json::from_str(json).map_err(|e| Error::corrupt(format!("the header is not valid: {e}")))?;
     let mut regions = Vec::with_capacity(entries.len());
     for (name, entry) in entries {
+        steps::add(1 + entry.shape.len());
         let region = entry.region(&name, header_length, file_length).map_err(|e| e.tensor(&name))?;
         regions.push(Region { name, ..region }.of_bounded_rank());
     }
     regions.sort_by_cached_key(|region| (region.offset, region.length));
     check_overlap(&regions)?;
-    let mut layout = Layout { kind: Kind::Safetensors, file_length: 0, header_length, regions };
+    let mut layout = Layout { kind: Kind::Safetensors, header_length, regions, ..Layout::default() };
     layout.file_length = file_length.unwrap_or_else(|| layout.data_end());
     Ok(layout)
 }
@@ -117,7 +119,8 @@ fn check_overlap(regions: &[Region]) -> Result<()> {
     for pair in regions.windows(2) {
         let end = pair[0].offset + pair[0].length;
         if pair[1].offset < end {
-            return Err(Error::corrupt(format!("the tensor overlaps tensor {:?}", pair[0].name))
+            let other = cut(&pair[0].name);
+            return Err(Error::corrupt(format!("the tensor overlaps tensor {other:?}"))
                 .tensor(&pair[1].name)
                 .figures(format_args!("start at {end} or later"), pair[1].offset));
         }
@@ -137,8 +140,8 @@ impl Entry {
     /// Checks the entry and returns its region, with an empty name.
     fn region(self, name: &str, header_length: u64, file_length: Option<u64>) -> Result<Region> {
         let Self { dtype, shape, data_offsets: (begin, end) } = self;
-        let dtype =
-            Dtype::from_name(&dtype).ok_or_else(|| Error::unsupported(format!("dtype {dtype:?} is unknown")))?;
+        let dtype = Dtype::from_name(&dtype)
+            .ok_or_else(|| Error::unsupported(cut(format_args!("dtype {dtype:?} is unknown"))))?;
         let length = end
             .checked_sub(begin)
             .ok_or_else(|| Error::corrupt("data_offsets run backwards").figures(format_args!(">= {begin}"), end))?;
@@ -151,11 +154,13 @@ impl Entry {
         match dtype.tensor_bytes(&shape) {
             Some(bytes) if bytes == length => {}
             Some(bytes) => {
-                return Err(Error::corrupt(format!("{}{shape:?} does not fill its range", dtype.name()))
+                let shape = cut(format_args!("{shape:?}"));
+                return Err(Error::corrupt(format!("{}{shape} does not fill its range", dtype.name()))
                     .figures(format_args!("{bytes} bytes"), length));
             }
             None => {
-                let message = format!("{}{shape:?} is not a whole number of bytes, or too large", dtype.name());
+                let shape = cut(format_args!("{shape:?}"));
+                let message = format!("{}{shape} is not a whole number of bytes, or too large", dtype.name());
                 return Err(Error::corrupt(message).tensor(name));
             }
         }
@@ -187,7 +192,7 @@ impl<'de> Visitor<'de> for EntriesVisitor {
         let (mut entries, mut names) = (Vec::new(), HashSet::new());
         while let Some(name) = map.next_key::<String>()? {
             if !names.insert(name.clone()) {
-                return Err(A::Error::custom(format!("tensor {name:?} appears twice")));
+                return Err(A::Error::custom(format!("tensor {:?} appears twice", cut(&name))));
             }
             if name == "__metadata__" {
                 map.next_value::<Metadata>()?;
@@ -199,28 +204,27 @@ impl<'de> Visitor<'de> for EntriesVisitor {
     }
 }
 
-/// The `__metadata__` entry: checked to map strings to strings, and then dropped, since the bytes
-/// of the header are kept as they are.
+/// The `__metadata__` entry: checked to be an object, and then dropped, since the bytes of the
+/// header are kept as they are. Its values should be strings; there are trainers that write
+/// numbers, and loaders that take them.
 struct Metadata;
 
 impl<'de> Deserialize<'de> for Metadata {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct StringMap;
-        impl<'de> Visitor<'de> for StringMap {
+        struct AnyObject;
+        impl<'de> Visitor<'de> for AnyObject {
             type Value = Metadata;
 
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("__metadata__ as an object of strings")
+                f.write_str("__metadata__ as an object")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Metadata, A::Error> {
-                while map.next_key::<IgnoredAny>()?.is_some() {
-                    map.next_value::<String>()?;
-                }
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
                 Ok(Metadata)
             }
         }
-        deserializer.deserialize_map(StringMap)
+        deserializer.deserialize_map(AnyObject)
     }
 }
 
@@ -261,6 +265,16 @@ mod tests {
     }
 
     #[test]
+    fn metadata_may_hold_numbers() {
+        let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+        for value in ["3", "null", r#"{"a":[1.5,true]}"#, &deep] {
+            let json =
+                format!(r#"{{"__metadata__":{{"n":{value}}},"w":{{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}}}"#);
+            assert_eq!(read(&file(&json, 1)).unwrap().regions.len(), 1);
+        }
+    }
+
+    #[test]
     fn a_long_header_takes_two_reads() {
         let json = format!(r#"{{"{}":{{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}}}"#, "x".repeat(100_000));
         assert_eq!(read(&file(&json, 1)).unwrap().regions[0].name.len(), 100_000);
@@ -290,7 +304,8 @@ mod tests {
             ),
             (one(r#"{"dtype":"U8","shape":[-1],"data_offsets":[0,1]}"#), ErrorKind::Corrupt, "not valid"),
             (one(r#"{"dtype":"U8","data_offsets":[0,1]}"#), ErrorKind::Corrupt, "shape"),
-            (r#"{"__metadata__":{"a":1}}"#.into(), ErrorKind::Corrupt, "not valid"),
+            (r#"{"__metadata__":[1]}"#.into(), ErrorKind::Corrupt, "not valid"),
+            (r#"{"__metadata__":{"a":}}"#.into(), ErrorKind::Corrupt, "not valid"),
             (format!("{}1{}", r#"{"t":"#.repeat(500), "}".repeat(500)), ErrorKind::Corrupt, "not valid"),
         ];
         for (json, kind, word) in cases {

@@ -4,11 +4,12 @@
 pub(crate) fn mistaken_for(head: &[u8]) -> Option<&'static str> {
     let text = head.trim_ascii_start();
     let starts = |prefix: &[u8]| text.len() >= prefix.len() && text[..prefix.len()].eq_ignore_ascii_case(prefix);
-    let known: [(&[u8], &str); 9] = [
+    let known: [(&[u8], &str); 10] = [
         (b"<!doctype", "an HTML page"),
         (b"<html", "an HTML page"),
         (b"<?xml", "an XML document"),
         (b"version https://git-lfs", "a git-lfs pointer, not the file that it points to"),
+        (b"# xet version", "a xet pointer, not the file that it points to"),
         (b"BITXv", "a .bitx archive"),
         (b"GGUF", "a GGUF model"),
         (b"PK\x03\x04", "a zip archive, such as a PyTorch checkpoint"),
@@ -18,10 +19,10 @@ pub(crate) fn mistaken_for(head: &[u8]) -> Option<&'static str> {
     known.iter().find(|(prefix, _)| starts(prefix)).map(|(_, name)| *name)
 }
 
-/// A description of a file that a server or git sent in place of the requested one: an HTML page or
-/// a git-lfs pointer.
+/// A description of a file that a server or git sent in place of the requested one: an HTML page,
+/// or a pointer of git-lfs or xet.
 pub(crate) fn download_mistake(head: &[u8]) -> Option<&'static str> {
-    mistaken_for(head).filter(|kind| kind.contains("HTML") || kind.contains("git-lfs"))
+    mistaken_for(head).filter(|kind| kind.contains("HTML") || kind.contains("pointer"))
 }
 
 /// The error message for a file that should have been a `wanted`.

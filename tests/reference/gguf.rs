@@ -18,18 +18,20 @@ struct Info {
 pub fn regions(file: &[u8]) -> Result<Vec<Region>> {
     let mut fields = Fields::new(file);
     check(fields.take(4)? == b"GGUF", "magic of a base file")?;
-    check([2, 3].contains(&fields.u32()?), "version")?;
-    let (tensors, entries) = (fields.u64()?, fields.u64()?);
+    let version = fields.u32()?;
+    check((1..=3).contains(&version), "version")?;
+    let narrow = version == 1;
+    let (tensors, entries) = (size(&mut fields, narrow)?, size(&mut fields, narrow)?);
     let mut alignment = 32;
     for _ in 0..entries {
-        let key = text(&mut fields)?;
+        let key = string(&mut fields, narrow)?;
         let kind = fields.u32()?;
-        let value = value(&mut fields, kind, 0)?;
-        if key == "general.alignment" {
+        let value = value(&mut fields, narrow, kind, 0)?;
+        if key == b"general.alignment" {
             alignment = value.filter(|value| value.is_power_of_two()).ok_or("alignment")? as usize;
         }
     }
-    let mut infos = (0..tensors).map(|_| info(&mut fields)).collect::<Result<Vec<_>>>()?;
+    let mut infos = (0..tensors).map(|_| info(&mut fields, narrow)).collect::<Result<Vec<_>>>()?;
     let names: HashSet<&str> = infos.iter().map(|info| info.name.as_str()).collect();
     check(names.len() == infos.len(), "a name appears twice")?;
     infos.sort_by_key(|info| info.offset);
@@ -59,33 +61,38 @@ fn region(info: &Info, offset: usize, room: usize) -> Result<Region> {
     Ok(Region { name, dtype, shape, offset, length })
 }
 
-fn info(fields: &mut Fields) -> Result<Info> {
-    let name = text(fields)?;
+fn info(fields: &mut Fields, narrow: bool) -> Result<Info> {
+    let name = String::from_utf8(string(fields, narrow)?).map_err(|e| e.to_string())?;
     let rank = fields.u32()?;
-    let mut shape = (0..rank).map(|_| fields.u64()).collect::<Result<Vec<_>>>()?;
+    let mut shape = (0..rank).map(|_| size(fields, narrow)).collect::<Result<Vec<_>>>()?;
     shape.reverse();
     Ok(Info { name, shape, kind: fields.u32()?, offset: fields.u64()? })
 }
 
-fn text(fields: &mut Fields) -> Result<String> {
-    let length = fields.u64()?;
-    let bytes = fields.take(usize::try_from(length).map_err(|e| e.to_string())?)?;
-    String::from_utf8(bytes.to_vec()).map_err(|e| e.to_string())
+/// A length, a count or an extent: in version 1 it has 4 bytes.
+fn size(fields: &mut Fields, narrow: bool) -> Result<u64> {
+    if narrow { fields.u32().map(u64::from) } else { fields.u64() }
 }
 
-/// Passes over a value; returns one of type 4.
-fn value(fields: &mut Fields, kind: u32, depth: u32) -> Result<Option<u32>> {
+fn string(fields: &mut Fields, narrow: bool) -> Result<Vec<u8>> {
+    let length = size(fields, narrow)?;
+    Ok(fields.take(usize::try_from(length).map_err(|e| e.to_string())?)?.to_vec())
+}
+
+/// Passes over a value; returns one of type 4 or 10.
+fn value(fields: &mut Fields, narrow: bool, kind: u32, depth: u32) -> Result<Option<u64>> {
     let bytes = match kind {
         0 | 1 | 7 => 1,
         2 | 3 => 2,
-        4 => return fields.u32().map(Some),
+        4 => return fields.u32().map(|value| Some(value.into())),
+        10 => return fields.u64().map(Some),
         5 | 6 => 4,
-        10..=12 => 8,
-        8 => return text(fields).map(|_| None),
+        11 | 12 => 8,
+        8 => return string(fields, narrow).map(|_| None),
         9 => {
             check(depth < 8, "arrays are nested too deep")?;
-            let (kind, count) = (fields.u32()?, fields.u64()?);
-            return (0..count).try_for_each(|_| value(fields, kind, depth + 1).map(drop)).map(|()| None);
+            let (kind, count) = (fields.u32()?, size(fields, narrow)?);
+            return (0..count).try_for_each(|_| value(fields, narrow, kind, depth + 1).map(drop)).map(|()| None);
         }
         _ => return Err("type of a value".to_owned()),
     };

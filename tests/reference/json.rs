@@ -5,6 +5,8 @@ use super::{Result, check};
 pub enum Value {
     Text(String),
     Number(u64),
+    /// A literal, or a number that is no count.
+    Other,
     List(Vec<Value>),
     Object(Vec<(String, Value)>),
 }
@@ -63,10 +65,12 @@ impl Parser<'_> {
         if self.next_is('"') {
             return Ok(Value::Text(self.text()?));
         }
-        let digits = self.rest.len() - self.rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let (number, rest) = self.rest.split_at(digits);
+        let end = self.rest.find(|c: char| !c.is_ascii_alphanumeric() && !"+-.".contains(c));
+        let (literal, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
         self.rest = rest;
-        number.parse().map(Value::Number).map_err(|e| format!("{number:?}: {e}"))
+        let other = ["true", "false", "null"].contains(&literal) || literal.parse::<f64>().is_ok();
+        let number = literal.parse().map(Value::Number);
+        number.or(if other { Ok(Value::Other) } else { Err(format!("{literal:?} is no value")) })
     }
 
     fn list(&mut self) -> Result<Value> {

@@ -162,12 +162,27 @@ pub(super) struct PlanView {
     windows: usize,
     output_length: Option<u64>,
     total: u64,
+    warnings: Vec<WarningView>,
+}
+
+/// The rule that an input breaks, so that it is kept as bytes.
+#[derive(Serialize)]
+struct WarningView {
+    source: Option<&'static str>,
+    message: String,
+}
+
+impl From<&Error> for WarningView {
+    fn from(fault: &Error) -> Self {
+        Self { source: fault.input_at_fault().map(Source::name), message: fault.to_string() }
+    }
 }
 
 impl PlanView {
     pub(super) fn of(job: &bitx::Job) -> bitx::Result<Self> {
         let windows = job.windows()?;
-        Ok(Self { windows, output_length: job.output_length()?, total: job.progress(windows)? })
+        let warnings = job.warnings().iter().map(WarningView::from).collect();
+        Ok(Self { windows, output_length: job.output_length()?, total: job.progress(windows)?, warnings })
     }
 }
 

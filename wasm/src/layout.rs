@@ -37,9 +37,13 @@ impl Layout {
     }
 
     /// Frees the reader and returns the tensors of the model in the order of their places. A file
-    /// of no known kind is one tensor without a name.
+    /// of no known kind is one tensor without a name; a file that breaks the rules of its kind is
+    /// refused, since it has none.
     pub fn tensors(self) -> Result<JsValue, JsValue> {
         let layout = self.reader.finish().map_err(thrown)?;
+        if let Some(fault) = layout.fault {
+            return Err(thrown(fault));
+        }
         value(&layout.regions.into_iter().map(RegionView::from).collect::<Vec<_>>())
     }
 }

@@ -76,9 +76,10 @@ impl Job {
         self.job.feed(bytes).map_err(thrown)
     }
 
-    /// The facts about an open job: `{ windows, outputLength?, total }`. `outputLength` is the
-    /// length of the output in bytes, unless it is not known yet; `total` is the number of bytes of
-    /// the model that are done after the last window.
+    /// The facts about an open job: `{ windows, outputLength?, total, warnings }`. `outputLength`
+    /// is the length of the output in bytes, unless it is not known yet; `total` is the number of
+    /// bytes of the model that are done after the last window. Each of the `warnings`,
+    /// `{ source?, message }`, is of an input that breaks a rule and is kept as bytes.
     pub fn plan(&self) -> Result<JsValue, JsValue> {
         value(&PlanView::of(&self.job).map_err(thrown)?)
     }

@@ -9,6 +9,7 @@ use crate::archive::cursor::Cursor;
 use crate::error::{Error, Result};
 use crate::io::{Incremental, Wanted};
 use crate::layout::{Layout, Region, safetensors};
+use crate::steps;
 
 /// Everything in an archive except the bytes of its streams.
 #[derive(Debug)]
@@ -106,6 +107,7 @@ impl IndexReader {
 
     /// Advances by one state; returns `false` if bytes have to arrive first, or at the end.
     fn step(&mut self) -> Result<bool> {
+        steps::add(1);
         match std::mem::replace(&mut self.state, State::Done) {
             State::Magic => self.magic(),
             State::Header { length } => self.target_header(length),
@@ -313,6 +315,7 @@ fn read_parts(table: &[u8], start: u64, length: u64, restored: u64) -> Result<Ve
     let mut offset = start + table.len() as u64;
     let mut total = 0u64;
     let rows = table[ZIDX_HEAD as usize..].as_chunks::<8>().0;
+    steps::add(rows.len());
     let mut parts = Vec::with_capacity(rows.len());
     for row in rows {
         let (stored, decoded) = (u64::from(u32_at(row, 0)), u64::from(u32_at(row, 4)));

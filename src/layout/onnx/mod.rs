@@ -21,6 +21,7 @@ use std::collections::HashSet;
 use super::{Kind, Layout, Region};
 use crate::error::Result;
 use crate::io::{Incremental, Wanted};
+use crate::steps;
 use external::External;
 use field::{Field, NotOnnx};
 use message::{Message, Open, region_name};
@@ -106,6 +107,7 @@ impl Walker {
     /// rest of a node that does not parse is skipped: nothing depends on it.
     fn walk(&mut self, start: u64, bytes: &[u8]) -> Result<(), NotOnnx> {
         loop {
+            steps::add(1);
             match self.advance(start, bytes) {
                 Ok(true) => {}
                 Ok(false) => return Ok(()),
@@ -230,7 +232,13 @@ impl Walker {
     pub(crate) fn finish(self) -> Option<Layout> {
         let kind = Kind::Places;
         let regions = self.regions;
-        (!regions.is_empty()).then_some(Layout { kind, file_length: self.file_length, header_length: 0, regions })
+        (!regions.is_empty()).then_some(Layout {
+            kind,
+            file_length: self.file_length,
+            header_length: 0,
+            regions,
+            fault: None,
+        })
     }
 }
 

@@ -66,6 +66,9 @@ fn regions(file: &LocalFile) -> Result<Vec<Region>> {
 /// any other file without one is plain bytes.
 fn layout(file: &LocalFile) -> Result<Layout> {
     match drive::layout(file.input()) {
+        Ok(Layout { fault: Some(source), .. }) if is_model(file.path()) => {
+            Err(Error::Model { path: file.path().to_owned(), source })
+        }
         Ok(layout) => Ok(layout),
         Err(DriveError::Job(_)) if !is_model(file.path()) => Ok(opaque(file.length())),
         Err(DriveError::Job(source)) => Err(Error::Model { path: file.path().to_owned(), source }),
