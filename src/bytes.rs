@@ -1,6 +1,7 @@
 //! Little-endian fields and variable-length integers (LEB128) in byte strings.
 
 use crate::error::{Error, Result};
+use crate::steps;
 
 /// Appends `value` in LEB128: seven bits per byte, the lowest first.
 pub(crate) fn put_varint(bytes: &mut Vec<u8>, mut value: u64) {
@@ -30,6 +31,7 @@ impl<'a> ByteReader<'a> {
 
     /// Takes the next `length` bytes.
     pub(crate) fn take(&mut self, length: u64) -> Result<&'a [u8]> {
+        steps::add(1);
         let available = self.bytes.len();
         let split = usize::try_from(length).ok().and_then(|n| self.bytes.split_at_checked(n));
         let (taken, rest) =

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::steps;
 
 /// The inputs of a [job](crate::job::Job).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -67,6 +68,7 @@ const FREE_GAPS: u64 = 1 << 20;
 /// are fetched as well are at most as many as those of `reads`, plus [`FREE_GAPS`]: of a base, an
 /// archive may name a byte here and there.
 pub(crate) fn coalesce(mut reads: Vec<Read>) -> Vec<Read> {
+    steps::add(reads.len());
     reads.retain(|r| r.length > 0);
     let mut gaps = reads.iter().fold(FREE_GAPS, |sum, read| sum.saturating_add(read.length));
     let mut joined: Vec<Read> = Vec::new();

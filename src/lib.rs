@@ -20,6 +20,8 @@ pub mod plan;
 mod predict;
 mod quant;
 pub mod report;
+#[doc(hidden)]
+pub mod steps;
 mod view;
 mod window;
 mod zigzag;

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::io::{Inputs, Read, Source};
 use crate::layout::Dtype;
 use crate::quant::{dequantise, format_of, weights_per_unit};
+use crate::steps;
 
 /// The base words of a region, as runs of words of base files.
 #[derive(Debug)]
@@ -167,6 +168,7 @@ impl BaseView {
         let first = self.runs.partition_point(|run| run.end <= start);
         let covering = self.runs[first..].iter().take_while(move |run| run.end - run.units < end);
         covering.map(move |run| {
+            steps::add(1);
             let skipped = start.saturating_sub(run.end - run.units);
             let units = run.units - skipped - run.end.saturating_sub(end);
             Part { units, from: run.from.map(|(origin, first)| self.range(origin, first, skipped, units)) }

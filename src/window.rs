@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use crate::steps;
+
 /// Maximum number of bytes of the model in a window of v1, whose parts are large and uneven.
 pub(crate) const LARGE: u64 = 32 << 20;
 
@@ -26,6 +28,7 @@ pub(crate) fn group(limit: u64, lengths: impl IntoIterator<Item = u64>) -> Vec<R
     let mut windows: Vec<Range<usize>> = Vec::new();
     let mut filled = 0u64;
     for (piece, length) in lengths.into_iter().enumerate() {
+        steps::add(1);
         match windows.last_mut() {
             Some(window) if filled.saturating_add(length) <= limit && window.len() < MOST_PIECES => {
                 window.end = piece + 1;

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::{CHUNK, Matrix, unit};
 use crate::layout::Region;
 use crate::predict::{MAX_NUMBERS, MAX_RANK};
+use crate::steps;
 
 /// Columns that a matrix should have at least: trailing dimensions are joined until it has as many.
 const COLUMNS: u64 = 32;
@@ -54,6 +55,7 @@ pub(crate) fn of(region: &Region) -> Geometry {
         if columns >= COLUMNS {
             break;
         }
+        steps::add(1);
         columns = columns.saturating_mul(extent);
     }
     if columns <= 1 || columns > elements.min(CHUNK) {

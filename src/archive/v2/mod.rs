@@ -39,6 +39,11 @@ pub(crate) fn most_head(stored: u64) -> u64 {
     stored.saturating_mul(64).saturating_add(8 << 20).min(MAX_HEAD)
 }
 
+/// Maximum weight of the head of an archive of so many bytes; see [`Head::parse`].
+pub(crate) fn most_weight(archive: u64) -> u64 {
+    archive.saturating_mul(48).saturating_add(16 << 20)
+}
+
 /// Maximum number of base files of an archive.
 pub const MAX_BASES: usize = 65_535;
 

@@ -88,7 +88,7 @@ impl DirectoryReader {
             return Ok(());
         }
         front.truncate(end as usize);
-        self.directory.head = Head::parse(front)?;
+        self.directory.head = Head::parse(front, self.directory.archive_length)?;
         self.state = State::Tail;
         let length = self.directory.archive_length;
         self.wants = Some(length.saturating_sub(TAIL).max(end)..length);

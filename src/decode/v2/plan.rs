@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::layout::Dtype;
 use crate::parallel;
 use crate::plan::BaseSet;
+use crate::steps;
 use crate::view::BaseView;
 use crate::window;
 
@@ -107,6 +108,7 @@ impl Work {
                         add_chunks(&mut chunks, &directory.head.items[source], &located[source], bases)?;
                         coded[source] = start..chunks.len();
                     }
+                    steps::add(coded[source].len());
                     pieces.extend(coded[source].clone().map(|id| Piece::new(i, chunks[id].length(), Some(id))));
                 }
             }
@@ -199,6 +201,7 @@ fn add_chunks(chunks: &mut Vec<Chunk>, item: &Item, located: &Chunks, bases: &Ba
     let base = view.as_ref().map(|view| bases.resolve(region, view).map(Arc::new)).transpose()?;
     let geometry = geometry::of(region);
     for (i, (record, method)) in located.records.iter().enumerate() {
+        steps::add(1);
         let range = geometry.range(i as u64);
         let factors = located.factors.clone().filter(|_| *method == chunk::Method::Predicted);
         let (record, dtype, matrix) = (record.clone(), region.dtype, geometry.matrix);

@@ -8,7 +8,8 @@ pub(crate) use view::{Origin, Run, View, units};
 
 use std::collections::HashSet;
 
-use super::{CHECKSUM, FRONT, MAGIC, MAX_BASES, MAX_CHUNKS, MAX_ITEMS, MAX_RUNS, checksum, most_head};
+use super::{CHECKSUM, FRONT, MAGIC, MAX_BASES, MAX_CHUNKS, MAX_ITEMS, MAX_RUNS, RECORD_HEAD, TRAILER};
+use super::{checksum, most_head, most_weight};
 use crate::bytes::{ByteReader, put_varint};
 use crate::chunk::geometry;
 use crate::entropy::zstd;
@@ -75,6 +76,9 @@ pub(crate) struct Stretch {
     pub(crate) length: u64,
 }
 
+/// The part of an item's weight that all items have.
+const ITEM_WEIGHT: u64 = 512;
+
 /// The bits of the features that a reader must know; none exist yet.
 const FEATURES: u64 = 0;
 
@@ -85,6 +89,15 @@ impl Item {
             Self::Span(bytes) => bytes.len() as u64,
             Self::Region { region, .. } => region.length,
         }
+    }
+
+    /// The bytes of memory that the item stands for, in plans and reports, besides its content: a
+    /// few bytes of a head may be an item, an extent, a run or a chunk. `chunks` are those that
+    /// restore the item.
+    fn weight(&self, chunks: u64) -> u64 {
+        let Self::Region { region, .. } = self else { return ITEM_WEIGHT };
+        let (name, rank) = (region.name.len() as u64, region.shape.len() as u64);
+        ITEM_WEIGHT + 4 * name + 32 * rank + 96 * self.runs() + 16 * chunks
     }
 
     /// The number of runs of the item's view, or of its origins if there are more.
@@ -111,6 +124,7 @@ impl Head {
         if raw.len() as u64 > most {
             return Err(Error::limit("the head is too long").figures(format_args!("at most {most} bytes"), raw.len()));
         }
+        self.check_weight(raw.len() as u64, stored.len() as u64)?;
         let mut bytes = MAGIC.to_vec();
         bytes.extend_from_slice(&(stored.len() as u64).to_le_bytes());
         bytes.extend_from_slice(&stored);
@@ -134,6 +148,20 @@ impl Head {
         }
     }
 
+    /// Checks the weight against the fewest bytes that the archive can have: its head, and the
+    /// records of its chunks without their payloads.
+    fn check_weight(&self, raw: u64, stored: u64) -> Result<()> {
+        let counts = self.chunk_counts();
+        let own = |(item, &count): (&Item, &u64)| match item {
+            Item::Region { content: Content::Chunks(_), .. } => count,
+            _ => 0,
+        };
+        let records: u64 = self.items.iter().zip(&counts).map(own).sum::<u64>() * (RECORD_HEAD + 2);
+        let archive = FRONT + stored + records + TRAILER as u64;
+        let weight = self.items.iter().zip(&counts).fold(2 * raw, |sum, (item, &count)| sum + item.weight(count));
+        check_weight(weight, archive)
+    }
+
     fn write_raw(&self) -> Vec<u8> {
         let mut raw = Vec::new();
         put_varint(&mut raw, FEATURES);
@@ -147,8 +175,9 @@ impl Head {
         raw
     }
 
-    /// Parses the front of an archive, as [`write`](Self::write) writes it.
-    pub(crate) fn parse(front: &[u8]) -> Result<Self> {
+    /// Parses the front of an archive of `archive` bytes, as [`write`](Self::write) writes it. What
+    /// the head becomes in memory, its *weight*, is bounded by the archive's length.
+    pub(crate) fn parse(front: &[u8], archive: u64) -> Result<Self> {
         let truncated = || Error::truncated("the archive ends inside its head");
         let (covered, sum) = front.split_last_chunk::<CHECKSUM>().ok_or_else(truncated)?;
         let (sum, found) = (u64::from_le_bytes(*sum), checksum(covered));
@@ -165,10 +194,10 @@ impl Head {
         }
         let mut raw = Vec::new();
         zstd::Decoder::default().decode(stored.rest(), length as usize, &mut raw)?;
-        Self::parse_raw(&raw)
+        Self::parse_raw(&raw, archive)
     }
 
-    fn parse_raw(raw: &[u8]) -> Result<Self> {
+    fn parse_raw(raw: &[u8], archive: u64) -> Result<Self> {
         let mut reader = ByteReader::new(raw);
         let features = reader.varint()?;
         if features & !FEATURES != 0 {
@@ -186,6 +215,7 @@ impl Head {
         }
         let mut head = Self { bases, items: Vec::new() };
         let (mut offset, mut chunks, mut runs) = (0u64, 0u64, 0u64);
+        let mut weight = 2 * raw.len() as u64;
         let mut counts = Vec::new();
         let mut names = HashSet::new();
         for _ in 0..count {
@@ -203,6 +233,8 @@ impl Head {
             if chunks > MAX_CHUNKS {
                 return Err(Error::limit("too many chunks").figures(format_args!("at most {MAX_CHUNKS}"), chunks));
             }
+            weight += item.weight(own);
+            check_weight(weight, archive)?;
             let end = offset.checked_add(item.length()).filter(|&end| end <= i64::MAX as u64);
             offset = end.ok_or_else(|| {
                 Error::limit("the restored file is too long").figures(format_args!("at most {}", i64::MAX), "more")
@@ -231,6 +263,16 @@ impl Head {
                 .figures(region.length, index)),
         }
     }
+}
+
+/// Checks the weight of the head of an archive of at least `archive` bytes.
+fn check_weight(weight: u64, archive: u64) -> Result<()> {
+    let most = most_weight(archive);
+    if weight > most {
+        return Err(Error::limit("the head describes more than the length of the archive accounts for")
+            .figures(format_args!("a weight of at most {most}"), weight));
+    }
+    Ok(())
 }
 
 /// The number of chunks that restore `item`: its own, or those of the earlier item that it equals.
@@ -305,10 +347,18 @@ mod tests {
         }
     }
 
+    fn parse(front: &[u8]) -> Result<Head> {
+        Head::parse(front, front.len() as u64)
+    }
+
+    fn parse_raw(raw: &[u8]) -> Result<Head> {
+        Head::parse_raw(raw, raw.len() as u64)
+    }
+
     #[test]
     fn heads_survive_a_round_trip() {
-        assert_eq!(Head::parse(&head().write().unwrap()).unwrap(), head());
-        assert_eq!(Head::parse(&Head::default().write().unwrap()).unwrap(), Head::default());
+        assert_eq!(parse(&head().write().unwrap()).unwrap(), head());
+        assert_eq!(parse(&Head::default().write().unwrap()).unwrap(), Head::default());
     }
 
     /// The writer refuses to make an archive that no reader accepts.
@@ -325,13 +375,25 @@ mod tests {
         assert_eq!(kind(Head { bases: Vec::new(), items }), ErrorKind::Limit);
     }
 
+    /// A few bytes may be many items, but only if the archive is as long as they are worth.
+    #[test]
+    fn heads_are_no_heavier_than_the_archive_allows() {
+        let items = |count| Head { bases: Vec::new(), items: vec![Item::Span(vec![0]); count] };
+        let light = items(16 << 10).write().unwrap();
+        assert_eq!(parse(&light).unwrap().items.len(), 16 << 10);
+        assert_eq!(items(64 << 10).write().unwrap_err().kind(), ErrorKind::Limit);
+        let heavy = items(64 << 10).write_raw();
+        assert_eq!(Head::parse_raw(&heavy, 1000).unwrap_err().kind(), ErrorKind::Limit);
+        assert!(Head::parse_raw(&heavy, 1 << 20).is_ok());
+    }
+
     #[test]
     fn any_flip_is_noticed() {
         let bytes = head().write().unwrap();
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            Head::parse(&flipped).unwrap_err();
+            parse(&flipped).unwrap_err();
         }
     }
 
@@ -340,17 +402,17 @@ mod tests {
         let forged = |change: fn(&mut Head)| {
             let mut head = head();
             change(&mut head);
-            Head::parse_raw(&head.write_raw()).unwrap_err().kind()
+            parse_raw(&head.write_raw()).unwrap_err().kind()
         };
         assert_eq!(forged(|h| h.bases.truncate(1)), ErrorKind::Corrupt);
         assert_eq!(forged(|h| h.items.push(h.items[5].clone())), ErrorKind::Corrupt);
         assert_eq!(forged(|h| h.items.swap(1, 3)), ErrorKind::Corrupt);
         assert_eq!(forged(|h| drop(h.items.drain(1..3))), ErrorKind::Corrupt);
         let raw = head().write_raw();
-        let unknown = |at: usize, number| Head::parse_raw(&[&raw[..at], &[number], &raw[at + 1..]].concat());
+        let unknown = |at: usize, number| parse_raw(&[&raw[..at], &[number], &raw[at + 1..]].concat());
         for (at, number) in [(0, 1), (4, 4)] {
             assert_eq!(unknown(at, number).unwrap_err().kind(), ErrorKind::Unsupported);
         }
-        (0..raw.len()).for_each(|end| drop(Head::parse_raw(&raw[..end]).unwrap_err()));
+        (0..raw.len()).for_each(|end| drop(parse_raw(&raw[..end]).unwrap_err()));
     }
 }
