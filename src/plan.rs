@@ -7,6 +7,7 @@ use crate::chunk::unit;
 use crate::error::{Error, Result};
 use crate::io::Source;
 use crate::layout::{Kind, Layout, Region};
+use crate::steps;
 use crate::view::{BaseView, Located, units_per_unit};
 
 /// The place of a region in a base set: a file, and a region of that file.
@@ -109,6 +110,7 @@ impl BaseSet {
     }
 
     fn resolve_view(&self, region: &Region, view: &View) -> Result<BaseView> {
+        steps::add(view.origins.len() + view.runs.len());
         let mut wanted = vec![0; view.origins.len()];
         for run in &view.runs {
             if let Some((origin, start)) = run.from {

@@ -25,10 +25,13 @@ export function run(command, args, { env = {}, cwd = root } = {}) {
   });
 }
 
-/** Runs a command without output, and returns what it printed, or undefined if it failed. */
-export function capture(command, args) {
+/**
+ * Runs a command without output, and returns what it printed, or undefined if it failed. With
+ * `anyStatus`, an exit code other than 0 is no failure.
+ */
+export function capture(command, args, { anyStatus = false } = {}) {
   const { status, stdout } = spawnSync(command, args, { cwd: root, env: environment({}), encoding: 'utf8' });
-  return status === 0 ? stdout.trim() : undefined;
+  return status === 0 || anyStatus ? stdout?.trim() : undefined;
 }
 
 /** Returns the path of the first of these programs that is installed. */

@@ -1,5 +1,6 @@
 /** The steps of `npm test` in order: those that fail soonest and need least come first. */
 import { build } from '../build.mjs';
+import { AUDIT_STEPS } from './audit.mjs';
 import { END_TO_END_STEPS } from './end-to-end.mjs';
 import { PACKAGE_STEPS, SOURCE_STEPS } from './javascript.mjs';
 import { RUST_STEPS } from './rust.mjs';
@@ -8,6 +9,7 @@ import { CLIPPY_WASM_STEPS, WASM_STEPS } from './wasm.mjs';
 
 export const STEPS = [
   ...SOURCE_STEPS,
+  ...AUDIT_STEPS,
   ...RUST_STEPS,
   ...TARGET_STEPS,
   ...CLIPPY_WASM_STEPS,

@@ -89,8 +89,10 @@ impl Work {
     /// Plans to restore all of the target, or only the tensor `only`.
     pub(super) fn plan(directory: Directory, bases: &BaseSet, only: Option<&str>, limits: Windows) -> Result<Self> {
         let located = locate(&directory);
-        let (mut chunks, mut pieces) = (Vec::new(), Vec::new());
-        let mut coded = vec![0..0; located.len()];
+        let mut pieces = Vec::new();
+        pieces.reserve_exact(if only.is_some() { 0 } else { piece_count(&directory.head.items, &located) });
+        let mut chunks = Vec::new();
+        let mut coded: Vec<Option<Range<usize>>> = vec![None; located.len()];
         let mut found = only.is_none();
         for (i, item) in directory.head.items.iter().enumerate() {
             if only.is_some_and(|name| !matches!(item, Item::Region { region, .. } if region.name == name)) {
@@ -103,13 +105,14 @@ impl Work {
                 }
                 Item::Region { content, .. } => {
                     let source = if let Content::Earlier(earlier) = content { *earlier } else { i };
-                    if coded[source].is_empty() {
+                    if coded[source].is_none() {
                         let start = chunks.len();
                         add_chunks(&mut chunks, &directory.head.items[source], &located[source], bases)?;
-                        coded[source] = start..chunks.len();
+                        coded[source] = Some(start..chunks.len());
                     }
-                    steps::add(coded[source].len());
-                    pieces.extend(coded[source].clone().map(|id| Piece::new(i, chunks[id].length(), Some(id))));
+                    let ids = coded[source].clone().unwrap_or_default();
+                    steps::add(ids.len());
+                    pieces.extend(ids.map(|id| Piece::new(i, chunks[id].length(), Some(id))));
                 }
             }
         }
@@ -173,6 +176,16 @@ fn windows(chunks: &[Chunk], pieces: &[Piece], start: u64, limit: u64) -> Vec<Wi
         window
     };
     groups.into_iter().map(window).collect()
+}
+
+/// The number of pieces of all items.
+fn piece_count(items: &[Item], located: &[Chunks]) -> usize {
+    let count = |(item, own): (&Item, &Chunks)| match item {
+        Item::Span(_) => 1,
+        Item::Region { content: Content::Earlier(source), .. } => located[*source].records.len(),
+        Item::Region { .. } => own.records.len(),
+    };
+    items.iter().zip(located).map(count).sum()
 }
 
 /// Locates the records of every item.

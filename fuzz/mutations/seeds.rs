@@ -1,0 +1,114 @@
+//! Small valid files of every layout, and archives of both versions between them.
+
+use bitx::{Effort, Format};
+
+use crate::common::protobuf::field;
+use crate::common::{compress, model};
+use crate::random::Random;
+
+/// A base, a target, and an archive that restores the target.
+pub struct Seed {
+    pub base: Vec<u8>,
+    pub target: Vec<u8>,
+    pub archive: Vec<u8>,
+}
+
+/// The seeds. Each pair is compressed in every format that takes it.
+pub fn all() -> Vec<Seed> {
+    let random = &mut Random::new(7);
+    let mut pairs = Vec::new();
+    for dtype in ["BF16", "F16", "F32", "F64", "I8", "I64", "F8_E4M3", "U16"] {
+        let width = match dtype {
+            "F64" | "I64" => 8,
+            "F32" => 4,
+            "I8" | "F8_E4M3" => 1,
+            _ => 2,
+        };
+        pairs.push(safetensors(random, dtype, width));
+    }
+    for kind in [(1, 2), (0, 4), (8, 0), (2, 0), (30, 2)] {
+        pairs.push(gguf(random, kind));
+    }
+    pairs.push(onnx(random));
+    pairs.push((b"plain bytes, no model".repeat(9), b"plain bytes, a model?".repeat(9)));
+    pairs.push((Vec::new(), b"something from nothing".to_vec()));
+    pairs.into_iter().flat_map(|(base, target)| archives(&base, &target)).collect()
+}
+
+fn archives(base: &[u8], target: &[u8]) -> Vec<Seed> {
+    let formats = [
+        Format::V1 { level: 3 },
+        Format::V2 { effort: Effort::Fast },
+        Format::V2 { effort: Effort::Default },
+        Format::V2 { effort: Effort::Max },
+    ];
+    let archives = formats.into_iter().filter_map(|format| compress(base, target, format).ok());
+    archives.map(|archive| Seed { base: base.to_vec(), target: target.to_vec(), archive }).collect()
+}
+
+/// Bytes, and others that differ a little.
+fn weights(random: &mut Random, length: usize) -> [Vec<u8>; 2] {
+    let base: Vec<u8> = (0..length).map(|i| if i % 2 == 1 { 0x3c } else { random.next() as u8 }).collect();
+    let change = |(i, byte): (usize, &u8)| byte ^ (random.next() as u8 & u8::from(i % 2 == 0));
+    let target = base.iter().enumerate().map(change).collect();
+    [base, target]
+}
+
+/// A matrix large enough for factors, a copy of it, a vector, and a scalar.
+fn safetensors(random: &mut Random, dtype: &str, width: usize) -> (Vec<u8>, Vec<u8>) {
+    let [matrices, vectors] = [32 * 32, 40].map(|words| weights(random, words * width));
+    let file = |side: usize| {
+        let (matrix, vector) = (&matrices[side], &vectors[side]);
+        model(&[
+            ("w", dtype, &[32, 32], matrix),
+            ("copy", dtype, &[32, 32], matrix),
+            ("v", dtype, &[40], vector),
+            ("empty", dtype, &[0, 3], &[]),
+            ("scalar", "U8", &[], &[side as u8]),
+        ])
+    };
+    (file(0), file(1))
+}
+
+/// Two tensors of a ggml type; a `width` of 0 stands for blocks of 32.
+fn gguf(random: &mut Random, (kind, width): (u32, usize)) -> (Vec<u8>, Vec<u8>) {
+    let length = match (kind, width) {
+        (8, _) => 64 * 34,
+        (2, _) => 64 * 18,
+        (_, width) => 64 * 32 * width,
+    };
+    let sides = weights(random, length);
+    let string = |text: &str| [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();
+    let file = |data: &[u8]| {
+        let mut file = [&b"GGUF\x03\0\0\0"[..], &2u64.to_le_bytes(), &2u64.to_le_bytes()].concat();
+        file.extend([string("general.alignment"), vec![4, 0, 0, 0, 32, 0, 0, 0]].concat());
+        file.extend([&string("t")[..], &[9, 0, 0, 0, 8, 0, 0, 0], &2u64.to_le_bytes()].concat());
+        file.extend([string("a"), string("bc")].concat());
+        let padded = data.len().next_multiple_of(32);
+        for (name, offset) in [("w", 0), ("x", padded as u64)] {
+            let extents = [32u64, 64].map(u64::to_le_bytes).concat();
+            file.extend(
+                [&string(name)[..], &[2, 0, 0, 0], &extents, &kind.to_le_bytes(), &offset.to_le_bytes()].concat(),
+            );
+        }
+        file.resize(file.len().next_multiple_of(32), 0);
+        file.extend_from_slice(data);
+        file.resize(file.len() + padded - data.len(), 0);
+        file.extend_from_slice(data);
+        file
+    };
+    (file(&sides[0]), file(&sides[1]))
+}
+
+fn onnx(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
+    let sides = weights(random, 32 * 32 * 4);
+    let file = |data: &[u8]| {
+        let tensor = |name: &str| {
+            let head = [&[8, 32, 8, 32, 16, 1][..], &field(8, name.as_bytes())].concat();
+            field(5, &[head, field(9, data)].concat())
+        };
+        let node = field(1, &field(4, b"MatMul"));
+        [vec![8, 8], field(7, &[node, tensor("w"), tensor("x")].concat())].concat()
+    };
+    (file(&sides[0]), file(&sides[1]))
+}

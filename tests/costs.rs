@@ -1,0 +1,180 @@
+//! The rule of FORMAT.md about what reading costs, for the most that small inputs can ask for.
+#![cfg(not(target_arch = "wasm32"))]
+
+mod common;
+mod counting;
+
+use bitx::drive::{self, Sources};
+use bitx::io::ReadAt;
+use bitx::{Compress, Format, Inspect, Job, Restore, steps};
+use common::forge::{self, Record, varint, xxh3};
+use common::{model, with_header};
+
+/// Checks the memory and the steps of `f`, which handles `bytes` bytes of files. A step takes 10 ns
+/// at most: 100 of them for a byte are a second for a megabyte.
+fn costs<R>(what: &str, bytes: usize, f: impl FnOnce() -> R) -> R {
+    let ((result, most), steps) = steps::count(|| counting::most(f));
+    assert!(most <= 64 * bytes + (32 << 20), "{what}: {most} bytes of memory for {bytes}");
+    assert!(steps <= 100 * bytes as u64 + 10_000_000, "{what}: {steps} steps for {bytes} bytes");
+    result
+}
+
+fn open(mut job: Job, base: &[u8], delta: &[u8], target: &[u8]) -> bool {
+    let bases: [&dyn ReadAt; 1] = [&base];
+    let sources = Sources { base: &bases, delta: Some(&delta), target: Some(&target), ..Sources::default() };
+    drive::open(&mut job, &sources).is_ok()
+}
+
+/// Lists an archive and opens it to restore; returns `true` if both go well.
+fn opens(what: &str, base: &[u8], archive: &[u8]) -> bool {
+    let (lengths, length) = ([base.len() as u64], archive.len() as u64);
+    let listed = costs(what, archive.len(), || {
+        let mut job = Inspect::new(length).job();
+        drive::open(&mut job, &Sources { delta: Some(&archive), ..Sources::default() }).is_ok()
+            && !job.report().unwrap().tensors.is_empty()
+    });
+    let bytes = archive.len() + base.len();
+    listed && costs(what, bytes, || open(Restore::new(&lengths, length).job(), base, archive, &[]))
+}
+
+/// Opens a file as a base and as a target of a compression.
+fn compresses(what: &str, file: &[u8]) {
+    let other = model(&[("w", "U8", &[1], &[1])]);
+    for (base, target) in [(file, other.as_slice()), (&other, file), (file, file)] {
+        let job = Compress::new(&[base.len() as u64], target.len() as u64, Format::default()).unwrap().job();
+        costs(what, base.len() + target.len(), || open(job, base, &[], target));
+    }
+}
+
+/// A head against no base: these items.
+fn head(count: usize, items: &[u8]) -> Vec<u8> {
+    [&[0, 0][..], &varint(count as u64), items].concat()
+}
+
+#[test]
+fn equal_tensors_of_many_extents() {
+    for (count, rank, opened) in [(20_000, 4, true), (20_000, 64, false), (1 << 18, 64, false), (1000, 20_000, false)] {
+        let shape = [varint(rank), vec![1; rank as usize]].concat();
+        let item = |kind: u8, rest: &[u8]| [&[kind, 0, 4][..], &shape, rest].concat();
+        let items = [item(1, &[]), item(3, &[0]).repeat(count - 1)].concat();
+        let record = Record { sums: [xxh3(&[7]), 0], ..Record::new(0, &[7]) };
+        let archive = forge::archive(&head(count, &items), &[record]);
+        let what = format!("{count} tensors of {rank} extents in {} bytes", archive.len());
+        assert_eq!(opens(&what, &[], &archive), opened, "{what}");
+    }
+}
+
+/// A view of single words, in an order that no two of them share, of regions that equal each other.
+#[test]
+fn views_of_single_words_over_and_over() {
+    const RUNS: usize = 1 << 16;
+    let base = vec![7; 2 * RUNS];
+    let shape = varint(RUNS as u64);
+    let front = [&[4, 0, 4, 1][..], &shape, &[1, 0, 2, b'0', 4], &varint(RUNS as u64)].concat();
+    // Each run is a word of the first origin, two words behind the last one.
+    let run = [1, 1, 2];
+    let viewed = [front, run.repeat(RUNS)].concat();
+    let equal = [&[3, 0, 4, 1][..], &shape, &[0]].concat().repeat(999);
+    let bases = [&[0, 1][..], &varint(base.len() as u64), &[3]].concat();
+    let archive_head = [bases, varint(1000), viewed, equal].concat();
+    let sum = xxh3(&vec![7; RUNS]);
+    let archive = forge::archive(&archive_head, &[Record { sums: [sum; 2], ..Record::new(2, &[]) }]);
+    assert!(opens("a view", &base, &archive), "{} bytes", archive.len());
+    let bases: [&dyn ReadAt; 1] = [&base.as_slice()];
+    let mut job = Restore::new(&[base.len() as u64], archive.len() as u64).job();
+    drive::open(&mut job, &Sources { base: &bases, delta: Some(&archive.as_slice()), ..Sources::default() }).unwrap();
+    let reads = costs("its reads", archive.len() + base.len(), || job.reads(0).unwrap());
+    assert!(reads.iter().map(|read| read.length).sum::<u64>() < 3 * RUNS as u64);
+}
+
+/// An empty region with a view of many origins, which many regions equal: its origins are looked for
+/// once.
+#[test]
+fn origins_of_an_empty_region_over_and_over() {
+    const ORIGINS: usize = 1 << 16;
+    let origins = [&[4, 0, 4, 1, 0][..], &varint(ORIGINS as u64), &[0, 2, b'0', 4].repeat(ORIGINS), &[0]].concat();
+    let equal = [3, 0, 4, 1, 0, 0].repeat(9_999);
+    let archive_head = [&[0, 1, 9, 3][..], &varint(10_000), &origins, &equal].concat();
+    let archive = forge::archive(&archive_head, &[]);
+    assert!(opens("origins", &[7; 9], &archive), "{} bytes", archive.len());
+}
+
+/// An archive of version 1: a header, and entries.
+fn v1(json: &str, count: u32, entries: &[u8]) -> Vec<u8> {
+    let header = with_header(json, &[]);
+    let front = [&b"BITXv001"[..], &(header.len() as u64).to_le_bytes(), &header].concat();
+    [&front, &count.to_le_bytes()[..], entries].concat()
+}
+
+/// A stream of so many equal parts that restore nothing.
+fn parts(count: u32, frame: &[u8]) -> Vec<u8> {
+    let row = [frame.len() as u32, 0].map(u32::to_le_bytes).concat();
+    [&b"ZIDX"[..], &count.to_le_bytes(), &row.repeat(count as usize), &frame.repeat(count as usize)].concat()
+}
+
+#[test]
+fn parts_and_tensors_of_version_1() {
+    let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x20, 0, 1, 0, 0];
+    let json = r#"{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#;
+    for (count, frame, opened) in [(500_000, &[][..], false), (300_000, &frame, true)] {
+        let stream = parts(count, frame);
+        let lengths = [0, stream.len() as u64].map(u64::to_le_bytes).concat();
+        let entry = [&1u32.to_le_bytes()[..], b"a", &[1], &lengths, &stream].concat();
+        assert_eq!(opens(&format!("{count} parts"), &model(&[]), &v1(json, 1, &entry)), opened);
+    }
+    // The entries come in the order that took the longest: the first tensor last.
+    let count = 20_000;
+    let name = |i: u32| format!("t{i:05}");
+    let entry = |i| format!(r#""{}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#, name(i));
+    let json = format!("{{{}}}", (0..count).map(entry).collect::<Vec<_>>().join(","));
+    let lengths = [0, frame.len() as u64].map(u64::to_le_bytes).concat();
+    let stored = |i| [&6u32.to_le_bytes()[..], name(i).as_bytes(), &[1], &lengths, &frame].concat();
+    let entries: Vec<u8> = (0..count).rev().flat_map(stored).collect();
+    assert!(opens("tensors from the last to the first", &model(&[]), &v1(&json, count, &entries)));
+}
+
+#[test]
+fn headers_of_models() {
+    let entry = |i: u32| format!(r#""{i}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#);
+    let many = format!("{{{}}}", (0..20_000).map(entry).collect::<Vec<_>>().join(","));
+    let long = |shape: &str| format!(r#"{{"a":{{"dtype":"U8","shape":[{shape}],"data_offsets":[0,1]}}}}"#);
+    let name = "\u{1}".repeat(1 << 18).replace('\u{1}', "\\u0001");
+    let twice = format!(r#"{{"{name}":1,"{name}":2}}"#);
+    let deep = format!(r#"{{"__metadata__":{{"a":{}1{}}}}}"#, "[".repeat(1 << 19), "]".repeat(1 << 19));
+    let files = [
+        ("many tensors", with_header(&many, &[])),
+        ("many extents", with_header(&long(&vec!["1"; 1 << 19].join(",")), &[1])),
+        ("a shape that does not fit", with_header(&long(&vec!["18446744073709551615"; 1 << 16].join(",")), &[1])),
+        ("a name twice", with_header(&twice, &[])),
+        ("nested metadata", with_header(&deep, &[])),
+    ];
+    files.iter().for_each(|(what, file)| compresses(what, file));
+    let start =
+        |tensors: u64, entries: u64| [&b"GGUF\x03\0\0\0"[..], &tensors.to_le_bytes(), &entries.to_le_bytes()].concat();
+    let array = |kind: u32, count: u64| [&[9, 0, 0, 0][..], &kind.to_le_bytes(), &count.to_le_bytes()].concat();
+    let key = [&1u64.to_le_bytes()[..], b"k"].concat();
+    let extents = [&[0xff, 0xff, 7, 0][..], &1u64.to_le_bytes().repeat((8 << 16) - 1)].concat();
+    let infos = |i: u64| [&8u64.to_le_bytes()[..], &i.to_be_bytes(), &[0; 4], &24u32.to_le_bytes(), &[0; 8]].concat();
+    let files = [
+        ("an array of bytes", [start(0, 1), key.clone(), array(0, 4 << 20), vec![0; 4 << 20]].concat()),
+        ("empty arrays", [start(0, 1), key.clone(), array(9, 1 << 16), [0; 12].repeat(1 << 16)].concat()),
+        ("many extents", [start(1, 0), key, extents, vec![0; 100]].concat()),
+        ("many tensors", [start(20_000, 0), (0..20_000).flat_map(infos).collect(), vec![0; 64]].concat()),
+    ];
+    files.iter().for_each(|(what, file)| compresses(what, file));
+}
+
+/// ONNX: fields of two bytes, and initializers of a few.
+#[test]
+fn fields_of_onnx() {
+    let field = |number: u8, body: &[u8]| [&[number << 3 | 2][..], &varint(body.len() as u64), body].concat();
+    let small = |i: u32| {
+        let name = field(8, &i.to_be_bytes().map(|byte| byte % 64 + 32));
+        field(5, &[&[8, 1, 16, 2][..], &name, &field(9, &[i as u8])].concat())
+    };
+    let tensors: Vec<u8> = (0..20_000u32).map(|i| i / 64 << 8 | i % 64).flat_map(small).collect();
+    for graph in [tensors, [0x18, 0].repeat(1 << 20), field(5, &[8, 1].repeat(60))] {
+        let file = [vec![8, 8], field(7, &graph)].concat();
+        compresses(&format!("a graph of {} bytes", graph.len()), &file);
+    }
+}
