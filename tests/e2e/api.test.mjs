@@ -67,6 +67,25 @@ test('every kind of input restores the same model', async (t) => {
   assert.deepEqual(digests, new Array(4).fill(SHA256.sft));
 });
 
+test('an output above maxOutput is refused before it is made', async (t) => {
+  const page = await bitxPage(t);
+  const codes = await page.evaluate(
+    async ([base, ...deltas]) => {
+      const code = (call) =>
+        call.then(
+          () => 'restored',
+          (error) => error.code,
+        );
+      const calls = deltas.flatMap((delta) =>
+        [1000, 1e9].map((maxOutput) => code(bitx.restore({ base, delta, maxOutput }))),
+      );
+      return Promise.all(calls);
+    },
+    [BASE, SFT, SFT_V2],
+  );
+  assert.deepEqual(codes, ['limit', 'restored', 'limit', 'restored']);
+});
+
 test('a v1 archive and a v2 archive of one model restore the same', async (t) => {
   const page = await bitxPage(t);
   const digests = await page.evaluate(
