@@ -83,6 +83,11 @@ impl BaseView {
         Self { dtype, origins: Vec::new(), runs: Vec::new(), bytes: Some((source, range)) }
     }
 
+    /// The bytes that every part of the region is given, if it resembles bytes.
+    pub(crate) fn stretch(&self) -> Option<&(Source, Range<u64>)> {
+        self.bytes.as_ref()
+    }
+
     /// The relation of base ranges to chunks.
     pub(crate) fn relation(&self) -> Relation {
         match (&self.bytes, self.gives_weights()) {

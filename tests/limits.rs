@@ -124,6 +124,20 @@ fn bytes_here_and_there_do_not_read_all_of_the_base() {
     assert!(restored == vec![5; COUNT as usize] && most < 2 << 20, "{most} bytes");
 }
 
+/// Regions of a byte, each of which resembles other megabytes of the base.
+#[test]
+fn stretches_of_the_base_do_not_gather_in_a_window() {
+    const STRETCH: u64 = 2 << 20;
+    let base = vec![5; 40 * STRETCH as usize];
+    let item = |i: u64| [&[5, 0, 4, 1, 1, 0][..], &varint(i * STRETCH), &varint(STRETCH)].concat();
+    let items: Vec<u8> = (0..40).flat_map(item).collect();
+    let head = [vec![0, 1], varint(base.len() as u64), vec![3], varint(40), items].concat();
+    let record = || Record { sums: [xxh3(&[9]), xxh3(&base[..STRETCH as usize])], ..Record::new(0, &[9]) };
+    let archive = forge::archive(&head, &(0..40).map(|_| record()).collect::<Vec<_>>());
+    let (restored, most) = run(settings(&base, &archive), &base, &archive).unwrap();
+    assert!(restored == vec![9; 40] && most < 40 << 20, "{most} bytes");
+}
+
 /// A partner's name, with its length plus 1.
 fn partner(name: &str) -> Vec<u8> {
     [varint(name.len() as u64 + 1), name.as_bytes().to_vec()].concat()

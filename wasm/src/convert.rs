@@ -49,17 +49,21 @@ struct RestoreOptions {
     max_output: Option<f64>,
 }
 
-/// Creates a restore with the options `{ name?, maxOutput? }`: of the tensor `name`, or of the
-/// whole file.
+/// Creates a restore of the whole file with the options `{ maxOutput? }`, or of one tensor with the
+/// options `{ name, maxOutput? }`.
 #[cfg(feature = "restore")]
-pub(super) fn restore(bases: &[u64], archive: u64, options: JsValue) -> Result<Restore, JsValue> {
+pub(super) fn restore(bases: &[u64], archive: u64, tensor: bool, options: JsValue) -> Result<Restore, JsValue> {
     let options: Option<RestoreOptions> = parse(options)?;
     let RestoreOptions { name, max_output } = options.unwrap_or_default();
     let mut restore = Restore::new(bases, archive);
     if let Some(bytes) = max_output {
         restore = restore.max_output(length(bytes)?);
     }
-    Ok(name.iter().fold(restore, |restore, name| restore.tensor(name)))
+    match (tensor, name) {
+        (false, _) => Ok(restore),
+        (true, Some(name)) => Ok(restore.tensor(&name)),
+        (true, None) => Err(misuse("the name of the tensor is missing")),
+    }
 }
 
 fn parse<T: serde::de::DeserializeOwned>(options: JsValue) -> Result<T, JsValue> {

@@ -57,9 +57,11 @@ impl Job {
             #[cfg(feature = "restore")]
             "inspect" => Ok(Self::new(Inspect::new(length).job())),
             #[cfg(feature = "restore")]
-            "restore" | "tensor" => Ok(Self::new(convert::restore(&bases, length, options)?.job())),
+            "restore" | "tensor" => {
+                Ok(Self::new(convert::restore(&bases, length, operation == "tensor", options)?.job()))
+            }
             #[cfg(feature = "restore")]
-            "share" => Ok(Self::new(convert::restore(&bases, length, options)?.shared().job())),
+            "share" => Ok(Self::new(convert::restore(&bases, length, false, options)?.shared().job())),
             #[cfg(feature = "compress")]
             "compress" => Ok(Self::new(convert::compress(&bases, length, options)?.job())),
             other => Err(convert::misuse(&format!("this build does not have the operation {other:?}"))),

@@ -157,9 +157,22 @@ fn chunk_of<'a>(chunks: &'a [Chunk], piece: &Piece) -> Option<&'a Chunk> {
     chunks.get(piece.chunk? as usize)
 }
 
+/// The bytes that each piece counts for in a window: its own, or half of the bytes that it resembles
+/// if those are more, and not the ones of the piece before it. A piece of a byte may resemble
+/// megabytes.
+fn costs(chunks: &[Chunk], pieces: &[Piece]) -> impl Iterator<Item = u64> {
+    let mut last = None;
+    pieces.iter().map(move |piece| {
+        let stretch = chunk_of(chunks, piece).and_then(|chunk| chunk.base.as_ref()?.stretch());
+        let read = stretch.filter(|_| stretch != last).map_or(0, |(_, range)| range.end - range.start);
+        last = stretch;
+        piece.length().max(read / 2)
+    })
+}
+
 /// Groups the pieces into windows of at most `limit` bytes. The first record begins at `start`.
 fn windows(chunks: &[Chunk], pieces: &[Piece], start: u64, limit: u64) -> Vec<Window> {
-    let groups = match window::group(limit, pieces.iter().map(Piece::length)) {
+    let groups = match window::group(limit, costs(chunks, pieces)) {
         // A window checks the root digest, so an empty file needs one as well.
         none if none.is_empty() => std::iter::once(0..0).collect(),
         groups => groups,
