@@ -1,6 +1,7 @@
 //! The parts that native hosts of the core share: the command line, the store and the server.
 //!
-//! - [`InputFile`]: an input file, read at any offset from any thread.
+//! - [`InputFile`]: an input file or a pipe, read at any offset from any thread, and watched for
+//!   changes.
 //! - [`pipeline`]: two ways to run the windows of a job, with reading, computing and writing in
 //!   parallel.
 //! - [`WholeFile`]: an output file that appears when it is complete, or not at all.

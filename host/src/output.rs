@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::{NamedTempFile, TempPath};
+use tempfile::TempPath;
 
 /// An output file that is written under a temporary name in its folder, and renamed when it is
 /// complete. Dropping it before [`publish`](Self::publish) deletes the temporary file.
@@ -19,17 +19,15 @@ impl WholeFile {
     /// Creates the temporary file, in the folder of `path`.
     ///
     /// # Errors
-    /// Those of the system; `InvalidInput` for a path without a file name.
+    /// Those of the system, which do not name the temporary file; `InvalidInput` for a path without
+    /// a file name.
     pub fn create(path: &Path) -> io::Result<Self> {
         let mut prefix = std::ffi::OsString::from(".");
         prefix.push(path.file_name().ok_or(io::ErrorKind::InvalidInput)?);
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(&prefix).suffix(".part");
-        // The usual permissions of a new file: 0666 minus the umask. Temporary files are private by
-        // default.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let (file, temporary) = builder.tempfile_in(folder_of(path)).map(NamedTempFile::into_parts)?;
+        // The file has the usual permissions of a new one: 0666 minus the umask.
+        let open = |path: &Path| File::options().read(true).write(true).create_new(true).open(path);
+        let named = tempfile::Builder::new().prefix(&prefix).suffix(".part").make_in(folder_of(path), open)?;
+        let (file, temporary) = named.into_parts();
         Ok(Self { file, temporary, path: path.to_owned() })
     }
 
@@ -106,6 +104,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         drop(WholeFile::create(&folder.path().join("model")).unwrap());
         assert_eq!(names(folder.path()), [""; 0]);
+    }
+
+    #[test]
+    fn an_error_does_not_name_the_temporary_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = WholeFile::create(&folder.path().join("none/model")).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::NotFound);
+        assert!(!refused.to_string().contains(".part"), "{refused}");
     }
 
     #[test]
