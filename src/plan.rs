@@ -189,6 +189,10 @@ impl BaseSet {
     /// The error for a base without a region `name` of the type of `region`.
     pub(crate) fn mismatch(&self, region: &Region, name: &str) -> Error {
         let error = match self.named(name).first() {
+            Some(&place) if same_type(region, self.region(place)) => {
+                Error::base_mismatch("the base's tensor is in another of the base's files than the archive states")
+                    .input(Source::Base(place.base))
+            }
             Some(&place) => Error::base_mismatch("the base's tensor has another type or shape")
                 .figures(region.type_name(), self.region(place).type_name())
                 .input(Source::Base(place.base)),

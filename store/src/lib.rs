@@ -14,6 +14,7 @@ mod families;
 mod gc;
 mod ingest;
 mod keys;
+mod made;
 mod manifest;
 mod process;
 mod read;

@@ -47,6 +47,7 @@ impl Ingest<'_> {
             }
             None => self.store_file(&file, digest, items, surveyed).await?,
         };
+        file.input().check_unchanged().map_err(Error::file(file.path()))?;
         Ok(FileEntry { path: source.path.clone(), length: file.length(), id })
     }
 
