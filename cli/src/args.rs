@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use bitx::{Effort, Format};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::checks::Checks;
+
 /// Store fine-tuned models as lossless deltas against their base
 #[derive(Debug, Parser)]
 #[command(name = "bitx", version, max_term_width = 100)]
@@ -21,10 +23,11 @@ pub struct Global {
     /// Number of threads to use [default: one per core]
     #[arg(short = 'j', long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Print the result as one JSON object on standard output
+    /// Print the result as one JSON object on standard output, and warnings and errors as JSON
+    /// objects on standard error
     #[arg(long, global = true)]
     pub json: bool,
-    /// Show neither progress nor a summary
+    /// Show neither progress, warnings nor a summary
     #[arg(short, long, global = true)]
     pub quiet: bool,
 }
@@ -56,19 +59,45 @@ pub enum Command {
     Store(crate::store::args::Store),
     /// Serve a store over HTTP: restored files, deltas and uploads
     Serve(crate::serve::Serve),
+    /// Make a token for `bitx serve --tokens`, or the digest of one that you have
+    Token(crate::token::Args),
     /// Print a completion script for a shell
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Print a manual page, or write all of them to a folder
+    #[command(hide = true)]
+    Man(crate::man::Args),
+}
+
+impl Command {
+    /// The name of the command, as JSON objects state it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Compress(_) => "compress",
+            Self::Decompress(_) => "decompress",
+            Self::Cat(_) => "cat",
+            Self::Inspect(_) => "inspect",
+            Self::Verify(_) => "verify",
+            Self::Distance(_) => "distance",
+            Self::Bench(_) => "bench",
+            Self::Store(store) => store.command.name(),
+            Self::Serve(_) => "serve",
+            Self::Token(_) => "token",
+            Self::Completions { .. } => "completions",
+            Self::Man(_) => "man",
+        }
+    }
 }
 
 /// The output file of a command, with its options.
 #[derive(Debug, Args)]
 pub struct Output {
-    /// File to write, or `-` for standard output
+    /// File to write, or `-` for standard output [default: TARGET.bitx for an archive, ARCHIVE
+    /// without .bitx for a model, standard output for a tensor]
     #[arg(short = 'o', long = "output", value_name = "FILE")]
-    pub path: PathBuf,
+    pub path: Option<PathBuf>,
     /// Replace the file if it exists
     #[arg(short, long)]
     pub force: bool,
@@ -110,11 +139,10 @@ impl From<EffortName> for Effort {
 /// The files of the base model.
 #[derive(Debug, Args)]
 pub struct Base {
-    /// File of the base model: safetensors, GGUF, ONNX data or any other file
+    /// File of the base model: safetensors, GGUF, ONNX data or any other file; `-` is standard input
     #[arg(id = "BASE")]
     first: PathBuf,
-    /// Another file of a base that is split into shards; repeat the option for each one, and give
-    /// the files in the same order to compress and to decompress
+    /// Another file of a base that is split into shards; repeat the option for each one
     #[arg(short = 'b', long = "base", value_name = "FILE")]
     others: Vec<PathBuf>,
 }
@@ -178,6 +206,8 @@ pub struct Decompress {
     pub archive: PathBuf,
     #[command(flatten)]
     pub output: Output,
+    #[command(flatten)]
+    pub checks: Checks,
 }
 
 #[derive(Debug, Args)]
@@ -190,6 +220,8 @@ pub struct Cat {
     pub tensor: String,
     #[command(flatten)]
     pub output: Output,
+    #[command(flatten)]
+    pub checks: Checks,
 }
 
 #[derive(Debug, Args)]
@@ -204,20 +236,32 @@ pub struct Verify {
     pub base: Base,
     /// The archive to check
     pub archive: PathBuf,
+    #[command(flatten)]
+    pub checks: Checks,
 }
 
 #[derive(Debug, Args)]
 pub struct Distance {
     /// The model to use as the base: safetensors, GGUF or any other file
-    pub a: PathBuf,
+    a: PathBuf,
     /// The model that would become a delta against A
     pub b: PathBuf,
+    /// Another file of A, if A is split into shards; repeat the option for each one
+    #[arg(short = 'b', long = "base", value_name = "FILE")]
+    others: Vec<PathBuf>,
+}
+
+impl Distance {
+    /// All files of A, in order.
+    pub fn base(&self) -> Vec<&Path> {
+        std::iter::once(&self.a).chain(&self.others).map(PathBuf::as_path).collect()
+    }
 }
 
 #[derive(Debug, Args)]
 pub struct Bench {
-    /// The base model: safetensors, GGUF or any other file
-    pub base: PathBuf,
+    #[command(flatten)]
+    pub base: Base,
     /// The fine-tuned model
     pub target: PathBuf,
     /// Number of measured runs per format; their medians are printed

@@ -1,19 +1,20 @@
-//! `bitx bench BASE TARGET`: the speed of encoding and decoding, without disk access.
+//! `bitx bench BASE TARGET [-b BASE]...`: the speed of encoding and decoding, without disk access.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
+use anyhow::Context;
 use bitx::drive::{self, Sources};
 use bitx::io::{Inputs, ReadAt, Source, Whole};
 use bitx::parallel::Runner;
 use bitx::{Compress, Effort, Format, Job, Restore};
-use bitx_host::InputFile;
 use bitx_host::pipeline::{self, Supply};
 use serde_json::{Value, json};
 
 use crate::args::{self, Global};
-use crate::{files, run, stdout};
+use crate::files::Input;
+use crate::{mistakes, run, stdout, words};
 
 /// The formats and efforts to measure, the default first.
 const CASES: [(&str, &str, Format); 4] = [
@@ -33,45 +34,52 @@ struct Measured {
 }
 
 pub fn run(args: &args::Bench, global: &Global) -> anyhow::Result<()> {
-    let (base, target) = (Arc::new(read(&files::open(&args.base)?)?), read(&files::open(&args.target)?)?);
+    let inputs = Input::all(&[args.base.paths(), vec![&args.target]].concat(), Input::open)?;
+    mistakes::warn_of(&inputs, global);
+    let mut models = inputs.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
+    let target = models.pop().unwrap_or_default();
     let threads = global.threads();
     let mut results = Vec::new();
     for (format, effort, knobs) in CASES {
-        let timed = run::with_threads(threads, |runner| measure(&base, &target, knobs, args.runs, runner))?;
+        let timed = run::with_threads(threads, |runner| measure(&models, &target, knobs, args.runs, runner))?;
         let (ratio, encode_mb_s, decode_mb_s) = timed?;
         results.push(Measured { format, effort, ratio, encode_mb_s, decode_mb_s });
     }
     stdout::print(to_text(&results, threads, global))
 }
 
-fn read(file: &InputFile) -> anyhow::Result<Vec<u8>> {
-    let mut bytes = vec![0; usize::try_from(file.len())?];
-    file.read_at(0, &mut bytes)?;
-    Ok(bytes)
+/// The bytes of a file.
+fn read(input: &Input) -> anyhow::Result<Arc<Vec<u8>>> {
+    let mut bytes = vec![0; usize::try_from(input.file.len())?];
+    input.file.read_at(0, &mut bytes).with_context(|| words::input(&input.path))?;
+    input.check_unchanged()?;
+    Ok(Arc::new(bytes))
 }
 
 /// Returns the ratio of archive to model, and the median speeds of encoding and decoding in MB/s.
 fn measure(
-    base: &Arc<Vec<u8>>,
+    base: &[Arc<Vec<u8>>],
     target: &[u8],
     format: Format,
     runs: u16,
     runner: &dyn Runner,
 ) -> anyhow::Result<(f64, f64, f64)> {
-    let (base_length, target_length) = (base.len() as u64, target.len() as u64);
-    let bases: [&dyn ReadAt; 1] = [&base.as_slice()];
+    let lengths: Vec<u64> = base.iter().map(|file| file.len() as u64).collect();
+    let files: Vec<&[u8]> = base.iter().map(|file| file.as_slice()).collect();
+    let bases: Vec<&dyn ReadAt> = files.iter().map(|file| file as &dyn ReadAt).collect();
     let inputs = Sources { base: &bases, target: Some(&target), ..Sources::default() };
     let (mut encodes, mut decodes, mut archive) = (Vec::new(), Vec::new(), Vec::new());
     // The first run warms up and is not counted.
     for _ in 0..=runs {
-        let mut job = Compress::new(&[base_length], target_length, format)?.job();
+        let mut job = Compress::new(&lengths, target.len() as u64, format)?.job();
         encodes.push(encode(&mut job, &inputs, runner, &mut archive)?);
     }
     let archive = Arc::new(archive);
-    let held: [(Source, Whole); 2] = [(Source::Base(0), base.clone()), (Source::Delta, archive.clone())];
+    let held = base.iter().enumerate().map(|(i, file)| (Source::Base(i), file.clone() as Whole));
+    let held: Vec<(Source, Whole)> = held.chain([(Source::Delta, archive.clone() as Whole)]).collect();
     let mut restored = Vec::new();
     for _ in 0..=runs {
-        let mut job = Restore::new(&[base_length], archive.len() as u64).shared().job();
+        let mut job = Restore::new(&lengths, archive.len() as u64).shared().job();
         decodes.push(decode(&mut job, &held, runner.threads(), &mut restored)?);
     }
     anyhow::ensure!(restored.concat() == target, "the restored model differs");

@@ -1,15 +1,36 @@
-//! `bitx decompress BASE ARCHIVE -o OUT`: restores a model.
+//! `bitx decompress BASE ARCHIVE [-o OUT]`: restores a model.
+
+use std::path::{Path, PathBuf};
+
+use bitx::ErrorKind;
 
 use crate::args::{self, Global};
+use crate::fault::Fault;
+use crate::files::is_stdin;
 use crate::output::OutputFile;
 use crate::restoring::Restoring;
 use crate::summary::Summary;
+use crate::words;
 
 pub fn run(args: &args::Decompress, global: &Global) -> anyhow::Result<()> {
-    let inputs = Restoring::open(&args.base, &args.archive)?;
-    let mut output = OutputFile::create(&args.output, &inputs.paths())?;
-    let (report, seconds) = inputs.whole(&mut output, global)?;
+    let inputs = Restoring::open(&args.base, &args.archive, &args.checks, global)?;
+    let path = args.output.path.clone().map_or_else(|| default_path(&args.archive), Ok)?;
+    let mut output = OutputFile::create(&path, &args.output, &inputs.inputs())?;
+    let (report, seconds) = inputs.whole(output.sink())?;
     output.publish()?;
+    inputs.warn_of_unchecked(&report);
     let (input_bytes, output_bytes) = (inputs.archive_bytes(), report.restored_bytes);
     Summary { command: "decompress", report: &report, input_bytes, output_bytes, seconds }.print(global, &[])
+}
+
+/// The output for an archive without `-o`: its path without `.bitx`, or standard output for
+/// standard input.
+fn default_path(archive: &Path) -> anyhow::Result<PathBuf> {
+    if is_stdin(archive) {
+        return Ok("-".into());
+    }
+    let named = archive.extension().is_some_and(|extension| extension == "bitx");
+    let message = || format!("{}: the name does not end in .bitx; name the output with -o", words::input(archive));
+    anyhow::ensure!(named, Fault::new(ErrorKind::InvalidArgument, message()));
+    Ok(archive.with_extension(""))
 }

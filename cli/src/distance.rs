@@ -1,43 +1,58 @@
-//! `bitx distance A B`: compares two models tensor by tensor.
+//! `bitx distance A B [-b A]...`: compares two models tensor by tensor.
 
 use std::path::Path;
 use std::sync::OnceLock;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use bitx::distance::{BitDistance, Predicted, Sketcher, predict};
 use bitx::drive;
 use bitx::io::ReadAt;
 use bitx::layout::{Layout, Region};
-use bitx::plan::BaseSet;
-use bitx_host::InputFile;
+use bitx::plan::{BaseSet, Place};
 use serde_json::{Value, json};
 
 use crate::args::{self, Global};
-use crate::files;
-use crate::{run, stdout};
+use crate::files::{Given, Input};
+use crate::{mistakes, run, stdout, words};
 
 /// The number of bytes read from each file at a time, a multiple of every word's width.
 const WINDOW: u64 = 1 << 20;
 
-/// An open model file.
-struct Model<'a> {
-    path: &'a Path,
-    file: InputFile,
-    layout: Layout,
+/// An open model: its files and their layouts.
+struct Model {
+    files: Vec<Input>,
+    set: BaseSet,
 }
 
-impl<'a> Model<'a> {
-    fn open(path: &'a Path) -> anyhow::Result<Self> {
-        let file = files::open(path)?;
-        let layout = drive::layout(&file).map_err(|error| anyhow!("{}: {error}", path.display()))?;
-        match layout.fault {
-            Some(fault) => Err(anyhow!("{}: {fault}", path.display())),
-            None => Ok(Self { path, file, layout }),
-        }
+impl Model {
+    fn open(paths: &[&Path], global: &Global) -> anyhow::Result<Self> {
+        let files = Input::all(paths, Input::open)?;
+        let layout = |file: &Input| {
+            let given = Given { target: Some(file), ..Given::default() };
+            let layout = drive::layout(&file.file).map_err(|error| given.explain(error))?;
+            match layout.fault {
+                Some(fault) => Err(given.explain(fault.into())),
+                None => Ok(layout),
+            }
+        };
+        let layouts: Vec<Layout> = files.iter().map(layout).collect::<anyhow::Result<_>>()?;
+        mistakes::warn_of(&files, global);
+        Ok(Self { files, set: BaseSet::new(layouts) })
     }
 
-    fn read(&self, region: &Region, offset: u64, buffer: &mut [u8]) -> anyhow::Result<()> {
-        self.file.read_at(region.offset + offset, buffer).with_context(|| self.path.display().to_string())
+    /// The places of all tensors, in the order of the files.
+    fn places(&self) -> impl Iterator<Item = Place> {
+        let files = self.set.layouts().iter().enumerate();
+        files.flat_map(|(base, layout)| (0..layout.regions.len()).map(move |region| Place { base, region }))
+    }
+
+    fn read(&self, place: Place, offset: u64, buffer: &mut [u8]) -> anyhow::Result<()> {
+        let (input, region) = (&self.files[place.base], self.set.region(place));
+        input.file.read_at(region.offset + offset, buffer).with_context(|| words::input(&input.path))
+    }
+
+    fn check_unchanged(&self) -> anyhow::Result<()> {
+        self.files.iter().try_for_each(Input::check_unchanged)
     }
 }
 
@@ -56,18 +71,18 @@ struct Comparison<'a> {
 }
 
 pub fn run(args: &args::Distance, global: &Global) -> anyhow::Result<()> {
-    let (a, b) = (Model::open(&args.a)?, Model::open(&args.b)?);
+    let (a, b) = (Model::open(&args.base(), global)?, Model::open(&[&args.b], global)?);
     let comparison = compare(&a, &b, global)?;
+    a.check_unchanged().and_then(|()| b.check_unchanged())?;
     stdout::print(if global.json { format!("{}\n", comparison.to_json()) } else { comparison.to_table() })
 }
 
-fn compare<'a>(a: &'a Model<'_>, b: &'a Model<'_>, global: &Global) -> anyhow::Result<Comparison<'a>> {
-    let [in_a, in_b] = [a, b].map(|model| BaseSet::new(vec![model.layout.clone()]));
-    let (all_a, all_b) = (a.layout.regions.iter(), b.layout.regions.iter());
-    let pair = |target| Some((&a.layout.regions[in_a.partner(target)?.region], target));
-    let pairs: Vec<(&Region, &Region)> = all_b.clone().filter_map(pair).collect();
-    let only_a = all_a.filter(|region| in_b.partner(region).is_none()).collect();
-    let only_b = all_b.filter(|region| in_a.partner(region).is_none()).collect();
+fn compare<'a>(a: &'a Model, b: &'a Model, global: &Global) -> anyhow::Result<Comparison<'a>> {
+    let pairs: Vec<(Place, Place)> =
+        b.places().filter_map(|target| Some((a.set.partner(b.set.region(target))?, target))).collect();
+    let alone = |model: &'a Model, other: &Model| -> Vec<&'a Region> {
+        model.places().map(|place| model.set.region(place)).filter(|r| other.set.partner(r).is_none()).collect()
+    };
     let rows: Vec<OnceLock<anyhow::Result<Row<'_>>>> = pairs.iter().map(|_| OnceLock::new()).collect();
     run::with_threads(global.threads(), |runner| {
         runner.run(pairs.len(), &|i| {
@@ -75,11 +90,12 @@ fn compare<'a>(a: &'a Model<'_>, b: &'a Model<'_>, global: &Global) -> anyhow::R
         });
     })?;
     let rows = rows.into_iter().filter_map(OnceLock::into_inner).collect::<anyhow::Result<_>>()?;
-    Ok(Comparison { rows, unpaired: [only_a, only_b] })
+    Ok(Comparison { rows, unpaired: [alone(a, b), alone(b, a)] })
 }
 
 /// Compares two tensors in a single pass over both files.
-fn measure<'a>((a, base): (&Model<'_>, &Region), (b, region): (&Model<'_>, &'a Region)) -> anyhow::Result<Row<'a>> {
+fn measure<'a>((a, base): (&Model, Place), (b, target): (&'a Model, Place)) -> anyhow::Result<Row<'a>> {
+    let region = b.set.region(target);
     let (dtype, length) = (region.dtype, region.length);
     let (mut of_a, mut of_b) = (Sketcher::new(dtype, length), Sketcher::new(dtype, length));
     let (mut from_a, mut from_b) = (Vec::new(), Vec::new());
@@ -89,7 +105,7 @@ fn measure<'a>((a, base): (&Model<'_>, &Region), (b, region): (&Model<'_>, &'a R
         from_a.resize(window, 0);
         from_b.resize(window, 0);
         a.read(base, offset, &mut from_a)?;
-        b.read(region, offset, &mut from_b)?;
+        b.read(target, offset, &mut from_b)?;
         distance.update(dtype, &from_a, &from_b)?;
         of_a.update(&from_a);
         of_b.update(&from_b);
@@ -127,6 +143,42 @@ impl Figures {
     }
 }
 
+/// The share of B's bytes that must have a counterpart in A for a good base.
+const LEAST_PAIRED: f64 = 0.1;
+
+/// The most that a delta may take for a good base, as a share of what B takes alone.
+const MOST_OF_ALONE: f64 = 0.97;
+
+/// The use of one model as the base of another.
+#[derive(Clone, Copy)]
+enum Verdict {
+    Strangers,
+    Equal,
+    Useless,
+    Useful,
+}
+
+impl Verdict {
+    /// The stable name of the verdict.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Strangers => "strangers",
+            Self::Equal => "equal",
+            Self::Useless => "useless",
+            Self::Useful => "useful",
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Strangers => "A and B have no tensor of the same name, dtype and shape, so A is no base for B",
+            Self::Equal => "all tensors of B are equal to those of A",
+            Self::Useless => "A is no good base for B: a delta would not be smaller than B alone",
+            Self::Useful => "A is a good base for B",
+        }
+    }
+}
+
 impl Comparison<'_> {
     fn bytes(&self) -> u64 {
         self.rows.iter().map(|row| row.region.length).sum()
@@ -138,10 +190,26 @@ impl Comparison<'_> {
         self.rows.iter().for_each(|row| distance.merge(row.distance));
         let bytes = self.bytes().max(1) as f64;
         let mean = |ratio: fn(&Predicted) -> f64| {
-            self.rows.iter().map(|row| ratio(&row.predicted) * row.region.length as f64).sum::<f64>() / bytes
+            // A sum of no terms is -0.
+            let sum: f64 = self.rows.iter().map(|row| ratio(&row.predicted) * row.region.length as f64).sum();
+            sum.max(0.0) / bytes
         };
         let predicted = Predicted { delta_ratio: mean(|p| p.delta_ratio), alone_ratio: mean(|p| p.alone_ratio) };
         Figures { distance, predicted, ratio: mean(Predicted::ratio) }
+    }
+
+    /// The use of A as a base for B, judged by all pairs.
+    fn verdict(&self) -> Verdict {
+        let (total, all) = (self.total(), self.unpaired[1].iter().map(|region| region.length).sum::<u64>());
+        let paired = self.bytes() as f64 / (self.bytes() + all).max(1) as f64;
+        match () {
+            () if self.rows.is_empty() => Verdict::Strangers,
+            () if all == 0 && total.distance.unchanged_share() >= 1.0 => Verdict::Equal,
+            () if paired < LEAST_PAIRED || total.ratio > MOST_OF_ALONE * total.predicted.alone_ratio => {
+                Verdict::Useless
+            }
+            () => Verdict::Useful,
+        }
     }
 
     fn to_json(&self) -> Value {
@@ -158,13 +226,16 @@ impl Comparison<'_> {
             "tensors": rows.collect::<Vec<_>>(),
             "only_in_a": only_a,
             "only_in_b": only_b,
+            "verdict": self.verdict().name(),
         })
     }
 
     fn to_table(&self) -> String {
         let all = self.rows.iter().map(|row| row.region).chain(self.unpaired.iter().flatten().copied());
-        let width = all.map(|region| region.name.chars().count()).max().unwrap_or(0).clamp(6, 60);
-        let kind = |r: &Region| format!("{:width$}  {:<11} {:<18}", r.name, r.dtype.name(), format!("{:?}", r.shape));
+        let width = all.map(|region| words::name(&region.name).chars().count()).max().unwrap_or(0).clamp(6, 60);
+        let kind = |r: &Region| {
+            format!("{:width$}  {:<11} {:<18}", words::name(&r.name), r.dtype.name(), words::shape(&r.shape))
+        };
         let mut table = format!(
             "{:width$}  {:<11} {:<18} {:>8} {:>9} {:>7} {:>7} {:>7}\n",
             "tensor", "dtype", "shape", "bits", "unchanged", "delta", "alone", "ratio"
@@ -174,6 +245,7 @@ impl Comparison<'_> {
             regions.iter().for_each(|region| table += &format!("{} only in {model}\n", kind(region)));
         }
         let pairs = format!("{} pairs, {} bytes", self.rows.len(), self.bytes());
-        table + &format!("{pairs:<0$}", width + 32) + &self.total().to_text()
+        table += &(format!("{pairs:<0$}", width + 32) + &self.total().to_text());
+        table + &format!("verdict: {}\n", self.verdict().text())
     }
 }

@@ -1,29 +1,138 @@
 //! The input files that a command line names.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
-use bitx::io::ReadAt;
+use bitx::drive::{DriveError, Sources};
+use bitx::io::{ReadAt, Source};
+use bitx::{Error, ErrorKind};
 use bitx_host::InputFile;
 
-/// Opens an input file. Errors name its path.
-pub fn open(path: &Path) -> anyhow::Result<InputFile> {
-    InputFile::open(path).with_context(|| path.display().to_string())
+use crate::fault::Fault;
+use crate::{mistakes, words};
+
+/// An open input file and the path that names it; `-` is standard input.
+pub struct Input {
+    pub path: PathBuf,
+    pub file: InputFile,
 }
 
-/// The open files of a base, in order.
-pub struct BaseFiles(Vec<InputFile>);
-
-impl BaseFiles {
-    pub fn open(paths: &[&Path]) -> anyhow::Result<Self> {
-        Ok(Self(paths.iter().map(|path| open(path)).collect::<anyhow::Result<_>>()?))
+impl Input {
+    /// Opens an input file. Errors name its path.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        let file = if is_stdin(path) { stdin(path)? } else { InputFile::open(path) };
+        Ok(Self { path: path.to_owned(), file: file.with_context(|| words::input(path))? })
     }
 
-    pub fn lengths(&self) -> Vec<u64> {
-        self.0.iter().map(InputFile::len).collect()
+    /// Opens an input file that is read more than once, and so has to be watched.
+    pub fn watched(path: &Path) -> anyhow::Result<Self> {
+        let Self { path, file } = Self::open(path)?;
+        Ok(Self { path, file: file.watched() })
     }
 
-    pub fn sources(&self) -> Vec<&dyn ReadAt> {
-        self.0.iter().map(|file| file as &dyn ReadAt).collect()
+    /// Opens several input files.
+    pub fn all(paths: &[&Path], open: fn(&Path) -> anyhow::Result<Self>) -> anyhow::Result<Vec<Self>> {
+        paths.iter().map(|path| open(path)).collect()
+    }
+
+    /// Checks that no other program has changed the file.
+    pub fn check_unchanged(&self) -> anyhow::Result<()> {
+        self.file.check_unchanged().with_context(|| words::input(&self.path))
+    }
+}
+
+/// Tells whether a path names standard input.
+pub fn is_stdin(path: &Path) -> bool {
+    ["-", "/dev/stdin"].iter().any(|name| path == Path::new(name))
+}
+
+/// Standard input, which can be read only once.
+fn stdin(path: &Path) -> anyhow::Result<std::io::Result<InputFile>> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    let message = "standard input is named twice, and can be read only once";
+    anyhow::ensure!(!TAKEN.swap(true, Ordering::Relaxed), Fault::new(ErrorKind::InvalidArgument, message));
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stdin());
+    anyhow::ensure!(!terminal, Fault::new(ErrorKind::InvalidArgument, format!("{}: a terminal", words::input(path))));
+    Ok(InputFile::stdin())
+}
+
+/// The lengths of input files in bytes.
+pub fn lengths(inputs: &[&Input]) -> Vec<u64> {
+    inputs.iter().map(|input| input.file.len()).collect()
+}
+
+/// The open inputs of a job, by their roles.
+#[derive(Default)]
+pub struct Given<'a> {
+    pub base: Vec<&'a Input>,
+    pub graphs: Vec<&'a Input>,
+    pub delta: Option<&'a Input>,
+    pub target: Option<&'a Input>,
+}
+
+impl Given<'_> {
+    /// Calls `action` with the inputs as a job's sources.
+    pub fn with<R>(&self, action: impl FnOnce(&Sources<'_>) -> R) -> R {
+        fn file(input: &Input) -> &dyn ReadAt {
+            &input.file
+        }
+        let base: Vec<&dyn ReadAt> = self.base.iter().map(|input| file(input)).collect();
+        let graphs: Vec<&dyn ReadAt> = self.graphs.iter().map(|input| file(input)).collect();
+        action(&Sources { base: &base, graphs: &graphs, delta: self.delta.map(file), target: self.target.map(file) })
+    }
+
+    /// Checks that no other program has changed one of the files.
+    pub fn check_unchanged(&self) -> anyhow::Result<()> {
+        self.all().try_for_each(Input::check_unchanged)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Input> {
+        self.base.iter().chain(&self.graphs).copied().chain(self.delta).chain(self.target)
+    }
+
+    /// Converts `error`, and puts the path of the input that caused it in front of the message. The
+    /// cause of a failed job may be that another program changed a file.
+    pub fn explain(&self, error: DriveError) -> anyhow::Error {
+        if let (DriveError::Job(_) | DriveError::Read(..), Err(changed)) = (&error, self.check_unchanged()) {
+            return changed;
+        }
+        match error {
+            DriveError::Job(error) => self.explain_fault(error),
+            DriveError::Read(source, error) => match self.input(source) {
+                Some(input) => anyhow::Error::new(error).context(words::input(&input.path)),
+                None => error.into(),
+            },
+            DriveError::Write(error) => error.into(),
+        }
+    }
+
+    fn explain_fault(&self, error: Error) -> anyhow::Error {
+        let source = error.input_at_fault();
+        let all: Vec<&Input> = self.all().collect();
+        let only = || <[&Input; 1]>::try_from(all.as_slice()).ok().map(|[only]| only);
+        let Some(input) = source.and_then(|source| self.input(source)).or_else(only) else { return error.into() };
+        let damaged =
+            source == Some(Source::Delta) && matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Truncated);
+        let mut message = words::input(&input.path);
+        if damaged {
+            message += ": the archive is damaged";
+        }
+        message += &format!(": {error}");
+        if let Some(kind) =
+            mistakes::of(&input.file).filter(|kind| source != Some(Source::Delta) && !message.contains(kind))
+        {
+            message += &format!("; the file is {kind}");
+        }
+        Fault::new(error.kind(), message).into()
+    }
+
+    fn input(&self, source: Source) -> Option<&Input> {
+        match source {
+            Source::Base(file) => self.base.get(file).copied(),
+            Source::Graph(file) => self.graphs.get(file).copied(),
+            Source::Delta => self.delta,
+            Source::Target => self.target,
+        }
     }
 }

@@ -7,62 +7,72 @@ use bitx::layout::Kind;
 use bitx::{Compress, Format, drive};
 
 use crate::args::{self, Global};
-use crate::files::{self, BaseFiles};
+use crate::files::{Input, lengths};
+use crate::warning::warn;
+use crate::words;
 
 /// The ONNX graphs of a compression: none for most models, otherwise the base's and the target's,
 /// or a single one that describes both.
-pub struct Graphs {
-    pub paths: Vec<PathBuf>,
-    pub files: BaseFiles,
-}
+pub struct Graphs(Vec<Input>);
 
 impl Graphs {
     /// Opens the graphs that `args` name. For a file without a named graph, it takes the one in the
     /// file's folder that describes it, if there is one.
-    pub fn open(args: &args::Compress, format: Format, global: &Global) -> anyhow::Result<Self> {
+    pub fn open(
+        args: &args::Compress,
+        (bases, target): (&[Input], &Input),
+        format: Format,
+        global: &Global,
+    ) -> anyhow::Result<Self> {
         let named = args.base_graph.is_some() || args.target_graph.is_some();
-        let (bases, target) = (args.base.paths(), [args.target.as_path()]);
-        let found = |named: &Option<PathBuf>, files: &[&Path]| named.clone().or_else(|| beside(files, global));
+        let target = std::slice::from_ref(target);
+        let found = |named: &Option<PathBuf>, files: &[Input]| named.clone().or_else(|| beside(files, global));
         let paths = match format {
             Format::V1 { .. } if !named => Vec::new(),
-            _ => match (found(&args.base_graph, &bases), found(&args.target_graph, &target)) {
+            _ => match (found(&args.base_graph, bases), found(&args.target_graph, target)) {
                 (Some(base), Some(target)) => vec![base, target],
-                (Some(base), None) if named || serves(&base, &target) => vec![base],
-                (None, Some(target)) if named || serves(&target, &bases) => vec![target],
+                (Some(base), None) if named || serves(&base, target) => vec![base],
+                (None, Some(target)) if named || serves(&target, bases) => vec![target],
                 // If only one side has tensors, they have no counterparts; plain bytes compress
                 // better.
                 _ => Vec::new(),
             },
         };
-        let files = BaseFiles::open(&paths.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
-        Ok(Self { paths, files })
+        Ok(Self(Input::all(&paths.iter().map(PathBuf::as_path).collect::<Vec<_>>(), Input::open)?))
+    }
+
+    /// The open graphs.
+    pub fn files(&self) -> Vec<&Input> {
+        self.0.iter().collect()
     }
 
     /// Adds the graphs to a compression of `inputs`, the base's files followed by the target.
-    pub fn give(&self, compress: Compress, inputs: &[&Path]) -> anyhow::Result<Compress> {
-        if self.paths.is_empty() {
+    pub fn give(&self, compress: Compress, inputs: &[&Input]) -> anyhow::Result<Compress> {
+        if self.0.is_empty() {
             return Ok(compress);
         }
-        let names: Vec<String> = inputs.iter().map(|path| name(path)).collect();
-        Ok(compress.with_graphs(&self.files.lengths(), names)?)
+        let names: Vec<String> = inputs.iter().map(|input| name(&input.path)).collect();
+        Ok(compress.with_graphs(&lengths(&self.files()), names)?)
     }
 }
 
 /// Finds a graph that describes one of `files` and is in the same folder: `model.onnx` for
 /// `model.onnx_data` and `model.onnx.data`. It warns about a graph of that name that does not fit
 /// the file.
-fn beside(files: &[&Path], global: &Global) -> Option<PathBuf> {
+fn beside(files: &[Input], global: &Global) -> Option<PathBuf> {
     files.iter().find_map(|file| {
-        let name = name(file);
+        let name = name(&file.path);
         let end = name.find(".onnx")? + ".onnx".len();
-        let graph = file.with_file_name(&name[..end]);
+        let graph = file.path.with_file_name(&name[..end]);
         if end == name.len() || !graph.is_file() {
             return None;
         }
         let describes = describes(&graph, file);
-        if let (Err(error), false) = (&describes, global.quiet) {
-            let (file, graph) = (file.display(), graph.display());
-            eprintln!("bitx: {file}: compressed as plain bytes, since its ONNX graph cannot be used: {graph}: {error}");
+        if let Err(error) = &describes {
+            let (file, graph) = (words::input(&file.path), graph.display());
+            let text =
+                format!("{file}: compressed as plain bytes, since its ONNX graph cannot be used: {graph}: {error}");
+            warn(global, &text);
         }
         describes.unwrap_or(false).then_some(graph)
     })
@@ -70,15 +80,15 @@ fn beside(files: &[&Path], global: &Global) -> Option<PathBuf> {
 
 /// Returns `true` if `graph` describes each of `files` that has no layout of its own. The graph was
 /// found for the files of the other side.
-fn serves(graph: &Path, files: &[&Path]) -> bool {
-    let clear = |file: &&Path| -> anyhow::Result<bool> {
-        Ok(drive::layout(&files::open(file)?)?.kind != Kind::Bytes || describes(graph, file)?)
+fn serves(graph: &Path, files: &[Input]) -> bool {
+    let clear = |file: &Input| -> anyhow::Result<bool> {
+        Ok(drive::layout(&file.file)?.kind != Kind::Bytes || describes(graph, file)?)
     };
     files.iter().all(|file| clear(file).unwrap_or(false))
 }
 
-fn describes(graph: &Path, file: &Path) -> anyhow::Result<bool> {
-    Ok(drive::describes(&files::open(graph)?, &name(file), files::open(file)?.len())?)
+fn describes(graph: &Path, file: &Input) -> anyhow::Result<bool> {
+    Ok(drive::describes(&Input::open(graph)?.file, &name(&file.path), file.file.len())?)
 }
 
 fn name(path: &Path) -> String {

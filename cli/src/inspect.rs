@@ -1,22 +1,21 @@
 //! `bitx inspect ARCHIVE`: lists the tensors of an archive.
 
 use bitx::Inspect;
-use bitx::drive::{self, Sources};
+use bitx::drive;
 use bitx::io::ReadAt;
 use bitx::report::{BaseReport, Report, TensorReport};
 use serde_json::{Value, json};
 
 use crate::args::{self, Global};
-use crate::files;
-use crate::run::Paths;
-use crate::stdout;
+use crate::files::{Given, Input};
+use crate::{restoring, stdout, words};
 
 pub fn run(args: &args::Inspect, global: &Global) -> anyhow::Result<()> {
-    let archive = files::open(&args.archive)?;
-    let mut job = Inspect::new(archive.len()).job();
-    let paths = Paths { delta: Some(&args.archive), ..Paths::default() };
-    let sources = Sources { delta: Some(&archive), ..Sources::default() };
-    drive::open(&mut job, &sources).map_err(|e| paths.explain(e))?;
+    let archive = Input::open(&args.archive)?;
+    let mut job = Inspect::new(archive.file.len()).job();
+    let given = Given { delta: Some(&archive), ..Given::default() };
+    given.with(|sources| drive::open(&mut job, sources)).map_err(|e| given.explain(e))?;
+    given.check_unchanged()?;
     let report = job.report()?;
     stdout::print(if global.json { format!("{}\n", to_json(&report)) } else { to_table(&report) })
 }
@@ -56,18 +55,19 @@ fn predicted(tensor: &TensorReport) -> String {
 }
 
 fn to_table(report: &Report) -> String {
-    let width = report.tensors.iter().map(|t| t.name.chars().count()).max().unwrap_or(0).clamp(6, 60);
+    let names: Vec<String> = report.tensors.iter().map(|t| words::name(&t.name)).collect();
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).clamp(6, 60);
     let ratio = |stored: u64, restored: u64| stored as f64 / restored.max(1) as f64;
     let mut table = format!(
         "{:width$}  {:<11} {:<18} {:<12} {:>13} {:>13} {:>7}\n",
         "tensor", "dtype", "shape", "method", "stored", "restored", "ratio"
     );
-    for t in &report.tensors {
+    for (t, name) in report.tensors.iter().zip(names) {
         table += &format!(
             "{:width$}  {:<11} {:<18} {:<12} {:>13} {:>13} {:>7.4}{}\n",
-            t.name,
+            name,
             t.dtype.name(),
-            format!("{:?}", t.shape),
+            words::shape(&t.shape),
             t.method.name(),
             t.stored_bytes,
             t.restored_bytes,
@@ -82,5 +82,11 @@ fn to_table(report: &Report) -> String {
         report.version,
         ratio(stored, restored)
     );
+    for base in &report.bases {
+        table += &format!("needs the base {}\n", restoring::base(base));
+    }
+    if report.bases.is_empty() {
+        table += "does not state its base\n";
+    }
     table
 }

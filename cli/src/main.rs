@@ -1,14 +1,19 @@
 //! `bitx`: compress fine-tuned models against their base, and restore them bit for bit.
 
 mod args;
+mod bases;
 mod bench;
 mod cat;
+mod checks;
 mod compress;
 mod decompress;
 mod distance;
+mod fault;
 mod files;
 mod graphs;
 mod inspect;
+mod man;
+mod mistakes;
 mod output;
 mod progress;
 mod report;
@@ -18,7 +23,10 @@ mod serve;
 mod stdout;
 mod store;
 mod summary;
+mod token;
 mod verify;
+mod warning;
+mod words;
 
 use std::process::ExitCode;
 
@@ -36,14 +44,17 @@ use args::{Cli, Command};
 const CLOSED: u8 = 141;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return fault::usage(&error),
+    };
     match dispatch(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if stdout::is_closed(&error) => ExitCode::from(CLOSED),
-        Err(error) => {
-            eprintln!("bitx: {}", explained(&error));
-            ExitCode::FAILURE
-        }
+        Err(error) => match error.downcast_ref::<clap::Error>() {
+            Some(error) => fault::usage(error),
+            None => fault::report(&error, cli.command.name(), cli.global.json),
+        },
     }
 }
 
@@ -58,22 +69,12 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
         Command::Bench(args) => bench::run(args, &cli.global),
         Command::Store(args) => store::run(args, &cli.global),
         Command::Serve(args) => serve::run(args, &cli.global),
+        Command::Token(args) => token::run(args, &cli.global),
+        Command::Man(args) => man::run(args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "bitx", &mut script);
             stdout::print(String::from_utf8(script)?)
         }
     }
-}
-
-/// The message of an error followed by its causes. A cause that the text already contains is left
-/// out.
-fn explained(error: &anyhow::Error) -> String {
-    let mut text = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-    }
-    text
 }

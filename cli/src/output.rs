@@ -1,6 +1,7 @@
-//! A command's output: standard output, or a file that appears when it is complete or not at all.
+//! A command's output: a stream, or a file that appears when it is complete or not at all.
 
-use std::io::{self, IsTerminal, Write};
+use std::fs::{self, File, Metadata};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -8,65 +9,156 @@ use anyhow::Context;
 use bitx_host::WholeFile;
 
 use crate::args;
+use crate::files::Input;
 
-/// The destination of a command's output.
-pub enum OutputFile {
+/// The number of links that lead to an output, at most.
+const LINKS: usize = 40;
+
+/// The output of a command.
+pub struct OutputFile {
+    /// The name of the output in messages.
+    name: String,
+    target: Target,
+    force: bool,
+    sync: bool,
+}
+
+/// The destination of an output. A file that is no regular one, such as a pipe or `/dev/null`, is
+/// written to as it is, and never replaced.
+enum Target {
     Stdout(io::Stdout),
-    File { file: WholeFile, path: PathBuf, force: bool, sync: bool },
+    Stream(File),
+    File(WholeFile),
+}
+
+/// A writer with the name that messages use for it.
+pub struct Sink<'a> {
+    pub name: &'a str,
+    pub writer: &'a mut (dyn Write + Send),
 }
 
 impl OutputFile {
-    /// Opens the output that `args` name.
+    /// Opens the output at `path`.
     ///
     /// # Errors
-    /// A terminal as standard output; a file that is one of `inputs`, or that exists without
-    /// `--force`.
-    pub fn create(args: &args::Output, inputs: &[&Path]) -> anyhow::Result<Self> {
-        let path = &args.path;
-        if path.as_os_str() == "-" {
-            let stdout = io::stdout();
-            anyhow::ensure!(
-                !stdout.is_terminal(),
-                "the output is binary and standard output is a terminal: redirect it, or name a file with -o"
-            );
-            return Ok(Self::Stdout(stdout));
-        }
-        if let Ok(existing) = path.canonicalize() {
-            let clash = inputs.iter().any(|input| input.canonicalize().is_ok_and(|input| input == existing));
-            anyhow::ensure!(!clash, "{}: the output file is also an input", path.display());
-            anyhow::ensure!(args.force, "{}: the file exists; use --force to replace it", path.display());
-            anyhow::ensure!(existing.is_file(), "{}: not a regular file", path.display());
-        }
-        let file = WholeFile::create(path).with_context(|| path.display().to_string())?;
-        remove_on_interrupt(file.temporary())?;
-        Ok(Self::File { file, path: path.clone(), force: args.force, sync: args.sync })
+    /// A terminal; a folder or block device; a file that is one of `inputs`, or that exists without
+    /// `--force`; a folder that is missing.
+    pub fn create(path: &Path, args: &args::Output, inputs: &[&Input]) -> anyhow::Result<Self> {
+        let name = if path.as_os_str() == "-" { "standard output".to_owned() } else { path.display().to_string() };
+        let target = target(path, args.force, inputs).context(name.clone())?;
+        let terminal = match &target {
+            Target::Stdout(stdout) => stdout.is_terminal(),
+            Target::Stream(file) => file.is_terminal(),
+            Target::File(_) => false,
+        };
+        anyhow::ensure!(
+            !terminal,
+            "the output is binary and {name} is a terminal: redirect it, or name a file with -o"
+        );
+        Ok(Self { name, target, force: args.force, sync: args.sync })
     }
 
-    /// Gives the complete file its final name, or flushes standard output.
+    /// The writer of the output.
+    pub fn sink(&mut self) -> Sink<'_> {
+        let writer: &mut (dyn Write + Send) = match &mut self.target {
+            Target::Stdout(stdout) => stdout,
+            Target::Stream(file) => file,
+            Target::File(file) => file,
+        };
+        Sink { name: &self.name, writer }
+    }
+
+    /// Gives the complete file its final name, or flushes a stream.
     pub fn publish(self) -> anyhow::Result<()> {
-        match self {
-            Self::Stdout(mut stdout) => stdout.flush().context("standard output"),
-            Self::File { file, path, force, sync } => {
-                file.publish(force, sync).with_context(|| path.display().to_string())
-            }
-        }
+        let done = match self.target {
+            Target::Stdout(mut stdout) => stdout.flush(),
+            Target::Stream(mut file) => file.flush(),
+            Target::File(file) => file.publish(self.force, self.sync),
+        };
+        done.context(self.name)
     }
 }
 
-impl Write for OutputFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Stdout(stdout) => stdout.write(bytes),
-            Self::File { file, .. } => file.write(bytes),
-        }
+/// The file to write for an output at `path`.
+fn target(path: &Path, force: bool, inputs: &[&Input]) -> anyhow::Result<Target> {
+    if path.as_os_str() == "-" {
+        return Ok(Target::Stdout(io::stdout()));
     }
+    let path = match fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => anyhow::bail!("this is a folder; name a file in it with -o"),
+        Ok(meta) if !meta.is_file() || names_descriptor(path) => return stream(path, &meta),
+        Ok(_) => {
+            // A link to a file stays, and the file behind it is replaced.
+            let existing = path.canonicalize()?;
+            let clash = inputs.iter().any(|input| input.path.canonicalize().is_ok_and(|input| input == existing));
+            anyhow::ensure!(!clash, "the output file is also an input");
+            anyhow::ensure!(force, "the file exists; use --force to replace it");
+            existing
+        }
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+        Err(_) if path.is_symlink() => anyhow::bail!("this is a link to a file that does not exist"),
+        Err(_) => path.to_owned(),
+    };
+    let file = WholeFile::create(&path).map_err(|error| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists());
+        match folder {
+            Some(folder) => anyhow::Error::new(error).context(format!("there is no folder {}", folder.display())),
+            None => error.into(),
+        }
+    })?;
+    remove_on_interrupt(file.temporary())?;
+    Ok(Target::File(file))
+}
 
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Stdout(stdout) => stdout.flush(),
-            Self::File { file, .. } => file.flush(),
-        }
+/// Opens a file that is written to as it is. If it is what standard output writes to, its position
+/// is that of standard output.
+fn stream(path: &Path, meta: &Metadata) -> anyhow::Result<Target> {
+    if is_stdout(meta) {
+        return Ok(Target::Stdout(io::stdout()));
     }
+    anyhow::ensure!(!is_block_device(meta), "this is a block device");
+    // A regular file here is one that the shell has opened: its content stays.
+    let open = File::options().write(true).append(meta.is_file()).open(path)?;
+    Ok(Target::Stream(open))
+}
+
+/// Tells whether `path` leads through links to an open file of this process, as `/dev/stdout` and
+/// `/dev/fd/3` do.
+pub fn names_descriptor(path: &Path) -> bool {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let Ok(folder) = folder.canonicalize() else { return false };
+        if folder == Path::new("/dev/fd") || (folder.starts_with("/proc") && folder.ends_with("fd")) {
+            return true;
+        }
+        let Ok(next) = fs::read_link(&path) else { return false };
+        path = folder.join(next);
+    }
+    false
+}
+
+#[cfg(unix)]
+fn is_stdout(meta: &Metadata) -> bool {
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::MetadataExt;
+    let stdout = io::stdout().as_fd().try_clone_to_owned().and_then(|stdout| File::from(stdout).metadata());
+    stdout.is_ok_and(|stdout| (stdout.dev(), stdout.ino()) == (meta.dev(), meta.ino()))
+}
+
+#[cfg(unix)]
+fn is_block_device(meta: &Metadata) -> bool {
+    std::os::unix::fs::FileTypeExt::is_block_device(&meta.file_type())
+}
+
+#[cfg(not(unix))]
+fn is_stdout(_: &Metadata) -> bool {
+    false
+}
+
+#[cfg(not(unix))]
+fn is_block_device(_: &Metadata) -> bool {
+    false
 }
 
 /// Arranges that an interruption by the user deletes the temporary file, since destructors do not

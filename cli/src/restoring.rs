@@ -1,59 +1,131 @@
 //! The inputs of the commands that restore: the files of a base and an archive.
 
-use std::io::Write;
 use std::path::Path;
 
-use bitx::Restore;
-use bitx::drive::Sources;
+use bitx::drive::{self, DriveError};
 use bitx::io::ReadAt;
-use bitx::report::Report;
-use bitx_host::InputFile;
+use bitx::report::{BaseReport, Report};
+use bitx::{ErrorKind, Inspect, Restore};
 
 use crate::args::{Base, Global};
-use crate::files::{self, BaseFiles};
-use crate::run::{self, Paths};
+use crate::checks::Checks;
+use crate::fault::{self, Fault};
+use crate::files::{Given, Input, lengths};
+use crate::output::Sink;
+use crate::run::Work;
+use crate::warning::warn;
+use crate::{bases, words};
 
 /// An open base and archive.
 pub struct Restoring<'a> {
-    base_paths: Vec<&'a Path>,
-    base: BaseFiles,
-    archive_path: &'a Path,
-    archive: InputFile,
+    base: Vec<Input>,
+    archive: Input,
+    checks: &'a Checks,
+    global: &'a Global,
 }
 
 impl<'a> Restoring<'a> {
-    pub fn open(base: &'a Base, archive: &'a Path) -> anyhow::Result<Self> {
-        let base_paths = base.paths();
-        let (base, file) = (BaseFiles::open(&base_paths)?, files::open(archive)?);
-        Ok(Self { base_paths, base, archive_path: archive, archive: file })
+    /// Opens the files. If the base has several, they are put in the order in which the archive
+    /// names them.
+    pub fn open(base: &Base, archive: &Path, checks: &'a Checks, global: &'a Global) -> anyhow::Result<Self> {
+        let base = Input::all(&base.paths(), Input::open)?;
+        let mut opened = Self { base, archive: Input::open(archive)?, checks, global };
+        if is_archive(&opened.base[0]) && !is_archive(&opened.archive) {
+            let (base, archive) = (words::input(&opened.base[0].path), words::input(&opened.archive.path));
+            let message = format!("{base} is the archive: the base comes first, then the archive; {archive} is none");
+            return Err(Fault::new(ErrorKind::InvalidArgument, message).into());
+        }
+        if opened.base.len() > 1 {
+            let needed = opened.report()?.bases;
+            opened.base = bases::in_order(opened.base, &needed)?;
+        }
+        Ok(opened)
     }
 
-    /// The paths of all inputs. The output must not be one of them.
-    pub fn paths(&self) -> Vec<&'a Path> {
-        [self.base_paths.as_slice(), &[self.archive_path]].concat()
+    /// The inputs. The output must not be one of them.
+    pub fn inputs(&self) -> Vec<&Input> {
+        self.base.iter().chain([&self.archive]).collect()
+    }
+
+    /// The name of the archive in messages.
+    pub fn archive_name(&self) -> String {
+        words::input(&self.archive.path)
     }
 
     /// The length of the archive in bytes.
     pub fn archive_bytes(&self) -> u64 {
-        self.archive.len()
+        self.archive.file.len()
     }
 
     /// Restores the whole file into `output`. Returns the archive's report and the seconds it took.
-    pub fn whole(&self, output: &mut (dyn Write + Send), global: &Global) -> anyhow::Result<(Report, f64)> {
-        let mut job = Restore::new(&self.base.lengths(), self.archive.len()).shared().job();
-        let seconds = self.with(|sources, paths| run::restore(&mut job, sources, paths, output, global))?;
+    pub fn whole(&self, output: Sink<'_>) -> anyhow::Result<(Report, f64)> {
+        let mut job = Restore::new(&self.base_lengths(), self.archive_bytes()).shared().job();
+        let seconds = self.checks.checking(output, &self.archive_name(), |sink| self.work().restore(&mut job, sink));
+        let seconds = seconds.map_err(|error| self.name_base(error))?;
         Ok((job.report()?, seconds))
     }
 
     /// Restores one tensor into `output`.
-    pub fn tensor(&self, name: &str, output: &mut (dyn Write + Send), global: &Global) -> anyhow::Result<()> {
-        let mut job = Restore::new(&self.base.lengths(), self.archive.len()).tensor(name).job();
-        self.with(|sources, paths| run::job(&mut job, sources, paths, output, global).map(drop))
+    pub fn tensor(&self, name: &str, output: Sink<'_>) -> anyhow::Result<Report> {
+        let mut job = Restore::new(&self.base_lengths(), self.archive_bytes()).tensor(name).job();
+        self.checks
+            .checking(output, &self.archive_name(), |sink| self.work().run(&mut job, sink))
+            .map_err(|error| self.name_base(error))?;
+        Ok(job.report()?)
     }
 
-    fn with<R>(&self, action: impl FnOnce(&Sources<'_>, &Paths<'_>) -> R) -> R {
-        let sources = Sources { base: &self.base.sources(), delta: Some(&self.archive), ..Sources::default() };
-        let paths = Paths { base: self.base_paths.clone(), delta: Some(self.archive_path), ..Paths::default() };
-        action(&sources, &paths)
+    /// Warns about a format that cannot notice a wrong base, unless the user gave a digest.
+    pub fn warn_of_unchecked(&self, report: &Report) {
+        if report.blake3.is_none() && !self.checks.pins() {
+            let archive = self.archive_name();
+            let text = "format v1 has no checksums, so a wrong base goes unnoticed: compare the SHA-256 digest of the \
+                        output with the one that was published, or pass that to --sha256";
+            warn(self.global, &format!("{archive}: {text}"));
+        }
     }
+
+    fn base_lengths(&self) -> Vec<u64> {
+        lengths(&self.base.iter().collect::<Vec<_>>())
+    }
+
+    fn work(&self) -> Work<'_> {
+        Work { given: self.given(), most: self.checks.most(), global: self.global }
+    }
+
+    fn given(&self) -> Given<'_> {
+        Given { base: self.base.iter().collect(), delta: Some(&self.archive), ..Given::default() }
+    }
+
+    /// The content of the archive, without its base.
+    fn report(&self) -> anyhow::Result<Report> {
+        let mut job = Inspect::new(self.archive_bytes()).job();
+        let given = self.given();
+        given.with(|sources| drive::open(&mut job, sources)).map_err(|error: DriveError| given.explain(error))?;
+        Ok(job.report()?)
+    }
+
+    /// Adds to the error of a wrong base the base that the archive needs.
+    fn name_base(&self, error: anyhow::Error) -> anyhow::Error {
+        if fault::code(&error) != ErrorKind::BaseMismatch.code() {
+            return error;
+        }
+        match self.report() {
+            Ok(Report { bases, .. }) if !bases.is_empty() => {
+                let needed: Vec<String> = bases.iter().map(base).collect();
+                let message = format!("{error}; {} needs the base {}", self.archive_name(), needed.join(" and "));
+                Fault::new(ErrorKind::BaseMismatch, message).into()
+            }
+            _ => error,
+        }
+    }
+}
+
+/// The description of a base file that an archive needs.
+pub fn base(base: &BaseReport) -> String {
+    format!("of {} bytes with BLAKE3 {}", base.length, blake3::Hash::from_bytes(base.blake3))
+}
+
+fn is_archive(input: &Input) -> bool {
+    let mut magic = [0; 5];
+    input.file.len() >= 5 && input.file.read_at(0, &mut magic).is_ok() && magic == *b"BITXv"
 }

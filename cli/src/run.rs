@@ -1,52 +1,19 @@
 //! Runs a job over files, with threads, a progress bar, and errors that name the file.
 
-use std::io::Write;
-use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, anyhow};
-use bitx::Job;
+use anyhow::Context;
 use bitx::drive::{self, DriveError, Sources};
-use bitx::io::Source;
 use bitx::parallel::{Rayon, Runner, Sequential};
+use bitx::{ErrorKind, Job};
 use bitx_host::pipeline::{self, Supply};
 use indicatif::ProgressBar;
 
 use crate::args::Global;
-use crate::progress;
-
-/// The paths of a job's inputs, used in error messages.
-#[derive(Default)]
-pub struct Paths<'a> {
-    pub base: Vec<&'a Path>,
-    pub graphs: Vec<&'a Path>,
-    pub delta: Option<&'a Path>,
-    pub target: Option<&'a Path>,
-}
-
-impl Paths<'_> {
-    /// Converts `error`, and puts the path of the input that caused it in front of the message.
-    pub fn explain(&self, error: DriveError) -> anyhow::Error {
-        let source = match &error {
-            DriveError::Job(error) => error.input_at_fault(),
-            DriveError::Read(source, _) => Some(*source),
-            DriveError::Write(_) => None,
-        };
-        let path = match source {
-            Some(Source::Base(file)) => self.base.get(file).copied(),
-            Some(Source::Graph(file)) => self.graphs.get(file).copied(),
-            Some(Source::Delta) => self.delta,
-            Some(Source::Target) => self.target,
-            None => None,
-        };
-        match (path, error) {
-            (Some(path), DriveError::Read(_, error)) => anyhow!("{}: {error}", path.display()),
-            (Some(path), error) => anyhow!("{}: {error}", path.display()),
-            (None, DriveError::Write(error)) => error.into(),
-            (None, error) => anyhow!(error.to_string()),
-        }
-    }
-}
+use crate::fault::Fault;
+use crate::files::Given;
+use crate::output::Sink;
+use crate::{progress, words};
 
 /// Calls `work` with a runner of `threads` threads.
 pub fn with_threads<R: Send>(threads: usize, work: impl FnOnce(&dyn Runner) -> R + Send) -> anyhow::Result<R> {
@@ -58,58 +25,84 @@ pub fn with_threads<R: Send>(threads: usize, work: impl FnOnce(&dyn Runner) -> R
     Ok(pool.install(|| work(&Rayon)))
 }
 
-/// Opens `job` and runs its windows one after the other, each on all threads, into `output`.
-/// Returns the seconds it took.
-pub fn job(
-    job: &mut Job,
-    sources: &Sources<'_>,
-    paths: &Paths<'_>,
-    output: &mut (dyn Write + Send),
-    global: &Global,
-) -> anyhow::Result<f64> {
-    with_threads(global.threads(), |runner| {
-        timed(job, sources, paths, global, |job, bar| {
-            pipeline::drive(job, sources, runner, output, &mut |bytes| bar.set_position(bytes))
-        })
-    })?
+/// The work of a command: the inputs of its job, and the limit of its output.
+pub struct Work<'a> {
+    pub given: Given<'a>,
+    /// The maximum length of the output in bytes.
+    pub most: Option<u64>,
+    pub global: &'a Global,
 }
 
-/// Opens and runs a [shared](bitx::Restore::shared) restore, one window per thread at a time, into
-/// `output`. Returns the seconds it took.
-pub fn restore(
-    job: &mut Job,
-    sources: &Sources<'_>,
-    paths: &Paths<'_>,
-    output: &mut (dyn Write + Send),
-    global: &Global,
-) -> anyhow::Result<f64> {
-    timed(job, sources, paths, global, |job, bar| {
-        pipeline::restore(job, global.threads(), &Supply::Read(*sources), &mut |bytes| {
-            bar.inc(bytes.len() as u64);
-            output.write_all(bytes)
-        })
-    })
-}
-
-/// Opens `job`, runs it by calling `windows`, and shows a progress bar meanwhile. Returns the
-/// seconds it took.
-fn timed(
-    job: &mut Job,
-    sources: &Sources<'_>,
-    paths: &Paths<'_>,
-    global: &Global,
-    windows: impl FnOnce(&mut Job, &ProgressBar) -> Result<(), DriveError>,
-) -> anyhow::Result<f64> {
-    let start = Instant::now();
-    drive::open(job, sources).map_err(|e| paths.explain(e))?;
-    if !global.quiet {
-        for fault in job.warnings() {
-            eprintln!("warning: {}; the file is kept as bytes", paths.explain(fault.clone().into()));
-        }
+impl Work<'_> {
+    /// Opens `job` and runs its windows one after the other, each on all threads, into `output`.
+    /// Returns the seconds it took.
+    pub fn run(&self, job: &mut Job, output: &mut Sink<'_>) -> anyhow::Result<f64> {
+        with_threads(self.global.threads(), |runner| {
+            self.timed(job, output.name, |job, sources, bar| {
+                pipeline::drive(job, sources, runner, output.writer, &mut |bytes| bar.set_position(bytes))
+            })
+        })?
     }
-    let bar = progress::bar(job.progress(job.windows()?)?, global.quiet || global.json);
-    let done = windows(job, &bar);
-    bar.finish_and_clear();
-    done.map_err(|e| paths.explain(e))?;
-    Ok(start.elapsed().as_secs_f64())
+
+    /// Opens and runs a [shared](bitx::Restore::shared) restore, one window per thread at a time,
+    /// into `output`. Returns the seconds it took.
+    pub fn restore(&self, job: &mut Job, output: &mut Sink<'_>) -> anyhow::Result<f64> {
+        self.timed(job, output.name, |job, sources, bar| {
+            pipeline::restore(job, self.global.threads(), &Supply::Read(*sources), &mut |bytes| {
+                bar.inc(bytes.len() as u64);
+                output.writer.write_all(bytes)
+            })
+        })
+    }
+
+    /// Opens `job`, runs it by calling `windows`, and shows a progress bar meanwhile. Returns the
+    /// seconds it took. `output` names the output in errors.
+    fn timed(
+        &self,
+        job: &mut Job,
+        output: &str,
+        windows: impl FnOnce(&mut Job, &Sources<'_>, &ProgressBar) -> Result<(), DriveError>,
+    ) -> anyhow::Result<f64> {
+        let start = Instant::now();
+        self.given.with(|sources| {
+            drive::open(job, sources).map_err(|e| self.given.explain(e))?;
+            self.warn(job)?;
+            self.check_length(job)?;
+            let bar = progress::bar(job.progress(job.windows()?)?, self.global);
+            let done = windows(job, sources, &bar);
+            bar.finish_and_clear();
+            done.map_err(|error| match error {
+                DriveError::Write(error) => anyhow::Error::new(error).context(output.to_owned()),
+                error => self.given.explain(error),
+            })?;
+            self.given.check_unchanged()
+        })?;
+        Ok(start.elapsed().as_secs_f64())
+    }
+
+    /// Names the files that break a rule of their layout and are kept as bytes.
+    fn warn(&self, job: &Job) -> anyhow::Result<()> {
+        for fault in job.warnings() {
+            if !self.global.quiet {
+                eprintln!("warning: {}; the file is kept as bytes", self.given.explain(fault.clone().into()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses an output that is longer than its limit, before a byte of it is written.
+    fn check_length(&self, job: &Job) -> anyhow::Result<()> {
+        let (Some(most), Some(length)) = (self.most, job.output_length()?) else { return Ok(()) };
+        let archive = self.given.delta.map(|delta| words::input(&delta.path)).unwrap_or_default();
+        ensure_fits(&archive, length, most)
+    }
+}
+
+/// Refuses an output of `length` bytes if `--max-output` allows `most`.
+pub fn ensure_fits(source: &str, length: u64, most: u64) -> anyhow::Result<()> {
+    let message = || {
+        format!("{source}: the output is larger than --max-output allows: at most {most} bytes, found {length} bytes")
+    };
+    anyhow::ensure!(length <= most, Fault::new(ErrorKind::Limit, message()));
+    Ok(())
 }

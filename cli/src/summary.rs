@@ -4,7 +4,7 @@ use bitx::report::Report;
 use serde_json::{Map, Value, json};
 
 use crate::args::Global;
-use crate::report;
+use crate::{report, words};
 
 /// The figures of a finished command. `ratio` is stored bytes divided by restored bytes; `mb_per_s`
 /// counts 10^6 bytes of the restored file.
@@ -35,9 +35,9 @@ impl Summary<'_> {
         let counts: Vec<String> =
             self.report.method_counts().iter().map(|(method, n)| format!("{n} {}", method.name())).collect();
         format!(
-            "{} -> {} bytes, ratio {:.4}, {:.3} s, {:.0} MB/s, tensors: {}",
-            self.input_bytes,
-            self.output_bytes,
+            "{} -> {}, ratio {:.4}, {:.3} s, {:.0} MB/s, tensors: {}",
+            words::size(self.input_bytes),
+            words::size(self.output_bytes),
             self.ratio(),
             self.seconds,
             self.mb_per_s(),

@@ -2,10 +2,14 @@
 
 use std::io::{self, Write};
 
+use bitx::ErrorKind;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::args::{self, Global};
+use crate::checks::hex;
+use crate::fault::Fault;
+use crate::output::Sink;
 use crate::restoring::Restoring;
 use crate::stdout;
 use crate::summary::Summary;
@@ -30,17 +34,19 @@ impl Write for Digesting {
 }
 
 pub fn run(args: &args::Verify, global: &Global) -> anyhow::Result<()> {
-    let inputs = Restoring::open(&args.base, &args.archive)?;
-    let mut sink = Digesting::default();
-    let (report, seconds) = inputs.whole(&mut sink, global)?;
-    let (sha256, blake3) = (sink.sha256.finalize(), sink.blake3.finalize());
-    let sha256: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+    let inputs = Restoring::open(&args.base, &args.archive, &args.checks, global)?;
+    let mut digesting = Digesting::default();
+    let (report, seconds) = inputs.whole(Sink { name: "digest", writer: &mut digesting })?;
+    let (sha256, blake3) = (hex(&digesting.sha256.finalize().into()), digesting.blake3.finalize());
     if let Some(stated) = report.blake3.map(blake3::Hash::from_bytes) {
-        anyhow::ensure!(
-            stated == blake3,
-            "{}: the restored file has the wrong BLAKE3 digest (expected {stated}, found {blake3})",
-            args.archive.display()
-        );
+        let message = || {
+            format!(
+                "{}: the archive is damaged: the restored file has the wrong BLAKE3 digest: expected {stated}, found \
+                 {blake3}",
+                inputs.archive_name()
+            )
+        };
+        anyhow::ensure!(stated == blake3, Fault::new(ErrorKind::Corrupt, message()));
     }
     let (input_bytes, output_bytes) = (inputs.archive_bytes(), report.restored_bytes);
     let summary = Summary { command: "verify", report: &report, input_bytes, output_bytes, seconds };
@@ -49,10 +55,7 @@ pub fn run(args: &args::Verify, global: &Global) -> anyhow::Result<()> {
     summary.print(global, &extra)?;
     if !global.json && !global.quiet {
         stdout::print(format!("{sha256}\n"))?;
-        if !checked {
-            // Without checksums, only a user who knows the digest can notice a wrong base.
-            eprintln!("format v1 has no checksums: compare this SHA-256 with the one that was published");
-        }
     }
+    inputs.warn_of_unchecked(&report);
     Ok(())
 }

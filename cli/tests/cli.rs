@@ -182,7 +182,7 @@ fn inspect_lists_tensors() {
     let tensors = listing["tensors"].as_array().unwrap();
     assert!(tensors.iter().all(|t| t["method"] == "xor" && t["stored_bytes"].as_u64().unwrap() > 0));
     let table = f.bitx(&["inspect", "archive"]).assert().success().get_output().stdout.clone();
-    assert_eq!(String::from_utf8(table).unwrap().lines().count(), tensors.len() + 2);
+    assert_eq!(String::from_utf8(table).unwrap().lines().count(), tensors.len() + 3);
 }
 
 #[test]
@@ -255,7 +255,7 @@ fn distance_estimates_the_size_of_a_delta() {
     assert!(tensors.iter().all(|t| ratios.iter().all(|r| (0.0..=1.0).contains(&t[r].as_f64().unwrap()))));
 
     let table = f.bitx(&["distance", "base", "target"]).assert().success().get_output().stdout.clone();
-    assert_eq!(String::from_utf8(table).unwrap().lines().count(), tensors.len() + 2);
+    assert_eq!(String::from_utf8(table).unwrap().lines().count(), tensors.len() + 3);
 }
 
 #[test]
@@ -276,7 +276,7 @@ fn distance_pairs_tensors_by_name_and_type_and_accepts_any_file() {
     assert_eq!((&told["total"]["bit_distance"], &told["total"]["unchanged_share"]), (&0.5.into(), &0.5.into()));
     let table = f.bitx(&["distance", "a", "b"]).assert().success().get_output().stdout.clone();
     let table = String::from_utf8(table).unwrap();
-    assert!(table.contains("only in A") && table.contains("only in B") && table.lines().count() == 7, "{table}");
+    assert!(table.contains("only in A") && table.contains("only in B") && table.lines().count() == 8, "{table}");
 
     // Files without a known layout: larger than a window, and of different lengths.
     let text = "a line of text, and another one; ".repeat(50_000).into_bytes();

@@ -140,7 +140,9 @@ fn stats_families_and_verify_describe_the_store() {
     let failed = f.store(&["verify", "--read-data", "--json"]).assert().code(1).get_output().clone();
     let found: Value = serde_json::from_slice(&failed.stdout).unwrap();
     assert!(!found["problems"].as_array().unwrap().is_empty());
-    assert!(String::from_utf8(failed.stderr).unwrap().ends_with(" problems\n"));
+    let error: Value = serde_json::from_slice(&failed.stderr).unwrap();
+    assert_eq!((&error["command"], &error["error"]["code"]), (&json!("store verify"), &json!("damaged")));
+    assert!(error["error"]["message"].as_str().unwrap().ends_with(" problems"), "{error}");
     fs::remove_file(largest).unwrap();
     let said = f.store(&["verify", "-q"]).assert().code(1).get_output().stdout.clone();
     assert!(String::from_utf8(said).unwrap().contains("base/model.safetensors: "));
@@ -165,8 +167,10 @@ fn usage_errors_and_failures_have_different_exit_codes() {
         f.store(args).assert().code(2);
     }
     f.store(&["ls"]).env_remove("BITX_STORE").assert().code(2);
-    let mut other = f.store(&["--root", "elsewhere", "ls"]);
-    other.env_remove("BITX_STORE").assert().success().stdout("");
+    f.store(&["init"]).assert().success();
+    for args in [&["--root", "elsewhere", "init"][..], &["ls", "--root", "elsewhere"]] {
+        f.store(args).env_remove("BITX_STORE").assert().success().stdout("");
+    }
     for (args, message) in [
         (&["add", "missing"][..], "missing: No such file"),
         (&["add", "base", "tuned"], "several paths together make one model: name it with --name"),

@@ -2,17 +2,20 @@
 
 mod limits;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
+use bitx::ErrorKind;
 use bitx_server::{LogFormat, Options, Server, Tokens};
-use bitx_store::Store;
 use clap::{Args, ValueEnum};
 
 use self::limits::LimitArgs;
 use crate::args::Global;
+use crate::fault::Fault;
 use crate::stdout;
+use crate::store::open;
+use crate::warning::warn;
 
 /// The time at shutdown that running work has to notice that it was cancelled.
 const CANCELLED: Duration = Duration::from_secs(2);
@@ -74,10 +77,7 @@ pub fn run(args: &Serve, global: &Global) -> anyhow::Result<()> {
 }
 
 async fn serve(args: &Serve, global: &Global) -> anyhow::Result<()> {
-    let tokens = match &args.tokens {
-        Some(path) => Tokens::load(path).with_context(|| path.display().to_string())?,
-        None => Tokens::default(),
-    };
+    let tokens = args.tokens.as_deref().map_or_else(|| Ok(Tokens::default()), tokens)?;
     let options = Options {
         listen: args.listen.clone(),
         tokens,
@@ -85,9 +85,13 @@ async fn serve(args: &Serve, global: &Global) -> anyhow::Result<()> {
         spool: args.spool.clone().unwrap_or_else(std::env::temp_dir),
         threads: global.threads(),
     };
-    let store = Store::open(&args.root, global.threads()).await?;
+    let store = open::existing(&args.root, global).await?;
     let server = Server::bind(store, options).await.with_context(|| args.listen.clone())?;
     let address = server.address()?;
+    if args.tokens.is_none() && !address.ip().to_canonical().is_loopback() {
+        let text = "everybody who reaches this address may read all models, since --tokens is not given";
+        warn(global, &format!("{address}: {text}"));
+    }
     stdout::print(match global.json {
         true => format!("{}\n", serde_json::json!({ "url": format!("http://{address}") })),
         false => format!("listening on http://{address}\n"),
@@ -100,4 +104,19 @@ async fn serve(args: &Serve, global: &Global) -> anyhow::Result<()> {
         })
         .await;
     Ok(())
+}
+
+/// Reads a file of tokens.
+fn tokens(path: &Path) -> anyhow::Result<Tokens> {
+    let name = path.display();
+    let json = std::fs::read(path).with_context(|| name.to_string())?;
+    let entry = r#"[{"blake3": "DIGEST", "name": "NAME", "read": ["*"], "write": ["ORG/*"]}]"#;
+    let explain = |problem: String| {
+        let message = format!(
+            "{name}: not a file of tokens: {problem}; it must hold a JSON list of entries such as {entry}, and \
+             `bitx token` makes one"
+        );
+        Fault::new(ErrorKind::InvalidArgument, message)
+    };
+    Ok(Tokens::parse(&json).map_err(explain)?)
 }

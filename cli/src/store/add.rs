@@ -4,22 +4,23 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context;
-use bitx_store::{Added, ModelName, Source, Store, sources};
+use bitx_store::{Added, ModelName, Source};
 use serde_json::json;
 
-use super::args;
+use super::{args, open, sources};
 use crate::args::Global;
-use crate::progress;
 use crate::report::{Pace, print};
+use crate::{progress, words};
 
-pub async fn run(store: &Store, args: &args::Add, global: &Global) -> anyhow::Result<()> {
+pub async fn run(root: &str, args: &args::Add, global: &Global) -> anyhow::Result<()> {
     let name = match (&args.name, &args.paths[..]) {
         (Some(name), _) => name.clone(),
         (None, [path]) => name_of(path)?,
         (None, _) => anyhow::bail!("several paths together make one model: name it with --name"),
     };
-    let files = sources(&args.paths)?;
-    let bar = progress::bar(length(&files)?, global.quiet || global.json);
+    let files = sources::find(&args.paths, global)?;
+    let store = open::made(root, global).await?;
+    let bar = progress::bar(length(&files)?, global);
     let begun = Instant::now();
     let added = store.add(&name, &files, args.effort.into(), &|bytes| bar.inc(bytes)).await?;
     let pace = Pace::of(added.bytes, begun);
@@ -43,17 +44,17 @@ fn length(files: &[Source]) -> anyhow::Result<u64> {
 }
 
 fn text(name: &ModelName, added: &Added, pace: &Pace) -> String {
+    let bytes = words::size(added.bytes);
     if added.unchanged {
-        return format!("{name}: {} files, {} bytes, unchanged", added.files, added.bytes);
+        return format!("{name}: {} files, {bytes}, unchanged", added.files);
     }
     format!(
-        "{name}: {} files, {} -> {} bytes, ratio {:.4}, {} bytes already stored, {} as deltas, {:.3} s, {:.0} MB/s",
+        "{name}: {} files, {bytes} -> {}, ratio {:.4}, {} already stored, {} as deltas, {:.3} s, {:.0} MB/s",
         added.files,
-        added.bytes,
-        added.stored_bytes,
+        words::size(added.stored_bytes),
         added.stored_bytes as f64 / added.bytes.max(1) as f64,
-        added.known_bytes,
-        added.delta_bytes,
+        words::size(added.known_bytes),
+        words::size(added.delta_bytes),
         pace.seconds,
         pace.mb_per_s,
     )

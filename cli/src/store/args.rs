@@ -4,23 +4,41 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bitx_store::{ModelName, VerifyDepth};
-use clap::{Args, Subcommand};
+use bytesize::ByteSize;
+use clap::{Args, CommandFactory, Subcommand};
 
 use crate::args::{EffortName, Output};
+use crate::checks::Checks;
 
 #[derive(Debug, Args)]
 pub struct Store {
     /// The store: a folder, or the URL of a folder (file:) or bucket (s3:, gs:, az:); credentials
     /// for a bucket come from environment variables
-    #[arg(long, env = "BITX_STORE", value_name = "URL")]
-    pub root: String,
+    #[arg(long, env = "BITX_STORE", value_name = "URL", global = true)]
+    root: Option<String>,
     #[command(subcommand)]
     pub command: Command,
 }
 
+impl Store {
+    /// The root of the store.
+    ///
+    /// # Errors
+    /// Wrong usage, if the line does not name one. The option may stand before and behind the
+    /// subcommand, so the grammar cannot require it.
+    pub fn root(&self) -> Result<&str, clap::Error> {
+        let missing = "no store is named: name one with --root <URL>, or in the environment variable BITX_STORE";
+        self.root
+            .as_deref()
+            .ok_or_else(|| crate::args::Cli::command().error(clap::error::ErrorKind::MissingRequiredArgument, missing))
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Add a model, replacing the one of the same name
+    /// Make an empty store, unless there is one
+    Init,
+    /// Add a model, replacing the one of the same name; makes the store if there is none
     Add(Add),
     /// Restore the files of a model
     Get(Get),
@@ -40,6 +58,24 @@ pub enum Command {
     Families(Families),
 }
 
+impl Command {
+    /// The name of the command, as JSON objects state it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Init => "store init",
+            Self::Add(_) => "store add",
+            Self::Get(_) => "store get",
+            Self::Cat(_) => "store cat",
+            Self::Ls(_) => "store ls",
+            Self::Rm(_) => "store rm",
+            Self::Gc(_) => "store gc",
+            Self::Verify(_) => "store verify",
+            Self::Stats => "store stats",
+            Self::Families(_) => "store families",
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub struct Add {
     /// Name of the model, `model` or `org/model` [default: the name of the folder or file]
@@ -48,7 +84,8 @@ pub struct Add {
     /// Compression effort: more effort takes longer and stores fewer bytes
     #[arg(long, value_enum, default_value_t = EffortName::Default)]
     pub effort: EffortName,
-    /// Files of the model, or folders that hold them
+    /// Files of the model, or folders that hold them; links are followed, and `.git` and `.cache`
+    /// are left out
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
 }
@@ -63,6 +100,9 @@ pub struct Get {
     /// Replace files that exist
     #[arg(short, long)]
     pub force: bool,
+    /// Fail without output if the files would be larger than this together, such as 20GB
+    #[arg(long, value_name = "BYTES")]
+    pub max_output: Option<ByteSize>,
 }
 
 #[derive(Debug, Args)]
@@ -74,19 +114,10 @@ pub struct Cat {
     /// File of the model to look in [default: the first one that has the tensor]
     #[arg(long, value_name = "PATH")]
     pub file: Option<String>,
-    /// File to write, or `-` for standard output
-    #[arg(short = 'o', long = "output", value_name = "FILE", default_value = "-")]
-    path: PathBuf,
-    /// Replace the file if it exists
-    #[arg(short, long)]
-    force: bool,
-}
-
-impl Cat {
-    /// The output of the tensor.
-    pub fn output(&self) -> Output {
-        Output { path: self.path.clone(), force: self.force, sync: false }
-    }
+    #[command(flatten)]
+    pub output: Output,
+    #[command(flatten)]
+    pub checks: Checks,
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::args;
 use crate::args::Global;
 use crate::report::print;
+use crate::words;
 
 pub async fn run(store: &Store, args: &args::Gc, global: &Global) -> anyhow::Result<()> {
     let options = GcOptions { grace: args.grace, dry_run: args.dry_run };
@@ -17,7 +18,7 @@ pub async fn run(store: &Store, args: &args::Gc, global: &Global) -> anyhow::Res
 
 fn text(collected: &Collected, dry_run: bool) -> String {
     let what = if dry_run { "would be removed" } else { "removed" };
-    let mut text = format!("{} objects, {} bytes {what}", collected.objects, collected.bytes);
+    let mut text = format!("{} objects, {} {what}", collected.objects, words::size(collected.bytes));
     if collected.waiting > 0 {
         text += &format!("; {} more objects can be removed once running writers have ended", collected.waiting);
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::args;
 use crate::args::Global;
-use crate::stdout;
+use crate::{stdout, words};
 
 pub async fn run(store: &Store, args: &args::Ls, global: &Global) -> anyhow::Result<()> {
     let Some(name) = &args.name else {
@@ -23,13 +23,13 @@ pub async fn run(store: &Store, args: &args::Ls, global: &Global) -> anyhow::Res
     }
     let mut table = String::new();
     for (file, tensors) in files {
-        table += &format!("{}  {:>13}  {}\n", file.id.digest, file.length, file.path);
+        table += &format!("{}  {:>13}  {}\n", file.id.digest, file.length, words::name(&file.path));
         for item in tensors {
-            let name = item.name.as_deref().unwrap_or_default();
+            let name = words::name(item.name.as_deref().unwrap_or_default());
             table += &format!(
                 "  {:<11} {:<18} {:>13}  {name}\n",
                 item.dtype.name(),
-                format!("{:?}", item.shape),
+                words::shape(&item.shape),
                 item.length()
             );
         }

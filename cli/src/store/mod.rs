@@ -4,18 +4,21 @@
 mod add;
 pub mod args;
 mod cat;
+mod credentials;
 mod families;
 mod gc;
 mod get;
+mod init;
 mod interrupt;
 mod ls;
+pub mod open;
 mod rm;
+mod sources;
 mod stats;
 mod verify;
 
 use anyhow::Context;
 use args::Command;
-use bitx_store::Store;
 
 use crate::args::Global;
 
@@ -28,16 +31,18 @@ pub fn run(args: &args::Store, global: &Global) -> anyhow::Result<()> {
 }
 
 async fn dispatch(args: &args::Store, global: &Global) -> anyhow::Result<()> {
-    let store = Store::open(&args.root, global.threads()).await?;
+    let root = args.root()?;
+    let existing = || open::existing(root, global);
     match &args.command {
-        Command::Add(args) => add::run(&store, args, global).await,
-        Command::Get(args) => get::run(&store, args, global).await,
-        Command::Cat(args) => cat::run(&store, args).await,
-        Command::Ls(args) => ls::run(&store, args, global).await,
-        Command::Rm(args) => rm::run(&store, args, global).await,
-        Command::Gc(args) => gc::run(&store, args, global).await,
-        Command::Verify(args) => verify::run(&store, args, global).await,
-        Command::Stats => stats::run(&store, global).await,
-        Command::Families(args) => families::run(&store, args, global).await,
+        Command::Init => init::run(root, global).await,
+        Command::Add(args) => add::run(root, args, global).await,
+        Command::Get(args) => get::run(&existing().await?, args, global).await,
+        Command::Cat(args) => cat::run(&existing().await?, args).await,
+        Command::Ls(args) => ls::run(&existing().await?, args, global).await,
+        Command::Rm(args) => rm::run(&existing().await?, args, global).await,
+        Command::Gc(args) => gc::run(&existing().await?, args, global).await,
+        Command::Verify(args) => verify::run(&existing().await?, args, global).await,
+        Command::Stats => stats::run(&existing().await?, global).await,
+        Command::Families(args) => families::run(&existing().await?, args, global).await,
     }
 }

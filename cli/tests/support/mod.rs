@@ -26,12 +26,19 @@ pub enum Place {
 }
 
 impl Place {
+    /// An empty store in a folder.
     pub fn folder() -> Self {
-        Self::Folder(tempfile::tempdir().unwrap())
+        Self::Folder(tempfile::tempdir().unwrap()).init()
     }
 
+    /// An empty store in a bucket.
     pub fn bucket() -> Self {
-        Self::Bucket(Bucket::serve())
+        Self::Bucket(Bucket::serve()).init()
+    }
+
+    fn init(self) -> Self {
+        assert!(self.bitx(&["init"]).status().unwrap().success());
+        self
     }
 
     /// A `bitx store` command on this store, ready to be spawned.

@@ -44,6 +44,9 @@ impl Served {
         ]);
         std::fs::create_dir_all(folder.join("spool")).unwrap();
         std::fs::write(folder.join("tokens.json"), tokens.to_string()).unwrap();
+        let mut init = Command::new(env!("CARGO_BIN_EXE_bitx"));
+        init.args(["store", "init", "--quiet", "--root", root]).envs(environment.clone()).current_dir(folder);
+        assert!(init.status().unwrap().success());
         let serve = "exec \"$0\" serve --root \"$1\" --tokens tokens.json --spool spool --listen 127.0.0.1:0 --quiet";
         let mut process = Command::new("bash")
             .args(["-c", &format!("{before}{serve}"), env!("CARGO_BIN_EXE_bitx"), root])

@@ -1,0 +1,97 @@
+//! Errors as the command line states them: one line of text, or one JSON object.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use bitx::ErrorKind;
+use serde_json::{Value, json};
+
+use crate::words;
+
+/// The exit code of a failure.
+const FAILURE: u8 = 1;
+
+/// The exit code of wrong usage.
+const USAGE: u8 = 2;
+
+/// An error of the command line, with the stable name of its kind.
+#[derive(Debug)]
+pub struct Fault {
+    code: &'static str,
+    message: String,
+}
+
+impl Fault {
+    /// Creates an error of a kind of the codec.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self::named(kind.code(), message)
+    }
+
+    /// Creates an error of a kind with this name.
+    pub fn named(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// Prints the error of a command to standard error, and returns the exit code.
+pub fn report(error: &anyhow::Error, command: &str, json: bool) -> ExitCode {
+    let message = words::message(&explained(error));
+    if json {
+        eprintln!("{}", object(code(error), &message, Some(command)));
+    } else {
+        eprintln!("bitx: {message}");
+    }
+    ExitCode::from(FAILURE)
+}
+
+/// Prints the error of a line that does not parse, or the help that it asked for, and returns the
+/// exit code.
+pub fn usage(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() || !std::env::args_os().any(|arg| arg == "--json") {
+        error.exit();
+    }
+    let text = error.to_string();
+    let message = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+    eprintln!("{}", object("usage", &words::message(&message.replace('\n', " ")), None));
+    ExitCode::from(USAGE)
+}
+
+fn object(code: &str, message: &str, command: Option<&str>) -> Value {
+    let mut object = json!({ "error": { "code": code, "message": message } });
+    if let Some(command) = command {
+        object["command"] = json!(command);
+    }
+    object
+}
+
+/// The stable name of the kind of an error.
+pub fn code(error: &anyhow::Error) -> &'static str {
+    let known = |cause: &(dyn std::error::Error + 'static)| {
+        let fault = cause.downcast_ref::<Fault>().map(|fault| fault.code);
+        let codec = || cause.downcast_ref::<bitx::Error>().map(|error| error.kind().code());
+        let store = || cause.downcast_ref::<bitx_store::Error>().map(bitx_store::Error::code);
+        let system = || cause.downcast_ref::<std::io::Error>().map(|_| "io");
+        fault.or_else(codec).or_else(store).or_else(system)
+    };
+    error.chain().find_map(known).unwrap_or("failed")
+}
+
+/// The message of an error followed by its causes. A cause that the text already contains is left
+/// out.
+fn explained(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
