@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::args::{self, Global};
 use crate::files::{Given, Input, is_stdin, lengths};
 use crate::graphs::Graphs;
-use crate::output::OutputFile;
+use crate::output::{self, OutputFile};
 use crate::run::Work;
 use crate::summary::Summary;
 use crate::warning::warn;
@@ -26,6 +26,7 @@ pub fn run(args: &args::Compress, global: &Global) -> anyhow::Result<()> {
     let files = [inputs.as_slice(), &graphs.files()].concat();
     let path = args.output.path.clone().unwrap_or_else(|| default_path(&args.target));
     let mut output = OutputFile::create(&path, &args.output, &files)?;
+    output.ensure_apart(global)?;
     let compress = Compress::new(&lengths(&inputs[..base.len()]), lengths(&[&target])[0], format)?;
     let mut job = graphs.give(compress, &inputs)?.job();
     let given = Given { base: base.iter().collect(), graphs: graphs.files(), target: Some(&target), delta: None };
@@ -45,9 +46,9 @@ pub fn run(args: &args::Compress, global: &Global) -> anyhow::Result<()> {
 }
 
 /// The output for a target without `-o`: its path with `.bitx` behind it, or standard output for
-/// standard input.
+/// a pipe without a name.
 fn default_path(target: &Path) -> PathBuf {
-    if is_stdin(target) {
+    if is_stdin(target) || output::names_descriptor(target) {
         return "-".into();
     }
     let mut path = target.as_os_str().to_owned();

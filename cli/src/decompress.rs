@@ -7,7 +7,7 @@ use bitx::ErrorKind;
 use crate::args::{self, Global};
 use crate::fault::Fault;
 use crate::files::is_stdin;
-use crate::output::OutputFile;
+use crate::output::{self, OutputFile};
 use crate::restoring::Restoring;
 use crate::summary::Summary;
 use crate::words;
@@ -16,6 +16,7 @@ pub fn run(args: &args::Decompress, global: &Global) -> anyhow::Result<()> {
     let inputs = Restoring::open(&args.base, &args.archive, &args.checks, global)?;
     let path = args.output.path.clone().map_or_else(|| default_path(&args.archive), Ok)?;
     let mut output = OutputFile::create(&path, &args.output, &inputs.inputs())?;
+    output.ensure_apart(global)?;
     let (report, seconds) = inputs.whole(output.sink())?;
     output.publish()?;
     inputs.warn_of_unchecked(&report);
@@ -24,9 +25,9 @@ pub fn run(args: &args::Decompress, global: &Global) -> anyhow::Result<()> {
 }
 
 /// The output for an archive without `-o`: its path without `.bitx`, or standard output for
-/// standard input.
+/// a pipe without a name.
 fn default_path(archive: &Path) -> anyhow::Result<PathBuf> {
-    if is_stdin(archive) {
+    if is_stdin(archive) || output::names_descriptor(archive) {
         return Ok("-".into());
     }
     let named = archive.extension().is_some_and(|extension| extension == "bitx");

@@ -10,7 +10,7 @@ use bitx::{Error, ErrorKind};
 use bitx_host::InputFile;
 
 use crate::fault::Fault;
-use crate::{mistakes, words};
+use crate::{damage, mistakes, words};
 
 /// An open input file and the path that names it; `-` is standard input.
 pub struct Input {
@@ -108,20 +108,15 @@ impl Given<'_> {
     }
 
     fn explain_fault(&self, error: Error) -> anyhow::Error {
-        let source = error.input_at_fault();
-        let all: Vec<&Input> = self.all().collect();
-        let only = || <[&Input; 1]>::try_from(all.as_slice()).ok().map(|[only]| only);
-        let Some(input) = source.and_then(|source| self.input(source)).or_else(only) else { return error.into() };
-        let damaged =
-            source == Some(Source::Delta) && matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Truncated);
-        let mut message = words::input(&input.path);
-        if damaged {
-            message += ": the archive is damaged";
-        }
-        message += &format!(": {error}");
-        if let Some(kind) =
-            mistakes::of(&input.file).filter(|kind| source != Some(Source::Delta) && !message.contains(kind))
-        {
+        let named = error.input_at_fault().and_then(|source| self.input(source));
+        // The error of a parser names no input.
+        let only = || self.all().next().filter(|_| self.all().count() == 1);
+        let Some(input) = named.or_else(only) else { return error.into() };
+        let archive = self.delta.is_some_and(|delta| std::ptr::eq(delta, input));
+        let damage = archive.then(|| damage::of(&input.file, &error)).flatten();
+        let mut message = format!("{}: {}", words::input(&input.path), damage.unwrap_or_else(|| error.to_string()));
+        let mistake = if archive { None } else { mistakes::of(&input.file) };
+        if let Some(kind) = mistake.filter(|kind| !message.contains(kind)) {
             message += &format!("; the file is {kind}");
         }
         Fault::new(error.kind(), message).into()

@@ -6,6 +6,7 @@ mod bench;
 mod cat;
 mod checks;
 mod compress;
+mod damage;
 mod decompress;
 mod distance;
 mod fault;

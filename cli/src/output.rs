@@ -8,7 +8,8 @@ use std::sync::Mutex;
 use anyhow::Context;
 use bitx_host::WholeFile;
 
-use crate::args;
+use crate::args::{self, Global};
+use crate::fault::Fault;
 use crate::files::Input;
 
 /// The number of links that lead to an output, at most.
@@ -56,6 +57,14 @@ impl OutputFile {
             "the output is binary and {name} is a terminal: redirect it, or name a file with -o"
         );
         Ok(Self { name, target, force: args.force, sync: args.sync })
+    }
+
+    /// Refuses standard output as the output of a command that also prints a JSON object there.
+    pub fn ensure_apart(&self, global: &Global) -> anyhow::Result<()> {
+        let both = global.json && matches!(self.target, Target::Stdout(_));
+        let message = "--json and the output would both go to standard output: name a file with -o";
+        anyhow::ensure!(!both, Fault::new(bitx::ErrorKind::InvalidArgument, message));
+        Ok(())
     }
 
     /// The writer of the output.

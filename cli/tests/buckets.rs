@@ -4,11 +4,11 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::process::Child;
+use std::process::{Child, Stdio};
 
 use bitx_store::{Digest, VerifyDepth};
-use support::Place;
 use support::models::Models;
+use support::{Bucket, Place};
 
 /// Adds models from several processes at the same time while collections run, and checks what is
 /// stored. `added` is a model's name and file for each process.
@@ -107,4 +107,14 @@ async fn two_processes_add_different_models() {
 async fn eight_processes_add_different_models() {
     let files = ["base-bf16", "sft-bf16", "rl-bf16", "lora-bf16", "base-f16", "sft-f16", "base-f32", "sft-f32"];
     different_models(&files.map(|file| (file, file))).await;
+}
+
+#[test]
+fn only_add_and_init_make_a_store_in_a_bucket() {
+    let place = Place::Bucket(Bucket::serve());
+    let code = |args: &[&str]| place.bitx(args).stderr(Stdio::null()).status().unwrap().code();
+    assert_eq!([code(&["ls"]), code(&["gc"]), code(&["verify"])], [Some(1); 3]);
+    let Place::Bucket(bucket) = &place else { unreachable!("a bucket") };
+    assert!(bucket.written().is_empty());
+    assert_eq!([code(&["init"]), code(&["ls"]), code(&["gc"])], [Some(0); 3]);
 }

@@ -68,6 +68,7 @@ fn pipes_are_inputs_in_every_place() {
         "cat base | bitx decompress - archive -qfo out; cat out",
         "bitx decompress <(cat base) <(cat archive) -qfo out; cat out",
         "cat target | bitx compress base - | bitx decompress base -",
+        "bitx compress base <(cat target) | bitx decompress base <(cat)",
         "cat base | bitx compress - target -qfo again && bitx decompress base again -o -",
     ] {
         assert!(f.succeeds(line) == target, "{line}");
@@ -138,23 +139,22 @@ fn changed_meanwhile(f: &Folder, args: &[&str], fifo: &str, content: &str, chang
 
 #[test]
 fn a_file_that_changes_while_it_is_read_is_an_error() {
-    for (number, change) in ["touch", "append", "truncate"].into_iter().enumerate() {
+    for change in ["touch", "append", "truncate"] {
         let f = Folder::new();
         let path = f.path("base");
+        let (args, content): (&[&str], _) = match change {
+            "touch" => (&["decompress", "base", "fifo", "-o", "out"], "archive"),
+            _ => (&["compress", "base", "fifo", "-o", "out"], "target"),
+        };
         let change = || {
             let file = fs::File::options().write(true).open(&path).unwrap();
             let length = file.metadata().unwrap().len();
-            match number {
-                0 => file.set_modified(SystemTime::now() + Duration::from_secs(5)).unwrap(),
-                1 => file.set_len(length + 1000).unwrap(),
+            match change {
+                "touch" => file.set_modified(SystemTime::now() + Duration::from_secs(5)).unwrap(),
+                "append" => file.set_len(length + 1000).unwrap(),
                 _ => file.set_len(length - 1000).unwrap(),
             }
         };
-        let args: &[&str] = match number {
-            0 => &["decompress", "base", "fifo", "-o", "out"],
-            _ => &["compress", "base", "fifo", "-o", "out"],
-        };
-        let content = if number == 0 { "archive" } else { "target" };
         let output = changed_meanwhile(&f, args, "fifo", content, change);
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{said}");

@@ -56,6 +56,8 @@ fn streams_are_written_to_and_stay_what_they_are() {
         assert!(output.stdout == target, "{line}: {}", String::from_utf8_lossy(&output.stderr));
         assert!(f.path("stdout").is_symlink(), "{line}");
     }
+    let output = f.shell("bitx decompress base archive.bitx -o stdout --json | cat");
+    assert!(output.stdout.is_empty() && String::from_utf8_lossy(&output.stderr).contains("both go to standard output"));
     // What the stream holds already stays.
     let output = f.shell("{ echo begin; bitx decompress base archive.bitx -o stdout; echo end; } > plain; cat plain");
     assert!(output.stdout == [b"begin\n", target.as_slice(), b"end\n"].concat());

@@ -42,6 +42,17 @@ fn a_damaged_archive_is_called_damaged() {
             assert!(said.lines().count() == 1 && !f.path("out").exists(), "{said}");
         }
     }
+    // One bit of the magic, of a length, and of the header of an archive without checksums.
+    f.bitx(&["compress", "base", "target", "--format", "v1", "-qo", "v1"]).assert().success();
+    for (name, places) in [("archive", &[0, 4, 6, 12, 15][..]), ("v1", &[1, 4, 5, 12, 15, 16, 24, 30])] {
+        for &place in places {
+            let mut damaged = f.read(name);
+            damaged[place] ^= 8;
+            fs::write(f.path("damaged"), damaged).unwrap();
+            let said = stderr(&mut f.bitx(&["verify", "base", "damaged"]), 1);
+            assert!(said.starts_with("bitx: damaged: the archive is damaged"), "{name} {place}: {said}");
+        }
+    }
     fs::write(f.path("cut"), &archive[..archive.len() / 2]).unwrap();
     let said = stderr(&mut f.bitx(&["inspect", "cut"]), 1);
     assert!(said.starts_with("bitx: cut: the archive is damaged: "), "{said}");
