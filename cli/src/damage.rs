@@ -18,21 +18,25 @@ pub fn of(archive: &dyn ReadAt, error: &Error) -> Option<String> {
     archive.read_at(0, &mut magic[..archive.len().min(8) as usize]).ok()?;
     let beyond = |figure: &str| figure.parse::<u64>().is_ok_and(|length| length > archive.len());
     match error.kind() {
-        ErrorKind::Corrupt | ErrorKind::Truncated => Some(format!("{DAMAGED}: {error}")),
+        ErrorKind::Corrupt | ErrorKind::Truncated => Some(called(error)),
         ErrorKind::Format if !is_intact(&magic) && resembles(&magic) => {
             Some(format!("{DAMAGED}: its first bytes are no longer BITXv001 or BITXv002"))
         }
-        ErrorKind::Format if is_intact(&magic) => Some(format!("{DAMAGED}: {error}")),
+        ErrorKind::Format if is_intact(&magic) => Some(called(error)),
         // A length that exceeds the archive is no valid length.
-        ErrorKind::Limit if error.offset().is_some() && error.found().is_some_and(beyond) => {
-            Some(format!("{DAMAGED}: {error}"))
-        }
+        ErrorKind::Limit if error.offset().is_some() && error.found().is_some_and(beyond) => Some(called(error)),
         // Neither the digits of the version nor format v1 have checksums that would tell.
         ErrorKind::Unsupported if magic != *b"BITXv002" => {
             Some(format!("{DAMAGED}, or needs a later release of bitx: {error}"))
         }
         _ => None,
     }
+}
+
+/// The text of `error`, which says that the archive is damaged.
+fn called(error: &Error) -> String {
+    let text = error.to_string();
+    if text.starts_with(DAMAGED) { text } else { format!("{DAMAGED}: {text}") }
 }
 
 fn is_intact(magic: &[u8; 8]) -> bool {
