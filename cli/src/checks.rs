@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 
-use bitx::ErrorKind;
 use bytesize::ByteSize;
 use clap::Args;
 use sha2::{Digest, Sha256};
@@ -61,7 +60,7 @@ fn check(source: &str, expected: [u8; 32], found: &[u8; 32]) -> anyhow::Result<(
              the archive is damaged: expected {expected}, found {found}"
         )
     };
-    anyhow::ensure!(expected == *found, Fault::new(ErrorKind::BaseMismatch, message()));
+    anyhow::ensure!(expected == *found, Fault::named("integrity", message()));
     Ok(())
 }
 

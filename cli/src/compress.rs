@@ -58,8 +58,10 @@ fn default_path(target: &Path) -> PathBuf {
 
 /// Warns about a base that does not make the archive smaller.
 fn warn_of_base(report: &Report, base: &Path, global: &Global) {
-    let by_base = |method: Method| matches!(method, Method::Delta | Method::Predicted | Method::CopyBase | Method::Xor);
-    let helped: u64 = report.tensors.iter().filter(|t| by_base(t.method)).map(|t| t.restored_bytes).sum();
+    let alone = |method: Method| {
+        matches!(method, Method::Zstd | Method::Solo | Method::Palette | Method::Stored | Method::CopyEarlier)
+    };
+    let helped: u64 = report.tensors.iter().filter(|t| !alone(t.method)).map(|t| t.restored_bytes).sum();
     let share = |bytes: u64| 100 * bytes / report.restored_bytes.max(1);
     let useless = share(helped) < 10 || share(report.stored_bytes) > 90;
     if report.restored_bytes >= SMALL && useless {

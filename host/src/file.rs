@@ -1,7 +1,7 @@
 //! Input files, read at any offset from any thread.
 
 use std::fs::{File, Metadata};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
@@ -50,13 +50,11 @@ impl InputFile {
 
     fn of(mut file: File) -> io::Result<Self> {
         let meta = file.metadata()?;
-        if meta.is_file() {
-            // A file that another program has begun to read, as standard input may be, begins where
-            // that program stopped.
-            return if file.stream_position()? == 0 { Self::whole(file) } else { Self::spool(file) };
-        }
-        if is_stream(&meta) {
+        if is_stream(&meta) || (meta.is_file() && reads_on(&mut file, &meta)?) {
             return Self::spool(file);
+        }
+        if meta.is_file() {
+            return Self::whole(file);
         }
         let kind = if meta.is_dir() { "a folder" } else { "a device" };
         Err(io::Error::new(io::ErrorKind::InvalidInput, format!("not a regular file or a pipe: this is {kind}")))
@@ -139,6 +137,19 @@ impl ReadAt for InputFile {
     }
 }
 
+/// Tells whether a regular file has to be read as a pipe is: because another program has begun to
+/// read it, as it may do with standard input, or because it does not know its length, as the files
+/// of a system's `/proc`.
+fn reads_on(file: &mut File, meta: &Metadata) -> io::Result<bool> {
+    let begun = file.stream_position()? > 0;
+    if begun || meta.len() > 0 {
+        return Ok(begun);
+    }
+    let found = file.read(&mut [0])?;
+    file.rewind()?;
+    Ok(found > 0)
+}
+
 /// The error of a file that another program changed.
 fn changed() -> io::Error {
     io::Error::other("the file changed while it was read")
@@ -199,6 +210,14 @@ mod tests {
         let mut read = vec![0; bytes.len()];
         file.read_at(0, &mut read).unwrap();
         assert!(file.len() == bytes.len() as u64 && read == bytes && file.check_unchanged().is_ok());
+    }
+
+    #[test]
+    fn a_file_without_a_length_is_read_to_its_end() {
+        let (_folder, path) = file(b"");
+        assert_eq!(InputFile::open(&path).unwrap().len(), 0);
+        #[cfg(target_os = "linux")]
+        assert!(InputFile::open(Path::new("/proc/self/status")).unwrap().len() > 100);
     }
 
     #[test]
