@@ -1,4 +1,4 @@
-import { absolute, BitxError, type Peer } from '../common/index.js';
+import { absolute, BitxError, type Peer, TRANSFERS } from '../common/index.js';
 import { Client } from './client.js';
 import type { Found, Settings } from './messages.js';
 import { DEFAULT_BACKEND, received, startPeer } from './peer.js';
@@ -162,9 +162,9 @@ function settingsOf(options: CacheOptions): Settings {
     backend: options.backend ?? DEFAULT_BACKEND,
     chunkSize: options.chunkSize ?? 8 << 20,
     connections: options.connections ?? 3,
-    retries: options.retries ?? 6,
-    retryDelay: options.retryDelay ?? 500,
-    stallTimeout: options.stallTimeout ?? 30_000,
+    retries: options.retries ?? TRANSFERS.retries,
+    retryDelay: options.retryDelay ?? TRANSFERS.retryDelay,
+    stallTimeout: options.stallTimeout ?? TRANSFERS.stallTimeout,
   };
   for (const key of ['chunkSize', 'connections'] as const) {
     const value = settings[key];

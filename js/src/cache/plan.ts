@@ -1,4 +1,4 @@
-import { availableStorage, sumOf } from '../common/index.js';
+import { availableStorage, Remote, sumOf, TRANSFERS } from '../common/index.js';
 import type { ModelCache } from './cache.js';
 import type { FineTune, Wanted } from './fine-tune.js';
 import type { CachedFile } from './types.js';
@@ -87,22 +87,10 @@ function cached(cache: ModelCache, { url, integrity }: Wanted): Promise<CachedFi
   return integrity === undefined ? cache.match(url) : cache.findByDigest(integrity);
 }
 
-/**
- * Asks a server for the size of a file. Servers that do not answer to HEAD are asked for one byte.
- */
-async function sizeOf(
-  url: string,
-  { headers = {}, signal }: FineTune['options'],
-): Promise<number | undefined> {
-  const ask = (init: RequestInit) =>
-    fetch(url, { cache: 'no-store', ...init, ...(signal && { signal }) }).catch(() => undefined);
-  const head = await ask({ method: 'HEAD', headers });
-  const length = head?.ok && !head.headers.has('content-encoding') && head.headers.get('content-length');
-  if (length) return Number(length);
-  const probe = await ask({ headers: { ...headers, range: 'bytes=0-0' } });
-  await probe?.body?.cancel();
-  const total = /\/(\d+)$/.exec(probe?.headers.get('content-range') ?? '')?.[1];
-  return total === undefined ? undefined : Number(total);
+/** Asks a server for the size of a file. */
+function sizeOf(url: string, options: FineTune['options']): Promise<number | undefined> {
+  const { headers = {}, signal = new AbortController().signal } = options;
+  return new Remote({ url, headers, signal, ...TRANSFERS }).size();
 }
 
 function missing({ size, storedBytes }: PlannedFile): number | undefined {

@@ -1,4 +1,4 @@
-import { absolute, answer, BitxError, messageOf, onAbort, type Report, spool } from '../common/index.js';
+import { absolute, answer, BitxError, fetchWhole, onAbort, type Report, spool } from '../common/index.js';
 import type { PortQuestion, Source, Sources, WireFile } from './protocol.js';
 import type { CallOptions, Input, RangeSource } from './types.js';
 
@@ -76,12 +76,9 @@ class Desk {
     return port2;
   }
 
+  /** Fetches a file from a server without ranges. */
   async #download(url: string): Promise<RangeSource> {
-    const response = await fetch(url, { signal: this.#signal }).catch((cause: unknown) => {
-      const message = `${url} could not be fetched: ${messageOf(cause)}`;
-      throw new BitxError('network', message, { url, cause });
-    });
-    return this.spool(response);
+    return this.spool(await fetchWhole(url, this.#signal));
   }
 
   spool(response: Response): Promise<RangeSource> {

@@ -19,10 +19,13 @@ export {
   toWire,
   type WireError,
 } from './errors.js';
-export { openUrl } from './net/http.js';
-export { differ, isStrong, type Validator, validatorOf } from './net/identity.js';
-export { PASSING, Patience, retryAfter, Transient } from './net/patience.js';
+export { fetchWhole, openUrl } from './net/http.js';
+export { isStrong, type Validator } from './net/identity.js';
+export { Patience, type Refusal, refusal, TRANSFERS, Transient } from './net/patience.js';
+export { fetchRange } from './net/ranges.js';
+export { type Answer, Remote, type RemoteOptions, Restart } from './net/remote.js';
 export { type Report, spool } from './net/spool.js';
+export { Transfer } from './net/transfer.js';
 export { Parts } from './parts.js';
 export type { RangeSource } from './range-source.js';
 export { availableStorage, sumOf } from './storage.js';

@@ -1,5 +1,5 @@
 import { ModelCache } from '../cache/index.js';
-import { absolute, BitxError, orAbortError } from '../common/index.js';
+import { absolute, BitxError, orAbortError, TRANSFERS } from '../common/index.js';
 import { Bitx } from '../index.js';
 import { listIn } from './answers.js';
 import { Client } from './client.js';
@@ -156,9 +156,9 @@ function settingsOf(options: HubOptions): Settings {
   const settings = {
     url: absolute(options.url).replace(/\/?$/, '/'),
     token: options.token,
-    retries: options.retries ?? 6,
-    retryDelay: options.retryDelay ?? 500,
-    stallTimeout: options.stallTimeout ?? 30_000,
+    retries: options.retries ?? TRANSFERS.retries,
+    retryDelay: options.retryDelay ?? TRANSFERS.retryDelay,
+    stallTimeout: options.stallTimeout ?? TRANSFERS.stallTimeout,
     partSize: options.partSize ?? 8 << 20,
   };
   if (!Number.isSafeInteger(settings.partSize) || settings.partSize < 1) {

@@ -1,10 +1,18 @@
-import { BitxError, isStrong, Patience, Transient } from '../../common/index.js';
+import {
+  type Answer,
+  BitxError,
+  isStrong,
+  Patience,
+  Remote,
+  type RemoteOptions,
+  Restart,
+  Transient,
+} from '../../common/index.js';
 import { fits, type Integrity } from '../integrity.js';
 import type { Settings } from '../messages.js';
 import type { Meter } from './meter.js';
 import { fetchChunks } from './ranges.js';
 import { type Manifest, type PartMeta, storedBytes } from './records.js';
-import { type Answer, Remote, type RemoteOptions, Restart } from './remote.js';
 import type { Sealed } from './seal.js';
 import { checkQuota } from './storage-errors.js';
 import type { Entry } from './stores/store.js';
@@ -38,7 +46,7 @@ export async function download(job: Download): Promise<Manifest> {
       return await attempt(job, approach);
     } catch (error) {
       if (!(error instanceof Restart) || starts === MOST_STARTS) throw error;
-      approach = { resume: false, ranges: approach.ranges && error.ranges };
+      approach = { resume: false, ranges: approach.ranges && error.reason === 'changed' };
     }
   }
 }
@@ -50,10 +58,12 @@ async function attempt(job: Download, { resume, ranges }: Approach): Promise<Man
   const parts = resume ? resumable(job) : undefined;
   if (parts) return resumeParts({ ...job, signal }, remote, stop, parts);
   if (!ranges) return streamWhole(job, remote, signal);
-  const answer = await firstAnswer(job, remote, signal);
+  const patience = new Patience(job.settings, signal);
+  const answer = await remote
+    .open(job.settings.chunkSize, patience)
+    .catch((error: unknown) => withoutRanges(error, remote));
   if (!answer.ranged) return streamWhole(job, remote, signal, answer);
   const meta = await begin(job, answer);
-  remote.facts = answer;
   return finish(job, meta, await fetchChunks({ ...job, meta, remote, stop, signal }, answer));
 }
 
@@ -80,21 +90,9 @@ async function resumeParts(
   remote.facts = { size: meta.size, validator: meta.validator };
   const sealed = await fetchChunks({ ...job, meta, remote, stop });
   if (integrity && !fits(sealed.digests, integrity)) {
-    throw new Restart(meta.url, 'its chunks do not have the required digest', true);
+    throw new Restart(meta.url, 'its chunks do not have the required digest', 'changed');
   }
   return finish(job, meta, sealed);
-}
-
-/** Requests the first chunk. The answer also tells the size and the version of the file. */
-async function firstAnswer({ settings }: Download, remote: Remote, signal: AbortSignal): Promise<Answer> {
-  const patience = new Patience(settings, signal);
-  for (;;) {
-    try {
-      return await remote.range(0, settings.chunkSize);
-    } catch (error) {
-      await patience.after(error).catch(() => withoutRanges(error, remote));
-    }
-  }
 }
 
 /**
@@ -105,7 +103,7 @@ async function withoutRanges(error: unknown, remote: Remote): Promise<never> {
   if (!(error instanceof Transient) || error.status !== undefined) throw error;
   const { transfer } = await remote.whole().catch(() => Promise.reject(error));
   transfer.end();
-  throw new Restart(transfer.url, 'the server can only send all of it', false);
+  throw new Restart(transfer.url, 'the server can only send all of it', 'rangeless');
 }
 
 /** Downloads from a server without ranges. Every retry begins at the start of the file. */

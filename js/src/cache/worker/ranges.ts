@@ -1,10 +1,9 @@
-import { type Bytes, Patience, Transient } from '../../common/index.js';
+import { type Answer, type Bytes, fetchRange, Patience, type Remote, Restart } from '../../common/index.js';
 import type { Settings } from '../messages.js';
 import { Board } from './board.js';
 import { digestOf } from './hashes.js';
 import type { Meter } from './meter.js';
 import { chunkLength, type PartMeta, storedBytes } from './records.js';
-import { type Answer, type Remote, Restart } from './remote.js';
 import { misread, type Sealed, seal } from './seal.js';
 import type { Entry } from './stores/store.js';
 import { refuseImpostors } from './stream.js';
@@ -63,12 +62,12 @@ async function storeChunk({ entry, meta }: RangesOptions, index: number, bytes: 
   if (index === 0) refuseImpostors(bytes, meta.url);
   const digest = await digestOf(bytes);
   if (meta.expected && meta.expected[index] !== digest) {
-    throw new Restart(meta.url, 'it differs from the file that was damaged', true);
+    throw new Restart(meta.url, 'it differs from the file that was damaged', 'changed');
   }
   await entry.put(index, bytes, digest);
 }
 
-/** Fetches one chunk into a buffer, and resumes a transfer that breaks off. */
+/** Fetches one chunk into a buffer. */
 async function fetchChunk(
   options: RangesOptions,
   index: number,
@@ -78,38 +77,12 @@ async function fetchChunk(
   const { meta, remote, settings, meter, signal } = options;
   const chunk = buffer.subarray(0, chunkLength(index, meta));
   const start = index * meta.chunkSize;
-  const patience = new Patience(settings, signal);
-  let filled = 0;
-  const take = (part: Bytes) => {
-    if (part.length > chunk.length - filled) {
-      // After such an answer, the bytes before it are not reliable either.
-      meter.add(-filled);
-      filled = 0;
-      throw remote.wrongRange(`${chunk.length} bytes`, 'more');
-    }
-    chunk.set(part, filled);
-    filled += part.length;
+  const take = (part: Bytes, at: number) => {
+    chunk.set(part, at - start);
     meter.add(part.length);
   };
-  for (let answer = opened; filled < chunk.length; answer = undefined) {
-    const before = filled;
-    try {
-      answer ??= await remote.range(start + filled, start + chunk.length);
-      await pour(answer, take, meta.url);
-      if (filled === before) throw new Transient(`${meta.url} sent an empty range`, { url: meta.url });
-    } catch (error) {
-      if (filled > before) patience.renew();
-      await patience.after(error);
-    }
-  }
+  const drop = (bytes: number) => meter.add(-bytes);
+  const patience = new Patience(settings, signal);
+  await fetchRange({ remote, start, end: start + chunk.length, patience, take, drop }, opened);
   return chunk;
-}
-
-async function pour({ transfer, ranged }: Answer, take: (part: Bytes) => void, url: string): Promise<void> {
-  try {
-    if (!ranged) throw new Restart(url, 'the server no longer sends ranges', false);
-    for await (const part of transfer.parts()) take(part);
-  } finally {
-    transfer.end();
-  }
 }

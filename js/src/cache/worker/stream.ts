@@ -71,6 +71,6 @@ export function refuseImpostors(beginning: Bytes, url: string): void {
     throw new BitxError('format', `${url} is an HTML page and not a model`, { url });
   }
   if (text.startsWith('version https://git-lfs')) {
-    throw new BitxError('format', `${url} is a git-lfs pointer and not the file it points to`, { url });
+    throw new BitxError('format', `${url} is a git-lfs pointer and not a model`, { url });
   }
 }

@@ -12,6 +12,12 @@ export function isStrong({ etag, modified }: Validator): boolean {
   return (etag !== undefined && !etag.startsWith('W/')) || modified !== undefined;
 }
 
+/** Returns `true` if two validators prove that they name the same version. */
+export function isSame(a: Validator, b: Validator): boolean {
+  const key = a.etag === undefined || a.etag.startsWith('W/') ? 'modified' : 'etag';
+  return a[key] !== undefined && a[key] === b[key];
+}
+
 /** Reads the validator of an answer. */
 export function validatorOf(headers: Headers): Validator {
   return {

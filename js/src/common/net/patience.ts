@@ -1,8 +1,18 @@
 import { sleep } from '../abort.js';
-import { BitxError, type BitxErrorFigures } from '../errors.js';
+import { BitxError, type BitxErrorCode, type BitxErrorFigures } from '../errors.js';
 
-/** The HTTP statuses of failures that may be temporary. */
-export const PASSING = [408, 425, 429, 500, 502, 503, 504];
+/** The defaults of all transfers; the codec, the cache and the hub share them. */
+export const TRANSFERS = {
+  /** The number of retries in a row without a new byte. */
+  retries: 6,
+  /** Milliseconds before the first retry; each further delay is twice as long. */
+  retryDelay: 500,
+  /** Milliseconds without a byte after which a connection counts as broken. */
+  stallTimeout: 30_000,
+};
+
+/** The HTTP statuses below 500 of failures that may be temporary; all from 500 on may be. */
+const PASSING = [408, 425, 429];
 const LONGEST_DELAY_MS = 30_000;
 /** The longest pause that a server may demand. If it demands a longer one, the request fails. */
 const LONGEST_RETRY_AFTER_MS = 120_000;
@@ -11,6 +21,13 @@ const LONGEST_RETRY_AFTER_MS = 120_000;
 export interface Retries {
   retries: number;
   retryDelay: number;
+}
+
+/** The parts of an answer that tell of its failure. */
+export interface Refusal {
+  status: number;
+  /** The value of the header `Retry-After`. */
+  retryAfter: string | null;
 }
 
 /** A failure that may be temporary, so that a retry makes sense. */
@@ -39,6 +56,17 @@ export class Patience {
     this.#failures = 0;
   }
 
+  /** Runs an action until it succeeds; throws its error if no further try is due. */
+  async run<T>(action: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await action();
+      } catch (error) {
+        await this.after(error);
+      }
+    }
+  }
+
   /** Waits until the next try is due; throws the error if there is none. */
   async after(error: unknown): Promise<void> {
     const { retries, retryDelay } = this.#settings;
@@ -49,6 +77,21 @@ export class Patience {
     // The delay is random, so that many pages that lost the same server do not all return at once.
     await sleep(error.delay ?? doubled * (0.5 + Math.random() / 2), this.#signal);
   }
+}
+
+/**
+ * Returns the error for an answer whose status is a failure: a `Transient` if a retry makes sense.
+ */
+export function refusal(
+  url: string,
+  { status, retryAfter: delay }: Refusal,
+  message = `${url} answered with status ${status}`,
+  code: BitxErrorCode = 'network',
+): BitxError {
+  const figures = { url, status };
+  return status >= 500 || PASSING.includes(status)
+    ? new Transient(message, figures, retryAfter(delay))
+    : new BitxError(code, message, figures);
 }
 
 /**

@@ -2,15 +2,13 @@ import type { Bytes } from '../bytes.js';
 import { BitxError, type BitxErrorFigures, messageOf } from '../errors.js';
 import { Parts } from '../parts.js';
 import type { RangeSource } from '../range-source.js';
+import { isStrong, validatorOf } from './identity.js';
+import { Patience, TRANSFERS, Transient } from './patience.js';
+import { fetchRange } from './ranges.js';
+import { declaredLength, Remote } from './remote.js';
 
-/** The number of times in a row that a download may break off without a new byte. */
-const MOST_FAILURES = 3;
-/**
- * The first pause before a download continues, in milliseconds; each further one is twice as long.
- */
-const PAUSE_MS = 500;
-
-type Body = ReadableStream<Bytes>;
+/** The number of retries in a row without a new byte, after which a response is given up. */
+const RETRIES = 3;
 
 /** Called with the number of bytes so far and, if the server tells it, the total. */
 export type Report = (loaded: number, total: number | undefined) => void;
@@ -26,7 +24,7 @@ export async function spool(response: Response, signal: AbortSignal, report: Rep
   if (response.bodyUsed || !body || body.locked) {
     throw new BitxError('invalid-argument', `${name} has no body left to read`, { url });
   }
-  const total = declaredLength(response);
+  const total = declaredLength(response.headers);
   const parts = new Parts();
   let arrival = Promise.withResolvers<void>();
   const take = (bytes: Bytes) => {
@@ -40,7 +38,7 @@ export async function spool(response: Response, signal: AbortSignal, report: Rep
     const found = parts.size;
     const figures = { url, found, expected: total, cause } as BitxErrorFigures;
     const message = `${name} broke off after ${found} bytes: ${messageOf(cause)}`;
-    const error = cause instanceof BitxError ? cause : new BitxError('network', message, figures);
+    const error = new BitxError(signal.aborted ? 'aborted' : 'network', message, figures);
     // Reads that wait for bytes reject with this error. Without one, the rejection is no fault.
     arrival.promise.catch(() => {});
     arrival.reject(error);
@@ -69,52 +67,17 @@ async function pour(
   take: (bytes: Bytes) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  // A weak ETag says that two files mean the same, not that their bytes are equal.
-  const mark = /^"/.exec(headers.get('etag') ?? '')?.input;
-  let from = body as Body | Promise<Body>;
-  for (let failures = 0; ; failures++) {
-    const before = parts.size;
-    try {
-      await (await from).pipeTo(new WritableStream({ write: take }), { signal });
-      if ((total ?? parts.size) === parts.size) return;
-      throw new Error('it ended');
-    } catch (cause) {
-      if (parts.size > before) failures = 0;
-      if (!total || !url || !mark || failures >= MOST_FAILURES || signal.aborted) throw cause;
-    }
-    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS * 2 ** failures));
-    from = rest(url, mark, parts.size, total, signal);
+  const validator = validatorOf(headers);
+  const patience = new Patience({ ...TRANSFERS, retries: RETRIES }, signal);
+  try {
+    await (body as ReadableStream<Bytes>).pipeTo(new WritableStream({ write: take }), { signal });
+    if ((total ?? parts.size) === parts.size) return;
+    throw new Error('it ended');
+  } catch (cause) {
+    if (!total || !url || !isStrong(validator) || signal.aborted) throw cause;
+    await patience.after(new Transient(messageOf(cause), { url, cause }));
   }
-}
-
-/**
- * Requests a file from byte `start` on, and returns the body. Throws if the server sends anything
- * else.
- */
-async function rest(
-  url: string,
-  mark: string,
-  start: number,
-  total: number,
-  signal: AbortSignal,
-): Promise<Body> {
-  const { headers, body } = await fetch(url, {
-    headers: { range: `bytes=${start}-` },
-    cache: 'no-store',
-    signal,
-  });
-  const range = headers.get('content-range');
-  if (range === `bytes ${start}-${total - 1}/${total}` && headers.get('etag') === mark) return body as Body;
-  void body?.cancel();
-  throw new Error('the server did not send the rest');
-}
-
-/**
- * Returns the declared length; undefined for a compressed transfer, which declares its compressed
- * length.
- */
-function declaredLength({ headers }: Response): number | undefined {
-  const encoding = headers.get('content-encoding') ?? 'identity';
-  const length = headers.get('content-length');
-  return length !== null && encoding === 'identity' ? Number(length) : undefined;
+  const remote = new Remote({ url, signal, ...TRANSFERS });
+  remote.facts = { size: total, validator, proven: true };
+  await fetchRange({ remote, start: parts.size, end: total, patience, take });
 }

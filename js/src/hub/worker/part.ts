@@ -1,5 +1,5 @@
 import { abortError, type BitxError, onAbort, Transient } from '../../common/index.js';
-import { ANSWER_LIMIT_MS, refusal } from './server.js';
+import { ANSWER_LIMIT_MS, refusalOf } from './server.js';
 
 /** The statuses for a part at the wrong offset, after which the hub is asked for the right one. */
 const OUT_OF_STEP = [409, 416];
@@ -56,7 +56,7 @@ export async function sendPart(part: Part): Promise<void> {
 function refused(url: string, request: XMLHttpRequest): BitxError {
   const { status, responseText } = request;
   if (OUT_OF_STEP.includes(status)) return broken(url, 'the hub expects another part of the file');
-  return refusal(url, { status, header: (name) => request.getResponseHeader(name) }, responseText);
+  return refusalOf(url, { status, retryAfter: request.getResponseHeader('retry-after') }, responseText);
 }
 
 function broken(url: string, why: string): Transient {

@@ -1,12 +1,10 @@
 import {
-  abortError,
   BitxError,
   type BitxErrorCode,
-  messageOf,
-  PASSING,
   Patience,
-  retryAfter,
-  Transient,
+  type Refusal,
+  refusal,
+  Transfer,
 } from '../../common/index.js';
 import type { Operations, Settings } from '../messages.js';
 
@@ -27,12 +25,6 @@ const CODES: Record<string, BitxErrorCode> = {
   mismatch: 'integrity',
 };
 
-/** The status and the headers of an answer. */
-export interface Head {
-  status: number;
-  header(name: string): string | null;
-}
-
 /** Sends requests to a hub, and converts its failures to errors. */
 export class Server {
   readonly settings: Settings;
@@ -45,17 +37,12 @@ export class Server {
   async json({ method, path, body }: Operations['request']['args'], signal: AbortSignal): Promise<unknown> {
     const patience = new Patience(this.settings, signal);
     const json = body === undefined ? {} : { 'content-type': 'application/json' };
-    for (;;) {
-      try {
-        const { text } = await this.#ask(path, signal, {
-          ...(body !== undefined && { body: JSON.stringify(body) }),
-          ...{ method, headers: { ...this.headers, ...json } },
-        });
-        return text === '' ? undefined : parsed(this.address(path), text);
-      } catch (error) {
-        await patience.after(error);
-      }
-    }
+    const init = {
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+      ...{ method, headers: { ...this.headers, ...json } },
+    };
+    const { text } = await patience.run(() => this.#ask(path, signal, init));
+    return text === '' ? undefined : parsed(this.address(path), text);
   }
 
   /** Returns the offset in bytes at which an upload continues. */
@@ -83,29 +70,19 @@ export class Server {
     init: RequestInit,
   ): Promise<{ headers: Headers; text: string }> {
     const url = this.address(path);
-    const stop = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_LIMIT_MS)]);
-    const heard = async () => {
-      const response = await fetch(url, { ...init, signal: stop, cache: 'no-store' });
-      return { response, text: await response.text() };
-    };
-    const { response, text } = await heard().catch((cause: unknown) => {
-      throw signal.aborted
-        ? abortError(signal)
-        : new Transient(`${url}: ${messageOf(cause)}`, { url, cause });
-    });
-    const { ok, status, headers } = response;
+    const transfer = await Transfer.start(url, { ...init, signal, stallTimeout: ANSWER_LIMIT_MS });
+    const text = await transfer.text();
+    const { ok, status, headers } = transfer.response;
     if (ok) return { headers, text };
-    throw refusal(url, { status, header: (name) => headers.get(name) }, text);
+    throw refusalOf(url, { status, retryAfter: headers.get('retry-after') }, text);
   }
 }
 
 /** Returns the error for an answer whose status is a failure. */
-export function refusal(url: string, { status, header }: Head, body: string): BitxError {
+export function refusalOf(url: string, refused: Refusal, body: string): BitxError {
+  const { status } = refused;
   const { code = '', message = `it answered with status ${status}` } = said(body);
-  const text = `${url}: ${message}`;
-  if (PASSING.includes(status))
-    return new Transient(text, { url, status }, retryAfter(header('retry-after')));
-  return new BitxError(CODES[code] ?? codeOf(status), text, { url, status });
+  return refusal(url, refused, `${url}: ${message}`, CODES[code] ?? codeOf(status));
 }
 
 function parsed(url: string, text: string): unknown {

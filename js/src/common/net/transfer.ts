@@ -1,0 +1,81 @@
+import { abortError } from '../abort.js';
+import type { Bytes } from '../bytes.js';
+import { messageOf } from '../errors.js';
+import { Transient } from './patience.js';
+
+/** A request, with the limits of its transfer. */
+export interface TransferOptions extends RequestInit {
+  signal: AbortSignal;
+  /** Milliseconds without a byte after which the connection counts as broken. */
+  stallTimeout: number;
+}
+
+/**
+ * One request and its answer. A server that sends nothing for too long counts as unreachable.
+ * Requests bypass the browser's cache, where those for the same file wait for each other.
+ */
+export class Transfer {
+  readonly url: string;
+  readonly #signal: AbortSignal;
+  readonly #stallTimeout: number;
+  readonly #stop = new AbortController();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  response!: Response;
+
+  /** Sends a request; resolves once the head of the answer has arrived. */
+  static async start(url: string, { signal, stallTimeout, ...init }: TransferOptions): Promise<Transfer> {
+    const transfer = new Transfer(url, signal, stallTimeout);
+    const stop = AbortSignal.any([signal, transfer.#stop.signal]);
+    const request = fetch(url, { ...init, signal: stop, cache: 'no-store' });
+    transfer.response = await transfer.#timely(request, 'did not answer');
+    return transfer;
+  }
+
+  private constructor(url: string, signal: AbortSignal, stallTimeout: number) {
+    this.url = url;
+    this.#signal = signal;
+    this.#stallTimeout = stallTimeout;
+  }
+
+  /** Yields the parts of the body as they arrive. */
+  async *parts(): AsyncGenerator<Bytes, void> {
+    const reader = this.response.body?.getReader();
+    let found = 0;
+    try {
+      while (reader) {
+        const { done, value } = await this.#timely(reader.read(), `broke off after ${found} bytes`);
+        if (done) return;
+        found += value.length;
+        yield value;
+      }
+    } finally {
+      this.end();
+    }
+  }
+
+  /** Returns the body of a short answer. */
+  async text(): Promise<string> {
+    return this.#timely(this.response.text(), 'broke off').finally(() => this.end());
+  }
+
+  /** Closes the connection, if it is still open. */
+  end(): void {
+    clearTimeout(this.#timer);
+    this.#stop.abort();
+  }
+
+  async #timely<T>(promise: Promise<T>, what: string): Promise<T> {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#stop.abort(), this.#stallTimeout);
+    try {
+      return await promise;
+    } catch (cause) {
+      if (this.#signal.aborted) throw abortError(this.#signal);
+      const silent = `it sent nothing (no byte for ${this.#stallTimeout / 1000} s)`;
+      const why = this.#stop.signal.aborted ? silent : messageOf(cause);
+      throw new Transient(`${this.url} ${what}: ${why}`, { url: this.url, cause });
+    } finally {
+      clearTimeout(this.#timer);
+    }
+  }
+}
