@@ -20,7 +20,7 @@ const threadPool = {
   },
 };
 
-/** The scripts of the package for browsers, by name. */
+/** The scripts of the package for browsers, by name. The first has the shared modules. */
 const BROWSER = {
   common: 'js/src/common/index.ts',
   index: 'js/src/index.ts',
@@ -34,9 +34,12 @@ const BROWSER = {
   'service-worker-cache': 'js/src/cache/service-worker.ts',
 };
 
-/** The scripts for Node, which starts the browsers' worker scripts in its threads. */
+/**
+ * The scripts for Node, which starts the browsers' worker scripts in its threads. The first has the
+ * shared modules.
+ */
 const NODE = {
-  'node-common': 'js/src/common/index.ts',
+  'node-common': 'js/src/common/page.ts',
   node: 'js/src/index.ts',
   'node-cache': 'js/src/cache/index.ts',
   'node-files': 'js/src/runtimes/node/files.ts',
@@ -54,6 +57,7 @@ function sharedScripts(scripts) {
   const addresses = new Map(
     Object.entries(scripts).map(([name, source]) => [join(root, source), `./${name}.js`]),
   );
+  addresses.set(join(COMMON, 'index.ts'), `./${Object.keys(scripts)[0]}.js`);
   return {
     name: 'shared-scripts',
     setup({ onResolve }) {

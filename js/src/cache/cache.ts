@@ -1,5 +1,6 @@
 import { absolute, BitxError, type Peer, TRANSFERS } from '../common/index.js';
 import { Client } from './client.js';
+import type { Digests } from './integrity.js';
 import type { Found, Settings } from './messages.js';
 import { DEFAULT_BACKEND, received, startPeer } from './peer.js';
 import type {
@@ -117,6 +118,15 @@ export class ModelCache {
   /** Returns the entries of all files, complete or not. */
   list(): Promise<ModelStat[]> {
     return this.#client.call('list', {});
+  }
+
+  /**
+   * Returns the digests of a file that is not in the cache.
+   *
+   * @hidden
+   */
+  digestsOf(blob: Blob, { signal }: { signal?: AbortSignal | undefined } = {}): Promise<Digests> {
+    return this.#client.call('digest', { blob }, { signal });
   }
 
   /**

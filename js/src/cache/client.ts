@@ -1,5 +1,5 @@
-import { absolute, type CallContext, type Peer, WorkerClient } from '../common/index.js';
-import type { FromWorker, Operations, Settings, ToWorker } from './messages.js';
+import { absolute, answer, type Bytes, type CallContext, type Peer, WorkerClient } from '../common/index.js';
+import type { FromWorker, Operations, Refused, Settings, ToWorker } from './messages.js';
 import type { Backend, CacheProgress } from './types.js';
 
 /** The sources that the worker may request during a call. */
@@ -18,7 +18,7 @@ export class Client extends WorkerClient<Operations, CacheProgress, Backend, Ext
 
   /** Opens a client; resolves once the worker has opened its store. */
   static async open(settings: Settings, peer: Peer): Promise<Client> {
-    const client = new Client('cache', settings, peer);
+    const client = new Client({ name: "cache's worker", settings, peer });
     client.backend = await client.opened;
     return client;
   }
@@ -40,43 +40,45 @@ export class Client extends WorkerClient<Operations, CacheProgress, Backend, Ext
   }
 
   protected override receive(message: FromWorker): void {
-    if (message.type === 'pull') void this.#serve(message.id, (call) => this.#supply(message.id, call));
-    else if (message.type === 'refused') void this.#serve(message.id, (call) => this.#refresh(message, call));
-    else super.receive(message);
+    if (message.type === 'pull') {
+      void answer(message, () => this.#serve(message, nextPart), transferOf);
+    } else if (message.type === 'refused') {
+      void answer(message, () => this.#serve(message, (call) => freshUrl(message, call)));
+    } else super.receive(message);
   }
 
   /**
-   * Serves a request of the worker. If the caller's stream or function fails, the call rejects with
-   * that error.
+   * Serves a question of the worker. If the caller's stream or function fails, the call rejects
+   * with that error.
    */
-  async #serve(id: number, action: (call: Context) => Promise<void>): Promise<void> {
+  async #serve<A>({ id }: { id: number }, action: (call: Context) => Promise<A>): Promise<A | undefined> {
     const call = this.calls.get(id);
     try {
-      if (call) await action(call);
+      return call && (await action(call));
     } catch (cause) {
       call?.reject(cause);
       this.send({ type: 'abort', id } satisfies ToWorker);
+      throw cause;
     }
-  }
-
-  /** Sends the next part of the caller's stream. */
-  async #supply(id: number, { reader }: Context): Promise<void> {
-    const next = await reader?.read();
-    const bytes = next?.value && owned(next.value);
-    this.send({ type: 'part', id, bytes } satisfies ToWorker, bytes ? [bytes.buffer] : []);
-  }
-
-  async #refresh(
-    { id, url, status }: FromWorker & { type: 'refused' },
-    { refreshUrl }: Context,
-  ): Promise<void> {
-    const fresh = (await refreshUrl?.(url, status)) ?? url;
-    this.send({ type: 'address', id, url: absolute(fresh) } satisfies ToWorker);
   }
 }
 
+/** Returns the next part of the caller's stream; undefined at its end. */
+async function nextPart({ reader }: Context): Promise<Bytes | undefined> {
+  const next = await reader?.read();
+  return next?.value && owned(next.value);
+}
+
+function transferOf(part: Bytes | undefined): Transferable[] {
+  return part ? [part.buffer] : [];
+}
+
+async function freshUrl({ url, status }: Refused, { refreshUrl }: Context): Promise<string> {
+  return absolute((await refreshUrl?.(url, status)) ?? url);
+}
+
 /** Returns bytes with a buffer of their own, which can be transferred. */
-function owned(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+function owned(bytes: Uint8Array): Bytes {
   const whole = bytes.buffer instanceof ArrayBuffer && bytes.byteLength === bytes.buffer.byteLength;
-  return whole ? (bytes as Uint8Array<ArrayBuffer>) : new Uint8Array(bytes);
+  return whole ? (bytes as Bytes) : new Uint8Array(bytes);
 }

@@ -1,3 +1,5 @@
+import { BitxError } from '../common/index.js';
+
 /** Digests of a file, in hex. */
 export interface Digests {
   sha256: string;
@@ -29,6 +31,21 @@ export function parseIntegrity(text: string): Integrity | undefined {
 /** Returns `true` if a file has the digest. */
 export function fits(digests: Digests, { algorithm, hex }: Integrity): boolean {
   return digests[algorithm] === hex;
+}
+
+/** Parses a digest that a caller requires; throws unless it is one. */
+export function requiredDigest(text: string): Integrity {
+  const integrity = typeof text === 'string' ? parseIntegrity(text) : undefined;
+  if (integrity) return integrity;
+  throw new BitxError('invalid-argument', `${text} is neither a SHA-256 nor a BLAKE3 digest`);
+}
+
+/** Throws if a file does not have the required digest; `name` names the file. */
+export function requireFit(name: string, digests: Digests, required: Integrity | undefined): void {
+  if (!required || fits(digests, required)) return;
+  const { algorithm, hex: expected } = required;
+  const figures = { url: name, expected, found: digests[algorithm] };
+  throw new BitxError('integrity', `${name} does not have the required ${algorithm}`, figures);
 }
 
 export function toHex(bytes: Uint8Array): string {

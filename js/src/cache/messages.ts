@@ -1,4 +1,5 @@
 import type * as Common from '../common/index.js';
+import type { Digests } from './integrity.js';
 import type { Backend, CacheOptions, CacheProgress, ModelInfo, ModelStat, Verdict } from './types.js';
 
 /** The options for the worker, with defaults filled in. */
@@ -36,19 +37,23 @@ export interface Operations {
   find: { args: { digest: string }; result: Found | undefined };
   stat: { args: { url: string }; result: ModelStat | undefined };
   list: { args: object; result: ModelStat[] };
+  digest: { args: { blob: Blob }; result: Digests };
   verify: { args: { url: string }; result: Verdict };
   delete: { args: { url: string }; result: boolean };
 }
 
-export type ToWorker =
-  | Common.ToWorker<Settings, Operations>
-  /** The next part of a stream, without `bytes` at its end. */
-  | { type: 'part'; id: number; bytes: Uint8Array<ArrayBuffer> | undefined }
-  | { type: 'address'; id: number; url: string };
+export type ToWorker = Common.ToWorker<Settings, Operations>;
+
+/** Requests another URL, since the server refuses this one. */
+export interface Refused extends Common.Question {
+  type: 'refused';
+  id: number;
+  url: string;
+  status: number;
+}
 
 export type FromWorker =
   | Common.FromWorker<Backend, CacheProgress>
-  /** Asks for the next part of a stream. */
-  | { type: 'pull'; id: number }
-  /** Requests another URL, since the server refuses this one. */
-  | { type: 'refused'; id: number; url: string; status: number };
+  /** Requests the next part of a stream; the answer is undefined at its end. */
+  | ({ type: 'pull'; id: number } & Common.Question)
+  | Refused;

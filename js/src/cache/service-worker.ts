@@ -1,7 +1,7 @@
-import type { Peer } from '../common/index.js';
+import type { Peer, Port } from '../common/index.js';
 import { ModelCache as PageCache } from './index.js';
 import type { CacheOptions } from './types.js';
-import { Host, type Port } from './worker/worker.js';
+import { Host } from './worker/worker.js';
 
 /**
  * The {@link PageCache | model cache} for service workers. It runs in the service worker itself,
@@ -19,7 +19,7 @@ export class ModelCache extends PageCache {
 /** Starts the host of the cache, which a page would run in a worker, in this thread. */
 function startHere(): Peer {
   const { port1, port2 } = new MessageChannel();
-  const host = new Host(port2 as Port);
+  const host = new Host(port2 as unknown as Port);
   port2.start();
   const terminate = () => {
     host.end();

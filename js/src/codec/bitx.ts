@@ -24,8 +24,10 @@ type Task = Omit<Request, 'sources'>;
 /** The operations that write a file. */
 type Writer = Task['operation'] & ('restore' | 'compress');
 type CodecOptions = WriteOptions & Inputs & Task['options'];
+
 /**
- * Restores, makes and inspects `.bitx` archives in a worker of its own, so that the page never blocks.
+ * Restores, makes and inspects `.bitx` archives in a worker of its own, so that the page never
+ * blocks.
  *
  * ```ts
  * const bitx = await Bitx.create();
@@ -55,8 +57,9 @@ export class Bitx {
   }
 
   /**
-   * The way that restores are computed: in `threads` where the page is cross-origin isolated and they start, else in a `pool` of
-   * workers, and where those fail in a `single` one. Only `threads` serve for compressing, which else takes a single one.
+   * The mode in which restores are computed: `threads` if the page is cross-origin isolated and
+   * threads start, else a `pool` of workers, or a `single` one if a pool fails. Compressing uses
+   * `threads` as well, or else a single worker.
    */
   get mode(): Mode {
     return this.#link.mode;
@@ -67,7 +70,7 @@ export class Bitx {
     return this.#link.threads;
   }
 
-  /** Reads what is inside an archive. */
+  /** Returns the content of an archive. */
   async inspect(delta: Input, options: CallOptions = {}): Promise<ArchiveInfo> {
     const task: Task = { operation: 'inspect', options: {}, output: 'blob' };
     const { archive } = await this.#call(task, { delta }, options);
@@ -76,7 +79,7 @@ export class Bitx {
 
   /**
    * Lists the tensors of a model (safetensors, GGUF, ONNX or a zip archive) in the order of their
-   * places, and reads only its headers. A file of any other kind has none.
+   * places. Only the model's header is read. A file of any other kind has no tensors.
    */
   async tensors(model: Input, options: CallOptions = {}): Promise<TensorPlace[]> {
     const task: Task = { operation: 'layout', options: {}, output: 'blob' };
@@ -93,12 +96,15 @@ export class Bitx {
     return this.#write('restore', options);
   }
 
-  /** Restores a fine-tuned model as fast as the stream is read. It resolves once the inputs have proved to fit. */
+  /**
+   * Restores a fine-tuned model as fast as the stream is read. Resolves once the inputs have proved
+   * to fit.
+   */
   async restoreStream(options: Omit<RestoreOptions, 'output'>): Promise<BitxStream> {
     return this.#stream('restore', options);
   }
 
-  /** Restores the bytes of one tensor, and reads no more of the inputs than that takes. */
+  /** Restores the bytes of one tensor, and reads only the ranges of the inputs that it needs. */
   async readTensor({
     base,
     delta,
@@ -124,7 +130,10 @@ export class Bitx {
     return this.#stream('compress', options);
   }
 
-  /** Ends the workers and their threads and frees their memory. Calls that are pending reject with `disposed`. */
+  /**
+   * Ends the workers and their threads, and frees their memory. Pending calls reject with
+   * `disposed`.
+   */
   dispose(): void {
     const error = new BitxError('disposed', 'This Bitx was disposed of');
     this.#disposal.abort(error);
@@ -132,7 +141,7 @@ export class Bitx {
   }
 
   async #stream(operation: Writer, options: CodecOptions): Promise<BitxStream> {
-    // Nothing is kept in the stream: a part is written when it is asked for.
+    // The stream keeps nothing: each part is written when the reader requests it.
     const { readable, writable } = new TransformStream<Bytes, Bytes>({}, {}, { highWaterMark: 0 });
     const opened = Promise.withResolvers<number | undefined>();
     this.#write(operation, { ...options, output: writable }, opened.resolve).catch(opened.reject);
@@ -181,12 +190,12 @@ export class Bitx {
         const { sources, ports } = await prepare(inputs, stop, onProgress);
         const link = await this.#alive(task.operation);
         try {
-          const outcome = await link.call({ ...task, sources }, ports, context);
+          const outcome = await link.call(task.operation, { ...task, sources }, context, ports);
           await stream?.close(stop);
           return outcome;
         } catch (error) {
-          // A fault of the mode: the next one may do, from the beginning.
-          if (link.alive || link.mode === 'single') throw error;
+          // After a fault of the mode, the next mode begins anew.
+          if (!link.ended || link.mode === 'single') throw error;
           stream?.rewind();
         }
       }
@@ -199,7 +208,7 @@ export class Bitx {
     }
   }
 
-  /** The worker for an operation. Only where threads have restored may they compress. */
+  /** Returns the worker for an operation. Threads compress only if they have restored. */
   async #alive(operation: Task['operation']): Promise<Link> {
     const disposal = this.#disposal.signal;
     disposal.throwIfAborted();

@@ -25,7 +25,7 @@ export class Engine {
    * the new worker has the next mode, since the mode may have been the cause.
    */
   async alive(best: Mode, signal?: AbortSignal): Promise<Link> {
-    if (this.#link?.alive) return this.#link;
+    if (this.#link && !this.#link.ended) return this.#link;
     this.#starting ??= this.#start(best, signal).finally(() => {
       this.#starting = undefined;
     });

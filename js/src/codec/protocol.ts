@@ -1,4 +1,4 @@
-import type { Question, WireError } from '../common/index.js';
+import type * as Common from '../common/index.js';
 import type {
   ArchiveInfo,
   CompressOptions,
@@ -12,28 +12,37 @@ import type {
 /** The input files that an operation may have. */
 export type Source = 'base' | 'delta' | 'target' | 'graph';
 
-/** A file as the worker gets it. `port` leads to the page, for what only that can do. */
+/** A file as the worker gets it. `port` leads to the page, which answers `PortQuestion`s there. */
 export type WireFile =
   | Blob
   | FileSystemFileHandle
-  /** From a server without ranges the page can be asked to fetch it whole. */
+  /** A file that the page fetches whole, on request, from a server without ranges. */
   | { url: string; port: MessagePort }
-  /** Ranges are asked for on `port`. */
+  /** A file that the page reads by ranges. */
   | { size: number; port: MessagePort };
 
-/** A question to the page on a file's port: to fetch the file and tell its size, or for a range of it. */
-export type PortQuestion = Question & ({ whole: true } | { offset: number; length: number });
+/**
+ * A question to the page on a file's port: to fetch the whole file and tell its size, or for a
+ * range of it.
+ */
+export type PortQuestion = Common.Question & ({ whole: true } | { offset: number; length: number });
 
 /** The inputs of one operation. */
 export type Sources = Partial<Record<Source, WireFile[]>>;
 
-/** The purpose of a worker. Each role has its own wasm files, so that pages download only what they use. */
+/**
+ * The purpose of a worker. Each role has its own wasm files, so that pages download only the code
+ * that they use.
+ */
 export type Role = 'restore' | 'compress';
 
-/** The operations of the core: `tensor` restores a single tensor, `layout` lists the tensors of a model. */
+/**
+ * The operations of the core: `tensor` restores a single tensor, `layout` lists the tensors of a
+ * model.
+ */
 export type Operation = 'inspect' | 'layout' | 'restore' | 'tensor' | 'compress';
 
-/** The options of an operation, which the core takes besides the inputs. */
+/** The options that the core takes besides the inputs. */
 export type OperationOptions = { name?: string } & Pick<RestoreOptions, 'maxOutput'> &
   Pick<CompressOptions, 'format' | 'effort' | 'level'>;
 
@@ -42,7 +51,7 @@ export interface Request {
   operation: Operation;
   sources: Sources;
   options: OperationOptions;
-  /** `stream` sends every part to the page, which owns the stream. */
+  /** The destination. `stream` sends every part to the page, which owns the stream. */
   output: 'blob' | 'stream' | FileSystemFileHandle;
 }
 
@@ -51,36 +60,28 @@ export interface Outcome {
   archive?: ArchiveInfo;
   /** The layout of a model. */
   tensors?: TensorPlace[];
-  /** The output where the caller gave no place for it. */
+  /** The output, unless the caller chose its destination. */
   blob?: Blob | undefined;
   stats?: Stats;
 }
 
-export interface StartMessage {
-  type: 'start';
+/** The worker's settings. */
+export interface Settings {
   role: Role;
   mode: Mode;
   threads: number;
   wasmUrl: string | undefined;
-  /** Name of the BroadcastChannel on which a thread tells the page that it has died. */
+  /** The name of the BroadcastChannel on which a dying thread tells the page. */
   alarm: string;
 }
 
-export type ToWorker =
-  | StartMessage
-  | { type: 'call'; id: number; request: Request }
-  | { type: 'abort'; id: number };
+/** The operations of the worker. */
+export type Operations = { [Name in Operation]: { args: Request; result: Outcome } };
+
+export type ToWorker = Common.ToWorker<Settings, Operations>;
 
 export type FromWorker =
-  /** The script has loaded and listens; a message sent any earlier could be lost. */
-  | { type: 'loaded' }
-  /** One more step of the start is done, so the time limit begins anew. */
-  | { type: 'step' }
-  | { type: 'ready' }
-  /** The inputs are sound so far; the output will be this long, where that is known. */
-  | { type: 'opened'; id: number; length: number | undefined }
-  | { type: 'progress'; id: number; progress: Progress }
-  | ({ type: 'write'; id: number; bytes: Uint8Array<ArrayBuffer> } & Question)
-  | { type: 'done'; id: number; outcome: Outcome }
-  /** `fatal` says that the wasm instance cannot be trusted any more. */
-  | { type: 'error'; id?: number; error: WireError; fatal: boolean };
+  | Common.FromWorker<undefined, Progress>
+  /** The inputs are sound so far; the output has this length, if it is known. */
+  | { type: 'begun'; id: number; length: number | undefined }
+  | ({ type: 'write'; id: number; bytes: Uint8Array<ArrayBuffer> } & Common.Question);

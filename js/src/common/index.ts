@@ -4,28 +4,6 @@
  * code once. Modules outside this folder import from this file only, and modules inside it do not
  * use the codec, the cache or the hub.
  */
-export { abortable, abortError, onAbort, orAbortError, sleep } from './abort.js';
-export { absolute } from './address.js';
-export { type Bytes, free } from './bytes.js';
-export type { FromWorker, Operations, ToWorker } from './call/messages.js';
-export { answer, ask, type Question } from './call/rpc.js';
-export { type CallContext, type Peer, WorkerClient } from './call/worker-client.js';
-export {
-  BitxError,
-  type BitxErrorCode,
-  type BitxErrorFigures,
-  fromWire,
-  messageOf,
-  toWire,
-  type WireError,
-} from './errors.js';
-export { fetchWhole, openUrl } from './net/http.js';
-export { isStrong, type Validator } from './net/identity.js';
-export { Patience, type Refusal, refusal, TRANSFERS, Transient } from './net/patience.js';
-export { fetchRange } from './net/ranges.js';
-export { type Answer, Remote, type RemoteOptions, Restart } from './net/remote.js';
-export { type Report, spool } from './net/spool.js';
-export { Transfer } from './net/transfer.js';
-export { Parts } from './parts.js';
-export type { RangeSource } from './range-source.js';
-export { availableStorage, sumOf } from './storage.js';
+export { type Port, type Running, WorkerHost } from './call/worker.js';
+export { openUrl } from './net/http.js';
+export * from './page.js';

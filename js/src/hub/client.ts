@@ -12,7 +12,7 @@ export class Client extends WorkerClient<Operations, number> {
     const worker = workerUrl
       ? new Worker(workerUrl, { type: 'module' })
       : new Worker(new URL('./hub-worker.js', import.meta.url), { type: 'module' });
-    const client = new Client('hub', settings, worker);
+    const client = new Client({ name: "hub's worker", settings, peer: worker });
     await client.opened;
     return client;
   }

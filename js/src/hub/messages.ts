@@ -1,5 +1,4 @@
 import type { TensorPlace } from '../codec/types.js';
-import type * as Common from '../common/index.js';
 
 /** The worker's settings for the hub. */
 export interface Settings {
@@ -43,8 +42,3 @@ export interface Operations {
 }
 
 export type Operation = keyof Operations;
-
-export type ToWorker = Common.ToWorker<Settings, Operations>;
-
-/** Progress is in bytes. */
-export type FromWorker = Common.FromWorker<undefined, number>;

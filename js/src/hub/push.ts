@@ -19,16 +19,16 @@ import type {
 /** A file smaller than this is sent as it is. */
 const SMALL = 1 << 16;
 
-/** After these there is no going on with an upload. */
+/** The codes of failures after which an upload cannot continue. */
 const OVER: BitxErrorCode[] = ['not-found', 'conflict', 'integrity'];
 
-/** The codes of files that are no sound model. */
+/** The codes of files that are not sound models. */
 const UNSOUND: BitxErrorCode[] = ['corrupt', 'format', 'limit', 'truncated', 'unsupported'];
 
 /** The files of a push, by path. */
 type Files = Record<string, HubPushFile>;
 
-/** A file to push, and what is known of it. */
+/** A file to push, with its digests. */
 interface Source extends ModelDigest {
   path: string;
   blob: Blob;
@@ -41,7 +41,7 @@ interface Verdict {
   bases: Omit<HubPushBase, 'here'>[];
 }
 
-/** The bytes that are sent for a file, and the query that tells the hub their form. */
+/** The bytes that are sent for a file, and the query that names their form to the hub. */
 interface Parcel {
   blob: Blob;
   query: string;
@@ -54,7 +54,10 @@ interface Upload {
   files: { source: Source; verdict: Verdict; parcel?: Parcel }[];
 }
 
-/** The pushes to one hub. What was digested, announced and compressed is kept, so that a next call can go on with it. */
+/**
+ * The pushes to one hub. Digests, announcements and compressed files are kept, so that the next
+ * call can continue with them.
+ */
 export class Pushes {
   readonly #hub: Connection;
   readonly #digests = new WeakMap<Blob, ModelDigest>();
@@ -68,7 +71,7 @@ export class Pushes {
     const sources = await this.#digestAll(files, options);
     const waiting = this.#uploads.get(keyOf(name, sources));
     const upload = waiting ?? (await this.#announce(name, sources, options.signal));
-    // Uploads take room at the hub.
+    // An announced upload occupies space at the hub.
     if (!waiting) await this.#giveUp(upload);
     const hints = await this.#hints(options);
     const planned = upload.files.map(async ({ source, verdict }) => {
@@ -99,7 +102,7 @@ export class Pushes {
     } catch (error) {
       const over = error instanceof BitxError && OVER.includes(error.code);
       if (over) this.#uploads.delete(key);
-      // The hub forgets uploads that nobody goes on with.
+      // The hub forgets uploads that are not continued.
       if (over && waiting && error.code === 'not-found') return this.push(name, files, options);
       throw error;
     }
@@ -120,7 +123,7 @@ export class Pushes {
     throw new BitxError('invalid-argument', 'There is no file to push');
   }
 
-  /** A Blob never changes: it is read once, however often it is pushed. */
+  /** Digests a file. A Blob never changes, so it is read once, however often it is pushed. */
   async #digest(
     file: HubPushFile,
     signal: AbortSignal | undefined,
@@ -138,7 +141,10 @@ export class Pushes {
     return { ...digest, blob };
   }
 
-  /** The tensors of a model. A file that is no sound model is announced without any, and the hub says what is wrong. */
+  /**
+   * Returns the tensors of a model. A file that is not a sound model is announced without tensors,
+   * and the hub reports its fault.
+   */
   async #tensorsOf(blob: Blob, signal: AbortSignal | undefined): Promise<TensorPlace[]> {
     const bitx = await this.#hub.bitx();
     try {
@@ -149,14 +155,14 @@ export class Pushes {
     }
   }
 
-  /** Tells the hub what is to come. */
+  /** Announces the files to the hub. */
   async #announce(name: string, sources: Source[], signal: AbortSignal | undefined): Promise<Upload> {
     const files = sources.map(({ blob: _, ...announced }) => announced);
     const args = { method: 'POST', path: 'api/uploads', body: { name, files } };
     const answer = await this.#hub.call('request', args, signal);
     const verdicts = listIn<Verdict>(answer, 'files');
     if (verdicts.length !== sources.length) {
-      throw new BitxError('format', 'The hub speaks of other files than were announced to it');
+      throw new BitxError('format', 'The hub answered about other files than were announced to it');
     }
     return {
       id: (answer as { id: string }).id,
@@ -185,7 +191,10 @@ export class Pushes {
     await this.#publish(name, upload, signal);
   }
 
-  /** Makes what is sent for a file: a delta against the best base that is at hand, or whatever is smaller. */
+  /**
+   * Packs a file: as a delta against the best available base, or in another form if that is
+   * smaller.
+   */
   async #pack(
     { path, blob: target }: Source,
     { bases }: Verdict,
@@ -205,7 +214,10 @@ export class Pushes {
     return held ? { blob, query: `?base=${held.base.blake3}`, base: held.base } : { ...raw, blob, query: '' };
   }
 
-  /** The answer to a publication may get lost: what the hub says of the model then tells whether it happened. */
+  /**
+   * Publishes an upload. If the answer gets lost, the hub's list of the model's files shows if the
+   * upload was published.
+   */
   async #publish(name: string, { id, files }: Upload, signal: AbortSignal | undefined): Promise<void> {
     try {
       await this.#hub.call('request', { method: 'POST', path: `api/uploads/${id}/publish` }, signal);
@@ -216,7 +228,7 @@ export class Pushes {
     }
   }
 
-  /** The caller's own bases, by their digests. */
+  /** Returns the caller's own bases by their digests. */
   async #hints({ base = [], signal }: HubPushPlanOptions): Promise<Map<string, Blob>> {
     const hints = new Map<string, Blob>();
     for (const file of [base].flat()) {
@@ -239,7 +251,7 @@ export class Pushes {
   }
 }
 
-/** The same for the same files under the same name. */
+/** Returns a key that is the same for the same files under the same name. */
 function keyOf(name: string, sources: Source[]): string {
   return JSON.stringify([name, sources.map(({ path, blake3 }) => [path, blake3])]);
 }

@@ -1,18 +1,18 @@
 import {
   type Answer,
-  BitxError,
   isStrong,
   Patience,
-  Remote,
+  type Remote,
   type RemoteOptions,
   Restart,
   Transient,
 } from '../../common/index.js';
-import { fits, type Integrity } from '../integrity.js';
+import { fits, type Integrity, requireFit } from '../integrity.js';
 import type { Settings } from '../messages.js';
 import type { Meter } from './meter.js';
 import { fetchChunks } from './ranges.js';
 import { type Manifest, type PartMeta, storedBytes } from './records.js';
+import { RefreshingRemote } from './refreshing.js';
 import type { Sealed } from './seal.js';
 import { checkQuota } from './storage-errors.js';
 import type { Entry } from './stores/store.js';
@@ -24,6 +24,8 @@ const MOST_STARTS = 4;
 export interface Download {
   entry: Entry;
   remote: Omit<RemoteOptions, 'signal' | 'stallTimeout'>;
+  /** Returns another URL for one that the server refuses. */
+  refresh: ((url: string, status: number) => Promise<string>) | undefined;
   integrity: Integrity | undefined;
   settings: Settings;
   /** `true` if the entry reserves all of its space when it begins. */
@@ -54,7 +56,10 @@ export async function download(job: Download): Promise<Manifest> {
 async function attempt(job: Download, { resume, ranges }: Approach): Promise<Manifest> {
   const stop = new AbortController();
   const signal = AbortSignal.any([job.signal, stop.signal]);
-  const remote = new Remote({ ...job.remote, stallTimeout: job.settings.stallTimeout, signal });
+  const remote = new RefreshingRemote(
+    { ...job.remote, stallTimeout: job.settings.stallTimeout, signal },
+    job.refresh,
+  );
   const parts = resume ? resumable(job) : undefined;
   if (parts) return resumeParts({ ...job, signal }, remote, stop, parts);
   if (!ranges) return streamWhole(job, remote, signal);
@@ -161,11 +166,8 @@ export async function finish(
   sealed: Sealed,
 ): Promise<Manifest> {
   const { digests, chunks } = sealed;
-  if (integrity && !fits(digests, integrity)) {
-    await entry.clear();
-    const figures = { url, expected: integrity.hex, found: digests[integrity.algorithm] };
-    throw new BitxError('integrity', `${url} does not have the required ${integrity.algorithm}`, figures);
-  }
+  if (integrity && !fits(digests, integrity)) await entry.clear();
+  requireFit(url, digests, integrity);
   const manifest: Manifest = {
     version: 1,
     ...{ url, size: sealed.size, chunkSize, chunks, validator, labels, storedAt: Date.now() },

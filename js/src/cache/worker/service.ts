@@ -1,16 +1,16 @@
 import { BitxError, type Bytes } from '../../common/index.js';
-import { fits, type Integrity, parseIntegrity } from '../integrity.js';
+import { type Digests, fits, type Integrity, requiredDigest } from '../integrity.js';
 import type { FetchArgs, Found, PutArgs, Settings } from '../messages.js';
 import type { CacheProgress, ModelStat, Verdict } from '../types.js';
 import { Catalog } from './catalog.js';
 import { download, finish } from './download.js';
-import { digestOf } from './hashes.js';
+import { digestOf, FileHash } from './hashes.js';
 import { locked } from './locks.js';
 import { Meter } from './meter.js';
 import { chunkLength, demoted, infoOf, type Manifest, storedBytes } from './records.js';
 import { checkQuota, storageError } from './storage-errors.js';
 import type { Entry, Store } from './stores/store.js';
-import { storeStream } from './stream.js';
+import { partsOf, storeStream } from './stream.js';
 import { demote, findBadChunks } from './verify.js';
 
 /** The context of a call besides its arguments. */
@@ -73,7 +73,7 @@ export class Service {
   }
 
   async find({ digest }: { digest: string }): Promise<Found | undefined> {
-    return this.#catalog.withDigest(parsed(digest));
+    return this.#catalog.withDigest(requiredDigest(digest));
   }
 
   async stat({ url }: { url: string }): Promise<ModelStat | undefined> {
@@ -120,6 +120,13 @@ export class Service {
     );
   }
 
+  /** Computes the digests of a file that is not stored. */
+  async digest({ blob }: { blob: Blob }, { signal }: CallContext): Promise<Digests> {
+    const hash = await FileHash.create();
+    for await (const bytes of partsOf(blob, signal)) hash.update(bytes);
+    return hash.digests();
+  }
+
   async verify({ url }: { url: string }, { signal, report }: CallContext): Promise<Verdict> {
     const key = await keyOf(url);
     return this.#exclusively([key], signal, async () => {
@@ -151,9 +158,9 @@ export class Service {
     });
     return this.#writing(key, undefined, async (entry) => {
       if (damaged) await entry.begin(damaged.meta, damaged.chunks);
-      const remote = { url, headers, refresh: refreshes ? refresh : undefined };
       const { reserves } = this.#store;
-      return download({ entry, remote, integrity, settings: this.#settings, reserves, meter, signal });
+      const job = { entry, integrity, settings: this.#settings, reserves, meter, signal };
+      return download({ ...job, remote: { url, headers }, refresh: refreshes ? refresh : undefined });
     });
   }
 
@@ -199,13 +206,7 @@ export class Service {
 }
 
 function integrityOf({ integrity }: { integrity: string | undefined }): Integrity | undefined {
-  return integrity === undefined ? undefined : parsed(integrity);
-}
-
-function parsed(digest: string): Integrity {
-  const integrity = parseIntegrity(digest);
-  if (integrity) return integrity;
-  throw new BitxError('invalid-argument', `${digest} is neither a SHA-256 nor a BLAKE3 digest`);
+  return integrity === undefined ? undefined : requiredDigest(integrity);
 }
 
 /** Returns the key of a URL, which every store accepts as a name. */

@@ -1,4 +1,4 @@
-import { BitxError, type Bytes } from '../../common/index.js';
+import { abortError, BitxError, type Bytes } from '../../common/index.js';
 import { Board } from './board.js';
 import { digestOf } from './hashes.js';
 import type { Meter } from './meter.js';
@@ -35,6 +35,15 @@ export async function storeStream(
   };
   const sealing = seal({ entry, board, lengthOf, wrong, signal: stop.signal });
   return together(board, stop, [sealing, store()]);
+}
+
+/** Yields the parts of a Blob. */
+export async function* partsOf(blob: Blob, signal: AbortSignal): AsyncGenerator<Bytes, void> {
+  const reader = blob.stream().getReader();
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    if (signal.aborted) throw abortError(signal);
+    yield part.value;
+  }
 }
 
 /**

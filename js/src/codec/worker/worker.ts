@@ -1,22 +1,15 @@
 /**
- * The worker script. The first message decides if the worker is the host, one of the host's threads
- * or a helper of the host.
+ * The worker script, which serves three kinds of workers: the host, the host's threads, and the
+ * helpers of the host. The first message decides.
  */
-import type { StartMessage, ToWorker } from '../protocol.js';
+import type { Port } from '../../common/index.js';
 import { type ServiceMessage, serve } from './helper.js';
 import { Host } from './host.js';
 import { runThread, type ThreadMessage } from './threads.js';
 
-let host: Host | undefined;
+new Host(self as unknown as Port);
 
-self.addEventListener(
-  'message',
-  ({ data }: MessageEvent<StartMessage | ThreadMessage | ServiceMessage | ToWorker>) => {
-    if (data.type === 'thread') runThread(data);
-    else if (data.type === 'service') serve(data);
-    else if (data.type === 'start') host = new Host(data);
-    else host?.receive(data);
-  },
-);
-
-self.postMessage({ type: 'loaded' });
+self.addEventListener('message', ({ data }: MessageEvent<ThreadMessage | ServiceMessage>) => {
+  if (data.type === 'thread') runThread(data);
+  else if (data.type === 'service') serve(data);
+});

@@ -7,12 +7,13 @@ export interface Question {
 
 type Reply = { value: unknown } | { error: WireError };
 
+/** The end of a channel that takes questions. */
+interface Asked {
+  postMessage(message: object, transfer: Transferable[]): void;
+}
+
 /** Sends a message and resolves to its answer. */
-export function ask<T>(
-  to: Pick<MessagePort, 'postMessage'>,
-  message: object,
-  transfer: Transferable[] = [],
-): Promise<T> {
+export function ask<T>(to: Asked, message: object, transfer: Transferable[] = []): Promise<T> {
   const { port1, port2 } = new MessageChannel();
   return new Promise((resolve, reject) => {
     port1.onmessage = ({ data }: MessageEvent<Reply>) => {

@@ -8,7 +8,7 @@ interface Operations {
 
 class Client extends WorkerClient<Operations, number, string> {
   constructor(peer: Peer) {
-    super('test', { setting: 1 }, peer);
+    super({ name: "test's worker", settings: { setting: 1 }, peer });
   }
 }
 

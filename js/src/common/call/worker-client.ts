@@ -2,8 +2,8 @@ import { abortError, onAbort } from '../abort.js';
 import { BitxError, fromWire } from '../errors.js';
 import type { FromWorker, Operations, ToWorker } from './messages.js';
 
-/** The time limit for the worker to load, and then to open its files, in milliseconds. */
-const START_LIMIT_MS = 20_000;
+/** The default time limit of each step of the start, in milliseconds. */
+const STEP_LIMIT_MS = 20_000;
 
 /** The other end of a client: a worker or a stand-in for one. */
 export interface Peer {
@@ -17,6 +17,17 @@ export interface Peer {
 export interface CallContext<Progress> {
   signal?: AbortSignal | undefined;
   onProgress?: ((progress: Progress) => void) | undefined;
+}
+
+/** A worker, and the way to open it. */
+export interface ClientOptions {
+  /** The name of the worker in error messages. */
+  name: string;
+  peer: Peer;
+  /** Sent to the worker once it has loaded. */
+  settings: object;
+  /** The time limit of each step of the start, in milliseconds. */
+  stepLimit?: number;
 }
 
 /** The callbacks that end a call. */
@@ -33,25 +44,23 @@ export class WorkerClient<T extends Operations<T>, Progress, Opened = undefined,
   protected readonly calls = new Map<number, CallContext<Progress> & Partial<Extra> & Pending>();
   readonly #name: string;
   readonly #peer: Peer;
+  readonly #stepLimit: number;
   readonly #opening = Promise.withResolvers<Opened>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #nextId = 0;
   #opened = false;
   #ended: BitxError | undefined;
 
-  /**
-   * Waits for the worker to load and then sends it the settings. `name` appears in error messages.
-   */
-  protected constructor(name: string, settings: object, peer: Peer) {
+  /** Waits for the worker to load and then sends it the settings. */
+  protected constructor({ name, peer, settings, stepLimit = STEP_LIMIT_MS }: ClientOptions) {
     this.#name = name;
     this.#peer = peer;
+    this.#stepLimit = stepLimit;
     this.#limitTime();
-    peer.onerror = ({ message }) => this.#fail(message || 'its script could not be loaded');
+    peer.onerror = ({ message }) => this.fail(message || 'its script could not be loaded');
     peer.onmessage = ({ data }) => {
-      if (data.type === 'loaded') {
-        this.#limitTime();
-        this.send({ type: 'open', settings } satisfies ToWorker<object, T>);
-      } else this.receive(data);
+      if (data.type === 'loaded') this.send({ type: 'open', settings } satisfies ToWorker<object, T>);
+      this.receive(data);
     };
   }
 
@@ -65,11 +74,12 @@ export class WorkerClient<T extends Operations<T>, Progress, Opened = undefined,
     return this.#ended !== undefined;
   }
 
-  /** Runs one operation. */
+  /** Runs one operation. After an abort, rejects once the worker has ended it. */
   async call<O extends keyof T>(
     operation: O,
     args: T[O]['args'],
     context: CallContext<Progress> & Partial<Extra> = {},
+    transfer: Transferable[] = [],
   ): Promise<T[O]['result']> {
     const { signal } = context;
     this.check(signal);
@@ -78,7 +88,7 @@ export class WorkerClient<T extends Operations<T>, Progress, Opened = undefined,
     this.calls.set(id, { ...context, resolve, reject });
     const abort = () => this.send({ type: 'abort', id } satisfies ToWorker<object, T>);
     const forget = signal && onAbort(signal, abort);
-    this.send({ type: 'call', id, operation, args } satisfies ToWorker<object, T>);
+    this.send({ type: 'call', id, operation, args } satisfies ToWorker<object, T>, transfer);
     try {
       return await promise;
     } finally {
@@ -109,26 +119,29 @@ export class WorkerClient<T extends Operations<T>, Progress, Opened = undefined,
 
   protected receive(message: FromWorker<Opened, Progress>): void {
     const call = 'id' in message ? this.calls.get(message.id ?? -1) : undefined;
-    if (message.type === 'opened') {
+    if (message.type === 'loaded' || message.type === 'step') this.#limitTime();
+    else if (message.type === 'opened') {
       clearTimeout(this.#timer);
       this.#opened = true;
       this.#opening.resolve(message.opened);
     } else if (message.type === 'progress') call?.onProgress?.(message.progress);
     else if (message.type === 'done') call?.resolve(message.result);
     else if (message.type === 'error') {
-      const { id, error } = message;
-      if (id === undefined) this.end(fromWire(error));
-      else call?.reject(error.code === 'aborted' ? abortError(call.signal) : fromWire(error));
+      const { id, error, fatal } = message;
+      call?.reject(error.code === 'aborted' ? abortError(call.signal) : fromWire(error));
+      if (fatal) this.fail(error.message);
+      else if (id === undefined) this.end(fromWire(error));
     }
   }
 
-  #fail(message: string): void {
+  /** Ends the worker after a fault. */
+  protected fail(message: string): void {
     const code = this.#opened ? 'internal' : 'start-failed';
-    this.end(new BitxError(code, `The ${this.#name}'s worker failed: ${message}`));
+    this.end(new BitxError(code, `The ${this.#name} failed: ${message}`));
   }
 
   #limitTime(): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#fail('it did not respond in time'), START_LIMIT_MS);
+    this.#timer = setTimeout(() => this.fail('it did not respond in time'), this.#stepLimit);
   }
 }

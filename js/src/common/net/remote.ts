@@ -25,8 +25,6 @@ export interface RemoteOptions {
   /** Milliseconds without a byte after which a connection counts as broken. */
   stallTimeout: number;
   signal: AbortSignal;
-  /** Returns another URL for one that the server refuses. */
-  refresh?: ((url: string, status: number) => Promise<string>) | undefined;
 }
 
 /** The properties of a file that must be the same in all answers. */
@@ -43,22 +41,20 @@ export interface Answer extends Facts {
   ranged: boolean;
 }
 
-const MOST_REFRESHES = 3;
 /** The number of wrong answers to requests for ranges that may be accidents. */
 const MOST_ACCIDENTS = 2;
 
 /** A file on a server. */
 export class Remote {
   readonly #options: RemoteOptions;
-  #url: string;
-  #refreshing: Promise<string> | undefined;
+  protected url: string;
   #accidents = 0;
   /** The known properties of the file. An answer that contradicts them is a `Restart`. */
   facts: Facts | undefined;
 
   constructor(options: RemoteOptions) {
     this.#options = options;
-    this.#url = options.url;
+    this.url = options.url;
   }
 
   /**
@@ -73,25 +69,11 @@ export class Remote {
   }
 
   /**
-   * Returns the size of the file in bytes, if the server tells it. Servers that do not answer to
-   * HEAD are asked for one byte.
-   */
-  async size(): Promise<number | undefined> {
-    const head = await this.#request({ method: 'HEAD' }).catch(() => undefined);
-    head?.end();
-    const size = head?.response.ok ? declaredLength(head.response.headers) : undefined;
-    if (size !== undefined) return size;
-    const answer = await this.range(0, 1).catch(() => undefined);
-    answer?.transfer.end();
-    return answer?.size;
-  }
-
-  /**
    * Requests a range. In the answer, `ranged` is `false` if the server sends the whole file
    * instead.
    */
   async range(start: number, end: number): Promise<Answer> {
-    const transfer = await this.#request({}, { range: `bytes=${start}-${end - 1}` });
+    const transfer = await this.#request({ range: `bytes=${start}-${end - 1}` });
     const { status, headers } = transfer.response;
     const { url } = transfer;
     try {
@@ -109,17 +91,13 @@ export class Remote {
   /** Requests the whole file. */
   async whole(): Promise<Answer> {
     const transfer = await this.#request({});
-    const { status, headers } = transfer.response;
-    if (status !== 200) {
-      transfer.end();
-      throw refused(transfer);
-    }
+    const { headers } = transfer.response;
     return { transfer, ranged: false, size: declaredLength(headers), validator: validatorOf(headers) };
   }
 
   /** Returns the error for a wrong range, which is temporary while it may be an accident. */
   wrongRange(expected: number | string, found: number | string, status?: number): BitxError {
-    const url = this.#url;
+    const url = this.url;
     const figures = { url, expected, found, ...(status !== undefined && { status }) };
     if (++this.#accidents <= MOST_ACCIDENTS) {
       return new Transient(`${url} was asked for ${expected} and sent ${found}`, figures);
@@ -129,32 +107,26 @@ export class Remote {
       : new Restart(url, 'its ranges are wrong', 'wrong', figures);
   }
 
-  async #request(init: RequestInit, range: Record<string, string> = {}): Promise<Transfer> {
-    const { stallTimeout, signal, refresh } = this.#options;
+  /**
+   * Called for a request that the server refused for the n-th time in a row; throws unless another
+   * request makes sense.
+   */
+  protected async refused({ url, response: { status, headers } }: Transfer, _times: number): Promise<void> {
+    throw refusal(url, { status, retryAfter: headers.get('retry-after') });
+  }
+
+  async #request(range: Record<string, string>): Promise<Transfer> {
+    const { stallTimeout, signal } = this.#options;
     const headers = { ...this.#options.headers, ...range };
-    for (let refreshes = 0; ; refreshes++) {
-      const url = this.#url;
-      const transfer = await Transfer.start(url, { ...init, headers, signal, stallTimeout });
-      const { response } = transfer;
-      if ([200, 206, 416].includes(response.status)) {
-        if (response.status !== 416) refuseHtml(url, transfer);
+    for (let times = 1; ; times++) {
+      const transfer = await Transfer.start(this.url, { headers, signal, stallTimeout });
+      const { status } = transfer.response;
+      if (status === 200 || (range.range && (status === 206 || status === 416))) {
+        refuseHtml(transfer);
         return transfer;
       }
       transfer.end();
-      const unauthorized = response.status === 401 || response.status === 403;
-      if (!unauthorized || refreshes >= MOST_REFRESHES || !refresh) throw refused(transfer);
-      await this.#refresh(url, response.status);
-    }
-  }
-
-  /** Gets a new URL. Concurrent transfers are refused at the same time and share one new URL. */
-  async #refresh(url: string, status: number): Promise<void> {
-    if (url !== this.#url) return;
-    this.#refreshing ??= this.#options.refresh?.(url, status);
-    try {
-      this.#url = (await this.#refreshing) ?? url;
-    } finally {
-      this.#refreshing = undefined;
+      await this.refused(transfer, times);
     }
   }
 
@@ -189,7 +161,7 @@ export class Remote {
 
   #changed(message: string, expected?: number | string, found?: number | string): Restart {
     const figures = { expected, found } as BitxErrorFigures;
-    return new Restart(this.#url, message, 'changed', figures);
+    return new Restart(this.url, message, 'changed', figures);
   }
 }
 
@@ -207,12 +179,10 @@ function isEncoded(headers: Headers): boolean {
 }
 
 /** Throws for an HTML page, since sign-in pages and error pages may come with status 200. */
-function refuseHtml(url: string, transfer: Transfer): void {
-  if (!transfer.response.headers.get('content-type')?.startsWith('text/html')) return;
+function refuseHtml(transfer: Transfer): void {
+  const { url, response } = transfer;
+  const isHtml = response.headers.get('content-type')?.startsWith('text/html');
+  if (response.status === 416 || !isHtml) return;
   transfer.end();
   throw new BitxError('format', `${url} is an HTML page and not a model`, { url });
-}
-
-function refused({ url, response: { status, headers } }: Transfer): BitxError {
-  return refusal(url, { status, retryAfter: headers.get('retry-after') });
 }

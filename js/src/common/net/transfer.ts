@@ -53,11 +53,6 @@ export class Transfer {
     }
   }
 
-  /** Returns the body of a short answer. */
-  async text(): Promise<string> {
-    return this.#timely(this.response.text(), 'broke off').finally(() => this.end());
-  }
-
   /** Closes the connection, if it is still open. */
   end(): void {
     clearTimeout(this.#timer);

@@ -71,7 +71,9 @@ export class Server {
   ): Promise<{ headers: Headers; text: string }> {
     const url = this.address(path);
     const transfer = await Transfer.start(url, { ...init, signal, stallTimeout: ANSWER_LIMIT_MS });
-    const text = await transfer.text();
+    const decoder = new TextDecoder();
+    let text = '';
+    for await (const part of transfer.parts()) text += decoder.decode(part, { stream: true });
     const { ok, status, headers } = transfer.response;
     if (ok) return { headers, text };
     throw refusalOf(url, { status, retryAfter: headers.get('retry-after') }, text);
