@@ -1,9 +1,10 @@
 import { absolute, BitxError, orAbortError } from '../common/index.js';
-import { Bitx } from '../index.js';
+import type { Bitx } from '../index.js';
 import { ModelCache } from './cache.js';
-import { fits, parseIntegrity } from './integrity.js';
+import { fits, type Integrity, parseIntegrity, requiredDigest } from './integrity.js';
 import { type FineTunePlan, planOf } from './plan.js';
-import type { CachedFile, ModelInfo, ModelStat } from './types.js';
+import { fetchAndRestore, type Source, sourcesOf } from './restoring.js';
+import type { CachedFile, ModelStat } from './types.js';
 
 /** The progress of a {@link loadFineTune} call, in bytes. */
 export interface FineTuneProgress {
@@ -21,7 +22,8 @@ export interface FineTuneOptions {
   delta: string | URL;
   /**
    * The digests that the files must have, in the form of {@link FetchOptions.integrity}; for a
-   * sharded base, one for each file.
+   * sharded base, one for each file. They are checked however the model comes: downloaded, from the
+   * cache or restored.
    */
   integrity?: { base?: string | string[]; delta?: string; model?: string };
   /** The cache for the files. Default: one that all calls without a cache share. */
@@ -54,12 +56,11 @@ export interface FineTune {
   cache: ModelCache;
   bases: Wanted[];
   delta: Wanted;
+  /** The digest that the model must have. */
+  required: Integrity | undefined;
   store: boolean;
   options: FineTuneOptions;
 }
-
-/** The label of a restored model that records the files it was made from. */
-const SOURCES = 'bitx-sources';
 
 let sharedCache: Promise<ModelCache> | undefined;
 
@@ -108,15 +109,27 @@ async function load(options: FineTuneOptions): Promise<File> {
 
 async function fineTune(options: FineTuneOptions): Promise<FineTune> {
   const { base, delta, integrity = {}, store = true } = options;
-  const digests = [integrity.base ?? []].flat();
-  const bases = [base].flat().map((url, index) => ({ url: absolute(url), integrity: digests[index] }));
+  const urls = [base].flat();
+  const digests = integrity.base === undefined ? undefined : [integrity.base].flat();
+  if (digests && digests.length !== urls.length) {
+    const message = `integrity.base has ${digests.length} digests for ${urls.length} files`;
+    throw new BitxError('invalid-argument', message);
+  }
+  // Each of the digests must be one: a gap would leave its file unchecked.
+  const bases = urls.map((url, index) => wanted(url, digests && String(digests[index])));
   return {
     cache: options.cache ?? (await shared()),
     bases,
-    delta: { url: absolute(delta), integrity: integrity.delta },
+    delta: wanted(delta, integrity.delta),
+    required: integrity.model === undefined ? undefined : requiredDigest(integrity.model),
     store,
     options,
   };
+}
+
+function wanted(url: string | URL, integrity: string | undefined): Wanted {
+  if (integrity !== undefined) requiredDigest(integrity);
+  return { url: absolute(url), integrity };
 }
 
 function shared(): Promise<ModelCache> {
@@ -128,13 +141,14 @@ function shared(): Promise<ModelCache> {
 }
 
 /**
- * Returns the restored model if it is cached. It must come from files with the required digests, or
- * from the same URLs where no digest is required.
+ * Returns the restored model if it is cached. It must have the required digest and come from files
+ * with the required digests, or from the same URLs where no digest is required.
  */
-async function restored({ cache, bases, delta }: FineTune): Promise<CachedFile | undefined> {
+async function restored({ cache, bases, delta, required }: FineTune): Promise<CachedFile | undefined> {
   const wanted = [delta, ...bases];
   const madeOfThem = ({ model }: ModelStat) => {
-    const sources = model ? sourcesOf(model) : [];
+    if (!model || (required && !fits(model, required))) return false;
+    const sources = sourcesOf(model);
     return (
       sources.length === wanted.length && sources.every((source, index) => isSame(wanted[index], source))
     );
@@ -143,82 +157,8 @@ async function restored({ cache, bases, delta }: FineTune): Promise<CachedFile |
   return found && cache.match(found.url);
 }
 
-/** A file that a model was made from, with the URL by which it was requested. */
-type Source = Pick<ModelInfo, 'url' | 'sha256' | 'blake3'>;
-
-function sourcesOf({ labels }: ModelInfo): Source[] {
-  return JSON.parse(labels[SOURCES] ?? '[]');
-}
-
 function isSame(file: Wanted | undefined, source: Source): boolean {
   if (file?.integrity === undefined) return source.url === file?.url;
   const digest = parseIntegrity(file.integrity);
   return digest !== undefined && fits(source, digest);
-}
-
-async function fetchAndRestore(job: FineTune): Promise<File> {
-  const { cache, delta, bases, options } = job;
-  const { headers = {}, refreshUrl, signal } = options;
-  const fetchOne = ({ url, integrity }: Wanted, phase: FineTuneProgress['phase']) =>
-    cache.fetch(url, {
-      headers,
-      onProgress: ({ loaded, total }) => options.onProgress?.({ phase, loaded, total }),
-      ...(integrity !== undefined && { integrity }),
-      ...(refreshUrl && { refreshUrl }),
-      ...(signal && { signal }),
-    });
-  const bitx = options.bitx ?? (await Bitx.create(signal ? { signal } : {}));
-  try {
-    // The delta comes first: it is small, and if it is not an archive, the base is not needed.
-    const archive = await fetchOne(delta, 'delta');
-    const made = await bitx.inspect(archive, signal ? { signal } : {});
-    const files: CachedFile[] = [];
-    for (const [index, base] of bases.entries()) {
-      const against = made.bases[index];
-      // The base that the delta was made against may be cached under any URL.
-      const here = against && (await cache.findByDigest(`blake3-${against.blake3}`));
-      files.push(here ?? (await fetchOne(base, 'base')));
-    }
-    return await restore(job, bitx, archive, files, made.restoredBytes);
-  } finally {
-    if (bitx !== options.bitx) bitx.dispose();
-  }
-}
-
-/** Restores into the cache as a stream, or into a file that is not stored. */
-async function restore(
-  { cache, delta, bases, store, options }: FineTune,
-  bitx: Bitx,
-  archive: CachedFile,
-  base: CachedFile[],
-  size: number,
-): Promise<File> {
-  const { signal, integrity } = options;
-  const onProgress = ({ loaded, total }: Omit<FineTuneProgress, 'phase'>) =>
-    options.onProgress?.({ phase: 'restore', loaded, total });
-  const inputs = { base, delta: archive, onProgress, ...(signal && { signal }) };
-  if (!store) return new File([await bitx.restore(inputs)], nameOf(delta.url));
-  const wanted = [delta, ...bases];
-  const sources = [archive, ...base].map(({ model: { sha256, blake3, url } }, index) => ({
-    url: wanted[index]?.url ?? url,
-    sha256,
-    blake3,
-  }));
-  const key = `bitx:restored/${sources.map(({ sha256 }) => sha256).join('/')}`;
-  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
-  const [model] = await Promise.all([
-    cache.put(key, readable, {
-      size,
-      labels: { [SOURCES]: JSON.stringify(sources) },
-      ...(integrity?.model !== undefined && { integrity: integrity.model }),
-      ...(signal && { signal }),
-    }),
-    bitx.restore({ ...inputs, output: writable }),
-  ]);
-  await cache.delete(archive.model.url);
-  return model;
-}
-
-function nameOf(url: string): string {
-  return new URL(url).pathname.split('/').at(-1) ?? '';
 }

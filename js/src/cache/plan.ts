@@ -1,4 +1,4 @@
-import { availableStorage, Remote, sumOf, TRANSFERS } from '../common/index.js';
+import { availableStorage, declaredLength, Remote, sumOf, TRANSFERS, Transfer } from '../common/index.js';
 import type { ModelCache } from './cache.js';
 import type { FineTune, Wanted } from './fine-tune.js';
 import type { CachedFile } from './types.js';
@@ -72,7 +72,7 @@ export async function planOf(job: FineTune, model: CachedFile | undefined): Prom
 async function planned(job: FineTune, file: Wanted, needless: boolean): Promise<PlannedFile> {
   const { cache } = job;
   const { url } = file;
-  const found = await cached(cache, file);
+  const found = await here(cache, file);
   if (found) return { url, cached: true, size: found.size, storedBytes: found.size, roomBytes: 0 };
   const part = await cache.stat(url);
   const stored = part && !part.complete ? part.storedBytes : 0;
@@ -83,14 +83,23 @@ async function planned(job: FineTune, file: Wanted, needless: boolean): Promise<
 }
 
 /** Returns the cached file with the required digest or, if no digest is required, with the URL. */
-function cached(cache: ModelCache, { url, integrity }: Wanted): Promise<CachedFile | undefined> {
+export function here(cache: ModelCache, { url, integrity }: Wanted): Promise<CachedFile | undefined> {
   return integrity === undefined ? cache.match(url) : cache.findByDigest(integrity);
 }
 
-/** Asks a server for the size of a file. */
-function sizeOf(url: string, options: FineTune['options']): Promise<number | undefined> {
+/**
+ * Asks a server for the size of a file. Servers that do not answer to HEAD are asked for one byte.
+ */
+async function sizeOf(url: string, options: FineTune['options']): Promise<number | undefined> {
   const { headers = {}, signal = new AbortController().signal } = options;
-  return new Remote({ url, headers, signal, ...TRANSFERS }).size();
+  const init = { headers, signal, ...TRANSFERS };
+  const head = await Transfer.start(url, { ...init, method: 'HEAD' }).catch(() => undefined);
+  head?.end();
+  const size = head?.response.ok ? declaredLength(head.response.headers) : undefined;
+  if (size !== undefined) return size;
+  const answer = await new Remote({ url, ...init }).range(0, 1).catch(() => undefined);
+  answer?.transfer.end();
+  return answer?.size;
 }
 
 function missing({ size, storedBytes }: PlannedFile): number | undefined {

