@@ -41,7 +41,7 @@ const BROWSER = {
 const NODE = {
   'node-common': 'js/src/common/page.ts',
   node: 'js/src/index.ts',
-  'node-cache': 'js/src/cache/index.ts',
+  'node-cache': 'js/src/runtimes/node/cache.ts',
   'node-files': 'js/src/runtimes/node/files.ts',
   'node-worker': 'js/src/runtimes/node/worker.ts',
 };

@@ -1,4 +1,4 @@
-import { absolute, BitxError, type Peer, TRANSFERS } from '../common/index.js';
+import { absolute, BitxError, checkChoice, checkOptions, type Peer, TRANSFERS } from '../common/index.js';
 import { Client } from './client.js';
 import type { Digests } from './integrity.js';
 import type { Found, Settings } from './messages.js';
@@ -13,6 +13,14 @@ import type {
   PutOptions,
   Verdict,
 } from './types.js';
+
+const BACKENDS: Backend[] = ['opfs', 'cache-storage', 'memory'];
+/** The names of the options of the calls that have several. */
+const NAMES = {
+  open: 'name backend chunkSize connections retries retryDelay stallTimeout persist workerUrl directory',
+  fetch: 'integrity headers refreshUrl signal onProgress',
+  put: 'integrity size labels signal onProgress',
+};
 
 /**
  * Keeps models, so that a page need not download them again after a reload or a crash.
@@ -48,7 +56,10 @@ export class ModelCache {
     options: CacheOptions,
     start: (options: CacheOptions) => Peer,
   ): Promise<ModelCache> {
-    const client = await Client.open(settingsOf(options), start(options));
+    checkOptions('open', options, NAMES.open);
+    if (options.backend !== undefined) checkChoice('backend', options.backend, BACKENDS);
+    const script = options.workerUrl ?? import.meta.url.replace(/[^/]*$/, 'cache-worker.js');
+    const client = await Client.open(settingsOf(options), start(options), script);
     return new ModelCache(client, options.persist ?? true);
   }
 
@@ -68,6 +79,7 @@ export class ModelCache {
    * file share one download, which continues if one of them aborts.
    */
   async fetch(url: string | URL, options: FetchOptions = {}): Promise<CachedFile> {
+    checkOptions('fetch', options, NAMES.fetch);
     const { integrity, headers = {}, refreshUrl, signal, onProgress } = options;
     await this.#askToPersist();
     const args = { url: absolute(url), integrity, headers, refreshes: refreshUrl !== undefined };
@@ -83,6 +95,7 @@ export class ModelCache {
     source: Blob | ReadableStream<Uint8Array>,
     options: PutOptions = {},
   ): Promise<CachedFile> {
+    checkOptions('put', options, NAMES.put);
     const { integrity, size, labels = {}, signal, onProgress } = options;
     await this.#askToPersist();
     const [blob, stream] = source instanceof Blob ? [source, undefined] : [undefined, source];

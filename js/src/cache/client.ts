@@ -17,8 +17,8 @@ export class Client extends WorkerClient<Operations, CacheProgress, Backend, Ext
   backend!: Backend;
 
   /** Opens a client; resolves once the worker has opened its store. */
-  static async open(settings: Settings, peer: Peer): Promise<Client> {
-    const client = new Client({ name: "cache's worker", settings, peer });
+  static async open(settings: Settings, peer: Peer, script: string | URL): Promise<Client> {
+    const client = new Client({ name: "cache's worker", settings, peer, script });
     client.backend = await client.opened;
     return client;
   }

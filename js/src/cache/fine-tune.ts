@@ -1,4 +1,4 @@
-import { absolute, BitxError, orAbortError } from '../common/index.js';
+import { absolute, BitxError, checkOptions, orAbortError } from '../common/index.js';
 import type { Bitx } from '../index.js';
 import { ModelCache } from './cache.js';
 import { fits, type Integrity, parseIntegrity, requiredDigest } from './integrity.js';
@@ -109,6 +109,12 @@ async function load(options: FineTuneOptions): Promise<File> {
 
 async function fineTune(options: FineTuneOptions): Promise<FineTune> {
   const { base, delta, integrity = {}, store = true } = options;
+  checkOptions(
+    'loadFineTune',
+    options,
+    'base delta integrity cache bitx store headers refreshUrl signal onProgress',
+  );
+  checkOptions('integrity', integrity, 'base delta model');
   const urls = [base].flat();
   const digests = integrity.base === undefined ? undefined : [integrity.base].flat();
   if (digests && digests.length !== urls.length) {

@@ -1,4 +1,4 @@
-import { absolute, BitxError, type Peer } from '../common/index.js';
+import { absolute, type Peer, requireWorkers } from '../common/index.js';
 import type { Backend, CacheOptions } from './types.js';
 
 /** The default backend; `undefined` tries all of them in order. */
@@ -6,10 +6,7 @@ export const DEFAULT_BACKEND: Backend | undefined = undefined;
 
 /** Starts the cache's worker. The build for Node replaces this module by one of its own. */
 export function startPeer({ workerUrl }: CacheOptions): Peer {
-  if (typeof Worker !== 'function') {
-    const message = 'Workers cannot be started here; in a service worker, use bitx-wasm/cache/service-worker';
-    throw new BitxError('unsupported', message);
-  }
+  requireWorkers('ModelCache (bitx-wasm/cache/service-worker does without)');
   // Bundlers recognise a worker by exactly this expression.
   return workerUrl
     ? new Worker(absolute(workerUrl), { type: 'module' })

@@ -1,6 +1,7 @@
-import { availableStorage, declaredLength, Remote, sumOf, TRANSFERS, Transfer } from '../common/index.js';
+import { declaredLength, Remote, TRANSFERS, Transfer } from '../common/index.js';
 import type { ModelCache } from './cache.js';
 import type { FineTune, Wanted } from './fine-tune.js';
+import { availableStorage, sumOf } from './storage.js';
 import type { CachedFile } from './types.js';
 
 /** A file that {@link loadFineTune} reads. */

@@ -1,4 +1,4 @@
-import { abortError, BitxError, type Bytes } from '../common/index.js';
+import { abortError, BitxError, type Bytes, checkOptions } from '../common/index.js';
 import { Engine } from './engine.js';
 import { type Inputs, prepare } from './inputs.js';
 import type { CallContext, Link } from './link.js';
@@ -44,6 +44,7 @@ export class Bitx {
 
   /** Loads and tests the build that suits this browser and page. */
   static async create(options: CreateOptions = {}): Promise<Bitx> {
+    checkOptions('create', options, 'threads mode wasmUrl workerUrl signal');
     const restorer = new Engine('restore', options);
     const best = options.mode ?? 'threads';
     const link = await restorer.alive(best, options.signal);
@@ -177,10 +178,13 @@ export class Bitx {
   async #call(
     task: Task,
     inputs: Inputs,
-    { signal, onProgress }: CallOptions,
+    options: CallOptions,
     stream?: StreamOutput,
     onOpened?: CallContext['onOpened'],
   ): Promise<Outcome> {
+    // The other options of the operation have been taken out.
+    checkOptions(task.operation, options, 'signal onProgress');
+    const { signal, onProgress } = options;
     const over = new AbortController();
     const signals = [over.signal, this.#disposal.signal, signal, stream?.failure];
     const stop = AbortSignal.any(signals.filter((one) => !!one));

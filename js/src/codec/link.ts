@@ -52,6 +52,7 @@ export class Link extends WorkerClient<Operations, Progress, undefined, Extra> {
       peer: workerUrl
         ? new Worker(workerUrl, { type: 'module' })
         : new Worker(new URL('./worker.js', import.meta.url), { type: 'module' }),
+      script: workerUrl ?? import.meta.url.replace(/[^/]*$/, 'worker.js'),
       settings: { role, mode, threads, wasmUrl, alarm } satisfies Settings,
       stepLimit: STEP_LIMIT_MS[mode],
     });

@@ -1,4 +1,4 @@
-import { abortError, absolute, BitxError, messageOf } from '../common/index.js';
+import { abortError, absolute, BitxError, checkChoice, messageOf, requireWorkers } from '../common/index.js';
 import { Link } from './link.js';
 import type { Role } from './protocol.js';
 import type { CreateOptions, Mode, WasmUrls } from './types.js';
@@ -17,6 +17,8 @@ export function nextMode(mode: Mode): Mode {
 /** Starts a worker in the best mode that works here, from `best` on. */
 export async function start(role: Role, best: Mode, options: CreateOptions): Promise<Link> {
   const { wasmUrl, workerUrl, signal } = options;
+  checkChoice('mode', best, MODES);
+  requireWorkers('Bitx');
   const threads = wantedThreads(options);
   const possible = {
     threads: threads > 1 && canShareMemory(),

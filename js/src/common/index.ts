@@ -4,6 +4,15 @@
  * code once. Modules outside this folder import from this file only, and modules inside it do not
  * use the codec, the cache or the hub.
  */
+export { abortable, sleep } from './abort.js';
+export { free } from './bytes.js';
+export { ask } from './call/rpc.js';
 export { type Port, type Running, WorkerHost } from './call/worker.js';
+export { fromWire, toWire } from './errors.js';
 export { openUrl } from './net/http.js';
+export { isStrong } from './net/identity.js';
+export { Patience, refusal, Transient } from './net/patience.js';
+export { fetchRange } from './net/ranges.js';
+export { Restart } from './net/remote.js';
 export * from './page.js';
+export { Parts } from './parts.js';

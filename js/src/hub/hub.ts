@@ -1,5 +1,12 @@
 import { ModelCache } from '../cache/index.js';
-import { absolute, BitxError, orAbortError, TRANSFERS } from '../common/index.js';
+import {
+  absolute,
+  BitxError,
+  checkOptions,
+  orAbortError,
+  requireWorkers,
+  TRANSFERS,
+} from '../common/index.js';
 import { Bitx } from '../index.js';
 import { listIn } from './answers.js';
 import { Client } from './client.js';
@@ -61,6 +68,12 @@ export class BitxHub {
   readonly #bitx = new Lazy(() => Bitx.create());
 
   constructor(options: HubOptions) {
+    requireWorkers('BitxHub');
+    checkOptions(
+      'BitxHub',
+      options,
+      'url token cache bitx retries retryDelay stallTimeout partSize workerUrl',
+    );
     const settings = settingsOf(options);
     const { url, token } = settings;
     // After a fault of the worker, the next call starts a new one.
@@ -80,9 +93,12 @@ export class BitxHub {
   }
 
   /** Lists the models that the token may read. */
-  async list({ signal }: HubCallOptions = {}): Promise<HubModel[]> {
+  async list(options: HubCallOptions = {}): Promise<HubModel[]> {
     const args = { method: 'GET', path: 'api/models' };
-    return checked(signal, async () => listIn<HubModel>(await this.#call('request', args, signal)));
+    const { signal } = options;
+    return checked('list', options, 'signal', async () =>
+      listIn<HubModel>(await this.#call('request', args, signal)),
+    );
   }
 
   /**
@@ -91,7 +107,7 @@ export class BitxHub {
    * digests of the files in the cache.
    */
   async plan(name: string, options: HubPlanOptions = {}): Promise<HubPlan> {
-    return checked(options.signal, () => planPull(this.#connection, name, options));
+    return checked('plan', options, 'files signal', () => planPull(this.#connection, name, options));
   }
 
   /**
@@ -99,7 +115,7 @@ export class BitxHub {
    * a cached base and a delta, or whole. The files stay in the cache.
    */
   async pull(name: string, options: HubPullOptions = {}): Promise<HubFiles> {
-    return checked(options.signal, () => pull(this.#connection, name, options));
+    return checked('pull', options, 'files signal onProgress', () => pull(this.#connection, name, options));
   }
 
   /**
@@ -111,7 +127,9 @@ export class BitxHub {
     files: Record<string, HubPushFile>,
     options: HubPushPlanOptions = {},
   ): Promise<HubPushPlan> {
-    return checked(options.signal, () => this.#pushes.plan(name, files, options));
+    return checked('planPush', options, 'base signal onProgress', () =>
+      this.#pushes.plan(name, files, options),
+    );
   }
 
   /**
@@ -124,7 +142,9 @@ export class BitxHub {
     files: Record<string, HubPushFile>,
     options: HubPushOptions = {},
   ): Promise<HubPushResult> {
-    return checked(options.signal, () => this.#pushes.push(name, files, options));
+    return checked('push', options, 'base effort signal onProgress', () =>
+      this.#pushes.push(name, files, options),
+    );
   }
 
   /** Ends the workers that were started. Pending calls reject with `disposed`. */
@@ -175,9 +195,16 @@ function encodePath(path: string): string {
   return path.split('/').map(encodeURIComponent).join('/');
 }
 
-/** Runs a call, unless its signal is aborted already. */
-function checked<T>(signal: AbortSignal | undefined, action: () => Promise<T>): Promise<T> {
+/** Runs a call, unless it has an unknown option or its signal is aborted already. */
+function checked<T>(
+  call: string,
+  options: HubCallOptions,
+  names: string,
+  action: () => Promise<T>,
+): Promise<T> {
+  const { signal } = options;
   return orAbortError(signal, async () => {
+    checkOptions(call, options, names);
     signal?.throwIfAborted();
     return action();
   });

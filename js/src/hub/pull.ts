@@ -1,5 +1,6 @@
 import { type CachedFile, loadFineTune, type ModelCache, planFineTune } from '../cache/index.js';
-import { availableStorage, BitxError, type BitxErrorCode, sumOf } from '../common/index.js';
+import { availableStorage, sumOf } from '../cache/storage.js';
+import { BitxError, type BitxErrorCode } from '../common/index.js';
 import { listIn } from './answers.js';
 import type { Connection } from './hub.js';
 import type {

@@ -1,5 +1,6 @@
 import {
   type Answer,
+  BitxError,
   isStrong,
   Patience,
   type Remote,
@@ -47,10 +48,17 @@ export async function download(job: Download): Promise<Manifest> {
     try {
       return await attempt(job, approach);
     } catch (error) {
-      if (!(error instanceof Restart) || starts === MOST_STARTS) throw error;
+      if (!(error instanceof Restart)) throw error;
+      if (starts === MOST_STARTS) throw givenUp(error);
       approach = { resume: false, ranges: approach.ranges && error.reason === 'changed' };
     }
   }
+}
+
+/** Returns the error of a download that started too often. */
+function givenUp(cause: Restart): BitxError {
+  const { url = '' } = cause;
+  return new BitxError('network', `${cause.message}, ${MOST_STARTS} times in a row`, { url, cause });
 }
 
 async function attempt(job: Download, { resume, ranges }: Approach): Promise<Manifest> {
@@ -95,7 +103,7 @@ async function resumeParts(
   remote.facts = { size: meta.size, validator: meta.validator };
   const sealed = await fetchChunks({ ...job, meta, remote, stop });
   if (integrity && !fits(sealed.digests, integrity)) {
-    throw new Restart(meta.url, 'its chunks do not have the required digest', 'changed');
+    throw new Restart(meta.url, 'changed', {}, 'has stored chunks without the required digest');
   }
   return finish(job, meta, sealed);
 }
@@ -108,7 +116,7 @@ async function withoutRanges(error: unknown, remote: Remote): Promise<never> {
   if (!(error instanceof Transient) || error.status !== undefined) throw error;
   const { transfer } = await remote.whole().catch(() => Promise.reject(error));
   transfer.end();
-  throw new Restart(transfer.url, 'the server can only send all of it', 'rangeless');
+  throw new Restart(transfer.url, 'rangeless');
 }
 
 /** Downloads from a server without ranges. Every retry begins at the start of the file. */

@@ -62,7 +62,7 @@ async function storeChunk({ entry, meta }: RangesOptions, index: number, bytes: 
   if (index === 0) refuseImpostors(bytes, meta.url);
   const digest = await digestOf(bytes);
   if (meta.expected && meta.expected[index] !== digest) {
-    throw new Restart(meta.url, 'it differs from the file that was damaged', 'changed');
+    throw new Restart(meta.url, 'changed', {}, 'differs from the file that was damaged');
   }
   await entry.put(index, bytes, digest);
 }

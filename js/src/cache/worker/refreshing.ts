@@ -1,11 +1,14 @@
-import { Remote, type RemoteOptions, type Transfer } from '../../common/index.js';
+import { type Answer, BitxError, Remote, type RemoteOptions, type Transfer } from '../../common/index.js';
 
 /** Returns another URL for one that the server refuses. */
 type Refresh = (url: string, status: number) => Promise<string>;
 
 const MOST_REFRESHES = 3;
 
-/** A file whose URL is replaced when the server refuses it, such as one with a signature. */
+/**
+ * A model on a server. Its URL is replaced when the server refuses it, such as one with a
+ * signature.
+ */
 export class RefreshingRemote extends Remote {
   readonly #refresh: Refresh | undefined;
   #refreshing: Promise<string> | undefined;
@@ -13,6 +16,14 @@ export class RefreshingRemote extends Remote {
   constructor(options: RemoteOptions, refresh: Refresh | undefined) {
     super(options);
     this.#refresh = refresh;
+  }
+
+  override async range(start: number, end: number): Promise<Answer> {
+    return refuseHtml(await super.range(start, end));
+  }
+
+  override async whole(): Promise<Answer> {
+    return refuseHtml(await super.whole());
   }
 
   protected override async refused(transfer: Transfer, times: number): Promise<void> {
@@ -29,4 +40,12 @@ export class RefreshingRemote extends Remote {
       this.#refreshing = undefined;
     }
   }
+}
+
+/** Throws for an HTML page, since sign-in pages and error pages may come with status 200. */
+function refuseHtml(answer: Answer): Answer {
+  const { url, response } = answer.transfer;
+  if (!response.headers.get('content-type')?.startsWith('text/html')) return answer;
+  answer.transfer.end();
+  throw new BitxError('format', `${url} is an HTML page and not a model`, { url });
 }

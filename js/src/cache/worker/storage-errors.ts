@@ -1,4 +1,5 @@
-import { availableStorage, BitxError, messageOf } from '../../common/index.js';
+import { BitxError, messageOf } from '../../common/index.js';
+import { availableStorage } from '../storage.js';
 import { isNamed } from './stores/access.js';
 
 /** Throws an error with both figures if the browser will not grant the space. */

@@ -74,11 +74,7 @@ async function reading<T>(file: Source, action: () => Promise<T>): Promise<T> {
     return await action();
   } catch (cause) {
     // The caller's `RangeSource` may throw anything.
-    if (cause instanceof BitxError && cause.code !== 'internal') {
-      throw cause.file === undefined && cause !== ENDED
-        ? new BitxError(cause.code, cause.message, { ...cause, file, cause: cause.cause })
-        : cause;
-    }
+    if (cause instanceof BitxError && cause.code !== 'internal') throw cause;
     throw new BitxError('io', `${file} could not be read: ${messageOf(cause)}`, { file, cause });
   }
 }

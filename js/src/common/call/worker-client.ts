@@ -13,6 +13,12 @@ export interface Peer {
   terminate(): void;
 }
 
+/** Throws where no worker can be started; `name` names what needs one. */
+export function requireWorkers(name: string): void {
+  if (typeof Worker === 'function') return;
+  throw new BitxError('unsupported', `${name} needs a worker, and none can be started here`);
+}
+
 /** The context of a call besides its arguments. */
 export interface CallContext<Progress> {
   signal?: AbortSignal | undefined;
@@ -24,6 +30,8 @@ export interface ClientOptions {
   /** The name of the worker in error messages. */
   name: string;
   peer: Peer;
+  /** The address of the worker's script, unless the script is part of a bundle. */
+  script?: string | URL | undefined;
   /** Sent to the worker once it has loaded. */
   settings: object;
   /** The time limit of each step of the start, in milliseconds. */
@@ -52,12 +60,12 @@ export class WorkerClient<T extends Operations<T>, Progress, Opened = undefined,
   #ended: BitxError | undefined;
 
   /** Waits for the worker to load and then sends it the settings. */
-  protected constructor({ name, peer, settings, stepLimit = STEP_LIMIT_MS }: ClientOptions) {
+  protected constructor({ name, peer, script, settings, stepLimit = STEP_LIMIT_MS }: ClientOptions) {
     this.#name = name;
     this.#peer = peer;
     this.#stepLimit = stepLimit;
     this.#limitTime();
-    peer.onerror = ({ message }) => this.fail(message || 'its script could not be loaded');
+    peer.onerror = ({ message }) => this.fail(message || notLoaded(script));
     peer.onmessage = ({ data }) => {
       if (data.type === 'loaded') this.send({ type: 'open', settings } satisfies ToWorker<object, T>);
       this.receive(data);
@@ -144,4 +152,11 @@ export class WorkerClient<T extends Operations<T>, Progress, Opened = undefined,
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.fail('it did not respond in time'), this.#stepLimit);
   }
+}
+
+/** Tells that a script could not be loaded, and what to do about it. */
+function notLoaded(script: string | URL | undefined): string {
+  // A bundler may have put the address of a file on the machine that it ran on here.
+  const place = /^http/.test(`${script}`) ? ` from ${script}` : '';
+  return `its script could not be loaded${place} (see workerUrl; in Vite, optimizeDeps.exclude)`;
 }

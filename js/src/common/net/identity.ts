@@ -8,8 +8,8 @@ export interface Validator {
  * Returns `true` if parts of a file that were fetched at different times are certain to belong
  * together.
  */
-export function isStrong({ etag, modified }: Validator): boolean {
-  return (etag !== undefined && !etag.startsWith('W/')) || modified !== undefined;
+export function isStrong(validator: Validator): boolean {
+  return isSame(validator, validator);
 }
 
 /** Returns `true` if two validators prove that they name the same version. */

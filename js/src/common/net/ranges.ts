@@ -1,5 +1,5 @@
 import type { Bytes } from '../bytes.js';
-import { type Patience, Transient } from './patience.js';
+import type { Patience } from './patience.js';
 import type { Answer, Remote } from './remote.js';
 
 /** A range to fetch. */
@@ -25,7 +25,7 @@ export async function fetchRange(wanted: Wanted, opened?: Answer): Promise<void>
     const before = at;
     try {
       answer ??= await remote.range(at, end);
-      if (!answer.ranged) throw remote.wrongRange(at, 'the whole file', answer.transfer.response.status);
+      if (!answer.ranged) throw remote.wrongRange(at, 'all', { status: answer.transfer.response.status });
       for await (const part of answer.transfer.parts()) {
         // The taker may transfer the part.
         const { length } = part;
@@ -37,8 +37,7 @@ export async function fetchRange(wanted: Wanted, opened?: Answer): Promise<void>
         wanted.take(part, at);
         at += length;
       }
-      const { url } = answer.transfer;
-      if (at === before) throw new Transient(`${url} sent an empty range`, { url });
+      if (at === before) throw remote.wrongRange(`${end - at} bytes`, 'none');
     } catch (error) {
       if (at > before) patience.renew();
       await patience.after(error);

@@ -3,18 +3,21 @@ import { differ, isSame, type Validator, validatorOf } from './identity.js';
 import { type Patience, refusal, Transient } from './patience.js';
 import { Transfer } from './transfer.js';
 
-/**
- * The reasons for which ranges of a file cannot be joined: the file is `changed`, its server is
- * `rangeless` or hides the places of its ranges, or it sends `wrong` ranges.
- */
-type Reason = 'changed' | 'rangeless' | 'wrong';
+/** The reason for which ranges of a file cannot be joined. */
+type Reason = keyof typeof REASONS;
+
+const REASONS = {
+  changed: 'changed while it was being read',
+  rangeless: 'was not sent in ranges that can be used',
+  wrong: 'was sent in other ranges than were requested',
+};
 
 /** The error after which a file must be read anew, since the ranges read so far are of no use. */
 export class Restart extends BitxError {
   readonly reason: Reason;
 
-  constructor(url: string, message: string, reason: Reason, figures: BitxErrorFigures = {}) {
-    super('network', `${url} must be downloaded anew: ${message}`, { url, ...figures });
+  constructor(url: string, reason: Reason, figures: BitxErrorFigures = {}, message = REASONS[reason]) {
+    super(reason === 'changed' ? reason : 'network', `${url} ${message}`, { url, ...figures });
     this.reason = reason;
   }
 }
@@ -73,38 +76,37 @@ export class Remote {
    * instead.
    */
   async range(start: number, end: number): Promise<Answer> {
-    const transfer = await this.#request({ range: `bytes=${start}-${end - 1}` });
-    const { status, headers } = transfer.response;
-    const { url } = transfer;
+    const answer = await this.#request({ range: `bytes=${start}-${end - 1}` });
+    const { response } = answer.transfer;
     try {
       // An empty file has no range.
-      if (status === 416 && !this.facts) throw new Restart(url, 'it has no such range', 'rangeless');
-      if (status === 416) throw this.#changed('it became shorter', this.facts?.size, 'less');
-      const size = status === 206 ? this.#sizeOfRange(transfer, start, end) : declaredLength(headers);
-      return this.#agreed({ transfer, ranged: status === 206, size, validator: validatorOf(headers) });
+      if (response.status === 416) {
+        throw this.facts ? this.#changed(this.facts.size, 'less') : new Restart(this.url, 'rangeless');
+      }
+      if (answer.ranged) answer.size = this.#sizeOfRange(response, start, end);
+      this.#check(answer);
+      return answer;
     } catch (error) {
-      transfer.end();
+      answer.transfer.end();
       throw error;
     }
   }
 
   /** Requests the whole file. */
-  async whole(): Promise<Answer> {
-    const transfer = await this.#request({});
-    const { headers } = transfer.response;
-    return { transfer, ranged: false, size: declaredLength(headers), validator: validatorOf(headers) };
+  whole(): Promise<Answer> {
+    return this.#request({});
   }
 
-  /** Returns the error for a wrong range, which is temporary while it may be an accident. */
-  wrongRange(expected: number | string, found: number | string, status?: number): BitxError {
-    const url = this.url;
-    const figures = { url, expected, found, ...(status !== undefined && { status }) };
-    if (++this.#accidents <= MOST_ACCIDENTS) {
-      return new Transient(`${url} was asked for ${expected} and sent ${found}`, figures);
-    }
-    return status === 200
-      ? new Restart(url, 'the server no longer sends ranges', 'rangeless', figures)
-      : new Restart(url, 'its ranges are wrong', 'wrong', figures);
+  /**
+   * Returns the error for a wrong range, which is temporary while it may be an accident. `whole`
+   * has the status of an answer with the whole file.
+   */
+  wrongRange(expected: number | string, found: number | string, whole?: { status: number }): BitxError {
+    const { url } = this;
+    const figures = { url, expected, found, ...whole };
+    return ++this.#accidents > MOST_ACCIDENTS
+      ? new Restart(url, whole ? 'rangeless' : 'wrong', figures)
+      : new Transient(`${url} was asked for ${expected} and sent ${found}`, figures);
   }
 
   /**
@@ -115,15 +117,15 @@ export class Remote {
     throw refusal(url, { status, retryAfter: headers.get('retry-after') });
   }
 
-  async #request(range: Record<string, string>): Promise<Transfer> {
+  async #request(range: Record<string, string>): Promise<Answer> {
     const { stallTimeout, signal } = this.#options;
     const headers = { ...this.#options.headers, ...range };
     for (let times = 1; ; times++) {
       const transfer = await Transfer.start(this.url, { headers, signal, stallTimeout });
-      const { status } = transfer.response;
+      const { status, headers: found } = transfer.response;
       if (status === 200 || (range.range && (status === 206 || status === 416))) {
-        refuseHtml(transfer);
-        return transfer;
+        const about = { size: declaredLength(found), validator: validatorOf(found) };
+        return { transfer, ranged: status === 206, ...about };
       }
       transfer.end();
       await this.refused(transfer, times);
@@ -131,37 +133,33 @@ export class Remote {
   }
 
   /** Checks the range of a 206 answer, and returns the size of the whole file. */
-  #sizeOfRange({ response, url }: Transfer, start: number, end: number): number {
-    const { headers } = response;
-    if (isEncoded(headers)) throw new Restart(url, 'its ranges are compressed', 'rangeless');
+  #sizeOfRange({ headers }: Response, start: number, end: number): number {
     const found = headers.get('content-range');
-    // Servers that do not expose the header to other origins also end up here.
-    if (found === null) throw new Restart(url, 'its ranges do not tell where they begin', 'rangeless');
+    // Some servers compress ranges, or do not expose the header to other origins.
+    if (isEncoded(headers) || found === null) throw new Restart(this.url, 'rangeless');
     const [, first, last, size] = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(found)?.map(Number) ?? [];
     if (first === start && last !== undefined && last >= start && last < end && size !== undefined)
       return size;
     throw this.wrongRange(start, first ?? found);
   }
 
-  #agreed(answer: Answer): Answer {
+  /** Checks that an answer agrees with the known facts. */
+  #check({ size, validator }: Answer): void {
     const { facts } = this;
-    if (!facts) return answer;
-    const { size, validator } = answer;
+    if (!facts) return;
     if (facts.proven && !isSame(facts.validator, validator)) {
-      throw this.wrongRange('the same version', 'another or an unknown one');
+      throw this.wrongRange('the same version', 'another');
     }
     if (differ(facts.validator, validator)) {
-      throw this.#changed('it has changed meanwhile', facts.validator.etag, validator.etag);
+      throw this.#changed(facts.validator.etag, validator.etag);
     }
     if (facts.size !== undefined && size !== undefined && facts.size !== size) {
-      throw this.#changed(`it had ${facts.size} bytes and has ${size}`, facts.size, size);
+      throw this.#changed(facts.size, size);
     }
-    return answer;
   }
 
-  #changed(message: string, expected?: number | string, found?: number | string): Restart {
-    const figures = { expected, found } as BitxErrorFigures;
-    return new Restart(this.url, message, 'changed', figures);
+  #changed(expected?: number | string, found?: number | string): Restart {
+    return new Restart(this.url, 'changed', { expected, found } as BitxErrorFigures);
   }
 }
 
@@ -176,13 +174,4 @@ export function declaredLength(headers: Headers): number | undefined {
 
 function isEncoded(headers: Headers): boolean {
   return (headers.get('content-encoding') ?? 'identity') !== 'identity';
-}
-
-/** Throws for an HTML page, since sign-in pages and error pages may come with status 200. */
-function refuseHtml(transfer: Transfer): void {
-  const { url, response } = transfer;
-  const isHtml = response.headers.get('content-type')?.startsWith('text/html');
-  if (response.status === 416 || !isHtml) return;
-  transfer.end();
-  throw new BitxError('format', `${url} is an HTML page and not a model`, { url });
 }

@@ -1,6 +1,6 @@
 import { abortError } from '../abort.js';
 import type { Bytes } from '../bytes.js';
-import { messageOf } from '../errors.js';
+import { BitxError, messageOf } from '../errors.js';
 import { Transient } from './patience.js';
 
 /** A request, with the limits of its transfer. */
@@ -66,6 +66,10 @@ export class Transfer {
       return await promise;
     } catch (cause) {
       if (this.#signal.aborted) throw abortError(this.#signal);
+      // In Node, files are read in place of a server.
+      if (typeof (cause as { code?: unknown } | undefined)?.code === 'string') {
+        throw new BitxError('io', `${this.url} could not be read: ${messageOf(cause)}`, { cause });
+      }
       const silent = `it sent nothing (no byte for ${this.#stallTimeout / 1000} s)`;
       const why = this.#stop.signal.aborted ? silent : messageOf(cause);
       throw new Transient(`${this.url} ${what}: ${why}`, { url: this.url, cause });

@@ -1,10 +1,12 @@
 /// <reference types="node" />
 import { type FileHandle, open } from 'node:fs/promises';
 
-/** Answers a request for a file, like a web server that supports ranges. */
+/**
+ * Answers a request for a file, like a web server that supports ranges. A file that cannot be read
+ * is an error of the file system, with its code.
+ */
 export async function fetchFile(url: URL, init?: RequestInit): Promise<Response> {
-  const file = await open(url).catch((error: NodeJS.ErrnoException) => error);
-  if (file instanceof Error) return new Response(null, { status: 404, statusText: file.code ?? '' });
+  const file = await open(url);
   try {
     return await respond(file, new Headers(init?.headers).get('range'));
   } finally {

@@ -2,7 +2,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import type { RangeSource } from '../../codec/types.js';
 
-export { ModelCache } from '../../cache/index.js';
+export { ModelCache } from './cache.js';
 
 /**
  * Returns an open file as an input. Only the necessary ranges are read; the caller closes the file.

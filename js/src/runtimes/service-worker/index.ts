@@ -1,5 +1,5 @@
 import type { Input } from '../../codec/types.js';
-import { BitxError, messageOf } from '../../common/index.js';
+import { BitxError, checkOptions, messageOf } from '../../common/index.js';
 import { loadCore } from './core.js';
 import { type Range, rangeOf } from './ranges.js';
 import { Restoration } from './restoration.js';
@@ -41,6 +41,7 @@ export class RestoredFile {
   #length: number | undefined;
 
   constructor(options: RestoredFileOptions) {
+    checkOptions('RestoredFile', options, 'base delta wasmUrl headers');
     this.#options = options;
   }
 

@@ -1,0 +1,68 @@
+/** The package in Node: files that are not there, and parts that only browsers have. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { Bitx, BitxError } from 'bitx-wasm';
+import { ModelCache } from 'bitx-wasm/cache';
+import { BitxHub } from 'bitx-wasm/hub';
+import { vectors } from './support.mjs';
+
+const BASE = join(vectors, 'base-bf16.safetensors');
+const DELTA = join(vectors, 'sft-bf16.v2.bitx');
+
+function folder(t) {
+  const path = mkdtempSync(join(tmpdir(), 'bitx-node-'));
+  t.after(() => rmSync(path, { recursive: true, force: true }));
+  return path;
+}
+
+test('a file that cannot be read is an error of the file system that names it', async (t) => {
+  const bitx = await Bitx.create({ threads: 1 });
+  t.after(() => bitx.dispose());
+  const missing = join(folder(t), 'missing.safetensors');
+  for (const [wrong, reason] of [
+    [missing, 'ENOENT'],
+    [pathToFileURL(missing), 'ENOENT'],
+    [folder(t), 'EISDIR'],
+  ]) {
+    const calls = [
+      bitx.restore({ base: wrong, delta: DELTA }),
+      bitx.restore({ base: BASE, delta: wrong }),
+      bitx.inspect(wrong),
+      bitx.compress({ base: BASE, target: wrong }),
+    ];
+    for (const call of calls) {
+      await assert.rejects(call, (error) => {
+        assert.ok(error instanceof BitxError);
+        assert.equal(error.code, 'io', error.message);
+        assert.match(error.message, new RegExp(reason));
+        assert.equal(error.status, undefined);
+        return true;
+      });
+    }
+  }
+  assert.equal((await bitx.restore({ base: BASE, delta: DELTA })).size, 1_192_912);
+});
+
+test('a missing file is an error of the file system in the cache as well', async (t) => {
+  const directory = folder(t);
+  const cache = await ModelCache.open({ directory });
+  t.after(() => cache.close());
+  const url = pathToFileURL(join(directory, 'missing'));
+  await assert.rejects(cache.fetch(url), { code: 'io', message: /ENOENT/ });
+});
+
+test('the wasm that is not there is named', async () => {
+  const wasmUrl = pathToFileURL('/nowhere/');
+  await assert.rejects(Bitx.create({ wasmUrl, threads: 1 }), { code: 'start-failed', message: /ENOENT/ });
+});
+
+test('the hub needs a browser, and says so', () => {
+  assert.throws(() => new BitxHub({ url: 'https://hub.example/' }), {
+    code: 'unsupported',
+    message: /BitxHub needs a worker/,
+  });
+});
