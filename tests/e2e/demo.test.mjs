@@ -110,8 +110,98 @@ test('files can be chosen instead of dropped', async (t) => {
   await page.setInputFiles('#base-file', upload(BASE));
   await page.setInputFiles('#other-file', upload(vector('lora-bf16.v1.bitx')));
   await page.click('text=Restore the model');
-  await page.waitForSelector('text=Restored, bit for bit');
+  await page.waitForSelector('text=Restored, but not checked');
   assert.equal(sha256((await save(page)).bytes), SHA256.lora);
+  await page.fill('#expected', SHA256.lora);
+  await page.waitForSelector('text=Restored, bit for bit');
+});
+
+test('a base that a v1 archive cannot check is not called right', async (t) => {
+  const page = await demo(t);
+  // The reference's format restores wrong bytes from another base of the same shapes.
+  await drop(page, vector('sft-bf16.v1.bitx'), { name: 'other.safetensors', bytes: tuned() });
+  await page.click('text=Restore the model');
+  await page.waitForSelector('#result:not([hidden])');
+  const text = await page.innerText('#result');
+  assert.match(text, /Restored, but not checked.*version 1.*neither the base nor the model/s);
+  assert.doesNotMatch(text, /bit for bit/);
+  const wrong = sha256((await save(page)).bytes);
+  assert.notEqual(wrong, SHA256.sft);
+  await page.fill('#expected', 'not a digest');
+  assert.match(await page.innerText('#verdict'), /not a SHA-256/);
+  await page.fill('#expected', `sha256:${SHA256.sft.toUpperCase()}`);
+  assert.match(await page.innerText('#verdict'), /differs/);
+  assert.doesNotMatch(await page.innerText('#result'), /bit for bit/);
+  await page.fill('#expected', wrong);
+  assert.match(await page.innerText('#verdict'), /matches/);
+});
+
+/** Returns a base of the right shapes whose weights differ. */
+function tuned() {
+  const bytes = Buffer.from(BASE.bytes);
+  const start = 8 + Number(bytes.readBigUInt64LE(0));
+  for (let at = start; at < bytes.length; at += 64) bytes[at] ^= 1;
+  return bytes;
+}
+
+test('a v2 archive tells what was checked', async (t) => {
+  const page = await demo(t);
+  await drop(page, SFT, BASE);
+  await page.click('text=Restore the model');
+  await page.waitForSelector('text=Restored, bit for bit');
+  assert.match(await page.innerText('#checked'), /every chunk.*checksum/is);
+  await page.fill('#expected', SHA256.sft);
+  assert.match(await page.innerText('#verdict'), /matches/);
+});
+
+for (const viewport of [
+  { width: 1280, height: 720 },
+  { width: 390, height: 780 },
+]) {
+  test(`a result and an error are in view, ${viewport.width} pixels wide`, async (t) => {
+    const page = await demo(t);
+    await page.setViewportSize(viewport);
+    const inView = async (selector) => {
+      const locator = page.locator(selector);
+      await locator.waitFor();
+      await page.waitForSelector('#sample:enabled');
+      // Scrolling takes some time.
+      await page.waitForTimeout(1500);
+      const { y, height } = await locator.boundingBox();
+      assert.ok(y >= 0 && y + height <= viewport.height, `${selector}: ${y} to ${y + height}`);
+    };
+    await page.click('#sample');
+    await inView('#result h2');
+    await inView('#save');
+    await page.evaluate(() => scrollTo(0, 0));
+    await drop(page, SFT, vector('base-f32.safetensors'));
+    await page.click('#go');
+    await inView('#error h2');
+  });
+}
+
+test('without isolation, nothing claims that threads share memory', async (t) => {
+  const page = await demo(t, { isolated: false });
+  await page.click('#sample');
+  await page.waitForSelector('#result:not([hidden])');
+  const text = `${await page.innerText('body')} ${await page.getAttribute('#engine', 'title')}`;
+  assert.match(text, /each thread has its own memory/);
+  assert.doesNotMatch(text, /shar(e|ing) memory/);
+});
+
+test('a dropped folder is explained', async (t) => {
+  const page = await demo(t);
+  const session = await page.context().newCDPSession(page);
+  const data = { items: [], files: [vectors], dragOperationsMask: 1 };
+  for (const type of ['dragEnter', 'dragOver', 'drop']) {
+    await session.send('Input.dispatchDragEvent', { type, x: 200, y: 300, data });
+  }
+  assert.match(await errorText(page), /cannot be used.*mini is a folder/s);
+  assert.equal(await page.locator('.slot.filled').count(), 0);
+  // Files are taken as before.
+  await drop(page, SFT, BASE);
+  await page.click('text=Restore the model');
+  await page.waitForSelector('text=Restored, bit for bit');
 });
 
 test('a download can be cancelled', async (t) => {

@@ -119,3 +119,39 @@ test('without a hub beside it, the page asks for an address', async (t) => {
   await row(page, 'models/base').waitFor();
   t.after(() => env.proxy.reset());
 });
+
+test('after a failed list, the old hub is gone', async (t) => {
+  const page = await demo(t);
+  await choose(page, 'mine.safetensors', variant(env.models.sft, ++seed));
+  await page.waitForSelector('#upload-plan:not([hidden])');
+  await page.waitForSelector('#hub-connect:enabled');
+  await page.fill('#hub-url', 'http://127.0.0.1:9/');
+  await page.click('#hub-connect');
+  await page.waitForSelector('#error:not([hidden])');
+  for (const id of ['#models', '#upload', '#upload-form']) assert.equal(await page.isVisible(id), false, id);
+  assert.doesNotMatch(await page.innerText('#error'), /report/);
+  await page.fill('#hub-url', env.proxy.address);
+  await page.click('#hub-connect');
+  await row(page, 'models/base').waitFor();
+  await choose(page, 'mine.safetensors', variant(env.models.sft, ++seed));
+  await page.waitForSelector('#upload-plan:not([hidden])');
+});
+
+test('a list that is cancelled leaves no hub either', async (t) => {
+  const page = await demo(t);
+  await page.waitForSelector('#hub-connect:enabled');
+  await page.route('**/api/models', () => {});
+  env.proxy.fault = ({ path }) => (path === '/api/models' ? { delay: 10_000, cutAfter: 0 } : undefined);
+  await page.click('#hub-connect');
+  await page.click('#cancel');
+  await page.waitForSelector('#hub-connect:enabled');
+  for (const id of ['#models', '#upload', '#error']) assert.equal(await page.isVisible(id), false, id);
+});
+
+test('the placeholder of the address is that of `bitx serve`', async (t) => {
+  const page = await openPage(t, env, { path: '' });
+  const source = readFileSync(new URL('../../cli/src/serve/mod.rs', import.meta.url), 'utf8');
+  const [, port] = /default_value = "127\.0\.0\.1:(\d+)"/.exec(source);
+  const placeholder = await page.getAttribute('#hub-url', 'placeholder');
+  assert.equal(new URL(placeholder).port, port);
+});

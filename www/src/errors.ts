@@ -7,6 +7,10 @@ const TEXTS: Partial<Record<BitxErrorCode, [title: string, advice: string]>> = {
     'This is not the kind of file it should be',
     'Check that you downloaded the file itself and not a web page about it.',
   ],
+  'invalid-argument': [
+    'This cannot be used here',
+    'Choose or drop the files themselves: a base, and a .bitx delta or a fine-tune.',
+  ],
   corrupt: [
     'This file is damaged',
     'Download it again. If that does not help, whoever made it has to make it again.',

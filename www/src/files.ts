@@ -14,7 +14,8 @@ export class Slots {
   #other: File | undefined;
   readonly #changed: () => void;
 
-  constructor(changed: () => void) {
+  /** `changed` is called after a choice, and `folder` with the name of a folder that was dropped. */
+  constructor(changed: () => void, folder: (name: string) => void) {
     this.#changed = changed;
     this.#pick('base-file', (file) => {
       this.#base = file;
@@ -26,7 +27,7 @@ export class Slots {
       [this.#base, this.#other] = [this.#other, this.#base];
       this.#show();
     });
-    acceptDrops((files) => this.#fill(files));
+    acceptDrops((files) => this.#fill(files), folder);
   }
 
   get task(): Task | undefined {
@@ -85,7 +86,7 @@ function showFile(slot: string, file: File | undefined): void {
   if (label) label.textContent = file ? `${file.name}, ${bytes(file.size)}` : '';
 }
 
-function acceptDrops(take: (files: File[]) => void): void {
+function acceptDrops(take: (files: File[]) => void, refuse: (folder: string) => void): void {
   const over = (event: DragEvent, on: boolean) => {
     event.preventDefault();
     document.body.classList.toggle('dropping', on);
@@ -94,7 +95,15 @@ function acceptDrops(take: (files: File[]) => void): void {
   document.addEventListener('dragleave', (event) => over(event, event.relatedTarget !== null));
   document.addEventListener('drop', (event) => {
     over(event, false);
+    const folder = folderIn(event.dataTransfer);
+    if (folder !== undefined) return refuse(folder);
     const files = [...(event.dataTransfer?.files ?? [])];
     if (files.length > 0) take(files);
   });
+}
+
+/** Returns the name of a folder among the dropped things; it would look like a file. */
+function folderIn(transfer: DataTransfer | null): string | undefined {
+  const entries = [...(transfer?.items ?? [])].map((item) => item.webkitGetAsEntry?.());
+  return entries.find((entry) => entry?.isDirectory)?.name;
 }

@@ -60,11 +60,25 @@ export class HubPanel {
   async #connect(bitx: Bitx, { signal }: Context): Promise<void> {
     const url = byId<HTMLInputElement>('hub-url').value;
     const token = byId<HTMLInputElement>('hub-token').value;
-    this.#hub?.close();
+    this.#disconnect();
     this.#cache ??= await ModelCache.open();
     this.#hub = new BitxHub({ url, bitx, cache: this.#cache, retries: 2, ...(token && { token }) });
-    await this.#list(signal);
+    try {
+      await this.#list(signal);
+    } catch (error) {
+      this.#disconnect();
+      throw error;
+    }
     this.#upload.connect(this.#hub);
+  }
+
+  /** Leaves the hub: its list and its upload are of no use any more. */
+  #disconnect(): void {
+    this.#hub?.close();
+    this.#hub = undefined;
+    this.#rows = [];
+    byId('models').hidden = true;
+    this.#upload.disconnect();
   }
 
   /** Lists the models, then shows what pulling each would download. */

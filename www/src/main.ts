@@ -4,7 +4,7 @@ import { showError } from './errors.js';
 import { Slots, type Task } from './files.js';
 import { bytes, threads } from './format.js';
 import { HubPanel } from './hub.js';
-import { clearResult } from './result.js';
+import { clearResult, reveal } from './result.js';
 import { type Context, runSample, runTask, type TaskProgress } from './tasks.js';
 
 const PHASES = {
@@ -22,7 +22,7 @@ const GO: Record<Task['kind'], string> = {
 
 const sampleButton = byId<HTMLButtonElement>('sample');
 const goButton = byId<HTMLButtonElement>('go');
-const slots = new Slots(filesChanged);
+const slots = new Slots(filesChanged, refuseFolder);
 let bitx: Bitx | undefined;
 let running: AbortController | undefined;
 const hubPanel = new HubPanel(perform);
@@ -60,6 +60,14 @@ function filesChanged(): void {
   if (slots.task?.kind === 'inspect') void goOn();
 }
 
+/** Explains that a folder was dropped, whose files the page does not see. */
+function refuseFolder(name: string): void {
+  if (running) return;
+  clearResult();
+  showError(new BitxError('invalid-argument', `${name} is a folder.`));
+  reveal();
+}
+
 async function goOn(): Promise<void> {
   const { task } = slots;
   if (task) await perform((bitx, context) => runTask(bitx, task, context));
@@ -83,6 +91,7 @@ async function perform(task: (bitx: Bitx, context: Context) => Promise<void>): P
   byId('work').hidden = true;
   showEngine(bitx);
   updateButtons();
+  reveal();
 }
 
 function showProgress(progress?: TaskProgress): void {

@@ -1,4 +1,5 @@
 import type { ArchiveInfo, Stats, TensorInfo } from 'bitx-wasm';
+import { type Check, checkView } from './check.js';
 import { byId, make } from './dom.js';
 import { bytes, percent, speed } from './format.js';
 
@@ -21,7 +22,7 @@ interface Result {
   bars?: Bar[];
   archive?: ArchiveInfo;
   save?: Saved;
-  digest?: { sha256: string; matches: boolean | undefined };
+  check?: Check;
 }
 
 let savedUrl = '';
@@ -33,19 +34,27 @@ export function showResult({
   archive,
   bars = archiveBars(archive),
   save,
-  digest,
+  check,
 }: Result): void {
   const panel = byId('result');
   panel.replaceChildren(
     make('div', { class: 'result-head' }, make('h2', {}, title), ...(save ? [saveLink(save)] : [])),
     sizes(bars),
     make('dl', { class: 'tiles' }, ...figures.map(tile)),
-    ...(digest ? [digestLine(digest)] : []),
+    ...(check ? [checkView(check)] : []),
     ...(archive ? [tensorTable(archive)] : []),
   );
   panel.hidden = false;
-  panel.focus({ preventScroll: true });
-  panel.scrollIntoView({ behavior: 'smooth', block: 'start' });
+}
+
+/**
+ * Scrolls to the result or the error, if there is one. This is for the end of a task: any change of
+ * the page above would move it again.
+ */
+export function reveal(): void {
+  const panel = [byId('error'), byId('result')].find(({ hidden }) => !hidden);
+  panel?.focus({ preventScroll: true });
+  panel?.scrollIntoView({ behavior: 'smooth', block: 'start' });
 }
 
 export function clearResult(): void {
@@ -96,21 +105,6 @@ function sizes(bars: Bar[]): HTMLElement {
 function tile([label, value, note]: Figure): HTMLElement {
   const parts = [make('dt', {}, label), make('dd', {}, value)];
   return make('div', { class: 'tile' }, ...parts, ...(note ? [make('dd', { class: 'aside' }, note)] : []));
-}
-
-function digestLine({ sha256, matches }: { sha256: string; matches: boolean | undefined }): HTMLElement {
-  const verdicts = {
-    true: ['good', 'SHA-256 matches'],
-    false: ['bad', 'SHA-256 differs'],
-    undefined: ['', 'SHA-256'],
-  };
-  const [kind = '', text = ''] = verdicts[`${matches}`];
-  return make(
-    'p',
-    { class: 'digest', id: 'digest' },
-    make('span', { class: `badge ${kind}` }, text),
-    make('code', {}, sha256),
-  );
 }
 
 function tensorTable({ tensors }: ArchiveInfo): HTMLElement {

@@ -1,5 +1,6 @@
 import type { ArchiveInfo, Bitx, Stats } from 'bitx-wasm';
 import type { HubProgress } from 'bitx-wasm/hub';
+import { restoredTitle } from './check.js';
 import { sha256 } from './digest.js';
 import type { Task } from './files.js';
 import { bytes, percent, threads } from './format.js';
@@ -28,14 +29,14 @@ export async function runSample(bitx: Bitx, context: Context): Promise<void> {
     ? `delta ${bytes(archive.storedBytes)}, base ${bytes(baseBytes)}`
     : 'the base was cached';
   showResult({
-    title: 'Restored, bit for bit',
+    title: restoredTitle(true),
     figures: [
       ['Fetched', bytes(archive.storedBytes + (fetched ? baseBytes : 0)), note],
       ...restoreFigures(stats),
     ],
     archive,
     save: { blob, name: sample.name },
-    ...(digest && { digest: { sha256: digest, matches: digest === sample.sha256 } }),
+    check: { version: archive.version, sha256: digest, expected: sample.sha256 },
   });
 }
 
@@ -54,12 +55,13 @@ async function restore(bitx: Bitx, task: Task & { kind: 'restore' }, context: Co
   const { base, delta } = task;
   const { blob, stats } = await measured((onStats) => bitx.restore({ base, delta, onStats, ...context }));
   const digest = await sha256(blob);
+  const { version } = stats.archive;
   showResult({
-    title: 'Restored, bit for bit',
+    title: restoredTitle(version > 1),
     figures: restoreFigures(stats),
     archive: stats.archive,
     save: { blob, name: delta.name.replace(/(\.v\d+)?\.bitx$/i, '.safetensors') },
-    ...(digest && { digest: { sha256: digest, matches: undefined } }),
+    check: { version, sha256: digest },
   });
 }
 

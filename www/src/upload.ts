@@ -37,6 +37,14 @@ export class UploadPanel {
     byId('upload').hidden = false;
   }
 
+  /** Hides the panel, and forgets the hub and the plan that was made for it. */
+  disconnect(): void {
+    this.#hub = undefined;
+    this.#file = undefined;
+    byId('upload-slot').classList.remove('filled');
+    for (const id of ['upload', 'upload-plan', 'upload-form']) byId(id).hidden = true;
+  }
+
   enable(enabled: boolean): void {
     this.#button.disabled = !enabled;
     this.#input.disabled = !enabled;
