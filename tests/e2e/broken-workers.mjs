@@ -53,6 +53,16 @@ const BREAKAGES = {
     self.setTimeout = (action, ms, ...args) => setTimeout(action, ms === 20_000 ? 1000 : ms, ...args);
     ${inMembers(2, 'for (;;);')}`,
 
+  /** Code that hangs while an archive opens, for as long as the server says so. */
+  'hanging-open': wrapExports(`
+    job_feed(...args) {
+      const request = new XMLHttpRequest();
+      request.open('GET', '/hangs', false);
+      request.send();
+      if (request.responseText === 'yes') for (;;);
+      return exports.job_feed(...args);
+    }`),
+
   /** Reports every range that is read to the page, on a channel. */
   'counting-reads': `
     const channel = new BroadcastChannel('reads');

@@ -23,11 +23,31 @@ const fromStorage = async () => {
   const root = await navigator.storage.getDirectory();
   return new RestoredFile({ base: await root.getFileHandle('base'), delta });
 };
+// The length of each part of a file, and the number of other events that were handled before it.
+const parts = async () => {
+  const { body } = await files['/tuned'].respond(new Request('/tuned'));
+  const { port1, port2 } = new MessageChannel();
+  let events = 0;
+  let over = false;
+  port1.onmessage = () => {
+    events++;
+    if (!over) port2.postMessage(0);
+  };
+  port2.postMessage(0);
+  const found = [];
+  for await (const { length } of body) {
+    found.push({ length, events });
+    events = 0;
+  }
+  over = true;
+  return Response.json(found);
+};
 addEventListener('install', () => skipWaiting());
 addEventListener('activate', (event) => event.waitUntil(clients.claim()));
 addEventListener('fetch', (event) => {
   const { pathname } = new URL(event.request.url);
   if (files[pathname]) event.respondWith(files[pathname].respond(event.request));
+  if (pathname === '/parts-of-tuned') event.respondWith(parts());
   if (pathname === '/stored') event.respondWith(fromStorage().then((file) => file.respond(event.request)));
 });
 `;
@@ -94,6 +114,17 @@ test('a request for the file gets the whole file', async (t) => {
   assert.equal(headers['accept-ranges'], 'bytes');
   assert.equal(headers['content-type'], 'application/octet-stream');
   assert.equal(digest, sha256(model.bytes));
+});
+
+test('a restore goes on in short steps, between which the service worker does other work', async (t) => {
+  const page = await served(t);
+  const parts = await page.evaluate(async () => (await fetch('/parts-of-tuned')).json());
+  const sum = parts.reduce((sum, { length }) => sum + length, 0);
+  assert.equal(sum, model.bytes.length);
+  assert.ok(
+    parts.every(({ length, events }) => length <= 4 << 20 && events > 0),
+    JSON.stringify(parts),
+  );
 });
 
 test('HEAD gets the same headers and no body', async (t) => {

@@ -1,5 +1,6 @@
-import { absolute, BitxError, checkOptions, orAbortError } from '../common/index.js';
+import { absolute, BitxError, checkOptions } from '../common/index.js';
 import type { Bitx } from '../index.js';
+import { orAbortError } from './abort.js';
 import { ModelCache } from './cache.js';
 import { fits, type Integrity, parseIntegrity, requiredDigest } from './integrity.js';
 import { type FineTunePlan, planOf } from './plan.js';

@@ -199,7 +199,7 @@ export class Bitx {
           return outcome;
         } catch (error) {
           // After a fault of the mode, the next mode begins anew.
-          if (!link.ended || link.mode === 'single') throw error;
+          if (!link.ended || (link.mode === 'single' && !link.abandoned)) throw error;
           stream?.rewind();
         }
       }

@@ -34,7 +34,8 @@ export class Engine {
   }
 
   #start(best: Mode, signal: AbortSignal | undefined): Promise<Link> {
-    const mode = this.#link ? nextMode(this.#link.mode) : best;
+    const link = this.#link;
+    const mode = link && !link.abandoned ? nextMode(link.mode) : (link?.mode ?? best);
     return start(this.#role, mode, signal ? { ...this.#options, signal } : this.#options);
   }
 }

@@ -10,6 +10,9 @@ import type { Mode, Progress } from './types.js';
  */
 const STEP_LIMIT_MS: Record<Mode, number> = { threads: 10_000, pool: 10_000, single: 30_000 };
 
+/** The time in milliseconds within which a worker that opens a job must react to an abort. */
+const ABORT_LIMIT_MS = 3000;
+
 export interface LinkOptions {
   role: Role;
   mode: Mode;
@@ -22,6 +25,8 @@ export interface LinkOptions {
 /** The context of the calls besides their signal and their progress. */
 interface Extra {
   stream: StreamOutput | undefined;
+  /** `true` once the worker computes windows, between which it hears an abort. */
+  begun: boolean;
   /** Called once the job is open, with the length of the output if it is known. */
   onOpened: ((length: number | undefined) => void) | undefined;
 }
@@ -33,11 +38,11 @@ export class Link extends WorkerClient<Operations, Progress, undefined, Extra> {
   readonly mode: Mode;
   readonly threads: number;
   readonly #alarm: BroadcastChannel;
+  #unheard: ReturnType<typeof setTimeout> | undefined;
 
   /** Starts a worker and waits until it has passed its self-test. */
   static async start(options: LinkOptions): Promise<Link> {
     const { signal } = options;
-    signal?.throwIfAborted();
     const link = new Link(options);
     const forget = signal && onAbort(signal, () => link.end(abortError(signal)));
     await link.opened.finally(forget);
@@ -62,16 +67,36 @@ export class Link extends WorkerClient<Operations, Progress, undefined, Extra> {
     this.#alarm.onmessage = ({ data }) => this.fail(`a thread died: ${data}`);
   }
 
+  /** `true` if the worker was ended without a fault of its mode. */
+  get abandoned(): boolean {
+    return this.ended?.code === 'aborted';
+  }
+
   /** Ends the worker and its threads; all pending calls reject with `error`. */
   override end(error: BitxError): void {
     super.end(error);
     this.#alarm.close();
+    clearTimeout(this.#unheard);
   }
 
   protected override receive(message: FromWorker): void {
-    if (message.type === 'begun') this.calls.get(message.id)?.onOpened?.(message.length);
-    else if (message.type === 'write') {
+    if (message.type === 'begun') {
+      const call = this.calls.get(message.id);
+      call?.onOpened?.(message.length);
+      if (call) call.begun = true;
+    } else if (message.type === 'write') {
       void answer(message, () => this.calls.get(message.id)?.stream?.write(message.bytes));
     } else super.receive(message);
+  }
+
+  /**
+   * Ends a worker that does not hear an abort: while a job opens, that may take long. Other calls
+   * begin again on another worker.
+   */
+  protected override aborted(id: number): void {
+    this.#unheard = setTimeout(() => {
+      const call = this.calls.get(id);
+      if (call && !call.begun) this.end(abortError(call.signal));
+    }, ABORT_LIMIT_MS);
   }
 }

@@ -1,5 +1,5 @@
 import { expect, test, vi } from 'vitest';
-import { abortable, abortError, onAbort, orAbortError, sleep } from './abort.js';
+import { abortable, abortError, onAbort, sleep } from './abort.js';
 
 const never = new Promise<never>(() => {});
 
@@ -48,16 +48,6 @@ test('a promise settles as usual, unless the abort comes first', async () => {
   abort(new Error('enough'));
   await expect(waiting).rejects.toThrow('enough');
   await expect(abortable(signal, never)).rejects.toThrow('enough');
-});
-
-test('only a failure after an abort becomes an abort error', async () => {
-  const { signal, abort } = withAbort();
-  const fail = () => Promise.reject(new Error('own'));
-  await expect(orAbortError(signal, fail)).rejects.toThrow('own');
-  await expect(orAbortError(undefined, fail)).rejects.toThrow('own');
-  abort('why');
-  await expect(orAbortError(signal, fail)).rejects.toMatchObject({ code: 'aborted', cause: 'why' });
-  await expect(orAbortError(signal, async () => 1)).resolves.toBe(1);
 });
 
 test('a sleep ends in time, or with the abort, and leaves no timer', async () => {

@@ -36,15 +36,6 @@ export function abortable<T>(signal: AbortSignal, promise: Promise<T>): Promise<
   return Promise.race([promise, aborted.promise]).finally(forget);
 }
 
-/** Runs `action`. If it fails and the signal is aborted, rejects with an `abortError` instead. */
-export async function orAbortError<T>(signal: AbortSignal | undefined, action: () => Promise<T>): Promise<T> {
-  try {
-    return await action();
-  } catch (error) {
-    throw signal?.aborted ? abortError(signal) : error;
-  }
-}
-
 /**
  * Waits for `ms` milliseconds; rejects with the signal's reason as soon as the signal is aborted.
  */

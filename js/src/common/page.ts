@@ -2,7 +2,7 @@
  * The shared modules that pages use. In Node, the build bundles only these into `node-common.js`;
  * the workers there run the browsers' scripts.
  */
-export { abortError, onAbort, orAbortError } from './abort.js';
+export { abortError, onAbort } from './abort.js';
 export { absolute } from './address.js';
 export type { Bytes } from './bytes.js';
 export type { Call, FromWorker, Operations, ToWorker } from './call/messages.js';
@@ -17,7 +17,7 @@ export {
 } from './errors.js';
 export { fetchWhole } from './net/http.js';
 export type { Validator } from './net/identity.js';
-export { type Refusal, TRANSFERS } from './net/patience.js';
+export { TRANSFERS } from './net/patience.js';
 export { type Answer, declaredLength, Remote, type RemoteOptions } from './net/remote.js';
 export { type Report, spool } from './net/spool.js';
 export { Transfer } from './net/transfer.js';

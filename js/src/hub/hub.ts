@@ -1,12 +1,6 @@
+import { orAbortError } from '../cache/abort.js';
 import { ModelCache } from '../cache/index.js';
-import {
-  absolute,
-  BitxError,
-  checkOptions,
-  orAbortError,
-  requireWorkers,
-  TRANSFERS,
-} from '../common/index.js';
+import { absolute, BitxError, checkOptions, requireWorkers, TRANSFERS } from '../common/index.js';
 import { Bitx } from '../index.js';
 import { listIn } from './answers.js';
 import { Client } from './client.js';

@@ -1,6 +1,13 @@
 /** The worker script of the cache: receives calls as messages, and runs them concurrently. */
 
-import { type Bytes, type Call, type Port, type Running, WorkerHost } from '../../common/index.js';
+import {
+  abortError,
+  type Bytes,
+  type Call,
+  type Port,
+  type Running,
+  WorkerHost,
+} from '../../common/index.js';
 import type { Operations, PutArgs, Settings } from '../messages.js';
 import type { Backend, CacheProgress } from '../types.js';
 import { type CallContext, Service } from './service.js';
@@ -11,8 +18,9 @@ import { partsOf } from './stream.js';
 export class Host extends WorkerHost<Settings, Operations, CacheProgress, Backend> {
   #service: Service | undefined;
 
-  override end(): void {
-    super.end();
+  /** Ends all calls, in a service worker, which has no worker that could be terminated. */
+  end(): void {
+    for (const abort of this.aborts.values()) abort.abort(abortError(undefined));
     this.#service?.close();
   }
 

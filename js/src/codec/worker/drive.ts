@@ -152,10 +152,10 @@ function quietly<T>(promise: Promise<T>): Promise<T> {
 }
 
 /**
- * Lets the worker handle messages, such as an abort. Unlike a timer, this takes less than a
+ * Lets the thread handle other events, such as an abort. Unlike a timer, this takes less than a
  * millisecond.
  */
-function turn(): Promise<void> {
+export function turn(): Promise<void> {
   const { port1, port2 } = new MessageChannel();
   return new Promise((resolve) => {
     port1.onmessage = () => {

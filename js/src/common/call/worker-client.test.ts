@@ -84,7 +84,7 @@ test('once it has ended, every call fails with the reason', async () => {
   const pending = client.call('double', 1);
   const error = new BitxError('disposed', 'over');
   client.end(error);
-  expect(client.ended).toBe(true);
+  expect(client.ended).toBe(error);
   expect(peer.terminate).toHaveBeenCalledTimes(1);
   await expect(pending).rejects.toBe(error);
   await expect(client.call('double', 2)).rejects.toBe(error);

@@ -77,9 +77,9 @@ export class WorkerClient<T extends Operations<T>, Progress, Opened = undefined,
     return this.#opening.promise;
   }
 
-  /** `true` once the worker has ended. */
-  get ended(): boolean {
-    return this.#ended !== undefined;
+  /** The reason for which the worker has ended, once it has. */
+  get ended(): BitxError | undefined {
+    return this.#ended;
   }
 
   /** Runs one operation. After an abort, rejects once the worker has ended it. */
@@ -94,7 +94,10 @@ export class WorkerClient<T extends Operations<T>, Progress, Opened = undefined,
     const id = this.#nextId++;
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     this.calls.set(id, { ...context, resolve, reject });
-    const abort = () => this.send({ type: 'abort', id } satisfies ToWorker<object, T>);
+    const abort = () => {
+      this.send({ type: 'abort', id } satisfies ToWorker<object, T>);
+      this.aborted(id);
+    };
     const forget = signal && onAbort(signal, abort);
     this.send({ type: 'call', id, operation, args } satisfies ToWorker<object, T>, transfer);
     try {
@@ -114,6 +117,9 @@ export class WorkerClient<T extends Operations<T>, Progress, Opened = undefined,
     this.#opening.reject(error);
     for (const { reject } of this.calls.values()) reject(error);
   }
+
+  /** Called when a call has been aborted. */
+  protected aborted(_id: number): void {}
 
   /** Throws if no call may begin: the client has ended, or the signal is aborted. */
   protected check(signal: AbortSignal | undefined): void {
@@ -157,6 +163,6 @@ export class WorkerClient<T extends Operations<T>, Progress, Opened = undefined,
 /** Tells that a script could not be loaded, and what to do about it. */
 function notLoaded(script: string | URL | undefined): string {
   // A bundler may have put the address of a file on the machine that it ran on here.
-  const place = /^http/.test(`${script}`) ? ` from ${script}` : '';
+  const place = /^http/.test(script as string) ? ` from ${script}` : '';
   return `its script could not be loaded${place} (see workerUrl; in Vite, optimizeDeps.exclude)`;
 }

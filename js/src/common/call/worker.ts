@@ -22,21 +22,17 @@ export interface Running<Progress> {
  */
 export abstract class WorkerHost<Settings, T extends Operations<T>, Progress, Opened = undefined> {
   readonly #port: Port;
-  readonly #aborts = new Map<number, AbortController>();
+  /** Aborts the running calls. */
+  protected readonly aborts = new Map<number, AbortController>();
 
   constructor(port: Port) {
     this.#port = port;
     port.addEventListener('message', ({ data }: MessageEvent<ToWorker<Settings, T>>) => {
       if (data.type === 'open') void this.#open(data.settings);
       else if (data.type === 'call') void this.#run(data);
-      else if (data.type === 'abort') this.#aborts.get(data.id)?.abort(abortError(undefined));
+      else if (data.type === 'abort') this.aborts.get(data.id)?.abort(abortError(undefined));
     });
     this.send({ type: 'loaded' } satisfies FromWorker<Opened, Progress>);
-  }
-
-  /** Ends all calls, for a host without a worker that could be terminated. */
-  end(): void {
-    for (const abort of this.#aborts.values()) abort.abort(abortError(undefined));
   }
 
   /** Prepares the worker for calls. Its result describes what it has opened. */
@@ -79,7 +75,7 @@ export abstract class WorkerHost<Settings, T extends Operations<T>, Progress, Op
     const { id } = call;
     const abort = new AbortController();
     const { signal } = abort;
-    this.#aborts.set(id, abort);
+    this.aborts.set(id, abort);
     const report = (progress: Progress) =>
       this.send({ type: 'progress', id, progress } satisfies FromWorker<Opened, Progress>);
     try {
@@ -88,7 +84,7 @@ export abstract class WorkerHost<Settings, T extends Operations<T>, Progress, Op
     } catch (error) {
       this.fail(error, id, signal);
     } finally {
-      this.#aborts.delete(id);
+      this.aborts.delete(id);
     }
   }
 }

@@ -23,13 +23,6 @@ export interface Retries {
   retryDelay: number;
 }
 
-/** The parts of an answer that tell of its failure. */
-export interface Refusal {
-  status: number;
-  /** The value of the header `Retry-After`. */
-  retryAfter: string | null;
-}
-
 /** A failure that may be temporary, so that a retry makes sense. */
 export class Transient extends BitxError {
   readonly delay: number | undefined;
@@ -81,10 +74,12 @@ export class Patience {
 
 /**
  * Returns the error for an answer whose status is a failure: a `Transient` if a retry makes sense.
+ * `delay` is the value of the header `Retry-After`.
  */
 export function refusal(
   url: string,
-  { status, retryAfter: delay }: Refusal,
+  status: number,
+  delay: string | null,
   message = `${url} answered with status ${status}`,
   code: BitxErrorCode = 'network',
 ): BitxError {
@@ -100,6 +95,6 @@ export function refusal(
  */
 export function retryAfter(header: string | null): number | undefined {
   if (header === null) return undefined;
-  const seconds = /^\d+$/.test(header) ? Number(header) : (Date.parse(header) - Date.now()) / 1000;
-  return Number.isNaN(seconds) ? undefined : Math.max(0, seconds * 1000);
+  const ms = Number(header) * 1000 || Date.parse(header) - Date.now();
+  return Number.isNaN(ms) ? undefined : Math.max(0, ms);
 }

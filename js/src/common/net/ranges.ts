@@ -32,12 +32,12 @@ export async function fetchRange(wanted: Wanted, opened?: Answer): Promise<void>
         if (length > end - at) {
           wanted.drop?.(at - before);
           at = before;
-          throw remote.wrongRange(`${end - before} bytes`, 'more');
+          throw remote.wrongRange(end - before, 'more');
         }
         wanted.take(part, at);
         at += length;
       }
-      if (at === before) throw remote.wrongRange(`${end - at} bytes`, 'none');
+      if (at === before) throw remote.wrongRange(end - at, 'nothing');
     } catch (error) {
       if (at > before) patience.renew();
       await patience.after(error);

@@ -8,8 +8,8 @@ type Reason = keyof typeof REASONS;
 
 const REASONS = {
   changed: 'changed while it was being read',
-  rangeless: 'was not sent in ranges that can be used',
-  wrong: 'was sent in other ranges than were requested',
+  rangeless: 'is not sent by ranges',
+  wrong: 'is sent by wrong ranges',
 };
 
 /** The error after which a file must be read anew, since the ranges read so far are of no use. */
@@ -106,7 +106,7 @@ export class Remote {
     const figures = { url, expected, found, ...whole };
     return ++this.#accidents > MOST_ACCIDENTS
       ? new Restart(url, whole ? 'rangeless' : 'wrong', figures)
-      : new Transient(`${url} was asked for ${expected} and sent ${found}`, figures);
+      : new Transient(`${url} sent a wrong range: expected ${expected}, found ${found}`, figures);
   }
 
   /**
@@ -114,7 +114,7 @@ export class Remote {
    * request makes sense.
    */
   protected async refused({ url, response: { status, headers } }: Transfer, _times: number): Promise<void> {
-    throw refusal(url, { status, retryAfter: headers.get('retry-after') });
+    throw refusal(url, status, headers.get('retry-after'));
   }
 
   async #request(range: Record<string, string>): Promise<Answer> {
@@ -148,7 +148,7 @@ export class Remote {
     const { facts } = this;
     if (!facts) return;
     if (facts.proven && !isSame(facts.validator, validator)) {
-      throw this.wrongRange('the same version', 'another');
+      throw this.wrongRange('its version', 'another');
     }
     if (differ(facts.validator, validator)) {
       throw this.#changed(facts.validator.etag, validator.etag);

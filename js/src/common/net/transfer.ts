@@ -16,25 +16,23 @@ export interface TransferOptions extends RequestInit {
  */
 export class Transfer {
   readonly url: string;
-  readonly #signal: AbortSignal;
-  readonly #stallTimeout: number;
+  readonly #options: TransferOptions;
   readonly #stop = new AbortController();
   #timer: ReturnType<typeof setTimeout> | undefined;
   response!: Response;
 
   /** Sends a request; resolves once the head of the answer has arrived. */
-  static async start(url: string, { signal, stallTimeout, ...init }: TransferOptions): Promise<Transfer> {
-    const transfer = new Transfer(url, signal, stallTimeout);
-    const stop = AbortSignal.any([signal, transfer.#stop.signal]);
-    const request = fetch(url, { ...init, signal: stop, cache: 'no-store' });
+  static async start(url: string, options: TransferOptions): Promise<Transfer> {
+    const transfer = new Transfer(url, options);
+    const signal = AbortSignal.any([options.signal, transfer.#stop.signal]);
+    const request = fetch(url, { ...options, signal, cache: 'no-store' });
     transfer.response = await transfer.#timely(request, 'did not answer');
     return transfer;
   }
 
-  private constructor(url: string, signal: AbortSignal, stallTimeout: number) {
+  private constructor(url: string, options: TransferOptions) {
     this.url = url;
-    this.#signal = signal;
-    this.#stallTimeout = stallTimeout;
+    this.#options = options;
   }
 
   /** Yields the parts of the body as they arrive. */
@@ -60,17 +58,18 @@ export class Transfer {
   }
 
   async #timely<T>(promise: Promise<T>, what: string): Promise<T> {
+    const { signal, stallTimeout } = this.#options;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#stop.abort(), this.#stallTimeout);
+    this.#timer = setTimeout(() => this.#stop.abort(), stallTimeout);
     try {
       return await promise;
     } catch (cause) {
-      if (this.#signal.aborted) throw abortError(this.#signal);
+      if (signal.aborted) throw abortError(signal);
       // In Node, files are read in place of a server.
       if (typeof (cause as { code?: unknown } | undefined)?.code === 'string') {
         throw new BitxError('io', `${this.url} could not be read: ${messageOf(cause)}`, { cause });
       }
-      const silent = `it sent nothing (no byte for ${this.#stallTimeout / 1000} s)`;
+      const silent = `it sent nothing (no byte for ${stallTimeout / 1000} s)`;
       const why = this.#stop.signal.aborted ? silent : messageOf(cause);
       throw new Transient(`${this.url} ${what}: ${why}`, { url: this.url, cause });
     } finally {

@@ -56,7 +56,7 @@ export async function sendPart(part: Part): Promise<void> {
 function refused(url: string, request: XMLHttpRequest): BitxError {
   const { status, responseText } = request;
   if (OUT_OF_STEP.includes(status)) return broken(url, 'the hub expects another part of the file');
-  return refusalOf(url, { status, retryAfter: request.getResponseHeader('retry-after') }, responseText);
+  return refusalOf(url, status, request.getResponseHeader('retry-after'), responseText);
 }
 
 function broken(url: string, why: string): Transient {

@@ -1,11 +1,4 @@
-import {
-  BitxError,
-  type BitxErrorCode,
-  Patience,
-  type Refusal,
-  refusal,
-  Transfer,
-} from '../../common/index.js';
+import { BitxError, type BitxErrorCode, Patience, refusal, Transfer } from '../../common/index.js';
 import type { Operations, Settings } from '../messages.js';
 
 /**
@@ -76,15 +69,14 @@ export class Server {
     for await (const part of transfer.parts()) text += decoder.decode(part, { stream: true });
     const { ok, status, headers } = transfer.response;
     if (ok) return { headers, text };
-    throw refusalOf(url, { status, retryAfter: headers.get('retry-after') }, text);
+    throw refusalOf(url, status, headers.get('retry-after'), text);
   }
 }
 
 /** Returns the error for an answer whose status is a failure. */
-export function refusalOf(url: string, refused: Refusal, body: string): BitxError {
-  const { status } = refused;
+export function refusalOf(url: string, status: number, delay: string | null, body: string): BitxError {
   const { code = '', message = `it answered with status ${status}` } = said(body);
-  return refusal(url, refused, `${url}: ${message}`, CODES[code] ?? codeOf(status));
+  return refusal(url, status, delay, `${url}: ${message}`, CODES[code] ?? codeOf(status));
 }
 
 function parsed(url: string, text: string): unknown {

@@ -1,6 +1,6 @@
 import { Job } from '../../../generated/compress-threads/bitx_wasm.js';
 import { type Inputs, prepare } from '../../codec/inputs.js';
-import type { Plan } from '../../codec/worker/drive.js';
+import { type Plan, turn } from '../../codec/worker/drive.js';
 import { io } from '../../codec/worker/io.js';
 import { Files, type Read } from '../../codec/worker/reader.js';
 import { BitxError, type Bytes, fromWire, toWire } from '../../common/index.js';
@@ -24,8 +24,14 @@ export class Restoration {
       const { sources } = await prepare(inputs, stop.signal, undefined);
       await files.open(sources);
       const [length = 0] = files.sizes('delta');
-      job = Job.open('restore', Float64Array.from(files.sizes('base')), length, {});
-      for (let wanted = job.wants(); wanted; wanted = job.wants()) job.feed(await files.read(wanted as Read));
+      // The windows of a shared restore are short, so that other requests do not wait for long.
+      job = Job.open('share', Float64Array.from(files.sizes('base')), length, {});
+      for (let wanted = job.wants(); wanted; wanted = job.wants()) {
+        const bytes = await files.read(wanted as Read);
+        await turn();
+        job.feed(bytes);
+      }
+      await turn();
       return new Restoration(job, files, stop);
     } catch (error) {
       end(job, files, stop, error);
@@ -51,11 +57,14 @@ export class Restoration {
     if (this.#window === this.#windows) return undefined;
     try {
       const inputs = await this.#reading;
+      // The inputs are mostly there already, and other requests must not wait for all windows.
+      await turn();
       this.#stop.signal.throwIfAborted();
       this.#reading = this.#read(this.#window + 1);
       this.#job.begin(this.#window++);
       for (const [index, bytes] of inputs.entries()) this.#job.supply(index, bytes);
       this.#job.run();
+      this.#job.check();
       const output = this.#job.output() as Bytes;
       if (this.#window === this.#windows) this.end();
       return output;
