@@ -14,7 +14,7 @@ export class Slots {
   #other: File | undefined;
   readonly #changed: () => void;
 
-  /** `changed` is called after a choice, and `folder` with the name of a folder that was dropped. */
+  /** `changed` is called after a choice, and `folder` with the name of a dropped folder. */
   constructor(changed: () => void, folder: (name: string) => void) {
     this.#changed = changed;
     this.#pick('base-file', (file) => {
