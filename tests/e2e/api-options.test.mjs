@@ -24,6 +24,22 @@ test('an unknown mode is an error that names the choices', async (t) => {
   }
 });
 
+test('an unknown effort or format is an error that names the choices', async (t) => {
+  const errors = await errorsOf(t, async () => {
+    const { Bitx } = await import('/bitx/index.js');
+    const bitx = await Bitx.create({ threads: 1 });
+    const blob = new Blob(['some bytes']);
+    const failed = [{ effort: 'heroic' }, { format: 'v9' }].map((option) =>
+      bitx.compress({ base: blob, target: blob, ...option }).catch(({ code, message }) => [code, message]),
+    );
+    return Promise.all(failed);
+  });
+  assert.deepEqual(errors, [
+    ['invalid-argument', 'effort must be fast, default or max, not "heroic"'],
+    ['invalid-argument', 'format must be v1 or v2, not "v9"'],
+  ]);
+});
+
 test('an unknown backend is an error that names the choices', async (t) => {
   const [code, message] = await errorsOf(t, async () => {
     const { ModelCache } = await import('/bitx/cache.js');

@@ -69,7 +69,7 @@ test('paths, file URLs and web addresses are inputs', async (t) => {
 test('a missing file is an error with a code', async (t) => {
   const bitx = await create(t);
   const missing = bitx.restore({ base: join(folder, 'nothing'), delta });
-  await assert.rejects(missing, { code: 'network', status: 404 });
+  await assert.rejects(missing, { code: 'io', message: /ENOENT/ });
 });
 
 test('a file that is cut while it is open is an error with a code', async (t) => {

@@ -102,7 +102,7 @@ fn format(CompressOptions { format, effort, level, .. }: CompressOptions) -> Res
         Some("fast") => Effort::Fast,
         None | Some("default") => Effort::Default,
         Some("max") => Effort::Max,
-        Some(other) => return Err(misuse(&format!("unknown effort {other:?}"))),
+        Some(other) => return Err(misuse(&format!("effort must be fast, default or max, not {other:?}"))),
     };
     if let Some(level) = level.filter(|level| !LEVELS.contains(level)) {
         return Err(misuse(&format!(
@@ -116,7 +116,7 @@ fn format(CompressOptions { format, effort, level, .. }: CompressOptions) -> Res
         (None, Some(level)) => Ok(Format::V1 { level }),
         (None | Some("v2"), None) => Ok(Format::V2 { effort }),
         (Some("v2"), Some(_)) => Err(misuse("`level` applies to format v1 only; use `effort` with format v2")),
-        (Some(other), _) => Err(misuse(&format!("unknown format {other:?}"))),
+        (Some(other), _) => Err(misuse(&format!("format must be v1 or v2, not {other:?}"))),
     }
 }
 
