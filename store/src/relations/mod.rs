@@ -4,9 +4,9 @@
 //! A server keeps [`Relations`] in memory and [refreshes](Relations::refresh) them, which reads
 //! only the manifests that are new.
 
-use std::collections::hash_map::DefaultHasher;
+mod index;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
@@ -15,8 +15,9 @@ use crate::backend::REQUESTS;
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::keys::{MODELS, ObjectId};
-use crate::manifest::{FileEntry, FileManifest, Model, ModelName};
+use crate::manifest::{FileEntry, Model, ModelName};
 use crate::store::Store;
+use index::{Facts, Index, signature};
 
 /// The share of a file, as a divisor, that another file must have in common to be a useful base:
 /// one eighth.
@@ -30,6 +31,7 @@ pub struct Relations {
     published: BTreeMap<String, Option<Arc<Model>>>,
     models: BTreeMap<ModelName, Arc<Model>>,
     facts: HashMap<ObjectId, Arc<Facts>>,
+    index: Index,
 }
 
 /// A tensor that a client has, as it announces it before an upload.
@@ -64,28 +66,17 @@ pub struct Related<'a> {
     pub alike: u64,
 }
 
-/// The contents of a file, as far as they matter for relations.
-#[derive(Debug)]
-struct Facts {
-    /// The root and the length of each piece. The root of a delta is its base; any other piece is
-    /// its own root.
-    roots: Vec<(Digest, u64)>,
-    /// The pieces that are not stored as deltas.
-    whole: HashSet<Digest>,
-    /// The digests of the tensors.
-    tensors: HashSet<Digest>,
-    /// The hashes of the tensors' names, dtypes and shapes.
-    signatures: HashSet<u64>,
-}
-
 impl Relations {
-    /// Returns the relations as they are now. Manifests that are already known are not read again.
-    /// Damaged models and files are left out and logged.
+    /// Reads the relations as they are now, or returns `None` if nothing has changed. Manifests that
+    /// are already known are not read again. Damaged models and files are left out and logged.
     ///
     /// # Errors
     /// Those of the storage.
-    pub async fn refresh(&self, store: &Store) -> Result<Self> {
-        let keys = store.backend().list(MODELS).await?.into_iter().map(|listed| listed.key);
+    pub async fn refresh(&self, store: &Store) -> Result<Option<Self>> {
+        let keys: Vec<String> = store.backend().list(MODELS).await?.into_iter().map(|listed| listed.key).collect();
+        if self.is_complete(&keys) {
+            return Ok(None);
+        }
         let known = |key: String| async move {
             match self.published.get(&key) {
                 Some(known) => Ok((key, known.clone())),
@@ -100,13 +91,28 @@ impl Relations {
         // The ids of runs are ordered by time, so that later models replace earlier ones.
         let latest = new.published.values().flatten().map(|model| (model.name.clone(), model.clone()));
         new.models = latest.collect();
-        let ids: HashSet<ObjectId> = new.models.values().flat_map(|m| m.files.iter().map(|file| file.id)).collect();
-        let facts = stream::iter(ids).map(|id| async move { (id, self.facts(store, id).await) });
+        let facts = stream::iter(new.ids()).map(|id| async move { (id, self.facts(store, id).await) });
         let mut facts = facts.buffer_unordered(REQUESTS);
         while let Some((id, found)) = facts.next().await {
             new.facts.extend(found.map(|found| (id, found)));
         }
-        Ok(new)
+        let index = move || {
+            new.index = Index::of(new.models.values(), &new.facts);
+            new
+        };
+        Ok(Some(store.compute(index).await))
+    }
+
+    /// Returns `true` if exactly these keys are published and all of their files are known. Files
+    /// that were damaged are read again, since they may have been repaired.
+    fn is_complete(&self, keys: &[String]) -> bool {
+        let same = keys.len() == self.published.len() && keys.iter().all(|key| self.published.contains_key(key));
+        same && self.facts.len() == self.ids().len()
+    }
+
+    /// The ids of the files of all models.
+    fn ids(&self) -> HashSet<ObjectId> {
+        self.models.values().flat_map(|model| model.files.iter().map(|file| file.id)).collect()
     }
 
     async fn facts(&self, store: &Store, id: ObjectId) -> Option<Arc<Facts>> {
@@ -129,15 +135,7 @@ impl Relations {
 
     /// A file with this digest, in a model for which `visible` returns `true`.
     pub fn file(&self, digest: &Digest, visible: impl Fn(&ModelName) -> bool) -> Option<(&ModelName, &FileEntry)> {
-        self.files(visible).into_iter().find(|(_, file)| file.id.digest == *digest)
-    }
-
-    /// The files of all models for which `visible` returns `true`, each content once.
-    fn files(&self, visible: impl Fn(&ModelName) -> bool) -> Vec<(&ModelName, &FileEntry)> {
-        let mut seen = HashSet::new();
-        let models = self.models().filter(|model| visible(&model.name));
-        let files = models.flat_map(|model| model.files.iter().map(|file| (&model.name, file)));
-        files.filter(|(_, file)| seen.insert(file.id.digest)).collect()
+        self.index.contents.get(self.index.file(digest)?)?.place(visible)
     }
 
     /// The files against which a delta of the stored `file` is small, best first: those that share
@@ -145,44 +143,93 @@ impl Relations {
     /// this is so, and `alike` those of them whose piece is not stored as a delta there.
     pub fn relatives(&self, file: &FileEntry, visible: impl Fn(&ModelName) -> bool) -> Vec<Related<'_>> {
         let Some(own) = self.facts.get(&file.id) else { return Vec::new() };
-        let others = self.files(visible).into_iter().filter(|(_, other)| other.id.digest != file.id.digest);
-        let related = others.filter_map(|(model, other)| {
-            let facts = self.facts.get(&other.id)?;
-            let roots: HashSet<&Digest> = facts.roots.iter().map(|(root, _)| root).collect();
-            let bytes = |holds: &dyn Fn(&Digest) -> bool| -> u64 {
-                own.roots.iter().filter(|(root, _)| holds(root)).map(|(_, length)| length).sum()
-            };
-            let equal = bytes(&|root| roots.contains(root));
-            let serves = equal >= file.length / LEAST;
-            serves.then(|| Related { model, file: other, equal, alike: bytes(&|root| facts.whole.contains(root)) })
-        });
-        sorted(related)
+        let mut found = vec![(0u64, 0u64); self.index.contents.len()];
+        for (root, length) in summed(own.roots.iter().copied()) {
+            self.index.roots(&root).iter().for_each(|&content| found[content as usize].0 += length);
+            self.index.whole(&root).iter().for_each(|&content| found[content as usize].1 += length);
+        }
+        let others = found.into_iter().zip(&self.index.contents);
+        let others = others.filter(|(_, content)| content.digest != file.id.digest);
+        // A common piece is needed even by a file that is too short for its share to be a byte.
+        let near = others.filter(|((equal, _), _)| *equal > 0 && *equal >= file.length / LEAST);
+        sorted(near.filter_map(|(bytes, content)| content.related(bytes, &visible)))
+    }
+
+    /// Returns `true` if the file with the digest `base` is among the
+    /// [`relatives`](Self::relatives) of `file`.
+    pub fn is_relative(&self, file: &FileEntry, base: &Digest) -> bool {
+        let content = self.index.file(base).and_then(|number| self.index.contents.get(number));
+        let (Some(own), Some(other)) = (self.facts.get(&file.id), content) else { return false };
+        let roots: HashSet<&Digest> = other.facts.roots.iter().map(|(root, _)| root).collect();
+        let shared = own.roots.iter().filter(|(root, _)| roots.contains(root));
+        let equal: u64 = shared.map(|(_, length)| length).sum();
+        *base != file.id.digest && equal > 0 && equal >= file.length / LEAST
     }
 
     /// The files that may serve as the base of a new file with these tensors, best first. `equal`
     /// counts the bytes of tensors with the same digest, and `alike` those with the same name,
-    /// dtype and shape.
-    pub fn bases(&self, tensors: &[Announced<'_>], visible: impl Fn(&ModelName) -> bool) -> Vec<Related<'_>> {
-        let signed: Vec<u64> = tensors.iter().map(|t| signature(Some(t.name), t.dtype, t.shape)).collect();
-        let related = self.files(visible).into_iter().filter_map(|(model, file)| {
-            let facts = self.facts.get(&file.id)?;
-            let (mut equal, mut alike) = (0u64, 0u64);
-            for (tensor, signature) in tensors.iter().zip(&signed) {
-                equal += if facts.tensors.contains(&tensor.digest) { tensor.length } else { 0 };
-                alike += if facts.signatures.contains(signature) { tensor.length } else { 0 };
+    /// dtype and shape. Each comparison with a stored tensor takes one of `steps`. Without steps,
+    /// the remaining tensors are not compared.
+    pub fn bases(
+        &self,
+        tensors: &[Announced<'_>],
+        visible: impl Fn(&ModelName) -> bool,
+        steps: &mut usize,
+    ) -> Vec<Related<'_>> {
+        let equal = summed(tensors.iter().map(|tensor| (tensor.digest, tensor.length)));
+        let alike = summed(
+            tensors.iter().map(|tensor| (signature(Some(tensor.name), tensor.dtype, tensor.shape), tensor.length)),
+        );
+        let mut found: HashMap<u32, (u64, u64)> = HashMap::new();
+        for (digest, length) in equal {
+            for content in spend(steps, self.index.tensors(&digest)) {
+                found.entry(*content).or_default().0 += length;
             }
-            Some(Related { model, file, equal, alike })
-        });
-        sorted(related)
+        }
+        for (signature, length) in alike {
+            for content in spend(steps, self.index.signatures(signature)) {
+                found.entry(*content).or_default().1 += length;
+            }
+        }
+        let mut found: Vec<_> = found.into_iter().collect();
+        found.sort_unstable();
+        let contents =
+            found.into_iter().filter_map(|(number, bytes)| Some((bytes, self.index.contents.get(number as usize)?)));
+        sorted(contents.filter_map(|(bytes, content)| content.related(bytes, &visible)))
     }
 
     /// Returns for each of these tensors if it is stored, in a file of a model for which `visible`
     /// returns `true`.
     pub fn stored(&self, tensors: &[Announced<'_>], visible: impl Fn(&ModelName) -> bool) -> Vec<bool> {
-        let files = self.files(visible);
-        let facts: Vec<&Arc<Facts>> = files.iter().filter_map(|(_, file)| self.facts.get(&file.id)).collect();
-        tensors.iter().map(|tensor| facts.iter().any(|facts| facts.tensors.contains(&tensor.digest))).collect()
+        let mut known: HashMap<Digest, bool> = HashMap::new();
+        let mut seen: HashMap<u32, bool> = HashMap::new();
+        let mut is_seen = |content: &u32| {
+            let look = || self.index.contents.get(*content as usize).is_some_and(|c| c.place(&visible).is_some());
+            *seen.entry(*content).or_insert_with(look)
+        };
+        let mut stored = |tensor: &Announced<'_>| {
+            let look = || self.index.tensors(&tensor.digest).iter().any(&mut is_seen);
+            *known.entry(tensor.digest).or_insert_with(look)
+        };
+        tensors.iter().map(&mut stored).collect()
     }
+}
+
+/// The sum of the lengths of each key.
+fn summed<K: std::hash::Hash + Eq>(lengths: impl Iterator<Item = (K, u64)>) -> HashMap<K, u64> {
+    let mut sums: HashMap<K, u64> = HashMap::new();
+    lengths.for_each(|(key, length)| {
+        let sum = sums.entry(key).or_default();
+        *sum = sum.saturating_add(length);
+    });
+    sums
+}
+
+/// The first of these contents, as many as there are `steps` for, which they take.
+fn spend<'a>(steps: &mut usize, contents: &'a [u32]) -> &'a [u32] {
+    let taken = contents.len().min(*steps);
+    *steps -= taken;
+    &contents[..taken]
 }
 
 fn sorted<'a>(related: impl Iterator<Item = Related<'a>>) -> Vec<Related<'a>> {
@@ -202,26 +249,4 @@ async fn load(store: &Store, key: String) -> Result<(String, Option<Arc<Model>>)
         }
         Err(error) => Err(error),
     }
-}
-
-impl Facts {
-    fn of(manifest: &FileManifest) -> Self {
-        let root = |piece: &crate::PieceRef| (piece.base.unwrap_or(piece.id).digest, piece.length);
-        let whole = manifest.pieces().filter(|piece| piece.base.is_none()).map(|piece| piece.id.digest);
-        let named = manifest.items.iter().filter(|item| item.name.is_some());
-        let signed = named.clone().map(|item| signature(item.name.as_deref(), item.dtype.name(), &item.shape));
-        Self {
-            roots: manifest.pieces().map(root).collect(),
-            whole: whole.collect(),
-            tensors: named.filter_map(|item| item.digest()).collect(),
-            signatures: signed.collect(),
-        }
-    }
-}
-
-/// The hash of a tensor's name, dtype and shape.
-fn signature(name: Option<&str>, dtype: &str, shape: &[u64]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (name, dtype, shape).hash(&mut hasher);
-    hasher.finish()
 }
