@@ -81,11 +81,16 @@ impl Tokens {
     /// Parses tokens from a JSON text.
     ///
     /// # Errors
-    /// A message, if the text is not a list of tokens or has two entries without a token.
+    /// A message, if the text is not a list of tokens, or has two entries for the same token or
+    /// without one.
     pub fn parse(json: &[u8]) -> Result<Self, String> {
         let entries: Vec<Entry> = serde_json::from_slice(json).map_err(|e| e.to_string())?;
         if entries.iter().filter(|entry| entry.blake3.is_none()).count() > 1 {
             return Err("more than one entry has no `blake3`, and so applies to requests without a token".to_owned());
+        }
+        let mut seen = std::collections::HashSet::new();
+        if let Some(twice) = entries.iter().filter_map(|entry| entry.blake3).find(|digest| !seen.insert(*digest)) {
+            return Err(format!("two entries have the same `blake3`, {twice}"));
         }
         Ok(Self(entries))
     }
@@ -189,5 +194,7 @@ mod tests {
         {
             assert!(Tokens::parse(json.as_bytes()).is_err(), "{json}");
         }
+        let twice = format!(r#"[{{"blake3": "{0}", "read": ["*"]}}, {{"blake3": "{0}"}}]"#, Digest::of(b"token"));
+        assert!(Tokens::parse(twice.as_bytes()).unwrap_err().contains("same"));
     }
 }

@@ -9,6 +9,11 @@ use serde_json::json;
 /// The number of seconds after which a client may try again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 
+/// The maximum number of characters of a message that come from its beginning.
+const BEGINNING: usize = 400;
+/// The maximum number of characters of a message that come from its end.
+const ENDING: usize = 200;
+
 /// `Result` with [`Failure`].
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
@@ -59,12 +64,14 @@ impl Code {
 pub(crate) struct Failure {
     pub(crate) code: Code,
     message: String,
+    /// The error for the log, which clients do not see.
+    cause: Option<String>,
     header: Option<(header::HeaderName, HeaderValue)>,
 }
 
 impl Failure {
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), header: None }
+        Self { code, message: shortened(&message.into()), cause: None, header: None }
     }
 
     /// Adds a header to the answer.
@@ -89,15 +96,20 @@ impl Failure {
         Self::new(Code::Busy, format!("{reason}: try again in a moment"))
     }
 
-    /// Logs an error that concerns the operator, and returns a failure that does not tell clients
-    /// the details.
+    /// A failure that concerns the operator. Clients do not see the details.
     fn internal(code: Code, error: &dyn std::fmt::Display) -> Self {
-        tracing::error!(%error, "a request failed");
         let message = match code {
             Code::Damaged => "the stored data is damaged, or the server has a fault; its log has the details",
             _ => "the storage of the server has failed; its log has the details",
         };
-        Self::new(code, message)
+        Self { cause: Some(shortened(&error.to_string())), ..Self::new(code, message) }
+    }
+
+    /// Logs the cause of a failure that concerns the operator.
+    pub(crate) fn log(&self) {
+        if let Some(cause) = &self.cause {
+            tracing::error!(error = cause, "a request failed");
+        }
     }
 
     /// The failure of a temporary file.
@@ -128,6 +140,7 @@ impl From<tokio::task::JoinError> for Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
+        self.log();
         let (status, code) = self.code.parts();
         metrics::counter!("bitx_failures_total", "code" => code).increment(1);
         let mut response =
@@ -148,5 +161,34 @@ impl IntoResponse for Failure {
         }
         headers.extend(self.header);
         response
+    }
+}
+
+/// The text, without its middle if it is long. Names and figures come from clients, who could make
+/// answers and logs as large as they like.
+pub(crate) fn shortened(text: &str) -> String {
+    let begin = text.char_indices().nth(BEGINNING).map_or(text.len(), |(at, _)| at);
+    let end = text.char_indices().rev().nth(ENDING - 1).map_or(0, |(at, _)| at);
+    if begin >= end {
+        return text.to_owned();
+    }
+    format!("{}…{}", &text[..begin], &text[end..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_messages_lose_their_middle() {
+        for short in ["", "short", &"ü".repeat(BEGINNING + ENDING)] {
+            assert_eq!(shortened(short), short);
+        }
+        let long = format!("begin {} end", "ü".repeat(1_000_000));
+        let failure = Failure::invalid(long.clone());
+        assert_eq!(failure.message.chars().count(), BEGINNING + ENDING + 1);
+        assert!(failure.message.starts_with("begin ü") && failure.message.ends_with("ü end"));
+        let cause = Failure::spool(long).cause.unwrap();
+        assert_eq!(cause.chars().count(), BEGINNING + ENDING + 1);
     }
 }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::Instant;
 
 use bitx::drive::{self, DriveError, Sources};
 use bitx::io::{ReadAt, Source};
@@ -13,13 +14,34 @@ use bitx_host::pipeline::{self, Supply};
 use bitx_store::Digest;
 use tokio_util::sync::CancellationToken;
 
-use crate::errors::{Failure, Result};
+use crate::errors::{Code, Failure, Result};
 
 /// The length and digest that a file must have.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Expected {
     pub(crate) length: u64,
     pub(crate) digest: Digest,
+}
+
+/// The end of a job, before or after its work is done.
+#[derive(Debug, Clone)]
+pub(crate) struct Stop {
+    /// Cancelled when the server shuts down.
+    pub(crate) token: CancellationToken,
+    /// The time at which the job has taken too long.
+    pub(crate) until: Instant,
+}
+
+impl Stop {
+    fn check(&self) -> io::Result<()> {
+        if self.token.is_cancelled() {
+            return Err(io::Error::other("the server is shutting down"));
+        }
+        if Instant::now() > self.until {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        Ok(())
+    }
 }
 
 /// Restores an archive to `output` and checks the result. The archive comes from a client and is
@@ -32,7 +54,7 @@ pub(crate) fn restore(
     archive: &Path,
     expected: Expected,
     output: &mut (dyn Write + Send),
-    stop: &CancellationToken,
+    stop: &Stop,
 ) -> Result<()> {
     let base = base.map(InputFile::open).transpose().map_err(Failure::spool)?;
     let archive = InputFile::open(archive).map_err(Failure::spool)?;
@@ -56,26 +78,56 @@ pub(crate) fn restore(
     Ok(())
 }
 
-/// Compresses a file against another file. Both come from the store.
+/// Compresses a file against another file. Both come from the store. Returns `false` if the archive
+/// would be longer than `most` bytes.
 ///
 /// # Errors
-/// `Storage`.
+/// `Storage`; `Busy`, if it takes too long.
 pub(crate) fn compress(
     base: &Path,
     target: &Path,
     output: &mut (dyn Write + Send),
-    stop: &CancellationToken,
-) -> Result<()> {
+    most: u64,
+    stop: &Stop,
+) -> Result<bool> {
     let base = InputFile::open(base).map_err(Failure::spool)?;
     let target = InputFile::open(target).map_err(Failure::spool)?;
     let sources = Sources { base: &[&base], target: Some(&target), ..Sources::default() };
-    let mut output = Checked { output, hasher: blake3::Hasher::new(), left: u64::MAX, stop };
+    let mut output = Checked { output, hasher: blake3::Hasher::new(), left: most, stop };
     let mut go = || -> Result<(), DriveError> {
         let mut job = Compress::new(&[base.len()], target.len(), Format::V2 { effort: Effort::Default })?.job();
         drive::open(&mut job, &sources)?;
         pipeline::drive(&mut job, &sources, &Rayon, &mut output, &mut |_| {})
     };
-    go().map_err(Failure::spool)
+    match go() {
+        Ok(()) => Ok(true),
+        Err(DriveError::Write(error)) if error.kind() == io::ErrorKind::FileTooLarge => Ok(false),
+        Err(DriveError::Write(error)) if error.kind() == io::ErrorKind::TimedOut => Err(too_slow()),
+        Err(error) => Err(Failure::spool(error)),
+    }
+}
+
+/// Checks that a file has at most `most` tensors, and returns their number. A file without a layout
+/// has none.
+///
+/// # Errors
+/// `TooLarge`.
+pub(crate) fn count_tensors(path: &Path, most: usize) -> Result<usize> {
+    let file = InputFile::open(path).map_err(Failure::spool)?;
+    let tensors = match drive::layout(&file) {
+        Ok(layout) => layout.regions.len(),
+        Err(DriveError::Job(_)) => 0,
+        Err(error) => return Err(Failure::spool(error)),
+    };
+    if tensors > most {
+        let message = format!("the files of the upload have more tensors than the server permits: {most} are left");
+        return Err(Failure::new(Code::TooLarge, message));
+    }
+    Ok(tensors)
+}
+
+fn too_slow() -> Failure {
+    Failure::busy("the work takes too long")
 }
 
 /// Checks the length and digest of a file.
@@ -99,6 +151,7 @@ fn refused(error: DriveError) -> Failure {
         DriveError::Read(Source::Delta, error) if error.kind() == io::ErrorKind::UnexpectedEof => {
             Failure::mismatch("the archive ends before its contents do")
         }
+        DriveError::Write(error) if error.kind() == io::ErrorKind::TimedOut => too_slow(),
         DriveError::Read(_, error) | DriveError::Write(error) => Failure::spool(error),
     }
 }
@@ -108,14 +161,12 @@ struct Checked<'a> {
     output: &'a mut (dyn Write + Send),
     hasher: blake3::Hasher,
     left: u64,
-    stop: &'a CancellationToken,
+    stop: &'a Stop,
 }
 
 impl Write for Checked<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.stop.is_cancelled() {
-            return Err(io::Error::other("the server is shutting down"));
-        }
+        self.stop.check()?;
         self.left = self.left.checked_sub(bytes.len() as u64).ok_or(io::ErrorKind::FileTooLarge)?;
         self.output.write_all(bytes)?;
         self.hasher.update(bytes);

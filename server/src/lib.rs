@@ -14,8 +14,10 @@ mod paths;
 mod read;
 mod serve;
 mod shutdown;
+mod space;
 mod spool;
 mod state;
+mod turns;
 mod upload;
 
 pub use auth::Tokens;

@@ -16,23 +16,35 @@ pub struct Limits {
     pub makings: usize,
     /// The number of uploads decoded and models published at a time.
     pub decodings: usize,
+    /// The bytes of archives made on demand that are kept in the store, for all files together.
+    pub archives: u64,
     /// The time that a request waits for memory or for its turn.
     pub queue: Duration,
+    /// The time to decode an uploaded file, to publish a model, or to make an archive.
+    pub work: Duration,
     /// The time to receive the head of a request, and that a connection may be idle.
     pub head: Duration,
     /// The time without progress while a body is received or sent.
     pub stall: Duration,
     /// The time to receive the body of a request.
     pub body: Duration,
+    /// The bytes that a body must bring each second, on average, once [`stall`](Self::stall) is
+    /// over.
+    pub rate: u64,
     /// The length of a JSON body in bytes.
     pub json: u64,
+    /// The length of all JSON bodies together that are received or worked on, in bytes.
+    pub json_total: u64,
+    /// The time to receive a JSON body.
+    pub json_time: Duration,
     /// The length of an uploaded file in bytes, after it is restored.
     pub file: u64,
-    /// The bytes of the files of all open uploads together, after they are restored.
+    /// The bytes of all temporary files together: uploads as they are received and after they are
+    /// restored, and the files from which archives are made.
     pub spool: u64,
     /// The number of files in an upload.
     pub files: usize,
-    /// The number of tensors in an upload.
+    /// The number of tensors in an upload, as announced and as found in its files.
     pub tensors: usize,
     /// The number of open uploads.
     pub uploads: usize,
@@ -51,11 +63,16 @@ impl Default for Limits {
             memory: 1 << 30,
             makings: 2,
             decodings: 2,
+            archives: 64 << 30,
             queue: seconds(60),
+            work: seconds(1800),
             head: seconds(15),
             stall: seconds(30),
             body: seconds(3600),
+            rate: 1 << 10,
             json: 32 << 20,
+            json_total: 128 << 20,
+            json_time: seconds(30),
             file: 64 << 30,
             spool: 256 << 30,
             files: 1000,

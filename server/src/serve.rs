@@ -27,7 +27,7 @@ use tower_http::trace::TraceLayer;
 use tracing::Span;
 
 use crate::auth::Tokens;
-use crate::errors::{Code, Failure};
+use crate::errors::{Code, Failure, shortened};
 use crate::limits::Limits;
 use crate::spool::Spool;
 use crate::state::State;
@@ -36,6 +36,8 @@ use crate::{metrics, read, shutdown, upload};
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The maximum length of a request's head, in bytes.
 const HEAD: usize = 64 << 10;
+/// The maximum length in bytes of an id that a request brings.
+const LONGEST_ID: usize = 128;
 /// The interval between rounds of upkeep.
 const UPKEEP: Duration = Duration::from_secs(5);
 /// The time for which browsers may cache the answer to a preflight request.
@@ -152,6 +154,7 @@ fn upkeep(state: &Arc<State>) {
 
 fn router(state: Arc<State>) -> Router {
     let routes = Router::new()
+        .route("/", get(about))
         .route("/healthz", get(healthz))
         .route("/metrics", get(show_metrics))
         .route("/api/models", get(read::models::list))
@@ -177,7 +180,29 @@ fn router(state: Arc<State>) -> Router {
         .layer(trace())
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
+        .layer(middleware::map_request(drop_long_id))
         .with_state(state)
+}
+
+/// Removes a request's own id if it is long, because the answer and each line of the log repeat it.
+async fn drop_long_id(mut request: Request) -> Request {
+    if request.headers().get(REQUEST_ID).is_some_and(|id| id.len() > LONGEST_ID) {
+        request.headers_mut().remove(REQUEST_ID);
+    }
+    request
+}
+
+/// Says what the server is, to people who open its address.
+async fn about() -> Response {
+    const DOCUMENTATION: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/SERVER.md");
+    let routes = ["/api/models", "/api/pull", "/api/uploads", "/models/NAME/files/PATH", "/healthz", "/metrics"];
+    let about = serde_json::json!({
+        "server": "bitx",
+        "version": env!("CARGO_PKG_VERSION"),
+        "routes": routes,
+        "documentation": DOCUMENTATION,
+    });
+    axum::Json(about).into_response()
 }
 
 async fn healthz(Shared(state): Shared<Arc<State>>) -> Result<&'static str, Failure> {
@@ -230,7 +255,8 @@ type Trace = TraceLayer<
 fn trace() -> Trace {
     fn span(request: &Request) -> Span {
         let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
-        tracing::info_span!("request", id, method = %request.method(), path = request.uri().path())
+        let (method, path) = (shortened(request.method().as_str()), shortened(request.uri().path()));
+        tracing::info_span!("request", id, method, path)
     }
     fn answered(response: &Response, latency: Duration, _: &Span) {
         tracing::info!(status = response.status().as_u16(), ms = latency.as_millis() as u64, "answered");

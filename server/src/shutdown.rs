@@ -35,7 +35,7 @@ pub(crate) async fn finish(state: &State, graceful: GracefulShutdown, mut connec
         tracing::warn!(connections = connections.len(), "closed connections with unfinished requests");
     }
     connections.shutdown().await;
-    state.stop.cancel();
+    state.cancelled.cancel();
     state.tasks.close();
     let _ = tokio::time::timeout(CANCELLED, state.tasks.wait()).await;
     state.sessions.clear();

@@ -4,22 +4,30 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use bitx_store::{Digest, ModelName, Relations, Store};
-use tempfile::TempPath;
+use tempfile::{NamedTempFile, TempPath};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::{Access, Tokens};
+use crate::bodies;
 use crate::errors::{Failure, Result};
 use crate::flights::Flights;
+use crate::jobs::Stop;
 use crate::limits::Limits;
 use crate::read::batch::{Batch, BatchKey};
+use crate::read::delta::Findings;
+use crate::space::{Share, Space};
 use crate::spool::Spool;
+use crate::turns::Turns;
 use crate::upload::sessions::Sessions;
 
 /// The maximum age of the relations, after which models that other servers publish are seen.
 const FRESH: Duration = Duration::from_secs(1);
+
+/// The number of downloads planned at a time, and of announcements compared with the stored files.
+const PLANNINGS: usize = 2;
 
 /// The state of a server.
 pub(crate) struct State {
@@ -31,15 +39,25 @@ pub(crate) struct State {
     /// Work that continues after its client has disconnected.
     pub(crate) tasks: TaskTracker,
     /// Cancels that work at the end of a shutdown.
-    pub(crate) stop: CancellationToken,
+    pub(crate) cancelled: CancellationToken,
     pub(crate) requests: Arc<Semaphore>,
+    /// One permit per [`STEP`](bodies::STEP) of JSON bodies.
+    pub(crate) json: Arc<Semaphore>,
+    /// The space for temporary files.
+    pub(crate) space: Arc<Space>,
     /// One permit per KiB of decoded pieces.
     pub(crate) memory: Arc<Semaphore>,
-    pub(crate) makings: Arc<Semaphore>,
-    pub(crate) decodings: Arc<Semaphore>,
+    pub(crate) makings: Turns,
+    pub(crate) decodings: Turns,
+    /// The turns at planning downloads.
+    pub(crate) pulls: Turns,
+    /// The turns at comparing announced files with the stored ones.
+    pub(crate) plannings: Turns,
+    /// The findings about archives.
+    pub(crate) findings: Findings,
     pub(crate) batches: Flights<BatchKey, Batch>,
     pub(crate) archives: Flights<(Digest, Digest), ()>,
-    restored: Flights<Digest, TempPath>,
+    restored: Flights<Digest, RestoredFile>,
     pool: rayon::ThreadPool,
     relations: RwLock<(Arc<Relations>, Option<Instant>)>,
     refreshing: tokio::sync::Mutex<()>,
@@ -48,15 +66,21 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn new(store: Store, tokens: Tokens, limits: Limits, spool: Spool, pool: rayon::ThreadPool) -> Self {
         let semaphore = |permits: usize| Arc::new(Semaphore::new(permits.max(1)));
-        let memory = (limits.memory >> 10).min(Semaphore::MAX_PERMITS as u64) as usize;
+        let permits = |bytes: u64| bytes.min(Semaphore::MAX_PERMITS as u64) as usize;
+        let turns = |most: usize| Turns::new(most, limits.requests, limits.queue);
         Self {
             requests: semaphore(limits.requests),
-            memory: semaphore(memory),
-            makings: semaphore(limits.makings),
-            decodings: semaphore(limits.decodings),
+            json: semaphore(permits(limits.json_total / bodies::STEP as u64)),
+            space: Space::new(limits.spool),
+            memory: semaphore(permits(limits.memory >> 10)),
+            makings: turns(limits.makings),
+            decodings: turns(limits.decodings),
+            pulls: turns(PLANNINGS),
+            plannings: turns(PLANNINGS),
+            findings: Findings::default(),
             sessions: Sessions::default(),
             tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
+            cancelled: CancellationToken::new(),
             batches: Flights::default(),
             archives: Flights::default(),
             restored: Flights::default(),
@@ -81,7 +105,7 @@ impl State {
             return Ok(fresh);
         }
         let (begun, known) = (Instant::now(), self.read_relations().0);
-        let new = Arc::new(known.refresh(&self.store).await?);
+        let new = known.refresh(&self.store).await?.map_or(known, Arc::new);
         *self.relations.write().unwrap_or_else(PoisonError::into_inner) = (new.clone(), Some(begun));
         Ok(new)
     }
@@ -98,6 +122,11 @@ impl State {
     /// Marks the relations as outdated, after this server has published a model.
     pub(crate) fn outdate(&self) {
         self.relations.write().unwrap_or_else(PoisonError::into_inner).1 = None;
+    }
+
+    /// The end of a job that begins now.
+    pub(crate) fn stop(&self) -> Stop {
+        Stop { token: self.cancelled.clone(), until: Instant::now() + self.limits.work }
     }
 
     /// Calls `work` on the threads of the codec.
@@ -120,8 +149,8 @@ impl State {
             .ok_or_else(|| Failure::not_found(format!("file {digest}")))?;
         let (state, file) = (self.clone(), file.clone());
         let restore = async move {
-            let temporary = state.spool.file().map_err(Failure::spool)?;
-            let (handle, path) = temporary.into_parts();
+            let share = state.space.take(file.length)?;
+            let (handle, path) = state.spool.file().map(NamedTempFile::into_parts).map_err(Failure::spool)?;
             let output = tokio::sync::Mutex::new(tokio::fs::File::from_std(handle));
             let write = |part: bytes::Bytes| {
                 let (output, path) = (&output, &path);
@@ -130,9 +159,10 @@ impl State {
                     written.map_err(|source| bitx_store::Error::File { path: path.to_path_buf(), source })
                 }
             };
-            state.store.restore(&file, write).await?;
+            let restored = tokio::time::timeout(state.limits.work, state.store.restore(&file, write)).await;
+            restored.map_err(|_| Failure::busy("restoring a file takes too long"))??;
             output.into_inner().flush().await.map_err(Failure::spool)?;
-            Ok(path)
+            Ok(RestoredFile { path, _share: share })
         };
         self.restored.get(&self.tasks, digest, restore).await
     }
@@ -140,4 +170,10 @@ impl State {
 
 /// A file of the store, restored to a temporary file. Requests that use it at the same time share
 /// it.
-pub(crate) type Restored = crate::flights::Held<TempPath>;
+pub(crate) type Restored = crate::flights::Held<RestoredFile>;
+
+/// A temporary file, with the space that it takes.
+pub(crate) struct RestoredFile {
+    pub(crate) path: TempPath,
+    _share: Share,
+}

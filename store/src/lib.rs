@@ -24,6 +24,7 @@ mod stats;
 mod store;
 mod verify;
 
+pub use archives::KeptArchive;
 pub use backend::Backend;
 pub use digest::Digest;
 pub use error::{Error, Result};

@@ -24,6 +24,9 @@ pub struct LimitArgs {
     /// Maximum number of deltas computed at a time
     #[arg(long, default_value_t = DEFAULT.makings, value_name = "N")]
     pub max_makings: usize,
+    /// Maximum size of the computed deltas that the store keeps, all together
+    #[arg(long, default_value_t = ByteSize(DEFAULT.archives), value_name = "BYTES")]
+    max_archives: ByteSize,
     /// Maximum number of uploads decoded or published at a time
     #[arg(long, default_value_t = DEFAULT.decodings, value_name = "N")]
     pub max_decodings: usize,
@@ -33,7 +36,7 @@ pub struct LimitArgs {
     /// Maximum size of an uploaded file, after it is restored
     #[arg(long, default_value_t = ByteSize(DEFAULT.file), value_name = "BYTES")]
     max_file: ByteSize,
-    /// Maximum size of the files of all open uploads together, after they are restored
+    /// Maximum size of all temporary files together: uploads, and files to compute deltas from
     #[arg(long, default_value_t = ByteSize(DEFAULT.spool), value_name = "BYTES")]
     max_spool: ByteSize,
     /// Maximum number of files in an upload
@@ -45,9 +48,21 @@ pub struct LimitArgs {
     /// Maximum size of a JSON request body
     #[arg(long, default_value_t = ByteSize(DEFAULT.json), value_name = "BYTES")]
     max_json: ByteSize,
+    /// Maximum size of all JSON request bodies together
+    #[arg(long, default_value_t = ByteSize(DEFAULT.json_total), value_name = "BYTES")]
+    max_json_total: ByteSize,
+    /// Maximum time to receive a JSON request body
+    #[arg(long, default_value_t = Time::from(DEFAULT.json_time), value_name = "DURATION")]
+    json_timeout: Time,
+    /// Minimum number of bytes that a request body brings each second, on average
+    #[arg(long, default_value_t = ByteSize(DEFAULT.rate), value_name = "BYTES")]
+    min_rate: ByteSize,
     /// Maximum time that a request waits for its turn or for memory
     #[arg(long, default_value_t = Time::from(DEFAULT.queue), value_name = "DURATION")]
     queue_timeout: Time,
+    /// Maximum time to decode an uploaded file, to publish a model, or to compute a delta
+    #[arg(long, default_value_t = Time::from(DEFAULT.work), value_name = "DURATION")]
+    work_timeout: Time,
     /// Maximum time to receive the head of a request, and that a connection may be idle
     #[arg(long, default_value_t = Time::from(DEFAULT.head), value_name = "DURATION")]
     head_timeout: Time,
@@ -74,6 +89,11 @@ impl LimitArgs {
             memory: self.max_memory.as_u64(),
             makings: self.max_makings,
             decodings: self.max_decodings,
+            archives: self.max_archives.as_u64(),
+            work: self.work_timeout.into(),
+            rate: self.min_rate.as_u64(),
+            json_total: self.max_json_total.as_u64(),
+            json_time: self.json_timeout.into(),
             queue: self.queue_timeout.into(),
             head: self.head_timeout.into(),
             stall: self.stall_timeout.into(),

@@ -70,7 +70,7 @@ pub(crate) async fn read(
                     fetched = fetch(&state, file, &wanted) => fetched,
                     () = sender.closed() => return,
                 };
-                let failed = fetched.is_err();
+                let failed = fetched.as_ref().inspect_err(|failure| failure.log()).is_err();
                 room.send(fetched.map(|batch| (batch, wanted)));
                 if failed {
                     return;

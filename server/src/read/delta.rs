@@ -1,21 +1,73 @@
 //! Deltas on demand: archives of stored files against other stored files. An archive is made on the
-//! first request, and then kept in the store.
+//! first request, and then kept in the store if it is much smaller than its file.
 
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Method};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use bitx_store::{Digest, FileEntry};
 
 use super::range;
 use crate::auth::Access;
 use crate::errors::{Code, Failure, Result};
 use crate::jobs::{self, Expected};
+use crate::space::Share;
 use crate::state::{Restored, State};
 
+/// The largest archive that is kept, as a divisor of the length of its file: one half.
+const PAYS: u64 = 2;
+/// The number of pairs of files that are remembered before all are forgotten.
+const REMEMBERED: usize = 1 << 16;
+const BUSY: &str = "the server is making many other archives";
+
+/// A target and a base.
+type Pair = (Digest, Digest);
+
+/// The findings of this server about archives, which spare it work that it has done before.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    /// The pairs whose archive is too large to be kept.
+    useless: Mutex<HashSet<Pair>>,
+    /// The kept archives that were read and found whole, with length and root digest.
+    whole: Mutex<HashMap<Pair, (u64, Digest)>>,
+    /// Held while room is made for a new archive.
+    keeping: tokio::sync::Mutex<()>,
+}
+
+impl Findings {
+    fn is_useless(&self, pair: &Pair) -> bool {
+        self.useless.lock().unwrap_or_else(PoisonError::into_inner).contains(pair)
+    }
+
+    fn is_whole(&self, pair: &Pair, found: (u64, Digest)) -> bool {
+        self.whole.lock().unwrap_or_else(PoisonError::into_inner).get(pair) == Some(&found)
+    }
+
+    fn add_useless(&self, pair: Pair) {
+        let mut useless = self.useless.lock().unwrap_or_else(PoisonError::into_inner);
+        if useless.len() >= REMEMBERED {
+            useless.clear();
+        }
+        useless.insert(pair);
+    }
+
+    fn add_whole(&self, pair: Pair, found: (u64, Digest)) {
+        let mut whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        if whole.len() >= REMEMBERED {
+            whole.clear();
+        }
+        whole.insert(pair, found);
+    }
+}
+
 /// Serves the archive of `target` against the file with the digest `base`.
+///
+/// # Errors
+/// `NotFound`, if a pull would not name the base, or if the archive is not much smaller than the
+/// file.
 pub(crate) async fn serve(
     state: &Arc<State>,
     access: &Access,
@@ -24,66 +76,139 @@ pub(crate) async fn serve(
     base: Digest,
 ) -> Result<Response> {
     let relations = state.relations().await?;
-    if relations.file(&base, |name| access.may_read(name)).is_none() {
-        return Err(Failure::not_found(format!("file {base}")));
+    let known = relations.file(&base, |name| access.may_read(name)).is_some();
+    if !known || !relations.is_relative(target, &base) {
+        return Err(Failure::not_found(format!("delta of this file against the file {base}")));
     }
-    let length = match state.store.archive(&target.id.digest, &base).await? {
-        Some(length) => length,
-        None => {
+    let pair = (target.id.digest, base);
+    let found = match kept(state, &pair).await? {
+        Some(found) if method == Method::HEAD || state.findings.is_whole(&pair, found) => found,
+        // Nothing is made for a request that wants no bytes. The length is not known.
+        None if method == Method::HEAD => {
+            return Ok(Body::from_stream(futures::stream::empty::<Result<bytes::Bytes>>()).into_response());
+        }
+        _ => {
             make(state, access, target, base).await?;
-            let made = state.store.archive(&target.id.digest, &base).await?;
+            let made = kept(state, &pair).await?;
             made.ok_or_else(|| Failure::busy("a collection has just removed the archive"))?
         }
     };
-    // The tag includes the length, because different versions of the codec make different archives.
-    let selected = range::select(headers, length, &format!("{}.{base}.{length:x}", target.id.digest))?;
+    // The tag includes the root digest, because different versions of the codec make different
+    // archives.
+    let (length, root) = found;
+    let selected = range::select(headers, length, &format!("{}.{base}.{root}", target.id.digest))?;
     let Some(range) = selected.range(method) else { return Ok(selected.respond(Body::empty())) };
     let body = state.store.read_archive(&target.id.digest, &base, range);
     Ok(selected.respond(Body::from_stream(body)))
 }
 
-/// Makes and keeps the archive. Requests for the same archive at the same time share the work.
-async fn make(state: &Arc<State>, access: &Access, target: &FileEntry, base: Digest) -> Result<()> {
-    let (key, target) = ((target.id.digest, base), target.clone());
-    let (shared, access) = (state.clone(), access.clone());
-    let making = async move {
-        let state = shared;
-        let turn = tokio::time::timeout(state.limits.queue, state.makings.clone().acquire_owned()).await;
-        let _turn = turn.map_err(|_| Failure::busy("the server is making many other archives"))?;
-        // Another server may have made the archive while this one waited.
-        if state.store.archive(&target.id.digest, &base).await?.is_some() {
-            return Ok(());
-        }
-        let (base_file, target_file) =
-            (state.restored(base, &access).await?, state.restored(target.id.digest, &access).await?);
-        let begun = Instant::now();
-        let expected = Expected { length: target.length, digest: target.id.digest };
-        let archive = compress(&state, base_file, target_file, expected).await?;
-        state.store.keep_archive(&target.id.digest, &base, &archive).await?;
-        metrics::counter!("bitx_archives_made_total").increment(1);
-        metrics::histogram!("bitx_archive_seconds").record(begun.elapsed().as_secs_f64());
-        Ok(())
-    };
-    state.archives.get(&state.tasks, key, making).await.map(drop)
+/// The length and the root digest of the kept archive, if there is one.
+async fn kept(state: &State, (target, base): &Pair) -> Result<Option<(u64, Digest)>> {
+    let Some(length) = state.store.archive(target, base).await? else { return Ok(None) };
+    // An archive that is too short for a root digest is checked and made again under any root.
+    let root = state.store.archive_root(target, base, length).await?;
+    Ok(Some((length, root.unwrap_or(*target))))
 }
 
-/// Compresses `target` against `base`, decodes the archive and checks the result. Returns the
-/// archive as a temporary file.
+/// Makes and keeps the archive, unless a whole one is kept already. Requests for the same archive at
+/// the same time share the work.
+async fn make(state: &Arc<State>, access: &Access, target: &FileEntry, base: Digest) -> Result<()> {
+    let pair = (target.id.digest, base);
+    if state.findings.is_useless(&pair) {
+        return Err(useless(&pair));
+    }
+    let _place = state.makings.place(BUSY)?;
+    let making = making(state.clone(), access.clone(), target.clone(), base);
+    // The work goes on if it takes longer than the request may wait.
+    let made = tokio::time::timeout(state.limits.queue, state.archives.get(&state.tasks, pair, making)).await;
+    made.map_err(|_| Failure::busy("the archive is still being made"))?.map(drop)
+}
+
+async fn making(state: Arc<State>, access: Access, target: FileEntry, base: Digest) -> Result<()> {
+    let pair = (target.id.digest, base);
+    let _turn = state.makings.wait(BUSY).await?;
+    // Another server may have made the archive while this one waited.
+    if let Some(found) = kept(&state, &pair).await? {
+        if state.store.check_archive(&pair.0, &pair.1, found.0).await? {
+            state.findings.add_whole(pair, found);
+            return Ok(());
+        }
+        tracing::warn!(target = %pair.0, %base, "a damaged archive is made again");
+        state.store.forget_archive(&pair.0, &pair.1).await?;
+    }
+    let begun = Instant::now();
+    // Space is taken before the files, so that a server without space does no work.
+    let share = state.space.take(target.length / PAYS)?;
+    let (base_file, target_file) = (state.restored(base, &access).await?, state.restored(pair.0, &access).await?);
+    let expected = Expected { length: target.length, digest: target.id.digest };
+    let archive = compress(&state, base_file, target_file, expected, share).await?;
+    let kept_it = match archive {
+        Some(archive) => keep(&state, &pair, &archive.path).await?,
+        None => false,
+    };
+    if !kept_it {
+        state.findings.add_useless(pair);
+        return Err(useless(&pair));
+    }
+    metrics::counter!("bitx_archives_made_total").increment(1);
+    metrics::histogram!("bitx_archive_seconds").record(begun.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn useless((_, base): &Pair) -> Failure {
+    Failure::not_found(format!("delta of this file against the file {base} that is much smaller than the file"))
+}
+
+/// Keeps a new archive, and removes the oldest ones if all together are longer than permitted.
+/// Returns `false` if the archive alone is too long.
+async fn keep(state: &State, (target, base): &Pair, path: &std::path::Path) -> Result<bool> {
+    let length = tokio::fs::metadata(path).await.map_err(Failure::spool)?.len();
+    let Some(room) = state.limits.archives.checked_sub(length) else { return Ok(false) };
+    let _one = state.findings.keeping.lock().await;
+    let mut archives = state.store.archives().await?;
+    archives.sort_by_key(|archive| archive.modified);
+    let mut all: u64 = archives.iter().map(|archive| archive.length).sum();
+    for archive in &archives {
+        if all <= room {
+            break;
+        }
+        state.store.remove_archive(archive).await?;
+        all -= archive.length;
+    }
+    state.store.keep_archive(target, base, path).await?;
+    if let Some(found) = kept(state, &(*target, *base)).await? {
+        state.findings.add_whole((*target, *base), found);
+    }
+    Ok(true)
+}
+
+/// A new archive as a temporary file, with the space that it takes.
+struct Made {
+    path: tempfile::TempPath,
+    _share: Share,
+}
+
+/// Compresses `target` against `base`, decodes the archive and checks the result. Returns `None` if
+/// the archive is too large to be kept.
 async fn compress(
     state: &Arc<State>,
     base: Restored,
     target: Restored,
     expected: Expected,
-) -> Result<tempfile::TempPath> {
+    share: Share,
+) -> Result<Option<Made>> {
     let work = move |state: &State| {
-        let (mut file, archive) = state.spool.file().map_err(Failure::spool)?.into_parts();
-        jobs::compress(&base, &target, &mut file, &state.stop)?;
-        let decoded = jobs::restore(Some(&base), &archive, expected, &mut std::io::sink(), &state.stop);
+        let (mut file, path) = state.spool.file().map_err(Failure::spool)?.into_parts();
+        let stop = state.stop();
+        if !jobs::compress(&base.path, &target.path, &mut file, expected.length / PAYS, &stop)? {
+            return Ok(None);
+        }
+        let decoded = jobs::restore(Some(&base.path), &path, expected, &mut std::io::sink(), &stop);
         decoded.map_err(|error| match error.code {
             Code::Mismatch => Failure::spool(format!("a new archive does not restore the file: {error}")),
             _ => error,
         })?;
-        Ok(archive)
+        Ok(Some(Made { path, _share: share }))
     };
     state.compute(work).await
 }

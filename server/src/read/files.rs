@@ -1,5 +1,6 @@
 //! The routes under `/models/`: restored files, deltas of files, and single tensors.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -11,7 +12,7 @@ use serde::Deserialize;
 
 use super::{batch, delta, range, tensor};
 use crate::auth::Access;
-use crate::errors::{Failure, Result};
+use crate::errors::{Code, Failure, Result};
 use crate::paths;
 use crate::state::State;
 
@@ -48,7 +49,7 @@ pub(crate) async fn get(
             let path = paths::file(&segments[place + 1..])?;
             match entry(&state, &access, &name, &path).await {
                 Err(error) if place == 1 && is(2, "files") && is_absent(&error) => {}
-                entry => return serve(&state, &access, (&method, &headers), &entry?, options).await,
+                entry => return serve(&state, &access, (&method, &headers), (&name, &entry?), options).await,
             }
         } else if is(place, "tensors") && segments.len() > place + 1 {
             let name = paths::model(&segments[..place])?;
@@ -57,14 +58,19 @@ pub(crate) async fn get(
                 .as_deref()
                 .ok_or_else(|| Failure::invalid("the URL names no file of the model: add ?file=PATH"))?;
             let entry = entry(&state, &access, &name, path).await?;
-            return tensor::serve(&state, (&method, &headers), &entry, &segments[place + 1..].join("/")).await;
+            let tensor = segments[place + 1..].join("/");
+            let served = tensor::serve(&state, (&method, &headers), &entry, &tensor).await;
+            return match served {
+                Err(error) => Err(unless_gone(&state, &name, &entry, error).await),
+                served => served,
+            };
         }
     }
     Err(Failure::not_found("resource at this URL"))
 }
 
 fn is_absent(error: &Failure) -> bool {
-    error.code == crate::errors::Code::NotFound
+    error.code == Code::NotFound
 }
 
 /// The model of this name. For `access`, a model that it may not read does not exist.
@@ -85,7 +91,7 @@ async fn serve(
     state: &Arc<State>,
     access: &Access,
     (method, headers): (&Method, &HeaderMap),
-    entry: &FileEntry,
+    (name, entry): (&ModelName, &FileEntry),
     options: Options,
 ) -> Result<Response> {
     if let Some(base) = options.base {
@@ -94,7 +100,29 @@ async fn serve(
     }
     let selected = range::select(headers, entry.length, &entry.id.digest.to_string())?;
     let Some(range) = selected.range(method) else { return Ok(selected.respond(Body::empty())) };
+    match body(state, entry, range).await {
+        Ok(body) => Ok(selected.respond(body)),
+        Err(error) => Err(unless_gone(state, name, entry, error).await),
+    }
+}
+
+/// The bytes in `range` of a file.
+async fn body(state: &Arc<State>, entry: &FileEntry, range: Range<u64>) -> Result<Body> {
     let manifest = state.store.file(&entry.id).await?;
-    let body = batch::read(state, entry.id, &manifest, range).await?;
-    Ok(selected.respond(Body::from_stream(body)))
+    Ok(Body::from_stream(batch::read(state, entry.id, &manifest, range).await?))
+}
+
+/// The failure of reading a file. If the model has been removed or replaced while it was read, a
+/// missing object is no damage, and the file is not there any longer.
+async fn unless_gone(state: &State, name: &ModelName, entry: &FileEntry, error: Failure) -> Failure {
+    if error.code != Code::Damaged {
+        return error;
+    }
+    match state.store.model(name).await {
+        Err(bitx_store::Error::NotFound(_)) => Failure::not_found(format!("model {name}")),
+        Ok(model) if !model.files.iter().any(|file| file.id == entry.id) => {
+            Failure::not_found(format!("file {:?} of this version of {name}", entry.path))
+        }
+        _ => error,
+    }
 }

@@ -22,6 +22,9 @@ use crate::state::State;
 /// The maximum number of bases named for a file.
 const BASES: usize = 16;
 
+/// The maximum length of the body in bytes, which is enough for 15,000 digests.
+const LONGEST: u64 = 1 << 20;
+
 /// The body of the request: the model, and the digests of the files that the client has.
 #[derive(Deserialize)]
 struct Wanted {
@@ -55,18 +58,23 @@ struct Base {
 /// Plans the pull of a model.
 pub(crate) async fn pull(Shared(state): Shared<Arc<State>>, headers: HeaderMap, body: Body) -> Result<Response> {
     let access = state.tokens.access(&headers)?;
-    let wanted: Wanted = bodies::json(body, &headers, &state.limits).await?;
-    let model = files::model(&state, &access, &wanted.name).await?;
+    let body = bodies::json::<Wanted>(body, &headers, LONGEST, &state).await?;
+    let model = files::model(&state, &access, &body.value.name).await?;
     let relations = state.relations().await?;
-    let file = |entry: &FileEntry| File {
-        path: entry.path.clone(),
-        length: entry.length,
-        blake3: entry.id.digest,
-        have: wanted.have.contains(&entry.id.digest),
-        bases: bases(&relations, &access, entry, &wanted.have),
+    let _turn = state.pulls.take("the server plans many other downloads").await?;
+    let plan = move || {
+        let have = &body.value.have;
+        let file = |entry: &FileEntry| File {
+            path: entry.path.clone(),
+            length: entry.length,
+            blake3: entry.id.digest,
+            have: have.contains(&entry.id.digest),
+            bases: bases(&relations, &access, entry, have),
+        };
+        let files = model.files.iter().map(file).collect();
+        Plan { name: model.name, files }
     };
-    let files = model.files.iter().map(file).collect();
-    Ok(Json(Plan { name: model.name, files }).into_response())
+    Ok(Json(tokio::task::spawn_blocking(plan).await?).into_response())
 }
 
 /// The bases for a file, best first. Files that the client has come before all others.

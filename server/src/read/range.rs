@@ -38,6 +38,9 @@ pub(crate) fn select(headers: &HeaderMap, length: u64, tag: &str) -> Result<Sele
     let same =
         headers.get(header::IF_RANGE).is_none_or(|condition| condition.as_bytes() == format!("\"{tag}\"").as_bytes());
     let range = headers.get(header::RANGE).filter(|_| same).and_then(|range| range.to_str().ok());
+    if range.is_some_and(is_nothing) {
+        return Err(outside(length));
+    }
     match range.and_then(|range| http_range_header::parse_range_header(range).ok()) {
         // Invalid headers and several ranges may be ignored, and the whole is sent.
         Some(ranges) if ranges.ranges.len() == 1 => match ranges.validate(length).as_deref() {
@@ -49,11 +52,21 @@ pub(crate) fn select(headers: &HeaderMap, length: u64, tag: &str) -> Result<Sele
             Ok([range]) if range.start() <= range.end() && *range.end() < length => {
                 selected(Some(*range.start()..range.end() + 1), true)
             }
-            _ => Err(Failure::new(Code::Range, format!("the range is not within {length} bytes"))
-                .with(header::CONTENT_RANGE, unsatisfied(length))),
+            _ => Err(outside(length)),
         },
         _ => selected(Some(0..length), false),
     }
+}
+
+/// Returns `true` for a range of the last 0 bytes, which the parser takes for an invalid header.
+fn is_nothing(range: &str) -> bool {
+    let last = range.trim().strip_prefix("bytes=").and_then(|range| range.trim().strip_prefix('-'));
+    last.is_some_and(|last| !last.is_empty() && last.bytes().all(|digit| digit == b'0'))
+}
+
+fn outside(length: u64) -> Failure {
+    let message = format!("the range is not within {length} bytes");
+    Failure::new(Code::Range, message).with(header::CONTENT_RANGE, unsatisfied(length))
 }
 
 fn unsatisfied(length: u64) -> HeaderValue {

@@ -3,7 +3,7 @@
 //! models that the client may read.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -13,12 +13,13 @@ use axum::extract::State as Shared;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bitx_store::{Announced, Digest, ModelName, Related, Relations, check_path};
-use serde::{Deserialize, Serialize};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use super::sessions::{Session, Slot};
 use crate::auth::Access;
-use crate::bodies;
+use crate::bodies::{self, Parsed};
 use crate::errors::{Failure, Result};
 use crate::limits::Limits;
 use crate::read::models::StoredFile;
@@ -26,6 +27,10 @@ use crate::state::State;
 
 /// The maximum number of bases named for a file.
 const BASES: usize = 8;
+/// The maximum number of comparisons of announced with stored tensors in the search for bases.
+const STEPS: usize = 1 << 26;
+/// The maximum number of extents of a tensor's shape.
+const RANK: usize = 64;
 
 #[derive(Deserialize)]
 struct Announcement {
@@ -46,9 +51,34 @@ struct File {
 struct Tensor {
     name: String,
     dtype: String,
+    #[serde(deserialize_with = "shape")]
     shape: Vec<u64>,
     length: u64,
     blake3: Digest,
+}
+
+/// Reads a shape. One of too many extents ends the reading before it takes memory.
+fn shape<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u64>, D::Error> {
+    struct Extents;
+    impl<'de> Visitor<'de> for Extents {
+        type Value = Vec<u64>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "a shape of at most {RANK} extents")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut extents: A) -> Result<Vec<u64>, A::Error> {
+            let mut shape = Vec::new();
+            while let Some(extent) = extents.next_element()? {
+                if shape.len() == RANK {
+                    return Err(serde::de::Error::invalid_length(RANK + 1, &self));
+                }
+                shape.push(extent);
+            }
+            Ok(shape)
+        }
+    }
+    deserializer.deserialize_seq(Extents)
 }
 
 #[derive(Serialize)]
@@ -76,22 +106,33 @@ struct Base {
 /// Begins an upload.
 pub(crate) async fn begin(Shared(state): Shared<Arc<State>>, headers: HeaderMap, body: Body) -> Result<Response> {
     let access = state.tokens.access(&headers)?;
-    let announced: Announcement = bodies::json(body, &headers, &state.limits).await?;
-    access.check_write(&announced.name)?;
-    check(&announced, &state.limits)?;
+    let body = bodies::json::<Announcement>(body, &headers, u64::MAX, &state).await?;
+    access.check_write(&body.value.name)?;
+    check(&body.value, &state.limits)?;
     let relations = state.relations().await?;
-    let planned: Vec<Planned> = announced.files.iter().map(|file| plan(&relations, &access, file)).collect();
+    let _turn = state.plannings.take("the server compares many other announcements").await?;
+    let (files, reader) = (body, access.clone());
+    let compare = move || {
+        let mut steps = STEPS;
+        let planned = files.value.files.iter().map(|file| plan(&relations, &reader, file, &mut steps));
+        (planned.collect::<Vec<Planned>>(), files)
+    };
+    let (planned, Parsed { value: announced, .. }) = tokio::task::spawn_blocking(compare).await?;
     let id = Uuid::new_v4();
     let files = announced.files.into_iter().zip(&planned);
-    let slots: Vec<Slot> = files.map(|(f, planned)| Slot::new(f.path, f.length, f.blake3, planned.known)).collect();
+    let empty = || state.space.take(0);
+    let slot = |(f, planned): (File, &Planned)| Ok(Slot::new(f.path, f.length, f.blake3, planned.known, empty()?));
+    let slots = files.map(slot).collect::<Result<Vec<Slot>>>()?;
     let bytes = slots.iter().filter(|slot| !slot.known).map(|slot| slot.length).sum();
+    let share = state.space.take(bytes)?;
     let session = Session {
         id,
         owner: access.number(),
         name: announced.name,
         slots,
         folder: state.spool.folder().map_err(Failure::spool)?,
-        bytes: AtomicU64::new(bytes),
+        share: Mutex::new(share),
+        tensors: Mutex::default(),
         touched: Mutex::new(Instant::now()),
         ended: AtomicBool::new(false),
         published: Arc::default(),
@@ -139,7 +180,7 @@ fn too_large(message: String) -> Failure {
 }
 
 /// Plans the upload of one file.
-fn plan(relations: &Relations, access: &Access, file: &File) -> Planned {
+fn plan(relations: &Relations, access: &Access, file: &File, steps: &mut usize) -> Planned {
     let visible = |name: &ModelName| access.may_read(name);
     let announced: Vec<Announced<'_>> = file.tensors.iter().map(Tensor::announced).collect();
     let base = |related: Related<'_>| Base { file: (&related).into(), equal: related.equal, alike: related.alike };
@@ -147,7 +188,7 @@ fn plan(relations: &Relations, access: &Access, file: &File) -> Planned {
         path: file.path.clone(),
         known: relations.file(&file.blake3, visible).is_some_and(|(_, known)| known.length == file.length),
         tensors: relations.stored(&announced, visible),
-        bases: relations.bases(&announced, visible).into_iter().take(BASES).map(base).collect(),
+        bases: relations.bases(&announced, visible, steps).into_iter().take(BASES).map(base).collect(),
     }
 }
 

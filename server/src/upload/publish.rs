@@ -1,7 +1,7 @@
 //! The end of an upload: all of its files are published as a model, in one step.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use axum::Json;
 use axum::extract::{Path, State as Shared};
@@ -36,15 +36,15 @@ async fn once(state: Arc<State>, access: Access, session: Arc<Session>) -> Resul
         return Ok(published.clone());
     }
     let (sources, stored) = parts(&session)?;
-    let turn = tokio::time::timeout(state.limits.queue, state.decodings.clone().acquire_owned()).await;
-    let _turn = turn.map_err(|_| Failure::busy("the server is publishing many other models"))?;
-    let (store, name, files) = (state.store.clone(), session.name.clone(), sources.clone());
+    let _turn = state.decodings.take("the server is publishing many other models").await?;
+    let (store, name, files, time) = (state.store.clone(), session.name.clone(), sources.clone(), state.limits.work);
     // The future of `add_with` cannot move between threads, so it runs on a thread of its own.
     let add = move || {
         let add = store.add_with(&name, &files, &stored, Effort::Default, &|_| {});
-        tokio::runtime::Handle::current().block_on(add)
+        tokio::runtime::Handle::current().block_on(async { tokio::time::timeout(time, add).await })
     };
-    let added = tokio::task::spawn_blocking(add).await?.map_err(|error| explain(&session, error))?;
+    let added = tokio::task::spawn_blocking(add).await?.map_err(|_| Failure::busy("publishing takes too long"))?;
+    let added = added.map_err(|error| explain(&session, error))?;
     state.outdate();
     metrics::counter!("bitx_models_published_total").increment(1);
     tracing::info!(upload = %session.id, model = %session.name, by = access.name(), ?added, "published");
@@ -55,11 +55,11 @@ async fn once(state: Arc<State>, access: Access, session: Arc<Session>) -> Resul
         answer["unchanged"] = added.unchanged.into();
     }
     *published = Some(answer.clone());
-    session.bytes.store(0, Ordering::Relaxed);
     session.ended.store(true, Ordering::Relaxed);
     for source in sources {
         tokio::fs::remove_file(&source.file).await.map_err(Failure::spool)?;
     }
+    session.share.lock().unwrap_or_else(PoisonError::into_inner).clear();
     Ok(answer)
 }
 

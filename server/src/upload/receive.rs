@@ -3,7 +3,8 @@
 
 use std::fs::File;
 use std::io::BufWriter;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError};
 
 use axum::body::Body;
 use axum::extract::{Path, State as Shared};
@@ -12,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use bitx_store::Digest;
 use headers::{ContentRange, HeaderMapExt};
 use tokio::io::{AsyncSeekExt, AsyncWriteExt, SeekFrom};
+use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 
 use super::session;
@@ -133,7 +135,7 @@ pub(crate) async fn put(
 
 async fn receive(target: &Target, part: Part, mut incoming: Incoming) -> Result<Response> {
     let superseded = target.slot().supersede();
-    let _one = target.slot().work.clone().lock_owned().await;
+    let _one = alone(target, &superseded).await?;
     if target.slot().known || target.slot().progress().done {
         while incoming.next().await?.is_some() {}
         return Ok(StatusCode::NO_CONTENT.into_response());
@@ -156,6 +158,27 @@ async fn receive(target: &Target, part: Part, mut incoming: Incoming) -> Result<
     }
     complete(target).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Waits until no other request works on the file. A later request ends the wait.
+///
+/// # Errors
+/// `Busy`, if it takes too long or too many requests wait; `Conflict`, if a later request comes.
+async fn alone(target: &Target, superseded: &CancellationToken) -> Result<OwnedMutexGuard<()>> {
+    const BUSY: &str = "the server still works on this file";
+    let work = target.slot().work.clone();
+    if let Ok(one) = work.clone().try_lock_owned() {
+        return Ok(one);
+    }
+    let _place = target.state.decodings.place(BUSY)?;
+    tokio::select! {
+        one = tokio::time::timeout(target.state.limits.queue, work.lock_owned()) => one.map_err(|_| Failure::busy(BUSY)),
+        () = superseded.cancelled() => Err(continued()),
+    }
+}
+
+fn continued() -> Failure {
+    Failure::new(Code::Conflict, "another request continues the upload of this file")
 }
 
 /// Sets the progress of the file back to `start`, where `part` begins, so that repeated bytes
@@ -188,15 +211,24 @@ async fn store(
     let mut file = file.map_err(Failure::spool)?;
     file.set_len(progress.received).await.map_err(Failure::spool)?;
     file.seek(SeekFrom::Start(progress.received)).await.map_err(Failure::spool)?;
+    let is_archive = target.form != Form::Raw;
+    {
+        let mut share = target.slot().share();
+        share.clear();
+        share.grow(if is_archive { progress.received } else { 0 })?;
+    }
     let taken = metrics::counter!("bitx_received_bytes_total");
     loop {
         let bytes = tokio::select! {
             bytes = incoming.next() => bytes?,
             () = superseded.cancelled() => {
-                return Err(Failure::new(Code::Conflict, "another request continues the upload of this file"));
+                return Err(continued());
             }
         };
         let Some(bytes) = bytes else { return Ok(()) };
+        if is_archive {
+            target.slot().share().grow(bytes.len() as u64)?;
+        }
         file.write_all(&bytes).await.map_err(Failure::spool)?;
         file.flush().await.map_err(Failure::spool)?;
         taken.increment(bytes.len() as u64);
@@ -211,37 +243,49 @@ async fn complete(target: &Target) -> Result<()> {
     let done = restore(target).await;
     match &done {
         Ok(()) => target.slot().progress().done = true,
-        Err(error) if error.code == Code::Mismatch => *target.slot().progress() = Progress::default(),
+        Err(error) if matches!(error.code, Code::Mismatch | Code::TooLarge) => {
+            *target.slot().progress() = Progress::default();
+            remove(target.session.restored(target.number)).await?;
+        }
         Err(_) => return done,
     }
-    let received = target.session.received(target.number);
-    match tokio::fs::remove_file(received).await {
+    remove(target.session.received(target.number)).await?;
+    target.slot().share().clear();
+    done
+}
+
+/// Removes a temporary file, if it exists.
+async fn remove(path: PathBuf) -> Result<()> {
+    match tokio::fs::remove_file(path).await {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Failure::spool(error)),
-        _ => done,
+        _ => Ok(()),
     }
 }
 
 /// Restores the received bytes to a file, and checks it.
 async fn restore(target: &Target) -> Result<()> {
     let (state, slot) = (&target.state, target.slot());
-    let turn = tokio::time::timeout(state.limits.queue, state.decodings.clone().acquire_owned()).await;
-    let _turn = turn.map_err(|_| Failure::busy("the server is decoding many other uploads"))?;
+    let _turn = state.decodings.take("the server is decoding many other uploads").await?;
     let (received, restored) = (target.session.received(target.number), target.session.restored(target.number));
     let expected = Expected { length: slot.length, digest: slot.digest };
     let base = match target.form {
         Form::Archive(Some(base)) => Some(state.restored(base, &target.access).await?),
         Form::Archive(None) | Form::Raw => None,
     };
-    let raw = target.form == Form::Raw;
+    let (raw, session) = (target.form == Form::Raw, target.session.clone());
     let work = move |state: &State| {
         if raw {
             jobs::check(&received, expected)?;
-            return std::fs::rename(received, restored).map_err(Failure::spool);
+            std::fs::rename(received, &restored).map_err(Failure::spool)?;
+        } else {
+            let mut output = BufWriter::new(File::create(&restored).map_err(Failure::spool)?);
+            let base = base.as_ref().map(|base| base.path.as_ref());
+            jobs::restore(base, &received, expected, &mut output, &state.stop())?;
+            output.into_inner().map_err(Failure::spool)?;
         }
-        let mut output = BufWriter::new(File::create(&restored).map_err(Failure::spool)?);
-        let base = base.as_ref().map(|base| &***base);
-        jobs::restore(base, &received, expected, &mut output, &state.stop)?;
-        output.into_inner().map(drop).map_err(Failure::spool)
+        let mut tensors = session.tensors.lock().unwrap_or_else(PoisonError::into_inner);
+        *tensors += jobs::count_tensors(&restored, state.limits.tensors.saturating_sub(*tensors))?;
+        Ok(())
     };
     state.compute(work).await
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::errors::{Failure, Result};
 use crate::limits::Limits;
+use crate::space::Share;
 
 /// The time for which the answer of a published upload is kept, for clients that have missed it.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -33,9 +34,10 @@ pub(crate) struct Session {
     pub(crate) name: ModelName,
     pub(crate) slots: Vec<Slot>,
     pub(crate) folder: TempDir,
-    /// The maximum number of bytes of its files on the disk, which counts towards the limit of all
-    /// uploads.
-    pub(crate) bytes: AtomicU64,
+    /// The space that its files take once they are restored.
+    pub(crate) share: Mutex<Share>,
+    /// The number of tensors in the files that were restored.
+    pub(crate) tensors: Mutex<usize>,
     pub(crate) touched: Mutex<Instant>,
     /// Set once the upload is published. It is then kept only for clients that have missed the
     /// answer.
@@ -53,6 +55,9 @@ pub(crate) struct Slot {
     /// Set if the file is stored already, in a model that the client may read.
     pub(crate) known: bool,
     pub(crate) progress: Mutex<Progress>,
+    /// The space that the received archive takes. A file that is sent itself takes the space that
+    /// the upload has for it.
+    share: Mutex<Share>,
     /// Held by the request that works on the file.
     pub(crate) work: Arc<tokio::sync::Mutex<()>>,
     /// Cancels the latest request that sends bytes of the file.
@@ -79,8 +84,14 @@ pub(crate) struct Progress {
 }
 
 impl Slot {
-    pub(crate) fn new(path: String, length: u64, digest: Digest, known: bool) -> Self {
-        Self { path, length, digest, known, progress: Mutex::default(), work: Arc::default(), latest: Mutex::default() }
+    pub(crate) fn new(path: String, length: u64, digest: Digest, known: bool, share: Share) -> Self {
+        let (progress, work, latest) = (Mutex::default(), Arc::default(), Mutex::default());
+        Self { path, length, digest, known, progress, share: Mutex::new(share), work, latest }
+    }
+
+    /// The space that the received archive takes.
+    pub(crate) fn share(&self) -> MutexGuard<'_, Share> {
+        self.share.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn progress(&self) -> MutexGuard<'_, Progress> {
@@ -98,9 +109,10 @@ impl Slot {
 }
 
 impl Session {
-    /// The path of the received bytes of a file.
+    /// The path of the received bytes of a file. Without an extension, it cannot be that of a
+    /// restored file.
     pub(crate) fn received(&self, number: usize) -> PathBuf {
-        self.folder.path().join(format!("{number}.part"))
+        self.folder.path().join(number.to_string())
     }
 
     /// The path of a restored file. It keeps the extension, from which the store concludes the
@@ -116,16 +128,12 @@ impl Sessions {
     /// Adds an upload.
     ///
     /// # Errors
-    /// `Busy`, if there are too many uploads or too little space.
+    /// `Busy`, if there are too many uploads.
     pub(crate) fn begin(&self, session: Session, limits: &Limits) -> Result<Arc<Session>> {
         let mut sessions = self.lock();
-        let bytes = |session: &Session| session.bytes.load(Ordering::Relaxed);
         let open = sessions.values().filter(|session| !session.ended.load(Ordering::Relaxed)).count();
         if open >= limits.uploads {
             return Err(Failure::busy("the server has too many open uploads"));
-        }
-        if sessions.values().map(|session| bytes(session)).sum::<u64>().saturating_add(bytes(&session)) > limits.spool {
-            return Err(Failure::busy("the server has no space for further uploads"));
         }
         let session = Arc::new(session);
         sessions.insert(session.id, session.clone());

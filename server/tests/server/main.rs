@@ -1,7 +1,9 @@
 //! Tests of the server through HTTP requests on a loopback address, with a real store behind it.
 
 mod access;
+mod attackers;
 mod deltas;
+mod fairness;
 mod hostile;
 mod limits;
 mod many;

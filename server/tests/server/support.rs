@@ -16,6 +16,7 @@ use bitx::parallel::Sequential;
 use bitx::{Compress, Format};
 use bitx_server::{Limits, Options, Server, Tokens};
 use bitx_store::{Digest, Store};
+pub use common::model as safetensors;
 pub use models::{Models, name};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -82,7 +83,7 @@ impl Hub {
         Self::over(self.models.clone(), self.root.clone(), limits()).await
     }
 
-    async fn over(models: Arc<Models>, root: Arc<tempfile::TempDir>, limits: Limits) -> Self {
+    pub async fn over(models: Arc<Models>, root: Arc<tempfile::TempDir>, limits: Limits) -> Self {
         let spool = tempfile::tempdir().unwrap();
         let store = Store::open(root.path().to_str().unwrap(), 2).await.unwrap();
         let options = Options {
@@ -165,7 +166,7 @@ impl Hub {
     }
 }
 
-fn walk(folder: &Path, found: &mut Vec<String>) {
+pub fn walk(folder: &Path, found: &mut Vec<String>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
