@@ -206,7 +206,7 @@ async fn about() -> Response {
 }
 
 async fn healthz(Shared(state): Shared<Arc<State>>) -> Result<&'static str, Failure> {
-    state.store.ping().await?;
+    state.check_storage().await?;
     Ok("ok")
 }
 

@@ -61,6 +61,8 @@ pub(crate) struct State {
     pool: rayon::ThreadPool,
     relations: RwLock<(Arc<Relations>, Option<Instant>)>,
     refreshing: tokio::sync::Mutex<()>,
+    /// The last check of the storage, and its result.
+    checked: tokio::sync::Mutex<Option<(Instant, Result<()>)>>,
 }
 
 impl State {
@@ -86,6 +88,7 @@ impl State {
             restored: Flights::default(),
             relations: RwLock::default(),
             refreshing: tokio::sync::Mutex::default(),
+            checked: tokio::sync::Mutex::default(),
             store,
             tokens,
             limits,
@@ -108,6 +111,21 @@ impl State {
         let new = known.refresh(&self.store).await?.map_or(known, Arc::new);
         *self.relations.write().unwrap_or_else(PoisonError::into_inner) = (new.clone(), Some(begun));
         Ok(new)
+    }
+
+    /// Checks that the storage can be listed, at most once a second.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub(crate) async fn check_storage(&self) -> Result<()> {
+        let mut last = self.checked.lock().await;
+        if let Some((_, result)) = last.as_ref().filter(|(begun, _)| begun.elapsed() < FRESH) {
+            return result.clone();
+        }
+        let begun = Instant::now();
+        let result = self.store.ping().await.map_err(Failure::from);
+        *last = Some((begun, result.clone()));
+        result
     }
 
     fn fresh(&self) -> Option<Arc<Relations>> {

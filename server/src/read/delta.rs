@@ -110,8 +110,8 @@ async fn kept(state: &State, (target, base): &Pair) -> Result<Option<(u64, Diges
     Ok(Some((length, root.unwrap_or(*target))))
 }
 
-/// Makes and keeps the archive, unless a whole one is kept already. Requests for the same archive at
-/// the same time share the work.
+/// Makes and keeps the archive, unless a whole one is kept already. Requests for the same archive
+/// at the same time share the work.
 async fn make(state: &Arc<State>, access: &Access, target: &FileEntry, base: Digest) -> Result<()> {
     let pair = (target.id.digest, base);
     if state.findings.is_useless(&pair) {

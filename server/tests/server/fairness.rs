@@ -75,6 +75,9 @@ async fn kept_deltas_are_limited() {
         let path = format!("/models/org/{model}/files/model.safetensors?base={base}");
         assert_eq!(narrow.get(&path).send().await.unwrap().status(), 200);
         assert_eq!(kept(&narrow).len(), 1);
+        // The clock of another server is off.
+        let archive = std::fs::File::options().write(true).open(&kept(&narrow)[0]).unwrap();
+        archive.set_modified(std::time::SystemTime::now() + Duration::from_secs(1 << 30)).unwrap();
     }
     narrow.stop().await;
     roomy.stop().await;
@@ -354,5 +357,23 @@ async fn models_that_go_while_they_are_read_are_not_found() {
         assert!(statuses.iter().flatten().all(|status| matches!(status, 200 | 404)), "{statuses:?}");
         hub.models.add(&hub.store, "org/tuned", "sft-bf16").await;
     }
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fails_is_an_error_of_these_requests_only() {
+    let hub = Hub::start().await;
+    let id = hub.begin("org/new", b"bytes").await;
+    let own = std::fs::read_dir(hub.spool.path()).unwrap().next().unwrap().unwrap().path();
+    std::fs::remove_dir_all(own).unwrap();
+    let delta = hub.get(&format!("{TUNED}?base={}", digest(&hub.bytes("base-bf16"))));
+    let begin = hub.post("/api/uploads", &announce("org/new", "a", b"x"));
+    let put = hub.put(&format!("/api/uploads/{id}/files/0?raw"), b"bytes".to_vec());
+    for request in [delta, begin, put] {
+        let told = assert_failed(request.send().await.unwrap(), 503, "storage").await.to_string();
+        assert!(!told.contains("bitx-serve-"), "{told}");
+    }
+    assert_eq!(hub.get(TUNED).send().await.unwrap().status(), 200);
+    assert_eq!(hub.get("/healthz").send().await.unwrap().status(), 200);
     hub.stop().await;
 }

@@ -1,5 +1,5 @@
-//! The index of the stored files by their digests, pieces and tensors, so that a comparison with all
-//! of them costs only what they have in common.
+//! The index of the stored files by their digests, pieces and tensors. With it, a comparison with
+//! all of them costs only what they have in common.
 
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;

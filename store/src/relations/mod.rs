@@ -67,8 +67,8 @@ pub struct Related<'a> {
 }
 
 impl Relations {
-    /// Reads the relations as they are now, or returns `None` if nothing has changed. Manifests that
-    /// are already known are not read again. Damaged models and files are left out and logged.
+    /// Reads the relations as they are now, or returns `None` if nothing has changed. Manifests
+    /// that are already known are not read again. Damaged models and files are left out and logged.
     ///
     /// # Errors
     /// Those of the storage.
