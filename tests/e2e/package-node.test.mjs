@@ -29,13 +29,13 @@ test('a file that cannot be read is an error of the file system that names it', 
     [folder(t), 'EISDIR'],
   ]) {
     const calls = [
-      bitx.restore({ base: wrong, delta: DELTA }),
-      bitx.restore({ base: BASE, delta: wrong }),
-      bitx.inspect(wrong),
-      bitx.compress({ base: BASE, target: wrong }),
+      () => bitx.restore({ base: wrong, delta: DELTA }),
+      () => bitx.restore({ base: BASE, delta: wrong }),
+      () => bitx.inspect(wrong),
+      () => bitx.compress({ base: BASE, target: wrong }),
     ];
     for (const call of calls) {
-      await assert.rejects(call, (error) => {
+      await assert.rejects(call(), (error) => {
         assert.ok(error instanceof BitxError);
         assert.equal(error.code, 'io', error.message);
         assert.match(error.message, new RegExp(reason));
@@ -58,6 +58,11 @@ test('a missing file is an error of the file system in the cache as well', async
 test('the wasm that is not there is named', async () => {
   const wasmUrl = pathToFileURL('/nowhere/');
   await assert.rejects(Bitx.create({ wasmUrl, threads: 1 }), { code: 'start-failed', message: /ENOENT/ });
+});
+
+test('the entry points for service workers can be imported, as a bundler does for the server', async () => {
+  assert.deepEqual(Object.keys(await import('bitx-wasm/cache/service-worker')), ['ModelCache']);
+  assert.deepEqual(Object.keys(await import('bitx-wasm/service-worker')), ['RestoredFile']);
 });
 
 test('the hub needs a browser, and says so', () => {
