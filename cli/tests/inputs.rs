@@ -200,7 +200,7 @@ fn shards_are_recognised_in_any_order() {
         assert!(f.read("out") == f.read("whole"), "{order:?}");
     }
     let said = stderr(&mut f.bitx(&["decompress", "a", "delta", "-b", "b", "-o", "never"]), 1);
-    assert!(said.contains("more base files") && said.contains("needs the base of "), "{said}");
+    assert!(said.contains("the base has no tensor \"c\"") && said.contains("needs the base of "), "{said}");
     let report = json_of(&mut f.bitx(&["distance", "a", "whole", "-b", "b", "-b", "c", "--json"]));
     assert_eq!((&report["total"]["tensors"], &report["verdict"]), (&3.into(), &"equal".into()));
     json_of(&mut f.bitx(&["bench", "a", "whole", "-b", "b", "-b", "c", "--runs", "1", "--json"]));
