@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use bitx::Compress;
+use bitx::io::Source;
 use bitx::report::{Method, Report};
 use serde_json::json;
 
@@ -33,7 +34,11 @@ pub fn run(args: &args::Compress, global: &Global) -> anyhow::Result<()> {
     let seconds = Work { given, most: None, global }.run(&mut job, &mut output.sink())?;
     output.publish()?;
     let report = job.report()?;
-    mistakes::warn_of(inputs.iter().copied(), global);
+    // The job has named the files that break a rule of their layout.
+    let named = |source: Source| job.warnings().iter().any(|fault| fault.input_at_fault() == Some(source));
+    let sources = (0..base.len()).map(Source::Base).chain([Source::Target]);
+    let unnamed = inputs.iter().zip(sources).filter(|(_, source)| !named(*source));
+    mistakes::warn_of(unnamed.map(|(input, _)| *input), global);
     warn_of_base(&report, &base[0].path, global);
     let (input_bytes, output_bytes) = (report.restored_bytes, report.stored_bytes);
     let names: Vec<String> = graphs.files().iter().map(|graph| words::input(&graph.path)).collect();

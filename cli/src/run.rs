@@ -13,6 +13,7 @@ use crate::args::Global;
 use crate::fault::Fault;
 use crate::files::Given;
 use crate::output::Sink;
+use crate::warning::warn;
 use crate::{progress, words};
 
 /// Calls `work` with a runner of `threads` threads.
@@ -66,7 +67,7 @@ impl Work<'_> {
         let start = Instant::now();
         self.given.with(|sources| {
             drive::open(job, sources).map_err(|e| self.given.explain(e))?;
-            self.warn(job)?;
+            self.warn(job);
             self.check_length(job)?;
             let bar = progress::bar(job.progress(job.windows()?)?, self.global);
             let done = windows(job, sources, &bar);
@@ -81,13 +82,10 @@ impl Work<'_> {
     }
 
     /// Names the files that break a rule of their layout and are kept as bytes.
-    fn warn(&self, job: &Job) -> anyhow::Result<()> {
+    fn warn(&self, job: &Job) {
         for fault in job.warnings() {
-            if !self.global.quiet {
-                eprintln!("warning: {}; the file is kept as bytes", self.given.explain(fault.clone().into()));
-            }
+            warn(self.global, &format!("{}; the file is kept as bytes", self.given.explain(fault.clone().into())));
         }
-        Ok(())
     }
 
     /// Refuses an output that is longer than its limit, before a byte of it is written.

@@ -100,6 +100,20 @@ fn errors_are_json_where_results_are() {
 }
 
 #[test]
+fn warnings_are_json_where_results_are() {
+    let f = Folder::new();
+    fs::write(f.path("page"), "<!DOCTYPE html>").unwrap();
+    let output = f.bitx(&["compress", "base", "page", "--json"]).assert().success().get_output().clone();
+    let lines: Vec<Value> =
+        String::from_utf8(output.stderr).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let named = lines.iter().filter(|line| line["warning"].as_str().unwrap().contains("page: "));
+    assert_eq!(named.count(), 1, "{lines:?}");
+    let said = stderr(&mut f.bitx(&["compress", "base", "page", "-f"]), 0);
+    assert!(said.starts_with("bitx: warning: page: ") && said.contains("an HTML page"), "{said}");
+    f.bitx(&["compress", "base", "page", "-fq"]).assert().success().stderr("");
+}
+
+#[test]
 fn names_are_shown_and_not_obeyed() {
     let f = Folder::empty();
     let (evil, long) = ("w\u{1b}]0;title\u{7}\u{1b}[2J\r\nfake 100\u{202e}", "n".repeat(100_000));
