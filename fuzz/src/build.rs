@@ -36,15 +36,24 @@ struct Coded {
 }
 
 fn delta(coded: &Coded, data: &mut &[u8]) -> Vec<u8> {
-    list(coded, symbols(coded.coding.width), |symbol| raw_bits(symbol), data)
+    let zero = symbols(coded.coding.width);
+    list(coded, zero + 1, |symbol| if usize::from(symbol) == zero { 0 } else { raw_bits(symbol) }, data)
 }
 
 fn solo(coded: &Coded, data: &mut &[u8]) -> Vec<u8> {
+    if coded.coding.mantissa.is_none() {
+        return delta(coded, data);
+    }
     let width = coded.coding.width;
     let k = input::byte(data) % width as u8;
     let mut payload = vec![k];
     put_varint(&mut payload, input::short(data) as u64);
-    payload.extend(list(coded, 256, |symbol| if symbol == 255 { width } else { u32::from(k) + 1 }, data));
+    let raw = |symbol| match symbol {
+        254 => 0,
+        255 => width,
+        _ => u32::from(k) + 1,
+    };
+    payload.extend(list(coded, 256, raw, data));
     payload
 }
 
