@@ -336,6 +336,7 @@ fn agrees_on_predictions() {
             ("BF16", [&from, &to].map(|w| w.iter().flat_map(|bits| narrow(bits).to_le_bytes()).collect::<Vec<_>>())),
             ("F16", [&from, &to].map(|w| w.iter().flat_map(|bits| half(bits).to_le_bytes()).collect())),
             ("F32", [&from, &to].map(|w| w.iter().flat_map(|bits| bits.to_le_bytes()).collect())),
+            ("F32", [&from, &to].map(|w| w.iter().flat_map(|bits| (bits >> 16 << 16).to_le_bytes()).collect())),
             ("F64", [&from, &to].map(|w| w.iter().flat_map(double).collect())),
         ] {
             let shape = [rows as u64, columns as u64];

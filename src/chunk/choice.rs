@@ -68,7 +68,7 @@ pub(crate) fn encode(
     let against = if against.relation == Relation::Bytes { Against::default() } else { against };
     if !target.is_empty()
         && against.base != Some(target)
-        && let Some(payload) = narrow::encode(dtype, matrix, against.base, target, effort)?
+        && let Some(payload) = narrow::encode(dtype, matrix, against, target, effort)?
     {
         best.offer(Method::Narrow, payload);
     }

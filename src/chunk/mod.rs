@@ -149,6 +149,11 @@ pub(crate) struct Given<'a> {
     pub(crate) factors: Option<&'a Factors>,
 }
 
+/// Returns true if a chunk with this payload needs the factors of its region.
+pub(crate) fn needs_factors(method: Method, payload: &[u8]) -> bool {
+    method == Method::Predicted || method == Method::Narrow && narrow::inner(payload) == Some(Method::Predicted)
+}
+
 /// Restores `target`, which has the length of the chunk, from a payload.
 ///
 /// # Errors
@@ -166,7 +171,7 @@ pub(crate) fn decode(
     let resembling = given.base;
     let given = if given.relation == Relation::Bytes { Given::default() } else { given };
     match method {
-        Method::Narrow => narrow::decode(dtype, matrix, payload, given.base, target, scratch),
+        Method::Narrow => narrow::decode(dtype, matrix, payload, given, target, scratch),
         Method::Patch => patch::decode(payload, resembling.unwrap_or(&[]), target, scratch),
         Method::Factors => Err(Error::corrupt("the archive has factors in the place of a chunk")),
         Method::Grid => {
@@ -176,18 +181,10 @@ pub(crate) fn decode(
                 if given.relation == Relation::Weights { grid::Base::Weights(base) } else { grid::Base::Blocks(base) };
             grid::decode(format, payload, ground, target, scratch)
         }
-        Method::Predicted => {
-            let missing = || Error::corrupt("the chunk's method needs factors, and the region has none");
-            let factors = given.factors.ok_or_else(missing)?;
-            if !Factors::moves(dtype) {
-                return Err(Error::corrupt("a predicted chunk has a wrong dtype").figures("floats", dtype.name()));
-            }
-            predicted::decode(dtype, matrix, payload, needed(given.base)?, factors, target, scratch)
-        }
         Method::Copy | Method::Delta | Method::Nibbles if given.relation == Relation::Weights => {
             Err(Error::corrupt("a chunk of blocks is coded as differences to weights"))
         }
-        _ => decode_plain(method, dtype, matrix, payload, given.base, target, scratch),
+        _ => decode_plain(method, dtype, matrix, payload, given, target, scratch),
     }
 }
 
@@ -201,7 +198,7 @@ fn decode_plain(
     dtype: Dtype,
     matrix: Matrix,
     payload: &[u8],
-    base: Option<&[u8]>,
+    Given { base, factors, .. }: Given<'_>,
     target: &mut [u8],
     scratch: &mut Scratch,
 ) -> Result<()> {
@@ -231,6 +228,14 @@ fn decode_plain(
             } else {
                 delta::decode_any((width, fields), matrix, payload, base, target, scratch)?;
             }
+        }
+        Method::Predicted => {
+            let missing = || Error::corrupt("the chunk's method needs factors, and the region has none");
+            let factors = factors.ok_or_else(missing)?;
+            if !Factors::moves(dtype) {
+                return Err(Error::corrupt("a predicted chunk has a wrong dtype").figures("floats", dtype.name()));
+            }
+            predicted::decode(dtype, matrix, payload, needed(base)?, factors, target, scratch)?;
         }
         Method::Solo | Method::Palette if dtype.is_scaled() => {
             return Err(Error::corrupt("a chunk of blocks with scales is coded as words"));

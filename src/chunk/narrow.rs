@@ -7,7 +7,7 @@
 
 use super::choice::{Against, encode_plain};
 use super::multiples::Multiples;
-use super::{Effort, Matrix, Method, Scratch, decode_plain};
+use super::{Effort, Given, Matrix, Method, Scratch, decode_plain};
 use crate::bytes::ByteReader;
 use crate::cast::{can_cast, cast};
 use crate::error::{Error, Result};
@@ -115,13 +115,13 @@ fn find(dtype: Dtype, matrix: Matrix, target: &[u8], effort: Effort) -> Option<(
 pub(super) fn encode(
     dtype: Dtype,
     matrix: Matrix,
-    base: Option<&[u8]>,
+    Against { base, fit, .. }: Against<'_>,
     target: &[u8],
     effort: Effort,
 ) -> Result<Option<Vec<u8>>> {
     let Some((narrow, words, conversion)) = find(dtype, matrix, target, effort) else { return Ok(None) };
     let base = base.map(|base| conversion.narrow((dtype, narrow), base));
-    let against = Against { base: base.as_deref(), ..Against::default() };
+    let against = Against { base: base.as_deref(), fit, ..Against::default() };
     let (method, inner) = encode_plain(narrow, matrix, against, &words, effort)?;
     let mut payload = vec![narrow.number(), method as u8];
     if let Conversion::Multiples(multiples) = &conversion {
@@ -136,7 +136,7 @@ pub(super) fn decode(
     dtype: Dtype,
     matrix: Matrix,
     payload: &[u8],
-    base: Option<&[u8]>,
+    Given { base, factors, .. }: Given<'_>,
     target: &mut [u8],
     scratch: &mut Scratch,
 ) -> Result<()> {
@@ -155,7 +155,13 @@ pub(super) fn decode(
     };
     let base = base.map(|base| conversion.narrow((dtype, narrow), base));
     let mut words = vec![0; count * narrow.words().0];
-    decode_plain(method, narrow, matrix, payload.rest(), base.as_deref(), &mut words, scratch)?;
+    let given = Given { base: base.as_deref(), factors, ..Given::default() };
+    decode_plain(method, narrow, matrix, payload.rest(), given, &mut words, scratch)?;
     conversion.widen((narrow, dtype), &words, target);
     Ok(())
+}
+
+/// Returns the inner method of a payload.
+pub(super) fn inner(payload: &[u8]) -> Option<Method> {
+    payload.get(1).and_then(|&method| Method::from_number(method).ok())
 }

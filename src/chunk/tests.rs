@@ -314,7 +314,8 @@ fn damaged_payloads_of_narrow_chunks_and_palettes_never_panic() {
     ] {
         for base in [Some(base.as_slice()), None] {
             let matrix = Matrix { columns };
-            let narrow = narrow::encode(dtype, matrix, base, target, Effort::Default).unwrap();
+            let against = Against { base, ..Against::default() };
+            let narrow = narrow::encode(dtype, matrix, against, target, Effort::Default).unwrap();
             let palette = palette::encode::<u16>(matrix, base, target, Effort::Default, target.len());
             assert!(narrow.is_some() && palette.is_some() == (dtype == Dtype::F16));
             damage(dtype, columns, base, target, (Method::Narrow, narrow.unwrap()));

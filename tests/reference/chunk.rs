@@ -96,7 +96,7 @@ pub fn decode(
         4 if dtype == Q8_0 => Err("blocks on their own".to_owned()),
         4 if coding.mantissa.is_none() => words::delta(coding, columns, payload, &vec![0; length]),
         4 => words::solo(coding, columns, payload, length),
-        7 => narrow::decode(dtype, columns, payload, base, length),
+        7 => narrow::decode(dtype, columns, payload, base, factors, length),
         8 if dtype == Q8_0 => Err("a palette of blocks".to_owned()),
         8 => words::palette(coding, columns, payload, base, length),
         9 => patch::decode(payload, base.unwrap_or(&[]), length),

@@ -2,6 +2,7 @@
 
 use super::chunk::{self, Coding};
 use super::fields::Fields;
+use super::predicted::Factors;
 use super::{Result, check, words};
 
 const I8: u8 = 5;
@@ -35,10 +36,17 @@ fn multiples(dtype: u8) -> &'static [u8] {
 }
 
 /// A chunk of `length` bytes from its payload.
-pub fn decode(dtype: u8, columns: usize, payload: &[u8], base: Option<&[u8]>, length: usize) -> Result<Vec<u8>> {
+pub fn decode(
+    dtype: u8,
+    columns: usize,
+    payload: &[u8],
+    base: Option<&[u8]>,
+    factors: Option<&Factors>,
+    length: usize,
+) -> Result<Vec<u8>> {
     let mut fields = Fields::new(payload);
     let (narrow, method) = (fields.byte()?, fields.byte()?);
-    check([0, 1, 2, 3, 4, 8, 11].contains(&method), "a method within another one")?;
+    check([0, 1, 2, 3, 4, 6, 8, 11].contains(&method), "a method within another one")?;
     let (width, bytes) = (Coding::of(dtype).bytes(), Coding::of(narrow).bytes());
     let count = length / width;
     let load = |words: &[u8], width: usize| words.chunks(width).map(number).collect::<Vec<u64>>();
@@ -47,7 +55,7 @@ pub fn decode(dtype: u8, columns: usize, payload: &[u8], base: Option<&[u8]>, le
     };
     let inner = |fields: Fields, base: Option<Vec<u64>>| -> Result<Vec<u64>> {
         let base = base.map(|base| store(base, bytes));
-        let words = chunk::decode(method, narrow, columns, fields.rest(), base.as_deref(), None, count * bytes)?;
+        let words = chunk::decode(method, narrow, columns, fields.rest(), base.as_deref(), factors, count * bytes)?;
         Ok(load(&words, bytes))
     };
     let base = base.map(|base| load(base, width));

@@ -72,7 +72,7 @@ pub(super) struct Chunk {
     pub(super) dtype: Dtype,
     pub(super) matrix: Matrix,
     pub(super) base: Option<Arc<BaseView>>,
-    /// The range of the record of its region's factors, and their rank, if the chunk needs them.
+    /// The range of the record of its region's factors, and their rank, if the chunk may need them.
     pub(super) factors: Option<(Range<u64>, u8)>,
 }
 
@@ -229,7 +229,8 @@ fn add_chunks(chunks: &mut Vec<Chunk>, item: &Item, located: &Chunks, bases: &Ba
     for (i, (record, method)) in located.records.iter().enumerate() {
         steps::add(1);
         let range = geometry.range(i as u64);
-        let factors = located.factors.clone().filter(|_| *method == chunk::Method::Predicted);
+        let may_need = matches!(method, chunk::Method::Predicted | chunk::Method::Narrow);
+        let factors = located.factors.clone().filter(|_| may_need);
         let (record, dtype, matrix) = (record.clone(), region.dtype, geometry.matrix);
         chunks.push(Chunk { range, record, method: *method, dtype, matrix, base: base.clone(), factors });
     }

@@ -115,11 +115,10 @@ impl Compress {
     fn append(&mut self, window: &Range<usize>, coded: Vec<(Method, Vec<u8>)>, output: &mut Vec<u8>) -> Result<()> {
         let predicted = |region: usize| {
             let chunks = self.pieces[window.clone()].iter().filter(|piece| matches!(piece.work, Work::Chunk(_)));
-            let mut coded =
-                chunks.zip(&coded).filter(|(piece, _)| piece.region == region).map(|(_, (method, _))| *method);
+            let mut coded = chunks.zip(&coded).filter(|(piece, _)| piece.region == region).map(|(_, coded)| coded);
             // Chunks of the region in later windows may still use the prediction.
             let more = self.pieces.get(window.end).is_some_and(|next| next.region == region);
-            more || coded.any(|method| method == Method::Predicted)
+            more || coded.any(|(method, record)| chunk::needs_factors(*method, &record[v2::RECORD_HEAD as usize..]))
         };
         let used: Vec<usize> = self.predictions.keys().copied().filter(|&region| predicted(region)).collect();
         let mut coded = coded.into_iter();
