@@ -79,6 +79,11 @@ impl Error {
         Self::Damaged { key: key.into(), problem: problem.to_string() }
     }
 
+    /// Returns `true` if an object of the store is to blame, and not the storage or the caller.
+    pub(crate) fn is_of_object(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::Unsupported(_))
+    }
+
     pub(crate) fn unsupported(key: &str, version: impl Display) -> Self {
         Self::Unsupported(format!("{key}: version {version} is not supported: a later release of bitx is needed"))
     }

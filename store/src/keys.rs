@@ -4,8 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::digest::Digest;
+use crate::manifest::ModelName;
 
 /// The key of the object that states the version of the layout.
 pub(crate) const FORMAT: &str = "format.json";
@@ -59,6 +61,69 @@ impl Kind {
         let id = ObjectId { digest: format!("{first}{rest}").parse().ok()?, epoch: epoch.parse().ok()? };
         (self.key(&id) == key).then_some(id)
     }
+}
+
+/// Returns `true` if the store itself gives this key to an object.
+pub(crate) fn is_own(key: &str) -> bool {
+    if is_collectable(key) || key == FORMAT {
+        return true;
+    }
+    let Some((folder, name)) = key.split_once('/') else { return false };
+    match folder {
+        MODELS => model_of(key).is_some(),
+        RUNS => name.rsplit_once('.').is_some_and(|(id, end)| is_uuid(id) && ["json", "beat"].contains(&end)),
+        GC => {
+            name == "clock" || name == "reserve" || name.split_once('.').is_some_and(|(seq, what)| is_record(seq, what))
+        }
+        _ => false,
+    }
+}
+
+/// Returns `true` for the key of an object that collections may remove: one that is stored under
+/// the digest of its content, or a kept archive.
+pub(crate) fn is_collectable(key: &str) -> bool {
+    Kind::ALL.iter().any(|kind| kind.parse(key).is_some()) || archive(key).is_some()
+}
+
+/// The digests of target and base of the kept archive with this key.
+pub(crate) fn archive(key: &str) -> Option<(Digest, Digest)> {
+    let name = key.strip_prefix(Kind::Archives.folder())?.strip_prefix('/')?.strip_suffix(".bitx")?;
+    let (target, base) = name.split_once('.')?;
+    Some((target.parse().ok()?, base.parse().ok()?))
+}
+
+/// The name of the model that a run has published under this key.
+pub(crate) fn model_of(key: &str) -> Option<ModelName> {
+    let (name, run) = key.strip_prefix(MODELS)?.strip_prefix('/')?.rsplit_once('/')?;
+    name.parse().ok().filter(|_| run.strip_suffix(".json").is_some_and(is_uuid))
+}
+
+/// Returns `true` if the store itself makes this folder.
+pub(crate) fn is_folder(key: &str) -> bool {
+    let hex = |part: &str, length: usize| {
+        part.len() == length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let parts: Vec<&str> = key.split('/').collect();
+    match parts[..] {
+        [MODELS | RUNS | GC] => true,
+        [MODELS, ..] => key[MODELS.len() + 1..].parse::<ModelName>().is_ok(),
+        [kind, ref rest @ ..] if Kind::ALL.iter().any(|own| own.folder() == kind) => match rest {
+            [] => true,
+            [first] => hex(first, 2),
+            [first, second] => hex(first, 2) && hex(second, 62),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+fn is_uuid(text: &str) -> bool {
+    Uuid::parse_str(text).is_ok_and(|id| id.to_string() == text)
+}
+
+fn is_record(seq: &str, what: &str) -> bool {
+    let known = ["condemned.json", "waits.json", "removes.json", "done"].contains(&what);
+    known && seq.len() == 10 && seq.parse::<u32>().is_ok()
 }
 
 /// The id of an object: the digest of its content, and the epoch in which it was written. Epochs

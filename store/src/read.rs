@@ -1,6 +1,7 @@
 //! Reads files and tensors. Several pieces are decoded and checked at a time, and delivered in
 //! order.
 
+use std::io;
 use std::ops::Range;
 use std::path::Path;
 
@@ -22,11 +23,18 @@ impl Store {
     /// # Errors
     /// `Damaged`, if the piece or its base is missing or does not match its digest.
     pub async fn piece(&self, piece: &PieceRef) -> Result<Bytes> {
-        let base = match &piece.base {
-            Some(base) => Some(self.decoded(base, None, true).await?),
-            None => None,
+        let key = Kind::Pieces.key(&piece.id);
+        let object = self.object(&key).await?;
+        let base = match (codec::base_of(&object).map_err(|problem| Error::damaged(&key, problem))?, piece.base) {
+            // A repaired piece is stored whole, whatever base its files name.
+            (None, _) => None,
+            (Some(base), named) if named == Some(base) => Some(self.decoded(&base, None, true).await?),
+            (Some(base), _) => {
+                let problem = format!("the object is a delta against {base}, but its file names another base");
+                return Err(Error::damaged(key, problem));
+            }
         };
-        let bytes = self.decoded(&piece.id, base, true).await?;
+        let bytes = self.decode(&piece.id, object, base, true).await?;
         if bytes.len() as u64 != piece.length {
             let problem = format!("the piece has {} bytes, but its file states {}", bytes.len(), piece.length);
             return Err(Error::damaged(Kind::Pieces.key(&piece.id), problem));
@@ -41,8 +49,12 @@ impl Store {
     }
 
     async fn decoded(&self, id: &ObjectId, base: Option<Bytes>, check: bool) -> Result<Bytes> {
+        let object = self.object(&Kind::Pieces.key(id)).await?;
+        self.decode(id, object, base, check).await
+    }
+
+    async fn decode(&self, id: &ObjectId, object: Bytes, base: Option<Bytes>, check: bool) -> Result<Bytes> {
         let (key, digest) = (Kind::Pieces.key(id), id.digest);
-        let object = self.object(&key).await?;
         let decoded = self.compute(move || {
             let bytes = codec::decode(&object, base)?;
             if check && Digest::of(&bytes) != digest {
@@ -114,8 +126,8 @@ impl Store {
     pub async fn get(&self, model: &Model, folder: &Path, progress: &(dyn Fn(u64) + Sync)) -> Result<()> {
         for file in &model.files {
             let path = folder.join(&file.path);
-            let parent = path.parent().unwrap_or(folder).to_owned();
-            tokio::fs::create_dir_all(&parent).await.map_err(Error::file(&parent))?;
+            tokio::fs::create_dir_all(folder).await.map_err(Error::file(folder))?;
+            make_folders(folder, &file.path).await?;
             self.get_file(file, &path, progress).await?;
         }
         Ok(())
@@ -138,4 +150,23 @@ impl Store {
         let publish = tokio::task::spawn_blocking(move || temporary.publish(true, true));
         publish.await.map_err(std::io::Error::other).flatten().map_err(Error::file(path))
     }
+}
+
+/// Makes the folders of a file in `folder`. A link among them is not followed, since it may lead out
+/// of the folder.
+async fn make_folders(folder: &Path, path: &str) -> Result<()> {
+    for (at, _) in path.match_indices('/') {
+        let parent = folder.join(&path[..at]);
+        match tokio::fs::create_dir(&parent).await {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let there = tokio::fs::symlink_metadata(&parent).await.map_err(Error::file(&parent))?;
+                if !there.is_dir() {
+                    let error = io::Error::new(io::ErrorKind::NotADirectory, "a folder is to be here");
+                    return Err(Error::file(&parent)(error));
+                }
+            }
+            made => made.map_err(Error::file(&parent))?,
+        }
+    }
+    Ok(())
 }

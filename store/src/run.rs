@@ -19,9 +19,10 @@ use uuid::Uuid;
 use crate::backend::{self, Backend, Listed, REQUESTS};
 use crate::error::{Error, Result};
 use crate::gc::record;
-use crate::keys::{GC, MODELS, ObjectId, RUNS};
+use crate::keys::{self, GC, MODELS, ObjectId, RUNS};
 use crate::manifest::{Model, ModelName};
 use crate::process::Process;
+use crate::sealed;
 
 /// The interval between signs of life.
 const BEAT: Duration = Duration::from_secs(30);
@@ -36,20 +37,29 @@ pub(crate) struct Record {
     pub(crate) process: Process,
 }
 
-/// The object under the key that a run publishes to.
+/// A tombstone, which a collection leaves under the key that a run publishes to, if it takes the
+/// run for dead.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(untagged)]
-pub(crate) enum Published {
-    /// A tombstone, which a collection has left for a run that it took for dead.
-    Expired {
-        expired: bool,
-        /// The process of the run is known to have ended. At most a last request of it can still
-        /// arrive.
-        #[serde(default)]
-        ended: bool,
-    },
-    /// A published model.
-    Model(Model),
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tombstone {
+    expired: bool,
+    /// The process of the run is known to have ended. At most a last request of it can still
+    /// arrive.
+    #[serde(default)]
+    ended: bool,
+}
+
+impl Tombstone {
+    /// Parses a tombstone. `None` for any other object.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
+}
+
+/// Replaces a damaged object that a run has published by a tombstone, since the run must not
+/// publish once more.
+pub(crate) async fn bury(backend: &Backend, key: &str) -> Result<()> {
+    backend.put(key, json(key, &Tombstone { expired: true, ended: true })?).await
 }
 
 /// The run of this writer, from its record to the published model.
@@ -62,13 +72,16 @@ pub(crate) struct Run {
     pub(crate) epoch: u32,
     /// The keys of objects that a collection may remove, and that this run must not rely on.
     condemned: Arc<HashSet<String>>,
+    /// The last collection whose list of condemned objects is damaged. It may have condemned any
+    /// object of an earlier epoch.
+    unknown: u32,
     beat: JoinHandle<()>,
 }
 
 impl Run {
     /// Begins a run that will publish `model`.
     pub(crate) async fn begin(backend: &Backend, model: &ModelName) -> Result<Self> {
-        let id = Uuid::now_v7();
+        let id = next_id(backend, model).await?;
         let begun = Self::enter(backend, id, model).await;
         if begun.is_err() {
             // The record may have been written all the same. While this process lives, nobody else
@@ -85,18 +98,23 @@ impl Run {
         // Collections are listed after the record was written: one that this listing misses will
         // see the record.
         let records = record::list(backend).await?;
-        let mut condemned = HashSet::new();
+        let (mut condemned, mut unknown) = (HashSet::new(), 0);
         for seq in records.open() {
-            condemned.extend(record::condemned(backend, seq).await?.into_keys());
+            match record::condemned(backend, seq).await {
+                Ok(objects) => condemned.extend(objects.into_keys()),
+                Err(error) if error.is_of_object() => unknown = unknown.max(seq),
+                Err(error) => return Err(error),
+            }
         }
         let beat = tokio::spawn(beat(backend.clone(), id));
         let (backend, model, condemned) = (backend.clone(), model.clone(), Arc::new(condemned));
-        Ok(Self { backend, id, model, epoch: records.last(), condemned, beat })
+        Ok(Self { backend, id, model, epoch: records.last(), condemned, unknown, beat })
     }
 
     /// Returns `true` if a collection may remove the object.
     pub(crate) fn is_condemned(&self, key: &str) -> bool {
-        self.condemned.contains(key)
+        let is_earlier = || key.rsplit('/').next().and_then(|epoch| epoch.parse().ok()) < Some(self.unknown);
+        self.condemned.contains(key) || self.unknown > 0 && is_earlier()
     }
 
     /// The id of an object that this run writes.
@@ -110,7 +128,7 @@ impl Run {
     /// `Expired`, if a collection has taken this run for dead.
     pub(crate) async fn publish(self, model: &Model) -> Result<String> {
         let key = published_key(&self.model, self.id);
-        let manifest = json(&key, model)?;
+        let manifest = sealed::json(&key, model)?;
         if !self.backend.create(&key, manifest.clone()).await? {
             // The object may be ours, if the answer to the request was lost and the request was
             // sent again.
@@ -118,6 +136,11 @@ impl Run {
             if there != manifest {
                 return Err(Error::Expired);
             }
+        }
+        // A collection that cannot read the record of a silent run removes it without a tombstone.
+        if self.backend.get(&record_key(self.id)).await?.is_none() {
+            self.backend.delete(&key).await?;
+            return Err(Error::Expired);
         }
         self.end().await?;
         Ok(key)
@@ -135,6 +158,32 @@ impl Drop for Run {
         self.beat.abort();
     }
 }
+
+/// A new id for a run that will publish `model`: behind those of all runs that have published it or
+/// are at work, even if the clock of one of their machines is ahead.
+async fn next_id(backend: &Backend, model: &ModelName) -> Result<Uuid> {
+    let keys = backend.list(&format!("{MODELS}/{model}")).await?.into_iter().map(|listed| listed.key);
+    let own = keys.filter(|key| keys::model_of(key).as_ref() == Some(model));
+    let published = own.filter_map(|key| Uuid::parse_str(key.rsplit('/').next()?.strip_suffix(".json")?).ok());
+    let running = list(backend).await?.into_iter().map(|run| run.id);
+    let (now, highest) = (Uuid::now_v7(), published.chain(running).max());
+    match highest {
+        Some(highest) if highest >= now => behind(highest, now),
+        _ => Ok(now),
+    }
+}
+
+/// The id `now` with a time one millisecond behind that of `highest`.
+fn behind(highest: Uuid, now: Uuid) -> Result<Uuid> {
+    let time = (highest.as_u128() >> TIME) + 1;
+    if time >> (128 - TIME) != 0 {
+        return Err(Error::damaged(format!("{RUNS}/{highest}"), "no run can be later than this one"));
+    }
+    Ok(Uuid::from_u128(time << TIME | now.as_u128() & ((1 << TIME) - 1)))
+}
+
+/// The number of bits behind the time in the id of a run.
+const TIME: u32 = 80;
 
 /// Writes signs of life until it is aborted.
 async fn beat(backend: Backend, id: Uuid) {
@@ -174,6 +223,20 @@ pub(crate) async fn list(backend: &Backend) -> Result<Vec<Running>> {
     Ok(runs)
 }
 
+/// Checks the records of all runs. Returns the result for each key.
+pub(crate) async fn check_all(backend: &Backend) -> Result<Vec<(String, Result<()>)>> {
+    let mut checked = Vec::new();
+    for run in list(backend).await? {
+        let key = record_key(run.id);
+        // A run may have ended meanwhile.
+        let Some(bytes) = backend.get(&key).await? else { continue };
+        let parsed = serde_json::from_slice::<Record>(&bytes);
+        let result = parsed.map(drop).map_err(|e| Error::damaged(&key, e));
+        checked.push((key, result));
+    }
+    Ok(checked)
+}
+
 /// Expires a run if its process has ended or it has been silent for longer than `grace`, so that it
 /// can no longer publish. Returns `true` if the run is over.
 pub(crate) async fn expire_if_dead(backend: &Backend, run: &Running, now: SystemTime, grace: Duration) -> Result<bool> {
@@ -182,9 +245,11 @@ pub(crate) async fn expire_if_dead(backend: &Backend, run: &Running, now: System
         remove(backend, run.id).await?;
         return Ok(true);
     };
-    let record: Record = serde_json::from_slice(&bytes).map_err(|e| Error::damaged(record_key(run.id), e))?;
+    // A damaged record does not say where a tombstone belongs. The run itself looks for its record
+    // after it has published.
+    let record = serde_json::from_slice::<Record>(&bytes).ok();
     let silent = now.duration_since(run.seen).unwrap_or_default() > grace;
-    let ended = record.process.is_alive() == Some(false);
+    let ended = record.as_ref().is_some_and(|record| record.process.is_alive() == Some(false));
     if !silent && !ended {
         return Ok(false);
     }
@@ -192,9 +257,11 @@ pub(crate) async fn expire_if_dead(backend: &Backend, run: &Running, now: System
     if ended && backend.get(&record_key(run.id)).await?.is_none() {
         return Ok(true);
     }
-    let key = published_key(&record.model, run.id);
-    if backend.create(&key, json(&key, &Published::Expired { expired: true, ended })?).await? {
-        tracing::info!(model = %record.model, run = %run.id, "a dead writer was ended");
+    if let Some(record) = record {
+        let key = published_key(&record.model, run.id);
+        if backend.create(&key, json(&key, &Tombstone { expired: true, ended })?).await? {
+            tracing::info!(model = %record.model, run = %run.id, "a dead writer was ended");
+        }
     }
     remove(backend, run.id).await?;
     Ok(true)
@@ -206,8 +273,8 @@ pub(crate) async fn remove_tombstones(backend: &Backend, before: SystemTime) -> 
     let old = listed.filter(|listed| listed.bytes <= LONGEST_TOMBSTONE && listed.modified < before);
     let removals = stream::iter(old).map(|Listed { key, .. }| async move {
         let bytes = backend.get(&key).await?.unwrap_or_default();
-        match serde_json::from_slice(&bytes) {
-            Ok(Published::Expired { ended: true, .. }) => backend.delete(&key).await,
+        match Tombstone::parse(&bytes) {
+            Some(Tombstone { ended: true, .. }) => backend.delete(&key).await,
             _ => Ok(()),
         }
     });

@@ -2,15 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 
 use crate::backend::REQUESTS;
 use crate::error::Result;
 use crate::keys::{Kind, MODELS, ObjectId};
-use crate::store::Store;
+use crate::store::{Listing, Store};
+use crate::verify::Problem;
 
 /// The sizes of everything that published models need, in bytes, after each step of storing them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Stats {
     /// The number of models.
     pub models: u64,
@@ -34,6 +35,8 @@ pub struct Stats {
     pub manifest_bytes: u64,
     /// The size of the sketches.
     pub sketch_bytes: u64,
+    /// The manifests that cannot be read, and are left out.
+    pub problems: Vec<Problem>,
 }
 
 impl Stats {
@@ -60,19 +63,26 @@ impl Store {
     /// # Errors
     /// Objects that cannot be listed or read.
     pub async fn stats(&self) -> Result<Stats> {
-        let models = self.models().await?;
-        let mut stats = Stats { models: models.len() as u64, ..Stats::default() };
+        let Listing { models, problems, .. } = self.listing().await?;
+        let mut stats = Stats { models: models.len() as u64, problems, ..Stats::default() };
         let mut uses: HashMap<ObjectId, u64> = HashMap::new();
         for file in models.iter().flat_map(|model| &model.files) {
             stats.files += 1;
             stats.input_bytes += file.length;
             *uses.entry(file.id).or_default() += 1;
         }
-        let manifests = stream::iter(&uses).map(|(id, uses)| async move { Ok((*uses, self.file(id).await?)) });
+        let manifests = stream::iter(&uses).map(|(id, uses)| async move { (id, *uses, self.file(id).await) });
         let mut manifests = manifests.buffer_unordered(REQUESTS);
         let mut pieces = HashMap::new();
         let mut contents = HashSet::new();
-        while let Some((uses, manifest)) = manifests.try_next().await? {
+        while let Some((id, uses, manifest)) = manifests.next().await {
+            let manifest = match manifest {
+                Err(error) if error.is_of_object() => {
+                    stats.problems.push(Problem::of_object(&Kind::Files.key(id), &error));
+                    continue;
+                }
+                manifest => manifest?,
+            };
             stats.tensors += uses * manifest.items.iter().filter(|item| item.name.is_some()).count() as u64;
             stats.after_file_dedup += manifest.length;
             for piece in manifest.pieces() {

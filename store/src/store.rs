@@ -2,18 +2,33 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::Semaphore;
 
-use crate::backend::{Backend, REQUESTS};
+use crate::backend::{Backend, Listed, REQUESTS};
 use crate::codec;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::keys::{FORMAT, Kind, MODELS, ObjectId, RUNS};
-use crate::manifest::{FileManifest, Model, ModelName, VERSION};
-use crate::run::{Published, Run, json};
+use crate::keys::{self, FORMAT, Kind, MODELS, ObjectId, RUNS};
+use crate::manifest::{FileManifest, Model, ModelName, PieceRef, VERSION};
+use crate::run::{self, Run, Tombstone, json};
+use crate::verify::Problem;
+
+/// The published models that can be read, and what is wrong with the others.
+#[derive(Debug, Clone, Default)]
+pub struct Listing {
+    /// The models, ordered by name.
+    pub models: Vec<Model>,
+    /// The models that cannot be read.
+    pub problems: Vec<Problem>,
+    /// The time at which each of `models` was published.
+    pub(crate) modified: Vec<SystemTime>,
+    /// The time at which the last model that cannot be read was published.
+    pub(crate) unread: Option<SystemTime>,
+}
 
 /// A store of models in a folder or a bucket. Any number of processes may read and write the same
 /// one.
@@ -46,7 +61,8 @@ impl Store {
             let format: BTreeMap<String, u32> =
                 serde_json::from_slice(&bytes).map_err(|e| Error::damaged(FORMAT, e))?;
             match format.get("version") {
-                Some(&VERSION) => {}
+                Some(&VERSION) if format.len() == 1 => {}
+                Some(&VERSION) => return Err(Error::unsupported(FORMAT, "with features that are unknown")),
                 Some(version) => return Err(Error::unsupported(FORMAT, version)),
                 None => return Err(Error::unsupported(FORMAT, "unknown")),
             }
@@ -99,19 +115,55 @@ impl Store {
         self.backend.list(RUNS).await.map(drop)
     }
 
-    /// All published models, ordered by name.
+    /// All published models that can be read, ordered by name. Damaged ones are logged.
     ///
     /// # Errors
-    /// Models that cannot be listed or read.
+    /// Those of the storage.
     pub async fn models(&self) -> Result<Vec<Model>> {
-        let mut keys: Vec<String> = self.backend.list(MODELS).await?.into_iter().map(|listed| listed.key).collect();
-        keys.sort();
+        let listing = self.listing().await?;
+        for problem in listing.problems {
+            tracing::warn!(model = problem.model, problem = problem.problem, "a damaged model is left out");
+        }
+        Ok(listing.models)
+    }
+
+    /// All published models that can be read, and what is wrong with the others.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn listing(&self) -> Result<Listing> {
+        let mut listed = self.backend.list(MODELS).await?;
+        listed.sort_by(|a, b| a.key.cmp(&b.key));
+        let named = listed.into_iter().filter_map(|listed| Some((keys::model_of(&listed.key)?, listed)));
         // Even short objects are read, since a short one may be a tombstone or a damaged manifest.
-        let read = stream::iter(keys).map(|key| async move { self.published(&key).await }).buffered(REQUESTS);
-        let read: Vec<Option<Model>> = read.try_collect().await?;
+        let read = |(name, listed): (ModelName, Listed)| async move {
+            match self.published(&listed.key).await {
+                Err(error) if !error.is_of_object() => Err(error),
+                model => Ok((name, listed.modified, model)),
+            }
+        };
+        let mut read = stream::iter(named).map(read).buffered(REQUESTS);
         // The ids of runs are ordered by time, so that later models replace earlier ones.
-        let latest: BTreeMap<_, _> = read.into_iter().flatten().map(|model| (model.name.clone(), model)).collect();
-        Ok(latest.into_values().collect())
+        let mut latest = BTreeMap::new();
+        while let Some((name, modified, model)) = read.try_next().await? {
+            if let Some(model) = model.transpose() {
+                latest.insert(name, (modified, model));
+            }
+        }
+        let mut listing = Listing::default();
+        for (name, (modified, model)) in latest {
+            match model {
+                Ok(model) => {
+                    listing.models.push(model);
+                    listing.modified.push(modified);
+                }
+                Err(error) => {
+                    listing.problems.push(Problem::of_model(&name, &error));
+                    listing.unread = listing.unread.max(Some(modified));
+                }
+            }
+        }
+        Ok(listing)
     }
 
     /// The published model of this name.
@@ -133,13 +185,16 @@ impl Store {
     /// # Errors
     /// `NotFound`.
     pub async fn remove(&self, name: &ModelName) -> Result<()> {
-        self.model(name).await?;
+        let mut found = false;
         for key in self.revisions(name).await? {
-            if self.published(&key).await?.is_some() {
-                self.backend.delete(&key).await?;
-            }
+            found |= match self.published(&key).await {
+                Ok(None) => false,
+                Ok(Some(_)) => self.backend.delete(&key).await.map(|()| true)?,
+                Err(Error::Damaged { .. }) => run::bury(&self.backend, &key).await.map(|()| true)?,
+                Err(error) => return Err(error),
+            };
         }
-        Ok(())
+        if found { Ok(()) } else { Err(Error::NotFound(format!("model {name}"))) }
     }
 
     /// Removes all models of this name but the latest. Of several writers that publish at the same
@@ -147,12 +202,16 @@ impl Store {
     pub(crate) async fn remove_replaced(&self, name: &ModelName) -> Result<()> {
         let mut published = Vec::new();
         for key in self.revisions(name).await? {
-            if self.published(&key).await?.is_some() {
-                published.push(key);
+            match self.published(&key).await {
+                Ok(None) => {}
+                Ok(Some(_)) => published.push((key, true)),
+                Err(error) if error.is_of_object() => published.push((key, false)),
+                Err(error) => return Err(error),
             }
         }
-        published.pop();
-        for old in published {
+        // If the latest one is damaged, those before it are all that is left.
+        let Some((_, true)) = published.pop() else { return Ok(()) };
+        for (old, _) in published {
             self.backend().delete(&old).await?;
         }
         Ok(())
@@ -163,7 +222,7 @@ impl Store {
         let folder = format!("{MODELS}/{name}");
         let listed = self.backend.list(&folder).await?;
         // A name such as `org` may be both a model and a folder of models.
-        let own = |key: &String| key.strip_prefix(&folder).is_some_and(|rest| rest.matches('/').count() == 1);
+        let own = |key: &String| keys::model_of(key).as_ref() == Some(name);
         let mut keys: Vec<String> = listed.into_iter().map(|listed| listed.key).filter(own).collect();
         keys.sort();
         Ok(keys)
@@ -173,9 +232,9 @@ impl Store {
     pub(crate) async fn published(&self, key: &str) -> Result<Option<Model>> {
         // The object may have been removed since it was listed.
         let Some(bytes) = self.backend.get(key).await? else { return Ok(None) };
-        match serde_json::from_slice(&bytes) {
-            Ok(Published::Expired { .. }) => Ok(None),
-            _ => Model::parse(key, &bytes).map(Some),
+        match Tombstone::parse(&bytes) {
+            Some(_) => Ok(None),
+            None => Model::parse(key, &bytes).map(Some),
         }
     }
 
@@ -193,6 +252,15 @@ impl Store {
         self.backend.get(key).await?.ok_or_else(|| Error::damaged(key, "the object is missing"))
     }
 
+    /// Returns `true` if this piece and its base are stored and decode to what their digests say.
+    pub(crate) async fn is_sound(&self, piece: &PieceRef) -> Result<bool> {
+        match self.piece(piece).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_of_object() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// An object with this content, if there is one that `run` may rely on.
     pub(crate) async fn find(&self, run: &Run, kind: Kind, digest: &Digest) -> Result<Option<ObjectId>> {
         let listed = self.backend.list(&kind.place(digest)).await?;
@@ -203,7 +271,10 @@ impl Store {
     /// A piece with this content and its base, if `run` may rely on both.
     pub(crate) async fn find_piece(&self, run: &Run, digest: &Digest) -> Result<Option<(ObjectId, Option<ObjectId>)>> {
         let Some(id) = self.find(run, Kind::Pieces, digest).await? else { return Ok(None) };
-        let base = self.base_of(&id).await?;
+        let base = match self.base_of(&id).await {
+            Err(error) if error.is_of_object() => return Ok(None),
+            base => base?,
+        };
         match base {
             Some(base) if !self.is_there(run, &base).await? => Ok(None),
             base => Ok(Some((id, base))),

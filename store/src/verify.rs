@@ -6,8 +6,11 @@ use futures::{StreamExt, stream};
 
 use crate::backend::REQUESTS;
 use crate::error::{Error, Result};
+use crate::gc::record;
+use crate::ingest;
 use crate::keys::{Kind, ObjectId};
-use crate::manifest::{FileEntry, FileManifest, Model, PieceRef};
+use crate::manifest::{FileEntry, FileManifest, Model, ModelName, PieceRef};
+use crate::run;
 use crate::store::Store;
 
 /// The depth of a check.
@@ -40,12 +43,25 @@ pub struct Verified {
 /// A problem that a check has found.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Problem {
-    /// A model that cannot be restored.
+    /// A model that cannot be restored. Empty for an object that belongs to no model.
     pub model: String,
-    /// The damaged file of the model.
+    /// The damaged file of the model, or the key of the object. Empty if the model itself cannot be
+    /// read.
     pub path: String,
     /// The damage.
     pub problem: String,
+}
+
+impl Problem {
+    /// The problem of a model as a whole.
+    pub(crate) fn of_model(model: &ModelName, error: &Error) -> Self {
+        Self { model: model.to_string(), path: String::new(), problem: error.to_string() }
+    }
+
+    /// The problem of an object that belongs to no model.
+    pub(crate) fn of_object(key: &str, error: &Error) -> Self {
+        Self { model: String::new(), path: key.to_owned(), problem: error.to_string() }
+    }
 }
 
 /// The files of published models, equal ones once, each with a model to name if it is damaged.
@@ -56,15 +72,17 @@ impl Store {
     /// each part that was read.
     ///
     /// # Errors
-    /// Objects that cannot be listed, and manifests of models that cannot be read. Any other damage
-    /// is not an error but a [`Problem`] in the result.
+    /// Those of the storage. Damage is not an error but a [`Problem`] in the result.
     pub async fn verify(&self, depth: VerifyDepth, progress: &(dyn Fn(u64) + Sync)) -> Result<Verified> {
-        let models = self.models().await?;
+        let listing = self.listing().await?;
+        let models = listing.models;
         let mut files = Files::new();
         for model in &models {
             files.extend(model.files.iter().map(|file| (file.id, (model, file))));
         }
         let mut verified = Verified { models: models.len() as u64, files: files.len() as u64, ..Verified::default() };
+        verified.problems = listing.problems;
+        self.check_objects(&mut verified).await?;
         let pieces = self.check_presence(&files, &mut verified).await?;
         verified.pieces = pieces.len() as u64;
         match depth {
@@ -74,6 +92,27 @@ impl Store {
         }
         self.forgive_removed(&models, &mut verified).await?;
         Ok(verified)
+    }
+
+    /// Checks the objects that no model refers to: sketches, and the records of runs and collections.
+    async fn check_objects(&self, verified: &mut Verified) -> Result<()> {
+        let listed = self.backend().list(Kind::Sketches.folder()).await?;
+        let ids = listed.iter().filter_map(|object| Kind::Sketches.parse(&object.key));
+        let sketches = stream::iter(ids).map(|id| async move {
+            let key = Kind::Sketches.key(&id);
+            let checked = check_sketches(self, &key, &id).await;
+            (key, checked)
+        });
+        let mut checked: Vec<(String, Result<()>)> = sketches.buffer_unordered(REQUESTS).collect().await;
+        checked.extend(run::check_all(self.backend()).await?);
+        checked.extend(record::check_all(self.backend()).await?);
+        for (key, result) in checked {
+            match result {
+                Err(error) if error.is_of_object() => verified.problems.push(Problem::of_object(&key, &error)),
+                result => result?,
+            }
+        }
+        Ok(())
     }
 
     /// Checks that all needed objects exist, and returns the pieces.
@@ -144,12 +183,25 @@ impl Store {
         if verified.problems.is_empty() {
             return Ok(());
         }
-        let now = self.models().await?;
-        let still: HashSet<&str> =
-            models.iter().filter(|model| now.contains(model)).map(|model| model.name.as_str()).collect();
-        verified.problems.retain(|problem| still.contains(problem.model.as_str()));
+        let now = self.listing().await?;
+        let is_gone = |problem: &Problem| {
+            let checked = models.iter().find(|model| model.name.as_str() == problem.model);
+            checked.is_some_and(|model| !now.models.contains(model))
+        };
+        verified.problems.retain(|problem| !is_gone(problem));
         verified.problems.dedup();
         Ok(())
+    }
+}
+
+/// Checks the sketches of a file, unless they or the file are gone.
+async fn check_sketches(store: &Store, key: &str, file: &ObjectId) -> Result<()> {
+    let Some(bytes) = store.backend().get(key).await? else { return Ok(()) };
+    match store.file(file).await {
+        Ok(manifest) => ingest::check_sketches(key, &manifest, &bytes).map(drop),
+        // The manifest is damaged, which is another problem, or gone.
+        Err(error) if error.is_of_object() => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

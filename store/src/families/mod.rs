@@ -4,7 +4,7 @@ mod svg;
 
 use std::collections::{BTreeMap, HashMap};
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 
 use crate::backend::REQUESTS;
 use crate::error::Result;
@@ -41,15 +41,24 @@ pub struct Relation {
 pub type Family = Vec<Member>;
 
 impl Store {
-    /// Computes the families of the published models, largest first.
+    /// Computes the families of the published models, largest first. Models and files that cannot be
+    /// read are logged and left out.
     ///
     /// # Errors
-    /// Objects that cannot be listed or read.
+    /// Those of the storage.
     pub async fn families(&self) -> Result<Vec<Family>> {
-        let models = self.models().await?;
+        let mut models = self.models().await?;
         let ids: Vec<ObjectId> = models.iter().flat_map(|model| model.files.iter().map(|file| file.id)).collect();
-        let manifests = stream::iter(ids).map(|id| async move { Ok((id, self.file(&id).await?)) });
-        let manifests: HashMap<ObjectId, FileManifest> = manifests.buffer_unordered(REQUESTS).try_collect().await?;
+        let manifests = stream::iter(ids).map(|id| async move { (id, self.file(&id).await) });
+        let mut read = manifests.buffer_unordered(REQUESTS);
+        let mut manifests: HashMap<ObjectId, FileManifest> = HashMap::new();
+        while let Some((id, manifest)) = read.next().await {
+            match manifest {
+                Err(error) if error.is_of_object() => tracing::warn!(%error, "a damaged file is left out"),
+                manifest => drop(manifests.insert(id, manifest?)),
+            }
+        }
+        models.iter_mut().for_each(|model| model.files.retain(|file| manifests.contains_key(&file.id)));
         Ok(families(&models, &manifests))
     }
 }

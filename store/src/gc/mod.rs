@@ -13,13 +13,15 @@ mod references;
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-pub(crate) use references::needed;
+pub(crate) use references::{Needed, needed};
 
 use crate::backend::Listed;
 use crate::error::Result;
-use crate::keys::{Kind, MODELS};
+use crate::keys::{self, GC, Kind, MODELS};
+use crate::manifest::ModelName;
 use crate::run;
 use crate::store::Store;
+use crate::verify::Problem;
 
 /// The keys of objects with their sizes in bytes.
 pub(crate) type Objects = BTreeMap<String, u64>;
@@ -51,6 +53,9 @@ pub struct Collected {
     pub waiting: u64,
     /// The number of writers that were taken for dead.
     pub expired: u64,
+    /// The damage that was met. Whatever was stored before a manifest that cannot be read was
+    /// published is kept.
+    pub problems: Vec<Problem>,
 }
 
 impl Store {
@@ -63,7 +68,7 @@ impl Store {
     pub async fn collect(&self, options: &GcOptions) -> Result<Collected> {
         let mut collected = Collected::default();
         if options.dry_run {
-            let found = self.unneeded().await?;
+            let found = self.unneeded(&mut collected).await?;
             return Ok(Collected { objects: found.len() as u64, bytes: found.values().sum(), ..collected });
         }
         let now = run::now(self.backend()).await?;
@@ -76,8 +81,8 @@ impl Store {
         self.sweep(&mut collected).await?;
         let records = record::list(self.backend()).await?;
         if records.open().next().is_none() {
-            let found = self.unneeded().await?;
-            if !found.is_empty() && record::condemn(self.backend(), records.last() + 1, &found).await? {
+            let found = self.unneeded(&mut collected).await?;
+            if !found.is_empty() && record::condemn(self.backend(), records.next()?, &found).await? {
                 self.sweep(&mut collected).await?;
             }
         }
@@ -88,13 +93,12 @@ impl Store {
     /// Removes replaced models whose writers were killed before they could remove them.
     async fn remove_all_replaced(&self) -> Result<()> {
         let listed = self.backend().list(MODELS).await?;
-        let name = |key: &str| Some(key.strip_prefix(MODELS)?.strip_prefix('/')?.rsplit_once('/')?.0.to_owned());
-        let mut names: Vec<String> = listed.iter().filter_map(|listed| name(&listed.key)).collect();
+        let mut names: Vec<ModelName> = listed.iter().filter_map(|listed| keys::model_of(&listed.key)).collect();
         names.sort();
-        let mut several: Vec<&String> = names.windows(2).filter(|two| two[0] == two[1]).map(|two| &two[0]).collect();
+        let mut several: Vec<&ModelName> = names.windows(2).filter(|two| two[0] == two[1]).map(|two| &two[0]).collect();
         several.dedup();
         for name in several {
-            self.remove_replaced(&name.parse()?).await?;
+            self.remove_replaced(name).await?;
         }
         Ok(())
     }
@@ -104,24 +108,50 @@ impl Store {
         for seq in record::list(self.backend()).await?.open().collect::<Vec<_>>() {
             let waits = record::waits_for(self.backend(), seq).await?;
             let running: HashSet<_> = run::list(self.backend()).await?.into_iter().map(|run| run.id).collect();
-            let condemned = record::condemned(self.backend(), seq).await?;
+            let condemned = match record::condemned(self.backend(), seq).await {
+                Err(error) if error.is_of_object() => {
+                    collected.problems.push(Problem::of_object(GC, &error));
+                    self.abandon(seq, collected).await?;
+                    continue;
+                }
+                condemned => condemned?,
+            };
             if waits.iter().any(|run| running.contains(run)) {
                 collected.waiting += condemned.len() as u64;
                 continue;
             }
-            let needed = needed(self).await?;
+            let needed = needed(self).await?.keys;
             let unneeded = condemned.into_iter().filter(|(key, _)| !needed.contains(key)).collect();
             let Some(removed) = record::decide(self.backend(), seq, unneeded).await? else { continue };
-            collected.objects += removed.len() as u64;
-            collected.bytes += removed.values().sum::<u64>();
-            record::remove(self.backend(), removed.into_keys()).await?;
-            record::finish(self.backend(), seq).await?;
+            self.finish(seq, removed, collected).await?;
         }
         Ok(())
     }
 
+    /// Ends a collection whose list of condemned objects is damaged, unless its decision is damaged
+    /// as well.
+    async fn abandon(&self, seq: u32, collected: &mut Collected) -> Result<()> {
+        match record::abandon(self.backend(), seq).await {
+            Err(error) if error.is_of_object() => collected.problems.push(Problem::of_object(GC, &error)),
+            Err(error) => return Err(error),
+            Ok(Some(removed)) => self.finish(seq, removed, collected).await?,
+            Ok(None) => {}
+        }
+        Ok(())
+    }
+
+    /// Removes the objects that a collection has decided on, and ends it. A key that the store does
+    /// not give to such objects is left alone.
+    async fn finish(&self, seq: u32, mut removed: Objects, collected: &mut Collected) -> Result<()> {
+        removed.retain(|key, _| keys::is_collectable(key));
+        collected.objects += removed.len() as u64;
+        collected.bytes += removed.values().sum::<u64>();
+        record::remove(self.backend(), removed.into_keys()).await?;
+        record::finish(self.backend(), seq).await
+    }
+
     /// The objects that no published model needs and no running writer has written.
-    async fn unneeded(&self) -> Result<Objects> {
+    async fn unneeded(&self, collected: &mut Collected) -> Result<Objects> {
         // The listing comes first, so that objects written meanwhile are not in it.
         let mut listed = Vec::new();
         for kind in Kind::ALL {
@@ -131,8 +161,10 @@ impl Store {
         // ends after this point, its model is published and its objects are needed.
         let runs = run::list(self.backend()).await?;
         let begun = runs.iter().map(|run| run.begun).min();
-        let needed = needed(self).await?;
+        let Needed { keys: needed, problems } = needed(self).await?;
+        collected.problems.extend(problems);
         let theirs = |object: &Listed| begun.is_some_and(|begun| object.modified >= begun);
+        listed.retain(|object| keys::is_collectable(&object.key));
         listed.retain(|object| !needed.contains(&object.key) && !theirs(object));
         Ok(listed.into_iter().map(|object| (object.key, object.bytes)).collect())
     }

@@ -10,8 +10,9 @@ use uuid::Uuid;
 use crate::backend::{Backend, REQUESTS};
 use crate::error::{Error, Result};
 use crate::gc::Objects;
-use crate::keys::GC;
+use crate::keys::{self, GC};
 use crate::run::json;
+use crate::sealed;
 
 /// The numbers of the collections that have records.
 #[derive(Debug, Default)]
@@ -24,6 +25,14 @@ impl Records {
     /// The number of the last collection; 0 before the first.
     pub(crate) fn last(&self) -> u32 {
         self.condemned.iter().chain(&self.done).copied().max().unwrap_or(0)
+    }
+
+    /// The number of the next collection.
+    ///
+    /// # Errors
+    /// `Damaged`, if there is no higher number.
+    pub(crate) fn next(&self) -> Result<u32> {
+        self.last().checked_add(1).ok_or_else(|| Error::damaged(GC, "the numbers of collections are used up"))
     }
 
     /// The collections that have not ended, whose condemned objects may still exist.
@@ -54,21 +63,25 @@ pub(crate) async fn condemned(backend: &Backend, seq: u32) -> Result<Objects> {
 /// this number.
 pub(crate) async fn condemn(backend: &Backend, seq: u32, objects: &Objects) -> Result<bool> {
     let key = key(seq, "condemned.json");
-    backend.create(&key, json(&key, objects)?).await
+    backend.create(&key, sealed::json(&key, objects)?).await
 }
 
 /// The runs that a collection must wait for: all that had a record after it had condemned its
 /// objects.
 pub(crate) async fn waits_for(backend: &Backend, seq: u32) -> Result<Vec<Uuid>> {
     let key = key(seq, "waits.json");
-    if let Some(runs) = read(backend, &key).await? {
+    let stored = read::<Vec<Uuid>>(backend, &key).await;
+    if let Ok(Some(runs)) = stored {
         return Ok(runs);
     }
     let runs: Vec<Uuid> = crate::run::list(backend).await?.into_iter().map(|run| run.id).collect();
-    if backend.create(&key, json(&key, &runs)?).await? {
-        return Ok(runs);
+    match stored {
+        // Of the runs in a damaged list, those that are still at work have records now.
+        Err(error) if error.is_of_object() => backend.put(&key, json(&key, &runs)?).await.map(|()| runs),
+        Err(error) => Err(error),
+        Ok(_) if backend.create(&key, json(&key, &runs)?).await? => Ok(runs),
+        Ok(_) => Ok(read(backend, &key).await?.unwrap_or(runs)),
     }
-    Ok(read(backend, &key).await?.unwrap_or(runs))
 }
 
 /// Decides which objects a collection removes, and returns them, or `None` if it has ended.
@@ -78,8 +91,13 @@ pub(crate) async fn waits_for(backend: &Backend, seq: u32) -> Result<Vec<Uuid>> 
 /// writers rely that began after the end of the collection.
 pub(crate) async fn decide(backend: &Backend, seq: u32, objects: Objects) -> Result<Option<Objects>> {
     let key = key(seq, "removes.json");
-    if !backend.create(&key, json(&key, &objects)?).await? {
-        return read(backend, &key).await;
+    if !backend.create(&key, sealed::json(&key, &objects)?).await? {
+        match read(backend, &key).await {
+            // While a collection has not ended, nothing comes to need an object that it condemned.
+            // So whatever the damaged decision held is among these objects.
+            Err(error) if error.is_of_object() => backend.put(&key, sealed::json(&key, &objects)?).await?,
+            decided => return decided,
+        }
     }
     // A process that has ended the collection removes its decision last, so this one may have been
     // stored too late.
@@ -88,6 +106,16 @@ pub(crate) async fn decide(backend: &Backend, seq: u32, objects: Objects) -> Res
     }
     backend.delete(&key).await?;
     Ok(None)
+}
+
+/// Ends a collection whose list of condemned objects is damaged. It removes what was decided before
+/// and nothing else. Returns the objects that are to be removed, or `None` if it has ended.
+pub(crate) async fn abandon(backend: &Backend, seq: u32) -> Result<Option<Objects>> {
+    let key = key(seq, "removes.json");
+    if backend.create(&key, sealed::json(&key, &Objects::new())?).await? {
+        return Ok(Some(Objects::new()));
+    }
+    read(backend, &key).await
 }
 
 /// Ends a collection whose objects have been removed.
@@ -117,9 +145,26 @@ pub(crate) async fn remove(backend: &Backend, keys: impl IntoIterator<Item = Str
     deletes.buffer_unordered(REQUESTS).try_collect().await
 }
 
+/// Checks all records of collections that have not ended. Returns the result for each key.
+pub(crate) async fn check_all(backend: &Backend) -> Result<Vec<(String, Result<()>)>> {
+    let mut checked = Vec::new();
+    for seq in list(backend).await?.open() {
+        for what in ["condemned.json", "removes.json"] {
+            let key = key(seq, what);
+            let result = read::<Objects>(backend, &key).await.map(drop);
+            checked.push((key, result));
+        }
+        let waits = key(seq, "waits.json");
+        let result = read::<Vec<Uuid>>(backend, &waits).await.map(drop);
+        checked.push((waits, result));
+    }
+    Ok(checked)
+}
+
 async fn read<T: serde::de::DeserializeOwned>(backend: &Backend, key: &str) -> Result<Option<T>> {
     let bytes = backend.get(key).await?;
-    bytes.map(|bytes| serde_json::from_slice(&bytes).map_err(|e| Error::damaged(key, e))).transpose()
+    let parse = |bytes: &[u8]| serde_json::from_slice(bytes).map_err(|e| Error::damaged(key, e));
+    bytes.map(|bytes| parse(&sealed::body(key, &bytes)?)).transpose()
 }
 
 fn key(seq: u32, what: &str) -> String {
@@ -127,6 +172,6 @@ fn key(seq: u32, what: &str) -> String {
 }
 
 fn parse(key: &str) -> Option<(u32, &str)> {
-    let (seq, what) = key.rsplit('/').next()?.split_once('.')?;
+    let (seq, what) = key.strip_prefix(GC)?.strip_prefix('/').filter(|_| keys::is_own(key))?.split_once('.')?;
     Some((seq.parse().ok()?, what))
 }

@@ -1,40 +1,73 @@
 //! The references of published models to objects.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::time::SystemTime;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 
 use crate::backend::REQUESTS;
 use crate::error::Result;
-use crate::keys::{Kind, ObjectId};
+use crate::keys::{self, Kind, ObjectId};
+use crate::manifest::{FileManifest, ModelName};
 use crate::store::Store;
+use crate::verify::Problem;
 
-/// The keys of all objects that some published model needs.
+/// The objects that published models need.
+#[derive(Debug, Default)]
+pub(crate) struct Needed {
+    pub(crate) keys: HashSet<String>,
+    /// The manifests that cannot be read.
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// The keys of all objects that some published model needs. A manifest that cannot be read may need
+/// anything that was stored before its model was published.
 ///
 /// # Errors
-/// Objects that cannot be listed or read, since the result would be incomplete.
-pub(crate) async fn needed(store: &Store) -> Result<HashSet<String>> {
-    let models = store.models().await?;
-    let files: HashSet<ObjectId> = models.iter().flat_map(|model| model.files.iter().map(|file| file.id)).collect();
-    let digests: HashSet<_> = files.iter().map(|file| file.digest.to_string()).collect();
-    let mut keys = HashSet::new();
-    let manifests = stream::iter(files).map(|id| async move { Ok((id, store.file(&id).await?)) });
+/// Those of the storage, since the result would be incomplete.
+pub(crate) async fn needed(store: &Store) -> Result<Needed> {
+    let listing = store.listing().await?;
+    let mut unread = listing.unread;
+    let mut needed = Needed { keys: HashSet::new(), problems: listing.problems };
+    let mut files: HashMap<ObjectId, (&ModelName, SystemTime)> = HashMap::new();
+    for (model, published) in listing.models.iter().zip(listing.modified) {
+        for file in &model.files {
+            let known = files.entry(file.id).or_insert((&model.name, published));
+            known.1 = known.1.max(published);
+        }
+    }
+    let manifests = stream::iter(&files).map(|(id, model)| async move { (id, model, store.file(id).await) });
     let mut manifests = manifests.buffer_unordered(REQUESTS);
-    while let Some((id, manifest)) = manifests.try_next().await? {
-        keys.insert(Kind::Files.key(&id));
-        keys.insert(Kind::Sketches.key(&id));
-        for piece in manifest.pieces() {
-            keys.insert(Kind::Pieces.key(&piece.id));
-            keys.extend(piece.base.map(|base| Kind::Pieces.key(&base)));
+    while let Some((id, (name, published), manifest)) = manifests.next().await {
+        needed.keys.extend([Kind::Files.key(id), Kind::Sketches.key(id)]);
+        match manifest {
+            Ok(manifest) => needed.keys.extend(pieces(&manifest)),
+            Err(error) if error.is_of_object() => {
+                needed.problems.push(Problem::of_model(name, &error));
+                unread = unread.max(Some(*published));
+            }
+            Err(error) => return Err(error),
         }
     }
+    drop(manifests);
     // An archive is needed as long as both of its files are.
+    let digests: HashSet<_> = files.keys().map(|file| file.digest).collect();
     for listed in store.backend().list(Kind::Archives.folder()).await? {
-        let mut digests_of =
-            listed.key.split('/').skip(1).flat_map(|part| part.split('.')).filter(|part| part.len() == 64);
-        if digests_of.all(|digest| digests.contains(digest)) {
-            keys.insert(listed.key);
+        let of = keys::archive(&listed.key);
+        if of.is_some_and(|(target, base)| digests.contains(&target) && digests.contains(&base)) {
+            needed.keys.insert(listed.key);
         }
     }
-    Ok(keys)
+    if let Some(unread) = unread {
+        for kind in Kind::ALL {
+            let listed = store.backend().list(kind.folder()).await?.into_iter();
+            needed.keys.extend(listed.filter(|object| object.modified <= unread).map(|object| object.key));
+        }
+    }
+    Ok(needed)
+}
+
+/// The keys of the pieces of a file and of their bases.
+fn pieces(manifest: &FileManifest) -> impl Iterator<Item = String> {
+    manifest.pieces().flat_map(|piece| [Some(piece.id), piece.base]).flatten().map(|id| Kind::Pieces.key(&id))
 }

@@ -12,13 +12,12 @@ use object_store::PutPayload;
 use super::local::{LocalFile, Source};
 use super::parts::{self, Part};
 use super::{Ingest, sketches};
-use crate::backend::REQUESTS;
-use crate::codec::{self, Failure, Typed};
+use crate::codec::{self, Coded, Failure, Typed};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::keys::{Kind, ObjectId};
 use crate::manifest::{FileEntry, FileManifest, Item, PieceRef};
-use crate::run::json;
+use crate::sealed;
 
 /// A part that was read, with its digest and sketch.
 #[derive(Debug)]
@@ -43,6 +42,10 @@ impl Ingest<'_> {
             Some(id) => {
                 self.counts.known.fetch_add(file.length(), Ordering::Relaxed);
                 (self.progress)(file.length());
+                let pieces: Vec<PieceRef> = self.store.file(&id).await?.pieces().copied().collect();
+                if pieces.len() == surveyed.len() {
+                    self.store_sketches(&id, &surveyed, &pieces).await?;
+                }
                 id
             }
             None => self.store_file(&file, digest, items, surveyed).await?,
@@ -95,15 +98,23 @@ impl Ingest<'_> {
         Ok((hasher.finalize().into(), surveyed))
     }
 
-    /// A stored file with this digest, if all objects that it needs exist.
+    /// A stored file with this digest, if all objects that it needs exist and are sound.
     pub(super) async fn find_file(&self, digest: &Digest) -> Result<Option<ObjectId>> {
         let Some(id) = self.store.find(self.run, Kind::Files, digest).await? else { return Ok(None) };
-        let manifest = self.store.file(&id).await?;
-        let needed: Vec<ObjectId> =
-            manifest.pieces().flat_map(|piece| [Some(piece.id), piece.base]).flatten().collect();
-        let there = stream::iter(needed).map(|id| async move { self.store.is_there(self.run, &id).await });
-        let all = there.buffer_unordered(REQUESTS).try_fold(true, |all, there| async move { Ok(all && there) }).await?;
-        Ok(all.then_some(id))
+        let manifest = match self.store.file(&id).await {
+            Err(error) if error.is_of_object() => return Ok(None),
+            manifest => manifest?,
+        };
+        let pieces: Vec<PieceRef> = manifest.pieces().copied().collect();
+        let usable = stream::iter(pieces).map(|piece| async move { self.is_usable(&piece).await });
+        let all = usable.buffer_unordered(self.store.width()).try_fold(true, |all, one| async move { Ok(all && one) });
+        Ok(all.await?.then_some(id))
+    }
+
+    /// Returns `true` if the run may rely on a piece and on its base, and both are sound.
+    async fn is_usable(&self, piece: &PieceRef) -> Result<bool> {
+        let condemned = |id: &ObjectId| self.run.is_condemned(&Kind::Pieces.key(id));
+        Ok(!condemned(&piece.id) && !piece.base.as_ref().is_some_and(condemned) && self.store.is_sound(piece).await?)
     }
 
     /// Stores the pieces of a file that are missing, its sketches and its manifest.
@@ -122,8 +133,12 @@ impl Ingest<'_> {
         }
         let id = self.run.object(digest);
         self.store_sketches(&id, &surveyed, &pieces).await?;
-        let key = Kind::Files.key(&id);
-        self.create(&key, json(&key, &FileManifest::new(items))?).await?;
+        let (key, manifest) = (Kind::Files.key(&id), FileManifest::new(items));
+        let bytes = sealed::json(&key, &manifest)?;
+        // Another writer may have stored the file first. Otherwise, what is there is damaged.
+        if !self.create(&key, bytes.clone()).await? && self.find_file(&digest).await? != Some(id) {
+            self.replace(&key, bytes).await?;
+        }
         Ok(id)
     }
 
@@ -151,11 +166,11 @@ impl Ingest<'_> {
     async fn piece(&self, file: &Arc<LocalFile>, surveyed: &Surveyed, base: Option<ObjectId>) -> Result<PieceRef> {
         let (digest, length) = (surveyed.digest, surveyed.part.range.end - surveyed.part.range.start);
         let (id, base) = match self.store.find_piece(self.run, &digest).await? {
-            Some(known) => {
+            Some((id, base)) if self.store.is_sound(&PieceRef { id, base, length }).await? => {
                 self.counts.known.fetch_add(length, Ordering::Relaxed);
-                known
+                (id, base)
             }
-            None => self.store_piece(file, surveyed, base).await?,
+            _ => self.store_piece(file, surveyed, base).await?,
         };
         (self.progress)(length);
         Ok(PieceRef { id, base, length })
@@ -168,6 +183,33 @@ impl Ingest<'_> {
         surveyed: &Surveyed,
         base: Option<ObjectId>,
     ) -> Result<(ObjectId, Option<ObjectId>)> {
+        let length = surveyed.part.range.end - surveyed.part.range.start;
+        let coded = match self.code(file, surveyed, base).await {
+            // The piece is stored whole if its base turns out damaged.
+            Err(error) if base.is_some() && error.is_of_object() => self.code(file, surveyed, None).await?,
+            coded => coded?,
+        };
+        let id = self.run.object(surveyed.digest);
+        let key = Kind::Pieces.key(&id);
+        if self.create(&key, PutPayload::from_iter(coded.object)).await? {
+            self.counts.delta.fetch_add(coded.base.map_or(0, |_| length), Ordering::Relaxed);
+            return Ok((id, coded.base));
+        }
+        // Another writer has stored the piece first, and may have chosen another base.
+        if let Some((id, base)) = self.store.find_piece(self.run, &surveyed.digest).await?
+            && self.store.is_sound(&PieceRef { id, base, length }).await?
+        {
+            return Ok((id, base));
+        }
+        // What is there is damaged. It is replaced by the whole piece, since other pieces may have it
+        // as their base.
+        let whole = self.code(file, surveyed, None).await?;
+        self.replace(&key, PutPayload::from_iter(whole.object)).await?;
+        Ok((id, None))
+    }
+
+    /// Codes a piece, against a base if there is one that the run may rely on.
+    async fn code(&self, file: &Arc<LocalFile>, surveyed: &Surveyed, base: Option<ObjectId>) -> Result<Coded> {
         let base = match base {
             Some(id) if self.store.is_there(self.run, &id).await? => Some((id, self.store.base_unchecked(&id).await?)),
             _ => None,
@@ -184,15 +226,7 @@ impl Ingest<'_> {
             file.give_back(bytes);
             coded
         });
-        let coded = coded.await?;
-        let id = self.run.object(digest);
-        if self.create(&Kind::Pieces.key(&id), PutPayload::from_iter(coded.object)).await? {
-            let length = surveyed.part.range.end - surveyed.part.range.start;
-            self.counts.delta.fetch_add(coded.base.map_or(0, |_| length), Ordering::Relaxed);
-            return Ok((id, coded.base));
-        }
-        // Another writer has stored the piece first, and may have chosen another base.
-        Ok((id, self.store.base_of(&id).await?))
+        coded.await
     }
 
     /// Stores the sketches of pieces that may serve as bases: those that are not deltas and have no
@@ -204,7 +238,12 @@ impl Ingest<'_> {
         });
         let bytes = sketches::write(sketches);
         if !bytes.is_empty() {
-            self.create(&Kind::Sketches.key(file), bytes).await?;
+            let key = Kind::Sketches.key(file);
+            // Another writer may have stored the same sketches. Otherwise, what is there is damaged.
+            let stored = self.create(&key, bytes.clone()).await?;
+            if !stored && self.store.backend().get(&key).await?.is_none_or(|there| !sketches::is_intact(&there)) {
+                self.replace(&key, bytes).await?;
+            }
         }
         Ok(())
     }

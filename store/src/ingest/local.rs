@@ -9,7 +9,7 @@ use bitx_host::InputFile;
 use bytes::{Bytes, BytesMut};
 
 use crate::error::{Error, Result};
-use crate::manifest::check_path;
+use crate::manifest::{check_path, check_paths};
 
 /// A local file to add to a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,11 +42,8 @@ pub fn sources(paths: &[PathBuf]) -> Result<Vec<Source>> {
     for source in &found {
         check_path(&source.path)?;
     }
-    match found.windows(2).find(|pair| pair[0].path == pair[1].path) {
-        Some(pair) => Err(Error::Argument(format!("two files have the path {:?}", pair[0].path))),
-        None if found.is_empty() => Err(Error::Argument("there are no files to add".to_owned())),
-        None => Ok(found),
-    }
+    check_paths(found.iter().map(|source| source.path.as_str()))?;
+    if found.is_empty() { Err(Error::Argument("there are no files to add".to_owned())) } else { Ok(found) }
 }
 
 fn walk(folder: &Path, prefix: &str, found: &mut Vec<Source>) -> Result<()> {

@@ -14,10 +14,11 @@ use bitx::Effort;
 use object_store::PutPayload;
 
 pub use local::{Source, sources};
+pub(crate) use sketches::check as check_sketches;
 
 use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::manifest::{FileEntry, Model, ModelName, check_path};
+use crate::manifest::{FileEntry, Model, ModelName, check_path, check_paths};
 use crate::run::Run;
 use crate::store::Store;
 
@@ -99,6 +100,8 @@ impl Store {
         effort: Effort,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<Added> {
+        let paths = files.iter().map(|file| file.path.as_str()).chain(stored.iter().map(|file| file.path.as_str()));
+        check_paths(paths)?;
         self.state_format().await?;
         let run = Run::begin(self.backend(), name).await?;
         match self.ingest(&run, name, (files, stored), effort, progress).await {
@@ -145,14 +148,19 @@ impl Store {
     /// Publishes the model, unless the latest model of its name has the same files.
     async fn publish(&self, run: Run, model: &Model, added: Added) -> Result<Added> {
         let same = |there: &Model| {
-            let digests =
-                |model: &Model| -> Vec<_> { model.files.iter().map(|f| (f.path.clone(), f.id.digest)).collect() };
-            digests(there) == digests(model)
+            // Equal content under another id was stored again, because the earlier object was lost.
+            there.files == model.files
         };
         let earlier = self.revisions(&model.name).await?;
-        if let Some(key) = earlier.last()
-            && self.published(key).await?.is_some_and(|there| same(&there))
-        {
+        let there = match earlier.last() {
+            Some(key) => self.published(key).await,
+            None => Ok(None),
+        };
+        let there = match there {
+            Err(error) if error.is_of_object() => None,
+            there => there?,
+        };
+        if there.is_some_and(|there| same(&there)) {
             run.end().await?;
             return Ok(Added { unchanged: true, ..added });
         }
@@ -172,6 +180,16 @@ impl Ingest<'_> {
         self.counts.known.fetch_add(length, Ordering::Relaxed);
         (self.progress)(length);
         Ok(FileEntry { path: stored.path.clone(), length, id })
+    }
+
+    /// Replaces a damaged object and counts its bytes.
+    async fn replace(&self, key: &str, bytes: impl Into<PutPayload>) -> Result<()> {
+        let bytes = bytes.into();
+        let length = bytes.content_length() as u64;
+        self.store.backend().put(key, bytes).await?;
+        self.counts.stored.fetch_add(length, Ordering::Relaxed);
+        tracing::info!(key, "a damaged object was replaced");
+        Ok(())
     }
 
     /// Creates an object and counts its bytes, or returns `false` if it exists.

@@ -88,7 +88,7 @@ fn refuse_impostor(file: &LocalFile, layout: Layout) -> Result<Layout> {
 }
 
 fn is_model(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "safetensors" || extension == "gguf")
+    path.extension().is_some_and(|extension| ["safetensors", "gguf", "onnx"].iter().any(|model| extension == *model))
 }
 
 fn opaque(length: u64) -> Layout {

@@ -2,12 +2,13 @@
 //!
 //! The sketches of a file are one object. It lists the pieces of the file that may serve as bases:
 //! the number of the piece in the file as a little-endian `u32`, and its sketch, whose size follows
-//! from dtype and length.
+//! from dtype and length. The BLAKE3 digest of all of this is at the end.
 
 use bitx::distance::{Sketch, predict};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::backend::REQUESTS;
+use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::keys::{Kind, ObjectId};
 use crate::manifest::{FileManifest, Item, PieceRef};
@@ -80,19 +81,40 @@ impl Catalog {
 }
 
 impl Sheet {
-    /// Reads the sketches of a file. `None` if its manifest is gone, since a collection is then
-    /// about to remove the sketches too.
+    /// Reads the sketches of a file, which are only a hint. `None` if they or the manifest of the
+    /// file are damaged or gone.
     async fn load(store: &Store, id: ObjectId) -> Result<Option<Self>> {
         let (key, file) = (Kind::Sketches.key(&id), Kind::Files.key(&id));
         let (Some(bytes), Some(manifest)) = (store.backend().get(&key).await?, store.backend().get(&file).await?)
         else {
             return Ok(None);
         };
-        let manifest = FileManifest::parse(&file, &manifest)?;
-        let sketches =
-            parse(&manifest, &bytes).ok_or_else(|| Error::damaged(key, "the sketches do not fit the file"))?;
-        Ok(Some(Self { manifest, sketches }))
+        let sheet = FileManifest::parse(&file, &manifest).and_then(|manifest| {
+            let sketches = check(&key, &manifest, &bytes)?;
+            Ok(Self { manifest, sketches })
+        });
+        Ok(sheet.inspect_err(|error| tracing::warn!(%error, "damaged sketches are left out")).ok())
     }
+}
+
+/// Parses the sketches of a file.
+///
+/// # Errors
+/// `Damaged`.
+pub(crate) fn check(key: &str, manifest: &FileManifest, bytes: &[u8]) -> Result<Vec<(PieceRef, Sketch)>> {
+    let sketches = intact(bytes).ok_or_else(|| Error::damaged(key, "the sketches do not match their digest"))?;
+    parse(manifest, sketches).ok_or_else(|| Error::damaged(key, "the sketches do not fit the file"))
+}
+
+/// Returns `true` if the sketches match their digest.
+pub(super) fn is_intact(bytes: &[u8]) -> bool {
+    intact(bytes).is_some()
+}
+
+/// The sketches without their digest, or `None` if they do not match it.
+fn intact(bytes: &[u8]) -> Option<&[u8]> {
+    let (sketches, digest) = bytes.split_last_chunk::<32>()?;
+    (Digest::of(sketches).as_bytes() == digest).then_some(sketches)
 }
 
 fn parse(manifest: &FileManifest, mut bytes: &[u8]) -> Option<Vec<(PieceRef, Sketch)>> {
@@ -107,12 +129,17 @@ fn parse(manifest: &FileManifest, mut bytes: &[u8]) -> Option<Vec<(PieceRef, Ske
     bytes.is_empty().then_some(sketches)
 }
 
-/// Serializes sketches, given with the numbers of their pieces in the file.
+/// Serializes sketches, given with the numbers of their pieces in the file, and their digest.
+/// Empty if there are none.
 pub(super) fn write<'a>(sketches: impl IntoIterator<Item = (usize, &'a Sketch)>) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (number, sketch) in sketches {
         bytes.extend_from_slice(&(number as u32).to_le_bytes());
         bytes.extend_from_slice(sketch.bytes());
+    }
+    if !bytes.is_empty() {
+        let digest = Digest::of(&bytes);
+        bytes.extend_from_slice(digest.as_bytes());
     }
     bytes
 }

@@ -9,9 +9,11 @@ use super::VERSION;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::keys::ObjectId;
+use crate::sealed;
 
 /// The manifest of a file, which lists its content in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FileManifest {
     pub(crate) version: u32,
     /// The length of the file in bytes.
@@ -22,6 +24,7 @@ pub struct FileManifest {
 
 /// A tensor of a file, or a range of bytes outside of all tensors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Item {
     /// The name of the tensor; `None` for other bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -41,6 +44,7 @@ pub struct Item {
 
 /// A reference to a piece: a part of a file that is stored as one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PieceRef {
     /// The id of the object.
     #[serde(rename = "piece")]
@@ -74,7 +78,7 @@ impl FileManifest {
     }
 
     pub(crate) fn parse(key: &str, bytes: &[u8]) -> Result<Self> {
-        let file: Self = serde_json::from_slice(bytes).map_err(|e| Error::damaged(key, e))?;
+        let file: Self = serde_json::from_slice(&sealed::body(key, bytes)?).map_err(|e| Error::damaged(key, e))?;
         if file.version != VERSION {
             return Err(Error::unsupported(key, file.version));
         }

@@ -6,6 +6,7 @@ mod name;
 
 pub use file::{FileManifest, Item, PieceRef};
 pub use model::{FileEntry, Model};
+pub(crate) use name::check_paths;
 pub use name::{ModelName, check_path};
 
 /// The version of the store's layout and of all manifests.

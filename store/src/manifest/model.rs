@@ -4,10 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{ModelName, VERSION, check_path};
 use crate::error::{Error, Result};
-use crate::keys::ObjectId;
+use crate::keys::{self, ObjectId};
+use crate::sealed;
 
 /// A published model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Model {
     pub(crate) version: u32,
     /// The name of the model.
@@ -18,6 +20,7 @@ pub struct Model {
 
 /// A file of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FileEntry {
     /// The path of the file in the model, with `/` as separator.
     pub path: String,
@@ -35,13 +38,16 @@ impl Model {
     }
 
     pub(crate) fn parse(key: &str, bytes: &[u8]) -> Result<Self> {
-        let model: Self = serde_json::from_slice(bytes).map_err(|e| Error::damaged(key, e))?;
+        let model: Self = serde_json::from_slice(&sealed::body(key, bytes)?).map_err(|e| Error::damaged(key, e))?;
         if model.version != VERSION {
             return Err(Error::unsupported(key, model.version));
         }
         // The paths of a damaged or forged manifest must not lead out of the folder that the model
         // is restored to.
         model.files.iter().try_for_each(|file| check_path(&file.path)).map_err(|e| Error::damaged(key, e))?;
+        if keys::model_of(key).is_some_and(|name| name != model.name) {
+            return Err(Error::damaged(key, format!("the manifest is that of {}", model.name)));
+        }
         Ok(model)
     }
 

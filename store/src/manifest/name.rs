@@ -1,5 +1,6 @@
 //! The names of models and the paths of their files, which must be safe as keys and as paths.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -78,6 +79,26 @@ pub fn check_path(path: &str) -> Result<(), Error> {
     Err(Error::Argument(format!("not a path of a file in a model: {path:?}; use a relative path with `/`")))
 }
 
+/// Checks that no two files of a model have the same path, and that no file has the path of a
+/// folder that another one is in.
+///
+/// # Errors
+/// `Argument`, with the path in the message.
+pub(crate) fn check_paths<'a>(paths: impl IntoIterator<Item = &'a str>) -> Result<(), Error> {
+    let paths: Vec<&str> = paths.into_iter().collect();
+    let files: HashSet<&str> = paths.iter().copied().collect();
+    if files.len() < paths.len() {
+        let mut seen = HashSet::new();
+        let twice = paths.iter().find(|path| !seen.insert(**path)).copied().unwrap_or_default();
+        return Err(Error::Argument(format!("two files have the path {twice:?}")));
+    }
+    let folders = |path: &'a str| path.match_indices('/').map(move |(at, _)| &path[..at]);
+    match paths.iter().copied().flat_map(folders).find(|folder| files.contains(folder)) {
+        Some(path) => Err(Error::Argument(format!("{path:?} is both a file and a folder of the model"))),
+        None => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +113,14 @@ mod tests {
             assert!(name.parse::<ModelName>().is_err(), "{name:?}");
         }
         assert!("a".repeat(LONGEST + 1).parse::<ModelName>().is_err());
+    }
+
+    #[test]
+    fn a_path_is_a_file_or_a_folder() {
+        check_paths(["a", "a.b/c", "b/a", "b/c"]).unwrap();
+        for paths in [["a", "a"], ["a", "a/b"], ["a/b/c", "a"], ["x/y", "x/y/z/w"]] {
+            assert!(check_paths(paths).is_err(), "{paths:?}");
+        }
     }
 
     #[test]
