@@ -3,11 +3,12 @@
 use bitx_store::{Member, Store, families_svg};
 use serde_json::json;
 
-use super::args;
+use super::{args, warn};
 use crate::args::Global;
 use crate::stdout;
 
 pub async fn run(store: &Store, args: &args::Families, global: &Global) -> anyhow::Result<()> {
+    warn(&store.listing().await?.problems, global);
     let families = store.families().await?;
     if args.svg {
         return stdout::print(families_svg(&families));

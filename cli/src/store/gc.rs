@@ -3,7 +3,7 @@
 use bitx_store::{Collected, GcOptions, Store};
 use serde_json::json;
 
-use super::args;
+use super::{args, warn};
 use crate::args::Global;
 use crate::report::print;
 use crate::words;
@@ -11,6 +11,7 @@ use crate::words;
 pub async fn run(store: &Store, args: &args::Gc, global: &Global) -> anyhow::Result<()> {
     let options = GcOptions { grace: args.grace, dry_run: args.dry_run };
     let collected = store.collect(&options).await?;
+    warn(&collected.problems, global);
     let mut object = json!(collected);
     (object["command"], object["dry_run"]) = (json!("store gc"), json!(args.dry_run));
     print(global, || text(&collected, args.dry_run), object)

@@ -3,13 +3,15 @@
 use bitx_store::{FileEntry, Item, Model, Store};
 use serde_json::{Value, json};
 
-use super::args;
+use super::{args, warn};
 use crate::args::Global;
 use crate::{stdout, words};
 
 pub async fn run(store: &Store, args: &args::Ls, global: &Global) -> anyhow::Result<()> {
     let Some(name) = &args.name else {
-        return models(&store.models().await?, global);
+        let listing = store.listing().await?;
+        warn(&listing.problems, global);
+        return models(&listing.models, global);
     };
     let model = store.model(name).await?;
     let mut files = Vec::new();

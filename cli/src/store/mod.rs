@@ -19,8 +19,10 @@ mod verify;
 
 use anyhow::Context;
 use args::Command;
+use bitx_store::Problem;
 
 use crate::args::Global;
+use crate::{warning, words};
 
 /// The number of threads that wait for the storage. Computation has threads of its own.
 const WAITING: usize = 2;
@@ -45,4 +47,15 @@ async fn dispatch(args: &args::Store, global: &Global) -> anyhow::Result<()> {
         Command::Stats => stats::run(&existing().await?, global).await,
         Command::Families(args) => families::run(&existing().await?, args, global).await,
     }
+}
+
+/// Reports damage that the command has left out, on standard error.
+fn warn(problems: &[Problem], global: &Global) {
+    problems.iter().for_each(|problem| warning::warn(global, &line(problem)));
+}
+
+/// A problem as a line of text: the model, the path of the file or the key, and the damage.
+fn line(problem: &Problem) -> String {
+    let place = [problem.model.as_str(), problem.path.as_str()].into_iter().filter(|part| !part.is_empty());
+    words::message(&format!("{}: {}", place.collect::<Vec<_>>().join("/"), problem.problem))
 }

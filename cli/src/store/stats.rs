@@ -3,11 +3,13 @@
 use bitx_store::{Stats, Store};
 use serde_json::json;
 
+use super::warn;
 use crate::args::Global;
 use crate::stdout;
 
 pub async fn run(store: &Store, global: &Global) -> anyhow::Result<()> {
     let stats = store.stats().await?;
+    warn(&stats.problems, global);
     if !global.json {
         return stdout::print(to_table(&stats));
     }

@@ -1,10 +1,10 @@
 //! `bitx store verify`: checks the data of all models.
 
-use bitx_store::{Store, Verified, VerifyDepth};
+use bitx_store::{Problem, Store, Verified, VerifyDepth};
 use indicatif::ProgressBar;
 use serde_json::json;
 
-use super::args;
+use super::{args, line};
 use crate::args::Global;
 use crate::fault::Fault;
 use crate::report::print;
@@ -19,9 +19,7 @@ pub async fn run(store: &Store, args: &args::Verify, global: &Global) -> anyhow:
     let verified = store.verify(depth, &|bytes| bar.iter().for_each(|bar| bar.inc(bytes))).await?;
     bar.iter().for_each(ProgressBar::finish_and_clear);
     if !global.json {
-        let line = |p: &bitx_store::Problem| {
-            format!("{}\n", words::message(&format!("{}/{}: {}", p.model, p.path, p.problem)))
-        };
+        let line = |problem: &Problem| format!("{}\n", line(problem));
         stdout::print(verified.problems.iter().map(line).collect::<String>())?;
     }
     let mut object = json!(verified);
