@@ -95,7 +95,7 @@ pub(crate) struct Parsed<T> {
 /// # Errors
 /// Those of [`Incoming`]; `Busy`, if all such bodies together are too long; `Invalid`, if the body
 /// does not parse.
-pub(crate) async fn json<T: DeserializeOwned>(
+pub(crate) async fn json<T: DeserializeOwned + Send + 'static>(
     body: Body,
     headers: &HeaderMap,
     most: u64,
@@ -111,7 +111,8 @@ pub(crate) async fn json<T: DeserializeOwned>(
         }
         bytes.extend_from_slice(&part);
     }
-    let value = serde_json::from_slice(&bytes)
-        .map_err(|error| Failure::invalid(format!("the body is not the expected JSON: {error}")))?;
+    // Parsing a long body would keep other requests from being answered.
+    let parsed = tokio::task::spawn_blocking(move || serde_json::from_slice(&bytes)).await?;
+    let value = parsed.map_err(|error| Failure::invalid(format!("the body is not the expected JSON: {error}")))?;
     Ok(Parsed { value, _memory: memory })
 }
