@@ -123,8 +123,11 @@ fn noise(bytes: usize, seed: u64) -> Vec<u8> {
 #[test]
 fn a_delta_too_large_for_one_request_is_stored_in_parts() {
     const LARGE: usize = 70 << 20;
+    const SHARED: usize = 96 << 20;
     let folder = tempfile::tempdir().unwrap();
-    let [base, tuned] = [1, 2].map(|seed| noise(LARGE, seed));
+    // A delta is only made where it is at most half of the file.
+    let shared = noise(SHARED, 3);
+    let [base, tuned] = [1, 2].map(|seed| [&shared[..], &noise(LARGE, seed)].concat());
     for (name, bytes) in [("org/base", &base), ("org/model", &tuned)] {
         std::fs::write(folder.path().join("model.safetensors"), bytes).unwrap();
         store(folder.path(), &["add", "--effort", "fast", "--name", name, "model.safetensors"]);

@@ -202,7 +202,7 @@ async fn faults_do_no_harm_while_replacing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn faults_do_no_harm_while_removing() {
-    every_call_of(Action::Remove, 5).await;
+    every_call_of(Action::Remove, 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

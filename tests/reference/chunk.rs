@@ -5,7 +5,8 @@ use std::ops::Range;
 use super::base::Region;
 use super::head::Q8_0;
 use super::predicted::{self, Factors};
-use super::{Result, blocks, check, narrow, patch, words, zstd};
+use super::quant;
+use super::{Result, blocks, check, grid, narrow, patch, words, zstd};
 
 /// The coding of words: their width, and for floats the width of the mantissa.
 #[derive(Clone, Copy)]
@@ -47,7 +48,10 @@ pub struct Geometry {
 
 impl Geometry {
     pub fn new(region: &Region) -> Self {
-        let (unit, bytes) = if region.dtype == Q8_0 { (32, 34) } else { (1, Coding::of(region.dtype).bytes()) };
+        let (unit, bytes) = match quant::format(region.dtype) {
+            Some(format) => (format.weights, format.bytes),
+            None => (1, Coding::of(region.dtype).bytes()),
+        };
         let words = region.length / bytes * unit;
         let mut columns = 1u128;
         for &extent in region.shape.iter().skip(1).rev() {
@@ -75,7 +79,7 @@ pub fn decode(
     dtype: u8,
     columns: usize,
     payload: &[u8],
-    base: Option<&[u8]>,
+    (base, weights): (Option<&[u8]>, bool),
     factors: Option<&Factors>,
     length: usize,
 ) -> Result<Vec<u8>> {
@@ -87,18 +91,23 @@ pub fn decode(
             Ok(payload.to_vec())
         }
         1 => zstd(payload, length),
+        2 | 3 | 11 if weights => Err("differences to weights".to_owned()),
         2 => {
             check(payload.is_empty(), "a copied chunk with a payload")?;
             Ok(needed()?.to_vec())
         }
         3 if dtype == Q8_0 => blocks::delta(columns, payload, needed()?),
+        3 | 4 | 8 if quant::format(dtype).is_some() => Err("blocks on their own".to_owned()),
         3 => words::delta(coding, columns, payload, needed()?),
-        4 if dtype == Q8_0 => Err("blocks on their own".to_owned()),
         4 if coding.mantissa.is_none() => words::delta(coding, columns, payload, &vec![0; length]),
         4 => words::solo(coding, columns, payload, length),
         7 => narrow::decode(dtype, columns, payload, base, factors, length),
-        8 if dtype == Q8_0 => Err("a palette of blocks".to_owned()),
         8 => words::palette(coding, columns, payload, base, length),
+        10 => {
+            let format = quant::format(dtype).ok_or("a grid without blocks")?;
+            grid::grid(format, payload, needed()?, weights, length)
+        }
+        11 => grid::nibbles(payload, needed()?),
         9 => patch::decode(payload, base.unwrap_or(&[]), length),
         6 => predicted::decode(dtype, columns, payload, needed()?, factors.ok_or("no factors")?),
         _ => Err("unknown method".to_owned()),

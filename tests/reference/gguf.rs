@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::base::Region;
 use super::fields::Fields;
 use super::head::{Q8_0, bounded, length};
-use super::{Result, check};
+use super::{Result, check, quant};
 
 /// A tensor as the header describes it.
 struct Info {
@@ -49,10 +49,15 @@ pub fn regions(file: &[u8]) -> Result<Vec<Region>> {
 
 /// The region of a tensor that begins at `offset` and has so much room.
 fn region(info: &Info, offset: usize, room: usize) -> Result<Region> {
-    let kinds = [(0, 17), (1, 13), (8, Q8_0), (24, 5), (25, 11), (26, 15), (27, 20), (28, 19), (30, 14)];
+    let words = [(0, 17), (1, 13), (24, 5), (25, 11), (26, 15), (27, 20), (28, 19), (30, 14)];
+    let blocks = [2, 3, 6, 7, 10, 11, 12, 13, 14, 20, 23].into_iter().zip(23..);
+    let mut kinds = words.into_iter().chain([(8, Q8_0)]).chain(blocks);
     let name = info.name.clone();
-    let whole = info.kind != 8 || info.shape.last().is_some_and(|extent| extent % 32 == 0);
-    let Some((_, dtype)) = kinds.into_iter().find(|(kind, _)| *kind == info.kind && whole) else {
+    let whole = |dtype: u8| {
+        let even = |weights: usize| info.shape.last().is_some_and(|extent| extent % weights as u64 == 0);
+        quant::format(dtype).is_none_or(|format| even(format.weights))
+    };
+    let Some((_, dtype)) = kinds.find(|(kind, dtype)| *kind == info.kind && whole(*dtype)) else {
         return Ok(Region { name, dtype: 4, shape: vec![room as u64], offset, length: room });
     };
     let length = length(dtype, &info.shape)?;

@@ -6,13 +6,16 @@ use super::base::Region;
 use super::chunk::Geometry;
 use super::fields::Fields;
 use super::view::{Partner, View};
-use super::{Result, check};
+use super::{Result, check, quant};
 
-/// Widths of the dtypes in bits, by number, but for `Q8_0`.
+/// Widths of the dtypes in bits, by number, but for those of blocks.
 pub const BITS: [u64; 22] = [8, 4, 6, 6, 8, 8, 8, 8, 8, 8, 8, 16, 16, 16, 16, 32, 32, 32, 64, 64, 64, 64];
 
 /// The number of `Q8_0`.
 pub const Q8_0: u8 = 22;
+
+/// The last number of a dtype.
+pub const LAST: u8 = 33;
 
 /// An item's bytes.
 pub enum Content {
@@ -107,7 +110,7 @@ fn unique(items: &[Content]) -> bool {
 fn read_type(fields: &mut Fields) -> Result<Region> {
     let name = fields.name()?;
     let dtype = fields.byte()?;
-    check(dtype <= Q8_0, "unknown dtype")?;
+    check(dtype <= LAST, "unknown dtype")?;
     let rank = fields.varint()?;
     check(rank <= MAX_RANK, "too many extents")?;
     let shape: Vec<u64> = (0..rank).map(|_| fields.varint()).collect::<Result<_>>()?;
@@ -129,11 +132,15 @@ pub fn length(dtype: u8, shape: &[u64]) -> Result<usize> {
     for &extent in shape {
         elements = elements.checked_mul(extent).ok_or("too many elements")?;
     }
-    if dtype == Q8_0 {
-        check(shape.last().is_some_and(|extent| extent % 32 == 0), "rows of no whole blocks")?;
+    let blocks = quant::format(dtype);
+    if let Some(format) = blocks {
+        let whole = |extent: &u64| extent % format.weights as u64 == 0;
+        check(shape.last().is_some_and(whole), "rows of no whole blocks")?;
     }
-    let bits =
-        u128::from(elements) * if dtype == Q8_0 { 34 * 8 } else { 32 * u128::from(BITS[usize::from(dtype)]) } / 32;
+    let bits = match blocks {
+        Some(format) => u128::from(elements) / format.weights as u128 * format.bytes as u128 * 8,
+        None => u128::from(elements) * u128::from(BITS[usize::from(dtype)]),
+    };
     check(bits % 8 == 0, "no whole number of bytes")?;
     check(bits / 8 <= u128::from(u64::MAX), "too many bytes")?;
     Ok((bits / 8) as usize)

@@ -8,11 +8,13 @@ pub mod chunk;
 pub mod context;
 pub mod fields;
 mod gguf;
+mod grid;
 pub mod head;
 mod json;
 mod narrow;
 mod patch;
 pub mod predicted;
+pub mod quant;
 mod symbols;
 pub mod view;
 pub mod words;
@@ -93,6 +95,12 @@ pub fn restore(bases: &[&[u8]], archive: &[u8]) -> Result<Vec<u8>> {
                     Some(Partner::View(view)) => Some(view.words(kind, &bases)?),
                     _ => None,
                 };
+                let format = quant::format(kind.dtype);
+                let of_weights = matches!(partner, Some(Partner::View(view)) if view.gives_weights(kind));
+                let place = |at: usize| match format.filter(|_| of_weights) {
+                    Some(format) => at / format.bytes * format.weights * 4,
+                    None => at,
+                };
                 let resembled = match partner {
                     Some(Partner::Bytes(file, range)) => {
                         Some(bases[*file].0.get(range.clone()).ok_or("a base file that is too short")?)
@@ -109,8 +117,9 @@ pub fn restore(bases: &[&[u8]], archive: &[u8]) -> Result<Vec<u8>> {
                     }
                     let record = read_record(&mut records, indexed.next().as_ref())?;
                     check(record.payload.len() <= range.len(), "a payload longer than its chunk")?;
-                    let known = base.as_ref().filter(|(_, known)| known[range.clone()].contains(&true));
-                    let base = known.map(|(words, _)| &words[range.clone()]).or(resembled);
+                    let given = place(range.start)..place(range.end);
+                    let known = base.as_ref().filter(|(_, known)| known[given.clone()].contains(&true));
+                    let base = (known.map(|(words, _)| &words[given]).or(resembled), of_weights);
                     target.extend(decode(&record, kind.dtype, geometry.columns, base, factors.as_ref(), range.len())?);
                 }
             }
@@ -159,7 +168,7 @@ fn read_index(index: &[u8], regions: impl Iterator<Item = usize>, bases: usize) 
         let mut left = chunks;
         while left > 0 {
             let (method, length) = (fields.byte()?, fields.varint()?);
-            check(method <= 9, "unknown method")?;
+            check(method <= 11, "unknown method")?;
             check(method != FACTORS || left == chunks, "factors in the wrong place")?;
             let rank = if method == FACTORS { fields.byte()? } else { 0 };
             if method == FACTORS {
@@ -195,7 +204,7 @@ fn decode(
     record: &Record,
     dtype: u8,
     columns: usize,
-    base: Option<&[u8]>,
+    base: (Option<&[u8]>, bool),
     factors: Option<&Factors>,
     length: usize,
 ) -> Result<Vec<u8>> {
@@ -205,6 +214,6 @@ fn decode(
     {
         return output;
     }
-    check(base.map_or(0, xxh3) == record.base, "a wrong base")?;
+    check(base.0.map_or(0, xxh3) == record.base, "a wrong base")?;
     output.and(Err("checksum of a chunk".to_owned()))
 }

@@ -55,7 +55,8 @@ pub fn decode(
     };
     let inner = |fields: Fields, base: Option<Vec<u64>>| -> Result<Vec<u64>> {
         let base = base.map(|base| store(base, bytes));
-        let words = chunk::decode(method, narrow, columns, fields.rest(), base.as_deref(), factors, count * bytes)?;
+        let words =
+            chunk::decode(method, narrow, columns, fields.rest(), (base.as_deref(), false), factors, count * bytes)?;
         Ok(load(&words, bytes))
     };
     let base = base.map(|base| load(base, width));

@@ -2,8 +2,8 @@
 
 use super::base::{PLACES, Region};
 use super::fields::{Fields, text};
-use super::head::{BITS, Head, Q8_0};
-use super::{Result, cast, check};
+use super::head::{BITS, Head, LAST};
+use super::{Result, cast, check, quant};
 
 /// The base words of a region.
 pub struct View {
@@ -25,10 +25,27 @@ pub type Base<'a> = (&'a [u8], Vec<Region>, u8);
 /// Bytes of a unit.
 fn unit(dtype: u8) -> usize {
     match dtype {
-        Q8_0 => 34,
         18 => 4,
+        dtype if quant::format(dtype).is_some() => quant::format(dtype).map_or(1, |format| format.bytes),
         dtype => (BITS[usize::from(dtype)] as usize / 8).max(1),
     }
+}
+
+/// Weights of a unit, or 1.
+fn weights(dtype: u8) -> usize {
+    quant::format(dtype).map_or(1, |format| format.weights)
+}
+
+/// Units of the dtype `from` that a unit of the dtype `to` takes.
+fn per_unit(from: u8, to: u8) -> usize {
+    (weights(to) / weights(from)).max(1)
+}
+
+/// Tells whether a view of a region of the dtype `to` may take words of the dtype `from`.
+fn fits(from: u8, to: u8) -> bool {
+    let blocks = |dtype: u8| quant::format(dtype).is_some();
+    let evenly = weights(to) % weights(from) == 0;
+    from == to || cast::known(from) && cast::known(to) || blocks(to) && evenly && (blocks(from) || cast::known(from))
 }
 
 /// The base of a region.
@@ -64,9 +81,8 @@ impl View {
         for _ in 0..count(fields)? {
             let (file, name) = read_name(fields, head, region)?;
             let dtype = fields.byte()?;
-            check(dtype <= Q8_0, "unknown dtype")?;
-            let casts = cast::known(dtype) && cast::known(region.dtype);
-            check(dtype == region.dtype || casts, "a cast of other dtypes")?;
+            check(dtype <= LAST, "unknown dtype")?;
+            check(fits(dtype, region.dtype), "a cast of other dtypes")?;
             view.origins.push(Origin { file, name, dtype });
         }
         let mut ends = vec![0u64; view.origins.len()];
@@ -83,7 +99,9 @@ impl View {
                 let moved = fields.varint()?;
                 let moved = if moved % 2 == 0 { moved / 2 } else { !(moved / 2) };
                 let start = end.wrapping_add(moved);
-                *end = start.checked_add(units).filter(|&end| end < 1 << 63).ok_or("place of a run")?;
+                let dtype = view.origins[origin - 1].dtype;
+                let taken = units.checked_mul(per_unit(dtype, region.dtype) as u64).ok_or("length of a run")?;
+                *end = start.checked_add(taken).filter(|&end| end < 1 << 63).ok_or("place of a run")?;
                 Some((origin - 1, start as usize))
             };
             view.runs.push((units as usize, from));
@@ -92,19 +110,31 @@ impl View {
         Ok(view)
     }
 
+    /// Tells whether the view gives the weights of blocks.
+    pub fn gives_weights(&self, region: &Region) -> bool {
+        quant::format(region.dtype).is_some() && self.origins.iter().any(|origin| origin.dtype != region.dtype)
+    }
+
     /// The base words of a whole region, and for each byte whether it has a base.
     pub fn words(&self, region: &Region, bases: &[Base<'_>]) -> Result<(Vec<u8>, Vec<bool>)> {
+        let of_weights = self.gives_weights(region);
+        let given = if of_weights { 4 * weights(region.dtype) } else { unit(region.dtype) };
         let (mut words, mut known) = (Vec::new(), Vec::new());
         for &(units, from) in &self.runs {
             match from {
-                None => words.resize(words.len() + units * unit(region.dtype), 0),
+                None => words.resize(words.len() + units * given, 0),
                 Some((origin, start)) => {
                     let Origin { file, name, dtype } = &self.origins[origin];
                     let width = unit(*dtype);
-                    let end = start.checked_add(units).and_then(|end| end.checked_mul(width)).ok_or("an end")?;
+                    let taken = units * per_unit(*dtype, region.dtype);
+                    let end = start.checked_add(taken).and_then(|end| end.checked_mul(width)).ok_or("an end")?;
                     let found = &find(&bases[*file], name, *dtype, end)?[start * width..end];
-                    let same = *dtype == region.dtype;
-                    words.extend(if same { found.to_vec() } else { cast::cast(found, *dtype, region.dtype) });
+                    words.extend(match quant::format(*dtype) {
+                        Some(format) if of_weights => format.weights_of(found),
+                        None if of_weights => cast::cast(found, *dtype, 17),
+                        _ if *dtype == region.dtype => found.to_vec(),
+                        _ => cast::cast(found, *dtype, region.dtype),
+                    });
                 }
             }
             known.resize(words.len(), from.is_some());
