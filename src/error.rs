@@ -69,7 +69,7 @@ impl Error {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self(Box::new(Details {
             kind,
-            message: cut(&message.into()),
+            message: cut(message.into()),
             input: None,
             tensor: None,
             offset: None,

@@ -66,7 +66,8 @@ pub(crate) struct Failure {
     message: String,
     /// The error for the log, which clients do not see.
     cause: Option<String>,
-    header: Option<(header::HeaderName, HeaderValue)>,
+    /// A header of the answer; boxed, since few failures have one.
+    header: Option<Box<(header::HeaderName, HeaderValue)>>,
 }
 
 impl Failure {
@@ -76,7 +77,7 @@ impl Failure {
 
     /// Adds a header to the answer.
     pub(crate) fn with(mut self, name: header::HeaderName, value: impl Into<HeaderValue>) -> Self {
-        self.header = Some((name, value.into()));
+        self.header = Some(Box::new((name, value.into())));
         self
     }
 
@@ -159,7 +160,7 @@ impl IntoResponse for Failure {
             }
             _ => {}
         }
-        headers.extend(self.header);
+        headers.extend(self.header.map(|header| *header));
         response
     }
 }

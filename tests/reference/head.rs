@@ -134,7 +134,7 @@ pub fn length(dtype: u8, shape: &[u64]) -> Result<usize> {
     }
     let blocks = quant::format(dtype);
     if let Some(format) = blocks {
-        let whole = |extent: &u64| extent % format.weights as u64 == 0;
+        let whole = |extent: &u64| extent.is_multiple_of(format.weights as u64);
         check(shape.last().is_some_and(whole), "rows of no whole blocks")?;
     }
     let bits = match blocks {

@@ -44,7 +44,7 @@ fn per_unit(from: u8, to: u8) -> usize {
 /// Tells whether a view of a region of the dtype `to` may take words of the dtype `from`.
 fn fits(from: u8, to: u8) -> bool {
     let blocks = |dtype: u8| quant::format(dtype).is_some();
-    let evenly = weights(to) % weights(from) == 0;
+    let evenly = weights(to).is_multiple_of(weights(from));
     from == to || cast::known(from) && cast::known(to) || blocks(to) && evenly && (blocks(from) || cast::known(from))
 }
 

@@ -123,7 +123,7 @@ fn many_tensors() -> Value {
 
 /// Opens connections that send a body slowly, or do not read what they ask for.
 fn hold(address: SocketAddr, crowd: &Crowd) {
-    let drip = format!("POST /api/pull HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n{{");
+    let drip = "POST /api/pull HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n{".to_string();
     let deaf = format!("GET {TUNED} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ALL}\r\n\r\n").repeat(20);
     while !crowd.over.load(Ordering::Relaxed) {
         let open = |request: &String| -> std::io::Result<TcpStream> {
