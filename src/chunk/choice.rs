@@ -1,4 +1,5 @@
-//! The choice of a chunk's method: the one with the smallest payload of those that the effort allows.
+//! The choice of a chunk's method: the one with the smallest payload of those that the effort
+//! allows.
 
 use super::{Effort, Matrix, Method, blocks, delta, grid, narrow, nibbles, palette, patch, predicted, repeats, solo};
 use crate::entropy::zstd;
