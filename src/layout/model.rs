@@ -51,7 +51,10 @@ impl ModelReader {
     /// `InvalidArgument` while the reader wants more.
     pub fn finish(self) -> Result<Layout> {
         match self.wants() {
-            None => Ok(self.reader.finish().0),
+            None => {
+                let layout = self.reader.finish().0;
+                Ok(Layout { fault: layout.fault.map(|fault| fault.input(Source::Target)), ..layout })
+            }
             Some(_) => Err(Error::invalid_argument("the layout is not known yet: the reader wants more")),
         }
     }

@@ -238,15 +238,16 @@ test('a base may come in several files', async (t) => {
       const base = [shard((i) => i % 2 === 0), shard((i) => i % 2 === 1)];
       const delta = await bitx.compress({ base, target });
       const digest = await sha256(await bitx.restore({ base, delta }));
-      const wrong = await failure(bitx.restore({ base: [...base].reverse(), delta }));
+      const reversed = await sha256(await bitx.restore({ base: [...base].reverse(), delta }));
       const few = await failure(bitx.restore({ base: base[0], delta }));
-      return { digest, size: delta.size, codes: [wrong.code, few.code] };
+      return { digest, reversed, size: delta.size, code: few.code };
     },
     [BASE, SFT],
   );
   assert.equal(result.digest, SHA256.sft);
   assert.ok(result.size < 250_000, `${result.size} bytes`);
-  assert.deepEqual(result.codes, ['base-mismatch', 'base-mismatch']);
+  assert.equal(result.reversed, SHA256.sft, 'the order of the files does not matter');
+  assert.equal(result.code, 'base-mismatch');
 });
 
 test('a WritableStream gets every byte and is closed', async (t) => {
