@@ -69,7 +69,9 @@ test('with the base in the cache, whatever its URL, only a delta is fetched', as
   assert.deepEqual(phases.sort(), [`download ${CONFIG}`, `download ${MODEL}`, `restore ${MODEL}`]);
   const sent = fetched();
   assert.deepEqual(Object.keys(sent).sort(), [`sft/files/${CONFIG}`, `sft/files/${MODEL}?base`]);
-  assert.equal(sent[`sft/files/${MODEL}?base`], file.fetchBytes, 'of the base nothing, of the delta all');
+  // A server makes no delta to answer HEAD, so the size of one that is not made yet costs a byte.
+  const probed = sent[`sft/files/${MODEL}?base`] - file.fetchBytes;
+  assert.ok(probed === 0 || probed === 1, `of the base nothing, of the delta all: ${probed} more`);
 });
 
 test('some files of a model can be chosen', async (t) => {
