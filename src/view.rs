@@ -22,6 +22,9 @@ pub(crate) struct BaseView {
     runs: Vec<Stretch>,
     /// Bytes that the region resembles, in place of runs.
     bytes: Option<(Source, Range<u64>)>,
+    /// The relation of base ranges to chunks. It is decided once, since a view may have as many
+    /// origins as parts.
+    relation: Relation,
 }
 
 /// The relation of a chunk's base range to the chunk.
@@ -75,12 +78,16 @@ impl BaseView {
             end += units;
             Stretch { end, units, from }
         };
-        Self { dtype, origins, runs: runs.map(stretch).collect(), bytes: None }
+        let of_blocks = |origin: &Located| origin.dtype == dtype;
+        let weights = dtype.is_scaled() && !origins.iter().all(of_blocks);
+        let relation = if weights { Relation::Weights } else { Relation::Words };
+        Self { dtype, origins, runs: runs.map(stretch).collect(), bytes: None, relation }
     }
 
     /// Creates a view that gives the same bytes for every part of a region of `dtype`.
     pub(crate) fn bytes(dtype: Dtype, source: Source, range: Range<u64>) -> Self {
-        Self { dtype, origins: Vec::new(), runs: Vec::new(), bytes: Some((source, range)) }
+        let (origins, runs) = (Vec::new(), Vec::new());
+        Self { dtype, origins, runs, bytes: Some((source, range)), relation: Relation::Bytes }
     }
 
     /// The bytes that every part of the region is given, if it resembles bytes.
@@ -90,17 +97,13 @@ impl BaseView {
 
     /// The relation of base ranges to chunks.
     pub(crate) fn relation(&self) -> Relation {
-        match (&self.bytes, self.gives_weights()) {
-            (Some(_), _) => Relation::Bytes,
-            (None, true) => Relation::Weights,
-            (None, false) => Relation::Words,
-        }
+        self.relation
     }
 
     /// `true` if the view gives the weights of quantised blocks, as `F32`, and not blocks: that is
     /// so if some of the base is not of the target's block format.
     fn gives_weights(&self) -> bool {
-        self.dtype.is_scaled() && self.origins.iter().any(|origin| origin.dtype != self.dtype)
+        self.relation == Relation::Weights
     }
 
     /// The bytes that the view gives for a unit of the target.
