@@ -127,13 +127,13 @@ impl OpenRestore {
         let kinds = match archive {
             Archive::V1(_) => vec![Kind::Safetensors; lengths.len()],
             Archive::V2(directory) if directory.head.bases.is_empty() => Vec::new(),
+            Archive::V2(_) if lengths.is_empty() => {
+                return Err(Error::base_mismatch("the archive was made against a base, and there is none")
+                    .figures("at least 1 base file", 0)
+                    .input(Source::Base(0)));
+            }
             Archive::V2(directory) => bases::kinds(&directory.head.bases, lengths),
         };
-        if kinds.is_empty() && matches!(archive, Archive::V2(directory) if !directory.head.bases.is_empty()) {
-            return Err(Error::base_mismatch("the archive was made against a base, and there is none")
-                .figures("at least 1 base file", 0)
-                .input(Source::Base(0)));
-        }
         let files = lengths.iter().zip(kinds);
         Ok(files.map(|(&length, kind)| LayoutReader::new(length, Accept::Only(kind))).collect())
     }

@@ -4,7 +4,7 @@
 use super::ground::Ground;
 use crate::quant::{Blocks, Levels, Minimum, finite};
 
-/// What is expected of a list of fields.
+/// The expectations of a list of fields.
 #[derive(Default)]
 pub(super) struct Expected {
     pub(super) numbers: Vec<i16>,

@@ -1,10 +1,10 @@
 //! The bytes of one item of the head.
 
 use super::super::MAX_STRETCH;
-use super::{Content, Head, Item, Origin, Partner, Stretch, View, text};
+use super::{Content, Head, Item, Origin, Partner, Stretch, View, read_dtype, text};
 use crate::bytes::{ByteReader, put_prefixed, put_varint};
 use crate::error::{Error, Result};
-use crate::layout::{Dtype, MAX_RANK, Region};
+use crate::layout::{MAX_RANK, Region};
 
 const SPAN: u8 = 0;
 const ALONE: u8 = 1;
@@ -90,12 +90,8 @@ impl Stretch {
     }
 
     fn read(reader: &mut ByteReader<'_>, head: &Head) -> Result<Self> {
-        let base = usize::try_from(reader.varint()?).unwrap_or(usize::MAX);
+        let base = head.read_base_index(reader)?;
         let (offset, length) = (reader.varint()?, reader.varint()?);
-        if base >= head.bases.len() {
-            return Err(Error::corrupt("the tensor's base file does not exist")
-                .figures(format_args!("a number below {}", head.bases.len()), base));
-        }
         if length == 0 || length > MAX_STRETCH || offset.checked_add(length).is_none() {
             return Err(Error::limit("the range of base bytes is impossible")
                 .figures(format_args!("1 to {MAX_STRETCH} bytes"), length));
@@ -106,9 +102,7 @@ impl Stretch {
 
 /// Reads the dtype and the shape of the region `name` at `offset`.
 fn read_type(reader: &mut ByteReader<'_>, name: String, offset: u64) -> Result<Region> {
-    let number = reader.u8()?;
-    let dtype = Dtype::from_number(number)
-        .ok_or_else(|| Error::unsupported(format!("dtype {number} is unknown")).tensor(&name))?;
+    let dtype = read_dtype(reader).map_err(|e| e.tensor(&name))?;
     let rank = reader.varint()?;
     if rank > MAX_RANK as u64 {
         return Err(Error::limit("the tensor has too many extents")

@@ -14,7 +14,7 @@ use crate::bytes::{ByteReader, put_varint};
 use crate::chunk::geometry;
 use crate::entropy::zstd;
 use crate::error::{Error, Result};
-use crate::layout::{Kind, Region};
+use crate::layout::{Dtype, Kind, Region};
 
 /// zstd level of the head.
 const LEVEL: i32 = 3;
@@ -252,6 +252,16 @@ impl Head {
         counts
     }
 
+    /// Reads the index of a base file.
+    fn read_base_index(&self, reader: &mut ByteReader<'_>) -> Result<usize> {
+        let base = usize::try_from(reader.varint()?).unwrap_or(usize::MAX);
+        if base < self.bases.len() {
+            return Ok(base);
+        }
+        Err(Error::corrupt("the tensor's base file does not exist")
+            .figures(format_args!("a number below {}", self.bases.len()), base))
+    }
+
     /// Checks the index of the item that a region equals.
     fn earlier(&self, index: u64, region: &Region) -> Result<usize> {
         let item = usize::try_from(index).ok().and_then(|i| self.items.get(i));
@@ -291,6 +301,11 @@ fn read_base(reader: &mut ByteReader<'_>) -> Result<BaseFile> {
     let kind = Kind::from_number(number);
     let kind = kind.ok_or_else(|| Error::unsupported(format!("base files of kind {number} are unknown")))?;
     Ok(BaseFile { length, kind })
+}
+
+fn read_dtype(reader: &mut ByteReader<'_>) -> Result<Dtype> {
+    let number = reader.u8()?;
+    Dtype::from_number(number).ok_or_else(|| Error::unsupported(format!("dtype {number} is unknown")))
 }
 
 fn text(bytes: &[u8]) -> Result<String> {

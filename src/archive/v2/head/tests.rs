@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::error::ErrorKind;
-use crate::layout::Dtype;
 
 /// A view of eight words: four of one region, one without a base, three of another dtype.
 fn view() -> View {

@@ -1,7 +1,7 @@
 //! Views of the base set: the base words that the words of a target region are coded against, as
 //! runs that may come from several base regions.
 
-use super::{Head, text};
+use super::{Head, read_dtype, text};
 use crate::bytes::{ByteReader, put_varint};
 use crate::chunk::unit;
 use crate::error::{Error, Result};
@@ -67,8 +67,9 @@ impl View {
 
     /// Returns the origin if the view is that of [`whole`](Self::whole), without a cast.
     pub(super) fn as_whole(&self, region: &Region) -> Option<&Origin> {
-        let origin = self.origins.first().filter(|origin| origin.dtype == region.dtype)?;
-        (self.origins.len() == 1 && *self == Self::whole(region, origin.clone())).then_some(origin)
+        let [origin] = self.origins.as_slice() else { return None };
+        let whole = |run: &Run| *run == Run { units: units(region), from: Some((0, 0)) };
+        (origin.dtype == region.dtype && self.runs.iter().all(whole)).then_some(origin)
     }
 
     /// Appends the view of `region` to `raw`.
@@ -99,9 +100,7 @@ impl View {
         let mut view = Self::default();
         for _ in 0..count {
             let (base, name) = Origin::read(reader, head, &region.name)?;
-            let number = reader.u8()?;
-            let dtype =
-                Dtype::from_number(number).ok_or_else(|| Error::unsupported(format!("dtype {number} is unknown")))?;
+            let dtype = read_dtype(reader)?;
             if !can_view(dtype, region.dtype) {
                 return Err(Error::corrupt("the view has words of a dtype that are not cast")
                     .figures(region.dtype.name(), dtype.name()));
@@ -142,11 +141,7 @@ impl Origin {
 
     /// Reads the base file and the name of the region.
     pub(super) fn read(reader: &mut ByteReader<'_>, head: &Head, target: &str) -> Result<(usize, String)> {
-        let base = usize::try_from(reader.varint()?).unwrap_or(usize::MAX);
-        if base >= head.bases.len() {
-            return Err(Error::corrupt("the tensor's base file does not exist")
-                .figures(format_args!("a number below {}", head.bases.len()), base));
-        }
+        let base = head.read_base_index(reader)?;
         // 0 stands for the same name; any other number is the length of the name plus 1.
         let name = match reader.varint()?.checked_sub(1) {
             None => target.to_owned(),
