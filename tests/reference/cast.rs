@@ -40,8 +40,11 @@ fn scale(number: f64, exponent: i32) -> f64 {
 }
 
 /// Casts one word.
-fn cast_word(word: u64, from: u8, to: u8) -> u64 {
+pub fn cast_word(word: u64, from: u8, to: u8) -> u64 {
     let (Some(old), Some(new)) = (fields(from), fields(to)) else { return 0 };
+    if from == to {
+        return word;
+    }
     let high = 1u64 << (8 * old.0 - 1);
     let (sign, magnitude) = (word & high != 0, word & (high - 1));
     let first = beyond(from, old);

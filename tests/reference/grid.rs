@@ -5,7 +5,7 @@ use super::quant::{BOOK, Block, Format, half, range, value};
 use super::words::difference;
 use super::{Result, check, symbols};
 
-/// What is expected of a field: a number, a sign, a context.
+/// The expectation of a field: a number, a sign, a context.
 type Expected = (i32, i32, usize);
 
 /// Reads a list of numbers.

@@ -1,14 +1,12 @@
 //! Narrow payloads: words in a narrower dtype, and the conversions between dtypes.
 
+use super::cast::cast_word;
 use super::chunk::{self, Coding};
 use super::fields::Fields;
 use super::predicted::Factors;
 use super::{Result, check, words};
 
 const I8: u8 = 5;
-const F8_E4M3: u8 = 7;
-const F16: u8 = 13;
-const BF16: u8 = 14;
 const F32: u8 = 17;
 const F64: u8 = 19;
 
@@ -112,7 +110,7 @@ impl Scales {
 
 /// The nearest integer to a word divided by a scale.
 fn divide(dtype: u8, narrow: u8, word: u64, scale: f64) -> u64 {
-    let value = f64::from_bits(to_f64(dtype, word));
+    let value = f64::from_bits(cast_word(word, dtype, F64));
     let quotient =
         if dtype == F64 { (value / scale).round_ties_even() } else { f64::from(value as f32 / scale as f32) };
     let most = if narrow == I8 { 127.0 } else { 32767.0 };
@@ -135,7 +133,7 @@ fn multiply(narrow: u8, dtype: u8, word: u64, scale: f64) -> u64 {
 fn convert(from: u8, to: u8, word: u64) -> u64 {
     match Coding::of(to).mantissa {
         _ if from == to => word,
-        Some(_) => of_f64(to, to_f64(from, word)),
+        Some(_) => cast_word(word, from, to),
         None => {
             let (old, new) = (Coding::of(from).width, Coding::of(to).width);
             let signed = |dtype: u8| [5, 11, 15, 20].contains(&dtype);
@@ -145,58 +143,4 @@ fn convert(from: u8, to: u8, word: u64) -> u64 {
             value.clamp(-half, (1 << new) - 1 - half) as u64
         }
     }
-}
-
-/// Bits of the exponent, and of the mantissa.
-fn fields(dtype: u8) -> (u32, u32) {
-    let mantissa = Coding::of(dtype).mantissa.unwrap_or(0);
-    (Coding::of(dtype).width - 1 - mantissa, mantissa)
-}
-
-/// The bits of an `F64` of the same value.
-fn to_f64(dtype: u8, word: u64) -> u64 {
-    let (exponent, mantissa) = fields(dtype);
-    let sign = word >> (exponent + mantissa) << 63;
-    let (e, m) = (word >> mantissa & ((1 << exponent) - 1), word & ((1 << mantissa) - 1));
-    let special = e == (1 << exponent) - 1 && (dtype != F8_E4M3 || m == 7);
-    if special {
-        let quiet = if m == 0 || dtype == F64 { 0 } else { 1 << 51 };
-        return sign | 0x7ff << 52 | quiet | m << (52 - mantissa);
-    }
-    if dtype == F64 {
-        return word;
-    }
-    let bias = (1 << (exponent - 1)) - 1;
-    let whole = if e == 0 { m } else { m + (1 << mantissa) };
-    sign | (whole as f64 * 2f64.powi((e as i32).max(1) - bias - mantissa as i32)).to_bits()
-}
-
-/// The word that is nearest to an `F64`: found by looking at all of them.
-fn of_f64(dtype: u8, bits: u64) -> u64 {
-    let (exponent, mantissa) = fields(dtype);
-    let value = f64::from_bits(bits);
-    let sign = bits >> 63 << (exponent + mantissa);
-    let infinity = if dtype == F8_E4M3 { 0x7f } else { ((1u64 << exponent) - 1) << mantissa };
-    if value.is_nan() {
-        return sign | infinity | 1 << (mantissa - 1) | (bits & ((1 << 52) - 1)) >> (52 - mantissa);
-    }
-    match dtype {
-        F64 => return bits,
-        F32 => return u64::from((value as f32).to_bits()),
-        F16 | BF16 | 6 | 7 => {}
-        _ => unreachable!("floats only"),
-    }
-    if value.is_infinite() {
-        return sign | infinity;
-    }
-    let magnitude = |word: u64| f64::from_bits(to_f64(dtype, word));
-    let (mut low, mut high) = (0, infinity);
-    while high - low > 1 {
-        let middle = low + (high - low) / 2;
-        if magnitude(middle) <= value.abs() { low = middle } else { high = middle }
-    }
-    let step = if high == infinity { magnitude(low) - magnitude(low - 1) } else { magnitude(high) - magnitude(low) };
-    let above = value.abs() - magnitude(low);
-    let up = above > step / 2.0 || above == step / 2.0 && low % 2 == 1;
-    sign | if up { high } else { low }
 }

@@ -1,9 +1,13 @@
 //! Factors, and chunks that are predicted by them.
 
+use super::cast::cast_word;
 use super::chunk::Coding;
 use super::fields::{Bits, Fields, unzigzag};
 use super::words::{self, difference};
 use super::{Result, check, symbols};
+
+/// The number of `F64`.
+const F64: u8 = 19;
 
 /// The factors of a region's columns.
 pub struct Factors {
@@ -74,7 +78,6 @@ fn moved(dtype: u8, word: &[u8], sum: i32, step: f32) -> Vec<u8> {
         return word.to_vec();
     }
     let by = sum as f32 * step;
-    let small = |word: &[u8]| u16::from_le_bytes([word[0], word[1]]);
     match dtype {
         17 => {
             let value = f32::from_le_bytes(word.try_into().unwrap());
@@ -85,42 +88,11 @@ fn moved(dtype: u8, word: &[u8], sum: i32, step: f32) -> Vec<u8> {
             if value.is_finite() { (value + f64::from(by)).to_le_bytes().to_vec() } else { word.to_vec() }
         }
         _ => {
-            let (exponent, mantissa) = if dtype == 14 { (8, 7) } else { (5, 10) };
-            let bits = small(word);
-            match value(bits, exponent, mantissa) {
-                Some(value) => nearest((value as f32 + by) as f64, exponent, mantissa).to_le_bytes().to_vec(),
-                None => word.to_vec(),
-            }
+            let bits = u64::from(u16::from_le_bytes([word[0], word[1]]));
+            let value = f64::from_bits(cast_word(bits, dtype, F64));
+            let moved = f64::from(value as f32 + by);
+            let nearest = cast_word(moved.to_bits(), F64, dtype) as u16;
+            if value.is_finite() { nearest.to_le_bytes().to_vec() } else { word.to_vec() }
         }
     }
-}
-
-/// The value of a float of 16 bits, if it is finite.
-fn value(bits: u16, exponent: u32, mantissa: u32) -> Option<f64> {
-    let bias = (1 << (exponent - 1)) - 1;
-    let (e, m) = (i32::from(bits >> mantissa) % (1 << exponent), f64::from(bits % (1 << mantissa)));
-    let one = f64::from(1u32 << mantissa);
-    let magnitude = match e {
-        0 => m / one * 2f64.powi(1 - bias),
-        e if e == (1 << exponent) - 1 => return None,
-        e => (1.0 + m / one) * 2f64.powi(e - bias),
-    };
-    Some(if bits < 0x8000 { magnitude } else { -magnitude })
-}
-
-/// The float of 16 bits that is nearest to `value`, found by looking at all of them.
-fn nearest(value: f64, exponent: u32, mantissa: u32) -> u16 {
-    let sign = if value.is_sign_negative() { 0x8000 } else { 0 };
-    let infinity = ((1u16 << exponent) - 1) << mantissa;
-    let magnitude = |bits: u16| self::value(bits, exponent, mantissa).unwrap();
-    // Magnitudes grow with their bits: the last one that is not above.
-    let (mut low, mut high) = (0, infinity);
-    while high - low > 1 {
-        let middle = low + (high - low) / 2;
-        if magnitude(middle) <= value.abs() { low = middle } else { high = middle }
-    }
-    let step = if high == infinity { magnitude(low) - magnitude(low - 1) } else { magnitude(high) - magnitude(low) };
-    let above = value.abs() - magnitude(low);
-    let up = above > step / 2.0 || above == step / 2.0 && low % 2 == 1;
-    sign | if up { high } else { low }
 }
