@@ -15,11 +15,8 @@ use folder::{Folder, json_of, stderr};
 impl Folder {
     /// A folder with the files `base`, `target` and `archive` of the first committed pair.
     fn new() -> Self {
-        let folder = Self::empty();
-        let pair = &PAIRS[0];
-        fs::write(folder.path("base"), pair.base).unwrap();
-        fs::write(folder.path("archive"), pair.archive).unwrap();
-        fs::write(folder.path("target"), restore(pair.base, pair.archive).unwrap()).unwrap();
+        let folder = Self::of_pair();
+        fs::write(folder.path("archive"), PAIRS[0].archive).unwrap();
         folder
     }
 

@@ -12,18 +12,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
 
-use common::{PAIRS, model, restore};
+use common::model;
 use folder::{Folder, json_of, stderr};
 
 impl Folder {
     /// A folder with the files `base` and `target`, and `archive`, a v2 archive of the target.
     fn new() -> Self {
-        let folder = Self::empty();
-        let pair = &PAIRS[0];
-        fs::write(folder.path("base"), pair.base).unwrap();
-        fs::write(folder.path("target"), restore(pair.base, pair.archive).unwrap()).unwrap();
-        folder.bitx(&["compress", "base", "target", "-qo", "archive"]).assert().success();
-        folder
+        Self::with_archive("archive")
     }
 
     /// Runs a line of a shell, in which `bitx` is the binary.

@@ -12,7 +12,7 @@ use std::io::Read;
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 
-use common::{PAIRS, restore, sha256};
+use common::{PAIRS, sha256};
 use folder::{Folder, json_of, stderr};
 use serde_json::Value;
 
@@ -20,12 +20,8 @@ impl Folder {
     /// A folder with the files `base` and `target`, `archive.bitx`, a v2 archive of the target, and
     /// `v1.bitx`, a v1 archive.
     fn new() -> Self {
-        let folder = Self::empty();
-        let pair = &PAIRS[0];
-        fs::write(folder.path("base"), pair.base).unwrap();
-        fs::write(folder.path("v1.bitx"), pair.archive).unwrap();
-        fs::write(folder.path("target"), restore(pair.base, pair.archive).unwrap()).unwrap();
-        folder.bitx(&["compress", "base", "target", "-qo", "archive.bitx"]).assert().success();
+        let folder = Self::with_archive("archive.bitx");
+        fs::write(folder.path("v1.bitx"), PAIRS[0].archive).unwrap();
         folder
     }
 

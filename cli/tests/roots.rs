@@ -2,6 +2,8 @@
 //! `bitx serve`.
 #![cfg(unix)]
 
+#[path = "../../tests/common/mod.rs"]
+mod common;
 #[path = "support/folder.rs"]
 mod folder;
 

@@ -7,19 +7,14 @@ mod folder;
 
 use std::fs;
 
-use common::{PAIRS, model, restore, with_header};
+use common::{model, with_header};
 use folder::{Folder, json_of, stderr};
 use serde_json::{Value, json};
 
 impl Folder {
     /// A folder with the files `base` and `target`, and `archive`, a v2 archive of the target.
     fn new() -> Self {
-        let folder = Self::empty();
-        let pair = &PAIRS[0];
-        fs::write(folder.path("base"), pair.base).unwrap();
-        fs::write(folder.path("target"), restore(pair.base, pair.archive).unwrap()).unwrap();
-        folder.bitx(&["compress", "base", "target", "-qo", "archive"]).assert().success();
-        folder
+        Self::with_archive("archive")
     }
 
     fn stdout(&self, args: &[&str]) -> String {

@@ -7,11 +7,29 @@ use std::path::PathBuf;
 use assert_cmd::Command;
 use serde_json::Value;
 
+use crate::common::{PAIRS, restore};
+
 pub struct Folder(tempfile::TempDir);
 
 impl Folder {
     pub fn empty() -> Self {
         Self(tempfile::tempdir().unwrap())
+    }
+
+    /// A folder with the files `base` and `target` of the first committed pair.
+    pub fn of_pair() -> Self {
+        let folder = Self::empty();
+        let pair = &PAIRS[0];
+        fs::write(folder.path("base"), pair.base).unwrap();
+        fs::write(folder.path("target"), restore(pair.base, pair.archive).unwrap()).unwrap();
+        folder
+    }
+
+    /// A folder with the files `base` and `target`, and a v2 archive of the target.
+    pub fn with_archive(archive: &str) -> Self {
+        let folder = Self::of_pair();
+        folder.bitx(&["compress", "base", "target", "-qo", archive]).assert().success();
+        folder
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
