@@ -78,7 +78,10 @@ impl BaseView {
             end += units;
             Stretch { end, units, from }
         };
-        let of_blocks = |origin: &Located| origin.dtype == dtype;
+        let of_blocks = |origin: &Located| {
+            steps::add(1);
+            origin.dtype == dtype
+        };
         let weights = dtype.is_scaled() && !origins.iter().all(of_blocks);
         let relation = if weights { Relation::Weights } else { Relation::Words };
         Self { dtype, origins, runs: runs.map(stretch).collect(), bytes: None, relation }

@@ -87,6 +87,30 @@ fn views_of_single_words_over_and_over() {
     assert!(reads.iter().map(|read| read.length).sum::<u64>() < 3 * RUNS as u64);
 }
 
+/// A view of quantised blocks with as many origins as parts: no part looks at all origins.
+#[test]
+fn as_many_origins_as_blocks() {
+    const BLOCKS: usize = 1 << 15;
+    const CHUNK: usize = (1 << 20) / 32 * 18;
+    let base = vec![0; BLOCKS * 18];
+    let front = [&[4, 0, 23, 1][..], &varint(BLOCKS as u64 * 32), &varint(BLOCKS as u64)].concat();
+    let runs: Vec<u8> = (1..=BLOCKS as u64).flat_map(|origin| [vec![1], varint(origin), vec![0]].concat()).collect();
+    let viewed = [front, [0, 2, b'0', 23].repeat(BLOCKS), varint(BLOCKS as u64), runs].concat();
+    let bases = [&[0, 1][..], &varint(base.len() as u64), &[3, 1]].concat();
+    let record = Record { sums: [xxh3(&[0; CHUNK]); 2], ..Record::new(2, &[]) };
+    let archive = forge::archive(&[bases, viewed].concat(), &[record]);
+    let (bases, delta): ([&dyn ReadAt; 1], _) = ([&base.as_slice()], archive.as_slice());
+    let sources = Sources { base: &bases, delta: Some(&delta), ..Sources::default() };
+    let mut restored = Vec::new();
+    let done = costs("a restore", archive.len() + base.len(), || {
+        let mut job = Restore::new(&[base.len() as u64], archive.len() as u64).shared().job();
+        drive::open(&mut job, &sources)?;
+        drive::drive(&mut job, &sources, &bitx::parallel::Sequential, &mut restored, &mut |_| {})
+    });
+    assert!(done.is_ok() && restored == base);
+    assert!(opens("origins and blocks", &base, &archive), "{} bytes", archive.len());
+}
+
 /// An empty region with a view of many origins, which many regions equal: its origins are looked for
 /// once.
 #[test]
