@@ -54,7 +54,7 @@ export async function buildWasm(name) {
 
 function cargoArgs({ features, cargoArgs }) {
   return [
-    ...['build', '--package', 'bitx-wasm', '--profile', 'wasm-release', '--target', WASM_TARGET],
+    ...['build', '--quiet', '--package', 'bitx-wasm', '--profile', 'wasm-release', '--target', WASM_TARGET],
     ...['--no-default-features', '--features', features.join(','), ...cargoArgs],
   ];
 }

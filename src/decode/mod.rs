@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::io::{Incremental, Read, Source};
 use crate::job::{Job, Opening, Plan};
 use crate::layout::Kind;
-use crate::layout::reader::{Accept, LayoutReader};
+use crate::layout::reader::KindReader;
 use crate::plan::BaseSet;
 use crate::window;
 
@@ -116,13 +116,13 @@ struct OpenRestore {
 #[derive(Debug)]
 enum Step {
     Archive(ArchiveReader),
-    Bases { archive: Archive, readers: Vec<LayoutReader> },
+    Bases { archive: Archive, readers: Vec<KindReader> },
     Failed,
 }
 
 impl OpenRestore {
     /// Creates readers of the base files.
-    fn base_readers(&self, archive: &Archive) -> Result<Vec<LayoutReader>> {
+    fn base_readers(&self, archive: &Archive) -> Result<Vec<KindReader>> {
         let lengths = &self.restore.base_lengths;
         let kinds = match archive {
             Archive::V1(_) => vec![Kind::Safetensors; lengths.len()],
@@ -135,7 +135,7 @@ impl OpenRestore {
             Archive::V2(directory) => bases::kinds(&directory.head.bases, lengths),
         };
         let files = lengths.iter().zip(kinds);
-        Ok(files.map(|(&length, kind)| LayoutReader::new(length, Accept::Only(kind))).collect())
+        Ok(files.map(|(&length, kind)| KindReader::new(length, kind)).collect())
     }
 }
 

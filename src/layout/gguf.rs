@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 
+use super::reader::FIRST_READ;
 use super::{Dtype, Kind, Layout, Region, sniff};
 use crate::bytes::ByteReader;
 use crate::error::{Error, ErrorKind, Result};
@@ -14,10 +15,6 @@ use crate::io::{Incremental, Wanted};
 
 /// The first bytes of the file.
 pub(crate) const MAGIC: &[u8; 4] = b"GGUF";
-
-/// Bytes of the first read. Each later read doubles the prefix, since vocabularies make headers of
-/// megabytes.
-const FIRST_READ: u64 = 64 * 1024;
 
 /// Maximum length of the header in bytes.
 pub const MAX_HEADER: u64 = 256 << 20;

@@ -11,6 +11,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
+use super::reader::FIRST_READ;
 use super::{Dtype, Kind, Layout, Region, sniff};
 use crate::error::{Error, Result, cut};
 use crate::io::{Incremental, Wanted};
@@ -21,9 +22,6 @@ pub const MAX_HEADER: u64 = 100_000_000;
 
 /// Bytes of the header length, which precede the JSON.
 const PREFIX: u64 = 8;
-
-/// Bytes of the first read: enough for the header of most models.
-const FIRST_READ: u64 = 64 * 1024;
 
 /// Parses the header of a file of known length in one or two reads.
 #[derive(Debug)]

@@ -1,4 +1,5 @@
-//! The layout of a model, for callers that read its bytes themselves.
+//! The layout of a model, for callers that read its bytes themselves. Only the compressing builds
+//! have it: restoring needs few of the core's parsers.
 
 use serde::Serialize;
 use wasm_bindgen::prelude::*;

@@ -3,6 +3,7 @@
 #![allow(missing_docs)] // wasm-bindgen generates items without documentation
 
 mod convert;
+#[cfg(feature = "compress")]
 mod layout;
 
 use wasm_bindgen::prelude::*;
@@ -49,7 +50,7 @@ impl Job {
     /// is the number of ONNX graphs that describe external data; their lengths are the last of
     /// `base_lengths`.
     ///
-    /// All builds have the same exports. An operation for which a build has no code is refused.
+    /// An operation for which a build has no code is refused.
     pub fn open(operation: &str, base_lengths: Vec<f64>, length: f64, options: JsValue) -> Result<Job, JsValue> {
         let bases = lengths(base_lengths)?;
         let length = convert::length(length)?;

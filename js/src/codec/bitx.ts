@@ -37,7 +37,7 @@ type CodecOptions = WriteOptions & Inputs & Task['options'];
  */
 export class Bitx {
   readonly #restorer: Engine;
-  /** Its wasm is downloaded once something is compressed. */
+  /** Its wasm is downloaded once something is compressed, or the tensors of a model are listed. */
   readonly #compressor: Engine;
   readonly #disposal = new AbortController();
   #link: Link;
@@ -216,7 +216,8 @@ export class Bitx {
   async #alive(operation: Task['operation']): Promise<Link> {
     const disposal = this.#disposal.signal;
     disposal.throwIfAborted();
-    if (operation === 'compress') return this.#compressor.alive(this.mode, disposal);
+    if (operation === 'compress' || operation === 'layout')
+      return this.#compressor.alive(this.mode, disposal);
     this.#link = await this.#restorer.alive(this.mode, disposal);
     return this.#link;
   }

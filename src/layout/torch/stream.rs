@@ -11,6 +11,7 @@ use super::pickle::{End, Pickle, Value};
 use super::{MAX_PICKLE, Names, describe, rename};
 use crate::error::Result;
 use crate::io::{Incremental, Wanted};
+use crate::layout::reader::FIRST_READ;
 use crate::layout::{Dtype, Kind, Layout, Region};
 
 /// The pickle of the magic number.
@@ -19,9 +20,6 @@ const MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.
 /// Number of pickles, and the index of the saved object's.
 const PICKLES: usize = 5;
 const OBJECT: usize = 3;
-
-/// Bytes of the first read. Each later read doubles the prefix.
-const FIRST_READ: u64 = 64 * 1024;
 
 /// Bytes of the number of elements before a storage.
 const COUNT: u64 = 8;

@@ -2,13 +2,11 @@
 
 use std::fmt;
 
-use super::{Dtype, Kind, Layout, gguf, onnx, safetensors, sniff, torch, zip};
-use crate::error::{Error, Result};
+use super::kind::opaque;
+use super::{FIRST_READ, KindReader};
+use crate::error::Result;
 use crate::io::{Incremental, Wanted};
-
-/// Bytes of the first read: enough to tell the kind of a file, and usually to hold all of its
-/// header.
-const FIRST_READ: u64 = 64 * 1024;
+use crate::layout::{Kind, Layout, gguf, onnx, sniff, torch, zip};
 
 /// The kinds of file that a reader accepts.
 #[derive(Debug, Clone, Copy)]
@@ -33,11 +31,11 @@ pub(crate) struct LayoutReader {
 
 #[derive(Debug)]
 enum State {
+    /// The kind is not known yet.
     Start,
-    Safetensors(safetensors::HeaderReader),
-    Gguf(gguf::HeaderReader),
+    Known(KindReader),
     Places(Box<dyn PlacesReader>),
-    Done(Layout, Vec<u8>),
+    Done(Layout),
 }
 
 /// A reader of a file that has a layout of [`Kind::Places`], or else is one of bytes.
@@ -67,11 +65,8 @@ impl PlacesReader for zip::ArchiveReader {
 impl LayoutReader {
     pub(crate) fn new(file_length: u64, accept: Accept) -> Self {
         let state = match accept {
-            // Archives name such regions by offset, so the file itself need not be parsed.
-            Accept::Only(Kind::Places) => {
-                State::Done(Layout { kind: Kind::Places, file_length, ..Layout::default() }, Vec::new())
-            }
-            _ => State::Start,
+            Accept::Only(kind) => State::Known(KindReader::new(file_length, kind)),
+            Accept::Any | Accept::AnyBase => State::Start,
         };
         Self { file_length, accept, state }
     }
@@ -79,54 +74,41 @@ impl LayoutReader {
     /// The layout and the bytes of the header, once the reader wants nothing more.
     pub(crate) fn finish(self) -> (Layout, Vec<u8>) {
         match self.state {
-            State::Safetensors(reader) => reader.finish(),
-            State::Gguf(reader) => reader.finish(),
-            State::Done(layout, header) => (layout, header),
+            State::Known(reader) => reader.finish(),
+            State::Done(layout) => (layout, Vec::new()),
             State::Start | State::Places(_) => (Layout::default(), Vec::new()),
         }
     }
 
+    /// Picks the reader by the file's first bytes.
     fn start(&mut self, head: &[u8]) -> Result<()> {
-        let kind = match self.accept {
-            Accept::Only(kind) => kind,
-            Accept::Any | Accept::AnyBase => kind_of(head),
-        };
-        match (kind, self.accept) {
-            (Kind::Gguf, _) => {
-                self.state = State::Gguf(gguf::HeaderReader::new(self.file_length));
-                self.parse(head)?;
-            }
-            (Kind::Safetensors, _) => {
-                self.state = State::Safetensors(safetensors::HeaderReader::new(self.file_length));
-                self.parse(head)?;
-            }
+        match kind_of(head) {
             // The end of an archive is read first.
-            (Kind::Places, Accept::Any | Accept::AnyBase) if zip::may_begin(head) => {
+            Kind::Places if zip::may_begin(head) => {
                 self.state = State::Places(Box::new(zip::ArchiveReader::new(self.file_length)));
+                Ok(())
             }
-            (Kind::Places, Accept::Any | Accept::AnyBase) => {
+            Kind::Places => {
                 self.state = State::Places(if torch::stream::may_begin(head) {
                     Box::new(torch::stream::StreamReader::new(self.file_length))
                 } else {
                     Box::new(onnx::Walker::of_model(self.file_length))
                 });
-                self.read_places(head)?;
+                self.read_places(head)
             }
-            (Kind::Bytes | Kind::Places, _) => {
-                if let Some(kind) = sniff::download_mistake(head) {
-                    return Err(Error::format(format!("not a model: this is {kind}")));
-                }
-                self.state = self.opaque();
+            kind => {
+                let mut reader = KindReader::new(self.file_length, kind);
+                let read = reader.feed(head);
+                self.state = State::Known(reader);
+                read
             }
         }
-        Ok(())
     }
 
     fn parse(&mut self, bytes: &[u8]) -> Result<()> {
         match &mut self.state {
             State::Start => self.start(bytes),
-            State::Safetensors(reader) => reader.feed(bytes),
-            State::Gguf(reader) => reader.feed(bytes),
+            State::Known(reader) => reader.feed(bytes),
             State::Places(_) => self.read_places(bytes),
             State::Done(..) => Ok(()),
         }
@@ -135,27 +117,24 @@ impl LayoutReader {
     /// Tells whether a file that breaks a rule is kept as bytes.
     fn keeps(&self) -> bool {
         match (self.accept, &self.state) {
-            (Accept::Only(_), _) | (Accept::AnyBase, State::Start) => false,
-            (Accept::Any | Accept::AnyBase, _) => true,
+            (Accept::Only(_), _) => false,
+            (Accept::Any, _) => true,
+            (Accept::AnyBase, State::Known(reader)) => reader.kind() != Kind::Bytes,
+            (Accept::AnyBase, _) => true,
         }
     }
 
     /// Feeds the reader of a possible layout of places; a file without one becomes opaque.
     fn read_places(&mut self, bytes: &[u8]) -> Result<()> {
-        let opaque = self.opaque();
+        let opaque = State::Done(opaque(self.file_length, None));
         let State::Places(mut reader) = std::mem::replace(&mut self.state, opaque) else { return Ok(()) };
         reader.feed(bytes)?;
         if reader.wants().is_some() {
             self.state = State::Places(reader);
         } else if let Some(layout) = reader.layout() {
-            self.state = State::Done(layout, Vec::new());
+            self.state = State::Done(layout);
         }
         Ok(())
-    }
-
-    /// The final state for a file of no known kind: one region of bytes.
-    fn opaque(&self) -> State {
-        State::Done(opaque(self.file_length, None), Vec::new())
     }
 }
 
@@ -163,8 +142,7 @@ impl Incremental for LayoutReader {
     fn wants(&self) -> Option<Wanted> {
         match &self.state {
             State::Start => Some(0..self.file_length.min(FIRST_READ)),
-            State::Safetensors(reader) => reader.wants(),
-            State::Gguf(reader) => reader.wants(),
+            State::Known(reader) => reader.wants(),
             State::Places(reader) => reader.wants(),
             State::Done(..) => None,
         }
@@ -174,17 +152,12 @@ impl Incremental for LayoutReader {
         let done = self.parse(bytes);
         match done {
             Err(fault) if self.keeps() => {
-                self.state = State::Done(opaque(self.file_length, Some(fault)), Vec::new());
+                self.state = State::Done(opaque(self.file_length, Some(fault)));
                 Ok(())
             }
             done => done,
         }
     }
-}
-
-/// The layout of a file that is kept as bytes, and the rule that it breaks, if any.
-fn opaque(file_length: u64, fault: Option<Error>) -> Layout {
-    Layout { fault, ..Layout::of_tensor(Kind::Bytes, Dtype::U8, &[file_length], file_length) }
 }
 
 /// The kind of a file whose first bytes are `head`.
