@@ -20,15 +20,19 @@ export async function serveDemo(args) {
   // An exit by `process.exit` also ends the hub, which the default action of a signal would leave
   // running.
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit());
-  const hub = values['no-hub'] ? undefined : await serveDemoHub();
+  // The page opens at once and asks for its hub, which is answered when the hub is there: its server
+  // is the native command line, which takes minutes to build.
+  const hub = values['no-hub'] ? undefined : serveDemoHub();
   const mounts = { '/': demoDist, ...(hub && { '/hub.json': hubMount(hub) }) };
   const options = { mounts, isolated: !values['no-isolation'] };
   const { address } = await serve({ ...options, port: Number(values.port) }).catch((error) => {
     if (error.code !== 'EADDRINUSE') throw error;
     return serve(options);
   });
-  if (hub) console.log(`A hub with sample models is at ${hub.address}`);
   console.log(`The demo is at ${address}`);
+  if (!hub) return;
+  console.log('A hub with sample models follows, once its server is built');
+  console.log(`The hub is at ${(await hub).address}`);
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) await serveDemo(process.argv.slice(2));

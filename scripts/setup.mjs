@@ -13,8 +13,7 @@ export const CHROMIUM = ['chromium', 'chromium-browser', 'google-chrome'];
 export async function setup({ tests }) {
   await setupRust(tests ? FOREIGN_TARGETS : []);
   await toolchain(NIGHTLY, tests ? ['rust-src', 'clippy'] : ['rust-src'], [WASM_TARGET]);
-  await installTool('wasm-bindgen-cli');
-  await setupJavaScript();
+  await Promise.all([installTool('wasm-bindgen-cli'), setupJavaScript()]);
   if (!tests) return;
   await installTool('wasm-pack');
   await browser();

@@ -35,10 +35,12 @@ async function fillStore(bitx) {
   writeFileSync(filled, '');
 }
 
-/** Answers `hub.json`, from which the page learns of a hub beside it. */
-export function hubMount({ address, token }) {
-  return (_, response) =>
+/** Answers `hub.json`, from which the page learns of a hub beside it, when the hub is there. */
+export function hubMount(hub) {
+  return async (_, response) => {
+    const { address, token } = await hub;
     response
       .writeHead(200, { 'content-type': 'application/json' })
       .end(JSON.stringify({ url: address, token }));
+  };
 }
