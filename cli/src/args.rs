@@ -33,6 +33,11 @@ pub struct Global {
 }
 
 impl Global {
+    /// The options of a call that prints nothing.
+    pub fn silent(threads: Option<u16>) -> Self {
+        Self { threads, json: false, quiet: true }
+    }
+
     /// The number of threads requested, or one per core.
     pub fn threads(&self) -> usize {
         self.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)

@@ -12,6 +12,7 @@ use bitx::plan::{BaseSet, Place};
 use serde_json::{Value, json};
 
 use crate::args::{self, Global};
+use crate::fault::Fault;
 use crate::files::{Given, Input};
 use crate::{mistakes, run, stdout, words};
 
@@ -70,14 +71,22 @@ struct Comparison<'a> {
     unpaired: [Vec<&'a Region>; 2],
 }
 
+/// A function that tells whether to stop; it is asked between reads.
+type Stop<'a> = &'a (dyn Fn() -> bool + Sync);
+
 pub fn run(args: &args::Distance, global: &Global) -> anyhow::Result<()> {
     let (a, b) = (Model::open(&args.base(), global)?, Model::open(&[&args.b], global)?);
-    let comparison = compare(&a, &b, global)?;
-    a.check_unchanged().and_then(|()| b.check_unchanged())?;
+    let comparison = compare(&a, &b, global, &|| false)?;
     stdout::print(if global.json { format!("{}\n", comparison.to_json()) } else { comparison.to_table() })
 }
 
-fn compare<'a>(a: &'a Model, b: &'a Model, global: &Global) -> anyhow::Result<Comparison<'a>> {
+/// Compares the model in the files `base` with the model `target`.
+pub fn to_json(base: &[&Path], target: &Path, global: &Global, stop: Stop<'_>) -> anyhow::Result<Value> {
+    let (a, b) = (Model::open(base, global)?, Model::open(&[target], global)?);
+    Ok(compare(&a, &b, global, stop)?.to_json())
+}
+
+fn compare<'a>(a: &'a Model, b: &'a Model, global: &Global, stop: Stop<'_>) -> anyhow::Result<Comparison<'a>> {
     let pairs: Vec<(Place, Place)> =
         b.places().filter_map(|target| Some((a.set.partner(b.set.region(target))?, target))).collect();
     let alone = |model: &'a Model, other: &Model| -> Vec<&'a Region> {
@@ -86,21 +95,23 @@ fn compare<'a>(a: &'a Model, b: &'a Model, global: &Global) -> anyhow::Result<Co
     let rows: Vec<OnceLock<anyhow::Result<Row<'_>>>> = pairs.iter().map(|_| OnceLock::new()).collect();
     run::with_threads(global.threads(), |runner| {
         runner.run(pairs.len(), &|i| {
-            rows[i].get_or_init(|| measure((a, pairs[i].0), (b, pairs[i].1)));
+            rows[i].get_or_init(|| measure((a, pairs[i].0), (b, pairs[i].1), stop));
         });
     })?;
     let rows = rows.into_iter().filter_map(OnceLock::into_inner).collect::<anyhow::Result<_>>()?;
+    a.check_unchanged().and_then(|()| b.check_unchanged())?;
     Ok(Comparison { rows, unpaired: [alone(a, b), alone(b, a)] })
 }
 
 /// Compares two tensors in a single pass over both files.
-fn measure<'a>((a, base): (&Model, Place), (b, target): (&'a Model, Place)) -> anyhow::Result<Row<'a>> {
+fn measure<'a>((a, base): (&Model, Place), (b, target): (&'a Model, Place), stop: Stop<'_>) -> anyhow::Result<Row<'a>> {
     let region = b.set.region(target);
     let (dtype, length) = (region.dtype, region.length);
     let (mut of_a, mut of_b) = (Sketcher::new(dtype, length), Sketcher::new(dtype, length));
     let (mut from_a, mut from_b) = (Vec::new(), Vec::new());
     let mut distance = BitDistance::default();
     for offset in (0..length).step_by(WINDOW as usize) {
+        anyhow::ensure!(!stop(), Fault::named("stopped", "the comparison was stopped"));
         let window = WINDOW.min(length - offset) as usize;
         from_a.resize(window, 0);
         from_b.resize(window, 0);

@@ -1,7 +1,7 @@
 //! Errors as the command line states them: one line of text, or one JSON object.
 
+use std::ffi::OsString;
 use std::fmt;
-use std::process::ExitCode;
 
 use bitx::ErrorKind;
 use serde_json::{Value, json};
@@ -41,27 +41,42 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
+/// A failure of a function of this library.
+#[derive(Debug)]
+pub struct Failure {
+    /// The stable name of the kind of the error.
+    pub code: &'static str,
+    /// One line that names the file.
+    pub message: String,
+}
+
+impl Failure {
+    pub(crate) fn of(error: &anyhow::Error) -> Self {
+        Self { code: code(error), message: words::message(&explained(error)) }
+    }
+}
+
 /// Prints the error of a command to standard error, and returns the exit code.
-pub fn report(error: &anyhow::Error, command: &str, json: bool) -> ExitCode {
-    let message = words::message(&explained(error));
+pub fn report(error: &anyhow::Error, command: &str, json: bool) -> u8 {
+    let Failure { code, message } = Failure::of(error);
     if json {
-        eprintln!("{}", object(code(error), &message, Some(command)));
+        eprintln!("{}", object(code, &message, Some(command)));
     } else {
         eprintln!("bitx: {message}");
     }
-    ExitCode::from(FAILURE)
+    FAILURE
 }
 
 /// Prints the error of a line that does not parse, or the help that it asked for, and returns the
 /// exit code.
-pub fn usage(error: &clap::Error) -> ExitCode {
-    if !error.use_stderr() || !std::env::args_os().any(|arg| arg == "--json") {
+pub fn usage(error: &clap::Error, args: &[OsString]) -> u8 {
+    if !error.use_stderr() || !args.iter().any(|arg| arg == "--json") {
         error.exit();
     }
     let text = error.to_string();
     let message = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
     eprintln!("{}", object("usage", &words::message(&message.replace('\n', " ")), None));
-    ExitCode::from(USAGE)
+    USAGE
 }
 
 fn object(code: &str, message: &str, command: Option<&str>) -> Value {

@@ -1,4 +1,6 @@
 //! `bitx`: compress fine-tuned models against their base, and restore them bit for bit.
+//!
+//! The command line is a library, since the Python package brings the same command.
 
 mod args;
 mod bases;
@@ -29,34 +31,49 @@ mod verify;
 mod warning;
 mod words;
 
-use std::process::ExitCode;
-
-/// The allocator. The codec allocates and frees buffers of megabytes; mimalloc keeps their pages,
-/// which avoids most page faults.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+use std::ffi::OsString;
+use std::path::Path;
 
 use clap::{CommandFactory, Parser};
+use serde_json::Value;
 
-use args::{Cli, Command};
+use args::{Cli, Command, Global};
+pub use fault::Failure;
 
 /// The exit code when the reader of the output has closed the pipe: 128 plus the number of
 /// `SIGPIPE`, as shells report it.
 const CLOSED: u8 = 141;
 
-fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+/// Runs the command line `args`, whose first argument is the name of the program, and returns the
+/// exit code. It ends the process itself after help, a version or wrong usage.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
-        Err(error) => return fault::usage(&error),
+        Err(error) => return fault::usage(&error, &args),
     };
     match dispatch(&cli) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) if stdout::is_closed(&error) => ExitCode::from(CLOSED),
+        Ok(()) => 0,
+        Err(error) if stdout::is_closed(&error) => CLOSED,
         Err(error) => match error.downcast_ref::<clap::Error>() {
-            Some(error) => fault::usage(error),
+            Some(error) => fault::usage(error, &args),
             None => fault::report(&error, cli.command.name(), cli.global.json),
         },
     }
+}
+
+/// Compares the model in the files `base` with `target`, as `bitx distance --json` does. `stop` is
+/// asked between reads.
+///
+/// # Errors
+/// Those of the command, and `stopped` once `stop` has returned true.
+pub fn distance(
+    base: &[&Path],
+    target: &Path,
+    threads: Option<u16>,
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Result<Value, Failure> {
+    distance::to_json(base, target, &Global::silent(threads), stop).map_err(|error| Failure::of(&error))
 }
 
 fn dispatch(cli: &Cli) -> anyhow::Result<()> {
