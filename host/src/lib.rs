@@ -4,11 +4,18 @@
 //!   changes.
 //! - [`pipeline`]: two ways to run the windows of a job, with reading, computing and writing in
 //!   parallel.
+//! - [`Restored`]: the output of an archive, read by position.
 //! - [`WholeFile`]: an output file that appears when it is complete, or not at all.
 
+mod bases;
 mod file;
 mod output;
 pub mod pipeline;
+mod restored;
+mod threads;
 
+pub use bases::{digest, order};
 pub use file::InputFile;
 pub use output::WholeFile;
+pub use restored::{Restored, Shared};
+pub use threads::Threads;
