@@ -1,0 +1,160 @@
+"""Measures weight sync against the ways in which it is usually done.
+
+Run it with the path of a base and of a later version, two safetensors files:
+``python benches/weight_sync.py OLD NEW``. Without them, it makes a version of which 99 % of the
+weights are unchanged. All ways run on one thread, in turn, and the best of the rounds counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+
+import bitx
+
+Tensors = dict[str, NDArray[Any]]
+ROUNDS = 5
+
+
+def load(path: str) -> Tensors:
+    """Returns the tensors of a safetensors file; words of two bytes stand for bfloat16."""
+    with open(path, "rb") as file:
+        model = file.read()
+    length = int.from_bytes(model[:8], "little")
+    entries = json.loads(model[8 : 8 + length])
+    entries.pop("__metadata__", None)
+    words = {"BF16": np.uint16, "F16": np.uint16, "F32": np.uint32, "I64": np.int64}
+    tensors = {}
+    for name, entry in entries.items():
+        begin, end = (8 + length + offset for offset in entry["data_offsets"])
+        tensors[name] = (
+            np.frombuffer(model[begin:end], words[entry["dtype"]]).reshape(entry["shape"]).copy()
+        )
+    return tensors
+
+
+def made() -> tuple[Tensors, Tensors]:
+    """Returns bfloat16 weights, and a version of which 99 % of the weights are unchanged."""
+    chance = np.random.default_rng(0)
+    old = {
+        f"t{i}": (
+            chance.normal(0, 0.02, (4096, 1024)).astype(np.float32).view(np.uint32) >> 16
+        ).astype(np.uint16)
+        for i in range(8)
+    }
+    new = {name: tensor.copy() for name, tensor in old.items()}
+    for tensor in new.values():
+        changed = chance.random(tensor.shape) < 0.01
+        tensor[changed] += chance.choice(np.array([1, 0xFFFF], np.uint16), int(changed.sum()))
+    return old, new
+
+
+class Way(Protocol):
+    """A way to send a new version."""
+
+    name: str
+
+    def encode(self, old: Tensors, new: Tensors) -> Any:
+        """Returns the change from the old version to the new one."""
+
+    def apply(self, state: Tensors, delta: Any) -> None:
+        """Changes the old version to the new one."""
+
+
+class Bitx:
+    """The package."""
+
+    name = "bitx"
+
+    def encode(self, old: Tensors, new: Tensors) -> bytes:
+        return bitx.encode_tensors(old, new, threads=1)
+
+    def apply(self, state: Tensors, delta: Any) -> None:
+        bitx.apply_(state, delta, threads=1)
+
+
+class Xor:
+    """The XOR of all words, through zstd at level 1."""
+
+    name = "XOR + zstd -1"
+
+    def encode(self, old: Tensors, new: Tensors) -> list[bytes]:
+        squeeze = zstandard.ZstdCompressor(level=1).compress
+        return [squeeze(np.bitwise_xor(old[name], new[name]).data) for name in old]
+
+    def apply(self, state: Tensors, delta: Any) -> None:
+        expand = zstandard.ZstdDecompressor().decompress
+        for tensor, frame in zip(state.values(), delta, strict=True):
+            tensor ^= np.frombuffer(expand(frame), tensor.dtype).reshape(tensor.shape)
+
+
+class Lists:
+    """The places and the values of changed words, through zstd at level 1."""
+
+    name = "index lists + zstd -1"
+
+    def encode(self, old: Tensors, new: Tensors) -> list[bytes]:
+        squeeze, frames = zstandard.ZstdCompressor(level=1).compress, []
+        for name in old:
+            places = np.flatnonzero(old[name] != new[name]).astype(np.uint32)
+            frames += [squeeze(places.data), squeeze(new[name].reshape(-1)[places].data)]
+        return frames
+
+    def apply(self, state: Tensors, delta: Any) -> None:
+        expand = zstandard.ZstdDecompressor().decompress
+        for number, tensor in enumerate(state.values()):
+            places = np.frombuffer(expand(delta[2 * number]), np.uint32)
+            tensor.reshape(-1)[places] = np.frombuffer(expand(delta[2 * number + 1]), tensor.dtype)
+
+
+def timed(call: Callable[[], Any]) -> tuple[float, Any]:
+    begun = time.perf_counter()
+    result = call()
+    return time.perf_counter() - begun, result
+
+
+def measure(old: Tensors, new: Tensors) -> None:
+    """Prints bytes and speeds of each way, in megabytes of weights per second."""
+    total = sum(tensor.nbytes for tensor in old.values())
+    ways: list[Way] = [Bitx(), Xor(), Lists()]
+    best = {way.name: (float("inf"), float("inf"), 0) for way in ways}
+    for _ in range(ROUNDS):
+        for way in ways:
+            state = {name: tensor.copy() for name, tensor in old.items()}
+            encoding, delta = timed(partial(way.encode, old, new))
+            applying, _ = timed(partial(way.apply, state, delta))
+            assert all(np.array_equal(state[name], new[name]) for name in new), way.name
+            size = len(delta) if isinstance(delta, bytes) else sum(map(len, delta))
+            row = best[way.name]
+            best[way.name] = (min(row[0], encoding), min(row[1], applying), size)
+    unchanged = sum(int((old[name] == new[name]).sum()) for name in old) / sum(
+        t.size for t in old.values()
+    )
+    print(f"{total:,} bytes, {unchanged:.2%} of the weights unchanged")
+    for name, (encoding, applying, size) in best.items():
+        seconds = (encoding, applying, encoding + applying)
+        speeds = "".join(f"{total / 1e6 / each:8.0f}" for each in seconds)
+        print(f"{name:24} {size:12,} bytes  encode, apply, both:{speeds} MB/s")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("old", nargs="?")
+    parser.add_argument("new", nargs="?")
+    arguments = parser.parse_args()
+    if arguments.old and arguments.new:
+        measure(load(arguments.old), load(arguments.new))
+    else:
+        measure(*made())
+
+
+if __name__ == "__main__":
+    main()

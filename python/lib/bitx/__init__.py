@@ -1,0 +1,36 @@
+"""Fine-tuned models as lossless deltas against their base.
+
+``compress`` and ``restore`` work on files. ``safe_open`` opens a fine-tune from its base and an
+archive, tensor by tensor. ``encode_tensors`` and ``apply_`` send a new version of weights in
+memory as its difference from the last one.
+"""
+
+from bitx._error import Error
+from bitx._files import Effort, compress, distance, inspect, restore, verify
+from bitx._native import __version__
+from bitx._report import BaseFile, Distance, Report, TensorReport
+from bitx._safe_open import SafeSlice, load_file, safe_open
+from bitx._sync import apply_, changes, digest, encode_tensors, versions
+
+__all__ = [
+    "BaseFile",
+    "Distance",
+    "Effort",
+    "Error",
+    "Report",
+    "SafeSlice",
+    "TensorReport",
+    "__version__",
+    "apply_",
+    "changes",
+    "compress",
+    "digest",
+    "distance",
+    "encode_tensors",
+    "inspect",
+    "load_file",
+    "restore",
+    "safe_open",
+    "verify",
+    "versions",
+]

@@ -1,0 +1,42 @@
+//! The native part of the Python package `bitx`: a thin binding of the core and its host.
+//!
+//! Python hands over [`Input`](input::Input)s, and gets plain numbers, texts and arrays back. The
+//! interpreter's lock is released while the codec works, and a [`Watch`](watch::Watch) tells the
+//! codec about an interrupt.
+
+mod fault;
+mod files;
+mod given;
+mod input;
+mod memory;
+mod reader;
+mod report;
+mod sync;
+mod watch;
+
+use std::ffi::OsString;
+
+use pyo3::prelude::*;
+
+/// Runs the command `bitx` and returns its exit code. `args` begin with the name of the program.
+#[pyfunction]
+fn command(py: Python<'_>, args: Vec<OsString>) -> u8 {
+    py.detach(|| bitx_cli::main(args))
+}
+
+/// The module `bitx._native`.
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<input::Input>()?;
+    module.add_class::<reader::Reader>()?;
+    module.add_function(wrap_pyfunction!(command, module)?)?;
+    module.add_function(wrap_pyfunction!(files::compress, module)?)?;
+    module.add_function(wrap_pyfunction!(files::restore, module)?)?;
+    module.add_function(wrap_pyfunction!(files::verify, module)?)?;
+    module.add_function(wrap_pyfunction!(files::inspect, module)?)?;
+    module.add_function(wrap_pyfunction!(files::distance, module)?)?;
+    module.add_function(wrap_pyfunction!(sync::digest, module)?)?;
+    module.add_function(wrap_pyfunction!(sync::encode, module)?)?;
+    module.add_function(wrap_pyfunction!(sync::apply, module)?)
+}
