@@ -7,6 +7,7 @@ memory as its difference from the last one.
 
 from bitx._error import Error
 from bitx._files import Effort, compress, distance, inspect, restore, verify
+from bitx._hub import snapshot
 from bitx._native import __version__
 from bitx._report import BaseFile, Distance, Report, TensorReport
 from bitx._safe_open import SafeSlice, load_file, safe_open
@@ -31,6 +32,7 @@ __all__ = [
     "load_file",
     "restore",
     "safe_open",
+    "snapshot",
     "verify",
     "versions",
 ]

@@ -27,8 +27,8 @@ def encode_tensors(
     """Returns the delta from the version ``old`` of a model's tensors to ``new``.
 
     Both are dictionaries of contiguous arrays of numpy or tensors of torch on the cpu, with the
-    same names, dtypes and shapes. Numbers of bfloat16 may come as ``uint16``. The delta is an
-    archive: ``old`` and ``new`` count as the files that ``safetensors`` writes of them.
+    same names, dtypes and shapes. bfloat16 is that of ml_dtypes or torch: as ``uint16``, it is
+    coded as integers, which takes several times the bytes. The delta is an archive: ``old`` and ``new`` count as the files that ``safetensors`` writes of them.
     """
     before, after = State(old, "old tensors"), State(new, "new tensors")
     check_alike(before, after)
