@@ -28,7 +28,8 @@ def encode_tensors(
 
     Both are dictionaries of contiguous arrays of numpy or tensors of torch on the cpu, with the
     same names, dtypes and shapes. bfloat16 is that of ml_dtypes or torch: as ``uint16``, it is
-    coded as integers, which takes several times the bytes. The delta is an archive: ``old`` and ``new`` count as the files that ``safetensors`` writes of them.
+    coded as integers, which takes several times the bytes. The delta is an archive: ``old`` and
+    ``new`` count as the files that ``safetensors`` writes of them.
     """
     before, after = State(old, "old tensors"), State(new, "new tensors")
     check_alike(before, after)
