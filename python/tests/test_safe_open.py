@@ -94,6 +94,13 @@ def test_load_file(pair: Pair) -> None:
     assert all(np.array_equal(loaded[name], tensor) for name, tensor in pair.tensors.items())
 
 
+@pytest.mark.parametrize("options", [{"level": 3}, {"effort": "max"}])
+def test_other_formats_of_archives(pair: Pair, tmp_path: Path, options: dict[str, Any]) -> None:
+    bitx.compress(pair.base, pair.target, tmp_path / "a", **options)
+    loaded = bitx.load_file(tmp_path / "a", base=pair.base)
+    assert all(np.array_equal(loaded[name], tensor) for name, tensor in pair.tensors.items())
+
+
 def test_a_tensor_reads_only_its_part_of_the_archive(tmp_path: Path) -> None:
     base = {
         f"t{i}": np.random.default_rng(i).normal(size=(1024, 1024)).astype(np.float32)
