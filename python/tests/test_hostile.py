@@ -71,6 +71,24 @@ def _read_all(archive: bytes, base: Path) -> None:
                 continue
 
 
+@pytest.mark.parametrize(
+    "metadata", ['{"a":1' + "0" * 5000 + "}", "[" * 100 + "]" * 100, '{"a":1}', '["a"]', '"a"']
+)
+def test_metadata_that_are_no_texts(metadata: str, tmp_path: Path) -> None:
+    tensor = '"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}'
+    header = f'{{"__metadata__":{metadata},{tensor}}}'.encode()
+    (tmp_path / "model").write_bytes(len(header).to_bytes(8, "little") + header + b"\x07")
+    bitx.compress(None, tmp_path / "model", tmp_path / "a")
+    try:
+        model = bitx.safe_open(tmp_path / "a")
+        assert model.get_tensor("w").tolist() == [7]
+        with pytest.raises(bitx.Error) as caught:
+            model.metadata()
+        assert caught.value.code == "corrupt"
+    except bitx.Error as error:
+        assert error.code == "format"
+
+
 def test_files_of_no_kind() -> None:
     for junk in [
         b"",

@@ -149,6 +149,10 @@ def test_folders_and_named_bases(pair: Pair, tmp_path: Path) -> None:
     (folder / "deep" / "model.safetensors.bitx").write_bytes(pair.archive.read_bytes())
     with pytest.raises(bitx.Error, match="names no base_model"):
         bitx.snapshot(folder)
+    for text in ("---\nbase_model: [\n---\n", "---\nbase_model: {a: 1}\n---\n", "---\n- 1\n---\n"):
+        (folder / "README.md").write_text(text)
+        with pytest.raises(bitx.Error):
+            bitx.snapshot(folder)
     with pytest.raises(bitx.Error) as caught:
         bitx.snapshot(folder, base=VECTORS)
     assert caught.value.code == "base-mismatch" and names(folder / "deep") == [

@@ -39,7 +39,7 @@ def snapshot(
     ``NAME.bitx`` in it is restored to ``NAME`` beside it, unless that file is there. ``base`` is a
     folder, a file, or the name of a model, or several of them; by default, it is the ``base_model``
     of the model card. Of a base that is not in the cache, only the files that the archives need
-    are downloaded.
+    are downloaded. Failures to download are exceptions of ``huggingface_hub``.
     """
     hub = _Hub(cache_dir, endpoint, token, local_files_only)
     folder = (
@@ -136,7 +136,10 @@ def _listed(base: Model | Sequence[Model]) -> list[Model]:
 
 def _bases_of_card(folder: Path) -> list[Model]:
     card = folder / "README.md"
-    metadata = _library().metadata_load(card) if card.exists() else None
+    try:
+        metadata = _library().metadata_load(card) if card.exists() else None
+    except Exception as error:
+        raise Error(f"{card}: {error}", "format", str(card)) from error
     named = (metadata or {}).get("base_model")
     found = [named] if isinstance(named, str) else named
     if not isinstance(found, list) or not all(isinstance(name, str) for name in found):

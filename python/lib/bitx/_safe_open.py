@@ -95,9 +95,7 @@ class safe_open:
         if not self._is_safetensors:
             self._open()
             return None
-        header = json.loads(self._bytes(8, self._header_length - 8).tobytes())
-        metadata: dict[str, str] | None = header.get("__metadata__")
-        return metadata
+        return _metadata(self._bytes(8, self._header_length - 8).tobytes())
 
     def get_tensor(self, name: str) -> Any:
         """Returns a tensor: an array of numpy or a tensor of torch."""
@@ -145,6 +143,19 @@ class safe_open:
             shape = [*shape[:-1], shape[-1] // 2]
         found = self._torch.from_numpy(array).view(dtype).reshape(tuple(shape))
         return found if str(self._device) == "cpu" else found.to(self._device)
+
+
+def _metadata(header: bytes) -> dict[str, str] | None:
+    """Returns the texts in a header, which the core has parsed but for these."""
+    try:
+        metadata = json.loads(header).get("__metadata__")
+    except (ValueError, RecursionError) as error:
+        raise Error(f"the header of the restored file: {error}", "corrupt") from error
+    if metadata is None:
+        return None
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise Error("the metadata of the restored file are no texts", "corrupt")
+    return metadata
 
 
 class SafeSlice:
