@@ -1,12 +1,13 @@
-//! The strip decoder for processors with AVX2. The eight lanes of a group are one vector, and four
-//! groups take turns to hide the latency of the gathers. The result is that of the portable decoder
-//! in [`Decoder`](super::Decoder).
+//! The kernel for processors with AVX2. The eight lanes of a group are one vector, and the four
+//! groups take turns to hide the latency of the gathers.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
 
-use super::{BLOCK, GROUPS, Group, LANES, LOW, SLOTS, STRIP};
+use super::{Strip, Words};
 use crate::entropy::frequency::{SCALE, SCALE_BITS};
+use crate::entropy::rans::decoder::SLOTS;
+use crate::entropy::rans::{BLOCK, GROUPS, LANES, LOW};
 
 /// The index of the word that each lane takes, a byte per lane, for each set of lanes that take
 /// one.
@@ -27,50 +28,17 @@ static TAKE: [u64; 256] = {
     take
 };
 
-/// The largest number of words of a block, and those that its last step loads beyond them.
-const AHEAD: usize = BLOCK + LANES;
-
-type Words = [[u8; 2]; AHEAD];
-
-/// Decodes a full strip and returns true. Returns false and does nothing if the processor lacks
-/// AVX2 or POPCNT, or if there are fewer than [`GROUPS`] groups.
-pub(super) fn decode_strip(
-    slots: &[u32; SLOTS],
-    groups: &mut [Group<'_>],
-    contexts: &[u8; STRIP],
-    symbols: &mut [u8; STRIP],
-) -> bool {
-    let Ok(groups) = <&mut [Group<'_>; GROUPS]>::try_from(groups) else { return false };
-    if !(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("popcnt")) {
-        return false;
-    }
-    let padded: [Words; GROUPS];
-    let ahead = groups.each_ref().map(Group::ahead::<AHEAD>);
-    let words = if let [Some(a), Some(b), Some(c), Some(d)] = ahead {
-        [a, b, c, d]
-    } else {
-        padded = groups.each_ref().map(Group::ahead_padded);
-        padded.each_ref()
-    };
-    let mut states = groups.each_ref().map(|group| group.states);
-    // SAFETY: the check above found AVX2 and POPCNT.
-    let taken = unsafe { decode(slots, words, &mut states, contexts, symbols) };
-    for (group, (states, taken)) in groups.iter_mut().zip(states.into_iter().zip(taken)) {
-        group.states = states;
-        group.position += taken;
-    }
-    true
+/// Returns true if the processor has AVX2 and POPCNT.
+pub(super) fn is_available() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("popcnt")
 }
 
-/// Decodes a full strip from `words`, moves on `states` and returns the number of words that each
-/// group took.
+/// The [`Kernel`](super::Kernel), which needs AVX2 and POPCNT.
 #[target_feature(enable = "avx2,popcnt")]
-fn decode(
-    slots: &[u32; SLOTS],
+pub(super) fn decode(
+    Strip { slots, contexts, symbols }: Strip<'_>,
     words: [&Words; GROUPS],
     states: &mut [[u32; LANES]; GROUPS],
-    contexts: &[u8; STRIP],
-    symbols: &mut [u8; STRIP],
 ) -> [usize; GROUPS] {
     let slot_mask = _mm256_set1_epi32(SCALE as i32 - 1);
     let table_mask = _mm256_set1_epi32(SLOTS as i32 - 1);
