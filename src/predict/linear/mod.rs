@@ -5,6 +5,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod simd128;
 
 /// The number of partial sums of a dot product.
 const LANES: usize = 8;
@@ -50,7 +52,10 @@ impl Dense {
         if avx2::times_transposed(self, other, &mut product) {
             return product;
         }
-        multiply_transposed(self, other, &mut product);
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        multiply_transposed(self, other, &mut product, simd128::sums);
+        #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+        multiply_transposed(self, other, &mut product, sums);
         product
     }
 
@@ -100,19 +105,54 @@ impl Dense {
     }
 }
 
-/// Computes [`Dense::times_transposed`] into `product`, which has its shape.
+/// The elements of a row in lanes, without those of an incomplete last lane.
+type Lanes<'a> = &'a [[f32; LANES]];
+
+/// Computes [`Dense::times_transposed`] into `product`, which has its shape. `sums` returns the
+/// partial sums of the dot products of `ROWS` rows with [`TOGETHER`] others.
 #[inline(always)]
-fn multiply_transposed(matrix: &Dense, other: &Dense, product: &mut Dense) {
-    for (i, out) in product.data.chunks_exact_mut(other.rows().max(1)).enumerate() {
-        let row = matrix.row(i);
-        let mut others = other.data.chunks_exact(TOGETHER * other.columns);
-        let mut out = out.chunks_mut(TOGETHER);
-        for (four, out) in others.by_ref().zip(out.by_ref()) {
-            out.copy_from_slice(&dots(row, four));
+fn multiply_transposed<const ROWS: usize>(
+    matrix: &Dense,
+    other: &Dense,
+    product: &mut Dense,
+    sums: impl Fn([Lanes<'_>; ROWS], [Lanes<'_>; TOGETHER]) -> [[[f32; LANES]; TOGETHER]; ROWS],
+) {
+    let (height, width) = (matrix.rows(), other.rows());
+    let (whole_rows, whole_others) = (height - height % ROWS, width - width % TOGETHER);
+    let tail = matrix.columns - matrix.columns % LANES;
+    let lanes = |row| <[f32]>::as_chunks::<LANES>(row).0;
+    for i in (0..whole_rows).step_by(ROWS) {
+        let rows: [Lanes<'_>; ROWS] = std::array::from_fn(|r| lanes(matrix.row(i + r)));
+        for k in (0..whole_others).step_by(TOGETHER) {
+            let sums = sums(rows, std::array::from_fn(|c| lanes(other.row(k + c))));
+            for (r, sums) in sums.iter().enumerate() {
+                for (c, &sums) in sums.iter().enumerate() {
+                    let (row, other) = (&matrix.row(i + r)[tail..], &other.row(k + c)[tail..]);
+                    product.data[(i + r) * width + k + c] = finish(sums, row, other);
+                }
+            }
         }
-        let rest = others.remainder().chunks_exact(other.columns);
-        rest.zip(out.flatten()).for_each(|(other, out)| *out = dot(row, other));
     }
+    for i in 0..height {
+        let done = if i < whole_rows { whole_others } else { 0 };
+        for k in done..width {
+            product.data[i * width + k] = dot(matrix.row(i), other.row(k));
+        }
+    }
+}
+
+/// Returns the partial sums of the dot products of one row with [`TOGETHER`] others.
+#[cfg(any(test, not(all(target_arch = "wasm32", target_feature = "simd128"))))]
+fn sums([row]: [Lanes<'_>; 1], others: [Lanes<'_>; TOGETHER]) -> [[[f32; LANES]; TOGETHER]; 1] {
+    let mut sums = [[0f32; LANES]; TOGETHER];
+    for (i, lanes) in row.iter().enumerate() {
+        for (sums, other) in sums.iter_mut().zip(&others) {
+            for j in 0..LANES {
+                sums[j] += lanes[j] * other[i][j];
+            }
+        }
+    }
+    [sums]
 }
 
 /// Adds up to [`TOGETHER`] `rows` to `out`, each times its weight.
@@ -131,26 +171,6 @@ fn add_rows(out: &mut [f32], rows: &[f32], weight: impl Fn(usize) -> f32) {
         let weight = weight(i);
         out.iter_mut().zip(row).for_each(|(out, x)| *out += weight * x);
     }
-}
-
-/// Returns the dot products of `row` with [`TOGETHER`] others, each with the same bits as from
-/// [`dot`].
-#[inline(always)]
-fn dots(row: &[f32], others: &[f32]) -> [f32; TOGETHER] {
-    let columns = row.len();
-    let mut sums = [[0f32; LANES]; TOGETHER];
-    let (lanes, rest) = row.as_chunks::<LANES>();
-    let other: [&[f32]; TOGETHER] = std::array::from_fn(|k| &others[k * columns..(k + 1) * columns]);
-    let other = other.map(|other| other.as_chunks::<LANES>());
-    for (i, lane) in lanes.iter().enumerate() {
-        for (sums, (other, _)) in sums.iter_mut().zip(&other) {
-            let other = &other[i];
-            for j in 0..LANES {
-                sums[j] += lane[j] * other[j];
-            }
-        }
-    }
-    std::array::from_fn(|k| finish(sums[k], rest, other[k].1))
 }
 
 /// Returns the dot product of two rows.
@@ -296,7 +316,7 @@ mod tests {
     fn products_have_the_same_bits_everywhere() {
         let (a, b) = (sample(13, 203), sample(11, 203));
         let mut portable = Dense::zeros(13, 11);
-        multiply_transposed(&a, &b, &mut portable);
+        multiply_transposed(&a, &b, &mut portable, sums);
         assert_eq!(a.times_transposed(&b), portable);
     }
 
