@@ -33,8 +33,12 @@ struct Planes {
 impl Planes {
     fn of(blocks: &[u8]) -> Self {
         let (blocks, _) = blocks.as_chunks::<BLOCK>();
-        let scales = blocks.iter().flat_map(|block| [block[0], block[1]]).collect();
-        let quants = blocks.iter().flat_map(|block| &block[SCALE..]).copied().collect();
+        let mut scales = Vec::with_capacity(blocks.len() * SCALE);
+        let mut quants = Vec::with_capacity(blocks.len() * BLOCK_WORDS);
+        for block in blocks {
+            scales.extend_from_slice(&block[..SCALE]);
+            quants.extend_from_slice(&block[SCALE..]);
+        }
         Self { scales, quants }
     }
 
@@ -50,8 +54,15 @@ impl Planes {
 }
 
 /// Returns `quant * ratio`, rounded to the nearest integer, ties to even, and clamped to an `i8`.
+///
+/// The last bit of the mantissa of `SHIFT` counts ones, so that an addition rounds to integers and
+/// leaves them in the low bits. Many processors have no instruction that rounds, and call a
+/// function for it.
+#[inline(always)]
 fn rescaled(quant: i8, ratio: f32) -> i8 {
-    (f32::from(quant) * ratio).round_ties_even() as i8
+    const SHIFT: f32 = 12_582_912.0;
+    let scaled = (f32::from(quant) * ratio).clamp(i8::MIN.into(), i8::MAX.into());
+    (scaled + SHIFT).to_bits() as i8
 }
 
 /// Returns the factor that converts quants of the scale `from` to the scale `to`, both the bits of
@@ -126,6 +137,12 @@ mod tests {
     fn quants_round_to_even_and_stay_within_their_type() {
         let cases = [(5, 0.5, 2), (7, 0.5, 4), (-5, 0.5, -2), (127, 1.5, 127), (-128, 3.0, -128), (1, 1e30, 127)];
         cases.iter().for_each(|&(quant, ratio, want)| assert_eq!(rescaled(quant, ratio), want));
+        for quant in i8::MIN..=i8::MAX {
+            for ratio in [0.0, -0.0, 1e-30, 0.5, -0.5, 0.99, 1.0, 1.013, -3.5, f32::MAX, f32::MIN] {
+                let want = (f32::from(quant) * ratio).round_ties_even() as i8;
+                assert_eq!(rescaled(quant, ratio), want, "{quant} {ratio}");
+            }
+        }
     }
 
     /// Base and target are quantised each by itself, so the scales of their blocks differ.
