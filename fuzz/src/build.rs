@@ -1,4 +1,4 @@
-//! Payloads that decode: each table has one symbol that is certain, so that streams are their states.
+//! Payloads that decode: each table has one symbol that is certain, so that there are no streams.
 
 use crate::archive::{PREDICTED, put_varint};
 use crate::input::{self, Type};
@@ -88,7 +88,7 @@ fn predicted(kind: &Type, base: &[u8], data: &mut &[u8]) -> [Vec<u8>; 2] {
     // Deltas of zero show what the base is moved to.
     let mut still = payload.clone();
     still.push(0);
-    put_symbols(&mut still, count, &[(1, 0)]);
+    put_symbols(&mut still, &[(1, 0)]);
     let read = Factors::read(&factors, columns, count);
     let moved = read
         .and_then(|read| chunk::decode(PREDICTED, kind.dtype, columns, &still, Some(base), Some(&read), base.len()));
@@ -100,7 +100,7 @@ fn predicted(kind: &Type, base: &[u8], data: &mut &[u8]) -> [Vec<u8>; 2] {
 /// The numbers of so many components, each of `length`.
 fn integers(payload: &mut Vec<u8>, components: usize, length: usize, data: &mut &[u8]) {
     let tables = tables(76, data);
-    put_symbols(payload, components * length, &tables);
+    put_symbols(payload, &tables);
     let contexts = (0..components * length).map(|i| i / length);
     let bits = contexts.map(|context| raw_bits(table_of(&tables, context).1)).sum();
     put_string(payload, &extra(bits, data));
@@ -113,7 +113,7 @@ fn list(coded: &Coded, most: usize, raw: impl Fn(u8) -> u32, data: &mut &[u8]) -
     let numbers = Numbers { e: &coded.e, factor: coded.factor };
     let contexts = context::read(&mut Fields::new(&payload), coded.columns, numbers).unwrap();
     let tables = tables(most, data);
-    put_symbols(&mut payload, coded.e.len(), &tables);
+    put_symbols(&mut payload, &tables);
     let bits = contexts.iter().map(|&context| raw(table_of(&tables, context).1)).sum();
     payload.extend(extra(bits, data));
     payload
@@ -186,8 +186,8 @@ fn model(payload: &mut Vec<u8>, coded: &Coded, data: &mut &[u8]) {
             payload.push(input::byte(data) % 5);
             put_varint(payload, input::short(data) as u64 * 17 % (1 << 20));
             put_varint(payload, input::short(data) as u64);
-            put_symbols(payload, coded.e.len().div_ceil(coded.columns), &[(1, input::byte(data))]);
-            put_symbols(payload, coded.columns, &[(1, input::byte(data))]);
+            put_symbols(payload, &[(1, input::byte(data))]);
+            put_symbols(payload, &[(1, input::byte(data))]);
         }
         _ => {}
     }
@@ -198,8 +198,8 @@ fn put_string(bytes: &mut Vec<u8>, string: &[u8]) {
     bytes.extend(string);
 }
 
-/// A list of `count` symbols: for each table the number of contexts and its one symbol.
-fn put_symbols(payload: &mut Vec<u8>, count: usize, tables: &[(usize, u8)]) {
+/// A list of symbols: for each table the number of contexts and its one symbol.
+fn put_symbols(payload: &mut Vec<u8>, tables: &[(usize, u8)]) {
     let mut bits = Bits::default();
     bits.put(tables.len() as u64 - 1, 6);
     for (i, &(contexts, symbol)) in tables.iter().enumerate() {
@@ -213,9 +213,6 @@ fn put_symbols(payload: &mut Vec<u8>, count: usize, tables: &[(usize, u8)]) {
         bits.put(0, 11);
     }
     put_string(payload, &bits.bytes);
-    for _ in 0..count.div_ceil(1024).min(4) {
-        put_string(payload, &[0, 0x80, 0, 0].repeat(8));
-    }
 }
 
 /// A bit string in the making.

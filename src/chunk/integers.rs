@@ -59,8 +59,7 @@ pub(super) fn read(
     for start in (0..count).step_by(STRIP) {
         let mut contexts = contexts(start, length, STRIP.min(count - start));
         let tokens = &mut tokens[..contexts.len()];
-        reader.map(&mut contexts);
-        reader.strip(&contexts, tokens);
+        reader.strip(&mut contexts, tokens);
         numbers.extend(tokens.iter().map(|&token| {
             let (least, width) = BINS[usize::from(token)];
             unzigzag((least + extra.get(width)) as u16) as i16

@@ -85,7 +85,6 @@ pub(super) fn read(payload: &mut ByteReader<'_>, mut contexts: Vec<u8>, scratch:
             let mut tokens = [0; STRIP];
             for contexts in contexts.chunks_mut(STRIP) {
                 let tokens = &mut tokens[..contexts.len()];
-                reader.map(contexts);
                 reader.strip(contexts, tokens);
                 numbers.extend(tokens.iter().map(|&token| {
                     let (least, width) = BINS[usize::from(token)];

@@ -34,6 +34,7 @@ mod scales;
 pub(crate) mod search;
 mod solo;
 mod tokens;
+mod uncertain;
 
 pub(crate) use choice::{Against, encode};
 

@@ -161,7 +161,6 @@ pub(super) fn decode<W: Word + Ord>(
             exponents.iter_mut().zip(&*words).for_each(|(e, &word)| *e = palette.index(word).into());
         }
         model.contexts(&exponents[..count], i * STRIP, contexts);
-        reader.map(contexts);
         reader.strip(contexts, indices);
         words.iter_mut().zip(&*indices).for_each(|(word, &i)| *word = palette.words[usize::from(i)]);
         word::store(words, target);

@@ -4,9 +4,10 @@
 //! component (one byte each) and the numbers of `V`. The payload of a chunk holds a length-prefixed
 //! string with the chunk's numbers of `U`, and to its end the deltas to the moved base.
 
-use super::delta;
+use super::delta::{self, Coding};
 use super::{Effort, Matrix, Scratch, integers};
 use crate::bytes::{ByteReader, put_prefixed};
+use crate::delta::word::Word;
 use crate::error::{Error, Result};
 use crate::layout::Dtype;
 use crate::predict::Factors;
@@ -84,7 +85,7 @@ pub(super) fn encode(
     let change = Change::new(dtype, matrix.columns, base, target)?;
     let u = fit.numbers_of(&change);
     let mut moved = vec![0; base.len()];
-    fit.factors.apply(dtype, &u, base, &mut moved);
+    fit.factors.apply(dtype, &u, 0, base, &mut moved);
     let mut numbers = Vec::new();
     integers::write(&mut numbers, &u, change.matrix.rows());
     let mut payload = Vec::new();
@@ -108,10 +109,28 @@ pub(super) fn decode(
     let mut numbers = ByteReader::new(payload.prefixed()?);
     let u = integers::read(&mut numbers, rows * factors.rank(), rows, scratch)?;
     numbers.finish()?;
-    let mut moved = std::mem::take(&mut scratch.bytes);
-    moved.resize(base.len(), 0);
-    factors.apply(dtype, &u, base, &mut moved);
-    let decoded = delta::decode_any(dtype.words(), matrix, payload.rest(), &moved, target, scratch);
-    scratch.bytes = moved;
-    decoded
+    let deltas = payload.rest();
+    match dtype.words().0 {
+        2 => decode_moved::<u16>(dtype, matrix, deltas, base, (factors, &u), target, scratch),
+        4 => decode_moved::<u32>(dtype, matrix, deltas, base, (factors, &u), target, scratch),
+        _ => decode_moved::<u64>(dtype, matrix, deltas, base, (factors, &u), target, scratch),
+    }
+}
+
+/// Restores `target` from its base, moved strip by strip, and the deltas to that.
+fn decode_moved<W: Word>(
+    dtype: Dtype,
+    matrix: Matrix,
+    deltas: &[u8],
+    base: &[u8],
+    (factors, u): (&Factors, &[i16]),
+    target: &mut [u8],
+    scratch: &mut Scratch,
+) -> Result<()> {
+    let load = |start: usize, words: &mut [W]| {
+        let base = &base[start * W::BYTES..][..size_of_val(words)];
+        factors.apply(dtype, u, start, base, bytemuck::cast_slice_mut(words));
+        words.iter_mut().for_each(|word| *word = word.little());
+    };
+    delta::decode_moved(Coding { fields: dtype.words().1, blocks: None }, matrix, deltas, &load, target, scratch)
 }

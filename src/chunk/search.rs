@@ -128,7 +128,7 @@ impl Trial {
     fn predicted(&self, fit: &Fit) -> u64 {
         let numbers = fit.numbers_of(&self.change);
         let mut moved = vec![0; self.base.len()];
-        fit.factors.apply(self.dtype, &numbers, &self.base, &mut moved);
+        fit.factors.apply(self.dtype, &numbers, 0, &self.base, &mut moved);
         let rows = self.change.matrix.rows();
         let coded = self.estimate(&moved) + integers::estimate(&numbers, rows);
         self.scaled(coded) + integers::estimate(&fit.stored.numbers, self.columns)

@@ -220,7 +220,6 @@ pub(super) fn decode<W: Word>(matrix: Matrix, payload: &[u8], target: &mut [u8],
         let (contexts, tokens, words) = (&mut contexts[..count], &mut tokens[..count], &mut words[..count]);
         // There is no base, so contexts depend only on the element's row and column.
         model.contexts(&[0; STRIP][..count], i * STRIP, contexts);
-        reader.map(contexts);
         reader.strip(contexts, tokens);
         for (&token, word) in tokens.iter().zip(&mut *words) {
             let bits = if token >= ZERO {

@@ -1,12 +1,15 @@
 //! Lists of tokens as bytes: the contexts that share each table, the tables, and the coded streams.
+//!
+//! Tokens of a table that has only one are certain: they are not coded.
 
+use super::uncertain::Uncertain;
 use crate::bytes::{ByteReader, put_prefixed};
 use crate::delta::context::CONTEXTS;
 use crate::entropy::bits::{BitReader, BitWriter};
 use crate::entropy::cluster::{Clusters, MAX_TABLES};
 use crate::entropy::frequency::FrequencyTable;
 use crate::entropy::lookup::Lookup;
-use crate::entropy::rans::{self, Group};
+use crate::entropy::rans::{self, Group, STRIP, Shape};
 use crate::error::{Error, Result};
 
 /// Returns the map from raw contexts to the numbers of a clustering's tables. Contexts that the
@@ -33,14 +36,39 @@ pub(crate) fn write(bytes: &mut Vec<u8>, clusters: &Clusters, tables: &[u8], tok
         table.write(&mut bits);
     }
     put_prefixed(bytes, &bits.finish());
-    rans::Encoder::new(&frequencies).encode(tables, tokens).iter().for_each(|stream| put_prefixed(bytes, stream));
+    write_streams(bytes, &frequencies, tables, tokens);
+}
+
+/// Appends the streams of the tokens that are not certain.
+fn write_streams(bytes: &mut Vec<u8>, frequencies: &[FrequencyTable], tables: &[u8], tokens: &[u8]) {
+    let certain: Vec<bool> = frequencies.iter().map(|table| table.certain().is_some()).collect();
+    if certain.iter().all(|&certain| certain) {
+        return;
+    }
+    let coder = rans::Encoder::new(frequencies);
+    let shape = Shape::of(tokens.len());
+    let strips = tables.chunks(STRIP).zip(tokens.chunks(STRIP));
+    let streams = if certain.contains(&true) {
+        let uncertain = |(table, _): &(&u8, &u8)| !certain[usize::from(**table)];
+        let kept: Vec<(Vec<u8>, Vec<u8>)> =
+            strips.map(|(tables, tokens)| tables.iter().zip(tokens).filter(uncertain).unzip()).collect();
+        let strips: Vec<(&[u8], &[u8])> = kept.iter().map(|(tables, tokens)| (&tables[..], &tokens[..])).collect();
+        coder.encode(shape, &strips)
+    } else {
+        coder.encode(shape, &strips.collect::<Vec<_>>())
+    };
+    streams.iter().for_each(|stream| put_prefixed(bytes, stream));
 }
 
 /// A reader of the bytes that [`write()`] appends.
 pub(crate) struct TokenReader<'d, 'b> {
+    /// The number of each raw context's table, with [`CERTAIN`](super::uncertain::CERTAIN).
     table_of: Lookup,
     decoder: &'d rans::Decoder,
+    shape: Shape,
     groups: Vec<Group<'b>>,
+    /// The tokens of certain contexts, if there are any.
+    uncertain: Option<Box<Uncertain>>,
     /// The number of tokens up to the last one that occurs in any table.
     tokens: usize,
 }
@@ -76,9 +104,13 @@ impl<'d, 'b> TokenReader<'d, 'b> {
         }
         bits.finish()?;
         decoder.set_tables(&frequencies);
-        let groups = (0..rans::groups(count)).map(|_| Group::new(bytes.prefixed()?)).collect::<Result<_>>()?;
+        let certain: Vec<Option<u8>> = frequencies.iter().map(FrequencyTable::certain).collect();
+        let shape = Shape::of(count);
+        let groups = if certain.iter().all(Option::is_some) { 0 } else { shape.groups() };
+        let groups = (0..groups).map(|_| Group::new(shape, bytes.prefixed()?)).collect::<Result<_>>()?;
         let tokens = frequencies.iter().map(FrequencyTable::symbols).max().unwrap_or(0);
-        Ok(Self { table_of: Lookup::new(table_of), decoder, groups, tokens })
+        let uncertain = Uncertain::new(&mut table_of, &certain).map(Box::new);
+        Ok(Self { table_of: Lookup::new(table_of), decoder, shape, groups, uncertain, tokens })
     }
 
     /// Returns true if no token above `token` occurs, and `token` may.
@@ -86,15 +118,19 @@ impl<'d, 'b> TokenReader<'d, 'b> {
         self.tokens == token + 1
     }
 
-    /// Replaces raw contexts by the numbers of their tables.
-    pub(crate) fn map(&self, contexts: &mut [u8]) {
-        self.table_of.map(contexts);
-    }
-
-    /// Decodes the next strip into `tokens`. `tables` holds the number of each token's table. Every
-    /// strip but the last must be full.
-    pub(crate) fn strip(&mut self, tables: &[u8], tokens: &mut [u8]) {
-        self.decoder.decode_strip(&mut self.groups, tables, tokens);
+    /// Decodes the next strip into `tokens`. `contexts` holds the raw context of each token, and is
+    /// not kept. Every strip but the last must be full.
+    pub(crate) fn strip(&mut self, contexts: &mut [u8], tokens: &mut [u8]) {
+        let (decoder, shape, groups) = (self.decoder, self.shape, &mut self.groups);
+        match &mut self.uncertain {
+            Some(uncertain) => uncertain.strip(&self.table_of, contexts, tokens, |tables, tokens| {
+                decoder.decode_strip(shape, groups, tables, tokens);
+            }),
+            None => {
+                self.table_of.map(contexts);
+                decoder.decode_strip(shape, groups, contexts, tokens);
+            }
+        }
     }
 
     /// Checks that every stream ended where its encoder began.

@@ -1,5 +1,6 @@
 //! Transforms of elements between a base and a target, and the contexts of their deltas.
 
+pub(crate) mod apply;
 pub(crate) mod context;
 pub(crate) mod scale;
 pub(crate) mod word;

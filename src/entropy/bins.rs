@@ -3,6 +3,8 @@
 //! Each value below 32 has a token of its own. From 32 on each octave has four bins, and from 2^33
 //! on one; within a bin the values are almost uniformly distributed.
 
+use super::bytes64::at_least;
+
 /// The number of values that have a token of their own.
 pub(crate) const DIRECT: u32 = 32;
 
@@ -40,27 +42,12 @@ pub(crate) fn token_narrow(value: u32) -> u8 {
     if value < DIRECT { value as u8 } else { binned as u8 }
 }
 
-/// Returns a mask whose bit `i` is set if token `i` stands for a bin and not for a single value.
-#[inline(always)]
-pub(crate) fn binned(tokens: &[u8; 64]) -> u64 {
-    const { assert!(DIRECT == 32) };
-    let mut mask = 0;
-    for (i, eight) in tokens.as_chunks::<8>().0.iter().enumerate() {
-        let x = u64::from_le_bytes(*eight);
-        // The highest bit of each byte is set if any of its bits 5 to 7 is; the product then
-        // gathers these bits in the top byte.
-        let any = (x | x << 1 | x << 2) & 0x8080_8080_8080_8080;
-        mask |= ((any >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * i);
-    }
-    mask
-}
-
 /// Calls `visit` with the index of every token that stands for a bin, in order.
 #[inline(always)]
 pub(crate) fn for_each_binned(tokens: &[u8], mut visit: impl FnMut(usize)) {
     let (full, rest) = tokens.as_chunks::<64>();
     for (block, tokens) in full.iter().enumerate() {
-        let mut mask = binned(tokens);
+        let mut mask = at_least::<{ DIRECT as u8 }>(tokens);
         while mask != 0 {
             visit(64 * block + mask.trailing_zeros() as usize);
             mask &= mask - 1;

@@ -58,6 +58,11 @@ impl FrequencyTable {
         &self.frequencies
     }
 
+    /// Returns the symbol that is certain because no other one occurs.
+    pub(crate) fn certain(&self) -> Option<u8> {
+        self.frequencies.iter().position(|&f| u32::from(f) == SCALE).map(|symbol| symbol as u8)
+    }
+
     /// Returns the bits of symbols with these counts when this table codes them, in the fixed point
     /// of [`log2`].
     pub(crate) fn cost(&self, counts: &[u32]) -> u64 {

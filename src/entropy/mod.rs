@@ -2,6 +2,7 @@
 
 pub(crate) mod bins;
 pub(crate) mod bits;
+pub(crate) mod bytes64;
 pub(crate) mod cluster;
 pub(crate) mod frequency;
 pub(crate) mod log2;

@@ -132,7 +132,7 @@ mod tests {
         let u = fit.numbers_of(&change);
         let base = vec![0; 4 * rows * columns];
         let mut moved = base.clone();
-        fit.factors.apply(Dtype::F32, &u, &base, &mut moved);
+        fit.factors.apply(Dtype::F32, &u, 0, &base, &mut moved);
         let squares = moved.as_chunks().0.iter().zip(&change.matrix.data);
         let error: f64 = squares.map(|(m, c)| f64::from(f32::from_le_bytes(*m) - c).powi(2)).sum();
         assert!(error < components.energy * 0.01, "{error} of {}", components.energy);

@@ -1,5 +1,5 @@
-//! Moving of floats of every width by a multiple of a step, rounded to the nearest float, ties to
-//! even.
+//! Moving of floats of every width by a multiple of a step, rounded to the nearest float. Ties go to
+//! even, but for `BF16`: there they go away from zero, which takes fewer instructions.
 //!
 //! Multiplication and addition are rounded one after the other and never fused, so that every
 //! machine gets the same bits. Infinities, NaNs and floats that are moved by 0 keep their bits.
@@ -41,11 +41,10 @@ round!(F32, u32, f32_);
 round!(F64, u64, f64_);
 
 #[inline(always)]
-fn bf16(bits: u16, sum: i32, step: f32) -> u16 {
+pub(super) fn bf16(bits: u16, sum: i32, step: f32) -> u16 {
     const EXPONENT: u16 = 0x7f80;
     let value = f32::from_bits(u32::from(bits) << 16) + sum as f32 * step;
-    let wide = value.to_bits();
-    let rounded = (wide.wrapping_add(0x7fff + (wide >> 16 & 1)) >> 16) as u16;
+    let rounded = (value.to_bits().wrapping_add(0x8000) >> 16) as u16;
     if sum == 0 || bits & EXPONENT == EXPONENT { bits } else { rounded }
 }
 
@@ -123,9 +122,10 @@ mod tests {
     }
 
     #[test]
-    fn bf16_rounds_to_even_and_overflows_to_infinity() {
+    fn bf16_rounds_ties_away_and_overflows_to_infinity() {
         let one = 0x3f80;
-        for (sum, want) in [(1, one), (2, one), (3, one + 1), (4, one + 1), (6, one + 2), (-1, one), (-3, one - 2)] {
+        for (sum, want) in [(1, one), (2, one + 1), (3, one + 1), (4, one + 1), (6, one + 2), (-1, one), (-3, one - 1)]
+        {
             // A step is a quarter of the distance from 1 to the next float, and half of the
             // distance to the one before.
             assert_eq!(bf16(one, sum, 2f32.powi(-9)), want, "{sum}");

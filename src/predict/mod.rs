@@ -14,16 +14,12 @@ pub(crate) mod stored;
 pub(crate) mod subspace;
 
 use crate::layout::Dtype;
-use float::Round;
 
 /// The largest number of components of a prediction.
 pub(crate) const MAX_RANK: usize = 64;
 
 /// The largest number of integers in `V`.
 pub(crate) const MAX_NUMBERS: usize = 1 << 22;
-
-/// Weights of a row that are moved at a time, so that their sums stay in the first-level cache.
-const TILE: usize = 512;
 
 /// The factors of a region that all its chunks share.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,54 +56,60 @@ impl Factors {
 
     /// Writes the weights of `base`, moved by `u`, to `moved`.
     ///
-    /// `base` is a run of rows, of which the last may be short; `moved` has its length. `u` holds a
-    /// number per row, component by component. Weights of a dtype that cannot be moved are copied.
-    pub(crate) fn apply(&self, dtype: Dtype, u: &[i16], base: &[u8], moved: &mut [u8]) {
+    /// `base` is a run of weights of a chunk, from its weight `start` on; `moved` has its length.
+    /// `u` holds a number per row of the chunk, component by component. Weights of a dtype that
+    /// cannot be moved are copied.
+    pub(crate) fn apply(&self, dtype: Dtype, u: &[i16], start: usize, base: &[u8], moved: &mut [u8]) {
         match dtype {
-            Dtype::BF16 => self.apply_to::<float::Bf16>(u, base, moved),
-            Dtype::F16 => self.apply_to::<float::F16>(u, base, moved),
-            Dtype::F32 => self.apply_to::<float::F32>(u, base, moved),
-            Dtype::F64 => self.apply_to::<float::F64>(u, base, moved),
+            Dtype::BF16 => self.apply_rows(2, u, start, base, moved, &products::move_bf16),
+            Dtype::F16 => self.apply_rows(2, u, start, base, moved, &products::move_by_tiles::<float::F16>),
+            Dtype::F32 => self.apply_rows(4, u, start, base, moved, &products::move_by_tiles::<float::F32>),
+            Dtype::F64 => self.apply_rows(8, u, start, base, moved, &products::move_by_tiles::<float::F64>),
             _ => moved.copy_from_slice(base),
         }
     }
 
-    fn apply_to<F: Round>(&self, u: &[i16], base: &[u8], moved: &mut [u8]) {
-        #[cfg(target_arch = "x86_64")]
-        if products::avx2::apply::<F>(self, u, base, moved) {
-            return;
-        }
-        self.apply_rows::<F>(u, base, moved, |numbers, start, sums| {
-            products::sum(numbers, &self.pairs, self.columns, start, sums);
-        });
-    }
-
-    /// Moves the base row by row, a tile at a time. `sum` gets the numbers of a row, the first
-    /// column of a tile and the sums to fill.
-    #[inline(always)]
-    fn apply_rows<F: Round>(
+    /// Calls `stretch` with each row's part of `base` and `moved`, whose weights have `width` bytes.
+    fn apply_rows(
         &self,
+        width: usize,
         u: &[i16],
-        base: &[u8],
-        moved: &mut [u8],
-        mut sum: impl FnMut(&[[i16; 2]], usize, &mut [i32]),
+        start: usize,
+        mut base: &[u8],
+        mut moved: &mut [u8],
+        stretch: &dyn Fn(&Stretch<'_>, &[u8], &mut [u8]),
     ) {
-        let row = self.columns * F::BYTES;
-        let rows = base.len().div_ceil(row);
-        let mut numbers = vec![[0; 2]; self.rank.div_ceil(2)];
-        for (i, (base, moved)) in base.chunks(row).zip(moved.chunks_mut(row)).enumerate() {
+        let rows = u.len() / self.rank.max(1);
+        let (mut row, mut column) = (start / self.columns, start % self.columns);
+        let mut numbers = [[0; 2]; MAX_RANK / 2];
+        let numbers = &mut numbers[..self.rank.div_ceil(2)];
+        while !base.is_empty() {
             for (k, pair) in numbers.iter_mut().enumerate() {
-                let number = |k: usize| if k < self.rank { u[k * rows + i] } else { 0 };
+                let number = |k: usize| if k < self.rank { u[k * rows + row] } else { 0 };
                 *pair = [number(2 * k), number(2 * k + 1)];
             }
-            let tiles = base.chunks(TILE * F::BYTES).zip(moved.chunks_mut(TILE * F::BYTES));
-            for (tile, (base, moved)) in tiles.enumerate() {
-                let mut sums = [0; TILE];
-                let sums = &mut sums[..base.len() / F::BYTES];
-                sum(&numbers, tile * TILE, sums);
-                F::move_by(self.step, sums, base, moved);
-            }
+            let count = base.len().min((self.columns - column) * width);
+            let (here, others) = base.split_at(count);
+            let (to, rest) = moved.split_at_mut(count);
+            stretch(&Stretch { factors: self, numbers, column }, here, to);
+            (base, moved, row, column) = (others, rest, row + 1, 0);
         }
+    }
+}
+
+/// A part of a row that is moved.
+struct Stretch<'a> {
+    factors: &'a Factors,
+    /// The numbers of the row, by pairs of components.
+    numbers: &'a [[i16; 2]],
+    /// The first column.
+    column: usize,
+}
+
+impl Stretch<'_> {
+    /// Returns the same numbers from a later column on.
+    fn from(&self, columns: usize) -> Self {
+        Self { column: self.column + columns, ..*self }
     }
 }
 
@@ -124,7 +126,11 @@ mod tests {
             let u: Vec<i16> = (0..rank * rows).map(|i| (i * 104_729 % 301) as i16 - 150).collect();
             let base: Vec<u8> = (0..words).flat_map(|i| (i as f32 * 0.25 - 3.0).to_le_bytes()).collect();
             let mut moved = vec![0; base.len()];
-            Factors::new(0.5, rank, columns, &v).apply(Dtype::F32, &u, &base, &mut moved);
+            let factors = Factors::new(0.5, rank, columns, &v);
+            // Parts of any length are moved as the whole is.
+            for (part, (base, moved)) in base.chunks(4 * 37).zip(moved.chunks_mut(4 * 37)).enumerate() {
+                factors.apply(Dtype::F32, &u, part * 37, base, moved);
+            }
             for (i, word) in moved.as_chunks::<4>().0.iter().enumerate() {
                 let (row, column) = (i / columns, i % columns);
                 let product = |k| i32::from(u[k * rows + row]) * i32::from(v[k * columns + column]);
@@ -138,7 +144,7 @@ mod tests {
     fn sums_beyond_the_range_wrap() {
         let factors = Factors::new(1.0, 3, 1, &[i16::MIN; 3]);
         let mut moved = [0; 4];
-        factors.apply(Dtype::F32, &[i16::MIN; 3], &[0; 4], &mut moved);
+        factors.apply(Dtype::F32, &[i16::MIN; 3], 0, &[0; 4], &mut moved);
         assert_eq!(f32::from_le_bytes(moved), (3u32 << 30) as i32 as f32);
     }
 }

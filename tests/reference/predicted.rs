@@ -87,6 +87,12 @@ fn moved(dtype: u8, word: &[u8], sum: i32, step: f32) -> Vec<u8> {
             let value = f64::from_le_bytes(word.try_into().unwrap());
             if value.is_finite() { (value + f64::from(by)).to_le_bytes().to_vec() } else { word.to_vec() }
         }
+        14 => {
+            let bits = u32::from(u16::from_le_bytes([word[0], word[1]]));
+            let value = f32::from_bits(bits << 16);
+            let nearest = ((value + by).to_bits() + 0x8000) >> 16;
+            if value.is_finite() { (nearest as u16).to_le_bytes().to_vec() } else { word.to_vec() }
+        }
         _ => {
             let bits = u64::from(u16::from_le_bytes([word[0], word[1]]));
             let value = f64::from_bits(cast_word(bits, dtype, F64));

@@ -50,19 +50,16 @@ fn read_table(bits: &mut Bits, most: u64) -> Result<Vec<u32>> {
 
 /// A stream: its states, and the words that are left.
 struct Stream {
-    states: [u32; 8],
+    states: Vec<u32>,
     words: std::vec::IntoIter<u16>,
 }
 
 impl Stream {
-    fn new(bytes: &[u8]) -> Result<Self> {
-        check(bytes.len() >= 32 && bytes.len().is_multiple_of(2), "length of a stream")?;
-        let (words, tail) = bytes.split_at(bytes.len() - 32);
-        let mut states = [0; 8];
-        for (state, bytes) in states.iter_mut().zip(tail.chunks(4)) {
-            *state = u32::from_le_bytes(bytes.try_into().unwrap());
-            check((1 << 15..1 << 31).contains(state), "a state is out of range")?;
-        }
+    fn new(bytes: &[u8], states: usize) -> Result<Self> {
+        check(bytes.len() >= 4 * states && bytes.len().is_multiple_of(2), "length of a stream")?;
+        let (words, tail) = bytes.split_at(bytes.len() - 4 * states);
+        let states: Vec<u32> = tail.chunks(4).map(|bytes| u32::from_le_bytes(bytes.try_into().unwrap())).collect();
+        check(states.iter().all(|state| (1 << 15..1 << 31).contains(state)), "a state is out of range")?;
         let words: Vec<u16> = words.chunks(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
         Ok(Self { states, words: words.into_iter() })
     }
@@ -85,20 +82,34 @@ impl Stream {
 
     fn finish(mut self) -> Result<()> {
         check(self.words.next().is_none(), "words are left in a stream")?;
-        check(self.states == [1 << 15; 8], "states at the end of a stream")
+        check(self.states.iter().all(|&state| state == 1 << 15), "states at the end of a stream")
     }
 }
 
 /// Reads a list of symbols, of which there are so many, in these contexts.
 pub fn read(fields: &mut Fields, contexts: &[usize], most: u64) -> Result<Vec<u8>> {
     let tables = Tables::read(fields.string()?, most)?;
-    let blocks = contexts.len().div_ceil(1024);
-    let mut streams: Vec<Stream> = (0..blocks.min(4)).map(|_| Stream::new(fields.string()?)).collect::<Result<_>>()?;
+    let certain = |frequencies: &Vec<u32>| frequencies.last() == Some(&2048);
+    let (streams, states) = match contexts.len() {
+        _ if tables.frequencies.iter().all(certain) => (0, 1),
+        0..=2048 => (1, 1),
+        2049..=32768 => (1, 8),
+        _ => (4, 8),
+    };
+    let mut streams: Vec<Stream> =
+        (0..streams).map(|_| Stream::new(fields.string()?, states)).collect::<Result<_>>()?;
     let mut symbols = Vec::new();
-    for (i, &context) in contexts.iter().enumerate() {
-        let (block, place) = (i / 1024, i % 1024);
-        let frequencies = &tables.frequencies[tables.of[context]];
-        symbols.push(streams[block % 4].symbol(place % 8, frequencies)?);
+    for strip in contexts.chunks(4096) {
+        let mut turn = 0;
+        for &context in strip {
+            let frequencies = &tables.frequencies[tables.of[context]];
+            if certain(frequencies) {
+                symbols.push(frequencies.len() as u8 - 1);
+                continue;
+            }
+            symbols.push(streams[turn / states].symbol(turn % states, frequencies)?);
+            turn = (turn + 1) % (streams.len() * states);
+        }
     }
     streams.into_iter().try_for_each(Stream::finish)?;
     Ok(symbols)

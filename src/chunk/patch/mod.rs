@@ -134,7 +134,6 @@ fn read_lists(
         for (place, context) in (i * STRIP..).zip(&mut *contexts) {
             *context = if place < 3 * sequences { (place / sequences) as u8 } else { 3 };
         }
-        reader.map(contexts);
         reader.strip(contexts, strip);
     }
     reader.finish()?;

@@ -1,6 +1,6 @@
 //! The portable decoder, and the state that it shares with the [kernels](super::kernels).
 
-use super::{BLOCK, LANES, LOW, STATES, kernels};
+use super::{LANES, LOW, ROW, Shape, kernels};
 use crate::entropy::cluster::MAX_TABLES;
 use crate::entropy::frequency::{FrequencyTable, SCALE, SCALE_BITS};
 use crate::error::{Error, Result};
@@ -38,88 +38,48 @@ impl Decoder {
         }
     }
 
-    /// Decodes the next strip, which is a block of each group; in the last strip the last blocks
-    /// may be short or missing. `contexts` holds the number of each symbol's table.
-    pub(crate) fn decode_strip(&self, groups: &mut [Group<'_>], contexts: &[u8], symbols: &mut [u8]) {
-        if let (Some(contexts), Some(symbols)) = (contexts.first_chunk(), symbols.first_chunk_mut())
+    /// Decodes the next strip. `contexts` holds the number of each symbol's table.
+    pub(crate) fn decode_strip(
+        &self,
+        shape: Shape,
+        groups: &mut [Group<'_>],
+        mut contexts: &[u8],
+        mut symbols: &mut [u8],
+    ) {
+        if let Ok(groups) = groups.try_into()
             && let Some(kernel) = kernels::fastest()
-            && kernels::decode_strip(kernel, &self.slots, groups, contexts, symbols)
         {
-            return;
+            let whole = contexts.len() - contexts.len() % ROW;
+            let (rows, rest) = symbols.split_at_mut(whole);
+            kernels::decode_rows(kernel, &self.slots, groups, &contexts[..whole], rows);
+            (contexts, symbols) = (&contexts[whole..], rest);
         }
-        self.decode_blocks(groups, contexts, symbols);
+        self.decode_rows(shape, groups, contexts, symbols);
     }
 
     /// Does the same as [`decode_strip`](Self::decode_strip), without a kernel.
-    pub(super) fn decode_blocks(&self, groups: &mut [Group<'_>], contexts: &[u8], symbols: &mut [u8]) {
-        let blocks = contexts.chunks(BLOCK).zip(symbols.chunks_mut(BLOCK));
-        groups
-            .iter_mut()
-            .zip(blocks)
-            .for_each(|(group, (contexts, symbols))| self.decode_block(group, contexts, symbols));
-    }
-
-    /// Decodes the next block of `group` into `symbols`. `contexts` holds the number of each
-    /// symbol's table.
-    fn decode_block(&self, group: &mut Group<'_>, contexts: &[u8], symbols: &mut [u8]) {
-        match (contexts.first_chunk::<BLOCK>(), symbols.first_chunk_mut::<BLOCK>(), group.ahead()) {
-            (Some(contexts), Some(symbols), Some(words)) => {
-                group.position += self.decode_full(&mut group.states, words, contexts, symbols);
-            }
-            (_, _, Some(words)) => group.position += self.decode_some(&mut group.states, words, contexts, symbols),
-            (_, _, None) => {
-                let words = group.ahead_padded();
-                group.position += self.decode_some(&mut group.states, &words, contexts, symbols);
+    pub(super) fn decode_rows(&self, shape: Shape, groups: &mut [Group<'_>], contexts: &[u8], symbols: &mut [u8]) {
+        for (contexts, symbols) in contexts.chunks(shape.row()).zip(symbols.chunks_mut(shape.row())) {
+            let parts = contexts.chunks(shape.lanes).zip(symbols.chunks_mut(shape.lanes));
+            for (group, (contexts, symbols)) in groups.iter_mut().zip(parts) {
+                for (lane, (&context, symbol)) in contexts.iter().zip(symbols).enumerate() {
+                    *symbol = self.step(group, lane, context);
+                }
             }
         }
     }
 
-    /// Decodes one full block and returns the number of words consumed.
-    fn decode_full(
-        &self,
-        states: &mut [u32; LANES],
-        words: &[[u8; 2]; BLOCK],
-        contexts: &[u8; BLOCK],
-        symbols: &mut [u8; BLOCK],
-    ) -> usize {
-        let mut x = *states;
-        let mut taken = 0;
-        for (contexts, symbols) in contexts.as_chunks::<LANES>().0.iter().zip(symbols.as_chunks_mut::<LANES>().0) {
-            for lane in 0..LANES {
-                symbols[lane] = self.step(&mut x[lane], words, &mut taken, contexts[lane]);
-            }
-        }
-        *states = x;
-        taken
-    }
-
-    /// Decodes a block of any length and returns the number of words consumed.
-    fn decode_some(
-        &self,
-        states: &mut [u32; LANES],
-        words: &[[u8; 2]; BLOCK],
-        contexts: &[u8],
-        symbols: &mut [u8],
-    ) -> usize {
-        let mut taken = 0;
-        for (i, (symbol, &context)) in symbols.iter_mut().zip(contexts).enumerate() {
-            *symbol = self.step(&mut states[i % LANES], words, &mut taken, context);
-        }
-        taken
-    }
-
-    /// Decodes one symbol and counts the word that it takes, if any, in `taken`. A block takes at
-    /// most one word per symbol, so the index of the word never wraps.
+    /// Decodes the next symbol of a lane.
     #[inline(always)]
-    fn step(&self, state: &mut u32, words: &[[u8; 2]; BLOCK], taken: &mut usize, context: u8) -> u8 {
-        let x = *state;
+    fn step(&self, group: &mut Group<'_>, lane: usize, context: u8) -> u8 {
+        let x = group.states[lane % LANES];
         let slot = usize::from(context) << SCALE_BITS | (x & (SCALE - 1)) as usize;
         let entry = self.slots[slot % SLOTS];
         let x = (entry >> 8 & 0xfff).wrapping_mul(x >> SCALE_BITS).wrapping_add(entry >> 20);
-        let word = u32::from(u16::from_le_bytes(words[*taken % BLOCK]));
+        let word = u32::from(u16::from_le_bytes(group.words.get(group.position).copied().unwrap_or([0; 2])));
         let short = x < LOW;
-        *taken += usize::from(short);
-        *state = if short { x << 16 | word } else { x };
+        group.position += usize::from(short);
+        group.states[lane % LANES] = if short { x << 16 | word } else { x };
         entry as u8
     }
 }
@@ -133,19 +93,22 @@ pub(crate) struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
-    /// Reads a group from `stream`, which holds its words and then its states.
+    /// Reads a group of a list of this shape from `stream`, which holds its words and then its
+    /// states.
     ///
     /// # Errors
     /// `Corrupt` for a stream that is too short or not a whole number of words, or whose states are
     /// out of range.
-    pub(crate) fn new(stream: &'a [u8]) -> Result<Self> {
+    pub(crate) fn new(shape: Shape, stream: &'a [u8]) -> Result<Self> {
         let bad = || {
-            let found = format!("{} bytes", stream.len());
-            Error::corrupt("a stream of symbols is damaged").figures("words and 8 valid states", found)
+            let (expected, found) =
+                (format!("words and {} valid states", shape.lanes), format!("{} bytes", stream.len()));
+            Error::corrupt("a stream of symbols is damaged").figures(expected, found)
         };
-        let (words, tail) = stream.split_last_chunk::<STATES>().ok_or_else(bad)?;
+        let words = stream.len().checked_sub(shape.lanes * 4).ok_or_else(bad)?;
+        let (words, tail) = stream.split_at(words);
         let (words, []) = words.as_chunks::<2>() else { return Err(bad()) };
-        let mut states = [0; LANES];
+        let mut states = [LOW; LANES];
         for (state, bytes) in states.iter_mut().zip(tail.as_chunks::<4>().0) {
             *state = u32::from_le_bytes(*bytes);
             if !(LOW..1 << 31).contains(state) {
@@ -155,19 +118,17 @@ impl<'a> Group<'a> {
         Ok(Self { states, words, position: 0 })
     }
 
-    /// Returns the next `COUNT` words, or `None` if there are fewer.
-    #[inline]
-    pub(super) fn ahead<const COUNT: usize>(&self) -> Option<&'a [[u8; 2]; COUNT]> {
-        self.words.get(self.position..)?.first_chunk()
+    /// Returns `count` words from the next one on, or `None` if there are fewer.
+    pub(super) fn ahead(&self, count: usize) -> Option<&'a [[u8; 2]]> {
+        self.words.get(self.position..)?.get(..count)
     }
 
-    /// Returns the next `COUNT` words, with zeros past the last one.
-    pub(super) fn ahead_padded<const COUNT: usize>(&self) -> [[u8; 2]; COUNT] {
-        let mut padded = [[0; 2]; COUNT];
+    /// Fills `padded` with the next words, and with zeros past the last one.
+    pub(super) fn pad(&self, padded: &mut [[u8; 2]]) {
         let rest = self.words.get(self.position..).unwrap_or(&[]);
-        let rest = &rest[..rest.len().min(COUNT)];
-        padded[..rest.len()].copy_from_slice(rest);
-        padded
+        let (filled, beyond) = padded.split_at_mut(rest.len().min(padded.len()));
+        filled.copy_from_slice(&rest[..filled.len()]);
+        beyond.fill([0; 2]);
     }
 
     /// Checks that decoding ended where encoding began.

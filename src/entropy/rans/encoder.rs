@@ -1,6 +1,6 @@
 //! The encoder: each group's symbols, from the last to the first, become words and states.
 
-use super::{BLOCK, GROUPS, LANES, LOW, STATES, groups};
+use super::{GROUPS, LANES, LOW, ROW, Shape};
 use crate::entropy::frequency::{FrequencyTable, SCALE, SCALE_BITS};
 
 /// The constants that encode a symbol with a multiplication in place of a division, after Giesen.
@@ -57,32 +57,65 @@ impl Encoder {
 
     /// Returns one stream per group: its words, then its states.
     ///
-    /// `contexts` holds the number of each symbol's table, in which the symbol must have a
-    /// frequency.
-    pub(crate) fn encode(&self, contexts: &[u8], symbols: &[u8]) -> Vec<Vec<u8>> {
-        (0..groups(symbols.len())).map(|group| self.encode_group(group, contexts, symbols)).collect()
-    }
-
-    fn encode_group(&self, group: usize, contexts: &[u8], symbols: &[u8]) -> Vec<u8> {
-        let mut states = [LOW; LANES];
-        let blocks = symbols.chunks(BLOCK).zip(contexts.chunks(BLOCK)).skip(group).step_by(GROUPS);
-        let blocks: Vec<_> = blocks.collect();
-        let mut words = Words::new(blocks.iter().map(|(symbols, _)| symbols.len()).sum());
+    /// A strip holds the number of each symbol's table, in which the symbol must have a frequency,
+    /// and the symbols.
+    pub(crate) fn encode(&self, shape: Shape, strips: &[(&[u8], &[u8])]) -> Vec<Vec<u8>> {
+        let rows = strips.iter().map(|(_, symbols)| symbols.len().div_ceil(shape.row())).sum::<usize>();
+        let mut words: [Words; GROUPS] = std::array::from_fn(|_| Words::new(rows * shape.lanes));
+        let mut states = [[LOW; LANES]; GROUPS];
         // rANS is last in, first out: the symbol that is decoded first is encoded last.
-        for (symbols, contexts) in blocks.into_iter().rev() {
-            let rows = symbols.chunks(LANES).zip(contexts.chunks(LANES));
-            for (symbols, contexts) in rows.rev() {
-                for (lane, (&symbol, &context)) in symbols.iter().zip(contexts).enumerate().rev() {
-                    let coder = &self.symbols[context as usize][symbol as usize];
-                    states[lane] = coder.encode(states[lane], &mut words);
+        for (contexts, symbols) in strips.iter().rev() {
+            for (contexts, symbols) in contexts.chunks(shape.row()).zip(symbols.chunks(shape.row())).rev() {
+                match (contexts.as_array::<ROW>(), symbols.as_array::<ROW>()) {
+                    (Some(contexts), Some(symbols)) => self.encode_full(contexts, symbols, &mut states, &mut words),
+                    _ => self.encode_row(shape.lanes, contexts, symbols, &mut states, &mut words),
                 }
             }
         }
-        let mut stream = Vec::with_capacity(words.taken().len() * 2 + STATES);
-        words.taken().iter().rev().for_each(|word| stream.extend_from_slice(&word.to_le_bytes()));
-        states.iter().for_each(|state| stream.extend_from_slice(&state.to_le_bytes()));
-        stream
+        let streams = words.iter().zip(&states).take(shape.groups);
+        streams.map(|(words, states)| stream(words, &states[..shape.lanes])).collect()
     }
+
+    /// Encodes a row of all states. The groups take turns, since each lane of a group has to wait
+    /// for the place of the word that the lane before it offered.
+    fn encode_full(
+        &self,
+        contexts: &[u8; ROW],
+        symbols: &[u8; ROW],
+        states: &mut [[u32; LANES]; GROUPS],
+        words: &mut [Words; GROUPS],
+    ) {
+        for lane in (0..LANES).rev() {
+            for group in 0..GROUPS {
+                let i = group * LANES + lane;
+                let symbol = &self.symbols[usize::from(contexts[i])][usize::from(symbols[i])];
+                states[group][lane] = symbol.encode(states[group][lane], &mut words[group]);
+            }
+        }
+    }
+
+    /// Encodes a row that may be short, of groups of `lanes` states.
+    fn encode_row(
+        &self,
+        lanes: usize,
+        contexts: &[u8],
+        symbols: &[u8],
+        states: &mut [[u32; LANES]; GROUPS],
+        words: &mut [Words; GROUPS],
+    ) {
+        for (i, (&context, &symbol)) in contexts.iter().zip(symbols).enumerate().rev() {
+            let (state, words) = (&mut states[i / lanes][i % lanes], &mut words[i / lanes]);
+            *state = self.symbols[usize::from(context)][usize::from(symbol)].encode(*state, words);
+        }
+    }
+}
+
+/// Returns the stream of a group.
+fn stream(words: &Words, states: &[u32]) -> Vec<u8> {
+    let mut stream = Vec::with_capacity(words.taken().len() * 2 + states.len() * 4);
+    words.taken().iter().rev().for_each(|word| stream.extend_from_slice(&word.to_le_bytes()));
+    states.iter().for_each(|state| stream.extend_from_slice(&state.to_le_bytes()));
+    stream
 }
 
 /// The words of a stream in the order of encoding, at most one per symbol.

@@ -1,8 +1,9 @@
 //! Interleaved rANS: entropy coding of symbols in contexts, each context with a frequency table.
 //!
-//! Symbols are cut into blocks of [`BLOCK`]; block `b` belongs to group `b % 4`. Each group is a
-//! coder of its own, with [`LANES`] states that take turns symbol by symbol and share one stream of
-//! 16-bit words. The lanes keep a scalar processor busy, and the groups a vector unit.
+//! Symbols come in strips of at most [`STRIP`]. Those of a strip take turns among the states, from
+//! the first state on. A list of many symbols has [`GROUPS`] groups of [`LANES`] states; each group
+//! has its own stream of 16-bit words. The lanes keep a scalar processor busy, and the groups a
+//! vector unit. Shorter lists have fewer states, since each costs four bytes.
 //!
 //! A state `x` stays in 2^15..2^31. A symbol has the frequency `f` and the start `c`, the sum of
 //! the frequencies before it. Decoding it sets `x = f * (x >> 11) + (x & 2047) - c`. If that is
@@ -18,27 +19,50 @@ mod kernels;
 pub(crate) use decoder::{Decoder, Group};
 pub(crate) use encoder::Encoder;
 
-/// Symbols per block.
-pub(crate) const BLOCK: usize = 1024;
+/// The largest number of states per group.
+const LANES: usize = 8;
 
-/// States per group.
-pub(crate) const LANES: usize = 8;
+/// The largest number of groups.
+const GROUPS: usize = 4;
 
-/// Groups, if there are that many blocks.
-pub(crate) const GROUPS: usize = 4;
+/// The largest number of states, each of which codes one symbol of a row.
+const ROW: usize = GROUPS * LANES;
+
+/// The largest number of symbols in a strip, a whole number of rows.
+pub(crate) const STRIP: usize = 4096;
+
+/// The largest number of words that a group takes in a strip.
+const WORDS: usize = STRIP / GROUPS;
 
 /// The smallest state, and the state from which encoding starts.
 const LOW: u32 = 1 << 15;
 
-/// Bytes of a group's states.
-const STATES: usize = LANES * 4;
+/// The number of states of a list of symbols.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shape {
+    groups: usize,
+    lanes: usize,
+}
 
-/// Symbols of a strip, which is one block of every group.
-pub(crate) const STRIP: usize = BLOCK * GROUPS;
+impl Shape {
+    /// Returns the shape of a list of `symbols` symbols.
+    pub(crate) fn of(symbols: usize) -> Self {
+        let (groups, lanes) = match symbols {
+            0..=2048 => (1, 1),
+            ..=32_768 => (1, LANES),
+            _ => (GROUPS, LANES),
+        };
+        Self { groups, lanes }
+    }
 
-/// Returns the number of groups that code `symbols` symbols.
-pub(crate) fn groups(symbols: usize) -> usize {
-    symbols.div_ceil(BLOCK).min(GROUPS)
+    pub(crate) fn groups(self) -> usize {
+        self.groups
+    }
+
+    /// Returns the number of symbols in a row, one per state.
+    fn row(self) -> usize {
+        self.groups * self.lanes
+    }
 }
 
 #[cfg(test)]

@@ -27,11 +27,19 @@ fn tables(contexts: &[u8], symbols: &[u8]) -> Vec<FrequencyTable> {
     counts.iter().map(|c| FrequencyTable::from_counts(c)).collect()
 }
 
-fn decode(decoder: &Decoder, streams: &[Vec<u8>], contexts: &[u8]) -> Result<Vec<u8>> {
-    let mut groups = streams.iter().map(|s| Group::new(s)).collect::<Result<Vec<_>>>()?;
+/// The shape of long lists, for lists of any length.
+const LONG: Shape = Shape { groups: GROUPS, lanes: LANES };
+
+fn encode(shape: Shape, tables: &[FrequencyTable], contexts: &[u8], symbols: &[u8]) -> Vec<Vec<u8>> {
+    let strips: Vec<_> = contexts.chunks(STRIP).zip(symbols.chunks(STRIP)).collect();
+    Encoder::new(tables).encode(shape, &strips)
+}
+
+fn decode(shape: Shape, decoder: &Decoder, streams: &[Vec<u8>], contexts: &[u8]) -> Result<Vec<u8>> {
+    let mut groups = streams.iter().map(|s| Group::new(shape, s)).collect::<Result<Vec<_>>>()?;
     let mut symbols = vec![0; contexts.len()];
     for (symbols, contexts) in symbols.chunks_mut(STRIP).zip(contexts.chunks(STRIP)) {
-        decoder.decode_strip(&mut groups, contexts, symbols);
+        decoder.decode_strip(shape, &mut groups, contexts, symbols);
     }
     groups.into_iter().try_for_each(Group::finish)?;
     Ok(symbols)
@@ -39,14 +47,16 @@ fn decode(decoder: &Decoder, streams: &[Vec<u8>], contexts: &[u8]) -> Result<Vec
 
 #[test]
 fn symbols_round_trip_at_every_length() {
-    for length in [1, 7, 8, 9, 1023, 1024, 1025, 4096, 5000, if cfg!(miri) { 8200 } else { 100_003 }] {
+    for length in [1, 7, 31, 32, 33, 2048, 2049, 5000, if cfg!(miri) { 8200 } else { 100_003 }] {
         let (contexts, symbols) = sample(length);
         let tables = tables(&contexts, &symbols);
-        let streams = Encoder::new(&tables).encode(&contexts, &symbols);
-        assert_eq!(streams.len(), groups(length));
         let mut decoder = Decoder::default();
         decoder.set_tables(&tables);
-        assert!(decode(&decoder, &streams, &contexts).unwrap() == symbols, "{length}");
+        for shape in [Shape::of(length), LONG] {
+            let streams = encode(shape, &tables, &contexts, &symbols);
+            assert_eq!(streams.len(), shape.groups());
+            assert!(decode(shape, &decoder, &streams, &contexts).unwrap() == symbols, "{length}");
+        }
     }
 }
 
@@ -56,17 +66,22 @@ const FEW: usize = STRIP * if cfg!(miri) { 2 } else { 20 };
 /// Decodes full strips with `kernel`, or without one. Returns the symbols, and the states and the
 /// place of each group after every strip.
 fn trace(decoder: &Decoder, kernel: Option<Kernel>, streams: &[Vec<u8>], contexts: &[u8]) -> (Vec<u8>, Vec<String>) {
-    let mut groups: Vec<_> = streams.iter().map(|s| Group::new(s).unwrap()).collect();
+    let mut groups: Vec<_> = streams.iter().map(|s| Group::new(LONG, s).unwrap()).collect();
     let (mut all, mut places) = (Vec::new(), Vec::new());
     for contexts in contexts.as_chunks::<STRIP>().0 {
         let mut symbols = [0; STRIP];
-        match kernel {
-            Some(kernel) => {
-                assert!(kernels::decode_strip(kernel, &decoder.slots, &mut groups, contexts, &mut symbols));
-            }
-            None => decoder.decode_blocks(&mut groups, contexts, &mut symbols),
+        // Short strips have a row that is not full, which no kernel decodes.
+        let contexts = &contexts[..STRIP - 11 * (all.len() / STRIP)];
+        let symbols = &mut symbols[..contexts.len()];
+        let whole = contexts.len() - contexts.len() % ROW;
+        if let Some(kernel) = kernel {
+            let groups = groups.first_chunk_mut().unwrap();
+            kernels::decode_rows(kernel, &decoder.slots, groups, &contexts[..whole], &mut symbols[..whole]);
+        } else {
+            decoder.decode_rows(LONG, &mut groups, &contexts[..whole], &mut symbols[..whole]);
         }
-        all.extend(symbols);
+        decoder.decode_rows(LONG, &mut groups, &contexts[whole..], &mut symbols[whole..]);
+        all.extend_from_slice(symbols);
         places.extend(groups.iter().map(|group| format!("{} {:?}", group.position, group.states)));
     }
     (all, places)
@@ -85,7 +100,7 @@ fn kernels_agree_on(decoder: &Decoder, streams: &[Vec<u8>], contexts: &[u8]) {
 fn kernels_agree() {
     let (contexts, symbols) = sample(2 * FEW);
     let tables = tables(&contexts, &symbols);
-    let streams = Encoder::new(&tables).encode(&contexts, &symbols);
+    let streams = encode(LONG, &tables, &contexts, &symbols);
     let mut decoder = Decoder::default();
     decoder.set_tables(&tables);
     kernels_agree_on(&decoder, &streams, &contexts);
@@ -100,12 +115,12 @@ fn kernels_agree() {
 fn kernels_agree_on_bad_input() {
     let (contexts, symbols) = sample(2 * STRIP);
     let tables = tables(&contexts, &symbols);
-    let streams = Encoder::new(&tables).encode(&contexts, &symbols);
+    let streams = encode(LONG, &tables, &contexts, &symbols);
     let mut decoder = Decoder::default();
     decoder.set_tables(&tables);
     let wild: Vec<u8> = (0..contexts.len()).map(|i| (i * 7919 >> 3) as u8).collect();
     kernels_agree_on(&decoder, &streams, &wild);
-    let words = streams[1].len() - STATES;
+    let words = streams[1].len() - 4 * LANES;
     let step = if cfg!(miri) { 4001 } else { 13 };
     for cut in (0..words).step_by(2 * step) {
         let mut streams = streams.clone();
@@ -128,12 +143,12 @@ fn kernels_agree_on_extremes() {
     counts.iter_mut().for_each(|counts| counts[0] = 1);
     contexts.iter().zip(&symbols).for_each(|(&c, &s)| counts[usize::from(c)][usize::from(s)] += 1);
     let tables: Vec<_> = counts.iter().map(|c| FrequencyTable::from_counts(c)).collect();
-    let mut streams = Encoder::new(&tables).encode(&contexts, &symbols);
+    let mut streams = encode(LONG, &tables, &contexts, &symbols);
     let mut decoder = Decoder::default();
     decoder.set_tables(&tables);
     kernels_agree_on(&decoder, &streams, &contexts);
     for (i, stream) in streams.iter_mut().enumerate() {
-        let words = stream.len() - STATES;
+        let words = stream.len() - 4 * LANES;
         let state = if i % 2 == 0 { LOW } else { (1 << 31) - 1 };
         stream[words..].as_chunks_mut::<4>().0.iter_mut().for_each(|bytes| *bytes = state.to_le_bytes());
     }
@@ -145,29 +160,31 @@ fn certain_symbols_cost_nothing() {
     let (contexts, symbols) = ([0; 10_000], [5; 10_000]);
     let mut counts = [0; 256];
     counts[5] = 1;
-    let streams = Encoder::new(&[FrequencyTable::from_counts(&counts)]).encode(&contexts, &symbols);
-    assert_eq!(streams.iter().map(Vec::len).sum::<usize>(), GROUPS * STATES);
+    let streams = encode(LONG, &[FrequencyTable::from_counts(&counts)], &contexts, &symbols);
+    assert_eq!(streams.iter().map(Vec::len).sum::<usize>(), 4 * ROW);
 }
 
+/// The vector kernel decodes the whole rows of long lists, and the portable code all others.
 #[test]
 fn truncated_streams_are_noticed() {
-    // The vector kernel decodes the full strip, and the portable one the short strip.
-    [STRIP, 3000].into_iter().for_each(truncations_are_noticed);
+    [(LONG, STRIP), (LONG, 3001), (Shape::of(3000), 3000), (Shape::of(500), 500)]
+        .into_iter()
+        .for_each(|(shape, length)| truncations_are_noticed(shape, length));
 }
 
-fn truncations_are_noticed(length: usize) {
+fn truncations_are_noticed(shape: Shape, length: usize) {
     let (contexts, symbols) = sample(length);
     let tables = tables(&contexts, &symbols);
-    let streams = Encoder::new(&tables).encode(&contexts, &symbols);
+    let streams = encode(shape, &tables, &contexts, &symbols);
     let mut decoder = Decoder::default();
     decoder.set_tables(&tables);
     for group in 0..streams.len() {
         for cut in (0..streams[group].len()).step_by(if cfg!(miri) { 499 } else { 1 }) {
             let mut streams = streams.clone();
             streams[group].remove(cut);
-            decode(&decoder, &streams, &contexts).unwrap_err();
+            decode(shape, &decoder, &streams, &contexts).unwrap_err();
             streams[group].truncate(cut);
-            decode(&decoder, &streams, &contexts).unwrap_err();
+            decode(shape, &decoder, &streams, &contexts).unwrap_err();
         }
     }
 }

@@ -1,10 +1,10 @@
-//! The sums for processors with AVX2, and the whole of [`Factors::apply`] compiled for it.
+//! The sums for processors with AVX2, weights of `BF16` moved by them, and the portable code for
+//! other weights compiled for it.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
 
-use super::sum_portable;
-use crate::predict::Factors;
+use super::{Stretch, sum_portably, tiles};
 use crate::predict::float::Round;
 
 /// Columns of a vector.
@@ -13,51 +13,97 @@ const LANES: usize = 8;
 /// Columns that are summed at a time, in enough registers to hide the latency.
 const BLOCK: usize = 4 * LANES;
 
-/// Does the same as [`Factors::apply`] and returns true. Returns false and does nothing if the
-/// processor lacks AVX2.
-pub(in crate::predict) fn apply<F: Round>(factors: &Factors, u: &[i16], base: &[u8], moved: &mut [u8]) -> bool {
+/// The sums of a block of columns.
+type Sums = [__m256i; BLOCK / LANES];
+
+/// Does the same as [`move_by_tiles`](super::move_by_tiles) and returns true. Returns false and does
+/// nothing if the processor lacks AVX2.
+pub(super) fn move_by_tiles<F: Round>(stretch: &Stretch<'_>, base: &[u8], moved: &mut [u8]) -> bool {
     let able = is_x86_feature_detected!("avx2");
     if able {
         // SAFETY: the check above found AVX2.
-        unsafe { apply_rows::<F>(factors, u, base, moved) };
+        unsafe { tiles_with_avx2::<F>(stretch, base, moved) };
     }
     able
 }
 
 #[target_feature(enable = "avx2")]
-fn apply_rows<F: Round>(factors: &Factors, u: &[i16], base: &[u8], moved: &mut [u8]) {
-    factors.apply_rows::<F>(u, base, moved, |numbers, start, sums| {
-        sum(numbers, &factors.pairs, factors.columns, start, sums);
-    });
+fn tiles_with_avx2<F: Round>(stretch: &Stretch<'_>, base: &[u8], moved: &mut [u8]) {
+    tiles::<F>(stretch, base, moved, |stretch, sums| sum(stretch, sums));
 }
 
 #[target_feature(enable = "avx2")]
-fn sum(numbers: &[[i16; 2]], pairs: &[[i16; 2]], columns: usize, start: usize, sums: &mut [i32]) {
+fn sum(stretch: &Stretch<'_>, sums: &mut [i32]) {
     let (blocks, rest) = sums.as_chunks_mut::<BLOCK>();
-    let done = start + blocks.len() * BLOCK;
     for (i, block) in blocks.iter_mut().enumerate() {
-        let mut sums = [_mm256_setzero_si256(); BLOCK / LANES];
-        for (&[a, b], row) in numbers.iter().zip(pairs.chunks_exact(columns)) {
-            let number = _mm256_set1_epi32(i32::from(a as u16) | i32::from(b) << 16);
-            let row = row[start + i * BLOCK..][..BLOCK].as_chunks::<LANES>().0;
-            for (sum, pairs) in sums.iter_mut().zip(row) {
-                // SAFETY: eight pairs are 32 bytes.
-                let pairs = unsafe { _mm256_loadu_si256(pairs.as_ptr().cast()) };
-                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pairs, number));
-            }
-        }
+        let sums = sum_block(&stretch.from(i * BLOCK));
         for (sum, out) in sums.iter().zip(block.as_chunks_mut::<LANES>().0) {
             // SAFETY: eight sums are 32 bytes.
             unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), *sum) };
         }
     }
-    sum_portable(numbers, pairs, columns, done, rest);
+    sum_portably(&stretch.from(blocks.len() * BLOCK), rest);
 }
 
-/// Calls [`sum`] for tests, on a processor with AVX2.
-#[cfg(test)]
-pub(super) fn checked_sum(numbers: &[[i16; 2]], pairs: &[[i16; 2]], columns: usize, start: usize, sums: &mut [i32]) {
-    assert!(is_x86_feature_detected!("avx2"));
-    // SAFETY: the assertion found AVX2.
-    unsafe { sum(numbers, pairs, columns, start, sums) };
+/// Returns the sums of the first [`BLOCK`] columns.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn sum_block(stretch: &Stretch<'_>) -> Sums {
+    let mut sums = [_mm256_setzero_si256(); BLOCK / LANES];
+    for (&[a, b], row) in stretch.numbers.iter().zip(stretch.factors.pairs.chunks_exact(stretch.factors.columns)) {
+        let number = _mm256_set1_epi32(i32::from(a as u16) | i32::from(b) << 16);
+        let row = row[stretch.column..][..BLOCK].as_chunks::<LANES>().0;
+        for (sum, pairs) in sums.iter_mut().zip(row) {
+            // SAFETY: eight pairs are 32 bytes.
+            let pairs = unsafe { _mm256_loadu_si256(pairs.as_ptr().cast()) };
+            *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pairs, number));
+        }
+    }
+    sums
+}
+
+/// Moves whole blocks of weights and returns their number: 0 if the processor lacks AVX2.
+pub(super) fn move_bf16(stretch: &Stretch<'_>, base: &[u8], moved: &mut [u8]) -> usize {
+    if !is_x86_feature_detected!("avx2") {
+        return 0;
+    }
+    // SAFETY: the check above found AVX2.
+    unsafe { move_blocks(stretch, base, moved) }
+}
+
+#[target_feature(enable = "avx2")]
+fn move_blocks(stretch: &Stretch<'_>, base: &[u8], moved: &mut [u8]) -> usize {
+    let step = _mm256_set1_ps(stretch.factors.step);
+    let (base, moved) = (base.as_chunks::<{ 2 * BLOCK }>().0, moved.as_chunks_mut::<{ 2 * BLOCK }>().0);
+    for (i, (base, moved)) in base.iter().zip(&mut *moved).enumerate() {
+        let [a, b, c, d] = sum_block(&stretch.from(i * BLOCK));
+        for (half, sums) in [[a, b], [c, d]].into_iter().enumerate() {
+            // SAFETY: half a block is 32 bytes.
+            let words = unsafe { _mm256_loadu_si256(base.as_ptr().add(32 * half).cast()) };
+            let words = move_half(words, sums, step);
+            // SAFETY: as above.
+            unsafe { _mm256_storeu_si256(moved.as_mut_ptr().add(32 * half).cast(), words) };
+        }
+    }
+    base.len() * BLOCK
+}
+
+/// Returns 16 words moved by their sums, as [`bf16`](crate::predict::float::bf16) does.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn move_half(words: __m256i, [a, b]: [__m256i; 2], step: __m256) -> __m256i {
+    let zero = _mm256_setzero_si256();
+    let exponent = _mm256_set1_epi16(0x7f80);
+    // In the order in which the words are unpacked: columns 0 to 3 and 8 to 11, then the others.
+    let (low, high) = (_mm256_permute2x128_si256::<0x20>(a, b), _mm256_permute2x128_si256::<0x31>(a, b));
+    let moved = |words: __m256i, sums: __m256i| {
+        let by = _mm256_mul_ps(_mm256_cvtepi32_ps(sums), step);
+        let value = _mm256_castps_si256(_mm256_add_ps(_mm256_castsi256_ps(words), by));
+        _mm256_srli_epi32::<16>(_mm256_add_epi32(value, _mm256_set1_epi32(0x8000)))
+    };
+    let first = moved(_mm256_unpacklo_epi16(zero, words), low);
+    let second = moved(_mm256_unpackhi_epi16(zero, words), high);
+    let still = _mm256_packs_epi32(_mm256_cmpeq_epi32(low, zero), _mm256_cmpeq_epi32(high, zero));
+    let special = _mm256_cmpeq_epi16(_mm256_and_si256(words, exponent), exponent);
+    _mm256_blendv_epi8(_mm256_packus_epi32(first, second), words, _mm256_or_si256(special, still))
 }

@@ -1,6 +1,9 @@
-//! The sums for the vector instructions of WebAssembly.
+//! The sums for the vector instructions of WebAssembly, and weights of `BF16` moved by them.
+#![allow(unsafe_code)]
 
 use std::arch::wasm32::*;
+
+use super::Stretch;
 
 /// Columns of a vector.
 const LANES: usize = 4;
@@ -8,35 +11,67 @@ const LANES: usize = 4;
 /// Columns that are summed at a time.
 const BLOCK: usize = 4 * LANES;
 
-/// Sums whole blocks of columns. Returns the first column that is left, and the sums that are left.
-#[inline(always)]
-pub(super) fn sum<'a>(
-    numbers: &[[i16; 2]],
-    pairs: &[[i16; 2]],
-    columns: usize,
-    start: usize,
-    sums: &'a mut [i32],
-) -> (usize, &'a mut [i32]) {
-    let (blocks, rest) = sums.as_chunks_mut::<BLOCK>();
-    let done = start + blocks.len() * BLOCK;
+/// Sums whole blocks of columns and returns the number of columns.
+pub(super) fn sum(stretch: &Stretch<'_>, sums: &mut [i32]) -> usize {
+    let blocks = sums.as_chunks_mut::<BLOCK>().0;
     for (i, block) in blocks.iter_mut().enumerate() {
-        let mut sums = [i32x4_splat(0); BLOCK / LANES];
-        for (&[a, b], row) in numbers.iter().zip(pairs.chunks_exact(columns)) {
-            let number = i16x8(a, b, a, b, a, b, a, b);
-            let row = row[start + i * BLOCK..][..BLOCK].as_chunks::<LANES>().0;
-            for (sum, [[a, b], [c, d], [e, f], [g, h]]) in sums.iter_mut().zip(row) {
-                let pairs = i16x8(*a, *b, *c, *d, *e, *f, *g, *h);
-                *sum = i32x4_add(*sum, i32x4_dot_i16x8(pairs, number));
-            }
-        }
-        for (sum, out) in sums.iter().zip(block.as_chunks_mut::<LANES>().0) {
-            *out = [
-                i32x4_extract_lane::<0>(*sum),
-                i32x4_extract_lane::<1>(*sum),
-                i32x4_extract_lane::<2>(*sum),
-                i32x4_extract_lane::<3>(*sum),
-            ];
+        let sums = sum_block(&stretch.from(i * BLOCK));
+        for (sum, out) in sums.into_iter().zip(block.as_chunks_mut::<LANES>().0) {
+            // SAFETY: four sums are 16 bytes, and the store needs no alignment.
+            unsafe { v128_store(out.as_mut_ptr().cast(), sum) };
         }
     }
-    (done, rest)
+    blocks.len() * BLOCK
+}
+
+/// Returns the sums of the first [`BLOCK`] columns.
+#[inline(always)]
+fn sum_block(stretch: &Stretch<'_>) -> [v128; BLOCK / LANES] {
+    let zero = i32x4_splat(0);
+    let (mut a, mut b, mut c, mut d) = (zero, zero, zero, zero);
+    for (&[x, y], row) in stretch.numbers.iter().zip(stretch.factors.pairs.chunks_exact(stretch.factors.columns)) {
+        let number = i32x4_splat(i32::from(x as u16) | i32::from(y) << 16);
+        let row = row[stretch.column..][..BLOCK].as_ptr().cast::<v128>();
+        // SAFETY: 16 pairs are 64 bytes, and the loads need no alignment.
+        let [v, w, x, y] = unsafe { [0, 1, 2, 3].map(|i| v128_load(row.add(i))) };
+        a = i32x4_add(a, i32x4_dot_i16x8(v, number));
+        b = i32x4_add(b, i32x4_dot_i16x8(w, number));
+        c = i32x4_add(c, i32x4_dot_i16x8(x, number));
+        d = i32x4_add(d, i32x4_dot_i16x8(y, number));
+    }
+    [a, b, c, d]
+}
+
+/// Moves whole blocks of weights and returns their number. It is a function of its own, which the
+/// browser optimises between two strips.
+#[inline(never)]
+pub(super) fn move_bf16(stretch: &Stretch<'_>, base: &[u8], moved: &mut [u8]) -> usize {
+    let step = f32x4_splat(stretch.factors.step);
+    let (base, moved) = (base.as_chunks::<{ 2 * BLOCK }>().0, moved.as_chunks_mut::<{ 2 * BLOCK }>().0);
+    for (i, (base, moved)) in base.iter().zip(&mut *moved).enumerate() {
+        let [a, b, c, d] = sum_block(&stretch.from(i * BLOCK));
+        let (from, to) = (base.as_ptr().cast::<v128>(), moved.as_mut_ptr().cast::<v128>());
+        // SAFETY: a block is 32 bytes, and no access needs to be aligned.
+        unsafe {
+            v128_store(to, move_half(v128_load(from), a, b, step));
+            v128_store(to.add(1), move_half(v128_load(from.add(1)), c, d, step));
+        }
+    }
+    base.len() * BLOCK
+}
+
+/// Returns eight words moved by their sums, as [`bf16`](crate::predict::float::bf16) does.
+#[inline(always)]
+fn move_half(words: v128, low: v128, high: v128, step: v128) -> v128 {
+    let zero = i32x4_splat(0);
+    let exponent = i16x8_splat(0x7f80);
+    let moved = |words: v128, sums: v128| {
+        let value = f32x4_add(words, f32x4_mul(f32x4_convert_i32x4(sums), step));
+        u32x4_shr(i32x4_add(value, i32x4_splat(0x8000)), 16)
+    };
+    let first = moved(i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(zero, words), low);
+    let second = moved(i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(zero, words), high);
+    let still = i16x8_narrow_i32x4(i32x4_eq(low, zero), i32x4_eq(high, zero));
+    let special = i16x8_eq(v128_and(words, exponent), exponent);
+    v128_bitselect(words, u16x8_narrow_i32x4(first, second), v128_or(special, still))
 }

@@ -4,10 +4,10 @@
 
 use std::arch::x86_64::*;
 
-use super::{Strip, Words};
+use super::{BEYOND, Rows};
 use crate::entropy::frequency::{SCALE, SCALE_BITS};
 use crate::entropy::rans::decoder::SLOTS;
-use crate::entropy::rans::{BLOCK, GROUPS, LANES, LOW};
+use crate::entropy::rans::{GROUPS, LANES, LOW};
 
 /// The index of the word that each lane takes, a byte per lane, for each set of lanes that take
 /// one.
@@ -36,10 +36,10 @@ pub(super) fn is_available() -> bool {
 /// The [`Kernel`](super::Kernel), which needs AVX2 and POPCNT.
 #[target_feature(enable = "avx2,popcnt")]
 pub(super) fn decode(
-    Strip { slots, contexts, symbols }: Strip<'_>,
-    words: [&Words; GROUPS],
+    Rows { slots, words, contexts, symbols }: Rows<'_>,
     states: &mut [[u32; LANES]; GROUPS],
 ) -> [usize; GROUPS] {
+    assert!(words.iter().all(|words| words.len() >= contexts.len() * LANES + BEYOND));
     let slot_mask = _mm256_set1_epi32(SCALE as i32 - 1);
     let table_mask = _mm256_set1_epi32(SLOTS as i32 - 1);
     let frequency_mask = _mm256_set1_epi32(0xfff);
@@ -53,10 +53,10 @@ pub(super) fn decode(
     }
     let words = words.map(|words| words.as_ptr());
     let mut taken = [0; GROUPS];
-    for step in 0..BLOCK / LANES {
+    for (contexts, symbols) in contexts.iter().zip(symbols) {
         for g in 0..GROUPS {
-            let at = g * BLOCK + step * LANES;
-            // SAFETY: `at` + 8 is within a strip.
+            let at = g * LANES;
+            // SAFETY: a group has eight contexts in a row.
             let context = unsafe { _mm_loadl_epi64(contexts.as_ptr().add(at).cast()) };
             let table = _mm256_slli_epi32::<{ SCALE_BITS as i32 }>(_mm256_cvtepu8_epi32(context));
             let slot = _mm256_and_si256(_mm256_or_si256(table, _mm256_and_si256(x[g], slot_mask)), table_mask);
@@ -67,8 +67,8 @@ pub(super) fn decode(
             let next = _mm256_add_epi32(_mm256_mullo_epi32(frequency, quotient), _mm256_srli_epi32::<20>(entry));
             let short = _mm256_cmpgt_epi32(low, next);
             let mask = _mm256_movemask_ps(_mm256_castsi256_ps(short)) as usize;
-            // SAFETY: a step takes at most LANES words, so that LANES of AHEAD are left before
-            // every step.
+            // SAFETY: a row takes at most LANES words of a group, so that the assertion leaves
+            // BEYOND of them before every row.
             let ahead = unsafe { _mm_loadu_si128(words[g].add(taken[g]).cast()) };
             let take = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(TAKE[mask & 255] as i64));
             let word = _mm256_permutevar8x32_epi32(_mm256_cvtepu16_epi32(ahead), take);

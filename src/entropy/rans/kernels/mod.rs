@@ -1,6 +1,6 @@
-//! Kernels: decoders of a full strip for vector units. They do what
-//! [`decode_blocks`](super::Decoder::decode_blocks) does, the words that lanes take past the end of
-//! a damaged stream included.
+//! Kernels: decoders of whole rows for vector units. They do what
+//! [`decode_rows`](super::Decoder::decode_rows) does, the words that lanes take past the end of a
+//! damaged stream included.
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
@@ -9,24 +9,23 @@ mod avx2;
 mod eight;
 
 use super::decoder::SLOTS;
-use super::{BLOCK, GROUPS, Group, LANES, STRIP};
+use super::{GROUPS, Group, LANES, ROW, WORDS};
 
-/// The largest number of words of a block, and those that its last step loads beyond them.
-const AHEAD: usize = BLOCK + LANES;
+/// Words that the last step of a kernel loads beyond those that it can take.
+const BEYOND: usize = LANES;
 
-/// The next words of a group.
-type Words = [[u8; 2]; AHEAD];
-
-/// The tables, the contexts and the symbols of a strip.
-pub(super) struct Strip<'a> {
+/// The input and the output of a kernel. There are as many symbols as contexts.
+pub(super) struct Rows<'a> {
     slots: &'a [u32; SLOTS],
-    contexts: &'a [u8; STRIP],
-    symbols: &'a mut [u8; STRIP],
+    /// The next words of each group, at least [`LANES`] for each row and [`BEYOND`] more.
+    words: [&'a [[u8; 2]]; GROUPS],
+    contexts: &'a [[u8; ROW]],
+    symbols: &'a mut [[u8; ROW]],
 }
 
-/// A function that decodes a strip from the groups' words, moves on their states and returns the
-/// number of words that each group took. The processor must have the vector unit that it is for.
-pub(super) type Kernel = unsafe fn(Strip<'_>, [&Words; GROUPS], &mut [[u32; LANES]; GROUPS]) -> [usize; GROUPS];
+/// A function that decodes rows, moves on the groups' states and returns the number of words that
+/// each group took. The processor must have the vector unit that it is for.
+pub(super) type Kernel = unsafe fn(Rows<'_>, &mut [[u32; LANES]; GROUPS]) -> [usize; GROUPS];
 
 /// Returns the kernels that this processor can run, the fastest first.
 pub(super) fn available() -> impl Iterator<Item = Kernel> {
@@ -51,30 +50,30 @@ pub(super) fn fastest() -> Option<Kernel> {
     available().next()
 }
 
-/// Decodes a full strip with a kernel of [`available`] and returns true. Returns false and does
-/// nothing if there are fewer than [`GROUPS`] groups.
-pub(super) fn decode_strip(
+/// Decodes whole rows, at most a strip, with a kernel of [`available`].
+pub(super) fn decode_rows(
     kernel: Kernel,
     slots: &[u32; SLOTS],
-    groups: &mut [Group<'_>],
-    contexts: &[u8; STRIP],
-    symbols: &mut [u8; STRIP],
-) -> bool {
-    let Ok(groups) = <&mut [Group<'_>; GROUPS]>::try_from(groups) else { return false };
-    let padded: [Words; GROUPS];
-    let ahead = groups.each_ref().map(Group::ahead::<AHEAD>);
-    let words = if let [Some(a), Some(b), Some(c), Some(d)] = ahead {
-        [a, b, c, d]
-    } else {
-        padded = groups.each_ref().map(Group::ahead_padded);
-        padded.each_ref()
+    groups: &mut [Group<'_>; GROUPS],
+    contexts: &[u8],
+    symbols: &mut [u8],
+) {
+    let (contexts, symbols) = (contexts.as_chunks::<ROW>().0, symbols.as_chunks_mut::<ROW>().0);
+    let ahead = contexts.len() * LANES + BEYOND;
+    let mut padded: [[[u8; 2]; WORDS + BEYOND]; GROUPS];
+    let words = match groups.each_ref().map(|group| group.ahead(ahead)) {
+        [Some(a), Some(b), Some(c), Some(d)] => [a, b, c, d],
+        _ => {
+            padded = [[[0; 2]; WORDS + BEYOND]; GROUPS];
+            padded.iter_mut().zip(&*groups).for_each(|(padded, group)| group.pad(&mut padded[..ahead]));
+            padded.each_ref().map(|padded| &padded[..ahead])
+        }
     };
     let mut states = groups.each_ref().map(|group| group.states);
     // SAFETY: `available` returns only kernels that the processor can run.
-    let taken = unsafe { kernel(Strip { slots, contexts, symbols }, words, &mut states) };
+    let taken = unsafe { kernel(Rows { slots, words, contexts, symbols }, &mut states) };
     for (group, (states, taken)) in groups.iter_mut().zip(states.into_iter().zip(taken)) {
         group.states = states;
         group.position += taken;
     }
-    true
 }

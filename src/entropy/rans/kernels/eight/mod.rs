@@ -14,10 +14,10 @@ mod unit;
 #[cfg(target_arch = "x86_64")]
 pub(super) use unit::is_available;
 
-use super::{Strip, Words};
+use super::{BEYOND, Rows};
 use crate::entropy::frequency::{SCALE, SCALE_BITS};
 use crate::entropy::rans::decoder::SLOTS;
-use crate::entropy::rans::{BLOCK, GROUPS, LANES};
+use crate::entropy::rans::{GROUPS, LANES};
 use unit::*;
 
 /// The bytes of the next words that each lane takes, two per lane, for each set of lanes that need
@@ -43,11 +43,12 @@ static TAKE: [[u8; 2 * LANES]; 256] = {
 /// The [`Kernel`](super::Kernel), which on `x86_64` needs SSE4.1 and POPCNT.
 #[inline(never)]
 #[cfg_attr(target_arch = "x86_64", target_feature(enable = "sse4.1,popcnt"))]
+#[cfg_attr(target_arch = "aarch64", target_feature(enable = "neon"))]
 pub(super) fn decode(
-    Strip { slots, contexts, symbols }: Strip<'_>,
-    words: [&Words; GROUPS],
+    Rows { slots, words, contexts, symbols }: Rows<'_>,
     states: &mut [[u32; LANES]; GROUPS],
 ) -> [usize; GROUPS] {
+    assert!(words.iter().all(|words| words.len() >= contexts.len() * LANES + BEYOND));
     let (slot_mask, context_mask) = (splat32(SCALE - 1), splat16((SLOTS as u32 / SCALE - 1) as u16));
     let (frequency_mask, opaque) = (splat32(0xfff), opaque_zero());
     let mut taken = [0; GROUPS];
@@ -56,10 +57,10 @@ pub(super) fn decode(
         .map(|states| states.as_chunks::<4>().0)
         .map(|halves| [load32(&halves[0]), load32(&halves[1])]);
     macro_rules! step {
-        ($step:ident, $group:literal, $x:ident, $y:ident) => {
-            let at = $group * BLOCK + $step * LANES;
-            // SAFETY: `at` + LANES is within a strip.
-            let context = and(unsafe { load_widened(contexts.as_ptr().add(at)) }, context_mask);
+        ($contexts:ident, $symbols:ident, $group:literal, $x:ident, $y:ident) => {
+            // SAFETY: a group has eight contexts in a row.
+            let context = unsafe { load_widened($contexts.as_ptr().add($group * LANES)) };
+            let context = and(context, context_mask);
             let slot = |x, context| or(and(x, slot_mask), shift_left::<SCALE_BITS>(context));
             // SAFETY: contexts masked to the number of tables, and states masked to the slots of a
             // table, are within `slots`.
@@ -73,23 +74,23 @@ pub(super) fn decode(
             let (x, y) = (next($x, first), next($y, second));
             let narrow = narrow(x, y);
             let full = signs(narrow);
-            // SAFETY: a step takes at most LANES words, so that LANES of them are left before every
-            // step.
+            // SAFETY: a row takes at most LANES words of a group, so that the assertion leaves
+            // BEYOND of them before every row.
             let ahead = unsafe { load(words[$group].as_ptr().add(taken[$group]).cast()) };
             // SAFETY: there are eight signs, and an element of TAKE has 16 bytes.
             let word = swizzle(ahead, unsafe { load(TAKE.as_ptr().add(full & 255).cast()) });
             taken[$group] += LANES - full.count_ones() as usize;
             $x = maximum(x, interleave_low(word, narrow));
             $y = maximum(y, interleave_high(word, narrow));
-            // SAFETY: `at` + LANES is within a strip.
-            unsafe { store_low_bytes(first, second, symbols.as_mut_ptr().add(at)) };
+            // SAFETY: a group has eight symbols in a row.
+            unsafe { store_low_bytes(first, second, $symbols.as_mut_ptr().add($group * LANES)) };
         };
     }
-    for step in 0..BLOCK / LANES {
-        step!(step, 0, a, b);
-        step!(step, 1, c, d);
-        step!(step, 2, e, f);
-        step!(step, 3, g, h);
+    for (contexts, symbols) in contexts.iter().zip(symbols) {
+        step!(contexts, symbols, 0, a, b);
+        step!(contexts, symbols, 1, c, d);
+        step!(contexts, symbols, 2, e, f);
+        step!(contexts, symbols, 3, g, h);
     }
     for (states, halves) in states.iter_mut().zip([[a, b], [c, d], [e, f], [g, h]]) {
         states.as_chunks_mut().0.iter_mut().zip(halves).for_each(|(states, half)| store32(half, states));

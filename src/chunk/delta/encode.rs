@@ -1,36 +1,16 @@
-//! A chunk as deltas to its base: zigzag differences are binned, and the bins are entropy coded in
-//! contexts.
-//!
-//! The payload holds the context model, for scaled contexts the scales of rows and columns as
-//! tokens, then the tokens of the deltas, and to its end the raw bits of the bins.
-//!
-//! The token behind those of the bins is a word that became 0, whatever its base: pruned weights
-//! have no difference worth coding.
+//! The encoder: the choice of a context model, and the payload.
 
-use super::tokens::{self, TokenReader};
-use super::{Effort, Matrix, Scratch, scales};
-use crate::bytes::ByteReader;
-use crate::delta::context::{CONTEXTS, Model, Unit};
+use super::{Coding, zero_token};
+use crate::chunk::{Effort, Matrix, scales, tokens};
+use crate::delta::context::{CONTEXTS, Model};
 use crate::delta::scale::{ScaleMeter, Scales};
 use crate::delta::word::{self, Word};
-use crate::entropy::bins::{self, BINS, TOKENS};
-use crate::entropy::bits::{BitReader, BitWriter};
+use crate::entropy::bins::{self, BINS};
+use crate::entropy::bits::BitWriter;
 use crate::entropy::cluster::{Clusters, cluster};
 use crate::entropy::log2::{FRACTION, entropy};
 use crate::entropy::rans::STRIP;
-use crate::error::Result;
 use crate::layout::dtype::Fields;
-
-/// The fields of a chunk's words, and the source of the exponents that tell the size of their
-/// steps.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Coding<'a> {
-    pub(super) fields: Fields,
-    /// The exponent of each run of [`BLOCK_WORDS`] words, in quarters of an octave (the low two
-    /// bits are the top two of a mantissa). It replaces the exponents that the words themselves
-    /// have.
-    pub(super) blocks: Option<&'a [u16]>,
-}
 
 /// Number of words that became 0 from which on their token is used.
 const FEW: usize = 64;
@@ -38,37 +18,6 @@ const FEW: usize = 64;
 /// Integers are coded with and without the token of zeros where one word in this many became 0: for
 /// them, a difference often says as much.
 const TRY_ZEROS: usize = 16;
-
-/// Returns the token of a word that became 0.
-fn zero_token<W: Word>() -> usize {
-    bins::tokens(W::BITS)
-}
-
-/// Words that share an exponent of [`Coding::blocks`]. A full strip is a whole number of such runs.
-pub(super) const BLOCK_WORDS: usize = 32;
-
-impl Coding<'_> {
-    /// Returns true if the size of a step differs from word to word.
-    fn has_exponents(&self) -> bool {
-        self.fields != Fields::Integer || self.blocks.is_some()
-    }
-
-    /// Returns the unit of the exponents.
-    fn unit(&self) -> Unit {
-        match (self.blocks, self.fields) {
-            (Some(_), _) => Unit::Quarter,
-            (None, Fields::Float { mantissa: 52 }) => Unit::WideOctave,
-            _ => Unit::Octave,
-        }
-    }
-
-    /// Writes the exponents of `words`, of which the first is word `start` of the chunk.
-    fn exponents<W: Word>(&self, words: &[W], start: usize, exponents: &mut [u16]) {
-        let Some(blocks) = self.blocks else { return word::exponents(self.fields, words, exponents) };
-        let runs = exponents.chunks_mut(BLOCK_WORDS).zip(&blocks[start / BLOCK_WORDS..]);
-        runs.for_each(|(run, &exponent)| run.fill(exponent));
-    }
-}
 
 /// A context model, the raw context of each element, and the clusters of these contexts.
 struct Candidate {
@@ -143,7 +92,7 @@ impl Elements {
 }
 
 /// Calls [`encode`] for words of `width` bytes that have their own exponents.
-pub(super) fn encode_any(
+pub(in crate::chunk) fn encode_any(
     (width, fields): (usize, Fields),
     matrix: Matrix,
     base: &[u8],
@@ -155,7 +104,7 @@ pub(super) fn encode_any(
 }
 
 /// Encodes `target` against `base` and returns the payload. Both have the same length, above 0.
-pub(super) fn encode<W: Word>(
+pub(in crate::chunk) fn encode<W: Word>(
     coding: Coding<'_>,
     matrix: Matrix,
     base: &[u8],
@@ -183,7 +132,7 @@ fn count_zeroed<W: Word>(base: &[u8], target: &[u8]) -> usize {
 }
 
 /// Calls [`estimate`] for words of `width` bytes.
-pub(super) fn estimate_any((width, fields): (usize, Fields), base: &[u8], target: &[u8]) -> u64 {
+pub(in crate::chunk) fn estimate_any((width, fields): (usize, Fields), base: &[u8], target: &[u8]) -> u64 {
     let coding = Coding { fields, blocks: None };
     for_width!(width, self::estimate(coding, base, target))
 }
@@ -315,83 +264,3 @@ impl Counter {
         }
     }
 }
-
-/// Calls [`decode`] for words of `width` bytes that have their own exponents.
-pub(super) fn decode_any(
-    (width, fields): (usize, Fields),
-    matrix: Matrix,
-    payload: &[u8],
-    base: &[u8],
-    target: &mut [u8],
-    scratch: &mut Scratch,
-) -> Result<()> {
-    let coding = Coding { fields, blocks: None };
-    for_width!(width, self::decode(coding, matrix, payload, base, target, scratch))
-}
-
-/// Restores `target` from its base and the payload that [`encode`] returned.
-pub(super) fn decode<W: Word>(
-    coding: Coding<'_>,
-    matrix: Matrix,
-    payload: &[u8],
-    base: &[u8],
-    target: &mut [u8],
-    scratch: &mut Scratch,
-) -> Result<()> {
-    let count = target.len() / W::BYTES;
-    let mut payload = ByteReader::new(payload);
-    let model = scales::read(&mut payload, matrix, count, coding.unit(), scratch)?;
-    let mut reader = TokenReader::new(&mut payload, &mut scratch.decoder, count, zero_token::<W>() + 1)?;
-    let zeros = reader.ends_with(zero_token::<W>());
-    let mut extra = BitReader::new(payload.rest());
-    let (mut words, mut exponents) = ([W::default(); STRIP], [0; STRIP]);
-    let (mut contexts, mut tokens) = ([0; STRIP], [0; STRIP]);
-    let strips = base.chunks(STRIP * W::BYTES).zip(target.chunks_mut(STRIP * W::BYTES));
-    for (i, (base, target)) in strips.enumerate() {
-        let count = target.len() / W::BYTES;
-        let (words, contexts, tokens) = (&mut words[..count], &mut contexts[..count], &mut tokens[..count]);
-        word::load(base, words);
-        coding.exponents(words, i * STRIP, &mut exponents[..count]);
-        model.contexts(&exponents[..count], i * STRIP, contexts);
-        reader.map(contexts);
-        reader.strip(contexts, tokens);
-        if zeros {
-            apply_with_zeros(coding.fields, words, tokens, &mut extra);
-        } else {
-            apply(coding.fields, words, tokens, &mut extra);
-        }
-        word::store(words, target);
-    }
-    reader.finish()?;
-    extra.finish()
-}
-
-/// Turns `words` of the base into those of the target.
-fn apply<W: Word>(fields: Fields, words: &mut [W], tokens: &[u8], extra: &mut BitReader<'_>) {
-    let mut deltas = [W::default(); STRIP];
-    let deltas = &mut deltas[..tokens.len()];
-    deltas.iter_mut().zip(tokens).for_each(|(delta, &token)| *delta = W::truncate(u64::from(token)));
-    bins::for_each_binned(tokens, |i| {
-        let (least, width) = BINS[usize::from(tokens[i])];
-        let rest = if W::BITS <= 32 { extra.get(width) } else { extra.get_wide(width) };
-        deltas[i] = W::truncate(least.wrapping_add(rest));
-    });
-    match fields {
-        Fields::Float { .. } => words.iter_mut().zip(deltas).for_each(|(w, d)| *w = W::float_apply(*w, *d)),
-        Fields::Integer => words.iter_mut().zip(deltas).for_each(|(w, d)| *w = W::integer_apply(*w, *d)),
-    }
-}
-
-/// Does the same as [`apply`], for tokens that may be the one of words that became 0.
-fn apply_with_zeros<W: Word>(fields: Fields, words: &mut [W], tokens: &mut [u8], extra: &mut BitReader<'_>) {
-    let zero = zero_token::<W>() as u8;
-    let mut zeroed = Vec::new();
-    for (i, token) in tokens.iter_mut().enumerate().filter(|(_, token)| **token == zero) {
-        zeroed.push(i);
-        *token = 0;
-    }
-    apply(fields, words, tokens, extra);
-    zeroed.into_iter().for_each(|i| words[i] = W::default());
-}
-
-const _: () = assert!(TOKENS < 256);

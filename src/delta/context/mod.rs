@@ -4,6 +4,11 @@
 //! is likely to be, in steps. The exponent relative to the mean change of the row and the column
 //! tells more.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod simd128;
+
 use super::scale::STEPS;
 use crate::bytes::{ByteReader, put_varint};
 use crate::error::{Error, Result};
@@ -163,22 +168,65 @@ impl Scaled {
     /// Writes the contexts of a stretch of one row. Where the exponents allow it, the arithmetic is
     /// in 16 bits, which vectorise best. `here` is the part of the sum that all elements share.
     fn row_contexts(&self, here: i32, exponents: &[u16], columns: &[u8], contexts: &mut [u8]) {
-        const LAST: i32 = CONTEXTS as i32 - 1;
         let step = self.unit.steps();
-        let elements = contexts.iter_mut().zip(exponents.iter().zip(columns));
         if self.unit == Unit::WideOctave {
-            for (context, (&exponent, &scale)) in elements {
+            for (context, (&exponent, &scale)) in contexts.iter_mut().zip(exponents.iter().zip(columns)) {
                 let raw = here + i32::from(step) * i32::from(exponent) - i32::from(scale);
-                *context = (raw >> self.shift).clamp(0, LAST) as u8;
+                *context = (raw >> self.shift).clamp(0, CONTEXTS as i32 - 1) as u8;
             }
             return;
         }
         // Outside of these bounds every context is the first or the last one, so clamping changes
         // none.
-        let here = here.clamp(-8192, 8192) as i16;
-        for (context, (&exponent, &scale)) in elements {
-            let raw = here + step * (exponent & 0xff) as i16 - i16::from(scale);
-            *context = (raw >> self.shift).clamp(0, LAST as i16) as u8;
+        let rule = Rule { here: here.clamp(-8192, 8192) as i16, step, shift: self.shift };
+        rule.contexts(exponents, columns, contexts);
+    }
+}
+
+/// The contexts of a stretch of a row in 16 bits: (`here` + `step` * exponent - scale) >> `shift`.
+#[derive(Clone, Copy)]
+struct Rule {
+    here: i16,
+    step: i16,
+    shift: u32,
+}
+
+impl Rule {
+    fn contexts(self, exponents: &[u16], columns: &[u8], contexts: &mut [u8]) {
+        #[cfg(target_arch = "x86_64")]
+        if avx2::contexts(self, exponents, columns, contexts) {
+            return;
+        }
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        let (exponents, columns, contexts) = simd128::contexts(self, exponents, columns, contexts);
+        self.contexts_portably(exponents, columns, contexts);
+    }
+
+    #[inline(always)]
+    fn contexts_portably(self, exponents: &[u16], columns: &[u8], contexts: &mut [u8]) {
+        for (context, (&exponent, &scale)) in contexts.iter_mut().zip(exponents.iter().zip(columns)) {
+            let raw = self.here + self.step * (exponent & 0xff) as i16 - i16::from(scale);
+            *context = (raw >> self.shift).clamp(0, CONTEXTS as i16 - 1) as u8;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_agree() {
+        for (here, step, shift) in [(-8192, 16, 0), (8192, 16, 4), (-1500, 16, 3), (-400, 4, 2)] {
+            for length in [0, 1, 15, 16, 31, 32, 33, 1000] {
+                let exponents: Vec<u16> = (0..length).map(|i| (i * i % 1009) as u16).collect();
+                let columns: Vec<u8> = (0..length).map(|i| (i * 37 % 256) as u8).collect();
+                let rule = Rule { here, step, shift };
+                let (mut fast, mut portable) = (vec![200; length], vec![100; length]);
+                rule.contexts(&exponents, &columns, &mut fast);
+                rule.contexts_portably(&exponents, &columns, &mut portable);
+                assert_eq!(fast, portable, "{here} {length}");
+            }
         }
     }
 }

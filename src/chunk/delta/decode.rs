@@ -1,0 +1,123 @@
+//! The decoder, strip by strip: contexts, tokens, and the words that they make of the base's.
+
+use super::{Coding, zero_token};
+use crate::bytes::ByteReader;
+use crate::chunk::tokens::TokenReader;
+use crate::chunk::{Matrix, Scratch, scales};
+use crate::delta::apply::{apply, apply_direct};
+use crate::delta::word::{self, Word};
+use crate::entropy::bins::{BINS, DIRECT};
+use crate::entropy::bits::BitReader;
+use crate::entropy::bytes64::{Places, at_least};
+use crate::entropy::rans::STRIP;
+use crate::error::Result;
+use crate::layout::dtype::Fields;
+
+/// Calls [`decode`] for words of `width` bytes that have their own exponents.
+pub(in crate::chunk) fn decode_any(
+    (width, fields): (usize, Fields),
+    matrix: Matrix,
+    payload: &[u8],
+    base: &[u8],
+    target: &mut [u8],
+    scratch: &mut Scratch,
+) -> Result<()> {
+    let coding = Coding { fields, blocks: None };
+    for_width!(width, self::decode(coding, matrix, payload, base, target, scratch))
+}
+
+/// Restores `target` from its base and the payload that [`encode`](super::encode()) returned.
+pub(in crate::chunk) fn decode<W: Word>(
+    coding: Coding<'_>,
+    matrix: Matrix,
+    payload: &[u8],
+    base: &[u8],
+    target: &mut [u8],
+    scratch: &mut Scratch,
+) -> Result<()> {
+    let load = |start: usize, words: &mut [W]| {
+        let start = start * W::BYTES;
+        word::load(&base[start..start + size_of_val(words)], words);
+    };
+    decode_moved(coding, matrix, payload, &load, target, scratch)
+}
+
+/// Does the same as [`decode`]. `load` fills words of a base that is not in memory as a whole, and
+/// gets the number of the first one.
+pub(in crate::chunk) fn decode_moved<W: Word>(
+    coding: Coding<'_>,
+    matrix: Matrix,
+    payload: &[u8],
+    load: &dyn Fn(usize, &mut [W]),
+    target: &mut [u8],
+    scratch: &mut Scratch,
+) -> Result<()> {
+    let count = target.len() / W::BYTES;
+    let mut payload = ByteReader::new(payload);
+    let model = scales::read(&mut payload, matrix, count, coding.unit(), scratch)?;
+    let mut reader = TokenReader::new(&mut payload, &mut scratch.decoder, count, zero_token::<W>() + 1)?;
+    let zeros = reader.ends_with(zero_token::<W>());
+    let mut extra = BitReader::new(payload.rest());
+    let (mut words, mut exponents) = ([W::default(); STRIP], [0; STRIP]);
+    let (mut contexts, mut tokens) = ([0; STRIP], [0; STRIP]);
+    let mut strip = Strip::default();
+    for (i, target) in target.chunks_mut(STRIP * W::BYTES).enumerate() {
+        let count = target.len() / W::BYTES;
+        let (words, contexts, tokens) = (&mut words[..count], &mut contexts[..count], &mut tokens[..count]);
+        load(i * STRIP, words);
+        coding.exponents(words, i * STRIP, &mut exponents[..count]);
+        model.contexts(&exponents[..count], i * STRIP, contexts);
+        reader.strip(contexts, tokens);
+        if zeros {
+            strip.apply_with_zeros(coding.fields, words, tokens, &mut extra);
+        } else {
+            strip.apply(coding.fields, words, tokens, &mut extra);
+        }
+        word::store(words, target);
+    }
+    reader.finish()?;
+    extra.finish()
+}
+
+/// Buffers for the words of a strip whose tokens are not all that there is to know.
+struct Strip<W> {
+    places: Places,
+    words: [W; STRIP],
+    zeros: Vec<usize>,
+}
+
+impl<W: Word> Default for Strip<W> {
+    fn default() -> Self {
+        Self { places: Places::default(), words: [W::default(); STRIP], zeros: Vec::new() }
+    }
+}
+
+impl<W: Word> Strip<W> {
+    /// Turns `words` of the base into those of the target. Those with raw bits are computed from
+    /// the base first. Then all are computed as if there were no raw bits, which takes no branch.
+    fn apply(&mut self, fields: Fields, words: &mut [W], tokens: &[u8], extra: &mut BitReader<'_>) {
+        self.places.find(tokens, at_least::<{ DIRECT as u8 }>);
+        let places = self.places.get();
+        for (word, &place) in self.words.iter_mut().zip(places) {
+            let place = usize::from(place);
+            let (least, width) = BINS[usize::from(tokens[place])];
+            let rest = if W::BITS <= 32 { extra.get(width) } else { extra.get_wide(width) };
+            *word = apply(fields, words[place], W::truncate(least.wrapping_add(rest)));
+        }
+        apply_direct(fields, words, tokens);
+        self.words.iter().zip(places).for_each(|(&word, &place)| words[usize::from(place)] = word);
+    }
+
+    /// Does the same as [`apply`](Self::apply), for tokens that may be the one of words that became
+    /// 0.
+    fn apply_with_zeros(&mut self, fields: Fields, words: &mut [W], tokens: &mut [u8], extra: &mut BitReader<'_>) {
+        let zero = zero_token::<W>() as u8;
+        let mut zeros = std::mem::take(&mut self.zeros);
+        zeros.clear();
+        zeros.extend(tokens.iter().enumerate().filter(|(_, token)| **token == zero).map(|(i, _)| i));
+        zeros.iter().for_each(|&i| tokens[i] = 0);
+        self.apply(fields, words, tokens, extra);
+        zeros.iter().for_each(|&i| words[i] = W::default());
+        self.zeros = zeros;
+    }
+}

@@ -1,0 +1,42 @@
+//! The contexts of a stretch, 16 at a time, for WebAssembly.
+#![allow(unsafe_code)]
+
+use std::arch::wasm32::*;
+
+use super::{CONTEXTS, Rule};
+
+/// Contexts that are computed at a time.
+const BLOCK: usize = 16;
+
+/// Writes the contexts of whole blocks, and returns what is left.
+#[inline(never)]
+pub(super) fn contexts<'a>(
+    rule: Rule,
+    exponents: &'a [u16],
+    columns: &'a [u8],
+    contexts: &'a mut [u8],
+) -> (&'a [u16], &'a [u8], &'a mut [u8]) {
+    let whole = contexts.len().min(exponents.len()).min(columns.len()) / BLOCK * BLOCK;
+    let (exponents, exponents_left) = exponents.split_at(whole);
+    let (columns, columns_left) = columns.split_at(whole);
+    let (contexts, left) = contexts.split_at_mut(whole);
+    let (here, step) = (i16x8_splat(rule.here), i16x8_splat(rule.step));
+    let raw = |exponents: v128, columns: v128| {
+        let sum = i16x8_add(here, i16x8_mul(v128_and(exponents, i16x8_splat(0xff)), step));
+        let raw = i16x8_shr(i16x8_sub(sum, columns), rule.shift);
+        i16x8_max(i16x8_min(raw, i16x8_splat(CONTEXTS as i16 - 1)), i16x8_splat(0))
+    };
+    let blocks = exponents.as_chunks::<BLOCK>().0.iter().zip(columns.as_chunks::<BLOCK>().0);
+    for ((exponents, columns), contexts) in blocks.zip(contexts.as_chunks_mut::<BLOCK>().0) {
+        // SAFETY: a block has 32 bytes of exponents, and 16 of columns and of contexts; no access
+        // needs to be aligned.
+        unsafe {
+            let columns = v128_load(columns.as_ptr().cast());
+            let place = exponents.as_ptr().cast::<v128>();
+            let low = raw(v128_load(place), u16x8_extend_low_u8x16(columns));
+            let high = raw(v128_load(place.add(1)), u16x8_extend_high_u8x16(columns));
+            v128_store(contexts.as_mut_ptr().cast(), u8x16_narrow_i16x8(low, high));
+        }
+    }
+    (exponents_left, columns_left, left)
+}
