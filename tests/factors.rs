@@ -38,8 +38,7 @@ impl Factors {
     }
 
     fn record(&self) -> Record {
-        let count = usize::from(self.rank) * COLUMNS;
-        let list = [certain(self.symbol, count), vec![0]].concat();
+        let list = [certain(self.symbol), vec![0]].concat();
         let payload = [&[self.rank][..], &self.step.to_le_bytes(), &self.shifts, &list].concat();
         let shifted =
             self.shifts.iter().map(|&shift| i32::from(number(self.symbol)).checked_shl(shift.into()).unwrap_or(0));
@@ -50,8 +49,8 @@ impl Factors {
 
     /// The chunk that `base` becomes where nothing comes on top: numbers of `U` are all 1.
     fn chunk(&self, base: &[u8], moved: &[u8]) -> Record {
-        let numbers = [certain(2, usize::from(self.rank) * ROWS), vec![0]].concat();
-        let payload = [string(&numbers), vec![0], zeros(ROWS * COLUMNS)].concat();
+        let numbers = [certain(2), vec![0]].concat();
+        let payload = [string(&numbers), vec![0], zeros()].concat();
         Record { sums: [xxh3(moved), xxh3(base)], ..Record::new(6, &payload) }
     }
 }
@@ -94,7 +93,8 @@ fn finite_steps_restore_the_same_in_both_decoders() {
     }
 }
 
-/// A `BF16` moved: the sum rounded to a single, and that to the nearest, by way of the distances.
+/// A `BF16` moved: the sum rounded to a single, and that to the nearest, ties away from zero, by way
+/// of the distances.
 fn moved(word: [u8; 2], sum: i32, step: f32) -> [u8; 2] {
     let value = |bits: u16| f32::from_bits(u32::from(bits) << 16);
     let bits = u16::from_le_bytes(word);
@@ -110,8 +110,7 @@ fn moved(word: [u8; 2], sum: i32, step: f32) -> [u8; 2] {
         0x7f80 => (2f64.powi(128) - exact.abs()).abs(),
         magnitude => (f64::from(value(magnitude)) - exact.abs()).abs(),
     };
-    let up = distance(low + 1) < distance(low) || distance(low + 1) == distance(low) && low % 2 == 1;
-    (if up { low + 1 } else { low }).to_le_bytes()
+    (if distance(low + 1) <= distance(low) { low + 1 } else { low }).to_le_bytes()
 }
 
 #[test]

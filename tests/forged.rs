@@ -77,7 +77,7 @@ fn tensors_of_many_extents_are_bytes() {
 fn symbols_beyond_the_width_of_words_are_refused() {
     let head = [&[0, 1, 0, 1, 1, 2, 1, b'w', 4, 1][..], &varint(1000), &[0, 0]].concat();
     // One table, in which the last of 175 symbols is certain.
-    let payload = [&[0][..], &forge::certain(174, 1000), &[0; 32]].concat();
+    let payload = [&[0][..], &forge::certain(174), &[0; 32]].concat();
     let base = model(&[("w", "U8", &[1000], &[1; 1000])]);
     let error = restore(&base, &forge(&head, Some((3, &payload)))).unwrap_err();
     assert!(error.kind() == ErrorKind::BaseMismatch || error.to_string().contains("symbols"), "{error}");

@@ -159,11 +159,18 @@ fn offer_deltas(best: &mut Best<'_>, dtype: Dtype, matrix: Matrix, (base, fit): 
     }
 }
 
+/// The share of a chunk of floats below which a payload is so small that zstd is not considered: one
+/// part in so many. A glance at the target takes as long as a tenth of everything else.
+const SMALL: usize = 8;
+
 /// Offers zstd, unless it costs time and a glance tells that it cannot be smaller.
 fn offer_zstd(best: &mut Best<'_>, (width, fields): (usize, Fields), effort: Effort) -> Result<()> {
     let worth = match effort {
         Effort::Max => true,
-        Effort::Default => fields == Fields::Integer || repeats::promise(best.target, width, best.limit()),
+        Effort::Default if fields == Fields::Integer => true,
+        Effort::Default => {
+            best.limit() > best.target.len() / SMALL && repeats::promise(best.target, width, best.limit())
+        }
         Effort::Fast => fields == Fields::Integer,
     };
     if worth {

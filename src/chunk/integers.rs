@@ -62,7 +62,7 @@ pub(super) fn read(
         reader.strip(&mut contexts, tokens);
         numbers.extend(tokens.iter().map(|&token| {
             let (least, width) = BINS[usize::from(token)];
-            unzigzag((least + extra.get(width)) as u16) as i16
+            unzigzag((least + extra.get_any(width)) as u16) as i16
         }));
     }
     reader.finish()?;

@@ -88,7 +88,7 @@ pub(super) fn read(payload: &mut ByteReader<'_>, mut contexts: Vec<u8>, scratch:
                 reader.strip(contexts, tokens);
                 numbers.extend(tokens.iter().map(|&token| {
                     let (least, width) = BINS[usize::from(token)];
-                    (least + extra.get(width)) as u16
+                    (least + extra.get_any(width)) as u16
                 }));
             }
             reader.finish()?;

@@ -242,8 +242,7 @@ fn decode_plain(
             return Err(Error::corrupt("a chunk of blocks with scales is coded as words"));
         }
         Method::Solo if fields == Fields::Integer => {
-            let zeros = vec![0; target.len()];
-            delta::decode_any((width, fields), matrix, payload, &zeros, target, scratch)?;
+            delta::decode_alone_any((width, fields), matrix, payload, target, scratch)?;
         }
         Method::Solo => for_width!(width, solo::decode(matrix, payload, target, scratch))?,
         Method::Palette => for_width!(width, palette::decode(matrix, payload, base, target, scratch))?,

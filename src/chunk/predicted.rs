@@ -11,7 +11,6 @@ use crate::delta::word::Word;
 use crate::error::{Error, Result};
 use crate::layout::Dtype;
 use crate::predict::Factors;
-use crate::predict::change::Change;
 use crate::predict::fit::Fit;
 use crate::predict::stored::StoredFactors;
 
@@ -82,12 +81,11 @@ pub(super) fn encode(
     fit: &Fit,
     effort: Effort,
 ) -> Option<Vec<u8>> {
-    let change = Change::new(dtype, matrix.columns, base, target)?;
-    let u = fit.numbers_of(&change);
+    let u = fit.numbers_between(dtype, base, target)?;
     let mut moved = vec![0; base.len()];
     fit.factors.apply(dtype, &u, 0, base, &mut moved);
     let mut numbers = Vec::new();
-    integers::write(&mut numbers, &u, change.matrix.rows());
+    integers::write(&mut numbers, &u, u.len() / fit.factors.rank());
     let mut payload = Vec::new();
     put_prefixed(&mut payload, &numbers);
     payload.extend(delta::encode_any(dtype.words(), matrix, &moved, target, effort));

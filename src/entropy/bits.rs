@@ -90,6 +90,13 @@ impl<'a> BitReader<'a> {
         value
     }
 
+    /// Does the same as [`get`](Self::get), for fields of which many have no bits: for those it
+    /// reads nothing, since every read past the last eight bytes is slow.
+    #[inline]
+    pub(crate) fn get_any(&mut self, width: u32) -> u64 {
+        if width == 0 { 0 } else { self.get(width) }
+    }
+
     /// Does the same as [`get`](Self::get), for widths up to 64.
     #[inline]
     pub(crate) fn get_wide(&mut self, width: u32) -> u64 {

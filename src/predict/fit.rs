@@ -6,6 +6,7 @@ use super::change::{Change, Weights};
 use super::linear::{Dense, invert};
 use super::stored::StoredFactors;
 use super::subspace::Components;
+use crate::layout::Dtype;
 
 /// The largest magnitude of a number in `V` before its shift.
 const LIMIT: f64 = 2047.0;
@@ -72,16 +73,37 @@ impl Fit {
 
     /// Returns the numbers of all rows of `change`, component by component.
     pub(crate) fn numbers_of(&self, change: &Change) -> Vec<i16> {
-        let rows = change.matrix.rows();
-        let mut along = rounded(change.matrix.times_transposed(&self.projection));
-        if let Some(weights) = &self.weights {
-            let mut fit = along.times(&self.directions);
-            weights.pull(change, &mut fit);
-            along = rounded(fit.times_transposed(&self.projection));
-        }
-        let rank = along.columns;
-        (0..rank * rows).map(|i| along.data[i % rows * rank + i / rows] as i16).collect()
+        by_component(&self.along(change).data, self.projection.rows())
     }
+
+    /// Returns the numbers of all rows of the change from `base` to `target`; `None` if weights of
+    /// this dtype [cannot be moved](super::Factors::moves).
+    pub(crate) fn numbers_between(&self, dtype: Dtype, base: &[u8], target: &[u8]) -> Option<Vec<i16>> {
+        let columns = self.projection.columns;
+        let bytes = TOGETHER * columns * dtype.words().0;
+        let mut along = Vec::new();
+        for (base, target) in base.chunks(bytes).zip(target.chunks(bytes)) {
+            along.extend(self.along(&Change::new(dtype, columns, base, target)?).data);
+        }
+        Some(by_component(&along, self.projection.rows()))
+    }
+
+    /// Returns the numbers of all rows of `change`, row by row.
+    fn along(&self, change: &Change) -> Dense {
+        let along = rounded(change.matrix.times_transposed(&self.projection));
+        let Some(weights) = &self.weights else { return along };
+        let mut fit = along.times(&self.directions);
+        weights.pull(change, &mut fit);
+        rounded(fit.times_transposed(&self.projection))
+    }
+}
+
+/// Rows that are fitted at a time, so that their change stays in the cache.
+const TOGETHER: usize = 16;
+
+/// Returns the numbers of rows of `rank` numbers, component by component.
+fn by_component(along: &[f32], rank: usize) -> Vec<i16> {
+    (0..rank).flat_map(|k| along.chunks_exact(rank).map(move |row| row[k] as i16)).collect()
 }
 
 /// Returns the shift, at most 15, whose power of two is nearest to `ratio`, which is at least 1.

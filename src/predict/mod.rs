@@ -111,6 +111,15 @@ impl Stretch<'_> {
     fn from(&self, columns: usize) -> Self {
         Self { column: self.column + columns, ..*self }
     }
+
+    /// Returns the place of the first column's numbers in the first row of `V`, after a check that
+    /// each row has `count` columns from there on, for kernels that check no more.
+    #[cfg(any(target_arch = "x86_64", all(target_arch = "wasm32", target_feature = "simd128")))]
+    fn place(&self, count: usize) -> *const [i16; 2] {
+        let Factors { columns, pairs, .. } = self.factors;
+        assert!(self.column + count <= *columns && self.numbers.len() * columns <= pairs.len());
+        pairs[self.column..].as_ptr()
+    }
 }
 
 #[cfg(test)]

@@ -29,19 +29,20 @@ impl Record {
     /// A record of factors whose numbers are all zeros, `rank` components of so many columns.
     pub fn zero_factors(rank: u8, columns: usize) -> Self {
         let count = usize::from(rank) * columns;
-        let payload = [&[rank][..], &1f32.to_le_bytes(), &vec![0; usize::from(rank)], &zeros(count), &[0]].concat();
+        let payload = [&[rank][..], &1f32.to_le_bytes(), &vec![0; usize::from(rank)], &zeros(), &[0]].concat();
         let indexed = [vec![5], varint(payload.len() as u64), vec![rank, 0]].concat();
         Self { method: 5, payload, sums: [xxh3(&vec![0; 2 * count]), 0], indexed }
     }
 }
 
-/// A list of so many symbols, all of them 0: the states say so, and there are no words.
-pub fn zeros(count: usize) -> Vec<u8> {
-    certain(0, count)
+/// A list of any number of symbols, all of them 0.
+pub fn zeros() -> Vec<u8> {
+    certain(0)
 }
 
-/// A list of so many symbols that are all the same: one table, in which no other has a frequency.
-pub fn certain(symbol: u8, count: usize) -> Vec<u8> {
+/// A list of any number of symbols that are all the same: one table, in which no other has a
+/// frequency, and no stream.
+pub fn certain(symbol: u8) -> Vec<u8> {
     let mut bits = vec![false; 6];
     bits.extend((0..8).map(|i| symbol >> i & 1 == 1));
     bits.extend(vec![true; symbol.into()]);
@@ -49,8 +50,7 @@ pub fn certain(symbol: u8, count: usize) -> Vec<u8> {
     bits.extend([0, 0, 0, 0, 1, 1, 0, 0, 1].map(|bit| bit == 1));
     bits.extend([false; 11]);
     let tables = bits.chunks(8).map(|bits| bits.iter().rev().fold(0, |byte, &bit| byte << 1 | u8::from(bit)));
-    let stream = string(&[0, 0x80, 0, 0].repeat(8));
-    [string(&tables.collect::<Vec<_>>()), stream.repeat(count.div_ceil(1024).min(4))].concat()
+    string(&tables.collect::<Vec<_>>())
 }
 
 /// An archive of a head's content and records.

@@ -26,6 +26,29 @@ pub(in crate::chunk) fn decode_any(
     for_width!(width, self::decode(coding, matrix, payload, base, target, scratch))
 }
 
+/// Calls [`decode_alone`] for words of `width` bytes.
+pub(in crate::chunk) fn decode_alone_any(
+    (width, fields): (usize, Fields),
+    matrix: Matrix,
+    payload: &[u8],
+    target: &mut [u8],
+    scratch: &mut Scratch,
+) -> Result<()> {
+    let coding = Coding { fields, blocks: None };
+    for_width!(width, self::decode_alone(coding, matrix, payload, target, scratch))
+}
+
+/// Does the same as [`decode`] for a base whose words are all 0.
+fn decode_alone<W: Word>(
+    coding: Coding<'_>,
+    matrix: Matrix,
+    payload: &[u8],
+    target: &mut [u8],
+    scratch: &mut Scratch,
+) -> Result<()> {
+    decode_moved(coding, matrix, payload, &|_, words: &mut [W]| words.fill(W::default()), target, scratch)
+}
+
 /// Restores `target` from its base and the payload that [`encode`](super::encode()) returned.
 pub(in crate::chunk) fn decode<W: Word>(
     coding: Coding<'_>,

@@ -126,9 +126,17 @@ pub(in crate::chunk) fn encode<W: Word>(
 
 /// Returns the number of words that are 0, and were not in the base.
 fn count_zeroed<W: Word>(base: &[u8], target: &[u8]) -> usize {
-    let zero = |word: &[u8]| word.iter().all(|&byte| byte == 0);
-    let pairs = base.chunks_exact(W::BYTES).zip(target.chunks_exact(W::BYTES));
-    pairs.filter(|(base, target)| zero(target) && !zero(base)).count()
+    let (mut before, mut after) = ([W::default(); STRIP], [W::default(); STRIP]);
+    let strips = base.chunks(STRIP * W::BYTES).zip(target.chunks(STRIP * W::BYTES));
+    let count = |(base, target): (&[u8], &[u8])| {
+        let count = base.len() / W::BYTES;
+        let (before, after) = (&mut before[..count], &mut after[..count]);
+        word::load(&base[..count * W::BYTES], before);
+        word::load(&target[..count * W::BYTES], after);
+        let zeroed = |(before, after): (&W, &W)| u16::from(*before != W::default()) & u16::from(*after == W::default());
+        usize::from(before.iter().zip(&*after).map(zeroed).sum::<u16>())
+    };
+    strips.map(count).sum()
 }
 
 /// Calls [`estimate`] for words of `width` bytes.

@@ -10,7 +10,7 @@
 mod decode;
 mod encode;
 
-pub(super) use decode::{decode, decode_any, decode_moved};
+pub(super) use decode::{decode, decode_alone_any, decode_any, decode_moved};
 pub(super) use encode::{encode, encode_any, estimate_any};
 
 use crate::delta::context::Unit;

@@ -35,8 +35,10 @@ fn tiles_with_avx2<F: Round>(stretch: &Stretch<'_>, base: &[u8], moved: &mut [u8
 #[target_feature(enable = "avx2")]
 fn sum(stretch: &Stretch<'_>, sums: &mut [i32]) {
     let (blocks, rest) = sums.as_chunks_mut::<BLOCK>();
+    let place = stretch.place(blocks.len() * BLOCK);
     for (i, block) in blocks.iter_mut().enumerate() {
-        let sums = sum_block(&stretch.from(i * BLOCK));
+        // SAFETY: the block is within the checked columns.
+        let sums = unsafe { sum_block(stretch, place.add(i * BLOCK)) };
         for (sum, out) in sums.iter().zip(block.as_chunks_mut::<LANES>().0) {
             // SAFETY: eight sums are 32 bytes.
             unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), *sum) };
@@ -45,17 +47,20 @@ fn sum(stretch: &Stretch<'_>, sums: &mut [i32]) {
     sum_portably(&stretch.from(blocks.len() * BLOCK), rest);
 }
 
-/// Returns the sums of the first [`BLOCK`] columns.
+/// Returns the sums of [`BLOCK`] columns.
+///
+/// # Safety
+/// `place` must be that of a column, such that `V` has a block of columns from there on in each row.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn sum_block(stretch: &Stretch<'_>) -> Sums {
+unsafe fn sum_block(stretch: &Stretch<'_>, place: *const [i16; 2]) -> Sums {
     let mut sums = [_mm256_setzero_si256(); BLOCK / LANES];
-    for (&[a, b], row) in stretch.numbers.iter().zip(stretch.factors.pairs.chunks_exact(stretch.factors.columns)) {
+    for (k, &[a, b]) in stretch.numbers.iter().enumerate() {
         let number = _mm256_set1_epi32(i32::from(a as u16) | i32::from(b) << 16);
-        let row = row[stretch.column..][..BLOCK].as_chunks::<LANES>().0;
-        for (sum, pairs) in sums.iter_mut().zip(row) {
-            // SAFETY: eight pairs are 32 bytes.
-            let pairs = unsafe { _mm256_loadu_si256(pairs.as_ptr().cast()) };
+        for (i, sum) in sums.iter_mut().enumerate() {
+            let place = place.wrapping_add(k * stretch.factors.columns + i * LANES);
+            // SAFETY: the caller vouches for the block, and eight pairs are 32 bytes.
+            let pairs = unsafe { _mm256_loadu_si256(place.cast()) };
             *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pairs, number));
         }
     }
@@ -75,8 +80,10 @@ pub(super) fn move_bf16(stretch: &Stretch<'_>, base: &[u8], moved: &mut [u8]) ->
 fn move_blocks(stretch: &Stretch<'_>, base: &[u8], moved: &mut [u8]) -> usize {
     let step = _mm256_set1_ps(stretch.factors.step);
     let (base, moved) = (base.as_chunks::<{ 2 * BLOCK }>().0, moved.as_chunks_mut::<{ 2 * BLOCK }>().0);
+    let place = stretch.place(base.len() * BLOCK);
     for (i, (base, moved)) in base.iter().zip(&mut *moved).enumerate() {
-        let [a, b, c, d] = sum_block(&stretch.from(i * BLOCK));
+        // SAFETY: the block is within the checked columns.
+        let [a, b, c, d] = unsafe { sum_block(stretch, place.add(i * BLOCK)) };
         for (half, sums) in [[a, b], [c, d]].into_iter().enumerate() {
             // SAFETY: half a block is 32 bytes.
             let words = unsafe { _mm256_loadu_si256(base.as_ptr().add(32 * half).cast()) };

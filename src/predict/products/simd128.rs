@@ -14,8 +14,10 @@ const BLOCK: usize = 4 * LANES;
 /// Sums whole blocks of columns and returns the number of columns.
 pub(super) fn sum(stretch: &Stretch<'_>, sums: &mut [i32]) -> usize {
     let blocks = sums.as_chunks_mut::<BLOCK>().0;
+    let place = stretch.place(blocks.len() * BLOCK);
     for (i, block) in blocks.iter_mut().enumerate() {
-        let sums = sum_block(&stretch.from(i * BLOCK));
+        // SAFETY: the block is within the checked columns.
+        let sums = unsafe { sum_block(stretch, place.add(i * BLOCK)) };
         for (sum, out) in sums.into_iter().zip(block.as_chunks_mut::<LANES>().0) {
             // SAFETY: four sums are 16 bytes, and the store needs no alignment.
             unsafe { v128_store(out.as_mut_ptr().cast(), sum) };
@@ -24,20 +26,26 @@ pub(super) fn sum(stretch: &Stretch<'_>, sums: &mut [i32]) -> usize {
     blocks.len() * BLOCK
 }
 
-/// Returns the sums of the first [`BLOCK`] columns.
+/// Returns the sums of [`BLOCK`] columns.
+///
+/// # Safety
+/// `place` must be that of a column, such that `V` has a block of columns from there on in each row.
 #[inline(always)]
-fn sum_block(stretch: &Stretch<'_>) -> [v128; BLOCK / LANES] {
+unsafe fn sum_block(stretch: &Stretch<'_>, mut place: *const [i16; 2]) -> [v128; BLOCK / LANES] {
     let zero = i32x4_splat(0);
     let (mut a, mut b, mut c, mut d) = (zero, zero, zero, zero);
-    for (&[x, y], row) in stretch.numbers.iter().zip(stretch.factors.pairs.chunks_exact(stretch.factors.columns)) {
-        let number = i32x4_splat(i32::from(x as u16) | i32::from(y) << 16);
-        let row = row[stretch.column..][..BLOCK].as_ptr().cast::<v128>();
-        // SAFETY: 16 pairs are 64 bytes, and the loads need no alignment.
-        let [v, w, x, y] = unsafe { [0, 1, 2, 3].map(|i| v128_load(row.add(i))) };
-        a = i32x4_add(a, i32x4_dot_i16x8(v, number));
-        b = i32x4_add(b, i32x4_dot_i16x8(w, number));
-        c = i32x4_add(c, i32x4_dot_i16x8(x, number));
-        d = i32x4_add(d, i32x4_dot_i16x8(y, number));
+    for number in stretch.numbers {
+        let row = place.cast::<v128>();
+        // SAFETY: a pair is four bytes. The caller vouches for the block, whose 16 pairs are 64
+        // bytes. No load needs to be aligned.
+        unsafe {
+            let number = v128_load32_splat(number.as_ptr().cast());
+            a = i32x4_add(a, i32x4_dot_i16x8(v128_load(row), number));
+            b = i32x4_add(b, i32x4_dot_i16x8(v128_load(row.add(1)), number));
+            c = i32x4_add(c, i32x4_dot_i16x8(v128_load(row.add(2)), number));
+            d = i32x4_add(d, i32x4_dot_i16x8(v128_load(row.add(3)), number));
+        }
+        place = place.wrapping_add(stretch.factors.columns);
     }
     [a, b, c, d]
 }
@@ -48,8 +56,10 @@ fn sum_block(stretch: &Stretch<'_>) -> [v128; BLOCK / LANES] {
 pub(super) fn move_bf16(stretch: &Stretch<'_>, base: &[u8], moved: &mut [u8]) -> usize {
     let step = f32x4_splat(stretch.factors.step);
     let (base, moved) = (base.as_chunks::<{ 2 * BLOCK }>().0, moved.as_chunks_mut::<{ 2 * BLOCK }>().0);
+    let place = stretch.place(base.len() * BLOCK);
     for (i, (base, moved)) in base.iter().zip(&mut *moved).enumerate() {
-        let [a, b, c, d] = sum_block(&stretch.from(i * BLOCK));
+        // SAFETY: the block is within the checked columns.
+        let [a, b, c, d] = unsafe { sum_block(stretch, place.add(i * BLOCK)) };
         let (from, to) = (base.as_ptr().cast::<v128>(), moved.as_mut_ptr().cast::<v128>());
         // SAFETY: a block is 32 bytes, and no access needs to be aligned.
         unsafe {

@@ -40,6 +40,18 @@ static TAKE: [[u8; 2 * LANES]; 256] = {
     take
 };
 
+/// The eight lanes of a group.
+type Lanes = [Vector; 2];
+
+/// The tables, and vectors that every step uses.
+struct Tables<'a> {
+    slots: &'a [u32; SLOTS],
+    slot_mask: Vector,
+    context_mask: Vector,
+    frequency_mask: Vector,
+    opaque: Vector,
+}
+
 /// The [`Kernel`](super::Kernel), which on `x86_64` needs SSE4.1 and POPCNT.
 #[inline(never)]
 #[cfg_attr(target_arch = "x86_64", target_feature(enable = "sse4.1,popcnt"))]
@@ -50,50 +62,78 @@ pub(super) fn decode(
 ) -> [usize; GROUPS] {
     assert!(words.iter().all(|words| words.len() >= contexts.len() * LANES + BEYOND));
     let (slot_mask, context_mask) = (splat32(SCALE - 1), splat16((SLOTS as u32 / SCALE - 1) as u16));
-    let (frequency_mask, opaque) = (splat32(0xfff), opaque_zero());
-    let mut taken = [0; GROUPS];
-    let [[mut a, mut b], [mut c, mut d], [mut e, mut f], [mut g, mut h]] = states
-        .each_ref()
-        .map(|states| states.as_chunks::<4>().0)
-        .map(|halves| [load32(&halves[0]), load32(&halves[1])]);
-    macro_rules! step {
-        ($contexts:ident, $symbols:ident, $group:literal, $x:ident, $y:ident) => {
-            // SAFETY: a group has eight contexts in a row.
-            let context = unsafe { load_widened($contexts.as_ptr().add($group * LANES)) };
-            let context = and(context, context_mask);
-            let slot = |x, context| or(and(x, slot_mask), shift_left::<SCALE_BITS>(context));
-            // SAFETY: contexts masked to the number of tables, and states masked to the slots of a
-            // table, are within `slots`.
-            let first = unsafe { gather(slots.as_ptr(), slot($x, widen_low(context)), opaque) };
-            // SAFETY: as above.
-            let second = unsafe { gather(slots.as_ptr(), slot($y, widen_high(context)), opaque) };
-            let next = |x, entry| {
-                let frequency = and(shift_right::<8>(entry), frequency_mask);
-                add(multiply(frequency, shift_right::<SCALE_BITS>(x)), shift_right::<20>(entry))
-            };
-            let (x, y) = (next($x, first), next($y, second));
-            let narrow = narrow(x, y);
-            let full = signs(narrow);
-            // SAFETY: a row takes at most LANES words of a group, so that the assertion leaves
-            // BEYOND of them before every row.
-            let ahead = unsafe { load(words[$group].as_ptr().add(taken[$group]).cast()) };
-            // SAFETY: there are eight signs, and an element of TAKE has 16 bytes.
-            let word = swizzle(ahead, unsafe { load(TAKE.as_ptr().add(full & 255).cast()) });
-            taken[$group] += LANES - full.count_ones() as usize;
-            $x = maximum(x, interleave_low(word, narrow));
-            $y = maximum(y, interleave_high(word, narrow));
-            // SAFETY: a group has eight symbols in a row.
-            unsafe { store_low_bytes(first, second, $symbols.as_mut_ptr().add($group * LANES)) };
-        };
-    }
+    let tables = Tables { slots, slot_mask, context_mask, frequency_mask: splat32(0xfff), opaque: opaque_zero() };
+    let [mut a, mut b, mut c, mut d] = states.each_ref().map(|states| {
+        let halves = states.as_chunks::<4>().0;
+        [load32(&halves[0]), load32(&halves[1])]
+    });
+    let mut next = words.map(|words| words.as_ptr());
     for (contexts, symbols) in contexts.iter().zip(symbols) {
-        step!(contexts, symbols, 0, a, b);
-        step!(contexts, symbols, 1, c, d);
-        step!(contexts, symbols, 2, e, f);
-        step!(contexts, symbols, 3, g, h);
+        let (contexts, symbols) = (contexts.as_chunks().0, symbols.as_chunks_mut().0);
+        // The groups have names, so that their states stay in registers.
+        // SAFETY: a row takes at most LANES words of a group, so that the assertion leaves BEYOND of
+        // them before every row.
+        unsafe {
+            step(&tables, &mut a, &mut next[0], &contexts[0], &mut symbols[0]);
+            step(&tables, &mut b, &mut next[1], &contexts[1], &mut symbols[1]);
+            step(&tables, &mut c, &mut next[2], &contexts[2], &mut symbols[2]);
+            step(&tables, &mut d, &mut next[3], &contexts[3], &mut symbols[3]);
+        }
     }
-    for (states, halves) in states.iter_mut().zip([[a, b], [c, d], [e, f], [g, h]]) {
-        states.as_chunks_mut().0.iter_mut().zip(halves).for_each(|(states, half)| store32(half, states));
+    for (states, lanes) in states.iter_mut().zip([a, b, c, d]) {
+        states.as_chunks_mut().0.iter_mut().zip(lanes).for_each(|(states, half)| store32(half, states));
     }
-    taken
+    std::array::from_fn(|g| (next[g].addr() - words[g].as_ptr().addr()) / 2)
+}
+
+/// Decodes a symbol of each lane.
+///
+/// # Safety
+/// [`BEYOND`] words must be readable at `next`.
+#[cfg_attr(target_arch = "wasm32", inline(always))]
+#[cfg_attr(not(target_arch = "wasm32"), inline)]
+#[cfg_attr(target_arch = "x86_64", target_feature(enable = "sse4.1,popcnt"))]
+#[cfg_attr(target_arch = "aarch64", target_feature(enable = "neon"))]
+unsafe fn step(
+    tables: &Tables<'_>,
+    lanes: &mut Lanes,
+    next: &mut *const [u8; 2],
+    contexts: &[u8; LANES],
+    symbols: &mut [u8; LANES],
+) {
+    // SAFETY: a group has eight contexts in a row.
+    let context = and(unsafe { load_widened(contexts.as_ptr()) }, tables.context_mask);
+    let first = look_up(tables, lanes[0], widen_low(context));
+    let second = look_up(tables, lanes[1], widen_high(context));
+    let (x, y) = (advance(tables, lanes[0], first), advance(tables, lanes[1], second));
+    let narrow = narrow(x, y);
+    let full = signs(narrow) & 255;
+    // SAFETY: the caller vouches for the words, and an element of TAKE has 16 bytes.
+    let word = unsafe { swizzle(load(next.cast()), load(TAKE[full].as_ptr())) };
+    *next = next.wrapping_add(LANES - full.count_ones() as usize);
+    *lanes = [maximum(x, interleave_low(word, narrow)), maximum(y, interleave_high(word, narrow))];
+    // SAFETY: a group has eight symbols in a row.
+    unsafe { store_low_bytes(first, second, symbols.as_mut_ptr()) };
+}
+
+/// Returns the entries of four states in their contexts.
+#[cfg_attr(target_arch = "wasm32", inline(always))]
+#[cfg_attr(not(target_arch = "wasm32"), inline)]
+#[cfg_attr(target_arch = "x86_64", target_feature(enable = "sse4.1,popcnt"))]
+#[cfg_attr(target_arch = "aarch64", target_feature(enable = "neon"))]
+fn look_up(tables: &Tables<'_>, states: Vector, contexts: Vector) -> Vector {
+    let slots = or(and(states, tables.slot_mask), shift_left::<SCALE_BITS>(contexts));
+    // SAFETY: contexts masked to the number of tables, and states masked to the slots of a table,
+    // are within the tables.
+    unsafe { gather(tables.slots.as_ptr(), slots, tables.opaque) }
+}
+
+/// Returns four states after their symbols, before they are refilled.
+#[cfg_attr(target_arch = "wasm32", inline(always))]
+#[cfg_attr(not(target_arch = "wasm32"), inline)]
+#[cfg_attr(target_arch = "x86_64", target_feature(enable = "sse4.1,popcnt"))]
+#[cfg_attr(target_arch = "aarch64", target_feature(enable = "neon"))]
+fn advance(tables: &Tables<'_>, states: Vector, entries: Vector) -> Vector {
+    let frequencies = and(shift_right::<8>(entries), tables.frequency_mask);
+    add(multiply(frequencies, shift_right::<SCALE_BITS>(states)), shift_right::<20>(entries))
 }

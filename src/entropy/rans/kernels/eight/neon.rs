@@ -4,7 +4,7 @@ use std::arch::aarch64::*;
 pub(super) use std::arch::aarch64::{vaddq_u32 as add, vandq_u32 as and, vmulq_u32 as multiply, vorrq_u32 as or};
 
 /// A vector of 16 bytes.
-type Vector = uint32x4_t;
+pub(super) type Vector = uint32x4_t;
 
 #[inline]
 #[target_feature(enable = "neon")]

@@ -8,7 +8,7 @@ pub(super) use std::arch::wasm32::{
 };
 
 /// A vector of 16 bytes.
-type Vector = v128;
+pub(super) type Vector = v128;
 
 /// Returns a zero that the compiler does not know. It takes entries that were loaded lane by lane
 /// apart again, unless an operation with an unknown operand is between.

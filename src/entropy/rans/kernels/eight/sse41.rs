@@ -8,7 +8,7 @@ pub(super) use std::arch::x86_64::{
 };
 
 /// A vector of 16 bytes.
-type Vector = __m128i;
+pub(super) type Vector = __m128i;
 
 /// Returns true if the processor has SSE4.1 and POPCNT.
 pub(in super::super) fn is_available() -> bool {
