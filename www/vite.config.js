@@ -1,7 +1,19 @@
+import { readFileSync } from 'node:fs';
 import { defineConfig } from 'vite';
+import { firstScreen } from './src/first/markup.ts';
+
+/** Writes the sample's picture and figures into the page, so that they show before any script. */
+const samplePlugin = {
+  name: 'sample',
+  transformIndexHtml(html) {
+    const sample = JSON.parse(readFileSync(new URL('./generated/sample.json', import.meta.url), 'utf8'));
+    return firstScreen(html, sample);
+  },
+};
 
 export default defineConfig({
   // Relative addresses, so that the built page can live in any folder.
   base: './',
+  plugins: [samplePlugin],
   build: { target: 'es2022', outDir: 'dist', emptyOutDir: true, assetsInlineLimit: 0 },
 });

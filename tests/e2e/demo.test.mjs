@@ -1,77 +1,10 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { test } from 'node:test';
-import { environment, openPage, SHA256, sha256, vectors } from './support.mjs';
+import { BASE, drop, errorText, demo as openDemo, SFT, save, vector } from './demo-support.mjs';
+import { environment, SHA256, sha256, vectors } from './support.mjs';
 
 const env = environment();
-const vector = (name) => ({ name, bytes: readFileSync(join(vectors, name)) });
-const BASE = vector('base-bf16.safetensors');
-const SFT = vector('sft-bf16.v2.bitx');
-
-/** Opens the demo, and waits until it is ready. */
-async function demo(t, options) {
-  const page = await openPage(t, env, { path: '', ...options });
-  await page.waitForSelector('#sample:enabled');
-  return page;
-}
-
-/** Drops files on the page, like a user. */
-async function drop(page, ...files) {
-  const contents = files.map(({ name, bytes }) => ({ name, text: Buffer.from(bytes).toString('base64') }));
-  const transfer = await page.evaluateHandle((contents) => {
-    const transfer = new DataTransfer();
-    for (const { name, text } of contents) {
-      transfer.items.add(new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], name));
-    }
-    return transfer;
-  }, contents);
-  for (const type of ['dragover', 'drop']) await page.dispatchEvent('main', type, { dataTransfer: transfer });
-}
-
-/** Saves the result and returns the file. */
-async function save(page) {
-  const [download] = await Promise.all([page.waitForEvent('download'), page.click('#save')]);
-  return { name: download.suggestedFilename(), bytes: readFileSync(await download.path()) };
-}
-
-/** Waits for the visible error, and checks that there is nothing to save. */
-async function errorText(page) {
-  await page.waitForSelector('#error:not([hidden])');
-  assert.equal(await page.isVisible('#result'), false);
-  assert.equal(await page.isVisible('#work'), false);
-  return page.innerText('#error');
-}
-
-for (const [isolated, mode] of [
-  [true, 'threads'],
-  [false, 'pool'],
-]) {
-  test(`the sample is restored, isolated: ${isolated}`, async (t) => {
-    const page = await demo(t, { isolated });
-    assert.match(await page.innerText('#engine'), /^\d+ threads$/);
-    assert.equal(await page.getAttribute('#engine', 'data-mode'), mode);
-    await page.click('#sample');
-    await page.waitForSelector('#result:not([hidden])');
-    assert.match(await page.innerText('#digest'), new RegExp(`matches\\s+${SHA256.sft}`));
-    assert.equal(await page.locator('#tensors tbody tr').count(), 14);
-    assert.match(await page.innerText('#result'), /Fetched\s+1\.37 MB.*Restored\s+1\.19 MB.*MB\/s/s);
-    const { name, bytes } = await save(page);
-    assert.deepEqual([name, sha256(bytes)], ['sft-bf16.safetensors', SHA256.sft]);
-  });
-}
-
-test('a second visit fetches only the delta', async (t) => {
-  const page = await demo(t);
-  for (const fetched of ['1.37 MB', '174 kB']) {
-    await page.click('#sample');
-    await page.waitForSelector('#result:not([hidden])');
-    assert.match(await page.innerText('.tiles'), new RegExp(`Fetched\\s+${fetched}`));
-    await page.waitForTimeout(300);
-    await page.reload();
-    await page.waitForSelector('#sample:enabled');
-  }
-});
+const demo = (t, options) => openDemo(t, env, options);
 
 test('a base and a delta give the model; a base and a model give a delta', async (t) => {
   const page = await demo(t);
@@ -81,7 +14,7 @@ test('a base and a delta give the model; a base and a model give a delta', async
   assert.deepEqual([model.name, sha256(model.bytes)], ['sft-bf16.safetensors', SHA256.sft]);
 
   await page.reload();
-  await page.waitForSelector('#sample:enabled');
+  await page.waitForSelector('#engine[data-mode]');
   await drop(page, BASE);
   await drop(page, model);
   await page.selectOption('#effort', 'max');
@@ -204,15 +137,6 @@ test('a dropped folder is explained', async (t) => {
   await page.waitForSelector('text=Restored, bit for bit');
 });
 
-test('a download can be cancelled', async (t) => {
-  const page = await demo(t);
-  await page.route('**/sample/*.bitx', () => {});
-  await page.click('#sample');
-  await page.click('#cancel');
-  await page.waitForSelector('#sample:enabled');
-  for (const id of ['#result', '#error', '#work']) assert.equal(await page.isVisible(id), false);
-});
-
 test('a computation can be cancelled', async (t) => {
   const page = await demo(t);
   await page.evaluate(dropLargeModels, 1 << 30);
@@ -273,11 +197,4 @@ test('a wrong base is explained, and the right one works then', async (t) => {
   await page.click('text=Restore the model');
   await page.waitForSelector('text=Restored, bit for bit');
   assert.equal(await page.isVisible('#error'), false);
-});
-
-test('a failed download is explained', async (t) => {
-  const page = await demo(t);
-  await page.route('**/sample/*.bitx', (route) => route.fulfill({ status: 503 }));
-  await page.click('#sample');
-  assert.match(await errorText(page), /transfer failed.*503/s);
 });

@@ -33,7 +33,10 @@ export function checkView({ version, sha256, expected }: Check): HTMLElement {
     badge.className = `badge ${verdict.kind}`;
     badge.textContent = verdict.text;
     const title = document.querySelector('#result h2');
-    if (title && !known) title.textContent = restoredTitle(verdict.kind === 'good');
+    if (title && !known) {
+      title.textContent = restoredTitle(verdict.kind === 'good');
+      title.classList.toggle('good', verdict.kind === 'good');
+    }
   };
   show(expected ?? '');
   const line = sha256 ? [make('p', { class: 'digest', id: 'digest' }, badge, make('code', {}, sha256))] : [];

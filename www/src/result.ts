@@ -1,7 +1,8 @@
 import type { ArchiveInfo, Stats, TensorInfo } from 'bitx-wasm';
-import { type Check, checkView } from './check.js';
+import { type Check, checkView, restoredTitle } from './check.js';
 import { byId, make } from './dom.js';
-import { bytes, percent, speed } from './format.js';
+import { bytes, percent, speed, threads } from './format.js';
+import { linkView } from './link.js';
 
 /** A file that the page offers to save. */
 export interface Saved {
@@ -20,6 +21,10 @@ interface Result {
   figures: Figure[];
   /** Default: the bars of the archive. */
   bars?: Bar[];
+  /** A sentence below the bars. */
+  note?: string;
+  /** The bytes of the whole model and of the fetched change, for a link's times. */
+  link?: { whole: number; fetched: number };
   archive?: ArchiveInfo;
   save?: Saved;
   check?: Check;
@@ -33,14 +38,18 @@ export function showResult({
   figures,
   archive,
   bars = archiveBars(archive),
+  note,
+  link,
   save,
   check,
 }: Result): void {
   const panel = byId('result');
   panel.replaceChildren(
-    make('div', { class: 'result-head' }, make('h2', {}, title), ...(save ? [saveLink(save)] : [])),
+    make('div', { class: 'result-head' }, heading(title), ...(save ? [saveLink(save)] : [])),
     sizes(bars),
+    ...(note ? [make('p', { class: 'aside', id: 'note' }, note)] : []),
     make('dl', { class: 'tiles' }, ...figures.map(tile)),
+    ...(link ? [linkView(link.whole, link.fetched)] : []),
     ...(check ? [checkView(check)] : []),
     ...(archive ? [tensorTable(archive)] : []),
   );
@@ -52,14 +61,13 @@ export function showResult({
  * the page above would move it again.
  */
 export function reveal(): void {
-  const panel = [byId('error'), byId('result')].find(({ hidden }) => !hidden);
+  const panel = ['error', 'notice', 'result'].map((id) => byId(id)).find(({ hidden }) => !hidden);
   panel?.focus({ preventScroll: true });
   panel?.scrollIntoView({ behavior: 'smooth', block: 'start' });
 }
 
 export function clearResult(): void {
-  byId('error').hidden = true;
-  byId('result').hidden = true;
+  for (const id of ['error', 'notice', 'result']) byId(id).hidden = true;
 }
 
 /** Returns the speed figures that restoring and compressing have in common. */
@@ -68,6 +76,24 @@ export function speedFigures({ modelBytes, codecSeconds, totalSeconds }: Stats):
     ['Codec', speed(modelBytes, codecSeconds), 'of the model, computing only'],
     ['End to end', speed(modelBytes, totalSeconds), 'reading and writing included'],
   ];
+}
+
+/** Returns the figures of a restore. */
+export function restoreFigures(stats: Stats): Figure[] {
+  return [
+    ['Restored', bytes(stats.outputBytes), 'the whole model'],
+    ...speedFigures(stats),
+    threadFigure(stats),
+  ];
+}
+
+export function threadFigure({ threads: count }: Stats): Figure {
+  return ['Computed on', threads(count), count > 1 ? 'in parallel' : 'single-threaded build'];
+}
+
+/** Returns the title, with a check mark if it says that the model is right. */
+function heading(title: string): HTMLElement {
+  return make('h2', title === restoredTitle(true) ? { class: 'good' } : {}, title);
 }
 
 function saveLink({ blob, name }: Saved): HTMLElement {

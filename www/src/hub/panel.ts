@@ -1,14 +1,11 @@
 import type { Bitx } from 'bitx-wasm';
 import { ModelCache } from 'bitx-wasm/cache';
 import { BitxHub, type HubModel, type HubPlan } from 'bitx-wasm/hub';
-import { byId, make } from './dom.js';
-import { bytes, percent } from './format.js';
-import { showResult } from './result.js';
-import type { Context } from './tasks.js';
+import { byId, make } from '../dom.js';
+import { bytes, percent } from '../format.js';
+import { showResult } from '../result.js';
+import { type Context, isRunning, onTaskChange, type Perform } from '../task/stage.js';
 import { UploadPanel } from './upload.js';
-
-/** Runs one task at a time. */
-export type Perform = (task: (bitx: Bitx, context: Context) => Promise<void>) => Promise<void>;
 
 /** Models that get a plan, at most; each plan is a request. Further models are only listed. */
 const MOST_PLANS = 12;
@@ -26,7 +23,6 @@ interface Row {
 export class HubPanel {
   readonly #perform: Perform;
   readonly #upload: UploadPanel;
-  readonly #button = byId<HTMLButtonElement>('hub-connect');
   #hub: BitxHub | undefined;
   #cache: ModelCache | undefined;
   #rows: Row[] = [];
@@ -34,27 +30,17 @@ export class HubPanel {
   constructor(perform: Perform) {
     this.#perform = perform;
     this.#upload = new UploadPanel(perform, () => this.#list());
-    byId('hub-form').addEventListener('submit', (event) => {
-      event.preventDefault();
-      void perform((bitx, context) => this.#connect(bitx, context));
-    });
-    void this.#prefill();
+    onTaskChange(() => this.#enable(!isRunning()));
   }
 
-  enable(enabled: boolean): void {
-    this.#button.disabled = !enabled;
+  /** Connects to the hub of the form, and lists its models. */
+  async open(): Promise<void> {
+    await this.#perform(async (ready, context) => this.#connect(await ready, context), byId('hub'));
+  }
+
+  #enable(enabled: boolean): void {
     for (const { button } of this.#rows) button.disabled = !enabled;
     this.#upload.enable(enabled);
-  }
-
-  /** Fills in the hub that the page's server names in `hub.json`, if it does. */
-  async #prefill(): Promise<void> {
-    const response = await fetch('./hub.json').catch(() => undefined);
-    const beside = response?.headers.get('content-type')?.startsWith('application/json');
-    if (!response?.ok || !beside) return;
-    const { url, token = '' } = await response.json();
-    byId<HTMLInputElement>('hub-url').value = url;
-    byId<HTMLInputElement>('hub-token').value = token;
   }
 
   async #connect(bitx: Bitx, { signal }: Context): Promise<void> {
@@ -116,7 +102,7 @@ export class HubPanel {
     const button = make('button', { type: 'button', 'aria-label': `Pull ${model.name}` }, 'Pull');
     button.addEventListener(
       'click',
-      () => void this.#perform((_, context) => this.#pull(model.name, context)),
+      () => void this.#perform((_, context) => this.#pull(model.name, context), byId('hub')),
     );
     return { model, plan: make('span', { class: 'plan' }), button };
   }

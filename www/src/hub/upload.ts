@@ -1,9 +1,8 @@
 import type { BitxHub, HubPlannedPush, HubPushResult } from 'bitx-wasm/hub';
-import { byId, make } from './dom.js';
-import { bytes, percent } from './format.js';
-import type { Perform } from './hub.js';
-import { showResult } from './result.js';
-import type { Context } from './tasks.js';
+import { byId, make } from '../dom.js';
+import { bytes, percent } from '../format.js';
+import { showResult } from '../result.js';
+import type { Context, Perform } from '../task/stage.js';
 
 /** Bases that are shown, at most. */
 const MOST_BASES = 4;
@@ -24,11 +23,11 @@ export class UploadPanel {
       this.#file = this.#input.files?.[0] ?? this.#file;
       // Without this, choosing the same file again would fire no change event.
       this.#input.value = '';
-      if (this.#file) void perform((_, context) => this.#plan(context));
+      if (this.#file) void perform((_, context) => this.#plan(context), byId('upload'));
     });
     byId('upload-form').addEventListener('submit', (event) => {
       event.preventDefault();
-      void perform((_, context) => this.#push(context));
+      void perform((_, context) => this.#push(context), byId('upload'));
     });
   }
 
