@@ -6,6 +6,7 @@ let starting: Promise<Bitx> | undefined;
 
 /** Returns the engine, and starts it at the first call. */
 export function engine(): Promise<Bitx> {
+  if (!starting) byId('engine').textContent = 'starting…';
   starting ??= Bitx.create().then(showEngine, (error: unknown) => {
     byId('engine').textContent = 'not available';
     throw error;

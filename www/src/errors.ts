@@ -1,12 +1,10 @@
 import { BitxError, type BitxErrorCode } from 'bitx-wasm';
 import { byId, make } from './dom.js';
+import { Explained } from './own/explain.js';
 
 /** Texts for the reader: what happened, and what to do about it. */
 const TEXTS: Partial<Record<BitxErrorCode, [title: string, advice: string]>> = {
-  format: [
-    'This is not the kind of file it should be',
-    'Check that you downloaded the file itself and not a web page about it.',
-  ],
+  format: ['This is not the kind of file it should be', 'Check that it is the file itself, and all of it.'],
   'invalid-argument': [
     'This cannot be used here',
     'Choose or drop the files themselves: a base, and a .bitx delta or a fine-tune.',
@@ -54,13 +52,16 @@ const OTHER: [string, string] = [
 ];
 
 /** Shows an error in plain words, followed by its code and figures. */
-export function showError(thrown: unknown): void {
+export function showError(error: unknown): void {
+  const thrown = error instanceof Explained ? error.fault : error;
+  const sentence = error instanceof Explained ? error.sentence : undefined;
   const code = thrown instanceof BitxError ? thrown.code : undefined;
   const [title, advice] = (code && TEXTS[code]) ?? OTHER;
   const message = thrown instanceof Error ? thrown.message : String(thrown);
   const panel = byId('error');
   panel.replaceChildren(
-    make('h2', {}, title),
+    make('h2', {}, (error instanceof Explained && error.title) || title),
+    ...(sentence ? [make('p', {}, sentence)] : []),
     make('p', { class: 'message' }, message),
     make('p', {}, advice),
     ...details(thrown),

@@ -1,25 +1,29 @@
-import { BitxError } from 'bitx-wasm';
 import { byId } from './dom.js';
 import { engine } from './engine.js';
-import { Slots, type Task } from './files.js';
 import { chosenTune, showChosenTune } from './first/chooser.js';
 import { runSample } from './first/run.js';
 import { prepareHubForm } from './hub/form.js';
-import { runTask } from './task/own.js';
+import { prepareAddresses } from './own/addresses.js';
+import { isDeltaModel, Slots, say, type Task } from './own/slots.js';
+import { runTask } from './own/tasks.js';
+import { prepareCode } from './send/code.js';
+import { openLink } from './send/open.js';
 import { cancelTask, isRunning, onTaskChange, perform, showFault } from './task/stage.js';
+import { prepareWhy } from './why/prepare.js';
 
 const GO: Record<Task['kind'], string> = {
   restore: 'Restore the model',
   compress: 'Make a .bitx',
-  inspect: 'Look inside',
+  look: 'Look inside',
 };
 
 const sampleButton = byId<HTMLButtonElement>('sample');
 const goButton = byId<HTMLButtonElement>('go');
-const slots = new Slots(filesChanged, refuseFolder);
+const slots = new Slots(filesChanged);
 
 sampleButton.addEventListener('click', () => void trySample());
 goButton.addEventListener('click', () => void goOn());
+byId('compare').addEventListener('click', () => void compare());
 byId('cancel').addEventListener('click', cancelTask);
 byId('tunes').addEventListener('change', showChosenTune);
 onTaskChange(updateButtons);
@@ -27,23 +31,21 @@ onTaskChange(updateButtons);
 showChosenTune();
 updateButtons();
 prepareHubForm();
+prepareAddresses(slots);
+prepareCode();
+prepareWhy(trySample);
+openLink();
 engine().catch((error: unknown) => showFault(error, byId('first')));
 
 async function trySample(): Promise<void> {
-  await perform(async (ready, context) => {
-    await runSample(ready, chosenTune(), context);
-  }, byId('first'));
+  await perform((ready, context) => runSample(ready, chosenTune(), context), byId('first'));
 }
 
 /** Updates the page. A delta alone is inspected at once: that is cheap and needs no base. */
 function filesChanged(): void {
   updateButtons();
-  if (slots.task?.kind === 'inspect') void goOn();
-}
-
-/** Explains that a folder was dropped, whose files the page does not see. */
-function refuseFolder(name: string): void {
-  showFault(new BitxError('invalid-argument', `${name} is a folder.`), byId('bench'));
+  const { task } = slots;
+  if (task?.kind === 'look' && isDeltaModel(task.model)) void goOn();
 }
 
 async function goOn(): Promise<void> {
@@ -51,13 +53,26 @@ async function goOn(): Promise<void> {
   if (task) await perform((ready, context) => runTask(ready, task, context), byId('bench'));
 }
 
+/** Compares the two chosen models, without making a delta. */
+async function compare(): Promise<void> {
+  const { task } = slots;
+  if (task?.kind !== 'compress') return;
+  await perform(async (_, context) => {
+    const { compareModels } = await import('./why/compare.js');
+    await compareModels(task.base, task.target, context);
+  }, byId('bench'));
+}
+
 function updateButtons(): void {
   const { task } = slots;
   const idle = !isRunning();
-  byId<HTMLButtonElement>('hub-connect').disabled = !idle;
+  for (const id of ['hub-connect', 'add-addresses', 'compare', 'why-open']) {
+    byId<HTMLButtonElement>(id).disabled = !idle;
+  }
   sampleButton.disabled = !idle;
   goButton.disabled = !idle || !task;
   goButton.textContent = task ? GO[task.kind] : 'Choose files first';
-  byId('effort-choice').hidden = task?.kind !== 'compress';
-  byId('hint').textContent = task?.kind === 'inspect' ? 'Add its base to restore the model.' : '';
+  for (const id of ['effort-choice', 'compare']) byId(id).hidden = task?.kind !== 'compress';
+  const alone = task?.kind === 'look' && isDeltaModel(task.model);
+  say(alone ? 'Add its base to restore the model.' : '');
 }

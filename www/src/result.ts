@@ -1,13 +1,16 @@
-import type { ArchiveInfo, Stats, TensorInfo } from 'bitx-wasm';
+import type { ArchiveInfo, Stats, TensorPlace } from 'bitx-wasm';
 import { type Check, checkView, restoredTitle } from './check.js';
 import { byId, make } from './dom.js';
-import { bytes, percent, speed, threads } from './format.js';
+import { bytes, speed, threads } from './format.js';
 import { linkView } from './link.js';
+import { archiveTable, modelTable } from './table/tensors.js';
 
 /** A file that the page offers to save. */
 export interface Saved {
   blob: Blob;
   name: string;
+  /** `true` if the reader has chosen a file for it, so that it is saved already. */
+  kept?: boolean;
 }
 
 /** A size that is drawn as a bar beside others. */
@@ -26,17 +29,20 @@ interface Result {
   /** The bytes of the whole model and of the fetched change, for a link's times. */
   link?: { whole: number; fetched: number };
   archive?: ArchiveInfo;
-  save?: Saved;
+  /** The tensors of a model that is no archive. */
+  tensors?: TensorPlace[];
+  save?: Saved | Saved[];
   check?: Check;
 }
 
-let savedUrl = '';
+const savedUrls: string[] = [];
 
 /** Shows the result of an operation. */
 export function showResult({
   title,
   figures,
   archive,
+  tensors,
   bars = archiveBars(archive),
   note,
   link,
@@ -45,13 +51,14 @@ export function showResult({
 }: Result): void {
   const panel = byId('result');
   panel.replaceChildren(
-    make('div', { class: 'result-head' }, heading(title), ...(save ? [saveLink(save)] : [])),
-    sizes(bars),
+    make('div', { class: 'result-head' }, heading(title), ...saveLinks(save)),
+    ...(bars.length > 0 ? [sizes(bars)] : []),
     ...(note ? [make('p', { class: 'aside', id: 'note' }, note)] : []),
     make('dl', { class: 'tiles' }, ...figures.map(tile)),
     ...(link ? [linkView(link.whole, link.fetched)] : []),
     ...(check ? [checkView(check)] : []),
-    ...(archive ? [tensorTable(archive)] : []),
+    ...(archive ? [archiveTable(archive)] : []),
+    ...(tensors ? [modelTable(tensors)] : []),
   );
   panel.hidden = false;
 }
@@ -96,10 +103,17 @@ function heading(title: string): HTMLElement {
   return make('h2', title === restoredTitle(true) ? { class: 'good' } : {}, title);
 }
 
-function saveLink({ blob, name }: Saved): HTMLElement {
-  URL.revokeObjectURL(savedUrl);
-  savedUrl = URL.createObjectURL(blob);
-  return make('a', { class: 'primary', id: 'save', href: savedUrl, download: name }, `Save ${name}`);
+/** Returns the links that save the result's files. */
+function saveLinks(save: Saved | Saved[] = []): HTMLElement[] {
+  for (const url of savedUrls.splice(0)) URL.revokeObjectURL(url);
+  return [save].flat().map((saved, index) => saveLink(saved, index === 0 ? 'save' : `save-${index + 1}`));
+}
+
+function saveLink({ blob, name, kept }: Saved, id: string): HTMLElement {
+  if (kept) return make('span', { class: 'badge good', id }, `Saved as ${name}`);
+  const href = URL.createObjectURL(blob);
+  savedUrls.push(href);
+  return make('a', { class: 'primary', id, href, download: name }, `Save ${name}`);
 }
 
 /** Returns the sizes of the model and of the archive as bars. */
@@ -112,7 +126,7 @@ function archiveBars(archive: ArchiveInfo | undefined): Bar[] {
 }
 
 /** Draws sizes as bars. The largest fills its track. */
-function sizes(bars: Bar[]): HTMLElement {
+export function sizes(bars: Bar[]): HTMLElement {
   const largest = Math.max(1, ...bars.map(([, size]) => size));
   const bar = ([label, size, kind]: Bar) => {
     const fill = make('span', { class: `fill ${kind}` });
@@ -131,33 +145,4 @@ function sizes(bars: Bar[]): HTMLElement {
 function tile([label, value, note]: Figure): HTMLElement {
   const parts = [make('dt', {}, label), make('dd', {}, value)];
   return make('div', { class: 'tile' }, ...parts, ...(note ? [make('dd', { class: 'aside' }, note)] : []));
-}
-
-function tensorTable({ tensors }: ArchiveInfo): HTMLElement {
-  const columns = ['Tensor', 'Type', 'Shape', 'Method', 'Stored', 'Restored', 'Share'];
-  const head = make('tr', {}, ...columns.map((name) => make('th', { scope: 'col' }, name)));
-  const table = make(
-    'table',
-    { id: 'tensors' },
-    make('thead', {}, head),
-    make('tbody', {}, ...tensors.map(row)),
-  );
-  const caption = `${tensors.length} tensor${tensors.length === 1 ? '' : 's'}`;
-  return make(
-    'details',
-    { class: 'tensors', ...(tensors.length <= 60 && { open: '' }) },
-    make('summary', {}, caption),
-    make('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': caption }, table),
-  );
-}
-
-function row({ name, dtype, shape, method, storedBytes, restoredBytes }: TensorInfo): HTMLElement {
-  const cells = [dtype, shape.join(' × ') || 'scalar', method, bytes(storedBytes), bytes(restoredBytes)];
-  return make(
-    'tr',
-    {},
-    make('th', { scope: 'row' }, name),
-    ...cells.map((text) => make('td', {}, text)),
-    make('td', {}, percent(storedBytes, restoredBytes)),
-  );
 }

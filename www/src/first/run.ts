@@ -5,6 +5,7 @@ import { bytes, percent } from '../format.js';
 import { type Figure, restoreFigures, showResult } from '../result.js';
 import { measured } from '../task/measured.js';
 import type { Context } from '../task/stage.js';
+import { offerPair } from '../why/offer.js';
 import { download } from './download.js';
 import { keepBase, keptBase } from './kept-base.js';
 import { sample, sampleUrl, type Tune } from './sample.js';
@@ -15,15 +16,8 @@ interface Base {
   fetchedBytes: number;
 }
 
-/** A restored fine-tune of the sample, with its base. */
-export interface SamplePair {
-  tune: Tune;
-  base: Blob;
-  target: Blob;
-}
-
 /** Fetches and restores a fine-tune of the sample, and compares it with its expected digest. */
-export async function runSample(ready: Promise<Bitx>, tune: Tune, context: Context): Promise<SamplePair> {
+export async function runSample(ready: Promise<Bitx>, tune: Tune, context: Context): Promise<void> {
   const { signal, live } = context;
   let fetchedBytes = 0;
   const arrived = (count: number) => {
@@ -56,7 +50,12 @@ export async function runSample(ready: Promise<Bitx>, tune: Tune, context: Conte
     save: { blob, name: `${tune.id}.safetensors` },
     check: { version: archive.version, sha256: await sha256(blob), expected: tune.sha256 },
   });
-  return { tune, base: base.blob, target: blob };
+  offerPair({
+    name: `The sample and its fine-tune “${tune.title}”`,
+    bases: [base.blob],
+    targets: [blob],
+    archive,
+  });
 }
 
 /** Returns the base that this browser keeps, or fetches it once: it needs no base itself. */

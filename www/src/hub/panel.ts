@@ -1,8 +1,9 @@
-import type { Bitx } from 'bitx-wasm';
+import { type Bitx, BitxError } from 'bitx-wasm';
 import { ModelCache } from 'bitx-wasm/cache';
 import { BitxHub, type HubModel, type HubPlan } from 'bitx-wasm/hub';
 import { byId, make } from '../dom.js';
 import { bytes, percent } from '../format.js';
+import { Explained } from '../own/explain.js';
 import { showResult } from '../result.js';
 import { type Context, isRunning, onTaskChange, type Perform } from '../task/stage.js';
 import { UploadPanel } from './upload.js';
@@ -53,7 +54,7 @@ export class HubPanel {
       await this.#list(signal);
     } catch (error) {
       this.#disconnect();
-      throw error;
+      throw noHub(error, url);
     }
     this.#upload.connect(this.#hub);
   }
@@ -131,12 +132,19 @@ export class HubPanel {
   }
 }
 
+/** Returns an error that says so if something else than a hub answers at its address. */
+function noHub(error: unknown, url: string): unknown {
+  if (!(error instanceof BitxError) || !['not-found', 'format'].includes(error.code)) return error;
+  const sentence = `${url} answers, but not as a hub. The address is the one that bitx serve prints.`;
+  return new Explained(error, sentence, 'There is no hub at this address');
+}
+
 /** Describes in one line what pulling a model would download. */
 function planText({ bytes: whole, fetchBytes, savedBytes, files, fits }: HubPlan): (Node | string)[] {
   if (!fits) return [make('span', { class: 'badge bad' }, 'does not fit')];
   if (fetchBytes === 0) return [make('span', { class: 'badge good' }, 'in the cache')];
   const base = files.find(({ from }) => from === 'delta')?.base;
-  if (!base || fetchBytes === undefined || savedBytes === undefined) return ['fetched whole'];
+  if (!base || fetchBytes === undefined || savedBytes === undefined) return ['would be fetched whole'];
   const saved = make('span', { class: 'badge good' }, `saves ${percent(savedBytes, whole)}`);
   return [saved, ` ${bytes(fetchBytes)} against ${base.model}`];
 }

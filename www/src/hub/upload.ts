@@ -4,6 +4,8 @@ import { bytes, percent } from '../format.js';
 import { showResult } from '../result.js';
 import type { Context, Perform } from '../task/stage.js';
 
+/** The least part of a file that a base must have in common with it to be called fitting. */
+const LEAST_ALIKE = 0.05;
 /** Bases that are shown, at most. */
 const MOST_BASES = 4;
 
@@ -77,7 +79,8 @@ export class UploadPanel {
 }
 
 /** Shows what the hub already has of a file, and which bases it could be sent against. */
-function planView({ known, length, tensors, knownTensors, bases, base }: HubPlannedPush): Node[] {
+function planView({ known, length, tensors, knownTensors, bases: all, base }: HubPlannedPush): Node[] {
+  const bases = all.filter(({ alike, equal }) => Math.max(alike, equal) >= LEAST_ALIKE * length);
   const has = known
     ? 'all of it: nothing has to be sent'
     : `${knownTensors.count} of ${tensors.count} tensors, ${bytes(knownTensors.bytes)} of ${bytes(length)}`;

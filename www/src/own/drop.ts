@@ -1,0 +1,72 @@
+import type { Source } from './source.js';
+
+/** Files that are taken from folders, at most. */
+const MOST_FILES = 10_000;
+
+/** The files of a drop, or the reason why they cannot be taken. */
+export type Dropped = { sources: Source[] } | { refused: string };
+
+/** Calls `take` with the files that are dropped on the page. Folders are read with all they hold. */
+export function acceptDrops(take: (dropped: Promise<Dropped>) => void): void {
+  const over = (event: DragEvent, on: boolean) => {
+    event.preventDefault();
+    document.body.classList.toggle('dropping', on);
+  };
+  document.addEventListener('dragover', (event) => over(event, true));
+  document.addEventListener('dragleave', (event) => over(event, event.relatedTarget !== null));
+  document.addEventListener('drop', (event) => {
+    over(event, false);
+    if (event.dataTransfer) take(read(event.dataTransfer));
+  });
+}
+
+/** Reads a drop. The transfer is empty once its event is over, so it is emptied at once. */
+function read(transfer: DataTransfer): Promise<Dropped> {
+  const files = [...transfer.files];
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter((entry) => !!entry);
+  const folders = entries.filter((entry) => entry.isDirectory) as FileSystemDirectoryEntry[];
+  if (folders.length === 0) return Promise.resolve({ sources: files.map(ofFile) });
+  const plain = entries.filter((entry) => entry.isFile) as FileSystemFileEntry[];
+  return readAll(folders, plain);
+}
+
+async function readAll(folders: FileSystemDirectoryEntry[], plain: FileSystemFileEntry[]): Promise<Dropped> {
+  const sources = (await Promise.all(plain.map(fileOf))).map(ofFile);
+  const open = [...folders];
+  for (let folder = open.pop(); folder; folder = open.pop()) {
+    for (const entry of await entriesOf(folder)) {
+      if (entry.isDirectory) open.push(entry as FileSystemDirectoryEntry);
+      else {
+        const file = await fileOf(entry as FileSystemFileEntry);
+        sources.push({ path: entry.fullPath.replace(/^\//, ''), file });
+      }
+      if (sources.length > MOST_FILES) {
+        const names = folders.map(({ name }) => name).join(', ');
+        return { refused: `${names} has more than ${MOST_FILES.toLocaleString('en')} files.` };
+      }
+    }
+  }
+  return { sources };
+}
+
+/** Returns a file that was chosen, with its path in a chosen folder. */
+export function ofFile(file: File): Source {
+  return { path: file.webkitRelativePath || file.name, file };
+}
+
+/** Reads a folder, whose reader answers in portions until one is empty. */
+async function entriesOf(folder: FileSystemDirectoryEntry): Promise<FileSystemEntry[]> {
+  const reader = folder.createReader();
+  const entries: FileSystemEntry[] = [];
+  for (;;) {
+    const portion = await new Promise<FileSystemEntry[]>((resolve, reject) =>
+      reader.readEntries(resolve, reject),
+    );
+    if (portion.length === 0 || entries.length > MOST_FILES) return entries;
+    entries.push(...portion);
+  }
+}
+
+function fileOf(entry: FileSystemFileEntry): Promise<File> {
+  return new Promise((resolve, reject) => entry.file(resolve, reject));
+}

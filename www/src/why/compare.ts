@@ -1,0 +1,51 @@
+import { BitxError } from 'bitx-wasm';
+import { bytes, percent } from '../format.js';
+import { blobsOf, type Model } from '../own/source.js';
+import { showResult } from '../result.js';
+import type { Context } from '../task/stage.js';
+import { Counter } from './client.js';
+import { pairsOf } from './panel.js';
+import { totalsOf, type Verdict, verdictOf } from './totals.js';
+
+const VERDICTS: Record<Verdict, [title: string, text: string]> = {
+  same: ['The same weights', 'Every weight that both have is equal. A delta would be tiny.'],
+  family: ['They are family', 'One is a fine-tune of the other, or both of a third. A delta pays.'],
+  distant: ['Distant relatives', 'A delta saves something, but another base may save more.'],
+  strangers: [
+    'They are strangers',
+    'This base does not help: store the model without it, or find its own base.',
+  ],
+};
+
+/** Compares two models without making a delta: their distance, a predicted saving and a verdict. */
+export async function compareModels(base: Model, target: Model, { signal }: Context): Promise<void> {
+  const [bases, targets] = [blobsOf(base), blobsOf(target)];
+  if (!bases || !targets) {
+    throw new BitxError('invalid-argument', 'Models at addresses cannot be compared. Make a .bitx instead.');
+  }
+  const pairs = await pairsOf({ bases, targets });
+  const counter = new Counter();
+  signal.addEventListener('abort', () => counter.close());
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  signal.addEventListener('abort', () => reject(signal.reason));
+  const summaries = await Promise.race([counter.call('tally', { pairs }), aborted]);
+  counter.close();
+  const totals = totalsOf(summaries);
+  const whole = targets.reduce((sum, { size }) => sum + size, 0);
+  const predicted = Math.min(whole, totals.contextBytes + whole - totals.length);
+  const [title, text] = VERDICTS[verdictOf(totals)];
+  showResult({
+    title,
+    note: pairs.length === 0 ? 'They have no tensor of floats in common.' : text,
+    bars: [
+      ['Model', whole, 'whole'],
+      ['Delta, at most', predicted, 'delta'],
+    ],
+    figures: [
+      ['Bit distance', totals.distance.toFixed(2), 'changed bits per weight'],
+      ['Unchanged', percent(totals.same, 1), 'of the weights'],
+      ['Predicted', bytes(predicted), `${percent(predicted, whole)} of the model`],
+      ['In common', percent(totals.length, whole), `${pairs.length.toLocaleString('en')} tensors`],
+    ],
+  });
+}

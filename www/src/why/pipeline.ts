@@ -1,0 +1,87 @@
+import type { ArchiveInfo } from 'bitx-wasm';
+import { make } from '../dom.js';
+import { bytes, percent } from '../format.js';
+import type { Summary } from './messages.js';
+import { totalsOf } from './totals.js';
+
+/** A stage of the way from a model to its archive, with the bytes that are left. */
+interface Stage {
+  name: string;
+  about: string;
+  bytes: number;
+  kind: 'whole' | 'between' | 'delta';
+}
+
+/** Shows the stages of making this archive, with its bytes at each. */
+export function pipeline(archive: ArchiveInfo, summaries: Summary[]): HTMLElement {
+  const stages = stagesOf(archive, summaries);
+  const largest = Math.max(...stages.map((stage) => stage.bytes));
+  const item = ({ name, about, bytes: size, kind }: Stage) => {
+    const fill = make('span', { class: `fill ${kind}` });
+    fill.style.inlineSize = `${Math.max((size / largest) * 100, 0.5)}%`;
+    return make(
+      'li',
+      {},
+      make(
+        'span',
+        { class: 'stage-name' },
+        make('strong', {}, name),
+        make('span', { class: 'aside' }, about),
+      ),
+      make('span', { class: 'track' }, fill),
+      make('strong', { class: 'stage-size' }, bytes(size)),
+    );
+  };
+  return make(
+    'section',
+    { class: 'pipeline', 'aria-label': 'Stages' },
+    make('h3', {}, 'From the model to its archive'),
+    make('ol', {}, ...stages.map(item)),
+    make(
+      'p',
+      { class: 'aside' },
+      'The first and the last size are those of the files; those between follow from the counted differences.',
+    ),
+  );
+}
+
+/** Returns the stages of an archive. Bytes of tensors without a pair stay as they are until the end. */
+export function stagesOf(archive: ArchiveInfo, summaries: Summary[]): Stage[] {
+  const { length, changedLength, plainBytes, contextBytes } = totalsOf(summaries);
+  const whole = archive.restoredBytes;
+  const rest = Math.max(0, whole - length);
+  const saved = archive.tensors.reduce((sum, { prediction }) => sum + (prediction?.savedBytes ?? 0), 0);
+  const predicted = archive.tensors.filter(({ prediction }) => prediction).length;
+  const last =
+    predicted > 0
+      ? `contexts of rows and columns; ${predicted} tensors predicted, which saves ${bytes(saved)}`
+      : 'contexts of rows and columns, copies, checksums';
+  const stages: Stage[] = [
+    { name: 'Model', about: 'as it would be downloaded', bytes: whole, kind: 'whole' },
+    {
+      name: 'Changed tensors',
+      about: 'equal ones are references to the base',
+      bytes: changedLength + rest,
+      kind: 'between',
+    },
+    {
+      name: 'Differences',
+      about: 'in steps of each weight; frequent ones take less',
+      bytes: Math.min(plainBytes, changedLength) + rest,
+      kind: 'between',
+    },
+    {
+      name: 'In context',
+      about: "the base's exponent tells how far a weight may move",
+      bytes: Math.min(contextBytes, plainBytes, changedLength) + rest,
+      kind: 'between',
+    },
+    {
+      name: 'Archive',
+      about: `${last}: ${percent(archive.storedBytes, whole)} of the model`,
+      bytes: archive.storedBytes,
+      kind: 'delta',
+    },
+  ];
+  return stages;
+}
