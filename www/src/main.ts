@@ -35,7 +35,16 @@ prepareAddresses(slots);
 prepareCode();
 prepareWhy(trySample);
 openLink();
-engine().catch((error: unknown) => showFault(error, byId('first')));
+performance.mark('bitx-ready');
+startBehind();
+
+/** Starts the engine once the page is there, so that it delays nothing; a task starts it at once. */
+function startBehind(): void {
+  const start = () => void engine().catch((error: unknown) => showFault(error, byId('first')));
+  const whenIdle = () => (globalThis.requestIdleCallback ?? setTimeout)(start);
+  if (document.readyState === 'complete') whenIdle();
+  else addEventListener('load', whenIdle, { once: true });
+}
 
 async function trySample(): Promise<void> {
   await perform((ready, context) => runSample(ready, chosenTune(), context), byId('first'));
