@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { hubMount } from '../../scripts/lib/demo-hub.mjs';
 import { addHub, variant } from './hub-support.mjs';
-import { environment, openPage, SHA256, sha256 } from './support.mjs';
+import { environment, openPage, SHA256, sha256, vectors } from './support.mjs';
 
 const env = addHub(environment());
 let seed = 500;
@@ -157,4 +158,26 @@ test('the placeholder of the address is that of `bitx serve`', async (t) => {
   const [, port] = /default_value = "127\.0\.0\.1:(\d+)"/.exec(source);
   const placeholder = await page.getAttribute('#hub-url', 'placeholder');
   assert.equal(new URL(placeholder).port, port);
+});
+
+test('an address that is no hub is called so', async (t) => {
+  const page = await openPage(t, env, { path: '' });
+  await page.waitForSelector('#hub-connect:enabled');
+  await page.fill('#hub-url', env.isolated.address);
+  await page.click('#hub-connect');
+  await page.waitForSelector('#error:not([hidden])');
+  const text = await page.innerText('#error');
+  assert.match(text, /no hub at this address.*answers, but not as a hub/s);
+  assert.doesNotMatch(text, /no such model/);
+});
+
+test('only bases that have something in common are called fitting', async (t) => {
+  const page = await demo(t);
+  await choose(page, 'other.safetensors', readFileSync(join(vectors, 'base-f16.safetensors')));
+  await page.waitForSelector('#upload-plan:not([hidden])');
+  const bases = await page.locator('.bases .aside').allInnerTexts();
+  for (const text of bases) {
+    const shares = [...text.matchAll(/([\d.]+) %/g)].map(([, share]) => Number(share));
+    assert.ok(Math.max(...shares) >= 5, text);
+  }
 });
