@@ -131,6 +131,9 @@ test('a drop while a task runs changes nothing', async (t) => {
   await page.click('#sample');
   await drop(page, { ...BASE, name: 'late.safetensors' });
   assert.match(await hint(page), /task is running/);
+  for (const id of ['#base-file', '#other-file', '#base-slot button']) {
+    assert.equal(await page.isDisabled(id), true, id);
+  }
   await page.click('#cancel');
   await page.waitForSelector('#go:enabled');
   assert.match(await page.innerText('#base-slot'), /base-bf16/);

@@ -119,6 +119,53 @@ test('an address that nobody answers is explained', async (t) => {
   assert.match(await errorText(page), /transfer failed/);
 });
 
+test('addresses that the reader adds become a link to send on', async (t) => {
+  const { at } = mountElsewhere(t);
+  const page = await demo(t, env);
+  await page.click('#by-address summary');
+  await page.fill('#addresses', `${at}base.safetensors\n${at}tuned.bitx`);
+  await page.click('#add-addresses');
+  await page.click('text=Restore the model');
+  await page.waitForSelector('#result h2.good');
+  const { searchParams } = new URL(page.url());
+  assert.deepEqual(
+    [...searchParams],
+    [
+      ['base', `${at}base.safetensors`],
+      ['delta', `${at}tuned.bitx`],
+    ],
+  );
+  await page.reload();
+  await page.waitForSelector('#result h2.good');
+});
+
+test('a base that is larger than the storage is refused before it is fetched', async (t) => {
+  const size = 20e9;
+  const cors = { 'access-control-allow-origin': '*', 'access-control-expose-headers': '*' };
+  let sent = 0;
+  env.mounts['/huge/'] = (request, response) => {
+    if (request.method === 'OPTIONS') {
+      return response.writeHead(204, { ...cors, 'access-control-allow-headers': '*' }).end();
+    }
+    const { start, end } = rangeOf(request.headers.range, size) ?? { start: 0, end: size };
+    const range = request.headers.range && { 'content-range': `bytes ${start}-${end - 1}/${size}` };
+    const length = { 'content-length': end - start, 'accept-ranges': 'bytes', etag: '"1"' };
+    response.writeHead(range ? 206 : 200, { ...cors, ...length, ...range });
+    if (request.method === 'HEAD') return response.end();
+    const part = Buffer.alloc(Math.min(end - start, 1 << 16));
+    sent += part.length;
+    response.write(part);
+  };
+  t.after(() => delete env.mounts['/huge/']);
+  const page = await openPage(t, env);
+  await page.addInitScript(() => {
+    navigator.storage.estimate = async () => ({ quota: 1e9, usage: 0 });
+  });
+  await page.goto(`${env.isolated.address}?base=huge/base.safetensors&delta=${DELTA}`);
+  assert.match(await errorText(page), /not enough storage.*need 2\d{10} bytes.*grants 1000000000/s);
+  assert.ok(sent < 1 << 20, `${sent} bytes were fetched`);
+});
+
 test('code is copied for each place', async (t) => {
   const page = await demo(t, env);
   await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);

@@ -5,9 +5,9 @@ import { runSample } from './first/run.js';
 import { prepareHubForm } from './hub/form.js';
 import { prepareAddresses } from './own/addresses.js';
 import { isDeltaModel, Slots, say, type Task } from './own/slots.js';
-import { runTask } from './own/tasks.js';
+import { linkOf, runTask } from './own/tasks.js';
 import { prepareCode } from './send/code.js';
-import { openLink } from './send/open.js';
+import { openLink, runAddresses } from './send/open.js';
 import { cancelTask, isRunning, onTaskChange, perform, showFault } from './task/stage.js';
 import { prepareWhy } from './why/prepare.js';
 
@@ -59,7 +59,10 @@ function filesChanged(): void {
 
 async function goOn(): Promise<void> {
   const { task } = slots;
-  if (task) await perform((ready, context) => runTask(ready, task, context), byId('bench'));
+  if (!task) return;
+  const link = linkOf(task);
+  if (link) await runAddresses(link, byId('bench'));
+  else await perform((ready, context) => runTask(ready, task, context), byId('bench'));
 }
 
 /** Compares the two chosen models, without making a delta. */
@@ -77,6 +80,10 @@ function updateButtons(): void {
   const idle = !isRunning();
   for (const id of ['hub-connect', 'add-addresses', 'compare', 'why-open']) {
     byId<HTMLButtonElement>(id).disabled = !idle;
+  }
+  // The running task goes on with its own files.
+  for (const field of byId('bench').querySelectorAll<HTMLInputElement>('.slots :is(input, button)')) {
+    field.disabled = !idle;
   }
   sampleButton.disabled = !idle;
   goButton.disabled = !idle || !task;

@@ -10,6 +10,7 @@ import {
   speedFigures,
   threadFigure,
 } from '../result.js';
+import type { Link } from '../send/query.js';
 import type { Context } from '../task/stage.js';
 import { offerPair } from '../why/offer.js';
 import { destinationOf } from './destination.js';
@@ -24,6 +25,19 @@ type Written = { saved: Saved; stats: Stats };
 
 /** Methods of tensors that are stored against the base. */
 const AGAINST_BASE = ['xor', 'copy-base', 'delta', 'predicted', 'grid', 'patch'];
+
+/** Returns the link that a task is, if all of its files are at addresses. */
+export function linkOf(task: Task): Link | undefined {
+  const urls = ({ files }: Model) => files.map(({ file }) => file).filter((file) => file instanceof URL);
+  const all = (model: Model) => urls(model).length === model.files.length;
+  if (task.kind === 'look') {
+    const [model, ...more] = urls(task.model);
+    return model && more.length === 0 ? { kind: 'look', model } : undefined;
+  }
+  if (task.kind !== 'restore' || !all(task.base)) return undefined;
+  const [delta, ...more] = urls(task.delta);
+  return delta && more.length === 0 ? { kind: 'restore', bases: urls(task.base), delta } : undefined;
+}
 
 /** Runs the operation that the chosen files allow. */
 export async function runTask(ready: Promise<Bitx>, task: Task, context: Context): Promise<void> {

@@ -2,7 +2,7 @@ import { byId, make } from '../dom.js';
 import { ofUrl } from '../own/source.js';
 import { runTask } from '../own/tasks.js';
 import { perform, showFault } from '../task/stage.js';
-import { filesOf, type Link, otherOrigins, readLink } from './query.js';
+import { filesOf, type Link, linkTo, otherOrigins, readLink } from './query.js';
 
 /** The key under which a tab remembers the link whose fetching the reader has allowed. */
 const ALLOWED = 'bitx-allowed-link';
@@ -21,7 +21,7 @@ export function openLink(): void {
   }
   if (!link) return;
   const origins = otherOrigins(link, location.href);
-  if (origins.length === 0 || remembered() === location.search) void run(link);
+  if (origins.length === 0 || remembered() === location.search) void run(link, byId('ask'));
   else ask(link, origins);
 }
 
@@ -33,7 +33,7 @@ function ask(link: Link, origins: string[]): void {
   yes.addEventListener('click', () => {
     panel.hidden = true;
     remember(location.search);
-    void run(link);
+    void run(link, byId('ask'));
   });
   no.addEventListener('click', () => {
     panel.hidden = true;
@@ -51,7 +51,17 @@ function ask(link: Link, origins: string[]): void {
   panel.hidden = false;
 }
 
-function run(link: Link): Promise<void> {
+/**
+ * Runs what the reader began with addresses of their own, below `section`. The page's address then
+ * names the files, so that it can be sent on, and a reload continues.
+ */
+export function runAddresses(link: Link, section: HTMLElement): Promise<void> {
+  history.replaceState(null, '', linkTo(link, location.href));
+  remember(location.search);
+  return run(link, section);
+}
+
+function run(link: Link, section: HTMLElement): Promise<void> {
   return perform(async (ready, context) => {
     if (link.kind === 'restore') {
       const { restoreLink } = await import('./restore.js');
@@ -59,7 +69,7 @@ function run(link: Link): Promise<void> {
     }
     const source = ofUrl(link.model);
     await runTask(ready, { kind: 'look', model: { name: source.path, files: [source] } }, context);
-  }, byId('ask'));
+  }, section);
 }
 
 function remembered(): string | null {
