@@ -1,10 +1,9 @@
 import { BitxError } from 'bitx-wasm';
 import type { Saved } from '../result.js';
+import { openResults } from './results.js';
 
 /** Results of this size or more go to the disk while they are made. */
 const LARGE = 256e6;
-/** The folder of the origin private file system for results until they are saved. */
-const FOLDER = 'bitx-results';
 
 /** The place of a result. Without a handle, it becomes a Blob. */
 export interface Destination {
@@ -42,11 +41,10 @@ function blobDestination(name: string): Destination {
   };
 }
 
-/** Returns a file of the origin private file system. It replaces the results of earlier tasks. */
+/** Returns a file of the origin private file system, in the folder of this tab. */
 async function privateFile(name: string, size: number): Promise<Destination> {
-  const root = await navigator.storage?.getDirectory?.().catch(() => undefined);
-  if (!root) return blobDestination(name);
-  await root.removeEntry(FOLDER, { recursive: true }).catch(() => {});
+  const folder = await openResults();
+  if (!folder) return blobDestination(name);
   const { quota = Number.POSITIVE_INFINITY, usage = 0 } = await navigator.storage.estimate();
   if (quota - usage < size) {
     const have = quota - usage;
@@ -55,7 +53,6 @@ async function privateFile(name: string, size: number): Promise<Destination> {
       have,
     });
   }
-  const folder = await root.getDirectoryHandle(FOLDER, { create: true });
   const output = await folder.getFileHandle(name, { create: true });
   return { output, finish: async () => ({ blob: await output.getFile(), name }) };
 }
