@@ -43,7 +43,7 @@ export function compareSizes(counter: Counter, pair: Pair): HTMLElement {
 
 async function measure(counter: Counter, { targets, archive }: Pair): Promise<Bar[]> {
   const bitx = await engine();
-  const { zstd, xorZstd } = await counter.call('sizes', { targets });
+  const { zstd, xorZstd } = await counter.call('sizes', {});
   let alone = 0;
   for (const target of targets) alone += (await bitx.compress({ base: [], target })).size;
   return [

@@ -5,7 +5,7 @@ import { showResult } from '../result.js';
 import type { Context } from '../task/stage.js';
 import { Counter } from './client.js';
 import { pairsOf } from './panel.js';
-import { totalsOf, type Verdict, verdictOf } from './totals.js';
+import { type Verdict, verdictOf } from './totals.js';
 
 const VERDICTS: Record<Verdict, [title: string, text: string]> = {
   same: ['The same weights', 'Every weight that both have is equal. A delta would be tiny.'],
@@ -28,9 +28,11 @@ export async function compareModels(base: Model, target: Model, { signal }: Cont
   signal.addEventListener('abort', () => counter.close());
   const { promise: aborted, reject } = Promise.withResolvers<never>();
   signal.addEventListener('abort', () => reject(signal.reason));
-  const summaries = await Promise.race([counter.call('tally', { pairs }), aborted]);
+  const { totals } = await Promise.race([
+    counter.call('tally', { pairs, files: { bases, targets } }),
+    aborted,
+  ]);
   counter.close();
-  const totals = totalsOf(summaries);
   const whole = targets.reduce((sum, { size }) => sum + size, 0);
   const predicted = Math.min(whole, totals.contextBytes + whole - totals.length);
   const [title, text] = VERDICTS[verdictOf(totals)];

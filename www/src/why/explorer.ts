@@ -1,40 +1,35 @@
 import { make } from '../dom.js';
 import type { Counter } from './client.js';
-import type { Summary, Weight } from './messages.js';
-import type { TensorPair } from './pairs.js';
+import type { Detail, Weight } from './messages.js';
+import { fieldsOfPair, type TensorPair, weightsOfPair } from './pairs.js';
 import { bitsInFields, bitsOf, difference, exponentOf, type FloatFields, numberOf } from './words.js';
+
+/** Tensors that are listed, at most; the treemap has further ones. */
+const MOST_LISTED = 250;
 
 /** Shows one weight of a base and of its fine-tune, bit by bit. */
 export class Explorer {
   readonly element: HTMLElement;
   readonly #counter: Counter;
   readonly #pairs: TensorPair[];
-  readonly #summaries: Summary[];
-  readonly #chosen: (summary: Summary) => void;
+  readonly #chosen: (detail: Detail) => void;
   readonly #tensor = make('select', { id: 'explorer-tensor' });
   readonly #place = make('input', { id: 'explorer-place', type: 'number', min: '0', step: '1', value: '0' });
   readonly #bits = make('div', { class: 'bits', id: 'explorer-bits' });
   readonly #said = make('p', { class: 'said', id: 'explorer-said', role: 'status' });
+  #large: Detail['large'] = [];
   #index = 0;
   #nextLarge = 0;
   /** The number of the latest question, whose answer alone is shown. */
   #asked = 0;
 
   /** `chosen` is called with each tensor that is chosen. */
-  constructor(
-    counter: Counter,
-    pairs: TensorPair[],
-    summaries: Summary[],
-    chosen: (summary: Summary) => void,
-  ) {
+  constructor(counter: Counter, pairs: TensorPair[], chosen: (detail: Detail) => void) {
     this.#counter = counter;
     this.#pairs = pairs;
-    this.#summaries = summaries;
     this.#chosen = chosen;
-    for (const [i, { name }] of pairs.entries()) {
-      this.#tensor.append(make('option', { value: String(i) }, name));
-    }
-    this.#tensor.addEventListener('change', () => this.#open());
+    this.#tensor.append(...largest(pairs).map((i) => this.#option(i)));
+    this.#tensor.addEventListener('change', () => void this.#open());
     this.#place.addEventListener('change', () => void this.#show(Number(this.#place.value)));
     this.element = make(
       'section',
@@ -68,29 +63,35 @@ export class Explorer {
     );
   }
 
-  /** Opens the tensor that changed most often among the larger ones. */
-  start(): void {
-    const largest = Math.max(...this.#summaries.map(({ length }) => length));
-    const moved = ({ length, counted, same }: Summary) =>
-      length < largest / 2 ? -1 : (counted - same) / Math.max(1, counted);
-    const best = this.#summaries.reduce((a, b) => (moved(b) > moved(a) ? b : a));
-    this.choose(best.name);
-    void this.#toChanged();
+  /** Opens a tensor at its first changed weight. */
+  start(tensor: number): void {
+    void this.#choose(tensor).then(() => this.#toChanged());
   }
 
   /** Opens a tensor by its name, if it is one that can be shown. */
   choose(name: string): void {
     const index = this.#pairs.findIndex((pair) => pair.name === name);
-    if (index < 0) return;
-    this.#tensor.value = String(index);
-    this.#open();
+    if (index >= 0) void this.#choose(index);
   }
 
-  #open(): void {
-    const summary = this.#summaries[this.#chosenTensor];
+  async #choose(index: number): Promise<void> {
+    if (!this.#tensor.namedItem(optionId(index))) this.#tensor.append(this.#option(index));
+    this.#tensor.value = String(index);
+    await this.#open();
+  }
+
+  #option(index: number): HTMLOptionElement {
+    return make('option', { value: String(index), id: optionId(index) }, this.#pairs[index]?.name ?? '');
+  }
+
+  async #open(): Promise<void> {
+    const tensor = this.#chosenTensor;
+    const detail = await this.#counter.call('detail', { tensor });
+    if (tensor !== this.#chosenTensor) return;
+    this.#large = detail.large;
     this.#nextLarge = 0;
-    if (summary) this.#chosen(summary);
-    void this.#show(0);
+    this.#chosen(detail);
+    await this.#show(0);
   }
 
   get #chosenTensor(): number {
@@ -99,7 +100,7 @@ export class Explorer {
 
   get #count(): number {
     const pair = this.#pairs[this.#chosenTensor];
-    return pair ? Math.floor(pair.length / pair.fields.bytes) : 0;
+    return pair ? weightsOfPair(pair) : 0;
   }
 
   async #toChanged(): Promise<void> {
@@ -112,8 +113,7 @@ export class Explorer {
   }
 
   #toLarge(): void {
-    const large = this.#summaries[this.#chosenTensor]?.large ?? [];
-    const next = large[this.#nextLarge % Math.max(1, large.length)];
+    const next = this.#large[this.#nextLarge % Math.max(1, this.#large.length)];
     this.#nextLarge++;
     if (next) void this.#show(next.index);
     else this.#said.textContent = 'No weight of this tensor changed.';
@@ -124,14 +124,28 @@ export class Explorer {
     const place = Math.min(Math.max(0, Math.floor(index) || 0), Math.max(0, this.#count - 1));
     const asked = ++this.#asked;
     const weight = await this.#counter.call('weight', { tensor, index: place });
-    const fields = this.#pairs[tensor]?.fields;
-    if (asked !== this.#asked || !fields) return;
+    const pair = this.#pairs[tensor];
+    if (asked !== this.#asked || !pair) return;
+    const fields = fieldsOfPair(pair);
     this.#index = place;
     this.#place.value = String(place);
     this.#place.max = String(this.#count - 1);
     this.#bits.replaceChildren(...rows(weight, fields));
     this.#said.replaceChildren(...sentence(weight, fields));
   }
+}
+
+function optionId(index: number): string {
+  return `tensor-${index}`;
+}
+
+/** Returns the numbers of the largest tensors, in the order of the model. */
+function largest(pairs: TensorPair[]): number[] {
+  const numbers = pairs.map((_, i) => i);
+  if (pairs.length <= MOST_LISTED) return numbers;
+  const size = (i: number) => pairs[i]?.length ?? 0;
+  const listed = numbers.toSorted((a, b) => size(b) - size(a)).slice(0, MOST_LISTED);
+  return listed.toSorted((a, b) => a - b);
 }
 
 function rows({ base, target }: Weight, fields: FloatFields): HTMLElement[] {

@@ -2,7 +2,7 @@ import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import { make } from '../dom.js';
 import { percent } from '../format.js';
-import type { Summary } from './messages.js';
+import type { Detail } from './messages.js';
 import { symbolName } from './model.js';
 
 /** One chart: its bars' names and heights. */
@@ -18,12 +18,12 @@ const HEIGHT = 190;
 let drawn: { plot: uPlot; watcher: ResizeObserver }[] = [];
 
 /** Draws the differences and the changed bits of a tensor's weights into an element. */
-export function histograms(element: HTMLElement, summary: Summary): void {
+export function histograms(element: HTMLElement, detail: Detail): void {
   for (const { plot, watcher } of drawn.splice(0)) {
     watcher.disconnect();
     plot.destroy();
   }
-  const { symbols, changed, counted } = summary;
+  const { symbols, changed, counted } = detail;
   const charts: Bars[] = [
     {
       title: 'Differences, in steps',

@@ -1,21 +1,14 @@
-import type { TensorPair } from './pairs.js';
+import type { Files, TensorPair } from './pairs.js';
+import type { Totals } from './totals.js';
 
-/** The measurements of a tensor. */
-export interface Summary {
-  name: string;
-  dtype: string;
-  /** Bytes of the tensor. */
-  length: number;
+/** What was counted of a tensor. */
+export interface Detail {
   /** Weights that were counted: all, or some at equal distances. */
   counted: number;
-  same: number;
   /** The number of counted weights by the number of their changed bits. */
   changed: number[];
   /** The number of counted weights by the symbol of their difference. */
   symbols: [symbol: number, count: number][];
-  /** Bits of a weight for an ideal coder, without contexts and with them. */
-  plainBits: number;
-  contextBits: number;
   /** Weights that moved far, the farthest first. */
   large: { index: number; steps: number }[];
 }
@@ -34,13 +27,21 @@ export interface OtherSizes {
   xorZstd: number;
 }
 
+/** What was counted of a model. */
+export interface Overview {
+  totals: Totals;
+  /** The number of the tensor to open first: of the larger ones, that which changed most. */
+  first: number;
+}
+
 /** The calls of the worker: arguments and results. */
 export interface Calls {
-  tally: { args: { pairs: TensorPair[] }; result: Summary[] };
+  tally: { args: { pairs: TensorPair[]; files: Files }; result: Overview };
+  detail: { args: { tensor: number }; result: Detail };
   weight: { args: { tensor: number; index: number }; result: Weight };
   /** Looks for a changed weight behind `from`, or before it; -1 if there is none near. */
   changed: { args: { tensor: number; from: number; step: 1 | -1 }; result: number };
-  sizes: { args: { targets: Blob[] }; result: OtherSizes };
+  sizes: { args: object; result: OtherSizes };
 }
 
 /** A call on its way to the worker. */

@@ -6,7 +6,7 @@ import { compareSizes } from './compare-sizes.js';
 import { Explorer } from './explorer.js';
 import { histograms } from './histograms.js';
 import type { Pair } from './offer.js';
-import { pairTensors, type TensorPair } from './pairs.js';
+import { type Files, pairTensors, type TensorPair } from './pairs.js';
 import { pipeline } from './pipeline.js';
 import { treemapView } from './treemap.js';
 
@@ -21,30 +21,38 @@ export async function showWhy(pair: Pair): Promise<void> {
   counter?.close();
   counter = new Counter();
   const own = counter;
-  const pairs = await pairsOf(pair);
+  const { bases, targets } = pair;
+  const files = { bases, targets };
+  const pairs = await pairsOf(files);
   if (pairs.length === 0) return explainNone(body);
-  const summaries = await own.call('tally', { pairs });
+  const { totals, first } = await own.call('tally', { pairs, files });
   // A later pair may have taken its place.
   if (own !== counter) return;
   const bars = make('div', { class: 'histograms' });
-  const explorer = new Explorer(own, pairs, summaries, (summary) => histograms(bars, summary));
+  const explorer = new Explorer(own, pairs, (detail) => histograms(bars, detail));
   const pick = (name: string) => explorer.choose(name);
-  body.replaceChildren(
-    explorer.element,
-    bars,
-    pipeline(pair.archive, summaries),
-    treemapView(pair.archive, body.clientWidth, pick),
-    compareSizes(own, pair),
-  );
-  explorer.start();
+  const pictures = [
+    () => explorer.element,
+    () => bars,
+    () => pipeline(pair.archive, totals),
+    () => treemapView(pair.archive, body.clientWidth, pick),
+    () => compareSizes(own, pair),
+  ];
+  body.replaceChildren();
+  for (const picture of pictures) {
+    body.append(picture());
+    // The page answers between two pictures.
+    await new Promise((resolve) => setTimeout(resolve));
+    if (own !== counter) return;
+  }
+  explorer.start(first);
 }
 
 /** Lists the tensors of a pair's files, and pairs them. */
-export async function pairsOf({ bases, targets }: Pick<Pair, 'bases' | 'targets'>): Promise<TensorPair[]> {
+export async function pairsOf({ bases, targets }: Files): Promise<TensorPair[]> {
   const bitx = await engine();
-  const listed = async (blob: Blob) => ({ blob, tensors: await bitx.tensors(blob) });
-  const [base, target] = await Promise.all([bases, targets].map((blobs) => Promise.all(blobs.map(listed))));
-  return pairTensors(base ?? [], target ?? []);
+  const listed = (blobs: Blob[]) => Promise.all(blobs.map((blob) => bitx.tensors(blob)));
+  return pairTensors(await listed(bases), await listed(targets));
 }
 
 function explainNone(body: HTMLElement): void {

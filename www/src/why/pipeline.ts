@@ -1,8 +1,7 @@
 import type { ArchiveInfo } from 'bitx-wasm';
 import { make } from '../dom.js';
 import { bytes, percent } from '../format.js';
-import type { Summary } from './messages.js';
-import { totalsOf } from './totals.js';
+import type { Totals } from './totals.js';
 
 /** A stage of the way from a model to its archive, with the bytes that are left. */
 interface Stage {
@@ -13,8 +12,8 @@ interface Stage {
 }
 
 /** Shows the stages of making this archive, with its bytes at each. */
-export function pipeline(archive: ArchiveInfo, summaries: Summary[]): HTMLElement {
-  const stages = stagesOf(archive, summaries);
+export function pipeline(archive: ArchiveInfo, totals: Totals): HTMLElement {
+  const stages = stagesOf(archive, totals);
   const largest = Math.max(...stages.map((stage) => stage.bytes));
   const item = ({ name, about, bytes: size, kind }: Stage) => {
     const fill = make('span', { class: `fill ${kind}` });
@@ -46,8 +45,8 @@ export function pipeline(archive: ArchiveInfo, summaries: Summary[]): HTMLElemen
 }
 
 /** Returns the stages of an archive. Bytes of tensors without a pair stay as they are until the end. */
-export function stagesOf(archive: ArchiveInfo, summaries: Summary[]): Stage[] {
-  const { length, changedLength, plainBytes, contextBytes } = totalsOf(summaries);
+export function stagesOf(archive: ArchiveInfo, totals: Totals): Stage[] {
+  const { length, changedLength, plainBytes, contextBytes } = totals;
   const whole = archive.restoredBytes;
   const rest = Math.max(0, whole - length);
   const saved = archive.tensors.reduce((sum, { prediction }) => sum + (prediction?.savedBytes ?? 0), 0);

@@ -1,4 +1,11 @@
-import type { Summary } from './messages.js';
+import type { Tally } from './model.js';
+import type { TensorPair } from './pairs.js';
+
+/** A pair with what was counted of its weights. */
+export interface Counted {
+  pair: Pick<TensorPair, 'length'>;
+  tally: Pick<Tally, 'count' | 'same' | 'changed' | 'plainBits' | 'contextBits'>;
+}
 
 /** What the counted differences of a model add up to. */
 export interface Totals {
@@ -15,27 +22,41 @@ export interface Totals {
   distance: number;
 }
 
-/** Adds up the summaries of tensors. Counted weights stand for all weights of their tensor. */
-export function totalsOf(summaries: Summary[]): Totals {
-  const sum = (of: (summary: Summary) => number) => summaries.reduce((all, one) => all + of(one), 0);
-  const weights = sum(weightsOf);
+/** Adds up what was counted. Counted weights stand for all weights of their tensor. */
+export function totalsOf(counted: Counted[]): Totals {
+  const sum = (of: (one: Counted) => number) => counted.reduce((all, one) => all + of(one), 0);
+  const weights = Math.max(1, sum(weightsOf));
   return {
-    length: sum(({ length }) => length),
-    changedLength: sum(({ length, same, counted }) => (same === counted ? 0 : length)),
-    plainBytes: sum((one) => (one.plainBits * weightsOf(one)) / 8),
-    contextBytes: sum((one) => (one.contextBits * weightsOf(one)) / 8),
-    same: sum((one) => (one.same / Math.max(1, one.counted)) * weightsOf(one)) / Math.max(1, weights),
-    distance: sum((one) => meanChanged(one) * weightsOf(one)) / Math.max(1, weights),
+    length: sum(({ pair }) => pair.length),
+    changedLength: sum(({ pair, tally }) => (tally.same === tally.count ? 0 : pair.length)),
+    plainBytes: sum((one) => (one.tally.plainBits * weightsOf(one)) / 8),
+    contextBytes: sum((one) => (one.tally.contextBits * weightsOf(one)) / 8),
+    same: sum((one) => (one.tally.same / Math.max(1, one.tally.count)) * weightsOf(one)) / weights,
+    distance: sum((one) => meanChanged(one) * weightsOf(one)) / weights,
   };
 }
 
 /** Returns the number of a tensor's weights. */
-function weightsOf({ length, changed }: Summary): number {
-  return (length * 8) / (changed.length - 1);
+function weightsOf({ pair, tally }: Counted): number {
+  return (pair.length * 8) / (tally.changed.length - 1);
 }
 
-function meanChanged({ changed, counted }: Summary): number {
-  return changed.reduce((sum, count, bits) => sum + count * bits, 0) / Math.max(1, counted);
+function meanChanged({ tally: { changed, count } }: Counted): number {
+  return changed.reduce((sum, times, bits) => sum + times * bits, 0) / Math.max(1, count);
+}
+
+/** Returns the number of the tensor to show first: of the larger ones, that which changed most. */
+export function firstToOpen(counted: Counted[]): number {
+  const longest = counted.reduce((most, { pair }) => Math.max(most, pair.length), 0);
+  const moved = ({ pair, tally: { count, same } }: Counted) =>
+    pair.length < longest / 2 ? -1 : (count - same) / Math.max(1, count);
+  let best = 0;
+  let most = -1;
+  for (const [i, one] of counted.entries()) {
+    const part = moved(one);
+    if (part > most) [best, most] = [i, part];
+  }
+  return best;
 }
 
 /** The relation of two models. */

@@ -6,7 +6,7 @@ import { bytes, percent } from '../format.js';
 const SVG = 'http://www.w3.org/2000/svg';
 const HEIGHT = 320;
 /** Tensors that are drawn one by one, at most; smaller ones would be specks. */
-const MOST = 400;
+const MOST = 250;
 
 /** A place of the map: a tensor, or the sum of many small ones. */
 type Place = Pick<TensorInfo, 'name' | 'storedBytes' | 'restoredBytes'>;

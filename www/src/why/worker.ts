@@ -1,8 +1,9 @@
 /** Counts differences and measures sizes, so that the page never blocks. */
-import type { Answer, Calls, Request, Summary } from './messages.js';
+import type { Answer, Calls, Detail, Overview, Request } from './messages.js';
 import { Tally } from './model.js';
-import type { TensorPair } from './pairs.js';
-import { type FloatFields, wordsOf } from './words.js';
+import { fieldsOfPair, type TensorPair, weightsOfPair } from './pairs.js';
+import { PairReader } from './reader.js';
+import { type Counted, firstToOpen, totalsOf } from './totals.js';
 
 /** Weights that are counted in all, at most. */
 const MOST_WEIGHTS = 1 << 24;
@@ -12,15 +13,18 @@ const RUN = 1 << 14;
 const SEARCHED = 1 << 22;
 
 let pairs: TensorPair[] = [];
+let targets: Blob[] = [];
 let tallies: Tally[] = [];
+let reader = new PairReader({ bases: [], targets });
 
 const handlers: { [K in keyof Calls]: (args: Calls[K]['args']) => Promise<Calls[K]['result']> } = {
   tally,
+  detail,
   weight,
   changed,
-  sizes: async ({ targets }) => {
+  sizes: async () => {
     const { otherSizes } = await import('./other-sizes.js');
-    return otherSizes(pairs, targets);
+    return otherSizes(pairs, targets, reader);
   },
 };
 
@@ -35,61 +39,56 @@ self.addEventListener('message', async ({ data }: MessageEvent<Request>) => {
   self.postMessage(answer);
 });
 
-async function tally(args: Calls['tally']['args']): Promise<Summary[]> {
+async function tally(args: Calls['tally']['args']): Promise<Overview> {
   pairs = args.pairs;
+  targets = args.files.targets;
+  reader = new PairReader(args.files);
   tallies = [];
   const share = Math.max(RUN, Math.floor(MOST_WEIGHTS / Math.max(1, pairs.length)));
-  const summaries: Summary[] = [];
-  for (const pair of pairs) {
-    const own = await count(pair, share);
-    tallies.push(own);
-    summaries.push(summary(pair, own));
-  }
-  return summaries;
+  for (const pair of pairs) tallies.push(await count(pair, share));
+  const counted = pairs.map((pair, i): Counted => ({ pair, tally: tallyOf(i) }));
+  return { totals: totalsOf(counted), first: firstToOpen(counted) };
 }
 
 /** Counts a tensor's weights: all, or runs at equal distances of about `most` weights together. */
-async function count({ fields, length, base, target }: TensorPair, most: number): Promise<Tally> {
-  const own = new Tally(fields);
-  const total = Math.floor(length / fields.bytes);
+async function count(pair: TensorPair, most: number): Promise<Tally> {
+  const own = new Tally(fieldsOfPair(pair));
+  const total = weightsOfPair(pair);
   const step = total <= most ? RUN : Math.ceil(total / Math.ceil(most / RUN));
-  for (let from = 0; from < total; from += step) {
-    const [old, now] = await Promise.all([base, target].map((blob) => read(blob, fields, from, RUN)));
-    if (old && now) own.add(old, now, from);
-  }
+  for (let from = 0; from < total; from += step) own.add(...(await reader.words(pair, from, RUN)), from);
   return own;
 }
 
-async function read(blob: Blob, fields: FloatFields, from: number, count: number): Promise<Uint32Array> {
-  const slice = blob.slice(from * fields.bytes, (from + count) * fields.bytes);
-  return wordsOf(new Uint8Array(await slice.arrayBuffer()), fields);
+function pairOf(tensor: number): TensorPair {
+  const pair = pairs[tensor];
+  if (!pair) throw new RangeError('there is no such tensor');
+  return pair;
 }
 
-function summary({ name, dtype, length }: TensorPair, own: Tally): Summary {
-  const { count: counted, same, changed, symbols, plainBits, contextBits } = own;
-  const large = [...own.large];
-  return { name, dtype, length, counted, same, changed, symbols, plainBits, contextBits, large };
+function tallyOf(tensor: number): Tally {
+  const own = tallies[tensor];
+  if (!own) throw new RangeError('there is no such tensor');
+  return own;
+}
+
+async function detail({ tensor }: Calls['detail']['args']): Promise<Detail> {
+  const { count: counted, changed, symbols, large } = tallyOf(tensor);
+  return { counted, changed, symbols, large: [...large] };
 }
 
 async function weight({ tensor, index }: Calls['weight']['args']): Promise<Calls['weight']['result']> {
-  const [pair, own] = [pairs[tensor], tallies[tensor]];
-  if (!pair || !own) throw new RangeError('there is no such tensor');
-  const both = [pair.base, pair.target].map((blob) => read(blob, pair.fields, index, 1));
-  const [base = 0, target = 0] = (await Promise.all(both)).map(([word = 0]) => word);
-  return { base, target, bits: own.cost(base, target) };
+  const [[base = 0], [target = 0]] = await reader.words(pairOf(tensor), index, 1);
+  return { base, target, bits: tallyOf(tensor).cost(base, target) };
 }
 
 async function changed({ tensor, from, step }: Calls['changed']['args']): Promise<number> {
-  const pair = pairs[tensor];
-  if (!pair) throw new RangeError('there is no such tensor');
-  const { fields } = pair;
-  const total = Math.floor(pair.length / fields.bytes);
+  const pair = pairOf(tensor);
+  const total = weightsOfPair(pair);
   for (let done = 0; done < SEARCHED; done += RUN) {
     const start = step > 0 ? from + 1 + done : Math.max(0, from - done - RUN);
     const end = Math.min(total, step > 0 ? start + RUN : from - done);
     if (start >= total || end <= start) return -1;
-    const both = [pair.base, pair.target].map((blob) => read(blob, fields, start, end - start));
-    const [old = new Uint32Array(), now = new Uint32Array()] = await Promise.all(both);
+    const [old, now] = await reader.words(pair, start, end - start);
     const differs = (word: number, i: number) => word !== now[i];
     const found = step > 0 ? old.findIndex(differs) : old.findLastIndex(differs);
     if (found >= 0) return start + found;
