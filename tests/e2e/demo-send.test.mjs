@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { demoDist } from '../../scripts/lib/paths.mjs';
+import { demoDist, root } from '../../scripts/lib/paths.mjs';
 import { rangeOf } from '../../scripts/lib/server.mjs';
 import { BASE, demo, errorText, SFT, save } from './demo-support.mjs';
-import { environment, openPage, SHA256, sha256 } from './support.mjs';
+import { environment, openPage, SHA256, sha256, vectors } from './support.mjs';
 
 const env = environment();
 const DELTA = 'vectors/sft-bf16.v2.bitx';
@@ -179,6 +181,34 @@ test('code is copied for each place', async (t) => {
     await page.waitForSelector('#copy >> text=Copied');
     assert.match(await page.evaluate(() => navigator.clipboard.readText()), text);
   }
+});
+
+test('the code for Node runs as it is copied', async (t) => {
+  const page = await demo(t, env);
+  await page.check('input[name=place][value=node]', { force: true });
+  const folder = mkdtempSync(join(tmpdir(), 'bitx-code-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
+  writeFileSync(join(folder, 'base.safetensors'), BASE.bytes);
+  writeFileSync(join(folder, 'fine-tune.bitx'), SFT.bytes);
+  writeFileSync(join(folder, 'restore.mjs'), await page.innerText('#code'));
+  execFileSync(process.execPath, ['restore.mjs'], { cwd: folder });
+  assert.equal(sha256(readFileSync(join(folder, 'fine-tune.safetensors'))), SHA256.sft);
+});
+
+test('the code for a page runs as it is copied', async (t) => {
+  env.mounts['/code/base.safetensors'] = join(vectors, 'base-bf16.safetensors');
+  env.mounts['/code/fine-tune.bitx'] = join(vectors, 'sft-bf16.v2.bitx');
+  const page = await demo(t, env);
+  const code = (await page.innerText('#code')).replace('bitx.dispose();', 'globalThis.model = model;');
+  env.mounts['/code/index.html'] = (_, response) =>
+    response.writeHead(200, { 'content-type': 'text/html' }).end(
+      `<script type="importmap">{"imports": {"bitx-wasm": "/bitx/index.js"}}</script>
+      <script type="module">${code}</script>`,
+    );
+  await page.goto(`${env.isolated.address}code/index.html`);
+  await page.waitForFunction(() => globalThis.model);
+  assert.equal(await page.evaluate(() => globalThis.model.size), BASE.bytes.length);
 });
 
 test('the page has a picture and a text to send on, and links', async () => {
