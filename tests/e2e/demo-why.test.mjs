@@ -118,7 +118,11 @@ test('other ways are measured in the page', async (t) => {
 test('pictures follow the next task, and say where they cannot', async (t) => {
   const page = await why(t);
   await runSample(page, light);
-  await page.waitForFunction(() => document.querySelector('.pipeline')?.innerText.includes('11.'));
+  const stored = `${(light.storedBytes / 1000).toPrecision(3)} kB`;
+  await page.waitForFunction(
+    (stored) => document.querySelector('.pipeline')?.innerText.includes(stored),
+    stored,
+  );
   assert.match(await page.innerText('#why-of'), /Light touch/);
   await drop(page, SFT, BASE);
   await page.click('#go');

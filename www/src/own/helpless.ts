@@ -12,5 +12,8 @@ export function helplessNote(tensors: Pick<TensorInfo, 'method' | 'restoredBytes
   const all = size(tensors);
   if (all === 0 || helped > all / 10) return undefined;
   const part = helped === 0 ? 'No tensor' : `Only ${percent(helped, all)} of the model`;
-  return `This base does not help: ${part} could be stored as a difference from it. The model comes from another base.`;
+  return (
+    `This base does not help: ${part} could be stored as a difference from it. ` +
+    'The model comes from another base.'
+  );
 }

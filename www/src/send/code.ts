@@ -2,7 +2,7 @@ import { byId } from '../dom.js';
 import { readLink } from './query.js';
 import { type Files, PLACEHOLDERS, type Place, snippet } from './snippets.js';
 
-/** How long the copy button says that it has copied, in milliseconds. */
+/** The time for which the button says that it has copied, in milliseconds. */
 const SAID_MS = 2000;
 
 /** Shows the code that does the same in a page, in Node and in a shell, and copies it. */

@@ -1,7 +1,7 @@
 import type { Files, TensorPair } from './pairs.js';
 import type { Totals } from './totals.js';
 
-/** What was counted of a tensor. */
+/** The counts of a tensor. */
 export interface Detail {
   /** Weights that were counted: all, or some at equal distances. */
   counted: number;
@@ -27,7 +27,7 @@ export interface OtherSizes {
   xorZstd: number;
 }
 
-/** What was counted of a model. */
+/** The counts of a model. */
 export interface Overview {
   totals: Totals;
   /** The number of the tensor to open first: of the larger ones, that which changed most. */

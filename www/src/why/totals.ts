@@ -7,7 +7,7 @@ export interface Counted {
   tally: Pick<Tally, 'count' | 'same' | 'changed' | 'plainBits' | 'contextBits'>;
 }
 
-/** What the counted differences of a model add up to. */
+/** The sums of a model's counted differences. */
 export interface Totals {
   /** Bytes of all pairs. */
   length: number;

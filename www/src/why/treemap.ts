@@ -73,10 +73,11 @@ function cell(
   // The square root tells small shares apart.
   rect.style.fill = `color-mix(in oklab, var(--heavy) ${Math.round(Math.sqrt(share) * 100)}%, var(--light))`;
   const title = element('title', {});
-  title.textContent = `${name}: ${bytes(storedBytes)} of ${bytes(restoredBytes)}, ${percent(storedBytes, restoredBytes)}`;
+  const part = percent(storedBytes, restoredBytes);
+  title.textContent = `${name}: ${bytes(storedBytes)} of ${bytes(restoredBytes)}, ${part}`;
   const group = element('g', {});
   group.append(title, rect);
-  if (width > 90 && height > 34) group.append(label(name, percent(storedBytes, restoredBytes), x, y, width));
+  if (width > 90 && height > 34) group.append(label(name, part, x, y, width));
   group.addEventListener('click', () => pick(name));
   return group;
 }
