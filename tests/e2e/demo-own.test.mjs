@@ -92,6 +92,21 @@ test('a folder of more than ten thousand files is explained', async (t) => {
   assert.match(await hint(page), /many has more than 10,000 files/);
 });
 
+test('a folder can be chosen', async (t) => {
+  const page = await demo(t);
+  const folder = folderOf(t, {
+    'tuned/model.bitx': SFT.bytes,
+    'tuned/base/model.safetensors': BASE.bytes,
+    'tuned/README.md': '#',
+  });
+  await page.click('#by-address summary');
+  await page.setInputFiles('#folder', join(folder, 'tuned'));
+  await page.click('text=Restore the model');
+  await page.waitForSelector('#result:not([hidden]), #error:not([hidden])');
+  assert.match(await page.innerText('#base-slot'), /base\/model\.safetensors/);
+  assert.match(await page.innerText('#other-slot'), /tuned\/model\.bitx/);
+});
+
 test('shards are one model, as base and as target', async (t) => {
   const page = await demo(t);
   const [first, second] = shards();

@@ -83,7 +83,9 @@ function updateButtons(): void {
     byId<HTMLButtonElement>(id).disabled = !idle;
   }
   // The running task goes on with its own files.
-  for (const field of byId('bench').querySelectorAll<HTMLInputElement>('.slots :is(input, button)')) {
+  for (const field of byId('bench').querySelectorAll<HTMLInputElement>(
+    ':is(.slots, .folder) :is(input, button)',
+  )) {
     field.disabled = !idle;
   }
   sampleButton.disabled = !idle;

@@ -1,7 +1,7 @@
 import type { Source } from './source.js';
 
 /** Files that are taken from folders, at most. */
-const MOST_FILES = 10_000;
+export const MOST_FILES = 10_000;
 
 /** The files of a drop, or the reason why they cannot be taken. */
 export type Dropped = { sources: Source[] } | { refused: string };
@@ -42,11 +42,16 @@ async function readAll(folders: FileSystemDirectoryEntry[], plain: FileSystemFil
       }
       if (sources.length > MOST_FILES) {
         const names = folders.map(({ name }) => name).join(', ');
-        return { refused: `${names} has more than ${MOST_FILES.toLocaleString('en')} files.` };
+        return { refused: tooMany(names) };
       }
     }
   }
   return { sources };
+}
+
+/** Says that a folder has more files than the page takes. */
+export function tooMany(folder: string): string {
+  return `${folder} has more than ${MOST_FILES.toLocaleString('en')} files.`;
 }
 
 /** Returns a file that was chosen, with its path in a chosen folder. */

@@ -2,7 +2,7 @@ import type { Effort } from 'bitx-wasm';
 import { byId } from '../dom.js';
 import { isRunning } from '../task/stage.js';
 import { addFiles, type Choice } from './choice.js';
-import { acceptDrops, type Dropped, ofFile } from './drop.js';
+import { acceptDrops, type Dropped, MOST_FILES, ofFile, tooMany } from './drop.js';
 import { isDelta } from './groups.js';
 import { describe, type Model, type Source } from './source.js';
 
@@ -22,6 +22,7 @@ export class Slots {
     this.#changed = changed;
     this.#pick('base-file', (model) => ({ ...this.#choice, base: model }));
     this.#pick('other-file', (model) => ({ ...this.#choice, other: model }));
+    this.#pickFolder();
     for (const id of ['base-slot', 'other-slot']) this.#clearable(id);
     byId('swap').addEventListener('click', () => {
       const { base, other } = this.#choice;
@@ -64,6 +65,16 @@ export class Slots {
       if (sources.length === 0) return;
       const { choice, note } = addFiles({}, sources);
       this.#set(choose(choice.other ?? choice.base), note);
+    });
+  }
+
+  #pickFolder(): void {
+    const input = byId<HTMLInputElement>('folder');
+    input.addEventListener('change', () => {
+      const sources = [...(input.files ?? [])].map(ofFile);
+      input.value = '';
+      if (sources.length > MOST_FILES) say(tooMany('The folder'));
+      else if (sources.length > 0) this.add(sources);
     });
   }
 
