@@ -19,14 +19,14 @@ const BUDGETS = [
   // Besides common.js and the cache's scripts. Half of it is BLAKE3.
   { files: ['hub.js', 'hub-worker.js'], most: 17_600 },
   // Besides worker.js and common.js, which Node's threads run as browsers' workers do.
-  { files: ['node.js', 'node-common.js', 'node-worker.js', 'node-files.js'], most: 11_300 },
+  { files: ['node.js', 'node-common.js', 'node-worker.js', 'node-files.js'], most: 12_600 },
   // Besides cache-worker.js.
   { files: ['node-cache.js'], most: 5_500 },
   // Besides common.js. It computes in the service worker itself, so most of worker.js is in it.
   { files: ['service-worker.js'], most: 7_200 },
   // Besides common.js and the cache's scripts.
   { files: ['service-worker-cache.js'], most: 260 },
-  { files: ['transformers.js'], most: 430 },
+  { files: ['transformers.js'], most: 460 },
 ];
 
 /**

@@ -100,3 +100,9 @@ test('nothing is added to the globals', async () => {
     console.log(Object.getOwnPropertyNames(globalThis).length - before);`;
   assert.equal(await command(folder, process.execPath, '--input-type=module', '-e', script), '0\n');
 });
+
+test('the example as CommonJS restores a file and exits', async () => {
+  const output = join(folder, 'required.safetensors');
+  await command(folder, process.execPath, 'restore.cjs', base, delta, output);
+  assert.equal(sha256(readFileSync(output)), SHA256.sft);
+});

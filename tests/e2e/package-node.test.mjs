@@ -1,5 +1,6 @@
 /** The package in Node: files that are not there, and parts that only browsers have. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +9,7 @@ import { pathToFileURL } from 'node:url';
 import { Bitx, BitxError } from 'bitx-wasm';
 import { ModelCache } from 'bitx-wasm/cache';
 import { BitxHub } from 'bitx-wasm/hub';
+import { root } from '../../scripts/lib/paths.mjs';
 import { vectors } from './support.mjs';
 
 const BASE = join(vectors, 'base-bf16.safetensors');
@@ -70,4 +72,32 @@ test('the hub needs a browser, and says so', () => {
     code: 'unsupported',
     message: /BitxHub needs a worker/,
   });
+});
+
+test('the entry points can be required as well', () => {
+  const names = ['bitx-wasm', 'bitx-wasm/cache', 'bitx-wasm/hub', 'bitx-wasm/node', 'bitx-wasm/transformers'];
+  const script = `const lengths = ${JSON.stringify(names)}.map((name) => Object.keys(require(name)).length);
+    const { Bitx } = require('bitx-wasm');
+    Bitx.create({ threads: 1 }).then((bitx) => {
+      bitx.dispose();
+      console.log(lengths.join());
+    });`;
+  const options = { encoding: 'utf8', cwd: root };
+  const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=commonjs', '-e', script], options);
+  assert.equal(stdout, '2,3,1,3,1\n', stderr);
+});
+
+test('an object that is disposed of ends the program’s threads', async (t) => {
+  const script = `const { Bitx } = await import('bitx-wasm');
+    const { ModelCache } = await import('bitx-wasm/cache');
+    const key = Symbol.dispose ?? Symbol.for('Symbol.dispose');
+    const directory = ${JSON.stringify(folder(t))};
+    const [bitx, cache] = [await Bitx.create({ threads: 1 }), await ModelCache.open({ directory })];
+    bitx[key]();
+    cache[key]();
+    await bitx.inspect(new Blob(['x'])).catch(({ code }) => console.log(code));
+    await cache.list().catch(({ code }) => console.log(code));`;
+  const options = { encoding: 'utf8', cwd: root, timeout: 30_000 };
+  const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], options);
+  assert.equal(stdout, 'disposed\ndisposed\n', stderr);
 });

@@ -74,6 +74,52 @@ test('in browsers, the files of the cache have none', (t) => {
   assert.equal(errors.match(/error TS/g).length, 1);
 });
 
+test('in Node, an output may be a path; in browsers, it may not', (t) => {
+  const program = `
+    import { Bitx, type Output } from 'bitx-wasm';
+    const bitx = await Bitx.create();
+    const output: Output = new URL('file:///tmp/model');
+    const nothing: undefined = await bitx.restore({ base: 'a', delta: 'b', output: './model' });
+    const blob: Blob = await bitx.compress({ base: 'a', target: 'b' });
+    void [output, nothing, blob];
+  `;
+  assert.equal(errorsOf(t, program), '');
+  const browser = { module: 'esnext', moduleResolution: 'bundler', types: [] };
+  assert.match(errorsOf(t, program, browser), /not assignable to type 'Output/);
+});
+
+test('without the types of the DOM, the package’s types are sound', (t) => {
+  const program = `
+    import { Bitx } from 'bitx-wasm';
+    import { loadFineTune } from 'bitx-wasm/cache';
+    import * as cache from 'bitx-wasm/cache/service-worker';
+    import { BitxHub } from 'bitx-wasm/hub';
+    import { fileSource } from 'bitx-wasm/node';
+    import { RestoredFile } from 'bitx-wasm/service-worker';
+    import { restoringCache } from 'bitx-wasm/transformers';
+    void [Bitx, loadFineTune, cache, BitxHub, fileSource, RestoredFile, restoringCache];
+  `;
+  assert.equal(errorsOf(t, program, { lib: ['es2023'], skipLibCheck: false }), '');
+  assert.equal(errorsOf(t, program, { skipLibCheck: false }), '');
+  const wrong = `import { Bitx } from 'bitx-wasm';
+    await (await Bitx.create()).restore({ base: 5, delta: 'b' });`;
+  assert.match(errorsOf(t, wrong, { lib: ['es2023'] }), /error TS/);
+});
+
+test('a Bitx, a cache and a hub can be declared with using', (t) => {
+  const program = `
+    import { Bitx } from 'bitx-wasm';
+    import { ModelCache } from 'bitx-wasm/cache';
+    import { BitxHub } from 'bitx-wasm/hub';
+    using bitx = await Bitx.create();
+    await using cache = await ModelCache.open();
+    using hub = new BitxHub({ url: 'https://hub.example/' });
+    void [bitx, cache, hub];
+  `;
+  const lib = ['es2023', 'dom', 'esnext.disposable'];
+  assert.equal(errorsOf(t, program, { lib, skipLibCheck: false }), '');
+});
+
 test('an unknown mode and a misspelt option do not compile', (t) => {
   const program = `
     import { Bitx } from 'bitx-wasm';

@@ -1,8 +1,18 @@
-import { absolute, BitxError, checkChoice, checkOptions, type Peer, TRANSFERS } from '../common/index.js';
+import {
+  absolute,
+  BitxError,
+  checkChoice,
+  checkOptions,
+  checkWhole,
+  DISPOSE,
+  type Peer,
+  TRANSFERS,
+} from '../common/index.js';
 import { Client } from './client.js';
 import type { Digests } from './integrity.js';
 import type { Found, Settings } from './messages.js';
 import { DEFAULT_BACKEND, received, startPeer } from './peer.js';
+import { checkTransfers } from './transfers.js';
 import type {
   Backend,
   CacheCallOptions,
@@ -96,6 +106,7 @@ export class ModelCache {
     options: PutOptions = {},
   ): Promise<CachedFile> {
     checkOptions('put', options, NAMES.put);
+    checkWhole(options, 'size');
     const { integrity, size, labels = {}, signal, onProgress } = options;
     await this.#askToPersist();
     const [blob, stream] = source instanceof Blob ? [source, undefined] : [undefined, source];
@@ -138,15 +149,17 @@ export class ModelCache {
    *
    * @hidden
    */
-  digestsOf(blob: Blob, { signal }: { signal?: AbortSignal | undefined } = {}): Promise<Digests> {
-    return this.#client.call('digest', { blob }, { signal });
+  digestsOf(blob: Blob, options: { signal?: AbortSignal | undefined } = {}): Promise<Digests> {
+    return this.#client.call('digest', { blob }, { signal: options.signal });
   }
 
   /**
    * Reads a file and checks every chunk. If a chunk is wrong, the file becomes incomplete, and the
    * next `fetch` repairs it.
    */
-  verify(url: string | URL, { signal, onProgress }: CacheCallOptions = {}): Promise<Verdict> {
+  async verify(url: string | URL, options: CacheCallOptions = {}): Promise<Verdict> {
+    checkOptions('verify', options, 'signal onProgress');
+    const { signal, onProgress } = options;
     return this.#client.call('verify', { url: absolute(url) }, { signal, onProgress });
   }
 
@@ -154,16 +167,23 @@ export class ModelCache {
    * Removes a file, complete or not, and returns `true` if there was one. Waits for a download of
    * the file to end.
    */
-  delete(url: string | URL, { signal }: { signal?: AbortSignal } = {}): Promise<boolean> {
+  async delete(url: string | URL, options: { signal?: AbortSignal } = {}): Promise<boolean> {
+    checkOptions('delete', options, 'signal');
+    const { signal } = options;
     return this.#client.call('delete', { url: absolute(url) }, { signal });
   }
 
   /**
    * Ends the worker. Pending calls reject with `disposed`; the chunks that they downloaded are
-   * kept.
+   * kept. `using cache = await ModelCache.open()` closes the cache at the end of the block.
    */
   close(): void {
     this.#client.end(new BitxError('disposed', 'This ModelCache was closed'));
+  }
+
+  /** @hidden */
+  [DISPOSE](): void {
+    this.close();
   }
 
   /**
@@ -189,12 +209,8 @@ function settingsOf(options: CacheOptions): Settings {
     retryDelay: options.retryDelay ?? TRANSFERS.retryDelay,
     stallTimeout: options.stallTimeout ?? TRANSFERS.stallTimeout,
   };
-  for (const key of ['chunkSize', 'connections'] as const) {
-    const value = settings[key];
-    if (!Number.isSafeInteger(value) || value < 1) {
-      throw new BitxError('invalid-argument', `${key} must be a whole number from 1 on, not ${value}`);
-    }
-  }
+  checkWhole(settings, 'chunkSize connections', 1);
+  checkTransfers(settings);
   return settings;
 }
 

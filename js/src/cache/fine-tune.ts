@@ -71,7 +71,7 @@ let sharedCache: Promise<ModelCache> | undefined;
  * only.
  */
 export async function planFineTune(options: FineTuneOptions): Promise<FineTunePlan> {
-  const job = await fineTune(options);
+  const job = await fineTune('planFineTune', options);
   return planOf(job, await restored(job));
 }
 
@@ -88,11 +88,11 @@ export async function planFineTune(options: FineTuneOptions): Promise<FineTunePl
 export function loadFineTune(options: FineTuneOptions & { store: false }): Promise<File>;
 export function loadFineTune(options: FineTuneOptions): Promise<CachedFile>;
 export async function loadFineTune(options: FineTuneOptions): Promise<File> {
-  return orAbortError(options.signal, () => load(options));
+  return orAbortError(options?.signal, () => load(options));
 }
 
 async function load(options: FineTuneOptions): Promise<File> {
-  const job = await fineTune(options);
+  const job = await fineTune('loadFineTune', options);
   const found = await restored(job);
   if (found) return found;
   const plan = await planOf(job, undefined);
@@ -108,13 +108,9 @@ async function load(options: FineTuneOptions): Promise<File> {
   return navigator.locks ? navigator.locks.request(name, { signal }, make) : make();
 }
 
-async function fineTune(options: FineTuneOptions): Promise<FineTune> {
+async function fineTune(call: string, options: FineTuneOptions): Promise<FineTune> {
+  checkOptions(call, options, 'base delta integrity cache bitx store headers refreshUrl signal onProgress');
   const { base, delta, integrity = {}, store = true } = options;
-  checkOptions(
-    'loadFineTune',
-    options,
-    'base delta integrity cache bitx store headers refreshUrl signal onProgress',
-  );
   checkOptions('integrity', integrity, 'base delta model');
   const urls = [base].flat();
   const digests = integrity.base === undefined ? undefined : [integrity.base].flat();

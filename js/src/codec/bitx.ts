@@ -1,6 +1,6 @@
-import { abortError, BitxError, type Bytes, checkOptions } from '../common/index.js';
+import { abortError, BitxError, type Bytes, checkOptions, checkWhole, DISPOSE } from '../common/index.js';
 import { Engine } from './engine.js';
-import { type Inputs, prepare } from './inputs.js';
+import { type Inputs, located, prepare } from './inputs.js';
 import type { CallContext, Link } from './link.js';
 import { outputKind, StreamOutput, streamOf } from './output.js';
 import type { Outcome, Request } from './protocol.js';
@@ -25,6 +25,14 @@ type Task = Omit<Request, 'sources'>;
 type Writer = Task['operation'] & ('restore' | 'compress');
 type CodecOptions = WriteOptions & Inputs & Task['options'];
 
+/** The names of the options that all calls have. */
+const CALL = ' signal onProgress';
+/** The names of the further options of each operation that writes a file. */
+const NAMES: Record<Writer, string> = {
+  restore: `base delta maxOutput onStats${CALL}`,
+  compress: `base target graph format effort level onStats${CALL}`,
+};
+
 /**
  * Restores, makes and inspects `.bitx` archives in a worker of its own, so that the page never
  * blocks.
@@ -48,10 +56,10 @@ export class Bitx {
     const restorer = new Engine('restore', options);
     const best = options.mode ?? 'threads';
     const link = await restorer.alive(best, options.signal);
-    return new Bitx(restorer, new Engine('compress', options), link);
+    return new this(restorer, new Engine('compress', options), link);
   }
 
-  private constructor(restorer: Engine, compressor: Engine, link: Link) {
+  protected constructor(restorer: Engine, compressor: Engine, link: Link) {
     this.#restorer = restorer;
     this.#compressor = compressor;
     this.#link = link;
@@ -73,6 +81,7 @@ export class Bitx {
 
   /** Returns the content of an archive. */
   async inspect(delta: Input, options: CallOptions = {}): Promise<ArchiveInfo> {
+    checkOptions('inspect', options, CALL);
     const task: Task = { operation: 'inspect', options: {}, output: 'blob' };
     const { archive } = await this.#call(task, { delta }, options);
     return archive as ArchiveInfo;
@@ -83,6 +92,7 @@ export class Bitx {
    * places. Only the model's header is read. A file of any other kind has no tensors.
    */
   async tensors(model: Input, options: CallOptions = {}): Promise<TensorPlace[]> {
+    checkOptions('tensors', options, CALL);
     const task: Task = { operation: 'layout', options: {}, output: 'blob' };
     const { tensors = [] } = await this.#call(task, { target: model }, options);
     // The core takes a file of no known kind for one tensor without a name.
@@ -106,13 +116,10 @@ export class Bitx {
   }
 
   /** Restores the bytes of one tensor, and reads only the ranges of the inputs that it needs. */
-  async readTensor({
-    base,
-    delta,
-    name,
-    maxOutput,
-    ...options
-  }: ReadTensorOptions): Promise<Uint8Array<ArrayBuffer>> {
+  async readTensor(options: ReadTensorOptions): Promise<Uint8Array<ArrayBuffer>> {
+    checkOptions('readTensor', options, `base delta name maxOutput${CALL}`);
+    checkWhole(options, 'maxOutput');
+    const { base, delta, name, maxOutput } = options;
     const task: Task = { operation: 'tensor', options: { name, maxOutput }, output: 'blob' };
     const { blob } = await this.#call(task, { base, delta }, options);
     return new Uint8Array(await (blob as Blob).arrayBuffer());
@@ -133,7 +140,7 @@ export class Bitx {
 
   /**
    * Ends the workers and their threads, and frees their memory. Pending calls reject with
-   * `disposed`.
+   * `disposed`. `using bitx = await Bitx.create()` does so at the end of the block.
    */
   dispose(): void {
     const error = new BitxError('disposed', 'This Bitx was disposed of');
@@ -141,7 +148,13 @@ export class Bitx {
     for (const engine of [this.#restorer, this.#compressor]) engine.link?.end(error);
   }
 
+  /** @hidden */
+  [DISPOSE](): void {
+    this.dispose();
+  }
+
   async #stream(operation: Writer, options: CodecOptions): Promise<BitxStream> {
+    checkOptions(`${operation}Stream`, options, NAMES[operation]);
     // The stream keeps nothing: each part is written when the reader requests it.
     const { readable, writable } = new TransformStream<Bytes, Bytes>({}, {}, { highWaterMark: 0 });
     const opened = Promise.withResolvers<number | undefined>();
@@ -151,21 +164,15 @@ export class Bitx {
 
   async #write(
     operation: Writer,
-    {
-      base,
-      delta,
-      target,
-      graph = [],
-      output,
-      onStats,
-      format,
-      effort,
-      level,
-      maxOutput,
-      ...options
-    }: CodecOptions,
+    options: CodecOptions,
     onOpened?: CallContext['onOpened'],
   ): Promise<Blob | undefined> {
+    checkOptions(operation, options, `output ${NAMES[operation]}`);
+    checkWhole(options, 'maxOutput level');
+    const { base, delta, target, graph = [], output, onStats, format, effort, level, maxOutput } = options;
+    if (effort && (format === 'v1' || level !== undefined)) {
+      throw new BitxError('invalid-argument', 'effort applies to format v2 only; use level with format v1');
+    }
     const inputs = (operation === 'restore' ? { base, delta } : { base, target, graph }) as Inputs;
     const codec = { format, effort, level, maxOutput };
     const task: Task = { operation, options: codec, output: outputKind(output) };
@@ -182,8 +189,6 @@ export class Bitx {
     stream?: StreamOutput,
     onOpened?: CallContext['onOpened'],
   ): Promise<Outcome> {
-    // The other options of the operation have been taken out.
-    checkOptions(task.operation, options, 'signal onProgress');
     const { signal, onProgress } = options;
     const over = new AbortController();
     const signals = [over.signal, this.#disposal.signal, signal, stream?.failure];
@@ -204,7 +209,11 @@ export class Bitx {
         }
       }
     } catch (thrown) {
-      const error = signal?.aborted ? abortError(signal) : stop.aborted ? stop.reason : thrown;
+      const error = signal?.aborted
+        ? abortError(signal)
+        : stop.aborted
+          ? stop.reason
+          : located(thrown, inputs);
       stream?.abort(error);
       throw error;
     } finally {

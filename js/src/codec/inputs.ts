@@ -25,12 +25,26 @@ export async function prepare(
   const entries = Object.entries(inputs) as [Source, Input | Input[]][];
   const files = entries.map(async ([source, input]) => {
     const spooled = (file: Input) => (file instanceof Response ? desk.spool(file) : file);
-    const files = await Promise.all([input].flat().map(spooled));
+    const several = Array.isArray(input) && (source === 'base' || source === 'graph');
+    const files = await Promise.all((several ? input : [input as Input]).map(spooled));
     // Keep the spooled file: a call may be restarted, and a response can be read only once.
-    inputs[source] = files;
+    inputs[source] = several ? files : (files[0] as Input);
     return [source, files.map((file) => desk.wire(source, file))] as const;
   });
   return { sources: Object.fromEntries(await Promise.all(files)), ports: desk.ports };
+}
+
+/** Returns the error of a call, which names the address of the file at fault if there is one. */
+export function located(error: unknown, inputs: Inputs): unknown {
+  if (!(error instanceof BitxError) || error.url || error.code === 'invalid-argument') return error;
+  const addresses = [inputs[error.file as Source]].flat().filter(isAddress).map(absolute);
+  if (addresses.length === 0) return error;
+  const figures = { ...error, url: addresses[0] as string, cause: error.cause };
+  return new BitxError(error.code, `${addresses.join(' or ')}: ${error.message}`, figures);
+}
+
+function isAddress(input: unknown): input is string | URL {
+  return typeof input === 'string' || input instanceof URL;
 }
 
 /** Serves the files of one call that only the page can read. */
@@ -48,15 +62,16 @@ class Desk {
   wire(source: Source, input: Input): WireFile {
     if (input instanceof Blob || isHandle(input)) return input;
     if (input instanceof ArrayBuffer || ArrayBuffer.isView(input)) return new Blob([input as BlobPart]);
-    if (typeof input === 'string' || input instanceof URL) {
+    if (isAddress(input)) {
       const url = absolute(input);
       return { url, port: this.#port(() => this.#download(url)) };
     }
     const file = input as RangeSource;
     if (typeof file?.read === 'function') return { size: file.size, port: this.#port(async () => file) };
+    const missing = input === undefined ? ' is missing: it' : '';
     throw new BitxError(
       'invalid-argument',
-      `${source} must be a URL, Response, Blob, file handle, buffer or RangeSource`,
+      `${source}${missing} must be a URL, Response, Blob, file handle, buffer or RangeSource`,
       { file: source },
     );
   }

@@ -8,7 +8,7 @@ export function outputKind(output: Output | undefined): Request['output'] {
   if (output === undefined) return 'blob';
   if (output instanceof WritableStream) return 'stream';
   if (isHandle(output)) return output;
-  throw new BitxError('invalid-argument', 'output is neither a WritableStream nor a FileSystemFileHandle');
+  throw new BitxError('invalid-argument', 'output must be a WritableStream or a file handle');
 }
 
 /**

@@ -1,4 +1,12 @@
-import { abortError, absolute, BitxError, checkChoice, messageOf, requireWorkers } from '../common/index.js';
+import {
+  abortError,
+  absolute,
+  BitxError,
+  checkChoice,
+  checkWhole,
+  messageOf,
+  requireWorkers,
+} from '../common/index.js';
 import { Link } from './link.js';
 import type { Role } from './protocol.js';
 import type { CreateOptions, Mode, WasmUrls } from './types.js';
@@ -19,7 +27,8 @@ export async function start(role: Role, best: Mode, options: CreateOptions): Pro
   const { wasmUrl, workerUrl, signal } = options;
   checkChoice('mode', best, MODES);
   requireWorkers('Bitx');
-  const threads = wantedThreads(options);
+  checkWhole(options, 'threads', 1);
+  const { threads = Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS) } = options;
   const possible = {
     threads: threads > 1 && canShareMemory(),
     pool: threads > 1 && role === 'restore',
@@ -43,14 +52,6 @@ export async function start(role: Role, best: Mode, options: CreateOptions): Pro
     }
   }
   throw new BitxError('start-failed', messageOf(cause), { cause });
-}
-
-function wantedThreads({ threads }: CreateOptions): number {
-  if (threads === undefined) return Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS);
-  if (!Number.isInteger(threads) || threads < 1) {
-    throw new BitxError('invalid-argument', `threads must be a whole number from 1 on, not ${threads}`);
-  }
-  return threads;
 }
 
 /** Returns `true` if memory can be shared. Some browsers have the type but refuse the memory. */

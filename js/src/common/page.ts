@@ -21,5 +21,6 @@ export { TRANSFERS } from './net/patience.js';
 export { type Answer, declaredLength, Remote, type RemoteOptions } from './net/remote.js';
 export { type Report, spool } from './net/spool.js';
 export { Transfer } from './net/transfer.js';
-export { checkChoice, checkOptions } from './options.js';
+export { checkChoice, checkOptions, checkWhole } from './options.js';
+export { DISPOSE } from './platform.js';
 export type { RangeSource } from './range-source.js';

@@ -1,7 +1,17 @@
 import { orAbortError } from '../cache/abort.js';
 import { ModelCache } from '../cache/index.js';
-import { absolute, BitxError, checkOptions, requireWorkers, TRANSFERS } from '../common/index.js';
-import { Bitx } from '../index.js';
+import { checkTransfers } from '../cache/transfers.js';
+import {
+  absolute,
+  BitxError,
+  checkChoice,
+  checkOptions,
+  checkWhole,
+  DISPOSE,
+  requireWorkers,
+  TRANSFERS,
+} from '../common/index.js';
+import { Bitx, type Effort } from '../index.js';
 import { listIn } from './answers.js';
 import { Client } from './client.js';
 import { Lazy } from './lazy.js';
@@ -22,6 +32,9 @@ import type {
   HubPushPlanOptions,
   HubPushResult,
 } from './types.js';
+
+/** The choices of the option `effort`. */
+const EFFORTS: Effort[] = ['fast', 'default', 'max'];
 
 /** The services that the parts of a hub's client share. */
 export interface Connection {
@@ -136,17 +149,26 @@ export class BitxHub {
     files: Record<string, HubPushFile>,
     options: HubPushOptions = {},
   ): Promise<HubPushResult> {
-    return checked('push', options, 'base effort signal onProgress', () =>
-      this.#pushes.push(name, files, options),
-    );
+    return checked('push', options, 'base effort signal onProgress', async () => {
+      if (options.effort !== undefined) checkChoice('effort', options.effort, EFFORTS);
+      return this.#pushes.push(name, files, options);
+    });
   }
 
-  /** Ends the workers that were started. Pending calls reject with `disposed`. */
+  /**
+   * Ends the workers that were started. Pending calls reject with `disposed`. `using` does so at
+   * the end of the block.
+   */
   close(): void {
     const error = new BitxError('disposed', 'This BitxHub was closed');
     this.#client.end(error, (client) => client.end(error));
     this.#cache.end(error, (cache) => cache.close());
     this.#bitx.end(error, (bitx) => bitx.dispose());
+  }
+
+  /** @hidden */
+  [DISPOSE](): void {
+    this.close();
   }
 
   async #call<O extends Operation>(
@@ -175,12 +197,8 @@ function settingsOf(options: HubOptions): Settings {
     stallTimeout: options.stallTimeout ?? TRANSFERS.stallTimeout,
     partSize: options.partSize ?? 8 << 20,
   };
-  if (!Number.isSafeInteger(settings.partSize) || settings.partSize < 1) {
-    throw new BitxError(
-      'invalid-argument',
-      `partSize must be a whole number from 1 on, not ${settings.partSize}`,
-    );
-  }
+  checkWhole(settings, 'partSize', 1);
+  checkTransfers(settings);
   return settings;
 }
 
@@ -196,10 +214,9 @@ function checked<T>(
   names: string,
   action: () => Promise<T>,
 ): Promise<T> {
-  const { signal } = options;
-  return orAbortError(signal, async () => {
+  return orAbortError(options?.signal, async () => {
     checkOptions(call, options, names);
-    signal?.throwIfAborted();
+    options.signal?.throwIfAborted();
     return action();
   });
 }

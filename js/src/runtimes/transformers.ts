@@ -1,5 +1,6 @@
 import type { Bitx } from '../codec/bitx.js';
 import type { CallOptions, Input } from '../codec/types.js';
+import { checkOptions } from '../common/index.js';
 
 /**
  * A fine-tune by its base and its delta. Inputs that can be read only once, such as a `Response`,
@@ -47,7 +48,9 @@ export interface RestoringCacheOptions {
  * A failed restore does not count as a miss, which would download the whole file. Instead, the body
  * of the response fails, and `onError` gets the `BitxError`.
  */
-export function restoringCache({ bitx, find, onError, others }: RestoringCacheOptions): CustomCache {
+export function restoringCache(options: RestoringCacheOptions): CustomCache {
+  checkOptions('restoringCache', options, 'bitx find onError others');
+  const { bitx, find, onError, others } = options;
   return {
     match: async (request) => {
       const tell = (error: unknown) => onError?.(error, request);

@@ -9,11 +9,11 @@ type Reply = { value: unknown } | { error: WireError };
 
 /** The end of a channel that takes questions. */
 interface Asked {
-  postMessage(message: object, transfer: Transferable[]): void;
+  postMessage(message: object, transfer: object[]): void;
 }
 
 /** Sends a message and resolves to its answer. */
-export function ask<T>(to: Asked, message: object, transfer: Transferable[] = []): Promise<T> {
+export function ask<T>(to: Asked, message: object, transfer: object[] = []): Promise<T> {
   const { port1, port2 } = new MessageChannel();
   return new Promise((resolve, reject) => {
     port1.onmessage = ({ data }: MessageEvent<Reply>) => {
@@ -32,7 +32,7 @@ export function ask<T>(to: Asked, message: object, transfer: Transferable[] = []
 export async function answer<T>(
   { reply }: Question,
   action: () => T | Promise<T>,
-  transferOf: (value: T) => Transferable[] = () => [],
+  transferOf: (value: T) => object[] = () => [],
 ): Promise<void> {
   try {
     const value = await action();

@@ -9,7 +9,7 @@ const STEP_LIMIT_MS = 20_000;
 export interface Peer {
   onmessage: ((event: MessageEvent) => void) | null;
   onerror: ((event: ErrorEvent) => void) | null;
-  postMessage(message: object, transfer: Transferable[]): void;
+  postMessage(message: object, transfer: object[]): void;
   terminate(): void;
 }
 
@@ -87,7 +87,7 @@ export class WorkerClient<T extends Operations<T>, Progress, Opened = undefined,
     operation: O,
     args: T[O]['args'],
     context: CallContext<Progress> & Partial<Extra> = {},
-    transfer: Transferable[] = [],
+    transfer: object[] = [],
   ): Promise<T[O]['result']> {
     const { signal } = context;
     this.check(signal);
@@ -127,7 +127,7 @@ export class WorkerClient<T extends Operations<T>, Progress, Opened = undefined,
     if (signal?.aborted) throw abortError(signal);
   }
 
-  protected send(message: object, transfer: Transferable[] = []): void {
+  protected send(message: object, transfer: object[] = []): void {
     this.#peer.postMessage(message, transfer);
   }
 

@@ -5,7 +5,7 @@ import { ask } from './rpc.js';
 
 /** The other end of a worker's messages: its scope, or a port in the place of it. */
 export interface Port {
-  postMessage(message: object, transfer: Transferable[]): void;
+  postMessage(message: object, transfer: object[]): void;
   addEventListener(type: 'message', listener: (event: MessageEvent) => void): void;
 }
 
@@ -47,7 +47,7 @@ export abstract class WorkerHost<Settings, T extends Operations<T>, Progress, Op
   }
 
   /** Sends a question to the page and waits for its answer, which may never come. */
-  protected ask<A>(message: object, signal: AbortSignal, transfer: Transferable[] = []): Promise<A> {
+  protected ask<A>(message: object, signal: AbortSignal, transfer: object[] = []): Promise<A> {
     return abortable(signal, ask<A>(this.#port, message, transfer));
   }
 

@@ -3,6 +3,7 @@ import type { FileHandle } from 'node:fs/promises';
 import type { RangeSource } from '../../codec/types.js';
 
 export { ModelCache } from './cache.js';
+export { fileOutput } from './file-output.js';
 
 /**
  * Returns an open file as an input. Only the necessary ranges are read; the caller closes the file.
@@ -23,26 +24,4 @@ export async function fileSource(file: FileHandle): Promise<RangeSource> {
       return bytes.subarray(0, at);
     },
   };
-}
-
-/**
- * Returns an open file as an output, which is written from the beginning and truncated to the
- * written length.
- */
-export function fileOutput(file: FileHandle): WritableStream<Uint8Array> {
-  let at = 0;
-  return new WritableStream({
-    write: async (bytes) => {
-      for (let done = 0; done < bytes.length; ) {
-        const { bytesWritten } = await file.write(bytes, done, bytes.length - done, at);
-        done += bytesWritten;
-        at += bytesWritten;
-      }
-    },
-    close: async () => {
-      await file.truncate(at);
-      await file.sync();
-    },
-    abort: () => file.truncate(0),
-  });
 }

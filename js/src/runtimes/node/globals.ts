@@ -5,7 +5,6 @@
  * imports it.
  */
 import { availableParallelism } from 'node:os';
-import { pathToFileURL } from 'node:url';
 import { Worker as Thread, type TransferListItem } from 'node:worker_threads';
 
 /**
@@ -47,13 +46,6 @@ export class Worker {
 export const crossOriginIsolated = Number.parseInt(process.versions.v8, 10) >= 12;
 
 export const navigator = { hardwareConcurrency: availableParallelism() };
-
-/** The base of relative URLs, which name files below the working directory. */
-export const document = {
-  get baseURI(): string {
-    return pathToFileURL(`${process.cwd()}/`).href;
-  },
-};
 
 /** `Promise.withResolvers`, which Node has from version 22 on. */
 export function withResolvers<T>(): PromiseWithResolvers<T> {

@@ -20,7 +20,7 @@ export interface RestoredFileOptions {
   /** The URL of `bitx-restore.wasm`. Default: beside `service-worker.js`. */
   wasmUrl?: string | URL;
   /** Headers of the responses, such as a `content-type` or an `etag`. */
-  headers?: HeadersInit;
+  headers?: ConstructorParameters<typeof Headers>[0];
 }
 
 type Body = ReadableStream<Uint8Array<ArrayBuffer>>;
