@@ -1,10 +1,10 @@
 /**
  * Runs the tests of one part, or those that match a filter: `npm run test:rust`, `test:js`,
- * `test:wasm` and `test:e2e`, each with `-- FILTER`.
+ * `test:wasm`, `test:e2e` and `test:builds`, each with `-- FILTER`.
  */
 import { build } from './build.mjs';
 import { setup, setupJavaScript, setupRust } from './setup.mjs';
-import { endToEnd } from './test/end-to-end.mjs';
+import { endToEnd, testBuilds } from './test/end-to-end.mjs';
 import { unitTests } from './test/javascript.mjs';
 import { cargoTest } from './test/rust.mjs';
 import { wasmTest } from './test/wasm.mjs';
@@ -21,6 +21,11 @@ const PARTS = {
   async wasm(filters) {
     await setup({ tests: true });
     await wasmTest(filters);
+  },
+  async builds(words) {
+    await setup({ tests: true });
+    await build();
+    await testBuilds(words);
   },
   async e2e(words) {
     await setup({ tests: true });

@@ -1,3 +1,8 @@
+/**
+ * The codec: restores, makes and inspects archives.
+ *
+ * @module bitx-wasm
+ */
 export { Bitx } from './codec/bitx.js';
 export type {
   ArchiveInfo,

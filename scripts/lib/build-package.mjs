@@ -57,22 +57,52 @@ function sharedScripts(scripts) {
   const addresses = new Map(
     Object.entries(scripts).map(([name, source]) => [join(root, source), `./${name}.js`]),
   );
-  addresses.set(join(COMMON, 'index.ts'), `./${Object.keys(scripts)[0]}.js`);
+  const [[first, source]] = Object.entries(scripts);
+  const shared = `./${first}.js`;
+  addresses.set(join(COMMON, 'index.ts'), shared);
   // The scripts for Node import the package as those for browsers do.
   if (scripts.node) addresses.set(join(root, 'js/src/index.ts'), './node.js');
   return {
     name: 'shared-scripts',
-    setup({ onResolve }) {
-      onResolve({ filter: /^\.\.?\// }, ({ path, resolveDir, importer, kind }) => {
-        if (kind === 'entry-point') return undefined;
-        const source = join(resolveDir, path.replace(/\.js$/, '.ts'));
-        const address = addresses.get(source);
+    setup({ onResolve, onLoad, esbuild }) {
+      const load = (namespace, inOrder) =>
+        onLoad({ filter: /.*/, namespace }, async ({ path }) => ({
+          contents: `export { ${await shortNames(esbuild, source, inOrder)} } from '${path}';`,
+          resolveDir: root,
+        }));
+      load('exports', (name, short) => `${name} as ${short}`);
+      load('imports', (name, short) => `${short} as ${name}`);
+      onResolve({ filter: /\.[jt]s$/ }, ({ path, resolveDir, importer, namespace, kind }) => {
+        if (kind === 'entry-point') {
+          return path === `./${source}` ? { path, namespace: 'exports' } : undefined;
+        }
+        if (namespace === 'imports') return { path, external: true };
+        if (namespace === 'exports') return { path: join(root, path) };
+        const module = join(resolveDir, path.replace(/\.js$/, '.ts'));
+        const address = addresses.get(module);
+        if (address === shared) return { path: address, namespace: 'imports', sideEffects: false };
         if (address) return { path: address, external: true };
-        if (!isIn(COMMON, source) || isIn(COMMON, importer)) return undefined;
+        if (!path.startsWith('.') || !isIn(COMMON, module) || isIn(COMMON, importer)) return undefined;
         return { errors: [{ text: `${path} would be bundled twice: import it from common/index.js` }] };
       });
     },
   };
+}
+
+/** Joins the names that a module exports, each with a short name for it. */
+async function shortNames(esbuild, source, join) {
+  const { metafile } = await esbuild.build({
+    ...{ absWorkingDir: root, entryPoints: [source], bundle: true, write: false, metafile: true },
+    ...{ format: 'esm', platform: 'node' },
+  });
+  const [{ exports }] = Object.values(metafile.outputs);
+  return exports.map((name, index) => join(name, shortName(index))).join(', ');
+}
+
+/** Returns a name of one letter for each of the first 52 indexes. */
+function shortName(index) {
+  const letter = String.fromCharCode(97 + (index % 26));
+  return index < 26 ? letter : letter.toUpperCase();
 }
 
 function isIn(folder, file) {

@@ -32,6 +32,16 @@ export function endToEnd(words) {
   return nodeTest(tests);
 }
 
+/**
+ * Builds and runs the matrix of bundlers, which it downloads; with words, only the cells whose
+ * names contain one of them. It is no step of `npm test`, since it takes minutes.
+ */
+export function testBuilds(words) {
+  const options = ['--test', '--test-reporter=spec', '--test-timeout=1800000'];
+  const env = words.length > 0 ? { BUILDS: words.join(',') } : {};
+  return run('node', [...options, 'tests/builds/builds.test.mjs'], { env });
+}
+
 function nodeTest(tests) {
   const files = tests.map((name) => join(folder, name + EXTENSION));
   const options = ['--test-reporter=spec', '--test-concurrency=1', '--test-timeout=900000'];

@@ -13,6 +13,9 @@ const execute = promisify(execFile);
 /** A folder within the workspace, so that the examples find the bundlers of the workspace. */
 const scratch = join(root, 'target', 'examples');
 
+/** The source that the examples share. */
+const app = join(root, 'examples', 'app');
+
 export const models = {
   '/models/base.safetensors': join(vectors, 'base-bf16.safetensors'),
   '/models/fine-tune.bitx': join(vectors, 'sft-bf16.v2.bitx'),
@@ -47,6 +50,7 @@ async function pack(folder) {
 async function install(folder, tarball, name) {
   const copy = mkdtempSync(join(folder, `${name}-`));
   cpSync(join(root, 'examples', name), copy, { recursive: true });
+  cpSync(app, join(folder, 'app'), { recursive: true });
   forgetBundlers(join(copy, 'package.json'));
   const quick = ['--offline', '--no-save', '--no-package-lock', '--no-audit', '--no-fund'];
   await command(copy, 'npm', 'install', ...quick, tarball);
@@ -79,7 +83,10 @@ export function filesIn(folder) {
 
 /** Serves a folder beside the models and resolves to its address. */
 export async function host(t, folder, { isolated, mounts = {} }) {
-  const { server, address } = await serve({ mounts: { '/': folder, ...models, ...mounts }, isolated });
+  const { server, address } = await serve({
+    mounts: { '/': folder, '/app/': app, ...models, ...mounts },
+    isolated,
+  });
   t.after(() => {
     server.closeAllConnections();
     server.close();

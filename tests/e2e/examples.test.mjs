@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import { createServer } from 'vite';
+import { packageDist, root } from '../../scripts/lib/paths.mjs';
+import { serve } from '../../scripts/lib/server.mjs';
 import { WASM_BUILDS } from '../../scripts/lib/toolchain.mjs';
 import { command, examples, filesIn, host, models, visit } from './examples-support.mjs';
 import { SHA256 } from './support.mjs';
@@ -19,8 +22,26 @@ function wasmOf(files) {
   return wasm.map((file) => /bitx-(?:restore|compress)(?:-threads)?(?=[-.])/.exec(file)?.[0] ?? file).sort();
 }
 
-async function restores(t, folder, isolated) {
-  const text = await visit(t, env, await host(t, folder, { isolated }));
+/** Serves the package as CDNs do, to every origin; resolves to its address. */
+async function foreignPackage(t) {
+  const mounts = {
+    '/': async (request, response) => {
+      const name = basename(request.url);
+      const type = name.endsWith('.js') ? 'text/javascript' : 'application/wasm';
+      const headers = { 'content-type': type, 'access-control-allow-origin': '*' };
+      response.writeHead(200, headers).end(await readFile(join(packageDist, name)));
+    },
+  };
+  const { server, address } = await serve({ mounts, isolated: false });
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return address;
+}
+
+async function restores(t, folder, isolated, mounts) {
+  const text = await visit(t, env, await host(t, folder, { isolated, mounts }));
   assert.equal(text, `1192912 bytes, sha256 ${SHA256.sft}, ${isolated ? 'threads' : 'pool'}`);
 }
 
@@ -53,6 +74,16 @@ for (const isolated of [true, false]) {
     assert.deepEqual(files, [...RESTORE_WASM.toReversed().map((name) => `${name}.wasm`), ...SCRIPTS]);
     assert.deepEqual(wasmOf(files), RESTORE_WASM);
     await restores(t, folder, isolated);
+  });
+
+  test(`a CDN: one script restores on ${where}, with workers from another origin`, async (t) => {
+    const page = (cdn) => async (_, response) => {
+      const text = await readFile(join(root, 'examples', 'cdn', 'index.html'), 'utf8');
+      const type = { 'content-type': 'text/html' };
+      response.writeHead(200, type).end(text.replace('https://cdn.example/bitx-wasm/dist/', cdn));
+    };
+    const cdn = await foreignPackage(t);
+    await restores(t, packageDist, isolated, { '/': page(cdn) });
   });
 
   test(`no bundler: the package as it is restores on ${where}`, async (t) => {

@@ -5,13 +5,13 @@ import {
   checkOptions,
   checkWhole,
   DISPOSE,
-  type Peer,
   TRANSFERS,
 } from '../common/index.js';
 import { Client } from './client.js';
+import { crossOriginStorage, share, sharedFile } from './cross-origin.js';
 import type { Digests } from './integrity.js';
 import type { Found, Settings } from './messages.js';
-import { DEFAULT_BACKEND, received, startPeer } from './peer.js';
+import { DEFAULT_BACKEND, received, type Started, startPeer } from './peer.js';
 import { checkTransfers } from './transfers.js';
 import type {
   Backend,
@@ -27,7 +27,7 @@ import type {
 const BACKENDS: Backend[] = ['opfs', 'cache-storage', 'memory'];
 /** The names of the options of the calls that have several. */
 const NAMES = {
-  open: 'name backend chunkSize connections retries retryDelay stallTimeout persist workerUrl directory',
+  open: 'name backend chunkSize connections retries retryDelay stallTimeout persist crossOrigin workerUrl directory',
   fetch: 'integrity headers refreshUrl signal onProgress',
   put: 'integrity size labels signal onProgress',
 };
@@ -47,11 +47,19 @@ const NAMES = {
  */
 export class ModelCache {
   readonly #client: Client;
+  readonly #crossOrigin: boolean;
   #persist: boolean;
 
   /**
    * Opens a cache in the origin private file system, or else in the best place that this browser
    * has.
+   *
+   * Fails with `start-failed`, `unsupported`, `invalid-argument` or `io`.
+   *
+   * @example
+   * ```ts
+   * using cache = await ModelCache.open({ name: 'models' });
+   * ```
    */
   static async open(options: CacheOptions = {}): Promise<ModelCache> {
     return ModelCache.connect(options, startPeer);
@@ -64,19 +72,19 @@ export class ModelCache {
    */
   protected static async connect(
     options: CacheOptions,
-    start: (options: CacheOptions) => Peer,
+    start: (options: CacheOptions) => Started,
   ): Promise<ModelCache> {
     checkOptions('open', options, NAMES.open);
     if (options.backend !== undefined) checkChoice('backend', options.backend, BACKENDS);
-    const script = options.workerUrl ?? import.meta.url.replace(/[^/]*$/, 'cache-worker.js');
-    const client = await Client.open(settingsOf(options), start(options), script);
-    return new ModelCache(client, options.persist ?? true);
+    const client = await Client.open(settingsOf(options), start(options));
+    return new ModelCache(client, options);
   }
 
   /** @hidden */
-  protected constructor(client: Client, persist: boolean) {
+  protected constructor(client: Client, { persist = true, crossOrigin = true }: CacheOptions) {
     this.#client = client;
     this.#persist = persist;
+    this.#crossOrigin = crossOrigin;
   }
 
   /** The place where the models are stored. In `memory`, they last as long as this object. */
@@ -87,18 +95,67 @@ export class ModelCache {
   /**
    * Returns the file of a URL, and downloads it unless it is cached. Tabs that request the same
    * file share one download, which continues if one of them aborts.
+   *
+   * Fails with `integrity`, `format`, `network`, `changed`, `invalid-argument`, `io`, `quota`,
+   * `locked`, `aborted` or `disposed`.
+   *
+   * @example
+   * ```ts
+   * const base = await cache.fetch('/models/base.safetensors', { integrity: 'sha256-…' });
+   * ```
    */
   async fetch(url: string | URL, options: FetchOptions = {}): Promise<CachedFile> {
     checkOptions('fetch', options, NAMES.fetch);
-    const { integrity, headers = {}, refreshUrl, signal, onProgress } = options;
     await this.#askToPersist();
+    const storage = this.#crossOrigin ? crossOriginStorage() : undefined;
+    const held = storage && (await this.#held(url, options.integrity));
+    if (!storage || held) return this.#download(url, options);
+    const shared = await sharedFile(storage, options.integrity, options.signal);
+    const stored = shared && (await this.#adopt(url, shared, options));
+    if (stored) return stored;
+    const file = await this.#download(url, options);
+    // A file that needed credentials is not for other sites.
+    if (!options.headers && !options.refreshUrl) void share(storage, file);
+    return file;
+  }
+
+  async #download(url: string | URL, options: FetchOptions): Promise<CachedFile> {
+    const { integrity, headers = {}, refreshUrl, signal, onProgress } = options;
     const args = { url: absolute(url), integrity, headers, refreshes: refreshUrl !== undefined };
     return fileOf(await this.#client.call('fetch', args, { signal, onProgress, refreshUrl }));
+  }
+
+  /** Returns the stored file that `fetch` would return without a download. */
+  #held(url: string | URL, integrity: string | undefined): Promise<CachedFile | undefined> {
+    return integrity === undefined ? this.match(url) : this.findByDigest(integrity);
+  }
+
+  /** Stores a file that another site has shared, unless it turns out to be another one. */
+  async #adopt(url: string | URL, shared: File, options: FetchOptions): Promise<CachedFile | undefined> {
+    const { integrity, signal, onProgress } = options;
+    const rest = {
+      ...(integrity && { integrity }),
+      ...(signal && { signal }),
+      ...(onProgress && { onProgress }),
+    };
+    return this.put(url, shared, rest).catch((error: unknown) => {
+      const wrong = error instanceof BitxError && ['integrity', 'io'].includes(error.code);
+      if (!wrong) throw error;
+      return undefined;
+    });
   }
 
   /**
    * Stores a file under a URL without downloading it, such as `bitx:my-model`. A stream is read
    * once.
+   *
+   * Fails with `integrity`, `truncated`, `invalid-argument`, `io`, `quota`, `locked`, `aborted` or
+   * `disposed`.
+   *
+   * @example
+   * ```ts
+   * const model = await cache.put('bitx:mine', blob);
+   * ```
    */
   async put(
     url: string | URL,
@@ -114,7 +171,16 @@ export class ModelCache {
     return fileOf(await this.#client.call('put', args, { signal, onProgress, stream }));
   }
 
-  /** Returns the file stored under a URL if all of it is cached, and downloads nothing. */
+  /**
+   * Returns the file stored under a URL if all of it is cached, and downloads nothing.
+   *
+   * Fails with `io` or `disposed`.
+   *
+   * @example
+   * ```ts
+   * const file = await cache.match('/models/base.safetensors');
+   * ```
+   */
   async match(url: string | URL): Promise<CachedFile | undefined> {
     const found = await this.#client.call('match', { url: absolute(url) });
     return found && fileOf(found);
@@ -123,23 +189,57 @@ export class ModelCache {
   /**
    * Returns a file with a digest, whatever its URL. The form of the digest is that of
    * {@link FetchOptions.integrity}.
+   *
+   * Fails with `invalid-argument`, `io` or `disposed`.
+   *
+   * @example
+   * ```ts
+   * const file = await cache.findByDigest('sha256-…');
+   * ```
    */
   async findByDigest(digest: string): Promise<CachedFile | undefined> {
     const found = await this.#client.call('find', { digest });
     return found && fileOf(found);
   }
 
-  /** Returns `true` if all of the file is in the cache. */
+  /**
+   * Returns `true` if all of the file is in the cache.
+   *
+   * Fails with `io` or `disposed`.
+   *
+   * @example
+   * ```ts
+   * if (await cache.has('/models/base.safetensors')) showAsCached();
+   * ```
+   */
   async has(url: string | URL): Promise<boolean> {
     return (await this.stat(url))?.complete ?? false;
   }
 
-  /** Returns the entry of a file, or `undefined` if nothing of it is in the cache. */
+  /**
+   * Returns the entry of a file, or `undefined` if nothing of it is in the cache.
+   *
+   * Fails with `io` or `disposed`.
+   *
+   * @example
+   * ```ts
+   * const { storedBytes, size } = (await cache.stat(url)) ?? {};
+   * ```
+   */
   stat(url: string | URL): Promise<ModelStat | undefined> {
     return this.#client.call('stat', { url: absolute(url) });
   }
 
-  /** Returns the entries of all files, complete or not. */
+  /**
+   * Returns the entries of all files, complete or not.
+   *
+   * Fails with `io` or `disposed`.
+   *
+   * @example
+   * ```ts
+   * for (const { url, complete } of await cache.list()) console.log(url, complete);
+   * ```
+   */
   list(): Promise<ModelStat[]> {
     return this.#client.call('list', {});
   }
@@ -156,6 +256,14 @@ export class ModelCache {
   /**
    * Reads a file and checks every chunk. If a chunk is wrong, the file becomes incomplete, and the
    * next `fetch` repairs it.
+   *
+   * Fails with `invalid-argument` for a file that is not cached, `io`, `quota`, `locked`, `aborted`
+   * or `disposed`.
+   *
+   * @example
+   * ```ts
+   * const { ok, badChunks } = await cache.verify('/models/base.safetensors');
+   * ```
    */
   async verify(url: string | URL, options: CacheCallOptions = {}): Promise<Verdict> {
     checkOptions('verify', options, 'signal onProgress');
@@ -166,6 +274,13 @@ export class ModelCache {
   /**
    * Removes a file, complete or not, and returns `true` if there was one. Waits for a download of
    * the file to end.
+   *
+   * Fails with `invalid-argument`, `io`, `locked`, `aborted` or `disposed`.
+   *
+   * @example
+   * ```ts
+   * await cache.delete('/models/base.safetensors');
+   * ```
    */
   async delete(url: string | URL, options: { signal?: AbortSignal } = {}): Promise<boolean> {
     checkOptions('delete', options, 'signal');
@@ -176,6 +291,11 @@ export class ModelCache {
   /**
    * Ends the worker. Pending calls reject with `disposed`; the chunks that they downloaded are
    * kept. `using cache = await ModelCache.open()` closes the cache at the end of the block.
+   *
+   * @example
+   * ```ts
+   * cache.close();
+   * ```
    */
   close(): void {
     this.#client.end(new BitxError('disposed', 'This ModelCache was closed'));

@@ -1,5 +1,6 @@
-import { absolute, answer, type Bytes, type CallContext, type Peer, WorkerClient } from '../common/index.js';
+import { absolute, answer, type Bytes, type CallContext, WorkerClient } from '../common/index.js';
 import type { FromWorker, Operations, Refused, Settings, ToWorker } from './messages.js';
+import type { Started } from './peer.js';
 import type { Backend, CacheProgress } from './types.js';
 
 /** The sources that the worker may request during a call. */
@@ -17,8 +18,8 @@ export class Client extends WorkerClient<Operations, CacheProgress, Backend, Ext
   backend!: Backend;
 
   /** Opens a client; resolves once the worker has opened its store. */
-  static async open(settings: Settings, peer: Peer, script: string | URL): Promise<Client> {
-    const client = new Client({ name: "cache's worker", settings, peer, script });
+  static async open(settings: Settings, started: Started): Promise<Client> {
+    const client = new Client({ name: "cache's worker", settings, ...started });
     client.backend = await client.opened;
     return client;
   }

@@ -69,6 +69,14 @@ let sharedCache: Promise<ModelCache> | undefined;
  * Returns what {@link loadFineTune} would do, without downloading anything: which files are cached,
  * how many bytes it would download and save, and if the files fit. The servers are asked for sizes
  * only.
+ *
+ * Fails with `invalid-argument`, `io`, `aborted` or `start-failed`. A server that does not answer
+ * only leaves sizes unknown.
+ *
+ * @example
+ * ```ts
+ * const { fetchBytes, savedBytes, fits } = await planFineTune({ base, delta });
+ * ```
  */
 export async function planFineTune(options: FineTuneOptions): Promise<FineTunePlan> {
   const job = await fineTune('planFineTune', options);
@@ -81,6 +89,9 @@ export async function planFineTune(options: FineTuneOptions): Promise<FineTunePl
  * cached. The base stays in the cache for other fine-tunes; the delta is deleted once its model is
  * stored.
  *
+ * Fails with the codes of {@link ModelCache.fetch} and of `Bitx.restore`.
+ *
+ * @example
  * ```ts
  * const model = await loadFineTune({ base: '/base.safetensors', delta: '/fine-tune.bitx' });
  * ```

@@ -3,7 +3,9 @@ import type { Digests } from './integrity.js';
 import type { Backend, CacheOptions, CacheProgress, ModelInfo, ModelStat, Verdict } from './types.js';
 
 /** The options for the worker, with defaults filled in. */
-export type Settings = Required<Omit<CacheOptions, 'backend' | 'persist' | 'workerUrl' | 'directory'>> & {
+export type Settings = Required<
+  Omit<CacheOptions, 'backend' | 'persist' | 'crossOrigin' | 'workerUrl' | 'directory'>
+> & {
   backend: Backend | undefined;
 };
 

@@ -1,3 +1,8 @@
+/**
+ * The model cache for service workers.
+ *
+ * @module bitx-wasm/cache/service-worker
+ */
 import type { Peer, Port } from '../common/index.js';
 import { ModelCache as PageCache } from './index.js';
 import type { CacheOptions } from './types.js';
@@ -17,7 +22,7 @@ export class ModelCache extends PageCache {
 }
 
 /** Starts the host of the cache, which a page would run in a worker, in this thread. */
-function startHere(): Peer {
+function startHere(): { peer: Peer } {
   const { port1, port2 } = new MessageChannel();
   const host = new Host(port2 as unknown as Port);
   port2.start();
@@ -25,5 +30,5 @@ function startHere(): Peer {
     host.end();
     port1.close();
   };
-  return Object.assign(port1, { onerror: null, terminate });
+  return { peer: Object.assign(port1, { onerror: null, terminate }) };
 }

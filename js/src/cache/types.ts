@@ -24,6 +24,12 @@ export interface CacheOptions {
   stallTimeout?: number;
   /** Asks the browser once not to evict the models. Default: true. */
   persist?: boolean;
+  /**
+   * Asks Cross-Origin Storage (`navigator.crossOriginStorage`) for files with a known SHA-256
+   * before the network, and offers it the files that were downloaded without headers, where the
+   * browser or an extension has it. Default: true.
+   */
+  crossOrigin?: boolean;
   /** The URL of `cache-worker.js`. Default: beside `cache.js`. */
   workerUrl?: string | URL;
   /**

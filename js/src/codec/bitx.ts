@@ -50,7 +50,16 @@ export class Bitx {
   readonly #disposal = new AbortController();
   #link: Link;
 
-  /** Loads and tests the build that suits this browser and page. */
+  /**
+   * Loads and tests the build that suits this browser and page.
+   *
+   * Fails with `start-failed`, `unsupported`, `invalid-argument` or `aborted`.
+   *
+   * @example
+   * ```ts
+   * const bitx = await Bitx.create({ threads: 4 });
+   * ```
+   */
   static async create(options: CreateOptions = {}): Promise<Bitx> {
     checkOptions('create', options, 'threads mode wasmUrl workerUrl signal');
     const restorer = new Engine('restore', options);
@@ -59,6 +68,7 @@ export class Bitx {
     return new this(restorer, new Engine('compress', options), link);
   }
 
+  /** @hidden */
   protected constructor(restorer: Engine, compressor: Engine, link: Link) {
     this.#restorer = restorer;
     this.#compressor = compressor;
@@ -79,7 +89,17 @@ export class Bitx {
     return this.#link.threads;
   }
 
-  /** Returns the content of an archive. */
+  /**
+   * Returns the content of an archive.
+   *
+   * Fails with `format`, `corrupt`, `truncated`, `unsupported`, `network`, `changed`, `io`,
+   * `invalid-argument`, `aborted` or `disposed`.
+   *
+   * @example
+   * ```ts
+   * const { tensors, bases } = await bitx.inspect('/models/fine-tune.bitx');
+   * ```
+   */
   async inspect(delta: Input, options: CallOptions = {}): Promise<ArchiveInfo> {
     checkOptions('inspect', options, CALL);
     const task: Task = { operation: 'inspect', options: {}, output: 'blob' };
@@ -90,6 +110,14 @@ export class Bitx {
   /**
    * Lists the tensors of a model (safetensors, GGUF, ONNX or a zip archive) in the order of their
    * places. Only the model's header is read. A file of any other kind has no tensors.
+   *
+   * Fails with `format`, `corrupt`, `truncated`, `unsupported`, `network`, `changed`, `io`,
+   * `invalid-argument`, `aborted` or `disposed`.
+   *
+   * @example
+   * ```ts
+   * for (const { name, dtype, shape } of await bitx.tensors(file)) console.log(name, dtype, shape);
+   * ```
    */
   async tensors(model: Input, options: CallOptions = {}): Promise<TensorPlace[]> {
     checkOptions('tensors', options, CALL);
@@ -99,7 +127,19 @@ export class Bitx {
     return tensors.filter(({ name }) => name !== '');
   }
 
-  /** Restores a fine-tuned model, bit for bit, from its base and a delta. */
+  /**
+   * Restores a fine-tuned model, bit for bit, from its base and a delta.
+   *
+   * Fails with `base-mismatch`, `limit`, `format`, `corrupt`, `truncated`, `unsupported`,
+   * `network`, `changed`, `io`, `invalid-argument`, `aborted` or `disposed`, and with `internal`
+   * for a fault of this library.
+   *
+   * @example
+   * ```ts
+   * const model = await bitx.restore({ base: '/base.safetensors', delta: '/fine-tune.bitx' });
+   * await bitx.restore({ base, delta, output: handle });
+   * ```
+   */
   restore(options: RestoreOptions & { output: Output }): Promise<undefined>;
   restore(options: RestoreOptions & { output?: undefined }): Promise<Blob>;
   restore(options: RestoreOptions): Promise<Blob | undefined>;
@@ -110,12 +150,29 @@ export class Bitx {
   /**
    * Restores a fine-tuned model as fast as the stream is read. Resolves once the inputs have proved
    * to fit.
+   *
+   * Fails with the codes of {@link Bitx.restore}; a later failure ends the stream.
+   *
+   * @example
+   * ```ts
+   * const { response } = await bitx.restoreStream({ base, delta });
+   * await cache.put('/fine-tune.safetensors', response());
+   * ```
    */
   async restoreStream(options: Omit<RestoreOptions, 'output'>): Promise<BitxStream> {
     return this.#stream('restore', options);
   }
 
-  /** Restores the bytes of one tensor, and reads only the ranges of the inputs that it needs. */
+  /**
+   * Restores the bytes of one tensor, and reads only the ranges of the inputs that it needs.
+   *
+   * Fails with the codes of {@link Bitx.restore}; an unknown name is `invalid-argument`.
+   *
+   * @example
+   * ```ts
+   * const bytes = await bitx.readTensor({ base, delta, name: 'lm_head.weight' });
+   * ```
+   */
   async readTensor(options: ReadTensorOptions): Promise<Uint8Array<ArrayBuffer>> {
     checkOptions('readTensor', options, `base delta name maxOutput${CALL}`);
     checkWhole(options, 'maxOutput');
@@ -125,7 +182,17 @@ export class Bitx {
     return new Uint8Array(await (blob as Blob).arrayBuffer());
   }
 
-  /** Makes the archive that restores `target` from `base`. */
+  /**
+   * Makes the archive that restores `target` from `base`.
+   *
+   * Fails with `corrupt` (also for a graph that does not fit), `format`, `truncated`, `unsupported`,
+   * `network`, `changed`, `io`, `invalid-argument`, `aborted` or `disposed`.
+   *
+   * @example
+   * ```ts
+   * const delta = await bitx.compress({ base, target: file, effort: 'max' });
+   * ```
+   */
   compress(options: CompressOptions & { output: Output }): Promise<undefined>;
   compress(options: CompressOptions & { output?: undefined }): Promise<Blob>;
   compress(options: CompressOptions): Promise<Blob | undefined>;
@@ -133,7 +200,16 @@ export class Bitx {
     return this.#write('compress', options);
   }
 
-  /** Makes the archive that restores `target` from `base` as fast as the stream is read. */
+  /**
+   * Makes the archive that restores `target` from `base` as fast as the stream is read.
+   *
+   * Fails with the codes of {@link Bitx.compress}; a later failure ends the stream.
+   *
+   * @example
+   * ```ts
+   * const { stream } = await bitx.compressStream({ base, target: file });
+   * ```
+   */
   async compressStream(options: Omit<CompressOptions, 'output'>): Promise<BitxStream> {
     return this.#stream('compress', options);
   }
@@ -141,6 +217,11 @@ export class Bitx {
   /**
    * Ends the workers and their threads, and frees their memory. Pending calls reject with
    * `disposed`. `using bitx = await Bitx.create()` does so at the end of the block.
+   *
+   * @example
+   * ```ts
+   * bitx.dispose();
+   * ```
    */
   dispose(): void {
     const error = new BitxError('disposed', 'This Bitx was disposed of');

@@ -1,5 +1,5 @@
 import type * as Common from '../common/index.js';
-import { abortError, answer, type BitxError, onAbort, WorkerClient } from '../common/index.js';
+import { abortError, answer, type BitxError, onAbort, startWorker, WorkerClient } from '../common/index.js';
 import type { StreamOutput } from './output.js';
 import type { FromWorker, Operations, Role, Settings } from './protocol.js';
 import type { Mode, Progress } from './types.js';
@@ -18,7 +18,7 @@ export interface LinkOptions {
   mode: Mode;
   threads: number;
   wasmUrl: string | undefined;
-  workerUrl: string | undefined;
+  workerUrl: string | URL | undefined;
   signal: AbortSignal | undefined;
 }
 
@@ -53,11 +53,13 @@ export class Link extends WorkerClient<Operations, Progress, undefined, Extra> {
     const alarm = `bitx-wasm:${Math.random()}`;
     super({
       name: `${mode} build`,
-      // Bundlers recognise a worker by exactly this expression.
-      peer: workerUrl
-        ? new Worker(workerUrl, { type: 'module' })
-        : new Worker(new URL('./worker.js', import.meta.url), { type: 'module' }),
-      script: workerUrl ?? import.meta.url.replace(/[^/]*$/, 'worker.js'),
+      ...startWorker({
+        name: 'worker.js',
+        beside: import.meta.url,
+        workerUrl,
+        // Bundlers recognise a worker by exactly this expression.
+        bundled: () => new Worker(new URL('./worker.js', import.meta.url), { type: 'module' }),
+      }),
       settings: { role, mode, threads, wasmUrl, alarm } satisfies Settings,
       stepLimit: STEP_LIMIT_MS[mode],
     });

@@ -43,7 +43,7 @@ export async function start(role: Role, best: Mode, options: CreateOptions): Pro
         mode,
         threads: mode === 'single' ? 1 : threads,
         wasmUrl: wasmUrlOf(role, mode, wasmUrl),
-        workerUrl: workerUrl === undefined ? undefined : absolute(workerUrl),
+        workerUrl,
         signal,
       });
     } catch (error) {

@@ -4,7 +4,7 @@
  * code once. Modules outside this folder import from this file only, and modules inside it do not
  * use the codec, the cache or the hub.
  */
-export { abortable, sleep } from './abort.js';
+export { sleep } from './abort.js';
 export { free } from './bytes.js';
 export { ask } from './call/rpc.js';
 export { type Port, type Running, WorkerHost } from './call/worker.js';

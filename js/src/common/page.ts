@@ -2,11 +2,12 @@
  * The shared modules that pages use. In Node, the build bundles only these into `node-common.js`;
  * the workers there run the browsers' scripts.
  */
-export { abortError, onAbort } from './abort.js';
+export { abortable, abortError, onAbort } from './abort.js';
 export { absolute } from './address.js';
 export type { Bytes } from './bytes.js';
 export type { Call, FromWorker, Operations, ToWorker } from './call/messages.js';
 export { answer, type Question } from './call/rpc.js';
+export { startWorker } from './call/start-worker.js';
 export { type CallContext, type Peer, requireWorkers, WorkerClient } from './call/worker-client.js';
 export {
   BitxError,

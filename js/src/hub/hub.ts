@@ -99,7 +99,17 @@ export class BitxHub {
     this.#pushes = new Pushes(this.#connection);
   }
 
-  /** Lists the models that the token may read. */
+  /**
+   * Lists the models that the token may read.
+   *
+   * Fails with `network`, `unauthorized`, `forbidden`, `not-found`, `invalid-argument`, `aborted`
+   * or `disposed`.
+   *
+   * @example
+   * ```ts
+   * for (const { name, bytes } of await hub.list()) console.log(name, bytes);
+   * ```
+   */
   async list(options: HubCallOptions = {}): Promise<HubModel[]> {
     const args = { method: 'GET', path: 'api/models' };
     const { signal } = options;
@@ -112,6 +122,14 @@ export class BitxHub {
    * Returns what {@link BitxHub.pull} would do, without downloading anything: which files are
    * cached, how many bytes it would download and save, and if the files fit. The hub learns the
    * digests of the files in the cache.
+   *
+   * Fails with `network`, `unauthorized`, `forbidden`, `not-found`, `invalid-argument`, `aborted`
+   * or `disposed`.
+   *
+   * @example
+   * ```ts
+   * const { fetchBytes, savedBytes } = await hub.plan('org/fine-tune');
+   * ```
    */
   async plan(name: string, options: HubPlanOptions = {}): Promise<HubPlan> {
     return checked('plan', options, 'files signal', () => planPull(this.#connection, name, options));
@@ -120,6 +138,14 @@ export class BitxHub {
   /**
    * Gets the files of a model, each in the way that downloads least: from the cache, restored from
    * a cached base and a delta, or whole. The files stay in the cache.
+   *
+   * Fails with `integrity`, `quota`, `io`, `network`, `unauthorized`, `forbidden`, `not-found`,
+   * `invalid-argument`, `aborted` or `disposed`.
+   *
+   * @example
+   * ```ts
+   * const files = await hub.pull('org/fine-tune', { files: ['model.safetensors'] });
+   * ```
    */
   async pull(name: string, options: HubPullOptions = {}): Promise<HubFiles> {
     return checked('pull', options, 'files signal onProgress', () => pull(this.#connection, name, options));
@@ -128,6 +154,14 @@ export class BitxHub {
   /**
    * Returns what the hub already has of a model and which of its files fit as bases, without
    * uploading anything.
+   *
+   * Fails with `conflict`, `limit`, `io`, `network`, `unauthorized`, `forbidden`, `not-found`,
+   * `invalid-argument`, `aborted` or `disposed`.
+   *
+   * @example
+   * ```ts
+   * const { files } = await hub.planPush('org/mine', { 'model.safetensors': file });
+   * ```
    */
   async planPush(
     name: string,
@@ -143,6 +177,14 @@ export class BitxHub {
    * Publishes a model, given as its files by path. Files that the hub has are not sent. The others
    * are sent as deltas against the best base that is available. After an abort or a failure, the
    * same call continues where the last one stopped.
+   *
+   * Fails with `conflict`, `integrity`, `limit`, `io`, `network`, `unauthorized`, `forbidden`,
+   * `not-found`, `invalid-argument`, `aborted` or `disposed`.
+   *
+   * @example
+   * ```ts
+   * const { sentBytes } = await hub.push('org/mine', { 'model.safetensors': file });
+   * ```
    */
   async push(
     name: string,
@@ -158,6 +200,11 @@ export class BitxHub {
   /**
    * Ends the workers that were started. Pending calls reject with `disposed`. `using` does so at
    * the end of the block.
+   *
+   * @example
+   * ```ts
+   * hub.close();
+   * ```
    */
   close(): void {
     const error = new BitxError('disposed', 'This BitxHub was closed');

@@ -1,3 +1,8 @@
+/**
+ * The client of a `bitx serve`.
+ *
+ * @module bitx-wasm/hub
+ */
 export { BitxHub } from './hub.js';
 export type {
   HubBase,

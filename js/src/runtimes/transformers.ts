@@ -1,3 +1,8 @@
+/**
+ * A cache for transformers.js.
+ *
+ * @module bitx-wasm/transformers
+ */
 import type { Bitx } from '../codec/bitx.js';
 import type { CallOptions, Input } from '../codec/types.js';
 import { checkOptions } from '../common/index.js';
@@ -47,6 +52,14 @@ export interface RestoringCacheOptions {
  *
  * A failed restore does not count as a miss, which would download the whole file. Instead, the body
  * of the response fails, and `onError` gets the `BitxError`.
+ *
+ * Throws `invalid-argument`; a restore fails with the codes of `Bitx.restore`.
+ *
+ * @example
+ * ```ts
+ * env.useCustomCache = true;
+ * env.customCache = restoringCache({ bitx, find: (request) => fineTunes.get(request) });
+ * ```
  */
 export function restoringCache(options: RestoringCacheOptions): CustomCache {
   checkOptions('restoringCache', options, 'bitx find onError others');

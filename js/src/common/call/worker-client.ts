@@ -31,7 +31,7 @@ export interface ClientOptions {
   name: string;
   peer: Peer;
   /** The address of the worker's script, unless the script is part of a bundle. */
-  script?: string | URL | undefined;
+  script?: string | undefined;
   /** Sent to the worker once it has loaded. */
   settings: object;
   /** The time limit of each step of the start, in milliseconds. */
@@ -161,7 +161,7 @@ export class WorkerClient<T extends Operations<T>, Progress, Opened = undefined,
 }
 
 /** Tells that a script could not be loaded, and what to do about it. */
-function notLoaded(script: string | URL | undefined): string {
+function notLoaded(script: string | undefined): string {
   // A bundler may have put the address of a file on the machine that it ran on here.
   const place = /^http/.test(script as string) ? ` from ${script}` : '';
   return `its script could not be loaded${place} (see workerUrl; in Vite, optimizeDeps.exclude)`;

@@ -12,7 +12,9 @@ import { StoredFile } from './stored-file.js';
 export const DEFAULT_BACKEND = 'opfs';
 
 /** Starts the cache's worker in a thread that has a folder for storage. */
-export function startPeer({ backend, directory = defaultDirectory(), workerUrl }: CacheOptions): Peer {
+export function startPeer({ backend, directory = defaultDirectory(), workerUrl }: CacheOptions): {
+  peer: Peer;
+} {
   if ((backend ?? DEFAULT_BACKEND) !== DEFAULT_BACKEND) {
     throw new BitxError('unsupported', `In Node, the backend must be opfs, not ${backend}`);
   }
@@ -20,7 +22,7 @@ export function startPeer({ backend, directory = defaultDirectory(), workerUrl }
   const folder = resolve(directory);
   const worker = new Worker(script, { directory: folder });
   worker.onexit = (thread) => void freeLocks(folder, thread);
-  return worker as unknown as Peer;
+  return { peer: worker as unknown as Peer };
 }
 
 /** Returns a file from its path and its size, which the worker sent. */

@@ -1,4 +1,9 @@
 /// <reference types="node" />
+/**
+ * Open files as inputs and outputs, in Node.
+ *
+ * @module bitx-wasm/node
+ */
 import type { FileHandle } from 'node:fs/promises';
 import type { RangeSource } from '../../codec/types.js';
 
@@ -7,6 +12,13 @@ export { fileOutput } from './file-output.js';
 
 /**
  * Returns an open file as an input. Only the necessary ranges are read; the caller closes the file.
+ *
+ * Rejects with the file system's error.
+ *
+ * @example
+ * ```ts
+ * const base = await fileSource(await open('base.safetensors'));
+ * ```
  */
 export async function fileSource(file: FileHandle): Promise<RangeSource> {
   const { size } = await file.stat();

@@ -1,5 +1,9 @@
 /// <reference types="node" />
-/** The package in Node: the API of browsers, where an output may also be a path. */
+/**
+ * The codec in Node, where an output may also be a path.
+ *
+ * @module bitx-wasm (Node)
+ */
 import { fileURLToPath } from 'node:url';
 import { Bitx as AnyBitx } from '../../codec/bitx.js';
 import type {

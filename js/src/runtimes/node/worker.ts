@@ -24,14 +24,19 @@ const scope = {
     new URL(input).protocol === 'file:' ? fetchFile(new URL(input), init) : fetchUrl(input, init),
 };
 
-Object.assign(globalThis, scope, { self: globalThis });
+/** Defines globals: some runtimes, and newer versions of Node, have ones that cannot be assigned to. */
+function define(values: object): void {
+  for (const [name, value] of Object.entries(values)) {
+    Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
+  }
+}
+
+define({ ...scope, self: globalThis });
 Object.assign(Promise, { withResolvers });
 
 if (directory) {
   const navigator = { storage: folderStorage(directory), locks: folderLocks(directory) };
-  // Newer versions of Node have a `navigator` that cannot be assigned to.
-  Object.defineProperty(globalThis, 'navigator', { value: navigator, configurable: true });
-  Object.assign(globalThis, { FileSystemFileHandle });
+  define({ navigator, FileSystemFileHandle });
 }
 
 await import(script);

@@ -1,3 +1,8 @@
+/**
+ * Answers to requests, in a service worker.
+ *
+ * @module bitx-wasm/service-worker
+ */
 import type { Input } from '../../codec/types.js';
 import { BitxError, checkOptions, messageOf } from '../../common/index.js';
 import { loadCore } from './core.js';
@@ -50,6 +55,13 @@ export class RestoredFile {
    * outside the file. If the inputs do not match or cannot be read, the answer is a 502 with the
    * error's message as the body and the error's code in the header `x-bitx-error`. A later failure
    * breaks off the body.
+   *
+   * Never rejects: the answer has the code.
+   *
+   * @example
+   * ```ts
+   * addEventListener('fetch', (event) => event.respondWith(tuned.respond(event.request)));
+   * ```
    */
   async respond(request: Request): Promise<Response> {
     try {

@@ -1,0 +1,4 @@
+import { createApp } from 'vue';
+import Model from './Model.vue';
+
+createApp(Model).mount('main');
