@@ -3,25 +3,32 @@ import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { Bitx } from '../../js/dist/node.js';
 import { root } from '../../scripts/lib/paths.mjs';
-import { ggufModel } from './gguf-model.mjs';
+import { ggufModel, quantisedModel } from './gguf-model.mjs';
 import { environment, openPage } from './support.mjs';
 
 const env = environment();
-const base = ggufModel();
-const target = ggufModel(0.05);
+const MODELS = {
+  F32: [ggufModel(), ggufModel(0.05)],
+  Q4_K_M: [quantisedModel(), quantisedModel(0.2)],
+};
 
 const served = (content) => (_, response) =>
   response.writeHead(200, { 'content-length': content.length }).end(content);
 
 before(async () => {
   const bitx = await Bitx.create({ threads: 1 });
-  const delta = Buffer.from(await (await bitx.compress({ base, target })).arrayBuffer());
+  for (const [kind, [base, target]] of Object.entries(MODELS)) {
+    const delta = Buffer.from(await (await bitx.compress({ base, target })).arrayBuffer());
+    const { tensors } = await bitx.inspect(delta);
+    const [type] = kind.split('_M');
+    assert.ok(tensors.some(({ dtype, method }) => dtype === type && method !== 'raw'));
+    for (const [name, file] of Object.entries({ base, target, delta })) {
+      env.mounts[`/parts/${kind}/${name}`] = served(file);
+    }
+  }
   bitx.dispose();
   const wllama = join(root, 'node_modules/@wllama/wllama/esm');
   Object.assign(env.mounts, {
-    '/parts/base': served(base),
-    '/parts/target': served(target),
-    '/parts/delta': served(delta),
     '/wllama.js': join(wllama, 'index.min.js'),
     '/wllama.wasm': join(wllama, 'wasm/wllama.wasm'),
   });
@@ -38,22 +45,26 @@ async function embed(blob) {
   return { vocabulary: hparams.nVocab, numbers: data[0].embedding };
 }
 
-for (const isolated of [true, false]) {
-  test(`wllama runs a restored Blob, ${isolated ? '' : 'not '}isolated`, async (t) => {
+for (const [kind, isolated] of [
+  ['F32', true],
+  ['F32', false],
+  ['Q4_K_M', true],
+]) {
+  test(`wllama runs a restored Blob in ${kind}, ${isolated ? '' : 'not '}isolated`, async (t) => {
     const page = await openPage(t, env, { isolated });
     await page.evaluate(`globalThis.embed = ${embed}`);
-    const found = await page.evaluate(async () => {
+    const found = await page.evaluate(async (kind) => {
       const { Bitx } = await import('/bitx/index.js');
       const bitx = await Bitx.create();
-      const restored = await bitx.restore({ base: '/parts/base', delta: '/parts/delta' });
+      const restored = await bitx.restore({ base: `/parts/${kind}/base`, delta: `/parts/${kind}/delta` });
       bitx.dispose();
-      const blobs = ['base', 'target'].map(async (name) => (await fetch(`/parts/${name}`)).blob());
+      const blobs = ['base', 'target'].map(async (name) => (await fetch(`/parts/${kind}/${name}`)).blob());
       return {
         restored: await embed(restored),
         base: await embed(await blobs[0]),
         target: await embed(await blobs[1]),
       };
-    });
+    }, kind);
     assert.equal(found.restored.vocabulary, 259);
     assert.deepEqual(found.restored, found.target);
     assert.notDeepEqual(found.restored, found.base);
