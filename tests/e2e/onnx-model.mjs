@@ -23,7 +23,80 @@ export function gatherModel({ rows, columns, ...data }) {
   return join(number(1, 8), bytes(7, graph), bytes(8, opset));
 }
 
+/**
+ * Returns the same model with its weights in one byte each, as the int8 models of hubs: it gathers
+ * rows of bytes, and dequantises them by one scale.
+ */
+export function quantisedModel({ rows, columns, weights, scale }) {
+  const rowsOf = join(
+    ...[number(1, rows), number(1, columns), number(2, INT8)],
+    ...[bytes(8, 'rows'), bytes(9, Buffer.from(weights.buffer))],
+  );
+  const scaleOf = join(
+    number(2, FLOAT),
+    bytes(8, 'scale'),
+    bytes(9, Buffer.from(Float32Array.of(scale).buffer)),
+  );
+  const node = (operator, inputs, output) =>
+    join(...inputs.map((input) => bytes(1, input)), bytes(2, output), bytes(4, operator));
+  const graph = join(
+    bytes(1, node('Gather', ['rows', 'input_ids'], 'gathered')),
+    bytes(1, node('DequantizeLinear', ['gathered', 'scale'], 'last_hidden_state')),
+    bytes(2, 'tiny'),
+    bytes(5, rowsOf),
+    bytes(5, scaleOf),
+    bytes(11, valueInfo('input_ids', INT64, ['batch', 'sequence'])),
+    bytes(12, valueInfo('last_hidden_state', FLOAT, ['batch', 'sequence', columns])),
+  );
+  const opset = join(bytes(1, ''), number(2, 13));
+  return join(number(1, 8), bytes(7, graph), bytes(8, opset));
+}
+
+/**
+ * Returns the same model with two weights to a byte and scales in F16, as models of the kind q4f16:
+ * each block of 32 weights has a scale, given as the bits of an F16.
+ */
+export function fourBitModel({ rows, columns, weights, scales }) {
+  const packed = Buffer.from({
+    length: weights.length / 2,
+    ...Array.from(
+      { length: weights.length / 2 },
+      (_, i) => (weights[2 * i] & 15) | ((weights[2 * i + 1] & 15) << 4),
+    ),
+  });
+  const rowsOf = join(
+    number(1, rows),
+    number(1, columns),
+    number(2, INT4),
+    bytes(8, 'rows'),
+    bytes(9, packed),
+  );
+  const dims = join(number(1, rows), number(1, columns / 32));
+  const scalesOf = join(dims, number(2, FLOAT16), bytes(8, 'scales'), bytes(9, Buffer.from(scales.buffer)));
+  const whole = (name, value) => bytes(5, join(bytes(1, name), number(3, value), number(20, 2)));
+  const node = (operator, inputs, output, ...attributes) =>
+    bytes(
+      1,
+      join(...inputs.map((input) => bytes(1, input)), bytes(2, output), bytes(4, operator), ...attributes),
+    );
+  const nodes = [
+    node('DequantizeLinear', ['rows', 'scales'], 'halves', whole('axis', 1), whole('block_size', 32)),
+    node('Gather', ['halves', 'input_ids'], 'gathered'),
+    node('Cast', ['gathered'], 'last_hidden_state', whole('to', FLOAT)),
+  ];
+  const graph = join(
+    ...[...nodes, bytes(2, 'tiny'), bytes(5, rowsOf), bytes(5, scalesOf)],
+    bytes(11, valueInfo('input_ids', INT64, ['batch', 'sequence'])),
+    bytes(12, valueInfo('last_hidden_state', FLOAT, ['batch', 'sequence', columns])),
+  );
+  const opset = join(bytes(1, ''), number(2, 21));
+  return join(number(1, 10), bytes(7, graph), bytes(8, opset));
+}
+
 const FLOAT = 1;
+const INT8 = 3;
+const FLOAT16 = 10;
+const INT4 = 22;
 const INT64 = 7;
 const EXTERNAL = 1;
 
