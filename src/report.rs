@@ -102,6 +102,9 @@ impl TensorReport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BaseReport {
+    /// The file's number among those that the host gave to compress against; in an archive that is
+    /// read, its number there.
+    pub file: usize,
     /// The file's length in bytes when the archive was made.
     pub length: u64,
     /// The file's BLAKE3 digest.

@@ -57,6 +57,35 @@ fn tensors_alone_restore_from_bytes_alone() {
 }
 
 #[test]
+fn base_files_that_give_nothing_can_be_left_out() {
+    let words = |start: u32| -> Vec<u8> {
+        (0..4096u32).flat_map(|i| (0x3C00 + ((i + start) * 7919 % 977) as u16).to_le_bytes()).collect()
+    };
+    let file = |name, start| model(&[(name, "BF16", &[64, 64], &words(start))]);
+    let (bases, target) = ([file("a", 1), file("b", 2000), file("c", 4000)], file("b", 2000));
+    let files: Vec<&[u8]> = bases.iter().map(Vec::as_slice).collect();
+    let sources: Vec<&dyn ReadAt> = files.iter().map(|file| file as &dyn ReadAt).collect();
+    let lengths: Vec<u64> = bases.iter().map(|file| file.len() as u64).collect();
+    let code = |compress: Compress| {
+        let (mut job, mut archive) = (compress.job(), Vec::new());
+        let inputs = Sources { base: &sources, target: Some(&target.as_slice()), ..Default::default() };
+        drive::open(&mut job, &inputs).unwrap();
+        drive::drive(&mut job, &inputs, &Sequential, &mut archive, &mut |_| {}).unwrap();
+        let numbers: Vec<usize> = job.report().unwrap().bases.iter().map(|base| base.file).collect();
+        (archive, numbers)
+    };
+    let compress = || Compress::new(&lengths, target.len() as u64, V2).unwrap();
+    let (all, few) = (code(compress()), code(compress().only_used_bases()));
+    assert_eq!((all.1, few.1), (vec![0, 1, 2], vec![1]));
+    let report = inspect(&few.0).unwrap();
+    assert_eq!((report.bases.len(), report.bases[0].file), (1, 0));
+    assert_eq!(report.bases[0].blake3, *blake3::hash(&bases[1]).as_bytes());
+    assert!(restore(&bases[1], &few.0).unwrap() == target);
+    assert!(reference::restore(&[&bases[1]], &few.0).unwrap() == target);
+    assert!(restore(&bases[0], &few.0).is_err());
+}
+
+#[test]
 fn archives_restore_and_are_the_same_everywhere() {
     for (pair, digests) in PAIRS.iter().zip(V2_ARCHIVES) {
         let target = restore(pair.base, pair.archive).unwrap();

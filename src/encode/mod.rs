@@ -58,6 +58,7 @@ pub struct Compress {
     target_length: u64,
     format: Format,
     graphs: Graphs,
+    only_used: bool,
 }
 
 impl Compress {
@@ -69,7 +70,21 @@ impl Compress {
         if let Format::V1 { level } = format {
             zstd::check_level(level)?;
         }
-        Ok(Self { base_lengths: base_lengths.to_vec(), target_length, format, graphs: Graphs::default() })
+        Ok(Self {
+            base_lengths: base_lengths.to_vec(),
+            target_length,
+            format,
+            graphs: Graphs::default(),
+            only_used: false,
+        })
+    }
+
+    /// Leaves out of a v2 archive, and does not digest, the base files that nothing is taken from.
+    /// Without a call, an archive names all base files, and each of them is read as a whole. The
+    /// report tells which files are [left](crate::report::BaseReport::file).
+    #[must_use]
+    pub fn only_used_bases(self) -> Self {
+        Self { only_used: true, ..self }
     }
 
     /// Adds `.onnx` graphs that describe external data: the base's and the target's, or one graph
@@ -103,7 +118,7 @@ impl Compress {
         let target = LayoutReader::new(self.target_length, target);
         let bases = self.base_lengths.iter().map(|&length| LayoutReader::new(length, base)).collect();
         let step = Step::Layouts(Box::new(Layouts { target, bases, graphs: self.graphs }));
-        Job::opening(OpenCompress { format: self.format, step, warnings: Vec::new() })
+        Job::opening(OpenCompress { format: self.format, step, only_used: self.only_used, warnings: Vec::new() })
     }
 
     /// Creates an open job that compresses one tensor, alone or against a base of the same dtype
@@ -120,7 +135,7 @@ impl Compress {
         let layout = || Layout::of_tensor(Kind::Places, dtype, shape, length);
         let bases = BaseSet::new(if with_base { vec![layout()] } else { Vec::new() });
         let findings = Findings::by_name(layout(), bases);
-        Ok(Job::open(Box::new(v2::Compress::new(findings, effort)?)))
+        Ok(Job::open(Box::new(v2::Compress::new(findings, effort, false)?)))
     }
 }
 
@@ -130,6 +145,8 @@ impl Compress {
 struct OpenCompress {
     format: Format,
     step: Step,
+    /// Leaves out the base files that nothing is taken from.
+    only_used: bool,
     warnings: Vec<Error>,
 }
 
@@ -234,7 +251,9 @@ impl Opening for OpenCompress {
     fn plan(self: Box<Self>) -> Result<Box<dyn Plan>> {
         match (self.step, self.format) {
             (Step::V1(plan), _) => Ok(plan),
-            (Step::Survey(survey), Format::V2 { effort }) => Ok(Box::new(v2::Compress::new(survey.finish(), effort)?)),
+            (Step::Survey(survey), Format::V2 { effort }) => {
+                Ok(Box::new(v2::Compress::new(survey.finish(), effort, self.only_used)?))
+            }
             _ => Err(Error::invalid_argument("the job failed before")),
         }
     }

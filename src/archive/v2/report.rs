@@ -13,13 +13,13 @@ impl Directory {
 
 /// The content of an archive of `stored_bytes` with this head and this index.
 pub(crate) fn report(head: &Head, index: &Index, stored_bytes: u64) -> Report {
-    let files = head.bases.iter().zip(&index.bases);
+    let files = head.bases.iter().zip(&index.bases).enumerate();
     Report {
         version: VERSION,
         stored_bytes,
         restored_bytes: head.items.iter().map(Item::length).sum(),
         blake3: Some(index.output),
-        bases: files.map(|(file, &blake3)| BaseReport { length: file.length, blake3 }).collect(),
+        bases: files.map(|(file, (base, &blake3))| BaseReport { file, length: base.length, blake3 }).collect(),
         tensors: tensors(&head.items, &index.regions),
     }
 }

@@ -30,6 +30,32 @@ pub(super) fn plan(findings: &Findings) -> Head {
     Head { bases: findings.bases.layouts().iter().map(base).collect(), items }
 }
 
+/// Leaves out the base files that no item takes anything from. Returns the former numbers of those
+/// that stay.
+pub(super) fn keep_used(head: &mut Head) -> Vec<usize> {
+    let mut used = vec![false; head.bases.len()];
+    bases_of(&mut head.items).for_each(|base| used[*base] = true);
+    let kept: Vec<usize> = (0..used.len()).filter(|&base| used[base]).collect();
+    let mut number = vec![0; used.len()];
+    kept.iter().enumerate().for_each(|(new, &old)| number[old] = new);
+    bases_of(&mut head.items).for_each(|base| *base = number[*base]);
+    head.bases = kept.iter().map(|&base| head.bases[base]).collect();
+    kept
+}
+
+/// The numbers of base files in all items.
+fn bases_of(items: &mut [Item]) -> impl Iterator<Item = &mut usize> {
+    items.iter_mut().flat_map(|item| -> Vec<&mut usize> {
+        match item {
+            Item::Region { content: Content::Chunks(Some(Partner::View(view))), .. } => {
+                view.origins.iter_mut().map(|origin| &mut origin.base).collect()
+            }
+            Item::Region { content: Content::Chunks(Some(Partner::Bytes(stretch))), .. } => vec![&mut stretch.base],
+            Item::Span(_) | Item::Region { .. } => Vec::new(),
+        }
+    })
+}
+
 fn region_item(findings: &Findings, i: usize, item_of: &[usize]) -> Item {
     let region = findings.target.regions[i].clone();
     let content = match findings.earlier[i] {

@@ -25,6 +25,8 @@ use piece::{Piece, Work};
 pub(super) struct Compress {
     effort: Effort,
     head: Head,
+    /// The number of each base file of the head among those that the host gave.
+    files: Vec<usize>,
     target_length: u64,
     pieces: Vec<Piece>,
     windows: Vec<Range<usize>>,
@@ -38,9 +40,12 @@ pub(super) struct Compress {
 }
 
 impl Compress {
-    pub(super) fn new(findings: Findings, effort: Effort) -> Result<Self> {
-        let head = head::plan(&findings);
+    /// Plans an archive of the target. With `only_used`, it names only the base files that it takes
+    /// something from.
+    pub(super) fn new(findings: Findings, effort: Effort, only_used: bool) -> Result<Self> {
+        let mut head = head::plan(&findings);
         let pieces = piece::plan(&head, &findings, effort)?;
+        let files = if only_used { head::keep_used(&mut head) } else { (0..head.bases.len()).collect() };
         let lengths = head.bases.iter().map(|base| base.length);
         let windows = piece::windows(&pieces, lengths.fold(findings.target.file_length, u64::max));
         let coded = |item: &&Item| matches!(item, Item::Region { content: Content::Chunks(_), .. });
@@ -56,6 +61,7 @@ impl Compress {
             bases: vec![blake3::Hasher::new(); head.bases.len()],
             root: blake3::Hasher::new(),
             head,
+            files,
             stored_bytes: 0,
         })
     }
@@ -190,7 +196,7 @@ impl Plan for Compress {
 
     fn reads(&self, window: usize) -> Vec<Read> {
         let mut reads = vec![Read::new(Source::Target, self.share(self.target_length, window))];
-        for (base, file) in self.head.bases.iter().enumerate() {
+        for (&base, file) in self.files.iter().zip(&self.head.bases) {
             reads.push(Read::new(Source::Base(base), self.share(file.length, window)));
         }
         self.pieces[self.windows[window].clone()].iter().for_each(|piece| piece.reads(&mut reads));
@@ -215,8 +221,8 @@ impl Plan for Compress {
             .collect();
         let chunks = tasks.len();
         tasks.push(Task::Digest(&mut target, inputs.slice(Source::Target, self.share(self.target_length, window))?));
-        for (i, (hasher, file)) in bases.iter_mut().zip(&self.head.bases).enumerate() {
-            tasks.push(Task::Digest(hasher, inputs.slice(Source::Base(i), self.share(file.length, window))?));
+        for ((&base, hasher), file) in self.files.iter().zip(&mut bases).zip(&self.head.bases) {
+            tasks.push(Task::Digest(hasher, inputs.slice(Source::Base(base), self.share(file.length, window))?));
         }
         let mut coded = parallel::map_by_cost(runner, tasks, Task::cost, |task| match task {
             Task::Chunk(piece, range) => self.encode_chunk(piece, range, inputs),
@@ -237,6 +243,8 @@ impl Plan for Compress {
     }
 
     fn report(&self) -> Report {
-        v2::report(&self.head, &self.index, self.stored_bytes)
+        let mut report = v2::report(&self.head, &self.index, self.stored_bytes);
+        report.bases.iter_mut().zip(&self.files).for_each(|(base, &file)| base.file = file);
+        report
     }
 }
