@@ -11,6 +11,7 @@ pub mod drive;
 mod encode;
 mod entropy;
 mod error;
+pub mod folder;
 pub mod io;
 mod job;
 pub mod layout;

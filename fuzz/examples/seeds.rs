@@ -7,6 +7,7 @@ use bitx_fuzz::archive::{FACTORS, PREDICTED, Parts};
 use bitx_fuzz::protobuf::field;
 use bitx_fuzz::{build, compress, payload, zip};
 use bitx_fuzz::input::{METHODS, Type, model, put_prefixed};
+use bitx::folder::{Archive, Entry, File, Manifest};
 use bitx::{Effort, Format};
 
 const V2: Format = Format::V2 { effort: Effort::Max };
@@ -46,8 +47,18 @@ fn along(kind: &Type) -> (Vec<u8>, Vec<u8>) {
     (base, moved)
 }
 
+/// A manifest of one file.
+fn manifest() {
+    let file = |path: &str, byte| File { path: path.into(), bytes: 3, blake3: [byte; 32] };
+    let archive = Archive { path: "a/b.json.bitx".into(), bytes: 100, root: [3; 32] };
+    let entry = Entry { file: file("a/b.json", 2), archive, base: vec![0] };
+    let manifest = Manifest { base: vec![file("a.json", 1)], files: vec![entry] };
+    write("folder_manifest", "one", &manifest.write().unwrap());
+}
+
 fn main() {
     headers();
+    manifest();
     gguf();
     places();
     for (dtype, name) in [(5, "i8"), (7, "e4m3"), (14, "bf16"), (17, "f32"), (19, "f64"), (20, "i64")] {
