@@ -5,10 +5,11 @@
 //! - [`pipeline`]: two ways to run the windows of a job, with reading, computing and writing in
 //!   parallel.
 //! - [`Restored`]: the output of an archive, read by position.
-//! - [`WholeFile`]: an output file that appears when it is complete, or not at all.
+//! - [`WholeFile`] and [`WholeFolder`]: outputs that appear when they are complete, or not at all.
 
 mod bases;
 mod file;
+mod folder;
 mod output;
 pub mod pipeline;
 mod restored;
@@ -16,6 +17,7 @@ mod threads;
 
 pub use bases::{digest, order};
 pub use file::InputFile;
+pub use folder::WholeFolder;
 pub use output::WholeFile;
 pub use restored::{Restored, Shared};
 pub use threads::Threads;
