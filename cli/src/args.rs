@@ -99,11 +99,11 @@ impl Command {
 /// The output file of a command, with its options.
 #[derive(Debug, Args)]
 pub struct Output {
-    /// File to write, or `-` for standard output [default: TARGET.bitx for an archive, ARCHIVE
-    /// without .bitx for a model, standard output for a tensor]
+    /// File or folder to write, or `-` for standard output [default: TARGET.bitx for an archive,
+    /// ARCHIVE without .bitx for a model, standard output for a tensor]
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     pub path: Option<PathBuf>,
-    /// Replace the file if it exists
+    /// Replace the file if it exists, or the folder if it has no other files than the new one
     #[arg(short, long)]
     pub force: bool,
     /// Wait until the file is safely on disk before returning
@@ -144,10 +144,11 @@ impl From<EffortName> for Effort {
 /// The files of the base model.
 #[derive(Debug, Args)]
 pub struct Base {
-    /// File of the base model: safetensors, GGUF, ONNX data or any other file; `-` is standard input
+    /// File of the base model: safetensors, GGUF, ONNX data or any other file; `-` is standard input.
+    /// A folder stands for all files in it
     #[arg(id = "BASE")]
     first: PathBuf,
-    /// Another file of a base that is split into shards; repeat the option for each one
+    /// Another file or folder of a base that is split into shards; repeat the option for each one
     #[arg(short = 'b', long = "base", value_name = "FILE")]
     others: Vec<PathBuf>,
 }
@@ -163,8 +164,10 @@ impl Base {
 pub struct Compress {
     #[command(flatten)]
     pub base: Base,
-    /// The fine-tuned model to compress: safetensors, GGUF, ONNX data or any other file
-    pub target: PathBuf,
+    /// The fine-tuned model to compress: safetensors, GGUF, ONNX data or any other file. A folder,
+    /// or several files, become a folder with an archive for each file
+    #[arg(required = true, value_name = "TARGET")]
+    pub targets: Vec<PathBuf>,
     #[command(flatten)]
     pub output: Output,
     /// ONNX graph that describes the base, if the base is external data [default: the NAME.onnx in
@@ -207,7 +210,7 @@ impl Compress {
 pub struct Decompress {
     #[command(flatten)]
     pub base: Base,
-    /// The archive to restore
+    /// The archive to restore, or a folder of archives
     pub archive: PathBuf,
     #[command(flatten)]
     pub output: Output,
@@ -231,7 +234,7 @@ pub struct Cat {
 
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// The archive to read
+    /// The archive to read, or a folder of archives
     pub archive: PathBuf,
 }
 
@@ -239,7 +242,7 @@ pub struct Inspect {
 pub struct Verify {
     #[command(flatten)]
     pub base: Base,
-    /// The archive to check
+    /// The archive to check, or a folder of archives
     pub archive: PathBuf,
     #[command(flatten)]
     pub checks: Checks,
@@ -247,11 +250,11 @@ pub struct Verify {
 
 #[derive(Debug, Args)]
 pub struct Distance {
-    /// The model to use as the base: safetensors, GGUF or any other file
+    /// The model to use as the base: safetensors, GGUF or any other file, or a folder of shards
     a: PathBuf,
-    /// The model that would become a delta against A
+    /// The model that would become a delta against A, as A
     pub b: PathBuf,
-    /// Another file of A, if A is split into shards; repeat the option for each one
+    /// Another file or folder of A, if A is split into shards; repeat the option for each one
     #[arg(short = 'b', long = "base", value_name = "FILE")]
     others: Vec<PathBuf>,
 }

@@ -1,6 +1,7 @@
 //! `bitx bench BASE TARGET [-b BASE]...`: the speed of encoding and decoding, without disk access.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::args::{self, Global};
 use crate::files::Input;
-use crate::{mistakes, run, stdout, words};
+use crate::{folder, mistakes, run, stdout, words};
 
 /// The formats and efforts to measure, the default first.
 const CASES: [(&str, &str, Format); 4] = [
@@ -34,7 +35,8 @@ struct Measured {
 }
 
 pub fn run(args: &args::Bench, global: &Global) -> anyhow::Result<()> {
-    let inputs = Input::all(&[args.base.paths(), vec![&args.target]].concat(), Input::open)?;
+    let paths = [folder::models(&args.base.paths(), global)?, vec![args.target.clone()]].concat();
+    let inputs = Input::all(&paths.iter().map(PathBuf::as_path).collect::<Vec<_>>(), Input::open)?;
     mistakes::warn_of(&inputs, global);
     let mut models = inputs.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
     let target = models.pop().unwrap_or_default();

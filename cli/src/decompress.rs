@@ -10,9 +10,12 @@ use crate::files::is_stdin;
 use crate::output::{self, OutputFile};
 use crate::restoring::Restoring;
 use crate::summary::Summary;
-use crate::words;
+use crate::{folder, words};
 
 pub fn run(args: &args::Decompress, global: &Global) -> anyhow::Result<()> {
+    if args.archive.is_dir() {
+        return folder::decompress(args, global);
+    }
     let inputs = Restoring::open(&args.base, &args.archive, &args.checks, global)?;
     let path = args.output.path.clone().map_or_else(|| default_path(&args.archive), Ok)?;
     let mut output = OutputFile::create(&path, &args.output, &inputs.inputs())?;

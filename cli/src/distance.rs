@@ -1,6 +1,6 @@
 //! `bitx distance A B [-b A]...`: compares two models tensor by tensor.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use anyhow::Context;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::args::{self, Global};
 use crate::fault::Fault;
 use crate::files::{Given, Input};
-use crate::{mistakes, run, stdout, words};
+use crate::{folder, mistakes, run, stdout, words};
 
 /// The number of bytes read from each file at a time, a multiple of every word's width.
 const WINDOW: u64 = 1 << 20;
@@ -27,7 +27,8 @@ struct Model {
 
 impl Model {
     fn open(paths: &[&Path], global: &Global) -> anyhow::Result<Self> {
-        let files = Input::all(paths, Input::open)?;
+        let paths = folder::models(paths, global)?;
+        let files = Input::all(&paths.iter().map(PathBuf::as_path).collect::<Vec<_>>(), Input::open)?;
         let layout = |file: &Input| {
             let given = Given { target: Some(file), ..Given::default() };
             let layout = drive::layout(&file.file).map_err(|error| given.explain(error))?;

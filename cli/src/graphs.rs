@@ -16,6 +16,22 @@ use crate::words;
 pub struct Graphs(Vec<Input>);
 
 impl Graphs {
+    /// Opens the graphs that are beside the files and describe them, for format v2.
+    pub fn found((bases, target): (&[Input], &Input), global: &Global) -> anyhow::Result<Self> {
+        let target = std::slice::from_ref(target);
+        let paths = match (beside(bases, global), beside(target, global)) {
+            (Some(base), Some(target)) => vec![base, target],
+            (Some(base), None) if serves(&base, target) => vec![base],
+            (None, Some(target)) if serves(&target, bases) => vec![target],
+            _ => Vec::new(),
+        };
+        Self::of(&paths)
+    }
+
+    fn of(paths: &[PathBuf]) -> anyhow::Result<Self> {
+        Ok(Self(Input::all(&paths.iter().map(PathBuf::as_path).collect::<Vec<_>>(), Input::open)?))
+    }
+
     /// Opens the graphs that `args` name. For a file without a named graph, it takes the one in the
     /// file's folder that describes it, if there is one.
     pub fn open(
@@ -38,7 +54,7 @@ impl Graphs {
                 _ => Vec::new(),
             },
         };
-        Ok(Self(Input::all(&paths.iter().map(PathBuf::as_path).collect::<Vec<_>>(), Input::open)?))
+        Self::of(&paths)
     }
 
     /// The open graphs.

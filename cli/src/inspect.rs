@@ -8,16 +8,23 @@ use serde_json::{Value, json};
 
 use crate::args::{self, Global};
 use crate::files::{Given, Input};
-use crate::{restoring, stdout, words};
+use crate::{folder, restoring, stdout, words};
 
 pub fn run(args: &args::Inspect, global: &Global) -> anyhow::Result<()> {
-    let archive = Input::open(&args.archive)?;
+    if args.archive.is_dir() {
+        return folder::inspect(&args.archive, global);
+    }
+    let report = report_of(&Input::open(&args.archive)?)?;
+    stdout::print(if global.json { format!("{}\n", to_json(&report)) } else { to_table(&report) })
+}
+
+/// The content of an archive.
+pub fn report_of(archive: &Input) -> anyhow::Result<Report> {
     let mut job = Inspect::new(archive.file.len()).job();
-    let given = Given { delta: Some(&archive), ..Given::default() };
+    let given = Given { delta: Some(archive), ..Given::default() };
     given.with(|sources| drive::open(&mut job, sources)).map_err(|e| given.explain(e))?;
     given.check_unchanged()?;
-    let report = job.report()?;
-    stdout::print(if global.json { format!("{}\n", to_json(&report)) } else { to_table(&report) })
+    Ok(job.report()?)
 }
 
 fn to_json(report: &Report) -> Value {

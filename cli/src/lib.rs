@@ -13,6 +13,7 @@ mod decompress;
 mod distance;
 mod fault;
 mod files;
+mod folder;
 mod graphs;
 mod inspect;
 mod man;

@@ -170,16 +170,16 @@ fn is_block_device(_: &Metadata) -> bool {
     false
 }
 
-/// Arranges that an interruption by the user deletes the temporary file, since destructors do not
-/// run then.
-fn remove_on_interrupt(temporary: &Path) -> anyhow::Result<()> {
+/// Arranges that an interruption by the user deletes the temporary file or folder, since destructors
+/// do not run then.
+pub fn remove_on_interrupt(temporary: &Path) -> anyhow::Result<()> {
     static TEMPORARY: Mutex<Option<PathBuf>> = Mutex::new(None);
     const INTERRUPTED: i32 = 130;
     let previous = TEMPORARY.lock().ok().and_then(|mut slot| slot.replace(temporary.to_owned()));
     if previous.is_none() {
         ctrlc::set_handler(|| {
             if let Some(path) = TEMPORARY.lock().ok().and_then(|mut slot| slot.take()) {
-                let _ = std::fs::remove_file(path);
+                let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
             }
             std::process::exit(INTERRUPTED);
         })?;

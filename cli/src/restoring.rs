@@ -2,15 +2,16 @@
 
 use std::path::Path;
 
-use bitx::drive::{self, DriveError};
 use bitx::io::ReadAt;
 use bitx::report::{BaseReport, Report};
-use bitx::{ErrorKind, Inspect, Restore};
+use bitx::{ErrorKind, Restore};
 
 use crate::args::{Base, Global};
 use crate::checks::Checks;
 use crate::fault::{self, Fault};
 use crate::files::{Given, Input, lengths};
+use crate::folder::{self, BaseFiles, Needed};
+use crate::inspect::report_of;
 use crate::output::Sink;
 use crate::run::Work;
 use crate::warning::warn;
@@ -22,14 +23,29 @@ pub struct Restoring<'a> {
     archive: Input,
     checks: &'a Checks,
     global: &'a Global,
+    /// The descriptions of the base files that the archive needs, if a manifest has them.
+    needed: Vec<String>,
 }
 
 impl<'a> Restoring<'a> {
+    /// Takes open files, the base's in the order in which the archive names them.
+    pub fn new(base: Vec<Input>, archive: Input, checks: &'a Checks, global: &'a Global) -> Self {
+        Self { base, archive, checks, global, needed: Vec::new() }
+    }
+
+    /// Describes the base that the archive needs, for errors.
+    pub fn needing(self, needed: Vec<String>) -> Self {
+        Self { needed, ..self }
+    }
+
     /// Opens the files. If the base has several, they are put in the order in which the archive
     /// names them.
     pub fn open(base: &Base, archive: &Path, checks: &'a Checks, global: &'a Global) -> anyhow::Result<Self> {
-        let base = Input::all(&base.paths(), Input::open)?;
-        let mut opened = Self { base, archive: Input::open(archive)?, checks, global };
+        let paths = base.paths();
+        if folder::any(&paths) {
+            return Self::of_folder(&paths, Input::open(archive)?, checks, global);
+        }
+        let mut opened = Self::new(Input::all(&paths, Input::open)?, Input::open(archive)?, checks, global);
         if is_archive(&opened.base[0]) && !is_archive(&opened.archive) {
             let (base, archive) = (words::input(&opened.base[0].path), words::input(&opened.archive.path));
             let message = format!("{base} is the archive: the base comes first, then the archive; {archive} is none");
@@ -40,6 +56,16 @@ impl<'a> Restoring<'a> {
             opened.base = bases::in_order(opened.base, &needed)?;
         }
         Ok(opened)
+    }
+
+    /// Opens the files that the archive needs, of a base with folders.
+    fn of_folder(paths: &[&Path], archive: Input, checks: &'a Checks, global: &'a Global) -> anyhow::Result<Self> {
+        let opened = Self::new(Vec::new(), archive, checks, global);
+        let needed = opened.report()?.bases;
+        let needed: Vec<Needed<'_>> =
+            needed.iter().map(|base| Needed { path: None, length: base.length, blake3: base.blake3 }).collect();
+        let base = BaseFiles::find(paths, global)?;
+        Ok(Self { base: base.open(&base.needed(&needed)?, Input::open)?, ..opened })
     }
 
     /// The inputs. The output must not be one of them.
@@ -97,11 +123,8 @@ impl<'a> Restoring<'a> {
     }
 
     /// The content of the archive, without its base.
-    fn report(&self) -> anyhow::Result<Report> {
-        let mut job = Inspect::new(self.archive_bytes()).job();
-        let given = self.given();
-        given.with(|sources| drive::open(&mut job, sources)).map_err(|error: DriveError| given.explain(error))?;
-        Ok(job.report()?)
+    pub fn report(&self) -> anyhow::Result<Report> {
+        report_of(&self.archive)
     }
 
     /// Adds to the error of a wrong base the base that the archive needs.
@@ -111,7 +134,8 @@ impl<'a> Restoring<'a> {
         }
         match self.report() {
             Ok(Report { bases, .. }) if !bases.is_empty() => {
-                let needed: Vec<String> = bases.iter().map(base).collect();
+                let described = || bases.iter().map(base).collect();
+                let needed: Vec<String> = if self.needed.is_empty() { described() } else { self.needed.clone() };
                 let message = format!("{error}; {} needs the base {}", self.archive_name(), needed.join(" and "));
                 Fault::new(ErrorKind::BaseMismatch, message).into()
             }

@@ -88,7 +88,7 @@ fn inputs_without_bytes_of_their_own_are_refused_by_name() {
         ("bitx inspect - < /dev/null", "standard input: not a regular file or a pipe: this is a device"),
         ("bitx compress /dev/null target -o out", "/dev/null: not a regular file or a pipe"),
         ("bitx compress base /dev/zero -o out", "/dev/zero: not a regular file or a pipe"),
-        ("bitx compress base folder -o out", "folder: not a regular file or a pipe: this is a folder"),
+        ("bitx compress base folder -o out", "folder: there are no files"),
         ("cat base | bitx compress - - -o out", "standard input is named twice"),
         ("cat base | bitx decompress - /dev/stdin -o out", "standard input is named twice"),
     ] {

@@ -13,7 +13,7 @@ mod interrupt;
 mod ls;
 pub mod open;
 mod rm;
-mod sources;
+pub mod sources;
 mod stats;
 mod verify;
 

@@ -43,6 +43,10 @@ pub fn find(paths: &[PathBuf], global: &Global) -> anyhow::Result<Vec<Source>> {
     }
     let mut found = search.found;
     found.sort_by(|a, b| a.path.cmp(&b.path));
+    if found.is_empty() {
+        let named: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+        return Err(invalid(format!("{}: there are no files", named.join(", "))));
+    }
     check(&found)?;
     Ok(found)
 }
@@ -110,21 +114,21 @@ impl Search<'_> {
 
 /// Checks that the files have different paths, and that none of them is a folder of others.
 fn check(found: &[Source]) -> anyhow::Result<()> {
-    let wrong = |message: String| Err(Fault::new(bitx::ErrorKind::InvalidArgument, message).into());
-    if found.is_empty() {
-        return wrong("there are no files to add".to_owned());
-    }
     if let Some(pair) = found.windows(2).find(|pair| pair[0].path == pair[1].path) {
-        return wrong(format!("two files have the path {:?}", pair[0].path));
+        return Err(invalid(format!("two files have the path {:?}", pair[0].path)));
     }
     let is_file = |path: &str| found.binary_search_by(|source| source.path.as_str().cmp(path)).is_ok();
     let folders = |path: &str| path.match_indices('/').map(|(at, _)| at).collect::<Vec<_>>();
     for source in found {
         if let Some(at) = folders(&source.path).into_iter().find(|&at| is_file(&source.path[..at])) {
-            return wrong(format!("the path {:?} is both a file and a folder", &source.path[..at]));
+            return Err(invalid(format!("the path {:?} is both a file and a folder", &source.path[..at])));
         }
     }
     Ok(())
+}
+
+fn invalid(message: String) -> anyhow::Error {
+    Fault::new(bitx::ErrorKind::InvalidArgument, message).into()
 }
 
 fn utf8(path: &Path, name: &OsStr) -> anyhow::Result<String> {
