@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod adapter;
 mod archive;
 mod bytes;
 mod cast;
@@ -15,6 +16,7 @@ pub mod folder;
 pub mod io;
 mod job;
 pub mod layout;
+mod merge;
 mod pairing;
 pub mod parallel;
 pub mod plan;
@@ -27,6 +29,7 @@ mod view;
 mod window;
 mod zigzag;
 
+pub use adapter::Merge;
 pub use decode::{Inspect, Restore};
 pub use encode::{Compress, Effort, Format};
 pub use error::{Error, ErrorKind, Result};

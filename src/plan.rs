@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::io::Source;
 use crate::layout::{Kind, Layout, Region};
 use crate::steps;
-use crate::view::{BaseView, Located, units_per_unit};
+use crate::view::{BaseView, Factors, Located, units_per_unit};
 
 /// The place of a region in a base set: a file, and a region of that file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -121,7 +121,16 @@ impl BaseSet {
         }
         let origins = view.origins.iter().zip(wanted).map(|(origin, units)| self.locate(region, origin, units));
         let runs = view.runs.iter().map(|run| (run.units, run.from));
-        Ok(BaseView::new(region.dtype, origins.collect::<Result<_>>()?, runs))
+        let gathered = BaseView::new(region.dtype, origins.collect::<Result<_>>()?, runs);
+        let Some(merge) = &view.merge else { return Ok(gathered) };
+        let shape = merge.shape(region)?;
+        let factors = Factors {
+            a: self.locate(region, &merge.a, shape.of_a() as u64)?,
+            b: self.locate(region, &merge.b, shape.of_b() as u64)?,
+            shape,
+            arithmetic: merge.arithmetic,
+        };
+        Ok(gathered.merged(factors))
     }
 
     /// Finds a base region that has at least `units` units.

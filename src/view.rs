@@ -9,6 +9,7 @@ use crate::chunk::unit;
 use crate::error::Result;
 use crate::io::{Inputs, Read, Source};
 use crate::layout::Dtype;
+use crate::merge::{Arithmetic, Shape, Update};
 use crate::quant::{dequantise, format_of, weights_per_unit};
 use crate::steps;
 
@@ -25,6 +26,17 @@ pub(crate) struct BaseView {
     /// The relation of base ranges to chunks. It is decided once, since a view may have as many
     /// origins as parts.
     relation: Relation,
+    /// The adapter that moves the words of the runs.
+    factors: Option<Box<Factors>>,
+}
+
+/// The factors of an adapter that were found, and how they move the region.
+#[derive(Debug)]
+pub(crate) struct Factors {
+    pub(crate) a: Located,
+    pub(crate) b: Located,
+    pub(crate) shape: Shape,
+    pub(crate) arithmetic: Arithmetic,
 }
 
 /// The relation of a chunk's base range to the chunk.
@@ -84,18 +96,30 @@ impl BaseView {
         };
         let weights = dtype.is_scaled() && !origins.iter().all(of_blocks);
         let relation = if weights { Relation::Weights } else { Relation::Words };
-        Self { dtype, origins, runs: runs.map(stretch).collect(), bytes: None, relation }
+        Self { dtype, origins, runs: runs.map(stretch).collect(), bytes: None, relation, factors: None }
     }
 
     /// Creates a view that gives the same bytes for every part of a region of `dtype`.
     pub(crate) fn bytes(dtype: Dtype, source: Source, range: Range<u64>) -> Self {
         let (origins, runs) = (Vec::new(), Vec::new());
-        Self { dtype, origins, runs, bytes: Some((source, range)), relation: Relation::Bytes }
+        Self { dtype, origins, runs, bytes: Some((source, range)), relation: Relation::Bytes, factors: None }
     }
 
-    /// The bytes that every part of the region is given, if it resembles bytes.
-    pub(crate) fn stretch(&self) -> Option<&(Source, Range<u64>)> {
-        self.bytes.as_ref()
+    /// Moves the words by the factors of an adapter.
+    pub(crate) fn merged(self, factors: Factors) -> Self {
+        Self { factors: Some(Box::new(factors)), ..self }
+    }
+
+    /// The place and the number of bytes that every part of the region needs: those that it
+    /// resembles, or the factors of an adapter.
+    pub(crate) fn shared(&self) -> Option<((Source, u64), u64)> {
+        let bytes = self.bytes.as_ref().map(|(source, range)| ((*source, range.start), range.end - range.start));
+        bytes.or_else(|| {
+            let factors = self.factors.as_ref()?;
+            let [a, b] = [(factors.a, factors.shape.of_a()), (factors.b, factors.shape.of_b())];
+            let bytes = |(located, numbers): (Located, usize)| located.bytes(0, numbers);
+            Some(((factors.a.source, factors.a.offset), bytes(a).end - bytes(a).start + bytes(b).end - bytes(b).start))
+        })
     }
 
     /// The relation of base ranges to chunks.
@@ -123,13 +147,40 @@ impl BaseView {
     /// Appends the reads of the base words for the byte range `range` of the target's region.
     pub(crate) fn reads(&self, range: Range<u64>, reads: &mut Vec<Read>) {
         reads.extend(self.bytes.iter().map(|(source, range)| Read::new(*source, range.clone())));
-        let parts = self.parts(range).filter_map(|part| part.from);
+        let parts = self.parts(range.clone()).filter_map(|part| part.from);
         reads.extend(parts.map(|(source, range, _)| Read::new(source, range)));
+        if let Some(factors) = self.factors.as_ref().filter(|_| !range.is_empty()) {
+            let (_, a, b) = factors.ranges(self.words(&range));
+            reads.extend([Read::new(factors.a.source, a), Read::new(factors.b.source, b)]);
+        }
+    }
+
+    /// The words of a range of bytes of the region.
+    fn words(&self, range: &Range<u64>) -> Range<usize> {
+        let width = unit(self.dtype).1;
+        (range.start / width) as usize..(range.end / width) as usize
     }
 
     /// Returns the base words for the byte range `range` of the target's region, in its dtype;
     /// `None` if no run there has a base.
     pub(crate) fn take<'a>(&self, range: Range<u64>, inputs: &'a Inputs) -> Result<Option<Cow<'a, [u8]>>> {
+        Ok(self.take_all(range, inputs)?.map(|(words, _)| words))
+    }
+
+    /// Does the same as [`take`](Self::take), and tells whether all changes by an adapter are finite
+    /// numbers.
+    pub(crate) fn take_all<'a>(&self, range: Range<u64>, inputs: &'a Inputs) -> Result<Option<(Cow<'a, [u8]>, bool)>> {
+        let Some(gathered) = self.gather(range.clone(), inputs)? else { return Ok(None) };
+        let Some(factors) = self.factors.as_ref().filter(|_| !gathered.is_empty()) else {
+            return Ok(Some((gathered, true)));
+        };
+        let mut words = gathered.into_owned();
+        let finite = factors.apply(self.dtype, self.words(&range), &mut words, inputs)?;
+        Ok(Some((Cow::Owned(words), finite)))
+    }
+
+    /// Returns the words of the runs, as [`take`](Self::take) does.
+    fn gather<'a>(&self, range: Range<u64>, inputs: &'a Inputs) -> Result<Option<Cow<'a, [u8]>>> {
         if let Some((source, bytes)) = &self.bytes {
             return Ok(Some(Cow::Borrowed(inputs.slice(*source, bytes.clone())?)));
         }
@@ -192,6 +243,35 @@ impl BaseView {
         let (width, per_unit) = (unit(dtype).1, units_per_unit(dtype, self.dtype));
         let start = offset + (first + skipped * per_unit) * width;
         (source, start..start + units * per_unit * width, dtype)
+    }
+}
+
+impl Located {
+    /// The range of the words from `first` on, in the region's file.
+    fn bytes(&self, first: usize, count: usize) -> Range<u64> {
+        let width = unit(self.dtype).1;
+        let start = self.offset + first as u64 * width;
+        start..start + count as u64 * width
+    }
+}
+
+impl Factors {
+    /// The rows that a range of words is in, and the ranges of both factors that these rows need.
+    fn ranges(&self, words: Range<usize>) -> (Range<usize>, Range<u64>, Range<u64>) {
+        let Shape { columns, rank, transposed, .. } = self.shape;
+        let rows = words.start / columns..words.end.div_ceil(columns);
+        let (first, count) = if transposed { (0, self.shape.of_b()) } else { (rows.start * rank, rows.len() * rank) };
+        (rows, self.a.bytes(0, self.shape.of_a()), self.b.bytes(first, count))
+    }
+
+    /// Moves the words at this place of the region. Returns `false` if a change was no finite number.
+    fn apply(&self, dtype: Dtype, place: Range<usize>, words: &mut [u8], inputs: &Inputs) -> Result<bool> {
+        let start = place.start % self.shape.columns;
+        let (rows, a, b) = self.ranges(place);
+        let (a, b) = (inputs.slice(self.a.source, a)?, inputs.slice(self.b.source, b)?);
+        let (a, b) = ((a, self.a.dtype), (b, self.b.dtype));
+        let update = Update::new(self.arithmetic, self.shape, (rows.start, rows.len()), a, b);
+        Ok(update.apply(dtype, start, words))
     }
 }
 

@@ -1,9 +1,11 @@
 //! Small valid files of every layout, and archives of both versions between them.
 
-use bitx::{Effort, Format};
+use bitx::drive::Sources;
+use bitx::parallel::Sequential;
+use bitx::{Compress, Effort, Format};
 
 use crate::common::protobuf::field;
-use crate::common::{compress, model};
+use crate::common::{compress, model, run};
 use crate::random::Random;
 
 /// A base, a target, and an archive that restores the target.
@@ -32,7 +34,33 @@ pub fn all() -> Vec<Seed> {
     pairs.push(onnx(random));
     pairs.push((b"plain bytes, no model".repeat(9), b"plain bytes, a model?".repeat(9)));
     pairs.push((Vec::new(), b"something from nothing".to_vec()));
-    pairs.into_iter().flat_map(|(base, target)| archives(&base, &target)).collect()
+    let mut seeds: Vec<Seed> = pairs.into_iter().flat_map(|(base, target)| archives(&base, &target)).collect();
+    seeds.extend(merged(random));
+    seeds
+}
+
+/// Archives of a matrix that an adapter was merged into. Base and adapter are one file.
+fn merged(random: &mut Random) -> impl Iterator<Item = Seed> {
+    const CONFIG: &[u8] = b"{\"peft_type\": \"LORA\", \"lora_alpha\": 1}";
+    let mut numbers = |count: usize| -> Vec<f32> { (0..count).map(|_| random.next() as u8 as f32 / 64.0).collect() };
+    let (weights, a, b) = (numbers(40 * 36), numbers(36), numbers(40));
+    let moved = weights.iter().enumerate().map(|(i, weight)| weight + b[i / 36] * a[i % 36]).collect();
+    let bytes = |numbers: &Vec<f32>| numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>();
+    let [weights, moved, a, b] = [&weights, &moved, &a, &b].map(bytes);
+    let (first, second) = ("w.lora_A.weight", "w.lora_B.weight");
+    let matrix: &[u64] = &[40, 36];
+    let base =
+        model(&[("w.weight", "F32", matrix, &weights), (first, "F32", &[1, 36], &a), (second, "F32", &[40, 1], &b)]);
+    let target = model(&[("w.weight", "F32", matrix, &moved)]);
+    [Effort::Fast, Effort::Default, Effort::Max].into_iter().map(move |effort| {
+        let compress = Compress::new(&[base.len() as u64], target.len() as u64, Format::V2 { effort }).unwrap();
+        let mut job = compress.with_adapter(0, CONFIG).unwrap().job();
+        let (file, model) = (base.as_slice(), target.as_slice());
+        let sources = Sources { base: &[&file], target: Some(&model), ..Sources::default() };
+        let archive = run(&mut job, &sources, &Sequential).unwrap();
+        assert!(archive.len() < 900, "the matrix was not seen to be merged");
+        Seed { base: base.clone(), target: target.clone(), archive }
+    })
 }
 
 fn archives(base: &[u8], target: &[u8]) -> Vec<Seed> {

@@ -8,6 +8,7 @@ mod v2;
 
 use std::ops::RangeInclusive;
 
+use crate::adapter::{Adapter, Config};
 pub use crate::chunk::Effort;
 use crate::entropy::zstd;
 use crate::error::{Error, Result};
@@ -59,6 +60,8 @@ pub struct Compress {
     format: Format,
     graphs: Graphs,
     only_used: bool,
+    /// The base files that are adapters, with their configurations.
+    adapters: Vec<(usize, Config)>,
 }
 
 impl Compress {
@@ -76,6 +79,7 @@ impl Compress {
             format,
             graphs: Graphs::default(),
             only_used: false,
+            adapters: Vec::new(),
         })
     }
 
@@ -109,6 +113,23 @@ impl Compress {
         Ok(Self { graphs: Graphs::new(lengths, names), ..self })
     }
 
+    /// Tells that the base file `file` is a LoRA adapter of PEFT, and gives its configuration, the
+    /// content of `adapter_config.json`. A tensor that the adapter was merged into is then coded
+    /// against the merged weights. Restoring needs the base and the adapter's file, but not the
+    /// configuration.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a file that does not exist, and for format v1. `Format`, `Corrupt` or
+    /// `Unsupported` for a configuration that [cannot be merged](crate::Merge::new). Feeding the
+    /// job fails if the factors [cannot be merged](crate::Merge::check).
+    pub fn with_adapter(mut self, file: usize, config: &[u8]) -> Result<Self> {
+        if file >= self.base_lengths.len() || !matches!(self.format, Format::V2 { .. }) {
+            return Err(Error::invalid_argument("an adapter is one of the base files, and only for format v2"));
+        }
+        self.adapters.push((file, Config::parse(config)?));
+        Ok(self)
+    }
+
     /// Creates the job.
     pub fn job(self) -> Job {
         let (target, base) = match self.format {
@@ -118,7 +139,8 @@ impl Compress {
         let target = LayoutReader::new(self.target_length, target);
         let bases = self.base_lengths.iter().map(|&length| LayoutReader::new(length, base)).collect();
         let step = Step::Layouts(Box::new(Layouts { target, bases, graphs: self.graphs }));
-        Job::opening(OpenCompress { format: self.format, step, only_used: self.only_used, warnings: Vec::new() })
+        let Self { format, only_used, adapters, .. } = self;
+        Job::opening(OpenCompress { format, step, only_used, adapters, warnings: Vec::new() })
     }
 
     /// Creates an open job that compresses one tensor, alone or against a base of the same dtype
@@ -147,13 +169,14 @@ struct OpenCompress {
     step: Step,
     /// Leaves out the base files that nothing is taken from.
     only_used: bool,
+    adapters: Vec<(usize, Config)>,
     warnings: Vec<Error>,
 }
 
 #[derive(Debug)]
 enum Step {
     Layouts(Box<Layouts>),
-    Casts(Box<Casts>),
+    Casts(Box<Casts>, Vec<(usize, Adapter)>),
     Survey(Box<Survey>),
     V1(Box<v1::Compress>),
     Failed,
@@ -194,7 +217,14 @@ impl OpenCompress {
         let bases = BaseSet::new(bases);
         match self.format {
             Format::V1 { level } => Ok(Step::V1(Box::new(v1::Compress::new(target, header, &bases, level)?))),
-            Format::V2 { .. } => Ok(after_casts(Box::new(Casts::new(target, bases)))),
+            Format::V2 { .. } => {
+                let adapter = |(file, config): &(usize, Config)| {
+                    let adapter = Adapter::new(config, &bases.layouts()[*file]);
+                    Ok((*file, adapter.map_err(|e| e.input(Source::Base(*file)))?))
+                };
+                let adapters = self.adapters.iter().map(adapter).collect::<Result<_>>()?;
+                Ok(after_casts(Box::new(Casts::new(target, bases)), adapters))
+            }
         }
     }
 }
@@ -207,19 +237,19 @@ fn faults(target: &mut Layout, bases: &mut [Layout]) -> Vec<Error> {
 }
 
 /// The step that follows: more samples of casts, or the survey.
-fn after_casts(casts: Box<Casts>) -> Step {
+fn after_casts(casts: Box<Casts>, adapters: Vec<(usize, Adapter)>) -> Step {
     if casts.wants().is_some() {
-        return Step::Casts(casts);
+        return Step::Casts(casts, adapters);
     }
     let (target, bases) = casts.finish();
-    Step::Survey(Box::new(Survey::new(target, bases)))
+    Step::Survey(Box::new(Survey::new(target, bases, adapters)))
 }
 
 impl Opening for OpenCompress {
     fn wants(&self) -> Option<Read> {
         match &self.step {
             Step::Layouts(layouts) => layouts.wants(),
-            Step::Casts(casts) => casts.wants(),
+            Step::Casts(casts, _) => casts.wants(),
             Step::Survey(survey) => survey.wants(),
             Step::V1(_) | Step::Failed => None,
         }
@@ -231,9 +261,9 @@ impl Opening for OpenCompress {
                 layouts.feed(bytes)?;
                 if layouts.wants().is_some() { Step::Layouts(layouts) } else { self.after_layouts(*layouts)? }
             }
-            Step::Casts(mut casts) => {
+            Step::Casts(mut casts, adapters) => {
                 casts.feed(bytes);
-                after_casts(casts)
+                after_casts(casts, adapters)
             }
             Step::Survey(mut survey) => {
                 survey.feed(bytes);

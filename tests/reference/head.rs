@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::base::Region;
 use super::chunk::Geometry;
 use super::fields::Fields;
+use super::merge::Merge;
 use super::view::{Partner, View};
 use super::{Result, check, quant};
 
@@ -76,6 +77,11 @@ impl Head {
             }
             4 => {
                 let view = View::read(&region, fields, self)?;
+                Ok(Content::Chunks(region, Some(Partner::View(view))))
+            }
+            6 => {
+                let mut view = View::read(&region, fields, self)?;
+                view.merge = Some(Merge::read(&region, fields, self)?);
                 Ok(Content::Chunks(region, Some(Partner::View(view))))
             }
             5 => {

@@ -11,6 +11,7 @@ mod gguf;
 mod grid;
 pub mod head;
 mod json;
+mod merge;
 mod narrow;
 mod patch;
 pub mod predicted;

@@ -3,6 +3,7 @@
 use super::base::{PLACES, Region};
 use super::fields::{Fields, text};
 use super::head::{BITS, Head, LAST};
+use super::merge::Merge;
 use super::{Result, cast, check, quant};
 
 /// The base words of a region.
@@ -10,13 +11,15 @@ pub struct View {
     pub origins: Vec<Origin>,
     /// Units, and the number of an origin with the first unit there.
     pub runs: Vec<(usize, Option<(usize, usize)>)>,
+    /// The adapter that moves the words.
+    pub merge: Option<Merge>,
 }
 
 /// A region of a base file.
 pub struct Origin {
-    file: usize,
-    name: String,
-    dtype: u8,
+    pub file: usize,
+    pub name: String,
+    pub dtype: u8,
 }
 
 /// A base file, its regions and its layout.
@@ -73,11 +76,11 @@ impl View {
         let (file, name) = read_name(fields, head, region)?;
         let units = region.length / unit(region.dtype);
         let runs = if units > 0 { vec![(units, Some((0, 0)))] } else { Vec::new() };
-        Ok(Self { origins: vec![Origin { file, name, dtype: region.dtype }], runs })
+        Ok(Self { origins: vec![Origin { file, name, dtype: region.dtype }], runs, merge: None })
     }
 
     pub fn read(region: &Region, fields: &mut Fields, head: &Head) -> Result<Self> {
-        let mut view = Self { origins: Vec::new(), runs: Vec::new() };
+        let mut view = Self { origins: Vec::new(), runs: Vec::new(), merge: None };
         for _ in 0..count(fields)? {
             let (file, name) = read_name(fields, head, region)?;
             let dtype = fields.byte()?;
@@ -139,6 +142,9 @@ impl View {
             }
             known.resize(words.len(), from.is_some());
         }
+        if let Some(merge) = &self.merge {
+            merge.apply(region, bases, &mut words)?;
+        }
         Ok((words, known))
     }
 }
@@ -149,7 +155,7 @@ fn count(fields: &mut Fields) -> Result<u64> {
     Ok(count)
 }
 
-fn read_name(fields: &mut Fields, head: &Head, region: &Region) -> Result<(usize, String)> {
+pub fn read_name(fields: &mut Fields, head: &Head, region: &Region) -> Result<(usize, String)> {
     let file = fields.varint()?;
     check(file < head.bases.len() as u64, "number of a base file")?;
     let name = match fields.varint()? {
@@ -160,7 +166,7 @@ fn read_name(fields: &mut Fields, head: &Head, region: &Region) -> Result<(usize
 }
 
 /// The first `length` bytes of the region called `name`.
-fn find<'a>((file, regions, layout): &Base<'a>, name: &str, dtype: u8, length: usize) -> Result<&'a [u8]> {
+pub fn find<'a>((file, regions, layout): &Base<'a>, name: &str, dtype: u8, length: usize) -> Result<&'a [u8]> {
     if *layout == PLACES {
         let offset: usize = name.parse().map_err(|_| "no offset")?;
         check(offset.to_string() == name, "an offset that is written in another way")?;

@@ -157,15 +157,15 @@ fn chunk_of<'a>(chunks: &'a [Chunk], piece: &Piece) -> Option<&'a Chunk> {
     chunks.get(piece.chunk? as usize)
 }
 
-/// The bytes that each piece counts for in a window: its own, or half of the bytes that it resembles
-/// if those are more, and not the ones of the piece before it. A piece of a byte may resemble
-/// megabytes.
+/// The bytes that each piece counts for in a window: its own, or half of the bytes that it shares
+/// with others if those are more, and not with the piece before it. A piece of a byte may resemble
+/// megabytes, or be merged with factors of megabytes.
 fn costs(chunks: &[Chunk], pieces: &[Piece]) -> impl Iterator<Item = u64> {
     let mut last = None;
     pieces.iter().map(move |piece| {
-        let stretch = chunk_of(chunks, piece).and_then(|chunk| chunk.base.as_ref()?.stretch());
-        let read = stretch.filter(|_| stretch != last).map_or(0, |(_, range)| range.end - range.start);
-        last = stretch;
+        let shared = chunk_of(chunks, piece).and_then(|chunk| chunk.base.as_ref()?.shared());
+        let read = shared.filter(|_| shared != last).map_or(0, |(_, bytes)| bytes);
+        last = shared;
         piece.length().max(read / 2)
     })
 }

@@ -8,10 +8,12 @@
 
 mod alignment;
 mod duplicates;
+mod merges;
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 
+use crate::adapter::Adapter;
 use crate::archive::v2::{MAX_RUNS, Run, View, longest_span, units};
 use crate::chunk::unit;
 use crate::io::{Read, Source};
@@ -21,6 +23,7 @@ use crate::plan::{BaseSet, Place};
 use crate::quant::weights_per_unit;
 use alignment::Alignments;
 use duplicates::Duplicates;
+use merges::Merges;
 
 /// Minimum length in bytes of a region to match by content; shorter ones are not worth a read.
 const LEAST: u64 = 256;
@@ -64,6 +67,8 @@ enum Probe {
     Part(usize),
     /// Rows of a matrix.
     Rows,
+    /// A sample of a region that an adapter may have been merged into.
+    Merge,
 }
 
 /// The stage that the queued reads belong to.
@@ -73,6 +78,7 @@ enum Stage {
     Duplicates,
     Parts,
     Rows,
+    Merges,
     Done,
 }
 
@@ -89,10 +95,13 @@ pub(super) struct Survey {
     chains: Chains,
     second_rows: HashMap<Subject, Signature>,
     alignments: Alignments,
+    /// The adapters among the base files.
+    adapters: Vec<(usize, Adapter)>,
+    merges: Merges,
 }
 
 impl Survey {
-    pub(super) fn new(target: Layout, bases: BaseSet) -> Self {
+    pub(super) fn new(target: Layout, bases: BaseSet, adapters: Vec<(usize, Adapter)>) -> Self {
         let mut survey = Self {
             views: vec![None; target.regions.len()],
             duplicates: Duplicates::default(),
@@ -104,6 +113,8 @@ impl Survey {
             chains: Chains::default(),
             second_rows: HashMap::new(),
             alignments: Alignments::default(),
+            adapters,
+            merges: Merges::default(),
         };
         survey.queue_spans();
         survey.queue_starts();
@@ -137,12 +148,16 @@ impl Survey {
                 self.chains.advance(&self.models, chain, Signature::of(dtype, bytes));
             }
             Probe::Rows => self.alignments.feed(bytes),
+            Probe::Merge => self.merges.feed(bytes),
         }
         self.advance();
     }
 
     pub(super) fn finish(self) -> Findings {
-        let Self { models: Models { target, bases, .. }, spans, views, duplicates, .. } = self;
+        let Self { models: Models { target, bases, .. }, spans, mut views, duplicates, merges, .. } = self;
+        for (region, merge) in merges.finish() {
+            views[region].iter_mut().for_each(|view| view.merge = Some(Box::new(merge.clone())));
+        }
         let earlier = duplicates.finish(target.regions.len());
         Findings { target, bases, spans, views, earlier }
     }
@@ -168,9 +183,11 @@ impl Survey {
                 }
                 Stage::Rows => {
                     self.view_rows();
-                    Stage::Done
+                    let reads = self.merges.plan(&self.models, &self.adapters, &self.views);
+                    self.queue.extend(reads.into_iter().map(|read| (read, Probe::Merge)));
+                    Stage::Merges
                 }
-                Stage::Done => Stage::Done,
+                Stage::Merges | Stage::Done => Stage::Done,
             };
         }
     }
@@ -276,7 +293,8 @@ impl Survey {
                     units: units(&self.models.target.regions[region]),
                     from: Some((0, start / unit(base.dtype).1)),
                 };
-                self.views[region] = Some(View { origins: vec![self.models.bases.origin(place)], runs: vec![run] });
+                let origins = vec![self.models.bases.origin(place)];
+                self.views[region] = Some(View { origins, runs: vec![run], merge: None });
             }
         }
     }
@@ -287,7 +305,7 @@ impl Survey {
         let covered = |view: &View| view.runs.iter().filter(|run| run.from.is_some()).map(|run| run.units).sum::<u64>();
         let mut left = MAX_RUNS / 2;
         for (region, place, runs) in std::mem::take(&mut self.alignments).finish() {
-            let view = View { origins: vec![self.models.bases.origin(place)], runs };
+            let view = View { origins: vec![self.models.bases.origin(place)], runs, merge: None };
             let unrelated = self.pairs[region].is_some();
             let before = self.views[region].as_ref().filter(|_| !unrelated).map_or(0, covered);
             if let (true, Some(rest)) = (covered(&view) * 2 > before, left.checked_sub(view.runs.len() as u64)) {

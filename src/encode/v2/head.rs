@@ -48,7 +48,8 @@ fn bases_of(items: &mut [Item]) -> impl Iterator<Item = &mut usize> {
     items.iter_mut().flat_map(|item| -> Vec<&mut usize> {
         match item {
             Item::Region { content: Content::Chunks(Some(Partner::View(view))), .. } => {
-                view.origins.iter_mut().map(|origin| &mut origin.base).collect()
+                let factors = view.merge.iter_mut().flat_map(|merge| [&mut merge.a, &mut merge.b]);
+                view.origins.iter_mut().chain(factors).map(|origin| &mut origin.base).collect()
             }
             Item::Region { content: Content::Chunks(Some(Partner::Bytes(stretch))), .. } => vec![&mut stretch.base],
             Item::Span(_) | Item::Region { .. } => Vec::new(),

@@ -1,7 +1,7 @@
 //! The bytes of one item of the head.
 
 use super::super::MAX_STRETCH;
-use super::{Content, Head, Item, Origin, Partner, Stretch, View, read_dtype, text};
+use super::{Content, Head, Item, MERGE_RUNS, Merge, Origin, Partner, Stretch, View, read_dtype, text};
 use crate::bytes::{ByteReader, put_prefixed, put_varint};
 use crate::error::{Error, Result};
 use crate::layout::{MAX_RANK, Region};
@@ -12,6 +12,7 @@ const PAIRED: u8 = 2;
 const EARLIER: u8 = 3;
 const VIEWED: u8 = 4;
 const RESEMBLING: u8 = 5;
+const MERGED: u8 = 6;
 
 impl Item {
     /// Appends the item to `raw`.
@@ -50,6 +51,7 @@ fn write_region(raw: &mut Vec<u8>, region: &Region, content: &Content) {
     raw.push(match (content, whole) {
         (Content::Chunks(None), _) => ALONE,
         (Content::Chunks(Some(_)), Some(_)) => PAIRED,
+        (Content::Chunks(Some(Partner::View(view))), None) if view.merge.is_some() => MERGED,
         (Content::Chunks(Some(Partner::View(_))), None) => VIEWED,
         (Content::Chunks(Some(Partner::Bytes(_))), None) => RESEMBLING,
         (Content::Earlier(_), _) => EARLIER,
@@ -61,7 +63,10 @@ fn write_region(raw: &mut Vec<u8>, region: &Region, content: &Content) {
     match (content, whole) {
         (Content::Chunks(None), _) => {}
         (Content::Chunks(Some(_)), Some(origin)) => origin.write(raw, &region.name),
-        (Content::Chunks(Some(Partner::View(view))), None) => view.write(raw, region),
+        (Content::Chunks(Some(Partner::View(view))), None) => {
+            view.write(raw, region);
+            view.merge.iter().for_each(|merge| merge.write(raw, region));
+        }
         (Content::Chunks(Some(Partner::Bytes(stretch))), None) => stretch.write(raw),
         (Content::Earlier(index), _) => put_varint(raw, *index as u64),
     }
@@ -77,6 +82,11 @@ fn read_content(reader: &mut ByteReader<'_>, head: &Head, region: &Region, kind:
         }
         EARLIER => Content::Earlier(head.earlier(reader.varint()?, region)?),
         VIEWED => Content::Chunks(Some(Partner::View(View::read(reader, head, region, runs)?))),
+        MERGED => {
+            let view = View::read(reader, head, region, runs.saturating_sub(MERGE_RUNS))?;
+            let merge = Some(Box::new(Merge::read(reader, head, region)?));
+            Content::Chunks(Some(Partner::View(View { merge, ..view })))
+        }
         RESEMBLING => Content::Chunks(Some(Partner::Bytes(Stretch::read(reader, head)?))),
         other => return Err(Error::unsupported(format!("items of kind {other} are unknown"))),
     })

@@ -4,7 +4,7 @@
 mod item;
 mod view;
 
-pub(crate) use view::{Origin, Run, View, units};
+pub(crate) use view::{Merge, Origin, Run, View, units};
 
 use std::collections::HashSet;
 
@@ -79,6 +79,9 @@ pub(crate) struct Stretch {
 /// The part of an item's weight that all items have.
 const ITEM_WEIGHT: u64 = 512;
 
+/// The number of runs that a merge counts for: one for each factor.
+const MERGE_RUNS: u64 = 2;
+
 /// The bits of the features that a reader must know; none exist yet.
 const FEATURES: u64 = 0;
 
@@ -100,11 +103,13 @@ impl Item {
         ITEM_WEIGHT + 4 * name + 32 * rank + 96 * self.runs() + 16 * chunks
     }
 
-    /// The number of runs of the item's view, or of its origins if there are more.
+    /// The number of runs of the item's view, or of its origins if there are more, and those that a
+    /// merge stands for.
     fn runs(&self) -> u64 {
         match self {
             Self::Region { content: Content::Chunks(Some(Partner::View(view))), .. } => {
-                view.runs.len().max(view.origins.len()) as u64
+                let merge = if view.merge.is_some() { MERGE_RUNS } else { 0 };
+                view.runs.len().max(view.origins.len()) as u64 + merge
             }
             _ => 0,
         }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::error::ErrorKind;
+use crate::merge::Arithmetic;
 
 /// A view of eight words: four of one region, one without a base, three of another dtype.
 fn view() -> View {
@@ -10,6 +11,7 @@ fn view() -> View {
     View {
         origins: vec![origin(0, "x", Dtype::F32), origin(1, "e", Dtype::BF16)],
         runs: vec![run(4, Some((0, 0))), run(1, None), run(1, Some((1, 7))), run(2, Some((1, 2)))],
+        merge: None,
     }
 }
 
@@ -114,4 +116,56 @@ fn forged_heads_are_refused() {
         assert_eq!(unknown(at, number).unwrap_err().kind(), ErrorKind::Unsupported);
     }
     (0..raw.len()).for_each(|end| drop(parse_raw(&raw[..end]).unwrap_err()));
+}
+
+/// A head with one merged matrix of 8 rows and 6 columns.
+fn merged(change: impl Fn(&mut Region, &mut Merge)) -> Head {
+    let origin = |name: &str, dtype| Origin { base: 0, name: name.into(), dtype };
+    let arithmetic = Arithmetic { scale: 1.5f32.to_bits(), product: Dtype::F32, change: Dtype::BF16 };
+    let (a, b) = (origin("a", Dtype::F32), origin("b", Dtype::F16));
+    let mut merge = Merge { a, b, rank: 3, transposed: true, arithmetic };
+    let mut region = Region { name: "w".into(), dtype: Dtype::BF16, shape: vec![8, 6], offset: 0, length: 96 };
+    change(&mut region, &mut merge);
+    let view = View::whole(&region, origin("w", region.dtype));
+    let content = Content::Chunks(Some(Partner::View(View { merge: Some(Box::new(merge)), ..view })));
+    Head {
+        bases: vec![BaseFile { length: 1000, kind: Kind::Safetensors }],
+        items: vec![Item::Region { region, content }],
+    }
+}
+
+#[test]
+fn merges_survive_a_round_trip() {
+    let head = merged(|_, _| {});
+    assert_eq!(parse(&head.write().unwrap()).unwrap(), head);
+    let raw = head.write_raw();
+    (0..raw.len()).for_each(|end| drop(parse_raw(&raw[..end]).unwrap_err()));
+    assert_eq!(head.items[0].runs(), 3);
+}
+
+#[test]
+fn forged_merges_are_refused() {
+    let forged = |change: fn(&mut Region, &mut Merge)| parse_raw(&merged(change).write_raw()).unwrap_err().kind();
+    assert_eq!(forged(|_, merge| merge.rank = 0), ErrorKind::Limit);
+    assert_eq!(forged(|_, merge| merge.rank = 1025), ErrorKind::Limit);
+    assert_eq!(forged(|_, merge| merge.rank = u64::MAX), ErrorKind::Limit);
+    let long = |region: &mut Region, merge: &mut Merge| {
+        (region.shape, region.length, merge.rank) = (vec![1, (1 << 20) + 1], (2 << 20) + 2, 4);
+    };
+    assert_eq!(forged(long), ErrorKind::Limit);
+    for scale in [f32::NAN, f32::INFINITY] {
+        let head = merged(|_, merge| merge.arithmetic.scale = scale.to_bits());
+        assert_eq!(parse_raw(&head.write_raw()).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+    assert_eq!(forged(|_, merge| merge.arithmetic.product = Dtype::F64), ErrorKind::Corrupt);
+    assert_eq!(forged(|_, merge| merge.arithmetic.change = Dtype::U8), ErrorKind::Corrupt);
+    assert_eq!(forged(|_, merge| merge.a.dtype = Dtype::I32), ErrorKind::Corrupt);
+    assert_eq!(forged(|_, merge| merge.b.base = 1), ErrorKind::Corrupt);
+    assert_eq!(forged(|region, _| region.dtype = Dtype::I16), ErrorKind::Corrupt);
+    assert_eq!(forged(|region, _| region.shape = vec![8, 2, 3]), ErrorKind::Corrupt);
+    assert_eq!(forged(|region, _| (region.shape, region.length) = (vec![0, 6], 0)), ErrorKind::Corrupt);
+    let raw = merged(|_, _| {}).write_raw();
+    let order = raw.iter().position(|&byte| byte == 0x3f).unwrap() + 1;
+    let other = parse_raw(&[&raw[..order], &[2], &raw[order + 1..]].concat());
+    assert_eq!(other.unwrap_err().kind(), ErrorKind::Unsupported);
 }

@@ -6,6 +6,7 @@ use crate::bytes::{ByteReader, put_varint};
 use crate::chunk::unit;
 use crate::error::{Error, Result};
 use crate::layout::{Dtype, Region};
+use crate::merge::{Arithmetic, MAX_NUMBERS, MAX_RANK, Shape, is_factor};
 use crate::view::{can_view, units_per_unit};
 use crate::zigzag::{unzigzag, zigzag};
 
@@ -16,6 +17,18 @@ pub(crate) struct View {
     pub(crate) origins: Vec<Origin>,
     /// The runs, which together are as long as the region.
     pub(crate) runs: Vec<Run>,
+    /// The adapter that moves the words of the runs.
+    pub(crate) merge: Option<Box<Merge>>,
+}
+
+/// The factors of an adapter, and the arithmetic by which their product moves a matrix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Merge {
+    pub(crate) a: Origin,
+    pub(crate) b: Origin,
+    pub(crate) rank: u64,
+    pub(crate) transposed: bool,
+    pub(crate) arithmetic: Arithmetic,
 }
 
 /// A region of a base file.
@@ -62,14 +75,14 @@ impl View {
             0 => Vec::new(),
             units => vec![Run { units, from: Some((0, 0)) }],
         };
-        Self { origins: vec![origin], runs }
+        Self { origins: vec![origin], runs, merge: None }
     }
 
-    /// Returns the origin if the view is that of [`whole`](Self::whole), without a cast.
+    /// Returns the origin if the view is that of [`whole`](Self::whole), without a cast and a merge.
     pub(super) fn as_whole(&self, region: &Region) -> Option<&Origin> {
         let [origin] = self.origins.as_slice() else { return None };
         let whole = |run: &Run| *run == Run { units: units(region), from: Some((0, 0)) };
-        (origin.dtype == region.dtype && self.runs.iter().all(whole)).then_some(origin)
+        (self.merge.is_none() && origin.dtype == region.dtype && self.runs.iter().all(whole)).then_some(origin)
     }
 
     /// Appends the view of `region` to `raw`.
@@ -125,6 +138,70 @@ impl View {
         }
         if left > 0 { Err(wrong_length()) } else { Ok(view) }
     }
+}
+
+impl Merge {
+    /// Reads the merge of `region`.
+    pub(super) fn read(reader: &mut ByteReader<'_>, head: &Head, region: &Region) -> Result<Self> {
+        let rank = reader.varint()?;
+        let scale = reader.take(4)?.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        if !f32::from_bits(scale).is_finite() {
+            return Err(Error::corrupt("the scale of the merge is not a finite number"));
+        }
+        let transposed = match reader.u8()? {
+            order @ (0 | 1) => order == 1,
+            order => return Err(Error::unsupported(format!("merges of the order {order} are unknown"))),
+        };
+        let arithmetic = Arithmetic { scale, product: read_factor(reader)?, change: read_factor(reader)? };
+        let mut factor = || -> Result<Origin> {
+            let (base, name) = Origin::read(reader, head, &region.name)?;
+            Ok(Origin { base, name, dtype: read_factor(reader)? })
+        };
+        let merge = Self { a: factor()?, b: factor()?, rank, transposed, arithmetic };
+        merge.shape(region).map(|_| merge)
+    }
+
+    /// Appends the merge of `region` to `raw`.
+    pub(super) fn write(&self, raw: &mut Vec<u8>, region: &Region) {
+        put_varint(raw, self.rank);
+        raw.extend_from_slice(&self.arithmetic.scale.to_le_bytes());
+        raw.push(u8::from(self.transposed));
+        raw.extend([self.arithmetic.product.number(), self.arithmetic.change.number()]);
+        for factor in [&self.a, &self.b] {
+            factor.write(raw, &region.name);
+            raw.push(factor.dtype.number());
+        }
+    }
+
+    /// The shape of the merge of `region`.
+    ///
+    /// # Errors
+    /// `Corrupt` for a region that cannot be merged, `Limit` for factors that are too large.
+    pub(crate) fn shape(&self, region: &Region) -> Result<Shape> {
+        let [rows, columns] = region.shape[..] else {
+            return Err(Error::corrupt("a merged tensor is no matrix").figures("2 extents", region.shape.len()));
+        };
+        if !is_factor(region.dtype) || region.length == 0 {
+            let error = Error::corrupt("a merged tensor has a wrong dtype or no words");
+            return Err(error.figures("F32, F16 or BF16", region.type_name()));
+        }
+        let fits = |extent: u64| extent.checked_mul(self.rank).is_some_and(|numbers| numbers <= MAX_NUMBERS);
+        if self.rank == 0 || self.rank > MAX_RANK || !fits(rows) || !fits(columns) {
+            let most = format_args!("a rank of 1 to {MAX_RANK}, and at most {MAX_NUMBERS} numbers").to_string();
+            return Err(Error::limit("the factors of the merge are too large").figures(most, self.rank));
+        }
+        let (rows, columns, rank) = (rows as usize, columns as usize, self.rank as usize);
+        Ok(Shape { rows, columns, rank, transposed: self.transposed })
+    }
+}
+
+/// Reads the dtype of a factor or of a rounding.
+fn read_factor(reader: &mut ByteReader<'_>) -> Result<Dtype> {
+    let dtype = read_dtype(reader)?;
+    if is_factor(dtype) {
+        return Ok(dtype);
+    }
+    Err(Error::corrupt("a factor of the merge has a wrong dtype").figures("F32, F16 or BF16", dtype.name()))
 }
 
 impl Origin {
