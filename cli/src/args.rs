@@ -58,6 +58,8 @@ pub enum Command {
     Verify(Verify),
     /// Compare two models, and estimate the size of one as a delta against the other
     Distance(Distance),
+    /// Compute the model of a base and a LoRA adapter of PEFT
+    Merge(Merge),
     /// Measure the speed of encoding and decoding in memory, without disk access
     Bench(Bench),
     /// Manage a model store, which keeps each tensor once and fine-tunes as deltas
@@ -86,6 +88,7 @@ impl Command {
             Self::Inspect(_) => "inspect",
             Self::Verify(_) => "verify",
             Self::Distance(_) => "distance",
+            Self::Merge(_) => "merge",
             Self::Bench(_) => "bench",
             Self::Store(store) => store.command.name(),
             Self::Serve(_) => "serve",
@@ -148,7 +151,8 @@ pub struct Base {
     /// A folder stands for all files in it
     #[arg(id = "BASE")]
     first: PathBuf,
-    /// Another file or folder of a base that is split into shards; repeat the option for each one
+    /// Another file or folder of a base: a shard, or a LoRA adapter that was merged into the target;
+    /// repeat the option for each one
     #[arg(short = 'b', long = "base", value_name = "FILE")]
     others: Vec<PathBuf>,
 }
@@ -264,6 +268,16 @@ impl Distance {
     pub fn base(&self) -> Vec<&Path> {
         std::iter::once(&self.a).chain(&self.others).map(PathBuf::as_path).collect()
     }
+}
+
+#[derive(Debug, Args)]
+pub struct Merge {
+    /// The base model: a safetensors file, or a folder of shards
+    pub base: PathBuf,
+    /// The adapter: its folder, or its file of factors beside adapter_config.json
+    pub adapter: PathBuf,
+    #[command(flatten)]
+    pub output: Output,
 }
 
 #[derive(Debug, Args)]

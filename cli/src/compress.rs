@@ -15,7 +15,7 @@ use crate::output::{self, OutputFile, Sink};
 use crate::run::Work;
 use crate::summary::Summary;
 use crate::warning::warn;
-use crate::{mistakes, words};
+use crate::{adapter, mistakes, words};
 
 /// The number of bytes below which a model is too small to judge its base.
 const SMALL: u64 = 64 << 10;
@@ -76,6 +76,10 @@ impl Coding<'_> {
         let (base, graphs) = (&inputs[..self.base.len()], self.graphs.files());
         let compress = Compress::new(&lengths(base), lengths(&[self.target])[0], self.format)?;
         let compress = if self.only_used { compress.only_used_bases() } else { compress };
+        let compress = match self.format {
+            Format::V1 { .. } => compress,
+            _ => adapter::give(compress, base, global)?,
+        };
         let mut job = self.graphs.give(compress, &inputs)?.job();
         let given = Given { base: base.to_vec(), graphs, target: Some(self.target), delta: None };
         let seconds = Work { given, most: None, global }.run(&mut job, &mut sink)?;

@@ -2,6 +2,7 @@
 //!
 //! The command line is a library, since the Python package brings the same command.
 
+mod adapter;
 mod args;
 mod bases;
 mod bench;
@@ -17,6 +18,7 @@ mod folder;
 mod graphs;
 mod inspect;
 mod man;
+mod merge;
 mod mistakes;
 mod output;
 mod progress;
@@ -85,6 +87,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
         Command::Inspect(args) => inspect::run(args, &cli.global),
         Command::Verify(args) => verify::run(args, &cli.global),
         Command::Distance(args) => distance::run(args, &cli.global),
+        Command::Merge(args) => merge::run(args, &cli.global),
         Command::Bench(args) => bench::run(args, &cli.global),
         Command::Store(args) => store::run(args, &cli.global),
         Command::Serve(args) => serve::run(args, &cli.global),

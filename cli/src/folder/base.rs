@@ -12,6 +12,7 @@ use bitx::{ErrorKind, drive};
 use bitx_store::Source;
 
 use super::{files, index};
+use crate::adapter::is_adapter;
 use crate::args::Global;
 use crate::fault::Fault;
 use crate::files::{Given, Input};
@@ -37,6 +38,8 @@ struct BaseFile {
 struct Models {
     /// Their numbers among the files of the base.
     numbers: Vec<usize>,
+    /// The numbers of those that are adapters.
+    adapters: Vec<usize>,
     set: BaseSet,
 }
 
@@ -157,15 +160,18 @@ impl BaseFiles {
         if let Some(models) = self.models.get() {
             return Ok(models);
         }
-        let (mut numbers, mut layouts) = (Vec::new(), Vec::new());
+        let (mut numbers, mut adapters, mut layouts) = (Vec::new(), Vec::new(), Vec::new());
         for (number, file) in self.files.iter().enumerate() {
             let layout = layout(&Input::open(&file.source.file)?)?;
+            if is_adapter(&layout) {
+                adapters.push(number);
+            }
             if layout.kind != Kind::Bytes {
                 numbers.push(number);
                 layouts.push(layout);
             }
         }
-        Ok(self.models.get_or_init(|| Models { numbers, set: BaseSet::new(layouts) }))
+        Ok(self.models.get_or_init(|| Models { numbers, adapters, set: BaseSet::new(layouts) }))
     }
 }
 
@@ -180,7 +186,12 @@ impl Models {
                 None => return self.numbers.clone(),
             };
         }
-        if found.is_empty() { self.numbers.clone() } else { found.into_iter().collect() }
+        if found.is_empty() {
+            return self.numbers.clone();
+        }
+        // An adapter may have been merged into the target.
+        found.extend(&self.adapters);
+        found.into_iter().collect()
     }
 }
 

@@ -22,6 +22,7 @@ use crate::store::sources;
 pub use base::{BaseFiles, Needed, layout};
 pub use compress::run as compress;
 pub use inspect::run as inspect;
+pub use output::OutputFolder;
 pub use restore::{decompress, verify};
 
 /// Tells whether one of `paths` is a folder.
@@ -34,7 +35,7 @@ pub fn any<P: AsRef<Path>>(paths: &[P]) -> bool {
 ///
 /// # Errors
 /// Those of [`sources::find`]; paths that differ only in case.
-fn files<P: AsRef<Path>>(paths: &[P], global: &Global) -> anyhow::Result<Vec<Source>> {
+pub fn files<P: AsRef<Path>>(paths: &[P], global: &Global) -> anyhow::Result<Vec<Source>> {
     let paths: Vec<_> = paths.iter().map(|path| path.as_ref().to_owned()).collect();
     let found = sources::find(&paths, global)?;
     let all = check_paths(found.iter().map(|source| source.path.as_str()));
