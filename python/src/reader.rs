@@ -91,7 +91,9 @@ impl Reader {
             py.check_signals()?;
             py.detach(|| -> Result<(), Fault> {
                 let mut bytes = vec![0; (length - start).min(STEP as u64) as usize];
-                self.restored.read(offset.saturating_add(start), &mut bytes).map_err(|error| self.given.explain(error))?;
+                self.restored
+                    .read(offset.saturating_add(start), &mut bytes)
+                    .map_err(|error| self.given.explain(error))?;
                 memory.write_at(start, &bytes).map_err(Fault::io)
             })?;
         }

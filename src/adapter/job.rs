@@ -10,7 +10,7 @@ use crate::chunk::geometry;
 use crate::error::{Error, Result};
 use crate::io::{Incremental, Inputs, Read, Source, coalesce};
 use crate::job::{Job, Opening, Plan};
-use crate::layout::reader::{Accept, LayoutReader};
+use crate::layout::reader::KindReader;
 use crate::layout::{Dtype, Kind, Layout, Region};
 use crate::merge::{Arithmetic, is_factor};
 use crate::parallel::{self, Runner};
@@ -67,7 +67,7 @@ impl Merge {
     /// a product is no finite number.
     pub fn job(self) -> Job {
         let lengths = self.base_lengths.iter().chain([&self.adapter_length]);
-        let readers = lengths.map(|&length| LayoutReader::new(length, Accept::Only(Kind::Safetensors))).collect();
+        let readers = lengths.map(|&length| KindReader::new(length, Kind::Safetensors)).collect();
         Job::opening(OpenMerge { readers, file: self.file, config: self.config })
     }
 }
@@ -75,7 +75,7 @@ impl Merge {
 /// A merging job that reads the layouts of base and adapter.
 #[derive(Debug)]
 struct OpenMerge {
-    readers: Vec<LayoutReader>,
+    readers: Vec<KindReader>,
     file: usize,
     config: Config,
 }
