@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bitx::Effort;
-use bitx_store::{Error, GcOptions, ModelName, Store, VerifyDepth, sources};
-use support::models::name;
+use bitx_store::{Error, GcOptions, ModelName, Store, VerifyDepth};
+use support::models::{name, sources};
 use support::open;
 use support::weights::{Random, Weights};
 
@@ -39,7 +39,7 @@ impl Scene {
     }
 
     async fn add(&self, store: &Store, model: &str) -> Result<(), Error> {
-        let files = sources(&[self.folder.path().join(model)]).unwrap();
+        let files = sources(&self.folder.path().join(model));
         store.add(&name(model), &files, Effort::Fast, &|_| {}).await.map(drop)
     }
 
@@ -62,7 +62,7 @@ impl Scene {
     fn copy(&self) -> (tempfile::TempDir, Vec<PathBuf>) {
         let root = tempfile::tempdir().unwrap();
         let mut kinds: Vec<(String, PathBuf)> = Vec::new();
-        for object in sources(&[self.folder.path().join("pristine")]).unwrap() {
+        for object in sources(&self.folder.path().join("pristine")) {
             let path = root.path().join(&object.path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::copy(&object.file, path).unwrap();
@@ -142,12 +142,12 @@ async fn check(scene: &Scene, root: &Path, what: &str, key: &Path, removed: bool
 async fn a_model_whose_manifest_is_damaged_can_be_removed() {
     let scene = Scene::new().await;
     let (root, _) = scene.copy();
-    let manifest = sources(&[root.path().join("models/base")]).unwrap().remove(0).file;
+    let manifest = sources(&root.path().join("models/base")).remove(0).file;
     fs::write(&manifest, "").unwrap();
     let store = open(root.path()).await;
     assert_eq!(store.listing().await.unwrap().problems.len(), 1);
     // Nothing that the damaged manifest may need is collected.
-    let pieces = || sources(&[root.path().join("pieces")]).unwrap().len();
+    let pieces = || sources(&root.path().join("pieces")).len();
     let before = pieces();
     store.remove(&name("other")).await.unwrap();
     assert_eq!(store.collect(&GcOptions::default()).await.unwrap().problems.len(), 1);
@@ -198,12 +198,12 @@ async fn damaged_records_stop_no_writer_and_no_collection() {
 async fn a_clock_that_is_ahead_hides_no_later_version() {
     let scene = Scene::new().await;
     let (root, _) = scene.copy();
-    let manifest = sources(&[root.path().join("models/base")]).unwrap().remove(0).file;
+    let manifest = sources(&root.path().join("models/base")).remove(0).file;
     let ahead = manifest.with_file_name("f0a22027-9d17-7426-abc2-27ff13aafd8a.json");
     fs::rename(&manifest, &ahead).unwrap();
     let store = open(root.path()).await;
-    let files = sources(&[scene.folder.path().join("new")]).unwrap();
-    for files in [&files, &sources(&[scene.folder.path().join("tuned")]).unwrap(), &files] {
+    let files = sources(&scene.folder.path().join("new"));
+    for files in [&files, &sources(&scene.folder.path().join("tuned")), &files] {
         store.add(&name("base"), files, Effort::Fast, &|_| {}).await.unwrap();
         let out = tempfile::tempdir().unwrap();
         store.get(&store.model(&name("base")).await.unwrap(), out.path(), &|_| {}).await.unwrap();
@@ -223,7 +223,7 @@ async fn links_in_the_output_folder_are_not_followed() {
         (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     fs::create_dir_all(inside.path().join("sub/deep")).unwrap();
     fs::write(inside.path().join("sub/deep/f"), "bytes").unwrap();
-    store.add(&name("m"), &sources(&[inside.path().into()]).unwrap(), Effort::Fast, &|_| {}).await.unwrap();
+    store.add(&name("m"), &sources(inside.path()), Effort::Fast, &|_| {}).await.unwrap();
     std::os::unix::fs::symlink(victim.path(), out.path().join("sub")).unwrap();
     let model = store.model(&name("m")).await.unwrap();
     assert_eq!(store.get(&model, out.path(), &|_| {}).await.unwrap_err().code(), "io");

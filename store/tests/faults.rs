@@ -15,7 +15,7 @@ use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
 use support::faulty::{Fault, Faulty};
-use support::models::name;
+use support::models::{name, sources};
 use support::weights::{Random, Weights};
 
 const COLLECT: GcOptions = GcOptions { grace: Duration::ZERO, dry_run: false };
@@ -58,7 +58,7 @@ impl Scene {
     }
 
     fn sources(&self, content: &str) -> Vec<Source> {
-        bitx_store::sources(&[self.folder.path().join(content)]).unwrap()
+        sources(&self.folder.path().join(content))
     }
 
     async fn add(&self, store: &Store, model: &str, content: &str) -> Result<()> {

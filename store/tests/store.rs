@@ -3,8 +3,8 @@
 mod support;
 
 use bitx::Effort;
-use bitx_store::{GcOptions, Source, VerifyDepth, sources};
-use support::models::{Models, name};
+use bitx_store::{GcOptions, Source, VerifyDepth};
+use support::models::{Models, name, sources};
 use support::open;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -27,7 +27,7 @@ async fn models_are_stored_as_deltas_and_collected_when_removed() {
     models.check(&store, "org/tuned", "sft-bf16").await;
     store.remove(&name("org/tuned")).await.unwrap();
     store.collect(&GcOptions::default()).await.unwrap();
-    let left = sources(&[root.path().to_owned()]).unwrap();
+    let left = sources(root.path());
     let left: Vec<_> = left.iter().map(|file| file.path.as_str()).collect();
     assert_eq!(left, ["format.json", "gc/0000000002.done", "gc/clock"]);
     // Collected objects can be stored again.
@@ -90,7 +90,7 @@ async fn stats_families_and_checks_describe_the_store() {
     assert_eq!((verified.models, verified.files, &verified.problems[..]), (5, 4, &[][..]));
     assert!(store.verify(VerifyDepth::Sample(0.5), &|_| {}).await.unwrap().problems.is_empty());
     // A flipped bit is found only by reading the data, a missing piece without.
-    let pieces = sources(&[root.path().join("pieces")]).unwrap();
+    let pieces = sources(&root.path().join("pieces"));
     let largest = pieces.iter().max_by_key(|piece| std::fs::metadata(&piece.file).unwrap().len()).unwrap();
     let mut bytes = std::fs::read(&largest.file).unwrap();
     let middle = bytes.len() / 2;

@@ -1,6 +1,5 @@
 //! The local files of a model that is added to the store.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -9,7 +8,6 @@ use bitx_host::InputFile;
 use bytes::{Bytes, BytesMut};
 
 use crate::error::{Error, Result};
-use crate::manifest::{check_path, check_paths};
 
 /// A local file to add to a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,49 +16,6 @@ pub struct Source {
     pub path: String,
     /// The path of the local file.
     pub file: PathBuf,
-}
-
-/// Lists the files of a model: those in `paths`, and all files in the folders in `paths`. A file of
-/// a folder keeps its path inside the folder.
-///
-/// Symbolic links to files are followed, because the caches of hubs use them. Links to folders and
-/// folders whose names begin with a dot are left out.
-///
-/// # Errors
-/// Files and folders that cannot be read; two files with the same path; no file at all.
-pub fn sources(paths: &[PathBuf]) -> Result<Vec<Source>> {
-    let mut found = Vec::new();
-    for path in paths {
-        if fs::metadata(path).map_err(Error::file(path))?.is_dir() {
-            walk(path, "", &mut found)?;
-        } else {
-            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            found.push(Source { path: name, file: path.clone() });
-        }
-    }
-    found.sort_by(|a, b| a.path.cmp(&b.path));
-    for source in &found {
-        check_path(&source.path)?;
-    }
-    check_paths(found.iter().map(|source| source.path.as_str()))?;
-    if found.is_empty() { Err(Error::Argument("there are no files to add".to_owned())) } else { Ok(found) }
-}
-
-fn walk(folder: &Path, prefix: &str, found: &mut Vec<Source>) -> Result<()> {
-    for entry in fs::read_dir(folder).map_err(Error::file(folder))? {
-        let entry = entry.map_err(Error::file(folder))?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let path = format!("{prefix}{name}");
-        let kind = entry.file_type().map_err(Error::file(entry.path()))?;
-        if kind.is_dir() {
-            if !name.starts_with('.') {
-                walk(&entry.path(), &format!("{path}/"), found)?;
-            }
-        } else if fs::metadata(entry.path()).map_err(Error::file(entry.path()))?.is_file() {
-            found.push(Source { path, file: entry.path() });
-        }
-    }
-    Ok(())
 }
 
 /// An open local file, with buffers that are used again.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use bitx::Effort;
 use object_store::PutPayload;
 
-pub use local::{Source, sources};
+pub use local::Source;
 pub(crate) use sketches::check as check_sketches;
 
 use crate::digest::Digest;

@@ -2,7 +2,7 @@
 #![allow(dead_code)] // each test binary uses a part of it
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bitx::Effort;
 use bitx_store::{Added, ModelName, Source, Store};
@@ -58,4 +58,23 @@ impl Models {
 
 pub fn name(name: &str) -> ModelName {
     name.parse().unwrap()
+}
+
+/// The files in a folder and its subfolders as those of a model, ordered by path.
+pub fn sources(folder: &Path) -> Vec<Source> {
+    let mut found = Vec::new();
+    walk(folder, "", &mut found);
+    found.sort_by(|a: &Source, b| a.path.cmp(&b.path));
+    found
+}
+
+fn walk(folder: &Path, prefix: &str, found: &mut Vec<Source>) {
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let path = format!("{prefix}{}", entry.file_name().into_string().unwrap());
+        if entry.file_type().unwrap().is_dir() {
+            walk(&entry.path(), &format!("{path}/"), found);
+        } else {
+            found.push(Source { path, file: entry.path() });
+        }
+    }
 }
