@@ -124,7 +124,6 @@ impl From<StoreError> for Failure {
         match &error {
             StoreError::NotFound(_) => Self::new(Code::NotFound, error.to_string()),
             StoreError::Argument(_) => Self::invalid(error.to_string()),
-            StoreError::Model { source, .. } => Self::mismatch(source.to_string()),
             StoreError::Damaged { .. } | StoreError::Unsupported(_) => Self::internal(Code::Damaged, &error),
             StoreError::Storage { .. } | StoreError::File { .. } | StoreError::Expired => {
                 Self::internal(Code::Storage, &error)

@@ -26,14 +26,6 @@ pub enum Error {
         /// The error of the system.
         source: io::Error,
     },
-    /// A file has the name of a model file but not its format.
-    #[error("{}: {source}", path.display())]
-    Model {
-        /// The path of the file.
-        path: PathBuf,
-        /// The error of the codec.
-        source: bitx::Error,
-    },
     /// An object is missing, or its bytes are not those that were stored.
     #[error("the store is damaged: {key}: {problem}")]
     Damaged {
@@ -66,7 +58,6 @@ impl Error {
         match self {
             Self::Storage { .. } => "storage",
             Self::File { .. } => "io",
-            Self::Model { source, .. } => source.kind().code(),
             Self::Damaged { .. } => "damaged",
             Self::NotFound(_) => "not-found",
             Self::Argument(_) => "invalid-argument",

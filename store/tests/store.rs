@@ -48,23 +48,32 @@ async fn a_replaced_model_is_collected() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn any_file_is_stored_but_a_false_model_is_refused() {
+async fn any_file_is_stored_and_a_false_model_with_a_warning() {
     let (models, root) = (Models::new(), tempfile::tempdir().unwrap());
     let store = open(root.path()).await;
-    std::fs::write(models.path("page.html"), "<!doctype html>").unwrap();
-    std::fs::write(models.path("empty"), "").unwrap();
-    let source = |path: &str, file: &str| Source { path: path.into(), file: models.path(file) };
-    let files = [source("docs/page.html", "page.html"), source("empty", "empty"), source("a.bin", "base-f16")];
-    store.add(&name("m"), &files, Effort::Fast, &|_| {}).await.unwrap();
-    let out = tempfile::tempdir().unwrap();
-    store.get(&store.model(&name("m")).await.unwrap(), out.path(), &|_| {}).await.unwrap();
-    assert_eq!(std::fs::read(out.path().join("docs/page.html")).unwrap(), b"<!doctype html>");
-    assert_eq!(std::fs::read(out.path().join("empty")).unwrap(), b"");
-    let impostor = Source { path: "model.safetensors".into(), file: models.path("model.safetensors") };
-    std::fs::write(&impostor.file, "<!doctype html>").unwrap();
-    let error = store.add(&name("n"), &[impostor], Effort::Fast, &|_| {}).await.unwrap_err();
-    assert_eq!(error.code(), "format");
-    assert!(store.model(&name("n")).await.is_err());
+    let half = std::fs::read(models.path("base-bf16")).unwrap();
+    let broken = [&20u64.to_le_bytes()[..], br#"{"a":{"dtype":"F3"}}"#, &[1; 40]].concat();
+    for (path, content, warned) in [
+        ("docs/page.html", &b"<!doctype html>"[..], false),
+        ("empty", b"", false),
+        ("empty.safetensors", b"", true),
+        ("page.safetensors", b"<!doctype html>", true),
+        ("page.gguf", b"<!doctype html>", true),
+        ("half.safetensors", &half[..half.len() / 2], true),
+        ("half.bin", &half[..half.len() / 2], true),
+        ("broken.safetensors", &broken, true),
+        ("broken.gguf", b"GGUF\x03\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff", true),
+    ] {
+        let file = models.path("file.").with_extension(path.rsplit_once('.').map_or("", |(_, extension)| extension));
+        std::fs::write(&file, content).unwrap();
+        let added = store.add(&name("m"), &[Source { path: path.into(), file }], Effort::Fast, &|_| {}).await.unwrap();
+        let warnings = &added.warnings;
+        assert_eq!(warnings.len(), usize::from(warned), "{path}: {warnings:?}");
+        assert!(warnings.iter().all(|w| w.starts_with(path) && w.contains("kept as bytes")), "{warnings:?}");
+        let out = tempfile::tempdir().unwrap();
+        store.get(&store.model(&name("m")).await.unwrap(), out.path(), &|_| {}).await.unwrap();
+        assert_eq!(std::fs::read(out.path().join(path)).unwrap(), content, "{path}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::{args, open, sources};
 use crate::args::Global;
 use crate::report::{Pace, print};
+use crate::warning::warn;
 use crate::{progress, words};
 
 pub async fn run(root: &str, args: &args::Add, global: &Global) -> anyhow::Result<()> {
@@ -25,6 +26,7 @@ pub async fn run(root: &str, args: &args::Add, global: &Global) -> anyhow::Resul
     let added = store.add(&name, &files, args.effort.into(), &|bytes| bar.inc(bytes)).await?;
     let pace = Pace::of(added.bytes, begun);
     bar.finish_and_clear();
+    added.warnings.iter().for_each(|warning| warn(global, warning));
     let mut object = json!(added);
     (object["command"], object["model"]) = (json!("store add"), json!(name));
     pace.add_to(&mut object, global);

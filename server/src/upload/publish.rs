@@ -44,7 +44,7 @@ async fn once(state: Arc<State>, access: Access, session: Arc<Session>) -> Resul
         tokio::runtime::Handle::current().block_on(async { tokio::time::timeout(time, add).await })
     };
     let added = tokio::task::spawn_blocking(add).await?.map_err(|_| Failure::busy("publishing takes too long"))?;
-    let added = added.map_err(|error| explain(&session, error))?;
+    let added = added.map_err(|error| explain(error))?;
     state.outdate();
     metrics::counter!("bitx_models_published_total").increment(1);
     tracing::info!(upload = %session.id, model = %session.name, by = access.name(), ?added, "published");
@@ -79,16 +79,10 @@ fn parts(session: &Session) -> Result<(Vec<Source>, Vec<Stored>)> {
 }
 
 /// Converts an error of the store into terms of the upload.
-fn explain(session: &Session, error: StoreError) -> Failure {
+fn explain(error: StoreError) -> Failure {
     match error {
         StoreError::NotFound(what) => {
             Failure::new(Code::Conflict, format!("there is no {what}: begin the upload again"))
-        }
-        StoreError::Model { path, source } => {
-            let mut slots = session.slots.iter().enumerate();
-            let slot = slots.find(|(number, _)| session.restored(*number) == path);
-            let name = slot.map_or_else(String::new, |(_, slot)| slot.path.clone());
-            Failure::mismatch(format!("{name}: {source}"))
         }
         other => other.into(),
     }

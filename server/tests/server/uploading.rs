@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use bitx_server::Limits;
+use bitx_store::Digest;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
@@ -143,12 +144,13 @@ async fn bytes_that_were_not_announced_are_refused() {
         assert_failed(publish(&hub, &id).await, 409, "conflict").await;
     }
     assert_failed(hub.put(&by_base.replace("base=", "bass="), Vec::new()).send().await.unwrap(), 400, "invalid").await;
-    // A file with the name of a model but not its format is refused when it is published.
+    // A file with the name of a model but not its format is kept as it is.
     let page = hub.begin("org/page", b"<!doctype html>").await;
     let path = format!("/api/uploads/{page}/files/0?raw");
     assert_eq!(hub.put(&path, b"<!doctype html>".to_vec()).send().await.unwrap().status(), 204);
-    assert_failed(publish(&hub, &page).await, 422, "mismatch").await;
-    assert!(hub.store.model(&name("org/new")).await.is_err() && hub.store.model(&name("org/page")).await.is_err());
+    assert_eq!(publish(&hub, &page).await.status(), 201);
+    assert!(hub.store.model(&name("org/new")).await.is_err());
+    assert_eq!(hub.store.model(&name("org/page")).await.unwrap().files[0].id.digest, Digest::of(b"<!doctype html>"));
     // After all refusals, the right archive is still accepted.
     assert_eq!(hub.put(&by_base, archive).send().await.unwrap().status(), 204);
     assert_eq!(publish(&hub, &id).await.status(), 201);

@@ -33,10 +33,12 @@ impl Ingest<'_> {
         let path = source.file.clone();
         let opened = self.store.compute(move || {
             let file = LocalFile::open(&path)?;
-            let (items, parts) = parts::of(&file)?;
-            Ok((Arc::new(file), items, parts))
+            let mut warnings = Vec::new();
+            let (items, parts) = parts::of(&file, &mut |warning| warnings.push(warning))?;
+            Ok((Arc::new(file), items, parts, warnings))
         });
-        let (file, mut items, parts) = opened.await?;
+        let (file, mut items, parts, warnings) = opened.await?;
+        self.counts.warn(&source.path, warnings);
         let (digest, surveyed) = self.survey(&file, parts, &mut items).await?;
         let id = match self.find_file(&digest).await? {
             Some(id) => {

@@ -40,6 +40,8 @@ pub struct Added {
     /// The time spent waiting for the storage to write, in milliseconds. Waits at the same time add
     /// up.
     pub storage_ms: u64,
+    /// The models that are kept as bytes, each by its path and the reason.
+    pub warnings: Vec<String>,
 }
 
 /// A file to add to a model, whose content is stored already.
@@ -68,6 +70,16 @@ struct Counts {
     stored: AtomicU64,
     delta: AtomicU64,
     storage: Mutex<Duration>,
+    warnings: Mutex<Vec<String>>,
+}
+
+impl Counts {
+    /// Notes the warnings about the file at `path`.
+    fn warn(&self, path: &str, warnings: Vec<String>) {
+        if let Ok(mut all) = self.warnings.lock() {
+            all.extend(warnings.into_iter().map(|warning| format!("{path}: {warning}")));
+        }
+    }
 }
 
 impl Store {
@@ -76,8 +88,7 @@ impl Store {
     /// number of bytes of each part that is done.
     ///
     /// # Errors
-    /// Files that cannot be read, or have the name of a model file but not its format; those of the
-    /// storage. Nothing is published then.
+    /// Files that cannot be read; those of the storage. Nothing is published then.
     pub async fn add(
         &self,
         name: &ModelName,
@@ -141,6 +152,7 @@ impl Store {
             stored_bytes: ingest.counts.stored.into_inner(),
             delta_bytes: ingest.counts.delta.into_inner(),
             storage_ms: ingest.counts.storage.into_inner().unwrap_or_default().as_millis() as u64,
+            warnings: ingest.counts.warnings.into_inner().unwrap_or_default(),
         };
         Ok((model, added))
     }

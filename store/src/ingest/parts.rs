@@ -4,9 +4,9 @@
 use std::ops::Range;
 use std::path::Path;
 
+use bitx::ErrorKind;
 use bitx::drive::{self, DriveError};
 use bitx::layout::{Dtype, Kind, Layout, Region};
-use bitx::{Error as CodecError, ErrorKind};
 
 use super::local::LocalFile;
 use crate::error::{Error, Result};
@@ -29,8 +29,9 @@ pub(super) struct Part {
 }
 
 /// Returns the items of a file, without pieces yet, and the parts that will become their pieces.
-pub(super) fn of(file: &LocalFile) -> Result<(Vec<Item>, Vec<Part>)> {
-    let regions = regions(file)?;
+/// `warn` receives the reason if a model is kept as bytes.
+pub(super) fn of(file: &LocalFile, warn: &mut dyn FnMut(String)) -> Result<(Vec<Item>, Vec<Part>)> {
+    let regions = regions(layout(file, warn)?);
     let mut parts = Vec::new();
     for (item, region) in regions.iter().enumerate() {
         let mut offset = region.offset;
@@ -51,40 +52,35 @@ pub(super) fn of(file: &LocalFile) -> Result<(Vec<Item>, Vec<Part>)> {
 
 /// The regions that make up the whole file, in order: its tensors, and unnamed regions of bytes
 /// around them.
-fn regions(file: &LocalFile) -> Result<Vec<Region>> {
-    let layout = layout(file)?;
+fn regions(layout: Layout) -> Vec<Region> {
     let spans = std::iter::once(0..layout.header_length).chain(layout.holes());
     let spans = spans.chain(std::iter::once(layout.data_end()..layout.file_length)).filter(|span| !span.is_empty());
     let span = |range: Range<u64>| bytes(range.start, range.end - range.start);
     let mut regions: Vec<Region> = spans.map(span).chain(layout.regions.iter().cloned()).collect();
     // An empty tensor comes before the region that begins at the same offset.
     regions.sort_by_key(|region| (region.offset, region.length));
-    Ok(regions)
+    regions
 }
 
-/// Reads the layout of a file. A file whose name says that it is a model must have a valid layout;
-/// any other file without one is plain bytes.
-fn layout(file: &LocalFile) -> Result<Layout> {
-    match drive::layout(file.input()) {
-        Ok(Layout { fault: Some(source), .. }) if is_model(file.path()) => {
-            Err(Error::Model { path: file.path().to_owned(), source })
+/// Reads the layout of a file. A file without a layout, or one that breaks the rules of its layout,
+/// is plain bytes. `warn` receives the reason if its content or its name says that it is a model.
+fn layout(file: &LocalFile, warn: &mut dyn FnMut(String)) -> Result<Layout> {
+    let layout = match drive::layout(file.input()) {
+        Ok(layout) => layout,
+        Err(DriveError::Job(fault)) => Layout { fault: Some(fault), ..opaque(file.length()) },
+        Err(DriveError::Read(_, error) | DriveError::Write(error)) => return Err(Error::file(file.path())(error)),
+    };
+    let named = is_model(file.path());
+    match &layout.fault {
+        // A page or a pointer may belong to a model under a name of its own.
+        Some(fault) if !named && fault.kind() == ErrorKind::Format => {}
+        Some(fault) => warn(format!("the file is kept as bytes, because it breaks its format: {fault}")),
+        None if named && layout.kind == Kind::Bytes => {
+            warn("the file is kept as bytes: it has the name of a model but not the format of one".to_owned());
         }
-        Ok(layout) => Ok(layout),
-        Err(DriveError::Job(_)) if !is_model(file.path()) => Ok(opaque(file.length())),
-        Err(DriveError::Job(source)) => Err(Error::Model { path: file.path().to_owned(), source }),
-        Err(DriveError::Read(_, error) | DriveError::Write(error)) => Err(Error::file(file.path())(error)),
+        None => {}
     }
-    .and_then(|layout| refuse_impostor(file, layout))
-}
-
-/// Refuses a file with the name of a model that has no layout, such as an error page that was saved
-/// by mistake.
-fn refuse_impostor(file: &LocalFile, layout: Layout) -> Result<Layout> {
-    if !is_model(file.path()) || layout.kind != Kind::Bytes {
-        return Ok(layout);
-    }
-    let source = CodecError::new(ErrorKind::Format, "the file has the name of a model but not the format of one");
-    Err(Error::Model { path: file.path().to_owned(), source })
+    Ok(layout)
 }
 
 fn is_model(path: &Path) -> bool {
