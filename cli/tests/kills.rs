@@ -10,11 +10,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use bitx_store::{Digest, VerifyDepth};
+use futures::TryStreamExt;
+use object_store::ObjectStoreExt;
 use support::Place;
 use support::models::Models;
 
 const NAMES: [&str; 4] = ["a", "org/a", "org/b", "c"];
 const FILES: [&str; 4] = ["base-bf16", "sft-bf16", "rl-bf16", "lora-bf16"];
+
+/// The errors of commands that were not killed: a model that is not there, and damage that is left.
+const EXPECTED: [&str; 2] = ["there is no model", "the check found"];
 
 /// A generator of random numbers (xorshift).
 struct Random(u64);
@@ -86,7 +91,7 @@ impl Scene {
         let output = process.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(
-            output.status.code().is_none_or(|code| code == 0 || said.contains("there is no model")),
+            output.status.code().is_none_or(|code| code == 0 || EXPECTED.iter().any(|text| said.contains(text))),
             "{args:?}: {said}"
         );
         if output.status.code().is_some() {
@@ -100,9 +105,9 @@ impl Scene {
 
     /// Runs one random command. Some finish before they are killed, so that there are models to
     /// lose.
-    fn step(&mut self) {
+    async fn step(&mut self) {
         let name = self.random.pick(&NAMES);
-        match self.random.below(10) {
+        match self.random.below(12) {
             0..6 => {
                 let file = self.random.pick(&FILES);
                 let path = self.models.path(file);
@@ -113,10 +118,32 @@ impl Scene {
                 let done = self.kill("rm", &["rm", name]);
                 self.note(name, None, done);
             }
+            8..10 => self.repair().await,
             _ => {
                 self.kill("gc", &["gc"]);
             }
         }
+    }
+
+    /// Damages an object, lets a repair be killed, and repairs the store from the files of the
+    /// models, or from the store itself if the object can be made again.
+    async fn repair(&mut self) {
+        let storage = self.place.storage();
+        let listed: Vec<_> = storage.list(None).try_collect().await.unwrap();
+        let kinds = ["pieces/", "files/", "sketches/", "format.json"];
+        let damageable = |key: &str| kinds.iter().any(|kind| key.starts_with(kind));
+        let objects: Vec<_> = listed.into_iter().filter(|object| damageable(object.location.as_ref())).collect();
+        let object = &objects[self.random.below(objects.len() as u64) as usize];
+        let mut bytes = storage.get(&object.location).await.unwrap().bytes().await.unwrap().to_vec();
+        let at = self.random.below(bytes.len() as u64) as usize;
+        bytes[at] ^= 1;
+        storage.put(&object.location, bytes.into()).await.unwrap();
+        let paths: Vec<_> = FILES.iter().map(|file| self.models.path(file).to_str().unwrap().to_owned()).collect();
+        let froms = paths.iter().flat_map(|path| ["--from", path.as_str()]);
+        let args: Vec<&str> = std::iter::once("repair").chain(froms).collect();
+        self.kill("verify --repair", &["verify", "--repair"]);
+        self.kill("repair", &args);
+        self.run(&args);
     }
 
     /// Notes that `name` may have `content` now, and no other content if the command is `done`.
@@ -176,7 +203,7 @@ async fn kills(place: Place, fresh: Place, wanted: u64) {
     let mut scene = Scene::new(place);
     let (mut steps, begun) = (0, Instant::now());
     while scene.killed < wanted {
-        scene.step();
+        scene.step().await;
         scene.check().await;
         steps += 1;
         if steps % 100 == 0 {

@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt, TryStreamExt};
 
 use crate::digest::Digest;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::keys::Kind;
 use crate::store::Store;
 
@@ -116,6 +116,18 @@ impl Store {
     pub async fn keep_archive(&self, target: &Digest, base: &Digest, path: &Path) -> Result<bool> {
         self.backend().create_from(&key(target, base), path).await
     }
+}
+
+/// Checks a kept archive. The outer result is that of the storage, the inner one that of the check.
+pub(crate) async fn check(store: &Store, target: &Digest, base: &Digest) -> Result<Result<()>> {
+    let Some(length) = store.archive(target, base).await? else { return Ok(Ok(())) };
+    if store.check_archive(target, base, length).await? {
+        return Ok(Ok(()));
+    }
+    // The archive may have been made again meanwhile, with another length.
+    let same = store.archive(target, base).await? == Some(length);
+    let damaged = || Error::damaged(key(target, base), "the archive does not match its digest");
+    Ok(if same { Err(damaged()) } else { Ok(()) })
 }
 
 fn key(target: &Digest, base: &Digest) -> String {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// The identity of a process on some machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Process {
     /// The machine's boot and process namespace, or empty if the system does not name them.
     machine: String,

@@ -42,6 +42,20 @@ impl Store {
         Ok(bytes)
     }
 
+    /// Reads the content of a piece, with whatever base the object names, and checks its digest.
+    ///
+    /// # Errors
+    /// `Damaged`.
+    pub(crate) async fn content(&self, id: &ObjectId) -> Result<Bytes> {
+        let key = Kind::Pieces.key(id);
+        let object = self.object(&key).await?;
+        let base = match codec::base_of(&object).map_err(|problem| Error::damaged(&key, problem))? {
+            Some(base) => Some(self.decoded(&base, None, true).await?),
+            None => None,
+        };
+        self.decode(id, object, base, true).await
+    }
+
     /// Reads a base, which is a piece that is not stored as a delta, without checking its digest.
     /// The caller must do that.
     pub(crate) async fn base_unchecked(&self, id: &ObjectId) -> Result<Bytes> {

@@ -27,14 +27,24 @@ use crate::sealed;
 /// The interval between signs of life.
 const BEAT: Duration = Duration::from_secs(30);
 
+/// The content of a sign of life.
+const ALIVE: &str = "alive";
+
 /// The maximum length of a tombstone in bytes. Every manifest of a model is longer.
 const LONGEST_TOMBSTONE: u64 = 40;
 
 /// The record of a run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Record {
     pub(crate) model: ModelName,
     pub(crate) process: Process,
+}
+
+impl Record {
+    fn parse(key: &str, bytes: &[u8]) -> Result<Self> {
+        serde_json::from_slice(&sealed::body(key, bytes)?).map_err(|e| Error::damaged(key, e))
+    }
 }
 
 /// A tombstone, which a collection leaves under the key that a run publishes to, if it takes the
@@ -94,7 +104,7 @@ impl Run {
     async fn enter(backend: &Backend, id: Uuid, model: &ModelName) -> Result<Self> {
         let record = Record { model: model.clone(), process: Process::this() };
         let key = record_key(id);
-        backend.put(&key, json(&key, &record)?).await?;
+        backend.put(&key, sealed::json(&key, &record)?).await?;
         // Collections are listed after the record was written: one that this listing misses will
         // see the record.
         let records = record::list(backend).await?;
@@ -190,7 +200,7 @@ async fn beat(backend: Backend, id: Uuid) {
     loop {
         tokio::time::sleep(BEAT).await;
         // A failure is not fatal, since the next sign of life may succeed.
-        if let Err(error) = backend.put(&beat_key(id), "alive").await {
+        if let Err(error) = backend.put(&beat_key(id), ALIVE).await {
             tracing::warn!(%error, "a writer's sign of life could not be stored");
         }
     }
@@ -223,18 +233,35 @@ pub(crate) async fn list(backend: &Backend) -> Result<Vec<Running>> {
     Ok(runs)
 }
 
-/// Checks the records of all runs. Returns the result for each key.
+/// Checks the records of all runs, and their signs of life. Returns the result for each key.
 pub(crate) async fn check_all(backend: &Backend) -> Result<Vec<(String, Result<()>)>> {
     let mut checked = Vec::new();
     for run in list(backend).await? {
-        let key = record_key(run.id);
+        let (record, beat) = (record_key(run.id), beat_key(run.id));
         // A run may have ended meanwhile.
-        let Some(bytes) = backend.get(&key).await? else { continue };
-        let parsed = serde_json::from_slice::<Record>(&bytes);
-        let result = parsed.map(drop).map_err(|e| Error::damaged(&key, e));
-        checked.push((key, result));
+        if let Some(bytes) = backend.get(&record).await? {
+            let result = Record::parse(&record, &bytes).map(drop);
+            checked.push((record, result));
+        }
+        if let Some(bytes) = backend.get(&beat).await? {
+            let result = if bytes == ALIVE { Ok(()) } else { Err(Error::damaged(&beat, "this is no sign of life")) };
+            checked.push((beat, result));
+        }
     }
     Ok(checked)
+}
+
+/// Repairs the records of runs. A damaged sign of life is written again. A damaged record is
+/// removed, after which its run can no longer publish.
+pub(crate) async fn repair_all(backend: &Backend) -> Result<()> {
+    for (key, result) in check_all(backend).await? {
+        match result {
+            Err(Error::Damaged { .. }) if key.ends_with(".beat") => backend.put(&key, ALIVE).await?,
+            Err(Error::Damaged { .. }) => backend.delete(&key).await?,
+            result => result?,
+        }
+    }
+    Ok(())
 }
 
 /// Expires a run if its process has ended or it has been silent for longer than `grace`, so that it
@@ -247,7 +274,7 @@ pub(crate) async fn expire_if_dead(backend: &Backend, run: &Running, now: System
     };
     // A damaged record does not say where a tombstone belongs. The run itself looks for its record
     // after it has published.
-    let record = serde_json::from_slice::<Record>(&bytes).ok();
+    let record = Record::parse(&record_key(run.id), &bytes).ok();
     let silent = now.duration_since(run.seen).unwrap_or_default() > grace;
     let ended = record.as_ref().is_some_and(|record| record.process.is_alive() == Some(false));
     if !silent && !ended {
@@ -298,10 +325,24 @@ fn published_key(model: &ModelName, id: Uuid) -> String {
     format!("{MODELS}/{model}/{id}.json")
 }
 
+/// The name of the object whose time tells the storage's clock.
+const CLOCK: &str = "clock";
+/// The content of that object.
+const TICK: &str = "tick";
+
+/// Checks the object that tells the storage's clock. Returns its key and the result, if it is
+/// there.
+pub(crate) async fn check_clock(backend: &Backend) -> Result<Option<(String, Result<()>)>> {
+    let key = format!("{GC}/{CLOCK}");
+    let Some(bytes) = backend.get(&key).await? else { return Ok(None) };
+    let result = if bytes == TICK { Ok(()) } else { Err(Error::damaged(&key, "the object has another content")) };
+    Ok(Some((key, result)))
+}
+
 /// The current time by the storage's clock, since the clocks of machines may differ.
 pub(crate) async fn now(backend: &Backend) -> Result<SystemTime> {
-    let key = format!("{GC}/clock");
-    backend.put(&key, "tick").await?;
+    let key = format!("{GC}/{CLOCK}");
+    backend.put(&key, TICK).await?;
     let clock = backend.list(GC).await?.into_iter().find(|listed| listed.key == key);
     clock
         .map(|clock| clock.modified)

@@ -1,4 +1,4 @@
-//! The store itself: opening it, its models, and the search for objects.
+//! The store itself: its models, and the search for objects.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use crate::backend::{Backend, Listed, REQUESTS};
 use crate::codec;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::keys::{self, FORMAT, Kind, MODELS, ObjectId, RUNS};
-use crate::manifest::{FileManifest, Model, ModelName, PieceRef, VERSION};
-use crate::run::{self, Run, Tombstone, json};
+use crate::keys::{self, Kind, MODELS, ObjectId, RUNS};
+use crate::manifest::{FileManifest, Model, ModelName, PieceRef};
+use crate::run::{self, Run, Tombstone};
 use crate::verify::Problem;
 
 /// The published models that can be read, and what is wrong with the others.
@@ -41,33 +41,10 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store at `root` (see [`Backend::open`]), which computes on up to `threads`
-    /// threads.
-    ///
-    /// # Errors
-    /// A root that cannot be opened, or a store that a later version has written.
-    pub async fn open(root: &str, threads: usize) -> Result<Self> {
-        Self::over(Backend::open(root)?, threads).await
-    }
-
-    /// Opens the store in any storage.
-    ///
-    /// # Errors
-    /// Those of [`open`](Self::open).
-    pub async fn over(backend: Backend, threads: usize) -> Result<Self> {
+    /// The store in this storage.
+    pub(crate) fn of(backend: Backend, threads: usize) -> Self {
         let threads = threads.max(1);
-        let store = Self { backend, cores: Arc::new(Semaphore::new(threads)), threads };
-        if let Some(bytes) = store.backend.get(FORMAT).await? {
-            let format: BTreeMap<String, u32> =
-                serde_json::from_slice(&bytes).map_err(|e| Error::damaged(FORMAT, e))?;
-            match format.get("version") {
-                Some(&VERSION) if format.len() == 1 => {}
-                Some(&VERSION) => return Err(Error::unsupported(FORMAT, "with features that are unknown")),
-                Some(version) => return Err(Error::unsupported(FORMAT, version)),
-                None => return Err(Error::unsupported(FORMAT, "unknown")),
-            }
-        }
-        Ok(store)
+        Self { backend, cores: Arc::new(Semaphore::new(threads)), threads }
     }
 
     pub(crate) fn backend(&self) -> &Backend {
@@ -78,14 +55,6 @@ impl Store {
     /// pieces are computed, others are read and written.
     pub(crate) fn width(&self) -> usize {
         self.threads * 2
-    }
-
-    /// Writes the version of the layout, unless it is there.
-    pub(crate) async fn state_format(&self) -> Result<()> {
-        if self.backend.get(FORMAT).await?.is_none() {
-            self.backend.create(FORMAT, json(FORMAT, &BTreeMap::from([("version", VERSION)]))?).await?;
-        }
-        Ok(())
     }
 
     /// Calls `work` on a thread of its own, once one of the store's permits is free.
@@ -266,6 +235,12 @@ impl Store {
         let listed = self.backend.list(&kind.place(digest)).await?;
         let usable = listed.into_iter().filter(|object| !run.is_condemned(&object.key));
         Ok(usable.filter_map(|object| kind.parse(&object.key)).max())
+    }
+
+    /// The ids of all objects of this kind with this content.
+    pub(crate) async fn ids(&self, kind: Kind, digest: &Digest) -> Result<Vec<ObjectId>> {
+        let listed = self.backend.list(&kind.place(digest)).await?;
+        Ok(listed.into_iter().filter_map(|object| kind.parse(&object.key)).collect())
     }
 
     /// A piece with this content and its base, if `run` may rely on both.

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 
+use crate::archives;
 use crate::backend::REQUESTS;
+use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::gc::record;
 use crate::ingest;
-use crate::keys::{Kind, ObjectId};
+use crate::keys::{self, Kind, ObjectId};
 use crate::manifest::{FileEntry, FileManifest, Model, ModelName, PieceRef};
 use crate::run;
 use crate::store::Store;
@@ -18,10 +20,10 @@ use crate::store::Store;
 pub enum VerifyDepth {
     /// Checks that all needed objects exist and all manifests parse.
     Presence,
-    /// Also decodes a share of the pieces, from 0 to 1, and compares their digests. Each check
-    /// chooses other pieces.
+    /// Also decodes a share of the pieces, from 0 to 1, and compares their digests, and reads that
+    /// share of the kept archives. Each check chooses other ones.
     Sample(f64),
-    /// Also restores every file and compares its digest.
+    /// Also restores every file and compares its digest, and reads the kept archives.
     ReadData,
 }
 
@@ -48,6 +50,8 @@ pub struct Problem {
     /// The damaged file of the model, or the key of the object. Empty if the model itself cannot be
     /// read.
     pub path: String,
+    /// The key of the object that is damaged or missing.
+    pub key: String,
     /// The damage.
     pub problem: String,
 }
@@ -55,12 +59,38 @@ pub struct Problem {
 impl Problem {
     /// The problem of a model as a whole.
     pub(crate) fn of_model(model: &ModelName, error: &Error) -> Self {
-        Self { model: model.to_string(), path: String::new(), problem: error.to_string() }
+        Self { model: model.to_string(), path: String::new(), key: key_of(error), problem: error.to_string() }
     }
 
     /// The problem of an object that belongs to no model.
     pub(crate) fn of_object(key: &str, error: &Error) -> Self {
-        Self { model: String::new(), path: key.to_owned(), problem: error.to_string() }
+        Self { model: String::new(), path: key.to_owned(), key: key_of(error), problem: error.to_string() }
+    }
+}
+
+/// A random share of all digests.
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    share: f64,
+    salt: uuid::Uuid,
+}
+
+impl Sample {
+    /// The share that a check of this depth reads. Each check chooses other digests.
+    fn of(depth: VerifyDepth) -> Self {
+        let share = match depth {
+            VerifyDepth::Presence => 0.0,
+            VerifyDepth::Sample(share) => share,
+            VerifyDepth::ReadData => 1.0,
+        };
+        Self { share, salt: uuid::Uuid::new_v4() }
+    }
+
+    fn has(&self, digest: &Digest) -> bool {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(self.salt.as_bytes()).update(digest.as_bytes());
+        let first = hasher.finalize().as_bytes().first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        f64::from(first) < self.share * 2f64.powi(32)
     }
 }
 
@@ -82,20 +112,24 @@ impl Store {
         }
         let mut verified = Verified { models: models.len() as u64, files: files.len() as u64, ..Verified::default() };
         verified.problems = listing.problems;
-        self.check_objects(&mut verified).await?;
+        self.check_objects(&mut verified.problems).await?;
         let pieces = self.check_presence(&files, &mut verified).await?;
         verified.pieces = pieces.len() as u64;
+        let sample = Sample::of(depth);
+        self.check_archives(sample, &mut verified.problems).await?;
         match depth {
             VerifyDepth::Presence => {}
-            VerifyDepth::Sample(share) => self.check_sample(pieces, share, &mut verified, progress).await,
+            VerifyDepth::Sample(_) => self.check_sample(pieces, sample, &mut verified, progress).await,
             VerifyDepth::ReadData => self.check_data(&files, &mut verified, progress).await,
         }
         self.forgive_removed(&models, &mut verified).await?;
         Ok(verified)
     }
 
-    /// Checks the objects that no model refers to: sketches, and the records of runs and collections.
-    async fn check_objects(&self, verified: &mut Verified) -> Result<()> {
+    /// Checks the objects that no model refers to: the mark of the store, sketches, and the records
+    /// of runs and collections.
+    pub(crate) async fn check_objects(&self, problems: &mut Vec<Problem>) -> Result<()> {
+        problems.extend(self.check_mark().await?);
         let listed = self.backend().list(Kind::Sketches.folder()).await?;
         let ids = listed.iter().filter_map(|object| Kind::Sketches.parse(&object.key));
         let sketches = stream::iter(ids).map(|id| async move {
@@ -105,14 +139,22 @@ impl Store {
         });
         let mut checked: Vec<(String, Result<()>)> = sketches.buffer_unordered(REQUESTS).collect().await;
         checked.extend(run::check_all(self.backend()).await?);
+        checked.extend(run::check_clock(self.backend()).await?);
         checked.extend(record::check_all(self.backend()).await?);
-        for (key, result) in checked {
-            match result {
-                Err(error) if error.is_of_object() => verified.problems.push(Problem::of_object(&key, &error)),
-                result => result?,
-            }
-        }
-        Ok(())
+        note(problems, checked)
+    }
+
+    /// Reads a share of the kept archives, each of which has a digest of all its bytes.
+    async fn check_archives(&self, sample: Sample, problems: &mut Vec<Problem>) -> Result<()> {
+        let listed = self.backend().list(Kind::Archives.folder()).await?;
+        let pairs = listed.into_iter().filter_map(|object| Some((keys::archive(&object.key)?, object.key)));
+        let chosen = pairs.filter(|((target, _), _)| sample.has(target));
+        let checked = stream::iter(chosen).map(|((target, base), key)| async move {
+            let checked = archives::check(self, &target, &base).await;
+            checked.map(|result| (key, result))
+        });
+        let checked: Vec<_> = checked.buffer_unordered(self.width()).try_collect().await?;
+        note(problems, checked)
     }
 
     /// Checks that all needed objects exist, and returns the pieces.
@@ -139,19 +181,12 @@ impl Store {
     async fn check_sample(
         &self,
         pieces: HashMap<ObjectId, (PieceRef, (&Model, &FileEntry))>,
-        share: f64,
+        sample: Sample,
         verified: &mut Verified,
         progress: &(dyn Fn(u64) + Sync),
     ) {
-        let salt = uuid::Uuid::new_v4();
-        let chosen = |id: &ObjectId| {
-            let mut hasher = blake3::Hasher::new();
-            hasher.update(salt.as_bytes()).update(id.digest.as_bytes());
-            let first = hasher.finalize().as_bytes().first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
-            f64::from(first) < share * 2f64.powi(32)
-        };
-        let sample = pieces.into_iter().filter(|(id, _)| chosen(id)).map(|(_, piece)| piece);
-        let checked = stream::iter(sample).map(|(piece, file)| async move { (file, self.piece(&piece).await) });
+        let chosen = pieces.into_iter().filter(|(id, _)| sample.has(&id.digest)).map(|(_, piece)| piece);
+        let checked = stream::iter(chosen).map(|(piece, file)| async move { (file, self.piece(&piece).await) });
         let mut checked = checked.buffer_unordered(self.width());
         while let Some((file, bytes)) = checked.next().await {
             match bytes {
@@ -194,6 +229,17 @@ impl Store {
     }
 }
 
+/// Adds the damage among these results to `problems`.
+fn note(problems: &mut Vec<Problem>, checked: Vec<(String, Result<()>)>) -> Result<()> {
+    for (key, result) in checked {
+        match result {
+            Err(error) if error.is_of_object() => problems.push(Problem::of_object(&key, &error)),
+            result => result?,
+        }
+    }
+    Ok(())
+}
+
 /// Checks the sketches of a file, unless they or the file are gone.
 async fn check_sketches(store: &Store, key: &str, file: &ObjectId) -> Result<()> {
     let Some(bytes) = store.backend().get(key).await? else { return Ok(()) };
@@ -219,5 +265,10 @@ fn check_manifest(manifest: &FileManifest, file: &FileEntry, there: &HashSet<Obj
 }
 
 fn problem((model, file): (&Model, &FileEntry), error: &Error) -> Problem {
-    Problem { model: model.name.to_string(), path: file.path.clone(), problem: error.to_string() }
+    Problem { path: file.path.clone(), ..Problem::of_model(&model.name, error) }
+}
+
+/// The key of the object that an error is about. Empty if the error names none.
+fn key_of(error: &Error) -> String {
+    if let Error::Damaged { key, .. } = error { key.clone() } else { String::new() }
 }

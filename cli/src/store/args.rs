@@ -52,6 +52,8 @@ pub enum Command {
     Gc(Gc),
     /// Check that no data of a model is missing, and optionally that it restores correctly
     Verify(Verify),
+    /// Repair damaged data from other copies: files of the models, or another store
+    Repair(Repair),
     /// Show how much space each step saves: equal files, equal tensors, compression
     Stats,
     /// Show which models are fine-tunes of which, judged by the data that they share
@@ -70,6 +72,7 @@ impl Command {
             Self::Rm(_) => "store rm",
             Self::Gc(_) => "store gc",
             Self::Verify(_) => "store verify",
+            Self::Repair(_) => "store repair",
             Self::Stats => "store stats",
             Self::Families(_) => "store families",
         }
@@ -153,6 +156,10 @@ pub struct Verify {
     /// Decode a random share of the stored data, such as 5%
     #[arg(long, value_name = "P%", value_parser = share)]
     sample: Option<f64>,
+    /// Remove or replace what is damaged, as far as the store itself has what is needed; a model
+    /// whose manifest is damaged is removed
+    #[arg(long)]
+    pub repair: bool,
 }
 
 impl Verify {
@@ -164,6 +171,14 @@ impl Verify {
             (false, None) => VerifyDepth::Presence,
         }
     }
+}
+
+#[derive(Debug, Args)]
+pub struct Repair {
+    /// A copy of what the store has lost: a file of a model, a folder of such files, or the path or
+    /// URL of another store; may be repeated
+    #[arg(long, value_name = "PATH|URL", required = true)]
+    pub from: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -44,6 +44,7 @@ async fn dispatch(args: &args::Store, global: &Global) -> anyhow::Result<()> {
         Command::Rm(args) => rm::run(&existing().await?, args, global).await,
         Command::Gc(args) => gc::run(&existing().await?, args, global).await,
         Command::Verify(args) => verify::run(&existing().await?, args, global).await,
+        Command::Repair(args) => verify::repair(&existing().await?, args, global).await,
         Command::Stats => stats::run(&existing().await?, global).await,
         Command::Families(args) => families::run(&existing().await?, args, global).await,
     }

@@ -26,22 +26,10 @@ const LEFT_OUT: [&str; 4] = [".git", ".cache", ".hg", ".svn"];
 /// Files and folders that cannot be read; names that a model cannot have; two files with the same
 /// path; no file at all.
 pub fn find(paths: &[PathBuf], global: &Global) -> anyhow::Result<Vec<Source>> {
-    let mut search = Search { found: Vec::new(), around: Vec::new(), global };
+    let mut found = Vec::new();
     for path in paths {
-        let meta = match fs::metadata(path) {
-            Err(_) if path.as_os_str() == "-" => return Err(no_name(path)),
-            meta => meta.with_context(|| path.display().to_string())?,
-        };
-        if meta.is_dir() {
-            search.folder(path, "")?;
-        } else if output::names_descriptor(path) {
-            return Err(no_name(path));
-        } else {
-            let name = utf8(path, path.file_name().unwrap_or_default())?;
-            search.file(path, name, &meta)?;
-        }
+        found.extend(self::found(path, global)?);
     }
-    let mut found = search.found;
     found.sort_by(|a, b| a.path.cmp(&b.path));
     if found.is_empty() {
         let named: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
@@ -49,6 +37,27 @@ pub fn find(paths: &[PathBuf], global: &Global) -> anyhow::Result<Vec<Source>> {
     }
     check(&found)?;
     Ok(found)
+}
+
+/// Lists the file `path`, or the files in that folder, as [`find`] does.
+///
+/// # Errors
+/// Files and folders that cannot be read; names that a model cannot have.
+pub fn found(path: &Path, global: &Global) -> anyhow::Result<Vec<Source>> {
+    let mut search = Search { found: Vec::new(), around: Vec::new(), global };
+    let meta = match fs::metadata(path) {
+        Err(_) if path.as_os_str() == "-" => return Err(no_name(path)),
+        meta => meta.with_context(|| path.display().to_string())?,
+    };
+    if meta.is_dir() {
+        search.folder(path, "")?;
+    } else if output::names_descriptor(path) {
+        return Err(no_name(path));
+    } else {
+        let name = utf8(path, path.file_name().unwrap_or_default())?;
+        search.file(path, name, &meta)?;
+    }
+    Ok(search.found)
 }
 
 /// The search for files.

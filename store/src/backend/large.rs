@@ -25,13 +25,13 @@ const PART: usize = 64 << 20;
 impl Backend {
     /// The length of an object in bytes, or `None` if there is no such object.
     pub(crate) async fn length(&self, key: &str) -> Result<Option<u64>> {
-        let found = absent(self.store.head(&Key::from(key)).await).map_err(|source| failed(&key, source))?;
+        let found = absent(self.store().head(&Key::from(key)).await).map_err(|source| failed(&key, source))?;
         Ok(found.map(|meta| meta.size))
     }
 
     /// Streams the bytes in `range` of an existing object, in order.
     pub(crate) fn stream(&self, key: String, range: Range<u64>) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
-        let (store, end) = (self.store.clone(), range.end);
+        let (store, end) = (self.store(), range.end);
         let parts = range.step_by(READ as usize).map(move |start| start..end.min(start + READ));
         let read = move |part: Range<u64>| {
             let (store, key) = (store.clone(), key.clone());
@@ -52,7 +52,7 @@ impl Backend {
         if self.length(key).await?.is_some() {
             return Ok(false);
         }
-        let upload = self.store.put_multipart(&Key::from(key)).await.map_err(|source| failed(&key, source))?;
+        let upload = self.store().put_multipart(&Key::from(key)).await.map_err(|source| failed(&key, source))?;
         let mut writer = WriteMultipart::new_with_chunk_size(upload, PART);
         match send(path, &mut writer).await {
             Ok(()) => writer.finish().await.map(|_| true).map_err(|source| failed(&key, source)),

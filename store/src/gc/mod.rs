@@ -104,7 +104,7 @@ impl Store {
     }
 
     /// Removes condemned objects, if all writers that may rely on them have ended.
-    async fn sweep(&self, collected: &mut Collected) -> Result<()> {
+    pub(crate) async fn sweep(&self, collected: &mut Collected) -> Result<()> {
         for seq in record::list(self.backend()).await?.open().collect::<Vec<_>>() {
             let waits = record::waits_for(self.backend(), seq).await?;
             let running: HashSet<_> = run::list(self.backend()).await?.into_iter().map(|run| run.id).collect();

@@ -5,13 +5,13 @@
 //! write from then on.
 
 use futures::{StreamExt, TryStreamExt, stream};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::backend::{Backend, REQUESTS};
 use crate::error::{Error, Result};
 use crate::gc::Objects;
 use crate::keys::{self, GC};
-use crate::run::json;
 use crate::sealed;
 
 /// The numbers of the collections that have records.
@@ -66,21 +66,48 @@ pub(crate) async fn condemn(backend: &Backend, seq: u32, objects: &Objects) -> R
     backend.create(&key, sealed::json(&key, objects)?).await
 }
 
+/// The runs that a collection waits for, as they are stored.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Waits {
+    Sealed(Runs),
+    /// A list without a digest, as earlier collections stored it.
+    Bare(Vec<Uuid>),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Runs {
+    runs: Vec<Uuid>,
+}
+
+impl Waits {
+    fn into_runs(self) -> Vec<Uuid> {
+        match self {
+            Self::Sealed(Runs { runs }) | Self::Bare(runs) => runs,
+        }
+    }
+}
+
+fn waits(key: &str, runs: &[Uuid]) -> Result<Vec<u8>> {
+    sealed::json(key, &Runs { runs: runs.to_vec() })
+}
+
 /// The runs that a collection must wait for: all that had a record after it had condemned its
 /// objects.
 pub(crate) async fn waits_for(backend: &Backend, seq: u32) -> Result<Vec<Uuid>> {
     let key = key(seq, "waits.json");
-    let stored = read::<Vec<Uuid>>(backend, &key).await;
-    if let Ok(Some(runs)) = stored {
-        return Ok(runs);
+    let stored = read::<Waits>(backend, &key).await;
+    if let Ok(Some(waits)) = stored {
+        return Ok(waits.into_runs());
     }
     let runs: Vec<Uuid> = crate::run::list(backend).await?.into_iter().map(|run| run.id).collect();
     match stored {
         // Of the runs in a damaged list, those that are still at work have records now.
-        Err(error) if error.is_of_object() => backend.put(&key, json(&key, &runs)?).await.map(|()| runs),
+        Err(error) if error.is_of_object() => backend.put(&key, waits(&key, &runs)?).await.map(|()| runs),
         Err(error) => Err(error),
-        Ok(_) if backend.create(&key, json(&key, &runs)?).await? => Ok(runs),
-        Ok(_) => Ok(read(backend, &key).await?.unwrap_or(runs)),
+        Ok(_) if backend.create(&key, waits(&key, &runs)?).await? => Ok(runs),
+        Ok(_) => Ok(read(backend, &key).await?.map_or(runs, Waits::into_runs)),
     }
 }
 
@@ -123,6 +150,18 @@ pub(crate) async fn finish(backend: &Backend, seq: u32) -> Result<()> {
     backend.put(&key(seq, "done"), "").await
 }
 
+/// Empties the ends of collections that are not empty.
+pub(crate) async fn repair_ends(backend: &Backend) -> Result<()> {
+    for listed in backend.list(GC).await? {
+        if let Some((seq, "done")) = parse(&listed.key)
+            && listed.bytes > 0
+        {
+            finish(backend, seq).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Removes the records of collections that have ended. The last collection keeps its `done` record,
 /// which holds its number.
 pub(crate) async fn forget_ended(backend: &Backend) -> Result<()> {
@@ -145,18 +184,26 @@ pub(crate) async fn remove(backend: &Backend, keys: impl IntoIterator<Item = Str
     deletes.buffer_unordered(REQUESTS).try_collect().await
 }
 
-/// Checks all records of collections that have not ended. Returns the result for each key.
+/// Checks all records of collections that have not ended, and the ends of the others. Returns the
+/// result for each key.
 pub(crate) async fn check_all(backend: &Backend) -> Result<Vec<(String, Result<()>)>> {
     let mut checked = Vec::new();
-    for seq in list(backend).await?.open() {
+    let records = list(backend).await?;
+    for seq in records.open() {
         for what in ["condemned.json", "removes.json"] {
             let key = key(seq, what);
             let result = read::<Objects>(backend, &key).await.map(drop);
             checked.push((key, result));
         }
         let waits = key(seq, "waits.json");
-        let result = read::<Vec<Uuid>>(backend, &waits).await.map(drop);
+        let result = read::<Waits>(backend, &waits).await.map(drop);
         checked.push((waits, result));
+    }
+    for seq in records.done {
+        let done = key(seq, "done");
+        let intact = backend.get(&done).await?.is_none_or(|bytes| bytes.is_empty());
+        let result = if intact { Ok(()) } else { Err(Error::damaged(&done, "the object is not empty")) };
+        checked.push((done, result));
     }
     Ok(checked)
 }

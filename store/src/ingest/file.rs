@@ -21,15 +21,15 @@ use crate::sealed;
 
 /// A part that was read, with its digest and sketch.
 #[derive(Debug)]
-struct Surveyed {
-    part: Part,
-    digest: Digest,
+pub(super) struct Surveyed {
+    pub(super) part: Part,
+    pub(super) digest: Digest,
     sketch: Option<Sketch>,
 }
 
 impl Ingest<'_> {
     /// Stores a file, unless it is stored already, and returns its entry in the manifest.
-    pub(super) async fn file(&self, source: &Source) -> Result<FileEntry> {
+    pub(crate) async fn file(&self, source: &Source) -> Result<FileEntry> {
         let path = source.file.clone();
         let opened = self.store.compute(move || {
             let file = LocalFile::open(&path)?;
@@ -58,7 +58,7 @@ impl Ingest<'_> {
 
     /// Reads the file once and computes its digest, the digests and sketches of its parts, and the
     /// digests of the `items` that have several parts.
-    async fn survey(
+    pub(super) async fn survey(
         &self,
         file: &Arc<LocalFile>,
         parts: Vec<Part>,

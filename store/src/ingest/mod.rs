@@ -1,6 +1,7 @@
 //! Adds models to the store. A file is read once for digests and sketches, and a second time to
 //! store what is missing.
 
+mod copies;
 mod file;
 mod local;
 mod parts;
@@ -13,7 +14,9 @@ use std::time::{Duration, Instant};
 use bitx::Effort;
 use object_store::PutPayload;
 
+pub(crate) use copies::Copy;
 pub use local::Source;
+pub(crate) use parts::shape;
 pub(crate) use sketches::check as check_sketches;
 
 use crate::digest::Digest;
@@ -54,7 +57,7 @@ pub struct Stored {
 }
 
 /// The state of adding one model.
-struct Ingest<'a> {
+pub(crate) struct Ingest<'a> {
     store: &'a Store,
     run: &'a Run,
     effort: Effort,
@@ -113,7 +116,7 @@ impl Store {
     ) -> Result<Added> {
         let paths = files.iter().map(|file| file.path.as_str()).chain(stored.iter().map(|file| file.path.as_str()));
         check_paths(paths)?;
-        self.state_format().await?;
+        self.mark().await?;
         let run = Run::begin(self.backend(), name).await?;
         match self.ingest(&run, name, (files, stored), effort, progress).await {
             Ok((model, added)) => self.publish(run, &model, added).await,
@@ -182,7 +185,13 @@ impl Store {
     }
 }
 
-impl Ingest<'_> {
+impl<'a> Ingest<'a> {
+    /// The state of adding files beside the stored ones, without looking for bases.
+    pub(crate) fn of(store: &'a Store, run: &'a Run, effort: Effort, progress: &'a (dyn Fn(u64) + Sync)) -> Self {
+        let (catalog, counts) = (sketches::Catalog::default(), Counts::default());
+        Self { store, run, effort, catalog, counts, progress }
+    }
+
     /// Returns the entry of a file whose content is stored already.
     async fn stored(&self, stored: &Stored) -> Result<FileEntry> {
         check_path(&stored.path)?;

@@ -96,6 +96,20 @@ fn bytes(offset: u64, length: u64) -> Region {
     Region { name: String::new(), dtype: Dtype::U8, shape: vec![length], offset, length }
 }
 
+/// The shape of a piece of `length` bytes of a stored item.
+pub(crate) fn shape(item: &Item, length: u64) -> Vec<u64> {
+    if item.pieces.len() == 1 {
+        return item.shape.clone();
+    }
+    let row = item.shape.last().copied().filter(|_| item.shape.len() > 1);
+    let row = row.and_then(|row| Some((row, item.dtype.tensor_bytes(&[row]).filter(|bytes| *bytes > 0)?)));
+    let (unit, unit_bytes) = item.dtype.block();
+    match row {
+        Some((row, bytes)) if length.is_multiple_of(bytes) => vec![length / bytes, row],
+        _ => vec![length / unit_bytes * unit],
+    }
+}
+
 /// Cuts a tensor into pieces, and returns their shapes and lengths in bytes. Pieces consist of
 /// whole rows. If there are no rows, or a row is too long, they consist of whole blocks.
 fn cut(dtype: Dtype, shape: &[u64], length: u64) -> Vec<(Vec<u64>, u64)> {

@@ -1,0 +1,178 @@
+//! The repair of files and pieces from other copies of their content: under another epoch, in
+//! another store, or in the file that was once added.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bitx::Effort;
+use bitx::layout::Dtype;
+use bytes::Bytes;
+use object_store::PutPayload;
+use tokio::io::AsyncWriteExt;
+
+use super::Copies;
+use crate::codec::{self, Typed};
+use crate::digest::Digest;
+use crate::error::{Error, Result};
+use crate::ingest::{Copy, Ingest, Source, shape};
+use crate::keys::{Kind, ObjectId};
+use crate::manifest::{FileEntry, FileManifest, Item, PieceRef};
+use crate::run::Run;
+use crate::store::Store;
+
+/// The number of objects that a piece may need: itself and its base.
+const OBJECTS: usize = 2;
+
+/// A repair of files.
+pub(super) struct Mender<'a> {
+    store: &'a Store,
+    run: &'a Run,
+    other: Option<&'a Store>,
+    ingest: Ingest<'a>,
+    /// The local files by their digests.
+    files: HashMap<Digest, &'a Source>,
+    /// The parts of local files by their digests.
+    parts: HashMap<Digest, Arc<Copy>>,
+}
+
+impl<'a> Mender<'a> {
+    /// Reads the local files once, for the digests of their parts.
+    pub(super) async fn open(store: &'a Store, run: &'a Run, copies: Copies<'a>) -> Result<Self> {
+        let ingest = Ingest::of(store, run, Effort::Default, &|_| {});
+        let (mut files, mut parts) = (HashMap::new(), HashMap::new());
+        for source in copies.files {
+            let (digest, copies) = ingest.copies(source).await?;
+            files.insert(digest, source);
+            parts.extend(copies.into_iter().map(|copy| (copy.digest, Arc::new(copy))));
+        }
+        Ok(Self { store, run, other: copies.store, ingest, files, parts })
+    }
+
+    /// Repairs a file as far as there is content for it. `is_manifest` is set if its manifest is to
+    /// be replaced even if it can be read.
+    pub(super) async fn file(&self, file: &FileEntry, is_manifest: bool) -> Result<()> {
+        let manifest = match self.store.file(&file.id).await {
+            Ok(manifest) if !is_manifest => Some(manifest),
+            Ok(_) => None,
+            Err(error) if error.is_of_object() => None,
+            Err(error) => return Err(error),
+        };
+        let manifest = match manifest {
+            Some(manifest) => manifest,
+            None => match self.manifest(file).await? {
+                Some(manifest) => manifest,
+                None => return Ok(()),
+            },
+        };
+        for item in &manifest.items {
+            for piece in &item.pieces {
+                self.piece(piece, item).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces the manifest of a file by a copy, or by a new one after the file was added again.
+    async fn manifest(&self, file: &FileEntry) -> Result<Option<FileManifest>> {
+        let key = Kind::Files.key(&file.id);
+        if self.run.is_condemned(&key) {
+            return Ok(None);
+        }
+        let mut ids = self.store.ids(Kind::Files, &file.id.digest).await?;
+        ids.retain(|id| *id != file.id && !self.run.is_condemned(&Kind::Files.key(id)));
+        for id in ids {
+            if let Some(manifest) = self.copied(&id, file).await? {
+                return Ok(Some(manifest));
+            }
+        }
+        let Some(entry) = self.added(file).await? else { return Ok(None) };
+        if entry.id == file.id { self.store.file(&file.id).await.map(Some) } else { self.copied(&entry.id, file).await }
+    }
+
+    /// Copies the manifest `id` to the place of the manifest of `file`, if it is intact.
+    async fn copied(&self, id: &ObjectId, file: &FileEntry) -> Result<Option<FileManifest>> {
+        let (from, to) = (Kind::Files.key(id), Kind::Files.key(&file.id));
+        let bytes = self.store.object(&from).await?;
+        match FileManifest::parse(&from, &bytes) {
+            Ok(manifest) if manifest.length == file.length => {
+                self.store.backend().put(&to, bytes).await?;
+                Ok(Some(manifest))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Adds the content of a file again, from a local file or from the other store.
+    async fn added(&self, file: &FileEntry) -> Result<Option<FileEntry>> {
+        if let Some(source) = self.files.get(&file.id.digest) {
+            return self.ingest.file(source).await.map(Some);
+        }
+        let Some(other) = self.other else { return Ok(None) };
+        let folder = tempfile::tempdir().map_err(Error::file(std::env::temp_dir()))?;
+        let path = folder.path().join("file");
+        for id in other.ids(Kind::Files, &file.id.digest).await? {
+            if restored(other, &FileEntry { id, ..file.clone() }, &path).await? {
+                return self.ingest.file(&Source { path: file.path.clone(), file: path }).await.map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Replaces the objects that a piece needs and that are damaged or missing.
+    async fn piece(&self, piece: &PieceRef, item: &Item) -> Result<()> {
+        for _ in 0..OBJECTS {
+            let key = match self.store.piece(piece).await {
+                Err(Error::Damaged { key, .. }) => key,
+                Err(error) if error.is_of_object() => return Ok(()),
+                read => return read.map(drop),
+            };
+            let Some(id) = Kind::Pieces.parse(&key).filter(|_| !self.run.is_condemned(&key)) else { return Ok(()) };
+            let Some(bytes) = self.content(&id.digest).await? else { return Ok(()) };
+            let object = self.coded(bytes, id.digest, item.dtype, shape(item, piece.length)).await?;
+            self.store.backend().put(&key, object).await?;
+        }
+        Ok(())
+    }
+
+    /// The content of a piece, from any place that has it.
+    async fn content(&self, digest: &Digest) -> Result<Option<Bytes>> {
+        for store in [Some(self.store), self.other].into_iter().flatten() {
+            for id in store.ids(Kind::Pieces, digest).await? {
+                match store.content(&id).await {
+                    Err(error) if error.is_of_object() => {}
+                    content => return content.map(Some),
+                }
+            }
+        }
+        let Some(copy) = self.parts.get(digest).cloned() else { return Ok(None) };
+        self.store.compute(move || copy.read()).await
+    }
+
+    /// The object of a piece that is stored whole.
+    async fn coded(&self, bytes: Bytes, digest: Digest, dtype: Dtype, shape: Vec<u64>) -> Result<PutPayload> {
+        let coded = self.store.compute(move || {
+            // The base of a piece may have another shape than the piece.
+            let fits = dtype.tensor_bytes(&shape) == Some(bytes.len() as u64);
+            let (dtype, shape) = if fits { (dtype, shape) } else { (Dtype::U8, vec![bytes.len() as u64]) };
+            let piece = Typed { dtype, shape: &shape, bytes: &bytes, digest };
+            codec::encode(piece, None, Effort::Default)
+        });
+        let coded = coded.await.map_err(|_| Error::damaged(Kind::Pieces.place(&digest), codec::OTHER_DIGEST))?;
+        Ok(PutPayload::from_iter(coded.object))
+    }
+}
+
+/// Restores a file of the other store to `path`. Returns `false` if it is damaged there.
+async fn restored(other: &Store, file: &FileEntry, path: &std::path::Path) -> Result<bool> {
+    let output = tokio::sync::Mutex::new(tokio::fs::File::create(path).await.map_err(Error::file(path))?);
+    let write = |part: Bytes| {
+        let output = &output;
+        async move { output.lock().await.write_all(&part).await.map_err(Error::file(path)) }
+    };
+    match other.restore(file, write).await {
+        Err(error) if error.is_of_object() => return Ok(false),
+        restored => restored?,
+    }
+    output.into_inner().flush().await.map_err(Error::file(path))?;
+    Ok(true)
+}
