@@ -39,6 +39,7 @@ pub(crate) async fn finish(state: &State, graceful: GracefulShutdown, mut connec
     state.tasks.close();
     let _ = tokio::time::timeout(CANCELLED, state.tasks.wait()).await;
     state.sessions.clear();
+    state.findings.clear();
     // The spool is cleared explicitly, since work that has not noticed its cancellation still holds
     // it.
     state.spool.clear();

@@ -17,7 +17,7 @@ use crate::flights::Flights;
 use crate::jobs::Stop;
 use crate::limits::Limits;
 use crate::read::batch::{Batch, BatchKey};
-use crate::read::delta::Findings;
+use crate::read::delta::{Findings, Made};
 use crate::space::{Share, Space};
 use crate::spool::Spool;
 use crate::turns::Turns;
@@ -56,7 +56,7 @@ pub(crate) struct State {
     /// The findings about archives.
     pub(crate) findings: Findings,
     pub(crate) batches: Flights<BatchKey, Batch>,
-    pub(crate) archives: Flights<(Digest, Digest), ()>,
+    pub(crate) archives: Flights<(Digest, Digest), Option<Made>>,
     restored: Flights<Digest, RestoredFile>,
     pool: rayon::ThreadPool,
     relations: RwLock<(Arc<Relations>, Option<Instant>)>,

@@ -1,7 +1,9 @@
 //! Deltas on demand: archives of stored files against other stored files. An archive is made on the
 //! first request, and then kept in the store if it is much smaller than its file.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::io::SeekFrom;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -9,10 +11,14 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method};
 use axum::response::{IntoResponse, Response};
 use bitx_store::{Digest, FileEntry};
+use bytes::Bytes;
+use futures::Stream;
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use super::range;
 use crate::auth::Access;
 use crate::errors::{Code, Failure, Result};
+use crate::flights::Held;
 use crate::jobs::{self, Expected};
 use crate::space::Share;
 use crate::state::{Restored, State};
@@ -21,6 +27,10 @@ use crate::state::{Restored, State};
 const PAYS: u64 = 2;
 /// The number of pairs of files that are remembered before all are forgotten.
 const REMEMBERED: usize = 1 << 16;
+/// The number of archives that are held if the store cannot be written.
+const HELD: usize = 4;
+/// The number of bytes of a temporary file that are read at a time.
+const READ: u64 = 256 << 10;
 const BUSY: &str = "the server is making many other archives";
 
 /// A target and a base.
@@ -35,9 +45,27 @@ pub(crate) struct Findings {
     whole: Mutex<HashMap<Pair, (u64, Digest)>>,
     /// Held while room is made for a new archive.
     keeping: tokio::sync::Mutex<()>,
+    /// The last archives that the store could not keep.
+    unkept: Mutex<VecDeque<(Pair, Served)>>,
 }
 
+/// An archive that was made, which requests share.
+pub(crate) type Served = Held<Option<Made>>;
+
 impl Findings {
+    /// Holds an archive that the store could not keep, so that a client can read it in ranges.
+    fn hold(&self, pair: Pair, archive: Served) {
+        let mut unkept = self.unkept.lock().unwrap_or_else(PoisonError::into_inner);
+        unkept.retain(|(held, _)| *held != pair);
+        unkept.truncate(HELD - 1);
+        unkept.push_front((pair, archive));
+    }
+
+    /// Drops the archives that the store could not keep.
+    pub(crate) fn clear(&self) {
+        self.unkept.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     fn is_useless(&self, pair: &Pair) -> bool {
         self.useless.lock().unwrap_or_else(PoisonError::into_inner).contains(pair)
     }
@@ -88,18 +116,40 @@ pub(crate) async fn serve(
             return Ok(Body::from_stream(futures::stream::empty::<Result<bytes::Bytes>>()).into_response());
         }
         _ => {
-            make(state, access, target, base).await?;
+            let made = make(state, access, target, base).await?;
+            if let Some(archive) = &*made {
+                let selected = range::select(headers, archive.length, &tag(&pair, &archive.root))?;
+                let Some(range) = selected.range(method) else { return Ok(selected.respond(Body::empty())) };
+                return Ok(selected.respond(Body::from_stream(read(made.clone(), range))));
+            }
             let made = kept(state, &pair).await?;
             made.ok_or_else(|| Failure::busy("a collection has just removed the archive"))?
         }
     };
-    // The tag includes the root digest, because different versions of the codec make different
-    // archives.
     let (length, root) = found;
-    let selected = range::select(headers, length, &format!("{}.{base}.{root}", target.id.digest))?;
+    let selected = range::select(headers, length, &tag(&pair, &root))?;
     let Some(range) = selected.range(method) else { return Ok(selected.respond(Body::empty())) };
     let body = state.store.read_archive(&target.id.digest, &base, range);
     Ok(selected.respond(Body::from_stream(body)))
+}
+
+/// The entity tag of an archive. It includes the root digest, because different versions of the
+/// codec make different archives.
+fn tag((target, base): &Pair, root: &Digest) -> String {
+    format!("{target}.{base}.{root}")
+}
+
+/// Streams the bytes in `range` of an archive that the store could not keep.
+fn read(archive: Served, range: Range<u64>) -> impl Stream<Item = Result<Bytes>> + Send {
+    futures::stream::try_unfold((archive, range), |(archive, mut range)| async move {
+        let Some(Made { path, .. }) = archive.as_ref().filter(|_| !range.is_empty()) else { return Ok(None) };
+        let mut file = tokio::fs::File::open(path).await.map_err(Failure::spool)?;
+        file.seek(SeekFrom::Start(range.start)).await.map_err(Failure::spool)?;
+        let mut bytes = vec![0; (range.end - range.start).min(READ) as usize];
+        file.read_exact(&mut bytes).await.map_err(Failure::spool)?;
+        range.start += bytes.len() as u64;
+        Ok(Some((Bytes::from(bytes), (archive, range))))
+    })
 }
 
 /// The length and the root digest of the kept archive, if there is one.
@@ -111,8 +161,8 @@ async fn kept(state: &State, (target, base): &Pair) -> Result<Option<(u64, Diges
 }
 
 /// Makes and keeps the archive, unless a whole one is kept already. Requests for the same archive
-/// at the same time share the work.
-async fn make(state: &Arc<State>, access: &Access, target: &FileEntry, base: Digest) -> Result<()> {
+/// at the same time share the work. Returns the archive if the store cannot keep it.
+async fn make(state: &Arc<State>, access: &Access, target: &FileEntry, base: Digest) -> Result<Served> {
     let pair = (target.id.digest, base);
     if state.findings.is_useless(&pair) {
         return Err(useless(&pair));
@@ -121,20 +171,26 @@ async fn make(state: &Arc<State>, access: &Access, target: &FileEntry, base: Dig
     let making = making(state.clone(), access.clone(), target.clone(), base);
     // The work goes on if it takes longer than the request may wait.
     let made = tokio::time::timeout(state.limits.queue, state.archives.get(&state.tasks, pair, making)).await;
-    made.map_err(|_| Failure::busy("the archive is still being made"))?.map(drop)
+    let made = made.map_err(|_| Failure::busy("the archive is still being made"))??;
+    if made.is_some() {
+        state.findings.hold(pair, made.clone());
+    }
+    Ok(made)
 }
 
-async fn making(state: Arc<State>, access: Access, target: FileEntry, base: Digest) -> Result<()> {
+async fn making(state: Arc<State>, access: Access, target: FileEntry, base: Digest) -> Result<Option<Made>> {
     let pair = (target.id.digest, base);
     let _turn = state.makings.wait(BUSY).await?;
     // Another server may have made the archive while this one waited.
     if let Some(found) = kept(&state, &pair).await? {
         if state.store.check_archive(&pair.0, &pair.1, found.0).await? {
             state.findings.add_whole(pair, found);
-            return Ok(());
+            return Ok(None);
         }
         tracing::warn!(target = %pair.0, %base, "a damaged archive is made again");
-        state.store.forget_archive(&pair.0, &pair.1).await?;
+        if let Err(error) = state.store.forget_archive(&pair.0, &pair.1).await {
+            tracing::warn!(%error, "the damaged archive cannot be removed");
+        }
     }
     let begun = Instant::now();
     // Space is taken before the files, so that a server without space does no work.
@@ -142,17 +198,21 @@ async fn making(state: Arc<State>, access: Access, target: FileEntry, base: Dige
     let (base_file, target_file) = (state.restored(base, &access).await?, state.restored(pair.0, &access).await?);
     let expected = Expected { length: target.length, digest: target.id.digest };
     let archive = compress(&state, base_file, target_file, expected, share).await?;
-    let kept_it = match archive {
-        Some(archive) => keep(&state, &pair, &archive.path).await?,
-        None => false,
-    };
-    if !kept_it {
+    let too_large = || {
         state.findings.add_useless(pair);
-        return Err(useless(&pair));
-    }
+        useless(&pair)
+    };
+    let archive = archive.ok_or_else(too_large)?;
     metrics::counter!("bitx_archives_made_total").increment(1);
     metrics::histogram!("bitx_archive_seconds").record(begun.elapsed().as_secs_f64());
-    Ok(())
+    match keep(&state, &pair, &archive.path).await {
+        Ok(true) => Ok(None),
+        Ok(false) => Err(too_large()),
+        Err(error) => {
+            tracing::warn!(%error, "the store cannot keep an archive");
+            Ok(Some(archive))
+        }
+    }
 }
 
 fn useless((_, base): &Pair) -> Failure {
@@ -183,8 +243,11 @@ async fn keep(state: &State, (target, base): &Pair, path: &std::path::Path) -> R
 }
 
 /// A new archive as a temporary file, with the space that it takes.
-struct Made {
+#[derive(Debug)]
+pub(crate) struct Made {
     path: tempfile::TempPath,
+    length: u64,
+    root: Digest,
     _share: Share,
 }
 
@@ -208,7 +271,16 @@ async fn compress(
             Code::Mismatch => Failure::spool(format!("a new archive does not restore the file: {error}")),
             _ => error,
         })?;
-        Ok(Some(Made { path, _share: share }))
+        let (length, root) = ending(&path).map_err(Failure::spool)?;
+        Ok(Some(Made { path, length, root, _share: share }))
     };
     state.compute(work).await
+}
+
+/// The length of an archive and its root digest, with which it ends.
+fn ending(path: &std::path::Path) -> std::io::Result<(u64, Digest)> {
+    let (mut file, mut root) = (std::fs::File::open(path)?, [0; 32]);
+    let start = std::io::Seek::seek(&mut file, SeekFrom::End(-(root.len() as i64)))?;
+    std::io::Read::read_exact(&mut file, &mut root)?;
+    Ok((start + root.len() as u64, Digest::from(root)))
 }

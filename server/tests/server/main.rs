@@ -7,6 +7,7 @@ mod fairness;
 mod hostile;
 mod limits;
 mod many;
+mod read_only;
 mod reading;
 mod support;
 mod uploading;

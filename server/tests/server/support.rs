@@ -84,8 +84,13 @@ impl Hub {
     }
 
     pub async fn over(models: Arc<Models>, root: Arc<tempfile::TempDir>, limits: Limits) -> Self {
-        let spool = tempfile::tempdir().unwrap();
         let store = Store::open(root.path().to_str().unwrap(), 2).await.unwrap();
+        Self::of(models, root, store, limits).await
+    }
+
+    /// Starts a server over `store`, which is in `root`.
+    pub async fn of(models: Arc<Models>, root: Arc<tempfile::TempDir>, store: Store, limits: Limits) -> Self {
+        let spool = tempfile::tempdir().unwrap();
         let options = Options {
             listen: "127.0.0.1:0".into(),
             tokens: tokens(),
