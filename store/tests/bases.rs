@@ -65,3 +65,33 @@ async fn every_delta_is_against_its_own_family() {
     let families = store.families().await.unwrap();
     assert_eq!(families.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4, 4]);
 }
+
+/// Checkpoints that are added together are deltas against the first of them, as they are if they are
+/// added one by one.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_arrive_together_see_each_other() {
+    let (mut random, outside) = (Random(7), tempfile::tempdir().unwrap());
+    let first = Weights::committed().redrawn(&mut random);
+    let weights = [first.clone(), first.noisy(&mut random), first.low_rank(&mut random), first.sparse(&mut random)];
+    let sources: Vec<Source> = (0..weights.len())
+        .map(|i| Source { path: format!("checkpoint-{i}/model.safetensors"), file: outside.path().join(i.to_string()) })
+        .collect();
+    for (weights, source) in weights.iter().zip(&sources) {
+        std::fs::write(&source.file, weights.to_file()).unwrap();
+    }
+    let (root, one_by_one) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = open(root.path()).await;
+    let together = store.add(&name("all"), &sources, Effort::Default, &|_| {}).await.unwrap();
+    let (mut apart, other) = (0, open(one_by_one.path()).await);
+    for (number, source) in sources.iter().enumerate() {
+        let model = name(&format!("m{number}"));
+        apart += other.add(&model, std::slice::from_ref(source), Effort::Default, &|_| {}).await.unwrap().stored_bytes;
+    }
+    assert!(together.stored_bytes <= apart && together.delta_bytes * 10 > together.bytes * 7, "{together:?} {apart}");
+    let model = store.model(&name("all")).await.unwrap();
+    let out = tempfile::tempdir().unwrap();
+    store.get(&model, out.path(), &|_| {}).await.unwrap();
+    for source in &sources {
+        assert!(std::fs::read(out.path().join(&source.path)).unwrap() == std::fs::read(&source.file).unwrap());
+    }
+}

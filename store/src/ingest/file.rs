@@ -137,6 +137,7 @@ impl Ingest<'_> {
         self.store_sketches(&id, &surveyed, &pieces).await?;
         let (key, manifest) = (Kind::Files.key(&id), FileManifest::new(items));
         let bytes = sealed::json(&key, &manifest)?;
+        self.catalog.add(manifest, self.unsketched(&surveyed, &pieces));
         // Another writer may have stored the file first. Otherwise, what is there is damaged.
         if !self.create(&key, bytes.clone()).await? && self.find_file(&digest).await? != Some(id) {
             self.replace(&key, bytes).await?;
@@ -231,14 +232,22 @@ impl Ingest<'_> {
         coded.await
     }
 
-    /// Stores the sketches of pieces that may serve as bases: those that are not deltas and have no
-    /// stored sketch yet.
-    async fn store_sketches(&self, file: &ObjectId, surveyed: &[Surveyed], pieces: &[PieceRef]) -> Result<()> {
-        let sketches = surveyed.iter().zip(pieces).enumerate().filter_map(|(number, (surveyed, piece))| {
+    /// The sketches of pieces that may serve as bases, each with the number of its piece: those that
+    /// are not deltas and have no stored sketch yet.
+    fn unsketched<'s>(
+        &self,
+        surveyed: &'s [Surveyed],
+        pieces: &[PieceRef],
+    ) -> impl Iterator<Item = (usize, &'s Sketch)> {
+        surveyed.iter().zip(pieces).enumerate().filter_map(|(number, (surveyed, piece))| {
             let new = piece.base.is_none() && !self.catalog.has(&piece.id);
             surveyed.sketch.as_ref().filter(|_| new).map(|sketch| (number, sketch))
-        });
-        let bytes = sketches::write(sketches);
+        })
+    }
+
+    /// Stores the sketches of pieces that may serve as bases.
+    async fn store_sketches(&self, file: &ObjectId, surveyed: &[Surveyed], pieces: &[PieceRef]) -> Result<()> {
+        let bytes = sketches::write(self.unsketched(surveyed, pieces));
         if !bytes.is_empty() {
             let key = Kind::Sketches.key(file);
             // Another writer may have stored the same sketches. Otherwise, what is there is damaged.

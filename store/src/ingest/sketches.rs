@@ -4,6 +4,8 @@
 //! the number of the piece in the file as a little-endian `u32`, and its sketch, whose size follows
 //! from dtype and length. The BLAKE3 digest of all of this is at the end.
 
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+
 use bitx::distance::{Sketch, predict};
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -28,9 +30,9 @@ pub(super) struct Sheet {
     sketches: Vec<(PieceRef, Sketch)>,
 }
 
-/// The sheets of all files in the store.
+/// The sheets of all files in the store, and of those that were just added.
 #[derive(Debug, Default)]
-pub(super) struct Catalog(Vec<Sheet>);
+pub(super) struct Catalog(RwLock<Vec<Sheet>>);
 
 /// A base that was found: the number of its sheet in the catalog, and its piece.
 #[derive(Debug, Clone, Copy)]
@@ -45,20 +47,34 @@ impl Catalog {
         let listed = store.backend().list(Kind::Sketches.folder()).await?;
         let ids = listed.into_iter().filter_map(|object| Kind::Sketches.parse(&object.key));
         let sheets = stream::iter(ids).map(|id| Sheet::load(store, id)).buffered(REQUESTS);
-        Ok(Self(sheets.try_filter_map(|sheet| async { Ok(sheet) }).try_collect().await?))
+        let sheets: Vec<Sheet> = sheets.try_filter_map(|sheet| async { Ok(sheet) }).try_collect().await?;
+        Ok(Self(RwLock::new(sheets)))
+    }
+
+    /// Adds the sheet of a file that was just stored, so that later files of the same model find
+    /// their bases in it.
+    pub(super) fn add<'s>(&self, manifest: FileManifest, sketches: impl Iterator<Item = (usize, &'s Sketch)>) {
+        let pieces: Vec<PieceRef> = manifest.pieces().copied().collect();
+        let sketches = sketches.filter_map(|(number, sketch)| Some((*pieces.get(number)?, sketch.clone())));
+        let sketches = sketches.collect();
+        self.0.write().unwrap_or_else(PoisonError::into_inner).push(Sheet { manifest, sketches });
+    }
+
+    fn sheets(&self) -> RwLockReadGuard<'_, Vec<Sheet>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns `true` if a sheet has a sketch of this piece.
     pub(super) fn has(&self, id: &ObjectId) -> bool {
-        self.0.iter().any(|sheet| sheet.sketches.iter().any(|(piece, _)| piece.id == *id))
+        self.sheets().iter().any(|sheet| sheet.sketches.iter().any(|(piece, _)| piece.id == *id))
     }
 
     /// The piece against which the smallest delta is predicted, or `None` if no delta is predicted
     /// to be useful.
     pub(super) fn closest(&self, sketch: &Sketch) -> Option<Found> {
-        let mut near: Vec<(f64, Found, &Sketch)> = Vec::new();
+        let (sheets, mut near) = (self.sheets(), Vec::<(f64, Found, &Sketch)>::new());
         for (sheet, (piece, other)) in
-            self.0.iter().enumerate().flat_map(|(i, s)| s.sketches.iter().map(move |p| (i, p)))
+            sheets.iter().enumerate().flat_map(|(i, s)| s.sketches.iter().map(move |p| (i, p)))
         {
             let Ok(distance) = sketch.distance(other) else { continue };
             near.push((distance.per_word(), Found { sheet, base: piece.id }, other));
@@ -75,7 +91,8 @@ impl Catalog {
     /// unless it is stored as a delta.
     pub(super) fn counterpart(&self, sheet: usize, item: &Item, number: usize) -> Option<ObjectId> {
         let same = |other: &&Item| other.name == item.name && other.dtype == item.dtype && other.shape == item.shape;
-        let piece = self.0[sheet].manifest.items.iter().find(same)?.pieces.get(number)?;
+        let sheets = self.sheets();
+        let piece = sheets[sheet].manifest.items.iter().find(same)?.pieces.get(number)?;
         piece.base.is_none().then_some(piece.id)
     }
 }
