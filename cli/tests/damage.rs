@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
@@ -51,9 +51,12 @@ async fn damage(place: Place) {
         Place::Bucket(_) => unreachable!(),
     };
     let kinds = objects(&place).await;
-    assert_eq!(kinds.keys().collect::<Vec<_>>(), ["files", "format.json", "models", "pieces1", "pieces2", "sketches"]);
+    let named: Vec<&String> = kinds.keys().filter(|kind| *kind != "gc").collect();
+    assert_eq!(named, ["files", "format.json", "models", "pieces1", "pieces2", "sketches"]);
     for (kind, (key, bytes)) in kinds {
-        for at in [0, bytes.len() / 2, bytes.len() - 1] {
+        // A removed model is published anew, under another key.
+        let last = if kind == "models" { 0 } else { bytes.len() - 1 };
+        for at in BTreeSet::from([0, last / 2, last]) {
             let mut flipped = bytes.clone();
             flipped[at] ^= 1;
             place.storage().put(&key, flipped.into()).await.unwrap();
@@ -100,6 +103,5 @@ async fn the_files_of_a_model_repair_it() {
         assert_eq!(run(&place, &["repair", "--from", "no-such-file"]).0, 1);
         assert_eq!(run(&place, &["repair", "--from", path]).0, 0);
     }
-    let said = place.bitx(&["verify", "--read-data"]).output().unwrap();
-    assert!(String::from_utf8_lossy(&said.stdout).contains("no problems"), "{said:?}");
+    assert_eq!(keys(&run(&place, &["verify", "--read-data"]).1, "problems"), [] as [String; 0]);
 }

@@ -75,6 +75,20 @@ impl Error {
         matches!(self, Self::Damaged { .. } | Self::Unsupported(_))
     }
 
+    /// Returns `true` if there is no space left on the disk.
+    pub(crate) fn is_full(&self) -> bool {
+        let mut error: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(cause) = error {
+            if let Some(cause) = cause.downcast_ref::<io::Error>()
+                && matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            {
+                return true;
+            }
+            error = cause.source();
+        }
+        false
+    }
+
     pub(crate) fn unsupported(key: &str, version: impl Display) -> Self {
         Self::Unsupported(format!("{key}: version {version} is not supported: a later release of bitx is needed"))
     }

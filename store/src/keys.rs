@@ -72,9 +72,7 @@ pub(crate) fn is_own(key: &str) -> bool {
     match folder {
         MODELS => model_of(key).is_some(),
         RUNS => name.rsplit_once('.').is_some_and(|(id, end)| is_uuid(id) && ["json", "beat"].contains(&end)),
-        GC => {
-            name == "clock" || name == "reserve" || name.split_once('.').is_some_and(|(seq, what)| is_record(seq, what))
-        }
+        GC => name == "clock" || name.split_once('.').is_some_and(|(seq, what)| is_record(seq, what)),
         _ => false,
     }
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::backend::Backend;
 use crate::error::{Error, Result};
+use crate::gc::room;
 use crate::keys::{FORMAT, Kind};
 use crate::manifest::VERSION;
 use crate::sealed;
@@ -70,10 +71,15 @@ impl Store {
         Ok(store)
     }
 
-    /// Makes the folder of the store and writes the mark with the version of the layout, unless they
-    /// are there and intact.
+    /// Makes the folder of the store, writes the mark with the version of the layout, and makes a
+    /// reserve of space, unless they are there and intact.
     pub(crate) async fn mark(&self) -> Result<()> {
         self.backend().make()?;
+        self.write_mark().await?;
+        room::reserve(self.backend()).await
+    }
+
+    async fn write_mark(&self) -> Result<()> {
         let bytes = mark()?;
         match self.backend().get(FORMAT).await? {
             None => self.backend().create(FORMAT, bytes).await.map(drop),

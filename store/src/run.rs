@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::backend::{self, Backend, Listed, REQUESTS};
 use crate::error::{Error, Result};
-use crate::gc::record;
+use crate::gc::{record, room};
 use crate::keys::{self, GC, MODELS, ObjectId, RUNS};
 use crate::manifest::{Model, ModelName};
 use crate::process::Process;
@@ -325,24 +325,10 @@ fn published_key(model: &ModelName, id: Uuid) -> String {
     format!("{MODELS}/{model}/{id}.json")
 }
 
-/// The name of the object whose time tells the storage's clock.
-const CLOCK: &str = "clock";
-/// The content of that object.
-const TICK: &str = "tick";
-
-/// Checks the object that tells the storage's clock. Returns its key and the result, if it is
-/// there.
-pub(crate) async fn check_clock(backend: &Backend) -> Result<Option<(String, Result<()>)>> {
-    let key = format!("{GC}/{CLOCK}");
-    let Some(bytes) = backend.get(&key).await? else { return Ok(None) };
-    let result = if bytes == TICK { Ok(()) } else { Err(Error::damaged(&key, "the object has another content")) };
-    Ok(Some((key, result)))
-}
-
 /// The current time by the storage's clock, since the clocks of machines may differ.
 pub(crate) async fn now(backend: &Backend) -> Result<SystemTime> {
-    let key = format!("{GC}/{CLOCK}");
-    backend.put(&key, TICK).await?;
+    room::tick(backend).await?;
+    let key = room::clock();
     let clock = backend.list(GC).await?.into_iter().find(|listed| listed.key == key);
     clock
         .map(|clock| clock.modified)

@@ -8,7 +8,7 @@ use crate::archives;
 use crate::backend::REQUESTS;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::gc::record;
+use crate::gc::{record, room};
 use crate::ingest;
 use crate::keys::{self, Kind, ObjectId};
 use crate::manifest::{FileEntry, FileManifest, Model, ModelName, PieceRef};
@@ -139,7 +139,7 @@ impl Store {
         });
         let mut checked: Vec<(String, Result<()>)> = sketches.buffer_unordered(REQUESTS).collect().await;
         checked.extend(run::check_all(self.backend()).await?);
-        checked.extend(run::check_clock(self.backend()).await?);
+        checked.extend(room::check(self.backend()).await?);
         checked.extend(record::check_all(self.backend()).await?);
         note(problems, checked)
     }

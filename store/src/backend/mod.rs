@@ -80,6 +80,11 @@ impl Backend {
         Ok(())
     }
 
+    /// The folder, if the storage is one.
+    pub(crate) fn folder(&self) -> Option<&std::path::Path> {
+        self.folder.as_deref()
+    }
+
     /// The storage. An empty one stands for a folder that is missing.
     fn store(&self) -> Arc<dyn ObjectStore> {
         let open = || self.folder.as_ref().filter(|path| path.exists()).and_then(|path| folder(path).ok());

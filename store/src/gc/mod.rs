@@ -9,6 +9,7 @@
 
 pub(crate) mod record;
 mod references;
+pub(crate) mod room;
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
@@ -79,15 +80,28 @@ impl Store {
         run::remove_tombstones(self.backend(), now - options.grace).await?;
         self.remove_all_replaced().await?;
         self.sweep(&mut collected).await?;
-        let records = record::list(self.backend()).await?;
+        // On a full disk, each round removes a part.
+        while self.condemn(&mut collected).await? {}
+        room::reserve(self.backend()).await?;
+        Ok(collected)
+    }
+
+    /// Condemns what is not needed, unless another collection has not ended, and removes it. Returns
+    /// `true` if it had to leave something for want of space, and has removed the rest.
+    async fn condemn(&self, collected: &mut Collected) -> Result<bool> {
+        let (records, mut left) = (record::list(self.backend()).await?, false);
         if records.open().next().is_none() {
-            let found = self.unneeded(&mut collected).await?;
-            if !found.is_empty() && record::condemn(self.backend(), records.next()?, &found).await? {
-                self.sweep(&mut collected).await?;
+            let (found, removed) = (self.unneeded(collected).await?, collected.objects);
+            let all = found.len();
+            if all > 0
+                && let Some(condemned) = record::condemn(self.backend(), records.next()?, found).await?
+            {
+                self.sweep(collected).await?;
+                left = condemned < all && collected.objects > removed;
             }
         }
         record::forget_ended(self.backend()).await?;
-        Ok(collected)
+        Ok(left)
     }
 
     /// Removes replaced models whose writers were killed before they could remove them.

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::backend::{Backend, REQUESTS};
 use crate::error::{Error, Result};
-use crate::gc::Objects;
+use crate::gc::{Objects, room};
 use crate::keys::{self, GC};
 use crate::sealed;
 
@@ -59,11 +59,20 @@ pub(crate) async fn condemned(backend: &Backend, seq: u32) -> Result<Objects> {
     Ok(read(backend, &key(seq, "condemned.json")).await?.unwrap_or_default())
 }
 
-/// Begins the collection `seq` by condemning objects. Returns `false` if another process has taken
-/// this number.
-pub(crate) async fn condemn(backend: &Backend, seq: u32, objects: &Objects) -> Result<bool> {
+/// Begins the collection `seq` by condemning objects; on a full disk, only the largest of them.
+/// Returns the number of condemned objects, or `None` if another process has taken this number.
+pub(crate) async fn condemn(backend: &Backend, seq: u32, mut objects: Objects) -> Result<Option<usize>> {
     let key = key(seq, "condemned.json");
-    backend.create(&key, sealed::json(&key, objects)?).await
+    if objects.len() > 1 && room::is_short(backend).await? {
+        // The decision has to fit as well.
+        objects = room::largest(objects);
+    }
+    loop {
+        match backend.create(&key, sealed::json(&key, &objects)?).await {
+            Err(error) if error.is_full() && objects.len() > 1 => objects = room::largest(objects),
+            created => return Ok(created?.then_some(objects.len())),
+        }
+    }
 }
 
 /// The runs that a collection waits for, as they are stored.
@@ -113,12 +122,20 @@ pub(crate) async fn waits_for(backend: &Backend, seq: u32) -> Result<Vec<Uuid>> 
 
 /// Decides which objects a collection removes, and returns them, or `None` if it has ended.
 ///
+/// On a full disk, it decides on the largest objects only, and another collection removes the rest.
+///
 /// The first process to decide wins: if several processes work on the same collection, all remove
 /// the objects that the first one has found. A later process could find more objects, on which
 /// writers rely that began after the end of the collection.
-pub(crate) async fn decide(backend: &Backend, seq: u32, objects: Objects) -> Result<Option<Objects>> {
+pub(crate) async fn decide(backend: &Backend, seq: u32, mut objects: Objects) -> Result<Option<Objects>> {
     let key = key(seq, "removes.json");
-    if !backend.create(&key, sealed::json(&key, &objects)?).await? {
+    let created = loop {
+        match backend.create(&key, sealed::json(&key, &objects)?).await {
+            Err(error) if error.is_full() && objects.len() > 1 => objects = room::largest(objects),
+            created => break created?,
+        }
+    };
+    if !created {
         match read(backend, &key).await {
             // While a collection has not ended, nothing comes to need an object that it condemned.
             // So whatever the damaged decision held is among these objects.
