@@ -2,8 +2,11 @@
 //! whichever is smallest.
 //!
 //! An object begins with a byte that names the coding. For a delta, the id of its base follows: 32
-//! bytes of digest, and the epoch as a little-endian `u32`. The rest is the raw bytes, or a v2
-//! archive of a single tensor.
+//! bytes of digest, and the epoch as a little-endian `u32`. If the base has another dtype or shape,
+//! these follow. The rest is the raw bytes, or a v2 archive: of a single tensor, or of a
+//! [frame](framed).
+
+mod framed;
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -13,17 +16,19 @@ use bitx::io::{Inputs, Source, Whole};
 use bitx::layout::Dtype;
 use bitx::parallel::Sequential;
 use bitx::report::{Method, Report};
-use bitx::{Compress, Effort, Job, Restore};
+use bitx::{Compress, Effort, Format, Job, Restore};
 use bytes::Bytes;
 
 use crate::digest::Digest;
 use crate::keys::ObjectId;
+pub(crate) use framed::Form;
 
 const RAW: u8 = 0;
 const ALONE: u8 = 1;
 const DELTA: u8 = 2;
+const FRAMED: u8 = 3;
 
-/// The length in bytes of the longest head, that of a delta.
+/// The length in bytes of the head of a delta, up to the form of its base.
 pub(crate) const LONGEST_HEAD: u64 = 37;
 
 /// The maximum number of bytes reserved for the output of an object at once. No piece is larger,
@@ -65,6 +70,15 @@ pub(crate) struct Typed<'a> {
     pub(crate) digest: Digest,
 }
 
+/// A base of a piece, with its bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct Base {
+    pub(crate) id: ObjectId,
+    pub(crate) bytes: Bytes,
+    /// Its dtype and shape, if they differ from those of the piece.
+    pub(crate) form: Option<Form>,
+}
+
 /// An object as head and content, and the base that it needs to be decoded.
 #[derive(Debug)]
 pub(crate) struct Coded {
@@ -72,29 +86,68 @@ pub(crate) struct Coded {
     pub(crate) base: Option<ObjectId>,
 }
 
-/// Codes a piece, alone or against a base of the same dtype and shape. Before it returns, it
-/// decodes the object and compares the result with the piece, and it checks the digests of piece
-/// and base.
+/// Codes a piece, alone or against a base. Before it returns, it decodes the object and compares the
+/// result with the piece, and it checks the digests of piece and base.
 ///
 /// # Errors
 /// See [`Failure`].
-pub(crate) fn encode(piece: Typed<'_>, base: Option<(ObjectId, Bytes)>, effort: Effort) -> Result<Coded, Failure> {
-    let plain = Coded { object: [Bytes::from_static(&[RAW]), piece.bytes.clone()], base: None };
-    if let Some((id, bytes)) = base
-        && let Some(archive) = compress(piece, Some((id, &bytes)), effort)?
-    {
-        if archive.len() + LONGEST_HEAD as usize >= piece.bytes.len() {
-            return Ok(plain);
+pub(crate) fn encode(piece: Typed<'_>, base: Option<Base>, effort: Effort) -> Result<Coded, Failure> {
+    match base {
+        None => alone(piece, effort),
+        Some(Base { id, bytes, form: Some(form) }) => in_frame(piece, (id, bytes, form), effort),
+        Some(Base { id, bytes, form: None }) => {
+            let Some(archive) = compress(piece, Some((id, &bytes)), effort)? else { return alone(piece, effort) };
+            if archive.len() + LONGEST_HEAD as usize >= piece.bytes.len() {
+                return Ok(plain(piece));
+            }
+            checked(Coded { object: [head(DELTA, &id).into(), archive], base: Some(id) }, Some(bytes), piece)
         }
-        let head = [&[DELTA], &id.digest.as_bytes()[..], &id.epoch.to_le_bytes()].concat();
-        return checked(Coded { object: [head.into(), archive], base: Some(id) }, Some(bytes), piece);
     }
+}
+
+fn plain(piece: Typed<'_>) -> Coded {
+    Coded { object: [Bytes::from_static(&[RAW]), piece.bytes.clone()], base: None }
+}
+
+fn head(kind: u8, base: &ObjectId) -> Vec<u8> {
+    [&[kind], &base.digest.as_bytes()[..], &base.epoch.to_le_bytes()].concat()
+}
+
+/// Codes a piece without a base.
+fn alone(piece: Typed<'_>, effort: Effort) -> Result<Coded, Failure> {
     match compress(piece, None, effort)? {
         Some(archive) if archive.len() < piece.bytes.len() => {
             checked(Coded { object: [Bytes::from_static(&[ALONE]), archive], base: None }, None, piece)
         }
-        _ => Ok(plain),
+        _ => Ok(plain(piece)),
     }
+}
+
+/// Codes a piece against a base of another dtype or shape, unless it is smaller alone.
+fn in_frame(piece: Typed<'_>, (id, bytes, form): (ObjectId, Bytes, Form), effort: Effort) -> Result<Coded, Failure> {
+    if Digest::of(&bytes) != id.digest {
+        return Err(Failure::Base(id));
+    }
+    let own = Form { dtype: piece.dtype, shape: piece.shape.to_vec() };
+    let (target, base) = (own.frame(piece.bytes)?, form.frame(&bytes)?);
+    let job = Compress::new(&[base.len() as u64], target.len() as u64, Format::V2 { effort });
+    let mut job = job.map_err(|e| Failure::Codec(e.to_string()))?.job();
+    let inputs = inputs([(Source::Target, Some(&target)), (Source::Base(0), Some(&base))]);
+    drive::open_whole(&mut job, &inputs).map_err(|e| Failure::Codec(e.to_string()))?;
+    let mut archive = Vec::with_capacity(piece.bytes.len() / 2);
+    let coded = drive::drive_whole(&mut job, &inputs, &Sequential, &mut archive);
+    coded.map_err(|e| Failure::Codec(e.to_string()))?;
+    let head = [head(FRAMED, &id), form.to_bytes()].concat();
+    let whole = alone(piece, effort)?;
+    if head.len() + archive.len() >= whole.object.iter().map(Bytes::len).sum() {
+        return Ok(whole);
+    }
+    // The object is checked as a whole, since its archive is not of the piece itself.
+    let object = Bytes::from([&head[..], &archive].concat());
+    if decode(&object, Some(bytes))? != *piece.bytes {
+        return Err(Failure::Codec(DIFFERS.to_owned()));
+    }
+    Ok(Coded { object: [head.into(), archive.into()], base: Some(id) })
 }
 
 /// Decodes an object and compares the result with the piece.
@@ -164,7 +217,7 @@ fn check_digests(report: &Report, piece: Typed<'_>, base: Option<ObjectId>) -> R
 pub(crate) fn base_of(head: &[u8]) -> Result<Option<ObjectId>, Problem> {
     match head.split_first() {
         Some((&(RAW | ALONE), _)) => Ok(None),
-        Some((&DELTA, rest)) => {
+        Some((&(DELTA | FRAMED), rest)) => {
             let (digest, rest) = rest.split_first_chunk::<32>().ok_or(CUT_HEAD)?;
             let epoch = rest.first_chunk().ok_or(CUT_HEAD)?;
             Ok(Some(ObjectId { digest: Digest::from(*digest), epoch: u32::from_le_bytes(*epoch) }))
@@ -184,6 +237,11 @@ pub(crate) fn decode(object: &Bytes, base: Option<Bytes>) -> Result<Bytes, Probl
             let whole = object.len() >= LONGEST_HEAD as usize;
             let archive = whole.then(|| object.slice(LONGEST_HEAD as usize..)).ok_or(CUT_HEAD)?;
             Decoding::of(&archive, Some(&base))?.bytes()
+        }
+        (Some(&FRAMED), Some(base)) => {
+            let (form, head) = Form::parse(object)?;
+            let framed = Decoding::of(&object.slice(head..), Some(&form.frame(&base)?))?.bytes()?;
+            framed::unframed(&framed)
         }
         _ => Err("the coding of the object does not match the base in its manifest".to_owned()),
     }
@@ -237,7 +295,7 @@ mod tests {
         let (base, target) = (weights(0), weights(1));
         let id = ObjectId { digest: Digest::of(&base), epoch: 3 };
         let piece = Typed { dtype: Dtype::BF16, shape: &[64, 128], bytes: &target, digest: Digest::of(&target) };
-        let delta = encode(piece, Some((id, base.clone())), Effort::Default).unwrap();
+        let delta = encode(piece, Some(Base { id, bytes: base.clone(), form: None }), Effort::Default).unwrap();
         let alone = encode(piece, None, Effort::Default).unwrap();
         let [of_delta, of_alone] = [&delta, &alone].map(|coded| Bytes::from(coded.object.concat()));
         assert_eq!((delta.base, base_of(&of_delta)), (Some(id), Ok(Some(id))));
@@ -273,7 +331,7 @@ mod tests {
         let other: Bytes = noise.iter().rev().map(|byte| byte ^ 0x55).collect();
         let id = ObjectId { digest: Digest::of(&other), epoch: 0 };
         let piece = Typed { dtype: Dtype::U8, shape: &[256], bytes: &noise, digest: Digest::of(&noise) };
-        let coded = encode(piece, Some((id, other)), Effort::Default).unwrap();
+        let coded = encode(piece, Some(Base { id, bytes: other, form: None }), Effort::Default).unwrap();
         let [head, content] = coded.object;
         assert_eq!((coded.base, &head[..], content), (None, &[RAW][..], noise));
     }
@@ -284,9 +342,38 @@ mod tests {
         let id = ObjectId { digest: Digest::of(&base), epoch: 0 };
         let piece = Typed { dtype: Dtype::BF16, shape: &[64, 128], bytes: &target, digest: Digest::of(&target) };
         let changed = Typed { digest: id.digest, ..piece };
-        for base in [None, Some((id, base))] {
+        for base in [None, Some(Base { id, bytes: base, form: None })] {
             assert_eq!(encode(changed, base, Effort::Fast).unwrap_err(), Failure::Changed);
         }
-        assert_eq!(encode(piece, Some((id, weights(2))), Effort::Fast).unwrap_err(), Failure::Base(id));
+        assert_eq!(
+            encode(piece, Some(Base { id, bytes: weights(2), form: None }), Effort::Fast).unwrap_err(),
+            Failure::Base(id)
+        );
+    }
+
+    #[test]
+    fn a_base_of_another_dtype_or_shape_serves() {
+        let base = weights(0);
+        let id = ObjectId { digest: Digest::of(&base), epoch: 3 };
+        let widened: Bytes = base.chunks_exact(2).flat_map(|word| [0, 0, word[0], word[1]]).collect();
+        let resized: Bytes = [&base[..], &weights(5)[..256]].concat().into();
+        let form = || Form { dtype: Dtype::BF16, shape: vec![64, 128] };
+        for (dtype, shape, target) in [(Dtype::F32, [64, 128], &widened), (Dtype::BF16, [65, 128], &resized)] {
+            let piece = Typed { dtype, shape: &shape, bytes: target, digest: Digest::of(target) };
+            let with = |bytes: Bytes| encode(piece, Some(Base { id, bytes, form: Some(form()) }), Effort::Default);
+            let coded = with(base.clone()).unwrap();
+            let object = Bytes::from(coded.object.concat());
+            assert_eq!((coded.base, base_of(&object)), (Some(id), Ok(Some(id))));
+            assert!(object.len() * 10 < target.len(), "{dtype:?}: {}", object.len());
+            assert_eq!(decode(&object, Some(base.clone())), Ok(target.clone()));
+            assert_eq!(with(weights(2)).unwrap_err(), Failure::Base(id));
+            assert!((0..object.len()).all(|end| decode(&object.slice(..end), Some(base.clone())).is_err()));
+            // A changed object decodes to nothing, or to bytes whose digest tells.
+            for at in 0..object.len() {
+                let mut flipped = object.to_vec();
+                flipped[at] ^= 1;
+                let _ = decode(&flipped.into(), Some(base.clone()));
+            }
+        }
     }
 }

@@ -6,10 +6,10 @@ mod support;
 use std::collections::{HashMap, HashSet};
 
 use bitx::Effort;
-use bitx_store::{Digest, FileManifest, Model, Source, Store};
+use bitx_store::{Digest, FileManifest, GcOptions, Model, Source, Store, VerifyDepth};
 use support::models::name;
-use support::open;
 use support::weights::{Random, Weights};
+use support::{common, open};
 
 const FAMILIES: usize = 3;
 
@@ -94,4 +94,52 @@ async fn files_that_arrive_together_see_each_other() {
     for source in &sources {
         assert!(std::fs::read(out.path().join(&source.path)).unwrap() == std::fs::read(&source.file).unwrap());
     }
+}
+
+/// A model as a file: tensors `a` of 512 rows and `b` of `rows` rows, each of 256 columns.
+fn file(dtype: &str, rows: usize, seed: u64, change: impl Fn(f32, &mut Random) -> f32) -> Vec<u8> {
+    let (mut weights, mut noise) = (Random(1), Random(seed));
+    let mut tensor = |rows: usize| -> Vec<u8> {
+        let weights = (0..rows * 256).map(|_| change(0.02 * weights.normal(), &mut noise).to_bits());
+        match dtype {
+            "F32" => weights.flat_map(|bits| (bits & !0xFFFF).to_le_bytes()).collect(),
+            _ => weights.flat_map(|bits| ((bits >> 16) as u16).to_le_bytes()).collect(),
+        }
+    };
+    let (a, b) = (tensor(512), tensor(rows));
+    common::model(&[("a", dtype, &[512, 256], &a), ("b", dtype, &[rows as u64, 256], &b)])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tensors_of_another_dtype_or_length_find_their_base() {
+    let (root, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = open(root.path()).await;
+    let same = |weight: f32, _: &mut Random| weight;
+    let tuned = |weight: f32, noise: &mut Random| weight + 1e-4 * noise.normal();
+    let mut added = Vec::new();
+    for (model, file) in [
+        ("base", file("BF16", 1000, 2, same)),
+        ("cast", file("F32", 1000, 3, same)),
+        ("cast-tuned", file("F32", 1000, 4, tuned)),
+        ("resized", file("BF16", 1064, 5, tuned)),
+        ("cut", file("BF16", 900, 6, tuned)),
+    ] {
+        let path = outside.path().join(model);
+        std::fs::write(&path, &file).unwrap();
+        let source = Source { path: "model.safetensors".into(), file: path.clone() };
+        added.push((model, store.add(&name(model), &[source], Effort::Default, &|_| {}).await.unwrap()));
+        let out = tempfile::tempdir().unwrap();
+        store.get(&store.model(&name(model)).await.unwrap(), out.path(), &|_| {}).await.unwrap();
+        assert!(std::fs::read(out.path().join("model.safetensors")).unwrap() == file, "{model}");
+    }
+    for ((model, added), most) in added.iter().zip([1.0, 0.02, 0.3, 0.55, 0.55]) {
+        let share = added.stored_bytes as f64 / added.bytes as f64;
+        println!("{model}: {share:.4}");
+        assert!(share <= most, "{model}: {share}");
+        assert!(*model == "base" || added.delta_bytes * 20 > added.bytes * 19, "{model}: {added:?}");
+    }
+    // A collection keeps the base of such deltas.
+    store.remove(&name("base")).await.unwrap();
+    store.collect(&GcOptions::default()).await.unwrap();
+    assert_eq!(store.verify(VerifyDepth::ReadData, &|_| {}).await.unwrap().problems, []);
 }

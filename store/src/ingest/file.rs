@@ -11,8 +11,10 @@ use object_store::PutPayload;
 
 use super::local::{LocalFile, Source};
 use super::parts::{self, Part};
+use super::relatives::{self, Chosen, Relatives};
+use super::sketches::Sheet;
 use super::{Ingest, sketches};
-use crate::codec::{self, Coded, Failure, Typed};
+use crate::codec::{self, Base, Coded, Failure, Typed};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::keys::{Kind, ObjectId};
@@ -146,9 +148,9 @@ impl Ingest<'_> {
     }
 
     /// Chooses a base for each part that is likely to be small as a delta. Large parts are compared
-    /// by their sketches. Small parts take their counterpart in the file that most bytes of the
-    /// large parts have chosen.
-    fn bases(&self, items: &[Item], surveyed: &[Surveyed]) -> Vec<Option<ObjectId>> {
+    /// by their sketches. Other parts take their counterpart in the file that most bytes of the
+    /// large parts have chosen, or else in the file with the most counterparts.
+    fn bases(&self, items: &[Item], surveyed: &[Surveyed]) -> Vec<Option<Chosen>> {
         let found: Vec<_> = surveyed.iter().map(|part| self.catalog.closest(part.sketch.as_ref()?)).collect();
         let mut votes: HashMap<usize, u64> = HashMap::new();
         for (part, found) in surveyed.iter().zip(&found) {
@@ -156,17 +158,26 @@ impl Ingest<'_> {
                 *votes.entry(found.sheet).or_default() += part.part.range.end - part.part.range.start;
             }
         }
-        let sheet = votes.into_iter().max_by_key(|&(sheet, bytes)| (bytes, sheet)).map(|(sheet, _)| sheet);
-        let base = |(surveyed, found): (&Surveyed, Option<sketches::Found>)| match (found, &surveyed.sketch) {
-            (Some(found), _) => Some(found.base),
-            (None, Some(_)) => None,
-            (None, None) => self.catalog.counterpart(sheet?, &items[surveyed.part.item], surveyed.part.number),
+        let sheets = self.catalog.sheets();
+        let sheet = votes.into_iter().max_by_key(|&(sheet, bytes)| (bytes, sheet)).map(|(sheet, _)| &sheets[sheet]);
+        let near = sheet.map(Sheet::relatives);
+        let kin = if near.is_none() { kindred(&sheets, items, surveyed) } else { None };
+        let (orders, any) = (relatives::orders(items), near.as_ref().or(kin.as_ref()));
+        let base = |(surveyed, found): (&Surveyed, Option<sketches::Found>)| {
+            let part = &surveyed.part;
+            let item = &items[part.item];
+            let counterpart = || near.as_ref()?.counterpart(item, orders[part.item], part.number);
+            match (found, &surveyed.sketch) {
+                (Some(found), _) => Some(Chosen { base: found.base, form: None }),
+                (None, Some(_)) => any?.kin(item, part),
+                (None, None) => counterpart().or_else(|| any?.kin(item, part)),
+            }
         };
         surveyed.iter().zip(found).map(base).collect()
     }
 
     /// Stores the piece of a part, unless it is stored already.
-    async fn piece(&self, file: &Arc<LocalFile>, surveyed: &Surveyed, base: Option<ObjectId>) -> Result<PieceRef> {
+    async fn piece(&self, file: &Arc<LocalFile>, surveyed: &Surveyed, base: Option<Chosen>) -> Result<PieceRef> {
         let (digest, length) = (surveyed.digest, surveyed.part.range.end - surveyed.part.range.start);
         let (id, base) = match self.store.find_piece(self.run, &digest).await? {
             Some((id, base)) if self.store.is_sound(&PieceRef { id, base, length }).await? => {
@@ -184,12 +195,12 @@ impl Ingest<'_> {
         &self,
         file: &Arc<LocalFile>,
         surveyed: &Surveyed,
-        base: Option<ObjectId>,
+        base: Option<Chosen>,
     ) -> Result<(ObjectId, Option<ObjectId>)> {
-        let length = surveyed.part.range.end - surveyed.part.range.start;
+        let (length, has_base) = (surveyed.part.range.end - surveyed.part.range.start, base.is_some());
         let coded = match self.code(file, surveyed, base).await {
             // The piece is stored whole if its base turns out damaged.
-            Err(error) if base.is_some() && error.is_of_object() => self.code(file, surveyed, None).await?,
+            Err(error) if has_base && error.is_of_object() => self.code(file, surveyed, None).await?,
             coded => coded?,
         };
         let id = self.run.object(surveyed.digest);
@@ -212,9 +223,11 @@ impl Ingest<'_> {
     }
 
     /// Codes a piece, against a base if there is one that the run may rely on.
-    async fn code(&self, file: &Arc<LocalFile>, surveyed: &Surveyed, base: Option<ObjectId>) -> Result<Coded> {
+    async fn code(&self, file: &Arc<LocalFile>, surveyed: &Surveyed, base: Option<Chosen>) -> Result<Coded> {
         let base = match base {
-            Some(id) if self.store.is_there(self.run, &id).await? => Some((id, self.store.base_unchecked(&id).await?)),
+            Some(Chosen { base: id, form }) if self.store.is_there(self.run, &id).await? => {
+                Some(Base { id, bytes: self.store.base_unchecked(&id).await?, form })
+            }
             _ => None,
         };
         let (file, part, digest, effort) = (file.clone(), surveyed.part.clone(), surveyed.digest, self.effort);
@@ -258,4 +271,18 @@ impl Ingest<'_> {
         }
         Ok(())
     }
+}
+
+/// The items of the file that has kin of the most bytes of these parts.
+fn kindred<'a>(sheets: &'a [Sheet], items: &[Item], surveyed: &[Surveyed]) -> Option<Relatives<'a>> {
+    let kin = |relatives: &Relatives<'_>| -> u64 {
+        let kin =
+            surveyed.iter().filter(|surveyed| relatives.kin(&items[surveyed.part.item], &surveyed.part).is_some());
+        kin.map(|surveyed| surveyed.part.range.end - surveyed.part.range.start).sum()
+    };
+    let found = sheets.iter().map(|sheet| {
+        let relatives = sheet.relatives();
+        (kin(&relatives), relatives)
+    });
+    found.filter(|(bytes, _)| *bytes > 0).max_by_key(|(bytes, _)| *bytes).map(|(_, relatives)| relatives)
 }

@@ -5,6 +5,7 @@ mod copies;
 mod file;
 mod local;
 mod parts;
+mod relatives;
 mod sketches;
 
 use std::sync::Mutex;

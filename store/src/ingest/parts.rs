@@ -26,6 +26,8 @@ pub(super) struct Part {
     pub(super) dtype: Dtype,
     pub(super) shape: Vec<u64>,
     pub(super) range: Range<u64>,
+    /// The length in bytes of the first part of the item.
+    pub(super) first: u64,
 }
 
 /// Returns the items of a file, without pieces yet, and the parts that will become their pieces.
@@ -35,8 +37,10 @@ pub(super) fn of(file: &LocalFile, warn: &mut dyn FnMut(String)) -> Result<(Vec<
     let mut parts = Vec::new();
     for (item, region) in regions.iter().enumerate() {
         let mut offset = region.offset;
-        for (number, (shape, length)) in cut(region.dtype, &region.shape, region.length).into_iter().enumerate() {
-            parts.push(Part { item, number, dtype: region.dtype, shape, range: offset..offset + length });
+        let cut = cut(region.dtype, &region.shape, region.length);
+        let first = cut.first().map_or(0, |(_, length)| *length);
+        for (number, (shape, length)) in cut.into_iter().enumerate() {
+            parts.push(Part { item, number, dtype: region.dtype, shape, range: offset..offset + length, first });
             offset += length;
         }
     }

@@ -9,11 +9,12 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use bitx::distance::{Sketch, predict};
 use futures::{StreamExt, TryStreamExt, stream};
 
+use super::relatives::Relatives;
 use crate::backend::REQUESTS;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::keys::{Kind, ObjectId};
-use crate::manifest::{FileManifest, Item, PieceRef};
+use crate::manifest::{FileManifest, PieceRef};
 use crate::store::Store;
 
 /// The minimum length in bytes of a piece with a sketch. Shorter pieces take the base that the rest
@@ -60,7 +61,8 @@ impl Catalog {
         self.0.write().unwrap_or_else(PoisonError::into_inner).push(Sheet { manifest, sketches });
     }
 
-    fn sheets(&self) -> RwLockReadGuard<'_, Vec<Sheet>> {
+    /// The sheets of all files.
+    pub(super) fn sheets(&self) -> RwLockReadGuard<'_, Vec<Sheet>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -86,18 +88,14 @@ impl Catalog {
         });
         predicted.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, found)| found)
     }
-
-    /// The piece `number` of the tensor with the same name, dtype and shape in a sheet's file,
-    /// unless it is stored as a delta.
-    pub(super) fn counterpart(&self, sheet: usize, item: &Item, number: usize) -> Option<ObjectId> {
-        let same = |other: &&Item| other.name == item.name && other.dtype == item.dtype && other.shape == item.shape;
-        let sheets = self.sheets();
-        let piece = sheets[sheet].manifest.items.iter().find(same)?.pieces.get(number)?;
-        piece.base.is_none().then_some(piece.id)
-    }
 }
 
 impl Sheet {
+    /// The items of the file.
+    pub(super) fn relatives(&self) -> Relatives<'_> {
+        Relatives::of(&self.manifest)
+    }
+
     /// Reads the sketches of a file, which are only a hint. `None` if they or the manifest of the
     /// file are damaged or gone.
     async fn load(store: &Store, id: ObjectId) -> Result<Option<Self>> {

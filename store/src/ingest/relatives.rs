@@ -1,0 +1,89 @@
+//! The tensors of a stored file that may be bases of the tensors of a new file, judged by names,
+//! dtypes and shapes.
+
+use std::collections::HashMap;
+
+use bitx::layout::Dtype;
+
+use super::parts::{Part, shape};
+use crate::codec::Form;
+use crate::keys::ObjectId;
+use crate::manifest::{FileManifest, Item};
+
+/// The minimum length in bytes of a piece that is coded against one of another dtype or shape, whose
+/// object has a longer head.
+const LEAST_KIN: u64 = 4 << 10;
+/// The floats that can be cast into each other.
+const FLOATS: [Dtype; 3] = [Dtype::F32, Dtype::F16, Dtype::BF16];
+
+/// A base that was chosen, and its dtype and shape if they differ from those of the piece.
+#[derive(Debug, Clone)]
+pub(super) struct Chosen {
+    pub(super) base: ObjectId,
+    pub(super) form: Option<Form>,
+}
+
+/// The items of a stored file, by what they have in common with those of another file.
+#[derive(Debug)]
+pub(super) struct Relatives<'a> {
+    names: HashMap<&'a str, &'a Item>,
+    types: HashMap<(Dtype, &'a [u64]), Vec<&'a Item>>,
+}
+
+impl<'a> Relatives<'a> {
+    pub(super) fn of(manifest: &'a FileManifest) -> Self {
+        let mut types: HashMap<_, Vec<&Item>> = HashMap::new();
+        for item in &manifest.items {
+            types.entry((item.dtype, &item.shape[..])).or_default().push(item);
+        }
+        let names = manifest.items.iter().filter_map(|item| Some((item.name.as_deref()?, item)));
+        Self { names: names.collect(), types }
+    }
+
+    /// The piece `number` of the counterpart of an item: the item of its name, or else, since models
+    /// are renamed as a whole, the one of its dtype and shape with as many others before it, which
+    /// are `before`. `None` if it is stored as a delta, or has another dtype or shape.
+    pub(super) fn counterpart(&self, item: &Item, before: usize, number: usize) -> Option<Chosen> {
+        let named = item.name.as_deref().and_then(|name| self.names.get(name));
+        let other = match named {
+            Some(named) if named.dtype == item.dtype && named.shape == item.shape => named,
+            Some(_) => return None,
+            None => self.types.get(&(item.dtype, &item.shape[..]))?.get(before)?,
+        };
+        let piece = other.pieces.get(number)?;
+        piece.base.is_none().then_some(Chosen { base: piece.id, form: None })
+    }
+
+    /// The piece that is kin to a part of `item`: one of a tensor with the same name and either the
+    /// same shape and other floats, or the same dtype and another number of rows.
+    pub(super) fn kin(&self, item: &Item, part: &Part) -> Option<Chosen> {
+        let other = self.names.get(item.name.as_deref()?)?;
+        let cast = item.shape == other.shape && FLOATS.contains(&item.dtype) && FLOATS.contains(&other.dtype);
+        let resized = item.dtype == other.dtype && item.shape.len() == other.shape.len() && item.shape.len() > 1;
+        let resized = resized && item.shape[1..] == other.shape[1..];
+        if !(cast || resized) || part.range.end - part.range.start < LEAST_KIN {
+            return None;
+        }
+        // Pieces of another dtype hold other numbers of elements.
+        let elements = |dtype: Dtype, bytes: u64| bytes / dtype.block().1.max(1);
+        let first = elements(other.dtype, other.pieces.first()?.length).max(1);
+        let number = part.number as u64 * elements(item.dtype, part.first) / first;
+        let piece = other.pieces.get(usize::try_from(number).ok()?)?;
+        let own = Form { dtype: part.dtype, shape: part.shape.clone() };
+        let form = Form { dtype: other.dtype, shape: shape(other, piece.length) };
+        let usable = piece.base.is_none() && own != form && own.is_possible() && form.is_possible();
+        usable.then_some(Chosen { base: piece.id, form: Some(form) })
+    }
+}
+
+/// For each item, the number of items of its dtype and shape before it.
+pub(super) fn orders(items: &[Item]) -> Vec<usize> {
+    let mut counts: HashMap<(Dtype, &[u64]), usize> = HashMap::new();
+    let order = |item| {
+        let item: &Item = item;
+        let count = counts.entry((item.dtype, &item.shape[..])).or_default();
+        *count += 1;
+        *count - 1
+    };
+    items.iter().map(order).collect()
+}
