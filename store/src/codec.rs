@@ -86,8 +86,8 @@ pub(crate) struct Coded {
     pub(crate) base: Option<ObjectId>,
 }
 
-/// Codes a piece, alone or against a base. Before it returns, it decodes the object and compares the
-/// result with the piece, and it checks the digests of piece and base.
+/// Codes a piece, alone or against a base. Before it returns, it decodes the object and compares
+/// the result with the piece, and it checks the digests of piece and base.
 ///
 /// # Errors
 /// See [`Failure`].

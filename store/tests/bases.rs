@@ -66,8 +66,8 @@ async fn every_delta_is_against_its_own_family() {
     assert_eq!(families.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4, 4]);
 }
 
-/// Checkpoints that are added together are deltas against the first of them, as they are if they are
-/// added one by one.
+/// Checkpoints that are added together are deltas against the first of them, as they are if they
+/// are added one by one.
 #[tokio::test(flavor = "multi_thread")]
 async fn files_that_arrive_together_see_each_other() {
     let (mut random, outside) = (Random(7), tempfile::tempdir().unwrap());

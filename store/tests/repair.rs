@@ -14,8 +14,8 @@ use support::models::{name, sources};
 use support::open;
 use support::weights::{Random, Weights};
 
-/// A store of the models `base` and `tuned`, with a kept archive, a writer at work, and a collection
-/// that waits for it.
+/// A store of the models `base` and `tuned`, with a kept archive, a writer at work, and a
+/// collection that waits for it.
 struct Scene {
     folder: tempfile::TempDir,
 }

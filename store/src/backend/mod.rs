@@ -39,9 +39,9 @@ pub(crate) struct Listed {
 }
 
 impl Backend {
-    /// Opens `root`: the path of a folder, or a URL (`file:`, `s3:`, `gs:`, `az:`). A folder that is
-    /// missing is an empty storage, and stays missing until a model is added. The credentials of a
-    /// bucket come from environment variables, with the names that `object_store` defines.
+    /// Opens `root`: the path of a folder, or a URL (`file:`, `s3:`, `gs:`, `az:`). A folder that
+    /// is missing is an empty storage, and stays missing until a model is added. The credentials of
+    /// a bucket come from environment variables, with the names that `object_store` defines.
     ///
     /// # Errors
     /// A URL that cannot be used; a folder that cannot be opened.

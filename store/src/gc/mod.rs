@@ -86,8 +86,8 @@ impl Store {
         Ok(collected)
     }
 
-    /// Condemns what is not needed, unless another collection has not ended, and removes it. Returns
-    /// `true` if it had to leave something for want of space, and has removed the rest.
+    /// Condemns what is not needed, unless another collection has not ended, and removes it.
+    /// Returns `true` if it had to leave something for want of space, and has removed the rest.
     async fn condemn(&self, collected: &mut Collected) -> Result<bool> {
         let (records, mut left) = (record::list(self.backend()).await?, false);
         if records.open().next().is_none() {

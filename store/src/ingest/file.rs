@@ -245,8 +245,8 @@ impl Ingest<'_> {
         coded.await
     }
 
-    /// The sketches of pieces that may serve as bases, each with the number of its piece: those that
-    /// are not deltas and have no stored sketch yet.
+    /// The sketches of pieces that may serve as bases, each with the number of its piece. These
+    /// pieces are not deltas and have no stored sketch yet.
     fn unsketched<'s>(
         &self,
         surveyed: &'s [Surveyed],

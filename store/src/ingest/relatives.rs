@@ -10,7 +10,7 @@ use crate::codec::Form;
 use crate::keys::ObjectId;
 use crate::manifest::{FileManifest, Item};
 
-/// The minimum length in bytes of a piece that is coded against one of another dtype or shape, whose
+/// The minimum length in bytes of a piece that is coded against one of another dtype or shape. Its
 /// object has a longer head.
 const LEAST_KIN: u64 = 4 << 10;
 /// The floats that can be cast into each other.
@@ -40,9 +40,9 @@ impl<'a> Relatives<'a> {
         Self { names: names.collect(), types }
     }
 
-    /// The piece `number` of the counterpart of an item: the item of its name, or else, since models
-    /// are renamed as a whole, the one of its dtype and shape with as many others before it, which
-    /// are `before`. `None` if it is stored as a delta, or has another dtype or shape.
+    /// The piece `number` of the counterpart of an item: the item of its name, or else, since
+    /// models are renamed as a whole, the one of its dtype and shape with as many others before it,
+    /// which are `before`. `None` if it is stored as a delta, or has another dtype or shape.
     pub(super) fn counterpart(&self, item: &Item, before: usize, number: usize) -> Option<Chosen> {
         let named = item.name.as_deref().and_then(|name| self.names.get(name));
         let other = match named {

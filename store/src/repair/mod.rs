@@ -56,7 +56,8 @@ impl Store {
     /// `copies` has their content; others stay and are reported.
     ///
     /// # Errors
-    /// Those of the storage and of `copies`. Damage is not an error but a [`Problem`] in the result.
+    /// Those of the storage and of `copies`. Damage is not an error but a [`Problem`] in the
+    /// result.
     pub async fn repair(
         &self,
         depth: VerifyDepth,
@@ -133,8 +134,8 @@ impl Store {
         Ok(problems)
     }
 
-    /// Removes an object that nothing relies on, if it is still damaged: sketches and kept archives,
-    /// which can be made again, and manifests of models, which cannot be read.
+    /// Removes an object that nothing relies on, if it is still damaged: sketches and kept
+    /// archives, which can be made again, and manifests of models, which cannot be read.
     async fn remove_damaged(&self, key: &str) -> Result<()> {
         if keys::model_of(key).is_some() && matches!(self.published(key).await, Err(Error::Damaged { .. })) {
             run::bury(self.backend(), key).await?;
