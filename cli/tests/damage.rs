@@ -17,8 +17,13 @@ fn run(place: &Place, args: &[&str]) -> (i32, Value) {
     (output.status.code().unwrap(), serde_json::from_slice(&output.stdout).unwrap_or_default())
 }
 
+/// The keys of problems, each once: several models may need an object.
 fn keys(output: &Value, problems: &str) -> Vec<String> {
-    output[problems].as_array().unwrap().iter().map(|problem| problem["key"].as_str().unwrap().to_owned()).collect()
+    let problems = output[problems].as_array().unwrap().iter();
+    let mut keys: Vec<String> = problems.map(|problem| problem["key"].as_str().unwrap().to_owned()).collect();
+    keys.sort();
+    keys.dedup();
+    keys
 }
 
 /// One object of each kind, with its bytes.

@@ -238,6 +238,22 @@ async fn data_is_repaired_from_files_from_another_store_and_from_other_epochs() 
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn each_repaired_problem_is_named_once() {
+    let scene = Scene::new().await;
+    let root = scene.copy();
+    let named = |key: &&String| key.starts_with("sketches") || key.starts_with("runs") || *key == "format.json";
+    let keys: Vec<String> = scene.keys().iter().filter(named).cloned().collect();
+    for key in &keys {
+        fs::write(root.path().join(key), "x").unwrap();
+    }
+    let store = open(root.path()).await;
+    let repaired = store.repair(VerifyDepth::Presence, Copies::default(), &|_| {}).await.unwrap();
+    let mut mended: Vec<String> = repaired.repaired.into_iter().map(|mended| mended.problem.key).collect();
+    mended.sort();
+    assert_eq!((mended, repaired.verified.problems), (keys, vec![]));
+}
+
 /// Copies that are damaged themselves, or are of other content, do not spoil anything.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_copy_is_no_copy() {

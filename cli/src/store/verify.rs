@@ -31,6 +31,7 @@ pub async fn repair(store: &Store, args: &args::Repair, global: &Global) -> anyh
             Ok(true) if other.is_some() => anyhow::bail!("{from}: only one other store can be named"),
             Ok(true) => other = Some(open::existing(from, global).await?),
             Ok(false) if from.contains("://") => return open::existing(from, global).await.map(drop),
+            Err(error) if from.contains("://") => return Err(error),
             // A path may be that of a file, which cannot be opened as a store.
             Ok(false) | Err(_) => files.extend(sources::found(Path::new(from), global)?),
         }

@@ -84,15 +84,19 @@ impl Store {
     }
 
     /// The result of a repair that has found the problems `before`.
-    async fn repaired(&self, mut before: Vec<Problem>, depth: VerifyDepth) -> Result<Repaired> {
+    async fn repaired(&self, before: Vec<Problem>, depth: VerifyDepth) -> Result<Repaired> {
         let verified = self.verify(depth, &|_| {}).await?;
-        before.retain(|problem| !verified.problems.contains(problem));
-        before.dedup();
+        let mut gone: Vec<Problem> = Vec::new();
+        for problem in before {
+            if !verified.problems.contains(&problem) && !gone.contains(&problem) {
+                gone.push(problem);
+            }
+        }
         let removed = |problem: &Problem| {
             let folders = [MODELS, RUNS, Kind::Sketches.folder(), Kind::Archives.folder()];
             folders.iter().any(|folder| problem.key.starts_with(folder)) && !problem.key.ends_with(".beat")
         };
-        let mended = before.into_iter().map(|problem| Mended { removed: removed(&problem), problem });
+        let mended = gone.into_iter().map(|problem| Mended { removed: removed(&problem), problem });
         Ok(Repaired { verified, repaired: mended.collect() })
     }
 
