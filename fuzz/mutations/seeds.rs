@@ -42,8 +42,10 @@ pub fn all() -> Vec<Seed> {
 /// Archives of a matrix that an adapter was merged into. Base and adapter are one file.
 fn merged(random: &mut Random) -> impl Iterator<Item = Seed> {
     const CONFIG: &[u8] = b"{\"peft_type\": \"LORA\", \"lora_alpha\": 1}";
-    let mut numbers = |count: usize| -> Vec<f32> { (0..count).map(|_| random.next() as u8 as f32 / 64.0).collect() };
-    let (weights, a, b) = (numbers(40 * 36), numbers(36), numbers(40));
+    let mut numbers = |count: usize, scale: f32| -> Vec<f32> {
+        (0..count).map(|_| (random.next() as u8 as f32 - 128.0) * scale).collect()
+    };
+    let (weights, a, b) = (numbers(40 * 36, 0.01), numbers(36, 0.01), numbers(40, 0.0003));
     let moved = weights.iter().enumerate().map(|(i, weight)| weight + b[i / 36] * a[i % 36]).collect();
     let bytes = |numbers: &Vec<f32>| numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>();
     let [weights, moved, a, b] = [&weights, &moved, &a, &b].map(bytes);
