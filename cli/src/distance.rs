@@ -204,7 +204,7 @@ impl Comparison<'_> {
         let mean = |ratio: fn(&Predicted) -> f64| {
             // A sum of no terms is -0.
             let sum: f64 = self.rows.iter().map(|row| ratio(&row.predicted) * row.region.length as f64).sum();
-            sum.max(0.0) / bytes
+            (sum + 0.0) / bytes
         };
         let predicted = Predicted { delta_ratio: mean(|p| p.delta_ratio), alone_ratio: mean(|p| p.alone_ratio) };
         Figures { distance, predicted, ratio: mean(Predicted::ratio) }
