@@ -140,10 +140,13 @@ impl Adapter {
     }
 }
 
+/// The role of a tensor of a module.
+type RoleOf = fn(&str) -> Role<'_>;
+
 /// The role of the tensor `name`.
 fn role(name: &str) -> Result<Role<'_>> {
     let inner = name.strip_prefix(PREFIX).unwrap_or(name);
-    let ends: [(&str, fn(&str) -> Role<'_>); 6] = [
+    let ends: [(&str, RoleOf); 6] = [
         (".lora_A.weight", |module| Role::A(module)),
         (".lora_B.weight", |module| Role::B(module)),
         (".lora_A.default.weight", |module| Role::A(module)),
