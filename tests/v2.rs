@@ -18,6 +18,12 @@ use common::{
 
 const V2: Format = Format::V2 { effort: Effort::Default };
 
+/// Kernels decode damaged archives to the same bytes and errors as the portable code does.
+#[test]
+fn damaged_archives_come_to_the_same_everywhere() {
+    assert_eq!(common::outcomes(), common::OUTCOMES);
+}
+
 #[test]
 fn golden_archives_restore() {
     for golden in &GOLDEN {

@@ -7,7 +7,8 @@ mod common;
 
 use bitx::Format;
 use bitx::parallel::{Runner, Sequential};
-use common::{EFFORTS, GOLDEN, PAIRS, V1_ARCHIVES, V2_ARCHIVES, compress_on, restore_on, restore_shared, sha256};
+use common::{EFFORTS, GOLDEN, OUTCOMES, PAIRS, V1_ARCHIVES, V2_ARCHIVES};
+use common::{compress_on, outcomes, restore_on, restore_shared, sha256};
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
 wasm_bindgen_test_configure!(run_in_dedicated_worker);
@@ -42,6 +43,11 @@ fn truncations_fail_and_do_not_trap() {
     for length in (0..pair.archive.len()).step_by(997) {
         restore_on(&Sequential, pair.base, &pair.archive[..length]).expect_err("a truncation");
     }
+}
+
+#[wasm_bindgen_test]
+fn damaged_archives_come_to_the_same_everywhere() {
+    assert_eq!(outcomes(), OUTCOMES);
 }
 
 #[cfg(feature = "threads")]
