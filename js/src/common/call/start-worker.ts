@@ -10,7 +10,7 @@ export interface WorkerScript {
   /** The address that the caller gave. */
   workerUrl: string | URL | undefined;
   /** Starts the worker by the expression that bundlers recognise. */
-  bundled(): Worker;
+  bundled(): Peer;
 }
 
 /** Starts a worker; `script` is the address of its script, unless a bundler knows it. */
