@@ -51,7 +51,7 @@ fn run(mut job: Job, base: &[&[u8]], target: Option<&[u8]>, delta: Option<&[u8]>
 }
 
 fn lengths(files: &[&[u8]]) -> Vec<u64> {
-    files.iter().map(|file| file.len() as u64).collect()
+    files.iter().map(|file| file.len()).collect()
 }
 
 /// Compresses against a base whose last file is an adapter with a configuration.

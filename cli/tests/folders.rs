@@ -18,7 +18,8 @@ const LAYERS: u32 = 6;
 
 /// The bytes of a layer's weights, a light fine-tune of the base if `tuned`.
 fn layer(number: u32, tuned: bool) -> Vec<u8> {
-    let word = |i: u32| (i.wrapping_mul(2_654_435_761) >> 20) as u16 / 4 + 0x3c00 + u16::from(tuned && i % 11 == 0);
+    let word =
+        |i: u32| (i.wrapping_mul(2_654_435_761) >> 20) as u16 / 4 + 0x3c00 + u16::from(tuned && i.is_multiple_of(11));
     (number * 5000..number * 5000 + 64 * 64).flat_map(|i| word(i).to_le_bytes()).collect()
 }
 
