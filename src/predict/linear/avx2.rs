@@ -4,7 +4,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Dense, LANES, Lanes, TOGETHER, multiply_transposed};
+use super::{Dense, LANES, Lanes, TOGETHER, multiply, multiply_transposed};
 
 /// The number of rows that are processed together, so that the others are loaded once for them.
 const ROWS: usize = 2;
@@ -23,6 +23,22 @@ pub(super) fn times_transposed(matrix: &Dense, other: &Dense, product: &mut Dens
 #[target_feature(enable = "avx2")]
 fn times_transposed_with_avx2(matrix: &Dense, other: &Dense, product: &mut Dense) {
     multiply_transposed(matrix, other, product, |rows, others| sums(rows, others));
+}
+
+/// Computes [`Dense::times`] into `product`, which holds zeros, and returns true. Returns false and
+/// does nothing if the processor lacks AVX2.
+pub(super) fn times(matrix: &Dense, other: &Dense, product: &mut Dense) -> bool {
+    let able = is_x86_feature_detected!("avx2");
+    if able {
+        // SAFETY: the check above found AVX2.
+        unsafe { times_with_avx2(matrix, other, product) };
+    }
+    able
+}
+
+#[target_feature(enable = "avx2")]
+fn times_with_avx2(matrix: &Dense, other: &Dense, product: &mut Dense) {
+    multiply(matrix, other, product);
 }
 
 /// Returns the partial sums of the dot products of [`ROWS`] rows with [`TOGETHER`] others. LLVM

@@ -75,12 +75,11 @@ impl Dense {
     /// Returns `self` times `other`. Of `other` only as many rows are used as `self` has columns.
     pub(crate) fn times(&self, other: &Self) -> Self {
         let mut product = Self::zeros(self.rows(), other.columns);
-        for (weights, out) in self.data.chunks_exact(self.columns).zip(product.data.chunks_exact_mut(other.columns)) {
-            for (first, rows) in other.data[..self.columns * other.columns].chunks(TOGETHER * other.columns).enumerate()
-            {
-                add_rows(out, rows, |i| weights.get(first * TOGETHER + i).copied().unwrap_or(0.0));
-            }
+        #[cfg(target_arch = "x86_64")]
+        if avx2::times(self, other, &mut product) {
+            return product;
         }
+        multiply(self, other, &mut product);
         product
     }
 
@@ -155,7 +154,18 @@ fn sums([row]: [Lanes<'_>; 1], others: [Lanes<'_>; TOGETHER]) -> [[[f32; LANES];
     [sums]
 }
 
+/// Computes [`Dense::times`] into `product`, which has its shape and holds zeros.
+#[inline(always)]
+fn multiply(matrix: &Dense, other: &Dense, product: &mut Dense) {
+    for (weights, out) in matrix.data.chunks_exact(matrix.columns).zip(product.data.chunks_exact_mut(other.columns)) {
+        for (first, rows) in other.data[..matrix.columns * other.columns].chunks(TOGETHER * other.columns).enumerate() {
+            add_rows(out, rows, |i| weights.get(first * TOGETHER + i).copied().unwrap_or(0.0));
+        }
+    }
+}
+
 /// Adds up to [`TOGETHER`] `rows` to `out`, each times its weight.
+#[inline(always)]
 fn add_rows(out: &mut [f32], rows: &[f32], weight: impl Fn(usize) -> f32) {
     let columns = out.len();
     if rows.len() == TOGETHER * columns {
@@ -318,6 +328,10 @@ mod tests {
         let mut portable = Dense::zeros(13, 11);
         multiply_transposed(&a, &b, &mut portable, sums);
         assert_eq!(a.times_transposed(&b), portable);
+        let c = sample(13, 11);
+        let mut portable = Dense::zeros(13, 203);
+        multiply(&c, &b, &mut portable);
+        assert_eq!(c.times(&b), portable);
     }
 
     #[test]
