@@ -10,7 +10,7 @@ async fn with_models() -> (tempfile::TempDir, Models, Store) {
     let (root, models) = (tempfile::tempdir().unwrap(), Models::new());
     let store = open(root.path()).await;
     for (model, file) in
-        [("a/base", "base-bf16"), ("b/tuned", "sft-bf16"), ("c/copy", "sft-bf16"), ("d/stranger", "base-f32")]
+        [("a/base", "base-bf16"), ("b/tuned", "sft-bf16"), ("c/copy", "sft-bf16"), ("d/stranger", "stranger")]
     {
         models.add(&store, model, file).await;
     }

@@ -81,7 +81,7 @@ async fn stats_families_and_checks_describe_the_store() {
     let (models, root) = (Models::new(), tempfile::tempdir().unwrap());
     let store = open(root.path()).await;
     for (model, file) in
-        [("b", "base-bf16"), ("s", "sft-bf16"), ("r", "rl-bf16"), ("copy", "rl-bf16"), ("f", "base-f32")]
+        [("b", "base-bf16"), ("s", "sft-bf16"), ("r", "rl-bf16"), ("copy", "rl-bf16"), ("f", "stranger")]
     {
         models.add(&store, model, file).await;
     }

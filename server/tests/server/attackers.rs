@@ -78,7 +78,7 @@ impl Crowd {
 
     /// Sends what takes more than its share, and ignores the answers but for their size.
     async fn attack(&self, kind: usize) {
-        let (long, base) = ("N".repeat(30_000), digest(&self.hub.bytes("base-f32")));
+        let (long, base) = ("N".repeat(30_000), digest(&self.hub.bytes("stranger")));
         while self.goes_on() {
             let request = match kind {
                 0 => self.hub.client.head(self.hub.url(&format!("{TUNED}?base={base}"))).bearer_auth(ALL),
@@ -146,7 +146,7 @@ async fn beside(pulling: usize, pushing: usize, time: Duration) {
         Hub::empty(Limits { spool: 1 << 30, archives: 1 << 30, expiry: Duration::from_secs(2), ..limits() }).await;
     hub.models.add(&hub.store, "open/base", "base-bf16").await;
     hub.models.add(&hub.store, "org/tuned", "sft-bf16").await;
-    hub.models.add(&hub.store, "open/stranger", "base-f32").await;
+    hub.models.add(&hub.store, "open/stranger", "stranger").await;
     let address = hub.address;
     let (over, done) = (AtomicBool::default(), AtomicU64::default());
     let crowd = Arc::new(Crowd { hub, until: Instant::now() + time, over, done });

@@ -42,7 +42,7 @@ async fn an_archive_is_made_once_and_kept() {
 async fn a_pull_names_useful_bases() {
     let hub = Hub::start().await;
     hub.models.add(&hub.store, "org/sibling", "rl-bf16").await;
-    hub.models.add(&hub.store, "open/stranger", "base-f32").await;
+    hub.models.add(&hub.store, "open/stranger", "stranger").await;
     let (base, sibling) = (digest(&hub.bytes("base-bf16")), digest(&hub.bytes("rl-bf16")));
     let pull = |have: Value| hub.post("/api/pull", &json!({ "name": "org/tuned", "have": have })).send();
     let way: Value = pull(json!([])).await.unwrap().json().await.unwrap();

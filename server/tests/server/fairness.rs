@@ -30,8 +30,8 @@ fn spooled(hub: &Hub) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn deltas_are_made_only_against_bases_that_a_pull_names() {
     let hub = Hub::start().await;
-    hub.models.add(&hub.store, "open/stranger", "base-f32").await;
-    for base in ["base-f32", "sft-bf16"] {
+    hub.models.add(&hub.store, "open/stranger", "stranger").await;
+    for base in ["stranger", "sft-bf16"] {
         let delta = format!("{TUNED}?base={}", digest(&hub.bytes(base)));
         assert_failed(hub.get(&delta).send().await.unwrap(), 404, "not-found").await;
     }

@@ -5,12 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bitx::Effort;
-use bitx_store::{Added, ModelName, Source, Store};
+use bitx_store::{Added, Digest, ModelName, Source, Store};
 
 use super::common;
 
-/// A folder of models: `base-bf16`, `base-f16`, `base-f32`, and each committed fine-tune by its
-/// name.
+/// A folder of models: `base-bf16`, `base-f16`, `base-f32`, each committed fine-tune by its name, and
+/// `stranger`, which is related to none of them.
 pub struct Models {
     folder: tempfile::TempDir,
     extension: &'static str,
@@ -30,6 +30,10 @@ impl Models {
             fs::write(models.path(&base), pair.base).unwrap();
             fs::write(models.path(pair.name), common::restore(pair.base, pair.archive).unwrap()).unwrap();
         }
+        let noise: Vec<u8> =
+            (0..1u32 << 15).flat_map(|n| Digest::of(&n.to_le_bytes()).as_bytes()[..8].to_vec()).collect();
+        let stranger = common::model(&[("weights", "BF16", &[256, 512], &noise)]);
+        fs::write(models.path("stranger"), stranger).unwrap();
         models
     }
 
