@@ -23,12 +23,15 @@ pub(crate) fn clock() -> String {
 
 /// The content of that object in this storage. A bucket needs no reserve.
 pub(crate) fn content(backend: &Backend) -> Vec<u8> {
+    if backend.folder().is_some() { with_reserve() } else { TICK.to_vec() }
+}
+
+/// The content with the reserve.
+fn with_reserve() -> Vec<u8> {
     let mut content = TICK.to_vec();
-    if backend.folder().is_some() {
-        content.resize(TICK.len() + RESERVE, 0);
-        // Zeros would take no space on some disks.
-        blake3::Hasher::new().finalize_xof().fill(&mut content[TICK.len()..]);
-    }
+    content.resize(TICK.len() + RESERVE, 0);
+    // Zeros would take no space on some disks.
+    blake3::Hasher::new().finalize_xof().fill(&mut content[TICK.len()..]);
     content
 }
 
@@ -36,7 +39,8 @@ pub(crate) fn content(backend: &Backend) -> Vec<u8> {
 pub(crate) async fn check(backend: &Backend) -> Result<Option<(String, Result<()>)>> {
     let key = clock();
     let Some(bytes) = backend.get(&key).await? else { return Ok(None) };
-    let intact = bytes == TICK || bytes == content(backend);
+    // The store may have been copied from a folder into a bucket.
+    let intact = bytes == TICK || bytes == with_reserve();
     let result = if intact { Ok(()) } else { Err(Error::damaged(&key, "the object has another content")) };
     Ok(Some((key, result)))
 }
