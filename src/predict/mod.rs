@@ -77,7 +77,7 @@ impl Factors {
         start: usize,
         mut base: &[u8],
         mut moved: &mut [u8],
-        stretch: &dyn Fn(&Stretch<'_>, &[u8], &mut [u8]),
+        stretch: &MoveStretch,
     ) {
         let rows = u.len() / self.rank.max(1);
         let (mut row, mut column) = (start / self.columns, start % self.columns);
@@ -96,6 +96,9 @@ impl Factors {
         }
     }
 }
+
+/// A function that moves the base's weights of a stretch, and writes the moved ones.
+type MoveStretch = dyn Fn(&Stretch<'_>, &[u8], &mut [u8]);
 
 /// A part of a row that is moved.
 struct Stretch<'a> {

@@ -44,7 +44,7 @@ async fn once(state: Arc<State>, access: Access, session: Arc<Session>) -> Resul
         tokio::runtime::Handle::current().block_on(async { tokio::time::timeout(time, add).await })
     };
     let added = tokio::task::spawn_blocking(add).await?.map_err(|_| Failure::busy("publishing takes too long"))?;
-    let added = added.map_err(|error| explain(error))?;
+    let added = added.map_err(explain)?;
     state.outdate();
     metrics::counter!("bitx_models_published_total").increment(1);
     tracing::info!(upload = %session.id, model = %session.name, by = access.name(), ?added, "published");

@@ -49,7 +49,7 @@ impl Shape {
     pub(crate) fn of(symbols: usize) -> Self {
         let (groups, lanes) = match symbols {
             0..=2048 => (1, 1),
-            ..=32_768 => (1, LANES),
+            2049..=32_768 => (1, LANES),
             _ => (GROUPS, LANES),
         };
         Self { groups, lanes }
