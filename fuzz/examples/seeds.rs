@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use bitx_fuzz::archive::{FACTORS, PREDICTED, Parts};
-use bitx_fuzz::protobuf::field;
-use bitx_fuzz::{build, compress, payload, zip};
-use bitx_fuzz::input::{METHODS, Type, model, put_prefixed};
 use bitx::folder::{Archive, Entry, File, Manifest};
 use bitx::{Effort, Format};
+use bitx_fuzz::archive::{FACTORS, PREDICTED, Parts};
+use bitx_fuzz::input::{METHODS, Type, model, put_prefixed};
+use bitx_fuzz::protobuf::field;
+use bitx_fuzz::{build, compress, payload, zip};
 
 const V2: Format = Format::V2 { effort: Effort::Max };
 

@@ -1,10 +1,10 @@
 //! A base and a target, as two files or as the weights of a tensor: what was compressed comes back.
 #![no_main]
 
+use bitx::{Effort, Format};
 use bitx_fuzz::archive::PREDICTED;
 use bitx_fuzz::input::{self, Type};
 use bitx_fuzz::{build, compress, payload, reference, restore};
-use bitx::{Effort, Format};
 use libfuzzer_sys::fuzz_target;
 
 fn round_trip(base: &[u8], target: &[u8], format: Format) {

@@ -90,8 +90,9 @@ fn predicted(kind: &Type, base: &[u8], data: &mut &[u8]) -> [Vec<u8>; 2] {
     still.push(0);
     put_symbols(&mut still, &[(1, 0)]);
     let read = Factors::read(&factors, columns, count);
-    let moved = read
-        .and_then(|read| chunk::decode(PREDICTED, kind.dtype, columns, &still, Some(base), Some(&read), base.len()));
+    let moved = read.and_then(|read| {
+        chunk::decode(PREDICTED, kind.dtype, columns, &still, (Some(base), false), Some(&read), base.len())
+    });
     let e = numbers(coding, moved.as_deref().unwrap_or(base));
     payload.extend(delta(&Coded { coding, columns, e, factor: 16 }, data));
     [factors, payload]
@@ -109,7 +110,7 @@ fn integers(payload: &mut Vec<u8>, components: usize, length: usize, data: &mut 
 /// A context model, symbols, and their raw bits to the end.
 fn list(coded: &Coded, most: usize, raw: impl Fn(u8) -> u32, data: &mut &[u8]) -> Vec<u8> {
     let mut payload = Vec::new();
-    model(&mut payload, coded, data);
+    model(&mut payload, data);
     let numbers = Numbers { e: &coded.e, factor: coded.factor };
     let contexts = context::read(&mut Fields::new(&payload), coded.columns, numbers).unwrap();
     let tables = tables(most, data);
@@ -177,7 +178,7 @@ fn raw_bits(symbol: u8) -> u32 {
     }
 }
 
-fn model(payload: &mut Vec<u8>, coded: &Coded, data: &mut &[u8]) {
+fn model(payload: &mut Vec<u8>, data: &mut &[u8]) {
     let number = input::byte(data) % 4;
     payload.push(number);
     match number {

@@ -20,8 +20,9 @@ pub fn expected(kind: &Type, method: u8, base: &[u8], factors: &[u8], payload: &
     let (columns, words) = (columns(kind), base.len() / Coding::of(kind.dtype).bytes());
     let read = if method == PREDICTED { Factors::read(factors, columns, words).map(Some) } else { Ok(None) };
     let covered = read.as_ref().map_or(Vec::new(), |read| read.as_ref().map_or(Vec::new(), Factors::bytes));
-    let chunk = read
-        .and_then(|read| chunk::decode(method, kind.dtype, columns, payload, Some(base), read.as_ref(), base.len()));
+    let chunk = read.and_then(|read| {
+        chunk::decode(method, kind.dtype, columns, payload, (Some(base), false), read.as_ref(), base.len())
+    });
     (covered, chunk)
 }
 
