@@ -169,8 +169,10 @@ test('a device and a pipe are written as they are', async (t) => {
   reader.stdout.on('data', (text) => {
     printed += text;
   });
+  // The reader may end before the restore does.
+  const closed = new Promise((resolve) => reader.once('close', resolve));
   await bitx.restore({ base, delta, output: pipe });
-  await new Promise((resolve) => reader.once('close', resolve));
+  await closed;
   assert.ok(printed.startsWith(SHA256.sft), printed);
 });
 
