@@ -129,6 +129,25 @@ def test_a_fine_tune_is_restored_from_the_base_of_its_card(
     assert len(hub.requests) == requests
 
 
+def test_archives_without_a_base_ask_for_no_file_of_it(
+    pair: Pair, hub: Served, tmp_path: Path
+) -> None:
+    base = {"model.gguf": pair.base.read_bytes(), "large.safetensors": bytes(100_000)}
+    hub.add("org/base", base)
+    bitx.compress(None, b"{}", tmp_path / "config")
+    tuned = {
+        "tuned.bitx/model.gguf.bitx": pair.archive.read_bytes(),
+        "tuned.bitx/config.json.bitx": (tmp_path / "config").read_bytes(),
+        "README.md": card("org/base"),
+    }
+    hub.add("org/tuned", tuned)
+    cache = tmp_path / "cache"
+    folder = Path(bitx.snapshot("org/tuned", cache_dir=cache, endpoint=hub.endpoint))
+    assert (folder / "tuned.bitx" / "model.gguf").read_bytes() == pair.target.read_bytes()
+    assert (folder / "tuned.bitx" / "config.json").read_bytes() == b"{}"
+    assert not any("large" in request for request in hub.requests)
+
+
 def test_a_cached_base_serves_without_a_connection(pair: Pair, hub: Served, tmp_path: Path) -> None:
     from huggingface_hub import snapshot_download
 

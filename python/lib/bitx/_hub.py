@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -45,15 +45,12 @@ def snapshot(
     folder = (
         Path(repo_or_path) if os.path.isdir(repo_or_path) else hub.model(repo_or_path, revision)
     )
-    missing = [path for path in sorted(folder.rglob(f"?*{_SUFFIX}")) if not _output(path).exists()]
-    reports = {path: inspect(path) for path in missing}
-    if any(_needs_base(report) for report in reports.values()):
+    reports = {path: inspect(path) for path in _missing(folder)}
+    needing = [report for report in reports.values() if _needs_base(report)]
+    files: list[Path] = []
+    if needing:
         named = _listed(base) if base is not None else _bases_of_card(folder)
-        files = [
-            file for model in named for file in hub.base(model, base_revision, reports.values())
-        ]
-    else:
-        files = []
+        files = [file for model in named for file in hub.base(model, base_revision, needing)]
     for path, report in reports.items():
         chosen = _chosen(path, report, files)
         restore(chosen, path, _output(path), replace=True, threads=threads, progress=progress)
@@ -82,13 +79,13 @@ class _Hub:
         )
         return Path(folder)
 
-    def base(self, model: Model, revision: str | None, reports: Iterable[Report]) -> list[Path]:
+    def base(self, model: Model, revision: str | None, reports: list[Report]) -> list[Path]:
         """Returns the files of a base that may be those that the archives need."""
         path = Path(model)
         if path.is_file():
             return [path]
         lengths = {base.length for report in reports for base in report.bases}
-        any_length = any(not report.bases for report in reports)
+        any_length = any(report.version == 1 for report in reports)
         if not path.is_dir():
             patterns = None if any_length else self._files(model, revision, lengths)
             path = self.model(model, revision, patterns)
@@ -120,6 +117,12 @@ def _library() -> Any:
         message = "models of a hub need the package huggingface_hub"
         raise Error(message, "unsupported") from error
     return huggingface_hub
+
+
+def _missing(folder: Path) -> list[Path]:
+    """Returns the archives in a folder that are not restored yet."""
+    archives = [path for path in sorted(folder.rglob(f"?*{_SUFFIX}")) if path.is_file()]
+    return [path for path in archives if not _output(path).exists()]
 
 
 def _output(archive: Path) -> Path:
