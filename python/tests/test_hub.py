@@ -148,6 +148,20 @@ def test_archives_without_a_base_ask_for_no_file_of_it(
     assert not any("large" in request for request in hub.requests)
 
 
+def test_the_card_of_a_downloaded_model_names_no_paths(
+    pair: Pair, hub: Served, tmp_path: Path
+) -> None:
+    from huggingface_hub.errors import HFValidationError
+
+    hub.add("org/tuned", {"m.bitx": pair.archive.read_bytes()})
+    cache = tmp_path / "cache"
+    for number, path in enumerate((pair.base, pair.base.parent, Path("/"))):
+        (hub.root / "org/tuned/README.md").write_bytes(card(str(path)))
+        with pytest.raises(HFValidationError):
+            bitx.snapshot("org/tuned", cache_dir=cache / str(number), endpoint=hub.endpoint)
+    assert not list(cache.rglob("m"))
+
+
 def test_a_cached_base_serves_without_a_connection(pair: Pair, hub: Served, tmp_path: Path) -> None:
     from huggingface_hub import snapshot_download
 

@@ -38,19 +38,20 @@ def snapshot(
     The model is a folder, or is downloaded to the cache of ``huggingface_hub``. Each archive
     ``NAME.bitx`` in it is restored to ``NAME`` beside it, unless that file is there. ``base`` is a
     folder, a file, or the name of a model, or several of them; by default, it is the ``base_model``
-    of the model card. Of a base that is not in the cache, only the files that the archives need
-    are downloaded. Failures to download are exceptions of ``huggingface_hub``.
+    of the model card; the card of a downloaded model names models of the hub, and no paths of this
+    machine. Of a base that is not in the cache, only the files that the archives need are
+    downloaded. Failures to download are exceptions of ``huggingface_hub``.
     """
     hub = _Hub(cache_dir, endpoint, token, local_files_only)
-    folder = (
-        Path(repo_or_path) if os.path.isdir(repo_or_path) else hub.model(repo_or_path, revision)
-    )
+    is_local = os.path.isdir(repo_or_path)
+    folder = Path(repo_or_path) if is_local else hub.model(repo_or_path, revision)
     reports = {path: inspect(path) for path in _missing(folder)}
     needing = [report for report in reports.values() if _needs_base(report)]
     files: list[Path] = []
     if needing:
         named = _listed(base) if base is not None else _bases_of_card(folder)
-        files = [file for model in named for file in hub.base(model, base_revision, needing)]
+        paths = is_local or base is not None
+        files = [file for model in named for file in hub.base(model, base_revision, needing, paths)]
     for path, report in reports.items():
         chosen = _chosen(path, report, files)
         restore(chosen, path, _output(path), replace=True, threads=threads, progress=progress)
@@ -79,14 +80,18 @@ class _Hub:
         )
         return Path(folder)
 
-    def base(self, model: Model, revision: str | None, reports: list[Report]) -> list[Path]:
-        """Returns the files of a base that may be those that the archives need."""
+    def base(
+        self, model: Model, revision: str | None, reports: list[Report], paths: bool
+    ) -> list[Path]:
+        """Returns the files of a base that may be those that the archives need. The base is a path
+        only if ``paths`` are allowed.
+        """
         path = Path(model)
-        if path.is_file():
+        if paths and path.is_file():
             return [path]
         lengths = {base.length for report in reports for base in report.bases}
         any_length = any(report.version == 1 for report in reports)
-        if not path.is_dir():
+        if not (paths and path.is_dir()):
             patterns = None if any_length else self._files(model, revision, lengths)
             path = self.model(model, revision, patterns)
         files = [file for file in sorted(path.rglob("*")) if file.is_file()]
