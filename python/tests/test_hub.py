@@ -162,6 +162,17 @@ def test_the_card_of_a_downloaded_model_names_no_paths(
     assert not list(cache.rglob("m"))
 
 
+def test_the_length_of_all_files_is_limited(pair: Pair, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.bitx").write_bytes(pair.archive.read_bytes())
+    length = 2 * pair.target.stat().st_size
+    with pytest.raises(bitx.Error, match="larger than max_output") as caught:
+        bitx.snapshot(tmp_path, base=pair.base, max_output=length - 1)
+    assert caught.value.code == "limit" and names(tmp_path) == ["a.bitx", "b.bitx"]
+    bitx.snapshot(tmp_path, base=pair.base, max_output=length)
+    assert names(tmp_path) == ["a", "a.bitx", "b", "b.bitx"]
+
+
 def test_a_cached_base_serves_without_a_connection(pair: Pair, hub: Served, tmp_path: Path) -> None:
     from huggingface_hub import snapshot_download
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -30,6 +30,7 @@ def snapshot(
     endpoint: str | None = None,
     token: str | bool | None = None,
     local_files_only: bool = False,
+    max_output: int | None = None,
     threads: int | None = None,
     progress: Progress = False,
 ) -> str:
@@ -40,12 +41,14 @@ def snapshot(
     folder, a file, or the name of a model, or several of them; by default, it is the ``base_model``
     of the model card; the card of a downloaded model names models of the hub, and no paths of this
     machine. Of a base that is not in the cache, only the files that the archives need are
-    downloaded. Failures to download are exceptions of ``huggingface_hub``.
+    downloaded. ``max_output`` is the maximum length of all restored files together in bytes.
+    Failures to download are exceptions of ``huggingface_hub``.
     """
     hub = _Hub(cache_dir, endpoint, token, local_files_only)
     is_local = os.path.isdir(repo_or_path)
     folder = Path(repo_or_path) if is_local else hub.model(repo_or_path, revision)
     reports = {path: inspect(path) for path in _missing(folder)}
+    _check_length(folder, reports.values(), max_output)
     needing = [report for report in reports.values() if _needs_base(report)]
     files: list[Path] = []
     if needing:
@@ -128,6 +131,15 @@ def _missing(folder: Path) -> list[Path]:
     """Returns the archives in a folder that are not restored yet."""
     archives = [path for path in sorted(folder.rglob(f"?*{_SUFFIX}")) if path.is_file()]
     return [path for path in archives if not _output(path).exists()]
+
+
+def _check_length(folder: Path, reports: Iterable[Report], most: int | None) -> None:
+    length = sum(report.restored_bytes for report in reports)
+    if most is not None and length > most:
+        message = (
+            f"the output is larger than max_output allows: at most {most} bytes, found {length}"
+        )
+        raise Error(f"{folder}: {message} bytes", "limit", str(folder))
 
 
 def _output(archive: Path) -> Path:
