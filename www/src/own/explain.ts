@@ -25,14 +25,17 @@ export class Explained extends Error {
 /** The codes of errors that lie in the content of a file. */
 const OF_CONTENT = ['format', 'corrupt', 'truncated', 'unsupported', 'base-mismatch', 'invalid-argument'];
 
+/** The time after which an address counts as silent, in milliseconds. */
+const SILENT_MS = 5000;
+
 /** Returns an error that names the reader's file and, if it is no model, its kind. */
-export async function explained(error: unknown, roles: Roles): Promise<unknown> {
+export async function explained(error: unknown, roles: Roles, signal: AbortSignal): Promise<unknown> {
   if (!(error instanceof BitxError) || !OF_CONTENT.includes(error.code)) return error;
   const role = (error.file ?? (error.code === 'base-mismatch' ? 'base' : '')).replace(/\W.*$/, '');
   const suspects = [roles[role as keyof Roles], ...Object.values(roles)].filter((model) => !!model);
   const [first] = suspects;
   for (const model of suspects) {
-    const sentence = await describeOdd(model, model === roles.delta);
+    const sentence = await describeOdd(model, model === roles.delta, signal);
     if (sentence) return new Explained(error, sentence);
   }
   if (!first || !(role in roles)) return error;
@@ -40,9 +43,13 @@ export async function explained(error: unknown, roles: Roles): Promise<unknown> 
 }
 
 /** Returns a sentence about a file that is no model, or no archive. */
-export async function describeOdd({ files }: Model, delta: boolean): Promise<string | undefined> {
+export async function describeOdd(
+  { files }: Model,
+  delta: boolean,
+  signal: AbortSignal,
+): Promise<string | undefined> {
   for (const source of files) {
-    const kind = kindOf(await beginning(source));
+    const kind = kindOf(await beginning(source, signal));
     if (kind && (!delta || kind !== 'an archive of bitx')) {
       return `${sourceName(source)} is ${kind}, not ${delta ? 'a delta' : 'a model'}.`;
     }
@@ -50,10 +57,19 @@ export async function describeOdd({ files }: Model, delta: boolean): Promise<str
   return undefined;
 }
 
-/** Returns the first bytes of a file. An address that does not answer has none. */
-async function beginning({ file }: Source): Promise<Uint8Array> {
+/** Returns the first bytes of a file. An address that does not answer in time has none. */
+async function beginning({ file }: Source, signal: AbortSignal): Promise<Uint8Array> {
   if (file instanceof File) return new Uint8Array(await file.slice(0, 64).arrayBuffer());
-  const answer = await fetch(file, { headers: { range: 'bytes=0-63' } }).catch(() => undefined);
-  const { value } = (await answer?.body?.getReader().read()) ?? {};
-  return value?.subarray(0, 64) ?? new Uint8Array();
+  const over = AbortSignal.any([signal, AbortSignal.timeout(SILENT_MS)]);
+  try {
+    const answer = await fetch(file, { headers: { range: 'bytes=0-63' }, signal: over });
+    const reader = answer.body?.getReader();
+    const { value } = (await reader?.read()) ?? {};
+    // The server may send more than the range, and without an end.
+    void reader?.cancel().catch(() => {});
+    return value?.subarray(0, 64) ?? new Uint8Array();
+  } catch {
+    signal.throwIfAborted();
+    return new Uint8Array();
+  }
 }

@@ -18,7 +18,7 @@ export async function look(bitx: Bitx, model: Model, call: Call): Promise<void> 
   }
   const lists = await Promise.all(model.files.map((file) => bitx.tensors(inputOf(file), call)));
   const tensors = lists.flat();
-  if (tensors.length === 0) return lookOutside(model);
+  if (tensors.length === 0) return lookOutside(model, call);
   const types = [...new Set(tensors.map(({ dtype }) => dtype))];
   const weights = tensors.reduce((sum, { shape }) => sum + shape.reduce((all, extent) => all * extent, 1), 0);
   const length = tensors.reduce((sum, tensor) => sum + tensor.length, 0);
@@ -33,8 +33,9 @@ export async function look(bitx: Bitx, model: Model, call: Call): Promise<void> 
 }
 
 /** Says of a file without tensors what it is. */
-async function lookOutside(model: Model): Promise<void> {
-  const sentence = (await describeOdd(model, false)) ?? `${model.name} has no tensors that bitx knows.`;
+async function lookOutside(model: Model, { signal }: Call): Promise<void> {
+  const odd = await describeOdd(model, false, signal);
+  const sentence = odd ?? `${model.name} has no tensors that bitx knows.`;
   const size = sizeOf(model);
   showResult({
     title: `Inside ${model.name}`,

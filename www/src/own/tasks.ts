@@ -23,7 +23,7 @@ export async function runTask(ready: Promise<Bitx>, task: Task, context: Context
     else if (task.kind === 'restore') await restore(bitx, task, call);
     else await compress(bitx, task, call);
   } catch (error) {
-    throw await explained(error, rolesOf(task));
+    throw await explained(error, rolesOf(task), context.signal);
   }
 }
 
@@ -37,7 +37,7 @@ async function restore(bitx: Bitx, task: Task & { kind: 'restore' }, call: Call)
   const base = task.base.files.map(inputOf);
   const written: Written[] = [];
   for (const source of task.delta.files) {
-    const { restoredBytes } = await bitx.inspect(inputOf(source), { signal: call.signal });
+    const { restoredBytes } = await bitx.inspect(inputOf(source), call);
     const name = sourceName(source).replace(/(\.v\d+)?\.bitx$/i, extensionOf(task.base));
     written.push(
       await write(name, restoredBytes, (options) =>

@@ -47,4 +47,5 @@ test('files are named by their addresses', () => {
   expect(fileName(new URL('https://x.example/a/b%20c.bitx?token=1'))).toBe('b c.bitx');
   expect(fileName(new URL('https://x.example/'))).toBe('x.example');
   expect(fileName(new URL('https://x.example/%E0%A4'))).toBe('%E0%A4');
+  expect(fileName(new URL('https://x.example/a/..%2Fb%5Cc.bitx'))).toBe('.._b_c.bitx');
 });

@@ -69,11 +69,11 @@ export function linkTo(link: Link, page: string): string {
   return target.href;
 }
 
-/** Returns the name of a file from its address. */
+/** Returns the name of a file from its address, without the slashes that it may encode. */
 export function fileName(url: URL): string {
   const last = url.pathname.split('/').findLast((part) => part !== '') ?? url.host;
   try {
-    return decodeURIComponent(last);
+    return decodeURIComponent(last).replaceAll(/[/\\]/g, '_');
   } catch {
     return last;
   }

@@ -26,7 +26,7 @@ export async function restoreLink(
   const bitx = await ready;
   cache ??= ModelCache.open();
   const files = { base: bases, delta, cache: await cache, bitx, signal };
-  const archive = await bitx.inspect(delta.href, { signal });
+  const archive = await bitx.inspect(delta.href, { signal, onProgress });
   const plan = await planFineTune(files);
   const begun = performance.now();
   const model = await loadFineTune({
