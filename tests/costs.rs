@@ -5,6 +5,7 @@ mod common;
 mod counting;
 
 use bitx::drive::{self, Sources};
+use bitx::folder::Manifest;
 use bitx::io::ReadAt;
 use bitx::{Compress, Format, Inspect, Job, Restore, steps};
 use common::forge::{self, Record, varint, xxh3};
@@ -201,4 +202,20 @@ fn fields_of_onnx() {
         let file = [vec![8, 8], field(7, &graph)].concat();
         compresses(&format!("a graph of {} bytes", graph.len()), &file);
     }
+}
+
+/// A manifest of paths of 512 folders each, which are all different.
+#[test]
+fn folders_of_a_manifest() {
+    let digest = "0".repeat(64);
+    let file = |path: &str, name: &str| format!(r#"{{"path":"{path}","bytes":1,"{name}":"{digest}"}}"#);
+    let entry = |i: u32| {
+        let path = format!("{i:04}{}", "/a".repeat(510));
+        let (file, archive) = (file(&path, "blake3"), file(&path, "root"));
+        format!(r#"{{"file":{file},"archive":{archive},"base":[]}}"#)
+    };
+    let files = (0..500).map(entry).collect::<Vec<_>>().join(",");
+    let json = format!(r#"{{"format":"bitx-folder","version":1,"base":[],"files":[{files}]}}"#);
+    let manifest = costs("a manifest", json.len(), || Manifest::parse(json.as_bytes()));
+    assert_eq!(manifest.unwrap().files.len(), 500);
 }

@@ -1,7 +1,5 @@
 //! The paths of a folder's files, which must stay in the folder on every system.
 
-use std::collections::HashSet;
-
 use crate::error::{Error, Result};
 
 /// Maximum length of a path in bytes.
@@ -28,22 +26,26 @@ pub fn check_path(path: &str) -> Result<()> {
 /// # Errors
 /// `Corrupt`, with the path in the message.
 pub fn check_paths<'a>(paths: impl IntoIterator<Item = &'a str>) -> Result<()> {
-    let (mut files, mut folders) = (HashSet::new(), HashSet::new());
+    let mut all = Vec::new();
     for path in paths {
         check_path(path)?;
-        let key = path.to_lowercase();
-        // A folder that is known has known folders around it.
-        for (at, _) in key.rmatch_indices('/') {
-            if !folders.insert(key[..at].to_owned()) {
-                break;
+        // The separator comes before all other characters, so that the files of a folder follow the
+        // file that has the folder's path.
+        all.push((path.to_lowercase().replace('/', "\0"), path));
+    }
+    all.sort_unstable();
+    for pair in all.windows(2) {
+        let [(before, file), (key, path)] = pair else { continue };
+        match key.strip_prefix(before.as_str()) {
+            Some("") => {
+                let message = format!("two files have the path {path:?}, or differ from it only in case");
+                return Err(Error::corrupt(message));
             }
-        }
-        if !files.insert(key) {
-            return Err(Error::corrupt(format!("two files have the path {path:?}, or differ from it only in case")));
+            Some(inside) if inside.starts_with('\0') => {
+                return Err(Error::corrupt(format!("the path {file:?} is both a file and a folder")));
+            }
+            _ => {}
         }
     }
-    match files.intersection(&folders).next() {
-        Some(path) => Err(Error::corrupt(format!("the path {path:?} is both a file and a folder"))),
-        None => Ok(()),
-    }
+    Ok(())
 }

@@ -73,6 +73,9 @@ fn paths_do_not_clash() {
     assert_eq!(kind_of(|m| m.base[1].path = "one".into()), ErrorKind::Corrupt);
     check_paths(["a", "a.b/c", "b/a", "b/c"]).unwrap();
     assert!(check_paths(["É", "é"]).is_err());
+    // A file between the two in another order does not hide that one is in the other.
+    assert!(check_paths(["A", "a-b", "a!", "a/b"]).is_err());
+    assert!(check_paths(["İ/x/y", "a", "İ/x"]).is_err());
 }
 
 #[test]
