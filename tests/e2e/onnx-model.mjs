@@ -10,17 +10,8 @@ export function gatherModel({ rows, columns, ...data }) {
     ? bytes(9, Buffer.from(data.weights.buffer))
     : externalData({ ...data, length: rows * columns * 4 });
   const weights = join(dims, number(2, FLOAT), bytes(8, 'rows'), stored);
-  const inputs = join(bytes(1, 'rows'), bytes(1, 'input_ids'));
-  const node = join(inputs, bytes(2, 'last_hidden_state'), bytes(4, 'Gather'));
-  const graph = join(
-    bytes(1, node),
-    bytes(2, 'tiny'),
-    bytes(5, weights),
-    bytes(11, valueInfo('input_ids', INT64, ['batch', 'sequence'])),
-    bytes(12, valueInfo('last_hidden_state', FLOAT, ['batch', 'sequence', columns])),
-  );
-  const opset = join(bytes(1, ''), number(2, 13));
-  return join(number(1, 8), bytes(7, graph), bytes(8, opset));
+  const nodes = [node('Gather', ['rows', 'input_ids'], 'last_hidden_state')];
+  return modelOf({ columns, nodes, tensors: [weights] });
 }
 
 /**
@@ -28,28 +19,15 @@ export function gatherModel({ rows, columns, ...data }) {
  * rows of bytes, and dequantises them by one scale.
  */
 export function quantisedModel({ rows, columns, weights, scale }) {
-  const rowsOf = join(
-    ...[number(1, rows), number(1, columns), number(2, INT8)],
-    ...[bytes(8, 'rows'), bytes(9, Buffer.from(weights.buffer))],
-  );
-  const scaleOf = join(
-    number(2, FLOAT),
-    bytes(8, 'scale'),
-    bytes(9, Buffer.from(Float32Array.of(scale).buffer)),
-  );
-  const node = (operator, inputs, output) =>
-    join(...inputs.map((input) => bytes(1, input)), bytes(2, output), bytes(4, operator));
-  const graph = join(
-    bytes(1, node('Gather', ['rows', 'input_ids'], 'gathered')),
-    bytes(1, node('DequantizeLinear', ['gathered', 'scale'], 'last_hidden_state')),
-    bytes(2, 'tiny'),
-    bytes(5, rowsOf),
-    bytes(5, scaleOf),
-    bytes(11, valueInfo('input_ids', INT64, ['batch', 'sequence'])),
-    bytes(12, valueInfo('last_hidden_state', FLOAT, ['batch', 'sequence', columns])),
-  );
-  const opset = join(bytes(1, ''), number(2, 13));
-  return join(number(1, 8), bytes(7, graph), bytes(8, opset));
+  const dims = join(number(1, rows), number(1, columns));
+  const rowsOf = join(dims, number(2, INT8), bytes(8, 'rows'), bytes(9, Buffer.from(weights.buffer)));
+  const scaleBytes = Buffer.from(Float32Array.of(scale).buffer);
+  const scaleOf = join(number(2, FLOAT), bytes(8, 'scale'), bytes(9, scaleBytes));
+  const nodes = [
+    node('Gather', ['rows', 'input_ids'], 'gathered'),
+    node('DequantizeLinear', ['gathered', 'scale'], 'last_hidden_state'),
+  ];
+  return modelOf({ columns, nodes, tensors: [rowsOf, scaleOf] });
 }
 
 /**
@@ -57,40 +35,37 @@ export function quantisedModel({ rows, columns, weights, scale }) {
  * each block of 32 weights has a scale, given as the bits of an F16.
  */
 export function fourBitModel({ rows, columns, weights, scales }) {
-  const packed = Buffer.from({
-    length: weights.length / 2,
-    ...Array.from(
-      { length: weights.length / 2 },
-      (_, i) => (weights[2 * i] & 15) | ((weights[2 * i + 1] & 15) << 4),
-    ),
-  });
-  const rowsOf = join(
-    number(1, rows),
-    number(1, columns),
-    number(2, INT4),
-    bytes(8, 'rows'),
-    bytes(9, packed),
-  );
-  const dims = join(number(1, rows), number(1, columns / 32));
-  const scalesOf = join(dims, number(2, FLOAT16), bytes(8, 'scales'), bytes(9, Buffer.from(scales.buffer)));
+  const pair = (_, i) => (weights[2 * i] & 15) | ((weights[2 * i + 1] & 15) << 4);
+  const packed = Buffer.from(Array.from({ length: weights.length / 2 }, pair));
+  const dims = join(number(1, rows), number(1, columns));
+  const rowsOf = join(dims, number(2, INT4), bytes(8, 'rows'), bytes(9, packed));
+  const blocks = join(number(1, rows), number(1, columns / 32));
+  const scalesOf = join(blocks, number(2, FLOAT16), bytes(8, 'scales'), bytes(9, Buffer.from(scales.buffer)));
   const whole = (name, value) => bytes(5, join(bytes(1, name), number(3, value), number(20, 2)));
-  const node = (operator, inputs, output, ...attributes) =>
-    bytes(
-      1,
-      join(...inputs.map((input) => bytes(1, input)), bytes(2, output), bytes(4, operator), ...attributes),
-    );
   const nodes = [
     node('DequantizeLinear', ['rows', 'scales'], 'halves', whole('axis', 1), whole('block_size', 32)),
     node('Gather', ['halves', 'input_ids'], 'gathered'),
     node('Cast', ['gathered'], 'last_hidden_state', whole('to', FLOAT)),
   ];
+  return modelOf({ columns, nodes, tensors: [rowsOf, scalesOf], version: 10, opset: 21 });
+}
+
+/** Returns a model of nodes and stored tensors, from `input_ids` to `last_hidden_state`. */
+function modelOf({ columns, nodes, tensors, version = 8, opset = 13 }) {
   const graph = join(
-    ...[...nodes, bytes(2, 'tiny'), bytes(5, rowsOf), bytes(5, scalesOf)],
+    ...nodes.map((node) => bytes(1, node)),
+    bytes(2, 'tiny'),
+    ...tensors.map((tensor) => bytes(5, tensor)),
     bytes(11, valueInfo('input_ids', INT64, ['batch', 'sequence'])),
     bytes(12, valueInfo('last_hidden_state', FLOAT, ['batch', 'sequence', columns])),
   );
-  const opset = join(bytes(1, ''), number(2, 21));
-  return join(number(1, 10), bytes(7, graph), bytes(8, opset));
+  const operators = join(bytes(1, ''), number(2, opset));
+  return join(number(1, version), bytes(7, graph), bytes(8, operators));
+}
+
+function node(operator, inputs, output, ...attributes) {
+  const names = inputs.map((input) => bytes(1, input));
+  return join(...names, bytes(2, output), bytes(4, operator), ...attributes);
 }
 
 const FLOAT = 1;

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { createReadStream } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { Bitx } from '../../js/dist/node.js';
 import { root } from '../../scripts/lib/paths.mjs';
 import { gatherModel, safetensors, weightPair } from './onnx-model.mjs';
+import { onnxRuntime, served } from './runtimes-support.mjs';
 import { environment, openPage } from './support.mjs';
 
 const env = environment();
@@ -14,17 +14,6 @@ const { base, target } = weightPair(ROWS, COLUMNS);
 const IDS = [3, 500, 0];
 /** The rows that differ between the fine-tune and the base. */
 const EXPECTED = IDS.flatMap((id) => Array.from(target.subarray(id * COLUMNS, (id + 1) * COLUMNS)));
-
-const served = (content) => (_, response) =>
-  response.writeHead(200, { 'content-length': content.length }).end(content);
-
-/** onnxruntime-web's own files. */
-function runtime(request, response) {
-  const name = basename(new URL(request.url, 'http://localhost').pathname);
-  const type = name.endsWith('.wasm') ? 'application/wasm' : 'text/javascript';
-  response.writeHead(200, { 'content-type': type });
-  createReadStream(join(root, 'node_modules/onnxruntime-web/dist', name)).pipe(response);
-}
 
 /** Puts a base and a delta on the server. */
 async function serveParts(baseFile, targetFile, graph) {
@@ -36,7 +25,7 @@ async function serveParts(baseFile, targetFile, graph) {
     '/parts/base': served(baseFile),
     '/parts/other': served(Buffer.from(targetFile).fill(1, 200)),
     '/parts/delta': served(archive),
-    '/ort/': runtime,
+    '/ort/': onnxRuntime,
     '/transformers.js': join(root, 'node_modules/@huggingface/transformers/dist/transformers.min.js'),
   });
 }

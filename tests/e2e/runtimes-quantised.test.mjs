@@ -1,11 +1,11 @@
 /** Quantised models of ONNX, restored and run by onnxruntime-web and transformers.js. */
 import assert from 'node:assert/strict';
-import { createReadStream } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { Bitx } from '../../js/dist/node.js';
 import { root } from '../../scripts/lib/paths.mjs';
 import { fourBitModel, quantisedModel } from './onnx-model.mjs';
+import { onnxRuntime, served } from './runtimes-support.mjs';
 import { environment, openPage } from './support.mjs';
 
 const env = environment();
@@ -34,17 +34,6 @@ const expected = ([, target]) =>
   );
 const EXPECTED = { int8: expected(EIGHT), q4f16: expected(FOUR) };
 
-const served = (content) => (_, response) =>
-  response.writeHead(200, { 'content-length': content.length }).end(content);
-
-/** onnxruntime-web's own files. */
-function runtime(request, response) {
-  const name = basename(new URL(request.url, 'http://localhost').pathname);
-  const type = name.endsWith('.wasm') ? 'application/wasm' : 'text/javascript';
-  response.writeHead(200, { 'content-type': type });
-  createReadStream(join(root, 'node_modules/onnxruntime-web/dist', name)).pipe(response);
-}
-
 before(async () => {
   const bitx = await Bitx.create({ threads: 1 });
   for (const [kind, [base, target]] of Object.entries(MODELS)) {
@@ -57,7 +46,7 @@ before(async () => {
   const config = { model_type: 'bert', architectures: ['BertModel'], hidden_size: COLUMNS };
   Object.assign(env.mounts, {
     '/hub/mine/config.json': served(Buffer.from(JSON.stringify(config))),
-    '/ort/': runtime,
+    '/ort/': onnxRuntime,
     '/transformers.js': join(root, 'node_modules/@huggingface/transformers/dist/transformers.min.js'),
   });
 });

@@ -4,6 +4,7 @@ import { before, test } from 'node:test';
 import { Bitx } from '../../js/dist/node.js';
 import { root } from '../../scripts/lib/paths.mjs';
 import { ggufModel, quantisedModel } from './gguf-model.mjs';
+import { served } from './runtimes-support.mjs';
 import { environment, openPage } from './support.mjs';
 
 const env = environment();
@@ -11,9 +12,6 @@ const MODELS = {
   F32: [ggufModel(), ggufModel(0.05)],
   Q4_K_M: [quantisedModel(), quantisedModel(0.2)],
 };
-
-const served = (content) => (_, response) =>
-  response.writeHead(200, { 'content-length': content.length }).end(content);
 
 before(async () => {
   const bitx = await Bitx.create({ threads: 1 });
