@@ -2,10 +2,11 @@ import { BitxError } from 'bitx-wasm';
 import { bytes, percent } from '../format.js';
 import { blobsOf, type Model } from '../own/source.js';
 import { showResult } from '../result.js';
-import type { Context } from '../task/stage.js';
+import { abortable, type Context } from '../task/stage.js';
 import { Counter } from './client.js';
+import type { Files, TensorPair } from './pairs.js';
 import { pairsOf } from './panel.js';
-import { type Verdict, verdictOf } from './totals.js';
+import { type Totals, type Verdict, verdictOf } from './totals.js';
 
 const VERDICTS: Record<Verdict, [title: string, text: string]> = {
   same: ['The same weights', 'Every weight that both have is equal. A delta would be tiny.'],
@@ -24,15 +25,8 @@ export async function compareModels(base: Model, target: Model, { signal }: Cont
     throw new BitxError('invalid-argument', 'Models at addresses cannot be compared. Make a .bitx instead.');
   }
   const pairs = await pairsOf({ bases, targets });
-  const counter = new Counter();
-  signal.addEventListener('abort', () => counter.close());
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  signal.addEventListener('abort', () => reject(signal.reason));
-  const { totals } = await Promise.race([
-    counter.call('tally', { pairs, files: { bases, targets } }),
-    aborted,
-  ]);
-  counter.close();
+  signal.throwIfAborted();
+  const totals = await totalsOf(pairs, { bases, targets }, signal);
   const whole = targets.reduce((sum, { size }) => sum + size, 0);
   const predicted = Math.min(whole, totals.contextBytes + whole - totals.length);
   const [title, text] = VERDICTS[verdictOf(totals)];
@@ -50,4 +44,15 @@ export async function compareModels(base: Model, target: Model, { signal }: Cont
       ['In common', percent(totals.length, whole), `${pairs.length.toLocaleString('en')} tensors`],
     ],
   });
+}
+
+/** Counts the differences of pairs in a worker, which ends with the call. */
+async function totalsOf(pairs: TensorPair[], files: Files, signal: AbortSignal): Promise<Totals> {
+  const counter = new Counter();
+  try {
+    const { totals } = await abortable(counter.call('tally', { pairs, files }), signal);
+    return totals;
+  } finally {
+    counter.close();
+  }
 }
