@@ -106,7 +106,7 @@ export class Explorer {
   async #toChanged(): Promise<void> {
     const tensor = this.#chosenTensor;
     const asked = ++this.#asked;
-    const found = await this.#counter.call('changed', { tensor, from: this.#index, step: 1 });
+    const found = await this.#counter.call('changed', { tensor, from: this.#index });
     if (asked !== this.#asked) return;
     if (found < 0) this.#said.textContent = 'No weight behind this one changed.';
     else await this.#show(found);

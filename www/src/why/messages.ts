@@ -39,8 +39,8 @@ export interface Calls {
   tally: { args: { pairs: TensorPair[]; files: Files }; result: Overview };
   detail: { args: { tensor: number }; result: Detail };
   weight: { args: { tensor: number; index: number }; result: Weight };
-  /** Looks for a changed weight behind `from`, or before it; -1 if there is none near. */
-  changed: { args: { tensor: number; from: number; step: 1 | -1 }; result: number };
+  /** Looks for a changed weight behind `from`; -1 if there is none near. */
+  changed: { args: { tensor: number; from: number }; result: number };
   sizes: { args: object; result: OtherSizes };
 }
 

@@ -81,16 +81,12 @@ async function weight({ tensor, index }: Calls['weight']['args']): Promise<Calls
   return { base, target, bits: tallyOf(tensor).cost(base, target) };
 }
 
-async function changed({ tensor, from, step }: Calls['changed']['args']): Promise<number> {
+async function changed({ tensor, from }: Calls['changed']['args']): Promise<number> {
   const pair = pairOf(tensor);
-  const total = weightsOfPair(pair);
-  for (let done = 0; done < SEARCHED; done += RUN) {
-    const start = step > 0 ? from + 1 + done : Math.max(0, from - done - RUN);
-    const end = Math.min(total, step > 0 ? start + RUN : from - done);
-    if (start >= total || end <= start) return -1;
-    const [old, now] = await reader.words(pair, start, end - start);
-    const differs = (word: number, i: number) => word !== now[i];
-    const found = step > 0 ? old.findIndex(differs) : old.findLastIndex(differs);
+  const end = Math.min(weightsOfPair(pair), from + 1 + SEARCHED);
+  for (let start = from + 1; start < end; start += RUN) {
+    const [old, now] = await reader.words(pair, start, Math.min(RUN, end - start));
+    const found = old.findIndex((word, i) => word !== now[i]);
     if (found >= 0) return start + found;
   }
   return -1;
