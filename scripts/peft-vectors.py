@@ -50,8 +50,7 @@ def vector(folder, dtype, transposed=False, autocast=True, safe=False, **config)
             if "modules_to_save" in name:
                 tensor.add_(0.25)
     tuned.save_pretrained(folder)
-    for extra in ["README.md"]:
-        (folder / extra).unlink(missing_ok=True)
+    (folder / "README.md").unlink(missing_ok=True)
     # The configuration without the fields that say nothing, which differ from version to version.
     path = folder / "adapter_config.json"
     fields = {k: v for k, v in json.loads(path.read_text()).items() if v not in (None, [], {}, "")}
