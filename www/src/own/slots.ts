@@ -50,8 +50,10 @@ export class Slots {
 
   async #take(dropped: Promise<Dropped>): Promise<void> {
     // The running task goes on with its own files; the page would offer others.
-    if (isRunning()) return say('A task is running. Drop the files again when it has ended.');
+    const refused = 'A task is running. Drop the files again when it has ended.';
+    if (isRunning()) return say(refused);
     const result = await dropped.catch((error: unknown) => ({ refused: `${error}` }));
+    if (isRunning()) return say(refused);
     if ('refused' in result) return say(result.refused);
     this.add(result.sources);
   }
