@@ -7,7 +7,7 @@ mod counting;
 use bitx::drive::{self, Sources};
 use bitx::folder::Manifest;
 use bitx::io::ReadAt;
-use bitx::{Compress, Format, Inspect, Job, Restore, steps};
+use bitx::{Compress, Format, Inspect, Job, Merge, Restore, steps};
 use common::forge::{self, Record, varint, xxh3};
 use common::{model, with_header};
 
@@ -218,4 +218,51 @@ fn folders_of_a_manifest() {
     let json = format!(r#"{{"format":"bitx-folder","version":1,"base":[],"files":[{files}]}}"#);
     let manifest = costs("a manifest", json.len(), || Manifest::parse(json.as_bytes()));
     assert_eq!(manifest.unwrap().files.len(), 500);
+}
+
+/// Opens a merge of an adapter of these empty or tiny tensors into a base of one tensor.
+fn merges(what: &str, base: &str, tensors: &[String], config: &str) -> bool {
+    let entry = |name: &String| format!(r#""{name}":{{"dtype":"F32","shape":[1,1],"data_offsets":"#);
+    let entries = tensors.iter().enumerate().map(|(i, name)| format!("{}[{},{}]}}", entry(name), 4 * i, 4 * i + 4));
+    let adapter = with_header(&format!("{{{}}}", entries.collect::<Vec<_>>().join(",")), &vec![0; 4 * tensors.len()]);
+    let base = model(&[(base, "F32", &[1, 1], &[0; 4])]);
+    costs(what, base.len() + adapter.len() + config.len(), || {
+        let Ok(merge) = Merge::new(&[base.len() as u64], 0, adapter.len() as u64, config.as_bytes()) else {
+            return false;
+        };
+        let files: [&dyn ReadAt; 2] = [&base.as_slice(), &adapter.as_slice()];
+        drive::open(&mut merge.job(), &Sources { base: &files, ..Sources::default() }).is_ok()
+    })
+}
+
+const LORA: &str = r#"{"peft_type":"LORA"}"#;
+
+fn factors(module: &str) -> [String; 2] {
+    ["A", "B"].map(|factor| format!("{module}.lora_{factor}.weight"))
+}
+
+#[test]
+fn names_of_adapters() {
+    assert!(merges("an adapter", "m.weight", &factors("m"), LORA));
+    let dots = ".".repeat(1 << 15);
+    assert!(!merges("a name of dots", "m.weight", &factors(&dots), LORA));
+    assert!(!merges("a base of dots", &dots.repeat(8), &factors("m"), LORA));
+    let short: Vec<String> = (0..20_000).map(|i| format!("{}{i:x}", ".".repeat(30))).collect();
+    assert!(!merges("names of as many dots as they may have", "m.weight", &short, LORA));
+}
+
+#[test]
+fn configurations_of_adapters() {
+    let list = |field: &str, item: &str| format!("{},\"{field}\":[{}]}}", &LORA[..19], vec![item; 1 << 18].join(","));
+    for item in ["0", "[]", "[0]", "{}", r#"{"":0}"#, r#"{"":{"":{"":0}}}"#] {
+        assert!(merges(item, "m.weight", &factors("m"), &list("target_modules", item)), "{item}");
+    }
+    let number = |i: u32| format!("\"{i:x}\":1");
+    let numbers = (0..100_000).map(number).collect::<Vec<_>>().join(",");
+    let config = format!("{},\"rank_pattern\":{{{numbers}}},\"alpha_pattern\":{{{numbers}}}}}", &LORA[..19]);
+    let modules: Vec<String> = (0..5_000).flat_map(|i| factors(&format!("m.{i:x}"))).collect();
+    assert!(!merges("patterns for modules", "m.weight", &modules, &config));
+    let fields = (0..50_000).map(|i| format!("\"{i:x}\":{{\"\":0}}")).collect::<Vec<_>>().join(",");
+    let config = format!("{},{fields}}}", &LORA[..19]);
+    assert!(merges("many fields", "m.weight", &factors("m"), &config));
 }

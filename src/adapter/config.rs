@@ -1,8 +1,12 @@
 //! The `adapter_config.json` of PEFT.
 
-use serde_json::{Map, Value};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::error::{Error, Result};
+use crate::steps;
 
 /// Maximum length of a configuration in bytes.
 const LONGEST: usize = 16 << 20;
@@ -35,17 +39,37 @@ pub(crate) struct Config {
     alpha: f64,
     root: bool,
     pub(super) transposed: bool,
-    ranks: Vec<(Pattern, f64)>,
-    alphas: Vec<(Pattern, f64)>,
+    ranks: Patterns,
+    alphas: Patterns,
 }
 
-/// A pattern that stands for the modules of a name, or one module.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Pattern {
-    name: String,
-    /// The name is that of the whole module.
-    whole: bool,
+/// The numbers of the modules that patterns stand for, by the patterns' names; `None` for a name
+/// that has several.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Patterns {
+    /// Names of whole modules.
+    modules: HashMap<String, Option<f64>>,
+    /// Names of modules, with or without their beginning.
+    ends: HashMap<String, Option<f64>>,
 }
+
+/// A field of a configuration. What is nested deeper is checked to be JSON, and dropped: as values
+/// it would take a hundred times the memory.
+#[derive(Debug)]
+enum Field {
+    Null,
+    Flag(bool),
+    Whole(u64),
+    Number(f64),
+    Text(String),
+    /// An array, and whether it is empty.
+    List(bool),
+    /// The numbers of an object; `None` for other values.
+    Numbers(BTreeMap<String, Option<f64>>),
+}
+
+/// The fields of a configuration, of which the last one of a name counts.
+type Fields = BTreeMap<String, Field>;
 
 impl Config {
     /// Reads a configuration.
@@ -58,24 +82,25 @@ impl Config {
             return Err(Error::limit("the adapter's configuration is too long")
                 .figures(format_args!("at most {LONGEST} bytes"), json.len()));
         }
-        let fields: Map<String, Value> = serde_json::from_slice(json)
+        let fields: Fields = serde_json::from_slice(json)
             .map_err(|_| Error::format("the adapter's configuration is not a JSON object"))?;
         check_kind(&fields)?;
         let alpha = match fields.get("lora_alpha") {
-            None | Some(Value::Null) => 8.0,
-            Some(value) => finite("lora_alpha", value)?,
+            None | Some(Field::Null) => 8.0,
+            Some(value) => finite("lora_alpha", value.as_f64())?,
         };
         let rank = match fields.get("r") {
-            None | Some(Value::Null) => None,
-            Some(value) => Some(value.as_u64().filter(|&rank| rank > 0).ok_or_else(|| wrong("r"))?),
+            None | Some(Field::Null) => None,
+            Some(&Field::Whole(rank)) if rank > 0 => Some(rank),
+            Some(_) => return Err(wrong("r")),
         };
         Ok(Self {
             rank,
             alpha,
             root: flag(&fields, "use_rslora")?,
             transposed: flag(&fields, "fan_in_fan_out")?,
-            ranks: patterns(&fields, "rank_pattern")?,
-            alphas: patterns(&fields, "alpha_pattern")?,
+            ranks: Patterns::read(&fields, "rank_pattern")?,
+            alphas: Patterns::read(&fields, "alpha_pattern")?,
         })
     }
 
@@ -85,13 +110,13 @@ impl Config {
     /// `Corrupt` for another rank than the configuration states, and for a factor that is not
     /// finite; `Unsupported` if several patterns fit the module.
     pub(super) fn scale(&self, module: &str, rank: u64) -> Result<f32> {
-        let stated = one(&self.ranks, module)?.map(|rank| rank as u64).or(self.rank);
+        let stated = self.ranks.one(module)?.map(|rank| rank as u64).or(self.rank);
         if let Some(stated) = stated.filter(|&stated| stated != rank) {
             return Err(Error::corrupt("the adapter's factors have another rank than its configuration states")
                 .tensor(module)
                 .figures(stated, rank));
         }
-        let alpha = one(&self.alphas, module)?.unwrap_or(self.alpha);
+        let alpha = self.alphas.one(module)?.unwrap_or(self.alpha);
         let divisor = if self.root { (rank as f64).sqrt() } else { rank as f64 };
         let scale = (alpha / divisor) as f32;
         if scale.is_finite() {
@@ -102,25 +127,24 @@ impl Config {
 }
 
 /// Checks that the adapter is a plain LoRA adapter.
-fn check_kind(fields: &Map<String, Value>) -> Result<()> {
+fn check_kind(fields: &Fields) -> Result<()> {
     match fields.get("peft_type") {
-        Some(Value::String(kind)) if kind == "LORA" => {}
-        Some(Value::String(kind)) => {
+        Some(Field::Text(kind)) if kind == "LORA" => {}
+        Some(Field::Text(kind)) => {
             return Err(Error::unsupported(format!("adapters of the type {kind:?} cannot be merged, only LORA")));
         }
         _ => return Err(Error::format("the adapter's configuration has no peft_type")),
     }
-    let empty = |value: &Value| match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::Array(list) => list.is_empty(),
-        Value::Object(map) => map.is_empty(),
+    let empty = |value: &Field| match value {
+        Field::Null | Field::Flag(false) | Field::List(true) => true,
+        Field::Numbers(numbers) => numbers.is_empty(),
         _ => false,
     };
     if let Some(name) = OTHERS.iter().find(|name| fields.get(**name).is_some_and(|value| !empty(value))) {
         return Err(Error::unsupported(format!("adapters with {name} cannot be merged")));
     }
     match fields.get("init_lora_weights") {
-        Some(Value::String(beginning)) if !BEGINNINGS.contains(&beginning.as_str()) => {
+        Some(Field::Text(beginning)) if !BEGINNINGS.contains(&beginning.as_str()) => {
             let message =
                 format!("adapters with init_lora_weights {beginning:?} change the base before they are trained");
             Err(Error::unsupported(message))
@@ -133,55 +157,120 @@ fn wrong(name: &str) -> Error {
     Error::corrupt(format!("the adapter's configuration has a wrong value for {name}"))
 }
 
-fn flag(fields: &Map<String, Value>, name: &str) -> Result<bool> {
+fn flag(fields: &Fields, name: &str) -> Result<bool> {
     match fields.get(name) {
-        None | Some(Value::Null) => Ok(false),
-        Some(value) => value.as_bool().ok_or_else(|| wrong(name)),
-    }
-}
-
-fn finite(name: &str, value: &Value) -> Result<f64> {
-    value.as_f64().filter(|number| number.is_finite()).ok_or_else(|| wrong(name))
-}
-
-/// The patterns of a field, with their numbers.
-fn patterns(fields: &Map<String, Value>, name: &str) -> Result<Vec<(Pattern, f64)>> {
-    match fields.get(name) {
-        None | Some(Value::Null) => Ok(Vec::new()),
-        Some(Value::Object(map)) => {
-            map.iter().map(|(key, value)| Ok((Pattern::parse(key)?, finite(name, value)?))).collect()
-        }
+        None | Some(Field::Null) => Ok(false),
+        Some(&Field::Flag(flag)) => Ok(flag),
         Some(_) => Err(wrong(name)),
     }
 }
 
-impl Pattern {
-    /// Reads a pattern, which may be a name of modules, with or without its beginning. PEFT takes it
-    /// for a regular expression.
-    fn parse(key: &str) -> Result<Self> {
-        let (name, whole) = key.strip_prefix('^').map_or((key, false), |name| (name, true));
-        let name = name.replace("\\.", ".");
-        let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
-        if !name.is_empty() && name.chars().all(plain) {
-            return Ok(Self { name, whole });
+fn finite(name: &str, value: Option<f64>) -> Result<f64> {
+    value.filter(|number| number.is_finite()).ok_or_else(|| wrong(name))
+}
+
+impl Patterns {
+    /// Reads the patterns of a field. A pattern may be a name of modules, with or without its
+    /// beginning. PEFT takes it for a regular expression.
+    fn read(fields: &Fields, name: &str) -> Result<Self> {
+        let numbers = match fields.get(name) {
+            None | Some(Field::Null) => return Ok(Self::default()),
+            Some(Field::Numbers(numbers)) => numbers,
+            Some(_) => return Err(wrong(name)),
+        };
+        let mut patterns = Self::default();
+        for (key, &number) in numbers {
+            let (module, known) = key
+                .strip_prefix('^')
+                .map_or((key.as_str(), &mut patterns.ends), |module| (module, &mut patterns.modules));
+            let module = module.replace("\\.", ".");
+            let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+            if module.is_empty() || !module.chars().all(plain) {
+                let message = format!("the pattern {key:?} of the adapter is a regular expression");
+                return Err(Error::unsupported(message));
+            }
+            let number = Some(finite(name, number)?);
+            let first = known.entry(module).or_insert(number);
+            *first = first.filter(|_| *first == number);
         }
-        Err(Error::unsupported(format!("the pattern {key:?} of the adapter is a regular expression")))
+        Ok(patterns)
     }
 
-    fn fits(&self, module: &str) -> bool {
-        let before = module.strip_suffix(self.name.as_str());
-        before.is_some_and(|before| before.is_empty() || !self.whole && before.ends_with('.'))
+    /// The number of the pattern that fits a module; `None` if no pattern does.
+    fn one(&self, module: &str) -> Result<Option<f64>> {
+        let ends = std::iter::once(module).chain(module.match_indices('.').map(|(at, _)| &module[at + 1..]));
+        let ends = ends.inspect(|_| steps::add(1)).filter_map(|end| self.ends.get(end));
+        let mut fitting = self.modules.get(module).into_iter().chain(ends);
+        let Some(first) = fitting.next() else { return Ok(None) };
+        if first.is_none() || fitting.any(|number| number != first) {
+            return Err(Error::unsupported("several patterns of the adapter fit the module").tensor(module));
+        }
+        Ok(*first)
     }
 }
 
-/// The number of the pattern that fits a module; `None` if no pattern does.
-fn one(patterns: &[(Pattern, f64)], module: &str) -> Result<Option<f64>> {
-    let mut fitting = patterns.iter().filter(|(pattern, _)| pattern.fits(module)).map(|(_, number)| *number);
-    let first = fitting.next();
-    if fitting.any(|number| Some(number) != first) {
-        return Err(Error::unsupported("several patterns of the adapter fit the module").tensor(module));
+impl Field {
+    fn as_f64(&self) -> Option<f64> {
+        match *self {
+            Self::Whole(number) => Some(number as f64),
+            Self::Number(number) => Some(number),
+            _ => None,
+        }
     }
-    Ok(first)
+}
+
+impl<'de> Deserialize<'de> for Field {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FieldVisitor)
+    }
+}
+
+struct FieldVisitor;
+
+impl<'de> Visitor<'de> for FieldVisitor {
+    type Value = Field;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Field, E> {
+        Ok(Field::Null)
+    }
+
+    fn visit_bool<E>(self, flag: bool) -> Result<Field, E> {
+        Ok(Field::Flag(flag))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Field, E> {
+        Ok(Field::Whole(number))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Field, E> {
+        Ok(Field::Number(number as f64))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Field, E> {
+        Ok(Field::Number(number))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Field, E> {
+        Ok(Field::Text(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Field, A::Error> {
+        let empty = list.next_element::<IgnoredAny>()?.is_none();
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Field::List(empty))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Field, A::Error> {
+        let mut numbers = BTreeMap::new();
+        while let Some((key, value)) = map.next_entry::<String, Field>()? {
+            numbers.insert(key, value.as_f64());
+        }
+        Ok(Field::Numbers(numbers))
+    }
 }
 
 #[cfg(test)]
@@ -206,6 +295,9 @@ mod tests {
         assert_eq!(scale(", \"lora_alpha\": 1e300", "m").unwrap_err().kind(), ErrorKind::Corrupt);
         let twice = ", \"alpha_pattern\": {\"q\": 2, \"a.q\": 3}";
         assert_eq!(scale(twice, "a.q").unwrap_err().kind(), ErrorKind::Unsupported);
+        let spelt_twice = ", \"r\": 4, \"alpha_pattern\": {\"a.q\": 2, \"a\\\\.q\": 3, \"b.q\": 2, \"b\\\\.q\": 2}";
+        assert_eq!(scale(spelt_twice, "a.q").unwrap_err().kind(), ErrorKind::Unsupported);
+        assert_eq!((scale(spelt_twice, "b.q"), scale(spelt_twice, "c.q")), (Ok(0.5), Ok(2.0)));
     }
 
     #[test]

@@ -11,9 +11,14 @@ pub use job::Merge;
 use crate::error::{Error, Result};
 use crate::layout::{Kind, Layout, Region};
 use crate::merge::{MAX_NUMBERS, MAX_RANK, Shape, is_factor};
+use crate::steps;
 
 /// The beginning of all names of an adapter's tensors.
 const PREFIX: &str = "base_model.model.";
+
+/// Maximum number of dots in the name of a tensor. Each of them begins an end of the name, and all
+/// ends are kept.
+const MAX_DOTS: usize = 32;
 
 /// The factors of a module.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,6 +77,7 @@ impl Adapter {
         let mut found: Vec<(String, Found)> = Vec::new();
         let mut numbers: HashMap<String, usize> = HashMap::new();
         for (i, region) in layout.regions.iter().enumerate() {
+            check_name(&region.name)?;
             let (module, a, embedding) = match role(&region.name)? {
                 Role::Replaced(name) => {
                     adapter.replaced.push((name, i));
@@ -119,7 +125,10 @@ impl Adapter {
         if let Some(found) = self.names.get(name) {
             return *found;
         }
-        let mut ends = name.match_indices('.').map(|(at, _)| &name[at + 1..]);
+        // No name of the adapter is as long as the ends behind further dots.
+        let dots: Vec<usize> = name.rmatch_indices('.').map(|(at, _)| at).take(MAX_DOTS + 1).collect();
+        steps::add(dots.len());
+        let mut ends = dots.iter().rev().map(|at| &name[at + 1..]);
         let found = ends.find_map(|end| self.names.get(end).copied().flatten().map(|number| (end, number)));
         found.filter(|(end, number)| self.name(*number) == *end).map(|(_, number)| number)
     }
@@ -142,6 +151,15 @@ impl Adapter {
 
 /// The role of a tensor of a module.
 type RoleOf = fn(&str) -> Role<'_>;
+
+fn check_name(name: &str) -> Result<()> {
+    let dots = name.matches('.').count();
+    if dots <= MAX_DOTS {
+        return Ok(());
+    }
+    let error = Error::limit("a tensor of the adapter has a name of too many parts").tensor(name);
+    Err(error.figures(format_args!("at most {MAX_DOTS} dots"), dots))
+}
 
 /// The role of the tensor `name`.
 fn role(name: &str) -> Result<Role<'_>> {
