@@ -1,15 +1,13 @@
 //! LoRA adapters of PEFT as files: the factors, and the configuration beside them.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use bitx::layout::{Kind, Layout};
 use bitx::{Compress, ErrorKind, Merge};
 
 use crate::args::Global;
 use crate::fault::Fault;
-use crate::files::Input;
+use crate::files::{Input, read_short};
 use crate::folder::layout;
 use crate::warning::warn;
 use crate::words;
@@ -20,8 +18,8 @@ const CONFIG: &str = "adapter_config.json";
 /// The name of an adapter's factors in its folder.
 const FACTORS: &str = "adapter_model.safetensors";
 
-/// Maximum length of a configuration in bytes, with one byte more than the core accepts.
-const LONGEST: u64 = (16 << 20) + 1;
+/// Maximum length of a configuration in bytes.
+const LONGEST: u64 = 16 << 20;
 
 /// Returns true for the layout of an adapter's factors.
 pub fn is_adapter(layout: &Layout) -> bool {
@@ -41,7 +39,7 @@ pub fn give(mut compress: Compress, base: &[&Input], global: &Global) -> anyhow:
         if !is_adapter(&layout) {
             continue;
         }
-        let config = read(&config)?;
+        let config = read_short(&config, LONGEST)?;
         match Merge::check(&config, &layout) {
             Ok(()) => compress = compress.with_adapter(file, &config)?,
             Err(error) => warn(global, &format!("{}: not used as an adapter: {error}", words::input(&input.path))),
@@ -60,14 +58,6 @@ pub fn open(path: &Path) -> anyhow::Result<(Input, PathBuf, Vec<u8>)> {
         return Err(Fault::new(ErrorKind::Format, message).into());
     }
     let input = Input::watched(&factors)?;
-    let bytes = read(&config)?;
+    let bytes = read_short(&config, LONGEST)?;
     Ok((input, config, bytes))
-}
-
-/// Reads a configuration.
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
-    file.take(LONGEST).read_to_end(&mut bytes).with_context(|| path.display().to_string())?;
-    Ok(bytes)
 }

@@ -1,5 +1,7 @@
 //! The input files that a command line names.
 
+use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -40,6 +42,20 @@ impl Input {
     pub fn check_unchanged(&self) -> anyhow::Result<()> {
         self.file.check_unchanged().with_context(|| words::input(&self.path))
     }
+}
+
+/// Reads a short file that was found in a folder: up to `most` bytes, and one more if it is longer.
+///
+/// # Errors
+/// Those of the system; a pipe or a device, which a stranger's folder may have and which may never
+/// end.
+pub fn read_short(path: &Path, most: u64) -> anyhow::Result<Vec<u8>> {
+    let named = || path.display().to_string();
+    let meta = fs::metadata(path).with_context(named)?;
+    anyhow::ensure!(meta.is_file(), Fault::new(ErrorKind::Format, format!("{}: this is no file", path.display())));
+    let mut bytes = Vec::new();
+    fs::File::open(path).with_context(named)?.take(most + 1).read_to_end(&mut bytes).with_context(named)?;
+    Ok(bytes)
 }
 
 /// Tells whether a path names standard input.

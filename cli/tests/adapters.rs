@@ -119,3 +119,13 @@ fn adapters_that_cannot_be_merged_are_refused_or_only_a_base() {
         assert!(said.contains(part) && !f.path("out").exists(), "{said}");
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_the_place_of_a_configuration_is_not_waited_for() {
+    let f = Folder::of_vector("bf16");
+    f.replace_by_pipe("adapter/adapter_config.json");
+    let mut merge = f.bitx(&["merge", BASE, "adapter", "-o", "out"]);
+    let said = stderr(merge.timeout(folder::PATIENCE), 1);
+    assert!(said.contains("adapter_config.json: this is no file") && !f.path("out").exists(), "{said}");
+}

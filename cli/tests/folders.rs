@@ -374,6 +374,21 @@ fn hostile_manifests_write_nothing_outside() {
     assert_eq!(f.names(), before);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_pipe_among_the_archives_is_not_waited_for() {
+    let f = Folder::with_archives();
+    for (place, part) in [("out/tokenizer.json.bitx", "it is no file"), ("out/bitx.json", "this is no file")] {
+        f.replace_by_pipe(place);
+        for args in [&["inspect", "out"][..], &["verify", "base", "out"], &["decompress", "base", "out", "-o", "back"]]
+        {
+            let said = stderr(f.bitx(args).timeout(folder::PATIENCE), 1);
+            assert!(said.contains(place) && said.contains(part), "{args:?}: {said}");
+        }
+    }
+    assert_eq!(f.names(), ["base", "out", "tuned"]);
+}
+
 #[test]
 fn every_change_of_an_archive_is_noticed() {
     let f = Folder::empty();

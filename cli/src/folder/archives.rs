@@ -1,6 +1,5 @@
 //! A folder of archives: its manifest, and the archives that the manifest names.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -11,7 +10,7 @@ use bitx::report::Report;
 
 use super::{Needed, fault};
 use crate::fault::Fault;
-use crate::files::Input;
+use crate::files::{Input, read_short};
 
 /// The length in bytes of a root digest.
 const ROOT: u64 = 32;
@@ -26,16 +25,10 @@ impl Archives {
     /// Reads the manifest in the folder `path`.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let place = path.join(MANIFEST);
-        let file = match std::fs::File::open(&place) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let message = format!("{}: this is no folder of archives: it has no {MANIFEST}", path.display());
-                return Err(Fault::new(ErrorKind::Format, message).into());
-            }
-            opened => opened.with_context(|| place.display().to_string())?,
-        };
-        let mut json = Vec::new();
-        file.take(LONGEST + 1).read_to_end(&mut json).with_context(|| place.display().to_string())?;
-        let manifest = Manifest::parse(&json).map_err(|error| fault(&place, &error))?;
+        let message = || format!("{}: this is no folder of archives: it has no {MANIFEST}", path.display());
+        let exists = place.try_exists().with_context(|| place.display().to_string())?;
+        anyhow::ensure!(exists, Fault::new(ErrorKind::Format, message()));
+        let manifest = Manifest::parse(&read_short(&place, LONGEST)?).map_err(|error| fault(&place, &error))?;
         Ok(Self { path: path.to_owned(), manifest })
     }
 

@@ -3,11 +3,15 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use assert_cmd::Command;
 use serde_json::Value;
 
 use crate::common::{PAIRS, restore};
+
+/// The time after which a command that waits for a pipe is ended.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Folder(tempfile::TempDir);
 
@@ -38,6 +42,13 @@ impl Folder {
 
     pub fn read(&self, name: &str) -> Vec<u8> {
         fs::read(self.path(name)).unwrap()
+    }
+
+    /// Replaces a file by a pipe that nobody writes to.
+    #[cfg(unix)]
+    pub fn replace_by_pipe(&self, name: &str) {
+        fs::remove_file(self.path(name)).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(self.path(name)).status().unwrap().success());
     }
 
     pub fn bitx(&self, args: &[&str]) -> Command {
