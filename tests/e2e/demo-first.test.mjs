@@ -141,3 +141,17 @@ test('a failed download is explained', async (t) => {
   await page.click('#sample');
   assert.match(await errorText(page), /transfer failed.*503/s);
 });
+
+test('the picture stays in its card at any width', async (t) => {
+  const page = await demo(t, env);
+  for (const width of [320, 600, 895, 897, 960, 1440]) {
+    await page.setViewportSize({ width, height: 800 });
+    const over = await page.evaluate(() => {
+      const card = document.querySelector('.picture');
+      const { right } = card.getBoundingClientRect();
+      return [...card.querySelectorAll('*')].filter((part) => part.getBoundingClientRect().right >= right)
+        .length;
+    });
+    assert.equal(over, 0, `${width} pixels`);
+  }
+});
