@@ -25,6 +25,7 @@ mod quant;
 pub mod report;
 #[doc(hidden)]
 pub mod steps;
+mod transposed;
 mod view;
 mod window;
 mod zigzag;

@@ -122,6 +122,9 @@ impl BaseSet {
         let origins = view.origins.iter().zip(wanted).map(|(origin, units)| self.locate(region, origin, units));
         let runs = view.runs.iter().map(|run| (run.units, run.from));
         let gathered = BaseView::new(region.dtype, origins.collect::<Result<_>>()?, runs);
+        if let Some(transposed) = view.transposed {
+            return Ok(gathered.transposed(transposed));
+        }
         let Some(merge) = &view.merge else { return Ok(gathered) };
         let shape = merge.shape(region)?;
         let factors = Factors {

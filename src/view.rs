@@ -12,6 +12,7 @@ use crate::layout::Dtype;
 use crate::merge::{Arithmetic, Shape, Update};
 use crate::quant::{dequantise, format_of, weights_per_unit};
 use crate::steps;
+use crate::transposed::Transposed;
 
 /// The base words of a region, as runs of words of base files.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(crate) struct BaseView {
     relation: Relation,
     /// The adapter that moves the words of the runs.
     factors: Option<Box<Factors>>,
+    /// The matrices whose transposes the words of the first origin are.
+    transposed: Option<Transposed>,
 }
 
 /// The factors of an adapter that were found, and how they move the region.
@@ -96,13 +99,14 @@ impl BaseView {
         };
         let weights = dtype.is_scaled() && !origins.iter().all(of_blocks);
         let relation = if weights { Relation::Weights } else { Relation::Words };
-        Self { dtype, origins, runs: runs.map(stretch).collect(), bytes: None, relation, factors: None }
+        let runs = runs.map(stretch).collect();
+        Self { dtype, origins, runs, bytes: None, relation, factors: None, transposed: None }
     }
 
     /// Creates a view that gives the same bytes for every part of a region of `dtype`.
     pub(crate) fn bytes(dtype: Dtype, source: Source, range: Range<u64>) -> Self {
-        let (origins, runs) = (Vec::new(), Vec::new());
-        Self { dtype, origins, runs, bytes: Some((source, range)), relation: Relation::Bytes, factors: None }
+        let bytes = Some((source, range));
+        Self { bytes, relation: Relation::Bytes, ..Self::new(dtype, Vec::new(), std::iter::empty()) }
     }
 
     /// Moves the words by the factors of an adapter.
@@ -110,11 +114,17 @@ impl BaseView {
         Self { factors: Some(Box::new(factors)), ..self }
     }
 
-    /// The place and the number of bytes that every part of the region needs: those that it
-    /// resembles, or the factors of an adapter.
-    pub(crate) fn shared(&self) -> Option<((Source, u64), u64)> {
-        let bytes = self.bytes.as_ref().map(|(source, range)| ((*source, range.start), range.end - range.start));
-        bytes.or_else(|| {
+    /// Takes the words as those of matrices, and transposes each of them.
+    pub(crate) fn transposed(self, transposed: Transposed) -> Self {
+        Self { transposed: Some(transposed), ..self }
+    }
+
+    /// The place and the number of bytes that the byte range `range` of the region shares with
+    /// others: those that it resembles, transposed matrices, or the factors of an adapter.
+    pub(crate) fn shared(&self, range: &Range<u64>) -> Option<((Source, u64), u64)> {
+        let bytes = self.bytes.as_ref().map(|(source, range)| (*source, range.clone()));
+        let bytes = bytes.or_else(|| self.matrices(range).map(|(origin, matrices)| (origin.source, matrices)));
+        bytes.map(|(source, range)| ((source, range.start), range.end - range.start)).or_else(|| {
             let factors = self.factors.as_ref()?;
             let [a, b] = [(factors.a, factors.shape.of_a()), (factors.b, factors.shape.of_b())];
             let bytes = |(located, numbers): (Located, usize)| located.bytes(0, numbers);
@@ -147,6 +157,10 @@ impl BaseView {
     /// Appends the reads of the base words for the byte range `range` of the target's region.
     pub(crate) fn reads(&self, range: Range<u64>, reads: &mut Vec<Read>) {
         reads.extend(self.bytes.iter().map(|(source, range)| Read::new(*source, range.clone())));
+        if let Some((origin, matrices)) = self.matrices(&range) {
+            reads.push(Read::new(origin.source, matrices));
+            return;
+        }
         let parts = self.parts(range.clone()).filter_map(|part| part.from);
         reads.extend(parts.map(|(source, range, _)| Read::new(source, range)));
         if let Some(factors) = self.factors.as_ref().filter(|_| !range.is_empty()) {
@@ -155,10 +169,16 @@ impl BaseView {
         }
     }
 
-    /// The words of a range of bytes of the region.
-    fn words(&self, range: &Range<u64>) -> Range<usize> {
+    /// The units of a range of bytes of the region.
+    fn units(&self, range: &Range<u64>) -> Range<u64> {
         let width = unit(self.dtype).1;
-        (range.start / width) as usize..(range.end / width) as usize
+        range.start / width..range.end / width
+    }
+
+    /// The words of a range of bytes of a region that is merged.
+    fn words(&self, range: &Range<u64>) -> Range<usize> {
+        let units = self.units(range);
+        units.start as usize..units.end as usize
     }
 
     /// Returns the base words for the byte range `range` of the target's region, in its dtype;
@@ -184,6 +204,10 @@ impl BaseView {
         if let Some((source, bytes)) = &self.bytes {
             return Ok(Some(Cow::Borrowed(inputs.slice(*source, bytes.clone())?)));
         }
+        if let Some((origin, matrices)) = self.matrices(&range) {
+            let words = self.transpose(&range, origin, inputs.slice(origin.source, matrices)?);
+            return Ok(Some(Cow::Owned(words)));
+        }
         let length = ((range.end - range.start) / unit(self.dtype).1 * self.given()) as usize;
         if self.parts(range.clone()).all(|part| part.from.is_none()) {
             return Ok(None);
@@ -207,6 +231,22 @@ impl BaseView {
         Ok(Some(Cow::Owned(bytes)))
     }
 
+    /// The matrices of the base that a range of bytes of the region needs, if it is transposed.
+    fn matrices(&self, range: &Range<u64>) -> Option<(Located, Range<u64>)> {
+        let (transposed, origin) = (self.transposed?, *self.origins.first()?);
+        let words = transposed.matrices(&self.units(range));
+        let width = unit(origin.dtype).1;
+        Some((origin, origin.offset + words.start * width..origin.offset + words.end * width))
+    }
+
+    /// Transposes the matrices that a range of bytes needs, and returns the words of the range.
+    fn transpose(&self, range: &Range<u64>, origin: Located, matrices: &[u8]) -> Vec<u8> {
+        let (units, width) = (self.units(range), unit(origin.dtype).1);
+        let mut words = vec![0; ((units.end - units.start) * width) as usize];
+        self.transposed.iter().for_each(|stack| stack.gather(width as usize, &units, matrices, &mut words));
+        if origin.dtype == self.dtype { words } else { self.cast(origin.dtype, &words, units.end - units.start) }
+    }
+
     /// Converts words of `from` to what the view gives for `units` of the target.
     fn cast(&self, from: Dtype, words: &[u8], units: u64) -> Vec<u8> {
         let mut target = vec![0; (units * self.given()) as usize];
@@ -225,8 +265,7 @@ impl BaseView {
 
     /// The parts of the runs that the byte range `range` covers, in order.
     fn parts(&self, range: Range<u64>) -> impl Iterator<Item = Part> {
-        let width = unit(self.dtype).1;
-        let (start, end) = (range.start / width, range.end / width);
+        let Range { start, end } = self.units(&range);
         let first = self.runs.partition_point(|run| run.end <= start);
         let covering = self.runs[first..].iter().take_while(move |run| run.end - run.units < end);
         covering.map(move |run| {

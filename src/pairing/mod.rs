@@ -3,16 +3,19 @@
 //! A region is first paired as a whole ([`whole`]): with the base region of its name, unless its
 //! content is another one's; then with any region of as many words, whatever its name, shape and
 //! dtype. Regions that stay alone may consist of several base regions, or be parts of one
-//! ([`chains`]). Matrices whose rows were added, removed or moved are aligned ([`rows`]).
+//! ([`chains`]), or matrices of the base that are transposed ([`transposed`]). Matrices whose rows
+//! were added, removed or moved are aligned ([`rows`]).
 
 mod chains;
 mod rows;
 mod signature;
+mod transposed;
 mod whole;
 
 pub(crate) use chains::Chains;
 pub(crate) use rows::{RowRun, align};
 pub(crate) use signature::{Signature, WORDS, of_row};
+pub(crate) use transposed::Corners;
 pub(crate) use whole::whole_pairs;
 
 use std::collections::HashMap;

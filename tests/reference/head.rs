@@ -79,6 +79,10 @@ impl Head {
                 let view = View::read(&region, fields, self)?;
                 Ok(Content::Chunks(region, Some(Partner::View(view))))
             }
+            7 => {
+                let view = View::read_transposed(&region, fields, self)?;
+                Ok(Content::Chunks(region, Some(Partner::View(view))))
+            }
             6 => {
                 let mut view = View::read(&region, fields, self)?;
                 view.merge = Some(Merge::read(&region, fields, self)?);

@@ -13,6 +13,8 @@ pub struct View {
     pub runs: Vec<(usize, Option<(usize, usize)>)>,
     /// The adapter that moves the words.
     pub merge: Option<Merge>,
+    /// Rows and columns of the base's matrices, which are transposed.
+    pub matrices: Option<(usize, usize)>,
 }
 
 /// A region of a base file.
@@ -76,11 +78,11 @@ impl View {
         let (file, name) = read_name(fields, head, region)?;
         let units = region.length / unit(region.dtype);
         let runs = if units > 0 { vec![(units, Some((0, 0)))] } else { Vec::new() };
-        Ok(Self { origins: vec![Origin { file, name, dtype: region.dtype }], runs, merge: None })
+        Ok(Self { origins: vec![Origin { file, name, dtype: region.dtype }], runs, merge: None, matrices: None })
     }
 
     pub fn read(region: &Region, fields: &mut Fields, head: &Head) -> Result<Self> {
-        let mut view = Self { origins: Vec::new(), runs: Vec::new(), merge: None };
+        let mut view = Self { origins: Vec::new(), runs: Vec::new(), merge: None, matrices: None };
         for _ in 0..count(fields)? {
             let (file, name) = read_name(fields, head, region)?;
             let dtype = fields.byte()?;
@@ -113,6 +115,22 @@ impl View {
         Ok(view)
     }
 
+    /// The view of a region whose matrices are the base's, transposed.
+    pub fn read_transposed(region: &Region, fields: &mut Fields, head: &Head) -> Result<Self> {
+        let mut view = Self::of_partner(region, fields, head)?;
+        let dtype = fields.byte()?;
+        check(dtype <= LAST, "unknown dtype")?;
+        let blocks = quant::format(dtype).or(quant::format(region.dtype)).is_some();
+        check(!blocks && fits(dtype, region.dtype), "a cast of other dtypes")?;
+        view.origins[0].dtype = dtype;
+        let (rows, columns) = (fields.varint()?, fields.varint()?);
+        let words = rows.checked_mul(columns).ok_or("a matrix that is too large")?;
+        check(words > 0 && words <= (32 << 20) / unit(dtype) as u64, "the size of a matrix")?;
+        check((region.length / unit(region.dtype)) as u64 % words == 0, "matrices that do not fill the region")?;
+        view.matrices = Some((rows as usize, columns as usize));
+        Ok(view)
+    }
+
     /// Tells whether the view gives the weights of blocks.
     pub fn gives_weights(&self, region: &Region) -> bool {
         quant::format(region.dtype).is_some() && self.origins.iter().any(|origin| origin.dtype != region.dtype)
@@ -142,11 +160,22 @@ impl View {
             }
             known.resize(words.len(), from.is_some());
         }
+        if let Some((rows, columns)) = self.matrices {
+            words = transposed(&words, rows, columns, unit(region.dtype));
+        }
         if let Some(merge) = &self.merge {
             merge.apply(region, bases, &mut words)?;
         }
         Ok((words, known))
     }
+}
+
+/// Transposes each matrix of words of `width` bytes.
+fn transposed(words: &[u8], rows: usize, columns: usize, width: usize) -> Vec<u8> {
+    let word = |matrix: usize, place: usize| &words[(matrix * rows * columns + place) * width..][..width];
+    let matrices = words.len() / (rows * columns * width);
+    let places = (0..columns).flat_map(|column| (0..rows).map(move |row| row * columns + column));
+    (0..matrices).flat_map(|matrix| places.clone().flat_map(move |place| word(matrix, place)).copied()).collect()
 }
 
 fn count(fields: &mut Fields) -> Result<u64> {

@@ -159,11 +159,11 @@ fn chunk_of<'a>(chunks: &'a [Chunk], piece: &Piece) -> Option<&'a Chunk> {
 
 /// The bytes that each piece counts for in a window: its own, or half of the bytes that it shares
 /// with others if those are more, and not with the piece before it. A piece of a byte may resemble
-/// megabytes, or be merged with factors of megabytes.
+/// megabytes, or take its words from a transposed matrix of megabytes, or be merged with factors.
 fn costs(chunks: &[Chunk], pieces: &[Piece]) -> impl Iterator<Item = u64> {
     let mut last = None;
     pieces.iter().map(move |piece| {
-        let shared = chunk_of(chunks, piece).and_then(|chunk| chunk.base.as_ref()?.shared());
+        let shared = chunk_of(chunks, piece).and_then(|chunk| chunk.base.as_ref()?.shared(&chunk.range));
         let read = shared.filter(|_| shared != last).map_or(0, |(_, bytes)| bytes);
         last = shared;
         piece.length().max(read / 2)

@@ -45,15 +45,17 @@ struct Rows {
 
 impl Alignments {
     /// Plans to align each matrix of the target that has other rows than the base's of its name,
-    /// or whose first rows, or those in `second_rows`, are unrelated to its partner's.
+    /// or whose first rows, or those in `second_rows`, are unrelated to its partner's; but only the
+    /// regions that are open.
     pub(super) fn plan(
         &mut self,
         models: &Models,
         pairs: &[Option<Place>],
         second_rows: &HashMap<Subject, Signature>,
+        is_open: impl Fn(usize) -> bool,
     ) -> Vec<Read> {
         let mut reads = Vec::new();
-        for (region, pair) in pairs.iter().enumerate() {
+        for (region, pair) in pairs.iter().enumerate().filter(|(region, _)| is_open(*region)) {
             let Some((place, columns)) = candidate(models, region, *pair, second_rows) else { continue };
             let target = &models.target.regions[region];
             let rows = weights(target) / columns;

@@ -18,7 +18,7 @@ use crate::archive::v2::{MAX_RUNS, Run, View, longest_span, units};
 use crate::chunk::unit;
 use crate::io::{Read, Source};
 use crate::layout::{Layout, Region};
-use crate::pairing::{Chains, Models, Signature, Subject, WORDS, bytes_of, columns, whole_pairs};
+use crate::pairing::{Chains, Corners, Models, Signature, Subject, WORDS, bytes_of, columns, whole_pairs};
 use crate::plan::{BaseSet, Place};
 use crate::quant::weights_per_unit;
 use alignment::Alignments;
@@ -65,6 +65,8 @@ enum Probe {
     SecondRow(Subject),
     /// The start of the next part of a chain.
     Part(usize),
+    /// The rows that hold the corner of a matrix.
+    Corner(Subject),
     /// Rows of a matrix.
     Rows,
     /// A sample of a region that an adapter may have been merged into.
@@ -93,6 +95,7 @@ pub(super) struct Survey {
     duplicates: Duplicates,
     pairs: Vec<Option<Place>>,
     chains: Chains,
+    corners: Corners,
     second_rows: HashMap<Subject, Signature>,
     alignments: Alignments,
     /// The adapters among the base files.
@@ -111,6 +114,7 @@ impl Survey {
             stage: Stage::Starts,
             pairs: Vec::new(),
             chains: Chains::default(),
+            corners: Corners::default(),
             second_rows: HashMap::new(),
             alignments: Alignments::default(),
             adapters,
@@ -147,6 +151,7 @@ impl Survey {
                 let dtype = self.models.region(whole).1.dtype;
                 self.chains.advance(&self.models, chain, Signature::of(dtype, bytes));
             }
+            Probe::Corner(subject) => self.corners.feed(&self.models, subject, bytes),
             Probe::Rows => self.alignments.feed(bytes),
             Probe::Merge => self.merges.feed(bytes),
         }
@@ -175,6 +180,7 @@ impl Survey {
                     self.pairs = whole_pairs(&self.models);
                     self.chains = Chains::new(&self.models, &self.pairs);
                     self.queue_second_rows();
+                    self.queue_corners();
                     Stage::Parts
                 }
                 Stage::Parts => {
@@ -236,6 +242,13 @@ impl Survey {
         }
     }
 
+    /// Queues the corners of matrices that may be transposed.
+    fn queue_corners(&mut self) {
+        self.corners = Corners::new(&self.models, &self.pairs);
+        let reads = self.corners.reads(&self.models);
+        self.queue.extend(reads.into_iter().map(|(read, subject)| (read, Probe::Corner(subject))));
+    }
+
     /// Queues the reads that the chains need next.
     fn queue_parts(&mut self) {
         for (chain, whole, at) in self.chains.wanted() {
@@ -257,7 +270,12 @@ impl Survey {
                 Subject::Base(place) => self.view_parts_of(place, &chain.parts),
             }
         }
-        let reads = self.alignments.plan(&self.models, &self.pairs, &self.second_rows);
+        for (region, place, transposed) in std::mem::take(&mut self.corners).finish(&self.models) {
+            let origin = self.models.bases.origin(place);
+            self.views[region] = Some(View::transposed(&self.models.target.regions[region], origin, transposed));
+        }
+        let is_open = |region: usize| self.views[region].as_ref().is_none_or(|view| view.transposed.is_none());
+        let reads = self.alignments.plan(&self.models, &self.pairs, &self.second_rows, is_open);
         self.queue.extend(reads.into_iter().map(|read| (read, Probe::Rows)));
         Stage::Rows
     }
@@ -294,7 +312,7 @@ impl Survey {
                     from: Some((0, start / unit(base.dtype).1)),
                 };
                 let origins = vec![self.models.bases.origin(place)];
-                self.views[region] = Some(View { origins, runs: vec![run], merge: None });
+                self.views[region] = Some(View { origins, runs: vec![run], ..View::default() });
             }
         }
     }
@@ -305,7 +323,7 @@ impl Survey {
         let covered = |view: &View| view.runs.iter().filter(|run| run.from.is_some()).map(|run| run.units).sum::<u64>();
         let mut left = MAX_RUNS / 2;
         for (region, place, runs) in std::mem::take(&mut self.alignments).finish() {
-            let view = View { origins: vec![self.models.bases.origin(place)], runs, merge: None };
+            let view = View { origins: vec![self.models.bases.origin(place)], runs, ..View::default() };
             let unrelated = self.pairs[region].is_some();
             let before = self.views[region].as_ref().filter(|_| !unrelated).map_or(0, covered);
             if let (true, Some(rest)) = (covered(&view) * 2 > before, left.checked_sub(view.runs.len() as u64)) {

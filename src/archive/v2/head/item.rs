@@ -13,6 +13,7 @@ const EARLIER: u8 = 3;
 const VIEWED: u8 = 4;
 const RESEMBLING: u8 = 5;
 const MERGED: u8 = 6;
+const TRANSPOSED: u8 = 7;
 
 impl Item {
     /// Appends the item to `raw`.
@@ -52,6 +53,7 @@ fn write_region(raw: &mut Vec<u8>, region: &Region, content: &Content) {
         (Content::Chunks(None), _) => ALONE,
         (Content::Chunks(Some(_)), Some(_)) => PAIRED,
         (Content::Chunks(Some(Partner::View(view))), None) if view.merge.is_some() => MERGED,
+        (Content::Chunks(Some(Partner::View(view))), None) if view.transposed.is_some() => TRANSPOSED,
         (Content::Chunks(Some(Partner::View(_))), None) => VIEWED,
         (Content::Chunks(Some(Partner::Bytes(_))), None) => RESEMBLING,
         (Content::Earlier(_), _) => EARLIER,
@@ -63,10 +65,13 @@ fn write_region(raw: &mut Vec<u8>, region: &Region, content: &Content) {
     match (content, whole) {
         (Content::Chunks(None), _) => {}
         (Content::Chunks(Some(_)), Some(origin)) => origin.write(raw, &region.name),
-        (Content::Chunks(Some(Partner::View(view))), None) => {
-            view.write(raw, region);
-            view.merge.iter().for_each(|merge| merge.write(raw, region));
-        }
+        (Content::Chunks(Some(Partner::View(view))), None) => match view.transposed {
+            Some(transposed) => view.write_transposed(raw, region, transposed),
+            None => {
+                view.write(raw, region);
+                view.merge.iter().for_each(|merge| merge.write(raw, region));
+            }
+        },
         (Content::Chunks(Some(Partner::Bytes(stretch))), None) => stretch.write(raw),
         (Content::Earlier(index), _) => put_varint(raw, *index as u64),
     }
@@ -87,6 +92,7 @@ fn read_content(reader: &mut ByteReader<'_>, head: &Head, region: &Region, kind:
             let merge = Some(Box::new(Merge::read(reader, head, region)?));
             Content::Chunks(Some(Partner::View(View { merge, ..view })))
         }
+        TRANSPOSED => Content::Chunks(Some(Partner::View(View::read_transposed(reader, head, region)?))),
         RESEMBLING => Content::Chunks(Some(Partner::Bytes(Stretch::read(reader, head)?))),
         other => return Err(Error::unsupported(format!("items of kind {other} are unknown"))),
     })

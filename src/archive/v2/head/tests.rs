@@ -3,6 +3,7 @@
 use super::*;
 use crate::error::ErrorKind;
 use crate::merge::Arithmetic;
+use crate::transposed::Transposed;
 
 /// A view of eight words: four of one region, one without a base, three of another dtype.
 fn view() -> View {
@@ -11,7 +12,7 @@ fn view() -> View {
     View {
         origins: vec![origin(0, "x", Dtype::F32), origin(1, "e", Dtype::BF16)],
         runs: vec![run(4, Some((0, 0))), run(1, None), run(1, Some((1, 7))), run(2, Some((1, 2)))],
-        merge: None,
+        ..View::default()
     }
 }
 
@@ -168,4 +169,43 @@ fn forged_merges_are_refused() {
     let order = raw.iter().position(|&byte| byte == 0x3f).unwrap() + 1;
     let other = parse_raw(&[&raw[..order], &[2], &raw[order + 1..]].concat());
     assert_eq!(other.unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+/// A head with one transposed stack of two matrices of 4 rows and 3 columns.
+fn transposed(change: impl Fn(&mut Region, &mut View)) -> Head {
+    let mut region = Region { name: "w".into(), dtype: Dtype::F32, shape: vec![2, 3, 4], offset: 0, length: 96 };
+    let origin = Origin { base: 0, name: "of the base".into(), dtype: Dtype::BF16 };
+    let mut view = View::transposed(&region, origin, Transposed { rows: 4, columns: 3 });
+    change(&mut region, &mut view);
+    Head {
+        bases: vec![BaseFile { length: 1000, kind: Kind::Safetensors }],
+        items: vec![Item::Region { region, content: Content::Chunks(Some(Partner::View(view))) }],
+    }
+}
+
+#[test]
+fn transposed_views_survive_a_round_trip() {
+    let head = transposed(|_, _| {});
+    assert_eq!(parse(&head.write().unwrap()).unwrap(), head);
+    let raw = head.write_raw();
+    (0..raw.len()).for_each(|end| drop(parse_raw(&raw[..end]).unwrap_err()));
+    assert_eq!(head.items[0].runs(), 1);
+}
+
+#[test]
+fn forged_transposed_views_are_refused() {
+    let forged = |change: fn(&mut Region, &mut View)| parse_raw(&transposed(change).write_raw()).unwrap_err().kind();
+    for (rows, columns, kind) in [
+        (0, 3, ErrorKind::Corrupt),
+        (5, 3, ErrorKind::Corrupt),
+        (1 << 25, 1, ErrorKind::Limit),
+        (u64::MAX, 2, ErrorKind::Limit),
+    ] {
+        let head = transposed(|_, view| view.transposed = Some(Transposed { rows, columns }));
+        assert_eq!(parse_raw(&head.write_raw()).unwrap_err().kind(), kind, "{rows} x {columns}");
+    }
+    assert_eq!(forged(|_, view| view.origins[0].dtype = Dtype::I32), ErrorKind::Corrupt);
+    assert_eq!(forged(|_, view| view.origins[0].dtype = Dtype::Q8_0), ErrorKind::Corrupt);
+    assert_eq!(forged(|_, view| view.origins[0].base = 1), ErrorKind::Corrupt);
+    assert_eq!(forged(|region, _| region.dtype = Dtype::I16), ErrorKind::Corrupt);
 }

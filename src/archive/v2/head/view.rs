@@ -7,6 +7,7 @@ use crate::chunk::unit;
 use crate::error::{Error, Result};
 use crate::layout::{Dtype, Region};
 use crate::merge::{Arithmetic, MAX_NUMBERS, MAX_RANK, Shape, is_factor};
+use crate::transposed::Transposed;
 use crate::view::{can_view, units_per_unit};
 use crate::zigzag::{unzigzag, zigzag};
 
@@ -19,6 +20,8 @@ pub(crate) struct View {
     pub(crate) runs: Vec<Run>,
     /// The adapter that moves the words of the runs.
     pub(crate) merge: Option<Box<Merge>>,
+    /// The matrices that the only origin consists of, if each of them is transposed.
+    pub(crate) transposed: Option<Transposed>,
 }
 
 /// The factors of an adapter, and the arithmetic by which their product moves a matrix.
@@ -75,14 +78,21 @@ impl View {
             0 => Vec::new(),
             units => vec![Run { units, from: Some((0, 0)) }],
         };
-        Self { origins: vec![origin], runs, merge: None }
+        Self { origins: vec![origin], runs, merge: None, transposed: None }
     }
 
-    /// Returns the origin if the view is that of [`whole`](Self::whole), without a cast and a merge.
+    /// Creates the view of the transposes of one base region's matrices.
+    pub(crate) fn transposed(region: &Region, origin: Origin, transposed: Transposed) -> Self {
+        Self { transposed: Some(transposed), ..Self::whole(region, origin) }
+    }
+
+    /// Returns the origin if the view is that of [`whole`](Self::whole), and nothing changes its
+    /// words.
     pub(super) fn as_whole(&self, region: &Region) -> Option<&Origin> {
         let [origin] = self.origins.as_slice() else { return None };
         let whole = |run: &Run| *run == Run { units: units(region), from: Some((0, 0)) };
-        (self.merge.is_none() && origin.dtype == region.dtype && self.runs.iter().all(whole)).then_some(origin)
+        let plain = self.merge.is_none() && self.transposed.is_none();
+        (plain && origin.dtype == region.dtype && self.runs.iter().all(whole)).then_some(origin)
     }
 
     /// Appends the view of `region` to `raw`.
@@ -105,6 +115,25 @@ impl View {
             let per_unit = units_per_unit(self.origins[origin as usize].dtype, region.dtype);
             ends[origin as usize] = start + run.units * per_unit;
         }
+    }
+
+    /// Appends the only origin of a view that transposes it, and the extents of its matrices.
+    pub(super) fn write_transposed(&self, raw: &mut Vec<u8>, region: &Region, transposed: Transposed) {
+        for origin in &self.origins {
+            origin.write(raw, &region.name);
+            raw.push(origin.dtype.number());
+        }
+        put_varint(raw, transposed.rows);
+        put_varint(raw, transposed.columns);
+    }
+
+    /// Reads a view that transposes its only origin.
+    pub(super) fn read_transposed(reader: &mut ByteReader<'_>, head: &Head, region: &Region) -> Result<Self> {
+        let (base, name) = Origin::read(reader, head, &region.name)?;
+        let dtype = read_dtype(reader)?;
+        let transposed = Transposed { rows: reader.varint()?, columns: reader.varint()? };
+        transposed.check(region, dtype)?;
+        Ok(Self::transposed(region, Origin { base, name, dtype }, transposed))
     }
 
     /// Reads the view of `region`, of which a head may have as many origins and runs as `most`.
