@@ -3,10 +3,10 @@
 
 use std::ops::Range;
 
-use crate::cast::can_cast;
 use crate::chunk::unit;
 use crate::error::{Error, Result};
 use crate::layout::{Dtype, Region};
+use crate::view::can_view;
 
 /// Maximum number of bytes of one of the base's matrices. A chunk needs all rows of those that it
 /// touches, so this bounds the bytes that a window reads.
@@ -98,7 +98,7 @@ impl Transposed {
 
 /// Returns true if words of `from` may be transposed and then serve a region of the dtype `to`.
 pub(crate) fn can_transpose(from: Dtype, to: Dtype) -> bool {
-    !from.is_scaled() && !to.is_scaled() && (from == to || can_cast(from, to))
+    !from.is_scaled() && !to.is_scaled() && can_view(from, to)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::cast::{can_cast, cast};
-use crate::chunk::unit;
+use crate::chunk::{is_integer, unit};
 use crate::error::Result;
 use crate::io::{Inputs, Read, Source};
 use crate::layout::Dtype;
@@ -48,7 +48,7 @@ pub(crate) enum Relation {
     /// A word of the same dtype for each word.
     #[default]
     Words,
-    /// A weight, as `F32`, for each weight of quantised blocks.
+    /// A weight, as `F32`, for each weight of quantised blocks, or for each quantised integer.
     Weights,
     /// Bytes that the chunk resembles, at any place.
     Bytes,
@@ -93,11 +93,11 @@ impl BaseView {
             end += units;
             Stretch { end, units, from }
         };
-        let of_blocks = |origin: &Located| {
+        let of_same = |origin: &Located| {
             steps::add(1);
             origin.dtype == dtype
         };
-        let weights = dtype.is_scaled() && !origins.iter().all(of_blocks);
+        let weights = may_give_weights(dtype) && !origins.iter().all(of_same);
         let relation = if weights { Relation::Weights } else { Relation::Words };
         let runs = runs.map(stretch).collect();
         Self { dtype, origins, runs, bytes: None, relation, factors: None, transposed: None }
@@ -137,8 +137,8 @@ impl BaseView {
         self.relation
     }
 
-    /// `true` if the view gives the weights of quantised blocks, as `F32`, and not blocks: that is
-    /// so if some of the base is not of the target's block format.
+    /// `true` if the view gives weights, as `F32`, and not quantised ones: that is so if some of the
+    /// base is not of the target's dtype.
     fn gives_weights(&self) -> bool {
         self.relation == Relation::Weights
     }
@@ -314,12 +314,17 @@ impl Factors {
     }
 }
 
+/// Returns true for the dtypes that may be quantised weights.
+fn may_give_weights(dtype: Dtype) -> bool {
+    dtype.is_scaled() || is_integer(dtype)
+}
+
 /// Returns true if a view of a region of the dtype `to` may take words of the dtype `from`: its
-/// own, those that a cast knows, and for blocks all whose weights fill them evenly.
+/// own, those that a cast knows, and for blocks and integers all whose weights fill them evenly.
 pub(crate) fn can_view(from: Dtype, to: Dtype) -> bool {
     let fills = weights_per_unit(to).is_multiple_of(weights_per_unit(from));
     let has_weights = from.is_scaled() || can_cast(from, Dtype::F32);
-    from == to || can_cast(from, to) || to.is_scaled() && has_weights && fills
+    from == to || can_cast(from, to) || may_give_weights(to) && has_weights && fills
 }
 
 /// The number of units of the dtype `from` that a unit of the dtype `to` takes.

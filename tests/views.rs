@@ -238,6 +238,40 @@ fn transposed_squares_and_stacks_are_found() {
     }
 }
 
+/// The weights over scales, as quantisers for ONNX make integers of them.
+fn integers(weights: &[f32], scale: impl Fn(usize) -> f32, zero: f32) -> Vec<u8> {
+    let words = weights.iter().enumerate();
+    words.map(|(i, weight)| ((weight / scale(i)).round_ties_even() + zero).clamp(0.0, 255.0) as u8).collect()
+}
+
+#[test]
+fn integers_find_the_weights_that_they_were_quantised_from() {
+    let (rows, columns) = (150, COLUMNS);
+    let weights = weights(1, rows * columns);
+    let shape = [rows as u64, columns as u64];
+    let [wide, narrow] = [f32(&weights), bf16(&weights)];
+    let base = model(&[("w", "F32", &shape, &wide), ("other", "F32", &[300], &f32(&self::weights(3, 300)))]);
+    let half = model(&[("w", "BF16", &shape, &narrow)]);
+    let most = |words: &mut dyn Iterator<Item = f32>| words.fold(0f32, |most, weight| most.max(weight.abs()));
+    let whole = most(&mut weights.iter().copied()) / 127.0;
+    let of_column = |column: usize| most(&mut weights.iter().copied().skip(column).step_by(columns)) / 127.0;
+    let of_columns: Vec<f32> = (0..columns).map(of_column).collect();
+    let unsigned = integers(&weights, |_| whole, 128.0);
+    let signed: Vec<u8> = integers(&weights, |i| of_columns[i % columns], 128.0).iter().map(|q| q ^ 0x80).collect();
+    for (name, dtype, words) in [
+        ("w_quantized", "U8", &unsigned),
+        ("w", "U8", &unsigned),
+        ("renamed", "U8", &unsigned),
+        ("w_int8", "I8", &signed),
+    ] {
+        let target = model(&[(name, dtype, &shape, words)]);
+        assert!(share(&base, &target) < 0.05, "{name}: {}", share(&base, &target));
+        assert!(share(&half, &target) < 0.1, "{name}: {}", share(&half, &target));
+    }
+    let turned = transposed(&signed, [1, rows, columns], 1);
+    assert!(share(&base, &model(&[("w", "I8", &[shape[1], shape[0]], &turned)])) < 0.05);
+}
+
 /// A matrix of several chunks, each of which needs all rows of the base.
 #[test]
 fn chunks_of_transposed_matrices_are_restored_apart() {

@@ -1,7 +1,8 @@
 //! The choice of a chunk's method: the one with the smallest payload of those that the effort
 //! allows.
 
-use super::{Effort, Matrix, Method, blocks, delta, grid, narrow, nibbles, palette, patch, predicted, repeats, solo};
+use super::{Effort, Matrix, Method, is_integer};
+use super::{blocks, delta, grid, narrow, nibbles, palette, patch, predicted, repeats, solo};
 use crate::entropy::zstd;
 use crate::error::Result;
 use crate::layout::Dtype;
@@ -65,6 +66,13 @@ pub(crate) fn encode(
     effort: Effort,
 ) -> Result<(Method, Vec<u8>)> {
     let mut best = Best::new(target);
+    if let Some(weights) = against.base.filter(|_| against.relation == Relation::Weights && is_integer(dtype)) {
+        let payload = grid::integers::encode(dtype, matrix, weights, target);
+        let (method, alone) = encode(dtype, matrix, Against::default(), target, effort)?;
+        best.offer(method, alone);
+        best.offer(Method::Grid, payload);
+        return Ok(best.finish());
+    }
     let resembling = against.base;
     let against = if against.relation == Relation::Bytes { Against::default() } else { against };
     if !target.is_empty()

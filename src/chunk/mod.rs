@@ -37,6 +37,7 @@ mod tokens;
 mod uncertain;
 
 pub(crate) use choice::{Against, encode};
+pub(crate) use grid::integers::is_integer;
 
 use crate::entropy::{rans, zstd};
 use crate::error::{Error, Result};
@@ -170,6 +171,12 @@ pub(crate) fn decode(
     scratch: &mut Scratch,
 ) -> Result<()> {
     let resembling = given.base;
+    if let Some(weights) = given.base.filter(|_| given.relation == Relation::Weights && is_integer(dtype)) {
+        return match method {
+            Method::Grid => grid::integers::decode(dtype, matrix, payload, weights, target, scratch),
+            _ => decode(method, dtype, matrix, payload, Given::default(), target, scratch),
+        };
+    }
     let given = if given.relation == Relation::Bytes { Given::default() } else { given };
     match method {
         Method::Narrow => narrow::decode(dtype, matrix, payload, given, target, scratch),

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::signature::Likeness;
 use super::{Class, Models, Subject};
+use crate::chunk::is_integer;
 use crate::plan::Place;
 
 /// Comparisons of signatures, at most. They take about half a second, and forged models of many
@@ -38,23 +39,26 @@ fn best(
 ) -> Option<Place> {
     let region = models.region(target).1;
     let measure = models.measure(target);
+    let weights = is_integer(region.dtype).then_some((Class::Weights, measure.1));
     let likeness = |place: Place| models.start(target).likeness(&models.start(Subject::Base(place)));
     let fits = |place: &Place| {
         let base = Subject::Base(*place);
-        models.measure(base) == measure && models.may_pair(target, base)
+        let same = models.measure(base) == measure || weights == Some(models.measure(base));
+        same && models.may_pair(target, base)
     };
     let named = models.bases.partner(region);
-    let named = named.or_else(|| models.bases.named(&region.name).iter().copied().find(fits));
+    let named = named.or_else(|| names(&region.name).flat_map(|name| models.bases.named(name)).copied().find(fits));
     if let Some(named) = named.filter(|&place| !likeness(place).is_unrelated()) {
         return Some(named);
     }
-    let candidates = by_measure.get(&measure).map_or(&[][..], Vec::as_slice);
+    let known = [Some(measure), weights].into_iter().flatten().filter_map(|measure| by_measure.get(&measure));
+    let candidates: Vec<Place> = known.flatten().copied().collect();
     *left = left.saturating_sub(candidates.len());
     if *left == 0 {
         return named;
     }
     let mut found: Option<(f32, usize, Place)> = None;
-    for &place in candidates.iter().filter(|place| models.may_pair(target, Subject::Base(**place))) {
+    for place in candidates.into_iter().filter(|place| models.may_pair(target, Subject::Base(*place))) {
         let Likeness::Share(share) = likeness(place) else { continue };
         if likeness(place).is_related() && found.is_none_or(|(least, _, _)| share <= least) {
             let common = common_suffix(&region.name, &models.bases.region(place).name);
@@ -64,6 +68,14 @@ fn best(
         }
     }
     found.map(|(_, _, place)| place).or(named)
+}
+
+/// The ending of a tensor's name that onnxruntime's quantisers add.
+const QUANTISED: &str = "_quantized";
+
+/// The names under which a region's partner is looked for.
+fn names(name: &str) -> impl Iterator<Item = &str> {
+    std::iter::once(name).chain(name.strip_suffix(QUANTISED))
 }
 
 /// Pairs the regions that are too small to recognise, by the prefixes that were renamed in other

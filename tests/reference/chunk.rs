@@ -6,7 +6,7 @@ use super::base::Region;
 use super::head::Q8_0;
 use super::predicted::{self, Factors};
 use super::quant;
-use super::{Result, blocks, check, grid, narrow, patch, words, zstd};
+use super::{Result, blocks, check, grid, integers, narrow, patch, view, words, zstd};
 
 /// The coding of words: their width, and for floats the width of the mantissa.
 #[derive(Clone, Copy)]
@@ -91,6 +91,10 @@ pub fn decode(
             Ok(payload.to_vec())
         }
         1 => zstd(payload, length),
+        10 if weights && view::is_integer(dtype) => integers::grid(dtype, columns, payload, needed()?),
+        _ if weights && view::is_integer(dtype) => {
+            decode(method, dtype, columns, payload, (None, false), factors, length)
+        }
         2 | 3 | 11 if weights => Err("differences to weights".to_owned()),
         2 => {
             check(payload.is_empty(), "a copied chunk with a payload")?;

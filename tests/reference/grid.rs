@@ -6,10 +6,10 @@ use super::words::difference;
 use super::{Result, check, symbols};
 
 /// The expectation of a field: a number, a sign, a context.
-type Expected = (i32, i32, usize);
+pub type Expected = (i32, i32, usize);
 
 /// Reads a list of numbers.
-fn list(fields: &mut Fields, contexts: &[usize]) -> Result<Vec<u16>> {
+pub fn list(fields: &mut Fields, contexts: &[usize]) -> Result<Vec<u16>> {
     if contexts.is_empty() {
         return Ok(Vec::new());
     }
@@ -32,7 +32,7 @@ fn list(fields: &mut Fields, contexts: &[usize]) -> Result<Vec<u16>> {
 }
 
 /// Reads a list of fields.
-fn fields_of(fields: &mut Fields, expected: &[Expected]) -> Result<Vec<i32>> {
+pub fn fields_of(fields: &mut Fields, expected: &[Expected]) -> Result<Vec<i32>> {
     let contexts: Vec<usize> = expected.iter().map(|expected| expected.2).collect();
     let numbers = list(fields, &contexts)?;
     let field = |(&(x, g, _), number): (&Expected, u16)| {

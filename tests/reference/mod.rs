@@ -10,6 +10,7 @@ pub mod fields;
 mod gguf;
 mod grid;
 pub mod head;
+mod integers;
 mod json;
 mod merge;
 mod narrow;
@@ -98,9 +99,10 @@ pub fn restore(bases: &[&[u8]], archive: &[u8]) -> Result<Vec<u8>> {
                 };
                 let format = quant::format(kind.dtype);
                 let of_weights = matches!(partner, Some(Partner::View(view)) if view.gives_weights(kind));
-                let place = |at: usize| match format.filter(|_| of_weights) {
-                    Some(format) => at / format.bytes * format.weights * 4,
-                    None => at,
+                let place = |at: usize| match format {
+                    Some(format) if of_weights => at / format.bytes * format.weights * 4,
+                    None if of_weights => at * 4,
+                    _ => at,
                 };
                 let resembled = match partner {
                     Some(Partner::Bytes(file, range)) => {

@@ -49,8 +49,14 @@ fn per_unit(from: u8, to: u8) -> usize {
 /// Tells whether a view of a region of the dtype `to` may take words of the dtype `from`.
 fn fits(from: u8, to: u8) -> bool {
     let blocks = |dtype: u8| quant::format(dtype).is_some();
+    let quantised = |dtype: u8| blocks(dtype) || is_integer(dtype);
     let evenly = weights(to).is_multiple_of(weights(from));
-    from == to || cast::known(from) && cast::known(to) || blocks(to) && evenly && (blocks(from) || cast::known(from))
+    from == to || cast::known(from) && cast::known(to) || quantised(to) && evenly && (blocks(from) || cast::known(from))
+}
+
+/// Tells whether words of the dtype may be quantised weights: `I8` and `U8`.
+pub fn is_integer(dtype: u8) -> bool {
+    dtype == 4 || dtype == 5
 }
 
 /// The base of a region.
@@ -89,6 +95,9 @@ impl View {
             check(dtype <= LAST, "unknown dtype")?;
             check(fits(dtype, region.dtype), "a cast of other dtypes")?;
             view.origins.push(Origin { file, name, dtype });
+            let integers = view.origins.iter().filter(|origin| origin.dtype == region.dtype).count();
+            let mixed = integers > 0 && integers < view.origins.len();
+            check(!is_integer(region.dtype) || !mixed, "integers and weights")?;
         }
         let mut ends = vec![0u64; view.origins.len()];
         let mut left = (region.length / unit(region.dtype)) as u64;
@@ -131,9 +140,10 @@ impl View {
         Ok(view)
     }
 
-    /// Tells whether the view gives the weights of blocks.
+    /// Tells whether the view gives the weights of blocks, or of integers.
     pub fn gives_weights(&self, region: &Region) -> bool {
-        quant::format(region.dtype).is_some() && self.origins.iter().any(|origin| origin.dtype != region.dtype)
+        let quantised = quant::format(region.dtype).is_some() || is_integer(region.dtype);
+        quantised && self.origins.iter().any(|origin| origin.dtype != region.dtype)
     }
 
     /// The base words of a whole region, and for each byte whether it has a base.
@@ -161,7 +171,7 @@ impl View {
             known.resize(words.len(), from.is_some());
         }
         if let Some((rows, columns)) = self.matrices {
-            words = transposed(&words, rows, columns, unit(region.dtype));
+            words = transposed(&words, rows, columns, given);
         }
         if let Some(merge) = &self.merge {
             merge.apply(region, bases, &mut words)?;

@@ -26,7 +26,7 @@ impl Expected {
         self.contexts.append(&mut other.contexts);
     }
 
-    fn push(&mut self, number: i16, negated: bool, context: u8) {
+    pub(super) fn push(&mut self, number: i16, negated: bool, context: u8) {
         self.numbers.push(number);
         self.negated.push(negated);
         self.contexts.push(context);
@@ -146,7 +146,7 @@ pub(super) fn half_octaves(step: f32) -> u16 {
 
 impl Model {
     #[inline(always)]
-    fn context(self, f: f32, step: u16) -> u8 {
+    pub(super) fn context(self, f: f32, step: u16) -> u8 {
         match self {
             Self::Distance => bin(f),
             Self::DistanceAndStep(middle) => 8 * bin(f) + (i32::from(step) - i32::from(middle) + 4).clamp(0, 7) as u8,
@@ -201,7 +201,7 @@ pub(super) fn indices(ground: &Ground, target: &Blocks, model: Model) -> Expecte
 /// The index of the level nearest to `x`, and the distance from it in steps, which is at most a
 /// half. Beyond the last level the distance is 0.
 #[inline(always)]
-fn place(levels: &Levels, x: f32) -> (u8, f32) {
+pub(super) fn place(levels: &Levels, x: f32) -> (u8, f32) {
     match levels {
         Levels::Uniform { last, zero } => {
             let zero = i32::from(*zero);

@@ -12,6 +12,7 @@
 
 mod expect;
 mod ground;
+pub(super) mod integers;
 
 use super::Scratch;
 use super::list::{self, List};

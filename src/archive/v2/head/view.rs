@@ -3,7 +3,7 @@
 
 use super::{Head, read_dtype, text};
 use crate::bytes::{ByteReader, put_varint};
-use crate::chunk::unit;
+use crate::chunk::{is_integer, unit};
 use crate::error::{Error, Result};
 use crate::layout::{Dtype, Region};
 use crate::merge::{Arithmetic, MAX_NUMBERS, MAX_RANK, Shape, is_factor};
@@ -146,6 +146,10 @@ impl View {
             if !can_view(dtype, region.dtype) {
                 return Err(Error::corrupt("the view has words of a dtype that are not cast")
                     .figures(region.dtype.name(), dtype.name()));
+            }
+            let first = view.origins.first().map_or(dtype, |first| first.dtype);
+            if is_integer(region.dtype) && (first == region.dtype) != (dtype == region.dtype) {
+                return Err(Error::corrupt("the view has integers and weights").figures(first.name(), dtype.name()));
             }
             view.origins.push(Origin { base, name, dtype });
         }
