@@ -202,15 +202,24 @@ fn put_string(bytes: &mut Vec<u8>, string: &[u8]) {
 /// A list of symbols: for each table the number of contexts and its one symbol.
 fn put_symbols(payload: &mut Vec<u8>, tables: &[(usize, u8)]) {
     let mut bits = Bits::default();
-    bits.put(tables.len() as u64 - 1, 6);
+    bits.gamma(tables.len() as u64 - 1);
+    bits.put(0, 2);
     for (i, &(contexts, symbol)) in tables.iter().enumerate() {
         if i + 1 < tables.len() {
             bits.gamma(contexts as u64 - 1);
         }
         bits.put(u64::from(symbol), 8);
-        (0..symbol).for_each(|_| bits.gamma(0));
-        // The frequency 2048, of 12 bits, as all but the leading one.
-        bits.gamma(24);
+        // The lengths of the other frequencies, from 6 on: 0 and so on, and 12 for the frequency 2048,
+        // of which all but the leading one of its bits follow.
+        match symbol {
+            0 => continue,
+            1 => bits.gamma(12),
+            _ => {
+                bits.gamma(11);
+                (2..symbol).for_each(|_| bits.gamma(0));
+                bits.gamma(24);
+            }
+        }
         bits.put(0, 11);
     }
     put_string(payload, &bits.bytes);

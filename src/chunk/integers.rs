@@ -52,7 +52,7 @@ pub(super) fn read(
     length: usize,
     scratch: &mut Scratch,
 ) -> Result<Vec<i16>> {
-    let mut reader = TokenReader::new(payload, &mut scratch.decoder, count, bins::tokens(16))?;
+    let mut reader = TokenReader::new(payload, &mut scratch.decoder, bins::tokens(16))?;
     let mut extra = BitReader::new(payload.prefixed()?);
     let mut numbers = Vec::with_capacity(count);
     let mut tokens = [0; STRIP];

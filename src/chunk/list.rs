@@ -79,7 +79,7 @@ pub(super) fn read(payload: &mut ByteReader<'_>, mut contexts: Vec<u8>, scratch:
             Ok(vec![number.into(); contexts.len()])
         }
         CODED => {
-            let mut reader = TokenReader::new(payload, &mut scratch.decoder, contexts.len(), bins::tokens(WIDTH))?;
+            let mut reader = TokenReader::new(payload, &mut scratch.decoder, bins::tokens(WIDTH))?;
             let mut extra = BitReader::new(payload.prefixed()?);
             let mut numbers = Vec::with_capacity(contexts.len());
             let mut tokens = [0; STRIP];

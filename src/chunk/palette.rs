@@ -149,7 +149,7 @@ pub(super) fn decode<W: Word + Ord>(
     }
     let count = target.len() / W::BYTES;
     let model = scales::read(&mut payload, matrix, count, Unit::Octave, scratch)?;
-    let mut reader = TokenReader::new(&mut payload, &mut scratch.decoder, count, distinct)?;
+    let mut reader = TokenReader::new(&mut payload, &mut scratch.decoder, distinct)?;
     payload.finish()?;
     let (mut exponents, mut contexts, mut indices) = ([0; STRIP], [0; STRIP], [0; STRIP]);
     let mut words = [W::default(); STRIP];

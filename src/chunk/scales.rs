@@ -66,7 +66,7 @@ pub(super) fn read(
 
 fn read_scales(payload: &mut ByteReader<'_>, scratch: &mut Scratch, count: usize) -> Result<Vec<u8>> {
     let mut scales = vec![0; count];
-    let mut reader = TokenReader::new(payload, &mut scratch.decoder, count, 256)?;
+    let mut reader = TokenReader::new(payload, &mut scratch.decoder, 256)?;
     scales.chunks_mut(STRIP).for_each(|strip| reader.strip(&mut [0; STRIP][..strip.len()], strip));
     reader.finish()?;
     Ok(scales)

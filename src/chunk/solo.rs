@@ -212,7 +212,7 @@ pub(super) fn decode<W: Word>(matrix: Matrix, payload: &[u8], target: &mut [u8],
     let least = payload.varint()?;
     let count = target.len() / W::BYTES;
     let model = scales::read(&mut payload, matrix, count, Unit::Octave, scratch)?;
-    let mut reader = TokenReader::new(&mut payload, &mut scratch.decoder, count, 256)?;
+    let mut reader = TokenReader::new(&mut payload, &mut scratch.decoder, 256)?;
     let mut extra = BitReader::new(payload.rest());
     let (mut contexts, mut tokens, mut words) = ([0; STRIP], [0; STRIP], [W::default(); STRIP]);
     for (i, target) in target.chunks_mut(STRIP * W::BYTES).enumerate() {

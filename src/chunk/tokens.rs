@@ -8,6 +8,7 @@ use crate::delta::context::CONTEXTS;
 use crate::entropy::bits::{BitReader, BitWriter};
 use crate::entropy::cluster::{Clusters, MAX_TABLES};
 use crate::entropy::frequency::FrequencyTable;
+use crate::entropy::log2::FRACTION;
 use crate::entropy::lookup::Lookup;
 use crate::entropy::rans::{self, Group, STRIP, Shape};
 use crate::error::{Error, Result};
@@ -24,8 +25,10 @@ pub(crate) fn table_of(clusters: &Clusters) -> Lookup {
 /// of each token's table.
 pub(crate) fn write(bytes: &mut Vec<u8>, clusters: &Clusters, tables: &[u8], tokens: &[u8]) {
     let frequencies: Vec<_> = clusters.counts.iter().map(|c| FrequencyTable::from_counts(c)).collect();
+    let shape = shape_for(clusters, &frequencies);
     let mut bits = BitWriter::default();
-    bits.put(frequencies.len() as u32 - 1, 6);
+    bits.put_gamma(frequencies.len() as u32 - 1);
+    bits.put(shape as u32, 2);
     let mut next = 0;
     for (i, table) in frequencies.iter().enumerate() {
         if i + 1 < frequencies.len() {
@@ -36,17 +39,28 @@ pub(crate) fn write(bytes: &mut Vec<u8>, clusters: &Clusters, tables: &[u8], tok
         table.write(&mut bits);
     }
     put_prefixed(bytes, &bits.finish());
-    write_streams(bytes, &frequencies, tables, tokens);
+    if let Some(shape) = Shape::of_number(shape) {
+        write_streams(bytes, shape, &frequencies, tables, tokens);
+    }
+}
+
+/// Returns the number of the shape for the tokens that are not certain.
+fn shape_for(clusters: &Clusters, frequencies: &[FrequencyTable]) -> usize {
+    let coded = clusters.counts.iter().zip(frequencies).filter(|(_, table)| table.certain().is_none());
+    let (symbols, bits) = coded.fold((0, 0), |(symbols, bits), (counts, table)| {
+        let own: u64 = counts.iter().map(|&count| u64::from(count)).sum();
+        (symbols + own, bits + table.cost(counts))
+    });
+    Shape::number_for(symbols, bits >> (FRACTION + 3))
 }
 
 /// Appends the streams of the tokens that are not certain.
-fn write_streams(bytes: &mut Vec<u8>, frequencies: &[FrequencyTable], tables: &[u8], tokens: &[u8]) {
+fn write_streams(bytes: &mut Vec<u8>, shape: Shape, frequencies: &[FrequencyTable], tables: &[u8], tokens: &[u8]) {
     let certain: Vec<bool> = frequencies.iter().map(|table| table.certain().is_some()).collect();
     if certain.iter().all(|&certain| certain) {
         return;
     }
     let coder = rans::Encoder::new(frequencies);
-    let shape = Shape::of(tokens.len());
     let strips = tables.chunks(STRIP).zip(tokens.chunks(STRIP));
     let streams = if certain.contains(&true) {
         let uncertain = |(table, _): &(&u8, &u8)| !certain[usize::from(**table)];
@@ -74,19 +88,21 @@ pub(crate) struct TokenReader<'d, 'b> {
 }
 
 impl<'d, 'b> TokenReader<'d, 'b> {
-    /// Reads the tables into `decoder` and finds the streams of `count` tokens, all of them below
+    /// Reads the tables into `decoder` and finds the streams of the tokens, all of them below
     /// `symbols`.
     ///
     /// # Errors
     /// `Corrupt` or `Truncated` where the tables or the streams are damaged.
-    pub(crate) fn new(
-        bytes: &mut ByteReader<'b>,
-        decoder: &'d mut rans::Decoder,
-        count: usize,
-        symbols: usize,
-    ) -> Result<Self> {
+    pub(crate) fn new(bytes: &mut ByteReader<'b>, decoder: &'d mut rans::Decoder, symbols: usize) -> Result<Self> {
         let mut bits = BitReader::new(bytes.prefixed()?);
-        let tables = bits.get(6) as usize + 1;
+        let tables = bits.get_gamma()? as usize + 1;
+        if tables > MAX_TABLES {
+            let expected = format_args!("{MAX_TABLES} at most").to_string();
+            return Err(Error::corrupt("a list of symbols has too many tables").figures(expected, tables));
+        }
+        let number = bits.get(2) as usize;
+        let shape = Shape::of_number(number)
+            .ok_or_else(|| Error::unsupported(format!("lists of symbols of the shape {number} are unknown")))?;
         let mut table_of = [tables as u8 - 1; 128];
         let mut frequencies = Vec::with_capacity(MAX_TABLES);
         let mut next = 0;
@@ -105,7 +121,6 @@ impl<'d, 'b> TokenReader<'d, 'b> {
         bits.finish()?;
         decoder.set_tables(&frequencies);
         let certain: Vec<Option<u8>> = frequencies.iter().map(FrequencyTable::certain).collect();
-        let shape = Shape::of(count);
         let groups = if certain.iter().all(Option::is_some) { 0 } else { shape.groups() };
         let groups = (0..groups).map(|_| Group::new(shape, bytes.prefixed()?)).collect::<Result<_>>()?;
         let tokens = frequencies.iter().map(FrequencyTable::symbols).max().unwrap_or(0);

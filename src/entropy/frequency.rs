@@ -11,6 +11,9 @@ pub(crate) const SCALE_BITS: u32 = 11;
 /// The sum of the frequencies of a table.
 pub(crate) const SCALE: u32 = 1 << SCALE_BITS;
 
+/// The bit length that stands before that of the second frequency of a table.
+const FIRST_LENGTH: i32 = 6;
+
 /// The frequencies of all symbols, which add up to [`SCALE`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FrequencyTable {
@@ -77,14 +80,14 @@ impl FrequencyTable {
         self.frequencies.iter().rposition(|&f| f > 0).map_or(0, |last| last + 1)
     }
 
-    /// Writes the table: the number of symbols less 1, and for each frequency the difference of its
-    /// bit length from the previous one (a zigzag number in gamma code) and the bits below its
-    /// leading one.
+    /// Writes the table: the number of symbols less 1, and for each frequency but the first the
+    /// difference of its bit length from the previous one (a zigzag number in gamma code) and the
+    /// bits below its leading one. The first frequency is what the others lack to [`SCALE`].
     pub(crate) fn write(&self, bits: &mut BitWriter) {
         let symbols = self.symbols();
         bits.put(symbols as u32 - 1, 8);
-        let mut last = 0;
-        for &frequency in &self.frequencies[..symbols] {
+        let mut last = FIRST_LENGTH;
+        for &frequency in &self.frequencies[1..symbols] {
             let length = bit_length(u32::from(frequency));
             bits.put_gamma(zigzag((length as i32 - last) as u32));
             if length > 1 {
@@ -97,7 +100,7 @@ impl FrequencyTable {
     /// Reads a table that [`write`](Self::write) wrote.
     ///
     /// # Errors
-    /// `Corrupt` if the frequencies do not add up to [`SCALE`], or if there are more than `most`
+    /// `Corrupt` if the frequencies add up to more than [`SCALE`], or if there are more than `most`
     /// symbols.
     pub(crate) fn read(bits: &mut BitReader<'_>, most: usize) -> Result<Self> {
         let symbols = bits.get(8) as usize + 1;
@@ -106,8 +109,8 @@ impl FrequencyTable {
             return Err(Error::corrupt("a frequency table has too many symbols").figures(expected, symbols));
         }
         let mut frequencies = [0u16; 256];
-        let (mut last, mut sum) = (0i32, 0u32);
-        for frequency in &mut frequencies[..symbols] {
+        let (mut last, mut sum) = (FIRST_LENGTH, 0u32);
+        for frequency in &mut frequencies[1..symbols] {
             last += unzigzag(bits.get_gamma()?) as i32;
             let length = u32::try_from(last).ok().filter(|&n| n <= SCALE_BITS + 1);
             let length = length.ok_or_else(|| {
@@ -119,9 +122,10 @@ impl FrequencyTable {
                 sum += value;
             }
         }
-        if sum != SCALE || frequencies[symbols - 1] == 0 {
+        let Some(first) = SCALE.checked_sub(sum).filter(|_| symbols == 1 || frequencies[symbols - 1] > 0) else {
             return Err(Error::corrupt("a frequency table does not add up").figures(SCALE, sum));
-        }
+        };
+        frequencies[0] = first as u16;
         Ok(Self { frequencies })
     }
 }
@@ -130,7 +134,7 @@ impl FrequencyTable {
 pub(crate) fn table_cost(counts: &[u32]) -> u64 {
     let symbols = counts.iter().rposition(|&c| c > 0).map_or(0, |last| last + 1) as u64;
     let used = counts.iter().filter(|&&c| c > 0).count() as u64;
-    (10 + symbols * 2 + used * 9 / 2) << FRACTION
+    (10 + symbols * 2 + used.saturating_sub(1) * 9 / 2) << FRACTION
 }
 
 /// Returns the number of bits up to the leading one; 0 for 0.
@@ -177,6 +181,6 @@ mod tests {
                 assert_eq!(table.frequencies.iter().map(|&f| u32::from(f)).sum::<u32>(), SCALE);
             }
         }
-        FrequencyTable::read(&mut BitReader::new(&[]), 256).unwrap_err();
+        FrequencyTable::read(&mut BitReader::new(&[1]), 256).unwrap_err();
     }
 }

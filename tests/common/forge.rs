@@ -43,12 +43,21 @@ pub fn zeros() -> Vec<u8> {
 /// A list of any number of symbols that are all the same: one table, in which no other has a
 /// frequency, and no stream.
 pub fn certain(symbol: u8) -> Vec<u8> {
-    let mut bits = vec![false; 6];
+    // One table and shape 0.
+    let mut bits = vec![true, false, false];
     bits.extend((0..8).map(|i| symbol >> i & 1 == 1));
-    bits.extend(vec![true; symbol.into()]);
-    // The gamma code of 24: a frequency of 12 bits, of which the lower ones are zeros.
-    bits.extend([0, 0, 0, 0, 1, 1, 0, 0, 1].map(|bit| bit == 1));
-    bits.extend([false; 11]);
+    // Of the frequencies from the second one on, all but the last are 0, whose bits follow from 6. The
+    // last one has 12 bits, of which the lower ones are zeros. The gamma codes are those of 11 and 24, or 12.
+    let gamma = |value: u32| {
+        let k = (value + 1).ilog2();
+        [vec![false; k as usize], vec![true], (0..k).map(|i| (value + 1) >> i & 1 == 1).collect()].concat()
+    };
+    match symbol {
+        0 => {}
+        1 => bits.extend(gamma(12)),
+        _ => bits.extend([gamma(11), vec![true; usize::from(symbol) - 2], gamma(24)].concat()),
+    }
+    bits.extend(vec![false; if symbol > 0 { 11 } else { 0 }]);
     let tables = bits.chunks(8).map(|bits| bits.iter().rev().fold(0, |byte, &bit| byte << 1 | u8::from(bit)));
     string(&tables.collect::<Vec<_>>())
 }

@@ -71,34 +71,34 @@ pub const V1_ARCHIVES: [&str; 5] = [
 /// SHA-256 of the v2 archives of each pair at the efforts fast, default and max, likewise.
 pub const V2_ARCHIVES: [[&str; 3]; 5] = [
     [
-        "700b706d3d6357461a727a469248646833925805156340bcd4d85531e6d053c8",
-        "5960595c7324185dd0acaae021b8a86921873e653f2c4130c2951b4f7bb5ae96",
-        "38aa1bf3ede90c917289a421f84b042c37d7720116ffda9532a6e6623f3cf818",
+        "49757797a50a824fb1d09182fd4adea749c74ebd850a92a611e1762b39be0f68",
+        "b127a7874d4bc70d97dc1526f81c1aaf2bdae7ca826db46c49b5e2bfa3a6ed6e",
+        "0c99cfa450e3e138173af2c2727861db461fb3b735489a62d5cc46e9474c67cf",
     ],
     [
-        "38db3e820301d8cfc52f8d414da69b2523d4544351387e9fba867e7d73e96976",
-        "38db3e820301d8cfc52f8d414da69b2523d4544351387e9fba867e7d73e96976",
-        "38db3e820301d8cfc52f8d414da69b2523d4544351387e9fba867e7d73e96976",
+        "2e67b145dcd74c9f77164e40a526dab0320840cf53114586ee6b5315516e0958",
+        "2e67b145dcd74c9f77164e40a526dab0320840cf53114586ee6b5315516e0958",
+        "2e67b145dcd74c9f77164e40a526dab0320840cf53114586ee6b5315516e0958",
     ],
     [
-        "2e3f05f52f5e2afeea9fe1f6e0e6c7d652a91427d5cacca55bb63fd9bfc3dd30",
-        "91d2b0d31b01212d27a8c8c35cd6e23d1a14d79f50b39b3f10e06fa375cf1962",
-        "2f06a5c663bcdc10de42f286d47dae60db3c4bde117aaabb15d53173e9c80d9a",
+        "dc3f5b1516f523dce45175d8a7bb2029cdc9e2f6211d7b12e07ffccd5362344c",
+        "0b418e0a0be5765c8a8584e0b2ecf98eaf987ce3504012c9fb28d5d6b4ae2a14",
+        "afe5ad6e2d0adae4be7b3c82a6e21db73ef6a6ac8df9fe5619da5cd5cf876a15",
     ],
     [
-        "c6fb9a3ea4930a47abe20b2c9b7fb791c8fcf438cf3ae0ac29d081a266a45223",
-        "895c47aa9b7802339421d3eb465a9130c98eb6a0abad22715fa7c008c577d787",
-        "3a2da199ae90fe9dc019344dbc81acba8001e50280c3431193376cc88058703b",
+        "1aab32460dc5cba6dc55f294e7ac69edaf1f36f41e77550f50a0356c8b728391",
+        "6195bfb7744497052a02814d32c1dbeeaa7fda8c70937a0888beb73be3cbede3",
+        "a501fbb4a8cce934e7fda9bed46304a3eeb73a820e28464dc257f5886ecf0eb5",
     ],
     [
-        "7bf9ef5a9c93e172206962499bda5c581b25292890718d7188512d20ed721536",
-        "9524a246631bfad56760b9b9b86ab35ebdcd66bf5b723dcc2eac99b157d0243a",
-        "d97fb0a51b5d173547836c3d908a549c229949146568e1bcf9085392b39eefa2",
+        "4af600bb1f6ac836bc9756e0dc69f16d3d4c1e157a1fc548f6ce60867f99439c",
+        "215e5a5a76170e2b5e048ad18d11dcaa467b49105bd3fd8bab1da76e71ab3a50",
+        "64ab2736c95892012707dc11b0ae1e82f05040b24687fba589dfd3f46cce3a9a",
     ],
 ];
 
 /// The digest of [`outcomes`]: the same on every target, with every kernel.
-pub const OUTCOMES: &str = "cb8c56998b406823ba87d54809fa1b56c07397f7279973722c2ea49c49e041e6";
+pub const OUTCOMES: &str = "7bf7b80e1d4a408cda19d98fd9f240399d8deae9a0217f70174c23fb8027e639";
 
 /// Restores an archive with a flipped bit, and with a byte less, at many places among its chunks.
 /// Returns the digest of all errors, which name the places and the checksums of what was decoded.

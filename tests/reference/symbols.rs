@@ -9,12 +9,16 @@ struct Tables {
     frequencies: Vec<Vec<u32>>,
     /// The table of each context.
     of: [usize; 128],
+    /// The number of the list's shape.
+    shape: u64,
 }
 
 impl Tables {
     fn read(bytes: &[u8], most: u64) -> Result<Self> {
         let mut bits = Bits::new(bytes);
-        let count = bits.field(6)? as usize + 1;
+        let count = bits.gamma()? as usize + 1;
+        check(count <= 64, "too many tables")?;
+        let shape = bits.field(2)?;
         let mut of = [count - 1; 128];
         let (mut frequencies, mut next) = (Vec::new(), 0);
         for table in 0..count {
@@ -27,15 +31,15 @@ impl Tables {
             frequencies.push(read_table(&mut bits, most)?);
         }
         bits.finish()?;
-        Ok(Self { frequencies, of })
+        Ok(Self { frequencies, of, shape })
     }
 }
 
 fn read_table(bits: &mut Bits, most: u64) -> Result<Vec<u32>> {
     let symbols = bits.field(8)? + 1;
     check(symbols <= most, "symbols that there are not")?;
-    let (mut frequencies, mut length) = (Vec::new(), 0);
-    for _ in 0..symbols {
+    let (mut frequencies, mut length) = (vec![0], 6);
+    for _ in 1..symbols {
         length += unzigzag(bits.gamma()?);
         check((0..=12).contains(&length), "bits of a frequency")?;
         frequencies.push(match length as u32 {
@@ -43,7 +47,9 @@ fn read_table(bits: &mut Bits, most: u64) -> Result<Vec<u32>> {
             length => (1 << (length - 1)) + bits.field(length - 1)? as u32,
         });
     }
-    check(frequencies.iter().sum::<u32>() == 2048, "sum of the frequencies")?;
+    let others = frequencies.iter().sum::<u32>();
+    check(others <= 2048, "sum of the frequencies")?;
+    frequencies[0] = 2048 - others;
     check(frequencies.last() != Some(&0), "a table's last symbol")?;
     Ok(frequencies)
 }
@@ -90,12 +96,13 @@ impl Stream {
 pub fn read(fields: &mut Fields, contexts: &[usize], most: u64) -> Result<Vec<u8>> {
     let tables = Tables::read(fields.string()?, most)?;
     let certain = |frequencies: &Vec<u32>| frequencies.last() == Some(&2048);
-    let (streams, states) = match contexts.len() {
-        _ if tables.frequencies.iter().all(certain) => (0, 1),
-        0..=2048 => (1, 1),
-        2049..=32768 => (1, 8),
-        _ => (4, 8),
+    let (streams, states) = match tables.shape {
+        0 => (1, 1),
+        1 => (1, 8),
+        2 => (4, 8),
+        _ => return Err("shape of a list".into()),
     };
+    let streams = if tables.frequencies.iter().all(certain) { 0 } else { streams };
     let mut streams: Vec<Stream> =
         (0..streams).map(|_| Stream::new(fields.string()?, states)).collect::<Result<_>>()?;
     let mut symbols = Vec::new();

@@ -78,7 +78,7 @@ pub(in crate::chunk) fn decode_moved<W: Word>(
     let count = target.len() / W::BYTES;
     let mut payload = ByteReader::new(payload);
     let model = scales::read(&mut payload, matrix, count, coding.unit(), scratch)?;
-    let mut reader = TokenReader::new(&mut payload, &mut scratch.decoder, count, zero_token::<W>() + 1)?;
+    let mut reader = TokenReader::new(&mut payload, &mut scratch.decoder, zero_token::<W>() + 1)?;
     let zeros = reader.ends_with(zero_token::<W>());
     let mut extra = BitReader::new(payload.rest());
     let (mut words, mut exponents) = ([W::default(); STRIP], [0; STRIP]);

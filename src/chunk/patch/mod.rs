@@ -127,7 +127,7 @@ fn read_lists(
     scratch: &mut Scratch,
 ) -> Result<Vec<u8>> {
     let mut tokens = vec![0; 3 * sequences + literals];
-    let mut reader = TokenReader::new(payload, &mut scratch.decoder, tokens.len(), 256)?;
+    let mut reader = TokenReader::new(payload, &mut scratch.decoder, 256)?;
     let mut contexts = [0; STRIP];
     for (i, strip) in tokens.chunks_mut(STRIP).enumerate() {
         let contexts = &mut contexts[..strip.len()];

@@ -3,7 +3,7 @@
 //! Symbols come in strips of at most [`STRIP`]. Those of a strip take turns among the states, from
 //! the first state on. A list of many symbols has [`GROUPS`] groups of [`LANES`] states; each group
 //! has its own stream of 16-bit words. The lanes keep a scalar processor busy, and the groups a
-//! vector unit. Shorter lists have fewer states, since each costs four bytes.
+//! vector unit. Lists of little content have fewer states, since each costs four bytes.
 //!
 //! A state `x` stays in 2^15..2^31. A symbol has the frequency `f` and the start `c`, the sum of
 //! the frequencies before it. Decoding it sets `x = f * (x >> 11) + (x & 2047) - c`. If that is
@@ -37,22 +37,33 @@ const WORDS: usize = STRIP / GROUPS;
 /// The smallest state, and the state from which encoding starts.
 const LOW: u32 = 1 << 15;
 
-/// The number of states of a list of symbols.
+/// The numbers of groups and states of a list of symbols.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shape {
     groups: usize,
     lanes: usize,
 }
 
+/// The shapes that lists have, by their numbers in the format.
+const SHAPES: [Shape; 3] =
+    [Shape { groups: 1, lanes: 1 }, Shape { groups: 1, lanes: LANES }, Shape { groups: GROUPS, lanes: LANES }];
+
 impl Shape {
-    /// Returns the shape of a list of `symbols` symbols.
-    pub(crate) fn of(symbols: usize) -> Self {
-        let (groups, lanes) = match symbols {
-            0..=2048 => (1, 1),
-            2049..=32_768 => (1, LANES),
-            _ => (GROUPS, LANES),
-        };
-        Self { groups, lanes }
+    /// Returns the number of the shape for a list of `symbols` symbols that take about `bytes`
+    /// bytes: as many states as hardly matter beside the bytes.
+    pub(crate) fn number_for(symbols: u64, bytes: u64) -> usize {
+        if symbols <= 2048 || bytes < 64 {
+            0
+        } else if symbols <= 32_768 || bytes < 2048 {
+            1
+        } else {
+            2
+        }
+    }
+
+    /// Returns the shape of this number; `None` if there is none.
+    pub(crate) fn of_number(number: usize) -> Option<Self> {
+        SHAPES.get(number).copied()
     }
 
     pub(crate) fn groups(self) -> usize {

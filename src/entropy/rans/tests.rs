@@ -52,7 +52,7 @@ fn symbols_round_trip_at_every_length() {
         let tables = tables(&contexts, &symbols);
         let mut decoder = Decoder::default();
         decoder.set_tables(&tables);
-        for shape in [Shape::of(length), LONG] {
+        for shape in SHAPES {
             let streams = encode(shape, &tables, &contexts, &symbols);
             assert_eq!(streams.len(), shape.groups());
             assert!(decode(shape, &decoder, &streams, &contexts).unwrap() == symbols, "{length}");
@@ -167,7 +167,7 @@ fn certain_symbols_cost_nothing() {
 /// The vector kernel decodes the whole rows of long lists, and the portable code all others.
 #[test]
 fn truncated_streams_are_noticed() {
-    [(LONG, STRIP), (LONG, 3001), (Shape::of(3000), 3000), (Shape::of(500), 500)]
+    [(LONG, STRIP), (LONG, 3001), (SHAPES[1], 3000), (SHAPES[0], 500)]
         .into_iter()
         .for_each(|(shape, length)| truncations_are_noticed(shape, length));
 }
