@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::io::{Incremental, Inputs, Read, ReadAt, Source};
 use crate::job::Job;
 use crate::layout::Layout;
-use crate::layout::onnx::Walker;
+use crate::layout::graph::GraphReader;
 use crate::layout::reader::{Accept, LayoutReader};
 use crate::parallel::Runner;
 
@@ -68,15 +68,15 @@ pub fn layout(file: &dyn ReadAt) -> Result<Layout, DriveError> {
     Ok(reader.finish().0)
 }
 
-/// Tells whether `graph`, an `.onnx` file, describes a file of external data with the name `name`
+/// Tells whether `graph`, an `.onnx` file or the JSON of MLC's shards, describes a file of external data with the name `name`
 /// and `length` bytes.
 ///
 /// # Errors
 /// `Corrupt` if the graph names that file, but places tensors where they cannot be; a failed read.
 pub fn describes(graph: &dyn ReadAt, name: &str, length: u64) -> Result<bool, DriveError> {
-    let mut walker = Walker::of_graph(graph.len());
-    parse(&mut walker, graph, Source::Graph(0))?;
-    let graph = walker.graph();
+    let mut reader = GraphReader::new(graph.len());
+    parse(&mut reader, graph, Source::Graph(0))?;
+    let graph = reader.graph();
     let layout = graph.named(name).map(|location| graph.layout(location, length)).transpose();
     Ok(layout.map_err(|e| e.input(Source::Graph(0)))?.is_some())
 }

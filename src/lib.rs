@@ -17,6 +17,7 @@ pub mod io;
 mod job;
 pub mod layout;
 mod merge;
+mod packed;
 mod pairing;
 pub mod parallel;
 pub mod plan;

@@ -86,7 +86,7 @@ fn symbols_beyond_the_width_of_words_are_refused() {
 /// Features that later versions may add are refused by name, and not taken for something else.
 #[test]
 fn unknown_features_and_kinds_of_base_files_are_unsupported() {
-    for head in [&[1, 0, 0][..], &[0, 1, 0, 4, 0]] {
+    for head in [&[2, 0, 0][..], &[0, 1, 0, 4, 0]] {
         assert_eq!(refused(&[], &forge(head, None)), ErrorKind::Unsupported);
     }
 }

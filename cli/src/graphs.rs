@@ -1,4 +1,4 @@
-//! The `.onnx` graphs that describe external data: named by options, or found in the data's folder.
+//! The graphs that describe external data, of ONNX or of MLC: named by options, or found in the data's folder.
 
 use std::path::{Path, PathBuf};
 
@@ -73,25 +73,32 @@ impl Graphs {
 }
 
 /// Finds a graph that describes one of `files` and is in the same folder: `model.onnx` for
-/// `model.onnx_data` and `model.onnx.data`. It warns about a graph of that name that does not fit
-/// the file.
+/// `model.onnx_data` and `model.onnx.data`, MLC's JSON for its shards. It warns about a graph of
+/// that name that does not fit the file.
 fn beside(files: &[Input], global: &Global) -> Option<PathBuf> {
     files.iter().find_map(|file| {
-        let name = name(&file.path);
-        let end = name.find(".onnx")? + ".onnx".len();
-        let graph = file.path.with_file_name(&name[..end]);
-        if end == name.len() || !graph.is_file() {
-            return None;
-        }
+        let graph = candidates(file).into_iter().find(|graph| graph.is_file())?;
         let describes = describes(&graph, file);
         if let Err(error) = &describes {
             let (file, graph) = (words::input(&file.path), graph.display());
-            let text =
-                format!("{file}: compressed as plain bytes, since its ONNX graph cannot be used: {graph}: {error}");
+            let text = format!("{file}: compressed as plain bytes, since its graph cannot be used: {graph}: {error}");
             warn(global, &text);
         }
         describes.unwrap_or(false).then_some(graph)
     })
+}
+
+/// The paths where a graph of a file may be.
+fn candidates(file: &Input) -> Vec<PathBuf> {
+    let name = name(&file.path);
+    if let Some(shard) = name.strip_suffix(".bin") {
+        let own = ["tensor", "ndarray"].map(|kind| format!("{shard}.{kind}-cache.json"));
+        let shared = ["tensor-cache.json", "ndarray-cache.json"].map(str::to_owned);
+        let names = own.iter().chain(shared.iter().filter(|_| shard.starts_with("params_shard_")));
+        return names.map(|name| file.path.with_file_name(name)).collect();
+    }
+    let end = name.find(".onnx").map(|start| start + ".onnx".len()).filter(|&end| end < name.len());
+    end.map(|end| file.path.with_file_name(&name[..end])).into_iter().collect()
 }
 
 /// Returns `true` if `graph` describes each of `files` that has no layout of its own. The graph was

@@ -28,9 +28,16 @@ pub fn all() -> Vec<Seed> {
         };
         pairs.push(safetensors(random, dtype, width));
     }
-    for kind in [(1, 2), (0, 4), (8, 0), (2, 0), (30, 2)] {
-        pairs.push(gguf(random, kind));
+    for kind in [(1, 2), (0, 4), (30, 2)] {
+        pairs.push(gguf(random, (kind.0, 64 * 32 * kind.1, 32)));
     }
+    for (kind, bytes) in [(2, 18), (3, 20), (6, 22), (7, 24), (8, 34), (20, 18)] {
+        pairs.push(gguf(random, (kind, 64 * bytes, 32)));
+    }
+    for (kind, bytes) in [(10, 84), (11, 110), (12, 144), (13, 176), (14, 210), (23, 136)] {
+        pairs.push(gguf(random, (kind, 8 * bytes, 256)));
+    }
+    pairs.push(packed(random));
     pairs.push(onnx(random));
     pairs.push((b"plain bytes, no model".repeat(9), b"plain bytes, a model?".repeat(9)));
     pairs.push((Vec::new(), b"something from nothing".to_vec()));
@@ -100,13 +107,28 @@ fn safetensors(random: &mut Random, dtype: &str, width: usize) -> (Vec<u8>, Vec<
     (file(0), file(1))
 }
 
-/// Two tensors of a ggml type; a `width` of 0 stands for blocks of 32.
-fn gguf(random: &mut Random, (kind, width): (u32, usize)) -> (Vec<u8>, Vec<u8>) {
-    let length = match (kind, width) {
-        (8, _) => 64 * 34,
-        (2, _) => 64 * 18,
-        (_, width) => 64 * 32 * width,
+/// Packed numbers of AWQ, of NVFP4 and of integers, each with its companions.
+fn packed(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
+    const TENSORS: [(&str, &str, &[u64], usize); 8] = [
+        ("a.qweight", "I32", &[64, 4], 1024),
+        ("a.scales", "F16", &[2, 32], 128),
+        ("a.qzeros", "I32", &[2, 4], 32),
+        ("b.weight", "U8", &[16, 32], 512),
+        ("b.weight_scale", "F8_E4M3", &[16, 4], 64),
+        ("b.weight_scale_2", "F32", &[], 4),
+        ("c_quantized", "I8", &[16, 32], 512),
+        ("c_scale", "F32", &[32], 128),
+    ];
+    let data = TENSORS.map(|(_, _, _, length)| weights(random, length));
+    let file = |side: usize| {
+        let tensor = |i: usize| (TENSORS[i].0, TENSORS[i].1, TENSORS[i].2, &*data[i][side]);
+        model(&std::array::from_fn::<_, 8, _>(tensor))
     };
+    (file(0), file(1))
+}
+
+/// Two tensors of a ggml type, of `length` bytes and 2,048 weights in rows of `row`.
+fn gguf(random: &mut Random, (kind, length, row): (u32, usize, u64)) -> (Vec<u8>, Vec<u8>) {
     let sides = weights(random, length);
     let string = |text: &str| [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();
     let file = |data: &[u8]| {
@@ -116,7 +138,7 @@ fn gguf(random: &mut Random, (kind, width): (u32, usize)) -> (Vec<u8>, Vec<u8>) 
         file.extend([string("a"), string("bc")].concat());
         let padded = data.len().next_multiple_of(32);
         for (name, offset) in [("w", 0), ("x", padded as u64)] {
-            let extents = [32u64, 64].map(u64::to_le_bytes).concat();
+            let extents = [row, 2048 / row].map(u64::to_le_bytes).concat();
             file.extend(
                 [&string(name)[..], &[2, 0, 0, 0], &extents, &kind.to_le_bytes(), &offset.to_le_bytes()].concat(),
             );

@@ -1,7 +1,7 @@
 //! The choice of a chunk's method: the one with the smallest payload of those that the effort
 //! allows.
 
-use super::{Effort, Matrix, Method, is_integer};
+use super::{Effort, Matrix, Method, Side, is_integer};
 use super::{blocks, delta, grid, narrow, nibbles, palette, patch, predicted, repeats, solo};
 use crate::entropy::zstd;
 use crate::error::Result;
@@ -20,6 +20,8 @@ pub(crate) struct Against<'a> {
     pub(crate) relation: Relation,
     /// The prediction of the chunk's region.
     pub(crate) fit: Option<&'a Fit>,
+    /// The tiles of packed numbers.
+    pub(crate) side: Option<&'a Side>,
 }
 
 /// The smallest payload so far.
@@ -113,7 +115,7 @@ fn is_patchable(best: &Best<'_>, dtype: Dtype, base: Option<&[u8]>, effort: Effo
 pub(super) fn encode_plain(
     dtype: Dtype,
     matrix: Matrix,
-    Against { base, relation, fit }: Against<'_>,
+    Against { base, relation, fit, side }: Against<'_>,
     target: &[u8],
     effort: Effort,
 ) -> Result<(Method, Vec<u8>)> {
@@ -128,7 +130,15 @@ pub(super) fn encode_plain(
     }
     let (width, fields) = dtype.words();
     let mut best = Best::new(target);
-    if let Some(base) = base {
+    if let (Some(base), Some(side)) = (base, side) {
+        best.offer(Method::Grid, grid::packed::encode(side, base, target));
+    }
+    let packed = side.is_some_and(|side| side.bits() == 4);
+    if let Some(base) = base.filter(|_| packed) {
+        // Rows may be in an order that the scales do not follow.
+        best.offer(Method::Nibbles, nibbles::encode(base, target));
+    }
+    if let Some(base) = base.filter(|_| !packed || best.is_weak()) {
         offer_deltas(&mut best, dtype, matrix, (base, fit), effort);
     }
     if !dtype.is_scaled()

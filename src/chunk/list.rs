@@ -68,33 +68,58 @@ pub(super) fn read(payload: &mut ByteReader<'_>, mut contexts: Vec<u8>, scratch:
     if contexts.is_empty() {
         return Ok(Vec::new());
     }
-    match payload.u8()? {
-        CONSTANT => {
-            let number = payload.u8()?;
-            if u32::from(number) >= DIRECT {
-                return Err(
-                    Error::corrupt("a list's constant is too large").figures(format_args!("below {DIRECT}"), number)
-                );
+    let mut reader = Reader::new(payload, scratch)?;
+    let mut numbers = vec![0; contexts.len()];
+    contexts.chunks_mut(STRIP).zip(numbers.chunks_mut(STRIP)).for_each(|(strip, numbers)| reader.strip(strip, numbers));
+    reader.finish()?;
+    Ok(numbers)
+}
+
+/// A reader of the numbers of a list that is not empty, strip by strip.
+pub(super) enum Reader<'d, 'b> {
+    /// All numbers are this one.
+    Constant(u16),
+    Coded(Box<TokenReader<'d, 'b>>, BitReader<'b>),
+}
+
+impl<'d, 'b> Reader<'d, 'b> {
+    pub(super) fn new(payload: &mut ByteReader<'b>, scratch: &'d mut Scratch) -> Result<Self> {
+        match payload.u8()? {
+            CONSTANT => match payload.u8()? {
+                number if u32::from(number) < DIRECT => Ok(Self::Constant(number.into())),
+                number => {
+                    let expected = format_args!("below {DIRECT}").to_string();
+                    Err(Error::corrupt("a list's constant is too large").figures(expected, number))
+                }
+            },
+            CODED => {
+                let reader = TokenReader::new(payload, &mut scratch.decoder, bins::tokens(WIDTH))?;
+                Ok(Self::Coded(Box::new(reader), BitReader::new(payload.prefixed()?)))
             }
-            Ok(vec![number.into(); contexts.len()])
+            other => Err(Error::unsupported(format!("lists of kind {other} are unknown"))),
         }
-        CODED => {
-            let mut reader = TokenReader::new(payload, &mut scratch.decoder, bins::tokens(WIDTH))?;
-            let mut extra = BitReader::new(payload.prefixed()?);
-            let mut numbers = Vec::with_capacity(contexts.len());
-            let mut tokens = [0; STRIP];
-            for contexts in contexts.chunks_mut(STRIP) {
-                let tokens = &mut tokens[..contexts.len()];
-                reader.strip(contexts, tokens);
-                numbers.extend(tokens.iter().map(|&token| {
-                    let (least, width) = BINS[usize::from(token)];
-                    (least + extra.get_any(width)) as u16
-                }));
-            }
-            reader.finish()?;
-            extra.finish()?;
-            Ok(numbers)
+    }
+
+    /// Reads the numbers of the next strip, whose `contexts` are not kept. Every strip but the last
+    /// must be full.
+    pub(super) fn strip(&mut self, contexts: &mut [u8], numbers: &mut [u16]) {
+        let (reader, extra) = match self {
+            Self::Constant(number) => return numbers.fill(*number),
+            Self::Coded(reader, extra) => (reader, extra),
+        };
+        let mut tokens = [0; STRIP];
+        let tokens = &mut tokens[..numbers.len()];
+        reader.strip(contexts, tokens);
+        for (number, token) in numbers.iter_mut().zip(tokens) {
+            let (least, width) = BINS[usize::from(*token)];
+            *number = (least + extra.get_any(width)) as u16;
         }
-        other => Err(Error::unsupported(format!("lists of kind {other} are unknown"))),
+    }
+
+    /// Checks that the list ended where its encoder began.
+    pub(super) fn finish(self) -> Result<()> {
+        let Self::Coded(reader, extra) = self else { return Ok(()) };
+        reader.finish()?;
+        extra.finish()
     }
 }

@@ -38,6 +38,7 @@ mod uncertain;
 
 pub(crate) use choice::{Against, encode};
 pub(crate) use grid::integers::is_integer;
+pub(crate) use grid::packed::{Companions, Side};
 
 use crate::entropy::{rans, zstd};
 use crate::error::{Error, Result};
@@ -149,6 +150,8 @@ pub(crate) struct Given<'a> {
     pub(crate) relation: Relation,
     /// The factors of the chunk's region.
     pub(crate) factors: Option<&'a Factors>,
+    /// The tiles of packed numbers.
+    pub(crate) side: Option<&'a Side>,
 }
 
 /// Returns true if a chunk with this payload needs the factors of its region.
@@ -182,6 +185,9 @@ pub(crate) fn decode(
         Method::Narrow => narrow::decode(dtype, matrix, payload, given, target, scratch),
         Method::Patch => patch::decode(payload, resembling.unwrap_or(&[]), target, scratch),
         Method::Factors => Err(Error::corrupt("the archive has factors in the place of a chunk")),
+        Method::Grid if let Some(side) = given.side => {
+            grid::packed::decode(side, payload, needed(given.base)?, target, scratch)
+        }
         Method::Grid => {
             let format = format_of(dtype).ok_or_else(|| Error::corrupt("a chunk of the grid is not one of blocks"))?;
             let base = needed(given.base)?;

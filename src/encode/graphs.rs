@@ -1,37 +1,38 @@
-//! The `.onnx` files that describe external data.
+//! The files that describe external data: `.onnx` graphs, and the JSON of MLC's shards.
 
 use crate::error::{Error, Result};
 use crate::io::{Incremental, Read, Source};
-use crate::layout::onnx::{Graph, Walker};
+use crate::layout::graph::GraphReader;
+use crate::layout::onnx::Graph;
 use crate::layout::{Kind, Layout};
 
 /// The graph of the base and that of the target, or one graph for both; usually none.
 #[derive(Debug, Default)]
 pub(super) struct Graphs {
-    walkers: Vec<Walker>,
+    readers: Vec<GraphReader>,
     /// The names of the base files and then of the target, as far as they are known.
     names: Vec<String>,
 }
 
 impl Graphs {
     pub(super) fn new(lengths: &[u64], names: Vec<String>) -> Self {
-        Self { walkers: lengths.iter().map(|&length| Walker::of_graph(length)).collect(), names }
+        Self { readers: lengths.iter().map(|&length| GraphReader::new(length)).collect(), names }
     }
 
     pub(super) fn wants(&self) -> Option<Read> {
-        let mut walkers = self.walkers.iter().enumerate();
-        walkers.find_map(|(i, walker)| Some(Read::new(Source::Graph(i), walker.wants()?)))
+        let mut readers = self.readers.iter().enumerate();
+        readers.find_map(|(i, reader)| Some(Read::new(Source::Graph(i), reader.wants()?)))
     }
 
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<()> {
-        let walker = self.walkers.iter_mut().find(|walker| walker.wants().is_some());
-        walker.map_or(Ok(()), |walker| walker.feed(bytes))
+        let reader = self.readers.iter_mut().find(|reader| reader.wants().is_some());
+        reader.map_or(Ok(()), |reader| reader.feed(bytes))
     }
 
     /// Gives files without a layout of their own the layout that their graph describes.
     pub(super) fn describe(self, bases: &mut [Layout], target: &mut Layout) -> Result<()> {
-        let last = self.walkers.len().saturating_sub(1);
-        let mut graphs = self.walkers.into_iter().map(Walker::graph);
+        let last = self.readers.len().saturating_sub(1);
+        let mut graphs = self.readers.into_iter().map(GraphReader::graph);
         let Some(first) = graphs.next() else { return Ok(()) };
         let second = graphs.next();
         let (base_names, target_name) = self.names.split_at(self.names.len().min(bases.len()));
@@ -49,7 +50,7 @@ impl Graphs {
 /// Gives the files of one side their layouts. Returns `true` if the graph describes any of them.
 fn describe(graph: &Graph, files: &mut [Layout], names: &[String]) -> Result<bool> {
     if graph.is_empty() {
-        return Err(Error::format("not an ONNX graph with external data"));
+        return Err(Error::format("not an ONNX graph with external data, nor the JSON of MLC's shards"));
     }
     let opaque = |layout: &Layout| layout.kind == Kind::Bytes && layout.file_length > 0;
     let count = files.iter().filter(|file| opaque(file)).count();

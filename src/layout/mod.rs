@@ -2,6 +2,7 @@
 
 pub(crate) mod dtype;
 mod gguf;
+pub(crate) mod graph;
 mod model;
 pub(crate) mod onnx;
 pub(crate) mod reader;

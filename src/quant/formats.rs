@@ -31,7 +31,7 @@ pub(crate) enum Levels {
     /// Index minus `zero`, up to the index `last`.
     Uniform { last: u8, zero: u8 },
     /// Sixteen values of a code book.
-    Book(&'static [i8; 16]),
+    Book(&'static [f32; 16]),
 }
 
 /// The minimum of a block's weights: the number `c` of its groups.
@@ -63,7 +63,7 @@ impl Levels {
     pub(crate) fn value(&self, index: u8) -> f32 {
         match self {
             Self::Uniform { zero, .. } => (i16::from(index) - i16::from(*zero)).into(),
-            Self::Book(values) => values[usize::from(index & 15)].into(),
+            Self::Book(values) => values[usize::from(index & 15)],
         }
     }
 
@@ -96,7 +96,32 @@ const fn sub(offset: usize, packing: Packing, range: (i16, i16), bias: i16) -> S
 }
 
 /// The non-linear levels of IQ4_NL and IQ4_XS.
-static BOOK: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+static BOOK: [f32; 16] =
+    [-127.0, -104.0, -83.0, -65.0, -49.0, -35.0, -22.0, -10.0, 1.0, 13.0, 25.0, 38.0, 53.0, 69.0, 89.0, 113.0];
+
+/// The levels of E2M1, whose zeros are two.
+pub(super) static E2M1: [f32; 16] =
+    [-6.0, -4.0, -3.0, -2.0, -1.5, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0];
+
+/// The levels of bitsandbytes' NF4.
+pub(super) static NF4: [f32; 16] = [
+    -1.0,
+    -0.696_192_8,
+    -0.525_073_05,
+    -0.394_917_5,
+    -0.284_441_38,
+    -0.184_773_43,
+    -0.091_050_036,
+    0.0,
+    0.079_580_3,
+    0.160_930_2,
+    0.246_112_3,
+    0.337_915_24,
+    0.440_709_83,
+    0.562_617,
+    0.722_956_84,
+    1.0,
+];
 
 const fn simple(dtype: Dtype, bytes: usize, levels: Levels, minimum: Minimum, planes: &'static [Plane]) -> BlockFormat {
     let (weights, scale, sub) = (32, 0, None);

@@ -8,6 +8,7 @@
 
 mod blocks;
 pub(crate) mod formats;
+pub(crate) mod packed;
 mod packing;
 
 pub(crate) use blocks::{Blocks, finite};

@@ -137,12 +137,16 @@ macro_rules! golden {
 }
 
 /// Every dtype and method, at every effort, and every layout of a base.
-pub const GOLDEN: [Golden; 5] = [
+pub const GOLDEN: [Golden; 9] = [
     golden!("dtypes", "safetensors", "fast"),
     golden!("dtypes", "safetensors", "default"),
     golden!("dtypes", "safetensors", "max"),
     golden!("blocks", "gguf", "default"),
     golden!("places", "onnx", "default"),
+    golden!("packed", "safetensors", "default"),
+    golden!("packed", "safetensors", "max"),
+    golden!("quants", "gguf", "default"),
+    golden!("quants", "gguf", "max"),
 ];
 
 pub const EFFORTS: [Effort; 3] = [Effort::Fast, Effort::Default, Effort::Max];

@@ -53,7 +53,7 @@ pub fn nibbles(payload: &[u8], base: &[u8]) -> Result<Vec<u8>> {
     Ok(target.chunks(2).map(|pair| pair[0] + 16 * pair[1]).collect())
 }
 
-fn class(f: f32) -> usize {
+pub fn class(f: f32) -> usize {
     let f = f.abs();
     match f {
         _ if f < 0.0001 => 0,
@@ -185,7 +185,7 @@ fn read_words(fields: &mut Fields, format: &Format, base: &Base, target: &mut [B
 }
 
 /// The nearest integer to `y` in a range, and the distance from it.
-fn near(y: f32, (least, most): (i32, i32)) -> (i32, f32) {
+pub fn near(y: f32, (least, most): (i32, i32)) -> (i32, f32) {
     let y = if y.is_nan() { 0.0 } else { y.clamp(least as f32, most as f32) };
     let x = y.round_ties_even();
     (x as i32, y - x)
@@ -238,7 +238,7 @@ fn read_minima(fields: &mut Fields, format: &Format, base: &Base, target: &mut [
     Ok(())
 }
 
-fn size(number: f32) -> i64 {
+pub fn size(number: f32) -> i64 {
     i64::from(number.abs().to_bits() >> 22)
 }
 

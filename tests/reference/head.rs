@@ -6,6 +6,7 @@ use super::base::Region;
 use super::chunk::Geometry;
 use super::fields::Fields;
 use super::merge::Merge;
+use super::packed::Packed;
 use super::view::{Partner, View};
 use super::{Result, check, quant};
 
@@ -31,17 +32,19 @@ pub struct Head {
     /// Length and layout of each base file.
     pub bases: Vec<(u64, u8)>,
     pub items: Vec<Content>,
+    pub packed: Vec<Packed>,
 }
 
 impl Head {
     pub fn read(content: &[u8]) -> Result<Self> {
         let mut fields = Fields::new(content);
-        check(fields.varint()? == 0, "unknown features")?;
+        let features = fields.varint()?;
+        check(features <= 1, "unknown features")?;
         let bases = fields.varint()?;
         check(bases <= 65_535, "too many base files")?;
         let bases = (0..bases).map(|_| Ok((fields.varint()?, fields.byte()?))).collect::<Result<Vec<_>>>()?;
         check(bases.iter().all(|base| base.1 <= 3), "unknown layout of a base file")?;
-        let mut head = Self { bases, items: Vec::new() };
+        let mut head = Self { bases, items: Vec::new(), packed: Vec::new() };
         let items = fields.varint()?;
         check(items <= 1 << 18, "too many items")?;
         for _ in 0..items {
@@ -49,6 +52,9 @@ impl Head {
             head.items.push(item);
         }
         check(unique(&head.items), "a name appears twice")?;
+        if features == 1 {
+            head.packed = Packed::read_all(&mut fields, &head)?;
+        }
         fields.finish()?;
         Ok(head)
     }

@@ -14,6 +14,7 @@ mod integers;
 mod json;
 mod merge;
 mod narrow;
+mod packed;
 mod patch;
 pub mod predicted;
 pub mod quant;
@@ -82,54 +83,125 @@ pub fn restore(bases: &[&[u8]], archive: &[u8]) -> Result<Vec<u8>> {
     check(length <= most, "length of the index")?;
     let indexed = read_index(&covered[offset..offset + length], head.chunks(), head.bases.len())?;
     let mut records = Fields::new(&covered[front..offset]);
-    let mut target = Vec::new();
-    let mut starts = Vec::new();
     let mut indexed = indexed.into_iter().peekable();
-    for item in &head.items {
-        starts.push(target.len());
-        match item {
-            Content::Span(bytes) => target.extend_from_slice(bytes),
-            Content::Earlier(kind, earlier) => {
-                target.extend_from_within(starts[*earlier]..starts[*earlier] + kind.length)
-            }
-            Content::Chunks(kind, partner) => {
-                let base = match partner {
-                    Some(Partner::View(view)) => Some(view.words(kind, &bases)?),
-                    _ => None,
-                };
-                let format = quant::format(kind.dtype);
-                let of_weights = matches!(partner, Some(Partner::View(view)) if view.gives_weights(kind));
-                let place = |at: usize| match format {
-                    Some(format) if of_weights => at / format.bytes * format.weights * 4,
-                    None if of_weights => at * 4,
-                    _ => at,
-                };
-                let resembled = match partner {
-                    Some(Partner::Bytes(file, range)) => {
-                        Some(bases[*file].0.get(range.clone()).ok_or("a base file that is too short")?)
-                    }
-                    _ => None,
-                };
-                let geometry = Geometry::new(kind);
-                let mut factors = None;
-                for range in geometry.chunks() {
-                    if let (0, Some(entry)) = (range.start, indexed.next_if(|entry| entry.method == FACTORS)) {
-                        let record = read_record(&mut records, Some(&entry))?;
-                        check(record.payload.len() <= range.len(), "factors longer than the chunk")?;
-                        factors = Some(read_factors(&record, &entry, &geometry)?);
-                    }
-                    let record = read_record(&mut records, indexed.next().as_ref())?;
-                    check(record.payload.len() <= range.len(), "a payload longer than its chunk")?;
-                    let given = place(range.start)..place(range.end);
-                    let known = base.as_ref().filter(|(_, known)| known[given.clone()].contains(&true));
-                    let base = (known.map(|(words, _)| &words[given]).or(resembled), of_weights);
-                    target.extend(decode(&record, kind.dtype, geometry.columns, base, factors.as_ref(), range.len())?);
-                }
+    let stored = head.items.iter().map(|item| Stored::read(item, &mut records, &mut indexed));
+    let stored: Vec<Stored> = stored.collect::<Result<_>>()?;
+    records.finish()?;
+    // Packed items need their companions, wherever these are.
+    let mut items: Vec<Vec<u8>> = vec![Vec::new(); head.items.len()];
+    for packed in [false, true] {
+        for (i, item) in head.items.iter().enumerate() {
+            let entry = head.packed.iter().find(|entry| entry.item == i);
+            if let Content::Chunks(kind, partner) = item
+                && entry.is_some() == packed
+            {
+                items[i] = restore_region(&head, &bases, (kind, partner.as_ref()), &stored[i], (entry, &items))?;
             }
         }
     }
-    records.finish()?;
+    let bytes = head.items.iter().enumerate().map(|(i, item)| match item {
+        Content::Span(bytes) => bytes,
+        Content::Earlier(_, earlier) => &items[*earlier],
+        Content::Chunks(..) => &items[i],
+    });
+    Ok(bytes.flatten().copied().collect())
+}
+
+/// The records of an item.
+#[derive(Default)]
+struct Stored<'a> {
+    factors: Option<Factors>,
+    records: Vec<Record<'a>>,
+}
+
+impl<'a> Stored<'a> {
+    fn read(
+        item: &Content,
+        records: &mut Fields<'a>,
+        indexed: &mut std::iter::Peekable<std::vec::IntoIter<Entry>>,
+    ) -> Result<Self> {
+        let mut stored = Self::default();
+        let Content::Chunks(kind, _) = item else { return Ok(stored) };
+        let geometry = Geometry::new(kind);
+        for range in geometry.chunks() {
+            if let (0, Some(entry)) = (range.start, indexed.next_if(|entry| entry.method == FACTORS)) {
+                let record = read_record(records, Some(&entry))?;
+                check(record.payload.len() <= range.len(), "factors longer than the chunk")?;
+                stored.factors = Some(read_factors(&record, &entry, &geometry)?);
+            }
+            let record = read_record(records, indexed.next().as_ref())?;
+            check(record.payload.len() <= range.len(), "a payload longer than its chunk")?;
+            stored.records.push(record);
+        }
+        Ok(stored)
+    }
+}
+
+/// Restores a region of chunks. The items that are restored so far have the companions of a packed
+/// one.
+fn restore_region(
+    head: &Head,
+    bases: &[view::Base<'_>],
+    (kind, partner): (&base::Region, Option<&Partner>),
+    stored: &Stored,
+    (packed, items): (Option<&packed::Packed>, &[Vec<u8>]),
+) -> Result<Vec<u8>> {
+    let base = match partner {
+        Some(Partner::View(view)) => Some(view.words(kind, bases)?),
+        _ => None,
+    };
+    let format = quant::format(kind.dtype);
+    let of_weights = matches!(partner, Some(Partner::View(view)) if view.gives_weights(kind));
+    let place = |at: usize| match format {
+        Some(format) if of_weights => at / format.bytes * format.weights * 4,
+        None if of_weights => at * 4,
+        _ => at,
+    };
+    let resembled = match partner {
+        Some(Partner::Bytes(file, range)) => {
+            Some(bases[*file].0.get(range.clone()).ok_or("a base file that is too short")?)
+        }
+        _ => None,
+    };
+    let mut target = Vec::new();
+    let geometry = Geometry::new(kind);
+    for (range, record) in geometry.chunks().zip(&stored.records) {
+        let given = place(range.start)..place(range.end);
+        let known = base.as_ref().filter(|(_, known)| known[given.clone()].contains(&true));
+        let base = known.map(|(words, _)| &words[given]).or(resembled);
+        let grid = packed.filter(|_| record.method == GRID && resembled.is_none() && !of_weights);
+        let output = match grid {
+            Some(packed) => unpack(head, bases, packed, record.payload, (base, range.start), items),
+            None => {
+                let given = (base, of_weights);
+                let (columns, factors) = (geometry.columns, stored.factors.as_ref());
+                chunk::decode(record.method, kind.dtype, columns, record.payload, given, factors, range.len())
+            }
+        };
+        target.extend(checked(record, base, output)?);
+    }
     Ok(target)
+}
+
+/// Decodes a chunk of packed numbers.
+fn unpack(
+    head: &Head,
+    bases: &[view::Base<'_>],
+    packed: &packed::Packed,
+    payload: &[u8],
+    (base, start): (Option<&[u8]>, usize),
+    items: &[Vec<u8>],
+) -> Result<Vec<u8>> {
+    let companions = packed.companions();
+    let of_base = |&item: &usize| match &head.items[item] {
+        Content::Chunks(kind, Some(Partner::View(view))) if !view.gives_weights(kind) => {
+            view.words(kind, bases).map(|(words, _)| words)
+        }
+        _ => Ok(vec![0; items[item].len()]),
+    };
+    let of_base = companions.iter().map(of_base).collect::<Result<Vec<_>>>()?;
+    let of_target: Vec<Vec<u8>> = companions.iter().map(|&item| items[item].clone()).collect();
+    packed.decode(head, payload, (base.ok_or("the method needs a base")?, start), [&of_base, &of_target])
 }
 
 fn split_end(bytes: &[u8], length: usize) -> Result<(&[u8], &[u8])> {
@@ -153,6 +225,9 @@ fn read_head(archive: &[u8]) -> Result<(&[u8], Head)> {
 
 /// The method of factors.
 const FACTORS: u8 = 5;
+
+/// The method of distances in the grid.
+const GRID: u8 = 10;
 
 /// The index's entry for a record.
 struct Entry {
@@ -203,20 +278,13 @@ fn read_factors(record: &Record, entry: &Entry, geometry: &Geometry) -> Result<F
     Ok(factors)
 }
 
-fn decode(
-    record: &Record,
-    dtype: u8,
-    columns: usize,
-    base: (Option<&[u8]>, bool),
-    factors: Option<&Factors>,
-    length: usize,
-) -> Result<Vec<u8>> {
-    let output = chunk::decode(record.method, dtype, columns, record.payload, base, factors, length);
+/// Checks what a chunk decoded to.
+fn checked(record: &Record, base: Option<&[u8]>, output: Result<Vec<u8>>) -> Result<Vec<u8>> {
     if let Ok(bytes) = &output
         && xxh3(bytes) == record.output
     {
         return output;
     }
-    check(base.0.map_or(0, xxh3) == record.base, "a wrong base")?;
+    check(base.map_or(0, xxh3) == record.base, "a wrong base")?;
     output.and(Err("checksum of a chunk".to_owned()))
 }

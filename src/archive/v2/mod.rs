@@ -10,7 +10,7 @@ mod reader;
 mod record;
 mod report;
 
-pub(crate) use head::{BaseFile, Content, Head, Item, Merge, Origin, Partner, Run, Stretch, View, units};
+pub(crate) use head::{BaseFile, Content, Head, Item, Merge, Origin, Packed, Partner, Run, Stretch, View, units};
 pub(crate) use index::{ChunkEntry, FactorsEntry, Index, RegionEntry};
 pub(crate) use reader::{Directory, DirectoryReader};
 pub(crate) use record::{RECORD_HEAD, Record};

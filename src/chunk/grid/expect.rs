@@ -26,6 +26,13 @@ impl Expected {
         self.contexts.append(&mut other.contexts);
     }
 
+    /// Forgets all expectations.
+    pub(super) fn clear(&mut self) {
+        self.numbers.clear();
+        self.negated.clear();
+        self.contexts.clear();
+    }
+
     pub(super) fn push(&mut self, number: i16, negated: bool, context: u8) {
         self.numbers.push(number);
         self.negated.push(negated);
@@ -210,7 +217,7 @@ pub(super) fn place(levels: &Levels, x: f32) -> (u8, f32) {
             ((near as i32 + zero) as u8, x - near)
         }
         Levels::Book(values) => {
-            let level = |i: usize| f32::from(values[i]);
+            let level = |i: usize| values[i];
             let x = x.clamp(level(0), level(15));
             let below = (1..15).filter(|&i| level(i) <= x).count();
             let (low, high) = (level(below), level(below + 1));

@@ -13,6 +13,7 @@
 mod expect;
 mod ground;
 pub(super) mod integers;
+pub(super) mod packed;
 
 use super::Scratch;
 use super::list::{self, List};
@@ -112,6 +113,11 @@ fn write_indices(payload: &mut Vec<u8>, ground: &Ground, target: &Blocks) {
         (model, list(target.indices.iter().map(|&index| index.into()), &expected))
     });
     let Some((model, list)) = coded.min_by_key(|(_, list)| list.bits()) else { return };
+    write_model(payload, model);
+    list.write(payload);
+}
+
+fn write_model(payload: &mut Vec<u8>, model: Model) {
     match model {
         Model::Distance => payload.push(0),
         Model::DistanceAndStep(middle) => {
@@ -120,7 +126,15 @@ fn write_indices(payload: &mut Vec<u8>, ground: &Ground, target: &Blocks) {
         }
         Model::Border => payload.push(2),
     }
-    list.write(payload);
+}
+
+fn read_model(payload: &mut ByteReader<'_>) -> Result<Model> {
+    match payload.u8()? {
+        0 => Ok(Model::Distance),
+        1 => Ok(Model::DistanceAndStep(payload.varint()?.min(u64::from(u16::MAX)) as u16)),
+        2 => Ok(Model::Border),
+        other => Err(Error::unsupported(format!("indices of model {other} are unknown"))),
+    }
 }
 
 /// The median of the steps of all groups, in half octaves.
@@ -147,12 +161,7 @@ pub(super) fn decode(
     blocks.sub_scales = read(&mut payload, &mut subs, scratch)?;
     let mut minima = expect::sub_minima(&ground, &blocks, &subs);
     blocks.sub_minima = read(&mut payload, &mut minima, scratch)?;
-    let model = match (payload.u8()?, &ground) {
-        (0, _) => Model::Distance,
-        (1, _) => Model::DistanceAndStep(payload.varint()?.min(u64::from(u16::MAX)) as u16),
-        (2, _) => Model::Border,
-        (other, _) => return Err(Error::unsupported(format!("indices of model {other} are unknown"))),
-    };
+    let model = read_model(&mut payload)?;
     let mut expected = expect::indices(&ground, &blocks, model);
     let indices = read(&mut payload, &mut expected, scratch)?;
     blocks.indices.iter_mut().zip(indices).for_each(|(index, number)| *index = number as u8);

@@ -5,6 +5,8 @@
 
 mod plan;
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -14,6 +16,7 @@ use crate::chunk::{self, Matrix, predicted};
 use crate::error::{Error, Result};
 use crate::io::{Inputs, Read, Source, coalesce};
 use crate::job::Plan;
+use crate::packed::Companion;
 use crate::parallel::{self, Runner};
 use crate::plan::BaseSet;
 use crate::predict::Factors;
@@ -23,6 +26,13 @@ use plan::{Chunk, Piece, Work};
 
 /// Factors by the offset of their record, in ascending order.
 type FactorsAt = Vec<(u64, Factors)>;
+
+/// What the chunks of a window share.
+struct Shared {
+    factors: FactorsAt,
+    /// The bytes of companions, by the numbers of their chunks.
+    companions: BTreeMap<usize, Vec<u8>>,
+}
 
 /// The plan of a restore, and the digest of the archive so far.
 #[derive(Debug)]
@@ -65,15 +75,18 @@ impl Restore {
 }
 
 impl Work {
-    fn restore(&self, piece: &Piece, inputs: &Inputs, factors: &FactorsAt, target: &mut [u8]) -> Result<()> {
-        let chunk = match (self.chunk(piece), &self.directory.head.items[piece.item()]) {
-            (Some(chunk), _) => chunk,
+    fn restore(&self, piece: &Piece, inputs: &Inputs, shared: &Shared, target: &mut [u8]) -> Result<()> {
+        match (self.chunk(piece), &self.directory.head.items[piece.item()]) {
+            (Some(chunk), _) => self.restore_chunk(chunk, inputs, shared, target),
             (None, Item::Span(bytes)) => {
                 target.copy_from_slice(bytes);
-                return Ok(());
+                Ok(())
             }
-            (None, Item::Region { .. }) => return Ok(()),
-        };
+            (None, Item::Region { .. }) => Ok(()),
+        }
+    }
+
+    fn restore_chunk(&self, chunk: &Chunk, inputs: &Inputs, shared: &Shared, target: &mut [u8]) -> Result<()> {
         let base = match &chunk.base {
             Some(view) => view.take(chunk.range.clone(), inputs)?,
             None => None,
@@ -81,11 +94,13 @@ impl Work {
         let base = base.as_deref();
         let record = self.record(inputs, &chunk.record, chunk.method)?;
         let factors = chunk.factors.as_ref().and_then(|(range, _)| {
-            let found = factors.binary_search_by_key(&range.start, |(start, _)| *start);
-            found.ok().map(|found| &factors[found].1)
+            let found = shared.factors.binary_search_by_key(&range.start, |(start, _)| *start);
+            found.ok().map(|found| &shared.factors[found].1)
         });
+        let companion = |companion: &Companion<Range<usize>>, range| Ok(self.words(companion, range, shared));
+        let side = chunk.packed.as_ref().map(|packed| packed.side(&chunk.range, inputs, companion)).transpose()?;
         let relation = chunk.base.as_ref().map_or(Relation::Words, |view| view.relation());
-        let given = chunk::Given { base, relation, factors };
+        let given = chunk::Given { base, relation, factors, side: side.as_ref() };
         self.scratch
             .with(|scratch| {
                 chunk::decode(record.method, chunk.dtype, chunk.matrix, record.payload, given, target, scratch)
@@ -105,23 +120,44 @@ impl Work {
         Ok(record)
     }
 
-    /// Decodes the factors that the pieces of a window need.
-    fn factors(&self, window: usize, inputs: &Inputs, runner: &dyn Runner) -> Result<FactorsAt> {
-        let mut wanted: Vec<(&Piece, &Chunk, &Range<u64>, u8)> = Vec::new();
-        for piece in self.pieces(window) {
-            if let Some(chunk) = self.chunk(piece)
-                && let Some((range, rank)) = &chunk.factors
-            {
-                wanted.push((piece, chunk, range, *rank));
-            }
-        }
-        wanted.sort_by_cached_key(|(_, _, range, _)| (range.start, 0u64));
-        wanted.dedup_by_key(|(_, _, range, _)| range.start);
-        let read = |(piece, chunk, range, rank): (&Piece, &Chunk, &Range<u64>, u8)| {
-            let factors = self.read_factors(inputs, chunk.matrix, range, rank);
-            factors.map(|factors| (range.start, factors)).map_err(|e| self.named(piece, e))
+    /// Decodes the factors and the companions that the pieces of a window need.
+    fn shared(&self, window: usize, inputs: &Inputs, runner: &dyn Runner) -> Result<Shared> {
+        let shared = Shared { factors: self.factors(window, inputs, runner)?, companions: BTreeMap::new() };
+        let wanted = self.companions_of(window).into_iter().filter_map(|id| Some((id, self.chunks.get(id)?)));
+        let read = |(id, chunk): (usize, &Chunk)| {
+            let mut words = vec![0; (chunk.range.end - chunk.range.start) as usize];
+            let done = self.restore_chunk(chunk, inputs, &shared, &mut words);
+            done.map(|()| (id, words)).map_err(|e| explained(e, chunk))
         };
-        parallel::map_by_cost(runner, wanted, |(_, _, range, _)| range.end - range.start, read).into_iter().collect()
+        let cost = |(_, chunk): &(usize, &Chunk)| chunk.range.end - chunk.range.start;
+        let read = parallel::map_by_cost(runner, wanted.collect(), cost, read).into_iter().collect::<Result<_>>()?;
+        Ok(Shared { companions: read, ..shared })
+    }
+
+    /// The bytes of a range of a companion, whose chunks are all decoded.
+    fn words(&self, companion: &Companion<Range<usize>>, range: Range<u64>, shared: &Shared) -> Cow<'static, [u8]> {
+        let mut words = Vec::with_capacity((range.end - range.start) as usize);
+        for id in self.covering(&companion.place, &range) {
+            let own = &self.chunks[id].range;
+            let (start, end) = (range.start.max(own.start) - own.start, range.end.min(own.end) - own.start);
+            let bytes = shared.companions.get(&id).and_then(|bytes| bytes.get(start as usize..end as usize));
+            words.extend_from_slice(bytes.unwrap_or_default());
+        }
+        Cow::Owned(words)
+    }
+
+    /// Decodes the factors that the chunks of a window need.
+    fn factors(&self, window: usize, inputs: &Inputs, runner: &dyn Runner) -> Result<FactorsAt> {
+        let chunks = self.chunks_of(window);
+        let mut wanted: Vec<(&Chunk, &Range<u64>, u8)> =
+            chunks.filter_map(|chunk| chunk.factors.as_ref().map(|(range, rank)| (chunk, range, *rank))).collect();
+        wanted.sort_by_cached_key(|(_, range, _)| (range.start, 0u64));
+        wanted.dedup_by_key(|(_, range, _)| range.start);
+        let read = |(chunk, range, rank): (&Chunk, &Range<u64>, u8)| {
+            let factors = self.read_factors(inputs, chunk.matrix, range, rank);
+            factors.map(|factors| (range.start, factors)).map_err(|e| explained(e, chunk))
+        };
+        parallel::map_by_cost(runner, wanted, |(_, range, _)| range.end - range.start, read).into_iter().collect()
     }
 
     fn read_factors(&self, inputs: &Inputs, matrix: Matrix, range: &Range<u64>, rank: u8) -> Result<Factors> {
@@ -134,16 +170,21 @@ impl Work {
 
     /// Adds to an error the tensor and the input of the piece that it concerns.
     fn named(&self, piece: &Piece, error: Error) -> Error {
-        let source = match self.chunk(piece) {
-            Some(Chunk { base: Some(view), .. }) if error.kind() == crate::ErrorKind::BaseMismatch => view.source(),
-            _ => Source::Delta,
-        };
-        let error = error.input(source);
+        let error = self.chunk(piece).map_or(error.clone().input(Source::Delta), |chunk| explained(error, chunk));
         match &self.directory.head.items[piece.item()] {
             Item::Region { region, .. } => error.tensor(&region.name),
             Item::Span(_) => error,
         }
     }
+}
+
+/// Adds to an error the input of the chunk that it concerns.
+fn explained(error: Error, chunk: &Chunk) -> Error {
+    let source = match &chunk.base {
+        Some(view) if error.kind() == crate::ErrorKind::BaseMismatch => view.source(),
+        _ => Source::Delta,
+    };
+    error.input(source)
 }
 
 /// A task that runs in parallel with others: a piece to restore, or bytes of the archive to hash.
@@ -187,7 +228,7 @@ impl Plan for Restore {
 
     fn run(&mut self, window: usize, inputs: &Inputs, runner: &dyn Runner, output: &mut Vec<u8>) -> Result<()> {
         let Self { work, root, sharing } = self;
-        let factors = work.factors(window, inputs, runner)?;
+        let shared = work.shared(window, inputs, runner)?;
         let mut root = root.take_if(|_| *sharing == Sharing::Alone);
         let pieces = work.pieces(window);
         let length: u64 = pieces.iter().map(Piece::length).sum();
@@ -206,7 +247,7 @@ impl Plan for Restore {
         }
         let done = parallel::map_by_cost(runner, tasks, Task::cost, |task| match task {
             Task::Piece(piece, target) => {
-                work.restore(piece, inputs, &factors, target).map_err(|e| work.named(piece, e))
+                work.restore(piece, inputs, &shared, target).map_err(|e| work.named(piece, e))
             }
             Task::Digest(hasher, bytes) => {
                 hasher.update(bytes);

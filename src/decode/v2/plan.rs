@@ -1,13 +1,15 @@
 //! The plan of a restore: its pieces, the chunks that they are restored from, and windows.
 
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::archive::v2::{Content, Directory, Item};
+use crate::archive::v2::{Content, Directory, Item, Packed};
 use crate::chunk::{self, Matrix, geometry};
 use crate::decode::{Windows, no_such_tensor};
 use crate::error::{Error, Result};
 use crate::layout::Dtype;
+use crate::packed::{Companion, PackedView};
 use crate::parallel;
 use crate::plan::BaseSet;
 use crate::steps;
@@ -74,6 +76,8 @@ pub(super) struct Chunk {
     pub(super) base: Option<Arc<BaseView>>,
     /// The range of the record of its region's factors, and their rank, if the chunk may need them.
     pub(super) factors: Option<(Range<u64>, u8)>,
+    /// The tiles of packed numbers, if the chunk needs them; companions are ranges of chunks.
+    pub(super) packed: Option<Arc<PackedView<Range<usize>>>>,
 }
 
 /// The records of an item's chunks; empty for an item without chunks of its own.
@@ -91,8 +95,8 @@ impl Work {
         let located = locate(&directory);
         let mut pieces = Vec::new();
         pieces.reserve_exact(if only.is_some() { 0 } else { piece_count(&directory.head.items, &located) });
-        let mut chunks = Vec::new();
-        let mut coded: Vec<Option<Range<usize>>> = vec![None; located.len()];
+        let mut coded =
+            Coded { directory: &directory, located: &located, bases, chunks: Vec::new(), of: HashMap::new() };
         let mut found = only.is_none();
         for (i, item) in directory.head.items.iter().enumerate() {
             if only.is_some_and(|name| !matches!(item, Item::Region { region, .. } if region.name == name)) {
@@ -105,20 +109,16 @@ impl Work {
                 }
                 Item::Region { content, .. } => {
                     let source = if let Content::Earlier(earlier) = content { *earlier } else { i };
-                    if coded[source].is_none() {
-                        let start = chunks.len();
-                        add_chunks(&mut chunks, &directory.head.items[source], &located[source], bases)?;
-                        coded[source] = Some(start..chunks.len());
-                    }
-                    let ids = coded[source].clone().unwrap_or_default();
+                    let ids = coded.chunks_of(source)?;
                     steps::add(ids.len());
-                    pieces.extend(ids.map(|id| Piece::new(i, chunks[id].length(), Some(id))));
+                    pieces.extend(ids.map(|id| Piece::new(i, coded.chunks[id].length(), Some(id))));
                 }
             }
         }
         if let (Some(name), false) = (only, found) {
             return Err(no_such_tensor(name));
         }
+        let chunks = coded.chunks;
         let mut windows = windows(&chunks, &pieces, directory.records().start, limits.length(window::SMALL));
         if only.is_some() {
             // Of a single tensor, no digest is taken.
@@ -139,11 +139,32 @@ impl Work {
     }
 
     /// The chunks of a window. Many pieces may share a chunk, which comes only once.
+    fn own_chunks(&self, window: usize) -> BTreeSet<usize> {
+        self.pieces(window).iter().filter_map(|piece| piece.chunk).map(|chunk| chunk as usize).collect()
+    }
+
+    /// The chunks of a window, and those of the companions that they need.
     pub(super) fn chunks_of(&self, window: usize) -> impl Iterator<Item = &Chunk> {
-        let mut chunks: Vec<u32> = self.pieces(window).iter().filter_map(|piece| piece.chunk).collect();
-        chunks.sort_unstable();
-        chunks.dedup();
-        chunks.into_iter().filter_map(|chunk| self.chunks.get(chunk as usize))
+        let mut all = self.own_chunks(window);
+        all.extend(self.companions_of(window));
+        all.into_iter().filter_map(|chunk| self.chunks.get(chunk))
+    }
+
+    /// The numbers of the chunks of companions that the chunks of a window need.
+    pub(super) fn companions_of(&self, window: usize) -> BTreeSet<usize> {
+        let own = self.own_chunks(window);
+        let chunks = own.iter().filter_map(|&chunk| self.chunks.get(chunk));
+        let needs = chunks.flat_map(|chunk| chunk.packed.iter().flat_map(|packed| packed.needs(&chunk.range)));
+        needs.flat_map(|(companion, range)| self.covering(&companion.place, &range)).collect()
+    }
+
+    /// The chunks, of the consecutive ones of a region, that cover a range of its bytes.
+    pub(super) fn covering(&self, chunks: &Range<usize>, range: &Range<u64>) -> Range<usize> {
+        let own = &self.chunks[chunks.clone()];
+        let first = own.partition_point(|chunk| chunk.range.end <= range.start);
+        let last = own.partition_point(|chunk| chunk.range.start < range.end);
+        steps::add(1 + last.saturating_sub(first));
+        chunks.start + first..chunks.start + last.max(first)
     }
 }
 
@@ -219,20 +240,68 @@ fn locate(directory: &Directory) -> Vec<Chunks> {
     directory.head.items.iter().map(chunks).collect()
 }
 
-/// Adds the chunks of an item that has chunks of its own.
-fn add_chunks(chunks: &mut Vec<Chunk>, item: &Item, located: &Chunks, bases: &BaseSet) -> Result<()> {
-    let Item::Region { region, content: Content::Chunks(view) } = item else {
-        return Err(Error::corrupt("the tensor equals an item that has no chunks"));
-    };
-    let base = view.as_ref().map(|view| bases.resolve(region, view).map(Arc::new)).transpose()?;
-    let geometry = geometry::of(region);
-    for (i, (record, method)) in located.records.iter().enumerate() {
-        steps::add(1);
-        let range = geometry.range(i as u64);
-        let may_need = matches!(method, chunk::Method::Predicted | chunk::Method::Narrow);
-        let factors = located.factors.clone().filter(|_| may_need);
-        let (record, dtype, matrix) = (record.clone(), region.dtype, geometry.matrix);
-        chunks.push(Chunk { range, record, method: *method, dtype, matrix, base: base.clone(), factors });
+/// The chunks of the items that are restored, and of their companions.
+struct Coded<'a> {
+    directory: &'a Directory,
+    located: &'a [Chunks],
+    bases: &'a BaseSet,
+    chunks: Vec<Chunk>,
+    /// The chunks of each item so far.
+    of: HashMap<usize, Range<usize>>,
+}
+
+impl Coded<'_> {
+    /// Adds the chunks of an item that has chunks of its own, and returns their numbers.
+    fn chunks_of(&mut self, item: usize) -> Result<Range<usize>> {
+        if let Some(known) = self.of.get(&item) {
+            return Ok(known.clone());
+        }
+        let head = &self.directory.head;
+        let Item::Region { region, content: Content::Chunks(_) } = &head.items[item] else {
+            return Err(Error::corrupt("the tensor equals an item that has no chunks"));
+        };
+        let located = &self.located[item];
+        let packed = head.packed.binary_search_by_key(&item, |packed| packed.item).ok().map(|at| &head.packed[at]);
+        let is_grid = |(_, method): &(Range<u64>, chunk::Method)| *method == chunk::Method::Grid;
+        let packed = packed.filter(|_| located.records.iter().any(is_grid));
+        let packed = packed.map(|packed| self.packed_view(packed, region.length)).transpose()?.map(Arc::new);
+        let base = self.view_of(item)?;
+        let geometry = geometry::of(region);
+        let start = self.chunks.len();
+        for (i, (record, method)) in located.records.iter().enumerate() {
+            steps::add(1);
+            let may_need = matches!(method, chunk::Method::Predicted | chunk::Method::Narrow);
+            self.chunks.push(Chunk {
+                range: geometry.range(i as u64),
+                record: record.clone(),
+                method: *method,
+                dtype: region.dtype,
+                matrix: geometry.matrix,
+                base: base.clone(),
+                factors: located.factors.clone().filter(|_| may_need),
+                packed: packed.clone().filter(|_| *method == chunk::Method::Grid),
+            });
+        }
+        self.of.insert(item, start..self.chunks.len());
+        Ok(start..self.chunks.len())
     }
-    Ok(())
+
+    /// The view of a region of packed numbers, whose companions' chunks are added first.
+    fn packed_view(&mut self, packed: &Packed, length: u64) -> Result<PackedView<Range<usize>>> {
+        for item in packed.companions() {
+            self.chunks_of(item)?;
+        }
+        PackedView::new(packed, length, |item| {
+            let place = self.of.get(&item).cloned().unwrap_or_default();
+            let dtype = self.chunks.get(place.start).map_or(Dtype::U8, |chunk| chunk.dtype);
+            Ok(Companion { dtype, view: self.view_of(item)?, place })
+        })
+    }
+
+    fn view_of(&self, item: usize) -> Result<Option<Arc<BaseView>>> {
+        let Item::Region { region, content: Content::Chunks(Some(view)) } = &self.directory.head.items[item] else {
+            return Ok(None);
+        };
+        self.bases.resolve(region, view).map(|view| Some(Arc::new(view)))
+    }
 }

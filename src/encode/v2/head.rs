@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use crate::archive::v2::{BaseFile, Content, Head, Item, MAX_STRETCH, Partner, Stretch, longest_span};
+use super::companions;
+use crate::archive::v2::{BaseFile, Content, Head, Item, MAX_STRETCH, Packed, Partner, Stretch, longest_span};
 use crate::encode::survey::{Findings, spans};
 use crate::layout::{Dtype, Kind, Layout, Region};
 
@@ -27,7 +28,34 @@ pub(super) fn plan(findings: &Findings) -> Head {
         }
     }
     let base = |layout: &Layout| BaseFile { length: layout.file_length, kind: layout.kind };
-    Head { bases: findings.bases.layouts().iter().map(base).collect(), items }
+    let bases = findings.bases.layouts().iter().map(base).collect();
+    let mut head = Head { bases, items, packed: Vec::new() };
+    head.packed = packed(findings, &head, &item_of);
+    head
+}
+
+/// The items of packed numbers, as far as their companions are what they should be.
+fn packed(findings: &Findings, head: &Head, item_of: &[usize]) -> Vec<Packed> {
+    // A region that equals an earlier one is restored from that one's chunks.
+    let item = |region: usize| item_of[findings.earlier[region].unwrap_or(region)];
+    let known = companions::find(&findings.target).into_iter().filter(|known| findings.earlier[known.region].is_none());
+    let known = known.map(|known| Packed {
+        item: item(known.region),
+        packing: known.packing,
+        tiles: known.tiles,
+        scales: item(known.scales),
+        zeros: known.zeros.map(item),
+        factor: known.factor.map(item),
+    });
+    let viewed = |packed: &Packed| {
+        matches!(&head.items[packed.item], Item::Region { content: Content::Chunks(Some(Partner::View(_))), .. })
+    };
+    let mut packed: Vec<Packed> = known.filter(|packed| viewed(packed) && packed.check(head).is_ok()).collect();
+    packed.sort_unstable_by_key(|packed| packed.item);
+    packed.dedup_by_key(|packed| packed.item);
+    let items: Vec<usize> = packed.iter().map(|packed| packed.item).collect();
+    packed.retain(|packed| packed.companions().all(|item| items.binary_search(&item).is_err()));
+    packed
 }
 
 /// Leaves out the base files that no item takes anything from. Returns the former numbers of those

@@ -3,6 +3,7 @@
 //! A window codes a run of consecutive chunks, each as a task of its own. The digests of the target
 //! and of each base file run beside them as tasks, over a share of the file per window.
 
+mod companions;
 mod head;
 mod piece;
 
@@ -104,10 +105,11 @@ impl Compress {
         let base = base.as_deref();
         let fit = self.predictions.get(&piece.region).map(|prediction| &prediction.fit);
         let (dtype, matrix) = (piece.dtype, piece.matrix);
+        let side = piece.side(range, inputs)?;
         let (method, payload) = chunk::encode(
             dtype,
             matrix,
-            chunk::Against { base, relation: piece.relation(), fit },
+            chunk::Against { base, relation: piece.relation(), fit, side: side.as_ref() },
             target,
             self.effort,
         )?;

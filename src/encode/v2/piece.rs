@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use crate::archive::v2::{Content, Head, Item};
 use crate::chunk::search::LEAST;
-use crate::chunk::{Effort, Matrix, geometry, unit};
+use crate::chunk::{Effort, Matrix, Side, geometry, unit};
 use crate::encode::survey::Findings;
 use crate::error::Result;
 use crate::io::{Inputs, Read, Source};
 use crate::layout::{Dtype, Region};
+use crate::packed::{Companion, PackedView};
 use crate::predict::Factors;
 use crate::view::{BaseView, Relation};
 use crate::window;
@@ -26,6 +27,8 @@ pub(super) struct Piece {
     pub(super) offset: u64,
     /// The base words of the region.
     pub(super) view: Option<Arc<BaseView>>,
+    /// The tiles of packed numbers; companions are at their offsets in the target.
+    pub(super) packed: Option<Arc<PackedView<u64>>>,
     pub(super) work: Work,
 }
 
@@ -64,6 +67,15 @@ impl Piece {
         self.view.as_ref().map_or(Relation::Words, |view| view.relation())
     }
 
+    /// The tiles of the range `range` of a region of packed numbers.
+    pub(super) fn side(&self, range: &Range<u64>, inputs: &Inputs) -> Result<Option<Side>> {
+        let target = |companion: &Companion<u64>, range: Range<u64>| {
+            let range = companion.place + range.start..companion.place + range.end;
+            inputs.slice(Source::Target, range).map(Cow::Borrowed)
+        };
+        self.packed.as_ref().map(|packed| packed.side(range, inputs, target)).transpose()
+    }
+
     pub(super) fn reads(&self, reads: &mut Vec<Read>) {
         let ranges = match &self.work {
             Work::Chunk(range) => std::slice::from_ref(range),
@@ -72,6 +84,11 @@ impl Piece {
         for range in ranges {
             reads.push(Read::new(Source::Target, self.target(range)));
             self.view.iter().for_each(|view| view.reads(range.clone(), reads));
+            for (companion, range) in self.packed.iter().flat_map(|packed| packed.needs(range)) {
+                let place = companion.place + range.start..companion.place + range.end;
+                reads.push(Read::new(Source::Target, place));
+                companion.view.iter().for_each(|view| view.reads(range.clone(), reads));
+            }
         }
     }
 }
@@ -83,9 +100,13 @@ impl Piece {
 pub(super) fn plan(head: &Head, findings: &Findings, effort: Effort) -> Result<Vec<Piece>> {
     let mut pieces = Vec::new();
     let mut number = 0;
-    for item in &head.items {
-        let Item::Region { region, content: Content::Chunks(partner) } = item else { continue };
-        let view = partner.as_ref().map(|view| findings.bases.resolve(region, view).map(Arc::new)).transpose()?;
+    for (i, item) in head.items.iter().enumerate() {
+        let Item::Region { region, content: Content::Chunks(_) } = item else { continue };
+        let view = view_of(head, findings, i)?;
+        let packed = head.packed.binary_search_by_key(&i, |packed| packed.item).ok();
+        let packed =
+            packed.map(|at| PackedView::new(&head.packed[at], region.length, |item| companion(head, findings, item)));
+        let packed = packed.transpose()?.map(Arc::new);
         let geometry = geometry::of(region);
         let matrix = geometry.matrix;
         let piece = |work| Piece {
@@ -94,6 +115,7 @@ pub(super) fn plan(head: &Head, findings: &Findings, effort: Effort) -> Result<V
             matrix,
             offset: region.offset,
             view: view.clone(),
+            packed: packed.clone(),
             work,
         };
         let factors = view.as_ref().and_then(|_| sample(region, matrix, effort));
@@ -102,6 +124,21 @@ pub(super) fn plan(head: &Head, findings: &Findings, effort: Effort) -> Result<V
         number += 1;
     }
     Ok(pieces)
+}
+
+/// The view of a region.
+fn view_of(head: &Head, findings: &Findings, item: usize) -> Result<Option<Arc<BaseView>>> {
+    let Item::Region { region, content: Content::Chunks(Some(partner)) } = &head.items[item] else { return Ok(None) };
+    findings.bases.resolve(region, partner).map(|view| Some(Arc::new(view)))
+}
+
+/// The companion that an item is.
+fn companion(head: &Head, findings: &Findings, item: usize) -> Result<Companion<u64>> {
+    let (dtype, place) = match &head.items[item] {
+        Item::Region { region, .. } => (region.dtype, region.offset),
+        Item::Span(_) => (Dtype::U8, 0),
+    };
+    Ok(Companion { dtype, view: view_of(head, findings, item)?, place })
 }
 
 /// Number of runs of rows in the sample of a region that is too large to be searched as a whole.

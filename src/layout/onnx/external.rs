@@ -7,17 +7,17 @@ use crate::layout::{Dtype, Kind, Layout, Region};
 
 /// The graph's description of a tensor whose data lies in another file.
 #[derive(Debug, Default)]
-pub(super) struct External {
-    pub(super) name: String,
+pub(crate) struct External {
+    pub(crate) name: String,
     /// `None` for unknown types and those that pack several elements into a byte.
-    pub(super) dtype: Option<Dtype>,
-    pub(super) shape: Vec<u64>,
+    pub(crate) dtype: Option<Dtype>,
+    pub(crate) shape: Vec<u64>,
     /// Path of the file, relative to the graph's folder.
-    pub(super) location: String,
+    pub(crate) location: String,
     /// Offset in the file, in decimal digits; empty for 0.
-    pub(super) offset: String,
+    pub(crate) offset: String,
     /// Length in bytes, in decimal digits; empty if dtype and shape imply it.
-    pub(super) length: String,
+    pub(crate) length: String,
 }
 
 /// All external data that a graph describes.
@@ -27,7 +27,7 @@ pub(crate) struct Graph {
 }
 
 impl Graph {
-    pub(super) fn new(externals: Vec<External>) -> Self {
+    pub(crate) fn new(externals: Vec<External>) -> Self {
         Self { externals }
     }
 

@@ -14,7 +14,7 @@ mod field;
 mod message;
 mod tensor;
 
-pub(crate) use external::Graph;
+pub(crate) use external::{External, Graph};
 
 use std::collections::HashSet;
 
@@ -22,7 +22,6 @@ use super::{Kind, Layout, Region};
 use crate::error::Result;
 use crate::io::{Incremental, Wanted};
 use crate::steps;
-use external::External;
 use field::{Field, NotOnnx};
 use message::{Message, Open, region_name};
 use tensor::Tensor;
@@ -96,6 +95,10 @@ impl Walker {
             names: HashSet::new(),
             externals: Vec::new(),
         }
+    }
+
+    pub(crate) fn file_length(&self) -> u64 {
+        self.file_length
     }
 
     /// The external data that the file describes; empty if it is not an ONNX model.

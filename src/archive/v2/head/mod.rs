@@ -2,8 +2,10 @@
 //! against.
 
 mod item;
+mod packed;
 mod view;
 
+pub(crate) use packed::Packed;
 pub(crate) use view::{Merge, Origin, Run, View, units};
 
 use std::collections::HashSet;
@@ -26,6 +28,8 @@ pub(crate) struct Head {
     pub(crate) bases: Vec<BaseFile>,
     /// The file, front to back.
     pub(crate) items: Vec<Item>,
+    /// The items of packed numbers, in the order of the items.
+    pub(crate) packed: Vec<Packed>,
 }
 
 /// An archive's description of a base file.
@@ -82,8 +86,11 @@ const ITEM_WEIGHT: u64 = 512;
 /// The number of runs that a merge counts for: one for each factor.
 const MERGE_RUNS: u64 = 2;
 
-/// The bits of the features that a reader must know; none exist yet.
-const FEATURES: u64 = 0;
+/// The feature of a head with packed items.
+const PACKED: u64 = 1;
+
+/// The bits of the features that a reader must know.
+const FEATURES: u64 = PACKED;
 
 impl Item {
     /// The item's length in the restored file, in bytes.
@@ -169,7 +176,7 @@ impl Head {
 
     fn write_raw(&self) -> Vec<u8> {
         let mut raw = Vec::new();
-        put_varint(&mut raw, FEATURES);
+        put_varint(&mut raw, if self.packed.is_empty() { 0 } else { PACKED });
         put_varint(&mut raw, self.bases.len() as u64);
         for base in &self.bases {
             put_varint(&mut raw, base.length);
@@ -177,6 +184,11 @@ impl Head {
         }
         put_varint(&mut raw, self.items.len() as u64);
         self.items.iter().for_each(|item| item.write(&mut raw));
+        if !self.packed.is_empty() {
+            put_varint(&mut raw, self.packed.len() as u64);
+            let lasts = std::iter::once(0).chain(self.packed.iter().map(|packed| packed.item + 1));
+            self.packed.iter().zip(lasts).for_each(|(packed, last)| packed.write(last, &mut raw));
+        }
         raw
     }
 
@@ -218,7 +230,7 @@ impl Head {
         if count > MAX_ITEMS {
             return Err(Error::limit("too many items").figures(format_args!("at most {MAX_ITEMS}"), count));
         }
-        let mut head = Self { bases, items: Vec::new() };
+        let mut head = Self { bases, ..Self::default() };
         let (mut offset, mut chunks, mut runs) = (0u64, 0u64, 0u64);
         let mut weight = 2 * raw.len() as u64;
         let mut counts = Vec::new();
@@ -246,8 +258,29 @@ impl Head {
             })?;
             head.items.push(item);
         }
+        if features & PACKED != 0 {
+            head.read_packed(&mut reader)?;
+        }
         reader.finish()?;
         Ok(head)
+    }
+
+    /// Reads the packed items. A packed item is no companion of another one.
+    fn read_packed(&mut self, reader: &mut ByteReader<'_>) -> Result<()> {
+        let count = reader.varint()?;
+        if count > self.items.len() as u64 {
+            let most = self.items.len();
+            return Err(Error::corrupt("too many packed items").figures(format_args!("at most {most}"), count));
+        }
+        for _ in 0..count {
+            let last = self.packed.last().map_or(0, |packed| packed.item + 1);
+            self.packed.push(Packed::read(reader, self, last)?);
+        }
+        let is_packed = |item: &usize| self.packed.binary_search_by_key(item, |packed| packed.item).is_ok();
+        match self.packed.iter().flat_map(Packed::companions).find(is_packed) {
+            Some(item) => Err(Error::corrupt("a packed item is the companion of another one").figures("others", item)),
+            None => Ok(()),
+        }
     }
 
     /// The number of chunks that restore each item.

@@ -1,0 +1,125 @@
+//! Packed items: regions of packed numbers whose scales and zero points are other regions.
+
+use super::{Content, Head, Item, Partner};
+use crate::bytes::{ByteReader, put_varint};
+use crate::error::{Error, Result};
+use crate::layout::Region;
+use crate::layout::dtype::Fields;
+use crate::quant::packed::{PACKINGS, Packing, Tiles, is_scale};
+use crate::zigzag::{unzigzag, zigzag};
+
+/// The largest number of tiles side by side.
+const MAX_ACROSS: u64 = 1 << 20;
+
+/// The fewest bytes of a tile, so that companions are not larger than what they belong to.
+const TILE: u64 = 4;
+
+/// A region of packed numbers. All items are indices in [`Head::items`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Packed {
+    pub(crate) item: usize,
+    /// Index in [`PACKINGS`].
+    pub(crate) packing: u8,
+    pub(crate) tiles: Tiles,
+    /// The region with a scale for each tile.
+    pub(crate) scales: usize,
+    /// The region with a zero point for each tile, in a packing that has them.
+    pub(crate) zeros: Option<usize>,
+    /// The region of the one number that all scales are multiplied by.
+    pub(crate) factor: Option<usize>,
+}
+
+impl Packed {
+    pub(crate) fn packing(&self) -> &'static Packing {
+        &PACKINGS[usize::from(self.packing)]
+    }
+
+    /// The companions that there are.
+    pub(crate) fn companions(&self) -> impl Iterator<Item = usize> {
+        std::iter::once(self.scales).chain(self.zeros).chain(self.factor)
+    }
+
+    /// Appends the entry; `last` is the item of the entry before it, plus 1.
+    pub(super) fn write(&self, last: usize, raw: &mut Vec<u8>) {
+        put_varint(raw, (self.item - last) as u64);
+        raw.push(self.packing);
+        [self.tiles.width, self.tiles.rows, self.tiles.columns].into_iter().for_each(|extent| put_varint(raw, extent));
+        let distance = |item: usize| zigzag((item as u64).wrapping_sub(self.item as u64));
+        put_varint(raw, distance(self.scales));
+        self.zeros.iter().for_each(|&zeros| put_varint(raw, distance(zeros)));
+        put_varint(raw, self.factor.map_or(0, distance));
+    }
+
+    /// Reads an entry of a head whose items are all known.
+    pub(super) fn read(reader: &mut ByteReader<'_>, head: &Head, last: usize) -> Result<Self> {
+        let item = usize::try_from(reader.varint()?).ok().and_then(|skipped| last.checked_add(skipped));
+        let item = item.filter(|&item| item < head.items.len()).ok_or_else(no_region)?;
+        let packing = reader.u8()?;
+        let Some(known) = PACKINGS.get(usize::from(packing)) else {
+            return Err(Error::unsupported(format!("packings of kind {packing} are unknown")));
+        };
+        let tiles = Tiles { width: reader.varint()?, rows: reader.varint()?, columns: reader.varint()? };
+        let mut companion =
+            || Ok::<_, Error>(unzigzag(reader.varint()?)).map(|distance| (item as u64).wrapping_add(distance) as usize);
+        let scales = companion()?;
+        let zeros = if known.zeros { Some(companion()?) } else { None };
+        let factor = Some(companion()?).filter(|&factor| factor != item);
+        let packed = Self { item, packing, tiles, scales, zeros, factor };
+        packed.check(head)?;
+        Ok(packed)
+    }
+
+    /// Checks that the companions are what the tiles need.
+    pub(crate) fn check(&self, head: &Head) -> Result<()> {
+        let (packing, Tiles { width, rows, columns }) = (self.packing(), self.tiles);
+        let region = own(head, self.item).ok_or_else(no_region)?;
+        let count = numbers(packing, region);
+        let even = width > 0 && rows > 0 && columns > 0 && count.is_multiple_of(width);
+        if !even || !is_packed(region) || packing.interleaved && !width.is_multiple_of(8) {
+            let error = Error::corrupt("the tiles are not those of a matrix").tensor(&region.name);
+            return Err(error.figures(format_args!("{count} packed numbers"), format_args!("{width} columns")));
+        }
+        let tiles = self.tiles.count(count);
+        let most = (region.length / TILE).max(1);
+        if self.tiles.across() > MAX_ACROSS || tiles > most {
+            return Err(Error::limit("there are too many tiles").tensor(&region.name).figures(most, tiles));
+        }
+        let fits = |item: usize, fits: &dyn Fn(&Region) -> bool| own(head, item).is_some_and(|region| fits(region));
+        let words = |region: &Region| region.length / region.dtype.words().0 as u64;
+        let scales = fits(self.scales, &|region| is_scale(region.dtype) && words(region) == tiles);
+        let zeros = self
+            .zeros
+            .is_none_or(|zeros| fits(zeros, &|region| is_packed(region) && numbers(packing, region) == tiles));
+        let factor =
+            self.factor.is_none_or(|factor| fits(factor, &|region| is_scale(region.dtype) && words(region) == 1));
+        if scales && zeros && factor {
+            return Ok(());
+        }
+        Err(Error::corrupt("a companion is no region of a number for each tile")
+            .tensor(&region.name)
+            .figures(tiles, "others"))
+    }
+}
+
+/// A region with chunks of its own that are not those of a merge; `None` for any other item.
+fn own(head: &Head, item: usize) -> Option<&Region> {
+    match head.items.get(item)? {
+        Item::Region { content: Content::Chunks(Some(Partner::View(view))), .. } if view.merge.is_some() => None,
+        Item::Region { region, content: Content::Chunks(None | Some(Partner::View(_))) } => Some(region),
+        _ => None,
+    }
+}
+
+/// Returns true for a region of integers that may be packed numbers.
+fn is_packed(region: &Region) -> bool {
+    region.dtype.words().1 == Fields::Integer && !region.dtype.is_scaled()
+}
+
+/// The packed numbers in a region.
+fn numbers(packing: &Packing, region: &Region) -> u64 {
+    region.length.saturating_mul(packing.per_byte())
+}
+
+fn no_region() -> Error {
+    Error::corrupt("a packed item is no region of chunks")
+}

@@ -1,0 +1,103 @@
+//! Regions of packed numbers whose places are known: the parts of their companions that a chunk
+//! needs, in base and target.
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::archive::v2::Packed;
+use crate::chunk::{Companions, Side};
+use crate::error::Result;
+use crate::io::Inputs;
+use crate::layout::Dtype;
+use crate::quant::packed::{Packing, Tiles};
+use crate::view::{BaseView, Relation};
+
+/// A region of packed numbers. `P` tells where the target's companions are.
+#[derive(Debug)]
+pub(crate) struct PackedView<P> {
+    packing: &'static Packing,
+    tiles: Tiles,
+    /// Numbers in the region.
+    count: u64,
+    scales: Companion<P>,
+    zeros: Option<Companion<P>>,
+    factor: Option<Companion<P>>,
+}
+
+/// A region with a number for each tile, or one for all of them.
+#[derive(Debug)]
+pub(crate) struct Companion<P> {
+    pub(crate) dtype: Dtype,
+    /// The base's words; without a view, they are zeros.
+    pub(crate) view: Option<Arc<BaseView>>,
+    pub(crate) place: P,
+}
+
+impl<P> PackedView<P> {
+    /// Creates the view of a region of `length` bytes. `companion` gives that of an item.
+    pub(crate) fn new(packed: &Packed, length: u64, companion: impl Fn(usize) -> Result<Companion<P>>) -> Result<Self> {
+        let packing = packed.packing();
+        Ok(Self {
+            packing,
+            tiles: packed.tiles,
+            count: length * packing.per_byte(),
+            scales: companion(packed.scales)?,
+            zeros: packed.zeros.map(&companion).transpose()?,
+            factor: packed.factor.map(&companion).transpose()?,
+        })
+    }
+
+    /// The numbers in a range of bytes of the region.
+    fn numbers(&self, range: &Range<u64>) -> Range<u64> {
+        range.start * self.packing.per_byte()..range.end * self.packing.per_byte()
+    }
+
+    /// The companions, each with the range of its bytes that a range of the region needs.
+    pub(crate) fn needs(&self, range: &Range<u64>) -> impl Iterator<Item = (&Companion<P>, Range<u64>)> {
+        let tiles = self.tiles.of(&self.numbers(range), self.count);
+        let width = |companion: &Companion<P>| companion.dtype.words().0 as u64;
+        let per_byte = self.packing.per_byte();
+        let scales = (&self.scales, tiles.start * width(&self.scales)..tiles.end * width(&self.scales));
+        let zeros = self.zeros.iter().map(move |zeros| (zeros, tiles.start / per_byte..tiles.end.div_ceil(per_byte)));
+        let factor = self.factor.iter().map(move |factor| (factor, 0..width(factor)));
+        std::iter::once(scales).chain(zeros).chain(factor)
+    }
+
+    /// The tiles of a range of the region. `target` returns bytes of the target's companions, and
+    /// `inputs` has the base's.
+    pub(crate) fn side<'a>(
+        &self,
+        range: &Range<u64>,
+        inputs: &'a Inputs,
+        target: impl Fn(&Companion<P>, Range<u64>) -> Result<Cow<'a, [u8]>>,
+    ) -> Result<Side> {
+        let needs = || self.needs(range);
+        let base = needs().map(|(companion, range)| companion.base(range, inputs)).collect::<Result<Vec<_>>>()?;
+        let target = needs().map(|(companion, range)| target(companion, range)).collect::<Result<Vec<_>>>()?;
+        let numbers = self.numbers(range);
+        let origin = self.tiles.of(&numbers, self.count).start;
+        let grid = (self.packing, self.tiles);
+        Ok(Side::new(grid, (numbers.start, origin), self.companions(&base), self.companions(&target)))
+    }
+
+    /// Names the bytes of the companions, which are in the order of [`needs`](Self::needs).
+    fn companions<'b>(&self, bytes: &'b [Cow<'_, [u8]>]) -> Companions<'b> {
+        let mut bytes = bytes.iter().map(|bytes| &**bytes);
+        let mut next = || bytes.next().unwrap_or_default();
+        Companions {
+            scales: (self.scales.dtype, next()),
+            zeros: self.zeros.as_ref().map(|_| next()),
+            factor: self.factor.as_ref().map(|factor| (factor.dtype, next())),
+        }
+    }
+}
+
+impl<P> Companion<P> {
+    fn base<'a>(&self, range: Range<u64>, inputs: &'a Inputs) -> Result<Cow<'a, [u8]>> {
+        let length = (range.end - range.start) as usize;
+        let view = self.view.as_ref().filter(|view| view.relation() == Relation::Words);
+        let words = view.map_or(Ok(None), |view| view.take(range, inputs))?;
+        Ok(words.unwrap_or_else(|| Cow::Owned(vec![0; length])))
+    }
+}

@@ -1,0 +1,245 @@
+//! Packed weights, as data: numbers of four or eight bits in a region of their own, whose scales and
+//! zero points are the words of other regions, its *companions*.
+//!
+//! The numbers of the region are a matrix that is cut into tiles of `rows` rows and `columns`
+//! columns. A weight is `a * level[number] + c`, where `a` is the scale of its tile, and `c` is 0, or
+//! minus the product of the scale and the zero point of the tile.
+
+use std::ops::Range;
+
+use super::Levels;
+use super::formats::{E2M1, NF4};
+use crate::cast::{can_cast, cast};
+use crate::layout::Dtype;
+
+/// One way to pack weights.
+#[derive(Debug)]
+pub(crate) struct Packing {
+    /// Bits of a number: 4 or 8. The low half of a byte comes first.
+    pub(crate) bits: u32,
+    pub(crate) levels: Levels,
+    /// The relation of stored numbers to indices of levels.
+    pub(crate) code: Code,
+    /// Numbers are those of the columns 0, 2, 4, 6, 1, 3, 5, 7 in each eight of them.
+    pub(crate) interleaved: bool,
+    /// Tiles have zero points, which are packed as the numbers are.
+    pub(crate) zeros: bool,
+}
+
+/// The relation of stored numbers to indices of levels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Code {
+    /// They are the same.
+    Plain,
+    /// The highest bit of eight is inverted: numbers with a sign.
+    Signed,
+    /// The highest bit of four is a sign, and the others ascend away from 0.
+    SignAndSize,
+}
+
+const fn uniform(bits: u32, zero: u8, code: Code, zeros: bool) -> Packing {
+    let levels = Levels::Uniform { last: ((1u32 << bits) - 1) as u8, zero };
+    Packing { bits, levels, code, interleaved: false, zeros }
+}
+
+const fn book(levels: &'static [f32; 16], code: Code) -> Packing {
+    Packing { bits: 4, levels: Levels::Book(levels), code, interleaved: false, zeros: false }
+}
+
+/// The packings, by their numbers in the format.
+pub(crate) static PACKINGS: [Packing; 11] = [
+    // MatMulNBits and GPTQ without zero points.
+    uniform(4, 8, Code::Plain, false),
+    // MLC.
+    uniform(4, 7, Code::Plain, false),
+    // MatMulNBits with zero points.
+    uniform(4, 0, Code::Plain, true),
+    // GPTQ, which stores zero points less 1.
+    uniform(4, 1, Code::Plain, true),
+    // AWQ.
+    Packing { interleaved: true, ..uniform(4, 0, Code::Plain, true) },
+    // bitsandbytes.
+    book(&NF4, Code::Plain),
+    // MXFP4 and NVFP4.
+    book(&E2M1, Code::SignAndSize),
+    // Integers of 8 bits, without and with zero points.
+    uniform(8, 128, Code::Signed, false),
+    uniform(8, 128, Code::Signed, true),
+    uniform(8, 0, Code::Plain, true),
+    // MatMulNBits of 8 bits without zero points.
+    uniform(8, 128, Code::Plain, false),
+];
+
+/// The tiles of a matrix of numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tiles {
+    /// Columns of the matrix.
+    pub(crate) width: u64,
+    /// Rows of a tile.
+    pub(crate) rows: u64,
+    /// Columns of a tile.
+    pub(crate) columns: u64,
+}
+
+impl Tiles {
+    /// Tiles side by side.
+    pub(crate) fn across(&self) -> u64 {
+        self.width.div_ceil(self.columns)
+    }
+
+    /// All tiles of a matrix of `count` numbers, which are whole rows.
+    pub(crate) fn count(&self, count: u64) -> u64 {
+        count.div_ceil(self.width).div_ceil(self.rows).saturating_mul(self.across())
+    }
+
+    /// The tiles that a range of a matrix of `count` numbers needs: all of the rows of tiles that it
+    /// touches, and those before and behind that share eight numbers with them.
+    pub(crate) fn of(&self, numbers: &Range<u64>, count: u64) -> Range<u64> {
+        let across = self.across();
+        let first = numbers.start / self.width / self.rows * across;
+        let last = numbers.end.div_ceil(self.width).div_ceil(self.rows) * across;
+        first / 8 * 8..last.next_multiple_of(8).min(self.count(count))
+    }
+}
+
+impl Packing {
+    /// Writes the tile of each number from number `first` on, counted from tile `origin` on.
+    pub(crate) fn tiles(&self, tiles: &Tiles, origin: u64, first: u64, found: &mut [u32]) {
+        const INTERLEAVED: [u64; 8] = [0, 2, 4, 6, 1, 3, 5, 7];
+        let across = tiles.across();
+        let (mut row, mut column) = (first / tiles.width, first % tiles.width);
+        for tile in found {
+            let place = if self.interleaved { column / 8 * 8 + INTERLEAVED[(column % 8) as usize] } else { column };
+            *tile = (row / tiles.rows * across + place / tiles.columns).wrapping_sub(origin) as u32;
+            column += 1;
+            if column == tiles.width {
+                (row, column) = (row + 1, 0);
+            }
+        }
+    }
+
+    /// The index of the level of a stored number.
+    #[inline(always)]
+    pub(crate) fn index(&self, number: u8) -> u8 {
+        match self.code {
+            Code::Plain => number,
+            Code::Signed => number ^ 0x80,
+            Code::SignAndSize if number < 8 => number + 8,
+            Code::SignAndSize => 15 - number,
+        }
+    }
+
+    /// The inverse of [`index`](Self::index).
+    #[inline(always)]
+    pub(crate) fn number(&self, index: u8) -> u8 {
+        match self.code {
+            Code::Plain => index,
+            Code::Signed => index ^ 0x80,
+            Code::SignAndSize if index >= 8 => index - 8,
+            Code::SignAndSize => 15 - index,
+        }
+    }
+
+    /// The bits that a number may have.
+    pub(crate) fn mask(&self) -> u8 {
+        ((1u16 << self.bits) - 1) as u8
+    }
+
+    /// Numbers in a byte.
+    pub(crate) fn per_byte(&self) -> u64 {
+        u64::from(8 / self.bits)
+    }
+
+    /// The stored numbers of bytes.
+    pub(crate) fn numbers<'a>(&self, bytes: &'a [u8]) -> impl Iterator<Item = u8> + use<'a> {
+        let halves = self.bits == 4;
+        bytes.iter().flat_map(move |&byte| {
+            let (low, high) = if halves { (byte & 15, Some(byte >> 4)) } else { (byte, None) };
+            std::iter::once(low).chain(high)
+        })
+    }
+
+    /// The numbers `a` and `c` of tiles, given their scales, the bytes of their zero points, if they
+    /// have any, and the number that all scales are multiplied by. They are NaN where a scale is not
+    /// finite. Words come with their dtype.
+    pub(crate) fn affine(
+        &self,
+        scales: (Dtype, &[u8]),
+        zeros: Option<&[u8]>,
+        factor: Option<(Dtype, &[u8])>,
+    ) -> Vec<(f32, f32)> {
+        let factor = factor.and_then(|factor| scales_of(factor).first().copied()).unwrap_or(1.0);
+        let scales = scales_of(scales).into_iter().map(|scale| scale * factor);
+        let scales = scales.map(|scale| if scale.is_finite() { scale } else { f32::NAN });
+        let Some(zeros) = zeros else { return scales.map(|scale| (scale, 0.0)).collect() };
+        // Zero points follow each other as numbers do: interleaved, they belong to the columns 0, 2 and so on.
+        let stored: Vec<u8> = self.numbers(zeros).collect();
+        let zero = |tile: usize| {
+            const PLACES: [usize; 8] = [0, 4, 1, 5, 2, 6, 3, 7];
+            let place = if self.interleaved { tile / 8 * 8 + PLACES[tile % 8] } else { tile };
+            let number = stored.get(place).copied().unwrap_or(0);
+            if self.code == Code::Signed { f32::from(number as i8) } else { f32::from(number) }
+        };
+        scales.enumerate().map(|(tile, scale)| (scale, -(scale * zero(tile)))).collect()
+    }
+}
+
+/// Returns true if words of `dtype` may be scales.
+pub(crate) fn is_scale(dtype: Dtype) -> bool {
+    matches!(dtype, Dtype::F8_E8M0 | Dtype::U8) || dtype != Dtype::F64 && can_cast(dtype, Dtype::F32)
+}
+
+/// Scales as numbers. Those of `F8_E8M0`, which often are called `U8`, are powers of two.
+fn scales_of((dtype, bytes): (Dtype, &[u8])) -> Vec<f32> {
+    if matches!(dtype, Dtype::F8_E8M0 | Dtype::U8) {
+        // The exponent of a single; the least and the greatest one have no power of their own.
+        return bytes.iter().map(|&byte| f32::from_bits(u32::from(byte) << 23)).collect();
+    }
+    let mut words = vec![0; bytes.len() / dtype.words().0 * 4];
+    cast(dtype, Dtype::F32, bytes, &mut words);
+    words.as_chunks().0.iter().map(|word| f32::from_le_bytes(*word)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_comes_back_and_indices_ascend() {
+        for packing in &PACKINGS {
+            let all: Vec<u8> = (0..1u32 << packing.bits).map(|number| number as u8).collect();
+            let mut indices: Vec<u8> = all.iter().map(|&number| packing.index(number)).collect();
+            assert!(all.iter().all(|&number| packing.number(packing.index(number)) == number));
+            indices.sort_unstable();
+            assert!(
+                indices == all && indices.is_sorted_by(|a, b| packing.levels.value(*a) <= packing.levels.value(*b))
+            );
+        }
+    }
+
+    #[test]
+    fn tiles_follow_rows_and_columns() {
+        let tiles = Tiles { width: 16, rows: 2, columns: 4 };
+        let found = |packing: &Packing, start: u64, first: u64, count: usize| {
+            let mut found = vec![0; count];
+            packing.tiles(&tiles, start, first, &mut found);
+            found
+        };
+        assert_eq!(found(&PACKINGS[0], 0, 6, 4), [1, 1, 2, 2]);
+        assert_eq!(found(&PACKINGS[0], 4, 62, 3), [3, 3, 4]);
+        assert_eq!(found(&PACKINGS[4], 0, 8, 8), [2, 2, 3, 3, 2, 2, 3, 3]);
+        assert_eq!((tiles.count(64), tiles.count(80), tiles.of(&(40..62), 64)), (8, 12, 0..8));
+    }
+
+    #[test]
+    fn zero_points_belong_to_the_columns_of_their_numbers() {
+        let scales: Vec<u8> = (0..8).flat_map(|_| 1f32.to_le_bytes()).collect();
+        // The numbers 0 to 7 in stored order are zero points of the columns 0, 2, 4, 6, 1, 3, 5, 7.
+        let zeros = |packing: &Packing| {
+            let affine = packing.affine((Dtype::F32, &scales), Some(&[0x10, 0x32, 0x54, 0x76]), None);
+            affine.iter().map(|(_, c)| -c as u8).collect::<Vec<_>>()
+        };
+        assert_eq!(zeros(&PACKINGS[4]), [0, 4, 1, 5, 2, 6, 3, 7]);
+        assert_eq!(zeros(&PACKINGS[2]), [0, 1, 2, 3, 4, 5, 6, 7]);
+    }
+}

@@ -1,0 +1,207 @@
+//! Packed numbers whose scales are other tensors: every packing, in base and target; and forged heads.
+#![cfg(not(target_arch = "wasm32"))]
+
+mod common;
+mod reference;
+
+use bitx::drive::{self, Sources};
+use bitx::io::ReadAt;
+use bitx::parallel::Sequential;
+use bitx::{ErrorKind, Format, Restore};
+use common::forge::{self, Record, string, varint};
+use common::{EFFORTS, GOLDEN, Golden, compress, inspect, model, restore, restore_shared};
+
+fn vector() -> &'static Golden {
+    GOLDEN.iter().find(|golden| golden.name == "packed.default").unwrap()
+}
+
+/// Names, places and dtypes of the tensors of a safetensors file.
+fn tensors(file: &[u8]) -> Vec<(String, std::ops::Range<usize>, String)> {
+    let length = u64::from_le_bytes(*file.first_chunk().unwrap()) as usize;
+    let header: serde_json::Value = serde_json::from_slice(&file[8..8 + length]).unwrap();
+    let entry = |(name, entry): (&String, &serde_json::Value)| {
+        let offset = |i: usize| 8 + length + entry["data_offsets"][i].as_u64().unwrap() as usize;
+        (name.clone(), offset(0)..offset(1), entry["dtype"].as_str().unwrap().to_owned())
+    };
+    header.as_object().unwrap().iter().map(entry).collect()
+}
+
+fn is_scale(name: &str) -> bool {
+    ["scale", "scales", "absmax", "scale_2"].iter().any(|end| name.ends_with(end))
+}
+
+/// The tensors of packed numbers in the vector.
+const NUMBERS: [&str; 14] = [
+    "a.weight_Q4",
+    "b.weight_Q4",
+    "c.qweight",
+    "d.qweight",
+    "e.qweight",
+    "f.q_weight",
+    "g.weight",
+    "h_blocks",
+    "i.blocks",
+    "j.weight",
+    "k.weight",
+    "l_quantized",
+    "m_quantized",
+    "n.weight_Q8",
+];
+
+#[test]
+fn every_packing_is_coded_in_its_grid() {
+    let report = inspect(vector().archive).unwrap();
+    for name in NUMBERS {
+        let tensor = report.tensors.iter().find(|tensor| tensor.name == name).unwrap();
+        assert_eq!(tensor.method.name(), "grid", "{name}");
+    }
+}
+
+/// Without names that tell of companions, the same numbers take more bytes.
+#[test]
+fn scales_make_archives_smaller() {
+    let renamed = |file: &[u8]| {
+        let length = u64::from_le_bytes(*file.first_chunk().unwrap()) as usize;
+        let header = String::from_utf8(file[8..8 + length].to_vec()).unwrap();
+        let header = header.replace("scale", "sc_le").replace("absmax", "a_smax");
+        [&file[..8], header.as_bytes(), &file[8 + length..]].concat()
+    };
+    let Golden { base, target, .. } = vector();
+    let (base, target) = (renamed(base), renamed(target));
+    let archive = compress(&base, &target, Format::default()).unwrap();
+    assert!(restore(&base, &archive).unwrap() == target);
+    let (with, without) = (vector().archive.len(), archive.len());
+    assert!(with * 20 < without * 19, "{with} bytes, and {without} without companions");
+}
+
+/// One tensor alone needs its companions, which lie elsewhere in the archive.
+#[test]
+fn a_packed_tensor_is_restored_alone() {
+    let Golden { base, target, archive, .. } = vector();
+    for (name, range, _) in tensors(target) {
+        let bases: [&dyn ReadAt; 1] = [base];
+        let sources = Sources { base: &bases, delta: Some(archive), ..Sources::default() };
+        let mut job = Restore::new(&[base.len() as u64], archive.len() as u64).tensor(&name).job();
+        let mut output = Vec::new();
+        drive::open(&mut job, &sources).unwrap();
+        drive::drive(&mut job, &sources, &Sequential, &mut output, &mut |_| {}).unwrap();
+        assert!(output == target[range], "{name}");
+    }
+}
+
+/// Scales may be any bits: no numbers, infinite, zero or denormal; and numbers may be any.
+#[test]
+fn any_scales_and_numbers_come_back() {
+    let mut state = 3u64;
+    let mut random = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    let Golden { base, target, .. } = vector();
+    for round in 0..6 {
+        let (mut base, mut target) = (base.to_vec(), target.to_vec());
+        for (name, range, _) in tensors(&target.clone()) {
+            for file in [&mut base, &mut target] {
+                let special = [0x00, 0x80, 0x7f, 0xff, 0x7c, 0xfc];
+                for byte in &mut file[range.clone()] {
+                    match round {
+                        0 | 1 if is_scale(&name) => *byte = random(),
+                        2 if is_scale(&name) => *byte = special[usize::from(random()) % special.len()],
+                        3 if !is_scale(&name) => *byte = random(),
+                        4 => *byte = random(),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        for effort in EFFORTS {
+            let archive = compress(&base, &target, Format::V2 { effort }).unwrap();
+            assert!(restore(&base, &archive).unwrap() == target, "{round} {effort:?}");
+            assert!(restore_shared(&base, &archive).unwrap() == target, "{round} {effort:?}");
+            assert!(reference::restore(&[&base], &archive).unwrap() == target, "{round} {effort:?}");
+        }
+    }
+}
+
+/// A head of a base file and two items, `w` of 32 bytes of packed numbers and `s` of two scales, and
+/// these packed items.
+fn head(packed: &[u8]) -> Vec<u8> {
+    let w = [&[2, 1, b'w', 4, 1, 32][..], &[0, 0]].concat();
+    let s = [&[2, 1, b's', 17, 1, 2][..], &[0, 0]].concat();
+    [&[1, 1, 0, 1, 2][..], &w, &s, packed].concat()
+}
+
+/// The fields of a packed item: packing, columns, and rows and columns of a tile, companions.
+fn entry(item: u64, packing: u8, tiles: [u64; 3], companions: &[u64]) -> Vec<u8> {
+    let companions: Vec<u8> = companions.iter().flat_map(|&companion| varint(companion)).collect();
+    [varint(item), vec![packing], tiles.into_iter().flat_map(varint).collect(), companions].concat()
+}
+
+fn base() -> Vec<u8> {
+    let scales: Vec<u8> = [0.5f32, 0.25].into_iter().flat_map(f32::to_le_bytes).collect();
+    model(&[("w", "U8", &[32], &[0x53; 32]), ("s", "F32", &[2], &scales)])
+}
+
+/// Both decoders' results for an archive of this head, whose numbers have this payload.
+fn both(head: &[u8], payload: &[u8]) -> (bitx::Result<Vec<u8>>, Result<Vec<u8>, String>) {
+    let base = base();
+    let (w, s) = (&base[base.len() - 40..base.len() - 8], &base[base.len() - 8..]);
+    let sums = |bytes: &[u8]| [forge::xxh3(bytes); 2];
+    let records =
+        [Record { sums: sums(w), ..Record::new(10, payload) }, Record { sums: sums(s), ..Record::new(2, &[]) }];
+    let archive = forge::archive(head, &records);
+    (restore(&base, &archive), reference::restore(&[&base], &archive))
+}
+
+#[test]
+fn a_forged_head_of_packed_items_restores_or_is_refused() {
+    // Numbers that stay as they are: model 0, and a list of zeros.
+    let payload = [0, 0, 0];
+    let tiles = [32, 1, 32];
+    let good = |packed: &[u8]| {
+        let (core, slow) = both(&head(packed), &payload);
+        assert!(core.unwrap() == base()[base().len() - 40..] && slow.unwrap() == base()[base().len() - 40..]);
+    };
+    good(&[&[1][..], &entry(0, 0, tiles, &[2, 0])].concat());
+    good(&[&[1][..], &entry(0, 1, [64, 1, 32], &[2, 0])].concat());
+    let refused = |packed: &[u8]| {
+        let (core, slow) = both(&head(packed), &payload);
+        slow.unwrap_err();
+        core.unwrap_err().kind()
+    };
+    // Too many packed items, an item that does not exist, one twice, a packing that is unknown.
+    assert_eq!(refused(&varint(3)), ErrorKind::Corrupt);
+    assert_eq!(refused(&[&[1][..], &entry(2, 0, tiles, &[2, 0])].concat()), ErrorKind::Corrupt);
+    assert_eq!(refused(&[&[1][..], &entry(u64::MAX, 0, tiles, &[2, 0])].concat()), ErrorKind::Corrupt);
+    assert_eq!(refused(&[&[1][..], &entry(0, 11, tiles, &[2, 0])].concat()), ErrorKind::Unsupported);
+    // Tiles of no extent, rows that are not whole, more tiles than bytes, eights that are not whole.
+    for tiles in [[0, 1, 32], [32, 0, 32], [32, 1, 0], [48, 1, 32], [u64::MAX, 1, 32]] {
+        assert_eq!(refused(&[&[1][..], &entry(0, 0, tiles, &[2, 0])].concat()), ErrorKind::Corrupt, "{tiles:?}");
+    }
+    assert_eq!(refused(&[&[1][..], &entry(0, 0, [32, 1, 1], &[2, 0])].concat()), ErrorKind::Limit);
+    assert_eq!(refused(&[&[1][..], &entry(0, 4, [4, 1, 4], &[2, 2, 0])].concat()), ErrorKind::Corrupt);
+    // Scales of another number, those of the item itself, of no item; a factor of two words.
+    assert_eq!(refused(&[&[1][..], &entry(0, 0, [32, 1, 16], &[2, 0])].concat()), ErrorKind::Corrupt);
+    for scales in [0, 1, 4, u64::MAX, u64::MAX - 1] {
+        assert_eq!(refused(&[&[1][..], &entry(0, 0, tiles, &[scales, 0])].concat()), ErrorKind::Corrupt);
+    }
+    assert_eq!(refused(&[&[1][..], &entry(0, 0, tiles, &[2, 2])].concat()), ErrorKind::Corrupt);
+    // The scales are packed themselves, and the fields end early.
+    let packed = [&[2][..], &entry(0, 0, tiles, &[2, 0]), &entry(0, 0, [2, 1, 2], &[1, 0])].concat();
+    assert_eq!(refused(&packed), ErrorKind::Corrupt);
+    assert_eq!(refused(&[1, 0, 0, 32]), ErrorKind::Truncated);
+    // A feature that is unknown.
+    let (core, slow) = both(&[&[2][..], &head(&[])[1..]].concat(), &payload);
+    assert!(core.unwrap_err().kind() == ErrorKind::Unsupported && slow.is_err());
+}
+
+/// Payloads of any bytes come to the same in both decoders.
+#[test]
+fn damaged_payloads_come_to_the_same() {
+    let head = head(&[&[1][..], &entry(0, 0, [32, 1, 32], &[2, 0])].concat());
+    let list = [vec![1], string(&[1 | 1 << 3, 0]), string(&[])].concat();
+    for payload in [vec![], vec![0], vec![3, 0, 0], vec![1, 200, 0, 0], vec![2, 0, 31], [vec![0], list].concat()] {
+        let (core, slow) = both(&head, &payload);
+        assert_eq!(core.ok(), slow.ok(), "{payload:?}");
+    }
+}

@@ -1,0 +1,253 @@
+//! Packed items: numbers whose scales and zero points are other items.
+
+use super::base::Region;
+use super::chunk::Coding;
+use super::fields::Fields;
+use super::grid::{class, fields_of, near, size};
+use super::head::{Content, Head};
+use super::view::Partner;
+use super::{Result, cast, check, quant};
+
+/// An entry of the head.
+pub struct Packed {
+    pub item: usize,
+    kind: u8,
+    width: u64,
+    rows: u64,
+    columns: u64,
+    scales: usize,
+    zeros: Option<usize>,
+    factor: Option<usize>,
+}
+
+const E2M1: [f32; 16] = [-6., -4., -3., -2., -1.5, -1., -0.5, -0., 0., 0.5, 1., 1.5, 2., 3., 4., 6.];
+
+const NF4: [f32; 16] = [
+    -1.,
+    -0.6961928,
+    -0.52507305,
+    -0.3949175,
+    -0.28444138,
+    -0.18477343,
+    -0.091050036,
+    0.,
+    0.0795803,
+    0.1609302,
+    0.2461123,
+    0.33791524,
+    0.44070983,
+    0.562617,
+    0.72295684,
+    1.,
+];
+
+impl Packed {
+    /// Reads the entries of a head whose items are known.
+    pub fn read_all(fields: &mut Fields, head: &Head) -> Result<Vec<Self>> {
+        let count = fields.varint()?;
+        check(count <= head.items.len() as u64, "too many packed items")?;
+        let mut all: Vec<Self> = Vec::new();
+        for _ in 0..count {
+            let first = all.last().map_or(0, |last| last.item as u64 + 1);
+            let item = first.checked_add(fields.varint()?).filter(|&item| item < head.items.len() as u64);
+            let item = item.ok_or("number of a packed item")?;
+            let kind = fields.byte()?;
+            check(kind <= 10, "unknown packing")?;
+            let (width, rows, columns) = (fields.varint()?, fields.varint()?, fields.varint()?);
+            let distance = |field: u64| if field % 2 == 0 { field / 2 } else { !(field / 2) };
+            let mut companion = || Ok::<_, String>(item.wrapping_add(distance(fields.varint()?)) as usize);
+            let scales = companion()?;
+            let zeros = if matches!(kind, 2 | 3 | 4 | 8 | 9) { Some(companion()?) } else { None };
+            let factor = Some(companion()?).filter(|&factor| factor as u64 != item);
+            let packed = Self { item: item as usize, kind, width, rows, columns, scales, zeros, factor };
+            packed.check(head)?;
+            all.push(packed);
+        }
+        let is_packed = |item: usize| all.iter().any(|packed| packed.item == item);
+        check(!all.iter().flat_map(Self::companions).any(is_packed), "a companion that is packed")?;
+        Ok(all)
+    }
+
+    pub fn companions(&self) -> Vec<usize> {
+        [Some(self.scales), self.zeros, self.factor].into_iter().flatten().collect()
+    }
+
+    /// Bits of a number.
+    fn bits(&self) -> u32 {
+        if self.kind <= 6 { 4 } else { 8 }
+    }
+
+    fn numbers(&self, bytes: &[u8]) -> Vec<u8> {
+        match self.bits() {
+            4 => bytes.iter().flat_map(|byte| [byte % 16, byte / 16]).collect(),
+            _ => bytes.to_vec(),
+        }
+    }
+
+    fn check(&self, head: &Head) -> Result<()> {
+        let own = |item: usize| match head.items.get(item) {
+            Some(Content::Chunks(region, None)) => Some(region),
+            Some(Content::Chunks(region, Some(Partner::View(view)))) if view.merge.is_none() => Some(region),
+            _ => None,
+        };
+        let packed =
+            |region: &Region| Coding::of(region.dtype).mantissa.is_none() && quant::format(region.dtype).is_none();
+        let count = |region: &Region| region.length as u128 * u128::from(8 / self.bits());
+        let region = own(self.item).filter(|region| packed(region)).ok_or("a packed item of other words")?;
+        check(self.width > 0 && self.rows > 0 && self.columns > 0, "extents of tiles")?;
+        let numbers = count(region);
+        check(numbers.is_multiple_of(self.width.into()), "numbers in no whole rows")?;
+        check(self.kind != 4 || self.width.is_multiple_of(8), "rows of no whole eights")?;
+        let across = self.width.div_ceil(self.columns);
+        let tiles = (numbers / u128::from(self.width)).div_ceil(self.rows.into()) * u128::from(across);
+        check(across <= 1 << 20 && tiles <= (region.length as u128 / 4).max(1), "too many tiles")?;
+        let words = |item: usize, count: u128| {
+            let scale = |region: &Region| matches!(region.dtype, 4 | 6 | 7 | 8 | 13 | 14 | 17);
+            let words = |region: &Region| (region.length / Coding::of(region.dtype).bytes()) as u128;
+            own(item).is_some_and(|region| scale(region) && words(region) == count)
+        };
+        check(words(self.scales, tiles), "the scales of tiles")?;
+        check(self.factor.is_none_or(|factor| words(factor, 1)), "the factor of scales")?;
+        let zeros = |zeros| own(zeros).is_some_and(|region| packed(region) && count(region) == tiles);
+        check(self.zeros.is_none_or(zeros), "the zero points of tiles")
+    }
+
+    /// The numbers a and c of all tiles, given the companions' bytes.
+    fn affine(&self, head: &Head, bytes: &[Vec<u8>]) -> Vec<(f32, f32)> {
+        let scales = |item: usize, bytes: &[u8]| -> Vec<f32> {
+            let Content::Chunks(region, _) = &head.items[item] else { return Vec::new() };
+            match region.dtype {
+                4 | 8 => bytes.iter().map(|&byte| f32::from_bits(u32::from(byte) << 23)).collect(),
+                dtype => {
+                    let words = cast::cast(bytes, dtype, 17);
+                    words.chunks(4).map(|word| f32::from_le_bytes(word.try_into().unwrap())).collect()
+                }
+            }
+        };
+        let factor = self.factor.map_or(1.0, |factor| scales(factor, &bytes[bytes.len() - 1])[0]);
+        let zeros = self.zeros.map(|_| self.numbers(&bytes[1]));
+        let affine = |(tile, scale): (usize, f32)| {
+            let a = scale * factor;
+            let a = if a.is_finite() { a } else { f32::NAN };
+            let place = if self.kind == 4 { tile / 8 * 8 + [0, 4, 1, 5, 2, 6, 3, 7][tile % 8] } else { tile };
+            let zero = |zeros: &Vec<u8>| match self.kind {
+                8 => f32::from(zeros[place] as i8),
+                _ => f32::from(zeros[place]),
+            };
+            (a, zeros.as_ref().map_or(0.0, |zeros| -(a * zero(zeros))))
+        };
+        scales(self.scales, &bytes[0]).into_iter().enumerate().map(affine).collect()
+    }
+
+    /// The level of an index.
+    fn level(&self, index: u8) -> f32 {
+        match self.kind {
+            5 => NF4[usize::from(index)],
+            6 => E2M1[usize::from(index)],
+            kind => f32::from(index) - f32::from(zero(kind)),
+        }
+    }
+
+    /// The index of a stored number, or the number of an index: both maps are their own inverses
+    /// but for that of E2M1.
+    fn index(&self, number: u8) -> u8 {
+        match self.kind {
+            6 => {
+                if number < 8 {
+                    8 + number
+                } else {
+                    15 - number
+                }
+            }
+            7 | 8 => number ^ 128,
+            _ => number,
+        }
+    }
+
+    fn number(&self, index: u8) -> u8 {
+        match self.kind {
+            6 => {
+                if index >= 8 {
+                    index - 8
+                } else {
+                    15 - index
+                }
+            }
+            _ => self.index(index),
+        }
+    }
+
+    fn place(&self, y: f32) -> (i32, f32) {
+        let last = (1 << self.bits()) - 1;
+        if !matches!(self.kind, 5 | 6) {
+            let zero = i32::from(zero(self.kind));
+            let (x, f) = near(y, (-zero, last - zero));
+            return (x + zero, f);
+        }
+        let y = y.clamp(self.level(0), self.level(15));
+        let low = (0..15).rev().find(|&i| self.level(i) <= y).unwrap_or(0);
+        let (l, h) = (self.level(low), self.level(low + 1));
+        let low = i32::from(low);
+        if (y - l) * 2.0 <= h - l { (low, (y - l) / (h - l)) } else { (low + 1, (y - h) / (h - l)) }
+    }
+
+    fn tile(&self, number: usize) -> usize {
+        let (width, rows, columns) = (self.width as usize, self.rows as usize, self.columns as usize);
+        let (row, column) = (number / width, number % width);
+        let column = if self.kind == 4 { column / 8 * 8 + [0, 2, 4, 6, 1, 3, 5, 7][column % 8] } else { column };
+        row / rows * width.div_ceil(columns) + column / columns
+    }
+
+    /// A chunk from its payload, its base range and its place in the region. The companions of base
+    /// and target are whole.
+    pub fn decode(
+        &self,
+        head: &Head,
+        payload: &[u8],
+        (base, start): (&[u8], usize),
+        companions: [&[Vec<u8>]; 2],
+    ) -> Result<Vec<u8>> {
+        let [from, to] = companions.map(|bytes| self.affine(head, bytes));
+        let mut fields = Fields::new(payload);
+        let model = fields.byte()?;
+        check(model <= 2, "an unknown model of indices")?;
+        let middle = if model == 1 { fields.varint()?.min(65_535) as i64 } else { 0 };
+        let first = start * (8 / self.bits() as usize);
+        let expect = |(i, number): (usize, &u8)| {
+            let (index, tile) = (self.index(*number), self.tile(first + i));
+            let ((from_a, from_c), (a, c)) = (from[tile], to[tile]);
+            let q = 1.0 / a;
+            let (scale, shift) = (from_a * q, (from_c - c) * q);
+            if from_a == a && from_c == c || !scale.is_finite() || !shift.is_finite() {
+                return (i32::from(index), 1, 0);
+            }
+            let (x, f) = self.place(self.level(index) * scale + shift);
+            let context = match model {
+                0 => class(f),
+                1 => 8 * class(f) + (size(a) - middle + 4).clamp(0, 7) as usize,
+                _ => (252 - size((0.5 - f.abs()).max(0.0))).clamp(0, 23) as usize,
+            };
+            (x, if f < 0.0 { -1 } else { 1 }, context)
+        };
+        let expected: Vec<_> = self.numbers(base).iter().enumerate().map(expect).collect();
+        let indices = fields_of(&mut fields, &expected)?;
+        fields.finish()?;
+        let mask = ((1 << self.bits()) - 1) as i32;
+        let numbers: Vec<u8> = indices.into_iter().map(|index| self.number((index & mask) as u8)).collect();
+        Ok(match self.bits() {
+            4 => numbers.chunks(2).map(|pair| pair[0] + 16 * pair[1]).collect(),
+            _ => numbers,
+        })
+    }
+}
+
+/// The index of level 0.
+fn zero(kind: u8) -> u8 {
+    match kind {
+        0 => 8,
+        1 => 7,
+        3 => 1,
+        7 | 8 | 10 => 128,
+        _ => 0,
+    }
+}
