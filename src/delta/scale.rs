@@ -41,6 +41,7 @@ impl ScaleMeter {
     ///
     /// Sums are taken in a fixed order, so that every platform gets the same bits, and in four
     /// lanes, so that an addition need not wait for the one before.
+    #[inline(always)]
     pub(crate) fn add(&mut self, mut steps: &[f32], mut exponents: &[u16]) {
         while !steps.is_empty() {
             let count = (self.columns.len() - self.column).min(steps.len());
@@ -76,6 +77,7 @@ impl ScaleMeter {
 }
 
 /// Adds the changes of a stretch of a row to the sums of the row and of its `columns`.
+#[inline(always)]
 fn add_stretch(steps: &[f32], exponents: &[u16], raise: u16, row: &mut [f64; 4], columns: &mut [f64]) {
     let change = |step: f32, exponent: u16| f64::from(step) * power(exponent + raise);
     let (steps, last_steps) = steps.as_chunks::<4>();
@@ -96,6 +98,7 @@ fn add_stretch(steps: &[f32], exponents: &[u16], raise: u16, row: &mut [f64; 4],
 }
 
 /// Does the same as [`add_stretch`] for exponents whose low two bits are the top of a mantissa.
+#[inline(always)]
 fn add_quarters(steps: &[f32], exponents: &[u16], raise: u16, row: &mut [f64; 4], columns: &mut [f64]) {
     for ((&step, &exponent), column) in steps.iter().zip(exponents).zip(columns) {
         let change = f64::from(step) * f64::from(4 + (exponent & 3)) / 4.0 * power((exponent >> 2) + raise);
@@ -105,6 +108,7 @@ fn add_quarters(steps: &[f32], exponents: &[u16], raise: u16, row: &mut [f64; 4]
 }
 
 /// Returns `2^(exponent - 1023)`, clamped to the range of finite normal numbers.
+#[inline(always)]
 fn power(exponent: u16) -> f64 {
     f64::from_bits(u64::from(exponent.clamp(1, 2046)) << 52)
 }

@@ -122,6 +122,7 @@ pub(crate) fn store<W: Word>(words: &mut [W], bytes: &mut [u8]) {
 }
 
 /// Replaces the targets of `base` by their deltas.
+#[inline(always)]
 pub(crate) fn deltas<W: Word>(fields: Fields, base: &[W], targets: &mut [W]) {
     let pairs = targets.iter_mut().zip(base);
     match fields {
@@ -131,11 +132,13 @@ pub(crate) fn deltas<W: Word>(fields: Fields, base: &[W], targets: &mut [W]) {
 }
 
 /// Writes the magnitudes of zigzag deltas to `steps`, rounded to single precision.
+#[inline(always)]
 pub(crate) fn steps<W: Word>(deltas: &[W], steps: &mut [f32]) {
     steps.iter_mut().zip(deltas).for_each(|(step, delta)| *step = delta.steps());
 }
 
 /// Writes the exponents of floats, or the four high bits of integers, which contexts are made of.
+#[inline(always)]
 pub(crate) fn exponents<W: Word>(fields: Fields, words: &[W], exponents: &mut [u16]) {
     let magnitude = u64::MAX >> (65 - W::BITS);
     let (mask, shift) = match fields {

@@ -3,7 +3,7 @@
 
 use super::Factors;
 use super::change::{Change, Weights};
-use super::linear::{Dense, invert};
+use super::linear::{Dense, Rows, invert};
 use super::stored::StoredFactors;
 use super::subspace::Components;
 use crate::layout::Dtype;
@@ -56,7 +56,7 @@ impl Fit {
                 return None;
             }
             shifts.push(shift);
-            numbers.extend(direction.iter().map(|&x| (f64::from(x) * scale).round_ties_even() as i16));
+            numbers.extend(direction.iter().map(|&x| nearest(f64::from(x) * scale)));
         }
         let step = finest as f32;
         if !(step.is_normal() && step > 0.0) {
@@ -73,28 +73,44 @@ impl Fit {
 
     /// Returns the numbers of all rows of `change`, component by component.
     pub(crate) fn numbers_of(&self, change: &Change) -> Vec<i16> {
-        by_component(&self.along(change).data, self.projection.rows())
+        let (mut along, mut pulled) = (Vec::new(), Vec::new());
+        let columns = change.matrix.columns;
+        let mut exponents = change.exponents.chunks(TOGETHER * columns);
+        for rows in change.matrix.all().runs(TOGETHER) {
+            self.push_along(rows, exponents.next().unwrap_or_default(), &mut pulled, &mut along);
+        }
+        by_component(&along, self.projection.rows())
     }
 
     /// Returns the numbers of all rows of the change from `base` to `target`; `None` if weights of
     /// this dtype [cannot be moved](super::Factors::moves).
     pub(crate) fn numbers_between(&self, dtype: Dtype, base: &[u8], target: &[u8]) -> Option<Vec<i16>> {
+        if !Factors::moves(dtype) {
+            return None;
+        }
         let columns = self.projection.columns;
         let bytes = TOGETHER * columns * dtype.words().0;
-        let mut along = Vec::new();
+        let (mut along, mut pulled, mut change) = (Vec::new(), Vec::new(), Change::empty(columns));
         for (base, target) in base.chunks(bytes).zip(target.chunks(bytes)) {
-            along.extend(self.along(&Change::new(dtype, columns, base, target)?).data);
+            change.replace(dtype, base, target);
+            self.push_along(change.matrix.all(), &change.exponents, &mut pulled, &mut along);
         }
         Some(by_component(&along, self.projection.rows()))
     }
 
-    /// Returns the numbers of all rows of `change`, row by row.
-    fn along(&self, change: &Change) -> Dense {
-        let along = rounded(change.matrix.times_transposed(&self.projection));
-        let Some(weights) = &self.weights else { return along };
-        let mut fit = along.times(&self.directions);
-        weights.pull(change, &mut fit);
-        rounded(fit.times_transposed(&self.projection))
+    /// Appends the numbers of some rows of a change, row by row. `pulled` is a buffer.
+    fn push_along(&self, rows: Rows<'_>, exponents: &[u8], pulled: &mut Vec<f32>, along: &mut Vec<f32>) {
+        let (rank, start) = (self.projection.rows(), along.len());
+        along.resize(start + rows.count() * rank, 0.0);
+        let along = &mut along[start..];
+        rows.times_transposed(self.projection.all(), along);
+        round(along);
+        let Some(weights) = &self.weights else { return };
+        pulled.resize(rows.data.len(), 0.0);
+        Rows { columns: rank, data: along }.times(self.directions.all(), pulled);
+        weights.pull(rows.data, exponents, pulled);
+        Rows { data: pulled, ..rows }.times_transposed(self.projection.all(), along);
+        round(along);
     }
 }
 
@@ -120,12 +136,18 @@ fn projection(directions: &Dense) -> Option<Dense> {
     projection.data.iter().all(|x| x.is_finite()).then_some(projection)
 }
 
+/// Returns the integer that is nearest to `x`, ties to even; its magnitude is [`LIMIT`] at most. The
+/// last bit of the mantissa of `SHIFT` counts ones.
+fn nearest(x: f64) -> i16 {
+    const SHIFT: f64 = 6_755_399_441_055_744.0;
+    ((x + SHIFT) - SHIFT) as i16
+}
+
 /// Rounds all elements to integers that fit an `i16`. The last bit of the mantissa of `SHIFT` counts
 /// ones, so that an addition rounds where many processors would have to call a function.
-fn rounded(mut along: Dense) -> Dense {
+fn round(along: &mut [f32]) {
     const SHIFT: f32 = 12_582_912.0;
-    along.data.iter_mut().for_each(|x| *x = (x.clamp(-32768.0, 32767.0) + SHIFT) - SHIFT);
-    along
+    along.iter_mut().for_each(|x| *x = (x.clamp(-32768.0, 32767.0) + SHIFT) - SHIFT);
 }
 
 #[cfg(test)]
@@ -138,6 +160,13 @@ mod tests {
     fn shifts_are_the_nearest_powers() {
         let cases = [(1.0, 0), (1.4, 0), (1.5, 1), (2.8, 1), (2.9, 2), (100.0, 7), (1e9, 15)];
         cases.iter().for_each(|&(ratio, shift)| assert_eq!(shift_of(ratio), shift, "{ratio}"));
+    }
+
+    #[test]
+    fn numbers_round_to_even() {
+        for x in (-4095..=4095).map(|x| f64::from(x) / 2.0).chain([1e-300, -0.49999, 1033.51]) {
+            assert_eq!(nearest(x), x.round_ties_even() as i16, "{x}");
+        }
     }
 
     /// A change of rank 2 is predicted with an error that is within the bound.

@@ -3,7 +3,7 @@
 //! Source: N. Halko, P. G. Martinsson, J. A. Tropp, <https://arxiv.org/abs/0909.4061>.
 
 use super::change::{Change, Weights};
-use super::linear::{Dense, eigen};
+use super::linear::{Dense, Rows, eigen};
 use crate::layout::Dtype;
 
 /// The components of a change, the strongest first.
@@ -89,21 +89,28 @@ fn strongest(matrix: &Dense, search: Search) -> (Dense, Vec<f64>) {
 /// Fits the components once more, to the change after its elements are pulled towards them by
 /// weight.
 fn refine(change: &Change, weights: &Weights, directions: &Dense) -> (Dense, Vec<f64>) {
-    let pulled = |along: &Dense, directions: &Dense| {
-        let mut fit = along.times(directions);
-        weights.pull(change, &mut fit);
-        fit
-    };
-    let along = change.matrix.times_transposed(directions);
-    let pulled_once = pulled(&along, directions);
-    let along = pulled_once.times_transposed(directions);
-    drop(pulled_once);
-    let pulled_again = pulled(&along, directions);
+    let mut along = Dense::zeros(change.matrix.rows(), directions.rows());
+    let mut pulled = Vec::new();
+    let mut run = Vec::new();
+    for (i, (rows, exponents)) in runs(change).enumerate() {
+        run.resize(rows.count() * along.columns, 0.0);
+        rows.times_transposed(directions.all(), &mut run);
+        pull(weights, (rows, exponents), &run, directions, &mut pulled);
+        let start = i * TOGETHER * along.columns;
+        let along = &mut along.data[start..start + run.len()];
+        Rows { data: &pulled, ..rows }.times_transposed(directions.all(), along);
+    }
     let mut basis = transposed(&along);
     basis.orthonormalise();
+    let basis = transposed(&basis);
+    let mut rows = Dense::zeros(basis.columns, directions.columns);
+    let alongs = along.all().runs(TOGETHER).zip(basis.all().runs(TOGETHER));
+    for (run, (along, basis)) in runs(change).zip(alongs) {
+        pull(weights, run, along.data, directions, &mut pulled);
+        basis.add_transposed_times(Rows { data: &pulled, ..run.0 }, &mut rows.data);
+    }
     // These rows are the change along the basis; they are then turned to where the change is
     // strongest.
-    let mut rows = transposed(&basis).transposed_times(&pulled_again);
     let gram = rows.times_transposed(&rows);
     let (values, vectors) = eigen_of(&gram);
     rows = vectors.times(&rows);
@@ -112,6 +119,23 @@ fn refine(change: &Change, weights: &Weights, directions: &Dense) -> (Dense, Vec
         row.iter_mut().for_each(|x| *x *= scale);
     }
     (rows, values.iter().map(|value| value.max(0.0).sqrt()).collect())
+}
+
+/// Rows of a change that are pulled together, so that they stay in the cache.
+const TOGETHER: usize = 16;
+
+/// Returns runs of [`TOGETHER`] rows of a change with exponents, and their exponents.
+fn runs(change: &Change) -> impl Iterator<Item = (Rows<'_>, &[u8])> {
+    change.matrix.all().runs(TOGETHER).zip(change.exponents.chunks(TOGETHER * change.matrix.columns))
+}
+
+/// Replaces `pulled` by rows of a change that are pulled towards their components: `along`, times
+/// the directions.
+fn pull(weights: &Weights, run: (Rows<'_>, &[u8]), along: &[f32], directions: &Dense, pulled: &mut Vec<f32>) {
+    let (rows, exponents) = run;
+    pulled.resize(rows.data.len(), 0.0);
+    Rows { columns: directions.rows(), data: along }.times(directions.all(), pulled);
+    weights.pull(rows.data, exponents, pulled);
 }
 
 /// Turns `directions` to where a change is strongest, and returns the first `rank` of them with

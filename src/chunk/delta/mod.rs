@@ -53,6 +53,7 @@ impl Coding<'_> {
     }
 
     /// Writes the exponents of `words`, of which the first is word `start` of the chunk.
+    #[inline(always)]
     fn exponents<W: Word>(&self, words: &[W], start: usize, exponents: &mut [u16]) {
         let Some(blocks) = self.blocks else { return word::exponents(self.fields, words, exponents) };
         let runs = exponents.chunks_mut(BLOCK_WORDS).zip(&blocks[start / BLOCK_WORDS..]);

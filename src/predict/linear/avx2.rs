@@ -4,14 +4,14 @@
 
 use std::arch::x86_64::*;
 
-use super::{Dense, LANES, Lanes, TOGETHER, multiply, multiply_transposed};
+use super::{LANES, Lanes, Rows, TOGETHER, multiply, multiply_from_the_left, multiply_transposed};
 
 /// The number of rows that are processed together, so that the others are loaded once for them.
 const ROWS: usize = 2;
 
-/// Computes [`Dense::times_transposed`] into `product` and returns true. Returns false and does
-/// nothing if the processor lacks AVX2.
-pub(super) fn times_transposed(matrix: &Dense, other: &Dense, product: &mut Dense) -> bool {
+/// Does the same as [`Rows::times_transposed`] and returns true. Returns false and does nothing if
+/// the processor lacks AVX2.
+pub(super) fn times_transposed(matrix: Rows<'_>, other: Rows<'_>, product: &mut [f32]) -> bool {
     let able = is_x86_feature_detected!("avx2");
     if able {
         // SAFETY: the check above found AVX2.
@@ -21,13 +21,13 @@ pub(super) fn times_transposed(matrix: &Dense, other: &Dense, product: &mut Dens
 }
 
 #[target_feature(enable = "avx2")]
-fn times_transposed_with_avx2(matrix: &Dense, other: &Dense, product: &mut Dense) {
+fn times_transposed_with_avx2(matrix: Rows<'_>, other: Rows<'_>, product: &mut [f32]) {
     multiply_transposed(matrix, other, product, |rows, others| sums(rows, others));
 }
 
-/// Computes [`Dense::times`] into `product`, which holds zeros, and returns true. Returns false and
-/// does nothing if the processor lacks AVX2.
-pub(super) fn times(matrix: &Dense, other: &Dense, product: &mut Dense) -> bool {
+/// Does the same as [`Rows::times`] and returns true. Returns false and does nothing if the
+/// processor lacks AVX2.
+pub(super) fn times(matrix: Rows<'_>, other: Rows<'_>, product: &mut [f32]) -> bool {
     let able = is_x86_feature_detected!("avx2");
     if able {
         // SAFETY: the check above found AVX2.
@@ -37,8 +37,24 @@ pub(super) fn times(matrix: &Dense, other: &Dense, product: &mut Dense) -> bool 
 }
 
 #[target_feature(enable = "avx2")]
-fn times_with_avx2(matrix: &Dense, other: &Dense, product: &mut Dense) {
+fn times_with_avx2(matrix: Rows<'_>, other: Rows<'_>, product: &mut [f32]) {
     multiply(matrix, other, product);
+}
+
+/// Does the same as [`Rows::add_transposed_times`] and returns true. Returns false and does nothing
+/// if the processor lacks AVX2.
+pub(super) fn add_transposed_times(matrix: Rows<'_>, other: Rows<'_>, product: &mut [f32]) -> bool {
+    let able = is_x86_feature_detected!("avx2");
+    if able {
+        // SAFETY: the check above found AVX2.
+        unsafe { add_transposed_times_with_avx2(matrix, other, product) };
+    }
+    able
+}
+
+#[target_feature(enable = "avx2")]
+fn add_transposed_times_with_avx2(matrix: Rows<'_>, other: Rows<'_>, product: &mut [f32]) {
+    multiply_from_the_left(matrix, other, product);
 }
 
 /// Returns the partial sums of the dot products of [`ROWS`] rows with [`TOGETHER`] others. LLVM

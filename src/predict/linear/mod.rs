@@ -5,8 +5,11 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+mod decompose;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod simd128;
+
+pub(crate) use decompose::{eigen, invert};
 
 /// The number of partial sums of a dot product.
 const LANES: usize = 8;
@@ -44,18 +47,16 @@ impl Dense {
         self.data.chunks(self.columns.max(1)).map(|row| f64::from(dot(row, row))).sum()
     }
 
+    /// Returns all rows.
+    pub(crate) fn all(&self) -> Rows<'_> {
+        Rows { columns: self.columns, data: &self.data }
+    }
+
     /// Returns `self` times `other` transposed: the dot product of each row of `self` with each of
     /// `other`.
     pub(crate) fn times_transposed(&self, other: &Self) -> Self {
         let mut product = Self::zeros(self.rows(), other.rows());
-        #[cfg(target_arch = "x86_64")]
-        if avx2::times_transposed(self, other, &mut product) {
-            return product;
-        }
-        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-        multiply_transposed(self, other, &mut product, simd128::sums);
-        #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
-        multiply_transposed(self, other, &mut product, sums);
+        self.all().times_transposed(other.all(), &mut product.data);
         product
     }
 
@@ -63,23 +64,14 @@ impl Dense {
     /// of `other`.
     pub(crate) fn transposed_times(&self, other: &Self) -> Self {
         let mut product = Self::zeros(self.columns, other.columns);
-        let groups = self.data.chunks(TOGETHER * self.columns).zip(other.data.chunks(TOGETHER * other.columns));
-        for (weights, rows) in groups {
-            for (k, out) in product.data.chunks_exact_mut(other.columns).enumerate() {
-                add_rows(out, rows, |i| weights.get(i * self.columns + k).copied().unwrap_or(0.0));
-            }
-        }
+        self.all().add_transposed_times(other.all(), &mut product.data);
         product
     }
 
     /// Returns `self` times `other`. Of `other` only as many rows are used as `self` has columns.
     pub(crate) fn times(&self, other: &Self) -> Self {
         let mut product = Self::zeros(self.rows(), other.columns);
-        #[cfg(target_arch = "x86_64")]
-        if avx2::times(self, other, &mut product) {
-            return product;
-        }
-        multiply(self, other, &mut product);
+        self.all().times(other.all(), &mut product.data);
         product
     }
 
@@ -104,19 +96,75 @@ impl Dense {
     }
 }
 
+/// Rows of a matrix.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    pub(crate) columns: usize,
+    pub(crate) data: &'a [f32],
+}
+
+impl<'a> Rows<'a> {
+    pub(crate) fn count(self) -> usize {
+        self.data.len() / self.columns.max(1)
+    }
+
+    fn row(self, i: usize) -> &'a [f32] {
+        &self.data[i * self.columns..(i + 1) * self.columns]
+    }
+
+    /// Returns the rows in runs of `count`, of which the last may be shorter.
+    pub(crate) fn runs(self, count: usize) -> impl Iterator<Item = Self> {
+        self.data.chunks(count * self.columns.max(1)).map(move |data| Self { data, ..self })
+    }
+
+    /// Writes these rows times `other` transposed to `product`: the dot product of each row with
+    /// each of `other`.
+    pub(crate) fn times_transposed(self, other: Self, product: &mut [f32]) {
+        #[cfg(target_arch = "x86_64")]
+        if avx2::times_transposed(self, other, product) {
+            return;
+        }
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        multiply_transposed(self, other, product, simd128::sums);
+        #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+        multiply_transposed(self, other, product, sums);
+    }
+
+    /// Adds these rows transposed times `other` to `product`: weighted sums of rows of `other` to
+    /// each of its rows. Runs of rows add up to the same bits as all of them at once if each run
+    /// but the last has a multiple of [`TOGETHER`].
+    pub(crate) fn add_transposed_times(self, other: Self, product: &mut [f32]) {
+        #[cfg(target_arch = "x86_64")]
+        if avx2::add_transposed_times(self, other, product) {
+            return;
+        }
+        multiply_from_the_left(self, other, product);
+    }
+
+    /// Writes these rows times `other` to `product`. Of `other` only as many rows are used as these
+    /// have columns.
+    pub(crate) fn times(self, other: Self, product: &mut [f32]) {
+        #[cfg(target_arch = "x86_64")]
+        if avx2::times(self, other, product) {
+            return;
+        }
+        multiply(self, other, product);
+    }
+}
+
 /// The elements of a row in lanes, without those of an incomplete last lane.
 type Lanes<'a> = &'a [[f32; LANES]];
 
-/// Computes [`Dense::times_transposed`] into `product`, which has its shape. `sums` returns the
-/// partial sums of the dot products of `ROWS` rows with [`TOGETHER`] others.
+/// Does the same as [`Rows::times_transposed`]. `sums` returns the partial sums of the dot products
+/// of `ROWS` rows with [`TOGETHER`] others.
 #[inline(always)]
 fn multiply_transposed<const ROWS: usize>(
-    matrix: &Dense,
-    other: &Dense,
-    product: &mut Dense,
+    matrix: Rows<'_>,
+    other: Rows<'_>,
+    product: &mut [f32],
     sums: impl Fn([Lanes<'_>; ROWS], [Lanes<'_>; TOGETHER]) -> [[[f32; LANES]; TOGETHER]; ROWS],
 ) {
-    let (height, width) = (matrix.rows(), other.rows());
+    let (height, width) = (matrix.count(), other.count());
     let (whole_rows, whole_others) = (height - height % ROWS, width - width % TOGETHER);
     let tail = matrix.columns - matrix.columns % LANES;
     let lanes = |row| <[f32]>::as_chunks::<LANES>(row).0;
@@ -127,7 +175,7 @@ fn multiply_transposed<const ROWS: usize>(
             for (r, sums) in sums.iter().enumerate() {
                 for (c, &sums) in sums.iter().enumerate() {
                     let (row, other) = (&matrix.row(i + r)[tail..], &other.row(k + c)[tail..]);
-                    product.data[(i + r) * width + k + c] = finish(sums, row, other);
+                    product[(i + r) * width + k + c] = finish(sums, row, other);
                 }
             }
         }
@@ -135,7 +183,7 @@ fn multiply_transposed<const ROWS: usize>(
     for i in 0..height {
         let done = if i < whole_rows { whole_others } else { 0 };
         for k in done..width {
-            product.data[i * width + k] = dot(matrix.row(i), other.row(k));
+            product[i * width + k] = dot(matrix.row(i), other.row(k));
         }
     }
 }
@@ -154,12 +202,23 @@ fn sums([row]: [Lanes<'_>; 1], others: [Lanes<'_>; TOGETHER]) -> [[[f32; LANES];
     [sums]
 }
 
-/// Computes [`Dense::times`] into `product`, which has its shape and holds zeros.
+/// Does the same as [`Rows::times`].
 #[inline(always)]
-fn multiply(matrix: &Dense, other: &Dense, product: &mut Dense) {
-    for (weights, out) in matrix.data.chunks_exact(matrix.columns).zip(product.data.chunks_exact_mut(other.columns)) {
+fn multiply(matrix: Rows<'_>, other: Rows<'_>, product: &mut [f32]) {
+    for (weights, out) in matrix.data.chunks_exact(matrix.columns).zip(product.chunks_exact_mut(other.columns)) {
+        out.fill(0.0);
         for (first, rows) in other.data[..matrix.columns * other.columns].chunks(TOGETHER * other.columns).enumerate() {
             add_rows(out, rows, |i| weights.get(first * TOGETHER + i).copied().unwrap_or(0.0));
+        }
+    }
+}
+
+/// Does the same as [`Rows::add_transposed_times`].
+#[inline(always)]
+fn multiply_from_the_left(matrix: Rows<'_>, other: Rows<'_>, product: &mut [f32]) {
+    for (weights, rows) in matrix.runs(TOGETHER).zip(other.runs(TOGETHER)) {
+        for (k, out) in product.chunks_exact_mut(other.columns).enumerate() {
+            add_rows(out, rows.data, |i| weights.data.get(i * matrix.columns + k).copied().unwrap_or(0.0));
         }
     }
 }
@@ -204,90 +263,11 @@ fn finish(sums: [f32; LANES], a: &[f32], b: &[f32]) -> f32 {
     (((a + e) + (b + f)) + ((c + g) + (d + h))) + rest
 }
 
-/// Returns the eigenvalues of a symmetric matrix of `n` rows, in falling order, and the
-/// eigenvectors as rows. The method is cyclic Jacobi.
-pub(crate) fn eigen(mut matrix: Vec<f64>, n: usize) -> (Vec<f64>, Vec<f64>) {
-    /// The number of sweeps: far more than needed, since convergence is quadratic.
-    const SWEEPS: usize = 12;
-    let mut vectors = vec![0.0; n * n];
-    (0..n).for_each(|i| vectors[i * n + i] = 1.0);
-    for _ in 0..SWEEPS {
-        for p in 0..n {
-            for q in p + 1..n {
-                rotate(&mut matrix, &mut vectors, n, (p, q));
-            }
-        }
-    }
-    let mut order: Vec<usize> = (0..n).collect();
-    order.sort_by_cached_key(|&i| (falling(matrix[i * n + i]), 0u64));
-    let values = order.iter().map(|&i| matrix[i * n + i]).collect();
-    (values, order.iter().flat_map(|&i| vectors[i * n..(i + 1) * n].to_vec()).collect())
-}
-
-/// Returns a number that falls as `value` rises, for sorting; negative values count as 0.
-fn falling(value: f64) -> u64 {
-    u64::MAX - value.max(0.0).to_bits()
-}
-
-/// Applies the rotation that makes the element in row `p` and column `q` zero.
-fn rotate(matrix: &mut [f64], vectors: &mut [f64], n: usize, (p, q): (usize, usize)) {
-    let off = matrix[p * n + q];
-    if off == 0.0 {
-        return;
-    }
-    let theta = (matrix[q * n + q] - matrix[p * n + p]) / (2.0 * off);
-    let sign = if theta < 0.0 { -1.0 } else { 1.0 };
-    let t = sign / (theta.abs() + (theta * theta + 1.0).sqrt());
-    let c = 1.0 / (t * t + 1.0).sqrt();
-    let s = t * c;
-    for k in 0..n {
-        let (a, b) = (matrix[k * n + p], matrix[k * n + q]);
-        (matrix[k * n + p], matrix[k * n + q]) = (c * a - s * b, s * a + c * b);
-    }
-    for k in 0..n {
-        let (a, b) = (matrix[p * n + k], matrix[q * n + k]);
-        (matrix[p * n + k], matrix[q * n + k]) = (c * a - s * b, s * a + c * b);
-        let (a, b) = (vectors[p * n + k], vectors[q * n + k]);
-        (vectors[p * n + k], vectors[q * n + k]) = (c * a - s * b, s * a + c * b);
-    }
-}
-
-/// Returns the inverse of a symmetric matrix of `n` rows, by Cholesky decomposition; `None` if the
-/// matrix is not positive definite.
-pub(crate) fn invert(matrix: &[f64], n: usize) -> Option<Vec<f64>> {
-    let mut lower = vec![0.0; n * n];
-    for i in 0..n {
-        for j in 0..=i {
-            let sum = (0..j).fold(matrix[i * n + j], |sum, k| sum - lower[i * n + k] * lower[j * n + k]);
-            if i != j {
-                lower[i * n + j] = sum / lower[j * n + j];
-            } else if sum > 0.0 {
-                lower[i * n + i] = sum.sqrt();
-            } else {
-                return None;
-            }
-        }
-    }
-    let mut inverse = vec![0.0; n * n];
-    for column in 0..n {
-        let mut x = vec![0.0; n];
-        for i in 0..n {
-            let unit = if i == column { 1.0 } else { 0.0 };
-            x[i] = (0..i).fold(unit, |sum, k| sum - lower[i * n + k] * x[k]) / lower[i * n + i];
-        }
-        for i in (0..n).rev() {
-            x[i] = (i + 1..n).fold(x[i], |sum, k| sum - lower[k * n + i] * x[k]) / lower[i * n + i];
-            inverse[i * n + column] = x[i];
-        }
-    }
-    Some(inverse)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn sample(rows: usize, columns: usize) -> Dense {
+    pub(super) fn sample(rows: usize, columns: usize) -> Dense {
         let mut seed = 3u32;
         let mut next = || {
             seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -321,17 +301,25 @@ mod tests {
         }
     }
 
-    /// The code for a vector unit computes the same bits as the portable code.
+    /// The code for a vector unit computes the same bits as the portable code, runs of rows those
+    /// of all rows, and a product replaces other numbers.
     #[test]
     fn products_have_the_same_bits_everywhere() {
-        let (a, b) = (sample(13, 203), sample(11, 203));
-        let mut portable = Dense::zeros(13, 11);
-        multiply_transposed(&a, &b, &mut portable, sums);
-        assert_eq!(a.times_transposed(&b), portable);
-        let c = sample(13, 11);
-        let mut portable = Dense::zeros(13, 203);
-        multiply(&c, &b, &mut portable);
-        assert_eq!(c.times(&b), portable);
+        let (a, b, c) = (sample(13, 203), sample(11, 203), sample(13, 11));
+        let (mut portable, mut fast) = (vec![0.0; 13 * 11], vec![5.0; 13 * 11]);
+        multiply_transposed(a.all(), b.all(), &mut portable, sums);
+        a.all().times_transposed(b.all(), &mut fast);
+        assert_eq!(fast, portable);
+        let (mut portable, mut fast) = (vec![7.0; 13 * 203], vec![5.0; 13 * 203]);
+        multiply(c.all(), b.all(), &mut portable);
+        c.all().times(b.all(), &mut fast);
+        assert_eq!(fast, portable);
+        let (mut portable, mut fast) = (vec![1.0; 11 * 203], vec![1.0; 11 * 203]);
+        multiply_from_the_left(c.all(), a.all(), &mut portable);
+        for (c, a) in c.all().runs(2 * TOGETHER).zip(a.all().runs(2 * TOGETHER)) {
+            c.add_transposed_times(a, &mut fast);
+        }
+        assert_eq!(fast, portable);
     }
 
     #[test]
@@ -346,24 +334,5 @@ mod tests {
                 assert!(close(dot(matrix.row(i), matrix.row(j)), want), "{i} {j}");
             }
         }
-    }
-
-    #[test]
-    fn eigenvectors_rebuild_the_matrix_and_inverses_undo_it() {
-        let n = 7;
-        let square = sample(n, 30);
-        let gram: Vec<f64> = square.times_transposed(&square).data.iter().map(|&x| f64::from(x)).collect();
-        let (values, vectors) = eigen(gram.clone(), n);
-        assert!(values.is_sorted_by(|a, b| a >= b));
-        let inverse = invert(&gram, n).unwrap();
-        for i in 0..n {
-            for j in 0..n {
-                let rebuilt: f64 = (0..n).map(|k| values[k] * vectors[k * n + i] * vectors[k * n + j]).sum();
-                assert!((rebuilt - gram[i * n + j]).abs() < 1e-6);
-                let unit: f64 = (0..n).map(|k| gram[i * n + k] * inverse[k * n + j]).sum();
-                assert!((unit - if i == j { 1.0 } else { 0.0 }).abs() < 1e-6);
-            }
-        }
-        assert_eq!(invert(&[1.0, 2.0, 2.0, 1.0], 2), None);
     }
 }

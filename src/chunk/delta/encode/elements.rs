@@ -1,0 +1,250 @@
+//! The elements of a chunk as the encoder sees them, read strip by strip.
+
+use super::{Coding, zero_token};
+use crate::chunk::Matrix;
+use crate::delta::context::{CONTEXTS, Model};
+use crate::delta::scale::{ScaleMeter, Scales};
+use crate::delta::word::{self, Word};
+use crate::entropy::bins;
+use crate::entropy::cluster::{Clusters, cluster};
+use crate::entropy::rans::STRIP;
+
+/// The tokens and exponents of a chunk's elements.
+pub(super) struct Elements {
+    pub(super) tokens: Vec<u8>,
+    exponents: Vec<u16>,
+    /// The deltas whose tokens are bins, in order.
+    pub(super) binned: Vec<u64>,
+    /// The mean changes of rows and columns, where they are wanted.
+    pub(super) scales: Option<Scales>,
+    /// The number of words that became 0.
+    pub(super) zeroed: usize,
+}
+
+/// The words of a strip, and what they make.
+pub(super) struct Strip<'a, W> {
+    /// The words of the base.
+    words: &'a mut [W],
+    /// The target's words, which are replaced by the deltas.
+    deltas: &'a mut [W],
+    exponents: &'a mut [u16],
+    tokens: &'a mut [u8],
+    /// A buffer for the steps that words moved by.
+    steps: &'a mut [f32],
+    /// The places of the words that became 0, where they have a token of their own.
+    zeroed: Option<&'a mut Vec<usize>>,
+    meter: Option<&'a mut ScaleMeter>,
+}
+
+impl Elements {
+    /// Reads the chunk in one pass, a strip at a time, so that each strip's deltas and exponents
+    /// are still in the cache when they are used. `scaled` asks for the scales, and `zeros` for the
+    /// token of words that became 0.
+    pub(super) fn new<W: Word>(
+        coding: Coding<'_>,
+        matrix: Matrix,
+        (base, target): (&[u8], &[u8]),
+        scaled: bool,
+        zeros: bool,
+    ) -> Self {
+        let count = base.len() / W::BYTES;
+        let (tokens, exponents) = (vec![0; count], vec![0; count]);
+        let mut elements = Self { tokens, exponents, binned: Vec::new(), scales: None, zeroed: 0 };
+        let mut meter = scaled.then(|| ScaleMeter::new(matrix.columns, coding.unit()));
+        let (mut words, mut deltas, mut steps) = ([W::default(); STRIP], [W::default(); STRIP], [0f32; STRIP]);
+        let mut zeroed = Vec::new();
+        let strips = base.chunks(STRIP * W::BYTES).zip(target.chunks(STRIP * W::BYTES));
+        for (i, (base, target)) in strips.enumerate() {
+            let range = i * STRIP..i * STRIP + base.len() / W::BYTES;
+            let mut strip = Strip {
+                words: &mut words[..range.len()],
+                deltas: &mut deltas[..range.len()],
+                exponents: &mut elements.exponents[range.clone()],
+                tokens: &mut elements.tokens[range.clone()],
+                steps: &mut steps[..range.len()],
+                zeroed: zeros.then_some(&mut zeroed),
+                meter: meter.as_mut(),
+            };
+            word::load(base, strip.words);
+            word::load(target, strip.deltas);
+            elements.zeroed += strip.compute(coding, range.start);
+            bins::for_each_binned(strip.tokens, |i| elements.binned.push(strip.deltas[i].widen()));
+            let zero = zero_token::<W>() as u8;
+            zeroed.iter().for_each(|&j| elements.tokens[range.start + j] = zero);
+        }
+        elements.scales = meter.map(ScaleMeter::finish);
+        elements
+    }
+
+    /// Returns the model whose contexts are the base's exponents. The highest [`CONTEXTS`]
+    /// exponents are told apart, and all lower ones share a context.
+    pub(super) fn exponent_model(&self) -> Model {
+        let highest = u32::from(self.exponents.iter().copied().max().unwrap_or(0));
+        Model::Exponent { first: (highest + 1).saturating_sub(CONTEXTS as u32) }
+    }
+
+    /// Clusters the [`histogram`](Self::histogram) of the same arguments.
+    pub(super) fn clusters(&self, model: &Model, every: usize, raw: Option<&mut [u8]>) -> Clusters {
+        let (counts, width) = self.histogram(model, every, raw);
+        cluster(&counts, width)
+    }
+
+    /// Counts the tokens in each raw context, in one of `every` strips. Returns the counts, context
+    /// by context, and the number of counts per context. Writes the contexts to `raw` if it is
+    /// given.
+    pub(super) fn histogram(&self, model: &Model, every: usize, mut raw: Option<&mut [u8]>) -> (Vec<u32>, usize) {
+        let mut counter = Counter::new(usize::from(self.tokens.iter().copied().max().unwrap_or(0)) + 1);
+        let mut unkept = [0; STRIP];
+        let strips = self.exponents.chunks(STRIP).zip(self.tokens.chunks(STRIP)).enumerate();
+        for (i, (exponents, tokens)) in strips.step_by(every) {
+            let place = i * STRIP;
+            let contexts = match &mut raw {
+                Some(raw) => &mut raw[place..place + tokens.len()],
+                None => &mut unkept[..tokens.len()],
+            };
+            model.contexts(exponents, place, contexts);
+            counter.add(contexts, tokens);
+        }
+        let width = counter.width;
+        (counter.counts(), width)
+    }
+}
+
+impl<W: Word> Strip<'_, W> {
+    /// Replaces the words of the target by their deltas, writes exponents and tokens, and adds the
+    /// deltas to the meter. `start` is the number of the first word. Returns the number of words
+    /// that became 0.
+    fn compute(&mut self, coding: Coding<'_>, start: usize) -> usize {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(zeroed) = super::avx2::compute(self, coding, start) {
+            return zeroed;
+        }
+        self.compute_portably(coding, start)
+    }
+
+    #[inline(always)]
+    pub(super) fn compute_portably(&mut self, coding: Coding<'_>, start: usize) -> usize {
+        let (words, deltas) = (&mut *self.words, &mut *self.deltas);
+        let is_zeroed = |before: W, after: W| (before != W::default()) & (after == W::default());
+        let zeroed = words.iter().zip(&*deltas).map(|(&b, &a)| u16::from(is_zeroed(b, a))).sum::<u16>();
+        if let Some(places) = &mut self.zeroed {
+            places.clear();
+            places.extend((0..deltas.len()).filter(|&i| is_zeroed(words[i], deltas[i])));
+        }
+        word::deltas(coding.fields, words, deltas);
+        // What became 0 does not tell how far the other words moved.
+        self.zeroed.iter().flat_map(|places| places.iter()).for_each(|&i| deltas[i] = W::default());
+        coding.exponents(words, start, self.exponents);
+        if let Some(meter) = &mut self.meter {
+            word::steps(deltas, self.steps);
+            meter.add(self.steps, self.exponents);
+        }
+        let pairs = self.tokens.iter_mut().zip(&*deltas);
+        if W::BITS <= 16 {
+            pairs.for_each(|(token, delta)| *token = bins::token_narrow(delta.widen() as u32));
+        } else {
+            pairs.for_each(|(token, delta)| *token = bins::token(delta.widen()));
+        }
+        usize::from(zeroed)
+    }
+}
+
+/// Counts of the tokens in each context. There are four banks that take turns, since adding to the
+/// same counter twice in a row would have to wait for the first addition.
+struct Counter {
+    width: usize,
+    banks: [Vec<u32>; 4],
+}
+
+impl Counter {
+    /// Makes a counter of tokens below `width`.
+    fn new(width: usize) -> Self {
+        Self { width, banks: std::array::from_fn(|_| vec![0; CONTEXTS * width]) }
+    }
+
+    fn add(&mut self, raw: &[u8], tokens: &[u8]) {
+        let width = self.width;
+        let [a, b, c, d] = &mut self.banks;
+        let place = |raw: u8, token: u8| usize::from(raw) * width + usize::from(token);
+        let (fours, last) = raw.as_chunks::<4>();
+        let (four_tokens, last_tokens) = tokens.as_chunks::<4>();
+        for (raw, tokens) in fours.iter().zip(four_tokens) {
+            a[place(raw[0], tokens[0])] += 1;
+            b[place(raw[1], tokens[1])] += 1;
+            c[place(raw[2], tokens[2])] += 1;
+            d[place(raw[3], tokens[3])] += 1;
+        }
+        last.iter().zip(last_tokens).for_each(|(&raw, &token)| a[place(raw, token)] += 1);
+    }
+
+    /// Returns the sums of all banks.
+    fn counts(self) -> Vec<u32> {
+        let [mut counts, rest @ ..] = self.banks;
+        for other in rest {
+            counts.iter_mut().zip(other).for_each(|(count, more)| *count += more);
+        }
+        counts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::dtype::Fields;
+
+    fn kernel_agrees<W: Word>(coding: Coding<'_>) {
+        for count in [1, 31, 32, 33, 1000, STRIP] {
+            let mut seed = count as u64;
+            let mut word = || {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                if seed >> 61 == 0 { W::default() } else { W::truncate(seed >> (64 - W::BITS)) }
+            };
+            let (words, target): (Vec<W>, Vec<W>) = (0..count).map(|_| (word(), word())).unzip();
+            let results = [false, true].map(|portable| {
+                let (mut words, mut deltas) = (words.clone(), target.clone());
+                let (mut exponents, mut tokens, mut steps) = (vec![0; count], vec![0; count], vec![0.0; count]);
+                let (mut zeroed, mut meter) = (Vec::new(), ScaleMeter::new(17, coding.unit()));
+                let mut strip = Strip {
+                    words: &mut words,
+                    deltas: &mut deltas,
+                    exponents: &mut exponents,
+                    tokens: &mut tokens,
+                    steps: &mut steps,
+                    zeroed: Some(&mut zeroed),
+                    meter: Some(&mut meter),
+                };
+                let found = if portable { strip.compute_portably(coding, 0) } else { strip.compute(coding, 0) };
+                assert_eq!(found, zeroed.len());
+                let deltas: Vec<u64> = deltas.iter().map(|delta| delta.widen()).collect();
+                let scales = meter.finish();
+                (deltas, exponents, tokens, zeroed, (scales.rows, scales.columns))
+            });
+            assert!(results[0] == results[1], "{} bits, {count}", W::BITS);
+        }
+    }
+
+    #[test]
+    fn kernels_agree() {
+        let blocks: Vec<u16> = (0..STRIP as u16).map(|i| i * 7 % 128).collect();
+        let coding = |fields| Coding { fields, blocks: None };
+        kernel_agrees::<u8>(coding(Fields::Float { mantissa: 3 }));
+        kernel_agrees::<u8>(Coding { blocks: Some(&blocks), ..coding(Fields::Integer) });
+        kernel_agrees::<u16>(coding(Fields::Float { mantissa: 7 }));
+        kernel_agrees::<u16>(coding(Fields::Integer));
+        kernel_agrees::<u32>(coding(Fields::Float { mantissa: 23 }));
+        kernel_agrees::<u64>(coding(Fields::Float { mantissa: 52 }));
+    }
+
+    #[test]
+    fn every_token_is_counted() {
+        for count in [0, 1, 3, 4, 1001] {
+            let raw: Vec<u8> = (0..count).map(|i| (i * i % 96) as u8).collect();
+            let tokens: Vec<u8> = (0..count).map(|i| (i * 7 % 5) as u8).collect();
+            let mut counter = Counter::new(5);
+            counter.add(&raw, &tokens);
+            let mut want = vec![0; 96 * 5];
+            raw.iter().zip(&tokens).for_each(|(&c, &t)| want[usize::from(c) * 5 + usize::from(t)] += 1);
+            assert_eq!(counter.counts(), want);
+        }
+    }
+}
