@@ -178,8 +178,8 @@ fn offer_deltas(best: &mut Best<'_>, dtype: Dtype, matrix: Matrix, (base, fit): 
 }
 
 /// The share of a chunk of floats below which a payload is so small that zstd is not considered: one
-/// part in so many. A glance at the target takes as long as a tenth of everything else.
-const SMALL: usize = 8;
+/// part in so many. A glance at the target takes as long as a twentieth of everything else.
+const SMALL: usize = 4;
 
 /// Offers zstd, unless it costs time and a glance tells that it cannot be smaller.
 fn offer_zstd(best: &mut Best<'_>, (width, fields): (usize, Fields), effort: Effort) -> Result<()> {

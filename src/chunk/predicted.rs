@@ -82,14 +82,41 @@ pub(super) fn encode(
     effort: Effort,
 ) -> Option<Vec<u8>> {
     let u = fit.numbers_between(dtype, base, target)?;
-    let mut moved = vec![0; base.len()];
-    fit.factors.apply(dtype, &u, 0, base, &mut moved);
     let mut numbers = Vec::new();
     integers::write(&mut numbers, &u, u.len() / fit.factors.rank());
     let mut payload = Vec::new();
     put_prefixed(&mut payload, &numbers);
-    payload.extend(delta::encode_any(dtype.words(), matrix, &moved, target, effort));
+    payload.extend(match dtype.words().0 {
+        2 => encode_moved::<u16>(dtype, matrix, base, (&fit.factors, &u), target, effort),
+        4 => encode_moved::<u32>(dtype, matrix, base, (&fit.factors, &u), target, effort),
+        _ => encode_moved::<u64>(dtype, matrix, base, (&fit.factors, &u), target, effort),
+    });
     Some(payload)
+}
+
+/// Encodes `target` against its base, moved strip by strip.
+fn encode_moved<W: Word>(
+    dtype: Dtype,
+    matrix: Matrix,
+    base: &[u8],
+    (factors, u): (&Factors, &[i16]),
+    target: &[u8],
+    effort: Effort,
+) -> Vec<u8> {
+    delta::encode_moved::<W>(coding_of(dtype), matrix, &mover(dtype, base, factors, u), target, effort)
+}
+
+fn coding_of(dtype: Dtype) -> Coding<'static> {
+    Coding { fields: dtype.words().1, blocks: None }
+}
+
+/// Returns a function that fills words of the moved base from the word of the given number on.
+fn mover<W: Word>(dtype: Dtype, base: &[u8], factors: &Factors, u: &[i16]) -> impl Fn(usize, &mut [W]) {
+    move |start, words| {
+        let base = &base[start * W::BYTES..][..size_of_val(words)];
+        factors.apply(dtype, u, start, base, bytemuck::cast_slice_mut(words));
+        words.iter_mut().for_each(|word| *word = word.little());
+    }
 }
 
 /// Restores `target` from its base, its factors and the payload that [`encode`] returned.
@@ -125,10 +152,5 @@ fn decode_moved<W: Word>(
     target: &mut [u8],
     scratch: &mut Scratch,
 ) -> Result<()> {
-    let load = |start: usize, words: &mut [W]| {
-        let base = &base[start * W::BYTES..][..size_of_val(words)];
-        factors.apply(dtype, u, start, base, bytemuck::cast_slice_mut(words));
-        words.iter_mut().for_each(|word| *word = word.little());
-    };
-    delta::decode_moved(Coding { fields: dtype.words().1, blocks: None }, matrix, deltas, &load, target, scratch)
+    delta::decode_moved::<W>(coding_of(dtype), matrix, deltas, &mover(dtype, base, factors, u), target, scratch)
 }

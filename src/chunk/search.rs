@@ -106,8 +106,8 @@ impl Trial {
         let count = (elements / columns).clamp(1, whole);
         let places: Vec<usize> = (0..count).map(|i| i * whole / count).collect();
         let gather = |bytes: &[u8]| {
-            let rows = places.iter().flat_map(|&i| bytes.get(i * row..(i + 1) * row).unwrap_or(bytes));
-            rows.copied().collect::<Vec<u8>>()
+            let rows = places.iter().map(|&i| bytes.get(i * row..(i + 1) * row).unwrap_or(bytes));
+            rows.collect::<Vec<&[u8]>>().concat()
         };
         Self {
             dtype: sample.dtype,

@@ -115,7 +115,7 @@ impl Fit {
 }
 
 /// Rows that are fitted at a time, so that their change stays in the cache.
-const TOGETHER: usize = 16;
+const TOGETHER: usize = 8;
 
 /// Returns the numbers of rows of `rank` numbers, component by component.
 fn by_component(along: &[f32], rank: usize) -> Vec<i16> {

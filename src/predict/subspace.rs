@@ -122,7 +122,7 @@ fn refine(change: &Change, weights: &Weights, directions: &Dense) -> (Dense, Vec
 }
 
 /// Rows of a change that are pulled together, so that they stay in the cache.
-const TOGETHER: usize = 16;
+const TOGETHER: usize = 8;
 
 /// Returns runs of [`TOGETHER`] rows of a change with exponents, and their exponents.
 fn runs(change: &Change) -> impl Iterator<Item = (Rows<'_>, &[u8])> {

@@ -58,11 +58,7 @@ pub(in crate::chunk) fn decode<W: Word>(
     target: &mut [u8],
     scratch: &mut Scratch,
 ) -> Result<()> {
-    let load = |start: usize, words: &mut [W]| {
-        let start = start * W::BYTES;
-        word::load(&base[start..start + size_of_val(words)], words);
-    };
-    decode_moved(coding, matrix, payload, &load, target, scratch)
+    decode_moved(coding, matrix, payload, &super::loader::<W>(base), target, scratch)
 }
 
 /// Does the same as [`decode`]. `load` fills words of a base that is not in memory as a whole, and

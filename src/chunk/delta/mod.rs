@@ -11,7 +11,7 @@ mod decode;
 mod encode;
 
 pub(super) use decode::{decode, decode_alone_any, decode_any, decode_moved};
-pub(super) use encode::{encode, encode_any, estimate_any};
+pub(super) use encode::{encode, encode_any, encode_moved, estimate_any};
 
 use crate::delta::context::Unit;
 use crate::delta::word::{self, Word};
@@ -32,6 +32,14 @@ pub(super) struct Coding<'a> {
 /// Returns the token of a word that became 0.
 fn zero_token<W: Word>() -> usize {
     bins::tokens(W::BITS)
+}
+
+/// Returns a function that fills words of `base` from the word of the given number on.
+fn loader<W: Word>(base: &[u8]) -> impl Fn(usize, &mut [W]) {
+    |start, words| {
+        let start = start * W::BYTES;
+        word::load(&base[start..start + size_of_val(words)], words);
+    }
 }
 
 /// Words that share an exponent of [`Coding::blocks`]. A full strip is a whole number of such runs.

@@ -7,6 +7,7 @@ mod companions;
 mod head;
 mod piece;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -87,12 +88,7 @@ impl Compress {
             sample.iter().map(|range| range.end - range.start).sum()
         };
         let found = parallel::map_by_cost(runner, searches, cost, |(piece, sample, rows)| {
-            let (mut base, mut target) = (Vec::new(), Vec::new());
-            for range in sample {
-                let Some(words) = piece.base(range, inputs)? else { continue };
-                base.extend_from_slice(&words);
-                target.extend_from_slice(inputs.slice(Source::Target, piece.target(range))?);
-            }
+            let (base, target) = gather(piece, sample, inputs)?;
             let sample = Sample { dtype: piece.dtype, matrix: piece.matrix, rows, base: &base, target: &target };
             Ok(search::search(sample, self.effort).map(|prediction| (piece.region, prediction)))
         });
@@ -167,6 +163,26 @@ impl Compress {
         output.extend_from_slice(self.root.finalize().as_bytes());
     }
 }
+
+/// Returns the bytes of those of a sample's ranges that have a base, one after the other. A single
+/// range is not copied.
+fn gather<'a>(piece: &Piece, sample: &[Range<u64>], inputs: &'a Inputs) -> Result<Pair<'a>> {
+    let mut pairs = Vec::new();
+    for range in sample {
+        let Some(base) = piece.base(range, inputs)? else { continue };
+        pairs.push((base, Cow::Borrowed(inputs.slice(Source::Target, piece.target(range))?)));
+    }
+    if pairs.len() == 1
+        && let Some(pair) = pairs.pop()
+    {
+        return Ok(pair);
+    }
+    let (bases, targets): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+    Ok((bases.concat().into(), targets.concat().into()))
+}
+
+/// The bytes of a base, and those of the target.
+type Pair<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
 
 /// A task that runs in parallel with others: a chunk to code, or bytes to hash.
 enum Task<'a> {

@@ -62,14 +62,15 @@ fn add_transposed_times_with_avx2(matrix: Rows<'_>, other: Rows<'_>, product: &m
 #[target_feature(enable = "avx2")]
 fn sums(rows: [Lanes<'_>; ROWS], others: [Lanes<'_>; TOGETHER]) -> [[[f32; LANES]; TOGETHER]; ROWS] {
     let count = rows[0].len();
-    let (rows, others) = (rows.map(|row| &row[..count]), others.map(|other| &other[..count]));
+    assert!(rows.iter().chain(&others).all(|row| row.len() >= count));
+    let (rows, others) = (rows.map(|row| row.as_ptr()), others.map(|other| other.as_ptr()));
     let mut sums = [[_mm256_setzero_ps(); TOGETHER]; ROWS];
     for i in 0..count {
-        // SAFETY: the lanes of a row are 32 bytes.
-        let rows = rows.map(|row| unsafe { _mm256_loadu_ps(row[i].as_ptr()) });
+        // SAFETY: the assertion found so many lanes in every row, and those of a row are 32 bytes.
+        let rows = rows.map(|row| unsafe { _mm256_loadu_ps(row.add(i).cast()) });
         for (c, other) in others.iter().enumerate() {
             // SAFETY: as above.
-            let other = unsafe { _mm256_loadu_ps(other[i].as_ptr()) };
+            let other = unsafe { _mm256_loadu_ps(other.add(i).cast()) };
             for (sums, &row) in sums.iter_mut().zip(&rows) {
                 sums[c] = _mm256_add_ps(sums[c], _mm256_mul_ps(row, other));
             }

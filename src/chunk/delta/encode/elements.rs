@@ -38,39 +38,43 @@ pub(super) struct Strip<'a, W> {
 
 impl Elements {
     /// Reads the chunk in one pass, a strip at a time, so that each strip's deltas and exponents
-    /// are still in the cache when they are used. `scaled` asks for the scales, and `zeros` for the
-    /// token of words that became 0.
+    /// are still in the cache when they are used. `load` fills words of the base, and gets the
+    /// number of the first one. `scaled` asks for the scales, and `zeros` for the token of words
+    /// that became 0.
     pub(super) fn new<W: Word>(
         coding: Coding<'_>,
         matrix: Matrix,
-        (base, target): (&[u8], &[u8]),
+        load: &dyn Fn(usize, &mut [W]),
+        target: &[u8],
         scaled: bool,
         zeros: bool,
     ) -> Self {
-        let count = base.len() / W::BYTES;
-        let (tokens, exponents) = (vec![0; count], vec![0; count]);
+        let count = target.len() / W::BYTES;
+        let (tokens, exponents) = (Vec::with_capacity(count), Vec::with_capacity(count));
         let mut elements = Self { tokens, exponents, binned: Vec::new(), scales: None, zeroed: 0 };
         let mut meter = scaled.then(|| ScaleMeter::new(matrix.columns, coding.unit()));
-        let (mut words, mut deltas, mut steps) = ([W::default(); STRIP], [W::default(); STRIP], [0f32; STRIP]);
+        let (mut words, mut deltas) = ([W::default(); STRIP], [W::default(); STRIP]);
+        let (mut exponents, mut tokens, mut steps) = ([0; STRIP], [0; STRIP], [0f32; STRIP]);
         let mut zeroed = Vec::new();
-        let strips = base.chunks(STRIP * W::BYTES).zip(target.chunks(STRIP * W::BYTES));
-        for (i, (base, target)) in strips.enumerate() {
-            let range = i * STRIP..i * STRIP + base.len() / W::BYTES;
+        for (i, target) in target.chunks(STRIP * W::BYTES).enumerate() {
+            let (start, count) = (i * STRIP, target.len() / W::BYTES);
             let mut strip = Strip {
-                words: &mut words[..range.len()],
-                deltas: &mut deltas[..range.len()],
-                exponents: &mut elements.exponents[range.clone()],
-                tokens: &mut elements.tokens[range.clone()],
-                steps: &mut steps[..range.len()],
+                words: &mut words[..count],
+                deltas: &mut deltas[..count],
+                exponents: &mut exponents[..count],
+                tokens: &mut tokens[..count],
+                steps: &mut steps[..count],
                 zeroed: zeros.then_some(&mut zeroed),
                 meter: meter.as_mut(),
             };
-            word::load(base, strip.words);
-            word::load(target, strip.deltas);
-            elements.zeroed += strip.compute(coding, range.start);
+            load(start, strip.words);
+            word::load(&target[..count * W::BYTES], strip.deltas);
+            elements.zeroed += strip.compute(coding, start);
             bins::for_each_binned(strip.tokens, |i| elements.binned.push(strip.deltas[i].widen()));
             let zero = zero_token::<W>() as u8;
-            zeroed.iter().for_each(|&j| elements.tokens[range.start + j] = zero);
+            zeroed.iter().for_each(|&j: &usize| tokens[j] = zero);
+            elements.tokens.extend_from_slice(&tokens[..count]);
+            elements.exponents.extend_from_slice(&exponents[..count]);
         }
         elements.scales = meter.map(ScaleMeter::finish);
         elements
@@ -84,29 +88,27 @@ impl Elements {
     }
 
     /// Clusters the [`histogram`](Self::histogram) of the same arguments.
-    pub(super) fn clusters(&self, model: &Model, every: usize, raw: Option<&mut [u8]>) -> Clusters {
+    pub(super) fn clusters(&self, model: &Model, every: usize, raw: Option<&mut Vec<u8>>) -> Clusters {
         let (counts, width) = self.histogram(model, every, raw);
         cluster(&counts, width)
     }
 
     /// Counts the tokens in each raw context, in one of `every` strips. Returns the counts, context
-    /// by context, and the number of counts per context. Writes the contexts to `raw` if it is
+    /// by context, and the number of counts per context. Appends the contexts to `raw` if it is
     /// given.
-    pub(super) fn histogram(&self, model: &Model, every: usize, mut raw: Option<&mut [u8]>) -> (Vec<u32>, usize) {
+    pub(super) fn histogram(&self, model: &Model, every: usize, mut raw: Option<&mut Vec<u8>>) -> (Vec<u32>, usize) {
         let mut counter = Counter::new(usize::from(self.tokens.iter().copied().max().unwrap_or(0)) + 1);
-        let mut unkept = [0; STRIP];
+        let mut contexts = [0; STRIP];
         let strips = self.exponents.chunks(STRIP).zip(self.tokens.chunks(STRIP)).enumerate();
         for (i, (exponents, tokens)) in strips.step_by(every) {
-            let place = i * STRIP;
-            let contexts = match &mut raw {
-                Some(raw) => &mut raw[place..place + tokens.len()],
-                None => &mut unkept[..tokens.len()],
-            };
-            model.contexts(exponents, place, contexts);
+            let contexts = &mut contexts[..tokens.len()];
+            model.contexts(exponents, i * STRIP, contexts);
             counter.add(contexts, tokens);
+            if let Some(raw) = &mut raw {
+                raw.extend_from_slice(contexts);
+            }
         }
-        let width = counter.width;
-        (counter.counts(), width)
+        (counter.counts(), counter.width)
     }
 }
 
@@ -149,41 +151,42 @@ impl<W: Word> Strip<'_, W> {
     }
 }
 
-/// Counts of the tokens in each context. There are four banks that take turns, since adding to the
+/// The number of banks of a [`Counter`].
+const BANKS: usize = 8;
+
+/// Counts of the tokens in each context. There are [`BANKS`] that take turns, since adding to the
 /// same counter twice in a row would have to wait for the first addition.
 struct Counter {
     width: usize,
-    banks: [Vec<u32>; 4],
+    /// The counts of all banks, by context and token.
+    banks: Vec<[u32; BANKS]>,
+    places: [u16; STRIP],
 }
 
 impl Counter {
     /// Makes a counter of tokens below `width`.
     fn new(width: usize) -> Self {
-        Self { width, banks: std::array::from_fn(|_| vec![0; CONTEXTS * width]) }
+        const { assert!(CONTEXTS * 256 <= 1 << 16) };
+        Self { width, banks: vec![[0; BANKS]; CONTEXTS * width], places: [0; STRIP] }
     }
 
+    /// Counts the tokens of a strip.
     fn add(&mut self, raw: &[u8], tokens: &[u8]) {
-        let width = self.width;
-        let [a, b, c, d] = &mut self.banks;
-        let place = |raw: u8, token: u8| usize::from(raw) * width + usize::from(token);
-        let (fours, last) = raw.as_chunks::<4>();
-        let (four_tokens, last_tokens) = tokens.as_chunks::<4>();
-        for (raw, tokens) in fours.iter().zip(four_tokens) {
-            a[place(raw[0], tokens[0])] += 1;
-            b[place(raw[1], tokens[1])] += 1;
-            c[place(raw[2], tokens[2])] += 1;
-            d[place(raw[3], tokens[3])] += 1;
+        let places = &mut self.places[..tokens.len()];
+        let width = self.width as u16;
+        for ((place, &raw), &token) in places.iter_mut().zip(raw).zip(tokens) {
+            *place = u16::from(raw) * width + u16::from(token);
         }
-        last.iter().zip(last_tokens).for_each(|(&raw, &token)| a[place(raw, token)] += 1);
+        let (rounds, last) = places.as_chunks::<BANKS>();
+        for round in rounds {
+            round.iter().enumerate().for_each(|(bank, &place)| self.banks[usize::from(place)][bank] += 1);
+        }
+        last.iter().for_each(|&place| self.banks[usize::from(place)][0] += 1);
     }
 
     /// Returns the sums of all banks.
-    fn counts(self) -> Vec<u32> {
-        let [mut counts, rest @ ..] = self.banks;
-        for other in rest {
-            counts.iter_mut().zip(other).for_each(|(count, more)| *count += more);
-        }
-        counts
+    fn counts(&self) -> Vec<u32> {
+        self.banks.iter().map(|banks| banks.iter().sum()).collect()
     }
 }
 
@@ -237,7 +240,7 @@ mod tests {
 
     #[test]
     fn every_token_is_counted() {
-        for count in [0, 1, 3, 4, 1001] {
+        for count in [0, 1, 7, 8, 1001] {
             let raw: Vec<u8> = (0..count).map(|i| (i * i % 96) as u8).collect();
             let tokens: Vec<u8> = (0..count).map(|i| (i * 7 % 5) as u8).collect();
             let mut counter = Counter::new(5);

@@ -50,10 +50,22 @@ pub(in crate::chunk) fn encode<W: Word>(
     target: &[u8],
     effort: Effort,
 ) -> Vec<u8> {
-    let count = base.len() / W::BYTES;
+    encode_moved(coding, matrix, &super::loader::<W>(base), target, effort)
+}
+
+/// Does the same as [`encode`]. `load` fills words of a base that is not in memory as a whole, and
+/// gets the number of the first one.
+pub(in crate::chunk) fn encode_moved<W: Word>(
+    coding: Coding<'_>,
+    matrix: Matrix,
+    load: &dyn Fn(usize, &mut [W]),
+    target: &[u8],
+    effort: Effort,
+) -> Vec<u8> {
+    let count = target.len() / W::BYTES;
     let matrix_like = matrix.columns > 1 && matrix.columns * 2 <= count;
     let scaled = coding.has_exponents() && effort != Effort::Fast && matrix_like;
-    let elements = |zeros| Elements::new::<W>(coding, matrix, (base, target), scaled, zeros);
+    let elements = |zeros| Elements::new(coding, matrix, load, target, scaled, zeros);
     let plain = elements(false);
     let zeroed = plain.zeroed;
     if coding.fields != Fields::Integer {
@@ -73,7 +85,8 @@ pub(in crate::chunk) fn estimate_any((width, fields): (usize, Fields), base: &[u
 /// Returns the estimated bits of the deltas with the base's exponents as contexts, without the
 /// frequency tables.
 fn estimate<W: Word>(coding: Coding<'_>, base: &[u8], target: &[u8]) -> u64 {
-    let elements = |zeros| Elements::new::<W>(coding, Matrix { columns: 1 }, (base, target), false, zeros);
+    let load = super::loader::<W>(base);
+    let elements = |zeros| Elements::new(coding, Matrix { columns: 1 }, &load, target, false, zeros);
     let plain = elements(false);
     let zeros = coding.fields != Fields::Integer && plain.zeroed >= FEW;
     let elements = if zeros { elements(true) } else { plain };
@@ -126,13 +139,13 @@ fn smallest(mut models: Vec<Model>, elements: &Elements) -> Candidate {
         }
     }
     let model = models.swap_remove(least.1);
-    let mut raw = vec![0; elements.tokens.len()];
+    let mut raw = Vec::with_capacity(elements.tokens.len());
     let clusters = elements.clusters(&model, 1, Some(&mut raw));
     Candidate { model, raw, clusters }
 }
 
 /// The number of elements from which on models are compared by a sample.
-const SAMPLED: usize = 64 * STRIP;
+const SAMPLED: usize = 32 * STRIP;
 
 /// A sample holds one of this many strips.
 const SAMPLE_EVERY: usize = 8;

@@ -3,6 +3,9 @@
 //! The change of a weight depends on its row and its column: the mean absolute changes of both
 //! predict its own, and so the size of its delta.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+
 use super::context::Unit;
 
 /// Steps of a logarithm per octave.
@@ -77,8 +80,13 @@ impl ScaleMeter {
 }
 
 /// Adds the changes of a stretch of a row to the sums of the row and of its `columns`.
-#[inline(always)]
 fn add_stretch(steps: &[f32], exponents: &[u16], raise: u16, row: &mut [f64; 4], columns: &mut [f64]) {
+    #[cfg(target_arch = "x86_64")]
+    let (steps, exponents, columns) = avx2::add_stretch(steps, exponents, raise, row, columns);
+    add_stretch_portably(steps, exponents, raise, row, columns);
+}
+
+fn add_stretch_portably(steps: &[f32], exponents: &[u16], raise: u16, row: &mut [f64; 4], columns: &mut [f64]) {
     let change = |step: f32, exponent: u16| f64::from(step) * power(exponent + raise);
     let (steps, last_steps) = steps.as_chunks::<4>();
     let (exponents, last_exponents) = exponents.as_chunks::<4>();
@@ -149,6 +157,21 @@ mod tests {
             assert_eq!(logarithm(value), want, "{value}");
         }
         assert_eq!((logarithm(0.0), logarithm(f64::NAN), logarithm(f64::INFINITY)), (0, 0, 0));
+    }
+
+    /// Every kernel takes the sums of the portable code, extremes included.
+    #[test]
+    fn kernels_agree() {
+        for (length, raise) in [(0, 0), (3, 512), (4, 512), (7, 0), (1001, 512)] {
+            let steps: Vec<f32> = (0..length).map(|i| [0.0, 1.0, 3e9, 0.1, 65535.0][i % 5]).collect();
+            let exponents: Vec<u16> = (0..length as u16).map(|i| i * 37 % 2048).collect();
+            let results = [add_stretch, add_stretch_portably].map(|add| {
+                let (mut row, mut columns) = ([0.5; 4], vec![1.5; length]);
+                (0..2).for_each(|_| add(&steps, &exponents, raise, &mut row, &mut columns));
+                (row, columns)
+            });
+            assert_eq!(results[0], results[1]);
+        }
     }
 
     #[test]
