@@ -4,7 +4,7 @@
 //! component (one byte each) and the numbers of `V`. The payload of a chunk holds a length-prefixed
 //! string with the chunk's numbers of `U`, and to its end the deltas to the moved base.
 
-use super::delta::{self, Coding};
+use super::delta::{self, Base, Coding};
 use super::{Effort, Matrix, Scratch, integers};
 use crate::bytes::{ByteReader, put_prefixed};
 use crate::delta::word::Word;
@@ -103,7 +103,8 @@ fn encode_moved<W: Word>(
     target: &[u8],
     effort: Effort,
 ) -> Vec<u8> {
-    delta::encode_moved::<W>(coding_of(dtype), matrix, &mover(dtype, base, factors, u), target, effort)
+    let base = Base { fill: &mover(dtype, base, factors, u), bytes: base };
+    delta::encode_moved::<W>(coding_of(dtype), matrix, &base, target, effort)
 }
 
 fn coding_of(dtype: Dtype) -> Coding<'static> {
@@ -113,8 +114,8 @@ fn coding_of(dtype: Dtype) -> Coding<'static> {
 /// Returns a function that fills words of the moved base from the word of the given number on.
 fn mover<W: Word>(dtype: Dtype, base: &[u8], factors: &Factors, u: &[i16]) -> impl Fn(usize, &mut [W]) {
     move |start, words| {
-        let base = &base[start * W::BYTES..][..size_of_val(words)];
-        factors.apply(dtype, u, start, base, bytemuck::cast_slice_mut(words));
+        let (place, count) = (start * W::BYTES, size_of_val(words));
+        factors.apply(dtype, u, start, &base[place..place + count], bytemuck::cast_slice_mut(words));
         words.iter_mut().for_each(|word| *word = word.little());
     }
 }
@@ -152,5 +153,6 @@ fn decode_moved<W: Word>(
     target: &mut [u8],
     scratch: &mut Scratch,
 ) -> Result<()> {
-    delta::decode_moved::<W>(coding_of(dtype), matrix, deltas, &mover(dtype, base, factors, u), target, scratch)
+    let base = Base { fill: &mover(dtype, base, factors, u), bytes: base };
+    delta::decode_moved::<W>(coding_of(dtype), matrix, deltas, &base, target, scratch)
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod context;
+pub(crate) mod prefetch;
 pub(crate) mod scale;
 pub(crate) mod word;
 pub mod xor_split;

@@ -1,10 +1,11 @@
 //! The decoder, strip by strip: contexts, tokens, and the words that they make of the base's.
 
-use super::{Coding, zero_token};
+use super::{Base, Coding, loader, zero_token};
 use crate::bytes::ByteReader;
 use crate::chunk::tokens::TokenReader;
 use crate::chunk::{Matrix, Scratch, scales};
 use crate::delta::apply::{apply, apply_direct};
+use crate::delta::prefetch::{PARTS, prefetch};
 use crate::delta::word::{self, Word};
 use crate::entropy::bins::{BINS, DIRECT};
 use crate::entropy::bits::BitReader;
@@ -46,7 +47,8 @@ fn decode_alone<W: Word>(
     target: &mut [u8],
     scratch: &mut Scratch,
 ) -> Result<()> {
-    decode_moved(coding, matrix, payload, &|_, words: &mut [W]| words.fill(W::default()), target, scratch)
+    let zeros = Base { fill: &|_, words: &mut [W]| words.fill(W::default()), bytes: &[] };
+    decode_moved(coding, matrix, payload, &zeros, target, scratch)
 }
 
 /// Restores `target` from its base and the payload that [`encode`](super::encode()) returned.
@@ -58,17 +60,17 @@ pub(in crate::chunk) fn decode<W: Word>(
     target: &mut [u8],
     scratch: &mut Scratch,
 ) -> Result<()> {
-    decode_moved(coding, matrix, payload, &super::loader::<W>(base), target, scratch)
+    decode_moved(coding, matrix, payload, &Base { fill: &loader::<W>(base), bytes: base }, target, scratch)
 }
 
-/// Does the same as [`decode`]. `load` fills words of a base that is not in memory as a whole, and
-/// gets the number of the first one.
+/// Does the same as [`decode`], for a base that need not be in memory. The bytes of the next strip
+/// are asked for between the stages of each strip.
 pub(in crate::chunk) fn decode_moved<W: Word>(
     coding: Coding<'_>,
     matrix: Matrix,
     payload: &[u8],
-    load: &dyn Fn(usize, &mut [W]),
-    target: &mut [u8],
+    base: &Base<'_, W>,
+    mut target: &mut [u8],
     scratch: &mut Scratch,
 ) -> Result<()> {
     let count = target.len() / W::BYTES;
@@ -80,19 +82,30 @@ pub(in crate::chunk) fn decode_moved<W: Word>(
     let (mut words, mut exponents) = ([W::default(); STRIP], [0; STRIP]);
     let (mut contexts, mut tokens) = ([0; STRIP], [0; STRIP]);
     let mut strip = Strip::default();
-    for (i, target) in target.chunks_mut(STRIP * W::BYTES).enumerate() {
-        let count = target.len() / W::BYTES;
+    for start in (0..count).step_by(STRIP) {
+        let count = STRIP.min(count - start);
+        let (here, next) = target.split_at_mut(count * W::BYTES);
+        const { assert!(PARTS == 4) };
+        let ahead = |part| {
+            base.prefetch(start + STRIP, part);
+            prefetch(next, STRIP * W::BYTES, part);
+        };
         let (words, contexts, tokens) = (&mut words[..count], &mut contexts[..count], &mut tokens[..count]);
-        load(i * STRIP, words);
-        coding.exponents(words, i * STRIP, &mut exponents[..count]);
-        model.contexts(&exponents[..count], i * STRIP, contexts);
+        (base.fill)(start, words);
+        ahead(0);
+        coding.exponents(words, start, &mut exponents[..count]);
+        model.contexts(&exponents[..count], start, contexts);
+        ahead(1);
         reader.strip(contexts, tokens);
+        ahead(2);
         if zeros {
             strip.apply_with_zeros(coding.fields, words, tokens, &mut extra);
         } else {
             strip.apply(coding.fields, words, tokens, &mut extra);
         }
-        word::store(words, target);
+        ahead(3);
+        word::store(words, here);
+        target = next;
     }
     reader.finish()?;
     extra.finish()

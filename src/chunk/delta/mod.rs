@@ -14,8 +14,10 @@ pub(super) use decode::{decode, decode_alone_any, decode_any, decode_moved};
 pub(super) use encode::{encode, encode_any, encode_moved, estimate_any};
 
 use crate::delta::context::Unit;
+use crate::delta::prefetch::prefetch;
 use crate::delta::word::{self, Word};
 use crate::entropy::bins::{self, TOKENS};
+use crate::entropy::rans::STRIP;
 use crate::layout::dtype::Fields;
 
 /// The fields of a chunk's words, and the source of the exponents that tell the size of their
@@ -32,6 +34,21 @@ pub(super) struct Coding<'a> {
 /// Returns the token of a word that became 0.
 fn zero_token<W: Word>() -> usize {
     bins::tokens(W::BITS)
+}
+
+/// The words of a base, which need not be in memory.
+pub(super) struct Base<'a, W> {
+    /// A function that fills words from the word of the given number on.
+    pub(super) fill: &'a dyn Fn(usize, &mut [W]),
+    /// The bytes that the words are made of; none where they are made of nothing.
+    pub(super) bytes: &'a [u8],
+}
+
+impl<W: Word> Base<'_, W> {
+    /// Asks for a [part](prefetch()) of the bytes of the strip that starts with word `start`.
+    fn prefetch(&self, start: usize, part: usize) {
+        prefetch(self.bytes.get(start * W::BYTES..).unwrap_or_default(), STRIP * W::BYTES, part);
+    }
 }
 
 /// Returns a function that fills words of `base` from the word of the given number on.

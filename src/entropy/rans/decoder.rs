@@ -1,6 +1,6 @@
 //! The portable decoder, and the state that it shares with the [kernels](super::kernels).
 
-use super::{LANES, LOW, ROW, Shape, kernels};
+use super::{LANES, LOW, ROW, Shape, WORDS, kernels};
 use crate::entropy::cluster::MAX_TABLES;
 use crate::entropy::frequency::{FrequencyTable, SCALE, SCALE_BITS};
 use crate::error::{Error, Result};
@@ -84,12 +84,17 @@ impl Decoder {
     }
 }
 
+/// The most words that a kernel loads from a group's stream for a strip.
+const AHEAD: usize = WORDS + kernels::BEYOND;
+
 /// The decoding state of a group: its lanes, and its place in its stream.
 #[derive(Debug)]
 pub(crate) struct Group<'a> {
     pub(super) states: [u32; LANES],
     words: &'a [[u8; 2]],
     pub(super) position: usize,
+    /// The last words, and [`AHEAD`] zeros: empty until a kernel needs them.
+    tail: Vec<[u8; 2]>,
 }
 
 impl<'a> Group<'a> {
@@ -115,20 +120,24 @@ impl<'a> Group<'a> {
                 return Err(bad());
             }
         }
-        Ok(Self { states, words, position: 0 })
+        Ok(Self { states, words, position: 0, tail: Vec::new() })
     }
 
-    /// Returns `count` words from the next one on, or `None` if there are fewer.
-    pub(super) fn ahead(&self, count: usize) -> Option<&'a [[u8; 2]]> {
-        self.words.get(self.position..)?.get(..count)
-    }
-
-    /// Fills `padded` with the next words, and with zeros past the last one.
-    pub(super) fn pad(&self, padded: &mut [[u8; 2]]) {
-        let rest = self.words.get(self.position..).unwrap_or(&[]);
-        let (filled, beyond) = padded.split_at_mut(rest.len().min(padded.len()));
-        filled.copy_from_slice(&rest[..filled.len()]);
-        beyond.fill([0; 2]);
+    /// Returns `count` words from the next one on, at most [`AHEAD`]. Words past the last one are
+    /// zeros.
+    pub(super) fn ahead(&mut self, count: usize) -> &[[u8; 2]] {
+        let end = self.words.len();
+        if let Some(words) = self.words.get(self.position..).and_then(|words| words.get(..count)) {
+            return words;
+        }
+        let start = end.saturating_sub(AHEAD);
+        if self.tail.is_empty() {
+            self.tail.extend_from_slice(&self.words[start..]);
+            self.tail.resize(self.tail.len() + AHEAD, [0; 2]);
+        }
+        // A damaged stream may have been left: it continues with zeros.
+        let place = self.position.min(end).max(start) - start;
+        &self.tail[place..place + count]
     }
 
     /// Checks that decoding ended where encoding began.

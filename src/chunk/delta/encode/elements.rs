@@ -1,6 +1,6 @@
 //! The elements of a chunk as the encoder sees them, read strip by strip.
 
-use super::{Coding, zero_token};
+use super::{Base, Coding, zero_token};
 use crate::chunk::Matrix;
 use crate::delta::context::{CONTEXTS, Model};
 use crate::delta::scale::{ScaleMeter, Scales};
@@ -38,13 +38,12 @@ pub(super) struct Strip<'a, W> {
 
 impl Elements {
     /// Reads the chunk in one pass, a strip at a time, so that each strip's deltas and exponents
-    /// are still in the cache when they are used. `load` fills words of the base, and gets the
-    /// number of the first one. `scaled` asks for the scales, and `zeros` for the token of words
-    /// that became 0.
+    /// are still in the cache when they are used. `scaled` asks for the
+    /// scales, and `zeros` for the token of words that became 0.
     pub(super) fn new<W: Word>(
         coding: Coding<'_>,
         matrix: Matrix,
-        load: &dyn Fn(usize, &mut [W]),
+        base: &Base<'_, W>,
         target: &[u8],
         scaled: bool,
         zeros: bool,
@@ -56,8 +55,9 @@ impl Elements {
         let (mut words, mut deltas) = ([W::default(); STRIP], [W::default(); STRIP]);
         let (mut exponents, mut tokens, mut steps) = ([0; STRIP], [0; STRIP], [0f32; STRIP]);
         let mut zeroed = Vec::new();
-        for (i, target) in target.chunks(STRIP * W::BYTES).enumerate() {
-            let (start, count) = (i * STRIP, target.len() / W::BYTES);
+        for start in (0..count).step_by(STRIP) {
+            let count = STRIP.min(count - start);
+            let target = &target[start * W::BYTES..][..count * W::BYTES];
             let mut strip = Strip {
                 words: &mut words[..count],
                 deltas: &mut deltas[..count],
@@ -67,8 +67,8 @@ impl Elements {
                 zeroed: zeros.then_some(&mut zeroed),
                 meter: meter.as_mut(),
             };
-            load(start, strip.words);
-            word::load(&target[..count * W::BYTES], strip.deltas);
+            (base.fill)(start, strip.words);
+            word::load(target, strip.deltas);
             elements.zeroed += strip.compute(coding, start);
             bins::for_each_binned(strip.tokens, |i| elements.binned.push(strip.deltas[i].widen()));
             let zero = zero_token::<W>() as u8;

@@ -4,7 +4,7 @@
 mod avx2;
 mod elements;
 
-use super::{Coding, zero_token};
+use super::{Base, Coding, loader, zero_token};
 use crate::chunk::{Effort, Matrix, scales, tokens};
 use crate::delta::context::Model;
 use crate::delta::word::Word;
@@ -50,22 +50,21 @@ pub(in crate::chunk) fn encode<W: Word>(
     target: &[u8],
     effort: Effort,
 ) -> Vec<u8> {
-    encode_moved(coding, matrix, &super::loader::<W>(base), target, effort)
+    encode_moved(coding, matrix, &Base { fill: &loader::<W>(base), bytes: base }, target, effort)
 }
 
-/// Does the same as [`encode`]. `load` fills words of a base that is not in memory as a whole, and
-/// gets the number of the first one.
+/// Does the same as [`encode`], for a base that need not be in memory.
 pub(in crate::chunk) fn encode_moved<W: Word>(
     coding: Coding<'_>,
     matrix: Matrix,
-    load: &dyn Fn(usize, &mut [W]),
+    base: &Base<'_, W>,
     target: &[u8],
     effort: Effort,
 ) -> Vec<u8> {
     let count = target.len() / W::BYTES;
     let matrix_like = matrix.columns > 1 && matrix.columns * 2 <= count;
     let scaled = coding.has_exponents() && effort != Effort::Fast && matrix_like;
-    let elements = |zeros| Elements::new(coding, matrix, load, target, scaled, zeros);
+    let elements = |zeros| Elements::new(coding, matrix, base, target, scaled, zeros);
     let plain = elements(false);
     let zeroed = plain.zeroed;
     if coding.fields != Fields::Integer {
@@ -85,8 +84,8 @@ pub(in crate::chunk) fn estimate_any((width, fields): (usize, Fields), base: &[u
 /// Returns the estimated bits of the deltas with the base's exponents as contexts, without the
 /// frequency tables.
 fn estimate<W: Word>(coding: Coding<'_>, base: &[u8], target: &[u8]) -> u64 {
-    let load = super::loader::<W>(base);
-    let elements = |zeros| Elements::new(coding, Matrix { columns: 1 }, &load, target, false, zeros);
+    let base = &Base { fill: &loader::<W>(base), bytes: base };
+    let elements = |zeros| Elements::new(coding, Matrix { columns: 1 }, base, target, false, zeros);
     let plain = elements(false);
     let zeros = coding.fields != Fields::Integer && plain.zeroed >= FEW;
     let elements = if zeros { elements(true) } else { plain };

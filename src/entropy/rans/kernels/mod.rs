@@ -9,10 +9,10 @@ mod avx2;
 mod eight;
 
 use super::decoder::SLOTS;
-use super::{GROUPS, Group, LANES, ROW, WORDS};
+use super::{GROUPS, Group, LANES, ROW};
 
 /// Words that the last step of a kernel loads beyond those that it can take.
-const BEYOND: usize = LANES;
+pub(super) const BEYOND: usize = LANES;
 
 /// The input and the output of a kernel. There are as many symbols as contexts.
 pub(super) struct Rows<'a> {
@@ -60,16 +60,8 @@ pub(super) fn decode_rows(
 ) {
     let (contexts, symbols) = (contexts.as_chunks::<ROW>().0, symbols.as_chunks_mut::<ROW>().0);
     let ahead = contexts.len() * LANES + BEYOND;
-    let mut padded: [[[u8; 2]; WORDS + BEYOND]; GROUPS];
-    let words = match groups.each_ref().map(|group| group.ahead(ahead)) {
-        [Some(a), Some(b), Some(c), Some(d)] => [a, b, c, d],
-        _ => {
-            padded = [[[0; 2]; WORDS + BEYOND]; GROUPS];
-            padded.iter_mut().zip(&*groups).for_each(|(padded, group)| group.pad(&mut padded[..ahead]));
-            padded.each_ref().map(|padded| &padded[..ahead])
-        }
-    };
     let mut states = groups.each_ref().map(|group| group.states);
+    let words = groups.each_mut().map(|group| group.ahead(ahead));
     // SAFETY: `available` returns only kernels that the processor can run.
     let taken = unsafe { kernel(Rows { slots, words, contexts, symbols }, &mut states) };
     for (group, (states, taken)) in groups.iter_mut().zip(states.into_iter().zip(taken)) {
