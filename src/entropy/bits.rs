@@ -43,6 +43,11 @@ impl BitWriter {
         self.put((value + 1) & ((1 << width) - 1), width);
     }
 
+    /// Returns the number of bits so far.
+    pub(crate) fn length(&self) -> u64 {
+        self.bytes.len() as u64 * 8 + u64::from(self.filled)
+    }
+
     /// Returns the bytes; the last one is padded with zero bits.
     pub(crate) fn finish(mut self) -> Vec<u8> {
         let rest = self.filled.div_ceil(8) as usize;
@@ -149,7 +154,9 @@ mod tests {
             writer.put_wide(mask(value, width), width);
             writer.put_gamma(width);
         }
+        let length = writer.length();
         let bytes = writer.finish();
+        assert_eq!(length.div_ceil(8), bytes.len() as u64);
         let mut reader = BitReader::new(&bytes);
         for &(value, width) in &fields {
             assert_eq!(reader.get_wide(width), mask(value, width));

@@ -5,7 +5,8 @@ use crate::chunk::Matrix;
 use crate::delta::context::{CONTEXTS, Model};
 use crate::delta::scale::{ScaleMeter, Scales};
 use crate::delta::word::{self, Word};
-use crate::entropy::bins;
+use crate::entropy::bins::{self, BINS};
+use crate::entropy::bits::BitWriter;
 use crate::entropy::cluster::{Clusters, cluster};
 use crate::entropy::rans::STRIP;
 
@@ -13,8 +14,8 @@ use crate::entropy::rans::STRIP;
 pub(super) struct Elements {
     pub(super) tokens: Vec<u8>,
     exponents: Vec<u16>,
-    /// The deltas whose tokens are bins, in order.
-    pub(super) binned: Vec<u64>,
+    /// The raw bits of the deltas whose tokens are bins, in order.
+    pub(super) extra: BitWriter,
     /// The mean changes of rows and columns, where they are wanted.
     pub(super) scales: Option<Scales>,
     /// The number of words that became 0.
@@ -50,7 +51,7 @@ impl Elements {
     ) -> Self {
         let count = target.len() / W::BYTES;
         let (tokens, exponents) = (Vec::with_capacity(count), Vec::with_capacity(count));
-        let mut elements = Self { tokens, exponents, binned: Vec::new(), scales: None, zeroed: 0 };
+        let mut elements = Self { tokens, exponents, extra: BitWriter::default(), scales: None, zeroed: 0 };
         let mut meter = scaled.then(|| ScaleMeter::new(matrix.columns, coding.unit()));
         let (mut words, mut deltas) = ([W::default(); STRIP], [W::default(); STRIP]);
         let (mut exponents, mut tokens, mut steps) = ([0; STRIP], [0; STRIP], [0f32; STRIP]);
@@ -70,7 +71,10 @@ impl Elements {
             (base.fill)(start, strip.words);
             word::load(target, strip.deltas);
             elements.zeroed += strip.compute(coding, start);
-            bins::for_each_binned(strip.tokens, |i| elements.binned.push(strip.deltas[i].widen()));
+            bins::for_each_binned(strip.tokens, |i| {
+                let (least, width) = BINS[usize::from(strip.tokens[i])];
+                elements.extra.put_wide(strip.deltas[i].widen() - least, width);
+            });
             let zero = zero_token::<W>() as u8;
             zeroed.iter().for_each(|&j: &usize| tokens[j] = zero);
             elements.tokens.extend_from_slice(&tokens[..count]);

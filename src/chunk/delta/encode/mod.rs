@@ -8,8 +8,6 @@ use super::{Base, Coding, loader, zero_token};
 use crate::chunk::{Effort, Matrix, scales, tokens};
 use crate::delta::context::Model;
 use crate::delta::word::Word;
-use crate::entropy::bins::{self, BINS};
-use crate::entropy::bits::BitWriter;
 use crate::entropy::cluster::Clusters;
 use crate::entropy::log2::{FRACTION, entropy};
 use crate::entropy::rans::STRIP;
@@ -68,10 +66,10 @@ pub(in crate::chunk) fn encode_moved<W: Word>(
     let plain = elements(false);
     let zeroed = plain.zeroed;
     if coding.fields != Fields::Integer {
-        return write(coding, &if zeroed >= FEW { elements(true) } else { plain }, effort);
+        return write(coding, if zeroed >= FEW { elements(true) } else { plain }, effort);
     }
-    let plain = write(coding, &plain, effort);
-    let other = (zeroed >= FEW.max(count / TRY_ZEROS)).then(|| write(coding, &elements(true), effort));
+    let plain = write(coding, plain, effort);
+    let other = (zeroed >= FEW.max(count / TRY_ZEROS)).then(|| write(coding, elements(true), effort));
     other.filter(|other| other.len() < plain.len()).unwrap_or(plain)
 }
 
@@ -91,25 +89,19 @@ fn estimate<W: Word>(coding: Coding<'_>, base: &[u8], target: &[u8]) -> u64 {
     let elements = if zeros { elements(true) } else { plain };
     let (counts, width) = elements.histogram(&elements.exponent_model(), 1, None);
     let coded: u64 = counts.chunks_exact(width).map(entropy).sum();
-    let raw = elements.binned.iter().map(|&delta| u64::from(BINS[usize::from(bins::token(delta))].1));
-    (coded >> FRACTION) + raw.sum::<u64>()
+    (coded >> FRACTION) + elements.extra.length()
 }
 
 /// Chooses a context model and returns the payload of `elements`.
-fn write(coding: Coding<'_>, elements: &Elements, effort: Effort) -> Vec<u8> {
-    let best = choose(coding, elements, effort);
+fn write(coding: Coding<'_>, elements: Elements, effort: Effort) -> Vec<u8> {
+    let best = choose(coding, &elements, effort);
     let mut payload = Vec::new();
     scales::write(&mut payload, &best.model);
     let map = tokens::table_of(&best.clusters);
     let mut tables = best.raw;
     map.map(&mut tables);
     tokens::write(&mut payload, &best.clusters, &tables, &elements.tokens);
-    let mut extra = BitWriter::default();
-    for &delta in &elements.binned {
-        let (least, width) = BINS[usize::from(bins::token(delta))];
-        extra.put_wide(delta - least, width);
-    }
-    payload.extend_from_slice(&extra.finish());
+    payload.extend_from_slice(&elements.extra.finish());
     payload
 }
 
