@@ -13,6 +13,8 @@ export type {
   Effort,
   Format,
   Input,
+  MergeOptions,
+  MergeStats,
   Mode,
   Output,
   Progress,

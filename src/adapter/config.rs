@@ -82,8 +82,8 @@ impl Config {
             return Err(Error::limit("the adapter's configuration is too long")
                 .figures(format_args!("at most {LONGEST} bytes"), json.len()));
         }
-        let fields: Fields = serde_json::from_slice(json)
-            .map_err(|_| Error::format("the adapter's configuration is not a JSON object"))?;
+        let fields = str::from_utf8(json).ok().and_then(|text| serde_json::from_str(text).ok());
+        let fields: Fields = fields.ok_or_else(|| Error::format("the adapter's configuration is not a JSON object"))?;
         check_kind(&fields)?;
         let alpha = match fields.get("lora_alpha") {
             None | Some(Field::Null) => 8.0,

@@ -62,6 +62,12 @@ impl Merge {
         Adapter::new(&Config::parse(config)?, layout).map(|_| ())
     }
 
+    /// Returns true for the layout of an adapter's file of factors.
+    pub fn is_adapter(layout: &Layout) -> bool {
+        let factor = |name: &str| name.contains(".lora_A.") || name.ends_with(".lora_embedding_A");
+        layout.kind == Kind::Safetensors && layout.regions.iter().any(|region| factor(&region.name))
+    }
+
     /// Creates the job. It fails with `BaseMismatch` if the base does not have exactly one tensor
     /// for each that the adapter changes, of a fitting shape, and while it runs with `Corrupt` if
     /// a product is no finite number.

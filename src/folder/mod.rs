@@ -3,13 +3,15 @@
 
 mod digest;
 mod path;
+mod serving;
 
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-pub use path::{check_path, check_paths};
+pub use path::{archive_paths, check_path, check_paths};
+pub use serving::{INDEX, Models, counterpart};
 
 /// The name of the manifest in a folder of archives.
 pub const MANIFEST: &str = "bitx.json";
@@ -103,7 +105,9 @@ impl Manifest {
                 Error::limit("the manifest is too long").figures(format_args!("at most {LONGEST} bytes"), json.len())
             );
         }
-        let outline = serde_json::from_slice::<Outline>(json).ok().filter(|outline| outline.format == FORMAT);
+        // Text is parsed by code that the layout of safetensors has as well.
+        let text = str::from_utf8(json).unwrap_or_default();
+        let outline = serde_json::from_str::<Outline>(text).ok().filter(|outline| outline.format == FORMAT);
         let Some(outline) = outline else {
             return Err(Error::format("this is not the manifest of a folder of archives"));
         };
@@ -111,7 +115,7 @@ impl Manifest {
             let error = Error::unsupported("the manifest has a version that this release does not know");
             return Err(error.figures(VERSION, outline.version));
         }
-        let document: Document<Vec<File>, Vec<Entry>> = serde_json::from_slice(json)
+        let document: Document<Vec<File>, Vec<Entry>> = serde_json::from_str(text)
             .map_err(|error| Error::corrupt(format!("the manifest is malformed: {error}")))?;
         let manifest = Self { base: document.base, files: document.files };
         manifest.check()?;

@@ -1,9 +1,14 @@
 //! The paths of a folder's files, which must stay in the folder on every system.
 
+use std::collections::HashSet;
+
 use crate::error::{Error, Result};
 
 /// Maximum length of a path in bytes.
 const LONGEST: usize = 1024;
+
+/// The length of the longest name of a file on most systems, in bytes.
+const LONGEST_NAME: usize = 255;
 
 /// Checks the path of a file in a folder: it must be relative, use `/` as separator, and stay in
 /// the folder on every system.
@@ -48,4 +53,27 @@ pub fn check_paths<'a>(paths: impl IntoIterator<Item = &'a str>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The paths of the archives of the files at `paths`: those of the files with `.bitx` behind them. A
+/// path that is too long then, or that is a folder's, is replaced by a number.
+pub fn archive_paths(paths: &[&str]) -> Vec<String> {
+    let usual = |path: &str| format!("{path}.bitx");
+    let mut folders = HashSet::new();
+    for path in paths {
+        let key = path.to_lowercase();
+        folders.extend(key.match_indices('/').map(|(at, _)| key[..at].to_owned()));
+    }
+    let mut taken: HashSet<String> = paths.iter().map(|path| usual(path).to_lowercase()).collect();
+    taken.extend(folders.iter().cloned());
+    let mut numbered = (1u32..).map(|number| format!("{number}.bitx"));
+    let archive = |path: &&str| {
+        let archive = usual(path);
+        let longest = archive.split('/').map(str::len).max().unwrap_or(0);
+        if longest <= LONGEST_NAME && archive.len() <= LONGEST && !folders.contains(&archive.to_lowercase()) {
+            return archive;
+        }
+        numbered.find(|name| !taken.contains(name)).unwrap_or(archive)
+    };
+    paths.iter().map(archive).collect()
 }

@@ -6,7 +6,8 @@ import { test } from 'node:test';
 import { packageDist } from '../../scripts/lib/paths.mjs';
 
 const FILES = {
-  'codec/bitx': 'create inspect tensors restore restoreStream readTensor compress compressStream',
+  'codec/bitx':
+    'create inspect tensors restore restoreStream readTensor compress compressStream merge mergeStream',
   'cache/cache': 'open fetch put match findByDigest has stat list verify delete',
   'cache/fine-tune': 'planFineTune loadFineTune',
   'hub/hub': 'list plan pull planPush push',

@@ -10,9 +10,9 @@ use wasm_bindgen::prelude::*;
 #[cfg(feature = "restore")]
 use bitx::Restore;
 use bitx::io::{Read, Source};
-use bitx::report::{Report, TensorReport};
+use bitx::report::{BaseReport, Report, TensorReport};
 #[cfg(feature = "compress")]
-use bitx::{Compress, Effort, Format};
+use bitx::{Compress, Effort, Format, Merge};
 use bitx::{Error, ErrorKind};
 
 /// The largest integer up to which a `number` represents every integer exactly.
@@ -70,25 +70,46 @@ fn parse<T: serde::de::DeserializeOwned>(options: JsValue) -> Result<T, JsValue>
     serde_wasm_bindgen::from_value(options).map_err(|e| misuse(&format!("options: {e}")))
 }
 
+/// The options of compressing and of merging.
 #[cfg(feature = "compress")]
 #[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct CompressOptions {
     format: Option<String>,
     effort: Option<String>,
     level: Option<i32>,
     graphs: Option<i32>,
+    config: Option<String>,
+    file: Option<i32>,
+    only_used: Option<bool>,
 }
 
-/// Creates a compression with the options `{ format?, effort?, level?, graphs? }`. The default
-/// format is v2, or v1 if a level is given. The last `graphs` of the files are ONNX graphs, and the
-/// others the base.
+/// Creates a compression with the options `{ format?, effort?, level?, graphs?, config?, onlyUsed? }`.
+/// The default format is v2, or v1 if a level is given. The last `graphs` of the files are ONNX graphs,
+/// and the others the base. With a `config`, which is an adapter's `adapter_config.json`, the last
+/// file of the base is that adapter.
 #[cfg(feature = "compress")]
 pub(super) fn compress(files: &[u64], target: u64, options: JsValue) -> Result<Compress, JsValue> {
     let options: Option<CompressOptions> = parse(options)?;
     let options = options.unwrap_or_default();
     let (bases, graphs) = files.split_at(files.len().saturating_sub(options.graphs.unwrap_or_default() as usize));
-    let job = Compress::new(bases, target, format(options)?).map_err(thrown)?;
+    let mut job = Compress::new(bases, target, format(&options)?).map_err(thrown)?;
+    if let Some(config) = &options.config {
+        job = job.with_adapter(bases.len().wrapping_sub(1), config.as_bytes()).map_err(thrown)?;
+    }
+    if options.only_used == Some(true) {
+        job = job.only_used_bases();
+    }
     if graphs.is_empty() { Ok(job) } else { job.with_graphs(graphs, Vec::new()).map_err(thrown) }
+}
+
+/// Creates a merge of an adapter into a base with the options `{ config, file? }`: the adapter's
+/// `adapter_config.json`, and the number of the base file that is written.
+#[cfg(feature = "compress")]
+pub(super) fn merge(bases: &[u64], adapter: u64, options: JsValue) -> Result<Merge, JsValue> {
+    let CompressOptions { config, file, .. } = parse(options)?;
+    let config = config.unwrap_or_default();
+    Merge::new(bases, file.unwrap_or_default() as usize, adapter, config.as_bytes()).map_err(thrown)
 }
 
 /// The zstd levels for which the package has code: those of zrip's double-hash strategy. The build
@@ -97,7 +118,8 @@ pub(super) fn compress(files: &[u64], target: u64, options: JsValue) -> Result<C
 const LEVELS: RangeInclusive<i32> = 3..=4;
 
 #[cfg(feature = "compress")]
-fn format(CompressOptions { format, effort, level, .. }: CompressOptions) -> Result<Format, JsValue> {
+fn format(CompressOptions { format, effort, level, .. }: &CompressOptions) -> Result<Format, JsValue> {
+    let level = *level;
     let effort = match effort.as_deref() {
         Some("fast") => Effort::Fast,
         None | Some("default") => Effort::Default,
@@ -219,6 +241,9 @@ pub(super) struct ReportView {
 
 #[derive(Serialize)]
 struct BaseView {
+    /// The number of the file in the base that was given for compressing.
+    #[cfg(feature = "compress")]
+    file: usize,
     size: u64,
     blake3: String,
 }
@@ -229,12 +254,18 @@ fn hex(digest: [u8; 32]) -> String {
 
 impl From<Report> for ReportView {
     fn from(report: Report) -> Self {
+        let base = |base: BaseReport| BaseView {
+            #[cfg(feature = "compress")]
+            file: base.file,
+            size: base.length,
+            blake3: hex(base.blake3),
+        };
         Self {
             version: report.version,
             stored_bytes: report.stored_bytes,
             restored_bytes: report.restored_bytes,
             blake3: report.blake3.map(hex),
-            bases: report.bases.into_iter().map(|b| BaseView { size: b.length, blake3: hex(b.blake3) }).collect(),
+            bases: report.bases.into_iter().map(base).collect(),
             tensors: report.tensors.into_iter().map(TensorView::from).collect(),
         }
     }

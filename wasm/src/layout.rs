@@ -41,11 +41,18 @@ impl Layout {
     /// of no known kind is one tensor without a name; a file that breaks the rules of its kind is
     /// refused, since it has none.
     pub fn tensors(self) -> Result<JsValue, JsValue> {
-        let layout = self.reader.finish().map_err(thrown)?;
+        let layout = self.finish()?;
         if let Some(fault) = layout.fault {
             return Err(thrown(fault));
         }
         value(&layout.regions.into_iter().map(RegionView::from).collect::<Vec<_>>())
+    }
+}
+
+impl Layout {
+    /// The layout, once the reader wants nothing.
+    pub(crate) fn finish(self) -> Result<bitx::layout::Layout, JsValue> {
+        self.reader.finish().map_err(thrown)
     }
 }
 

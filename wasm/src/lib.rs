@@ -4,6 +4,8 @@
 
 mod convert;
 #[cfg(feature = "compress")]
+mod folder;
+#[cfg(feature = "compress")]
 mod layout;
 
 use wasm_bindgen::prelude::*;
@@ -44,11 +46,15 @@ impl Job {
     ///   restores the file as `restore` does, but its windows may run in any order and in any
     ///   number of jobs.
     /// - `compress` reads a target of `length` bytes.
+    /// - `merge` computes the model of a base and an adapter of `length` bytes, which is the file
+    ///   behind the last of the base.
     ///
     /// `base_lengths` are the lengths of the base's files in bytes. `options` is `{ name }` for
-    /// `tensor`, `{ maxOutput? }` for all that restore, and `{ format?: 'v1' | 'v2', effort?, level?, graphs? }` for `compress`. `graphs`
-    /// is the number of ONNX graphs that describe external data; their lengths are the last of
-    /// `base_lengths`.
+    /// `tensor`, `{ maxOutput? }` for all that restore, `{ format?: 'v1' | 'v2', effort?, level?,
+    /// graphs?, config? }` for `compress`, and `{ config, file? }` for `merge`. `graphs` is the
+    /// number of ONNX graphs that describe external data; their lengths are the last of
+    /// `base_lengths`. `config` is the text of an adapter's `adapter_config.json`; for `compress`,
+    /// that adapter is the last file of the base.
     ///
     /// An operation for which a build has no code is refused.
     pub fn open(operation: &str, base_lengths: Vec<f64>, length: f64, options: JsValue) -> Result<Job, JsValue> {
@@ -65,6 +71,8 @@ impl Job {
             "share" => Ok(Self::new(convert::restore(&bases, length, false, options)?.shared().job())),
             #[cfg(feature = "compress")]
             "compress" => Ok(Self::new(convert::compress(&bases, length, options)?.job())),
+            #[cfg(feature = "compress")]
+            "merge" => Ok(Self::new(convert::merge(&bases, length, options)?.job())),
             other => Err(convert::misuse(&format!("this build does not have the operation {other:?}"))),
         }
     }

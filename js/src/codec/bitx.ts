@@ -11,10 +11,13 @@ import type {
   CompressOptions,
   CreateOptions,
   Input,
+  MergeOptions,
+  MergeStats,
   Mode,
   Output,
   ReadTensorOptions,
   RestoreOptions,
+  Stats,
   TensorPlace,
   WriteOptions,
 } from './types.js';
@@ -22,15 +25,18 @@ import type {
 /** The operation of a call and the destination of its output. */
 type Task = Omit<Request, 'sources'>;
 /** The operations that write a file. */
-type Writer = Task['operation'] & ('restore' | 'compress');
-type CodecOptions = WriteOptions & Inputs & Task['options'];
+type Writer = Task['operation'] & ('restore' | 'compress' | 'merge');
+type CodecOptions = Omit<WriteOptions, 'onStats'> &
+  Inputs &
+  Task['options'] & { onStats?: (stats: never) => void };
 
 /** The names of the options that all calls have. */
 const CALL = ' signal onProgress';
 /** The names of the further options of each operation that writes a file. */
 const NAMES: Record<Writer, string> = {
   restore: `base delta maxOutput onStats${CALL}`,
-  compress: `base target graph format effort level onStats${CALL}`,
+  compress: `base target graph adapter config format effort level onlyUsed onStats${CALL}`,
+  merge: `base adapter config file onStats${CALL}`,
 };
 
 /**
@@ -215,6 +221,45 @@ export class Bitx {
   }
 
   /**
+   * Computes the model of a base and a LoRA adapter of PEFT, in the layout of the base. This is a
+   * computation and not a restore: no archive tells which bytes the model must have. Compare it
+   * with a published digest if it must be a certain file.
+   *
+   * Fails with `base-mismatch` if the adapter does not fit the base, `corrupt` (also for products
+   * that are not finite), `format`, `limit`, `truncated`, `unsupported` (also for adapters that are
+   * more than LoRA), `network`, `changed`, `io`, `invalid-argument`, `aborted` or `disposed`.
+   *
+   * @example
+   * ```ts
+   * const model = await bitx.merge({
+   *   base: '/base.safetensors',
+   *   adapter: '/lora/adapter_model.safetensors',
+   *   config: '/lora/adapter_config.json',
+   * });
+   * ```
+   */
+  merge(options: MergeOptions & { output: Output }): Promise<undefined>;
+  merge(options: MergeOptions & { output?: undefined }): Promise<Blob>;
+  merge(options: MergeOptions): Promise<Blob | undefined>;
+  async merge(options: MergeOptions): Promise<Blob | undefined> {
+    return this.#write('merge', options);
+  }
+
+  /**
+   * Computes the model of a base and a LoRA adapter of PEFT as fast as the stream is read.
+   *
+   * Fails with the codes of {@link Bitx.merge}; a later failure ends the stream.
+   *
+   * @example
+   * ```ts
+   * const { response } = await bitx.mergeStream({ base, adapter, config });
+   * ```
+   */
+  async mergeStream(options: Omit<MergeOptions, 'output'>): Promise<BitxStream> {
+    return this.#stream('merge', options);
+  }
+
+  /**
    * Ends the workers and their threads, and frees their memory. Pending calls reject with
    * `disposed`. `using bitx = await Bitx.create()` does so at the end of the block.
    *
@@ -249,18 +294,35 @@ export class Bitx {
     onOpened?: CallContext['onOpened'],
   ): Promise<Blob | undefined> {
     checkOptions(operation, options, `output ${NAMES[operation]}`);
-    checkWhole(options, 'maxOutput level');
-    const { base, delta, target, graph = [], output, onStats, format, effort, level, maxOutput } = options;
+    checkWhole(options, 'maxOutput level file');
+    const { base, delta, target, graph = [], adapter, config, output, onStats } = options;
+    const { format, effort, level, onlyUsed, maxOutput, file } = options;
     if (effort && (format === 'v1' || level !== undefined)) {
       throw new BitxError('invalid-argument', 'effort applies to format v2 only; use level with format v1');
     }
-    const inputs = (operation === 'restore' ? { base, delta } : { base, target, graph }) as Inputs;
-    const codec = { format, effort, level, maxOutput };
+    const lora = operation === 'merge' || adapter || config ? { adapter, config } : {};
+    const own = operation === 'restore' ? { delta } : operation === 'compress' ? { target, graph } : {};
+    const inputs = { base, ...own, ...lora } as Inputs;
+    const codec = { format, effort, level, onlyUsed, maxOutput, file };
     const task: Task = { operation, options: codec, output: outputKind(output) };
     const stream = output instanceof WritableStream ? new StreamOutput(output) : undefined;
     const { blob, stats } = await this.#call(task, inputs, options, stream, onOpened);
-    if (stats) onStats?.(stats);
+    if (stats) onStats?.((operation === 'merge' ? computed(stats) : stats) as never);
     return blob;
+  }
+
+  /**
+   * Runs an operation with a small result.
+   *
+   * @hidden
+   */
+  run(
+    operation: 'manifest' | 'plan',
+    inputs: Inputs,
+    settings: Task['options'],
+    options: CallOptions,
+  ): Promise<Outcome> {
+    return this.#call({ operation, options: settings, output: 'blob' }, inputs, options);
   }
 
   async #call(
@@ -306,9 +368,14 @@ export class Bitx {
   async #alive(operation: Task['operation']): Promise<Link> {
     const disposal = this.#disposal.signal;
     disposal.throwIfAborted();
-    if (operation === 'compress' || operation === 'layout')
+    if (!['restore', 'tensor', 'inspect'].includes(operation))
       return this.#compressor.alive(this.mode, disposal);
     this.#link = await this.#restorer.alive(this.mode, disposal);
     return this.#link;
   }
+}
+
+/** The measurements of a merge, whose report names the tensors that the adapter changed. */
+function computed({ archive, ...stats }: Stats): MergeStats {
+  return { ...stats, computed: true, tensors: archive.tensors.map(({ name }) => name) };
 }

@@ -2,6 +2,7 @@ import type * as Common from '../common/index.js';
 import type {
   ArchiveInfo,
   CompressOptions,
+  MergeOptions,
   Mode,
   Progress,
   RestoreOptions,
@@ -10,7 +11,7 @@ import type {
 } from './types.js';
 
 /** The input files that an operation may have. */
-export type Source = 'base' | 'delta' | 'target' | 'graph';
+export type Source = 'base' | 'delta' | 'target' | 'graph' | 'adapter' | 'config';
 
 /** A file as the worker gets it. `port` leads to the page, which answers `PortQuestion`s there. */
 export type WireFile =
@@ -38,13 +39,25 @@ export type Role = 'restore' | 'compress';
 
 /**
  * The operations of the core: `tensor` restores a single tensor, `layout` lists the tensors of a
- * model.
+ * model, `manifest` checks the manifest of a folder, and `plan` plans the compression of one.
  */
-export type Operation = 'inspect' | 'layout' | 'restore' | 'tensor' | 'compress';
+export type Operation =
+  | 'inspect'
+  | 'layout'
+  | 'manifest'
+  | 'plan'
+  | 'restore'
+  | 'tensor'
+  | 'compress'
+  | 'merge';
 
 /** The options that the core takes besides the inputs. */
-export type OperationOptions = { name?: string } & Pick<RestoreOptions, 'maxOutput'> &
-  Pick<CompressOptions, 'format' | 'effort' | 'level'>;
+export type OperationOptions = { name?: string; paths?: string[]; bases?: number } & Pick<
+  RestoreOptions,
+  'maxOutput'
+> &
+  Pick<CompressOptions, 'format' | 'effort' | 'level' | 'onlyUsed'> &
+  Pick<MergeOptions, 'file'>;
 
 /** One operation, as data. */
 export interface Request {
@@ -55,11 +68,24 @@ export interface Request {
   output: 'blob' | 'stream' | FileSystemFileHandle;
 }
 
+/** The way in which the files of a folder are compressed. */
+export interface FolderPlan {
+  /** The path of each file's archive. */
+  archives: string[];
+  /** The numbers of the base files that each file is compressed against. */
+  serving: number[][];
+  /** The length of each file in bytes: the base's, and behind them the target's. */
+  sizes: number[];
+}
+
 /** The result of an operation. */
 export interface Outcome {
   archive?: ArchiveInfo;
   /** The layout of a model. */
   tensors?: TensorPlace[];
+  /** A manifest as it is written. */
+  manifest?: string;
+  plan?: FolderPlan;
   /** The output, unless the caller chose its destination. */
   blob?: Blob | undefined;
   stats?: Stats;

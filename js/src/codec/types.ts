@@ -49,7 +49,7 @@ export type Output = WritableStream<Uint8Array> | FileSystemFileHandle;
 /** The progress of a call, in bytes. */
 export interface Progress {
   /** The current phase. `download` comes first if a file cannot be read by ranges. */
-  phase: 'download' | 'restore' | 'compress';
+  phase: 'download' | 'restore' | 'compress' | 'merge';
   /** Bytes done. */
   loaded: number;
   /** Total bytes; undefined while the server has not told the length. */
@@ -172,12 +172,50 @@ export interface CompressOptions extends WriteOptions {
    * For `v2` only.
    */
   graph?: Input | [base: Input, target: Input];
+  /**
+   * A LoRA adapter of PEFT that was merged into the target: its `adapter_model.safetensors`. It
+   * becomes the last file of the base, which restoring needs as well: `base: [base, adapter]`. For
+   * `v2` only.
+   */
+  adapter?: Input;
+  /** The adapter's `adapter_config.json`. */
+  config?: Input;
+  /**
+   * Leaves files out of the archive's base from which it takes nothing, so that restoring does not
+   * need them. For `v2` only. Default: `false`.
+   */
+  onlyUsed?: boolean | undefined;
   /** The archive format. Default: `v2`, or `v1` when a level is given. */
   format?: Format | undefined;
   /** For `v2`: the effort of compression. Default: `default`. */
   effort?: Effort | undefined;
   /** For `v1`: the level of zstd, 3 or 4. Default: 3. */
   level?: number | undefined;
+}
+
+/** Options of {@link Bitx.merge}. */
+export interface MergeOptions extends Omit<WriteOptions, 'onStats'> {
+  /** The base model, a safetensors file; for a sharded model, its files. */
+  base: Input | Input[];
+  /** The LoRA adapter of PEFT: its `adapter_model.safetensors`. */
+  adapter: Input;
+  /** The adapter's `adapter_config.json`. */
+  config: Input;
+  /**
+   * For a sharded model: the index in `base` of the file to merge into. All files are needed to
+   * know that the adapter fits, and each is merged by a call of its own. Default: 0.
+   */
+  file?: number | undefined;
+  /** Called once, on success, with the measurements. */
+  onStats?: (stats: MergeStats) => void;
+}
+
+/** The measurements of a merge. */
+export interface MergeStats extends Omit<Stats, 'archive'> {
+  /** Always `true`: the output was computed, and no archive tells which bytes it must have. */
+  computed: true;
+  /** The names of the tensors that the adapter changed in the output. */
+  tensors: string[];
 }
 
 /** The measurements of a call. */
@@ -212,7 +250,12 @@ export interface ArchiveInfo {
   /** BLAKE3 of the restored file in hex; version 2 only. */
   blake3?: string;
   /** The base's files that the archive was made against; version 2 only. */
-  bases: { size: number; blake3: string }[];
+  bases: {
+    /** For an archive that was just made: the index of the file in the `base` of the call. */
+    file?: number;
+    size: number;
+    blake3: string;
+  }[];
   /** The model's tensors, in the archive's order. */
   tensors: TensorInfo[];
 }

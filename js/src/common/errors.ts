@@ -48,7 +48,7 @@ export type BitxErrorCode =
 
 /** The figures that may accompany an error. */
 export interface BitxErrorFigures {
-  /** The input at fault: `base`, `delta`, `target` or `graph`. */
+  /** The input at fault: `base`, `delta`, `target`, `graph`, `adapter` or `config`. */
   file?: string;
   /** The tensor at fault. */
   tensor?: string;

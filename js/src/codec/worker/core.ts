@@ -4,10 +4,12 @@ import type { Mode } from '../types.js';
 
 /** The core's exports, which are the same in every build. */
 export {
+  checkManifest,
   initThreadPool as startPool,
   Job,
   Layout,
   memoryBytes,
+  planFolder,
 } from '../../../generated/compress-threads/bitx_wasm.js';
 
 /** The wasm files beside this script, as URLs in a form that bundlers recognise. */

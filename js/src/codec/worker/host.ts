@@ -4,6 +4,7 @@ import type { FromWorker, Operations, Outcome, Request, Settings } from '../prot
 import type { Progress, TensorPlace } from '../types.js';
 import { Job, Layout, loadCore, startPool } from './core.js';
 import { drive, open, type Plan } from './drive.js';
+import { manifestOf, planOf } from './folder.js';
 import { startHelper } from './helper.js';
 import type { Io } from './io.js';
 import type { Opening } from './member.js';
@@ -15,7 +16,10 @@ import { blobSink, fileSink, type Sink } from './sinks.js';
 import { setAlarm } from './threads.js';
 
 /** The operations whose output is small. */
-const SMALL: Request['operation'][] = ['inspect', 'layout', 'tensor'];
+const SMALL: Request['operation'][] = ['inspect', 'layout', 'manifest', 'plan', 'tensor'];
+
+/** The maximum length in bytes of an adapter's configuration. */
+const LONGEST_CONFIG = 16 << 20;
 
 interface Running extends Common.Running<Progress> {
   request: Request;
@@ -88,12 +92,21 @@ export class Host extends WorkerHost<Settings, Operations, Progress> {
     signal.throwIfAborted();
     const { operation, options } = request;
     if (operation === 'layout') return { tensors: await tensorsOf(files, signal) };
-    const [length = 0] = files.sizes(operation === 'compress' ? 'target' : 'delta');
+    if (operation === 'manifest') return { manifest: await manifestOf(files) };
+    if (operation === 'plan') return { plan: await planOf(files, options, signal) };
+    const adapter = files.sizes('adapter');
+    const [length = 0] = [...files.sizes('target'), ...files.sizes('delta'), ...adapter];
     const graphs = files.sizes('graph');
-    const bases = Float64Array.of(...files.sizes('base'), ...graphs);
+    const more = operation === 'merge' ? [] : [...adapter, ...graphs];
+    const bases = Float64Array.of(...files.sizes('base'), ...more);
     const shared = operation === 'restore' ? this.#pool : undefined;
-    const more = { ...options, graphs: graphs.length };
-    const opening: Opening = [shared ? 'share' : operation, bases, length, more];
+    const config = request.sources.config && (await files.start('config', LONGEST_CONFIG));
+    const settings = {
+      ...options,
+      graphs: graphs.length,
+      config: config && new TextDecoder().decode(config),
+    };
+    const opening: Opening = [shared ? 'share' : operation, bases, length, settings];
     const job = Job.open(...opening);
     const fed: Uint8Array[] = [];
     const read: ReadRange = async (range) => {
@@ -118,7 +131,7 @@ export class Host extends WorkerHost<Settings, Operations, Progress> {
     const { id, request, files, signal } = running;
     const length = (job.plan() as Plan).outputLength;
     this.send({ type: 'begun', id, length } satisfies FromWorker);
-    const phase = request.operation === 'compress' ? 'compress' : 'restore';
+    const phase = request.operation === 'tensor' ? 'restore' : (request.operation as Progress['phase']);
     const report = (loaded: number, total: number) => running.report({ phase, loaded, total });
     const sink = await this.#sink(id, request.output, signal);
     try {

@@ -49,8 +49,15 @@ export class Files {
 
   /** Reads a range. The core has already merged ranges that are close together. */
   async read({ source, file, offset, length }: Read): Promise<Uint8Array> {
-    const { key } = (this.#files[source] as OpenFile[])[file] as OpenFile;
-    return this.#io.read(key, offset, length);
+    // The core takes an adapter for the file behind the last of the base.
+    const opened = this.#files[source]?.[file] ?? this.#files.adapter?.[0];
+    return this.#io.read((opened as OpenFile).key, offset, length);
+  }
+
+  /** Reads a file that has at most `longest` bytes; of a longer one, a byte more than that. */
+  start(source: Source, longest: number): Promise<Uint8Array> {
+    const [size = 0] = this.sizes(source);
+    return this.read({ source, file: 0, offset: 0, length: Math.min(size, longest + 1) });
   }
 
   /** Closes the files and ends all reads, even those that would wait forever. */

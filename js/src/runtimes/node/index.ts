@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { Bitx as AnyBitx } from '../../codec/bitx.js';
 import type {
   CompressOptions as AnyCompressOptions,
+  MergeOptions as AnyMergeOptions,
   Output as AnyOutput,
   RestoreOptions as AnyRestoreOptions,
   CreateOptions,
@@ -23,6 +24,7 @@ export type {
   Effort,
   Format,
   Input,
+  MergeStats,
   Mode,
   Progress,
   RangeSource,
@@ -50,6 +52,8 @@ export type WriteOptions = Omit<AnyRestoreOptions, 'output' | 'base' | 'delta' |
 export type RestoreOptions = Omit<AnyRestoreOptions, 'output'> & Pick<WriteOptions, 'output'>;
 /** Options of {@link Bitx.compress}. */
 export type CompressOptions = Omit<AnyCompressOptions, 'output'> & Pick<WriteOptions, 'output'>;
+/** Options of {@link Bitx.merge}. */
+export type MergeOptions = Omit<AnyMergeOptions, 'output'> & Pick<WriteOptions, 'output'>;
 
 /** Restores, makes and inspects `.bitx` archives in a thread of its own. */
 export class Bitx extends AnyBitx {
@@ -67,6 +71,13 @@ export class Bitx extends AnyBitx {
   override compress(options: CompressOptions): Promise<Blob | undefined>;
   override async compress(options: CompressOptions): Promise<Blob | undefined> {
     return toPlace(options, (rest: AnyCompressOptions) => super.compress(rest));
+  }
+
+  override merge(options: MergeOptions & { output: Output }): Promise<undefined>;
+  override merge(options: MergeOptions & { output?: undefined }): Promise<Blob>;
+  override merge(options: MergeOptions): Promise<Blob | undefined>;
+  override async merge(options: MergeOptions): Promise<Blob | undefined> {
+    return toPlace(options, (rest: AnyMergeOptions) => super.merge(rest));
   }
 }
 
