@@ -29,6 +29,7 @@ const BROWSER = {
   'cache-worker': 'js/src/cache/worker/worker.ts',
   hub: 'js/src/hub/index.ts',
   'hub-worker': 'js/src/hub/worker/worker.ts',
+  folder: 'js/src/folder/index.ts',
   transformers: 'js/src/runtimes/transformers.ts',
   'service-worker': 'js/src/runtimes/service-worker/index.ts',
   'service-worker-cache': 'js/src/cache/service-worker.ts',
@@ -43,6 +44,7 @@ const NODE = {
   node: 'js/src/runtimes/node/index.ts',
   'node-cache': 'js/src/runtimes/node/cache.ts',
   'node-files': 'js/src/runtimes/node/files.ts',
+  'node-folder': 'js/src/folder/index.ts',
   'node-worker': 'js/src/runtimes/node/worker.ts',
 };
 
@@ -110,8 +112,8 @@ function isIn(folder, file) {
 }
 
 /**
- * In Node, other modules start the cache's worker and convert its files, and find the addresses of
- * inputs.
+ * In Node, other modules start the cache's worker and convert its files, find the addresses of
+ * inputs, and list and write folders.
  */
 const nodeModules = {
   name: 'node-modules',
@@ -120,6 +122,7 @@ const nodeModules = {
       path: join(root, 'js/src/runtimes/node/cache-peer.ts'),
     }));
     onResolve({ filter: /^\.\/address\.js$/ }, () => ({ path: join(COMMON, 'node-address.ts') }));
+    onResolve({ filter: /^\.\/disk\.js$/ }, () => ({ path: join(root, 'js/src/runtimes/node/disk.ts') }));
   },
 };
 

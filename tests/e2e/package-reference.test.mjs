@@ -10,6 +10,8 @@ const FILES = {
     'create inspect tensors restore restoreStream readTensor compress compressStream merge mergeStream',
   'cache/cache': 'open fetch put match findByDigest has stat list verify delete',
   'cache/fine-tune': 'planFineTune loadFineTune',
+  'folder/compress': 'compressFolder',
+  'folder/restore': 'inspectFolder restoreFolder',
   'hub/hub': 'list plan pull planPush push',
   'runtimes/service-worker/index': 'respond',
   'runtimes/transformers': 'restoringCache',

@@ -93,11 +93,12 @@ test('without the types of the DOM, the package’s types are sound', (t) => {
     import { Bitx } from 'bitx-wasm';
     import { loadFineTune } from 'bitx-wasm/cache';
     import * as cache from 'bitx-wasm/cache/service-worker';
+    import { restoreFolder } from 'bitx-wasm/folder';
     import { BitxHub } from 'bitx-wasm/hub';
     import { fileSource } from 'bitx-wasm/node';
     import { RestoredFile } from 'bitx-wasm/service-worker';
     import { restoringCache } from 'bitx-wasm/transformers';
-    void [Bitx, loadFineTune, cache, BitxHub, fileSource, RestoredFile, restoringCache];
+    void [Bitx, loadFineTune, cache, restoreFolder, BitxHub, fileSource, RestoredFile, restoringCache];
   `;
   assert.equal(errorsOf(t, program, { lib: ['es2023'], skipLibCheck: false }), '');
   assert.equal(errorsOf(t, program, { skipLibCheck: false }), '');
