@@ -2,6 +2,8 @@ import { make } from './dom.js';
 
 /** The checks that a restored model has passed, and its digest. */
 export interface Check {
+  /** `true` for a model that was computed by a merge, and is no archive's. */
+  computed?: true;
   /** The version of the archive's format. Version 1 has nothing to check a model by. */
   version: number;
   /** SHA-256 in hex; undefined if the page could not compute it. */
@@ -19,14 +21,17 @@ const SURE = 'Every chunk has the checksum that the archive states, so the base 
 const UNSURE =
   'The archive is of version 1, which has no checksums: this page could check neither the base nor ' +
   'the model. With a wrong base of the same shapes, the model is wrong without an error.';
+const COMPUTED =
+  'This is a computation and not a restore: no archive tells which bytes the model must have. ' +
+  'If it must be a certain file, compare its SHA-256 with the published one.';
 const ASK = 'Enter the SHA-256 that the model must have.';
 const NO_DIGEST =
   'The page cannot compute its SHA-256 here: the file is too large, or the address is not secure.';
 
 /** Tells what was checked and what could not be, and compares the digest with an expected one. */
-export function checkView({ version, sha256, expected }: Check): HTMLElement {
-  const known = version > 1;
-  const text = known ? SURE : `${UNSURE} ${sha256 ? ASK : NO_DIGEST}`;
+export function checkView({ computed, version, sha256, expected }: Check): HTMLElement {
+  const known = computed || version > 1;
+  const text = computed ? COMPUTED : known ? SURE : `${UNSURE} ${sha256 ? ASK : NO_DIGEST}`;
   const badge = make('span', { class: 'badge', id: 'verdict' });
   const show = (wanted: string) => {
     const verdict = verdictOf(sha256, wanted);

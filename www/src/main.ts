@@ -15,6 +15,7 @@ import { prepareWhy } from './why/prepare.js';
 const GO: Record<Task['kind'], string> = {
   restore: 'Restore the model',
   compress: 'Make a .bitx',
+  merge: 'Merge the adapter',
   look: 'Look inside',
 };
 
@@ -92,6 +93,5 @@ function updateButtons(): void {
   goButton.disabled = !idle || !task;
   goButton.textContent = task ? GO[task.kind] : 'Choose files first';
   for (const id of ['effort-choice', 'compare']) byId(id).hidden = task?.kind !== 'compress';
-  const alone = task?.kind === 'look' && isDeltaModel(task.model);
-  say(alone ? 'Add its base to restore the model.' : '');
+  say(slots.missing);
 }

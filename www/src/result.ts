@@ -78,7 +78,11 @@ export function clearResult(): void {
 }
 
 /** Returns the speed figures that restoring and compressing have in common. */
-export function speedFigures({ modelBytes, codecSeconds, totalSeconds }: Stats): Figure[] {
+export function speedFigures({
+  modelBytes,
+  codecSeconds,
+  totalSeconds,
+}: Pick<Stats, 'modelBytes' | 'codecSeconds' | 'totalSeconds'>): Figure[] {
   return [
     ['Codec', speed(modelBytes, codecSeconds), 'of the model, computing only'],
     ['End to end', speed(modelBytes, totalSeconds), 'reading and writing included'],
@@ -94,7 +98,7 @@ export function restoreFigures(stats: Stats): Figure[] {
   ];
 }
 
-export function threadFigure({ threads: count }: Stats): Figure {
+export function threadFigure({ threads: count }: Pick<Stats, 'threads'>): Figure {
   return ['Computed on', threads(count), count > 1 ? 'in parallel' : 'single-threaded build'];
 }
 

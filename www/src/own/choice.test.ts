@@ -41,3 +41,22 @@ test('a folder without models leaves the choice as it was', () => {
   expect(after.names).toEqual(names(choice));
   expect(after.note).toMatch(/^No model was found in photos:/);
 });
+
+test('an adapter and its configuration find their places, in any order', () => {
+  const [adapter, config] = ['lora/adapter_model.safetensors', 'lora/adapter_config.json'];
+  const all = add({}, config, 'model.safetensors', adapter);
+  expect(all.names).toEqual(['model.safetensors', adapter]);
+  expect(all.choice.config?.path).toBe(config);
+  const { choice } = add({}, config);
+  expect(names(choice)).toEqual([undefined, undefined]);
+  const later = add(add(choice, adapter).choice, 'model.safetensors');
+  expect(later.names).toEqual(['model.safetensors', adapter]);
+  expect(later.choice.config?.path).toBe(config);
+});
+
+test('a configuration goes with its adapter', () => {
+  const { choice } = add({}, 'model.safetensors', 'a/adapter_model.safetensors', 'a/adapter_config.json');
+  const after = add(choice, 'tuned.bitx');
+  expect(after.names).toEqual(['model.safetensors', 'tuned.bitx']);
+  expect(after.choice.config).toBe(undefined);
+});

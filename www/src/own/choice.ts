@@ -1,10 +1,13 @@
+import { isAdapter, isConfig } from './adapter.js';
 import { type Groups, groupFiles } from './groups.js';
-import { describe, type Model, type Source } from './source.js';
+import { describe, type Model, type Source, sizeOf } from './source.js';
 
 /** The models that the reader has chosen. */
 export interface Choice {
   base?: Model | undefined;
   other?: Model | undefined;
+  /** The configuration of the other model, which is then an adapter. */
+  config?: Source | undefined;
 }
 
 /** A choice after further files, and a sentence about what became of them. */
@@ -15,11 +18,15 @@ export interface Chosen {
 
 /** Adds files to a choice. It says which earlier ones they replace and which find no place. */
 export function addFiles(before: Choice, sources: Source[]): Chosen {
-  const groups = groupFiles(sources);
+  const config = sources.find(isConfig);
+  const groups = groupFiles(sources.filter((source) => !isConfig(source)));
   if (groups.models.length + groups.deltas.length === 0) {
-    return { choice: before, note: noModels(sources) };
+    return config ? { choice: { ...before, config }, note: '' } : { choice: before, note: noModels(sources) };
   }
-  const choice = place(before, groups);
+  const choice = place(before, groups, config !== undefined);
+  // A configuration belongs to the adapter that came with it, or that comes after it.
+  const kept = !before.other || choice.other === before.other ? before.config : undefined;
+  choice.config = config ?? kept;
   const used = [choice.base, choice.other];
   const left = [...groups.models, ...groups.deltas].filter((group) => !used.includes(group));
   const gone = [before.base, before.other].filter((old) => old && !used.includes(old)) as Model[];
@@ -30,16 +37,22 @@ export function addFiles(before: Choice, sources: Source[]): Chosen {
   return { choice, note: parts.join(' ') };
 }
 
-function place(before: Choice, { models, deltas }: Groups<Source>): Choice {
+function place(before: Choice, { models, deltas }: Groups<Source>, configured: boolean): Choice {
   const [first, second] = models;
   const [delta] = deltas;
   if (delta) return { base: first ?? before.base, other: delta };
+  const adapter = models.find(isAdapter) ?? (configured && second ? smallest(models) : undefined);
+  if (adapter) return { base: models.find((model) => model !== adapter) ?? before.base, other: adapter };
   if (first && second) {
     const base = models.find(({ name }) => /base/i.test(name)) ?? first;
     return { base, other: models.find((model) => model !== base) };
   }
   if (before.base && !before.other) return { base: before.base, other: first };
   return { ...before, base: first };
+}
+
+function smallest(models: Model[]): Model | undefined {
+  return models.toSorted((a, b) => (sizeOf(a) ?? 0) - (sizeOf(b) ?? 0))[0];
 }
 
 function noModels(sources: Source[]): string {

@@ -3,7 +3,7 @@ import { kindOf } from './kind.js';
 import { type Model, type Source, sourceName } from './source.js';
 
 /** The models of a task by the names that the engine's errors use. */
-export type Roles = Partial<Record<'base' | 'delta' | 'target', Model>>;
+export type Roles = Partial<Record<'base' | 'delta' | 'target' | 'adapter', Model>>;
 
 /** An error of the engine, with the file at fault in words. */
 export class Explained extends Error {

@@ -72,7 +72,7 @@ function nameOf(path: string): string {
   const parts = path.split('/');
   const file = parts.at(-1) ?? path;
   const folder = parts.at(-2);
-  return folder && /^(pytorch_)?model\./.test(file) ? `${folder}/${file}` : file;
+  return folder && /^(pytorch_|adapter_)?model\./.test(file) ? `${folder}/${file}` : file;
 }
 
 function groupBy<T>(items: T[], key: (item: T) => string): Map<string, T[]> {

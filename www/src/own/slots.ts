@@ -1,6 +1,7 @@
 import type { Effort } from 'bitx-wasm';
 import { byId } from '../dom.js';
 import { isRunning } from '../task/stage.js';
+import { configBeside, isAdapter } from './adapter.js';
 import { addFiles, type Choice } from './choice.js';
 import { acceptDrops, type Dropped, MOST_FILES, ofFile, tooMany } from './drop.js';
 import { isDelta } from './groups.js';
@@ -10,6 +11,7 @@ import { describe, type Model, type Source } from './source.js';
 export type Task =
   | { kind: 'restore'; base: Model; delta: Model }
   | { kind: 'compress'; base: Model; target: Model; effort: Effort }
+  | { kind: 'merge'; base: Model; adapter: Model; config: Source }
   | { kind: 'look'; model: Model };
 
 /** The two slots of the page, which hold the models that the reader chose. */
@@ -35,11 +37,31 @@ export class Slots {
     const { base, other } = this.#choice;
     if (base && other) {
       if (isDeltaModel(other)) return { kind: 'restore', base, delta: other };
+      const config = this.#config;
+      if (config) return { kind: 'merge', base, adapter: other, config };
+      if (isAdapter(other)) return { kind: 'look', model: other };
       const effort = byId<HTMLSelectElement>('effort').value as Effort;
       return { kind: 'compress', base, target: other, effort };
     }
     const model = other ?? base;
     return model && { kind: 'look', model };
+  }
+
+  /** A sentence about what is missing for more than a look. */
+  get missing(): string {
+    const { base, other } = this.#choice;
+    const model = other ?? base;
+    if (!model || (base && other && !isAdapter(other))) return '';
+    if (isDeltaModel(model)) return 'Add its base to restore the model.';
+    if (!isAdapter(model)) return '';
+    if (!this.#config) return 'Add its adapter_config.json to merge the adapter.';
+    return base && other ? '' : 'Add its base to merge the adapter.';
+  }
+
+  /** The configuration of the adapter: the one that was given, or that beside its address. */
+  get #config(): Source | undefined {
+    const { other, config } = this.#choice;
+    return config ?? (other && isAdapter(other) ? configBeside(other) : undefined);
   }
 
   /** Takes files, as if they had been dropped. */
@@ -66,7 +88,10 @@ export class Slots {
       input.value = '';
       if (sources.length === 0) return;
       const { choice, note } = addFiles({}, sources);
-      this.#set(choose(choice.other ?? choice.base), note);
+      const { config } = choice;
+      const model = choice.other ?? choice.base;
+      const next = model ? choose(model) : this.#choice;
+      this.#set(config ? { ...next, config } : next, note);
     });
   }
 
@@ -86,14 +111,15 @@ export class Slots {
       .querySelector('button')
       ?.addEventListener('click', (event) => {
         event.preventDefault();
-        this.#set({ ...this.#choice, [id === 'base-slot' ? 'base' : 'other']: undefined });
+        const { base, other, config } = this.#choice;
+        this.#set(id === 'base-slot' ? { other, config } : { base });
       });
   }
 
   #set(choice: Choice, note = ''): void {
     this.#choice = choice;
     showModel('base-slot', choice.base);
-    showModel('other-slot', choice.other);
+    showModel('other-slot', choice.other, choice.other && choice.config && ', with its configuration');
     byId('swap').hidden = this.task?.kind !== 'compress';
     this.#changed();
     if (note) say(note);
@@ -109,11 +135,11 @@ export function say(text: string): void {
   byId('hint').textContent = text;
 }
 
-function showModel(slot: string, model: Model | undefined): void {
+function showModel(slot: string, model: Model | undefined, more = ''): void {
   const element = byId(slot);
   element.classList.toggle('filled', model !== undefined);
   const label = element.querySelector('.slot-file');
-  if (label) label.textContent = model ? describe(model) : '';
+  if (label) label.textContent = model ? describe(model) + more : '';
   const clear = element.querySelector('button');
   if (clear) clear.hidden = !model;
 }

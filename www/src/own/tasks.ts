@@ -8,6 +8,7 @@ import { offerPair } from '../why/offer.js';
 import { explained, type Roles } from './explain.js';
 import { helplessNote } from './helpless.js';
 import { type Call, look } from './look.js';
+import { merge } from './merge.js';
 import { clearResults } from './results.js';
 import { isDeltaModel, type Task } from './slots.js';
 import { blobsOf, inputOf, type Model, sourceName } from './source.js';
@@ -21,6 +22,7 @@ export async function runTask(ready: Promise<Bitx>, task: Task, context: Context
   try {
     if (task.kind === 'look') await look(bitx, task.model, call);
     else if (task.kind === 'restore') await restore(bitx, task, call);
+    else if (task.kind === 'merge') await merge(bitx, task, call);
     else await compress(bitx, task, call);
   } catch (error) {
     throw await explained(error, rolesOf(task), context.signal);
@@ -30,6 +32,7 @@ export async function runTask(ready: Promise<Bitx>, task: Task, context: Context
 function rolesOf(task: Task): Roles {
   if (task.kind === 'restore') return { base: task.base, delta: task.delta };
   if (task.kind === 'compress') return { base: task.base, target: task.target };
+  if (task.kind === 'merge') return { base: task.base, adapter: task.adapter };
   return isDeltaModel(task.model) ? { delta: task.model } : { target: task.model };
 }
 

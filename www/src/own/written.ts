@@ -4,23 +4,23 @@ import { destinationOf } from './destination.js';
 import { sumOf } from './sum.js';
 
 /** A file that was written, with its measurements. */
-export interface Written {
+export interface Written<S = Stats> {
   saved: Saved;
-  stats: Stats;
+  stats: S;
 }
 
 /** Writes one file, to the disk if it is large. */
-export async function write(
+export async function write<S = Stats>(
   name: string,
   size: number,
   call: (options: {
-    onStats: (stats: Stats) => void;
+    onStats: (stats: S) => void;
     output?: FileSystemFileHandle;
   }) => Promise<Blob | undefined>,
-): Promise<Written> {
+): Promise<Written<S>> {
   const { output, finish } = await destinationOf(name, size);
-  let stats: Stats | undefined;
-  const onStats = (measured: Stats) => {
+  let stats: S | undefined;
+  const onStats = (measured: S) => {
     stats = measured;
   };
   const blob = await call({ onStats, ...(output && { output }) });

@@ -1,4 +1,4 @@
-import { type Bitx, BitxError } from 'bitx-wasm';
+import { type Bitx, BitxError, type Progress } from 'bitx-wasm';
 import type { HubProgress } from 'bitx-wasm/hub';
 import { byId, make } from '../dom.js';
 import { engine, showEngine } from '../engine.js';
@@ -9,7 +9,9 @@ import { type Live, LiveFigures } from './live.js';
 import { TimeLeft } from './time-left.js';
 
 /** The progress of a task, in bytes. */
-export type TaskProgress = Pick<HubProgress, 'phase' | 'loaded' | 'total'>;
+export type TaskProgress = Pick<HubProgress, 'loaded' | 'total'> & {
+  phase: HubProgress['phase'] | Progress['phase'];
+};
 
 /** The arguments of every task. */
 export interface Context {
@@ -29,6 +31,7 @@ const PHASES = {
   download: 'Fetching',
   restore: 'Restoring',
   compress: 'Compressing',
+  merge: 'Merging',
   digest: 'Reading',
   upload: 'Sending',
 };

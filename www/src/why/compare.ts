@@ -1,10 +1,10 @@
-import { BitxError } from 'bitx-wasm';
 import { bytes, percent } from '../format.js';
-import { blobsOf, type Model } from '../own/source.js';
+import { remoteFile } from '../own/remote.js';
+import type { Model, Source } from '../own/source.js';
 import { showResult } from '../result.js';
 import { abortable, type Context } from '../task/stage.js';
 import { Counter } from './client.js';
-import type { Files, TensorPair } from './pairs.js';
+import type { Files, Part, TensorPair } from './pairs.js';
 import { pairsOf } from './panel.js';
 import { type Totals, type Verdict, verdictOf } from './totals.js';
 
@@ -20,10 +20,8 @@ const VERDICTS: Record<Verdict, [title: string, text: string]> = {
 
 /** Compares two models without making a delta: their distance, a predicted saving and a verdict. */
 export async function compareModels(base: Model, target: Model, { signal }: Context): Promise<void> {
-  const [bases, targets] = [blobsOf(base), blobsOf(target)];
-  if (!bases || !targets) {
-    throw new BitxError('invalid-argument', 'Models at addresses cannot be compared. Make a .bitx instead.');
-  }
+  const parts = ({ files }: Model) => Promise.all(files.map((source) => partOf(source, signal)));
+  const [bases, targets] = await Promise.all([parts(base), parts(target)]);
   const pairs = await pairsOf({ bases, targets });
   signal.throwIfAborted();
   const totals = await totalsOf(pairs, { bases, targets }, signal);
@@ -44,6 +42,11 @@ export async function compareModels(base: Model, target: Model, { signal }: Cont
       ['In common', percent(totals.length, whole), `${pairs.length.toLocaleString('en')} tensors`],
     ],
   });
+}
+
+/** Returns a file in the form that the worker reads: of one at an address, only parts are fetched. */
+async function partOf({ file }: Source, signal: AbortSignal): Promise<Part> {
+  return file instanceof File ? file : remoteFile(file.href, signal);
 }
 
 /** Counts the differences of pairs in a worker, which ends with the call. */

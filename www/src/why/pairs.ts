@@ -1,10 +1,14 @@
 import type { TensorPlace } from 'bitx-wasm';
+import type { RemoteFile } from '../own/remote.js';
 import { type FloatFields, fieldsOf } from './words.js';
+
+/** A file of a model: on this device, or at an address. */
+export type Part = Blob | RemoteFile;
 
 /** The files of two models. */
 export interface Files {
-  bases: Blob[];
-  targets: Blob[];
+  bases: Part[];
+  targets: Part[];
 }
 
 /**

@@ -6,7 +6,7 @@ import { compareSizes } from './compare-sizes.js';
 import { Explorer } from './explorer.js';
 import { histograms } from './histograms.js';
 import type { Pair } from './offer.js';
-import { type Files, pairTensors, type TensorPair } from './pairs.js';
+import { type Files, type Part, pairTensors, type TensorPair } from './pairs.js';
 import { pipeline } from './pipeline.js';
 import { treemapView } from './treemap.js';
 
@@ -51,7 +51,8 @@ export async function showWhy(pair: Pair): Promise<void> {
 /** Lists the tensors of a pair's files, and pairs them. */
 export async function pairsOf({ bases, targets }: Files): Promise<TensorPair[]> {
   const bitx = await engine();
-  const listed = (blobs: Blob[]) => Promise.all(blobs.map((blob) => bitx.tensors(blob)));
+  const listed = (parts: Part[]) =>
+    Promise.all(parts.map((part) => bitx.tensors(part instanceof Blob ? part : part.url)));
   return pairTensors(await listed(bases), await listed(targets));
 }
 

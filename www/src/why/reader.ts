@@ -1,8 +1,11 @@
-import { type Files, fieldsOfPair, type TensorPair } from './pairs.js';
+import { fetchBytes } from '../own/remote.js';
+import { type Files, fieldsOfPair, type Part, type TensorPair } from './pairs.js';
 import { wordsOf } from './words.js';
 
 /** Bytes that are read at once, at least: many small tensors lie side by side. */
 const AHEAD = 1 << 22;
+/** The same for a file at an address, of which every byte takes time. */
+const AHEAD_REMOTE = 1 << 17;
 
 /** Reads the weights of pairs from their files, some ahead of what is asked for. */
 export class PairReader {
@@ -10,8 +13,10 @@ export class PairReader {
   readonly #targets: AheadReader[];
 
   constructor({ bases, targets }: Files, ahead = AHEAD) {
-    this.#bases = bases.map((blob) => new AheadReader(blob, ahead));
-    this.#targets = targets.map((blob) => new AheadReader(blob, ahead));
+    const open = (part: Part) =>
+      new AheadReader(part, part instanceof Blob ? ahead : Math.min(ahead, AHEAD_REMOTE));
+    this.#bases = bases.map(open);
+    this.#targets = targets.map(open);
   }
 
   /** Returns up to `count` words of the base and of the fine-tune from word `from` on. */
@@ -35,23 +40,27 @@ export class PairReader {
 
 /** Reads a file and keeps the bytes behind the last ones that were asked for. */
 class AheadReader {
-  readonly #blob: Blob;
+  readonly #part: Part;
   readonly #ahead: number;
   #start = 0;
   #bytes = new Uint8Array();
 
-  constructor(blob: Blob, ahead: number) {
-    this.#blob = blob;
+  constructor(part: Part, ahead: number) {
+    this.#part = part;
     this.#ahead = ahead;
   }
 
   async read(from: number, end: number): Promise<Uint8Array> {
     if (from < this.#start || end > this.#start + this.#bytes.length) {
-      const slice = this.#blob.slice(from, Math.max(end, from + this.#ahead));
-      const bytes = new Uint8Array(await slice.arrayBuffer());
+      const bytes = await bytesOf(this.#part, from, Math.max(end, from + this.#ahead));
       [this.#start, this.#bytes] = [from, bytes];
       return bytes.subarray(0, end - from);
     }
     return this.#bytes.subarray(from - this.#start, end - this.#start);
   }
+}
+
+async function bytesOf(part: Part, from: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
+  if (!(part instanceof Blob)) return fetchBytes(part, from, end);
+  return new Uint8Array(await part.slice(from, end).arrayBuffer());
 }

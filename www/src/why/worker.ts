@@ -7,6 +7,8 @@ import { type Counted, firstToOpen, totalsOf } from './totals.js';
 
 /** Weights that are counted in all, at most. */
 const MOST_WEIGHTS = 1 << 24;
+/** The same for models at addresses. */
+const MOST_REMOTE = 1 << 21;
 /** Weights that are read at once. */
 const RUN = 1 << 14;
 /** Weights in which a changed one is looked for. */
@@ -41,10 +43,12 @@ self.addEventListener('message', async ({ data }: MessageEvent<Request>) => {
 
 async function tally(args: Calls['tally']['args']): Promise<Overview> {
   pairs = args.pairs;
-  targets = args.files.targets;
+  const parts = [...args.files.bases, ...args.files.targets];
+  targets = args.files.targets.filter((part) => part instanceof Blob);
   reader = new PairReader(args.files);
   tallies = [];
-  const share = Math.max(RUN, Math.floor(MOST_WEIGHTS / Math.max(1, pairs.length)));
+  const most = parts.every((part) => part instanceof Blob) ? MOST_WEIGHTS : MOST_REMOTE;
+  const share = Math.max(RUN, Math.floor(most / Math.max(1, pairs.length)));
   for (const pair of pairs) tallies.push(await count(pair, share));
   const counted = pairs.map((pair, i): Counted => ({ pair, tally: tallyOf(i) }));
   return { totals: totalsOf(counted), first: firstToOpen(counted) };
