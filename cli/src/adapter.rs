@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use bitx::layout::{Kind, Layout};
 use bitx::{Compress, ErrorKind, Merge};
 
 use crate::args::Global;
@@ -19,33 +18,35 @@ const CONFIG: &str = "adapter_config.json";
 const FACTORS: &str = "adapter_model.safetensors";
 
 /// Maximum length of a configuration in bytes.
-const LONGEST: u64 = 16 << 20;
-
-/// Returns true for the layout of an adapter's factors.
-pub fn is_adapter(layout: &Layout) -> bool {
-    let factor = |name: &str| name.contains(".lora_A.") || name.ends_with(".lora_embedding_A");
-    layout.kind == Kind::Safetensors && layout.regions.iter().any(|region| factor(&region.name))
-}
+pub const LONGEST: u64 = 16 << 20;
 
 /// Tells a compression which of its base files are adapters. An adapter that cannot be merged is
 /// named in a warning, and is a base file like any other.
 pub fn give(mut compress: Compress, base: &[&Input], global: &Global) -> anyhow::Result<Compress> {
     for (file, input) in base.iter().enumerate() {
-        let config = input.path.with_file_name(CONFIG);
-        if !config.is_file() {
-            continue;
-        }
-        let layout = layout(input)?;
-        if !is_adapter(&layout) {
-            continue;
-        }
-        let config = read_short(&config, LONGEST)?;
-        match Merge::check(&config, &layout) {
-            Ok(()) => compress = compress.with_adapter(file, &config)?,
-            Err(error) => warn(global, &format!("{}: not used as an adapter: {error}", words::input(&input.path))),
+        if let Some(config) = config_of(input, global)? {
+            compress = compress.with_adapter(file, &config)?;
         }
     }
     Ok(compress)
+}
+
+/// The configuration beside a file, if the file is an adapter that can be merged.
+pub fn config_of(input: &Input, global: &Global) -> anyhow::Result<Option<Vec<u8>>> {
+    let config = input.path.with_file_name(CONFIG);
+    if !config.is_file() {
+        return Ok(None);
+    }
+    let layout = layout(input)?;
+    if !Merge::is_adapter(&layout) {
+        return Ok(None);
+    }
+    let config = read_short(&config, LONGEST)?;
+    if let Err(error) = Merge::check(&config, &layout) {
+        warn(global, &format!("{}: not used as an adapter: {error}", words::input(&input.path)));
+        return Ok(None);
+    }
+    Ok(Some(config))
 }
 
 /// The factors and the configuration of an adapter: those in a folder, or a file of factors and the

@@ -1,10 +1,12 @@
 //! The command line's grammar.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bitx::{Effort, Format};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::caller::Caller;
 use crate::checks::Checks;
 
 /// Store fine-tuned models as lossless deltas against their base
@@ -30,12 +32,20 @@ pub struct Global {
     /// Show neither progress, warnings nor a summary
     #[arg(short, long, global = true)]
     pub quiet: bool,
+    /// The program that calls this library in place of a command line
+    #[arg(skip)]
+    pub caller: Option<Arc<dyn Caller>>,
 }
 
 impl Global {
     /// The options of a call that prints nothing.
     pub fn silent(threads: Option<u16>) -> Self {
-        Self { threads, json: false, quiet: true }
+        Self { threads, json: false, quiet: true, caller: None }
+    }
+
+    /// The options of a call that prints nothing, by a caller that watches it.
+    pub fn called(threads: Option<u16>, caller: Arc<dyn Caller>) -> Self {
+        Self { caller: Some(caller), ..Self::silent(threads) }
     }
 
     /// The number of threads requested, or one per core.
@@ -112,6 +122,9 @@ pub struct Output {
     /// Wait until the file is safely on disk before returning
     #[arg(long)]
     pub sync: bool,
+    /// The caller of this library handles interrupts itself
+    #[arg(skip)]
+    pub called: bool,
 }
 
 /// An archive format, by its name on the command line.

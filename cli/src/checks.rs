@@ -22,6 +22,11 @@ pub struct Checks {
 }
 
 impl Checks {
+    /// Checks of the length only.
+    pub fn limited(most: Option<u64>) -> Self {
+        Self { max_output: most.map(ByteSize), sha256: None }
+    }
+
     /// The maximum length of the output in bytes.
     pub fn most(&self) -> Option<u64> {
         self.max_output.map(|size| size.as_u64())

@@ -6,6 +6,7 @@ mod adapter;
 mod args;
 mod bases;
 mod bench;
+mod caller;
 mod cat;
 mod checks;
 mod compress;
@@ -17,6 +18,7 @@ mod files;
 mod folder;
 mod graphs;
 mod inspect;
+mod library;
 mod man;
 mod merge;
 mod mistakes;
@@ -35,13 +37,18 @@ mod warning;
 mod words;
 
 use std::ffi::OsString;
-use std::path::Path;
 
 use clap::{CommandFactory, Parser};
-use serde_json::Value;
 
-use args::{Cli, Command, Global};
+pub use adapter::LONGEST as LONGEST_CONFIG;
+use args::{Cli, Command};
+pub use caller::Caller;
 pub use fault::Failure;
+pub use folder::Folder;
+pub use library::{
+    Call, adapter_config, compress_folder, distance, inspect_folder, merge_folder, restore_folder, verify_folder,
+};
+pub use merge::Merged;
 
 /// The exit code when the reader of the output has closed the pipe: 128 plus the number of
 /// `SIGPIPE`, as shells report it.
@@ -63,20 +70,6 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
             None => fault::report(&error, cli.command.name(), cli.global.json),
         },
     }
-}
-
-/// Compares the model in the files `base` with `target`, as `bitx distance --json` does. `stop` is
-/// asked between reads.
-///
-/// # Errors
-/// Those of the command, and `stopped` once `stop` has returned true.
-pub fn distance(
-    base: &[&Path],
-    target: &Path,
-    threads: Option<u16>,
-    stop: &(dyn Fn() -> bool + Sync),
-) -> Result<Value, Failure> {
-    distance::to_json(base, target, &Global::silent(threads), stop).map_err(|error| Failure::of(&error))
 }
 
 fn dispatch(cli: &Cli) -> anyhow::Result<()> {

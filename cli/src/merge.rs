@@ -33,10 +33,13 @@ struct Merging<'a> {
 
 /// The result of a merge.
 #[derive(Default)]
-struct Merged {
-    files: usize,
-    bytes: u64,
-    tensors: Vec<String>,
+pub struct Merged {
+    /// Number of files.
+    pub files: usize,
+    /// The bytes of all files together.
+    pub bytes: u64,
+    /// The names of the tensors that the adapter changed.
+    pub tensors: Vec<String>,
 }
 
 pub fn run(args: &args::Merge, global: &Global) -> anyhow::Result<()> {
@@ -104,16 +107,20 @@ fn of_file(args: &args::Merge, path: &Path, global: &Global) -> anyhow::Result<M
 }
 
 /// Merges the adapter into the shards of a folder, and copies all other files.
-fn of_folder(args: &args::Merge, path: &Path, global: &Global) -> anyhow::Result<Merged> {
+pub fn of_folder(args: &args::Merge, path: &Path, global: &Global) -> anyhow::Result<Merged> {
     let sources = folder::files(&[&args.base], global)?;
-    let mut shards = Vec::new();
+    let (mut shards, mut total) = (Vec::new(), 0);
     let mut base = Vec::new();
     for source in &sources {
         let input = Input::watched(&source.file)?;
         if layout(&input)?.kind == Kind::Safetensors {
+            total += input.file.len();
             shards.push(source.path.as_str());
             base.push(input);
         }
+    }
+    if let Some(caller) = &global.caller {
+        caller.set_total(total);
     }
     let merging = Merging::open(args, base, global)?;
     let mut output = OutputFolder::create(path, &args.output, &[&args.base, &args.adapter])?;

@@ -7,14 +7,15 @@ use bitx::drive::{self, DriveError, Sources};
 use bitx::parallel::{Rayon, Runner, Sequential};
 use bitx::{ErrorKind, Job};
 use bitx_host::pipeline::{self, Supply};
-use indicatif::ProgressBar;
+use bitx_host::{Stop, Stoppable, StoppableWriter, stoppable};
 
 use crate::args::Global;
 use crate::fault::Fault;
 use crate::files::Given;
 use crate::output::Sink;
+use crate::progress::Meter;
 use crate::warning::warn;
-use crate::{progress, words};
+use crate::words;
 
 /// Calls `work` with a runner of `threads` threads.
 pub fn with_threads<R: Send>(threads: usize, work: impl FnOnce(&dyn Runner) -> R + Send) -> anyhow::Result<R> {
@@ -39,8 +40,13 @@ impl Work<'_> {
     /// Returns the seconds it took.
     pub fn run(&self, job: &mut Job, output: &mut Sink<'_>) -> anyhow::Result<f64> {
         with_threads(self.global.threads(), |runner| {
-            self.timed(job, output.name, |job, sources, bar| {
-                pipeline::drive(job, sources, runner, output.writer, &mut |bytes| bar.set_position(bytes))
+            self.timed(job, output.name, |job, sources, meter| match self.stop() {
+                None => pipeline::drive(job, sources, runner, output.writer, &mut |bytes| meter.set(bytes)),
+                Some(stop) => {
+                    let runner: &dyn Runner = &Stoppable { inner: runner, stop };
+                    let writer = &mut StoppableWriter { inner: output.writer, stop };
+                    pipeline::drive(job, sources, runner, writer, &mut |bytes| meter.set(bytes))
+                }
             })
         })?
     }
@@ -48,9 +54,9 @@ impl Work<'_> {
     /// Opens and runs a [shared](bitx::Restore::shared) restore, one window per thread at a time,
     /// into `output`. Returns the seconds it took.
     pub fn restore(&self, job: &mut Job, output: &mut Sink<'_>) -> anyhow::Result<f64> {
-        self.timed(job, output.name, |job, sources, bar| {
+        self.timed(job, output.name, |job, sources, meter| {
             pipeline::restore(job, self.global.threads(), &Supply::Read(*sources), &mut |bytes| {
-                bar.inc(bytes.len() as u64);
+                meter.add(bytes.len() as u64);
                 output.writer.write_all(bytes)
             })
         })
@@ -62,16 +68,16 @@ impl Work<'_> {
         &self,
         job: &mut Job,
         output: &str,
-        windows: impl FnOnce(&mut Job, &Sources<'_>, &ProgressBar) -> Result<(), DriveError>,
+        windows: impl FnOnce(&mut Job, &Sources<'_>, &mut Meter<'_>) -> Result<(), DriveError>,
     ) -> anyhow::Result<f64> {
         let start = Instant::now();
-        self.given.with(|sources| {
+        self.with(|sources| {
             drive::open(job, sources).map_err(|e| self.given.explain(e))?;
             self.warn(job);
             self.check_length(job)?;
-            let bar = progress::bar(job.progress(job.windows()?)?, self.global);
-            let done = windows(job, sources, &bar);
-            bar.finish_and_clear();
+            let mut meter = Meter::start(job.progress(job.windows()?)?, self.global);
+            let done = windows(job, sources, &mut meter);
+            meter.finish();
             done.map_err(|error| match error {
                 DriveError::Write(error) => anyhow::Error::new(error).context(output.to_owned()),
                 error => self.given.explain(error),
@@ -79,6 +85,18 @@ impl Work<'_> {
             self.given.check_unchanged()
         })?;
         Ok(start.elapsed().as_secs_f64())
+    }
+
+    fn stop(&self) -> Option<&dyn Stop> {
+        self.global.caller.as_deref().map(|caller| caller as &dyn Stop)
+    }
+
+    /// Calls `action` with the inputs, which the caller of this library may stop.
+    fn with<R>(&self, action: impl FnOnce(&Sources<'_>) -> R) -> R {
+        self.given.with(|sources| match self.stop() {
+            None => action(sources),
+            Some(stop) => stoppable(sources, stop, action),
+        })
     }
 
     /// Names the files that break a rule of their layout and are kept as bytes.

@@ -5,6 +5,7 @@
 //! - [`pipeline`]: two ways to run the windows of a job, with reading, computing and writing in
 //!   parallel.
 //! - [`Restored`]: the output of an archive, read by position.
+//! - [`Stop`]: the wish to stop, and inputs, runners and writers that ask for it.
 //! - [`WholeFile`] and [`WholeFolder`]: outputs that appear when they are complete, or not at all.
 
 mod bases;
@@ -13,6 +14,7 @@ mod folder;
 mod output;
 pub mod pipeline;
 mod restored;
+mod stop;
 mod threads;
 
 pub use bases::{digest, order};
@@ -20,4 +22,5 @@ pub use file::InputFile;
 pub use folder::WholeFolder;
 pub use output::WholeFile;
 pub use restored::{Restored, Shared};
+pub use stop::{Stop, Stoppable, StoppableWriter, stoppable};
 pub use threads::Threads;

@@ -1,5 +1,6 @@
 use super::*;
 use crate::error::ErrorKind;
+use crate::layout::{Dtype, Kind, Layout, Region};
 
 fn file(path: &str, bytes: u64) -> File {
     File { path: path.to_owned(), bytes, blake3: [7; 32] }
@@ -87,4 +88,49 @@ fn numbers_and_counts_are_limited() {
     assert_eq!(kind_of(|m| m.files[1].archive.bytes = i64::MAX as u64), ErrorKind::Limit);
     let many = |m: &mut Manifest| m.base = (0..=MAX_FILES).map(|i| file(&i.to_string(), 1)).collect();
     assert_eq!(kind_of(many), ErrorKind::Limit);
+}
+
+#[test]
+fn archives_have_paths_of_their_own() {
+    assert_eq!(archive_paths(&["a", "b/c"]), ["a.bitx", "b/c.bitx"]);
+    // A folder has the usual path, in another case.
+    assert_eq!(archive_paths(&["a", "A.bitx/x", "1"]), ["2.bitx", "A.bitx/x.bitx", "1.bitx"]);
+    let long = "x".repeat(253);
+    assert_eq!(archive_paths(&[&long, "y"]), ["1.bitx", "y.bitx"]);
+}
+
+#[test]
+fn counterparts_have_the_same_path_or_name() {
+    let base = ["config.json", "a/model.bin", "b/model.bin", "sub/notes.txt"];
+    assert_eq!(counterpart(&base, "b/model.bin"), Some(2));
+    assert_eq!(counterpart(&base, "c/model.bin"), None);
+    assert_eq!(counterpart(&base, "notes.txt"), Some(3));
+    assert_eq!(counterpart(&base, "model.safetensors.index.json"), None);
+    assert_eq!((counterpart(&["one"], "two"), counterpart(&[], "one")), (Some(0), None));
+}
+
+fn layout(kind: Kind, tensors: &[&str]) -> Layout {
+    let region = |name: &&str| Region {
+        name: (*name).to_owned(),
+        dtype: Dtype::BF16,
+        shape: vec![512],
+        offset: 0,
+        length: 1024,
+    };
+    Layout { kind, regions: tensors.iter().map(region).collect(), ..Layout::default() }
+}
+
+#[test]
+fn the_base_files_with_the_tensors_serve() {
+    let tensors = |names: &[&str]| layout(Kind::Safetensors, names);
+    let adapter = tensors(&["base_model.model.q.lora_A.weight"]);
+    let base = [layout(Kind::Bytes, &[]), tensors(&["a", "b"]), tensors(&["c"]), adapter, tensors(&["d"])];
+    let models = Models::new(base);
+    assert_eq!(models.numbers(), [1, 2, 3, 4]);
+    assert_eq!(models.serving(&tensors(&["c", "a"]), Some(2)), [2, 1, 3]);
+    assert_eq!(models.serving(&tensors(&["d"]), None), [3, 4]);
+    // A tensor without a counterpart by name may have one by content, in any file.
+    assert_eq!(models.serving(&tensors(&["d", "e"]), Some(0)), [1, 2, 3, 4]);
+    assert_eq!(models.serving(&layout(Kind::Bytes, &[]), Some(0)), [0]);
+    assert!(models.serving(&layout(Kind::Bytes, &[]), None).is_empty());
 }

@@ -2,24 +2,20 @@
 //! an archive needs.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::Context;
+use bitx::folder::{Models, counterpart};
 use bitx::layout::{Kind, Layout};
-use bitx::plan::BaseSet;
 use bitx::{ErrorKind, drive};
 use bitx_store::Source;
 
-use super::{files, index};
-use crate::adapter::is_adapter;
+use super::files;
 use crate::args::Global;
 use crate::fault::Fault;
 use crate::files::{Given, Input};
 use crate::words;
-
-/// The length in bytes from which a tensor must have a counterpart by name.
-const LEAST: u64 = 256;
 
 /// The files of a base.
 pub struct BaseFiles {
@@ -32,15 +28,6 @@ struct BaseFile {
     source: Source,
     length: u64,
     digest: OnceCell<[u8; 32]>,
-}
-
-/// The files that have tensors.
-struct Models {
-    /// Their numbers among the files of the base.
-    numbers: Vec<usize>,
-    /// The numbers of those that are adapters.
-    adapters: Vec<usize>,
-    set: BaseSet,
 }
 
 /// A base file that an archive needs.
@@ -85,21 +72,15 @@ impl BaseFiles {
     /// The numbers of the files that a target at `path` with this layout is compressed against, the
     /// one at the same path first.
     ///
-    /// A target with tensors is compressed against the files that have its tensors by name and
-    /// type. If some are missing there, all files with tensors serve. Any other target is
-    /// compressed against the file at the same path, or else the only one of the same name. An index
-    /// has no base: that of the base changes when the base is sharded in another way.
+    /// A target with tensors is compressed against the files that have them ([`Models::serving`]),
+    /// any other one against its [`counterpart`].
     pub fn serving(&self, path: &str, layout: &Layout) -> anyhow::Result<Vec<usize>> {
-        let same = self.at(path).filter(|_| !path.ends_with(index::SUFFIX));
+        let paths: Vec<&str> = (0..self.files.len()).map(|number| self.path(number)).collect();
+        let same = counterpart(&paths, path);
         if layout.kind == Kind::Bytes {
             return Ok(same.into_iter().collect());
         }
-        let models = self.models()?;
-        let mut numbers = models.serving(layout);
-        if let Some(at) = numbers.iter().position(|number| Some(*number) == same) {
-            numbers[..=at].rotate_right(1);
-        }
-        Ok(numbers)
+        Ok(self.models()?.serving(layout, same))
     }
 
     /// The numbers of the files that an archive needs, in its order: files of the same length and,
@@ -110,7 +91,7 @@ impl BaseFiles {
         for file in needed {
             match self.find_needed(file, &numbers)? {
                 Some(number) => numbers.push(number),
-                None => return Ok(self.models()?.numbers.clone()),
+                None => return Ok(self.models()?.numbers().to_vec()),
             }
         }
         Ok(numbers)
@@ -142,56 +123,14 @@ impl BaseFiles {
         Ok(*file.digest.get_or_init(|| found))
     }
 
-    /// The file at `path`, or else the only one of its name. A base of one file is at every path.
-    fn at(&self, path: &str) -> Option<usize> {
-        if self.files.len() == 1 {
-            return Some(0);
-        }
-        let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
-        let exact = (0..self.files.len()).find(|&i| self.path(i) == path);
-        exact.or_else(|| {
-            let mut named = (0..self.files.len()).filter(|&i| name(self.path(i)) == name(path));
-            named.next().filter(|_| named.next().is_none())
-        })
-    }
-
     /// The files that have tensors. Their layouts are read once.
     fn models(&self) -> anyhow::Result<&Models> {
         if let Some(models) = self.models.get() {
             return Ok(models);
         }
-        let (mut numbers, mut adapters, mut layouts) = (Vec::new(), Vec::new(), Vec::new());
-        for (number, file) in self.files.iter().enumerate() {
-            let layout = layout(&Input::open(&file.source.file)?)?;
-            if is_adapter(&layout) {
-                adapters.push(number);
-            }
-            if layout.kind != Kind::Bytes {
-                numbers.push(number);
-                layouts.push(layout);
-            }
-        }
-        Ok(self.models.get_or_init(|| Models { numbers, adapters, set: BaseSet::new(layouts) }))
-    }
-}
-
-impl Models {
-    /// The numbers of the files that have all large tensors of `layout` by name and type, or else of
-    /// all files.
-    fn serving(&self, layout: &Layout) -> Vec<usize> {
-        let mut found = BTreeSet::new();
-        for region in layout.regions.iter().filter(|region| region.length >= LEAST) {
-            match self.set.partner(region) {
-                Some(place) => found.insert(self.numbers[place.base]),
-                None => return self.numbers.clone(),
-            };
-        }
-        if found.is_empty() {
-            return self.numbers.clone();
-        }
-        // An adapter may have been merged into the target.
-        found.extend(&self.adapters);
-        found.into_iter().collect()
+        let layouts = self.files.iter().map(|file| layout(&Input::open(&file.source.file)?));
+        let layouts: Vec<Layout> = layouts.collect::<anyhow::Result<_>>()?;
+        Ok(self.models.get_or_init(|| Models::new(layouts)))
     }
 }
 

@@ -1,20 +1,20 @@
 //! `bitx compress BASE TARGET... -o OUT` for a folder or several files: one archive for each file of
 //! the target, and the manifest.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context;
-use bitx::folder::{Archive, Entry, File, MANIFEST, Manifest};
+use bitx::folder::{Archive, Entry, File, MANIFEST, Manifest, archive_paths};
 use bitx::report::Report;
 use bitx::{ErrorKind, Format};
 use bitx_store::Source;
 use serde_json::{Value, json};
 
 use super::output::OutputFolder;
-use super::{BaseFiles, files, layout};
+use super::{BaseFiles, Folder, files, layout};
 use crate::args::{self, Global};
 use crate::compress::{Coding, warn_of_base};
 use crate::fault::Fault;
@@ -23,9 +23,6 @@ use crate::graphs::Graphs;
 use crate::output::Sink;
 use crate::report::{Pace, print};
 use crate::words;
-
-/// The length of the longest name of a file on most systems, in bytes.
-const LONGEST_NAME: usize = 255;
 
 /// The archives that were made so far.
 struct Making<'a> {
@@ -41,20 +38,42 @@ struct Making<'a> {
 
 pub fn run(args: &args::Compress, global: &Global) -> anyhow::Result<()> {
     let format = check(args)?;
-    let sources = files(&args.targets, global)?;
     let path = args.output.path.clone().map_or_else(|| default_path(&args.targets), Ok)?;
-    let base = BaseFiles::find(&args.base.paths(), global)?;
-    let inputs: Vec<&Path> = args.base.paths().into_iter().chain(args.targets.iter().map(PathBuf::as_path)).collect();
-    let output = OutputFolder::create(&path, &args.output, &inputs)?;
-    let manifest = Manifest { base: Vec::new(), files: Vec::new() };
+    let base = args.base.paths();
     let begun = Instant::now();
+    let Folder { manifest, reports } = make(&base, &args.targets, (&path, &args.output), format, global)?;
+    warn_of_base(&reports.iter().collect::<Vec<_>>(), base[0], global);
+    let pace = Pace::of(manifest.restored_bytes(), begun);
+    let mut object = summary(&manifest, "compress");
+    pace.add_to(&mut object, global);
+    print(global, || text(&manifest, &pace), object)
+}
+
+/// Compresses the files of `targets` against `base` into the folder `output`, which has a path and
+/// options.
+pub fn make(
+    base: &[&Path],
+    targets: &[PathBuf],
+    output: (&Path, &args::Output),
+    format: Format,
+    global: &Global,
+) -> anyhow::Result<Folder> {
+    let sources = files(targets, global)?;
+    let inputs: Vec<&Path> = base.iter().copied().chain(targets.iter().map(PathBuf::as_path)).collect();
+    let base = BaseFiles::find(base, global)?;
+    let output = OutputFolder::create(output.0, output.1, &inputs)?;
+    if let Some(caller) = &global.caller {
+        let lengths = sources.iter().filter_map(|source| std::fs::metadata(&source.file).ok());
+        caller.set_total(lengths.map(|meta| meta.len()).sum());
+    }
+    let manifest = Manifest { base: Vec::new(), files: Vec::new() };
     let (numbers, reports) = (BTreeMap::new(), Vec::new());
     let mut making = Making { base, format, global, output, manifest, numbers, reports };
-    let paths = archive_paths(&sources);
+    let paths = archive_paths(&sources.iter().map(|source| source.path.as_str()).collect::<Vec<_>>());
     for (source, path) in sources.iter().zip(paths) {
         making.add(source, path)?;
     }
-    making.finish(&args.base.paths(), begun)
+    making.finish()
 }
 
 /// The format, if the options fit a folder.
@@ -80,29 +99,6 @@ fn default_path(targets: &[PathBuf]) -> anyhow::Result<PathBuf> {
         if named { target.clone() } else { target.canonicalize()? }.components().as_path().as_os_str().to_owned();
     path.push(".bitx");
     Ok(path.into())
-}
-
-/// The paths of the archives: those of the files with `.bitx` behind them. A path that is too long
-/// then, or that is a folder's, is replaced by a number.
-fn archive_paths(sources: &[Source]) -> Vec<String> {
-    let usual = |source: &Source| format!("{}.bitx", source.path);
-    let mut folders = HashSet::new();
-    for source in sources {
-        let key = source.path.to_lowercase();
-        folders.extend(key.match_indices('/').map(|(at, _)| key[..at].to_owned()));
-    }
-    let mut taken: HashSet<String> = sources.iter().map(|source| usual(source).to_lowercase()).collect();
-    taken.extend(folders.iter().cloned());
-    let mut numbered = (1u32..).map(|number| format!("{number}.bitx"));
-    let path = |source: &Source| {
-        let path = usual(source);
-        let longest = path.split('/').map(str::len).max().unwrap_or(0);
-        if longest <= LONGEST_NAME && path.len() <= 1024 && !folders.contains(&path.to_lowercase()) {
-            return path;
-        }
-        numbered.find(|name| !taken.contains(name)).unwrap_or(path)
-    };
-    sources.iter().map(path).collect()
 }
 
 impl Making<'_> {
@@ -135,17 +131,13 @@ impl Making<'_> {
         })
     }
 
-    fn finish(mut self, base: &[&Path], begun: Instant) -> anyhow::Result<()> {
+    fn finish(mut self) -> anyhow::Result<Folder> {
         let json = self.manifest.write()?;
         let (mut file, name) = self.output.file(MANIFEST)?;
         file.write_all(&json).with_context(|| name)?;
         drop(file);
         self.output.publish()?;
-        warn_of_base(&self.reports.iter().collect::<Vec<_>>(), base[0], self.global);
-        let pace = Pace::of(self.manifest.restored_bytes(), begun);
-        let mut object = summary(&self.manifest, "compress");
-        pace.add_to(&mut object, self.global);
-        print(self.global, || text(&self.manifest, &pace), object)
+        Ok(Folder { manifest: self.manifest, reports: self.reports })
     }
 }
 

@@ -2,15 +2,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use bitx::folder::INDEX;
 use bitx_store::Source;
 use serde::Deserialize;
 
 use crate::args::Global;
 use crate::warning::warn;
 use crate::words;
-
-/// The end of the name of an index.
-pub const SUFFIX: &str = ".index.json";
 
 /// Maximum length in bytes of an index that is read.
 const LONGEST: u64 = 64 << 20;
@@ -27,7 +25,7 @@ struct Index {
 
 /// Warns about shards that an index in `files` names and that are not among them.
 pub fn warn_of_missing(files: &[Source], global: &Global) {
-    for index in files.iter().filter(|file| file.path.ends_with(SUFFIX)) {
+    for index in files.iter().filter(|file| file.path.ends_with(INDEX)) {
         let folder = index.path.rfind('/').map_or("", |at| &index.path[..=at]);
         let has = |name: &str| {
             let path = format!("{folder}{name}");

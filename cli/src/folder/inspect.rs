@@ -6,14 +6,20 @@ use bitx::folder::{Entry, File};
 use bitx::report::Report;
 use serde_json::{Value, json};
 
-use super::Needed;
 use super::archives::Archives;
 use super::compress::summary;
+use super::{Folder, Needed};
 use crate::args::Global;
 use crate::inspect::report_of;
 use crate::{stdout, words};
 
 pub fn run(path: &Path, global: &Global) -> anyhow::Result<()> {
+    let folder = content(path)?;
+    stdout::print(if global.json { format!("{}\n", to_json(&folder)) } else { to_table(&folder) })
+}
+
+/// Reads the manifest in the folder `path`, and the content of its archives.
+pub fn content(path: &Path) -> anyhow::Result<Folder> {
     let archives = Archives::open(path)?;
     let mut reports = Vec::new();
     for entry in &archives.manifest.files {
@@ -21,15 +27,10 @@ pub fn run(path: &Path, global: &Global) -> anyhow::Result<()> {
         archives.check(entry, &report)?;
         reports.push(report);
     }
-    stdout::print(if global.json {
-        format!("{}\n", to_json(&archives, &reports))
-    } else {
-        to_table(&archives, &reports)
-    })
+    Ok(Folder { manifest: archives.manifest, reports })
 }
 
-fn to_json(archives: &Archives, reports: &[Report]) -> Value {
-    let manifest = &archives.manifest;
+fn to_json(Folder { manifest, reports }: &Folder) -> Value {
     let digest = |digest: [u8; 32]| blake3::Hash::from_bytes(digest).to_string();
     let base = |file: &File| json!({ "path": file.path, "bytes": file.bytes, "blake3": digest(file.blake3) });
     let mut object = summary(manifest, "inspect");
@@ -44,8 +45,7 @@ fn to_json(archives: &Archives, reports: &[Report]) -> Value {
     object
 }
 
-fn to_table(archives: &Archives, reports: &[Report]) -> String {
-    let manifest = &archives.manifest;
+fn to_table(Folder { manifest, reports }: &Folder) -> String {
     let names: Vec<String> = manifest.files.iter().map(|entry| words::name(&entry.file.path)).collect();
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).clamp(4, 60);
     let mut table = format!("{:width$}  {:>8} {:>15} {:>15} {:>7}\n", "file", "tensors", "stored", "restored", "ratio");

@@ -10,8 +10,9 @@ mod restore;
 
 use std::path::{Path, PathBuf};
 
-use bitx::folder::check_paths;
+use bitx::folder::{Manifest, check_paths};
 use bitx::layout::Kind;
+use bitx::report::Report;
 use bitx::{Error, ErrorKind};
 use bitx_store::Source;
 
@@ -20,10 +21,19 @@ use crate::fault::Fault;
 use crate::files::Input;
 use crate::store::sources;
 pub use base::{BaseFiles, Needed, layout};
-pub use compress::run as compress;
-pub use inspect::run as inspect;
+pub use compress::{make, run as compress};
+pub use inspect::{content, run as inspect};
 pub use output::OutputFolder;
-pub use restore::{decompress, verify};
+pub use restore::{decompress, restore, verified, verify};
+
+/// A folder of archives as data.
+#[derive(Debug)]
+pub struct Folder {
+    /// The manifest.
+    pub manifest: Manifest,
+    /// The content of the archive of each file, in the manifest's order.
+    pub reports: Vec<Report>,
+}
 
 /// Tells whether one of `paths` is a folder.
 pub fn any<P: AsRef<Path>>(paths: &[P]) -> bool {

@@ -42,7 +42,9 @@ impl OutputFolder {
             anyhow::ensure!(empty || args.force, wrong("the folder exists; use --force to replace it"));
         }
         let folder = WholeFolder::create(path).with_context(|| path.display().to_string())?;
-        remove_on_interrupt(folder.temporary())?;
+        if !args.called {
+            remove_on_interrupt(folder.temporary())?;
+        }
         Ok(Self { name: path.display().to_string(), folder, force: args.force, sync: args.sync })
     }
 
