@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bitx::io::ReadAt;
 use bitx::{Compress, Effort, ErrorKind, Format, Restore};
-use bitx_host::WholeFile;
+use bitx_host::{Stop, WholeFile};
 use pyo3::prelude::*;
 
 use crate::fault::Fault;
@@ -16,14 +16,14 @@ use crate::report::{Content, hex};
 use crate::watch::watched;
 
 /// The output file of a function: its path, and whether it may replace a file.
-struct Output {
-    path: PathBuf,
-    replace: bool,
+pub struct Output {
+    pub path: PathBuf,
+    pub replace: bool,
 }
 
 impl Output {
     /// Creates the file under a temporary name.
-    fn create(&self, given: &Given) -> Result<WholeFile, Fault> {
+    pub fn create(&self, given: &Given) -> Result<WholeFile, Fault> {
         let named = |error: io::Error| self.named(error);
         if let Ok(path) = fs::canonicalize(&self.path) {
             if !self.replace {
@@ -39,7 +39,7 @@ impl Output {
         WholeFile::create(&self.path).map_err(named)
     }
 
-    fn publish(&self, file: WholeFile) -> Result<(), Fault> {
+    pub fn publish(&self, file: WholeFile) -> Result<(), Fault> {
         file.publish(self.replace, false).map_err(|error| self.named(error))
     }
 
@@ -93,7 +93,7 @@ pub fn compress(
     let output = Output { path: out, replace };
     let (report, file) = watched(py, progress.as_ref(), |watch| -> Result<_, Fault> {
         let mut file = output.create(&given)?;
-        let mut job = Compress::new(&given.base_lengths(), target_length(&given), format)?.job();
+        let mut job = compression(&given, format)?.job();
         given.drive(&mut job, self::threads(threads), &mut file, watch)?;
         Ok((job.report()?, file))
     })??;
@@ -101,8 +101,19 @@ pub fn compress(
     Ok(report.into())
 }
 
-fn target_length(given: &Given) -> u64 {
-    given.target.as_ref().map_or(0, |target| target.source.len())
+/// The compression of the target. A base file with an `adapter_config.json` beside it is an
+/// adapter, if it can be merged.
+fn compression(given: &Given, format: Format) -> Result<Compress, Fault> {
+    let length = given.target.as_ref().map_or(0, |target| target.source.len());
+    let mut compress = Compress::new(&given.base_lengths(), length, format)?;
+    let adapters = matches!(format, Format::V2 { .. });
+    for (number, base) in given.base.iter().enumerate().filter(|_| adapters) {
+        let config = base.file.as_ref().map(|file| bitx_cli::adapter_config(Path::new(file)));
+        if let Some(config) = config.transpose()?.flatten() {
+            compress = compress.with_adapter(number, &config)?;
+        }
+    }
+    Ok(compress)
 }
 
 fn cloned(inputs: &[PyRef<'_, Input>]) -> Vec<Input> {

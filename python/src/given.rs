@@ -7,11 +7,11 @@ use bitx::io::{ReadAt, Source};
 use bitx::report::Report;
 use bitx::{ErrorKind, Inspect, Job};
 use bitx_host::pipeline::{self, Supply};
-use bitx_host::{Threads, order};
+use bitx_host::{Stoppable, StoppableWriter, Threads, order, stoppable};
 
 use crate::fault::Fault;
 use crate::input::Input;
-use crate::watch::{Stoppable, StoppableWriter, Watch};
+use crate::watch::Watch;
 
 /// The inputs of a job.
 #[derive(Clone, Default)]
@@ -61,8 +61,8 @@ impl Given {
         watch: &Watch,
     ) -> Result<(), Fault> {
         let threads = Threads(threads);
-        let runner = Stoppable { inner: &threads as &dyn bitx::parallel::Runner, watch };
-        let mut output = StoppableWriter { inner: output, watch };
+        let runner = Stoppable { inner: &threads as &dyn bitx::parallel::Runner, stop: watch };
+        let mut output = StoppableWriter { inner: output, stop: watch };
         let done = self.with(watch, |sources| {
             drive::open(job, sources)?;
             watch.set_total(job.progress(job.windows()?)?);
@@ -80,7 +80,7 @@ impl Given {
         output: &mut (dyn Write + Send),
         watch: &Watch,
     ) -> Result<(), Fault> {
-        let mut output = StoppableWriter { inner: output, watch };
+        let mut output = StoppableWriter { inner: output, stop: watch };
         self.with(watch, |sources| drive::open(job, sources)).map_err(|error| self.explain(error))?;
         watch.set_total(job.progress(job.windows()?)?);
         let done = self.with(watch, |sources| {
@@ -95,19 +95,12 @@ impl Given {
     }
 
     fn with<R>(&self, watch: &Watch, action: impl FnOnce(&Sources<'_>) -> R) -> R {
-        fn stoppable<'a>(input: &'a Input, watch: &'a Watch) -> Stoppable<'a, dyn ReadAt + 'a> {
-            Stoppable { inner: input.source.as_ref(), watch }
+        fn file(input: &Input) -> &dyn ReadAt {
+            input.source.as_ref()
         }
-        let base: Vec<_> = self.base.iter().map(|input| stoppable(input, watch)).collect();
-        let base: Vec<&dyn ReadAt> = base.iter().map(|file| file as &dyn ReadAt).collect();
-        let [delta, target] =
-            [&self.delta, &self.target].map(|input| input.as_ref().map(|input| stoppable(input, watch)));
-        action(&Sources {
-            base: &base,
-            delta: delta.as_ref().map(|file| file as &dyn ReadAt),
-            target: target.as_ref().map(|file| file as &dyn ReadAt),
-            ..Sources::default()
-        })
+        let base: Vec<&dyn ReadAt> = self.base.iter().map(file).collect();
+        let [delta, target] = [&self.delta, &self.target].map(|input| input.as_ref().map(file));
+        stoppable(&Sources { base: &base, delta, target, ..Sources::default() }, watch, action)
     }
 
     fn check_unchanged(&self) -> Result<(), Fault> {

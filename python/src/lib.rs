@@ -5,9 +5,11 @@
 
 mod fault;
 mod files;
+mod folders;
 mod given;
 mod input;
 mod memory;
+mod merge;
 mod reader;
 mod report;
 mod sync;
@@ -35,6 +37,12 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(files::verify, module)?)?;
     module.add_function(wrap_pyfunction!(files::inspect, module)?)?;
     module.add_function(wrap_pyfunction!(files::distance, module)?)?;
+    module.add_function(wrap_pyfunction!(merge::merge, module)?)?;
+    module.add_function(wrap_pyfunction!(folders::compress_folder, module)?)?;
+    module.add_function(wrap_pyfunction!(folders::restore_folder, module)?)?;
+    module.add_function(wrap_pyfunction!(folders::verify_folder, module)?)?;
+    module.add_function(wrap_pyfunction!(folders::inspect_folder, module)?)?;
+    module.add_function(wrap_pyfunction!(folders::merge_folder, module)?)?;
     module.add_function(wrap_pyfunction!(sync::digest, module)?)?;
     module.add_function(wrap_pyfunction!(sync::encode, module)?)?;
     module.add_function(wrap_pyfunction!(sync::apply, module)?)

@@ -1,6 +1,8 @@
 //! The content of an archive as a dictionary of Python.
 
+use bitx::folder::File;
 use bitx::report::{BaseReport, Report, TensorReport};
+use bitx_cli::Folder;
 use pyo3::prelude::*;
 
 /// The content of an archive: the fields of `bitx.Report`.
@@ -65,6 +67,39 @@ impl From<TensorReport> for Tensor {
             rank: tensor.prediction.map(|prediction| prediction.rank),
             stored_bytes: tensor.stored_bytes,
             restored_bytes: tensor.restored_bytes,
+        }
+    }
+}
+
+/// The content of a folder of archives: the fields of `bitx.FolderReport`.
+#[derive(IntoPyObject)]
+pub struct FolderContent {
+    stored_bytes: u64,
+    restored_bytes: u64,
+    bases: Vec<BaseFile>,
+    files: Vec<(String, Content)>,
+}
+
+#[derive(IntoPyObject)]
+struct BaseFile {
+    path: String,
+    length: u64,
+    blake3: String,
+}
+
+impl From<Folder> for FolderContent {
+    fn from(Folder { manifest, reports }: Folder) -> Self {
+        let base = |file: &File| BaseFile { path: file.path.clone(), length: file.bytes, blake3: hex(file.blake3) };
+        Self {
+            stored_bytes: manifest.stored_bytes(),
+            restored_bytes: manifest.restored_bytes(),
+            bases: manifest.base.iter().map(base).collect(),
+            files: manifest
+                .files
+                .into_iter()
+                .map(|entry| entry.file.path)
+                .zip(reports.into_iter().map(Content::from))
+                .collect(),
         }
     }
 }

@@ -12,6 +12,7 @@ use std::io::{self, Write};
 use bitx::io::ReadAt;
 use bitx::report::Report;
 use bitx::{Compress, ErrorKind, Restore};
+use bitx_host::Stoppable;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -20,7 +21,7 @@ use crate::files::{self, check_digest, threads};
 use crate::given::Given;
 use crate::input::{Input, Source, Tensors};
 use crate::report::hex;
-use crate::watch::{Stoppable, Watch, watched};
+use crate::watch::{Watch, watched};
 use changes::Changes;
 
 /// Computes the BLAKE3 digest of an input.
@@ -32,7 +33,7 @@ pub fn digest(py: Python<'_>, input: &Bound<'_, Input>) -> PyResult<String> {
 }
 
 fn digest_of(input: &Input, watch: &Watch) -> Result<[u8; 32], Fault> {
-    let file = Stoppable { inner: input.source.as_ref() as &dyn ReadAt, watch };
+    let file = Stoppable { inner: input.source.as_ref() as &dyn ReadAt, stop: watch };
     bitx_host::digest(&file).map_err(|error| input.named(Fault::io(error)))
 }
 

@@ -209,10 +209,10 @@ def test_errors_name_the_file_and_the_tensor(pair: Pair, tmp_path: Path) -> None
         error.file,
         error.tensor,
     )
-    for path in (tmp_path / "none", tmp_path):
+    for path, code in ((tmp_path / "none", "io"), (tmp_path, "format")):
         with pytest.raises(bitx.Error) as caught:
             bitx.inspect(path)
-        assert (caught.value.code, caught.value.file) == ("io", str(path))
+        assert (caught.value.code, caught.value.file) == (code, str(path))
 
 
 def test_wrong_options(pair: Pair, tmp_path: Path) -> None:

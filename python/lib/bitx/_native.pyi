@@ -29,6 +29,17 @@ class _Content(TypedDict):
     bases: list[_Base]
     tensors: list[_Tensor]
 
+class _BaseFile(TypedDict):
+    path: str
+    length: int
+    blake3: str
+
+class _FolderContent(TypedDict):
+    stored_bytes: int
+    restored_bytes: int
+    bases: list[_BaseFile]
+    files: list[tuple[str, _Content]]
+
 class _Region(TypedDict):
     name: str
     dtype: str
@@ -86,6 +97,49 @@ def verify(
 ) -> tuple[str, _Content]: ...
 def inspect(archive: Input) -> _Content: ...
 def distance(a: Sequence[str], b: str, *, threads: int | None) -> str: ...
+def merge(
+    base: Input,
+    adapter: Input,
+    config: Input,
+    out: str,
+    *,
+    replace: bool,
+    threads: int | None,
+    progress: _Progress | None,
+) -> _Content: ...
+def compress_folder(
+    base: Sequence[str],
+    target: str,
+    out: str,
+    *,
+    effort: str,
+    replace: bool,
+    threads: int | None,
+    progress: _Progress | None,
+) -> _FolderContent: ...
+def restore_folder(
+    base: Sequence[str],
+    archive: str,
+    out: str,
+    *,
+    replace: bool,
+    max_output: int | None,
+    threads: int | None,
+    progress: _Progress | None,
+) -> _FolderContent: ...
+def verify_folder(
+    base: Sequence[str], archive: str, *, threads: int | None, progress: _Progress | None
+) -> _FolderContent: ...
+def inspect_folder(archive: str) -> _FolderContent: ...
+def merge_folder(
+    base: str,
+    adapter: str,
+    out: str,
+    *,
+    replace: bool,
+    threads: int | None,
+    progress: _Progress | None,
+) -> tuple[int, int, list[str]]: ...
 def digest(input: Input) -> str: ...
 def encode(old: Input, new: Input, *, effort: str, threads: int | None) -> bytes: ...
 def apply(state: Input, delta: Input, *, threads: int | None) -> str: ...

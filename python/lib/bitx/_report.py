@@ -6,15 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
-    from bitx._native import _Content
+    from bitx._native import _Content, _FolderContent
 
 
 @dataclass(frozen=True)
 class BaseFile:
-    """A file of the base that an archive needs: its length and its BLAKE3 digest."""
+    """A file of the base that an archive needs: its length and its BLAKE3 digest.
+
+    ``path`` is its path in the base's folder, for a folder of archives.
+    """
 
     length: int
     blake3: str
+    path: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,42 @@ class Report:
                 for tensor in content["tensors"]
             ),
         )
+
+
+@dataclass(frozen=True)
+class FolderReport(Report):
+    """The content of a folder of archives.
+
+    ``files`` has the content of the archive of each file, by its path in the model's folder. The
+    other fields are those of all files together; a folder has no digest.
+    """
+
+    files: dict[str, Report]
+
+    @classmethod
+    def _of_folder(cls, content: _FolderContent) -> FolderReport:
+        files = {path: Report._of(file) for path, file in content["files"]}
+        return cls(
+            version=2,
+            stored_bytes=content["stored_bytes"],
+            restored_bytes=content["restored_bytes"],
+            blake3=None,
+            bases=tuple(BaseFile(**base) for base in content["bases"]),
+            tensors=tuple(tensor for file in files.values() for tensor in file.tensors),
+            files=files,
+        )
+
+
+@dataclass(frozen=True)
+class MergeReport:
+    """The result of a merge, which is a computation: no archive tells what the model must be.
+
+    ``tensors`` are the names of those that the adapter changed.
+    """
+
+    files: int
+    bytes: int
+    tensors: tuple[str, ...]
 
 
 class TensorKind(TypedDict):
