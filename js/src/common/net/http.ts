@@ -1,5 +1,6 @@
 import { type Bytes, free } from '../bytes.js';
 import type { RangeSource } from '../range-source.js';
+import { readingAhead } from './ahead.js';
 import { Patience, TRANSFERS, Transient } from './patience.js';
 import { fetchRange } from './ranges.js';
 import { type Answer, Remote, Restart } from './remote.js';
@@ -9,12 +10,6 @@ import { type Answer, Remote, Restart } from './remote.js';
  * the answer also tells the size of the file.
  */
 const HEAD = 64 << 10;
-/** The length of a small range, which may be read with the bytes behind it. */
-const SMALL = 4 << 10;
-/** The distance from the bytes read last at which reading further ahead is likely to pay. */
-const NEAR = 1 << 20;
-/** The most bytes to read at once for a small range. */
-const MOST_AHEAD = 2 << 20;
 /** The number of retries until the server has answered for the first time. */
 const RETRIES_AT_FIRST = 2;
 
@@ -64,23 +59,5 @@ async function rangedFile(remote: Remote, signal: AbortSignal, first: Answer): P
     return bytes;
   };
   head = await read(0, Math.min(size, HEAD), first);
-  return { size, read: readingAhead(size, head, read) };
-}
-
-/**
- * Reads more than a small range if small ranges follow one another: a survey of a model reads a few
- * bytes of every tensor, and a request for each would take longer than the bytes between them.
- */
-function readingAhead(size: number, head: Bytes, read: (offset: number, length: number) => Promise<Bytes>) {
-  let [from, block, step] = [0, head, 0];
-  return async (offset: number, length: number): Promise<Bytes> => {
-    if (length > SMALL) return read(offset, length);
-    const end = from + block.length;
-    if (offset < from || offset + length > end) {
-      step = Math.abs(offset - end) < NEAR ? Math.min(step * 2 || HEAD, MOST_AHEAD) : Math.min(step, HEAD);
-      const ahead = await read(offset, Math.min(Math.max(length, step), size - offset));
-      [from, block] = [offset, ahead];
-    }
-    return block.slice(offset - from, offset - from + length);
-  };
+  return { size, read: readingAhead(size, { start: 0, bytes: head }, read) };
 }
