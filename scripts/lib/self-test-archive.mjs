@@ -29,7 +29,7 @@ async function makeArchive(esbuild) {
   const script = readFileSync(join(root, 'js', 'generated', 'compress', 'bitx_wasm.js'), 'utf8');
   const glue = await import(`data:text/javascript,${encodeURIComponent(script)}`);
   await glue.default({ module_or_path: readFileSync(join(packageDist, 'bitx-compress.wasm')) });
-  const job = glue.Job.open('compress', Float64Array.of(base.length), target.length, {});
+  const job = glue.Job.open(`operation compress\nbase ${base.length}\nlength ${target.length}`);
   return compress(job, ({ source, offset, length }) =>
     (source === 'base' ? base : target).subarray(offset, offset + length),
   );

@@ -248,6 +248,14 @@ test('what is no folder says so', async (t) => {
       twice: () => compressFolder(bitx, { base: [file], target: [file, file] }),
       output: () => restoreFolder(bitx, { base, archives, output: './folder' }),
       nowhere: () => restoreFolder(bitx, { base, archives, output: () => undefined }),
+      thrown: () =>
+        restoreFolder(bitx, {
+          base,
+          archives,
+          output: () => {
+            throw new TypeError('no place');
+          },
+        }),
       file: () => restoreFolder(bitx, { base, archives, files: ['b'] }),
       option: () => restoreFolder(bitx, { base, archives, level: 3 }),
       another: () => restoreFolder(bitx, { base: [file], archives }),
@@ -266,6 +274,7 @@ test('what is no folder says so', async (t) => {
   assert.deepEqual(codes, {
     ...Object.fromEntries(invalid.split(' ').map((name) => [name, 'invalid-argument'])),
     none: 'network',
+    thrown: 'io',
     another: 'base-mismatch',
     missing: 'format',
     clash: 'corrupt',

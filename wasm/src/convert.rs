@@ -1,34 +1,31 @@
 //! Conversion of values between JavaScript and the core. Objects for JavaScript have camelCase
-//! keys; numbers from JavaScript are checked.
+//! keys; requests from JavaScript are text.
 
 #[cfg(feature = "compress")]
 use std::ops::RangeInclusive;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
-#[cfg(feature = "restore")]
-use bitx::Restore;
 use bitx::io::{Read, Source};
 use bitx::report::{BaseReport, Report, TensorReport};
 #[cfg(feature = "compress")]
 use bitx::{Compress, Effort, Format, Merge};
 use bitx::{Error, ErrorKind};
+#[cfg(feature = "restore")]
+use bitx::{Inspect, Restore};
 
 /// The largest integer up to which a `number` represents every integer exactly.
+#[cfg(feature = "compress")]
 const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
 
 /// Converts a `number` to a length in bytes.
+#[cfg(feature = "compress")]
 pub(super) fn length(bytes: f64) -> Result<u64, JsValue> {
     if (0.0..=MAX_SAFE_INTEGER).contains(&bytes) && bytes.fract() == 0.0 {
         return Ok(bytes as u64);
     }
     Err(misuse("a length in bytes must be a whole number from 0 to 2^53 - 1"))
-}
-
-/// Converts `number`s to lengths in bytes.
-pub(super) fn lengths(bytes: Vec<f64>) -> Result<Vec<u64>, JsValue> {
-    bytes.into_iter().map(length).collect()
 }
 
 /// The error of a caller that uses the bindings wrongly.
@@ -41,106 +38,144 @@ pub(super) fn value(data: &impl Serialize) -> Result<JsValue, JsValue> {
     serde_wasm_bindgen::to_value(data).map_err(|e| misuse(&e.to_string()))
 }
 
+/// A request to open a job. Each operation takes those of the fields that it knows.
+#[derive(Default)]
+pub(super) struct Opening<'a> {
+    pub(super) operation: &'a str,
+    /// The lengths in bytes of the base's files, and behind them of the ONNX graphs.
+    bases: Vec<u64>,
+    /// The length in bytes of the archive, the target or the adapter.
+    length: u64,
+    /// The name of the tensor, or an adapter's `adapter_config.json`.
+    text: Option<String>,
+    #[cfg(feature = "restore")]
+    max_output: Option<u64>,
+    #[cfg(feature = "compress")]
+    format: Option<&'a str>,
+    #[cfg(feature = "compress")]
+    effort: Option<&'a str>,
+    #[cfg(feature = "compress")]
+    level: Option<u64>,
+    /// The number of ONNX graphs.
+    #[cfg(feature = "compress")]
+    graphs: u64,
+    /// The number of the base file to merge into.
+    #[cfg(feature = "compress")]
+    file: u64,
+    #[cfg(feature = "compress")]
+    only_used: bool,
+}
+
+impl<'a> Opening<'a> {
+    /// Reads a request: lines of a field's name, a space and its value.
+    pub(super) fn parse(request: &'a str, text: Option<String>) -> Result<Self, JsValue> {
+        let mut opening = Self { text, ..Self::default() };
+        for line in request.split('\n') {
+            let (field, value) = line.split_once(' ').unwrap_or((line, ""));
+            let number = || value.parse::<u64>().map_err(|_| misuse(&format!("{field} must be a whole number")));
+            match field {
+                "operation" => opening.operation = value,
+                "base" => opening.bases.push(number()?),
+                "length" => opening.length = number()?,
+                #[cfg(feature = "restore")]
+                "maxOutput" => opening.max_output = Some(number()?),
+                #[cfg(feature = "compress")]
+                "format" => opening.format = Some(value),
+                #[cfg(feature = "compress")]
+                "effort" => opening.effort = Some(value),
+                #[cfg(feature = "compress")]
+                "level" => opening.level = Some(number()?),
+                #[cfg(feature = "compress")]
+                "graphs" => opening.graphs = number()?,
+                #[cfg(feature = "compress")]
+                "file" => opening.file = number()?,
+                #[cfg(feature = "compress")]
+                "onlyUsed" => opening.only_used = value == "true",
+                _ => {}
+            }
+        }
+        Ok(opening)
+    }
+}
+
+/// A number as an index: one that is too large is that of nothing.
+#[cfg(feature = "compress")]
+fn index(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
 #[cfg(feature = "restore")]
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RestoreOptions {
-    name: Option<String>,
-    max_output: Option<f64>,
-}
-
-/// Creates a restore of the whole file with the options `{ maxOutput? }`, or of one tensor with the
-/// options `{ name, maxOutput? }`.
-#[cfg(feature = "restore")]
-pub(super) fn restore(bases: &[u64], archive: u64, tensor: bool, options: JsValue) -> Result<Restore, JsValue> {
-    let options: Option<RestoreOptions> = parse(options)?;
-    let RestoreOptions { name, max_output } = options.unwrap_or_default();
-    let mut restore = Restore::new(bases, archive);
-    if let Some(bytes) = max_output {
-        restore = restore.max_output(length(bytes)?);
+impl Opening<'_> {
+    /// A listing of an archive's content.
+    pub(super) fn inspect(&self) -> Inspect {
+        Inspect::new(self.length)
     }
-    match (tensor, name) {
-        (false, _) => Ok(restore),
-        (true, Some(name)) => Ok(restore.tensor(&name)),
-        (true, None) => Err(misuse("the name of the tensor is missing")),
+
+    /// A restore of the whole file, or of the tensor `name`.
+    pub(super) fn restore(&self) -> Result<Restore, JsValue> {
+        let mut restore = Restore::new(&self.bases, self.length);
+        if let Some(bytes) = self.max_output {
+            restore = restore.max_output(bytes);
+        }
+        match (self.operation, &self.text) {
+            ("tensor", Some(name)) => Ok(restore.tensor(name)),
+            ("tensor", None) => Err(misuse("the name of the tensor is missing")),
+            _ => Ok(restore),
+        }
     }
 }
 
-fn parse<T: serde::de::DeserializeOwned>(options: JsValue) -> Result<T, JsValue> {
-    serde_wasm_bindgen::from_value(options).map_err(|e| misuse(&format!("options: {e}")))
-}
-
-/// The options of compressing and of merging.
 #[cfg(feature = "compress")]
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct CompressOptions {
-    format: Option<String>,
-    effort: Option<String>,
-    level: Option<i32>,
-    graphs: Option<i32>,
-    config: Option<String>,
-    file: Option<i32>,
-    only_used: Option<bool>,
-}
-
-/// Creates a compression with the options `{ format?, effort?, level?, graphs?, config?, onlyUsed? }`.
-/// The default format is v2, or v1 if a level is given. The last `graphs` of the files are ONNX graphs,
-/// and the others the base. With a `config`, which is an adapter's `adapter_config.json`, the last
-/// file of the base is that adapter.
-#[cfg(feature = "compress")]
-pub(super) fn compress(files: &[u64], target: u64, options: JsValue) -> Result<Compress, JsValue> {
-    let options: Option<CompressOptions> = parse(options)?;
-    let options = options.unwrap_or_default();
-    let (bases, graphs) = files.split_at(files.len().saturating_sub(options.graphs.unwrap_or_default() as usize));
-    let mut job = Compress::new(bases, target, format(&options)?).map_err(thrown)?;
-    if let Some(config) = &options.config {
-        job = job.with_adapter(bases.len().wrapping_sub(1), config.as_bytes()).map_err(thrown)?;
+impl Opening<'_> {
+    /// A compression. The default format is v2, or v1 if a level is given. With a configuration, the
+    /// last file of the base is an adapter.
+    pub(super) fn compress(&self) -> Result<Compress, JsValue> {
+        let (bases, graphs) = self.bases.split_at(self.bases.len().saturating_sub(index(self.graphs)));
+        let mut job = Compress::new(bases, self.length, self.format()?).map_err(thrown)?;
+        if let Some(config) = &self.text {
+            job = job.with_adapter(bases.len().wrapping_sub(1), config.as_bytes()).map_err(thrown)?;
+        }
+        if self.only_used {
+            job = job.only_used_bases();
+        }
+        if graphs.is_empty() { Ok(job) } else { job.with_graphs(graphs, Vec::new()).map_err(thrown) }
     }
-    if options.only_used == Some(true) {
-        job = job.only_used_bases();
-    }
-    if graphs.is_empty() { Ok(job) } else { job.with_graphs(graphs, Vec::new()).map_err(thrown) }
-}
 
-/// Creates a merge of an adapter into a base with the options `{ config, file? }`: the adapter's
-/// `adapter_config.json`, and the number of the base file that is written.
-#[cfg(feature = "compress")]
-pub(super) fn merge(bases: &[u64], adapter: u64, options: JsValue) -> Result<Merge, JsValue> {
-    let CompressOptions { config, file, .. } = parse(options)?;
-    let config = config.unwrap_or_default();
-    Merge::new(bases, file.unwrap_or_default() as usize, adapter, config.as_bytes()).map_err(thrown)
+    /// A merge of the adapter into a file of the base.
+    pub(super) fn merge(&self) -> Result<Merge, JsValue> {
+        let config = self.text.as_deref().unwrap_or_default();
+        Merge::new(&self.bases, index(self.file), self.length, config.as_bytes()).map_err(thrown)
+    }
+
+    fn format(&self) -> Result<Format, JsValue> {
+        let effort = match self.effort {
+            Some("fast") => Effort::Fast,
+            None | Some("default") => Effort::Default,
+            Some("max") => Effort::Max,
+            Some(other) => return Err(misuse(&format!("effort must be fast, default or max, not {other:?}"))),
+        };
+        let level = self.level.map(|level| i32::try_from(level).unwrap_or(i32::MAX));
+        if let Some(level) = level.filter(|level| !LEVELS.contains(level)) {
+            return Err(misuse(&format!(
+                "the zstd level must be from {} to {}, not {level}",
+                LEVELS.start(),
+                LEVELS.end()
+            )));
+        }
+        match (self.format, level) {
+            (Some("v1"), level) => Ok(Format::V1 { level: level.unwrap_or(Format::DEFAULT_ZSTD_LEVEL) }),
+            (None, Some(level)) => Ok(Format::V1 { level }),
+            (None | Some("v2"), None) => Ok(Format::V2 { effort }),
+            (Some("v2"), Some(_)) => Err(misuse("`level` applies to format v1 only; use `effort` with format v2")),
+            (Some(other), _) => Err(misuse(&format!("format must be v1 or v2, not {other:?}"))),
+        }
+    }
 }
 
 /// The zstd levels for which the package has code: those of zrip's double-hash strategy. The build
 /// removes the code of all other levels, which would trap, so they are refused here.
 #[cfg(feature = "compress")]
 const LEVELS: RangeInclusive<i32> = 3..=4;
-
-#[cfg(feature = "compress")]
-fn format(CompressOptions { format, effort, level, .. }: &CompressOptions) -> Result<Format, JsValue> {
-    let level = *level;
-    let effort = match effort.as_deref() {
-        Some("fast") => Effort::Fast,
-        None | Some("default") => Effort::Default,
-        Some("max") => Effort::Max,
-        Some(other) => return Err(misuse(&format!("effort must be fast, default or max, not {other:?}"))),
-    };
-    if let Some(level) = level.filter(|level| !LEVELS.contains(level)) {
-        return Err(misuse(&format!(
-            "the zstd level must be from {} to {}, not {level}",
-            LEVELS.start(),
-            LEVELS.end()
-        )));
-    }
-    match (format.as_deref(), level) {
-        (Some("v1"), level) => Ok(Format::V1 { level: level.unwrap_or(Format::DEFAULT_ZSTD_LEVEL) }),
-        (None, Some(level)) => Ok(Format::V1 { level }),
-        (None | Some("v2"), None) => Ok(Format::V2 { effort }),
-        (Some("v2"), Some(_)) => Err(misuse("`level` applies to format v1 only; use `effort` with format v2")),
-        (Some(other), _) => Err(misuse(&format!("format must be v1 or v2, not {other:?}"))),
-    }
-}
 
 /// Converts an error of the core to a JavaScript `Error`, with its code and figures as properties.
 pub(super) fn thrown(error: Error) -> JsValue {

@@ -10,14 +10,12 @@ mod layout;
 
 use wasm_bindgen::prelude::*;
 
-#[cfg(feature = "restore")]
-use bitx::Inspect;
 use bitx::io::Inputs;
 use bitx::parallel::Runner;
 #[cfg(feature = "threads")]
 pub use wasm_bindgen_rayon::init_thread_pool;
 
-use convert::{PlanView, ReadView, ReportView, lengths, thrown, value};
+use convert::{Opening, PlanView, ReadView, ReportView, thrown, value};
 
 #[cfg(feature = "threads")]
 const RUNNER: &dyn Runner = &bitx::parallel::Rayon;
@@ -40,39 +38,35 @@ impl Job {
         Self { job, window: 0, inputs: Inputs::default(), output: Vec::new() }
     }
 
-    /// Creates a job for one of these operations:
+    /// Creates a job from a request: lines of a field's name, a space and its value. The fields
+    /// `operation`, `length` and, for each file of the base, `base` tell the operation and the
+    /// lengths in bytes. The operations are:
     ///
-    /// - `inspect`, `restore`, `share` and `tensor` read an archive of `length` bytes. `share`
+    /// - `inspect`, `restore`, `share` and `tensor` read an archive of that `length`. `share`
     ///   restores the file as `restore` does, but its windows may run in any order and in any
-    ///   number of jobs.
-    /// - `compress` reads a target of `length` bytes.
-    /// - `merge` computes the model of a base and an adapter of `length` bytes, which is the file
-    ///   behind the last of the base.
+    ///   number of jobs. All that restore take `maxOutput`. `text` is the name of the tensor.
+    /// - `compress` reads a target of that `length`, and takes `format` (`v1` or `v2`), `effort`,
+    ///   `level`, `graphs` and `onlyUsed`. `graphs` is the number of ONNX graphs that describe
+    ///   external data; their lengths are the last of the base's. With a `text`, which is an
+    ///   `adapter_config.json`, the last file of the base is an adapter.
+    /// - `merge` computes the model of a base and an adapter of that `length`, which is the file
+    ///   behind the last of the base. `text` is its configuration, and `file` the number of the base
+    ///   file to merge into.
     ///
-    /// `base_lengths` are the lengths of the base's files in bytes. `options` is `{ name }` for
-    /// `tensor`, `{ maxOutput? }` for all that restore, `{ format?: 'v1' | 'v2', effort?, level?,
-    /// graphs?, config? }` for `compress`, and `{ config, file? }` for `merge`. `graphs` is the
-    /// number of ONNX graphs that describe external data; their lengths are the last of
-    /// `base_lengths`. `config` is the text of an adapter's `adapter_config.json`; for `compress`,
-    /// that adapter is the last file of the base.
-    ///
-    /// An operation for which a build has no code is refused.
-    pub fn open(operation: &str, base_lengths: Vec<f64>, length: f64, options: JsValue) -> Result<Job, JsValue> {
-        let bases = lengths(base_lengths)?;
-        let length = convert::length(length)?;
-        match operation {
+    /// Other fields are ignored. An operation for which a build has no code is refused.
+    pub fn open(request: &str, text: Option<String>) -> Result<Job, JsValue> {
+        let opening = Opening::parse(request, text)?;
+        match opening.operation {
             #[cfg(feature = "restore")]
-            "inspect" => Ok(Self::new(Inspect::new(length).job())),
+            "inspect" => Ok(Self::new(opening.inspect().job())),
             #[cfg(feature = "restore")]
-            "restore" | "tensor" => {
-                Ok(Self::new(convert::restore(&bases, length, operation == "tensor", options)?.job()))
-            }
+            "restore" | "tensor" => Ok(Self::new(opening.restore()?.job())),
             #[cfg(feature = "restore")]
-            "share" => Ok(Self::new(convert::restore(&bases, length, false, options)?.shared().job())),
+            "share" => Ok(Self::new(opening.restore()?.shared().job())),
             #[cfg(feature = "compress")]
-            "compress" => Ok(Self::new(convert::compress(&bases, length, options)?.job())),
+            "compress" => Ok(Self::new(opening.compress()?.job())),
             #[cfg(feature = "compress")]
-            "merge" => Ok(Self::new(convert::merge(&bases, length, options)?.job())),
+            "merge" => Ok(Self::new(opening.merge()?.job())),
             other => Err(convert::misuse(&format!("this build does not have the operation {other:?}"))),
         }
     }
@@ -83,8 +77,8 @@ impl Job {
     }
 
     /// Takes the bytes of the range that `wants` returned.
-    pub fn feed(&mut self, bytes: &[u8]) -> Result<(), JsValue> {
-        self.job.feed(bytes).map_err(thrown)
+    pub fn feed(&mut self, bytes: &js_sys::Uint8Array) -> Result<(), JsValue> {
+        self.job.feed(&bytes.to_vec()).map_err(thrown)
     }
 
     /// The facts about an open job: `{ windows, outputLength?, total, warnings }`. `outputLength`

@@ -3,7 +3,7 @@ import { Engine } from './engine.js';
 import { type Inputs, located, prepare } from './inputs.js';
 import type { CallContext, Link } from './link.js';
 import { outputKind, StreamOutput, streamOf } from './output.js';
-import type { Outcome, Request } from './protocol.js';
+import type { Outcome, Task } from './protocol.js';
 import type {
   ArchiveInfo,
   BitxStream,
@@ -22,8 +22,6 @@ import type {
   WriteOptions,
 } from './types.js';
 
-/** The operation of a call and the destination of its output. */
-type Task = Omit<Request, 'sources'>;
 /** The operations that write a file. */
 type Writer = Task['operation'] & ('restore' | 'compress' | 'merge');
 type CodecOptions = Omit<WriteOptions, 'onStats'> &
@@ -109,7 +107,7 @@ export class Bitx {
   async inspect(delta: Input, options: CallOptions = {}): Promise<ArchiveInfo> {
     checkOptions('inspect', options, CALL);
     const task: Task = { operation: 'inspect', options: {}, output: 'blob' };
-    const { archive } = await this.#call(task, { delta }, options);
+    const { archive } = await this.call(task, { delta }, options);
     return archive as ArchiveInfo;
   }
 
@@ -128,7 +126,7 @@ export class Bitx {
   async tensors(model: Input, options: CallOptions = {}): Promise<TensorPlace[]> {
     checkOptions('tensors', options, CALL);
     const task: Task = { operation: 'layout', options: {}, output: 'blob' };
-    const { tensors = [] } = await this.#call(task, { target: model }, options);
+    const { tensors = [] } = await this.call(task, { target: model }, options);
     // The core takes a file of no known kind for one tensor without a name.
     return tensors.filter(({ name }) => name !== '');
   }
@@ -184,7 +182,7 @@ export class Bitx {
     checkWhole(options, 'maxOutput');
     const { base, delta, name, maxOutput } = options;
     const task: Task = { operation: 'tensor', options: { name, maxOutput }, output: 'blob' };
-    const { blob } = await this.#call(task, { base, delta }, options);
+    const { blob } = await this.call(task, { base, delta }, options);
     return new Uint8Array(await (blob as Blob).arrayBuffer());
   }
 
@@ -295,37 +293,27 @@ export class Bitx {
   ): Promise<Blob | undefined> {
     checkOptions(operation, options, `output ${NAMES[operation]}`);
     checkWhole(options, 'maxOutput level file');
-    const { base, delta, target, graph = [], adapter, config, output, onStats } = options;
-    const { format, effort, level, onlyUsed, maxOutput, file } = options;
-    if (effort && (format === 'v1' || level !== undefined)) {
+    const { base, delta, target, graph = [], adapter, config, output, onStats, ...others } = options;
+    const { signal: _, onProgress: __, ...codec } = others;
+    if (codec.effort && (codec.format === 'v1' || codec.level !== undefined)) {
       throw new BitxError('invalid-argument', 'effort applies to format v2 only; use level with format v1');
     }
     const lora = operation === 'merge' || adapter || config ? { adapter, config } : {};
     const own = operation === 'restore' ? { delta } : operation === 'compress' ? { target, graph } : {};
     const inputs = { base, ...own, ...lora } as Inputs;
-    const codec = { format, effort, level, onlyUsed, maxOutput, file };
     const task: Task = { operation, options: codec, output: outputKind(output) };
     const stream = output instanceof WritableStream ? new StreamOutput(output) : undefined;
-    const { blob, stats } = await this.#call(task, inputs, options, stream, onOpened);
+    const { blob, stats } = await this.call(task, inputs, options, stream, onOpened);
     if (stats) onStats?.((operation === 'merge' ? computed(stats) : stats) as never);
     return blob;
   }
 
   /**
-   * Runs an operation with a small result.
+   * Runs an operation, again in the next mode after a fault of the mode.
    *
    * @hidden
    */
-  run(
-    operation: 'manifest' | 'plan',
-    inputs: Inputs,
-    settings: Task['options'],
-    options: CallOptions,
-  ): Promise<Outcome> {
-    return this.#call({ operation, options: settings, output: 'blob' }, inputs, options);
-  }
-
-  async #call(
+  async call(
     task: Task,
     inputs: Inputs,
     options: CallOptions,

@@ -68,6 +68,9 @@ export interface Request {
   output: 'blob' | 'stream' | FileSystemFileHandle;
 }
 
+/** The operation of a call and the destination of its output. */
+export type Task = Omit<Request, 'sources'>;
+
 /** The way in which the files of a folder are compressed. */
 export interface FolderPlan {
   /** The path of each file's archive. */

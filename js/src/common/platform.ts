@@ -4,6 +4,9 @@
 declare global {
   // Programs without the types of the DOM check against these, which otherwise add nothing.
   interface ErrorEvent {}
+  interface FileSystemDirectoryHandle {
+    readonly kind: 'directory';
+  }
   interface FileSystemFileHandle {
     readonly kind: 'file';
   }

@@ -1,5 +1,5 @@
 import type { Bitx } from '../codec/bitx.js';
-import type { FolderPlan } from '../codec/protocol.js';
+import type { FolderPlan, Task } from '../codec/protocol.js';
 import type { ArchiveInfo, Input } from '../codec/types.js';
 import { checkOptions } from '../common/index.js';
 import { type Destination, destination } from './destination.js';
@@ -12,7 +12,7 @@ import type { CompressFolderOptions, FolderResult, Manifest, ManifestEntry } fro
 export const MANIFEST = 'bitx.json';
 
 /** A file of the target: its input, the path of its archive, and the base files that serve it. */
-interface Task {
+interface Compressing {
   path: string;
   target: Input;
   archive: string;
@@ -42,8 +42,8 @@ export async function compressFolder(bitx: Bitx, options: CompressFolderOptions)
   // Responses are replaced by their bytes, since they can be read only once.
   const all = { base: [...bases.values(), ...targets.values()] };
   const { signal } = options;
-  const settings = { paths, bases: bases.size };
-  const { plan } = await bitx.run('plan', all, settings, signal ? { signal } : {});
+  const task: Task = { operation: 'plan', options: { paths, bases: bases.size }, output: 'blob' };
+  const { plan } = await bitx.call(task, all, signal ? { signal } : {});
   const { archives, serving, sizes } = plan as FolderPlan;
   const meter = new Meter(
     options,
@@ -55,8 +55,8 @@ export async function compressFolder(bitx: Bitx, options: CompressFolderOptions)
   try {
     for (const [i, path] of [...targets.keys()].entries()) {
       const target = all.base[bases.size + i] as Input;
-      const task = { path, target, archive: archives[i] as string, serving: serving[i] as number[] };
-      await named(path, making.add(task, meter));
+      const file = { path, target, archive: archives[i] as string, serving: serving[i] as number[] };
+      await named(path, making.add(file, meter));
     }
     return await making.finish();
   } catch (error) {
@@ -94,7 +94,7 @@ class Making {
   }
 
   /** Compresses a file of the target. */
-  async add({ path, target, archive, serving }: Task, meter: Meter): Promise<void> {
+  async add({ path, target, archive, serving }: Compressing, meter: Meter): Promise<void> {
     const { effort } = this.#options;
     const ending = new Ending(await this.#folder.at(archive));
     let made: ArchiveInfo | undefined;
@@ -135,7 +135,7 @@ class Making {
 
   async finish(): Promise<FolderResult> {
     const text = await checked(this.#bitx, new Blob([JSON.stringify(this.#manifest)]), this.#options);
-    await this.#folder.put(MANIFEST, new Blob([text]));
+    await named(MANIFEST, this.#folder.put(MANIFEST, new Blob([text])));
     await this.#folder.finish();
     const manifest: Manifest = JSON.parse(text);
     return { manifest, ...sums(manifest.files), files: this.#files };
@@ -148,7 +148,8 @@ export async function checked(
   delta: Input,
   { signal }: { signal?: AbortSignal },
 ): Promise<string> {
-  const { manifest } = await bitx.run('manifest', { delta }, {}, signal ? { signal } : {});
+  const task: Task = { operation: 'manifest', options: {}, output: 'blob' };
+  const { manifest } = await bitx.call(task, { delta }, signal ? { signal } : {});
   return manifest as string;
 }
 

@@ -1,5 +1,5 @@
 import type { CallOptions, Progress } from '../codec/types.js';
-import { BitxError } from '../common/index.js';
+import { BitxError, messageOf } from '../common/index.js';
 import type { FolderOptions } from './types.js';
 
 /** The names of the options that all calls have. */
@@ -33,10 +33,12 @@ export class Meter {
   }
 }
 
-/** Adds the path of the file at fault to an error. */
+/** Adds the path of the file at fault to an error. What a folder or a function throws is `io`. */
 export async function named<T>(path: string, call: Promise<T>): Promise<T> {
   return call.catch((error: unknown) => {
-    if (!(error instanceof BitxError) || error.code === 'aborted' || error.code === 'disposed') throw error;
+    if (!(error instanceof BitxError))
+      throw new BitxError('io', `${path}: ${messageOf(error)}`, { cause: error });
+    if (error.code === 'aborted' || error.code === 'disposed') throw error;
     throw new BitxError(error.code, `${path}: ${error.message}`, { ...error, cause: error.cause });
   });
 }

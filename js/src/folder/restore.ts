@@ -62,7 +62,7 @@ export async function restoreFolder(bitx: Bitx, options: RestoreFolderOptions): 
     for (const entry of entries) {
       const { path, bytes } = entry.file;
       const delta = await named(entry.archive.path, archiveOf(bitx, archives, entry, options));
-      const output = await folder.at(path);
+      const output = await named(path, folder.at(path));
       const call = async () => {
         const inputs = { base: await base.needed(entry.base), delta, maxOutput: bytes };
         return bitx.restore({ ...inputs, ...(output && { output }), ...meter.begin(path) });

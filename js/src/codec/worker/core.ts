@@ -9,7 +9,6 @@ export {
   Job,
   Layout,
   memoryBytes,
-  planFolder,
 } from '../../../generated/compress-threads/bitx_wasm.js';
 
 /** The wasm files beside this script, as URLs in a form that bundlers recognise. */

@@ -10,6 +10,7 @@ import type { Io } from './io.js';
 import type { Opening } from './member.js';
 import { Pool } from './pool.js';
 import { Files, type ReadRange } from './reader.js';
+import { requestOf } from './request.js';
 import { selfTest } from './self-test.js';
 import { Shared } from './shared.js';
 import { blobSink, fileSink, type Sink } from './sinks.js';
@@ -17,9 +18,6 @@ import { setAlarm } from './threads.js';
 
 /** The operations whose output is small. */
 const SMALL: Request['operation'][] = ['inspect', 'layout', 'manifest', 'plan', 'tensor'];
-
-/** The maximum length in bytes of an adapter's configuration. */
-const LONGEST_CONFIG = 16 << 20;
 
 interface Running extends Common.Running<Progress> {
   request: Request;
@@ -98,15 +96,13 @@ export class Host extends WorkerHost<Settings, Operations, Progress> {
     const [length = 0] = [...files.sizes('target'), ...files.sizes('delta'), ...adapter];
     const graphs = files.sizes('graph');
     const more = operation === 'merge' ? [] : [...adapter, ...graphs];
-    const bases = Float64Array.of(...files.sizes('base'), ...more);
+    const base = [...files.sizes('base'), ...more];
     const shared = operation === 'restore' ? this.#pool : undefined;
-    const config = request.sources.config && (await files.start('config', LONGEST_CONFIG));
-    const settings = {
-      ...options,
-      graphs: graphs.length,
-      config: config && new TextDecoder().decode(config),
-    };
-    const opening: Opening = [shared ? 'share' : operation, bases, length, settings];
+    const config = request.sources.config && (await files.start('config'));
+    const { name, ...fields } = options;
+    const text = config ? new TextDecoder().decode(config) : name;
+    const own = { operation: shared ? 'share' : operation, base, length, graphs: graphs.length };
+    const opening: Opening = [requestOf({ ...fields, ...own }), text];
     const job = Job.open(...opening);
     const fed: Uint8Array[] = [];
     const read: ReadRange = async (range) => {

@@ -17,6 +17,9 @@ interface OpenFile {
   size: number;
 }
 
+/** A length in bytes that neither a manifest nor an adapter's configuration may have. */
+const TOO_LONG = (64 << 20) + 1;
+
 let nextKey = 0;
 
 /** The inputs of one call. */
@@ -54,10 +57,10 @@ export class Files {
     return this.#io.read((opened as OpenFile).key, offset, length);
   }
 
-  /** Reads a file that has at most `longest` bytes; of a longer one, a byte more than that. */
-  start(source: Source, longest: number): Promise<Uint8Array> {
+  /** Reads a short file: no more of it than makes the core refuse it. */
+  start(source: Source): Promise<Uint8Array> {
     const [size = 0] = this.sizes(source);
-    return this.read({ source, file: 0, offset: 0, length: Math.min(size, longest + 1) });
+    return this.read({ source, file: 0, offset: 0, length: Math.min(size, TOO_LONG) });
   }
 
   /** Closes the files and ends all reads, even those that would wait forever. */

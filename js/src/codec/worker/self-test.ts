@@ -2,6 +2,7 @@ import type { Role } from '../protocol.js';
 import { Job } from './core.js';
 import { drive, open } from './drive.js';
 import type { ReadRange } from './reader.js';
+import { requestOf } from './request.js';
 import archive from './self-test.bitx';
 import { tinyModels } from './tiny-models.js';
 
@@ -16,7 +17,7 @@ export async function selfTest(role: Role): Promise<void> {
   const read: ReadRange = async ({ source, offset, length }) =>
     inputs[source as keyof typeof inputs].slice(offset, offset + length);
   const [main, expected] = role === 'restore' ? [archive, target] : [target, archive];
-  const job = Job.open(role, Float64Array.of(base.length), main.length, {});
+  const job = Job.open(requestOf({ operation: role, base: base.length, length: main.length }));
   const found: number[] = [];
   const sink = { write: async (bytes: Uint8Array) => void found.push(...bytes) };
   const { signal } = new AbortController();

@@ -3,6 +3,7 @@ import { type Inputs, prepare } from '../../codec/inputs.js';
 import { type Plan, turn } from '../../codec/worker/drive.js';
 import { io } from '../../codec/worker/io.js';
 import { Files, type Read } from '../../codec/worker/reader.js';
+import { requestOf } from '../../codec/worker/request.js';
 import { BitxError, type Bytes, fromWire, toWire } from '../../common/index.js';
 
 /** A running restore, which computes a window at each request for the next part. */
@@ -25,7 +26,7 @@ export class Restoration {
       await files.open(sources);
       const [length = 0] = files.sizes('delta');
       // The windows of a shared restore are short, so that other requests do not wait for long.
-      job = Job.open('share', Float64Array.from(files.sizes('base')), length, {});
+      job = Job.open(requestOf({ operation: 'share', base: files.sizes('base'), length }));
       for (let wanted = job.wants(); wanted; wanted = job.wants()) {
         const bytes = await files.read(wanted as Read);
         await turn();
