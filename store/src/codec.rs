@@ -35,6 +35,9 @@ pub(crate) const LONGEST_HEAD: u64 = 37;
 /// whatever a damaged object states.
 const MOST_RESERVED: u64 = 32 << 20;
 
+/// The length in bytes below which a piece is coded both against its base and alone.
+const SHORT: usize = 64 << 10;
+
 /// The problem of an object that decodes to bytes of a digest other than its own.
 pub(crate) const OTHER_DIGEST: &str = "the decoded bytes do not match the digest";
 
@@ -86,6 +89,13 @@ pub(crate) struct Coded {
     pub(crate) base: Option<ObjectId>,
 }
 
+impl Coded {
+    /// The length of the object in bytes.
+    fn length(&self) -> usize {
+        self.object.iter().map(Bytes::len).sum()
+    }
+}
+
 /// Codes a piece, alone or against a base. Before it returns, it decodes the object and compares
 /// the result with the piece, and it checks the digests of piece and base.
 ///
@@ -97,8 +107,16 @@ pub(crate) fn encode(piece: Typed<'_>, base: Option<Base>, effort: Effort) -> Re
         Some(Base { id, bytes, form: Some(form) }) => in_frame(piece, (id, bytes, form), effort),
         Some(Base { id, bytes, form: None }) => {
             let Some(archive) = compress(piece, Some((id, &bytes)), effort)? else { return alone(piece, effort) };
-            if archive.len() + LONGEST_HEAD as usize >= piece.bytes.len() {
+            let length = archive.len() + LONGEST_HEAD as usize;
+            if length >= piece.bytes.len() {
                 return Ok(plain(piece));
+            }
+            // The base of a short piece is a guess, and the head of a delta counts.
+            if piece.bytes.len() < SHORT {
+                let whole = alone(piece, effort)?;
+                if whole.length() <= length {
+                    return Ok(whole);
+                }
             }
             checked(Coded { object: [head(DELTA, &id).into(), archive], base: Some(id) }, Some(bytes), piece)
         }
@@ -139,7 +157,7 @@ fn in_frame(piece: Typed<'_>, (id, bytes, form): (ObjectId, Bytes, Form), effort
     coded.map_err(|e| Failure::Codec(e.to_string()))?;
     let head = [head(FRAMED, &id), form.to_bytes()].concat();
     let whole = alone(piece, effort)?;
-    if head.len() + archive.len() >= whole.object.iter().map(Bytes::len).sum() {
+    if head.len() + archive.len() >= whole.length() {
         return Ok(whole);
     }
     // The object is checked as a whole, since its archive is not of the piece itself.

@@ -17,6 +17,10 @@ pub(crate) const MODELS: &str = "models";
 pub(crate) const RUNS: &str = "runs";
 /// The folder of the records of collections.
 pub(crate) const GC: &str = "gc";
+/// The folder of the signatures of files.
+pub(crate) const SIGNATURES: &str = "signatures";
+/// The key of the object that says that all files with sketches have signatures.
+pub(crate) const COMPLETE: &str = "signatures/complete";
 
 /// The kinds of objects that are stored under the digest of their content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -65,7 +69,7 @@ impl Kind {
 
 /// Returns `true` if the store itself gives this key to an object.
 pub(crate) fn is_own(key: &str) -> bool {
-    if is_collectable(key) || key == FORMAT {
+    if is_collectable(key) || key == FORMAT || key == COMPLETE {
         return true;
     }
     let Some((folder, name)) = key.split_once('/') else { return false };
@@ -78,9 +82,39 @@ pub(crate) fn is_own(key: &str) -> bool {
 }
 
 /// Returns `true` for the key of an object that collections may remove: one that is stored under
-/// the digest of its content, or a kept archive.
+/// the digest of its content, a kept archive, or a signature.
 pub(crate) fn is_collectable(key: &str) -> bool {
-    Kind::ALL.iter().any(|kind| kind.parse(key).is_some()) || archive(key).is_some()
+    Kind::ALL.iter().any(|kind| kind.parse(key).is_some()) || archive(key).is_some() || signed(key).is_some()
+}
+
+/// The folders of the objects that collections may remove.
+pub(crate) fn collectable() -> impl Iterator<Item = &'static str> {
+    Kind::ALL.into_iter().map(Kind::folder).chain([SIGNATURES])
+}
+
+/// The folder of the signatures that begin with the same bits as this one.
+pub(crate) fn signature_place(bits: u64) -> String {
+    format!("{SIGNATURES}/{:04x}", bits >> 48)
+}
+
+/// The key of a signature of a file.
+pub(crate) fn signature(bits: u64, file: &ObjectId) -> String {
+    format!("{}/{:012x}.{}.{}", signature_place(bits), bits & ((1 << 48) - 1), file.digest, file.epoch)
+}
+
+/// The signature and the file of this key.
+pub(crate) fn signed(key: &str) -> Option<(u64, ObjectId)> {
+    let (first, name) = key.strip_prefix(SIGNATURES)?.strip_prefix('/')?.split_once('/')?;
+    let (rest, id) = name.split_once('.')?;
+    let (digest, epoch) = id.split_once('.')?;
+    let bits = u64::from_str_radix(&format!("{first}{rest}"), 16).ok()?;
+    let id = ObjectId { digest: digest.parse().ok()?, epoch: epoch.parse().ok()? };
+    (signature(bits, &id) == key).then_some((bits, id))
+}
+
+/// The file that a hint is about: its sketches, or one of its signatures.
+pub(crate) fn hinted(key: &str) -> Option<ObjectId> {
+    Kind::Sketches.parse(key).or_else(|| signed(key).map(|(_, file)| file))
 }
 
 /// The digests of target and base of the kept archive with this key.
@@ -103,7 +137,8 @@ pub(crate) fn is_folder(key: &str) -> bool {
     };
     let parts: Vec<&str> = key.split('/').collect();
     match parts[..] {
-        [MODELS | RUNS | GC] => true,
+        [MODELS | RUNS | GC | SIGNATURES] => true,
+        [SIGNATURES, first] => hex(first, 4),
         [MODELS, ..] => key[MODELS.len() + 1..].parse::<ModelName>().is_ok(),
         [kind, ref rest @ ..] if Kind::ALL.iter().any(|own| own.folder() == kind) => match rest {
             [] => true,
@@ -187,5 +222,19 @@ mod tests {
         assert_eq!(Kind::Pieces.parse(&format!("{key}/x")), None);
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!(ObjectId { epoch: 0, ..id }.to_string(), id.digest.to_string());
+    }
+
+    #[test]
+    fn keys_of_signatures_are_built_and_parsed() {
+        let id = ObjectId { digest: Digest::of(b"a file"), epoch: 7 };
+        for bits in [0, 0x0123_4567_89ab_cdef, u64::MAX] {
+            let key = signature(bits, &id);
+            assert_eq!((signed(&key), hinted(&key)), (Some((bits, id)), Some(id)));
+            assert!(is_collectable(&key) && is_own(&key) && is_folder(&signature_place(bits)));
+            for wrong in [format!("{key}/"), key.to_uppercase(), key.replace("s/", "s/+"), key.replacen(".", "..", 1)] {
+                assert_eq!(signed(&wrong), None, "{wrong}");
+            }
+        }
+        assert!(is_own(COMPLETE) && !is_collectable(COMPLETE) && is_folder(SIGNATURES));
     }
 }

@@ -32,7 +32,7 @@ pub use digest::Digest;
 pub use error::{Error, Result};
 pub use families::{Family, Member, Relation, families_svg};
 pub use gc::{Collected, GcOptions};
-pub use ingest::{Added, Source, Stored};
+pub use ingest::{Added, Indexed, Source, Stored};
 pub use keys::ObjectId;
 pub use manifest::{FileEntry, FileManifest, Item, Model, ModelName, PieceRef, check_path};
 pub use relations::{Announced, Related, Relations};

@@ -138,6 +138,7 @@ impl Store {
             (key, checked)
         });
         let mut checked: Vec<(String, Result<()>)> = sketches.buffer_unordered(REQUESTS).collect().await;
+        checked.extend(ingest::check_signatures(self).await?);
         checked.extend(run::check_all(self.backend()).await?);
         checked.extend(room::check(self.backend()).await?);
         checked.extend(record::check_all(self.backend()).await?);

@@ -175,6 +175,7 @@ async fn every_changed_byte_is_noticed() {
         "pieces",
         "runs beat",
         "runs json",
+        "signatures",
         "sketches",
     ];
     assert_eq!(kinds, expected);
@@ -242,7 +243,9 @@ async fn data_is_repaired_from_files_from_another_store_and_from_other_epochs() 
 async fn each_repaired_problem_is_named_once() {
     let scene = Scene::new().await;
     let root = scene.copy();
-    let named = |key: &&String| key.starts_with("sketches") || key.starts_with("runs") || *key == "format.json";
+    let named = |key: &&String| {
+        key.starts_with("sketches") || key.starts_with("signatures") || key.starts_with("runs") || *key == "format.json"
+    };
     let keys: Vec<String> = scene.keys().iter().filter(named).cloned().collect();
     for key in &keys {
         fs::write(root.path().join(key), "x").unwrap();

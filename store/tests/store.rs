@@ -29,7 +29,7 @@ async fn models_are_stored_as_deltas_and_collected_when_removed() {
     store.collect(&GcOptions::default()).await.unwrap();
     let left = sources(root.path());
     let left: Vec<_> = left.iter().map(|file| file.path.as_str()).collect();
-    assert_eq!(left, ["format.json", "gc/0000000002.done", "gc/clock"]);
+    assert_eq!(left, ["format.json", "gc/0000000002.done", "gc/clock", "signatures/complete"]);
     // Collected objects can be stored again.
     models.add(&store, "org/base", "base-bf16").await;
     models.check(&store, "org/base", "base-bf16").await;

@@ -8,12 +8,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use futures::TryStreamExt;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{Error as StorageError, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use object_store::{Error as StorageError, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use url::Url;
 
 use crate::error::{Error, Result};
@@ -144,14 +145,24 @@ impl Backend {
     /// Lists all objects in `folder` and its subfolders. An error at any point fails the whole
     /// listing, since callers rely on its being complete.
     pub(crate) async fn list(&self, folder: &str) -> Result<Vec<Listed>> {
-        let objects: Vec<_> =
-            self.store().list(Some(&Path::from(folder))).try_collect().await.map_err(|e| failed(&folder, e))?;
-        let listed = objects.into_iter().map(|object| Listed {
+        self.listed(folder).try_collect().await
+    }
+
+    /// Lists up to `most` objects in `folder` and its subfolders. Callers must not rely on which.
+    pub(crate) async fn list_some(&self, folder: &str, most: usize) -> Result<Vec<Listed>> {
+        self.listed(folder).take(most).try_collect().await
+    }
+
+    /// Lists all objects in `folder` and its subfolders, a page at a time.
+    pub(crate) fn listed(&self, folder: &str) -> BoxStream<'static, Result<Listed>> {
+        let name = folder.to_owned();
+        let listed = |object: ObjectMeta| Listed {
             key: object.location.to_string(),
             bytes: object.size,
             modified: object.last_modified.into(),
-        });
-        Ok(listed.collect())
+        };
+        let objects = self.store().list(Some(&Path::from(folder)));
+        objects.map_ok(listed).map_err(move |error| failed(&name, error)).boxed()
     }
 
     /// The names of the objects and folders at the top.

@@ -14,11 +14,11 @@ pub(crate) mod room;
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-pub(crate) use references::{Needed, needed};
+pub(crate) use references::needed;
 
 use crate::backend::Listed;
 use crate::error::Result;
-use crate::keys::{self, GC, Kind, MODELS};
+use crate::keys::{self, GC, MODELS};
 use crate::manifest::ModelName;
 use crate::run;
 use crate::store::Store;
@@ -134,8 +134,8 @@ impl Store {
                 collected.waiting += condemned.len() as u64;
                 continue;
             }
-            let needed = needed(self).await?.keys;
-            let unneeded = condemned.into_iter().filter(|(key, _)| !needed.contains(key)).collect();
+            let needed = needed(self).await?;
+            let unneeded = condemned.into_iter().filter(|(key, _)| !needed.has(key)).collect();
             let Some(removed) = record::decide(self.backend(), seq, unneeded).await? else { continue };
             self.finish(seq, removed, collected).await?;
         }
@@ -168,18 +168,18 @@ impl Store {
     async fn unneeded(&self, collected: &mut Collected) -> Result<Objects> {
         // The listing comes first, so that objects written meanwhile are not in it.
         let mut listed = Vec::new();
-        for kind in Kind::ALL {
-            listed.extend(self.backend().list(kind.folder()).await?);
+        for folder in keys::collectable() {
+            listed.extend(self.backend().list(folder).await?);
         }
         // Objects written since the oldest running writer began may belong to a writer. If a writer
         // ends after this point, its model is published and its objects are needed.
         let runs = run::list(self.backend()).await?;
         let begun = runs.iter().map(|run| run.begun).min();
-        let Needed { keys: needed, problems } = needed(self).await?;
-        collected.problems.extend(problems);
+        let mut needed = needed(self).await?;
+        collected.problems.append(&mut needed.problems);
         let theirs = |object: &Listed| begun.is_some_and(|begun| object.modified >= begun);
         listed.retain(|object| keys::is_collectable(&object.key));
-        listed.retain(|object| !needed.contains(&object.key) && !theirs(object));
+        listed.retain(|object| !needed.has(&object.key) && !theirs(object));
         Ok(listed.into_iter().map(|object| (object.key, object.bytes)).collect())
     }
 }

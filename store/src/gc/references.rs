@@ -15,9 +15,18 @@ use crate::verify::Problem;
 /// The objects that published models need.
 #[derive(Debug, Default)]
 pub(crate) struct Needed {
-    pub(crate) keys: HashSet<String>,
+    keys: HashSet<String>,
+    /// The files, whose hints are needed with them.
+    files: HashSet<ObjectId>,
     /// The manifests that cannot be read.
     pub(crate) problems: Vec<Problem>,
+}
+
+impl Needed {
+    /// Returns `true` if some published model needs the object.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.keys.contains(key) || keys::hinted(key).is_some_and(|file| self.files.contains(&file))
+    }
 }
 
 /// The keys of all objects that some published model needs. A manifest that cannot be read may need
@@ -28,7 +37,7 @@ pub(crate) struct Needed {
 pub(crate) async fn needed(store: &Store) -> Result<Needed> {
     let listing = store.listing().await?;
     let mut unread = listing.unread;
-    let mut needed = Needed { keys: HashSet::new(), problems: listing.problems };
+    let mut needed = Needed { problems: listing.problems, ..Needed::default() };
     let mut files: HashMap<ObjectId, (&ModelName, SystemTime)> = HashMap::new();
     for (model, published) in listing.models.iter().zip(listing.modified) {
         for file in &model.files {
@@ -39,7 +48,8 @@ pub(crate) async fn needed(store: &Store) -> Result<Needed> {
     let manifests = stream::iter(&files).map(|(id, model)| async move { (id, model, store.file(id).await) });
     let mut manifests = manifests.buffer_unordered(REQUESTS);
     while let Some((id, (name, published), manifest)) = manifests.next().await {
-        needed.keys.extend([Kind::Files.key(id), Kind::Sketches.key(id)]);
+        needed.keys.insert(Kind::Files.key(id));
+        needed.files.insert(*id);
         match manifest {
             Ok(manifest) => needed.keys.extend(pieces(&manifest)),
             Err(error) if error.is_of_object() => {
@@ -59,8 +69,8 @@ pub(crate) async fn needed(store: &Store) -> Result<Needed> {
         }
     }
     if let Some(unread) = unread {
-        for kind in Kind::ALL {
-            let listed = store.backend().list(kind.folder()).await?.into_iter();
+        for folder in keys::collectable() {
+            let listed = store.backend().list(folder).await?.into_iter();
             needed.keys.extend(listed.filter(|object| object.modified <= unread).map(|object| object.key));
         }
     }

@@ -1,6 +1,6 @@
 //! Adds one file: finds its pieces, looks up those that are stored, and stores the others.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,9 +11,10 @@ use object_store::PutPayload;
 
 use super::local::{LocalFile, Source};
 use super::parts::{self, Part};
-use super::relatives::{self, Chosen, Relatives};
+use super::relatives::Chosen;
+use super::signature::Signature;
 use super::sketches::Sheet;
-use super::{Ingest, sketches};
+use super::{Ingest, bases, search, sketches};
 use crate::codec::{self, Base, Coded, Failure, Typed};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
@@ -26,7 +27,26 @@ use crate::sealed;
 pub(super) struct Surveyed {
     pub(super) part: Part,
     pub(super) digest: Digest,
-    sketch: Option<Sketch>,
+    pub(super) sketch: Option<Sketch>,
+    /// The signature of the item that begins with this part.
+    pub(super) signature: Option<Signature>,
+}
+
+impl Surveyed {
+    fn of(part: Part, is_tensor: bool, bytes: &[u8]) -> Self {
+        let sketch = (bytes.len() as u64 >= sketches::LEAST).then(|| Sketch::of(part.dtype, bytes));
+        let signature = match (part.number, is_tensor) {
+            (0, true) => Signature::of_tensor(part.dtype, bytes),
+            (0, false) => sketch.as_ref().and_then(Signature::of_bytes),
+            _ => None,
+        };
+        Self { digest: Digest::of(bytes), part, sketch, signature }
+    }
+
+    /// The length in bytes.
+    pub(super) fn length(&self) -> u64 {
+        self.part.range.end - self.part.range.start
+    }
 }
 
 impl Ingest<'_> {
@@ -48,7 +68,8 @@ impl Ingest<'_> {
                 (self.progress)(file.length());
                 let pieces: Vec<PieceRef> = self.store.file(&id).await?.pieces().copied().collect();
                 if pieces.len() == surveyed.len() {
-                    self.store_sketches(&id, &surveyed, &pieces).await?;
+                    let near = self.near(&items, &surveyed).await?;
+                    self.store_hints(&id, &surveyed, &pieces, &near).await?;
                 }
                 id
             }
@@ -66,12 +87,12 @@ impl Ingest<'_> {
         parts: Vec<Part>,
         items: &mut [Item],
     ) -> Result<(Digest, Vec<Surveyed>)> {
+        let is_tensor: Vec<bool> = items.iter().map(|item| item.name.is_some()).collect();
         let read = |part: Part| {
-            let file = file.clone();
+            let (file, is_tensor) = (file.clone(), is_tensor[part.item]);
             self.store.compute(move || {
                 let bytes = file.read(part.range.clone())?;
-                let sketch = (bytes.len() as u64 >= sketches::LEAST).then(|| Sketch::of(part.dtype, &bytes));
-                Ok::<_, Error>((Surveyed { digest: Digest::of(&bytes), part, sketch }, bytes))
+                Ok::<_, Error>((Surveyed::of(part, is_tensor, &bytes), bytes))
             })
         };
         let mut several = vec![false; items.len()];
@@ -129,17 +150,17 @@ impl Ingest<'_> {
         mut items: Vec<Item>,
         surveyed: Vec<Surveyed>,
     ) -> Result<ObjectId> {
-        let bases = self.bases(&items, &surveyed);
+        let near = self.near(&items, &surveyed).await?;
+        let bases = bases::choose(&near, &items, &surveyed);
         let pieces = surveyed.iter().zip(bases).map(|(surveyed, base)| self.piece(file, surveyed, base));
         let pieces: Vec<PieceRef> = stream::iter(pieces).buffered(self.store.width()).try_collect().await?;
         for (surveyed, piece) in surveyed.iter().zip(&pieces) {
             items[surveyed.part.item].pieces.push(*piece);
         }
         let id = self.run.object(digest);
-        self.store_sketches(&id, &surveyed, &pieces).await?;
-        let (key, manifest) = (Kind::Files.key(&id), FileManifest::new(items));
-        let bytes = sealed::json(&key, &manifest)?;
-        self.catalog.add(manifest, self.unsketched(&surveyed, &pieces));
+        self.store_hints(&id, &surveyed, &pieces, &near).await?;
+        let key = Kind::Files.key(&id);
+        let bytes = sealed::json(&key, &FileManifest::new(items))?;
         // Another writer may have stored the file first. Otherwise, what is there is damaged.
         if !self.create(&key, bytes.clone()).await? && self.find_file(&digest).await? != Some(id) {
             self.replace(&key, bytes).await?;
@@ -147,38 +168,9 @@ impl Ingest<'_> {
         Ok(id)
     }
 
-    /// Chooses a base for each part that is likely to be small as a delta. Large parts are compared
-    /// by their sketches. Other parts take their counterpart in the file that most bytes of the
-    /// large parts have chosen, or else in the file with the most counterparts.
-    fn bases(&self, items: &[Item], surveyed: &[Surveyed]) -> Vec<Option<Chosen>> {
-        let found: Vec<_> = surveyed.iter().map(|part| self.catalog.closest(part.sketch.as_ref()?)).collect();
-        let mut votes: HashMap<usize, u64> = HashMap::new();
-        for (part, found) in surveyed.iter().zip(&found) {
-            if let Some(found) = found {
-                *votes.entry(found.sheet).or_default() += part.part.range.end - part.part.range.start;
-            }
-        }
-        let sheets = self.catalog.sheets();
-        let sheet = votes.into_iter().max_by_key(|&(sheet, bytes)| (bytes, sheet)).map(|(sheet, _)| &sheets[sheet]);
-        let near = sheet.map(Sheet::relatives);
-        let kin = if near.is_none() { kindred(&sheets, items, surveyed) } else { None };
-        let (orders, any) = (relatives::orders(items), near.as_ref().or(kin.as_ref()));
-        let base = |(surveyed, found): (&Surveyed, Option<sketches::Found>)| {
-            let part = &surveyed.part;
-            let item = &items[part.item];
-            let counterpart = || near.as_ref()?.counterpart(item, orders[part.item], part.number);
-            match (found, &surveyed.sketch) {
-                (Some(found), _) => Some(Chosen { base: found.base, form: None }),
-                (None, Some(_)) => any?.kin(item, part),
-                (None, None) => counterpart().or_else(|| any?.kin(item, part)),
-            }
-        };
-        surveyed.iter().zip(found).map(base).collect()
-    }
-
     /// Stores the piece of a part, unless it is stored already.
     async fn piece(&self, file: &Arc<LocalFile>, surveyed: &Surveyed, base: Option<Chosen>) -> Result<PieceRef> {
-        let (digest, length) = (surveyed.digest, surveyed.part.range.end - surveyed.part.range.start);
+        let (digest, length) = (surveyed.digest, surveyed.length());
         let (id, base) = match self.store.find_piece(self.run, &digest).await? {
             Some((id, base)) if self.store.is_sound(&PieceRef { id, base, length }).await? => {
                 self.counts.known.fetch_add(length, Ordering::Relaxed);
@@ -197,7 +189,7 @@ impl Ingest<'_> {
         surveyed: &Surveyed,
         base: Option<Chosen>,
     ) -> Result<(ObjectId, Option<ObjectId>)> {
-        let (length, has_base) = (surveyed.part.range.end - surveyed.part.range.start, base.is_some());
+        let (length, has_base) = (surveyed.length(), base.is_some());
         let coded = match self.code(file, surveyed, base).await {
             // The piece is stored whole if its base turns out damaged.
             Err(error) if has_base && error.is_of_object() => self.code(file, surveyed, None).await?,
@@ -245,22 +237,26 @@ impl Ingest<'_> {
         coded.await
     }
 
-    /// The sketches of pieces that may serve as bases, each with the number of its piece. These
-    /// pieces are not deltas and have no stored sketch yet.
-    fn unsketched<'s>(
+    /// Stores the sketches and signatures of pieces that may serve as bases, and that the `near`
+    /// files have none of.
+    async fn store_hints(
         &self,
-        surveyed: &'s [Surveyed],
+        file: &ObjectId,
+        surveyed: &[Surveyed],
         pieces: &[PieceRef],
-    ) -> impl Iterator<Item = (usize, &'s Sketch)> {
-        surveyed.iter().zip(pieces).enumerate().filter_map(|(number, (surveyed, piece))| {
-            let new = piece.base.is_none() && !self.catalog.has(&piece.id);
-            surveyed.sketch.as_ref().filter(|_| new).map(|sketch| (number, sketch))
-        })
+        near: &[Arc<Sheet>],
+    ) -> Result<()> {
+        let is_new = |piece: &PieceRef| !near.iter().any(|sheet| sheet.has(&piece.id, piece.length));
+        let is_useful: Vec<bool> = pieces.iter().map(|piece| piece.base.is_none() && is_new(piece)).collect();
+        let useful = || surveyed.iter().enumerate().filter(|(number, _)| is_useful[*number]);
+        let sketched = useful().filter_map(|(number, part)| Some((number, part.sketch.as_ref()?)));
+        self.store_sketches(file, sketches::write(sketched)).await?;
+        let wanted: HashSet<u64> = useful().map(|(_, part)| part.part.range.start).collect();
+        let heads = search::heads(surveyed).into_iter().filter(|part| wanted.contains(&part.part.range.start));
+        search::sign(self.store, file, heads.filter_map(|part| part.signature)).await.map(drop)
     }
 
-    /// Stores the sketches of pieces that may serve as bases.
-    async fn store_sketches(&self, file: &ObjectId, surveyed: &[Surveyed], pieces: &[PieceRef]) -> Result<()> {
-        let bytes = sketches::write(self.unsketched(surveyed, pieces));
+    async fn store_sketches(&self, file: &ObjectId, bytes: Vec<u8>) -> Result<()> {
         if !bytes.is_empty() {
             let key = Kind::Sketches.key(file);
             // Another writer may have stored the same sketches. Otherwise, what is there is damaged.
@@ -271,18 +267,12 @@ impl Ingest<'_> {
         }
         Ok(())
     }
-}
 
-/// The items of the file that has kin of the most bytes of these parts.
-fn kindred<'a>(sheets: &'a [Sheet], items: &[Item], surveyed: &[Surveyed]) -> Option<Relatives<'a>> {
-    let kin = |relatives: &Relatives<'_>| -> u64 {
-        let kin =
-            surveyed.iter().filter(|surveyed| relatives.kin(&items[surveyed.part.item], &surveyed.part).is_some());
-        kin.map(|surveyed| surveyed.part.range.end - surveyed.part.range.start).sum()
-    };
-    let found = sheets.iter().map(|sheet| {
-        let relatives = sheet.relatives();
-        (kin(&relatives), relatives)
-    });
-    found.filter(|(bytes, _)| *bytes > 0).max_by_key(|(bytes, _)| *bytes).map(|(_, relatives)| relatives)
+    /// The sheets of the stored files that resemble this one.
+    async fn near(&self, items: &[Item], surveyed: &[Surveyed]) -> Result<Vec<Arc<Sheet>>> {
+        match &self.search {
+            Some(search) => search.near(items, surveyed).await,
+            None => Ok(Vec::new()),
+        }
+    }
 }

@@ -1,11 +1,15 @@
 //! Adds models to the store. A file is read once for digests and sketches, and a second time to
 //! store what is missing.
 
+mod bases;
 mod copies;
 mod file;
+mod index;
 mod local;
 mod parts;
 mod relatives;
+mod search;
+mod signature;
 mod sketches;
 
 use std::sync::Mutex;
@@ -16,6 +20,8 @@ use bitx::Effort;
 use object_store::PutPayload;
 
 pub(crate) use copies::Copy;
+pub use index::Indexed;
+pub(crate) use index::check as check_signatures;
 pub use local::Source;
 pub(crate) use parts::shape;
 pub(crate) use sketches::check as check_sketches;
@@ -62,7 +68,8 @@ pub(crate) struct Ingest<'a> {
     store: &'a Store,
     run: &'a Run,
     effort: Effort,
-    catalog: sketches::Catalog,
+    /// The search for bases, if they are wanted.
+    search: Option<search::Search<'a>>,
     counts: Counts,
     progress: &'a (dyn Fn(u64) + Sync),
 }
@@ -138,8 +145,8 @@ impl Store {
         effort: Effort,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<(Model, Added)> {
-        let catalog = sketches::Catalog::load(self).await?;
-        let ingest = Ingest { store: self, run, effort, catalog, counts: Counts::default(), progress };
+        let search = Some(search::Search::begin(self, run).await?);
+        let ingest = Ingest { store: self, run, effort, search, counts: Counts::default(), progress };
         let mut entries = Vec::with_capacity(files.len() + stored.len());
         for stored in stored {
             entries.push(ingest.stored(stored).await?);
@@ -189,8 +196,7 @@ impl Store {
 impl<'a> Ingest<'a> {
     /// The state of adding files beside the stored ones, without looking for bases.
     pub(crate) fn of(store: &'a Store, run: &'a Run, effort: Effort, progress: &'a (dyn Fn(u64) + Sync)) -> Self {
-        let (catalog, counts) = (sketches::Catalog::default(), Counts::default());
-        Self { store, run, effort, catalog, counts, progress }
+        Self { store, run, effort, search: None, counts: Counts::default(), progress }
     }
 
     /// Returns the entry of a file whose content is stored already.

@@ -4,13 +4,12 @@
 //! the number of the piece in the file as a little-endian `u32`, and its sketch, whose size follows
 //! from dtype and length. The BLAKE3 digest of all of this is at the end.
 
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::collections::{HashMap, HashSet};
 
 use bitx::distance::{Sketch, predict};
-use futures::{StreamExt, TryStreamExt, stream};
+use bitx::layout::Dtype;
 
 use super::relatives::Relatives;
-use crate::backend::REQUESTS;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::keys::{Kind, ObjectId};
@@ -19,7 +18,7 @@ use crate::store::Store;
 
 /// The minimum length in bytes of a piece with a sketch. Shorter pieces take the base that the rest
 /// of the file suggests.
-pub(super) const LEAST: u64 = 64 << 10;
+pub(crate) const LEAST: u64 = 64 << 10;
 
 /// The number of closest bases for which the size of a delta is predicted.
 const CLOSEST: usize = 4;
@@ -27,67 +26,37 @@ const CLOSEST: usize = 4;
 /// The sketches of one file, with its manifest.
 #[derive(Debug)]
 pub(super) struct Sheet {
+    pub(super) id: ObjectId,
     manifest: FileManifest,
-    sketches: Vec<(PieceRef, Sketch)>,
+    /// The sketches by dtype and length, since only those with the same can be compared.
+    sketches: HashMap<(Dtype, u64), Vec<(ObjectId, Sketch)>>,
+    /// The pieces that are stored whole.
+    whole: HashSet<ObjectId>,
 }
 
-/// The sheets of all files in the store, and of those that were just added.
-#[derive(Debug, Default)]
-pub(super) struct Catalog(RwLock<Vec<Sheet>>);
-
-/// A base that was found: the number of its sheet in the catalog, and its piece.
+/// A base that was found: the number of its sheet, and its piece.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Found {
     pub(super) sheet: usize,
     pub(super) base: ObjectId,
 }
 
-impl Catalog {
-    /// Reads all sketches of the store.
-    pub(super) async fn load(store: &Store) -> Result<Self> {
-        let listed = store.backend().list(Kind::Sketches.folder()).await?;
-        let ids = listed.into_iter().filter_map(|object| Kind::Sketches.parse(&object.key));
-        let sheets = stream::iter(ids).map(|id| Sheet::load(store, id)).buffered(REQUESTS);
-        let sheets: Vec<Sheet> = sheets.try_filter_map(|sheet| async { Ok(sheet) }).try_collect().await?;
-        Ok(Self(RwLock::new(sheets)))
-    }
-
-    /// Adds the sheet of a file that was just stored, so that later files of the same model find
-    /// their bases in it.
-    pub(super) fn add<'s>(&self, manifest: FileManifest, sketches: impl Iterator<Item = (usize, &'s Sketch)>) {
-        let pieces: Vec<PieceRef> = manifest.pieces().copied().collect();
-        let sketches = sketches.filter_map(|(number, sketch)| Some((*pieces.get(number)?, sketch.clone())));
-        let sketches = sketches.collect();
-        self.0.write().unwrap_or_else(PoisonError::into_inner).push(Sheet { manifest, sketches });
-    }
-
-    /// The sheets of all files.
-    pub(super) fn sheets(&self) -> RwLockReadGuard<'_, Vec<Sheet>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns `true` if a sheet has a sketch of this piece.
-    pub(super) fn has(&self, id: &ObjectId) -> bool {
-        self.sheets().iter().any(|sheet| sheet.sketches.iter().any(|(piece, _)| piece.id == *id))
-    }
-
-    /// The piece against which the smallest delta is predicted, or `None` if no delta is predicted
-    /// to be useful.
-    pub(super) fn closest(&self, sketch: &Sketch) -> Option<Found> {
-        let (sheets, mut near) = (self.sheets(), Vec::<(f64, Found, &Sketch)>::new());
-        for (sheet, (piece, other)) in
-            sheets.iter().enumerate().flat_map(|(i, s)| s.sketches.iter().map(move |p| (i, p)))
-        {
+/// The piece against which the smallest delta is predicted, or `None` if no delta is predicted to
+/// be useful.
+pub(super) fn closest<'s>(sheets: impl Iterator<Item = &'s Sheet>, sketch: &Sketch) -> Option<Found> {
+    let mut near = Vec::<(f64, Found, &Sketch)>::new();
+    for (sheet, of_sheet) in sheets.enumerate() {
+        for (base, other) in of_sheet.sketches.get(&(sketch.dtype(), sketch.length())).into_iter().flatten() {
             let Ok(distance) = sketch.distance(other) else { continue };
-            near.push((distance.per_word(), Found { sheet, base: piece.id }, other));
+            near.push((distance.per_word(), Found { sheet, base: *base }, other));
         }
-        near.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let predicted = near.into_iter().take(CLOSEST).filter_map(|(_, found, other)| {
-            let predicted = predict(other, sketch).ok().filter(|predicted| predicted.delta_pays())?;
-            Some((predicted.delta_ratio, found))
-        });
-        predicted.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, found)| found)
     }
+    near.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let predicted = near.into_iter().take(CLOSEST).filter_map(|(_, found, other)| {
+        let predicted = predict(other, sketch).ok().filter(|predicted| predicted.delta_pays())?;
+        Some((predicted.delta_ratio, found))
+    });
+    predicted.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, found)| found)
 }
 
 impl Sheet {
@@ -96,19 +65,38 @@ impl Sheet {
         Relatives::of(&self.manifest)
     }
 
-    /// Reads the sketches of a file, which are only a hint. `None` if they or the manifest of the
-    /// file are damaged or gone.
-    async fn load(store: &Store, id: ObjectId) -> Result<Option<Self>> {
+    /// Returns `true` if this piece can be found here: by its sketch if it has `length` for one, or
+    /// else by its place in the file.
+    pub(super) fn has(&self, id: &ObjectId, length: u64) -> bool {
+        let sketched = || self.sketches.values().flatten().any(|(piece, _)| piece == id);
+        self.whole.contains(id) && (length < LEAST || sketched())
+    }
+
+    /// Reads the sketches of a file, which are only a hint. Without them, the file has its manifest
+    /// alone. `None` if the manifest is damaged or gone.
+    pub(super) async fn load(store: &Store, id: ObjectId) -> Result<Option<Self>> {
         let (key, file) = (Kind::Sketches.key(&id), Kind::Files.key(&id));
-        let (Some(bytes), Some(manifest)) = (store.backend().get(&key).await?, store.backend().get(&file).await?)
-        else {
-            return Ok(None);
+        let Some(manifest) = store.backend().get(&file).await? else { return Ok(None) };
+        let manifest = match FileManifest::parse(&file, &manifest) {
+            Ok(manifest) => manifest,
+            Err(error) => {
+                tracing::warn!(%error, "a damaged file is left out");
+                return Ok(None);
+            }
         };
-        let sheet = FileManifest::parse(&file, &manifest).and_then(|manifest| {
-            let sketches = check(&key, &manifest, &bytes)?;
-            Ok(Self { manifest, sketches })
-        });
-        Ok(sheet.inspect_err(|error| tracing::warn!(%error, "damaged sketches are left out")).ok())
+        let bytes = store.backend().get(&key).await?;
+        let sketches = bytes.map_or(Ok(Vec::new()), |bytes| check(&key, &manifest, &bytes));
+        let sketches = sketches.inspect_err(|error| tracing::warn!(%error, "damaged sketches are left out"));
+        Ok(Some(Self::new(id, manifest, sketches.unwrap_or_default())))
+    }
+
+    fn new(id: ObjectId, manifest: FileManifest, list: Vec<(PieceRef, Sketch)>) -> Self {
+        let mut sketches: HashMap<_, Vec<_>> = HashMap::new();
+        for (piece, sketch) in list {
+            sketches.entry((sketch.dtype(), sketch.length())).or_default().push((piece.id, sketch));
+        }
+        let whole = manifest.pieces().filter(|piece| piece.base.is_none()).map(|piece| piece.id).collect();
+        Self { id, manifest, sketches, whole }
     }
 }
 

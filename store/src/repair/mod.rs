@@ -13,7 +13,7 @@ use crate::archives;
 use crate::error::{Error, Result};
 use crate::gc::record;
 use crate::ingest::Source;
-use crate::keys::{self, GC, Kind, MODELS, RUNS};
+use crate::keys::{self, GC, Kind, MODELS, RUNS, SIGNATURES};
 use crate::manifest::{FileEntry, ModelName};
 use crate::run::{self, Run};
 use crate::store::Store;
@@ -93,7 +93,7 @@ impl Store {
             }
         }
         let removed = |problem: &Problem| {
-            let folders = [MODELS, RUNS, Kind::Sketches.folder(), Kind::Archives.folder()];
+            let folders = [MODELS, RUNS, SIGNATURES, Kind::Sketches.folder(), Kind::Archives.folder()];
             folders.iter().any(|folder| problem.key.starts_with(folder)) && !problem.key.ends_with(".beat")
         };
         let mended = gone.into_iter().map(|problem| Mended { removed: removed(&problem), problem });
@@ -138,12 +138,12 @@ impl Store {
         Ok(problems)
     }
 
-    /// Removes an object that nothing relies on, if it is still damaged: sketches and kept
-    /// archives, which can be made again, and manifests of models, which cannot be read.
+    /// Removes an object that nothing relies on, if it is still damaged: hints and kept archives,
+    /// which can be made again, and manifests of models, which cannot be read.
     async fn remove_damaged(&self, key: &str) -> Result<()> {
         if keys::model_of(key).is_some() && matches!(self.published(key).await, Err(Error::Damaged { .. })) {
             run::bury(self.backend(), key).await?;
-        } else if Kind::Sketches.parse(key).is_some() {
+        } else if Kind::Sketches.parse(key).is_some() || key.starts_with(SIGNATURES) {
             self.backend().delete(key).await?;
         } else if let Some((target, base)) = keys::archive(key)
             && archives::check(self, &target, &base).await?.is_err()

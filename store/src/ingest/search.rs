@@ -1,0 +1,183 @@
+//! The search for stored files that resemble a new one: by signatures, so that it costs requests
+//! for what the new file has and not for what the store has.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::file::Surveyed;
+use super::relatives::Relatives;
+use super::signature::Signature;
+use super::sketches::{LEAST, Sheet, closest};
+use crate::backend::REQUESTS;
+use crate::error::Result;
+use crate::keys::{self, COMPLETE, Kind, ObjectId, SIGNATURES};
+use crate::manifest::Item;
+use crate::run::Run;
+use crate::store::Store;
+
+/// The maximum number of signatures of a file, of its large tensors.
+pub(super) const MOST: usize = 256;
+/// The maximum number of signatures of a file that has only small tensors.
+const MOST_SMALL: usize = 16;
+/// The numbers of signatures that are looked up at first, and next. The others follow.
+const ROUNDS: [usize; 2] = [8, 64];
+/// The number of signatures that are looked up with weak bits turned, if nothing was found.
+const TURNED: usize = 16;
+/// The maximum number of differing bits of the signatures of related tensors.
+const NEAR: u32 = 12;
+/// The maximum number of objects in a folder of signatures that are looked at: a page of a listing.
+const PAGE: usize = 1000;
+/// The number of files that one signature may suggest.
+const CLOSEST: usize = 4;
+/// The maximum number of files that a new file is compared with.
+const MOST_SHEETS: usize = 16;
+/// The number of sheets that are kept for the next files of the same model.
+const KEPT: usize = 2 * MOST_SHEETS;
+
+/// The search for the files that resemble those of one model.
+#[derive(Debug)]
+pub(super) struct Search<'a> {
+    store: &'a Store,
+    run: &'a Run,
+    /// The sheets of all files of a store that has no signatures for some of them.
+    unsigned: Vec<Arc<Sheet>>,
+    /// The sheets that were read last.
+    kept: Mutex<VecDeque<Arc<Sheet>>>,
+}
+
+impl<'a> Search<'a> {
+    /// Begins a search. In a store that was made before there were signatures and was not indexed
+    /// since, it reads the sketches of all files that have none.
+    pub(super) async fn begin(store: &'a Store, run: &'a Run) -> Result<Self> {
+        let mut unsigned = Vec::new();
+        if store.backend().length(COMPLETE).await?.is_none() {
+            let ids = unsigned_files(store).await?;
+            let sheets = stream::iter(ids).map(|id| Sheet::load(store, id)).buffered(REQUESTS);
+            unsigned = sheets.try_filter_map(|sheet| async { Ok(sheet.map(Arc::new)) }).try_collect().await?;
+            if unsigned.is_empty() {
+                store.backend().create(COMPLETE, "").await?;
+            }
+        }
+        Ok(Self { store, run, unsigned, kept: Mutex::default() })
+    }
+
+    /// The sheets of the stored files that resemble a file with these items and parts.
+    pub(super) async fn near(&self, items: &[Item], surveyed: &[Surveyed]) -> Result<Vec<Arc<Sheet>>> {
+        let mut found = self.unsigned.clone();
+        let heads = heads(surveyed);
+        let (mut tried, mut begin) = (found.iter().map(|sheet| sheet.id).collect(), 0);
+        for end in ROUNDS.into_iter().chain([heads.len()]) {
+            let round = heads.get(begin..end.min(heads.len())).unwrap_or_default();
+            let open = unresolved(round, items, &found).filter_map(|head| head.signature);
+            let bits = open.map(|signature| (signature.bits(), signature.bits())).collect();
+            self.look_up(bits, &mut tried, &mut found).await?;
+            begin = end;
+        }
+        if found.is_empty() {
+            let first = heads.iter().take(TURNED).filter_map(|head| head.signature);
+            let turned = first.flat_map(|signature| signature.turned().map(|turned| (turned, signature.bits())));
+            self.look_up(turned.collect(), &mut tried, &mut found).await?;
+        }
+        Ok(found)
+    }
+
+    /// Adds the sheets of the files that have a signature near one of these to `found`. Each comes
+    /// with the bits whose folder is looked at.
+    async fn look_up(
+        &self,
+        signatures: Vec<(u64, u64)>,
+        tried: &mut HashSet<ObjectId>,
+        found: &mut Vec<Arc<Sheet>>,
+    ) -> Result<()> {
+        let candidates = stream::iter(signatures).map(|(folder, bits)| self.candidates(folder, bits));
+        let candidates: Vec<Vec<ObjectId>> = candidates.buffered(REQUESTS).try_collect().await?;
+        let mut votes: BTreeMap<ObjectId, usize> = BTreeMap::new();
+        candidates.into_iter().flatten().for_each(|id| *votes.entry(id).or_default() += 1);
+        let mut votes: Vec<(usize, ObjectId)> = votes.into_iter().map(|(id, votes)| (votes, id)).collect();
+        votes.sort_by_key(|(votes, _)| std::cmp::Reverse(*votes));
+        let free = (self.unsigned.len() + MOST_SHEETS).saturating_sub(found.len());
+        let new: Vec<ObjectId> =
+            votes.into_iter().map(|(_, id)| id).filter(|id| tried.insert(*id)).take(free).collect();
+        let sheets = stream::iter(new).map(|id| self.sheet(id)).buffered(REQUESTS);
+        let sheets: Vec<Option<Arc<Sheet>>> = sheets.try_collect().await?;
+        found.extend(sheets.into_iter().flatten());
+        Ok(())
+    }
+
+    /// The files with the signatures that are nearest to `bits`, in the folder of `folder`.
+    async fn candidates(&self, folder: u64, bits: u64) -> Result<Vec<ObjectId>> {
+        let listed = self.store.backend().list_some(&keys::signature_place(folder), PAGE).await?;
+        let signed = listed.into_iter().filter_map(|object| keys::signed(&object.key));
+        let near = signed.map(|(other, id)| ((bits ^ other).count_ones(), id));
+        let usable = |id: &ObjectId| !self.run.is_condemned(&Kind::Files.key(id));
+        let mut near: Vec<(u32, ObjectId)> = near.filter(|(distance, id)| *distance <= NEAR && usable(id)).collect();
+        near.sort_unstable();
+        near.truncate(CLOSEST);
+        Ok(near.into_iter().map(|(_, id)| id).collect())
+    }
+
+    /// The sheet of a file, unless it is damaged or gone.
+    async fn sheet(&self, id: ObjectId) -> Result<Option<Arc<Sheet>>> {
+        let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sheet) = kept().iter().find(|sheet| sheet.id == id) {
+            return Ok(Some(sheet.clone()));
+        }
+        let Some(sheet) = Sheet::load(self.store, id).await?.map(Arc::new) else { return Ok(None) };
+        let mut kept = kept();
+        kept.push_back(sheet.clone());
+        if kept.len() > KEPT {
+            kept.pop_front();
+        }
+        Ok(Some(sheet))
+    }
+}
+
+/// The files with sketches and without signatures.
+async fn unsigned_files(store: &Store) -> Result<Vec<ObjectId>> {
+    let mut signed = HashSet::new();
+    let mut listed = store.backend().listed(SIGNATURES);
+    while let Some(object) = listed.try_next().await? {
+        signed.extend(keys::hinted(&object.key));
+    }
+    let listed = store.backend().list(Kind::Sketches.folder()).await?;
+    let files = listed.into_iter().filter_map(|object| Kind::Sketches.parse(&object.key));
+    Ok(files.filter(|file| !signed.contains(file)).collect())
+}
+
+/// Writes signatures of a file, which are hints like its sketches.
+pub(super) async fn sign(store: &Store, file: &ObjectId, signatures: impl Iterator<Item = Signature>) -> Result<usize> {
+    let keys: HashSet<String> = signatures.map(|signature| keys::signature(signature.bits(), file)).collect();
+    let created = stream::iter(keys).map(|key| async move { store.backend().create(&key, "").await });
+    let created: Vec<bool> = created.buffer_unordered(REQUESTS).try_collect().await?;
+    Ok(created.into_iter().filter(|created| *created).count())
+}
+
+/// The parts whose signatures stand for the file, in an order that depends on the signatures alone:
+/// the first parts of its large items, or of its tensors if no item is large.
+pub(super) fn heads(surveyed: &[Surveyed]) -> Vec<&Surveyed> {
+    let is_large = |part: &&Surveyed| part.length() >= LEAST;
+    let signed = || surveyed.iter().filter(|part| part.signature.is_some());
+    let (mut heads, most): (Vec<&Surveyed>, usize) = match signed().any(|part| is_large(&part)) {
+        true => (signed().filter(is_large).collect(), MOST),
+        false => (signed().collect(), MOST_SMALL),
+    };
+    heads.sort_by_key(|part| part.signature.map(|signature| signature.order()));
+    heads.truncate(most);
+    heads
+}
+
+/// The parts that have no likely base yet in one of the files that were found.
+fn unresolved<'s>(parts: &[&'s Surveyed], items: &[Item], found: &[Arc<Sheet>]) -> impl Iterator<Item = &'s Surveyed> {
+    let relatives: Vec<Relatives<'_>> = found.iter().map(|sheet| sheet.relatives()).collect();
+    let is_open = |part: &&&Surveyed| match &part.sketch {
+        None => found.is_empty(),
+        Some(sketch) => {
+            let kin = || relatives.iter().any(|file| file.kin(&items[part.part.item], &part.part).is_some());
+            closest(found.iter().map(|sheet| &**sheet), sketch).is_none() && !kin()
+        }
+    };
+    let open: Vec<&Surveyed> = parts.iter().filter(is_open).copied().collect();
+    open.into_iter()
+}

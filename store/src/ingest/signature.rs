@@ -1,0 +1,168 @@
+//! Signatures: a few bits of a tensor's content that hardly change in a fine-tune or a cast. The
+//! stored files that resemble a new one are found by them.
+//!
+//! A signature is part of the key of an empty object, which names the file. Its first bits are a
+//! folder, so that a listing of one folder shows the files whose tensors begin alike.
+
+use bitx::distance::Sketch;
+use bitx::layout::Dtype;
+
+/// The number of words that a signature is made of, and of its bits.
+const WORDS: usize = 64;
+/// The maximum number of bytes of these words.
+const MOST_BYTES: usize = WORDS * 8;
+/// The least number of set and of unset bits in a signature that can tell tensors apart.
+const LEAST: u32 = 8;
+/// The number of bits that are the folder of a signature.
+const FOLDER: usize = 16;
+/// The number of those bits that are tried the other way round.
+const WEAK: usize = 2;
+
+/// One bit for each of the first words of a tensor: whether it is above zero, or above the median
+/// of them all if none is below zero.
+///
+/// A cast keeps these bits, and so does a change of the tensor's name, number of rows or place. The
+/// bits of other bytes than tensors come from their sketch, since many files begin alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Signature {
+    bits: u64,
+    /// The bits of the folder whose words are closest to the threshold.
+    weak: [u64; WEAK],
+}
+
+impl Signature {
+    /// The signature of a tensor of `dtype` with these bytes, or `None` if it tells nothing.
+    pub(crate) fn of_tensor(dtype: Dtype, bytes: &[u8]) -> Option<Self> {
+        let words: Vec<i64> = words(dtype, &bytes[..bytes.len().min(MOST_BYTES)]).take(WORDS).collect();
+        Self::of_words(&words, 0)
+    }
+
+    /// The signature of bytes that are no tensor. Only bytes of the same length have a similar one.
+    pub(crate) fn of_bytes(sketch: &Sketch) -> Option<Self> {
+        let words: Vec<i64> = sketch.bytes().iter().take(WORDS).map(|byte| i64::from(*byte)).collect();
+        let repeated: Vec<i64> = words.iter().copied().cycle().take(WORDS).collect();
+        Self::of_words(&repeated, mix(sketch.length()))
+    }
+
+    fn of_words(words: &[i64], salt: u64) -> Option<Self> {
+        if words.len() < WORDS {
+            return None;
+        }
+        let mut sorted = words.to_vec();
+        sorted.sort_unstable();
+        let threshold = if sorted[0] < 0 { 0 } else { sorted[WORDS / 2] };
+        let bit = |at: usize| 1 << (WORDS - 1 - at);
+        let bits =
+            words.iter().enumerate().filter(|(_, word)| **word > threshold).fold(0u64, |bits, (at, _)| bits | bit(at));
+        let mut weak: Vec<usize> = (0..FOLDER).collect();
+        weak.sort_by_key(|at| words[*at].abs_diff(threshold));
+        let tells = (LEAST..=WORDS as u32 - LEAST).contains(&bits.count_ones());
+        tells.then(|| Self { bits: bits ^ salt, weak: [bit(weak[0]), bit(weak[1])] })
+    }
+
+    /// The bits.
+    pub(crate) fn bits(&self) -> u64 {
+        self.bits
+    }
+
+    /// The bits, with one or several of the least certain ones turned.
+    pub(crate) fn turned(&self) -> [u64; 3] {
+        let [first, second] = self.weak;
+        [first, second, first | second].map(|turned| self.bits ^ turned)
+    }
+
+    /// The place of the signature in an order that looks random and depends on its bits alone.
+    pub(crate) fn order(&self) -> u64 {
+        mix(self.bits)
+    }
+}
+
+/// The words of a tensor as integers, in the order of their values.
+fn words(dtype: Dtype, bytes: &[u8]) -> Box<dyn Iterator<Item = i64> + '_> {
+    use Dtype::{BF16, C64, F8_E4M3, F8_E5M2, F16, F32, F64, I8, I16, I32, I64, U16, U32, U64};
+    let width = match dtype {
+        F16 | BF16 | I16 | U16 => 2,
+        F32 | C64 | I32 | U32 => 4,
+        F64 | I64 | U64 => 8,
+        _ => 1,
+    };
+    let is_float = matches!(dtype, F8_E4M3 | F8_E5M2 | F16 | BF16 | F32 | C64 | F64);
+    let is_signed = is_float || matches!(dtype, I8 | I16 | I32 | I64);
+    let word = move |word: &[u8]| {
+        let mut bytes = [0; 8];
+        bytes[8 - word.len()..].copy_from_slice(word);
+        let word = i64::from_le_bytes(bytes);
+        match (is_float, is_signed) {
+            (true, _) if word < 0 => -(word & i64::MAX),
+            (_, true) => word,
+            // One bit is dropped, so that the order stays.
+            (_, false) => (word as u64 >> 1) as i64,
+        }
+    };
+    Box::new(bytes.chunks_exact(width).map(word))
+}
+
+/// A number that looks random and depends only on `x`, by the finaliser of SplitMix64.
+fn mix(mut x: u64) -> u64 {
+    x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ x >> 31
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn floats(seed: u64) -> Vec<f32> {
+        let unit = |i: u64| (mix(seed << 32 | i) >> 40) as f32 / (1 << 24) as f32 - 0.5;
+        (0..WORDS as u64).map(|i| unit(2 * i) + unit(2 * i + 1)).collect()
+    }
+
+    fn signature(dtype: Dtype, floats: &[f32]) -> Signature {
+        let bytes: Vec<u8> = floats
+            .iter()
+            .flat_map(|float| match dtype {
+                Dtype::BF16 => float.to_le_bytes()[2..].to_vec(),
+                _ => float.to_le_bytes().to_vec(),
+            })
+            .collect();
+        Signature::of_tensor(dtype, &bytes).unwrap()
+    }
+
+    #[test]
+    fn casts_keep_signatures_and_tuning_turns_few_bits() {
+        for seed in 0..100 {
+            let base = floats(seed);
+            let tuned: Vec<f32> = base.iter().zip(floats(seed + 1000)).map(|(b, o)| b + 0.02 * o).collect();
+            let of_base = signature(Dtype::F32, &base);
+            assert_eq!(of_base, signature(Dtype::BF16, &base));
+            let distance = |other: &Signature| (of_base.bits() ^ other.bits()).count_ones();
+            let of_tuned = signature(Dtype::BF16, &tuned);
+            assert!(distance(&of_tuned) <= 4);
+            assert!(distance(&signature(Dtype::F32, &floats(seed + 2000))) > 12);
+            let folder = |bits: u64| bits >> (WORDS - FOLDER);
+            let probed: Vec<u64> = of_tuned.turned().into_iter().chain([of_tuned.bits()]).map(folder).collect();
+            assert!(probed.contains(&folder(of_base.bits())), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn positive_words_are_told_apart_and_uniform_ones_have_no_signature() {
+        let norm = |seed| signature(Dtype::F32, &floats(seed).iter().map(|x| 1.0 + x / 9.0).collect::<Vec<_>>());
+        assert!((norm(1).bits() ^ norm(2).bits()).count_ones() > 12);
+        assert_eq!(Signature::of_tensor(Dtype::F32, &[1; 4 * WORDS]), None);
+        assert_eq!(Signature::of_tensor(Dtype::F32, &[1; 4 * WORDS - 1]), None);
+    }
+
+    #[test]
+    fn words_are_in_the_order_of_their_values() {
+        let sorted = |dtype, words: &[&[u8]]| {
+            let keys: Vec<i64> = words.iter().flat_map(|word| self::words(dtype, word)).collect();
+            assert!(keys.is_sorted() && keys.len() == words.len(), "{dtype:?}: {keys:?}");
+        };
+        sorted(Dtype::BF16, &[&[0x80, 0xbf], &[0, 0xbf], &[0, 0x80], &[0, 0x3f], &[0x80, 0x3f]]);
+        sorted(Dtype::I8, &[&[0x80], &[0xff], &[0], &[0x7f]]);
+        sorted(Dtype::U8, &[&[0], &[0x7f], &[0x80], &[0xff]]);
+        sorted(Dtype::U64, &[&[0; 8], &[0xff, 0, 0, 0, 0, 0, 0, 0x7f], &[0xff; 8]]);
+    }
+}
