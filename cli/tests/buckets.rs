@@ -6,8 +6,10 @@ mod support;
 use std::collections::BTreeMap;
 use std::process::{Child, Stdio};
 
-use bitx_store::{Digest, VerifyDepth};
+use bitx::Effort;
+use bitx_store::{Digest, Source, VerifyDepth};
 use support::models::Models;
+use support::weights::{Random, Weights};
 use support::{Bucket, Place};
 
 /// Adds models from several processes at the same time while collections run, and checks what is
@@ -107,6 +109,36 @@ async fn two_processes_add_different_models() {
 async fn eight_processes_add_different_models() {
     let files = ["base-bf16", "sft-bf16", "rl-bf16", "lora-bf16", "base-f16", "sft-f16", "base-f32", "sft-f32"];
     different_models(&files.map(|file| (file, file))).await;
+}
+
+/// Adds a model of random weights and one that is tuned from it, after `others`. Returns the number
+/// of requests for each of the two.
+async fn requests_behind(others: u64) -> [u64; 2] {
+    let (place, folder) = (Place::bucket(), tempfile::tempdir().unwrap());
+    let Place::Bucket(bucket) = &place else { unreachable!("a bucket") };
+    let store = place.store().await;
+    let file = folder.path().join("model.safetensors");
+    let add = async |name: &str, weights: &Weights| {
+        std::fs::write(&file, weights.to_file()).unwrap();
+        let source = Source { path: "model.safetensors".into(), file: file.clone() };
+        bucket.requests();
+        let added = store.add(&name.parse().unwrap(), &[source], Effort::Fast, &|_| {}).await.unwrap();
+        (added, bucket.requests())
+    };
+    for number in 0..others {
+        add(&format!("org/{number}"), &Weights::small(&mut Random(number << 32 | 1))).await;
+    }
+    let base = Weights::small(&mut Random(0));
+    let (of_base, of_tuned) = (add("base", &base).await, add("tuned", &base.noisy(&mut Random(2))).await);
+    assert!(of_base.0.delta_bytes == 0 && of_tuned.0.delta_bytes * 10 > of_tuned.0.bytes * 9);
+    assert_eq!(store.verify(VerifyDepth::ReadData, &|_| {}).await.unwrap().problems, []);
+    [of_base.1, of_tuned.1]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn adding_a_model_takes_as_many_requests_in_a_larger_bucket() {
+    let (few, many) = (requests_behind(2).await, requests_behind(60).await);
+    assert!(few.iter().zip(&many).all(|(few, many)| many * 2 <= few * 3), "{few:?} {many:?}");
 }
 
 #[test]

@@ -70,6 +70,12 @@ fn models_are_listed_and_single_tensors_restored() {
     let models = f.json(&["ls"]);
     let names: Vec<_> = models["models"].as_array().unwrap().iter().map(|model| &model["name"]).collect();
     assert_eq!(names, ["org/base", "tuned"]);
+    let page = f.json(&["ls", "--limit", "1"]);
+    assert_eq!((&page["models"][0], &page["after"]), (&models["models"][0], &json!("org/base")));
+    let rest = f.json(&["ls", "--limit", "1", "--after", "org/base"]);
+    assert_eq!((&rest["models"][0], &rest["after"]), (&models["models"][1], &Value::Null));
+    f.store(&["ls", "tuned", "--limit", "1"]).assert().code(2);
+    f.store(&["ls", "--limit", "0"]).assert().code(2);
     let files = f.json(&["ls", "tuned", "--tensors"]);
     let file = &files["files"][1];
     let digest = blake3::hash(&f.read("tuned/model.safetensors")).to_string();

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::backend::REQUESTS;
 use crate::error::Result;
@@ -106,7 +106,8 @@ impl Store {
         files: &HashMap<ObjectId, u64>,
         pieces: &HashMap<ObjectId, (u64, bool)>,
     ) -> Result<()> {
-        for object in self.backend().list(Kind::Pieces.folder()).await? {
+        let mut listed = self.backend().listed(Kind::Pieces.folder());
+        while let Some(object) = listed.try_next().await? {
             let piece = Kind::Pieces.parse(&object.key).and_then(|id| pieces.get(&id));
             let Some(&(length, is_delta)) = piece else { continue };
             stats.after_coding += object.bytes;
@@ -116,10 +117,11 @@ impl Store {
             }
         }
         for (kind, sum) in [(Kind::Files, &mut stats.manifest_bytes), (Kind::Sketches, &mut stats.sketch_bytes)] {
-            let listed = self.backend().list(kind.folder()).await?;
-            let needed =
-                listed.iter().filter(|object| kind.parse(&object.key).is_some_and(|id| files.contains_key(&id)));
-            *sum += needed.map(|object| object.bytes).sum::<u64>();
+            let mut listed = self.backend().listed(kind.folder());
+            while let Some(object) = listed.try_next().await? {
+                let is_needed = kind.parse(&object.key).is_some_and(|id| files.contains_key(&id));
+                *sum += if is_needed { object.bytes } else { 0 };
+            }
         }
         stats.manifest_bytes += self.backend().list(MODELS).await?.iter().map(|object| object.bytes).sum::<u64>();
         Ok(())

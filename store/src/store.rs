@@ -101,9 +101,44 @@ impl Store {
     /// # Errors
     /// Those of the storage.
     pub async fn listing(&self) -> Result<Listing> {
-        let mut listed = self.backend.list(MODELS).await?;
-        listed.sort_by(|a, b| a.key.cmp(&b.key));
-        let named = listed.into_iter().filter_map(|listed| Some((keys::model_of(&listed.key)?, listed)));
+        let mut named = Vec::new();
+        let mut listed = self.backend.listed(MODELS);
+        while let Some(listed) = listed.try_next().await? {
+            named.extend(keys::model_of(&listed.key).map(|name| (name, listed)));
+        }
+        named.sort_by(|(_, a), (_, b)| a.key.cmp(&b.key));
+        self.read_listed(named).await
+    }
+
+    /// The models of the first `most` names behind `after`, and the last of these names if there may
+    /// be more. Names of models that were removed count, so that a page may hold fewer models.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn page(&self, after: Option<&ModelName>, most: usize) -> Result<(Listing, Option<ModelName>)> {
+        let mut names: BTreeMap<ModelName, Vec<Listed>> = BTreeMap::new();
+        let (mut listed, mut is_full) = (self.backend.listed(MODELS), false);
+        while let Some(listed) = listed.try_next().await? {
+            let Some(name) = keys::model_of(&listed.key).filter(|name| after.is_none_or(|after| name > after)) else {
+                continue;
+            };
+            names.entry(name).or_default().push(listed);
+            if names.len() > most {
+                names.pop_last();
+                is_full = true;
+            }
+        }
+        let last = names.keys().next_back().filter(|_| is_full).cloned();
+        let mut named = Vec::new();
+        for (name, mut revisions) in names {
+            revisions.sort_by(|a, b| a.key.cmp(&b.key));
+            named.extend(revisions.into_iter().map(|listed| (name.clone(), listed)));
+        }
+        Ok((self.read_listed(named).await?, last))
+    }
+
+    /// Reads the models of these objects, of which later ones replace earlier ones of the same name.
+    async fn read_listed(&self, named: Vec<(ModelName, Listed)>) -> Result<Listing> {
         // Even short objects are read, since a short one may be a tombstone or a damaged manifest.
         let read = |(name, listed): (ModelName, Listed)| async move {
             match self.published(&listed.key).await {

@@ -164,8 +164,11 @@ impl Store {
         files: &Files<'a>,
         verified: &mut Verified,
     ) -> Result<HashMap<ObjectId, (PieceRef, (&'a Model, &'a FileEntry))>> {
-        let listed = self.backend().list(Kind::Pieces.folder()).await?;
-        let there: HashSet<ObjectId> = listed.iter().filter_map(|object| Kind::Pieces.parse(&object.key)).collect();
+        let mut there: HashSet<ObjectId> = HashSet::new();
+        let mut listed = self.backend().listed(Kind::Pieces.folder());
+        while let Some(object) = listed.try_next().await? {
+            there.extend(Kind::Pieces.parse(&object.key));
+        }
         let manifests = stream::iter(files).map(|(id, file)| async move { (*file, self.file(id).await) });
         let mut manifests = manifests.buffered(REQUESTS);
         let mut pieces = HashMap::new();

@@ -54,6 +54,8 @@ pub enum Command {
     Verify(Verify),
     /// Repair damaged data from other copies: files of the models, or another store
     Repair(Repair),
+    /// Make a store of an earlier release find bases without reading all of its sketches
+    Index,
     /// Show how much space each step saves: equal files, equal tensors, compression
     Stats,
     /// Show which models are fine-tunes of which, judged by the data that they share
@@ -73,6 +75,7 @@ impl Command {
             Self::Gc(_) => "store gc",
             Self::Verify(_) => "store verify",
             Self::Repair(_) => "store repair",
+            Self::Index => "store index",
             Self::Stats => "store stats",
             Self::Families(_) => "store families",
         }
@@ -130,6 +133,12 @@ pub struct Ls {
     /// Also list the tensors of each file
     #[arg(long, requires = "name")]
     pub tensors: bool,
+    /// List only models whose names follow this one
+    #[arg(long, value_name = "NAME", conflicts_with = "name")]
+    pub after: Option<ModelName>,
+    /// List at most so many models; JSON then names the last one as `after` if there are more
+    #[arg(long, value_name = "N", conflicts_with = "name", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: Option<u32>,
 }
 
 #[derive(Debug, Args)]

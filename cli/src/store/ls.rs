@@ -1,6 +1,6 @@
 //! `bitx store ls [NAME]`: lists models, or the files of one.
 
-use bitx_store::{FileEntry, Item, Model, Store};
+use bitx_store::{FileEntry, Item, Model, ModelName, Store};
 use serde_json::{Value, json};
 
 use super::{args, warn};
@@ -9,9 +9,10 @@ use crate::{stdout, words};
 
 pub async fn run(store: &Store, args: &args::Ls, global: &Global) -> anyhow::Result<()> {
     let Some(name) = &args.name else {
-        let listing = store.listing().await?;
+        let most = args.limit.map_or(usize::MAX, |limit| limit as usize);
+        let (listing, last) = store.page(args.after.as_ref(), most).await?;
         warn(&listing.problems, global);
-        return models(&listing.models, global);
+        return models(&listing.models, last, global);
     };
     let model = store.model(name).await?;
     let mut files = Vec::new();
@@ -39,11 +40,16 @@ pub async fn run(store: &Store, args: &args::Ls, global: &Global) -> anyhow::Res
     stdout::print(table)
 }
 
-fn models(models: &[Model], global: &Global) -> anyhow::Result<()> {
+/// Prints models, and as JSON also the `last` name that was looked at if there may be more.
+fn models(models: &[Model], last: Option<ModelName>, global: &Global) -> anyhow::Result<()> {
     if global.json {
         let model = |m: &Model| json!({ "name": m.name, "files": m.files.len(), "bytes": m.length() });
         let models: Vec<Value> = models.iter().map(model).collect();
-        return stdout::print(format!("{}\n", json!({ "command": "store ls", "models": models })));
+        let mut object = json!({ "command": "store ls", "models": models });
+        if let Some(last) = last {
+            object["after"] = json!(last);
+        }
+        return stdout::print(format!("{object}\n"));
     }
     let line = |m: &Model| format!("{:>13}  {:>4} files  {}\n", m.length(), m.files.len(), m.name);
     stdout::print(models.iter().map(line).collect::<String>())

@@ -8,6 +8,7 @@ mod credentials;
 mod families;
 mod gc;
 mod get;
+mod index;
 mod init;
 mod interrupt;
 mod ls;
@@ -45,6 +46,7 @@ async fn dispatch(args: &args::Store, global: &Global) -> anyhow::Result<()> {
         Command::Gc(args) => gc::run(&existing().await?, args, global).await,
         Command::Verify(args) => verify::run(&existing().await?, args, global).await,
         Command::Repair(args) => verify::repair(&existing().await?, args, global).await,
+        Command::Index => index::run(&existing().await?, global).await,
         Command::Stats => stats::run(&existing().await?, global).await,
         Command::Families(args) => families::run(&existing().await?, args, global).await,
     }

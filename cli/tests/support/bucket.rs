@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use hyper::body::Incoming;
@@ -46,6 +47,7 @@ struct State {
     puts: tokio::sync::Mutex<()>,
     /// The number of times that each object was written.
     written: Mutex<BTreeMap<String, u64>>,
+    requests: AtomicU64,
 }
 
 impl Bucket {
@@ -54,8 +56,8 @@ impl Bucket {
         std::fs::create_dir(folder.path().join(BUCKET)).unwrap();
         let mut builder = S3ServiceBuilder::new(FileSystem::new(folder.path()).unwrap());
         builder.set_auth(SimpleAuth::from_single(KEY, SECRET));
-        let state = State { service: builder.build(), puts: Default::default(), written: Mutex::default() };
-        let state = Arc::new(state);
+        let (puts, written, requests) = Default::default();
+        let state = Arc::new(State { service: builder.build(), puts, written, requests });
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -85,6 +87,11 @@ impl Bucket {
         });
         let bucket = builder.with_bucket_name(BUCKET).build().unwrap();
         Arc::new(object_store::prefix::PrefixStore::new(bucket, "a/store"))
+    }
+
+    /// The number of requests since the last call.
+    pub fn requests(&self) -> u64 {
+        self.state.requests.swap(0, Ordering::SeqCst)
     }
 
     /// The number of times that each object was written.
@@ -118,6 +125,7 @@ async fn serve(stream: TcpStream, state: Arc<State>) {
 
 impl State {
     async fn answer(&self, request: Request<Incoming>) -> s3s::HttpResponse {
+        self.requests.fetch_add(1, Ordering::SeqCst);
         let put = (request.method() == Method::PUT).then(|| request.uri().path().to_owned());
         let _guard = match &put {
             Some(_) => Some(self.puts.lock().await),

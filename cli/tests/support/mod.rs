@@ -9,6 +9,8 @@ pub mod common;
 pub mod models;
 #[cfg(unix)]
 pub mod served;
+#[path = "../../../store/tests/support/weights.rs"]
+pub mod weights;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

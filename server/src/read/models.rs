@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State as Shared;
+use axum::extract::{Query, State as Shared};
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use bitx_store::{Digest, Model, ModelName, Related};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::files::{self, Options};
-use crate::errors::Result;
+use crate::errors::{Failure, Result};
 use crate::paths;
 use crate::state::State;
 
@@ -71,15 +71,28 @@ impl From<Model> for Shown {
     }
 }
 
-/// Lists the models that the request may read.
-pub(crate) async fn list(Shared(state): Shared<Arc<State>>, headers: HeaderMap) -> Result<Response> {
+/// The query parameters of a listing of models.
+#[derive(Debug, Deserialize)]
+struct Page {
+    /// The name behind which the page begins.
+    after: Option<ModelName>,
+    /// The maximum number of models.
+    limit: Option<usize>,
+}
+
+/// Lists the models that the request may read, or a page of them.
+pub(crate) async fn list(Shared(state): Shared<Arc<State>>, uri: Uri, headers: HeaderMap) -> Result<Response> {
+    let page: Query<Page> = Query::try_from_uri(&uri).map_err(|error| Failure::invalid(error.body_text()))?;
+    let Page { after, limit } = page.0;
     let access = state.tokens.access(&headers)?;
     let relations = state.relations().await?;
     let listed = |model| {
         let Model { name, files, .. }: &Model = model;
         Listed { name, bytes: model.length(), files: files.len() }
     };
-    let models: Vec<_> = relations.models().filter(|model| access.may_read(&model.name)).map(listed).collect();
+    let is_behind = |model: &&Model| after.as_ref().is_none_or(|after| model.name > *after);
+    let visible = relations.models().filter(is_behind).filter(|model| access.may_read(&model.name));
+    let models: Vec<_> = visible.take(limit.unwrap_or(usize::MAX)).map(listed).collect();
     Ok(Json(models).into_response())
 }
 

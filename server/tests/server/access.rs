@@ -30,6 +30,18 @@ async fn tokens_grant_the_permissions_that_they_list() {
     assert_failed(basic, 401, "unauthorized").await;
     let listed: Value = get(&hub, "/api/models", None).await.json().await.unwrap();
     assert_eq!(listed.as_array().unwrap().len(), 1);
+    let page = async |query: &str| -> Value {
+        let answer = get(&hub, &format!("/api/models?{query}"), Some(ALL)).await;
+        answer.error_for_status().unwrap().json().await.unwrap()
+    };
+    let all = page("").await;
+    let count = all.as_array().unwrap().len();
+    assert!(count > 1);
+    let after = format!("after={}&limit=1", all[0]["name"].as_str().unwrap());
+    assert_eq!((page("limit=1").await, page(&after).await), (json!([all[0]]), json!([all[1]])));
+    assert_eq!(page(&format!("after={}", all[count - 1]["name"].as_str().unwrap())).await, json!([]));
+    assert_failed(get(&hub, "/api/models?limit=-1", None).await, 400, "invalid").await;
+    assert_failed(get(&hub, "/api/models?after=../x", None).await, 400, "invalid").await;
 
     let announced = announce("org/new", "a.bin", b"bytes");
     assert_failed(begin(&hub, &announced, None).await, 401, "unauthorized").await;

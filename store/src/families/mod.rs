@@ -9,7 +9,7 @@ use futures::{StreamExt, stream};
 use crate::backend::REQUESTS;
 use crate::error::Result;
 use crate::keys::ObjectId;
-use crate::manifest::{FileManifest, Model};
+use crate::manifest::{Model, PieceRef};
 use crate::store::Store;
 
 /// The share of a model that must be related to another model for both to be a family.
@@ -37,6 +37,9 @@ pub struct Relation {
     pub equal_bytes: u64,
 }
 
+/// The pieces of files, which are all of their manifests that families need.
+type Pieces = HashMap<ObjectId, Vec<PieceRef>>;
+
 /// A family: related models, beginning with the base.
 pub type Family = Vec<Member>;
 
@@ -51,15 +54,15 @@ impl Store {
         let ids: Vec<ObjectId> = models.iter().flat_map(|model| model.files.iter().map(|file| file.id)).collect();
         let manifests = stream::iter(ids).map(|id| async move { (id, self.file(&id).await) });
         let mut read = manifests.buffer_unordered(REQUESTS);
-        let mut manifests: HashMap<ObjectId, FileManifest> = HashMap::new();
+        let mut pieces = Pieces::new();
         while let Some((id, manifest)) = read.next().await {
             match manifest {
                 Err(error) if error.is_of_object() => tracing::warn!(%error, "a damaged file is left out"),
-                manifest => drop(manifests.insert(id, manifest?)),
+                manifest => drop(pieces.insert(id, manifest?.pieces().copied().collect())),
             }
         }
-        models.iter_mut().for_each(|model| model.files.retain(|file| manifests.contains_key(&file.id)));
-        Ok(families(&models, &manifests))
+        models.iter_mut().for_each(|model| model.files.retain(|file| pieces.contains_key(&file.id)));
+        Ok(families(&models, &pieces))
     }
 }
 
@@ -68,10 +71,10 @@ pub fn families_svg(families: &[Family]) -> String {
     svg::draw(families)
 }
 
-fn families(models: &[Model], manifests: &HashMap<ObjectId, FileManifest>) -> Vec<Family> {
-    let holders = holders(models, manifests);
+fn families(models: &[Model], pieces: &Pieces) -> Vec<Family> {
+    let holders = holders(models, pieces);
     let mut members: Vec<Member> =
-        models.iter().enumerate().map(|(i, model)| member(i, model, models, manifests, &holders)).collect();
+        models.iter().enumerate().map(|(i, model)| member(i, model, models, pieces, &holders)).collect();
     break_circles(&mut members);
     let mut families: BTreeMap<String, Family> = BTreeMap::new();
     let names: HashMap<String, usize> = members.iter().enumerate().map(|(i, m)| (m.name.clone(), i)).collect();
@@ -91,10 +94,10 @@ fn families(models: &[Model], manifests: &HashMap<ObjectId, FileManifest>) -> Ve
 }
 
 /// The models that hold each piece, by their index in `models`.
-fn holders(models: &[Model], manifests: &HashMap<ObjectId, FileManifest>) -> HashMap<ObjectId, Vec<usize>> {
+fn holders(models: &[Model], pieces: &Pieces) -> HashMap<ObjectId, Vec<usize>> {
     let mut holders: HashMap<ObjectId, Vec<usize>> = HashMap::new();
     for (i, model) in models.iter().enumerate() {
-        for piece in model.files.iter().flat_map(|file| manifests[&file.id].pieces()) {
+        for piece in model.files.iter().flat_map(|file| &pieces[&file.id]) {
             let models = holders.entry(piece.id).or_default();
             if models.last() != Some(&i) {
                 models.push(i);
@@ -109,11 +112,11 @@ fn member(
     index: usize,
     model: &Model,
     models: &[Model],
-    manifests: &HashMap<ObjectId, FileManifest>,
+    pieces: &Pieces,
     holders: &HashMap<ObjectId, Vec<usize>>,
 ) -> Member {
     let mut relations: BTreeMap<usize, (u64, u64)> = BTreeMap::new();
-    for piece in model.files.iter().flat_map(|file| manifests[&file.id].pieces()) {
+    for piece in model.files.iter().flat_map(|file| &pieces[&file.id]) {
         let wanted = piece.base.unwrap_or(piece.id);
         for &other in holders.get(&wanted).into_iter().flatten().filter(|&&other| other != index) {
             let (delta, equal) = relations.entry(other).or_default();

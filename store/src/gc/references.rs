@@ -15,9 +15,12 @@ use crate::verify::Problem;
 /// The objects that published models need.
 #[derive(Debug, Default)]
 pub(crate) struct Needed {
-    keys: HashSet<String>,
     /// The files, whose hints are needed with them.
     files: HashSet<ObjectId>,
+    /// The pieces of these files, and their bases.
+    pieces: HashSet<ObjectId>,
+    /// The keys of other objects.
+    keys: HashSet<String>,
     /// The manifests that cannot be read.
     pub(crate) problems: Vec<Problem>,
 }
@@ -25,7 +28,10 @@ pub(crate) struct Needed {
 impl Needed {
     /// Returns `true` if some published model needs the object.
     pub(crate) fn has(&self, key: &str) -> bool {
-        self.keys.contains(key) || keys::hinted(key).is_some_and(|file| self.files.contains(&file))
+        let file = || keys::hinted(key).or_else(|| Kind::Files.parse(key));
+        self.keys.contains(key)
+            || Kind::Pieces.parse(key).is_some_and(|piece| self.pieces.contains(&piece))
+            || file().is_some_and(|file| self.files.contains(&file))
     }
 }
 
@@ -48,10 +54,9 @@ pub(crate) async fn needed(store: &Store) -> Result<Needed> {
     let manifests = stream::iter(&files).map(|(id, model)| async move { (id, model, store.file(id).await) });
     let mut manifests = manifests.buffer_unordered(REQUESTS);
     while let Some((id, (name, published), manifest)) = manifests.next().await {
-        needed.keys.insert(Kind::Files.key(id));
         needed.files.insert(*id);
         match manifest {
-            Ok(manifest) => needed.keys.extend(pieces(&manifest)),
+            Ok(manifest) => needed.pieces.extend(pieces(&manifest)),
             Err(error) if error.is_of_object() => {
                 needed.problems.push(Problem::of_model(name, &error));
                 unread = unread.max(Some(*published));
@@ -77,7 +82,7 @@ pub(crate) async fn needed(store: &Store) -> Result<Needed> {
     Ok(needed)
 }
 
-/// The keys of the pieces of a file and of their bases.
-fn pieces(manifest: &FileManifest) -> impl Iterator<Item = String> {
-    manifest.pieces().flat_map(|piece| [Some(piece.id), piece.base]).flatten().map(|id| Kind::Pieces.key(&id))
+/// The pieces of a file and their bases.
+fn pieces(manifest: &FileManifest) -> impl Iterator<Item = ObjectId> {
+    manifest.pieces().flat_map(|piece| [Some(piece.id), piece.base]).flatten()
 }

@@ -75,7 +75,7 @@ impl<'a> Search<'a> {
             self.look_up(bits, &mut tried, &mut found).await?;
             begin = end;
         }
-        if found.is_empty() {
+        if found.len() == self.unsigned.len() {
             let first = heads.iter().take(TURNED).filter_map(|head| head.signature);
             let turned = first.flat_map(|signature| signature.turned().map(|turned| (turned, signature.bits())));
             self.look_up(turned.collect(), &mut tried, &mut found).await?;

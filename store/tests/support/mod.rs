@@ -3,6 +3,7 @@
 
 #[path = "../../../tests/common/mod.rs"]
 pub mod common;
+pub mod counted;
 pub mod faulty;
 pub mod models;
 pub mod weights;
