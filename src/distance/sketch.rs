@@ -90,6 +90,12 @@ impl Sketch {
         Err(Error::invalid_argument(message).figures(type_of(self), type_of(other)))
     }
 
+    /// Returns the byte ranges of the tensor that the sampled words have, in their order.
+    pub fn places(&self) -> impl Iterator<Item = Range<u64>> + '_ {
+        let width = self.dtype.words().0;
+        (0..(self.samples.len() / width) as u64).map(|sample| self.place(sample))
+    }
+
     /// Returns the byte range of the tensor that is sample number `sample`.
     ///
     /// The tensor is cut into as many equal parts as there are samples, and each part holds one at
@@ -184,7 +190,8 @@ mod tests {
         for (dtype, width, length) in [(Dtype::BF16, 2, 3_000_002), (Dtype::F64, 8, 1_000_000), (Dtype::Q8_0, 1, 3400)]
         {
             let sketch = Sketch::of(dtype, &noise(length));
-            let places: Vec<_> = (0..(sketch.samples.len() / width) as u64).map(|i| sketch.place(i)).collect();
+            let places: Vec<_> = sketch.places().collect();
+            assert_eq!(places.len() * width, sketch.bytes().len());
             assert!(places.is_sorted_by(|a, b| a.end <= b.start) && places.last().unwrap().end <= length as u64);
             let last = places[places.len() - 1].start as usize;
             assert_eq!(sketch.bytes()[(places.len() - 1) * width..], noise(length)[last..last + width]);

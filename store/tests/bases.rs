@@ -6,7 +6,7 @@ mod support;
 use std::collections::{HashMap, HashSet};
 
 use bitx::Effort;
-use bitx_store::{Digest, FileManifest, GcOptions, Model, Source, Store, VerifyDepth};
+use bitx_store::{Copies, Digest, FileManifest, GcOptions, Model, Source, Store, VerifyDepth};
 use support::models::name;
 use support::weights::{Random, Weights};
 use support::{common, open};
@@ -142,4 +142,94 @@ async fn tensors_of_another_dtype_or_length_find_their_base() {
     store.remove(&name("base")).await.unwrap();
     store.collect(&GcOptions::default()).await.unwrap();
     assert_eq!(store.verify(VerifyDepth::ReadData, &|_| {}).await.unwrap().problems, []);
+}
+
+/// Experts as they are stored one by one, and as two stacks: of gate and up, and of down.
+struct Experts(Vec<[Vec<u8>; 3]>);
+
+impl Experts {
+    const ROWS: u64 = 128;
+    const COLUMNS: u64 = 256;
+
+    fn new(count: usize, random: &mut Random) -> Self {
+        let mut tensor = || (0..Self::ROWS * Self::COLUMNS).flat_map(|_| bf16(0.02 * random.normal())).collect();
+        Self((0..count).map(|_| [tensor(), tensor(), tensor()]).collect())
+    }
+
+    fn tuned(&self, random: &mut Random) -> Self {
+        let mut tuned = |bytes: &Vec<u8>| -> Vec<u8> {
+            let weights =
+                bytes.chunks_exact(2).map(|b| f32::from_bits(u32::from(u16::from_le_bytes([b[0], b[1]])) << 16));
+            weights.flat_map(|weight| bf16(weight + 1e-4 * random.normal())).collect()
+        };
+        Self(self.0.iter().map(|expert| expert.each_ref().map(&mut tuned)).collect())
+    }
+
+    fn split(&self) -> Vec<u8> {
+        let shape = |which: usize| if which < 2 { [Self::ROWS, Self::COLUMNS] } else { [Self::COLUMNS, Self::ROWS] };
+        let names: Vec<_> =
+            (0..self.0.len()).map(|i| ["gate", "up", "down"].map(|n| format!("experts.{i}.{n}"))).collect();
+        let tensors: Vec<_> = (0..self.0.len() * 3)
+            .map(|n| (names[n / 3][n % 3].as_str(), "BF16", shape(n % 3), &self.0[n / 3][n % 3][..]))
+            .collect();
+        let tensors: Vec<_> =
+            tensors.iter().map(|(name, dtype, shape, bytes)| (*name, *dtype, &shape[..], *bytes)).collect();
+        common::model(&tensors)
+    }
+
+    fn fused(&self) -> Vec<u8> {
+        let gate_up: Vec<u8> = self.0.iter().flat_map(|[gate, up, _]| [&gate[..], up].concat()).collect();
+        let down: Vec<u8> = self.0.iter().flat_map(|[.., down]| down.clone()).collect();
+        let count = self.0.len() as u64;
+        common::model(&[
+            ("experts.gate_up", "BF16", &[count, 2 * Self::ROWS, Self::COLUMNS], &gate_up),
+            ("experts.down", "BF16", &[count, Self::COLUMNS, Self::ROWS], &down),
+        ])
+    }
+}
+
+fn bf16(weight: f32) -> [u8; 2] {
+    let bits = weight.to_bits();
+    (((bits + 0x7FFF + (bits >> 16 & 1)) >> 16) as u16).to_le_bytes()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fused_and_split_experts_find_each_other() {
+    let (mut random, outside) = (Random(3), tempfile::tempdir().unwrap());
+    let base = Experts::new(6, &mut random);
+    let tuned = base.tuned(&mut random);
+    for (first, second, most) in [
+        (base.split(), base.fused(), 0.02),
+        (base.split(), tuned.fused(), 0.21),
+        (base.fused(), base.split(), 0.02),
+        (base.fused(), tuned.split(), 0.21),
+        (base.fused(), tuned.fused(), 0.21),
+    ] {
+        let (root, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let store = open(root.path()).await;
+        let source = |model: &str| Source { path: "model.safetensors".into(), file: outside.path().join(model) };
+        for (model, bytes) in [("base", &first), ("tuned", &second)] {
+            std::fs::write(source(model).file, bytes).unwrap();
+            let added = store.add(&name(model), &[source(model)], Effort::Default, &|_| {}).await.unwrap();
+            let share = added.stored_bytes as f64 / added.bytes as f64;
+            println!("{model}: {share:.4}");
+            assert!(model == "base" || share <= most, "{share}, not {most}");
+        }
+        assert_eq!(store.verify(VerifyDepth::ReadData, &|_| {}).await.unwrap().problems, []);
+        // A copy of the file repairs its parts, which depend on what was stored before it.
+        let other = open(copy.path()).await;
+        other.add(&name("tuned"), &[source("tuned")], Effort::Fast, &|_| {}).await.unwrap();
+        let sources = [source("base"), source("tuned")];
+        for copies in [Copies { files: &sources, store: None }, Copies { files: &sources[..1], store: Some(&other) }] {
+            for piece in support::models::sources(&root.path().join("pieces")) {
+                let mut bytes = std::fs::read(&piece.file).unwrap();
+                let last = bytes.len() - 1;
+                bytes[last] ^= 1;
+                std::fs::write(&piece.file, bytes).unwrap();
+            }
+            assert_ne!(store.verify(VerifyDepth::ReadData, &|_| {}).await.unwrap().problems, []);
+            let repaired = store.repair(VerifyDepth::ReadData, copies, &|_| {}).await.unwrap();
+            assert_eq!(repaired.verified.problems, []);
+        }
+    }
 }

@@ -27,7 +27,7 @@ pub(super) fn choose(sheets: &[Arc<Sheet>], items: &[Item], surveyed: &[Surveyed
     let base = |(surveyed, found): (&Surveyed, Option<Found>)| {
         let part = &surveyed.part;
         let item = &items[part.item];
-        let counterpart = || any?.counterpart(item, orders[part.item], part.number);
+        let counterpart = || any?.counterpart(item, orders[part.item], part);
         match (found, &surveyed.sketch) {
             (Some(found), _) => Some(Chosen { base: found.base, form: None }),
             (None, Some(_)) => any?.kin(item, part),
@@ -43,7 +43,7 @@ fn kindred<'a>(sheets: &'a [Arc<Sheet>], items: &[Item], surveyed: &[Surveyed]) 
     let related = |relatives: &Relatives<'_>| -> u64 {
         let is_related = |surveyed: &&Surveyed| {
             let (part, item) = (&surveyed.part, &items[surveyed.part.item]);
-            let is_counterpart = || relatives.counterpart(item, orders[part.item], part.number).is_some();
+            let is_counterpart = || relatives.counterpart(item, orders[part.item], part).is_some();
             relatives.kin(item, part).is_some() || surveyed.sketch.is_none() && is_counterpart()
         };
         surveyed.iter().filter(is_related).map(Surveyed::length).sum()

@@ -1,5 +1,6 @@
 //! The parts of a local file, from which damaged pieces are repaired.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -27,6 +28,20 @@ impl Copy {
 }
 
 impl Ingest<'_> {
+    /// Reads the bytes in `range` of a local file. `None` if they have another digest, or if the file
+    /// is too short.
+    pub(crate) async fn excerpt(&self, source: &Source, range: Range<u64>, digest: Digest) -> Result<Option<Bytes>> {
+        let path = source.file.clone();
+        let read = self.store.compute(move || {
+            let file = LocalFile::open(&path)?;
+            if range.end > file.length() {
+                return Ok(None);
+            }
+            file.read(range).map(|bytes| (Digest::of(&bytes) == digest).then_some(bytes))
+        });
+        read.await
+    }
+
     /// Reads a local file, and returns its digest and its parts.
     pub(crate) async fn copies(&self, source: &Source) -> Result<(Digest, Vec<Copy>)> {
         let path = source.file.clone();

@@ -28,17 +28,15 @@ pub(super) struct Surveyed {
     pub(super) part: Part,
     pub(super) digest: Digest,
     pub(super) sketch: Option<Sketch>,
-    /// The signature of the item that begins with this part.
     pub(super) signature: Option<Signature>,
 }
 
 impl Surveyed {
-    fn of(part: Part, is_tensor: bool, bytes: &[u8]) -> Self {
+    pub(super) fn of(part: Part, is_tensor: bool, bytes: &[u8]) -> Self {
         let sketch = (bytes.len() as u64 >= sketches::LEAST).then(|| Sketch::of(part.dtype, bytes));
-        let signature = match (part.number, is_tensor) {
-            (0, true) => Signature::of_tensor(part.dtype, bytes),
-            (0, false) => sketch.as_ref().and_then(Signature::of_bytes),
-            _ => None,
+        let signature = match is_tensor {
+            true => Signature::of_tensor(part.dtype, bytes),
+            false => sketch.as_ref().and_then(Signature::of_bytes),
         };
         Self { digest: Digest::of(bytes), part, sketch, signature }
     }
@@ -151,7 +149,9 @@ impl Ingest<'_> {
         surveyed: Vec<Surveyed>,
     ) -> Result<ObjectId> {
         let near = self.near(&items, &surveyed).await?;
-        let bases = bases::choose(&near, &items, &surveyed);
+        let surveyed = self.recut(file, &mut items, surveyed, &near).await?;
+        let mut bases = bases::choose(&near, &items, &surveyed);
+        self.look_within(file, &surveyed, &near, &mut bases).await?;
         let pieces = surveyed.iter().zip(bases).map(|(surveyed, base)| self.piece(file, surveyed, base));
         let pieces: Vec<PieceRef> = stream::iter(pieces).buffered(self.store.width()).try_collect().await?;
         for (surveyed, piece) in surveyed.iter().zip(&pieces) {

@@ -78,8 +78,8 @@ impl Store {
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<usize> {
         let is_large = manifest.pieces().any(|piece| piece.length >= LEAST);
-        let heads = manifest.items.iter().filter_map(|item| Some((item, *item.pieces.first()?)));
-        let useful = heads.filter(|(item, piece)| {
+        let pieces = manifest.items.iter().flat_map(|item| item.pieces.iter().map(move |piece| (item, *piece)));
+        let useful = pieces.filter(|(item, piece)| {
             piece.base.is_none() && if is_large { piece.length >= LEAST } else { item.name.is_some() }
         });
         let read = |(item, piece): (&Item, PieceRef)| {

@@ -4,6 +4,7 @@
 mod bases;
 mod copies;
 mod file;
+mod fused;
 mod index;
 mod local;
 mod parts;

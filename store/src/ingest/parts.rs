@@ -16,6 +16,12 @@ use crate::manifest::Item;
 /// thread.
 const LARGEST: u64 = 32 << 20;
 
+/// The minimum length in bytes of a slice of a tensor of three or more dimensions, for each to be a
+/// piece. Such tensors are stacks of experts, which other models store one by one.
+const SLICE: u64 = 64 << 10;
+/// The maximum number of such slices.
+const MOST_SLICES: u64 = 1024;
+
 /// A part of a file that is to become a piece.
 #[derive(Debug, Clone)]
 pub(super) struct Part {
@@ -114,9 +120,20 @@ pub(crate) fn shape(item: &Item, length: u64) -> Vec<u64> {
     }
 }
 
-/// Cuts a tensor into pieces, and returns their shapes and lengths in bytes. Pieces consist of
-/// whole rows. If there are no rows, or a row is too long, they consist of whole blocks.
+/// Cuts a tensor into pieces, and returns their shapes and lengths in bytes. Pieces are slices of a
+/// tensor of three or more dimensions if these are long enough, or else consist of whole rows. If
+/// there are no rows, or a row is too long, they consist of whole blocks.
 fn cut(dtype: Dtype, shape: &[u64], length: u64) -> Vec<(Vec<u64>, u64)> {
+    if let [slices @ 2..=MOST_SLICES, slice @ ..] = shape
+        && slice.len() > 1
+        && length / slices >= SLICE
+    {
+        return (0..*slices).flat_map(|_| cut_plain(dtype, slice, length / slices)).collect();
+    }
+    cut_plain(dtype, shape, length)
+}
+
+fn cut_plain(dtype: Dtype, shape: &[u64], length: u64) -> Vec<(Vec<u64>, u64)> {
     if length <= LARGEST {
         return if length > 0 { vec![(shape.to_vec(), length)] } else { Vec::new() };
     }
@@ -147,6 +164,9 @@ mod tests {
             assert_eq!((shape.len(), shape[1], Dtype::BF16.tensor_bytes(shape)), (2, row, Some(*length)));
             assert!(*length <= LARGEST);
         }
+        let experts = cut(Dtype::BF16, &[3, 128, 256], 3 << 16);
+        assert_eq!(experts, vec![(vec![128, 256], 1 << 16); 3]);
+        assert_eq!(cut(Dtype::BF16, &[3, 127, 256], 3 * 127 * 512).len(), 1);
         let flat = cut(Dtype::Q8_0, &[64 << 20], (64 << 20) / 32 * 34);
         assert!(flat.len() > 1 && flat.iter().all(|(shape, length)| Dtype::Q8_0.tensor_bytes(shape) == Some(*length)));
     }

@@ -42,16 +42,17 @@ impl<'a> Relatives<'a> {
 
     /// The piece `number` of the counterpart of an item: the item of its name, or else, since
     /// models are renamed as a whole, the one of its dtype and shape with as many others before it,
-    /// which are `before`. `None` if it is stored as a delta, or has another dtype or shape.
-    pub(super) fn counterpart(&self, item: &Item, before: usize, number: usize) -> Option<Chosen> {
+    /// which are `before`. `None` if it is stored as a delta, or has another dtype, shape or length.
+    pub(super) fn counterpart(&self, item: &Item, before: usize, part: &Part) -> Option<Chosen> {
         let named = item.name.as_deref().and_then(|name| self.names.get(name));
         let other = match named {
             Some(named) if named.dtype == item.dtype && named.shape == item.shape => named,
             Some(_) => return None,
             None => self.types.get(&(item.dtype, &item.shape[..]))?.get(before)?,
         };
-        let piece = other.pieces.get(number)?;
-        piece.base.is_none().then_some(Chosen { base: piece.id, form: None })
+        let piece = other.pieces.get(part.number)?;
+        let fits = piece.base.is_none() && piece.length == part.range.end - part.range.start;
+        fits.then_some(Chosen { base: piece.id, form: None })
     }
 
     /// The piece that is kin to a part of `item`: one of a tensor with the same name and either the

@@ -155,7 +155,7 @@ pub(super) async fn sign(store: &Store, file: &ObjectId, signatures: impl Iterat
 }
 
 /// The parts whose signatures stand for the file, in an order that depends on the signatures alone:
-/// the first parts of its large items, or of its tensors if no item is large.
+/// the large ones, or those of its tensors if none is large.
 pub(super) fn heads(surveyed: &[Surveyed]) -> Vec<&Surveyed> {
     let is_large = |part: &&Surveyed| part.length() >= LEAST;
     let signed = || surveyed.iter().filter(|part| part.signature.is_some());

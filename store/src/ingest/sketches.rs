@@ -9,7 +9,9 @@ use std::collections::{HashMap, HashSet};
 use bitx::distance::{Sketch, predict};
 use bitx::layout::Dtype;
 
+use super::parts::shape;
 use super::relatives::Relatives;
+use crate::codec::Form;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::keys::{Kind, ObjectId};
@@ -63,6 +65,24 @@ impl Sheet {
     /// The items of the file.
     pub(super) fn relatives(&self) -> Relatives<'_> {
         Relatives::of(&self.manifest)
+    }
+
+    /// The lengths of the pieces of this dtype that have sketches.
+    pub(super) fn lengths(&self, dtype: Dtype) -> impl Iterator<Item = u64> + '_ {
+        self.sketches.keys().filter(move |(other, _)| *other == dtype).map(|(_, length)| *length)
+    }
+
+    /// The pieces of this dtype and length, with their sketches.
+    pub(super) fn sketched(&self, dtype: Dtype, length: u64) -> &[(ObjectId, Sketch)] {
+        self.sketches.get(&(dtype, length)).map_or(&[], Vec::as_slice)
+    }
+
+    /// The dtype and the shape of a piece.
+    pub(super) fn form(&self, id: &ObjectId) -> Option<Form> {
+        let items = self.manifest.items.iter();
+        let mut pieces = items.flat_map(|item| item.pieces.iter().map(move |piece| (item, piece)));
+        let (item, piece) = pieces.find(|(_, piece)| piece.id == *id)?;
+        Some(Form { dtype: item.dtype, shape: shape(item, piece.length) })
     }
 
     /// Returns `true` if this piece can be found here: by its sketch if it has `length` for one, or

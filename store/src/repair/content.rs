@@ -2,11 +2,13 @@
 //! another store, or in the file that was once added.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bitx::Effort;
 use bitx::layout::Dtype;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures::TryStreamExt;
 use object_store::PutPayload;
 use tokio::io::AsyncWriteExt;
 
@@ -19,6 +21,9 @@ use crate::keys::{Kind, ObjectId};
 use crate::manifest::{FileEntry, FileManifest, Item, PieceRef};
 use crate::run::Run;
 use crate::store::Store;
+
+/// The place of a piece: the digest of a file, and the range of the piece's bytes in it.
+type Place<'a> = (&'a Digest, Range<u64>);
 
 /// The number of objects that a piece may need: itself and its base.
 const OBJECTS: usize = 2;
@@ -64,9 +69,12 @@ impl<'a> Mender<'a> {
                 None => return Ok(()),
             },
         };
+        let mut offset = 0;
         for item in &manifest.items {
             for piece in &item.pieces {
-                self.piece(piece, item).await?;
+                let range = offset..offset + piece.length;
+                offset = range.end;
+                self.piece(piece, item, (&file.id.digest, range)).await?;
             }
         }
         Ok(())
@@ -118,8 +126,9 @@ impl<'a> Mender<'a> {
         Ok(None)
     }
 
-    /// Replaces the objects that a piece needs and that are damaged or missing.
-    async fn piece(&self, piece: &PieceRef, item: &Item) -> Result<()> {
+    /// Replaces the objects that a piece needs and that are damaged or missing. `place` is the place
+    /// of the piece: the digest of a file, and a range of its bytes.
+    async fn piece(&self, piece: &PieceRef, item: &Item, place: Place<'_>) -> Result<()> {
         for _ in 0..OBJECTS {
             let key = match self.store.piece(piece).await {
                 Err(Error::Damaged { key, .. }) => key,
@@ -127,15 +136,15 @@ impl<'a> Mender<'a> {
                 read => return read.map(drop),
             };
             let Some(id) = Kind::Pieces.parse(&key).filter(|_| !self.run.is_condemned(&key)) else { return Ok(()) };
-            let Some(bytes) = self.content(&id.digest).await? else { return Ok(()) };
+            let Some(bytes) = self.content(&id.digest, &place).await? else { return Ok(()) };
             let object = self.coded(bytes, id.digest, item.dtype, shape(item, piece.length)).await?;
             self.store.backend().put(&key, object).await?;
         }
         Ok(())
     }
 
-    /// The content of a piece, from any place that has it.
-    async fn content(&self, digest: &Digest) -> Result<Option<Bytes>> {
+    /// The content of a piece, from any copy of it, or of the file at its place.
+    async fn content(&self, digest: &Digest, place: &Place<'_>) -> Result<Option<Bytes>> {
         for store in [Some(self.store), self.other].into_iter().flatten() {
             for id in store.ids(Kind::Pieces, digest).await? {
                 match store.content(&id).await {
@@ -144,8 +153,16 @@ impl<'a> Mender<'a> {
                 }
             }
         }
-        let Some(copy) = self.parts.get(digest).cloned() else { return Ok(None) };
-        self.store.compute(move || copy.read()).await
+        if let Some(copy) = self.parts.get(digest).cloned() {
+            return self.store.compute(move || copy.read()).await;
+        }
+        // The parts of a file depend on what was stored before it, so a copy may have other ones.
+        let (file, range) = place;
+        match (self.files.get(file), self.other) {
+            (Some(source), _) => self.ingest.excerpt(source, range.clone(), *digest).await,
+            (None, Some(other)) => excerpt(other, file, range, digest).await,
+            (None, None) => Ok(None),
+        }
     }
 
     /// The object of a piece that is stored whole.
@@ -160,6 +177,28 @@ impl<'a> Mender<'a> {
         let coded = coded.await.map_err(|_| Error::damaged(Kind::Pieces.place(&digest), codec::OTHER_DIGEST))?;
         Ok(PutPayload::from_iter(coded.object))
     }
+}
+
+/// The bytes in `range` of a file of the other store, if they are there and have this digest.
+async fn excerpt(other: &Store, file: &Digest, range: &Range<u64>, digest: &Digest) -> Result<Option<Bytes>> {
+    for id in other.ids(Kind::Files, file).await? {
+        let read = async {
+            let manifest = other.file(&id).await?;
+            let parts = other.read(&manifest, range.clone());
+            parts.try_fold(BytesMut::new(), |all, part| async move { Ok(joined(all, &part)) }).await
+        };
+        match read.await {
+            Ok(bytes) if Digest::of(&bytes) == *digest => return Ok(Some(bytes.freeze())),
+            Err(error) if !error.is_of_object() => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
+fn joined(mut all: BytesMut, part: &[u8]) -> BytesMut {
+    all.extend_from_slice(part);
+    all
 }
 
 /// Restores a file of the other store to `path`. Returns `false` if it is damaged there.

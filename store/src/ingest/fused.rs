@@ -1,0 +1,209 @@
+//! Tensors that are one in the new file and several in a stored file, or the other way round, such
+//! as experts and projections that are fused.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bitx::distance::Sketch;
+use bitx::layout::Dtype;
+
+use super::Ingest;
+use super::file::Surveyed;
+use super::local::LocalFile;
+use super::parts::Part;
+use super::relatives::Chosen;
+use super::sketches::{LEAST, Sheet, closest};
+use crate::codec::Form;
+use crate::error::Result;
+use crate::keys::ObjectId;
+use crate::manifest::Item;
+
+/// The maximum number of lengths of stored pieces that are tried at one place of a fused tensor.
+const MOST_LENGTHS: usize = 8;
+/// The maximum length of a stored piece that holds a tensor, as a multiple of the tensor's length.
+/// The whole piece is decoded whenever the tensor is.
+const MOST_TIMES: u64 = 16;
+/// The least number of words that must be compared before a stored piece counts as one that holds a
+/// tensor.
+const LEAST_WORDS: u64 = 6;
+/// The share of differing bits of these words up to which it does, as a divisor: three tenths.
+const MOST_DIFFERING: (u64, u64) = (3, 10);
+
+impl Ingest<'_> {
+    /// Cuts the items that have found no base anew, each into parts that resemble stored pieces, if
+    /// all of its bytes do.
+    pub(super) async fn recut(
+        &self,
+        file: &Arc<LocalFile>,
+        items: &mut [Item],
+        surveyed: Vec<Surveyed>,
+        near: &[Arc<Sheet>],
+    ) -> Result<Vec<Surveyed>> {
+        let mut open = BTreeSet::new();
+        for part in surveyed.iter().filter(|part| !near.is_empty() && is_open(part, near)) {
+            open.insert(part.part.item);
+        }
+        let mut recut: Vec<Surveyed> = Vec::with_capacity(surveyed.len());
+        let mut rest = surveyed.into_iter().peekable();
+        while let Some(first) = rest.next() {
+            let item = first.part.item;
+            let mut parts = vec![first];
+            while let Some(part) = rest.next_if(|part| part.part.item == item) {
+                parts.push(part);
+            }
+            if open.contains(&item)
+                && items[item].name.is_some()
+                && let Some(new) = self.chain(file, &parts, near).await?
+            {
+                items[item].blake3.get_or_insert(parts[0].digest);
+                parts = new;
+            }
+            recut.append(&mut parts);
+        }
+        Ok(recut)
+    }
+
+    /// The parts of one item as a chain of parts that resemble stored pieces.
+    async fn chain(
+        &self,
+        file: &Arc<LocalFile>,
+        parts: &[Surveyed],
+        near: &[Arc<Sheet>],
+    ) -> Result<Option<Vec<Surveyed>>> {
+        let (Some(first), Some(last)) = (parts.first(), parts.last()) else { return Ok(None) };
+        let (part, end) = (first.part.clone(), last.part.range.end);
+        let (file, near) = (file.clone(), near.to_vec());
+        let row = row(&part);
+        let lengths: BTreeSet<u64> = near.iter().flat_map(|sheet| sheet.lengths(part.dtype)).collect();
+        let lengths: Vec<u64> = lengths.into_iter().rev().filter(|length| length.is_multiple_of(row)).collect();
+        let chained = self.store.compute(move || {
+            let (mut chain, mut start): (Vec<Surveyed>, u64) = (Vec::new(), part.range.start);
+            while start < end {
+                let fitting = lengths.iter().filter(|length| **length <= end - start).take(MOST_LENGTHS);
+                let Some(next) = next(&file, start, fitting, &part, chain.len(), &near)? else { return Ok(None) };
+                start = next.part.range.end;
+                chain.push(next);
+            }
+            let length = chain.first().map_or(0, Surveyed::length);
+            chain.iter_mut().for_each(|part| part.part.first = length);
+            Ok((chain.len() > 1).then_some(chain))
+        });
+        chained.await
+    }
+
+    /// Looks for stored pieces that hold the parts without a base.
+    pub(super) async fn look_within(
+        &self,
+        file: &Arc<LocalFile>,
+        surveyed: &[Surveyed],
+        near: &[Arc<Sheet>],
+        bases: &mut [Option<Chosen>],
+    ) -> Result<()> {
+        for (part, base) in surveyed.iter().zip(bases) {
+            let length = part.length();
+            let holds = |other: u64| other > length && other.is_multiple_of(length) && other / length <= MOST_TIMES;
+            let any = || near.iter().any(|sheet| sheet.lengths(part.part.dtype).any(holds));
+            if base.is_some() || part.sketch.is_none() || !any() {
+                continue;
+            }
+            let (file, near, own) = (file.clone(), near.to_vec(), part.part.clone());
+            let found = self.store.compute(move || {
+                let bytes = file.read(own.range.clone())?;
+                let found = holder(&bytes, own.dtype, &near);
+                file.give_back(bytes);
+                Ok::<_, crate::Error>(found)
+            });
+            let own = Form { dtype: part.part.dtype, shape: part.part.shape.clone() };
+            *base = found.await?.and_then(|(base, form)| {
+                let usable = own != form && own.is_possible() && form.is_possible();
+                usable.then_some(Chosen { base, form: Some(form) })
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Returns `true` if a part is large enough for a base and none of the pieces resembles it.
+fn is_open(part: &Surveyed, near: &[Arc<Sheet>]) -> bool {
+    let sketch = part.sketch.as_ref();
+    sketch.is_some_and(|sketch| closest(near.iter().map(|sheet| &**sheet), sketch).is_none())
+}
+
+/// The length in bytes of a row of a part, or of its unit if it has one dimension.
+fn row(part: &Part) -> u64 {
+    let row = part.shape.last().filter(|_| part.shape.len() > 1);
+    row.and_then(|row| part.dtype.tensor_bytes(&[*row])).unwrap_or(part.dtype.block().1).max(1)
+}
+
+/// The part at `start` that resembles a stored piece of one of these lengths, as part `number` of
+/// the item of `part`.
+fn next<'l>(
+    file: &LocalFile,
+    start: u64,
+    lengths: impl Iterator<Item = &'l u64>,
+    part: &Part,
+    number: usize,
+    near: &[Arc<Sheet>],
+) -> Result<Option<Surveyed>> {
+    for length in lengths {
+        let range: Range<u64> = start..start + length;
+        let bytes = file.read(range.clone())?;
+        let sketch = Sketch::of(part.dtype, &bytes);
+        let is_like = closest(near.iter().map(|sheet| &**sheet), &sketch).is_some();
+        let columns = part.shape.last().copied().unwrap_or(1);
+        let shape = if part.shape.len() > 1 {
+            vec![length / row(part), columns]
+        } else {
+            vec![length / row(part) * part.dtype.block().0]
+        };
+        let new = is_like.then(|| Surveyed::of(Part { number, shape, range, ..part.clone() }, true, &bytes));
+        file.give_back(bytes);
+        if new.is_some() {
+            return Ok(new);
+        }
+    }
+    Ok(None)
+}
+
+/// The stored piece, and its form, that holds a tensor with these bytes at a multiple of its
+/// length, judged by the words of its sketch that are in the tensor's place.
+fn holder(bytes: &[u8], dtype: Dtype, near: &[Arc<Sheet>]) -> Option<(ObjectId, Form)> {
+    let length = bytes.len() as u64;
+    let mut best: Option<(u64, u64, &ObjectId, &Sheet)> = None;
+    for sheet in near {
+        let lengths: BTreeSet<u64> = sheet.lengths(dtype).filter(|other| is_holder(*other, length)).collect();
+        for (id, sketch) in lengths.iter().flat_map(|other| sheet.sketched(dtype, *other)) {
+            for offset in (0..sketch.length()).step_by(bytes.len()) {
+                let (differing, bits) = differing(bytes, offset, sketch);
+                let is_better = best.is_none_or(|(d, b, ..)| differing * b < d * bits);
+                if is_better && differing * MOST_DIFFERING.1 <= bits * MOST_DIFFERING.0 && bits > 0 {
+                    best = Some((differing, bits, id, sheet));
+                }
+            }
+        }
+    }
+    let (.., id, sheet) = best?;
+    Some((*id, sheet.form(id)?))
+}
+
+fn is_holder(other: u64, length: u64) -> bool {
+    length >= LEAST && other > length && other.is_multiple_of(length) && other / length <= MOST_TIMES
+}
+
+/// The number of differing bits, and of all bits, of the words of a sketch that are in the place of
+/// a tensor at `offset`. Both are 0 if they are too few.
+fn differing(bytes: &[u8], offset: u64, sketch: &Sketch) -> (u64, u64) {
+    let (mut differing, mut words, mut at) = (0, 0, 0);
+    let mut width = 0;
+    for place in sketch.places() {
+        width = (place.end - place.start) as usize;
+        let sample = &sketch.bytes()[at..at + width];
+        at += width;
+        let within = place.start.checked_sub(offset).map(|start| start as usize);
+        let Some(own) = within.and_then(|start| bytes.get(start..start + width)) else { continue };
+        differing += sample.iter().zip(own).map(|(a, b)| u64::from((a ^ b).count_ones())).sum::<u64>();
+        words += 1;
+    }
+    if words < LEAST_WORDS { (0, 0) } else { (differing, words * width as u64 * 8) }
+}
