@@ -147,23 +147,34 @@ fn next<'l>(
     near: &[Arc<Sheet>],
 ) -> Result<Option<Surveyed>> {
     for length in lengths {
-        let range: Range<u64> = start..start + length;
-        let bytes = file.read(range.clone())?;
-        let sketch = Sketch::of(part.dtype, &bytes);
-        let is_like = closest(near.iter().map(|sheet| &**sheet), &sketch).is_some();
-        let columns = part.shape.last().copied().unwrap_or(1);
-        let shape = if part.shape.len() > 1 {
-            vec![length / row(part), columns]
-        } else {
-            vec![length / row(part) * part.dtype.block().0]
-        };
-        let new = is_like.then(|| Surveyed::of(Part { number, shape, range, ..part.clone() }, true, &bytes));
-        file.give_back(bytes);
-        if new.is_some() {
-            return Ok(new);
+        let sketch = sampled(file, part.dtype, start, *length)?;
+        if sketch.is_none_or(|sketch| closest(near.iter().map(|sheet| &**sheet), &sketch).is_none()) {
+            continue;
         }
+        let (range, rows) = (start..start + length, length / row(part));
+        let bytes = file.read(range.clone())?;
+        let shape = match part.shape[..] {
+            [.., _, columns] => vec![rows, columns],
+            _ => vec![rows * part.dtype.block().0],
+        };
+        let new = Surveyed::of(Part { number, shape, range, ..part.clone() }, true, &bytes);
+        file.give_back(bytes);
+        return Ok(Some(new));
     }
     Ok(None)
+}
+
+/// The sketch of `length` bytes of a file, of which it reads no others than the sampled words.
+fn sampled(file: &LocalFile, dtype: Dtype, start: u64, length: u64) -> Result<Option<Sketch>> {
+    let blank = vec![0; Sketch::size(dtype, length)];
+    let Ok(blank) = Sketch::from_bytes(dtype, length, blank) else { return Ok(None) };
+    let mut samples = Vec::with_capacity(blank.bytes().len());
+    for place in blank.places() {
+        let word = file.read(start + place.start..start + place.end)?;
+        samples.extend_from_slice(&word);
+        file.give_back(word);
+    }
+    Ok(Sketch::from_bytes(dtype, length, samples).ok())
 }
 
 /// The stored piece, and its form, that holds a tensor with these bytes at a multiple of its

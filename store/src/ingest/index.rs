@@ -6,7 +6,7 @@ use bitx::distance::Sketch;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::search::{self, MOST};
+use super::search::{self, MOST, MOST_SMALL};
 use super::signature::Signature;
 use super::sketches::LEAST;
 use crate::error::{Error, Result};
@@ -97,7 +97,7 @@ impl Store {
         let signatures: Vec<Option<Signature>> = stream::iter(read).buffered(self.width()).try_collect().await?;
         let mut signatures: Vec<Signature> = signatures.into_iter().flatten().collect();
         signatures.sort_by_key(Signature::order);
-        signatures.truncate(MOST);
+        signatures.truncate(if is_large { MOST } else { MOST_SMALL });
         search::sign(self, id, signatures.into_iter()).await
     }
 }

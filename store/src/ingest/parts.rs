@@ -126,9 +126,9 @@ pub(crate) fn shape(item: &Item, length: u64) -> Vec<u64> {
 fn cut(dtype: Dtype, shape: &[u64], length: u64) -> Vec<(Vec<u64>, u64)> {
     if let [slices @ 2..=MOST_SLICES, slice @ ..] = shape
         && slice.len() > 1
-        && length / slices >= SLICE
+        && let Some(bytes) = dtype.tensor_bytes(slice).filter(|bytes| *bytes >= SLICE)
     {
-        return (0..*slices).flat_map(|_| cut_plain(dtype, slice, length / slices)).collect();
+        return (0..*slices).flat_map(|_| cut_plain(dtype, slice, bytes)).collect();
     }
     cut_plain(dtype, shape, length)
 }
@@ -167,6 +167,9 @@ mod tests {
         let experts = cut(Dtype::BF16, &[3, 128, 256], 3 << 16);
         assert_eq!(experts, vec![(vec![128, 256], 1 << 16); 3]);
         assert_eq!(cut(Dtype::BF16, &[3, 127, 256], 3 * 127 * 512).len(), 1);
+        // A slice of half a byte too many is none.
+        let odd = [2, 363, 363];
+        assert_eq!(cut(Dtype::F4, &odd, 363 * 363), [(odd.to_vec(), 363 * 363)]);
         let flat = cut(Dtype::Q8_0, &[64 << 20], (64 << 20) / 32 * 34);
         assert!(flat.len() > 1 && flat.iter().all(|(shape, length)| Dtype::Q8_0.tensor_bytes(shape) == Some(*length)));
     }

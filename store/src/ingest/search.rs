@@ -20,7 +20,7 @@ use crate::store::Store;
 /// The maximum number of signatures of a file, of its large tensors.
 pub(super) const MOST: usize = 256;
 /// The maximum number of signatures of a file that has only small tensors.
-const MOST_SMALL: usize = 16;
+pub(super) const MOST_SMALL: usize = 16;
 /// The numbers of signatures that are looked up at first, and next. The others follow.
 const ROUNDS: [usize; 2] = [8, 64];
 /// The number of signatures that are looked up with weak bits turned, if nothing was found.
