@@ -18,14 +18,14 @@ const STEP: u64 = 4 << 20;
 #[derive(Debug)]
 pub(crate) enum GraphReader {
     /// The file is taken for an ONNX graph.
-    Onnx(Walker),
+    Onnx(Box<Walker>),
     /// The file is JSON of this length, of which the first bytes are known.
     Json(u64, Vec<u8>),
 }
 
 impl GraphReader {
     pub(crate) fn new(length: u64) -> Self {
-        Self::Onnx(Walker::of_graph(length))
+        Self::Onnx(Box::new(Walker::of_graph(length)))
     }
 
     /// The tensors that the file describes; none if it is of no known kind.

@@ -87,7 +87,11 @@ impl Packed {
     fn check(&self, head: &Head) -> Result<()> {
         let own = |item: usize| match head.items.get(item) {
             Some(Content::Chunks(region, None)) => Some(region),
-            Some(Content::Chunks(region, Some(Partner::View(view)))) if view.merge.is_none() => Some(region),
+            Some(Content::Chunks(region, Some(Partner::View(view))))
+                if view.merge.is_none() && view.matrices.is_none() =>
+            {
+                Some(region)
+            }
             _ => None,
         };
         let packed =

@@ -48,7 +48,11 @@ fn packed(findings: &Findings, head: &Head, item_of: &[usize]) -> Vec<Packed> {
         factor: known.factor.map(item),
     });
     let viewed = |packed: &Packed| {
-        matches!(&head.items[packed.item], Item::Region { content: Content::Chunks(Some(Partner::View(_))), .. })
+        let Item::Region { region, content: Content::Chunks(Some(Partner::View(view))) } = &head.items[packed.item]
+        else {
+            return false;
+        };
+        view.origins.iter().all(|origin| origin.dtype == region.dtype)
     };
     let mut packed: Vec<Packed> = known.filter(|packed| viewed(packed) && packed.check(head).is_ok()).collect();
     packed.sort_unstable_by_key(|packed| packed.item);

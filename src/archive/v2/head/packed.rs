@@ -84,7 +84,7 @@ impl Packed {
         if self.tiles.across() > MAX_ACROSS || tiles > most {
             return Err(Error::limit("there are too many tiles").tensor(&region.name).figures(most, tiles));
         }
-        let fits = |item: usize, fits: &dyn Fn(&Region) -> bool| own(head, item).is_some_and(|region| fits(region));
+        let fits = |item: usize, fits: &dyn Fn(&Region) -> bool| own(head, item).is_some_and(fits);
         let words = |region: &Region| region.length / region.dtype.words().0 as u64;
         let scales = fits(self.scales, &|region| is_scale(region.dtype) && words(region) == tiles);
         let zeros = self
@@ -101,10 +101,14 @@ impl Packed {
     }
 }
 
-/// A region with chunks of its own that are not those of a merge; `None` for any other item.
+/// A region with chunks of its own whose view is only runs of words; `None` for any other item.
 fn own(head: &Head, item: usize) -> Option<&Region> {
     match head.items.get(item)? {
-        Item::Region { content: Content::Chunks(Some(Partner::View(view))), .. } if view.merge.is_some() => None,
+        Item::Region { content: Content::Chunks(Some(Partner::View(view))), .. }
+            if view.merge.is_some() || view.transposed.is_some() =>
+        {
+            None
+        }
         Item::Region { region, content: Content::Chunks(None | Some(Partner::View(_))) } => Some(region),
         _ => None,
     }
