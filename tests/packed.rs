@@ -81,7 +81,7 @@ fn a_packed_tensor_is_restored_alone() {
     for (name, range, _) in tensors(target) {
         let bases: [&dyn ReadAt; 1] = [base];
         let sources = Sources { base: &bases, delta: Some(archive), ..Sources::default() };
-        let mut job = Restore::new(&[base.len() as u64], archive.len() as u64).tensor(&name).job();
+        let mut job = Restore::new(&[base.len()], archive.len()).tensor(&name).job();
         let mut output = Vec::new();
         drive::open(&mut job, &sources).unwrap();
         drive::drive(&mut job, &sources, &Sequential, &mut output, &mut |_| {}).unwrap();

@@ -13,7 +13,7 @@ use serde_json::json;
 /// Packed numbers of 48 rows of 64 weights, with a scale for each 32, and a vector. The weights of a
 /// seed that moved by `by` levels at some places.
 fn shard(by: u8) -> Vec<u8> {
-    let number = |i: usize| ((i * 2_654_435_761usize) >> 9) as u8 % 12 + if i % 17 == 0 { by } else { 0 };
+    let number = |i: usize| ((i * 2_654_435_761usize) >> 9) as u8 % 12 + if i.is_multiple_of(17) { by } else { 0 };
     let words = (0..48 * 32).map(|i| number(2 * i) | number(2 * i + 1) << 4);
     let scales = (0..96u16).flat_map(|i| (0x2400 + i * 7 + u16::from(by)).to_le_bytes());
     let norm = (0..64u16).flat_map(|i| (0x3c00 + i).to_le_bytes());

@@ -54,7 +54,7 @@ impl Packed {
             let kind = fields.byte()?;
             check(kind <= 10, "unknown packing")?;
             let (width, rows, columns) = (fields.varint()?, fields.varint()?, fields.varint()?);
-            let distance = |field: u64| if field % 2 == 0 { field / 2 } else { !(field / 2) };
+            let distance = |field: u64| if field.is_multiple_of(2) { field / 2 } else { !(field / 2) };
             let mut companion = || Ok::<_, String>(item.wrapping_add(distance(fields.varint()?)) as usize);
             let scales = companion()?;
             let zeros = if matches!(kind, 2 | 3 | 4 | 8 | 9) { Some(companion()?) } else { None };
@@ -236,7 +236,7 @@ impl Packed {
         let expected: Vec<_> = self.numbers(base).iter().enumerate().map(expect).collect();
         let indices = fields_of(&mut fields, &expected)?;
         fields.finish()?;
-        let mask = ((1 << self.bits()) - 1) as i32;
+        let mask = (1 << self.bits()) - 1;
         let numbers: Vec<u8> = indices.into_iter().map(|index| self.number((index & mask) as u8)).collect();
         Ok(match self.bits() {
             4 => numbers.chunks(2).map(|pair| pair[0] + 16 * pair[1]).collect(),

@@ -135,7 +135,8 @@ impl View {
         let (rows, columns) = (fields.varint()?, fields.varint()?);
         let words = rows.checked_mul(columns).ok_or("a matrix that is too large")?;
         check(words > 0 && words <= (32 << 20) / unit(dtype) as u64, "the size of a matrix")?;
-        check((region.length / unit(region.dtype)) as u64 % words == 0, "matrices that do not fill the region")?;
+        let units = (region.length / unit(region.dtype)) as u64;
+        check(units.is_multiple_of(words), "matrices that do not fill the region")?;
         view.matrices = Some((rows as usize, columns as usize));
         Ok(view)
     }

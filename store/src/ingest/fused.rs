@@ -2,7 +2,6 @@
 //! as experts and projections that are fused.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
 use std::sync::Arc;
 
 use bitx::distance::Sketch;
