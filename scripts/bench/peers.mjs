@@ -40,6 +40,13 @@ const pco = {
     memoryRows(time(crate.binary, ['pco', pair.base, pair.model, threads]), pco.name, pair, threads),
 };
 
+const xor = {
+  name: 'xor + zstd',
+  prepare: () => undefined,
+  measure: (pair, { threads }) =>
+    memoryRows(time(crate.binary, ['xor', pair.base, pair.model, threads]), xor.name, pair, threads),
+};
+
 const zstdCommand = {
   name: 'zstd -3',
   prepare: () => undefined,
@@ -68,4 +75,4 @@ const zstdLibrary = {
     memoryRows(time(crate.binary, ['zstd', pair.base, pair.model]), zstdLibrary.name, pair, 1),
 };
 
-export const PEERS = [reference, pco, which('zstd') ? zstdCommand : zstdLibrary, zipnn, lmzip];
+export const PEERS = [reference, pco, xor, which('zstd') ? zstdCommand : zstdLibrary, zipnn, lmzip];

@@ -1,11 +1,13 @@
 //! Peers of the codec that are libraries, and a pair of models that no disk has to keep:
 //!
-//! - `bitx-peers pco BASE TARGET THREADS`, `bitx-peers zstd BASE TARGET` print one JSON line:
+//! - `bitx-peers pco BASE TARGET THREADS`, `bitx-peers xor BASE TARGET THREADS` and
+//!   `bitx-peers zstd BASE TARGET` print one JSON line:
 //!   `{ "rows": [{ "method", "bytes", "encode_s", "decode_s" }] }`, measured in memory after one warm-up;
 //! - `bitx-peers generate FOLDER BYTES` writes `base.safetensors` and `target.safetensors` of about that size.
 
 mod generate;
 mod pcodec;
+mod xor;
 mod zstd_patch;
 
 use std::time::Instant;
@@ -20,14 +22,17 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["pco", base, target, threads] => {
+        [peer @ ("pco" | "xor"), base, target, threads] => {
             let (base, target) = (read(base)?, read(target)?);
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.parse()?).build()?;
-            print(&pool.install(|| pcodec::measure(&base, &target))?);
+            print(&pool.install(|| match peer {
+                "pco" => pcodec::measure(&base, &target),
+                _ => Ok(vec![xor::measure(&base, &target)?]),
+            })?);
         }
         ["zstd", base, target] => print(&[zstd_patch::measure(&read(base)?, &read(target)?)?]),
         ["generate", folder, bytes] => generate::pair(folder.as_ref(), bytes.parse()?)?,
-        _ => bail!("usage: bitx-peers pco BASE TARGET THREADS | zstd BASE TARGET | generate FOLDER BYTES"),
+        _ => bail!("usage: bitx-peers pco|xor BASE TARGET THREADS | zstd BASE TARGET | generate FOLDER BYTES"),
     }
     Ok(())
 }
