@@ -2,7 +2,7 @@
 //!
 //! Tokens of a table that has only one are certain: they are not coded.
 
-use super::uncertain::Uncertain;
+use super::uncertain::{Coded, Uncertain};
 use crate::bytes::{ByteReader, put_prefixed};
 use crate::delta::context::CONTEXTS;
 use crate::entropy::bits::{BitReader, BitWriter};
@@ -63,9 +63,8 @@ fn write_streams(bytes: &mut Vec<u8>, shape: Shape, frequencies: &[FrequencyTabl
     let coder = rans::Encoder::new(frequencies);
     let strips = tables.chunks(STRIP).zip(tokens.chunks(STRIP));
     let streams = if certain.contains(&true) {
-        let uncertain = |(table, _): &(&u8, &u8)| !certain[usize::from(**table)];
-        let kept: Vec<(Vec<u8>, Vec<u8>)> =
-            strips.map(|(tables, tokens)| tables.iter().zip(tokens).filter(uncertain).unzip()).collect();
+        let mut coded = Coded::new(&certain);
+        let kept: Vec<(Vec<u8>, Vec<u8>)> = strips.map(|(tables, tokens)| coded.of(tables, tokens)).collect();
         let strips: Vec<(&[u8], &[u8])> = kept.iter().map(|(tables, tokens)| (&tables[..], &tokens[..])).collect();
         coder.encode(shape, &strips)
     } else {

@@ -57,6 +57,31 @@ impl Uncertain {
     }
 }
 
+/// The choice of the tokens of a strip that are coded, for an encoder.
+pub(super) struct Coded {
+    /// [`CERTAIN`] for each table whose tokens are certain.
+    marks: Lookup,
+    places: Places,
+}
+
+impl Coded {
+    /// Makes the choice for tables of which some are certain.
+    pub(super) fn new(certain: &[bool]) -> Self {
+        let mark = |table: usize| if certain.get(table) == Some(&true) { CERTAIN } else { 0 };
+        Self { marks: Lookup::new(std::array::from_fn(mark)), places: Places::default() }
+    }
+
+    /// Returns the tables and the tokens of a strip that are coded.
+    pub(super) fn of(&mut self, tables: &[u8], tokens: &[u8]) -> (Vec<u8>, Vec<u8>) {
+        let mut marks = [0; STRIP];
+        let marks = &mut marks[..tables.len()];
+        marks.copy_from_slice(tables);
+        self.marks.map(marks);
+        self.places.find(marks, |marks| !at_least::<CERTAIN>(marks));
+        self.places.get().iter().map(|&place| (tables[usize::from(place)], tokens[usize::from(place)])).unzip()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,6 +106,17 @@ mod tests {
                 let want: Vec<u8> = raw.iter().map(&mut want).collect();
                 assert_eq!(tokens, want, "{length}");
             }
+        }
+    }
+
+    #[test]
+    fn encoders_leave_certain_tokens_out() {
+        for length in [0, 1, 63, 64, 65, 1000, STRIP] {
+            let tables: Vec<u8> = (0..length).map(|i| (i * i % 5) as u8).collect();
+            let tokens: Vec<u8> = (0..length).map(|i| (i * 7 % 251) as u8).collect();
+            let mut coded = Coded::new(&[false, true, false, false, true]);
+            let pairs = tables.iter().zip(&tokens).filter(|(table, _)| ![1, 4].contains(*table));
+            assert_eq!(coded.of(&tables, &tokens), pairs.unzip());
         }
     }
 

@@ -120,9 +120,10 @@ fn get_indices(format: &BlockFormat, block: &[u8], indices: &mut [u8]) {
     let mut shift = 0;
     for plane in format.planes {
         let mask = ((1u16 << plane.bits) - 1) as u8;
-        for (weight, index) in indices.iter_mut().enumerate() {
-            let (byte, at) = plane.place(weight);
-            *index |= (block[byte] >> at & mask) << shift;
+        for (run, indices) in indices.chunks_mut(plane.run).enumerate() {
+            let (first, at) = plane.place(run);
+            let bytes = &block[first..first + indices.len()];
+            indices.iter_mut().zip(bytes).for_each(|(index, &byte)| *index |= (byte >> at & mask) << shift);
         }
         shift += plane.bits;
     }
@@ -133,9 +134,11 @@ fn put_indices(format: &BlockFormat, block: &mut [u8], indices: &[u8]) {
     let mut shift = 0;
     for plane in format.planes {
         let mask = ((1u16 << plane.bits) - 1) as u8;
-        for (weight, &index) in indices.iter().enumerate() {
-            let (byte, at) = plane.place(weight);
-            block[byte] |= ((index ^ format.inverted) >> shift & mask) << at;
+        for (run, indices) in indices.chunks(plane.run).enumerate() {
+            let (first, at) = plane.place(run);
+            let bytes = &mut block[first..first + indices.len()];
+            let bits = |index: u8| ((index ^ format.inverted) >> shift & mask) << at;
+            bytes.iter_mut().zip(indices).for_each(|(byte, &index)| *byte |= bits(index));
         }
         shift += plane.bits;
     }

@@ -15,12 +15,10 @@ pub(crate) struct Plane {
 }
 
 impl Plane {
-    /// The byte and the lowest bit of the part of a weight's index.
-    #[inline(always)]
-    pub(crate) fn place(&self, weight: usize) -> (usize, u32) {
+    /// The byte of the first weight of a run, and the lowest bit there of the part of its index.
+    pub(crate) fn place(&self, run: usize) -> (usize, u32) {
         let per_byte = 8 / self.bits as usize;
-        let (run, column) = (weight / self.run, weight % self.run);
-        (self.offset + run / per_byte * self.run + column, (run % per_byte) as u32 * self.bits)
+        (self.offset + run / per_byte * self.run, (run % per_byte) as u32 * self.bits)
     }
 }
 

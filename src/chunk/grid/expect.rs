@@ -40,6 +40,23 @@ impl Expected {
     }
 }
 
+impl Expected {
+    /// Appends what is expected of indices, given the places of their weights among the levels, of
+    /// which none is NaN.
+    #[inline(always)]
+    fn extend(&mut self, levels: &Levels, model: Model, step: u16, places: impl ExactSizeIterator<Item = f32>) {
+        let (start, end) = (self.numbers.len(), self.numbers.len() + places.len());
+        self.numbers.resize(end, 0);
+        self.negated.resize(end, false);
+        self.contexts.resize(end, 0);
+        let fields = self.numbers[start..].iter_mut().zip(&mut self.negated[start..]).zip(&mut self.contexts[start..]);
+        for (x, ((number, negated), context)) in places.zip(fields) {
+            let (near, f) = place(levels, x);
+            (*number, *negated, *context) = (near.into(), f < 0.0, model.context(f, step));
+        }
+    }
+}
+
 /// Contexts of the scales of blocks: half of the exponent.
 const SCALES: u8 = 16;
 
@@ -53,19 +70,13 @@ fn rint(x: f32) -> f32 {
     (x + SHIFT) - SHIFT
 }
 
-/// The class of a distance `f` to a level, in steps: 0 to 10.
+/// The class of a distance `f` to a level, in steps: 0 to 10. There is no branch, since it could not
+/// be predicted.
 #[inline(always)]
 fn bin(f: f32) -> u8 {
     let f = f.abs();
-    if f < 1e-4 {
-        0
-    } else if f < 1.0 / 64.0 {
-        1
-    } else if f < 1.0 / 32.0 {
-        2
-    } else {
-        3 + ((f * 16.0) as u8).min(7)
-    }
+    let beyond = |least: f32| u8::from(f >= least);
+    beyond(1e-4) + beyond(1.0 / 64.0) + beyond(1.0 / 32.0) + (f * 16.0).min(7.0) as u8
 }
 
 /// The place of an `F16` in the order of values, without its `shift` low bits.
@@ -184,10 +195,8 @@ pub(super) fn indices(ground: &Ground, target: &Blocks, model: Model) -> Expecte
                     own.iter().for_each(|&index| expected.push(index.into(), false, 0));
                     continue;
                 }
-                for &index in own {
-                    let (near, f) = place(&format.levels, format.levels.value(index) * scale + shift);
-                    expected.push(near.into(), f < 0.0, model.context(f, step));
-                }
+                let places = own.iter().map(|&index| format.levels.value(index) * scale + shift);
+                expected.extend(&format.levels, model, step, places);
             }
             Ground::Weights(base) => {
                 for &weight in &base.weights[range] {
@@ -224,5 +233,17 @@ pub(super) fn place(levels: &Levels, x: f32) -> (u8, f32) {
             let gap = high - low;
             if (x - low) * 2.0 <= gap { (below as u8, (x - low) / gap) } else { (below as u8 + 1, (x - high) / gap) }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_of_distances_have_these_bounds() {
+        let classes = [0.0, 9e-5, 1e-4, 0.0156, 0.015625, 0.0312, 0.03125, 0.0624, 0.0625, 0.12, 0.43, 0.4375, 0.5];
+        assert_eq!(classes.map(bin), [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 9, 10, 10]);
+        assert_eq!(classes.map(|f| bin(-f)), classes.map(bin));
     }
 }
