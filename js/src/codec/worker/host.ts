@@ -1,16 +1,15 @@
 import type * as Common from '../../common/index.js';
 import { type Call, onAbort, toWire, type WireError, WorkerHost } from '../../common/index.js';
 import type { FromWorker, Operations, Outcome, Request, Settings } from '../protocol.js';
-import type { Progress, TensorPlace } from '../types.js';
-import { Job, Layout, loadCore, startPool } from './core.js';
+import type { Progress } from '../types.js';
+import { Job, loadCore, startPool } from './core.js';
 import { drive, open, type Plan } from './drive.js';
-import { manifestOf, planOf } from './folder.js';
 import { startHelper } from './helper.js';
 import type { Io } from './io.js';
-import type { Opening } from './member.js';
+import { withoutJob } from './layouts.js';
 import { Pool } from './pool.js';
 import { Files, type ReadRange } from './reader.js';
-import { requestOf } from './request.js';
+import { openingOf } from './request.js';
 import { selfTest } from './self-test.js';
 import { Shared } from './shared.js';
 import { blobSink, fileSink, type Sink } from './sinks.js';
@@ -88,21 +87,11 @@ export class Host extends WorkerHost<Settings, Operations, Progress> {
   async #run(running: Running): Promise<Outcome> {
     const { request, files, signal } = running;
     signal.throwIfAborted();
-    const { operation, options } = request;
-    if (operation === 'layout') return { tensors: await tensorsOf(files, signal) };
-    if (operation === 'manifest') return { manifest: await manifestOf(files) };
-    if (operation === 'plan') return { plan: await planOf(files, options, signal) };
-    const adapter = files.sizes('adapter');
-    const [length = 0] = [...files.sizes('target'), ...files.sizes('delta'), ...adapter];
-    const graphs = files.sizes('graph');
-    const more = operation === 'merge' ? [] : [...adapter, ...graphs];
-    const base = [...files.sizes('base'), ...more];
+    const { operation } = request;
+    const known = await withoutJob(request, files, signal);
+    if (known) return known;
     const shared = operation === 'restore' ? this.#pool : undefined;
-    const config = request.sources.config && (await files.start('config'));
-    const { name, ...fields } = options;
-    const text = config ? new TextDecoder().decode(config) : name;
-    const own = { operation: shared ? 'share' : operation, base, length, graphs: graphs.length };
-    const opening: Opening = [requestOf({ ...fields, ...own }), text];
+    const opening = await openingOf(request, files, shared ? 'share' : operation);
     const job = Job.open(...opening);
     const fed: Uint8Array[] = [];
     const read: ReadRange = async (range) => {
@@ -150,17 +139,4 @@ export class Host extends WorkerHost<Settings, Operations, Progress> {
     this.#writer ??= startHelper();
     return fileSink(await this.#writer, output);
   }
-}
-
-/** Reads the layout of the target. */
-async function tensorsOf(files: Files, signal: AbortSignal): Promise<TensorPlace[]> {
-  const [length = 0] = files.sizes('target');
-  const layout = Layout.open(length);
-  try {
-    await open(layout, (range) => files.read(range), signal);
-  } catch (error) {
-    layout.free();
-    throw error;
-  }
-  return layout.tensors() as TensorPlace[];
 }

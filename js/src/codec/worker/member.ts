@@ -1,10 +1,8 @@
 import type { Role } from '../protocol.js';
 import { instantiate, Job, memoryBytes } from './core.js';
 import { runWindow } from './drive.js';
+import type { Opening } from './request.js';
 import { selfTest } from './self-test.js';
-
-/** The arguments of `Job.open`. */
-export type Opening = Parameters<typeof Job.open>;
 
 const jobs = new Map<number, Job>();
 

@@ -1,7 +1,7 @@
 import type { Bytes } from '../../common/index.js';
 import type { Role } from '../protocol.js';
 import { call } from './helper.js';
-import type { Opening } from './member.js';
+import type { Opening } from './request.js';
 import { spawn } from './spawn.js';
 
 /** The time limit for a window, in milliseconds. A worker that exceeds it counts as dead. */
