@@ -133,9 +133,10 @@ pub(super) fn encode_plain(
     if let (Some(base), Some(side)) = (base, side) {
         best.offer(Method::Grid, grid::packed::encode(side, base, target));
     }
-    let packed = side.is_some_and(|side| side.bits() == 4);
+    // Differences of words that pack several numbers say little. Half bytes are for rows in an order
+    // that the scales do not follow.
+    let packed = width > 1 && side.is_some_and(|side| side.bits() == 4);
     if let Some(base) = base.filter(|_| packed) {
-        // Rows may be in an order that the scales do not follow.
         best.offer(Method::Nibbles, nibbles::encode(base, target));
     }
     if let Some(base) = base.filter(|_| !packed || best.is_weak()) {

@@ -122,11 +122,11 @@ impl Row {
         match (self.order, &region.shape[..], &scales.shape[..]) {
             (Order::Runs, ..) => count.is_multiple_of(words).then(|| count / words).and_then(runs),
             (Order::Groups, &[rows, columns], &[groups, out]) if groups > 0 && rows.is_multiple_of(groups) => {
-                let rows = rows / groups;
+                let (rows, packed) = (rows / groups, columns.saturating_mul(8));
                 if columns == out {
-                    return Some((packing, Tiles { width: columns * 8, rows, columns: 8 }));
+                    return Some((packing, Tiles { width: packed, rows, columns: 8 }));
                 }
-                (columns * 8 == out).then_some((INTERLEAVED, Tiles { width: out, rows, columns: 1 }))
+                (packed == out).then_some((INTERLEAVED, Tiles { width: out, rows, columns: 1 }))
             }
             (Order::Channels, [rows @ .., columns], _) => {
                 let columns = *columns;
@@ -142,5 +142,79 @@ impl Row {
             }
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::Kind;
+
+    /// The packing, the tiles and the companions of the first of these regions.
+    fn known(regions: &[(&str, Dtype, &[u64])]) -> Option<(u8, [u64; 3], Vec<usize>)> {
+        let region = |&(name, dtype, shape): &(&str, Dtype, &[u64])| Region {
+            name: name.to_owned(),
+            dtype,
+            shape: shape.to_vec(),
+            offset: 0,
+            length: dtype.tensor_bytes(shape).unwrap(),
+        };
+        let regions = regions.iter().map(region).collect();
+        let layout = Layout { kind: Kind::Safetensors, file_length: 0, header_length: 0, regions, fault: None };
+        let found = find(&layout).into_iter().find(|known| known.region == 0)?;
+        let Known { packing, tiles, scales, zeros, factor, .. } = found;
+        let companions = std::iter::once(scales).chain(zeros).chain(factor).collect();
+        Some((packing, [tiles.width, tiles.rows, tiles.columns], companions))
+    }
+
+    use Dtype::{F8_E4M3, F16, F32};
+
+    #[test]
+    fn shapes_tell_gptq_from_awq_and_from_runs() {
+        let zeros = ("l.qzeros", I32, &[2, 12][..]);
+        let scales = ("l.scales", F16, &[2, 96][..]);
+        let gptq = known(&[("l.qweight", I32, &[8, 96]), scales, zeros]);
+        assert_eq!(gptq, Some((3, [768, 4, 8], vec![1, 2])));
+        assert_eq!(known(&[("l.qweight", I32, &[8, 96]), scales]), Some((0, [768, 4, 8], vec![1])));
+        let awq = known(&[("l.qweight", I32, &[64, 12]), scales, zeros]);
+        assert_eq!(awq, Some((4, [96, 32, 1], vec![1, 2])));
+        // AWQ has zero points always.
+        assert_eq!(known(&[("l.qweight", I32, &[64, 12]), scales]), None);
+        let runs = known(&[("l.qweight", U8, &[96, 2, 16]), ("l.scales", F16, &[192])]);
+        assert_eq!(runs, Some((0, [32, 1, 32], vec![1])));
+    }
+
+    #[test]
+    fn zero_points_and_factors_are_taken_where_they_fit() {
+        let (numbers, scales) = (("w_Q4", U8, &[96, 2, 16][..]), ("w_scales", F32, &[96, 2][..]));
+        let with = |zeros: &[u64]| known(&[numbers, scales, ("w_zero_points", U8, zeros)]);
+        assert_eq!(with(&[96]), Some((2, [32, 1, 32], vec![1, 2])));
+        assert_eq!(with(&[95]), Some((0, [32, 1, 32], vec![1])));
+        let nvfp4 = [("w.weight", U8, &[96, 32][..]), ("w.weight_scale", F8_E4M3, &[96, 4][..])];
+        assert_eq!(known(&nvfp4), Some((6, [16, 1, 16], vec![1])));
+        let factor = ("w.weight_scale_2", F32, &[][..]);
+        assert_eq!(known(&[nvfp4[0], nvfp4[1], factor]), Some((6, [16, 1, 16], vec![1, 2])));
+    }
+
+    #[test]
+    fn integers_have_scales_of_columns_of_rows_or_one() {
+        let numbers = ("w_quantized", I8, &[64, 96][..]);
+        let with = |shape: &[u64]| known(&[numbers, ("w_scale", F32, shape)]);
+        assert_eq!(with(&[96]), Some((7, [96, 64, 1], vec![1])));
+        assert_eq!(with(&[64]), Some((7, [96, 1, 96], vec![1])));
+        assert_eq!(with(&[]), Some((7, [96, 64, 96], vec![1])));
+        assert_eq!(with(&[7]), None);
+        // Without zero points, it is not known what numbers without a sign stand for.
+        assert_eq!(known(&[("w_quantized", U8, &[64, 96]), ("w_scale", F32, &[])]), None);
+    }
+
+    #[test]
+    fn other_names_and_shapes_tell_nothing() {
+        assert_eq!(known(&[("w_Q4", U8, &[96, 2, 16]), ("w_scale", F32, &[96, 2])]), None);
+        assert_eq!(known(&[("w_Q4", U8, &[0, 2, 16]), ("w_scales", F32, &[0])]), None);
+        assert_eq!(known(&[("w_Q4", U8, &[96, 2, 16]), ("w_scales", F32, &[7])]), None);
+        assert_eq!(known(&[("l.qweight", I32, &[8]), ("l.scales", F16, &[2, 96])]), None);
+        // The numbers of nested quantisation are places in a table.
+        assert_eq!(known(&[("w.weight", U8, &[96, 32]), ("w.weight.absmax", U8, &[96])]), None);
     }
 }
