@@ -173,7 +173,13 @@ async function squeeze(scripts) {
   const { minify } = await import('terser');
   const { rolldown } = await import('rolldown');
   // The glue warns of a deprecated call that the package does not make.
-  const compress = { passes: 3, unsafe_arrows: true, hoist_funs: true, pure_funcs: ['console.warn'] };
+  const compress = {
+    passes: 3,
+    unsafe: true,
+    unsafe_arrows: true,
+    pure_getters: true,
+    pure_funcs: ['console.warn'],
+  };
   for (const name of scripts) {
     const path = join(packageDist, `${name}.js`);
     const bundle = await rolldown({ input: path, external: (id) => !isAbsolute(id) });

@@ -28,20 +28,25 @@ async function makeArchive(esbuild) {
   const { base, target } = await tinyModels(esbuild);
   const script = readFileSync(join(root, 'js', 'generated', 'compress', 'bitx_wasm.js'), 'utf8');
   const glue = await import(`data:text/javascript,${encodeURIComponent(script)}`);
-  await glue.default({ module_or_path: readFileSync(join(packageDist, 'bitx-compress.wasm')) });
+  const { memory } = await glue.default({
+    module_or_path: readFileSync(join(packageDist, 'bitx-compress.wasm')),
+  });
   const job = glue.Job.open(`operation compress\nbase ${base.length}\nlength ${target.length}`);
-  return compress(job, ({ source, offset, length }) =>
-    (source === 'base' ? base : target).subarray(offset, offset + length),
-  );
+  const read = ({ source, offset, length }) =>
+    (source === 'base' ? base : target).subarray(offset, offset + length);
+  return compress(job, memory, read);
 }
 
-/** Runs a job and returns its output. `read` returns the bytes of a range. */
-function compress(job, read) {
+/** Runs a job in a wasm memory and returns its output. `read` returns the bytes of a range. */
+function compress(job, memory, read) {
+  const bytesAt = (at, length) => new Uint8Array(memory.buffer, at, length);
   for (let wanted = job.wants(); wanted; wanted = job.wants()) job.feed(read(wanted));
   const windows = Array.from({ length: job.plan().windows }, (_, window) => {
-    for (const [index, range] of job.begin(window).entries()) job.supply(index, read(range));
+    for (const [index, range] of job.begin(window).entries()) {
+      bytesAt(job.inputAt(index, range.length), range.length).set(read(range));
+    }
     job.run();
-    return job.output();
+    return bytesAt(job.outputAt(), job.outputLength()).slice();
   });
   job.free();
   return Buffer.concat(windows);

@@ -53,6 +53,20 @@ const BREAKAGES = {
     self.setTimeout = (action, ms, ...args) => setTimeout(action, ms === 20_000 ? 1000 : ms, ...args);
     ${inMembers(2, 'for (;;);')}`,
 
+  /** Workers of a pool that end after a while, between two windows. */
+  'ending-members': `
+    const { setTimeout } = self;
+    self.setTimeout = (action, ms, ...args) => setTimeout(action, ms === 20_000 ? 1000 : ms, ...args);
+    ${inMembers(2, 'setTimeout(() => self.close());')}`,
+
+  /** Browsers that open a file in one worker only, and do not tell so. */
+  'no-modes': `
+    const { createSyncAccessHandle } = FileSystemFileHandle.prototype;
+    FileSystemFileHandle.prototype.createSyncAccessHandle = function () {
+      return createSyncAccessHandle.call(this);
+    };
+    delete FileSystemSyncAccessHandle.prototype.mode;`,
+
   /** Code that hangs while an archive opens, for as long as the server says so. */
   'hanging-open': wrapExports(`
     job_feed(...args) {

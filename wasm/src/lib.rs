@@ -24,9 +24,14 @@ const RUNNER: &dyn Runner = &bitx::parallel::Sequential;
 
 /// A job of the core, which its host drives: the host reads the ranges that the job asks for, and
 /// writes the output of the job.
+///
+/// Bytes of windows cross no boundary: the host reads files straight into the wasm memory at
+/// [`input_at`](Self::input_at), and writes them from [`output_at`](Self::output_at). A place is
+/// valid until the next call of any binding.
 #[wasm_bindgen]
 pub struct Job {
     job: bitx::Job,
+    runner: &'static dyn Runner,
     window: usize,
     inputs: Inputs,
     output: Vec<u8>,
@@ -35,7 +40,7 @@ pub struct Job {
 #[wasm_bindgen]
 impl Job {
     fn new(job: bitx::Job) -> Self {
-        Self { job, window: 0, inputs: Inputs::default(), output: Vec::new() }
+        Self { job, runner: RUNNER, window: 0, inputs: Inputs::default(), output: Vec::new() }
     }
 
     /// Creates a job from a request: lines of a field's name, a space and its value. The fields
@@ -62,7 +67,11 @@ impl Job {
             #[cfg(feature = "restore")]
             "restore" | "tensor" => Ok(Self::new(opening.restore()?.job())),
             #[cfg(feature = "restore")]
-            "share" => Ok(Self::new(opening.restore()?.shared().job())),
+            "share" => {
+                let job = opening.restore()?.shared().job();
+                // All threads run windows of their own.
+                Ok(Self { runner: &bitx::parallel::Sequential, ..Self::new(job) })
+            }
             #[cfg(feature = "compress")]
             "compress" => Ok(Self::new(opening.compress()?.job())),
             #[cfg(feature = "compress")]
@@ -100,46 +109,48 @@ impl Job {
         value(&self.job.reads(window).map_err(thrown)?.into_iter().map(ReadView::from).collect::<Vec<_>>())
     }
 
-    /// Makes `window` the current one, and returns the ranges to pass to `supply`.
+    /// Makes `window` the current one, and returns the ranges to read to the places of `inputAt`.
     pub fn begin(&mut self, window: usize) -> Result<JsValue, JsValue> {
         self.window = window;
         self.inputs.prepare(self.job.reads(window).map_err(thrown)?);
         self.reads(window)
     }
 
-    /// Copies the bytes of the range number `index` of the current window into the job.
-    pub fn supply(&mut self, index: usize, bytes: &js_sys::Uint8Array) -> Result<(), JsValue> {
-        let buffer = self.inputs.buffer_mut(index).filter(|buffer| buffer.len() == bytes.length() as usize);
+    /// The address of the buffer for the range number `index` of the current window, which has
+    /// `length` bytes.
+    #[wasm_bindgen(js_name = inputAt)]
+    pub fn input_at(&mut self, index: usize, length: usize) -> Result<usize, JsValue> {
+        let buffer = self.inputs.buffer_mut(index).filter(|buffer| buffer.len() == length);
         let buffer = buffer.ok_or_else(|| convert::misuse("the bytes do not fit a range of the current window"))?;
-        bytes.copy_to(buffer);
-        Ok(())
+        Ok(buffer.as_mut_ptr() as usize)
     }
 
     /// Computes the current window.
     pub fn run(&mut self) -> Result<(), JsValue> {
-        self.job.run(self.window, &self.inputs, RUNNER, &mut self.output).map_err(thrown)
+        self.job.run(self.window, &self.inputs, self.runner, &mut self.output).map_err(thrown)
     }
 
     /// Checks the current window of a shared restore, as far as windows cannot check themselves
     /// when they run in any order. This must be called for all windows in order, with the ranges of
-    /// the archive supplied.
+    /// the archive in their places.
     pub fn check(&mut self) -> Result<(), JsValue> {
         self.job.check(self.window, &self.inputs).map_err(thrown)
     }
 
-    /// A copy of the bytes that the current window appends to the output.
-    pub fn output(&self) -> js_sys::Uint8Array {
-        js_sys::Uint8Array::new_from_slice(&self.output)
+    /// The address of the bytes that the current window appends to the output.
+    #[wasm_bindgen(js_name = outputAt)]
+    pub fn output_at(&self) -> usize {
+        self.output.as_ptr() as usize
+    }
+
+    /// The number of bytes at `outputAt`.
+    #[wasm_bindgen(js_name = outputLength)]
+    pub fn output_length(&self) -> usize {
+        self.output.len()
     }
 
     /// The report of the archive, with an entry for each tensor.
     pub fn info(&self) -> Result<JsValue, JsValue> {
         value(&ReportView::from(self.job.report().map_err(thrown)?))
     }
-}
-
-/// The current size of the wasm memory, in bytes.
-#[wasm_bindgen(js_name = memoryBytes)]
-pub fn memory_bytes() -> f64 {
-    (core::arch::wasm32::memory_size(0) * 65536) as f64
 }

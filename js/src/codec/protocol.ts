@@ -17,6 +17,8 @@ export type Source = 'base' | 'delta' | 'target' | 'graph' | 'adapter' | 'config
 export type WireFile =
   | Blob
   | FileSystemFileHandle
+  /** A file of the origin private file system, as it was when the page got it. */
+  | { file: File; handle: FileSystemFileHandle }
   /** A file that the page fetches whole, on request, from a server without ranges. */
   | { url: string; port: MessagePort }
   /** A file that the page reads by ranges. */

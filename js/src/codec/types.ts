@@ -5,8 +5,8 @@ export type { RangeSource };
 /**
  * The way in which the codec computes:
  *
- * - `threads`: on all cores, in threads that share memory. Browsers permit that only in
- *   cross-origin isolated pages.
+ * - `threads`: on all cores, in threads that share memory, and restores as in a pool. Browsers
+ *   permit that only in cross-origin isolated pages.
  * - `pool`: on all cores, in workers with a memory each.
  * - `single`: on one core.
  */
@@ -27,7 +27,9 @@ export type Effort = 'fast' | 'default' | 'max';
  *   408, 429 and 5xx are retried.
  * - A `Response` is read to its end into the browser's blob store. The work begins with the bytes
  *   that have arrived.
- * - `Blob`s, `File`s, file handles and {@link RangeSource}s are read range by range.
+ * - `Blob`s, `File`s, file handles and {@link RangeSource}s are read range by range. While it is
+ *   read, a handle's file in the origin private file system is locked: browsers refuse to change or
+ *   remove it. The lock ends with the call, and pauses if nothing is read for a while.
  */
 export type Input =
   | string

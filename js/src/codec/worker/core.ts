@@ -1,6 +1,6 @@
-import { initSync } from '../../../generated/compress-threads/bitx_wasm.js';
 import type { Role } from '../protocol.js';
 import type { Mode } from '../types.js';
+import { instantiate } from './instance.js';
 
 /** The core's exports, which are the same in every build. */
 export {
@@ -8,7 +8,6 @@ export {
   initThreadPool as startPool,
   Job,
   Layout,
-  memoryBytes,
 } from '../../../generated/compress-threads/bitx_wasm.js';
 
 /** The wasm files beside this script, as URLs in a form that bundlers recognise. */
@@ -29,17 +28,6 @@ export async function loadCore(role: Role, mode: Mode, url: string | undefined):
   const module = await compile(url ?? FILES[role][shared ? mode : 'single']);
   instantiate(module, shared);
   return module;
-}
-
-/**
- * Creates this worker's instance of the wasm.
- *
- * The glue of one build serves all of them, because it has everything that the others import; the
- * build script checks that. It would create a shared memory, which the single-threaded builds do
- * not need, so they get an empty memory.
- */
-export function instantiate(module: WebAssembly.Module, shared = false): void {
-  initSync(shared ? { module } : { module, memory: new WebAssembly.Memory({ initial: 0 }) });
 }
 
 /**

@@ -1,6 +1,7 @@
 import { type Bytes, free } from '../../common/index.js';
 import type { ArchiveInfo, Stats } from '../types.js';
-import { type Job, memoryBytes } from './core.js';
+import type { Job } from './core.js';
+import { copyOf, inputOf, memoryBytes } from './instance.js';
 import type { Read, ReadRange } from './reader.js';
 import type { Sink } from './sinks.js';
 
@@ -12,7 +13,8 @@ type Measured = Omit<Stats, 'threads'>;
 
 export interface Drive {
   job: Job;
-  read: ReadRange;
+  /** Reads a range. Returns undefined if the workers of a pool read it. */
+  read(range: Read): ReturnType<ReadRange> | undefined;
   sink: Sink;
   signal: AbortSignal;
   report: Report;
@@ -32,8 +34,11 @@ export interface Computing {
   /** Size of the wasm memories of other workers, in bytes. */
   readonly wasmBytes: number;
   /** Computes a window from its inputs, and frees them. Windows must be computed in order. */
-  compute(window: number, inputs: Uint8Array[]): Bytes | Promise<Bytes>;
+  compute(window: number, inputs: (Uint8Array | undefined)[]): Computed | Promise<Computed>;
 }
+
+/** The output of a window, or its length if it has been written already. */
+export type Computed = Bytes | number;
 
 /** The properties of an open job, as the core reports them. */
 export interface Plan {
@@ -72,20 +77,21 @@ export async function drive(drive: Drive): Promise<Measured> {
     quietly(Promise.all(window < windows ? (job.reads(window) as Read[]).map(read) : []));
   let outputBytes = 0;
   let over = false;
-  const deliver = async (done: number, computed: Promise<Bytes>, before: Promise<void>) => {
+  const deliver = async (done: number, computed: Promise<Computed>, before: Promise<void>) => {
     // The failure of an earlier window comes first: jobs that have failed refuse all later windows.
     await before;
     const output = await computed;
     if (over) return;
-    outputBytes += output.length;
-    await sink.write(output);
+    const written = typeof output === 'number';
+    outputBytes += written ? output : output.length;
+    if (!written) await sink.write(output);
     report(done, total);
   };
   const reading = Array.from({ length: ahead }, (_, window) => readAll(window));
   const deliveries = [Promise.resolve()];
   try {
     for (let window = 0; window < windows; window++) {
-      const inputs = (await reading.shift()) as Uint8Array[];
+      const inputs = (await reading.shift()) as (Uint8Array | undefined)[];
       await turn();
       signal.throwIfAborted();
       reading.push(readAll(window + ahead));
@@ -120,29 +126,20 @@ class Alone implements Computing {
     this.#job = job;
   }
 
-  compute(window: number, inputs: Uint8Array[]): Bytes {
-    supply(this.#job, window, inputs);
+  compute(window: number, inputs: Uint8Array[]): Computed {
+    this.#job.begin(window);
+    for (const [index, bytes] of inputs.entries()) supply(this.#job, index, bytes);
     const started = performance.now();
     this.#job.run();
     this.codecMs += performance.now() - started;
-    return this.#job.output() as Bytes;
+    return copyOf(this.#job);
   }
 }
 
-/** Computes one window. */
-export function runWindow(job: Job, window: number, inputs: Uint8Array[]): Bytes {
-  supply(job, window, inputs);
-  job.run();
-  return job.output() as Bytes;
-}
-
-/** Gives a job the inputs of a window, and frees them. */
-function supply(job: Job, window: number, inputs: Uint8Array[]): void {
-  job.begin(window);
-  for (const [index, bytes] of inputs.entries()) {
-    job.supply(index, bytes);
-    free(bytes);
-  }
+/** Copies an input of a window to its place, and frees it. */
+export function supply(job: Job, index: number, bytes: Uint8Array): void {
+  inputOf(job, index, bytes.length).set(bytes);
+  free(bytes);
 }
 
 /** Keeps a promise from being reported as unhandled if it fails before anything awaits it. */

@@ -8,7 +8,7 @@ import { startHelper } from './helper.js';
 import type { Io } from './io.js';
 import { withoutJob } from './layouts.js';
 import { Pool } from './pool.js';
-import { Files, type ReadRange } from './reader.js';
+import { Files, type Read, type ReadRange } from './reader.js';
 import { openingOf } from './request.js';
 import { selfTest } from './self-test.js';
 import { Shared } from './shared.js';
@@ -17,6 +17,9 @@ import { setAlarm } from './threads.js';
 
 /** The operations whose output is small. */
 const SMALL: Request['operation'][] = ['inspect', 'layout', 'manifest', 'plan', 'tensor'];
+
+/** The time limit for a pool to start in mode `threads`, in milliseconds. */
+const POOL_LIMIT_MS = 5000;
 
 interface Running extends Common.Running<Progress> {
   request: Request;
@@ -28,7 +31,8 @@ interface Running extends Common.Running<Progress> {
  * not add up.
  */
 export class Host extends WorkerHost<Settings, Operations, Progress> {
-  #pool: Pool | undefined;
+  /** The workers of a pool, if there are any: in mode `threads`, once they have started. */
+  #pool: Promise<Pool | undefined> | Pool | undefined;
   #threads = 1;
   #reader: Promise<Io> | undefined;
   #writer: Promise<Io> | undefined;
@@ -46,8 +50,10 @@ export class Host extends WorkerHost<Settings, Operations, Progress> {
       this.send({ type: 'step' } satisfies FromWorker);
     }
     await selfTest(role);
-    if (mode === 'pool') {
-      this.#pool = await Pool.start(threads, module, role, () => this.fail('a worker does not answer'));
+    if (role === 'restore' && mode !== 'single') {
+      const dead = () => this.fail('a worker does not answer');
+      const pool = Pool.start(threads, [module, role, mode === 'threads'], dead);
+      this.#pool = mode === 'pool' ? await pool : inTime(pool);
     }
   }
 
@@ -62,13 +68,13 @@ export class Host extends WorkerHost<Settings, Operations, Progress> {
   ): Promise<Outcome> {
     const { signal } = running;
     const files = new Files(await (this.#reader as Promise<Io>));
-    onAbort(signal, () => files.close());
+    onAbort(signal, () => void files.close());
     try {
       signal.throwIfAborted();
       await files.open(request.sources);
       return await this.#inTurn(request, () => this.#run({ ...running, request, files }));
     } finally {
-      files.close();
+      await files.close();
     }
   }
 
@@ -90,20 +96,20 @@ export class Host extends WorkerHost<Settings, Operations, Progress> {
     const { operation } = request;
     const known = await withoutJob(request, files, signal);
     if (known) return known;
-    const shared = operation === 'restore' ? this.#pool : undefined;
-    const opening = await openingOf(request, files, shared ? 'share' : operation);
+    const pool = operation === 'restore' ? await this.#pool : undefined;
+    const opening = await openingOf(request, files, pool ? 'share' : operation);
     const job = Job.open(...opening);
     const fed: Uint8Array[] = [];
     const read: ReadRange = async (range) => {
       const bytes = await files.read(range);
-      if (shared) fed.push(bytes);
+      if (pool) fed.push(bytes);
       return bytes;
     };
     try {
       await open(job, read, signal);
-      const computing = shared && new Shared(job, shared, await shared.open(opening, fed));
+      const shared = pool && new Shared(job, pool, [opening, fed]);
       const outcome =
-        operation === 'inspect' ? { archive: job.info() } : await this.#write(job, running, computing);
+        operation === 'inspect' ? { archive: job.info() } : await this.#write(job, running, shared);
       job.free();
       return outcome;
     } catch (error) {
@@ -112,31 +118,43 @@ export class Host extends WorkerHost<Settings, Operations, Progress> {
     }
   }
 
-  async #write(job: Job, running: Running, computing?: Shared): Promise<Outcome> {
+  async #write(job: Job, running: Running, shared?: Shared): Promise<Outcome> {
     const { id, request, files, signal } = running;
     const length = (job.plan() as Plan).outputLength;
     this.send({ type: 'begun', id, length } satisfies FromWorker);
     const phase = request.operation === 'tensor' ? 'restore' : (request.operation as Progress['phase']);
     const report = (loaded: number, total: number) => running.report({ phase, loaded, total });
-    const sink = await this.#sink(id, request.output, signal);
+    const sink = await this.#sink(id, request.output, signal, shared && length);
+    const bases = shared ? files.snapshots('base') : [];
+    const compute = async () => {
+      await shared?.open(bases, sink.part);
+      const read = (range: Read) =>
+        range.source === 'base' && bases[range.file] ? undefined : files.read(range);
+      return drive({ job, read, sink, signal, report, computing: shared });
+    };
     try {
-      const read: ReadRange = (range) => files.read(range);
-      const measured = await drive({ job, read, sink, signal, report, computing });
-      const stats = { ...measured, threads: this.#threads };
-      return { archive: stats.archive, stats, blob: await sink.close?.() };
+      const measured = await compute().finally(() => shared?.end());
+      // The output may replace an input, which must not be open then.
+      await files.close();
+      return { stats: { ...measured, threads: this.#threads }, blob: await sink.close?.() };
     } catch (error) {
       await sink.abort?.().catch(() => {});
       throw error;
-    } finally {
-      computing?.end();
     }
   }
 
-  async #sink(id: number, output: Request['output'], signal: AbortSignal): Promise<Sink> {
+  /** With a `size`, the workers of a pool may write a file themselves. */
+  async #sink(id: number, output: Request['output'], signal: AbortSignal, size?: number): Promise<Sink> {
     if (output === 'blob') return blobSink();
     if (output === 'stream')
       return { write: (bytes) => this.ask({ type: 'write', id, bytes }, signal, [bytes.buffer]) };
     this.#writer ??= startHelper();
-    return fileSink(await this.#writer, output);
+    return fileSink(await this.#writer, output, size);
   }
+}
+
+/** Returns a pool once it has started. If it does not start in time, threads do without. */
+function inTime(pool: Promise<Pool>): Promise<Pool | undefined> {
+  const late = new Promise<undefined>((resolve) => setTimeout(resolve, POOL_LIMIT_MS));
+  return Promise.race([pool, late]).catch(() => undefined);
 }

@@ -1,12 +1,12 @@
 import { BitxError, type Bytes, messageOf } from '../../common/index.js';
 import type { Source, WireFile } from '../protocol.js';
-import type { RangeSource } from '../types.js';
 import { createFile, type NewFile } from './new-file.js';
-import { openFile } from './open-file.js';
+import { type OpenFile, openFile } from './open-file.js';
+import type { Snapshot } from './private-file.js';
 
 interface Opened {
   name: Source;
-  file: Promise<RangeSource>;
+  file: Promise<OpenFile>;
   stop: AbortController;
 }
 
@@ -21,33 +21,45 @@ const created = new Map<number, NewFile>();
  * that reading and writing continue while the host computes, or in the host if no helper starts.
  */
 export const io = {
-  /** Opens a file and returns its size in bytes. */
-  async open(key: number, name: Source, wire: WireFile): Promise<number> {
+  /** Opens a file. Returns its size in bytes, and the file if other workers can open it. */
+  async open(key: number, name: Source, wire: WireFile): Promise<[number, Snapshot | undefined]> {
     const stop = new AbortController();
     const file = openFile(wire, stop.signal);
     opened.set(key, { name, file, stop });
-    const { size } = await reading(name, () => file);
-    return size;
+    const { size, snapshot } = await reading(name, () => file);
+    return [size, snapshot];
   },
 
   async read(key: number, offset: number, length: number): Promise<Bytes> {
     const { name, file, stop } = opened.get(key) as Opened;
     const bytes = await reading(name, async () => (await file).read(offset, length, stop.signal));
-    if (bytes.length === length) return bytes as Bytes;
-    const figures = { file: name, offset, expected: length, found: bytes.length };
-    throw new BitxError('truncated', `${name} is shorter than it was when the call began`, figures);
+    requireWhole(name, offset, length, bytes.length);
+    return bytes as Bytes;
   },
 
   /** Closes files; pending reads fail. */
   async close(keys: number[]): Promise<void> {
     for (const key of keys) {
-      opened.get(key)?.stop.abort(ENDED);
+      const { file, stop } = opened.get(key) ?? {};
       opened.delete(key);
+      stop?.abort(ENDED);
+      // A file that is still being opened is closed as soon as it is open.
+      await file?.catch(() => {});
     }
   },
 
-  async create(key: number, handle: FileSystemFileHandle): Promise<void> {
-    created.set(key, await writing(() => createFile(handle)));
+  /**
+   * Creates a file of `size` bytes, or of any size. Returns the incomplete file, if other workers
+   * can write to it.
+   */
+  async create(
+    key: number,
+    handle: FileSystemFileHandle,
+    size?: number,
+  ): Promise<FileSystemFileHandle | undefined> {
+    const file = await writing(() => createFile(handle, size));
+    created.set(key, file);
+    return file.part;
   },
 
   async write(key: number, bytes: Bytes): Promise<void> {
@@ -69,7 +81,15 @@ export const io = {
 
 export type Io = typeof io;
 
-async function reading<T>(file: Source, action: () => Promise<T>): Promise<T> {
+/** Throws if a read has returned fewer bytes than there were when the call began. */
+export function requireWhole(file: Source, offset: number, expected: number, found: number): void {
+  if (found === expected) return;
+  const message = `${file} is shorter than it was when the call began`;
+  throw new BitxError('truncated', message, { file, offset, expected, found });
+}
+
+/** Adds the input to the error of an action that reads it. */
+export async function reading<T>(file: Source, action: () => T | Promise<T>): Promise<T> {
   try {
     return await action();
   } catch (cause) {
@@ -79,7 +99,8 @@ async function reading<T>(file: Source, action: () => Promise<T>): Promise<T> {
   }
 }
 
-async function writing<T>(action: () => Promise<T>): Promise<T> {
+/** Converts the error of an action that writes the output. */
+export async function writing<T>(action: () => T | Promise<T>): Promise<T> {
   try {
     return await action();
   } catch (cause) {

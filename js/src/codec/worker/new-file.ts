@@ -1,76 +1,109 @@
 import { type Bytes, free } from '../../common/index.js';
+import { type Access, openShared, type PrivateHandle, writeAt } from './access.js';
+
+/** The mode of a file that several workers write. */
+const SHARED = 'readwrite-unsafe';
+/** The name of the error of a file that another worker holds. */
+const LOCKED = 'NoModificationAllowedError';
 
 /** A file that is being written. Until it is finished, its name has the old content or none. */
 export interface NewFile {
+  /** The incomplete file, if other workers can write to it as well. */
+  part?: FileSystemFileHandle | undefined;
   write(bytes: Bytes): Promise<void>;
   finish(): Promise<void>;
   discard(): Promise<void>;
 }
 
 /**
- * Methods that TypeScript's library lacks, since they exist in workers only or not in every
- * browser.
- */
-interface Handle extends FileSystemFileHandle {
-  createSyncAccessHandle?(): Promise<AccessHandle>;
-  move?(folder: FileSystemDirectoryHandle, name: string): Promise<void>;
-}
-
-interface AccessHandle {
-  write(bytes: Bytes, options: { at: number }): number;
-  truncate(size: number): void;
-  flush(): void;
-  close(): void;
-}
-
-/**
  * Begins new content for a file. In the origin private file system, an access handle writes it,
- * several times as fast as a stream; elsewhere there are only streams.
+ * several times as fast as a stream; elsewhere there are only streams. With a `size`, several
+ * workers write the content, if the browser permits that.
  */
-export async function createFile(handle: FileSystemFileHandle): Promise<NewFile> {
-  const folder = await folderOf(handle);
-  return folder && 'move' in handle ? privateFile(folder, handle.name) : streamedFile(handle);
+export async function createFile(handle: FileSystemFileHandle, size?: number): Promise<NewFile> {
+  const root = await navigator.storage.getDirectory();
+  const path = await root.resolve(handle);
+  return path && 'move' in handle ? privateFile(root, path, size) : streamedFile(handle);
 }
 
-/** Returns the folder of a file in the origin private file system; undefined for other files. */
-async function folderOf(handle: FileSystemFileHandle): Promise<FileSystemDirectoryHandle | undefined> {
-  let folder = await navigator.storage.getDirectory();
-  const path = await folder.resolve(handle);
-  for (const name of path?.slice(0, -1) ?? []) folder = await folder.getDirectoryHandle(name);
-  return path ? folder : undefined;
-}
-
-async function privateFile(folder: FileSystemDirectoryHandle, name: string): Promise<NewFile> {
-  const part: Handle = await folder.getFileHandle(`${name}.part`, { create: true });
-  const access = await accessHandle(part as Required<Handle>);
+async function privateFile(
+  root: FileSystemDirectoryHandle,
+  path: string[],
+  size: number | undefined,
+): Promise<NewFile> {
+  const release = await unlocked(() => claim(`bitx:${path}`));
+  const name = path.pop() as string;
+  let folder = root;
+  for (const name of path) folder = await folder.getDirectoryHandle(name);
+  const part = (await folder.getFileHandle(`${name}.part`, { create: true })) as PrivateHandle;
+  const access = await openPart(part, size).catch(async (error: unknown) => {
+    // This fails for a part that another worker holds.
+    await folder.removeEntry(part.name).catch(() => {});
+    release();
+    throw error;
+  });
+  const close = () => {
+    access.close();
+    release();
+  };
   let at = 0;
-  access.truncate(0);
   return {
+    part: access.mode === SHARED ? part : undefined,
     write: async (bytes) => {
-      const written = access.write(bytes, { at });
-      if (written !== bytes.length) throw new Error('there may be no space left');
-      at += written;
+      writeAt(access, bytes, at);
+      at += bytes.length;
       free(bytes);
     },
     finish: async () => {
       access.flush();
-      access.close();
-      await part.move?.(folder, name);
+      close();
+      await unlocked(async () => part.move?.(folder, name));
     },
     discard: async () => {
-      access.close();
+      close();
       await folder.removeEntry(part.name);
     },
   };
 }
 
-/** Opens an access handle, and tries again while a worker that has just ended holds the file. */
-async function accessHandle(part: Required<Handle>): Promise<AccessHandle> {
+/**
+ * Opens the part of a file, which is empty then. With a `size` and where the browser permits it,
+ * the part has that size and is open for several workers.
+ */
+async function openPart(part: PrivateHandle, size: number | undefined): Promise<Access> {
+  const access = await unlocked(() => part.createSyncAccessHandle());
+  try {
+    access.truncate(0);
+    if (size === undefined || !access.mode) return access;
+    // Otherwise each worker would reserve space for all bytes before those that it writes.
+    access.truncate(size);
+  } catch (error) {
+    access.close();
+    throw error;
+  }
+  access.close();
+  return openShared(part, SHARED);
+}
+
+/**
+ * Claims a file, so that no other call writes it: in the mode that workers share, the browser does
+ * not keep others out. Returns a function that ends the claim.
+ */
+function claim(name: string): Promise<() => void> {
+  return new Promise((resolve, reject) => {
+    const held = (lock: Lock | null) =>
+      lock ? new Promise<void>(resolve) : reject(new DOMException('a call writes it', LOCKED));
+    navigator.locks.request(name, { ifAvailable: true }, held).catch(reject);
+  });
+}
+
+/** Opens or moves a file, and tries again while a worker that is about to end holds it. */
+async function unlocked<T>(action: () => Promise<T>): Promise<T> {
   for (let tries = 20; ; tries--) {
     try {
-      return await part.createSyncAccessHandle();
+      return await action();
     } catch (error) {
-      if (!tries || (error as Error).name !== 'NoModificationAllowedError') throw error;
+      if (!tries || (error as Error).name !== LOCKED) throw error;
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }

@@ -1,10 +1,10 @@
-import type { Bytes } from '../../common/index.js';
-import type { Role } from '../protocol.js';
-import { call } from './helper.js';
+import type { Computed } from './drive.js';
+import { call, type ServiceMessage } from './helper.js';
+import type { Core } from './member.js';
 import type { Opening } from './request.js';
 import { spawn } from './spawn.js';
 
-/** The time limit for a window, in milliseconds. A worker that exceeds it counts as dead. */
+/** The time limit for a call, in milliseconds. A worker that exceeds it counts as dead. */
 const LIMIT_MS = 20_000;
 
 interface Member {
@@ -14,8 +14,6 @@ interface Member {
   wasmBytes: number;
 }
 
-let nextKey = 0;
-
 /**
  * Workers that compute on all cores without shared memory, each on its own instance. A fault of one
  * worker is a fault of the mode.
@@ -24,16 +22,14 @@ export class Pool {
   readonly #members: Member[];
   readonly #onDeath: () => void;
 
-  /** Starts and tests the workers. `onDeath` is called when one seems to have died. */
-  static async start(
-    count: number,
-    module: WebAssembly.Module,
-    role: Role,
-    onDeath: () => void,
-  ): Promise<Pool> {
+  /**
+   * Starts and tests the workers. `core` is what they load, and `onDeath` is called when one seems
+   * to have died.
+   */
+  static async start(count: number, core: Core, onDeath: () => void): Promise<Pool> {
     const start = async () => {
       const worker = await spawn();
-      await call(worker, 'load', [module, role]);
+      await call(worker, 'load', core);
       return { worker, waiting: 0, wasmBytes: 0 };
     };
     return new Pool(await Promise.all(Array.from({ length: count }, start)), onDeath);
@@ -53,34 +49,36 @@ export class Pool {
     return this.#members.reduce((sum, { wasmBytes }) => sum + wasmBytes, 0);
   }
 
-  /** Opens a job in every worker, and returns the job's number. */
-  async open(opening: Opening, fed: Uint8Array[]): Promise<number> {
-    const key = nextKey++;
-    await Promise.all(this.#members.map(({ worker }) => call(worker, 'begin', [key, opening, fed], true)));
-    return key;
+  /** Calls a service of every worker, and waits until all have answered. Buffers are copied. */
+  async all(method: ServiceMessage['method'], args: unknown[]): Promise<void> {
+    const calls = await Promise.allSettled(
+      this.#members.map(({ worker }) => this.#inTime(call(worker, method, args, true))),
+    );
+    for (const { reason } of calls as PromiseRejectedResult[]) if (reason) throw reason;
   }
 
   /** Computes a window of a job in the least busy worker. */
-  async compute(key: number, window: number, inputs: Uint8Array[]): Promise<Bytes> {
+  async compute(key: number, window: number, inputs: (Uint8Array | undefined)[]): Promise<Computed> {
     const member = this.#members.reduce((least, other) => (other.waiting < least.waiting ? other : least));
     member.waiting++;
-    const late = setTimeout(this.#onDeath, LIMIT_MS);
     try {
-      const [output, wasmBytes] = await call<[Bytes, number]>(member.worker, 'compute', [
-        key,
-        window,
-        inputs,
-      ]);
+      const args = [key, window, inputs];
+      const [output, wasmBytes] = await this.#inTime(
+        call<[Computed, number]>(member.worker, 'compute', args),
+      );
       member.wasmBytes = wasmBytes;
       return output;
     } finally {
       member.waiting--;
-      clearTimeout(late);
     }
   }
 
-  /** Closes a job in every worker. */
-  close(key: number): void {
-    for (const { worker } of this.#members) void call(worker, 'end', [key]);
+  async #inTime<T>(answer: Promise<T>): Promise<T> {
+    const late = setTimeout(this.#onDeath, LIMIT_MS);
+    try {
+      return await answer;
+    } finally {
+      clearTimeout(late);
+    }
   }
 }

@@ -1,5 +1,6 @@
-import type { Source, Sources } from '../protocol.js';
+import type { Source, Sources, WireFile } from '../protocol.js';
 import type { Io } from './io.js';
+import type { Snapshot } from './private-file.js';
 
 /** A range of one file. `file` is its index in the source; only base and graph may have several. */
 export interface Read {
@@ -15,6 +16,8 @@ export type ReadRange = (read: Read) => Promise<Uint8Array>;
 interface OpenFile {
   key: number;
   size: number;
+  /** The file, if other workers can open it as well. */
+  snapshot: Snapshot | undefined;
 }
 
 /** A length in bytes that neither a manifest nor an adapter's configuration may have. */
@@ -36,18 +39,18 @@ export class Files {
     const entries = Object.entries(sources) as [Source, NonNullable<Sources[Source]>][];
     await Promise.all(
       entries.map(async ([source, files]) => {
-        const opened = files.map(async (file) => {
-          const key = nextKey++;
-          this.#keys.push(key);
-          return { key, size: await this.#io.open(key, source, file) };
-        });
-        this.#files[source] = await Promise.all(opened);
+        this.#files[source] = await Promise.all(files.map((file) => this.#open(source, file)));
       }),
     );
   }
 
   sizes(source: Source): number[] {
     return (this.#files[source] ?? []).map(({ size }) => size);
+  }
+
+  /** Returns the files of a source, each undefined unless other workers can open it. */
+  snapshots(source: Source): (Snapshot | undefined)[] {
+    return (this.#files[source] ?? []).map(({ snapshot }) => snapshot);
   }
 
   /** Reads a range. The core has already merged ranges that are close together. */
@@ -64,7 +67,14 @@ export class Files {
   }
 
   /** Closes the files and ends all reads, even those that would wait forever. */
-  close(): void {
-    void this.#io.close(this.#keys);
+  async close(): Promise<void> {
+    await this.#io.close(this.#keys);
+  }
+
+  async #open(source: Source, file: WireFile): Promise<OpenFile> {
+    const key = nextKey++;
+    this.#keys.push(key);
+    const [size, snapshot] = await this.#io.open(key, source, file);
+    return { key, size, snapshot };
   }
 }

@@ -1,4 +1,4 @@
-import { initSync } from '../../../generated/compress-threads/bitx_wasm.js';
+import { instantiate } from '../../codec/worker/instance.js';
 import { BitxError, messageOf } from '../../common/index.js';
 
 let loading: Promise<void> | undefined;
@@ -15,7 +15,5 @@ export function loadCore(wasmUrl: string | URL | undefined): Promise<void> {
 async function load(url: string | URL): Promise<void> {
   const response = await fetch(url);
   if (!response.ok) throw new Error(`${url} answered with status ${response.status}`);
-  const module = await WebAssembly.compile(await response.arrayBuffer());
-  // The glue of the threaded builds would create a shared memory, which this build does not import.
-  initSync({ module, memory: new WebAssembly.Memory({ initial: 0 }) });
+  instantiate(await WebAssembly.compile(await response.arrayBuffer()));
 }

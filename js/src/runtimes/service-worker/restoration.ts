@@ -1,6 +1,7 @@
 import { Job } from '../../../generated/compress-threads/bitx_wasm.js';
 import { type Inputs, prepare } from '../../codec/inputs.js';
-import { type Plan, turn } from '../../codec/worker/drive.js';
+import { type Plan, supply, turn } from '../../codec/worker/drive.js';
+import { copyOf } from '../../codec/worker/instance.js';
 import { io } from '../../codec/worker/io.js';
 import { Files, type Read } from '../../codec/worker/reader.js';
 import { requestOf } from '../../codec/worker/request.js';
@@ -63,10 +64,10 @@ export class Restoration {
       this.#stop.signal.throwIfAborted();
       this.#reading = this.#read(this.#window + 1);
       this.#job.begin(this.#window++);
-      for (const [index, bytes] of inputs.entries()) this.#job.supply(index, bytes);
+      for (const [index, bytes] of inputs.entries()) supply(this.#job, index, bytes);
       this.#job.run();
       this.#job.check();
-      const output = this.#job.output() as Bytes;
+      const output = copyOf(this.#job);
       if (this.#window === this.#windows) this.end();
       return output;
     } catch (error) {
@@ -96,7 +97,7 @@ export class Restoration {
  * again.
  */
 function end(job: Job | undefined, files: Files, stop: AbortController, error: unknown): void {
-  files.close();
+  void files.close();
   stop.abort(new BitxError('aborted', 'The response has ended'));
   if (error === undefined || toWire(error).code !== 'internal') job?.free();
 }
