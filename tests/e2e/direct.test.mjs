@@ -94,6 +94,24 @@ test('the bytes of private files do not pass through Blobs', async (t) => {
   assert.deepEqual(reads, []);
 });
 
+test('a file of the model cache is read in place, and can be deleted afterwards', async (t) => {
+  const page = await site(t, { isolated: false, workerUrl: '/broken/counting-reads.js' });
+  const found = await page.evaluate(async () => {
+    const { ModelCache } = await import('/bitx/cache.js');
+    const cache = await ModelCache.open({ name: 'direct', backend: 'opfs' });
+    const cached = await cache.put('bitx:base', await inputs.base.getFile());
+    const reads = [];
+    const channel = new BroadcastChannel('reads');
+    channel.onmessage = ({ data }) => reads.push(data);
+    await bitx.restore({ base: cached, delta: inputs.delta, output });
+    await sleep(200);
+    const deleted = await cache.delete('bitx:base');
+    cache.close();
+    return { reads, deleted, digest: await sha256(await output.getFile()) };
+  });
+  assert.deepEqual(found, { reads: [], deleted: true, digest: models.sha256 });
+});
+
 for (const isolated of [true, false]) {
   test(`a model may replace its base, isolated: ${isolated}`, async (t) => {
     const page = await site(t, { isolated });

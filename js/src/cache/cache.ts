@@ -334,6 +334,10 @@ function settingsOf(options: CacheOptions): Settings {
   return settings;
 }
 
-function fileOf({ file, model }: Found): CachedFile {
-  return Object.defineProperty(received(file), 'model', { value: model, enumerable: true }) as CachedFile;
+function fileOf({ file, model, handle }: Found): CachedFile {
+  return Object.defineProperties(received(file), {
+    model: { value: model, enumerable: true },
+    // The handles of Node do not reach the page.
+    ...(handle && 'getFile' in handle && { handle: { value: handle } }),
+  }) as CachedFile;
 }

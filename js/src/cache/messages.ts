@@ -12,6 +12,8 @@ export type Settings = Required<
 export interface Found {
   file: File;
   model: ModelInfo;
+  /** The file in the origin private file system, if it is there. */
+  handle?: FileSystemFileHandle | undefined;
 }
 
 export interface FetchArgs {

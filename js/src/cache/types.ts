@@ -103,7 +103,14 @@ export interface ModelInfo {
 }
 
 /** A `File` to read or to pass on, with a description of the model. */
-export type CachedFile = File & { readonly model: ModelInfo };
+export type CachedFile = File & {
+  readonly model: ModelInfo;
+  /**
+   * The same file in the origin private file system, if it is there. A `Bitx` that gets the `File`
+   * reads it in place. It must not be written.
+   */
+  readonly handle?: FileSystemFileHandle;
+};
 
 /** The entry of a model. */
 export interface ModelStat {

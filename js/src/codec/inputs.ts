@@ -60,7 +60,12 @@ class Desk {
   }
 
   wire(source: Source, input: Input): WireFile {
-    if (input instanceof Blob || isHandle(input)) return input;
+    if (isHandle(input)) return input;
+    if (input instanceof Blob) {
+      // Files of the model cache have one.
+      const { handle } = input as { handle?: unknown };
+      return isHandle(handle) ? { file: input as File, handle } : input;
+    }
     if (input instanceof ArrayBuffer || ArrayBuffer.isView(input)) return new Blob([input as BlobPart]);
     if (isAddress(input)) {
       const url = absolute(input);

@@ -1,7 +1,7 @@
 import { fits, type Integrity } from '../integrity.js';
 import type { Found } from '../messages.js';
 import type { ModelStat } from '../types.js';
-import { infoOf, storedBytes } from './records.js';
+import { infoOf, type Manifest, storedBytes } from './records.js';
 import type { Store } from './stores/store.js';
 
 /** Finds models in a store, without changing it. */
@@ -16,8 +16,7 @@ export class Catalog {
   async whole(key: string, integrity?: Integrity): Promise<Found | undefined> {
     const manifest = await this.#store.manifest(key);
     if (!manifest || (integrity && !fits(manifest, integrity))) return undefined;
-    const file = await this.#store.file(key, manifest);
-    return file && { file, model: infoOf(manifest) };
+    return foundIn(this.#store, key, manifest);
   }
 
   /** Returns any complete model with a digest. */
@@ -45,4 +44,10 @@ export class Catalog {
     const stats = await Promise.all((await this.#store.keys()).map((key) => this.stat(key)));
     return stats.filter((stat) => stat !== undefined);
   }
+}
+
+/** Returns the model of a manifest; undefined if its file is missing or has another size. */
+export async function foundIn(store: Store, key: string, manifest: Manifest): Promise<Found | undefined> {
+  const file = await store.file(key, manifest);
+  return file && { file, model: infoOf(manifest), handle: await store.handle?.(key) };
 }

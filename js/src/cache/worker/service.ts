@@ -2,12 +2,12 @@ import { BitxError, type Bytes } from '../../common/index.js';
 import { type Digests, fits, type Integrity, requiredDigest } from '../integrity.js';
 import type { FetchArgs, Found, PutArgs, Settings } from '../messages.js';
 import type { CacheProgress, ModelStat, Verdict } from '../types.js';
-import { Catalog } from './catalog.js';
+import { Catalog, foundIn } from './catalog.js';
 import { download, finish } from './download.js';
 import { digestOf, FileHash } from './hashes.js';
 import { locked } from './locks.js';
 import { Meter } from './meter.js';
-import { chunkLength, demoted, infoOf, type Manifest, storedBytes } from './records.js';
+import { chunkLength, demoted, type Manifest, storedBytes } from './records.js';
 import { checkQuota, storageError } from './storage-errors.js';
 import type { Entry, Store } from './stores/store.js';
 import { partsOf, storeStream } from './stream.js';
@@ -181,9 +181,9 @@ export class Service {
     } finally {
       await entry.close();
     }
-    const file = await this.#store.file(key, manifest);
-    if (!file) throw new BitxError('io', `${manifest.url} was stored but has disappeared`);
-    return { file, model: infoOf(manifest) };
+    const found = await foundIn(this.#store, key, manifest);
+    if (!found) throw new BitxError('io', `${manifest.url} was stored but has disappeared`);
+    return found;
   }
 
   #exclusively<T>(names: string[], signal: AbortSignal, action: () => Promise<T>): Promise<T> {

@@ -82,9 +82,11 @@ export async function drive(drive: Drive): Promise<Measured> {
     await before;
     const output = await computed;
     if (over) return;
-    const written = typeof output === 'number';
-    outputBytes += written ? output : output.length;
-    if (!written) await sink.write(output);
+    if (typeof output === 'number') outputBytes += output;
+    else {
+      outputBytes += output.length;
+      await sink.write(output);
+    }
     report(done, total);
   };
   const reading = Array.from({ length: ahead }, (_, window) => readAll(window));

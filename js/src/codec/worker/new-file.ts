@@ -92,7 +92,7 @@ async function openPart(part: PrivateHandle, size: number | undefined): Promise<
 function claim(name: string): Promise<() => void> {
   return new Promise((resolve, reject) => {
     const held = (lock: Lock | null) =>
-      lock ? new Promise<void>(resolve) : reject(new DOMException('a call writes it', LOCKED));
+      lock ? new Promise<void>(resolve) : reject(new DOMException('a call holds it', LOCKED));
     navigator.locks.request(name, { ifAvailable: true }, held).catch(reject);
   });
 }

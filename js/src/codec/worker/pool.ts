@@ -73,12 +73,8 @@ export class Pool {
     }
   }
 
-  async #inTime<T>(answer: Promise<T>): Promise<T> {
+  #inTime<T>(answer: Promise<T>): Promise<T> {
     const late = setTimeout(this.#onDeath, LIMIT_MS);
-    try {
-      return await answer;
-    } finally {
-      clearTimeout(late);
-    }
+    return answer.finally(() => clearTimeout(late));
   }
 }

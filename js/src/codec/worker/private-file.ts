@@ -48,7 +48,6 @@ export class PrivateFile {
   }
 
   async close(): Promise<void> {
-    clearTimeout(this.#idle);
     const access = this.#access;
     this.#access = undefined;
     (await access)?.close();

@@ -6,7 +6,7 @@ export async function spawn(): Promise<Worker> {
   const worker = new Worker(self.location.href, { type: ownType() });
   return new Promise((resolve, reject) => {
     worker.onmessage = () => resolve(worker);
-    worker.onerror = ({ message }) => reject(new Error(`a worker did not start: ${message}`));
+    worker.onerror = ({ message }) => reject(new Error(`a worker failed: ${message}`));
   });
 }
 

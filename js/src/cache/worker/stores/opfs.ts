@@ -38,6 +38,10 @@ export async function opfsStore(name: string, asked: boolean): Promise<Store> {
     const handle = await ignoreMissing(model?.getFileHandle(file) ?? Promise.resolve(undefined));
     return (await ignoreMissing(fileText(handle))) ?? '';
   };
+  const dataOf = async (key: string) => {
+    const model = await ignoreMissing(folder.getDirectoryHandle(key));
+    return model && ignoreMissing(model.getFileHandle(DATA));
+  };
   return {
     kind: 'opfs',
     reserves: true,
@@ -49,11 +53,11 @@ export async function opfsStore(name: string, asked: boolean): Promise<Store> {
     manifest: async (key) => decodeManifest(await textOf(key, MANIFEST)),
     part: async (key) => readJournal(await textOf(key, JOURNAL)),
     async file(key, { size }) {
-      const model = await ignoreMissing(folder.getDirectoryHandle(key));
-      const handle = model && (await ignoreMissing(model.getFileHandle(DATA)));
+      const handle = await dataOf(key);
       const file = handle && (await ignoreMissing(handle.getFile()));
       return file?.size === size ? file : undefined;
     },
+    handle: dataOf,
     async open(key) {
       if (readOnly) throw new BitxError('unsupported', 'A service worker cannot write files in place');
       return OpfsEntry.open(await folder.getDirectoryHandle(key, { create: true }));

@@ -19,6 +19,8 @@ export interface Store {
   part(key: string): Promise<PartRecord | undefined>;
   /** Returns the file of a manifest; undefined if it is missing or has another size. */
   file(key: string, manifest: Manifest): Promise<File | undefined>;
+  /** Returns the same file, in a store whose files other workers can open. */
+  handle?(key: string): Promise<FileSystemFileHandle | undefined>;
   /** Opens a model for writing. */
   open(key: string): Promise<Entry>;
   remove(key: string): Promise<void>;
