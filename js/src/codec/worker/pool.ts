@@ -1,7 +1,6 @@
 import type { Computed } from './drive.js';
 import { call, type ServiceMessage } from './helper.js';
 import type { Core } from './member.js';
-import type { Opening } from './request.js';
 import { spawn } from './spawn.js';
 
 /** The time limit for a call, in milliseconds. A worker that exceeds it counts as dead. */

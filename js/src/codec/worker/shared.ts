@@ -1,10 +1,10 @@
 import type { Job } from './core.js';
 import type { Computed, Computing } from './drive.js';
 import { inputOf } from './instance.js';
-import type { Opening } from './member.js';
 import type { Pool } from './pool.js';
 import type { Snapshot } from './private-file.js';
 import type { Read } from './reader.js';
+import type { Opening } from './request.js';
 
 let nextKey = 0;
 
