@@ -72,8 +72,8 @@ pub const V1_ARCHIVES: [&str; 5] = [
 pub const V2_ARCHIVES: [[&str; 3]; 5] = [
     [
         "49757797a50a824fb1d09182fd4adea749c74ebd850a92a611e1762b39be0f68",
-        "b127a7874d4bc70d97dc1526f81c1aaf2bdae7ca826db46c49b5e2bfa3a6ed6e",
-        "0c99cfa450e3e138173af2c2727861db461fb3b735489a62d5cc46e9474c67cf",
+        "3dbb39ad29a4d79598718a4dcc953dadab3befca861771b8b8142eacfa656354",
+        "1d5598f1d5cbb0e9fda9a48285d4432546ea7026a926895200bb93a888a43d92",
     ],
     [
         "2e67b145dcd74c9f77164e40a526dab0320840cf53114586ee6b5315516e0958",
@@ -88,12 +88,12 @@ pub const V2_ARCHIVES: [[&str; 3]; 5] = [
     [
         "1aab32460dc5cba6dc55f294e7ac69edaf1f36f41e77550f50a0356c8b728391",
         "6195bfb7744497052a02814d32c1dbeeaa7fda8c70937a0888beb73be3cbede3",
-        "a501fbb4a8cce934e7fda9bed46304a3eeb73a820e28464dc257f5886ecf0eb5",
+        "089b8972a1ed00e2cb8275d78992a88ac8971ea3cf04f7dea6e341ddf03e949d",
     ],
     [
         "4af600bb1f6ac836bc9756e0dc69f16d3d4c1e157a1fc548f6ce60867f99439c",
-        "215e5a5a76170e2b5e048ad18d11dcaa467b49105bd3fd8bab1da76e71ab3a50",
-        "64ab2736c95892012707dc11b0ae1e82f05040b24687fba589dfd3f46cce3a9a",
+        "ca8708627af881bd73aaece94f07e8c84e4d62e783efd4eee0a91fd91f23dea8",
+        "b0328dca3d384fb0e8bfcbf5d1c8d82f24e419d5b6534348c579aec85fcc5899",
     ],
 ];
 
