@@ -121,7 +121,7 @@ impl Array {
         };
         // The shards may hold floats of half the width: "f32-to-bf16" is a format of theirs.
         let holds = |dtype: &Dtype| dtype.tensor_bytes(&self.shape) == Some(self.nbytes);
-        let half = Some(Dtype::BF16).filter(|_| dtype == Some(Dtype::F32));
+        let half = (dtype == Some(Dtype::F32)).then_some(Dtype::BF16);
         let dtype = dtype.filter(holds).or(half.filter(holds));
         let (offset, length) = (self.offset.to_string(), self.nbytes.to_string());
         External { name: self.name, dtype, shape: self.shape, location, offset, length }
