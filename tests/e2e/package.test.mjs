@@ -30,6 +30,11 @@ test('the hub has these exports and no others', async () => {
   assert.deepEqual(Object.keys(await import('bitx-wasm/hub')), ['BitxHub']);
 });
 
+test('folders have these exports and no others', async () => {
+  const exports = Object.keys(await import('bitx-wasm/folder'));
+  assert.deepEqual(exports.sort(), ['compressFolder', 'inspectFolder', 'restoreFolder']);
+});
+
 test('an error has a code, figures and a cause', async () => {
   const { BitxError } = await import('bitx-wasm');
   const error = new BitxError('truncated', 'too short', { file: 'delta', expected: 2, cause: 'why' });
@@ -48,12 +53,14 @@ test('the package holds what it needs and nothing else', () => {
     'dist/cache-worker.js',
     'dist/cache.js',
     'dist/common.js',
+    'dist/folder.js',
     'dist/hub-worker.js',
     'dist/hub.js',
     'dist/index.js',
     'dist/node-cache.js',
     'dist/node-common.js',
     'dist/node-files.js',
+    'dist/node-folder.js',
     'dist/node-worker.js',
     'dist/node.js',
     'dist/service-worker-cache.js',
