@@ -88,6 +88,25 @@ fn views_of_single_words_over_and_over() {
     assert!(reads.iter().map(|read| read.length).sum::<u64>() < 3 * RUNS as u64);
 }
 
+/// Regions of packed numbers that all have one companion, whose view has a run for each word.
+#[test]
+fn one_companion_of_many_regions() {
+    const RUNS: u64 = 1 << 14;
+    const REGIONS: u64 = 1000;
+    let base = vec![0; 8 * RUNS as usize];
+    let front = [&[4, 1, b's', 17, 1][..], &varint(RUNS), &[1, 0, 2, b'0', 17], &varint(RUNS)].concat();
+    let companion = [front, [1, 1, 2].repeat(RUNS as usize)].concat();
+    let packed = [&[1, 0, 4, 1][..], &varint(4 * RUNS)].concat().repeat(REGIONS as usize);
+    let bases = [&[1, 1][..], &varint(base.len() as u64), &[3]].concat();
+    // Each region has a tile of eight numbers for each scale, and none between it and the last one.
+    let entry = |i: u64| [vec![u8::from(i == 1), 0, 8, 1, 8], varint(2 * i - 1), vec![0]].concat();
+    let entries = [varint(REGIONS), (1..=REGIONS).flat_map(entry).collect()].concat();
+    let head = [bases, varint(REGIONS + 1), companion, packed, entries].concat();
+    let records: Vec<Record> = (0..=REGIONS).map(|i| Record::new(if i == 0 { 2 } else { 10 }, &[])).collect();
+    let archive = forge::archive(&head, &records);
+    assert!(opens("one companion of many regions", &base, &archive), "{} bytes", archive.len());
+}
+
 /// A view of quantised blocks with as many origins as parts: no part looks at all origins.
 #[test]
 fn as_many_origins_as_blocks() {

@@ -293,8 +293,10 @@ impl Coded<'_> {
         }
         PackedView::new(packed, length, |item| {
             let place = self.of.get(&item).cloned().unwrap_or_default();
-            let dtype = self.chunks.get(place.start).map_or(Dtype::U8, |chunk| chunk.dtype);
-            Ok(Companion { dtype, view: self.view_of(item)?, place })
+            // Many regions may name one companion, whose view may have many runs: they share it.
+            let first = self.chunks.get(place.clone()).and_then(|chunks| chunks.first());
+            let (dtype, view) = first.map_or((Dtype::U8, None), |chunk| (chunk.dtype, chunk.base.clone()));
+            Ok(Companion { dtype, view, place })
         })
     }
 
