@@ -68,8 +68,8 @@ pub fn layout(file: &dyn ReadAt) -> Result<Layout, DriveError> {
     Ok(reader.finish().0)
 }
 
-/// Tells whether `graph`, an `.onnx` file or the JSON of MLC's shards, describes a file of external data with the name `name`
-/// and `length` bytes.
+/// Tells whether `graph`, an `.onnx` file or the JSON of MLC's shards, describes a file of external
+/// data with the name `name` and `length` bytes.
 ///
 /// # Errors
 /// `Corrupt` if the graph names that file, but places tensors where they cannot be; a failed read.

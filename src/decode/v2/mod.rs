@@ -27,7 +27,7 @@ use plan::{Chunk, Piece, Work};
 /// Factors by the offset of their record, in ascending order.
 type FactorsAt = Vec<(u64, Factors)>;
 
-/// What the chunks of a window share.
+/// The factors and the companions that the chunks of a window share.
 struct Shared {
     factors: FactorsAt,
     /// The bytes of companions, by the numbers of their chunks.
