@@ -59,3 +59,16 @@ test('what is kept has a limit', async () => {
   for (let at = 0; at < 40 * MIB; at += 8 * MIB) await same(at, 8 * MIB);
   expect(sent() - surveyed).toBeGreaterThanOrEqual(24 * MIB);
 });
+
+test('what is kept of all files has a limit', async () => {
+  const files = Array.from({ length: 4 }, () => reader(24 * MIB));
+  for (const { same } of files) for (let at = 0; at < 20 * MIB; at += 20_000) await same(at, 512);
+  const again = async ({ same, sent }: (typeof files)[0]) => {
+    const surveyed = sent();
+    for (let at = 0; at < 24 * MIB; at += 8 * MIB) await same(at, 8 * MIB);
+    return sent() - surveyed;
+  };
+  // The files that were read last have their bytes still, and the first ones make room for them.
+  expect(await again(files[0] as (typeof files)[0])).toBe(24 * MIB);
+  expect(await again(files[3] as (typeof files)[0])).toBeLessThan(14 * MIB);
+});

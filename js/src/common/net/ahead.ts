@@ -9,14 +9,20 @@ const LEAST_AHEAD = 64 << 10;
 const MOST_AHEAD = 2 << 20;
 /** The length from which bytes that were read ahead are worth a further request around them. */
 const WORTH = 256 << 10;
-/** The number of blocks that are kept for later ranges, at most: 16 MiB. */
+/** The number of blocks of a file that are kept for later ranges, at most: 16 MiB. */
 const MOST_KEPT = 8;
+/** The number of blocks of all files that are kept, at most: a model may have many files. */
+const MOST_OF_ALL = 16;
+const NOTHING = new Uint8Array();
 
 /** Bytes of a file and their place. */
 interface Block {
   start: number;
   bytes: Bytes;
 }
+
+/** The blocks of all files that are kept, in the order in which they were read. */
+const all: Block[] = [];
 
 type Read = (offset: number, length: number) => Promise<Bytes>;
 
@@ -33,7 +39,8 @@ export function readingAhead(size: number, head: Block, read: Read): Read {
     if (length > SMALL) {
       const range = await around(kept, offset, end, read);
       // Larger ranges come in order, so that the end of a block is taken last.
-      kept = kept.filter((block) => endOf(block) <= offset || endOf(block) > end);
+      for (const block of kept) if (endOf(block) > offset && endOf(block) <= end) forget(block);
+      kept = kept.filter(({ bytes }) => bytes.length);
       return range;
     }
     const known = endOf(last);
@@ -46,10 +53,24 @@ export function readingAhead(size: number, head: Block, read: Read): Read {
       const start = offset >= known && offset - known < LEAST_AHEAD ? known : offset;
       const needed = Math.max(end - start, step);
       last = { start, bytes: await read(start, Math.min(needed, size - start)) };
-      if (last.bytes.length >= WORTH && kept.length < MOST_KEPT) kept.push(last);
+      if (last.bytes.length >= WORTH && kept.length < MOST_KEPT) kept.push(keep({ ...last }));
     }
     return last.bytes.slice(offset - last.start, end - last.start);
   };
+}
+
+/** Keeps a block in place of the one that has been kept for longest, if there are too many. */
+function keep(block: Block): Block {
+  all.push(block);
+  if (all.length > MOST_OF_ALL) forget(all[0] as Block);
+  return block;
+}
+
+/** Frees the bytes of a block. */
+function forget(block: Block): void {
+  block.bytes = NOTHING;
+  const at = all.indexOf(block);
+  if (at >= 0) all.splice(at, 1);
 }
 
 function endOf({ start, bytes }: Block): number {
