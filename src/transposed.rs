@@ -77,20 +77,28 @@ impl Transposed {
         }
     }
 
-    /// Writes the words of one transposed matrix from the word `start` on.
+    /// Writes the words of one transposed matrix from the word `start` on. They may begin and end
+    /// within a column, of which no other rows are looked at.
     fn copy_matrix<const W: usize>(self, start: usize, matrix: &[[u8; W]], into: &mut [[u8; W]]) {
         let (rows, columns) = (self.rows as usize, self.columns as usize);
-        let covered = start / rows..(start + into.len()).div_ceil(rows);
-        for first in (0..rows).step_by(STRIP) {
-            let strip = first..(first + STRIP).min(rows);
-            for column in covered.clone() {
-                // The range may begin and end within a column.
-                let place = |row: usize| (column * rows + row).checked_sub(start);
-                for row in strip.clone() {
-                    if let Some(word) = place(row).and_then(|place| into.get_mut(place)) {
-                        *word = matrix[row * columns + column];
-                    }
-                }
+        let column = |from: usize, into: &mut [[u8; W]]| {
+            let words = matrix[from % rows * columns + from / rows..].iter().step_by(columns);
+            into.iter_mut().zip(words).for_each(|(into, word)| *into = *word);
+        };
+        let before = (start.next_multiple_of(rows) - start).min(into.len());
+        let (head, rest) = into.split_at_mut(before);
+        let (whole, tail) = rest.split_at_mut(rest.len() / rows * rows);
+        if !head.is_empty() {
+            column(start, head);
+        }
+        if !tail.is_empty() {
+            column(start + before + whole.len(), tail);
+        }
+        let first = (start + before) / rows;
+        for strip in (0..rows).step_by(STRIP) {
+            for (i, into) in whole.chunks_exact_mut(rows).enumerate() {
+                let into = &mut into[strip..(strip + STRIP).min(rows)];
+                column((first + i) * rows + strip, into);
             }
         }
     }
