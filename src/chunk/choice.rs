@@ -69,10 +69,11 @@ pub(crate) fn encode(
 ) -> Result<(Method, Vec<u8>)> {
     let mut best = Best::new(target);
     if let Some(weights) = against.base.filter(|_| against.relation == Relation::Weights && is_integer(dtype)) {
-        let payload = grid::integers::encode(dtype, matrix, weights, target);
-        let (method, alone) = encode(dtype, matrix, Against::default(), target, effort)?;
-        best.offer(method, alone);
-        best.offer(Method::Grid, payload);
+        best.offer(Method::Grid, grid::integers::encode(dtype, matrix, weights, target));
+        if effort == Effort::Max || best.is_weak() {
+            let (method, alone) = encode(dtype, matrix, Against::default(), target, effort)?;
+            best.offer(method, alone);
+        }
         return Ok(best.finish());
     }
     let resembling = against.base;
