@@ -287,3 +287,21 @@ fn chunks_of_transposed_matrices_are_restored_apart() {
     let sources = Sources { base: &bases, delta: Some(&delta), ..Sources::default() };
     assert!(common::run(&mut job, &sources, &Sequential).unwrap() == turned);
 }
+
+#[test]
+fn tensors_without_words_may_have_any_extent() {
+    let most = u64::MAX;
+    let shapes: [&[u64]; 4] = [&[0, most], &[most, 0], &[0, most, 1024], &[most, 0, 64]];
+    let words = bf16(&weights(9, 64 * 64));
+    for dtype in ["BF16", "F32", "U8", "I8", "F8_E4M3"] {
+        let file = |prefix: &str| {
+            let names: Vec<String> = (0..shapes.len()).map(|i| format!("{prefix}{i}")).collect();
+            let empty = names.iter().zip(shapes).map(|(name, shape)| (name.as_str(), dtype, shape, &[][..]));
+            let other = ("other", "BF16", &[64, 64][..], words.as_slice());
+            model(&empty.chain([other]).collect::<Vec<_>>())
+        };
+        let (base, target) = (file("a"), file("b"));
+        let archive = compress(&base, &target, Format::default()).unwrap();
+        assert_eq!(restore(&base, &archive).unwrap(), target, "{dtype}");
+    }
+}

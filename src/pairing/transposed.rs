@@ -119,8 +119,9 @@ fn extents(region: &Region) -> Option<Extents> {
     let words = before.checked_mul(last)?;
     let width = unit(region.dtype).1;
     let has_corner = last >= SIDE && before >= SIDE && !region.dtype.is_scaled();
-    let short = words <= MAX_MATRIX / width && SIDE * last * width <= ROWS;
-    (has_corner && short).then_some((first, before, last))
+    // The extent of a matrix without words may be any number, but has no corner.
+    let is_short = || words <= MAX_MATRIX / width && SIDE * last * width <= ROWS;
+    (has_corner && is_short()).then_some((first, before, last))
 }
 
 /// Returns true if the region's start is like that of its pair.
