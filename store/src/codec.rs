@@ -3,10 +3,12 @@
 //!
 //! An object begins with a byte that names the coding. For a delta, the id of its base follows: 32
 //! bytes of digest, and the epoch as a little-endian `u32`. If the base has another dtype or shape,
-//! these follow. The rest is the raw bytes, or a v2 archive: of a single tensor, or of a
-//! [frame](framed).
+//! these follow. The head of a [pack](packed) lists its segments. The rest is the raw bytes, or a v2
+//! archive: of a single tensor, or of a [frame](framed).
 
 mod framed;
+mod lanes;
+mod packed;
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -22,11 +24,14 @@ use bytes::Bytes;
 use crate::digest::Digest;
 use crate::keys::ObjectId;
 pub(crate) use framed::Form;
+pub(crate) use packed::{Packed, Segment, encode as encode_pack};
 
 const RAW: u8 = 0;
 const ALONE: u8 = 1;
 const DELTA: u8 = 2;
 const FRAMED: u8 = 3;
+const PACK: u8 = 4;
+const PACK_DELTA: u8 = 5;
 
 /// The length in bytes of the head of a delta, up to the form of its base.
 pub(crate) const LONGEST_HEAD: u64 = 37;
@@ -148,13 +153,7 @@ fn in_frame(piece: Typed<'_>, (id, bytes, form): (ObjectId, Bytes, Form), effort
     }
     let own = Form { dtype: piece.dtype, shape: piece.shape.to_vec() };
     let (target, base) = (own.frame(piece.bytes)?, form.frame(&bytes)?);
-    let job = Compress::new(&[base.len() as u64], target.len() as u64, Format::V2 { effort });
-    let mut job = job.map_err(|e| Failure::Codec(e.to_string()))?.job();
-    let inputs = inputs([(Source::Target, Some(&target)), (Source::Base(0), Some(&base))]);
-    drive::open_whole(&mut job, &inputs).map_err(|e| Failure::Codec(e.to_string()))?;
-    let mut archive = Vec::with_capacity(piece.bytes.len() / 2);
-    let coded = drive::drive_whole(&mut job, &inputs, &Sequential, &mut archive);
-    coded.map_err(|e| Failure::Codec(e.to_string()))?;
+    let archive = archive(&target, Some(&base), effort)?;
     let head = [head(FRAMED, &id), form.to_bytes()].concat();
     let whole = alone(piece, effort)?;
     if head.len() + archive.len() >= whole.length() {
@@ -165,7 +164,19 @@ fn in_frame(piece: Typed<'_>, (id, bytes, form): (ObjectId, Bytes, Form), effort
     if decode(&object, Some(bytes))? != *piece.bytes {
         return Err(Failure::Codec(DIFFERS.to_owned()));
     }
-    Ok(Coded { object: [head.into(), archive.into()], base: Some(id) })
+    Ok(Coded { object: [head.into(), archive], base: Some(id) })
+}
+
+/// The archive of a file, alone or against a base file.
+fn archive(target: &Bytes, base: Option<&Bytes>, effort: Effort) -> Result<Bytes, Failure> {
+    let lengths: Vec<u64> = base.iter().map(|base| base.len() as u64).collect();
+    let job = Compress::new(&lengths, target.len() as u64, Format::V2 { effort });
+    let mut job = job.map_err(|e| Failure::Codec(e.to_string()))?.job();
+    let inputs = inputs([(Source::Target, Some(target)), (Source::Base(0), base)]);
+    drive::open_whole(&mut job, &inputs).map_err(|e| Failure::Codec(e.to_string()))?;
+    let mut archive = Vec::with_capacity(target.len() / 2);
+    let coded = drive::drive_whole(&mut job, &inputs, &Sequential, &mut archive);
+    coded.map_err(|e| Failure::Codec(e.to_string())).map(|_| archive.into())
 }
 
 /// Decodes an object and compares the result with the piece.
@@ -234,8 +245,8 @@ fn check_digests(report: &Report, piece: Typed<'_>, base: Option<ObjectId>) -> R
 /// Reads the base that an object needs from its first [`LONGEST_HEAD`] bytes.
 pub(crate) fn base_of(head: &[u8]) -> Result<Option<ObjectId>, Problem> {
     match head.split_first() {
-        Some((&(RAW | ALONE), _)) => Ok(None),
-        Some((&(DELTA | FRAMED), rest)) => {
+        Some((&(RAW | ALONE | PACK), _)) => Ok(None),
+        Some((&(DELTA | FRAMED | PACK_DELTA), rest)) => {
             let (digest, rest) = rest.split_first_chunk::<32>().ok_or(CUT_HEAD)?;
             let epoch = rest.first_chunk().ok_or(CUT_HEAD)?;
             Ok(Some(ObjectId { digest: Digest::from(*digest), epoch: u32::from_le_bytes(*epoch) }))
@@ -261,7 +272,23 @@ pub(crate) fn decode(object: &Bytes, base: Option<Bytes>) -> Result<Bytes, Probl
             let framed = Decoding::of(&object.slice(head..), Some(&form.frame(&base)?))?.bytes()?;
             framed::unframed(&framed)
         }
+        (Some(&PACK), None) => packed::decoded(object, None),
+        (Some(&PACK_DELTA), Some(base)) => packed::decoded(object, Some(&base)),
         _ => Err("the coding of the object does not match the base in its manifest".to_owned()),
+    }
+}
+
+/// Returns `true` for an object of kind 1: an archive without a base.
+pub(crate) fn is_archive(object: &[u8]) -> bool {
+    object.first() == Some(&ALONE)
+}
+
+/// Decodes an archive without a base, unless it states more than `most` bytes.
+pub(crate) fn decode_up_to(object: &Bytes, most: u64) -> Result<Bytes, Problem> {
+    let decoding = Decoding::of(&object.slice(1..), None)?;
+    match decoding.job.output_length().map_err(|e| e.to_string())? {
+        Some(length) if length <= most => decoding.bytes(),
+        _ => Err("the object is longer than it may be".to_owned()),
     }
 }
 
@@ -304,7 +331,7 @@ fn inputs(sources: [(Source, Option<&Bytes>); 2]) -> Inputs {
 mod tests {
     use super::*;
 
-    fn weights(seed: u16) -> Bytes {
+    pub(super) fn weights(seed: u16) -> Bytes {
         (0..8192u32).flat_map(|i| (0x3C00 + (i.wrapping_mul(40503) >> 7) as u16 % 512 + seed).to_le_bytes()).collect()
     }
 
@@ -367,31 +394,5 @@ mod tests {
             encode(piece, Some(Base { id, bytes: weights(2), form: None }), Effort::Fast).unwrap_err(),
             Failure::Base(id)
         );
-    }
-
-    #[test]
-    fn a_base_of_another_dtype_or_shape_serves() {
-        let base = weights(0);
-        let id = ObjectId { digest: Digest::of(&base), epoch: 3 };
-        let widened: Bytes = base.chunks_exact(2).flat_map(|word| [0, 0, word[0], word[1]]).collect();
-        let resized: Bytes = [&base[..], &weights(5)[..256]].concat().into();
-        let form = || Form { dtype: Dtype::BF16, shape: vec![64, 128] };
-        for (dtype, shape, target) in [(Dtype::F32, [64, 128], &widened), (Dtype::BF16, [65, 128], &resized)] {
-            let piece = Typed { dtype, shape: &shape, bytes: target, digest: Digest::of(target) };
-            let with = |bytes: Bytes| encode(piece, Some(Base { id, bytes, form: Some(form()) }), Effort::Default);
-            let coded = with(base.clone()).unwrap();
-            let object = Bytes::from(coded.object.concat());
-            assert_eq!((coded.base, base_of(&object)), (Some(id), Ok(Some(id))));
-            assert!(object.len() * 10 < target.len(), "{dtype:?}: {}", object.len());
-            assert_eq!(decode(&object, Some(base.clone())), Ok(target.clone()));
-            assert_eq!(with(weights(2)).unwrap_err(), Failure::Base(id));
-            assert!((0..object.len()).all(|end| decode(&object.slice(..end), Some(base.clone())).is_err()));
-            // A changed object decodes to nothing, or to bytes whose digest tells.
-            for at in 0..object.len() {
-                let mut flipped = object.to_vec();
-                flipped[at] ^= 1;
-                let _ = decode(&flipped.into(), Some(base.clone()));
-            }
-        }
     }
 }

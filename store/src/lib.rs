@@ -13,6 +13,7 @@ mod error;
 mod families;
 mod gc;
 mod ingest;
+mod kept;
 mod keys;
 mod manifest;
 mod process;

@@ -87,9 +87,20 @@ impl Store {
         range: Range<u64>,
     ) -> impl Stream<Item = Result<Bytes>> + Send + 'a {
         let read = move |(_, piece, part): (usize, PieceRef, Range<usize>)| async move {
-            Ok(self.piece(&piece).await?.slice(part))
+            let is_whole = part.len() as u64 == piece.length;
+            let bytes = if is_whole { self.piece(&piece).await? } else { self.kept_piece(&piece).await? };
+            Ok(bytes.slice(part))
         };
         stream::iter(file.within(range)).map(read).buffered(self.width())
+    }
+
+    /// Reads a piece as [`piece`](Self::piece) does. The last few packs are kept in memory, for the
+    /// other tensors in them.
+    ///
+    /// # Errors
+    /// Those of [`piece`](Self::piece).
+    pub async fn kept_piece(&self, piece: &PieceRef) -> Result<Bytes> {
+        self.kept().get(piece, self.piece(piece)).await
     }
 
     /// Reads one tensor of a file, and only the pieces that it needs. `None` if the file has no
@@ -120,7 +131,9 @@ impl Store {
     {
         let manifest = self.file(&file.id).await?;
         let mut hasher = blake3::Hasher::new();
-        let mut parts = std::pin::pin!(self.read(&manifest, 0..manifest.length));
+        // A check must not miss what has been damaged since a pack was read.
+        let fresh = self.with_none_kept();
+        let mut parts = std::pin::pin!(fresh.read(&manifest, 0..manifest.length));
         while let Some(part) = parts.try_next().await? {
             hasher.update(&part);
             write(part).await?;

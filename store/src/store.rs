@@ -12,6 +12,7 @@ use crate::backend::{Backend, Listed, REQUESTS};
 use crate::codec;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
+use crate::kept::Kept;
 use crate::keys::{self, Kind, MODELS, ObjectId, RUNS};
 use crate::manifest::{FileManifest, Model, ModelName, PieceRef};
 use crate::run::{self, Run, Tombstone};
@@ -38,17 +39,28 @@ pub struct Store {
     /// One permit per thread that may compute.
     cores: Arc<Semaphore>,
     threads: usize,
+    kept: Arc<Kept>,
 }
 
 impl Store {
     /// The store in this storage.
     pub(crate) fn of(backend: Backend, threads: usize) -> Self {
         let threads = threads.max(1);
-        Self { backend, cores: Arc::new(Semaphore::new(threads)), threads }
+        Self { backend, cores: Arc::new(Semaphore::new(threads)), threads, kept: Arc::default() }
     }
 
     pub(crate) fn backend(&self) -> &Backend {
         &self.backend
+    }
+
+    /// The packs that were read last.
+    pub(crate) fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
+    /// The same store, without any packs in memory.
+    pub(crate) fn with_none_kept(&self) -> Self {
+        Self { kept: Arc::default(), ..self.clone() }
     }
 
     /// The number of pieces to process at a time. It is twice that of threads, so that while some

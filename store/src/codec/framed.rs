@@ -70,3 +70,40 @@ pub(super) fn unframed(framed: &Bytes) -> Result<Bytes, Problem> {
     let start = start.filter(|start| *start <= framed.len()).ok_or(wrong)?;
     Ok(framed.slice(start..))
 }
+
+#[cfg(test)]
+mod tests {
+    use bitx::Effort;
+
+    use super::super::tests::weights;
+    use super::super::{Base, Failure, Typed, base_of, decode, encode};
+    use super::*;
+    use crate::digest::Digest;
+    use crate::keys::ObjectId;
+
+    #[test]
+    fn a_base_of_another_dtype_or_shape_serves() {
+        let base = weights(0);
+        let id = ObjectId { digest: Digest::of(&base), epoch: 3 };
+        let widened: Bytes = base.chunks_exact(2).flat_map(|word| [0, 0, word[0], word[1]]).collect();
+        let resized: Bytes = [&base[..], &weights(5)[..256]].concat().into();
+        let form = || Form { dtype: Dtype::BF16, shape: vec![64, 128] };
+        for (dtype, shape, target) in [(Dtype::F32, [64, 128], &widened), (Dtype::BF16, [65, 128], &resized)] {
+            let piece = Typed { dtype, shape: &shape, bytes: target, digest: Digest::of(target) };
+            let with = |bytes: Bytes| encode(piece, Some(Base { id, bytes, form: Some(form()) }), Effort::Default);
+            let coded = with(base.clone()).unwrap();
+            let object = Bytes::from(coded.object.concat());
+            assert_eq!((coded.base, base_of(&object)), (Some(id), Ok(Some(id))));
+            assert!(object.len() * 10 < target.len(), "{dtype:?}: {}", object.len());
+            assert_eq!(decode(&object, Some(base.clone())), Ok(target.clone()));
+            assert_eq!(with(weights(2)).unwrap_err(), Failure::Base(id));
+            assert!((0..object.len()).all(|end| decode(&object.slice(..end), Some(base.clone())).is_err()));
+            // A changed object decodes to nothing, or to bytes whose digest tells.
+            for at in 0..object.len() {
+                let mut flipped = object.to_vec();
+                flipped[at] ^= 1;
+                let _ = decode(&flipped.into(), Some(base.clone()));
+            }
+        }
+    }
+}

@@ -5,44 +5,48 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Ingest;
 use super::local::{LocalFile, Source};
-use super::parts::{self, Part};
+use super::{Ingest, packs, parts};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 
-/// A part of a local file with the content of a piece.
+/// A part of a local file, or several, with the content of a piece.
 #[derive(Debug)]
 pub(crate) struct Copy {
     file: Arc<LocalFile>,
-    part: Part,
+    ranges: Vec<Range<u64>>,
     pub(crate) digest: Digest,
 }
 
 impl Copy {
-    /// Reads the part. `None` if the file has changed.
+    /// Reads the parts. `None` if the file has changed.
     pub(crate) fn read(&self) -> Result<Option<Bytes>> {
-        let bytes = self.file.read(self.part.range.clone())?;
+        let bytes = packs::gather(&self.file, &self.ranges)?;
         Ok((Digest::of(&bytes) == self.digest).then_some(bytes))
     }
 }
 
 impl Ingest<'_> {
-    /// Reads the bytes in `range` of a local file. `None` if they have another digest, or if the file
-    /// is too short.
-    pub(crate) async fn excerpt(&self, source: &Source, range: Range<u64>, digest: Digest) -> Result<Option<Bytes>> {
+    /// Reads the bytes in `ranges` of a local file. `None` if they have another digest, or if the
+    /// file is too short.
+    pub(crate) async fn excerpt(
+        &self,
+        source: &Source,
+        ranges: Vec<Range<u64>>,
+        digest: Digest,
+    ) -> Result<Option<Bytes>> {
         let path = source.file.clone();
         let read = self.store.compute(move || {
             let file = LocalFile::open(&path)?;
-            if range.end > file.length() {
+            if ranges.iter().any(|range| range.end > file.length()) {
                 return Ok(None);
             }
-            file.read(range).map(|bytes| (Digest::of(&bytes) == digest).then_some(bytes))
+            packs::gather(&file, &ranges).map(|bytes| (Digest::of(&bytes) == digest).then_some(bytes))
         });
         read.await
     }
 
-    /// Reads a local file, and returns its digest and its parts.
+    /// Reads a local file, and returns its digest, its parts and its packs.
     pub(crate) async fn copies(&self, source: &Source) -> Result<(Digest, Vec<Copy>)> {
         let path = source.file.clone();
         let opened = self.store.compute(move || {
@@ -52,7 +56,12 @@ impl Ingest<'_> {
         });
         let (file, mut items, parts) = opened.await?;
         let (digest, surveyed) = self.survey(&file, parts, &mut items).await?;
-        let copy = |part: super::file::Surveyed| Copy { file: file.clone(), part: part.part, digest: part.digest };
-        Ok((digest, surveyed.into_iter().map(copy).collect()))
+        let of_packs = file.clone();
+        let found = self.store.compute(move || {
+            let parts = surveyed.iter().map(|part| (vec![part.part.range.clone()], part.digest)).collect::<Vec<_>>();
+            packs::copies(&of_packs, &items, &surveyed).map(|packs| [parts, packs].concat())
+        });
+        let copy = |(ranges, digest)| Copy { file: file.clone(), ranges, digest };
+        Ok((digest, found.await?.into_iter().map(copy).collect()))
     }
 }

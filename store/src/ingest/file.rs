@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bitx::distance::Sketch;
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::PutPayload;
 
@@ -14,13 +15,12 @@ use super::parts::{self, Part};
 use super::relatives::Chosen;
 use super::signature::Signature;
 use super::sketches::Sheet;
-use super::{Ingest, bases, search, sketches};
+use super::{Ingest, bases, packs, search, sketches};
 use crate::codec::{self, Base, Coded, Failure, Typed};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::keys::{Kind, ObjectId};
 use crate::manifest::{FileEntry, FileManifest, Item, PieceRef};
-use crate::sealed;
 
 /// A part that was read, with its digest and sketch.
 #[derive(Debug)]
@@ -47,6 +47,21 @@ impl Surveyed {
     }
 }
 
+/// Reads a unit of consecutive parts. Returns them with their bytes.
+fn read_unit(file: &LocalFile, unit: Vec<Part>, is_tensor: &[bool]) -> Result<(Vec<Surveyed>, Bytes)> {
+    let (Some(first), Some(last)) = (unit.first(), unit.last()) else { return Ok(Default::default()) };
+    let start = first.range.start;
+    let bytes = file.read(start..last.range.end)?;
+    let surveyed = unit.into_iter().zip(is_tensor).map(|(part, is_tensor)| {
+        let own = (part.range.start - start) as usize..(part.range.end - start) as usize;
+        Surveyed::of(part, *is_tensor, &bytes[own])
+    });
+    Ok((surveyed.collect(), bytes))
+}
+
+/// The id of a stored piece, and its base.
+pub(super) type Stored = (ObjectId, Option<ObjectId>);
+
 impl Ingest<'_> {
     /// Stores a file, unless it is stored already, and returns its entry in the manifest.
     pub(crate) async fn file(&self, source: &Source) -> Result<FileEntry> {
@@ -64,10 +79,10 @@ impl Ingest<'_> {
             Some(id) => {
                 self.counts.known.fetch_add(file.length(), Ordering::Relaxed);
                 (self.progress)(file.length());
-                let pieces: Vec<PieceRef> = self.store.file(&id).await?.pieces().copied().collect();
-                if pieces.len() == surveyed.len() {
+                let parts = self.store.file(&id).await?.parts();
+                if parts.len() == surveyed.len() {
                     let near = self.near(&items, &surveyed).await?;
-                    self.store_hints(&id, &surveyed, &pieces, &near).await?;
+                    self.store_hints(&id, &surveyed, &parts, &near).await?;
                 }
                 id
             }
@@ -86,21 +101,20 @@ impl Ingest<'_> {
         items: &mut [Item],
     ) -> Result<(Digest, Vec<Surveyed>)> {
         let is_tensor: Vec<bool> = items.iter().map(|item| item.name.is_some()).collect();
-        let read = |part: Part| {
-            let (file, is_tensor) = (file.clone(), is_tensor[part.item]);
-            self.store.compute(move || {
-                let bytes = file.read(part.range.clone())?;
-                Ok::<_, Error>((Surveyed::of(part, is_tensor, &bytes), bytes))
-            })
+        let read = |unit: Vec<Part>| {
+            let (file, is_tensor) = (file.clone(), unit.iter().map(|part| is_tensor[part.item]).collect::<Vec<_>>());
+            self.store.compute(move || read_unit(&file, unit, &is_tensor))
         };
         let mut several = vec![false; items.len()];
-        parts.iter().for_each(|part| several[part.item] = part.number > 0);
-        let mut parts = stream::iter(parts).map(read).buffered(self.store.width());
+        parts.iter().for_each(|part| several[part.item] |= part.number > 0);
+        let units = packs::units(parts, &several);
+        let mut units = stream::iter(units).map(read).buffered(self.store.width());
         let (mut hasher, mut tensor) = (blake3::Hasher::new(), blake3::Hasher::new());
         let mut surveyed: Vec<Surveyed> = Vec::new();
-        while let Some((part, bytes)) = parts.try_next().await? {
-            let (item, number) = (part.part.item, part.part.number);
-            surveyed.push(part);
+        while let Some((mut parts, bytes)) = units.try_next().await? {
+            // A unit of several parts has no items of several parts.
+            let Some((item, number)) = parts.first().map(|part| (part.part.item, part.part.number)) else { continue };
+            surveyed.append(&mut parts);
             let (several, file) = (several[item], file.clone());
             let hash = move || {
                 hasher.update(&bytes);
@@ -152,15 +166,19 @@ impl Ingest<'_> {
         let surveyed = self.recut(file, &mut items, surveyed, &near).await?;
         let mut bases = bases::choose(&near, &items, &surveyed);
         self.look_within(file, &surveyed, &near, &mut bases).await?;
-        let pieces = surveyed.iter().zip(bases).map(|(surveyed, base)| self.piece(file, surveyed, base));
-        let pieces: Vec<PieceRef> = stream::iter(pieces).buffered(self.store.width()).try_collect().await?;
-        for (surveyed, piece) in surveyed.iter().zip(&pieces) {
-            items[surveyed.part.item].pieces.push(*piece);
-        }
+        let short = packs::short(&items, &surveyed);
+        let packs = self.packs(file, &mut items, (&surveyed, &short), &near, &bases).await?;
+        let long = surveyed.iter().zip(bases).zip(&short).filter(|(_, short)| !**short).map(|(long, _)| long);
+        let pieces = long.map(|(surveyed, base)| async move {
+            Ok::<_, Error>((surveyed.part.item, self.piece(file, surveyed, base).await?))
+        });
+        let pieces: Vec<(usize, PieceRef)> = stream::iter(pieces).buffered(self.store.width()).try_collect().await?;
+        pieces.into_iter().for_each(|(item, piece)| items[item].pieces.push(piece));
         let id = self.run.object(digest);
-        self.store_hints(&id, &surveyed, &pieces, &near).await?;
+        let manifest = FileManifest::new(items, packs);
+        self.store_hints(&id, &surveyed, &manifest.parts(), &near).await?;
         let key = Kind::Files.key(&id);
-        let bytes = sealed::json(&key, &FileManifest::new(items))?;
+        let bytes = self.store.compute(move || manifest.to_bytes(&Kind::Files.key(&id))).await?;
         // Another writer may have stored the file first. Otherwise, what is there is damaged.
         if !self.create(&key, bytes.clone()).await? && self.find_file(&digest).await? != Some(id) {
             self.replace(&key, bytes).await?;
@@ -171,46 +189,63 @@ impl Ingest<'_> {
     /// Stores the piece of a part, unless it is stored already.
     async fn piece(&self, file: &Arc<LocalFile>, surveyed: &Surveyed, base: Option<Chosen>) -> Result<PieceRef> {
         let (digest, length) = (surveyed.digest, surveyed.length());
-        let (id, base) = match self.store.find_piece(self.run, &digest).await? {
-            Some((id, base)) if self.store.is_sound(&PieceRef { id, base, length }).await? => {
-                self.counts.known.fetch_add(length, Ordering::Relaxed);
-                (id, base)
-            }
-            _ => self.store_piece(file, surveyed, base).await?,
+        let (id, base) = match self.known_piece(&digest, length).await? {
+            Some(known) => known,
+            None => self.store_piece(file, surveyed, base).await?,
         };
         (self.progress)(length);
         Ok(PieceRef { id, base, length })
     }
 
+    /// A stored piece with this content, if the run may rely on it and it is sound.
+    pub(super) async fn known_piece(&self, digest: &Digest, length: u64) -> Result<Option<Stored>> {
+        match self.store.find_piece(self.run, digest).await? {
+            Some((id, base)) if self.store.is_sound(&PieceRef { id, base, length }).await? => {
+                self.counts.known.fetch_add(length, Ordering::Relaxed);
+                Ok(Some((id, base)))
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// Codes and stores a piece. Returns its id, and the base of the stored object.
-    async fn store_piece(
-        &self,
-        file: &Arc<LocalFile>,
-        surveyed: &Surveyed,
-        base: Option<Chosen>,
-    ) -> Result<(ObjectId, Option<ObjectId>)> {
-        let (length, has_base) = (surveyed.length(), base.is_some());
+    async fn store_piece(&self, file: &Arc<LocalFile>, surveyed: &Surveyed, base: Option<Chosen>) -> Result<Stored> {
+        let has_base = base.is_some();
         let coded = match self.code(file, surveyed, base).await {
             // The piece is stored whole if its base turns out damaged.
             Err(error) if has_base && error.is_of_object() => self.code(file, surveyed, None).await?,
             coded => coded?,
         };
-        let id = self.run.object(surveyed.digest);
-        let key = Kind::Pieces.key(&id);
-        if self.create(&key, PutPayload::from_iter(coded.object)).await? {
-            self.counts.delta.fetch_add(coded.base.map_or(0, |_| length), Ordering::Relaxed);
-            return Ok((id, coded.base));
+        match self.create_piece(surveyed.digest, surveyed.length(), coded).await? {
+            Some(stored) => Ok(stored),
+            None => {
+                let whole = self.code(file, surveyed, None).await?;
+                self.replace_piece(surveyed.digest, whole).await
+            }
         }
-        // Another writer has stored the piece first, and may have chosen another base.
-        if let Some((id, base)) = self.store.find_piece(self.run, &surveyed.digest).await?
+    }
+
+    /// Creates the object of a piece, or finds that of another writer, who may have chosen another
+    /// base. `None` if what is there is damaged.
+    pub(super) async fn create_piece(&self, digest: Digest, length: u64, coded: Coded) -> Result<Option<Stored>> {
+        let id = self.run.object(digest);
+        if self.create(&Kind::Pieces.key(&id), PutPayload::from_iter(coded.object)).await? {
+            self.counts.delta.fetch_add(coded.base.map_or(0, |_| length), Ordering::Relaxed);
+            return Ok(Some((id, coded.base)));
+        }
+        if let Some((id, base)) = self.store.find_piece(self.run, &digest).await?
             && self.store.is_sound(&PieceRef { id, base, length }).await?
         {
-            return Ok((id, base));
+            return Ok(Some((id, base)));
         }
-        // What is there is damaged. It is replaced by the whole piece, since other pieces may have it
-        // as their base.
-        let whole = self.code(file, surveyed, None).await?;
-        self.replace(&key, PutPayload::from_iter(whole.object)).await?;
+        Ok(None)
+    }
+
+    /// Replaces a damaged piece by one that is stored `whole`, since other pieces may have it as
+    /// their base.
+    pub(super) async fn replace_piece(&self, digest: Digest, whole: Coded) -> Result<Stored> {
+        let id = self.run.object(digest);
+        self.replace(&Kind::Pieces.key(&id), PutPayload::from_iter(whole.object)).await?;
         Ok((id, None))
     }
 
@@ -243,13 +278,18 @@ impl Ingest<'_> {
         &self,
         file: &ObjectId,
         surveyed: &[Surveyed],
-        pieces: &[PieceRef],
+        parts: &[(PieceRef, bool)],
         near: &[Arc<Sheet>],
     ) -> Result<()> {
         let is_new = |piece: &PieceRef| !near.iter().any(|sheet| sheet.has(&piece.id, piece.length));
-        let is_useful: Vec<bool> = pieces.iter().map(|piece| piece.base.is_none() && is_new(piece)).collect();
+        let is_useful: Vec<bool> = parts.iter().map(|(piece, _)| piece.base.is_none() && is_new(piece)).collect();
         let useful = || surveyed.iter().enumerate().filter(|(number, _)| is_useful[*number]);
-        let sketched = useful().filter_map(|(number, part)| Some((number, part.sketch.as_ref()?)));
+        // Sketches have the numbers of pieces, of which parts in packs have none.
+        let numbers: Vec<usize> = parts
+            .iter()
+            .scan(0, |next, (_, is_packed)| Some(std::mem::replace(next, *next + usize::from(!is_packed))))
+            .collect();
+        let sketched = useful().filter_map(|(part, surveyed)| Some((numbers[part], surveyed.sketch.as_ref()?)));
         self.store_sketches(file, sketches::write(sketched)).await?;
         let wanted: HashSet<u64> = useful().map(|(_, part)| part.part.range.start).collect();
         let heads = search::heads(surveyed).into_iter().filter(|part| wanted.contains(&part.part.range.start));

@@ -77,28 +77,55 @@ impl Store {
         manifest: &FileManifest,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<usize> {
-        let is_large = manifest.pieces().any(|piece| piece.length >= LEAST);
-        let pieces = manifest.items.iter().flat_map(|item| item.pieces.iter().map(move |piece| (item, *piece)));
-        let useful = pieces.filter(|(item, piece)| {
+        let pieces = || manifest.items.iter().flat_map(|item| item.pieces.iter().map(move |piece| (item, *piece)));
+        let is_large = pieces().any(|(_, piece)| piece.length >= LEAST);
+        let useful = pieces().filter(|(item, piece)| {
             piece.base.is_none() && if is_large { piece.length >= LEAST } else { item.name.is_some() }
         });
         let read = |(item, piece): (&Item, PieceRef)| {
             let (dtype, is_tensor) = (item.dtype, item.name.is_some());
             async move {
-                let bytes = match self.piece(&piece).await {
-                    Err(error) if error.is_of_object() => return Ok(None),
-                    bytes => bytes?,
-                };
-                progress(bytes.len() as u64);
+                let Some(bytes) = self.if_sound(&piece, progress).await? else { return Ok(None) };
                 Ok::<_, Error>(signature(dtype, is_tensor, &bytes))
             }
         };
         let read: Vec<_> = useful.map(read).collect();
         let signatures: Vec<Option<Signature>> = stream::iter(read).buffered(self.width()).try_collect().await?;
         let mut signatures: Vec<Signature> = signatures.into_iter().flatten().collect();
+        if !is_large {
+            signatures.extend(self.packed_signatures(manifest, progress).await?);
+        }
         signatures.sort_by_key(Signature::order);
         signatures.truncate(if is_large { MOST } else { MOST_SMALL });
         search::sign(self, id, signatures.into_iter()).await
+    }
+
+    /// The signatures of the tensors in packs that are stored whole.
+    async fn packed_signatures(
+        &self,
+        manifest: &FileManifest,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Vec<Signature>> {
+        let (mut places, mut signatures) = (manifest.packed().peekable(), Vec::new());
+        for (number, pack) in manifest.packs.iter().enumerate() {
+            let bytes = if pack.base.is_none() { self.if_sound(pack, progress).await? } else { None };
+            while let Some(place) = places.next_if(|place| place.pack == number) {
+                let own = place.range.start as usize..place.range.end as usize;
+                let tensor = bytes.as_ref().filter(|_| place.item.name.is_some()).and_then(|bytes| bytes.get(own));
+                signatures.extend(tensor.and_then(|bytes| Signature::of_tensor(place.item.dtype, bytes)));
+            }
+        }
+        Ok(signatures)
+    }
+
+    /// Reads a piece, unless it is damaged.
+    async fn if_sound(&self, piece: &PieceRef, progress: &(dyn Fn(u64) + Sync)) -> Result<Option<Bytes>> {
+        let bytes = match self.piece(piece).await {
+            Err(error) if error.is_of_object() => return Ok(None),
+            bytes => bytes?,
+        };
+        progress(bytes.len() as u64);
+        Ok(Some(bytes))
     }
 }
 

@@ -7,6 +7,7 @@ mod file;
 mod fused;
 mod index;
 mod local;
+mod packs;
 mod parts;
 mod relatives;
 mod search;
@@ -24,6 +25,7 @@ pub(crate) use copies::Copy;
 pub use index::Indexed;
 pub(crate) use index::check as check_signatures;
 pub use local::Source;
+pub(crate) use packs::ranges;
 pub(crate) use parts::shape;
 pub(crate) use sketches::check as check_sketches;
 

@@ -14,7 +14,7 @@ use crate::manifest::{FileManifest, Item};
 /// object has a longer head.
 const LEAST_KIN: u64 = 4 << 10;
 /// The floats that can be cast into each other.
-const FLOATS: [Dtype; 3] = [Dtype::F32, Dtype::F16, Dtype::BF16];
+pub(super) const FLOATS: [Dtype; 3] = [Dtype::F32, Dtype::F16, Dtype::BF16];
 
 /// A base that was chosen, and its dtype and shape if they differ from those of the piece.
 #[derive(Debug, Clone)]

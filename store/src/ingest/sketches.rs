@@ -62,6 +62,10 @@ pub(super) fn closest<'s>(sheets: impl Iterator<Item = &'s Sheet>, sketch: &Sket
 }
 
 impl Sheet {
+    pub(super) fn manifest(&self) -> &FileManifest {
+        &self.manifest
+    }
+
     /// The items of the file.
     pub(super) fn relatives(&self) -> Relatives<'_> {
         Relatives::of(&self.manifest)
@@ -85,11 +89,12 @@ impl Sheet {
         Some(Form { dtype: item.dtype, shape: shape(item, piece.length) })
     }
 
-    /// Returns `true` if this piece can be found here: by its sketch if it has `length` for one, or
-    /// else by its place in the file.
+    /// Returns `true` if this piece can be found here: by its sketch if it has `length` for one and is
+    /// no pack, or else by its place in the file.
     pub(super) fn has(&self, id: &ObjectId, length: u64) -> bool {
         let sketched = || self.sketches.values().flatten().any(|(piece, _)| piece == id);
-        self.whole.contains(id) && (length < LEAST || sketched())
+        let is_pack = || self.manifest.packs.iter().any(|pack| pack.id == *id);
+        self.whole.contains(id) && (length < LEAST || is_pack() || sketched())
     }
 
     /// Reads the sketches of a file, which are only a hint. Without them, the file has its manifest

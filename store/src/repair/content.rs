@@ -13,17 +13,29 @@ use object_store::PutPayload;
 use tokio::io::AsyncWriteExt;
 
 use super::Copies;
-use crate::codec::{self, Typed};
+use crate::codec::{self, Packed, Segment, Typed};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::ingest::{Copy, Ingest, Source, shape};
+use crate::ingest::{Copy, Ingest, Source, ranges, shape};
 use crate::keys::{Kind, ObjectId};
-use crate::manifest::{FileEntry, FileManifest, Item, PieceRef};
+use crate::manifest::{FileEntry, FileManifest, PieceRef};
 use crate::run::Run;
 use crate::store::Store;
 
-/// The place of a piece: the digest of a file, and the range of the piece's bytes in it.
-type Place<'a> = (&'a Digest, Range<u64>);
+/// A piece of a file, with what is needed to make it again.
+struct Wanted<'a> {
+    piece: &'a PieceRef,
+    /// The digest of the file, and the ranges of the piece's bytes in it.
+    file: &'a Digest,
+    ranges: Vec<Range<u64>>,
+    form: Form,
+}
+
+/// The content of a piece: a tensor of this dtype and shape, or the segments of a pack.
+enum Form {
+    Tensor(Dtype, Vec<u64>),
+    Pack(Vec<Segment>),
+}
 
 /// The number of objects that a piece may need: itself and its base.
 const OBJECTS: usize = 2;
@@ -71,11 +83,25 @@ impl<'a> Mender<'a> {
         };
         let mut offset = 0;
         for item in &manifest.items {
+            let mut start = offset;
+            offset += item.length();
             for piece in &item.pieces {
-                let range = offset..offset + piece.length;
-                offset = range.end;
-                self.piece(piece, item, (&file.id.digest, range)).await?;
+                let ranges = vec![start..start + piece.length];
+                start += piece.length;
+                let form = Form::Tensor(item.dtype, shape(item, piece.length));
+                self.piece(&Wanted { piece, file: &file.id.digest, ranges, form }).await?;
             }
+        }
+        let mut places = manifest.packed().peekable();
+        for (number, piece) in manifest.packs.iter().enumerate() {
+            let (mut within, mut segments) = (Vec::new(), Vec::new());
+            while let Some(place) = places.next_if(|place| place.pack == number) {
+                let length = place.item.length();
+                within.push(place.offset..place.offset + length);
+                Segment { dtype: Segment::word(place.item.dtype), length, base: None }.append(&mut segments);
+            }
+            let (ranges, form) = (ranges(within.into_iter()), Form::Pack(segments));
+            self.piece(&Wanted { piece, file: &file.id.digest, ranges, form }).await?;
         }
         Ok(())
     }
@@ -126,25 +152,24 @@ impl<'a> Mender<'a> {
         Ok(None)
     }
 
-    /// Replaces the objects that a piece needs and that are damaged or missing. `place` is the place
-    /// of the piece: the digest of a file, and a range of its bytes.
-    async fn piece(&self, piece: &PieceRef, item: &Item, place: Place<'_>) -> Result<()> {
+    /// Replaces the objects that a piece needs and that are damaged or missing.
+    async fn piece(&self, wanted: &Wanted<'_>) -> Result<()> {
         for _ in 0..OBJECTS {
-            let key = match self.store.piece(piece).await {
+            let key = match self.store.piece(wanted.piece).await {
                 Err(Error::Damaged { key, .. }) => key,
                 Err(error) if error.is_of_object() => return Ok(()),
                 read => return read.map(drop),
             };
             let Some(id) = Kind::Pieces.parse(&key).filter(|_| !self.run.is_condemned(&key)) else { return Ok(()) };
-            let Some(bytes) = self.content(&id.digest, &place).await? else { return Ok(()) };
-            let object = self.coded(bytes, id.digest, item.dtype, shape(item, piece.length)).await?;
+            let Some(bytes) = self.content(&id.digest, wanted).await? else { return Ok(()) };
+            let object = self.coded(bytes, id.digest, &wanted.form).await?;
             self.store.backend().put(&key, object).await?;
         }
         Ok(())
     }
 
-    /// The content of a piece, from any copy of it, or of the file at its place.
-    async fn content(&self, digest: &Digest, place: &Place<'_>) -> Result<Option<Bytes>> {
+    /// The content of a piece, from any copy of it, or of the file at the place of the wanted one.
+    async fn content(&self, digest: &Digest, wanted: &Wanted<'_>) -> Result<Option<Bytes>> {
         for store in [Some(self.store), self.other].into_iter().flatten() {
             for id in store.ids(Kind::Pieces, digest).await? {
                 match store.content(&id).await {
@@ -157,35 +182,49 @@ impl<'a> Mender<'a> {
             return self.store.compute(move || copy.read()).await;
         }
         // The parts of a file depend on what was stored before it, so a copy may have other ones.
-        let (file, range) = place;
-        match (self.files.get(file), self.other) {
-            (Some(source), _) => self.ingest.excerpt(source, range.clone(), *digest).await,
-            (None, Some(other)) => excerpt(other, file, range, digest).await,
+        match (self.files.get(wanted.file), self.other) {
+            (Some(source), _) => self.ingest.excerpt(source, wanted.ranges.clone(), *digest).await,
+            (None, Some(other)) => excerpt(other, wanted.file, &wanted.ranges, digest).await,
             (None, None) => Ok(None),
         }
     }
 
     /// The object of a piece that is stored whole.
-    async fn coded(&self, bytes: Bytes, digest: Digest, dtype: Dtype, shape: Vec<u64>) -> Result<PutPayload> {
-        let coded = self.store.compute(move || {
-            // The base of a piece may have another shape than the piece.
-            let fits = dtype.tensor_bytes(&shape) == Some(bytes.len() as u64);
-            let (dtype, shape) = if fits { (dtype, shape) } else { (Dtype::U8, vec![bytes.len() as u64]) };
-            let piece = Typed { dtype, shape: &shape, bytes: &bytes, digest };
-            codec::encode(piece, None, Effort::Default)
+    async fn coded(&self, bytes: Bytes, digest: Digest, form: &Form) -> Result<PutPayload> {
+        // The base of a piece may have another shape than the piece.
+        let length = bytes.len() as u64;
+        let (dtype, shape, segments) = match form {
+            Form::Tensor(dtype, shape) if dtype.tensor_bytes(shape) == Some(length) => (*dtype, shape.clone(), None),
+            Form::Pack(segments) if segments.iter().map(|segment| segment.length).sum::<u64>() == length => {
+                (Dtype::U8, vec![length], Some(segments.clone()))
+            }
+            _ => (Dtype::U8, vec![length], None),
+        };
+        let coded = self.store.compute(move || match segments {
+            Some(segments) => {
+                let pack = Packed { bytes: &bytes, digest, segments: &segments };
+                codec::encode_pack(pack, None, Effort::Default)
+            }
+            None => codec::encode(Typed { dtype, shape: &shape, bytes: &bytes, digest }, None, Effort::Default),
         });
         let coded = coded.await.map_err(|_| Error::damaged(Kind::Pieces.place(&digest), codec::OTHER_DIGEST))?;
         Ok(PutPayload::from_iter(coded.object))
     }
 }
 
-/// The bytes in `range` of a file of the other store, if they are there and have this digest.
-async fn excerpt(other: &Store, file: &Digest, range: &Range<u64>, digest: &Digest) -> Result<Option<Bytes>> {
+/// The bytes in `ranges` of a file of the other store, if they are there and have this digest.
+async fn excerpt(other: &Store, file: &Digest, ranges: &[Range<u64>], digest: &Digest) -> Result<Option<Bytes>> {
     for id in other.ids(Kind::Files, file).await? {
         let read = async {
             let manifest = other.file(&id).await?;
-            let parts = other.read(&manifest, range.clone());
-            parts.try_fold(BytesMut::new(), |all, part| async move { Ok(joined(all, &part)) }).await
+            let mut bytes = BytesMut::new();
+            for range in ranges {
+                let mut parts = std::pin::pin!(other.read(&manifest, range.clone()));
+                while let Some(part) = parts.try_next().await? {
+                    bytes.extend_from_slice(&part);
+                }
+            }
+            Ok::<_, Error>(bytes)
         };
         match read.await {
             Ok(bytes) if Digest::of(&bytes) == *digest => return Ok(Some(bytes.freeze())),
@@ -194,11 +233,6 @@ async fn excerpt(other: &Store, file: &Digest, range: &Range<u64>, digest: &Dige
         }
     }
     Ok(None)
-}
-
-fn joined(mut all: BytesMut, part: &[u8]) -> BytesMut {
-    all.extend_from_slice(part);
-    all
 }
 
 /// Restores a file of the other store to `path`. Returns `false` if it is damaged there.
