@@ -97,7 +97,7 @@ fn damages(bytes: &[u8]) -> Vec<Option<Vec<u8>>> {
 async fn damage_of_each_kind_is_noticed_and_repaired_by_adding_again() {
     let scene = Scene::new().await;
     let (root, keys) = scene.copy();
-    assert_eq!(keys.len(), 7, "{keys:?}");
+    assert_eq!(keys.len(), 8, "{keys:?}");
     let pristine = |key: &Path| fs::read(root.path().join(key)).unwrap();
     for key in &keys {
         for (how, damaged) in damages(&pristine(key)).into_iter().enumerate() {

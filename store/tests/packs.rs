@@ -172,3 +172,166 @@ async fn thousands_of_tensors_take_few_objects() {
     let stats = scene.store.stats().await.unwrap();
     assert_eq!((stats.tensors, stats.delta_input_bytes), (2 * count as u64, 1024 * count as u64));
 }
+
+/// Each byte region of a pack is changed in turn: the damage is noticed, blocks only the models that
+/// need the pack, and is mended by adding again and by a repair.
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_packs_are_noticed_and_mended() {
+    let (mut random, scene, copy) = (Random(2), Scene::new().await, Scene::new().await);
+    let base = Short::new(400, &mut random);
+    let models = [("base", base.clone()), ("tuned", base.tuned(&mut random)), ("other", Short::new(400, &mut random))];
+    for (model, weights) in &models {
+        scene.add(model, &weights.to_file()).await;
+        copy.add(model, &weights.to_file()).await;
+    }
+    let files: Vec<Source> = models.iter().map(|(model, _)| scene.source(model)).collect();
+    let of_files = Copies { files: &files, store: None };
+    let of_store = Copies { files: &[], store: Some(&copy.store) };
+    for (damaged, whole) in [("base", "other"), ("tuned", "base")] {
+        let pack = scene.manifest(damaged).await.packs[0];
+        let path = scene.piece(&pack);
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!(bytes[0], if damaged == "base" { 4 } else { 5 });
+        let places = (0..48).chain((48..bytes.len()).step_by(bytes.len() / 40)).chain([bytes.len() - 1]);
+        for at in places {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1 << (at % 8);
+            fs::write(&path, flipped).unwrap();
+            assert!(!scene.problems().await.is_empty(), "{damaged}: byte {at}");
+        }
+        for (how, forged) in [None, Some(vec![]), Some(bytes[..bytes.len() / 2].to_vec())].into_iter().enumerate() {
+            for mend in 0..3 {
+                match &forged {
+                    Some(forged) => fs::write(&path, forged).unwrap(),
+                    None => fs::remove_file(&path).unwrap(),
+                }
+                assert!(!scene.problems().await.is_empty());
+                assert!(!scene.restores(damaged).await && scene.restores(whole).await, "{damaged}, {how}");
+                match mend {
+                    0 => drop(scene.add_again(damaged).await),
+                    mend => {
+                        let copies = if mend == 1 { of_files } else { of_store };
+                        let repaired = scene.store.repair(VerifyDepth::ReadData, copies, &|_| {}).await.unwrap();
+                        assert_eq!(repaired.verified.problems, [], "{damaged}, {how}, {mend}");
+                    }
+                }
+                assert_eq!(scene.problems().await, [] as [String; 0], "{damaged}, {how}, {mend}");
+                for (model, _) in &models {
+                    scene.check(model).await;
+                }
+            }
+        }
+        fs::write(&path, bytes).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pack_is_kept_while_a_file_or_a_delta_needs_it() {
+    let (mut random, scene) = (Random(3), Scene::new().await);
+    let base = Short::new(400, &mut random);
+    scene.add("base", &base.to_file()).await;
+    scene.add("tuned", &base.tuned(&mut random).to_file()).await;
+    let pieces = || sources(&scene.root.path().join("pieces")).len();
+    scene.store.remove(&name("base")).await.unwrap();
+    scene.store.collect(&GcOptions::default()).await.unwrap();
+    assert_eq!(scene.problems().await, [] as [String; 0]);
+    scene.check("tuned").await;
+    // The fine-tune needs its pack and that of the base. The headers are in the packs.
+    assert_eq!(pieces(), 2);
+    scene.store.remove(&name("tuned")).await.unwrap();
+    scene.store.collect(&GcOptions::default()).await.unwrap();
+    assert_eq!(pieces(), 0);
+    scene.add("base", &base.to_file()).await;
+    assert_eq!(scene.problems().await, [] as [String; 0]);
+}
+
+/// The share of `weights` that is stored behind `base`.
+async fn share(base: &Short, weights: &Short) -> f64 {
+    let scene = Scene::new().await;
+    scene.add("base", &base.to_file()).await;
+    let added = scene.add("tuned", &weights.to_file()).await;
+    assert_eq!(scene.problems().await, [] as [String; 0]);
+    let header = weights.to_file().len() - weights.0.iter().map(|tensor| tensor.3.len()).sum::<usize>();
+    (added.stored_bytes as f64 - header as f64) / (added.bytes as f64 - header as f64)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn short_tensors_find_their_base() {
+    let mut random = Random(4);
+    let base = Short::new(12_000, &mut random);
+    let tuned = base.tuned(&mut random);
+    let mut more = tuned.clone();
+    for at in [11_000, 5000, 700, 0] {
+        let (_, dtype, shape, bytes) = Short::new(1, &mut random).0.remove(0);
+        more.0.insert(at, (format!("new.{at}"), dtype, shape, bytes));
+    }
+    let mut fewer = tuned.clone();
+    (0..300).for_each(|number| drop(fewer.0.remove(number * 37)));
+    let mut renamed = tuned.clone();
+    renamed.0.iter_mut().for_each(|tensor| tensor.0.insert_str(0, "student."));
+    let mut longer = tuned.clone();
+    for tensor in longer.0.iter_mut().step_by(50) {
+        tensor.3.extend((0..64).flat_map(|_| bf16(0.02 * random.normal())));
+        tensor.2 = vec![576];
+    }
+    for (what, weights, most) in [
+        ("tuned", &tuned, 0.25),
+        ("more", &more, 0.26),
+        ("fewer", &fewer, 0.26),
+        ("renamed", &renamed, 0.25),
+        ("longer", &longer, 0.26),
+        ("cast", &base.cast(), 0.03),
+    ] {
+        let share = share(&base, weights).await;
+        println!("{what}: {share:.3}");
+        assert!(share <= most, "{what}: {share}");
+    }
+}
+
+/// Tensors of several dtypes in turn, some of them empty, large or of half bytes, with gaps.
+#[tokio::test(flavor = "multi_thread")]
+async fn packs_hold_items_of_any_kind() {
+    let (mut random, scene) = (Random(5), Scene::new().await);
+    let kinds: [(&str, &[u64], usize); 9] = [
+        ("BF16", &[300], 600),
+        ("F32", &[], 4),
+        ("U8", &[0, 7], 0),
+        ("I64", &[3, 5], 120),
+        ("F4", &[6], 3),
+        ("BOOL", &[17], 17),
+        ("F8_E4M3", &[1000], 1000),
+        ("BF16", &[256, 160], 81_920),
+        ("C64", &[9], 72),
+    ];
+    let tensors: Vec<Tensor> = (0..180)
+        .map(|number| {
+            let (dtype, shape, length) = kinds[number % kinds.len()];
+            let bytes = match dtype {
+                "BF16" => (0..length / 2).flat_map(|_| bf16(0.02 * random.normal())).collect(),
+                "BOOL" => vec![1; length],
+                _ => (0..length).map(|_| random.next() as u8).collect(),
+            };
+            (format!("t{number:03}"), dtype, shape.to_vec(), bytes)
+        })
+        .collect();
+    let mixed = Short(tensors);
+    scene.add("mixed", &mixed.to_file()).await;
+    scene.add("tuned", &mixed.tuned(&mut random).to_file()).await;
+    for model in ["mixed", "tuned"] {
+        let file = fs::read(scene.file(model)).unwrap();
+        let manifest = scene.manifest(model).await;
+        assert_eq!((manifest.packs.len(), manifest.pieces().count()), (1, 21), "{model}");
+        let entry = scene.store.model(&name(model)).await.unwrap().files.remove(0);
+        for item in manifest.items.iter().filter(|item| item.name.is_some()) {
+            let tensor = item.name.as_deref().unwrap();
+            let (_, offset) = manifest.tensor(tensor).unwrap();
+            let bytes = scene.store.tensor(&entry, tensor).await.unwrap().unwrap();
+            assert_eq!(bytes, file[offset as usize..(offset + item.length()) as usize], "{tensor}");
+        }
+        assert_eq!(
+            manifest.pieces().filter(|piece| piece.base.is_some()).count(),
+            if model == "tuned" { 21 } else { 0 }
+        );
+    }
+    assert_eq!(scene.problems().await, [] as [String; 0]);
+}

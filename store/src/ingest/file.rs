@@ -26,6 +26,8 @@ use crate::manifest::{FileEntry, FileManifest, Item, PieceRef};
 #[derive(Debug)]
 pub(super) struct Surveyed {
     pub(super) part: Part,
+    /// The part is one of a tensor, and not of other bytes.
+    pub(super) is_tensor: bool,
     pub(super) digest: Digest,
     pub(super) sketch: Option<Sketch>,
     pub(super) signature: Option<Signature>,
@@ -38,7 +40,7 @@ impl Surveyed {
             true => Signature::of_tensor(part.dtype, bytes),
             false => sketch.as_ref().and_then(Signature::of_bytes),
         };
-        Self { digest: Digest::of(bytes), part, sketch, signature }
+        Self { digest: Digest::of(bytes), part, is_tensor, sketch, signature }
     }
 
     /// The length in bytes.
@@ -167,12 +169,14 @@ impl Ingest<'_> {
         let mut bases = bases::choose(&near, &items, &surveyed);
         self.look_within(file, &surveyed, &near, &mut bases).await?;
         let short = packs::short(&items, &surveyed);
-        let packs = self.packs(file, &mut items, (&surveyed, &short), &near, &bases).await?;
-        let long = surveyed.iter().zip(bases).zip(&short).filter(|(_, short)| !**short).map(|(long, _)| long);
+        packs::note_digests(&mut items, &surveyed, &short);
+        let packs = self.packs(file, &items, (&surveyed, &short), &near, &bases);
+        let long = surveyed.iter().zip(&bases).zip(&short).filter(|(_, short)| !**short).map(|(long, _)| long);
         let pieces = long.map(|(surveyed, base)| async move {
-            Ok::<_, Error>((surveyed.part.item, self.piece(file, surveyed, base).await?))
+            Ok::<_, Error>((surveyed.part.item, self.piece(file, surveyed, base.clone()).await?))
         });
-        let pieces: Vec<(usize, PieceRef)> = stream::iter(pieces).buffered(self.store.width()).try_collect().await?;
+        let pieces = stream::iter(pieces).buffered(self.store.width()).try_collect::<Vec<_>>();
+        let (packs, pieces) = futures::try_join!(packs, pieces)?;
         pieces.into_iter().for_each(|(item, piece)| items[item].pieces.push(piece));
         let id = self.run.object(digest);
         let manifest = FileManifest::new(items, packs);

@@ -78,9 +78,12 @@ impl Store {
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<usize> {
         let pieces = || manifest.items.iter().flat_map(|item| item.pieces.iter().map(move |piece| (item, *piece)));
-        let is_large = pieces().any(|(_, piece)| piece.length >= LEAST);
+        let is_large = |length: u64| length >= LEAST;
+        let tensors = || manifest.items.iter().filter(|item| item.name.is_some());
+        let has_large = tensors().any(|item| item.pieces.iter().any(|piece| is_large(piece.length)))
+            || tensors().all(|item| item.length() == 0);
         let useful = pieces().filter(|(item, piece)| {
-            piece.base.is_none() && if is_large { piece.length >= LEAST } else { item.name.is_some() }
+            piece.base.is_none() && (is_large(piece.length) || !has_large && item.name.is_some())
         });
         let read = |(item, piece): (&Item, PieceRef)| {
             let (dtype, is_tensor) = (item.dtype, item.name.is_some());
@@ -92,11 +95,11 @@ impl Store {
         let read: Vec<_> = useful.map(read).collect();
         let signatures: Vec<Option<Signature>> = stream::iter(read).buffered(self.width()).try_collect().await?;
         let mut signatures: Vec<Signature> = signatures.into_iter().flatten().collect();
-        if !is_large {
+        if !has_large {
             signatures.extend(self.packed_signatures(manifest, progress).await?);
         }
         signatures.sort_by_key(Signature::order);
-        signatures.truncate(if is_large { MOST } else { MOST_SMALL });
+        signatures.truncate(if has_large { MOST } else { MOST_SMALL });
         search::sign(self, id, signatures.into_iter()).await
     }
 

@@ -155,11 +155,13 @@ pub(super) async fn sign(store: &Store, file: &ObjectId, signatures: impl Iterat
 }
 
 /// The parts whose signatures stand for the file, in an order that depends on the signatures alone:
-/// the large ones, or those of its tensors if none is large.
+/// the large ones, or also the short tensors if no tensor is large.
 pub(super) fn heads(surveyed: &[Surveyed]) -> Vec<&Surveyed> {
     let is_large = |part: &&Surveyed| part.length() >= LEAST;
     let signed = || surveyed.iter().filter(|part| part.signature.is_some());
-    let (mut heads, most): (Vec<&Surveyed>, usize) = match signed().any(|part| is_large(&part)) {
+    // The header of many short tensors is large.
+    let has_large = signed().any(|part| is_large(&part) && part.is_tensor) || signed().all(|part| is_large(&part));
+    let (mut heads, most): (Vec<&Surveyed>, usize) = match has_large {
         true => (signed().filter(is_large).collect(), MOST),
         false => (signed().collect(), MOST_SMALL),
     };

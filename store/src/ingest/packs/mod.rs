@@ -48,6 +48,12 @@ pub(super) fn short(items: &[Item], surveyed: &[Surveyed]) -> Vec<bool> {
     short
 }
 
+/// Notes the digests of the items that go into packs, unless they are very short.
+pub(super) fn note_digests(items: &mut [Item], surveyed: &[Surveyed], short: &[bool]) {
+    let short = surveyed.iter().zip(short).filter(|(part, short)| **short && part.length() >= LEAST_DIGESTED);
+    short.for_each(|(part, _)| items[part.part.item].blake3 = Some(part.digest));
+}
+
 /// Joins consecutive short parts into units that are read at once. `several` are the items of
 /// several parts, whose parts stay alone.
 pub(super) fn units(parts: Vec<Part>, several: &[bool]) -> Vec<Vec<Part>> {
@@ -111,7 +117,7 @@ impl Ingest<'_> {
     pub(super) async fn packs(
         &self,
         file: &Arc<LocalFile>,
-        items: &mut [Item],
+        items: &[Item],
         (surveyed, short): (&[Surveyed], &[bool]),
         near: &[Arc<Sheet>],
         bases: &[Option<Chosen>],
@@ -122,9 +128,6 @@ impl Ingest<'_> {
             Some(nearest) => (parts.iter().map(|part| nearest.of(items, part)).collect(), nearest.packs()),
             None => (vec![None; parts.len()], &[][..]),
         };
-        for part in parts.iter().filter(|part| part.length() >= LEAST_DIGESTED) {
-            items[part.part.item].blake3 = Some(part.digest);
-        }
         let stored = groups::of(&parts, &partners).into_iter().map(|group| self.pack(file, group, packs));
         stream::iter(stored).buffered(self.store.width()).try_collect().await
     }
