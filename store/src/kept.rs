@@ -8,10 +8,13 @@ use bytes::Bytes;
 use tokio::sync::OnceCell;
 
 use crate::error::Result;
+use crate::ingest;
 use crate::manifest::PieceRef;
 
-/// The number of packs in memory, each of which may have a few MiB.
+/// The number of packs in memory.
 const MOST: usize = 4;
+/// The maximum length of one of them in bytes.
+pub(crate) const LONGEST: u64 = ingest::LONGEST_PACK;
 
 /// A pack, which several readers may wait for.
 type Cell = Arc<OnceCell<Bytes>>;

@@ -13,6 +13,7 @@ use tokio::io::AsyncWriteExt;
 use crate::codec;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
+use crate::kept;
 use crate::keys::{Kind, ObjectId};
 use crate::manifest::{FileEntry, FileManifest, Model, PieceRef};
 use crate::store::Store;
@@ -94,13 +95,16 @@ impl Store {
         stream::iter(file.within(range)).map(read).buffered(self.width())
     }
 
-    /// Reads a piece as [`piece`](Self::piece) does. The last few packs are kept in memory, for the
-    /// other tensors in them.
+    /// Reads a piece as [`piece`](Self::piece) does. The last few pieces that are no longer than a
+    /// pack are kept in memory, for the other tensors in them.
     ///
     /// # Errors
     /// Those of [`piece`](Self::piece).
     pub async fn kept_piece(&self, piece: &PieceRef) -> Result<Bytes> {
-        self.kept().get(piece, self.piece(piece)).await
+        match piece.length {
+            ..=kept::LONGEST => self.kept().get(piece, self.piece(piece)).await,
+            _ => self.piece(piece).await,
+        }
     }
 
     /// Reads one tensor of a file, and only the pieces that it needs. `None` if the file has no

@@ -19,6 +19,10 @@ pub struct Stats {
     pub files: u64,
     /// The number of tensors in all files.
     pub tensors: u64,
+    /// The number of these tensors that are in packs.
+    pub packed_tensors: u64,
+    /// The number of packs; equal packs count once.
+    pub packs: u64,
     /// The total size of all files of all models.
     pub input_bytes: u64,
     /// The size after equal files are counted once.
@@ -74,7 +78,7 @@ impl Store {
         let manifests = stream::iter(&uses).map(|(id, uses)| async move { (id, *uses, self.file(id).await) });
         let mut manifests = manifests.buffer_unordered(REQUESTS);
         let mut pieces = HashMap::new();
-        let mut contents = HashSet::new();
+        let (mut contents, mut packs) = (HashSet::new(), HashSet::new());
         while let Some((id, uses, manifest)) = manifests.next().await {
             let manifest = match manifest {
                 Err(error) if error.is_of_object() => {
@@ -84,6 +88,8 @@ impl Store {
                 manifest => manifest?,
             };
             stats.tensors += uses * manifest.items.iter().filter(|item| item.name.is_some()).count() as u64;
+            stats.packed_tensors += uses * manifest.packed().filter(|place| place.item.name.is_some()).count() as u64;
+            stats.packs += manifest.packs.iter().filter(|pack| packs.insert(pack.id)).count() as u64;
             stats.after_file_dedup += manifest.length;
             for piece in manifest.pieces() {
                 stats.after_tensor_dedup += if contents.insert(piece.id.digest) { piece.length } else { 0 };

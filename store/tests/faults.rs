@@ -51,6 +51,7 @@ impl Scene {
         for (model, weights) in models {
             std::fs::create_dir(folder.path().join(model)).unwrap();
             std::fs::write(folder.path().join(model).join("model.safetensors"), weights.to_file()).unwrap();
+            std::fs::write(folder.path().join(model).join("README.md"), "All models have this file.").unwrap();
             std::fs::write(folder.path().join(model).join("config.json"), format!("{{\"model\": \"{model}\"}}"))
                 .unwrap();
         }

@@ -171,6 +171,7 @@ async fn thousands_of_tensors_take_few_objects() {
     assert_eq!(scene.problems().await, [] as [String; 0]);
     let stats = scene.store.stats().await.unwrap();
     assert_eq!((stats.tensors, stats.delta_input_bytes), (2 * count as u64, 1024 * count as u64));
+    assert_eq!((stats.packs as usize, stats.packed_tensors), (2 * count.div_ceil(4096), 2 * count as u64));
 }
 
 /// Each byte region of a pack is changed in turn: the damage is noticed, blocks only the models that
@@ -333,5 +334,75 @@ async fn packs_hold_items_of_any_kind() {
             if model == "tuned" { 21 } else { 0 }
         );
     }
+    assert_eq!(scene.problems().await, [] as [String; 0]);
+}
+
+fn copy(from: &Path, to: &Path) {
+    for object in sources(from) {
+        let path = to.join(&object.path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::copy(&object.file, path).unwrap();
+    }
+}
+
+/// `fixtures/earlier` is a store of the release before packs: a base of six short tensors, and a
+/// fine-tune.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_of_the_earlier_layout_is_read_and_followed() {
+    let (mut random, scene) = (Random(6), Scene::new().await);
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/earlier"), scene.root.path());
+    assert_eq!(scene.problems().await, [] as [String; 0]);
+    for model in ["base", "tuned"] {
+        scene.store.get(&scene.store.model(&name(model)).await.unwrap(), scene.outside.path(), &|_| {}).await.unwrap();
+        fs::rename(scene.file(&format!("{model}.safetensors")), scene.file(model)).unwrap();
+        let added = scene.add_again(model).await;
+        assert!(added.known_bytes == added.bytes && added.stored_bytes == 0, "{added:?}");
+        assert!(scene.manifest(model).await.packs.is_empty());
+    }
+    // The tensors of a fine-tune find those of the base, which are pieces of their own.
+    let base = fs::read(scene.file("base")).unwrap();
+    let names = ["t0", "t1", "t2", "t3", "t4", "t5"];
+    let start = base.len() - names.len() * 1024;
+    let tensors = names.iter().zip(base[start..].chunks(1024));
+    let base = Short(tensors.map(|(name, bytes)| ((*name).to_owned(), "BF16", vec![512], bytes.to_vec())).collect());
+    let added = scene.add("next", &base.tuned(&mut random).to_file()).await;
+    assert!(added.delta_bytes == 6 * 1024 && scene.manifest("next").await.packs.is_empty(), "{added:?}");
+    scene.add("new", &Short::new(50, &mut random).to_file()).await;
+    assert_eq!(scene.manifest("new").await.packs.len(), 1);
+    scene.store.remove(&name("base")).await.unwrap();
+    scene.store.collect(&GcOptions::default()).await.unwrap();
+    assert_eq!(scene.problems().await, [] as [String; 0]);
+    for model in ["tuned", "next", "new"] {
+        scene.check(model).await;
+    }
+}
+
+/// Forged manifests of files with packs are refused, and cost no memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn forged_manifests_are_damaged() {
+    let (mut random, scene) = (Random(7), Scene::new().await);
+    scene.add("base", &Short::new(3, &mut random).to_file()).await;
+    let path =
+        scene.root.path().join(&scene.objects().iter().find(|object| object.path.starts_with("files/")).unwrap().path);
+    let object = fs::read_to_string(&path).unwrap();
+    let text = format!("{}}}", object.rsplit_once(",\"check\"").unwrap().0);
+    let pack = scene.manifest("base").await.packs[0];
+    for (from, to) in [
+        (format!("\"length\":{}}}]", pack.length), format!("\"length\":{}}}]", u64::MAX)),
+        ("\"packs\":[{".to_owned(), format!("\"packs\":[{{\"piece\":\"{}\",\"length\":0}},{{", pack.id)),
+        ("[512]".to_owned(), "[511]".to_owned()),
+        ("[512]".to_owned(), format!("[{}]", u64::MAX >> 2)),
+        ("\"version\":2".to_owned(), "\"version\":3".to_owned()),
+    ] {
+        assert!(text.contains(&from));
+        fs::write(&path, text.replacen(&from, &to, 1)).unwrap();
+        let zero = to.contains("\"length\":0");
+        assert_eq!(scene.problems().await.is_empty(), zero, "{to}");
+        assert_eq!(scene.restores("base").await, zero, "{to}");
+    }
+    // A short object that states terabytes of JSON.
+    fs::write(&path, [&[1u8][..], b"BITXv002", &[0xFF; 64]].concat()).unwrap();
+    assert!(!scene.problems().await.is_empty());
+    fs::write(&path, &object).unwrap();
     assert_eq!(scene.problems().await, [] as [String; 0]);
 }

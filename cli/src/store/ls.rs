@@ -1,6 +1,6 @@
 //! `bitx store ls [NAME]`: lists models, or the files of one.
 
-use bitx_store::{FileEntry, Item, Model, ModelName, Store};
+use bitx_store::{FileEntry, Item, Model, ModelName, PieceRef, Store};
 use serde_json::{Value, json};
 
 use super::{args, warn};
@@ -27,7 +27,7 @@ pub async fn run(store: &Store, args: &args::Ls, global: &Global) -> anyhow::Res
     let mut table = String::new();
     for (file, tensors) in files {
         table += &format!("{}  {:>13}  {}\n", file.id.digest, file.length, words::name(&file.path));
-        for item in tensors {
+        for (item, _) in tensors {
             let name = words::name(item.name.as_deref().unwrap_or_default());
             table += &format!(
                 "  {:<11} {:<18} {:>13}  {name}\n",
@@ -55,22 +55,25 @@ fn models(models: &[Model], last: Option<ModelName>, global: &Global) -> anyhow:
     stdout::print(models.iter().map(line).collect::<String>())
 }
 
-async fn tensors(store: &Store, file: &FileEntry) -> anyhow::Result<Vec<Item>> {
-    let items = store.file(&file.id).await?.items;
-    Ok(items.into_iter().filter(|item| item.name.is_some()).collect())
+/// A tensor, and the pieces that its bytes are in.
+type Tensor = (Item, Vec<PieceRef>);
+
+async fn tensors(store: &Store, file: &FileEntry) -> anyhow::Result<Vec<Tensor>> {
+    let tensors = store.file(&file.id).await?.into_items().filter(|(item, _)| item.name.is_some());
+    Ok(tensors.collect())
 }
 
-fn to_json(file: &FileEntry, tensors: &[Item], with_tensors: bool) -> Value {
+fn to_json(file: &FileEntry, tensors: &[Tensor], with_tensors: bool) -> Value {
     let mut object = json!({ "path": file.path, "bytes": file.length, "blake3": file.id.digest });
     if with_tensors {
-        let tensor = |item: &Item| {
-            let deltas = item.pieces.iter().filter(|piece| piece.base.is_some()).count();
+        let tensor = |(item, pieces): &Tensor| {
+            let deltas = pieces.iter().filter(|piece| piece.base.is_some()).count();
             json!({
                 "name": item.name,
                 "dtype": item.dtype.name(),
                 "shape": item.shape,
                 "bytes": item.length(),
-                "pieces": item.pieces.len(),
+                "pieces": pieces.len(),
                 "deltas": deltas,
             })
         };

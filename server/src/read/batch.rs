@@ -3,7 +3,7 @@
 //! A batch waits until there is memory for it, and is shared by all requests that read it at the
 //! same time. While one batch is sent, the next one is decoded.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ const REQUESTS: usize = 8;
 /// count as memory in use.
 const SLICE: usize = 256 << 10;
 
-/// The identity of a batch: the file, the number of its first piece, and the number of pieces.
+/// The identity of a batch: the file, the number of its first run of bytes, and the number of runs.
 pub(crate) type BatchKey = (ObjectId, usize, usize);
 
 /// Decoded pieces, with the permits for their memory.
@@ -34,10 +34,13 @@ pub(crate) struct Batch {
     _memory: OwnedSemaphorePermit,
 }
 
-/// Consecutive pieces of a file, with the range of bytes to send of each.
+/// Consecutive runs of bytes of a file.
 struct Wanted {
     first: usize,
-    pieces: Vec<(PieceRef, Range<usize>)>,
+    /// The pieces that the runs are in, each once.
+    pieces: Vec<PieceRef>,
+    /// For each run, the number of its piece and the range of bytes to send of that.
+    runs: Vec<(usize, Range<usize>)>,
 }
 
 /// Streams the bytes in `range` of a file. The first batch is decoded before the function returns,
@@ -105,7 +108,7 @@ fn slices(
 
 /// Cuts the wanted bytes of a batch into slices.
 fn cut(batch: &Batch, wanted: Wanted) -> Vec<Bytes> {
-    let parts = batch.pieces.iter().zip(wanted.pieces).map(|(piece, (_, part))| piece.slice(part));
+    let parts = wanted.runs.into_iter().filter_map(|(piece, part)| Some(batch.pieces.get(piece)?.slice(part)));
     let cut = |part: Bytes| {
         let starts = (0..part.len()).step_by(SLICE);
         starts.map(move |start| part.slice(start..part.len().min(start + SLICE))).collect::<Vec<_>>()
@@ -113,29 +116,34 @@ fn cut(batch: &Batch, wanted: Wanted) -> Vec<Bytes> {
     parts.flat_map(cut).collect()
 }
 
-/// Groups the pieces that contain bytes of `range` into batches.
+/// Groups the runs of bytes in `range` into batches. A pack is read once for all its runs in a batch.
 fn split(manifest: &FileManifest, range: Range<u64>) -> Vec<Wanted> {
     let mut bytes = 0;
     let mut batches: Vec<Wanted> = Vec::new();
-    for (number, piece, range) in manifest.within(range) {
-        let part = (piece, range);
-        bytes += piece.length;
-        match batches.last_mut() {
-            Some(last) if bytes <= TOGETHER => last.pieces.push(part),
-            _ => {
-                batches.push(Wanted { first: number, pieces: vec![part] });
-                bytes = piece.length;
-            }
+    // The numbers of the pieces of the last batch.
+    let mut numbers: HashMap<PieceRef, usize> = HashMap::new();
+    for (first, piece, range) in manifest.within(range) {
+        let is_known = numbers.contains_key(&piece);
+        bytes += if is_known { 0 } else { piece.length };
+        if batches.is_empty() || !is_known && bytes > TOGETHER {
+            batches.push(Wanted { first, pieces: Vec::new(), runs: Vec::new() });
+            numbers.clear();
+            bytes = piece.length;
         }
+        let Some(last) = batches.last_mut() else { continue };
+        let number = *numbers.entry(piece).or_insert(last.pieces.len());
+        if number == last.pieces.len() {
+            last.pieces.push(piece);
+        }
+        last.runs.push((number, range));
     }
     batches
 }
 
 /// Returns a batch, which is decoded unless another request has it.
 async fn fetch(state: &Arc<State>, file: ObjectId, wanted: &Wanted) -> Result<Held<Batch>> {
-    let pieces: Vec<PieceRef> = wanted.pieces.iter().map(|(piece, _)| *piece).collect();
-    let make = decode(state.clone(), pieces);
-    state.batches.get(&state.tasks, (file, wanted.first, wanted.pieces.len()), make).await
+    let make = decode(state.clone(), wanted.pieces.clone());
+    state.batches.get(&state.tasks, (file, wanted.first, wanted.runs.len()), make).await
 }
 
 /// Waits for memory and decodes pieces.
@@ -150,7 +158,7 @@ async fn decode(state: Arc<State>, pieces: Vec<PieceRef>) -> Result<Batch> {
     let mut memory = memory.map_err(|_| Failure::new(Code::Busy, "the server is shutting down"))?;
     let read = pieces.into_iter().map(|piece| {
         let state = state.clone();
-        async move { state.store.piece(&piece).await }
+        async move { state.store.kept_piece(&piece).await }
     });
     let pieces = stream::iter(read).buffered(REQUESTS).try_collect().await?;
     drop(memory.split(whole - own));

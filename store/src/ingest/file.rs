@@ -168,7 +168,7 @@ impl Ingest<'_> {
         let surveyed = self.recut(file, &mut items, surveyed, &near).await?;
         let mut bases = bases::choose(&near, &items, &surveyed);
         self.look_within(file, &surveyed, &near, &mut bases).await?;
-        let short = packs::short(&items, &surveyed);
+        let short = packs::short(&items, &surveyed, &bases);
         packs::note_digests(&mut items, &surveyed, &short);
         let packs = self.packs(file, &items, (&surveyed, &short), &near, &bases);
         let long = surveyed.iter().zip(&bases).zip(&short).filter(|(_, short)| !**short).map(|(long, _)| long);

@@ -25,7 +25,7 @@ pub(crate) use copies::Copy;
 pub use index::Indexed;
 pub(crate) use index::check as check_signatures;
 pub use local::Source;
-pub(crate) use packs::ranges;
+pub(crate) use packs::{LONGEST as LONGEST_PACK, ranges};
 pub(crate) use parts::shape;
 pub(crate) use sketches::check as check_sketches;
 

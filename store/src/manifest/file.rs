@@ -53,7 +53,7 @@ pub struct Item {
 }
 
 /// A reference to a piece: a part of a file that is stored as one object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PieceRef {
     /// The id of the object.
@@ -146,6 +146,16 @@ impl FileManifest {
             }
         }
         parts
+    }
+
+    /// The items in order, each with the pieces that its bytes are in.
+    pub fn into_items(self) -> impl Iterator<Item = (Item, Vec<PieceRef>)> {
+        let packs: Vec<PieceRef> = self.packed().map(|place| self.packs[place.pack]).collect();
+        let mut packs = packs.into_iter();
+        self.items.into_iter().map(move |item| {
+            let pieces = if item.is_packed() { packs.next().into_iter().collect() } else { item.pieces.clone() };
+            (item, pieces)
+        })
     }
 
     /// The bytes of `range` as runs of bytes in pieces, in order: the number of each run in the

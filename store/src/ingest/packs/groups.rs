@@ -1,7 +1,7 @@
 //! The division of the short parts of a file into packs.
 
 use super::super::file::Surveyed;
-use super::MOST;
+use super::LONGEST;
 use super::partners::Partner;
 use crate::codec::Segment;
 
@@ -26,7 +26,7 @@ pub(super) fn of<'a>(parts: &[&'a Surveyed], partners: &[Option<Partner>]) -> Ve
     for (end, (part, partner)) in parts.iter().zip(partners).enumerate() {
         let next = partner.as_ref().map(|partner| partner.pack);
         let is_elsewhere = pack.is_some() && next.is_some() && next != pack;
-        if length + part.length() > MOST || length >= LEAST && is_elsewhere {
+        if length + part.length() > LONGEST || length >= LEAST && is_elsewhere {
             groups.push(group(&parts[begin..end], &partners[begin..end]));
             (begin, length, pack) = (end, 0, None);
         }

@@ -26,14 +26,14 @@ use groups::Group;
 use partners::Partners;
 
 /// The maximum length of a pack in bytes. To read one tensor, a reader decodes a pack and its base.
-const MOST: u64 = 4 << 20;
+pub(crate) const LONGEST: u64 = 4 << 20;
 /// The least length in bytes of an item in a pack that keeps a digest of its own. That of a shorter
 /// one would be more than a hundredth of it.
 const LEAST_DIGESTED: u64 = 4 << 10;
 
-/// Decides for each part if it goes into a pack: all whole items that are too short for a sketch,
-/// if there are several of them.
-pub(super) fn short(items: &[Item], surveyed: &[Surveyed]) -> Vec<bool> {
+/// Decides for each part if it goes into a pack: all whole items that are too short for a sketch.
+/// None does if only one is, or if most of their bytes have `bases`, which are pieces of their own.
+pub(super) fn short(items: &[Item], surveyed: &[Surveyed], bases: &[Option<Chosen>]) -> Vec<bool> {
     let mut parts = vec![0usize; items.len()];
     surveyed.iter().for_each(|part| parts[part.part.item] += 1);
     let is_short = |part: &Surveyed| {
@@ -42,7 +42,13 @@ pub(super) fn short(items: &[Item], surveyed: &[Surveyed]) -> Vec<bool> {
         is_whole && part.length() < sketches::LEAST
     };
     let mut short: Vec<bool> = surveyed.iter().map(is_short).collect();
-    if short.iter().filter(|short| **short).count() < 2 {
+    let (mut count, mut bytes, mut based) = (0, 0, 0);
+    for ((part, base), _) in surveyed.iter().zip(bases).zip(&short).filter(|(_, short)| **short) {
+        count += 1;
+        bytes += part.length();
+        based += if base.is_some() { part.length() } else { 0 };
+    }
+    if count < 2 || based * 2 > bytes {
         short.fill(false);
     }
     short
@@ -62,7 +68,7 @@ pub(super) fn units(parts: Vec<Part>, several: &[bool]) -> Vec<Vec<Part>> {
     let mut units: Vec<Vec<Part>> = Vec::new();
     for part in parts {
         match units.last_mut() {
-            Some(unit) if is_short(&unit[0]) && is_short(&part) && part.range.end - unit[0].range.start <= MOST => {
+            Some(unit) if is_short(&unit[0]) && is_short(&part) && part.range.end - unit[0].range.start <= LONGEST => {
                 unit.push(part);
             }
             _ => units.push(vec![part]),
@@ -77,7 +83,7 @@ pub(super) fn copies(
     items: &[Item],
     surveyed: &[Surveyed],
 ) -> Result<Vec<(Vec<Range<u64>>, Digest)>> {
-    let short = short(items, surveyed);
+    let short = short(items, surveyed, &vec![None; surveyed.len()]);
     let parts: Vec<&Surveyed> = surveyed.iter().zip(short).filter(|(_, short)| *short).map(|(part, _)| part).collect();
     let packs = groups::of(&parts, &vec![None; parts.len()]).into_iter().map(|group| {
         let ranges = ranges(group.parts.iter().map(|part| part.part.range.clone()));
