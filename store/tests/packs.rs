@@ -11,60 +11,10 @@ use std::time::Instant;
 
 use bitx::Effort;
 use bitx_store::{Added, Copies, FileManifest, GcOptions, PieceRef, Source, Store, VerifyDepth};
-use support::models::{name, sources};
+use support::models::{copy, name, sources};
+use support::open;
+use support::short::{Short, Tensor, bf16};
 use support::weights::Random;
-use support::{common, open};
-
-/// A tensor: its name, dtype, shape and bytes.
-type Tensor = (String, &'static str, Vec<u64>, Vec<u8>);
-
-/// A model of short tensors, whose weights can be changed.
-#[derive(Clone)]
-struct Short(Vec<Tensor>);
-
-impl Short {
-    /// `count` tensors of 512 weights of BF16.
-    fn new(count: usize, random: &mut Random) -> Self {
-        let tensor = |number: usize| {
-            let bytes = (0..512).flat_map(|_| bf16(0.02 * random.normal())).collect();
-            (format!("model.layers.{}.block.{}.weight", number / 100, number % 100), "BF16", vec![512], bytes)
-        };
-        Self((0..count).map(tensor).collect())
-    }
-
-    /// The same tensors, of which each has a little noise added.
-    fn tuned(&self, random: &mut Random) -> Self {
-        let tuned = |(name, dtype, shape, bytes): &Tensor| {
-            let bytes = match *dtype {
-                "BF16" => {
-                    let weights = bytes.chunks_exact(2).map(|b| f32::from_bits(u32::from_le_bytes([0, 0, b[0], b[1]])));
-                    weights.flat_map(|weight| bf16(weight + 1e-4 * random.normal())).collect()
-                }
-                _ => bytes.clone(),
-            };
-            (name.clone(), *dtype, shape.clone(), bytes)
-        };
-        Self(self.0.iter().map(tuned).collect())
-    }
-
-    /// The same tensors as F32.
-    fn cast(&self) -> Self {
-        let cast = |(name, _, shape, bytes): &Tensor| {
-            (name.clone(), "F32", shape.clone(), bytes.chunks_exact(2).flat_map(|b| [0, 0, b[0], b[1]]).collect())
-        };
-        Self(self.0.iter().map(cast).collect())
-    }
-
-    fn to_file(&self) -> Vec<u8> {
-        let tensors: Vec<_> =
-            self.0.iter().map(|(name, dtype, shape, bytes)| (&name[..], *dtype, &shape[..], &bytes[..])).collect();
-        common::model(&tensors)
-    }
-}
-
-fn bf16(weight: f32) -> [u8; 2] {
-    ((weight.to_bits() + 0x7FFF + (weight.to_bits() >> 16 & 1)) >> 16).to_le_bytes()[..2].try_into().unwrap()
-}
 
 /// A store in a folder, and the files that were added to it.
 struct Scene {
@@ -239,6 +189,13 @@ async fn a_pack_is_kept_while_a_file_or_a_delta_needs_it() {
     scene.check("tuned").await;
     // The fine-tune needs its pack and that of the base. The headers are in the packs.
     assert_eq!(pieces(), 2);
+    // The file of a base that was removed repairs it.
+    let pack = scene.manifest("tuned").await.packs[0].base.unwrap();
+    fs::write(scene.piece(&PieceRef { id: pack, base: None, length: 0 }), "x").unwrap();
+    let copies = Copies { files: &[scene.source("base")], store: None };
+    let repaired = scene.store.repair(VerifyDepth::ReadData, copies, &|_| {}).await.unwrap();
+    assert_eq!((repaired.verified.problems.len(), repaired.repaired.len()), (0, 1), "{repaired:?}");
+    scene.check("tuned").await;
     scene.store.remove(&name("tuned")).await.unwrap();
     scene.store.collect(&GcOptions::default()).await.unwrap();
     assert_eq!(pieces(), 0);
@@ -335,14 +292,6 @@ async fn packs_hold_items_of_any_kind() {
         );
     }
     assert_eq!(scene.problems().await, [] as [String; 0]);
-}
-
-fn copy(from: &Path, to: &Path) {
-    for object in sources(from) {
-        let path = to.join(&object.path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::copy(&object.file, path).unwrap();
-    }
 }
 
 /// `fixtures/earlier` is a store of the release before packs: a base of six short tensors, and a

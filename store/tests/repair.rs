@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bitx::Effort;
 use bitx_store::{Copies, Digest, GcOptions, Store, VerifyDepth};
-use support::models::{name, sources};
+use support::models::{copy, name, sources};
 use support::open;
 use support::weights::{Random, Weights};
 
@@ -112,14 +112,6 @@ impl Scene {
         store.get(&store.model(&name(model)).await.unwrap(), out.path(), &|_| {}).await.unwrap();
         let read = |folder: &Path| fs::read(folder.join("model.safetensors")).unwrap();
         assert!(read(out.path()) == read(&self.folder.path().join(model)), "{model}");
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    for object in sources(from) {
-        let path = to.join(&object.path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::copy(&object.file, path).unwrap();
     }
 }
 

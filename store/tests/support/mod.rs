@@ -6,6 +6,7 @@ pub mod common;
 pub mod counted;
 pub mod faulty;
 pub mod models;
+pub mod short;
 pub mod weights;
 
 use std::path::Path;

@@ -72,6 +72,15 @@ pub fn sources(folder: &Path) -> Vec<Source> {
     found
 }
 
+/// Copies the files in a folder and its subfolders.
+pub fn copy(from: &Path, to: &Path) {
+    for object in sources(from) {
+        let path = to.join(&object.path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::copy(&object.file, path).unwrap();
+    }
+}
+
 fn walk(folder: &Path, prefix: &str, found: &mut Vec<Source>) {
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
         let path = format!("{prefix}{}", entry.file_name().into_string().unwrap());
