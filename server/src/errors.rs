@@ -125,7 +125,7 @@ impl From<StoreError> for Failure {
             StoreError::NotFound(_) => Self::new(Code::NotFound, error.to_string()),
             StoreError::Argument(_) => Self::invalid(error.to_string()),
             StoreError::Damaged { .. } | StoreError::Unsupported(_) => Self::internal(Code::Damaged, &error),
-            StoreError::Storage { .. } | StoreError::File { .. } | StoreError::Expired => {
+            StoreError::Storage { .. } | StoreError::File { .. } | StoreError::Expired | StoreError::Stopped => {
                 Self::internal(Code::Storage, &error)
             }
         }

@@ -50,6 +50,9 @@ pub enum Error {
          so add the model again"
     )]
     Expired,
+    /// The caller stopped the work.
+    #[error("the work was stopped")]
+    Stopped,
 }
 
 impl Error {
@@ -63,6 +66,7 @@ impl Error {
             Self::Argument(_) => "invalid-argument",
             Self::Unsupported(_) => "unsupported",
             Self::Expired => "expired",
+            Self::Stopped => "stopped",
         }
     }
 

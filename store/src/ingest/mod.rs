@@ -9,6 +9,7 @@ mod index;
 mod local;
 mod packs;
 mod parts;
+mod planning;
 mod relatives;
 mod search;
 mod signature;
@@ -27,13 +28,21 @@ pub(crate) use index::check as check_signatures;
 pub use local::Source;
 pub(crate) use packs::{LONGEST as LONGEST_PACK, ranges};
 pub(crate) use parts::shape;
-pub(crate) use sketches::check as check_sketches;
+pub(crate) use planning::{Kept, Local, Seen, Shelf};
+pub(crate) use search::NEAR;
+pub(crate) use signature::Signature;
+pub(crate) use sketches::{LEAST as LEAST_SKETCHED, check as check_sketches};
 
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::manifest::{FileEntry, Model, ModelName, check_path, check_paths};
+use crate::plan::SurveyedFile;
 use crate::run::Run;
+use crate::stop::until;
 use crate::store::Store;
+
+/// The time that a run which has failed takes to remove its record, at most.
+const LONGEST_END: Duration = Duration::from_secs(1);
 
 /// The result of adding a model.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
@@ -64,6 +73,32 @@ pub struct Stored {
     pub path: String,
     /// The BLAKE3 digest of the file.
     pub digest: Digest,
+}
+
+/// A model to add, with all that is known about it.
+pub struct Addition<'a> {
+    /// The local files.
+    pub files: &'a [Source],
+    /// Further files, which are stored already.
+    pub stored: &'a [Stored],
+    /// Files that are likely bases. Others are looked for as well.
+    pub bases: &'a [Digest],
+    /// The files as a survey saw them. Nothing is published if one of them has changed.
+    pub surveyed: &'a [SurveyedFile],
+    /// The compression effort.
+    pub effort: Effort,
+    /// Receives the number of bytes of each part that is done.
+    pub progress: &'a (dyn Fn(u64) + Sync),
+    /// Returns true once the work is to stop. Nothing is published then.
+    pub stop: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl<'a> Addition<'a> {
+    /// A model of these files, of which nothing else is known.
+    pub fn of(files: &'a [Source]) -> Self {
+        let (progress, stop) = (&|_| {}, &|| false);
+        Self { files, stored: &[], bases: &[], surveyed: &[], effort: Effort::Default, progress, stop }
+    }
 }
 
 /// The state of adding one model.
@@ -125,18 +160,41 @@ impl Store {
         effort: Effort,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<Added> {
-        let paths = files.iter().map(|file| file.path.as_str()).chain(stored.iter().map(|file| file.path.as_str()));
-        check_paths(paths)?;
-        self.mark().await?;
-        let run = Run::begin(self.backend(), name).await?;
-        match self.ingest(&run, name, (files, stored), effort, progress).await {
+        self.add_as(name, &Addition { stored, effort, progress, ..Addition::of(files) }).await
+    }
+
+    /// Adds a model as [`add`](Self::add) does, with all that is known about it.
+    ///
+    /// # Errors
+    /// Those of [`add_with`](Self::add_with); `Stopped`; `File` for a file that has changed since it
+    /// was surveyed.
+    pub async fn add_as(&self, name: &ModelName, what: &Addition<'_>) -> Result<Added> {
+        let files = what.files.iter().map(|file| file.path.as_str());
+        check_paths(files.chain(what.stored.iter().map(|file| file.path.as_str())))?;
+        until(self.mark(), what.stop).await?;
+        let run = self.begin(name, what.stop).await?;
+        match until(self.ingest(&run, name, what), what.stop).await {
             Ok((model, added)) => self.publish(run, &model, added).await,
             Err(error) => {
                 // A failure to end the run would only hide the first error.
-                let _ = run.end().await;
+                let _ = tokio::time::timeout(LONGEST_END, run.end()).await;
                 Err(error)
             }
         }
+    }
+
+    /// Begins a run. One that is stopped while it begins is ended, so that no record stays.
+    async fn begin(&self, name: &ModelName, stop: &(dyn Fn() -> bool + Sync)) -> Result<Run> {
+        let (backend, name) = (self.backend().clone(), name.clone());
+        let mut begun = tokio::spawn(async move { Run::begin(&backend, &name).await });
+        let joined = async { (&mut begun).await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())) };
+        let run = until(joined, stop).await;
+        if let Err(Error::Stopped) = run
+            && let Ok(Ok(Ok(run))) = tokio::time::timeout(LONGEST_END, begun).await
+        {
+            let _ = tokio::time::timeout(LONGEST_END, run.end()).await;
+        }
+        run
     }
 
     /// Stores all files, and returns the manifest of the model.
@@ -144,11 +202,9 @@ impl Store {
         &self,
         run: &Run,
         name: &ModelName,
-        (files, stored): (&[Source], &[Stored]),
-        effort: Effort,
-        progress: &(dyn Fn(u64) + Sync),
+        &Addition { files, stored, bases, surveyed, effort, progress, .. }: &Addition<'_>,
     ) -> Result<(Model, Added)> {
-        let search = Some(search::Search::begin(self, run).await?);
+        let search = Some(search::Search::begin(self, run).await?.suggest(bases).await?);
         let ingest = Ingest { store: self, run, effort, search, counts: Counts::default(), progress };
         let mut entries = Vec::with_capacity(files.len() + stored.len());
         for stored in stored {
@@ -158,6 +214,7 @@ impl Store {
             entries.push(ingest.file(source).await?);
         }
         let model = Model::new(name.clone(), entries);
+        surveyed.iter().try_for_each(|file| file.check(&model))?;
         let added = Added {
             unchanged: false,
             files: model.files.len() as u64,

@@ -11,6 +11,7 @@ use super::relatives::Relatives;
 use super::signature::Signature;
 use super::sketches::{LEAST, Sheet, closest};
 use crate::backend::REQUESTS;
+use crate::digest::Digest;
 use crate::error::Result;
 use crate::keys::{self, COMPLETE, Kind, ObjectId, SIGNATURES};
 use crate::manifest::Item;
@@ -26,7 +27,7 @@ const ROUNDS: [usize; 2] = [8, 64];
 /// The number of signatures that are looked up with weak bits turned, if nothing was found.
 const TURNED: usize = 16;
 /// The maximum number of differing bits of the signatures of related tensors.
-const NEAR: u32 = 12;
+pub(crate) const NEAR: u32 = 12;
 /// The maximum number of objects in a folder of signatures that are looked at: a page of a listing.
 const PAGE: usize = 1000;
 /// The number of files that one signature may suggest.
@@ -41,8 +42,9 @@ const KEPT: usize = 2 * MOST_SHEETS;
 pub(super) struct Search<'a> {
     store: &'a Store,
     run: &'a Run,
-    /// The sheets of all files of a store that has no signatures for some of them.
-    unsigned: Vec<Arc<Sheet>>,
+    /// The sheets that every file is compared with: those of all files of a store that has no
+    /// signatures for some of them, and those that a plan suggests.
+    always: Vec<Arc<Sheet>>,
     /// The sheets that were read last.
     kept: Mutex<VecDeque<Arc<Sheet>>>,
 }
@@ -60,12 +62,23 @@ impl<'a> Search<'a> {
                 store.backend().create(COMPLETE, "").await?;
             }
         }
-        Ok(Self { store, run, unsigned, kept: Mutex::default() })
+        Ok(Self { store, run, always: unsigned, kept: Mutex::default() })
+    }
+
+    /// Adds the stored files with these digests to those that every file is compared with.
+    pub(super) async fn suggest(mut self, files: &[Digest]) -> Result<Self> {
+        for digest in files.iter().take(MOST_SHEETS) {
+            let Some(id) = self.store.find(self.run, Kind::Files, digest).await? else { continue };
+            if self.always.iter().all(|sheet| sheet.id != id) {
+                self.always.extend(Sheet::load(self.store, id).await?.map(Arc::new));
+            }
+        }
+        Ok(self)
     }
 
     /// The sheets of the stored files that resemble a file with these items and parts.
     pub(super) async fn near(&self, items: &[Item], surveyed: &[Surveyed]) -> Result<Vec<Arc<Sheet>>> {
-        let mut found = self.unsigned.clone();
+        let mut found = self.always.clone();
         let heads = heads(surveyed);
         let (mut tried, mut begin) = (found.iter().map(|sheet| sheet.id).collect(), 0);
         for end in ROUNDS.into_iter().chain([heads.len()]) {
@@ -75,9 +88,11 @@ impl<'a> Search<'a> {
             self.look_up(bits, &mut tried, &mut found).await?;
             begin = end;
         }
-        if found.len() == self.unsigned.len() {
-            let first = heads.iter().take(TURNED).filter_map(|head| head.signature);
-            let turned = first.flat_map(|signature| signature.turned().map(|turned| (turned, signature.bits())));
+        if found.len() == self.always.len() {
+            let first = unresolved(&heads[..heads.len().min(TURNED)], items, &found);
+            let turned = first
+                .filter_map(|head| head.signature)
+                .flat_map(|signature| signature.turned().map(|turned| (turned, signature.bits())));
             self.look_up(turned.collect(), &mut tried, &mut found).await?;
         }
         Ok(found)
@@ -97,7 +112,7 @@ impl<'a> Search<'a> {
         candidates.into_iter().flatten().for_each(|id| *votes.entry(id).or_default() += 1);
         let mut votes: Vec<(usize, ObjectId)> = votes.into_iter().map(|(id, votes)| (votes, id)).collect();
         votes.sort_by_key(|(votes, _)| std::cmp::Reverse(*votes));
-        let free = (self.unsigned.len() + MOST_SHEETS).saturating_sub(found.len());
+        let free = (self.always.len() + MOST_SHEETS).saturating_sub(found.len());
         let new: Vec<ObjectId> =
             votes.into_iter().map(|(_, id)| id).filter(|id| tried.insert(*id)).take(free).collect();
         let sheets = stream::iter(new).map(|id| self.sheet(id)).buffered(REQUESTS);

@@ -6,6 +6,7 @@
 
 use bitx::distance::Sketch;
 use bitx::layout::Dtype;
+use serde::{Deserialize, Serialize};
 
 /// The number of words that a signature is made of, and of its bits.
 const WORDS: usize = 64;
@@ -23,7 +24,8 @@ const WEAK: usize = 2;
 ///
 /// A cast keeps these bits, and so does a change of the tensor's name, number of rows or place. The
 /// bits of other bytes than tensors come from their sketch, since many files begin alike.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub(crate) struct Signature {
     bits: u64,
     /// The bits of the folder whose words are closest to the threshold.
@@ -74,6 +76,25 @@ impl Signature {
     /// The place of the signature in an order that looks random and depends on its bits alone.
     pub(crate) fn order(&self) -> u64 {
         mix(self.bits)
+    }
+}
+
+/// A signature in a survey is 18 hex digits: the bits, and the places of the two weak ones.
+impl From<Signature> for String {
+    fn from(Signature { bits, weak: [first, second] }: Signature) -> Self {
+        format!("{bits:016x}{:x}{:x}", first.leading_zeros(), second.leading_zeros())
+    }
+}
+
+impl TryFrom<String> for Signature {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let is_hex = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let digits = u128::from_str_radix(&text, 16).ok().filter(|_| is_hex && text.len() == 18);
+        let digits = digits.ok_or_else(|| format!("not a signature of 18 hex digits: {text:?}"))?;
+        let weak = |shift: u32| 1 << (WORDS - 1 - (digits >> shift & 15) as usize);
+        Ok(Self { bits: (digits >> 8) as u64, weak: [weak(4), weak(0)] })
     }
 }
 
@@ -143,6 +164,18 @@ mod tests {
             let folder = |bits: u64| bits >> (WORDS - FOLDER);
             let probed: Vec<u64> = of_tuned.turned().into_iter().chain([of_tuned.bits()]).map(folder).collect();
             assert!(probed.contains(&folder(of_base.bits())), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn signatures_are_written_and_read() {
+        for seed in 0..20 {
+            let signature = signature(Dtype::F32, &floats(seed));
+            let text = String::from(signature);
+            assert_eq!(Signature::try_from(text.clone()), Ok(signature));
+            for wrong in [text.to_uppercase() + "0", format!("+{}", &text[1..]), text[1..].to_owned(), "é".repeat(9)] {
+                assert!(Signature::try_from(wrong).is_err());
+            }
         }
     }
 

@@ -205,11 +205,13 @@ impl FileManifest {
     }
 }
 
-fn write_dtype<S: Serializer>(dtype: &Dtype, serializer: S) -> Result<S::Ok, S::Error> {
+/// Serializes a dtype as its name.
+pub(crate) fn write_dtype<S: Serializer>(dtype: &Dtype, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(dtype.name())
 }
 
-fn read_dtype<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dtype, D::Error> {
+/// Deserializes a dtype from its name.
+pub(crate) fn read_dtype<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dtype, D::Error> {
     let name = String::deserialize(deserializer)?;
     let all = (0..=u8::MAX).filter_map(Dtype::from_number);
     all.into_iter()

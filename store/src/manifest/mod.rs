@@ -7,6 +7,7 @@ mod places;
 mod squeezed;
 
 pub use file::{FileManifest, Item, PieceRef};
+pub(crate) use file::{read_dtype, write_dtype};
 pub use model::{FileEntry, Model};
 pub(crate) use name::check_paths;
 pub use name::{ModelName, check_path};
