@@ -48,17 +48,23 @@ pub struct Failure {
     pub code: &'static str,
     /// One line that names the file.
     pub message: String,
+    /// The path of the file, if it is known apart from the message.
+    pub file: Option<String>,
 }
 
 impl Failure {
     pub(crate) fn of(error: &anyhow::Error) -> Self {
-        Self { code: code(error), message: words::message(&explained(error)) }
+        let file = error.chain().find_map(|cause| match cause.downcast_ref() {
+            Some(bitx_store::Error::File { path, .. }) => Some(path.display().to_string()),
+            _ => None,
+        });
+        Self { code: code(error), message: words::message(&explained(error)), file }
     }
 }
 
 /// Prints the error of a command to standard error, and returns the exit code.
 pub fn report(error: &anyhow::Error, command: &str, json: bool) -> u8 {
-    let Failure { code, message } = Failure::of(error);
+    let Failure { code, message, .. } = Failure::of(error);
     if json {
         eprintln!("{}", object(code, &message, Some(command)));
     } else {

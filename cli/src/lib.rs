@@ -49,6 +49,9 @@ pub use library::{
     Call, adapter_config, compress_folder, distance, inspect_folder, merge_folder, restore_folder, verify_folder,
 };
 pub use merge::Merged;
+pub use store::library::{
+    store_add, store_files, store_get, store_ls, store_plan, store_stats, store_survey, store_write,
+};
 
 /// The exit code when the reader of the output has closed the pipe: 128 plus the number of
 /// `SIGPIPE`, as shells report it.

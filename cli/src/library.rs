@@ -27,7 +27,7 @@ pub struct Call {
 }
 
 impl Call {
-    fn global(&self) -> Global {
+    pub(crate) fn global(&self) -> Global {
         Global::called(self.threads, self.caller.clone())
     }
 

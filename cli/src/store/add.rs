@@ -33,14 +33,15 @@ pub async fn run(root: &str, args: &args::Add, global: &Global) -> anyhow::Resul
     print(global, || text(&name, &added, &pace), object)
 }
 
-/// The name of a model that is added without one: that of its folder or file.
-fn name_of(path: &Path) -> anyhow::Result<ModelName> {
+/// The name of a model that is given without one: that of its folder or file.
+pub fn name_of(path: &Path) -> anyhow::Result<ModelName> {
     let path = path.canonicalize().with_context(|| path.display().to_string())?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.parse().with_context(|| format!("{}: choose a name for the model with --name", path.display()))
 }
 
-fn length(files: &[Source]) -> anyhow::Result<u64> {
+/// The length of all files in bytes.
+pub fn length(files: &[Source]) -> anyhow::Result<u64> {
     let length = |source: &Source| std::fs::metadata(&source.file).with_context(|| source.file.display().to_string());
     files.iter().map(|source| Ok(length(source)?.len())).sum()
 }

@@ -38,8 +38,13 @@ impl Store {
 pub enum Command {
     /// Make an empty store, unless there is one
     Init,
-    /// Add a model, replacing the one of the same name; makes the store if there is none
+    /// Add a model, replacing the one of the same name, or the models of a plan; makes the store if
+    /// there is none
     Add(Add),
+    /// Read models, without a store, for a plan: writes a line of JSON for each
+    Survey(Survey),
+    /// Plan from surveys which models to store first, and which ones after them and against them
+    Plan(Plan),
     /// Restore the files of a model
     Get(Get),
     /// Restore a single tensor of a model
@@ -68,6 +73,8 @@ impl Command {
         match self {
             Self::Init => "store init",
             Self::Add(_) => "store add",
+            Self::Survey(_) => "store survey",
+            Self::Plan(_) => "store plan",
             Self::Get(_) => "store get",
             Self::Cat(_) => "store cat",
             Self::Ls(_) => "store ls",
@@ -84,16 +91,57 @@ impl Command {
 
 #[derive(Debug, Args)]
 pub struct Add {
-    /// Name of the model, `model` or `org/model` [default: the name of the folder or file]
+    /// Name of the model, `model` or `org/model` [default: the name of the folder or file]; with
+    /// --plan, the only model to add
     #[arg(long)]
     pub name: Option<ModelName>,
+    /// Add the models of this plan (`-`: standard input), in its order, but those that the store has;
+    /// other processes may do the same at the same time
+    #[arg(long, value_name = "PLAN", conflicts_with = "paths")]
+    pub plan: Option<PathBuf>,
+    /// Add only the models of this wave of the plan, which may be added in any order
+    #[arg(long, value_name = "N", requires = "plan", conflicts_with = "paths")]
+    pub wave: Option<u32>,
     /// Compression effort: more effort takes longer and stores fewer bytes
     #[arg(long, value_enum, default_value_t = EffortName::Default)]
     pub effort: EffortName,
     /// Files of the model, or folders that hold them; links are followed, and `.git` and `.cache`
     /// are left out
+    #[arg(required_unless_present = "plan", value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Survey {
+    /// Name of the model that all paths make together [default: each path is a model, with the name
+    /// of its folder or file]
+    #[arg(long)]
+    pub name: Option<ModelName>,
+    #[command(flatten)]
+    pub output: Lines,
+    /// Files and folders of models
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Plan {
+    #[command(flatten)]
+    pub output: Lines,
+    /// Surveys, in any order, of which several may hold the same models; `-` is standard input
+    #[arg(required = true, value_name = "SURVEY")]
+    pub surveys: Vec<PathBuf>,
+}
+
+/// The output of a command that writes JSON Lines.
+#[derive(Debug, Args)]
+pub struct Lines {
+    /// File to write, or `-` for standard output [default: standard output]
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    pub path: Option<PathBuf>,
+    /// Replace the file if it exists
+    #[arg(short, long)]
+    pub force: bool,
 }
 
 #[derive(Debug, Args)]

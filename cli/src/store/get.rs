@@ -11,14 +11,7 @@ use crate::report::{Pace, print};
 use crate::{progress, run, words};
 
 pub async fn run(store: &Store, args: &args::Get, global: &Global) -> anyhow::Result<()> {
-    let model = store.model(&args.name).await?;
-    ensure_fits(store, &model, args).await?;
-    if !args.force {
-        let existing = model.files.iter().map(|file| args.folder.join(&file.path)).find(|path| path.exists());
-        if let Some(path) = existing {
-            anyhow::bail!("{}: the file exists; use --force to replace it", path.display());
-        }
-    }
+    let model = find(store, args).await?;
     let bar = progress::bar(model.length(), global);
     let begun = Instant::now();
     let progress = |bytes| bar.inc(bytes);
@@ -29,6 +22,19 @@ pub async fn run(store: &Store, args: &args::Get, global: &Global) -> anyhow::Re
     let mut object = json!({ "command": "store get", "model": args.name, "files": files, "bytes": bytes });
     pace.add_to(&mut object, global);
     print(global, || text(args, files, bytes, &pace), object)
+}
+
+/// Finds the model, and checks that it may be restored as `args` say.
+pub async fn find(store: &Store, args: &args::Get) -> anyhow::Result<Model> {
+    let model = store.model(&args.name).await?;
+    ensure_fits(store, &model, args).await?;
+    if !args.force {
+        let existing = model.files.iter().map(|file| args.folder.join(&file.path)).find(|path| path.exists());
+        if let Some(path) = existing {
+            anyhow::bail!("{}: the file exists; use --force to replace it", path.display());
+        }
+    }
+    Ok(model)
 }
 
 fn text(args: &args::Get, files: usize, bytes: u64, pace: &Pace) -> String {

@@ -43,8 +43,7 @@ pub async fn run(store: &Store, args: &args::Ls, global: &Global) -> anyhow::Res
 /// Prints models, and as JSON also the `last` name that was looked at if there may be more.
 fn models(models: &[Model], last: Option<ModelName>, global: &Global) -> anyhow::Result<()> {
     if global.json {
-        let model = |m: &Model| json!({ "name": m.name, "files": m.files.len(), "bytes": m.length() });
-        let models: Vec<Value> = models.iter().map(model).collect();
+        let models: Vec<Value> = models.iter().map(model_to_json).collect();
         let mut object = json!({ "command": "store ls", "models": models });
         if let Some(last) = last {
             object["after"] = json!(last);
@@ -55,6 +54,11 @@ fn models(models: &[Model], last: Option<ModelName>, global: &Global) -> anyhow:
     stdout::print(models.iter().map(line).collect::<String>())
 }
 
+/// A model as an entry of the list.
+pub fn model_to_json(model: &Model) -> Value {
+    json!({ "name": model.name, "files": model.files.len(), "bytes": model.length() })
+}
+
 /// A tensor, and the pieces that its bytes are in.
 type Tensor = (Item, Vec<PieceRef>);
 
@@ -63,7 +67,8 @@ async fn tensors(store: &Store, file: &FileEntry) -> anyhow::Result<Vec<Tensor>>
     Ok(tensors.collect())
 }
 
-fn to_json(file: &FileEntry, tensors: &[Tensor], with_tensors: bool) -> Value {
+/// A file of a model, and its tensors if they are wanted.
+pub fn to_json(file: &FileEntry, tensors: &[Tensor], with_tensors: bool) -> Value {
     let mut object = json!({ "path": file.path, "bytes": file.length, "blake3": file.id.digest });
     if with_tensors {
         let tensor = |(item, pieces): &Tensor| {

@@ -11,12 +11,17 @@ mod get;
 mod index;
 mod init;
 mod interrupt;
+pub mod library;
+mod lines;
 mod ls;
 pub mod open;
+mod plan;
 mod rm;
 pub mod sources;
 mod stats;
+mod survey;
 mod verify;
+mod write;
 
 use anyhow::Context;
 use args::Command;
@@ -34,11 +39,17 @@ pub fn run(args: &args::Store, global: &Global) -> anyhow::Result<()> {
 }
 
 async fn dispatch(args: &args::Store, global: &Global) -> anyhow::Result<()> {
-    let root = args.root()?;
+    // A survey needs no store.
+    let root = if let Command::Survey(_) = &args.command { "" } else { args.root()? };
     let existing = || open::existing(root, global);
     match &args.command {
         Command::Init => init::run(root, global).await,
-        Command::Add(args) => add::run(root, args, global).await,
+        Command::Add(args) => match &args.plan {
+            Some(plan) => write::run(root, plan, args, global).await,
+            None => add::run(root, args, global).await,
+        },
+        Command::Survey(args) => survey::run(args, global),
+        Command::Plan(args) => plan::run(root, args, global).await,
         Command::Get(args) => get::run(&existing().await?, args, global).await,
         Command::Cat(args) => cat::run(&existing().await?, args).await,
         Command::Ls(args) => ls::run(&existing().await?, args, global).await,

@@ -1,7 +1,7 @@
 //! `bitx store stats`: shows how much space each step saves.
 
 use bitx_store::{Stats, Store};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::warn;
 use crate::args::Global;
@@ -13,12 +13,18 @@ pub async fn run(store: &Store, global: &Global) -> anyhow::Result<()> {
     if !global.json {
         return stdout::print(to_table(&stats));
     }
-    let mut object = json!(stats);
+    let mut object = to_json(&stats);
     object["command"] = json!("store stats");
+    stdout::print(format!("{object}\n"))
+}
+
+/// All figures of the store.
+pub fn to_json(stats: &Stats) -> Value {
+    let mut object = json!(stats);
     object["stored_bytes"] = json!(stats.stored_bytes());
     object["saved"] = json!(stats.saved());
     object["metadata_per_tensor"] = json!(stats.metadata_per_tensor());
-    stdout::print(format!("{object}\n"))
+    object
 }
 
 fn to_table(stats: &Stats) -> String {

@@ -125,6 +125,7 @@ fn cover_by(models: &mut [Candidate], root: usize, family: &[usize], stop: &(dyn
     Ok(())
 }
 
+/// Fails if the work is to stop.
 pub(super) fn check(stop: &(dyn Fn() -> bool + Sync)) -> Result<()> {
     if stop() { Err(Error::Stopped) } else { Ok(()) }
 }
