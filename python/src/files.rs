@@ -54,17 +54,23 @@ impl Output {
 
 /// The format of a new archive: `level` asks for format v1, `effort` for v2.
 pub fn format(effort: &str, level: Option<i32>) -> Result<Format, Fault> {
-    let effort = match (effort, level) {
-        (_, Some(level)) => return Ok(Format::V1 { level }),
-        ("fast", _) => Effort::Fast,
-        ("default", _) => Effort::Default,
-        ("max", _) => Effort::Max,
+    match level {
+        Some(level) => Ok(Format::V1 { level }),
+        None => Ok(Format::V2 { effort: self::effort(effort)? }),
+    }
+}
+
+/// The effort of this name.
+pub fn effort(name: &str) -> Result<Effort, Fault> {
+    match name {
+        "fast" => Ok(Effort::Fast),
+        "default" => Ok(Effort::Default),
+        "max" => Ok(Effort::Max),
         _ => {
-            let message = format!("no such effort: expected fast, default or max, found {effort}");
-            return Err(Fault::new(ErrorKind::InvalidArgument, message));
+            let message = format!("no such effort: expected fast, default or max, found {name}");
+            Err(Fault::new(ErrorKind::InvalidArgument, message))
         }
-    };
-    Ok(Format::V2 { effort })
+    }
 }
 
 /// The number of threads requested, or one per core.

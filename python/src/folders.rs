@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bitx_cli::{Call, Failure, Folder};
+use bitx_cli::{Call, Failure};
 use pyo3::prelude::*;
 
 use crate::fault::Fault;
@@ -13,24 +13,26 @@ use crate::watch::{Watch, watched};
 
 impl From<Failure> for Fault {
     fn from(failure: Failure) -> Self {
-        Self::named(failure.code, failure.message)
+        Self::named(failure.code, failure.message).at(failure.file)
     }
 }
 
-fn call(threads: Option<u16>, replace: bool, watch: &Arc<Watch>) -> Call {
+/// The options of a call that `watch` watches.
+pub fn call(threads: Option<u16>, replace: bool, watch: &Arc<Watch>) -> Call {
     Call { threads, replace, caller: watch.clone() }
 }
 
-fn paths(paths: &[PathBuf]) -> Vec<&Path> {
+/// The paths as references.
+pub fn paths(paths: &[PathBuf]) -> Vec<&Path> {
     paths.iter().map(PathBuf::as_path).collect()
 }
 
 /// Names the file at fault, if the message begins with one of `paths` or a file inside it.
-fn done(result: Result<Folder, Failure>, at_fault: &[&Path]) -> Result<Folder, Fault> {
+pub fn done<T>(result: Result<T, Failure>, at_fault: &[&Path]) -> Result<T, Fault> {
     result.map_err(|failure| {
         let named = |path: &&&Path| failure.message.starts_with(&path.display().to_string());
-        let file = at_fault.iter().find(named).and_then(|_| failure.message.split(": ").next());
-        let file = file.map(str::to_owned);
+        let found = at_fault.iter().find(named).and_then(|_| failure.message.split(": ").next());
+        let file = failure.file.clone().or_else(|| found.map(str::to_owned));
         Fault::from(failure).at(file)
     })
 }

@@ -12,6 +12,7 @@ mod memory;
 mod merge;
 mod reader;
 mod report;
+mod store;
 mod sync;
 mod watch;
 
@@ -43,6 +44,14 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(folders::verify_folder, module)?)?;
     module.add_function(wrap_pyfunction!(folders::inspect_folder, module)?)?;
     module.add_function(wrap_pyfunction!(folders::merge_folder, module)?)?;
+    module.add_function(wrap_pyfunction!(store::store_add, module)?)?;
+    module.add_function(wrap_pyfunction!(store::store_get, module)?)?;
+    module.add_function(wrap_pyfunction!(store::store_survey, module)?)?;
+    module.add_function(wrap_pyfunction!(store::store_plan, module)?)?;
+    module.add_function(wrap_pyfunction!(store::store_write, module)?)?;
+    module.add_function(wrap_pyfunction!(store::store_ls, module)?)?;
+    module.add_function(wrap_pyfunction!(store::store_files, module)?)?;
+    module.add_function(wrap_pyfunction!(store::store_stats, module)?)?;
     module.add_function(wrap_pyfunction!(sync::digest, module)?)?;
     module.add_function(wrap_pyfunction!(sync::encode, module)?)?;
     module.add_function(wrap_pyfunction!(sync::apply, module)?)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 
 class Error(Exception):
-    """A failure of the codec, of an input or of an output.
+    """A failure of the codec, of an input, of an output or of a store.
 
     ``code`` is a stable name: ``format``, ``corrupt``, ``truncated``, ``unsupported``,
-    ``base-mismatch``, ``limit``, ``invalid-argument`` or ``io``. ``file`` is the path of the file
+    ``base-mismatch``, ``limit``, ``invalid-argument`` or ``io``; for stores, also ``storage``,
+    ``damaged``, ``not-found``, ``expired`` or ``failed``. ``file`` is the path of the file
     at fault and ``tensor`` the name of the tensor, where there is a single one.
     """
 
