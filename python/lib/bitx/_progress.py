@@ -11,12 +11,14 @@ Progress = bool | Callable[[int, int], object]
 
 
 @contextmanager
-def reporting(progress: Progress, name: str) -> Iterator[Callable[[int, int], object] | None]:
-    """Yields the function to call with the bytes done and to do, or ``None``."""
+def reporting(
+    progress: Progress, name: str, unit: str = "B"
+) -> Iterator[Callable[[int, int], object] | None]:
+    """Yields the function to call with the bytes, or other units, done and to do, or ``None``."""
     if callable(progress):
         yield progress
         return
-    bar = _bar(name) if progress else None
+    bar = _bar(name, unit) if progress else None
     if bar is None:
         yield None
         return
@@ -29,9 +31,9 @@ def reporting(progress: Progress, name: str) -> Iterator[Callable[[int, int], ob
         yield update
 
 
-def _bar(name: str) -> Any:
+def _bar(name: str, unit: str) -> Any:
     try:
         from tqdm.auto import tqdm
     except ImportError:
         return None
-    return tqdm(desc=name, unit="B", unit_scale=True)
+    return tqdm(desc=name, unit=unit, unit_scale=True)
