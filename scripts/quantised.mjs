@@ -3,7 +3,8 @@
  * the XOR with the base under `zstd -19`, as the table of the README:
  * `node scripts/quantised.mjs FOLDER`.
  *
- * The folder has pairs of files, `base-NAME` and `sft-NAME`. The commands `zstd` and `bitx`, of
+ * The folder has pairs of files, `base-NAME` and `sft-NAME`, and perhaps `sft-bf16.safetensors`, the
+ * floats that the latter were quantised from. The commands `zstd` and `bitx`, of
  * `target/release` or `target/debug`, must exist.
  */
 import { execFileSync } from 'node:child_process';
@@ -40,8 +41,8 @@ const size = (...command) => {
 };
 const format = (number) => number.toLocaleString('en-US');
 
-console.log('| format | bytes | zstd -19 --patch-from | XOR, zstd -19 | bitx | share |');
-console.log('|---|---:|---:|---:|---:|---:|');
+console.log('| format | bytes | zstd -19 --patch-from | XOR, zstd -19 | bitx | share | from its floats |');
+console.log('|---|---:|---:|---:|---:|---:|---:|');
 for (const [file, name] of Object.entries(NAMES)) {
   const [base, target] = ['base', 'sft'].map((side) => join(folder, `${side}-${file}`));
   if (!readdirSync(folder).includes(`sft-${file}`)) continue;
@@ -56,6 +57,8 @@ for (const [file, name] of Object.entries(NAMES)) {
   const own = size(bitx, 'compress', '--force', base, target);
   const share = (own / to.length).toFixed(3);
   const figures = [to.length, patch, xor, own].map(format).join(' | ');
-  console.log(`| ${name} | ${figures} | ${share} |`);
+  const floats = join(folder, 'sft-bf16.safetensors');
+  const derived = existsSync(floats) ? format(size(bitx, 'compress', '--force', floats, target)) : '';
+  console.log(`| ${name} | ${figures} | ${share} | ${derived} |`);
 }
 rmSync(work, { recursive: true });

@@ -7,6 +7,7 @@ mod cast;
 mod chunk;
 mod decode;
 mod delta;
+mod derived;
 pub mod distance;
 pub mod drive;
 mod encode;

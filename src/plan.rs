@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::archive::v2::{Origin, Partner, View};
+use crate::archive::v2::{Origin, Partner, View, units};
 use crate::chunk::unit;
 use crate::error::{Error, Result};
 use crate::io::Source;
@@ -112,7 +112,10 @@ impl BaseSet {
     fn resolve_view(&self, region: &Region, view: &View) -> Result<BaseView> {
         steps::add(view.origins.len() + view.runs.len());
         let mut wanted = vec![0; view.origins.len()];
-        for run in &view.runs {
+        if let Some(derived) = view.derived {
+            wanted.fill(units(region) * derived.per_word);
+        }
+        for run in view.runs.iter().filter(|_| view.derived.is_none()) {
             if let Some((origin, start)) = run.from {
                 let most = &mut wanted[origin as usize];
                 let per_unit = units_per_unit(view.origins[origin as usize].dtype, region.dtype);
@@ -124,6 +127,9 @@ impl BaseSet {
         let gathered = BaseView::new(region.dtype, origins.collect::<Result<_>>()?, runs);
         if let Some(transposed) = view.transposed {
             return Ok(gathered.transposed(transposed));
+        }
+        if let Some(derived) = view.derived {
+            return Ok(gathered.derived(derived));
         }
         let Some(merge) = &view.merge else { return Ok(gathered) };
         let shape = merge.shape(region)?;

@@ -56,13 +56,29 @@ impl Transposed {
     }
 
     /// Writes the transposed words in the range `words`, which is not empty, of `width` bytes each.
+    /// A word may be an element of several weights.
     /// `base` has the words of the [`matrices`](Self::matrices) that the range lies in.
     pub(crate) fn gather(self, width: usize, words: &Range<u64>, base: &[u8], into: &mut [u8]) {
+        if self.rows == 1 || self.columns == 1 {
+            // The elements stay in their order.
+            let skipped = (words.start - self.matrices(words).start) as usize * width;
+            return into.copy_from_slice(&base[skipped..skipped + into.len()]);
+        }
         match width {
             1 => self.copy::<1>(words, base, into),
             2 => self.copy::<2>(words, base, into),
             4 => self.copy::<4>(words, base, into),
-            _ => self.copy::<8>(words, base, into),
+            8 => self.copy::<8>(words, base, into),
+            _ => self.copy_wide(width, words, base, into),
+        }
+    }
+
+    fn copy_wide(self, width: usize, words: &Range<u64>, base: &[u8], into: &mut [u8]) {
+        let (size, first) = (self.rows * self.columns, self.matrices(words).start);
+        for (word, into) in words.clone().zip(into.chunks_exact_mut(width)) {
+            let within = word % size;
+            let place = word - within - first + within % self.rows * self.columns + within / self.rows;
+            into.copy_from_slice(&base[place as usize * width..][..width]);
         }
     }
 

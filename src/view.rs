@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use crate::cast::{can_cast, cast};
 use crate::chunk::{is_integer, unit};
+use crate::derived::{Derived, Gives};
 use crate::error::Result;
 use crate::io::{Inputs, Read, Source};
 use crate::layout::Dtype;
@@ -31,6 +32,8 @@ pub(crate) struct BaseView {
     factors: Option<Box<Factors>>,
     /// The matrices whose transposes the words of the first origin are.
     transposed: Option<Transposed>,
+    /// The weights of the first origin that the words were made from.
+    derived: Option<Derived>,
 }
 
 /// The factors of an adapter that were found, and how they move the region.
@@ -50,6 +53,8 @@ pub(crate) enum Relation {
     Words,
     /// A weight, as `F32`, for each weight of quantised blocks, or for each quantised integer.
     Weights,
+    /// A weight, as `F32`, for each packed number.
+    Numbers,
     /// Bytes that the chunk resembles, at any place.
     Bytes,
 }
@@ -100,7 +105,7 @@ impl BaseView {
         let weights = may_give_weights(dtype) && !origins.iter().all(of_same);
         let relation = if weights { Relation::Weights } else { Relation::Words };
         let runs = runs.map(stretch).collect();
-        Self { dtype, origins, runs, bytes: None, relation, factors: None, transposed: None }
+        Self { dtype, origins, runs, bytes: None, relation, factors: None, transposed: None, derived: None }
     }
 
     /// Creates a view that gives the same bytes for every part of a region of `dtype`.
@@ -117,6 +122,12 @@ impl BaseView {
     /// Takes the words as those of matrices, and transposes each of them.
     pub(crate) fn transposed(self, transposed: Transposed) -> Self {
         Self { transposed: Some(transposed), ..self }
+    }
+
+    /// Takes the words to be made from weights.
+    pub(crate) fn derived(self, derived: Derived) -> Self {
+        let relation = if derived.gives == Gives::Weights { Relation::Numbers } else { Relation::Words };
+        Self { derived: Some(derived), relation, ..self }
     }
 
     /// The place and the number of bytes that the byte range `range` of the region shares with
@@ -205,7 +216,11 @@ impl BaseView {
             return Ok(Some(Cow::Borrowed(inputs.slice(*source, bytes.clone())?)));
         }
         if let Some((origin, matrices)) = self.matrices(&range) {
-            let words = self.transpose(&range, origin, inputs.slice(origin.source, matrices)?);
+            let matrices = inputs.slice(origin.source, matrices)?;
+            let words = match self.derived {
+                Some(derived) => derived.take(&self.units(&range), (origin.dtype, matrices), self.dtype),
+                None => self.transpose(&range, origin, matrices),
+            };
             return Ok(Some(Cow::Owned(words)));
         }
         let length = ((range.end - range.start) / unit(self.dtype).1 * self.given()) as usize;
@@ -231,10 +246,14 @@ impl BaseView {
         Ok(Some(Cow::Owned(bytes)))
     }
 
-    /// The matrices of the base that a range of bytes of the region needs, if it is transposed.
+    /// The matrices of the base that a range of bytes of the region needs, if it is transposed, or
+    /// made from weights.
     fn matrices(&self, range: &Range<u64>) -> Option<(Located, Range<u64>)> {
-        let (transposed, origin) = (self.transposed?, *self.origins.first()?);
-        let words = transposed.matrices(&self.units(range));
+        let origin = *self.origins.first()?;
+        let words = match (self.derived, self.transposed) {
+            (Some(derived), _) => derived.needs(&self.units(range)),
+            (None, transposed) => transposed?.matrices(&self.units(range)),
+        };
         let width = unit(origin.dtype).1;
         Some((origin, origin.offset + words.start * width..origin.offset + words.end * width))
     }

@@ -38,6 +38,7 @@ pub fn all() -> Vec<Seed> {
         pairs.push(gguf(random, (kind, 8 * bytes, 256)));
     }
     pairs.push(packed(random));
+    pairs.push(derived(random));
     pairs.push(onnx(random));
     pairs.push((b"plain bytes, no model".repeat(9), b"plain bytes, a model?".repeat(9)));
     pairs.push((Vec::new(), b"something from nothing".to_vec()));
@@ -125,6 +126,28 @@ fn packed(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
         model(&std::array::from_fn::<_, 8, _>(tensor))
     };
     (file(0), file(1))
+}
+
+/// Packed numbers and their scales, and the weights that they were quantised from: in words of eight
+/// rows, and in runs.
+fn derived(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
+    let [bytes, _] = weights(random, 64 * 64 * 2);
+    let words: Vec<f32> =
+        bytes.as_chunks().0.iter().map(|word| f32::from_bits(u32::from(u16::from_le_bytes(*word)) << 16)).collect();
+    let largest = |run: usize, divisor: f32| -> Vec<u8> {
+        let largest = |run: &[f32]| run.iter().fold(0f32, |most, weight| most.max(weight.abs()));
+        words.chunks(run).flat_map(|run| (largest(run) / divisor).to_le_bytes()).collect()
+    };
+    let [numbers, others] = weights(random, 64 * 64 / 2);
+    let (columns, runs) = (largest(64, 7.5), largest(32, 7.0));
+    let base = model(&[("a.weight", "BF16", &[64, 64], &bytes), ("b.weight", "BF16", &[64, 64], &bytes)]);
+    let target = model(&[
+        ("a.qweight", "I32", &[8, 64], &numbers),
+        ("a.scales", "F32", &[1, 64], &columns),
+        ("b.q_weight", "U32", &[64, 8], &others),
+        ("b.q_scale", "F32", &[64, 2], &runs),
+    ]);
+    (base, target)
 }
 
 /// Two tensors of a ggml type, of `length` bytes and 2,048 weights in rows of `row`.

@@ -1,7 +1,7 @@
 //! The choice of a chunk's method: the one with the smallest payload of those that the effort
 //! allows.
 
-use super::{Effort, Matrix, Method, Side, is_integer};
+use super::{Effort, Ground, Matrix, Method, Side, is_integer};
 use super::{blocks, delta, grid, narrow, nibbles, palette, patch, predicted, repeats, solo};
 use crate::entropy::zstd;
 use crate::error::Result;
@@ -68,8 +68,14 @@ pub(crate) fn encode(
     effort: Effort,
 ) -> Result<(Method, Vec<u8>)> {
     let mut best = Best::new(target);
-    if let Some(weights) = against.base.filter(|_| against.relation == Relation::Weights && is_integer(dtype)) {
-        best.offer(Method::Grid, grid::integers::encode(dtype, matrix, weights, target));
+    if let Some(weights) = against.base.filter(|_| is_made_from_weights(against.relation, dtype)) {
+        match (against.relation, against.side) {
+            (Relation::Weights, _) => {
+                best.offer(Method::Grid, grid::integers::encode(dtype, matrix, weights, target));
+            }
+            (_, Some(side)) => best.offer(Method::Grid, grid::packed::encode(side, Ground::Weights(weights), target)),
+            (_, None) => {}
+        }
         if effort == Effort::Max || best.is_weak() {
             let (method, alone) = encode(dtype, matrix, Against::default(), target, effort)?;
             best.offer(method, alone);
@@ -92,6 +98,11 @@ pub(crate) fn encode(
         best.offer(Method::Patch, patch::encode(resembling.unwrap_or(&[]), target, effort));
     }
     Ok(best.finish())
+}
+
+/// Returns true if a base range of this relation has the weights that integers stand for.
+fn is_made_from_weights(relation: Relation, dtype: Dtype) -> bool {
+    relation == Relation::Numbers || relation == Relation::Weights && is_integer(dtype)
 }
 
 /// Returns true if a patch is worth its time. Bytes are patched where they are like the base's, or
@@ -132,7 +143,7 @@ pub(super) fn encode_plain(
     let (width, fields) = dtype.words();
     let mut best = Best::new(target);
     if let (Some(base), Some(side)) = (base, side) {
-        best.offer(Method::Grid, grid::packed::encode(side, base, target));
+        best.offer(Method::Grid, grid::packed::encode(side, Ground::Numbers(base), target));
     }
     // Differences of words that pack several numbers say little. Half bytes are for rows in an order
     // that the scales do not follow.

@@ -38,7 +38,7 @@ mod uncertain;
 
 pub(crate) use choice::{Against, encode};
 pub(crate) use grid::integers::is_integer;
-pub(crate) use grid::packed::{Companions, Side};
+pub(crate) use grid::packed::{Companions, Ground, Side};
 
 use crate::entropy::{rans, zstd};
 use crate::error::{Error, Result};
@@ -174,6 +174,15 @@ pub(crate) fn decode(
     scratch: &mut Scratch,
 ) -> Result<()> {
     let resembling = given.base;
+    if let Some(weights) = given.base.filter(|_| given.relation == Relation::Numbers) {
+        return match (method, given.side) {
+            (Method::Grid, Some(side)) => {
+                grid::packed::decode(side, payload, Ground::Weights(weights), target, scratch)
+            }
+            (Method::Grid, None) => Err(Error::corrupt("a chunk of the grid is not one of packed numbers")),
+            _ => decode(method, dtype, matrix, payload, Given::default(), target, scratch),
+        };
+    }
     if let Some(weights) = given.base.filter(|_| given.relation == Relation::Weights && is_integer(dtype)) {
         return match method {
             Method::Grid => grid::integers::decode(dtype, matrix, payload, weights, target, scratch),
@@ -186,7 +195,7 @@ pub(crate) fn decode(
         Method::Patch => patch::decode(payload, resembling.unwrap_or(&[]), target, scratch),
         Method::Factors => Err(Error::corrupt("the archive has factors in the place of a chunk")),
         Method::Grid if let Some(side) = given.side => {
-            grid::packed::decode(side, payload, needed(given.base)?, target, scratch)
+            grid::packed::decode(side, payload, Ground::Numbers(needed(given.base)?), target, scratch)
         }
         Method::Grid => {
             let format = format_of(dtype).ok_or_else(|| Error::corrupt("a chunk of the grid is not one of blocks"))?;

@@ -1,6 +1,7 @@
 //! Compresses a target against a base into an archive.
 
 mod casts;
+mod companions;
 mod graphs;
 mod survey;
 mod v1;

@@ -45,6 +45,14 @@ impl Likeness {
         matches!(self, Self::Share(share) if share <= RELATED)
     }
 
+    /// The share of differing bits of tensors that are almost certainly related.
+    pub(crate) fn related_share(self) -> Option<f32> {
+        match self {
+            Self::Share(share) if share <= RELATED => Some(share),
+            _ => None,
+        }
+    }
+
     /// Returns true if the tensors are almost certainly unrelated.
     pub(crate) fn is_unrelated(self) -> bool {
         matches!(self, Self::Share(share) if share >= UNRELATED)

@@ -20,11 +20,24 @@ pub(crate) struct Packing {
     pub(crate) levels: Levels,
     /// The relation of stored numbers to indices of levels.
     pub(crate) code: Code,
-    /// Numbers are those of the columns 0, 2, 4, 6, 1, 3, 5, 7 in each eight of them.
-    pub(crate) interleaved: bool,
+    pub(crate) order: Order,
     /// Tiles have zero points, which are packed as the numbers are.
     pub(crate) zeros: bool,
 }
+
+/// The order of numbers in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// That of their columns.
+    Columns,
+    /// In each eight of them, they are those of the columns 0, 2, 4, 6, 1, 3, 5, 7.
+    Interleaved,
+    /// In each two of them, they are those of the columns 1, 0.
+    HighFirst,
+}
+
+/// The columns of eight interleaved numbers.
+const INTERLEAVED: [usize; 8] = [0, 2, 4, 6, 1, 3, 5, 7];
 
 /// The relation of stored numbers to indices of levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,11 +52,11 @@ pub(crate) enum Code {
 
 const fn uniform(bits: u32, zero: u8, code: Code, zeros: bool) -> Packing {
     let levels = Levels::Uniform { last: ((1u32 << bits) - 1) as u8, zero };
-    Packing { bits, levels, code, interleaved: false, zeros }
+    Packing { bits, levels, code, order: Order::Columns, zeros }
 }
 
 const fn book(levels: &'static [f32; 16], code: Code) -> Packing {
-    Packing { bits: 4, levels: Levels::Book(levels), code, interleaved: false, zeros: false }
+    Packing { bits: 4, levels: Levels::Book(levels), code, order: Order::Columns, zeros: false }
 }
 
 /// The packings, by their numbers in the format.
@@ -57,9 +70,9 @@ pub(crate) static PACKINGS: [Packing; 11] = [
     // GPTQ, which stores zero points less 1.
     uniform(4, 1, Code::Plain, true),
     // AWQ.
-    Packing { interleaved: true, ..uniform(4, 0, Code::Plain, true) },
+    Packing { order: Order::Interleaved, ..uniform(4, 0, Code::Plain, true) },
     // bitsandbytes.
-    book(&NF4, Code::Plain),
+    Packing { order: Order::HighFirst, ..book(&NF4, Code::Plain) },
     // MXFP4 and NVFP4.
     book(&E2M1, Code::SignAndSize),
     // Integers of 8 bits, without and with zero points.
@@ -105,11 +118,10 @@ impl Tiles {
 impl Packing {
     /// Writes the tile of each number from number `first` on, counted from tile `origin` on.
     pub(crate) fn tiles(&self, tiles: &Tiles, origin: u64, first: u64, found: &mut [u32]) {
-        const INTERLEAVED: [u64; 8] = [0, 2, 4, 6, 1, 3, 5, 7];
         let across = tiles.across();
         let (mut row, mut column) = (first / tiles.width, first % tiles.width);
         for tile in found {
-            let place = if self.interleaved { column / 8 * 8 + INTERLEAVED[(column % 8) as usize] } else { column };
+            let place = self.weight(column as usize) as u64;
             *tile = (row / tiles.rows * across + place / tiles.columns).wrapping_sub(origin) as u32;
             column += 1;
             if column == tiles.width {
@@ -140,9 +152,25 @@ impl Packing {
         }
     }
 
+    /// The place of the weight of a stored number, in the order of columns. Places change only
+    /// within eight numbers.
+    #[inline(always)]
+    pub(crate) fn weight(&self, number: usize) -> usize {
+        match self.order {
+            Order::Columns => number,
+            Order::Interleaved => number / 8 * 8 + INTERLEAVED[number % 8],
+            Order::HighFirst => number ^ 1,
+        }
+    }
+
     /// The bits that a number may have.
     pub(crate) fn mask(&self) -> u8 {
         ((1u16 << self.bits) - 1) as u8
+    }
+
+    /// Returns true if rows are interleaved.
+    pub(crate) fn is_interleaved(&self) -> bool {
+        self.order == Order::Interleaved
     }
 
     /// Numbers in a byte.
@@ -176,7 +204,7 @@ impl Packing {
         let stored: Vec<u8> = self.numbers(zeros).collect();
         let zero = |tile: usize| {
             const PLACES: [usize; 8] = [0, 4, 1, 5, 2, 6, 3, 7];
-            let place = if self.interleaved { tile / 8 * 8 + PLACES[tile % 8] } else { tile };
+            let place = if self.is_interleaved() { tile / 8 * 8 + PLACES[tile % 8] } else { tile };
             let number = stored.get(place).copied().unwrap_or(0);
             if self.code == Code::Signed { f32::from(number as i8) } else { f32::from(number) }
         };

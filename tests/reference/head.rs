@@ -89,6 +89,10 @@ impl Head {
                 let view = View::read_transposed(&region, fields, self)?;
                 Ok(Content::Chunks(region, Some(Partner::View(view))))
             }
+            8 => {
+                let view = View::read_derived(&region, fields, self)?;
+                Ok(Content::Chunks(region, Some(Partner::View(view))))
+            }
             6 => {
                 let mut view = View::read(&region, fields, self)?;
                 view.merge = Some(Merge::read(&region, fields, self)?);

@@ -22,7 +22,7 @@ mod symbols;
 pub mod view;
 pub mod words;
 
-use chunk::Geometry;
+use chunk::{Coding, Geometry};
 use fields::Fields;
 use head::{Content, Head};
 use predicted::Factors;
@@ -152,7 +152,12 @@ fn restore_region(
     };
     let format = quant::format(kind.dtype);
     let of_weights = matches!(partner, Some(Partner::View(view)) if view.gives_weights(kind));
+    let numbers = match partner {
+        Some(Partner::View(view)) => view.numbers_per_word(),
+        _ => None,
+    };
     let place = |at: usize| match format {
+        _ if numbers.is_some() => at / Coding::of(kind.dtype).bytes() * numbers.unwrap_or(0) * 4,
         Some(format) if of_weights => at / format.bytes * format.weights * 4,
         None if of_weights => at * 4,
         _ => at,
@@ -171,9 +176,13 @@ fn restore_region(
         let base = known.map(|(words, _)| &words[given]).or(resembled);
         let grid = packed.filter(|_| record.method == GRID && resembled.is_none() && !of_weights);
         let output = match grid {
-            Some(packed) => unpack(head, bases, packed, record.payload, (base, range.start), items),
+            Some(packed) => {
+                let place = (base, range.start, numbers.is_some());
+                unpack(head, bases, packed, record.payload, place, (items, range.len()))
+            }
             None => {
-                let given = (base, of_weights);
+                check(record.method != GRID || numbers.is_none(), "a grid of weights without companions")?;
+                let given = (base.filter(|_| numbers.is_none()), of_weights);
                 let (columns, factors) = (geometry.columns, stored.factors.as_ref());
                 chunk::decode(record.method, kind.dtype, columns, record.payload, given, factors, range.len())
             }
@@ -189,19 +198,22 @@ fn unpack(
     bases: &[view::Base<'_>],
     packed: &packed::Packed,
     payload: &[u8],
-    (base, start): (Option<&[u8]>, usize),
-    items: &[Vec<u8>],
+    (base, start, weights): (Option<&[u8]>, usize, bool),
+    (items, length): (&[Vec<u8>], usize),
 ) -> Result<Vec<u8>> {
     let companions = packed.companions();
     let of_base = |&item: &usize| match &head.items[item] {
-        Content::Chunks(kind, Some(Partner::View(view))) if !view.gives_weights(kind) => {
+        Content::Chunks(kind, Some(Partner::View(view)))
+            if !view.gives_weights(kind) && view.numbers_per_word().is_none() =>
+        {
             view.words(kind, bases).map(|(words, _)| words)
         }
         _ => Ok(vec![0; items[item].len()]),
     };
     let of_base = companions.iter().map(of_base).collect::<Result<Vec<_>>>()?;
     let of_target: Vec<Vec<u8>> = companions.iter().map(|&item| items[item].clone()).collect();
-    packed.decode(head, payload, (base.ok_or("the method needs a base")?, start), [&of_base, &of_target])
+    let base = base.ok_or("the method needs a base")?;
+    packed.decode(head, payload, (base, start, weights), length, [&of_base, &of_target])
 }
 
 fn split_end(bytes: &[u8], length: usize) -> Result<(&[u8], &[u8])> {

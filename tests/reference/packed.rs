@@ -195,6 +195,15 @@ impl Packed {
         if (y - l) * 2.0 <= h - l { (low, (y - l) / (h - l)) } else { (low + 1, (y - h) / (h - l)) }
     }
 
+    /// The place of a number's weight, in the order of columns.
+    fn weight(&self, number: usize) -> usize {
+        match self.kind {
+            4 => number / 8 * 8 + [0, 2, 4, 6, 1, 3, 5, 7][number % 8],
+            5 => number / 2 * 2 + 1 - number % 2,
+            _ => number,
+        }
+    }
+
     fn tile(&self, number: usize) -> usize {
         let (width, rows, columns) = (self.width as usize, self.rows as usize, self.columns as usize);
         let (row, column) = (number / width, number % width);
@@ -202,13 +211,14 @@ impl Packed {
         row / rows * width.div_ceil(columns) + column / columns
     }
 
-    /// A chunk from its payload, its base range and its place in the region. The companions of base
-    /// and target are whole.
+    /// A chunk of `length` bytes from its payload, its base range, which may have weights, and its
+    /// place in the region. The companions of base and target are whole.
     pub fn decode(
         &self,
         head: &Head,
         payload: &[u8],
-        (base, start): (&[u8], usize),
+        (base, start, weights): (&[u8], usize, bool),
+        length: usize,
         companions: [&[Vec<u8>]; 2],
     ) -> Result<Vec<u8>> {
         let [from, to] = companions.map(|bytes| self.affine(head, bytes));
@@ -217,15 +227,26 @@ impl Packed {
         check(model <= 2, "an unknown model of indices")?;
         let middle = if model == 1 { fields.varint()?.min(65_535) as i64 } else { 0 };
         let first = start * (8 / self.bits() as usize);
-        let expect = |(i, number): (usize, &u8)| {
-            let (index, tile) = (self.index(*number), self.tile(first + i));
+        let own = if weights { Vec::new() } else { self.numbers(base) };
+        let expect = |i: usize| {
+            let tile = self.tile(first + i);
             let ((from_a, from_c), (a, c)) = (from[tile], to[tile]);
             let q = 1.0 / a;
-            let (scale, shift) = (from_a * q, (from_c - c) * q);
-            if from_a == a && from_c == c || !scale.is_finite() || !shift.is_finite() {
-                return (i32::from(index), 1, 0);
+            let y = if weights {
+                let weight = &base[4 * self.weight(i)..][..4];
+                (f32::from_le_bytes(weight.try_into().unwrap()) - c) * q
+            } else {
+                let index = self.index(own[i]);
+                let (scale, shift) = (from_a * q, (from_c - c) * q);
+                if from_a == a && from_c == c || !scale.is_finite() || !shift.is_finite() {
+                    return (i32::from(index), 1, 0);
+                }
+                self.level(index) * scale + shift
+            };
+            if !y.is_finite() {
+                return (if matches!(self.kind, 5 | 6) { 8 } else { i32::from(zero(self.kind)) }, 1, 0);
             }
-            let (x, f) = self.place(self.level(index) * scale + shift);
+            let (x, f) = self.place(y);
             let context = match model {
                 0 => class(f),
                 1 => 8 * class(f) + (size(a) - middle + 4).clamp(0, 7) as usize,
@@ -233,7 +254,7 @@ impl Packed {
             };
             (x, if f < 0.0 { -1 } else { 1 }, context)
         };
-        let expected: Vec<_> = self.numbers(base).iter().enumerate().map(expect).collect();
+        let expected: Vec<_> = (0..length * (8 / self.bits() as usize)).map(expect).collect();
         let indices = fields_of(&mut fields, &expected)?;
         fields.finish()?;
         let mask = (1 << self.bits()) - 1;

@@ -1,6 +1,7 @@
 //! Views: the base words of a region, which may come from several base regions.
 
 use super::base::{PLACES, Region};
+use super::chunk::Coding;
 use super::fields::{Fields, text};
 use super::head::{BITS, Head, LAST};
 use super::merge::Merge;
@@ -15,6 +16,22 @@ pub struct View {
     pub merge: Option<Merge>,
     /// Rows and columns of the base's matrices, which are transposed.
     pub matrices: Option<(usize, usize)>,
+    /// The weights that the words were made from.
+    pub derived: Option<Derived>,
+}
+
+/// The weights of the base that the words of a region were made from.
+#[derive(Clone, Copy)]
+pub struct Derived {
+    /// Rows and columns of the base's matrices of elements.
+    matrices: (usize, usize),
+    /// Weights of an element.
+    element: usize,
+    /// Weights of a word.
+    pub per_word: usize,
+    /// 0 if the view gives weights, else the number of a span.
+    span: u8,
+    divisor: f32,
 }
 
 /// A region of a base file.
@@ -84,11 +101,17 @@ impl View {
         let (file, name) = read_name(fields, head, region)?;
         let units = region.length / unit(region.dtype);
         let runs = if units > 0 { vec![(units, Some((0, 0)))] } else { Vec::new() };
-        Ok(Self { origins: vec![Origin { file, name, dtype: region.dtype }], runs, merge: None, matrices: None })
+        Ok(Self {
+            origins: vec![Origin { file, name, dtype: region.dtype }],
+            runs,
+            merge: None,
+            matrices: None,
+            derived: None,
+        })
     }
 
     pub fn read(region: &Region, fields: &mut Fields, head: &Head) -> Result<Self> {
-        let mut view = Self { origins: Vec::new(), runs: Vec::new(), merge: None, matrices: None };
+        let mut view = Self { origins: Vec::new(), runs: Vec::new(), merge: None, matrices: None, derived: None };
         for _ in 0..count(fields)? {
             let (file, name) = read_name(fields, head, region)?;
             let dtype = fields.byte()?;
@@ -141,14 +164,52 @@ impl View {
         Ok(view)
     }
 
+    /// The view of a region whose words were made from weights.
+    pub fn read_derived(region: &Region, fields: &mut Fields, head: &Head) -> Result<Self> {
+        let mut view = Self::of_partner(region, fields, head)?;
+        let dtype = fields.byte()?;
+        check(dtype <= LAST, "unknown dtype")?;
+        view.origins[0].dtype = dtype;
+        let [rows, columns, element, per_word] =
+            [fields.varint()?, fields.varint()?, fields.varint()?, fields.varint()?];
+        let span = fields.byte()?;
+        check(span <= 3, "an unknown span")?;
+        let divisor = if span == 0 { 1.0 } else { f32::from_le_bytes(fields.take(4)?.try_into().unwrap()) };
+        let integer = quant::format(region.dtype).is_none() && Coding::of(region.dtype).mantissa.is_none();
+        check(if span == 0 { integer } else { cast::known(region.dtype) }, "words that are not made from weights")?;
+        check(cast::known(dtype), "weights without a cast")?;
+        let most = (32 << 20) / unit(dtype) as u64;
+        let words = (region.length / unit(region.dtype)) as u64;
+        let matrix = rows.checked_mul(columns).and_then(|n| n.checked_mul(element)).ok_or("a matrix")?;
+        check(matrix <= most, "the size of a matrix")?;
+        let of_chunk = words.min(1 << 20).checked_mul(per_word).ok_or("the weights of a chunk")?;
+        check(of_chunk <= most, "the weights of a chunk")?;
+        let all = words.checked_mul(per_word).ok_or("all weights")?;
+        check(matrix > 0 && all.is_multiple_of(matrix), "matrices that do not fill the region")?;
+        check(per_word > 0 && per_word.is_multiple_of(element), "a word of no whole elements")?;
+        let (matrices, element) = ((rows as usize, columns as usize), element as usize);
+        view.derived = Some(Derived { matrices, element, per_word: per_word as usize, span, divisor });
+        Ok(view)
+    }
+
+    /// The weights of a word, if the view gives weights for packed numbers.
+    pub fn numbers_per_word(&self) -> Option<usize> {
+        self.derived.filter(|derived| derived.span == 0).map(|derived| derived.per_word)
+    }
+
     /// Tells whether the view gives the weights of blocks, or of integers.
     pub fn gives_weights(&self, region: &Region) -> bool {
         let quantised = quant::format(region.dtype).is_some() || is_integer(region.dtype);
-        quantised && self.origins.iter().any(|origin| origin.dtype != region.dtype)
+        quantised && self.derived.is_none() && self.origins.iter().any(|origin| origin.dtype != region.dtype)
     }
 
     /// The base words of a whole region, and for each byte whether it has a base.
     pub fn words(&self, region: &Region, bases: &[Base<'_>]) -> Result<(Vec<u8>, Vec<bool>)> {
+        if let Some(derived) = self.derived {
+            let words = derived.words(&self.origins[0], region, bases)?;
+            let known = vec![true; words.len()];
+            return Ok((words, known));
+        }
         let of_weights = self.gives_weights(region);
         let given = if of_weights { 4 * weights(region.dtype) } else { unit(region.dtype) };
         let (mut words, mut known) = (Vec::new(), Vec::new());
@@ -178,6 +239,38 @@ impl View {
             merge.apply(region, bases, &mut words)?;
         }
         Ok((words, known))
+    }
+}
+
+impl Derived {
+    /// The weights, or the words that are expected of their spans.
+    fn words(&self, origin: &Origin, region: &Region, bases: &[Base<'_>]) -> Result<Vec<u8>> {
+        let count = region.length / unit(region.dtype) * self.per_word;
+        let Origin { file, name, dtype } = origin;
+        let found = find(&bases[*file], name, *dtype, count * unit(*dtype))?;
+        let (rows, columns) = self.matrices;
+        let weights = transposed(&cast::cast(found, *dtype, 17), rows, columns, 4 * self.element);
+        if self.span == 0 {
+            return Ok(weights);
+        }
+        let weights: Vec<f32> = weights.chunks(4).map(|word| f32::from_le_bytes(word.try_into().unwrap())).collect();
+        let spans =
+            weights.chunks(self.per_word).flat_map(|weights| (self.span_of(weights) / self.divisor).to_le_bytes());
+        Ok(cast::cast(&spans.collect::<Vec<u8>>(), 17, region.dtype))
+    }
+
+    fn span_of(&self, weights: &[f32]) -> f32 {
+        let (mut least, mut most, mut first) = (0f32, 0f32, 0f32);
+        for &weight in weights.iter().filter(|weight| weight.is_finite()) {
+            least = if weight < least { weight } else { least };
+            most = if weight > most { weight } else { most };
+            first = if weight.abs() > first.abs() { weight } else { first };
+        }
+        match self.span {
+            1 => first.abs(),
+            2 => most - least,
+            _ => first,
+        }
     }
 }
 

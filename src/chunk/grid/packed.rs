@@ -1,5 +1,5 @@
 //! A chunk of packed numbers whose scales lie in other regions: the base's weights are placed in the
-//! target's grid of levels, as those of blocks are.
+//! target's grid of levels, as those of blocks are. The base has either packed numbers or weights.
 //!
 //! The payload holds the model of the contexts and the list of the numbers.
 
@@ -33,6 +33,33 @@ struct Move {
     shift: f32,
     /// The size of the target's step.
     step: u16,
+    /// The inverse of the target's step, and the weight that its number 0 stands for.
+    inverse: f32,
+    c: f32,
+}
+
+/// The base of a chunk of packed numbers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Ground<'a> {
+    /// Packed numbers in the same order.
+    Numbers(&'a [u8]),
+    /// A weight for each number, in the order of columns, as little-endian `F32`.
+    Weights(&'a [u8]),
+}
+
+impl<'a> Ground<'a> {
+    /// The base of a strip of `count` numbers from number `start` on.
+    fn strip(self, packing: &Packing, start: usize, count: usize) -> Self {
+        let part = |bytes: &'a [u8], from: usize, length: usize| {
+            let rest = bytes.get(from..).unwrap_or_default();
+            &rest[..length.min(rest.len())]
+        };
+        let per_byte = packing.per_byte() as usize;
+        match self {
+            Self::Numbers(bytes) => Self::Numbers(part(bytes, start / per_byte, count.div_ceil(per_byte))),
+            Self::Weights(bytes) => Self::Weights(part(bytes, 4 * start, 4 * count)),
+        }
+    }
 }
 
 /// The companions of the tiles of a chunk, as far as they belong to these tiles.
@@ -59,15 +86,22 @@ impl Side {
             let inverse = 1.0 / a;
             let (scale, shift) = (base_a * inverse, (base_c - c) * inverse);
             let still = base_a == a && base_c == c || !scale.is_finite();
-            Move { scale, shift: if still { f32::NAN } else { shift }, step: half_octaves(a) }
+            Move { scale, shift: if still { f32::NAN } else { shift }, step: half_octaves(a), inverse, c }
         });
         Self { packing, tiles, first, origin, moves: moves.collect() }
     }
 
     /// The expectations of a strip of numbers that begins with number `start` of the chunk.
-    fn expect(&self, start: usize, base: &[u8], model: Model, places: &mut [u32], expected: &mut Expected) {
+    fn expect(&self, start: usize, base: Ground<'_>, model: Model, places: &mut [u32], expected: &mut Expected) {
         self.packing.tiles(&self.tiles, self.origin, self.first + start as u64, places);
-        for (number, &tile) in self.packing.numbers(base).zip(&*places) {
+        match base.strip(self.packing, start, places.len()) {
+            Ground::Numbers(base) => self.expect_numbers(base, model, places, expected),
+            Ground::Weights(base) => self.expect_weights(base.as_chunks().0, model, places, expected),
+        }
+    }
+
+    fn expect_numbers(&self, base: &[u8], model: Model, places: &[u32], expected: &mut Expected) {
+        for (number, &tile) in self.packing.numbers(base).zip(places) {
             let index = self.packing.index(number);
             match self.moves.get(tile as usize) {
                 Some(tile) if tile.shift.is_finite() => {
@@ -76,6 +110,20 @@ impl Side {
                     expected.push(near.into(), f < 0.0, model.context(f, tile.step));
                 }
                 _ => expected.push(index.into(), false, 0),
+            }
+        }
+    }
+
+    fn expect_weights(&self, base: &[[u8; 4]], model: Model, places: &[u32], expected: &mut Expected) {
+        for (number, &tile) in places.iter().enumerate() {
+            let weight = base.get(self.packing.weight(number)).map_or(0.0, |word| f32::from_le_bytes(*word));
+            let place_of = |tile: &Move| ((weight - tile.c) * tile.inverse, tile.step);
+            match self.moves.get(tile as usize).map(place_of) {
+                Some((x, step)) if x.is_finite() => {
+                    let (near, f) = place(&self.packing.levels, x);
+                    expected.push(near.into(), f < 0.0, model.context(f, step));
+                }
+                _ => expected.push(self.packing.levels.zero().into(), false, 0),
             }
         }
     }
@@ -97,11 +145,11 @@ impl Side {
         steps.get(steps.len() / 2).copied().unwrap_or(0)
     }
 
-    fn list(&self, model: Model, base: &[u8], target: &[u8]) -> List {
+    fn list(&self, model: Model, base: Ground<'_>, target: &[u8]) -> List {
         let count = target.len() * self.packing.per_byte() as usize;
         let (mut numbers, mut contexts) = (Vec::with_capacity(count), Vec::with_capacity(count));
         let (mut expected, mut places) = (Expected::default(), [0; STRIP]);
-        for (i, (base, target)) in base.chunks(self.strip()).zip(target.chunks(self.strip())).enumerate() {
+        for (i, target) in target.chunks(self.strip()).enumerate() {
             expected.clear();
             let places = &mut places[..target.len() * self.packing.per_byte() as usize];
             self.expect(i * STRIP, base, model, places, &mut expected);
@@ -115,12 +163,15 @@ impl Side {
     }
 }
 
-/// Encodes `target` against `base`, which has the same length, and returns the payload.
-pub(crate) fn encode(side: &Side, base: &[u8], target: &[u8]) -> Vec<u8> {
+/// Encodes `target` against `base`, which has as many numbers, and returns the payload.
+pub(crate) fn encode(side: &Side, base: Ground<'_>, target: &[u8]) -> Vec<u8> {
     let mut payload = Vec::new();
-    let models = [Model::Distance, Model::DistanceAndStep(side.middle())];
-    let coded = models.map(|model| (model, side.list(model, base, target)));
-    if let Some((model, list)) = coded.into_iter().min_by_key(|(_, list)| list.bits()) {
+    let models = match base {
+        Ground::Numbers(_) => vec![Model::Distance, Model::DistanceAndStep(side.middle())],
+        Ground::Weights(_) => vec![Model::Border],
+    };
+    let coded = models.into_iter().map(|model| (model, side.list(model, base, target)));
+    if let Some((model, list)) = coded.min_by_key(|(_, list)| list.bits()) {
         write_model(&mut payload, model);
         list.write(&mut payload);
     }
@@ -128,13 +179,19 @@ pub(crate) fn encode(side: &Side, base: &[u8], target: &[u8]) -> Vec<u8> {
 }
 
 /// Restores `target` from its base and the payload that [`encode`] returned.
-pub(crate) fn decode(side: &Side, payload: &[u8], base: &[u8], target: &mut [u8], scratch: &mut Scratch) -> Result<()> {
+pub(crate) fn decode(
+    side: &Side,
+    payload: &[u8],
+    base: Ground<'_>,
+    target: &mut [u8],
+    scratch: &mut Scratch,
+) -> Result<()> {
     let mut payload = ByteReader::new(payload);
     let model = read_model(&mut payload)?;
     let mut reader = list::Reader::new(&mut payload, scratch)?;
     payload.finish()?;
     let (mut expected, mut places, mut numbers) = (Expected::default(), [0; STRIP], [0; STRIP]);
-    for (i, (base, target)) in base.chunks(side.strip()).zip(target.chunks_mut(side.strip())).enumerate() {
+    for (i, target) in target.chunks_mut(side.strip()).enumerate() {
         let count = target.len() * side.packing.per_byte() as usize;
         expected.clear();
         side.expect(i * STRIP, base, model, &mut places[..count], &mut expected);

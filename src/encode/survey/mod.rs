@@ -9,6 +9,7 @@
 mod alignment;
 mod duplicates;
 mod merges;
+mod quantised;
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
@@ -24,6 +25,7 @@ use crate::quant::weights_per_unit;
 use alignment::Alignments;
 use duplicates::Duplicates;
 use merges::Merges;
+use quantised::Quantised;
 
 /// Minimum length in bytes of a region to match by content; shorter ones are not worth a read.
 const LEAST: u64 = 256;
@@ -71,6 +73,8 @@ enum Probe {
     Rows,
     /// A sample of a region that an adapter may have been merged into.
     Merge,
+    /// Scales of packed numbers, or the weights that they may follow from.
+    Scales,
 }
 
 /// The stage that the queued reads belong to.
@@ -81,6 +85,7 @@ enum Stage {
     Parts,
     Rows,
     Merges,
+    Scales,
     Done,
 }
 
@@ -101,6 +106,7 @@ pub(super) struct Survey {
     /// The adapters among the base files.
     adapters: Vec<(usize, Adapter)>,
     merges: Merges,
+    quantised: Quantised,
 }
 
 impl Survey {
@@ -108,6 +114,7 @@ impl Survey {
         let mut survey = Self {
             views: vec![None; target.regions.len()],
             duplicates: Duplicates::default(),
+            quantised: Quantised::new(&target),
             models: Models { target, bases, starts: HashMap::new() },
             spans: HashMap::new(),
             queue: VecDeque::new(),
@@ -139,6 +146,7 @@ impl Survey {
                 self.models.starts.insert(subject, Signature::of(dtype, bytes));
                 if let Subject::Target(region) = subject {
                     self.duplicates.start(region, bytes);
+                    self.quantised.start(region, bytes);
                 }
             }
             Probe::Duplicate => self.duplicates.feed(bytes),
@@ -154,14 +162,18 @@ impl Survey {
             Probe::Corner(subject) => self.corners.feed(&self.models, subject, bytes),
             Probe::Rows => self.alignments.feed(bytes),
             Probe::Merge => self.merges.feed(bytes),
+            Probe::Scales => self.quantised.feed(&self.models, bytes),
         }
         self.advance();
     }
 
     pub(super) fn finish(self) -> Findings {
-        let Self { models: Models { target, bases, .. }, spans, mut views, duplicates, merges, .. } = self;
+        let Self { models: Models { target, bases, .. }, spans, mut views, duplicates, merges, quantised, .. } = self;
         for (region, merge) in merges.finish() {
             views[region].iter_mut().for_each(|view| view.merge = Some(Box::new(merge.clone())));
+        }
+        for (region, view) in quantised.finish() {
+            views[region] = Some(view);
         }
         let earlier = duplicates.finish(target.regions.len());
         Findings { target, bases, spans, views, earlier }
@@ -193,7 +205,13 @@ impl Survey {
                     self.queue.extend(reads.into_iter().map(|read| (read, Probe::Merge)));
                     Stage::Merges
                 }
-                Stage::Merges | Stage::Done => Stage::Done,
+                Stage::Merges => {
+                    let is_open = |region: usize| self.views[region].is_none();
+                    let reads = self.quantised.plan(&self.models, is_open);
+                    self.queue.extend(reads.into_iter().map(|read| (read, Probe::Scales)));
+                    Stage::Scales
+                }
+                Stage::Scales | Stage::Done => Stage::Done,
             };
         }
     }

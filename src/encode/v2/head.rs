@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::companions;
 use crate::archive::v2::{BaseFile, Content, Head, Item, MAX_STRETCH, Packed, Partner, Stretch, longest_span};
+use crate::encode::companions;
 use crate::encode::survey::{Findings, spans};
 use crate::layout::{Dtype, Kind, Layout, Region};
 
@@ -52,7 +52,7 @@ fn packed(findings: &Findings, head: &Head, item_of: &[usize]) -> Vec<Packed> {
         else {
             return false;
         };
-        view.origins.iter().all(|origin| origin.dtype == region.dtype)
+        view.derived.is_some() || view.origins.iter().all(|origin| origin.dtype == region.dtype)
     };
     let mut packed: Vec<Packed> = known.filter(|packed| viewed(packed) && packed.check(head).is_ok()).collect();
     packed.sort_unstable_by_key(|packed| packed.item);

@@ -3,7 +3,6 @@
 //! A window codes a run of consecutive chunks, each as a task of its own. The digests of the target
 //! and of each base file run beside them as tasks, over a share of the file per window.
 
-mod companions;
 mod head;
 mod piece;
 

@@ -14,6 +14,7 @@ const VIEWED: u8 = 4;
 const RESEMBLING: u8 = 5;
 const MERGED: u8 = 6;
 const TRANSPOSED: u8 = 7;
+const DERIVED: u8 = 8;
 
 impl Item {
     /// Appends the item to `raw`.
@@ -54,6 +55,7 @@ fn write_region(raw: &mut Vec<u8>, region: &Region, content: &Content) {
         (Content::Chunks(Some(_)), Some(_)) => PAIRED,
         (Content::Chunks(Some(Partner::View(view))), None) if view.merge.is_some() => MERGED,
         (Content::Chunks(Some(Partner::View(view))), None) if view.transposed.is_some() => TRANSPOSED,
+        (Content::Chunks(Some(Partner::View(view))), None) if view.derived.is_some() => DERIVED,
         (Content::Chunks(Some(Partner::View(_))), None) => VIEWED,
         (Content::Chunks(Some(Partner::Bytes(_))), None) => RESEMBLING,
         (Content::Earlier(_), _) => EARLIER,
@@ -65,9 +67,10 @@ fn write_region(raw: &mut Vec<u8>, region: &Region, content: &Content) {
     match (content, whole) {
         (Content::Chunks(None), _) => {}
         (Content::Chunks(Some(_)), Some(origin)) => origin.write(raw, &region.name),
-        (Content::Chunks(Some(Partner::View(view))), None) => match view.transposed {
-            Some(transposed) => view.write_transposed(raw, region, transposed),
-            None => {
+        (Content::Chunks(Some(Partner::View(view))), None) => match (view.transposed, view.derived) {
+            (Some(transposed), _) => view.write_transposed(raw, region, transposed),
+            (None, Some(derived)) => view.write_derived(raw, region, derived),
+            (None, None) => {
                 view.write(raw, region);
                 view.merge.iter().for_each(|merge| merge.write(raw, region));
             }
@@ -93,6 +96,7 @@ fn read_content(reader: &mut ByteReader<'_>, head: &Head, region: &Region, kind:
             Content::Chunks(Some(Partner::View(View { merge, ..view })))
         }
         TRANSPOSED => Content::Chunks(Some(Partner::View(View::read_transposed(reader, head, region)?))),
+        DERIVED => Content::Chunks(Some(Partner::View(View::read_derived(reader, head, region)?))),
         RESEMBLING => Content::Chunks(Some(Partner::Bytes(Stretch::read(reader, head)?))),
         other => return Err(Error::unsupported(format!("items of kind {other} are unknown"))),
     })

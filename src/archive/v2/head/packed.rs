@@ -75,7 +75,7 @@ impl Packed {
         let region = own(head, self.item).ok_or_else(no_region)?;
         let count = numbers(packing, region);
         let even = width > 0 && rows > 0 && columns > 0 && count.is_multiple_of(width);
-        if !even || !is_packed(region) || packing.interleaved && !width.is_multiple_of(8) {
+        if !even || !is_packed(region) || packing.is_interleaved() && !width.is_multiple_of(8) {
             let error = Error::corrupt("the tiles are not those of a matrix").tensor(&region.name);
             return Err(error.figures(format_args!("{count} packed numbers"), format_args!("{width} columns")));
         }

@@ -4,6 +4,7 @@
 use super::{Head, read_dtype, text};
 use crate::bytes::{ByteReader, put_varint};
 use crate::chunk::{is_integer, unit};
+use crate::derived::Derived;
 use crate::error::{Error, Result};
 use crate::layout::{Dtype, Region};
 use crate::merge::{Arithmetic, MAX_NUMBERS, MAX_RANK, Shape, is_factor};
@@ -22,6 +23,8 @@ pub(crate) struct View {
     pub(crate) merge: Option<Box<Merge>>,
     /// The matrices that the only origin consists of, if each of them is transposed.
     pub(crate) transposed: Option<Transposed>,
+    /// The weights of the only origin that the words were made from.
+    pub(crate) derived: Option<Derived>,
 }
 
 /// The factors of an adapter, and the arithmetic by which their product moves a matrix.
@@ -78,7 +81,7 @@ impl View {
             0 => Vec::new(),
             units => vec![Run { units, from: Some((0, 0)) }],
         };
-        Self { origins: vec![origin], runs, merge: None, transposed: None }
+        Self { origins: vec![origin], runs, merge: None, transposed: None, derived: None }
     }
 
     /// Creates the view of the transposes of one base region's matrices.
@@ -86,12 +89,17 @@ impl View {
         Self { transposed: Some(transposed), ..Self::whole(region, origin) }
     }
 
+    /// A view of all weights of a base region, which the words were made from.
+    pub(crate) fn derived(region: &Region, origin: Origin, derived: Derived) -> Self {
+        Self { derived: Some(derived), ..Self::whole(region, origin) }
+    }
+
     /// Returns the origin if the view is that of [`whole`](Self::whole), and nothing changes its
     /// words.
     pub(super) fn as_whole(&self, region: &Region) -> Option<&Origin> {
         let [origin] = self.origins.as_slice() else { return None };
         let whole = |run: &Run| *run == Run { units: units(region), from: Some((0, 0)) };
-        let plain = self.merge.is_none() && self.transposed.is_none();
+        let plain = self.merge.is_none() && self.transposed.is_none() && self.derived.is_none();
         (plain && origin.dtype == region.dtype && self.runs.iter().all(whole)).then_some(origin)
     }
 
@@ -125,6 +133,24 @@ impl View {
         }
         put_varint(raw, transposed.rows);
         put_varint(raw, transposed.columns);
+    }
+
+    /// Writes the origin and the weights of a view that is made from them.
+    pub(super) fn write_derived(&self, raw: &mut Vec<u8>, region: &Region, derived: Derived) {
+        for origin in &self.origins {
+            origin.write(raw, &region.name);
+            raw.push(origin.dtype.number());
+        }
+        derived.write(raw);
+    }
+
+    /// Reads what [`write_derived`](Self::write_derived) wrote.
+    pub(super) fn read_derived(reader: &mut ByteReader<'_>, head: &Head, region: &Region) -> Result<Self> {
+        let (base, name) = Origin::read(reader, head, &region.name)?;
+        let dtype = read_dtype(reader)?;
+        let derived = Derived::read(reader)?;
+        derived.check(region, dtype)?;
+        Ok(Self::derived(region, Origin { base, name, dtype }, derived))
     }
 
     /// Reads a view that transposes its only origin.

@@ -9,14 +9,16 @@ use Dtype::{I8, I32, U8, U32};
 
 /// A region of packed numbers and its companions, as indices of regions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Known {
-    pub(super) region: usize,
+pub(in crate::encode) struct Known {
+    pub(in crate::encode) region: usize,
+    /// Length of the region's name without the end that its quantiser gave it, in bytes.
+    pub(in crate::encode) stem: usize,
     /// Index in [`PACKINGS`].
-    pub(super) packing: u8,
-    pub(super) tiles: Tiles,
-    pub(super) scales: usize,
-    pub(super) zeros: Option<usize>,
-    pub(super) factor: Option<usize>,
+    pub(in crate::encode) packing: u8,
+    pub(in crate::encode) tiles: Tiles,
+    pub(in crate::encode) scales: usize,
+    pub(in crate::encode) zeros: Option<usize>,
+    pub(in crate::encode) factor: Option<usize>,
 }
 
 /// The order of scales.
@@ -79,7 +81,7 @@ static ROWS: [Row; 16] = [
 ];
 
 /// Finds the packed regions of a file.
-pub(super) fn find(layout: &Layout) -> Vec<Known> {
+pub(in crate::encode) fn find(layout: &Layout) -> Vec<Known> {
     let regions = &layout.regions;
     let by_name: HashMap<&str, usize> = regions.iter().enumerate().map(|(i, region)| (&*region.name, i)).collect();
     let known = |(i, region): (usize, &Region)| {
@@ -106,7 +108,15 @@ impl Row {
             let per_byte = PACKINGS[usize::from(packing)].per_byte();
             let count = tiles.count(regions[region].length * per_byte);
             let fits = zeros.is_none_or(|zeros| regions[zeros].length * per_byte == count);
-            (fits && wanted == zeros.is_some()).then_some(Known { region, packing, tiles, scales, zeros, factor })
+            (fits && wanted == zeros.is_some()).then_some(Known {
+                region,
+                stem: stem.len(),
+                packing,
+                tiles,
+                scales,
+                zeros,
+                factor,
+            })
         })
     }
 

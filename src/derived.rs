@@ -1,0 +1,182 @@
+//! Words that were made from weights of the base: packed numbers, each word from several weights,
+//! and the scales of their tiles.
+//!
+//! The base's weights are cut into *elements* of as many weights, whose matrices are transposed:
+//! quantisers pack the rows of a matrix in several orders.
+
+use std::ops::Range;
+
+use crate::bytes::{ByteReader, put_varint};
+use crate::cast::{can_cast, cast};
+use crate::chunk::{CHUNK, unit};
+use crate::error::{Error, Result};
+use crate::layout::dtype::Fields;
+use crate::layout::{Dtype, Region};
+use crate::transposed::{MAX_MATRIX, Transposed};
+
+/// Bytes of `F32` weights that are made at once, about.
+const STEP: u64 = 1 << 18;
+
+/// The weights of the base that the words of a region were made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Derived {
+    /// The base's matrices of elements.
+    pub(crate) matrices: Transposed,
+    /// Weights of an element: a divisor of `per_word`.
+    pub(crate) element: u64,
+    /// Weights of a word.
+    pub(crate) per_word: u64,
+    pub(crate) gives: Gives,
+}
+
+/// The words that a view gives in place of weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gives {
+    /// The weights themselves, as `F32`.
+    Weights,
+    /// For each word the span of its weights, divided by the `F32` of these bits.
+    Spans(Span, u32),
+}
+
+/// The number that the scale of a tile follows from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Span {
+    /// The largest magnitude of a weight.
+    Largest,
+    /// The difference of the greatest and the least weight, of which one counts as 0 if all weights
+    /// are on one side of it.
+    Range,
+    /// The first weight of the largest magnitude.
+    First,
+}
+
+impl Span {
+    /// All spans; their numbers in the format are their places here, plus 1.
+    pub(crate) const ALL: [Self; 3] = [Self::Largest, Self::Range, Self::First];
+
+    /// The span of weights, of which those that are not finite count as 0.
+    pub(crate) fn of(self, weights: &[f32]) -> f32 {
+        let finite = weights.iter().map(|&weight| if weight.is_finite() { weight } else { 0.0 });
+        match self {
+            Self::Largest => finite.fold(0.0, |most: f32, weight| most.max(weight.abs())),
+            Self::First => finite.fold(0.0, |most: f32, weight| if weight.abs() > most.abs() { weight } else { most }),
+            Self::Range => {
+                let (least, greatest) =
+                    finite.fold((0f32, 0f32), |(least, most), weight| (least.min(weight), most.max(weight)));
+                greatest - least
+            }
+        }
+    }
+}
+
+impl Derived {
+    pub(crate) fn write(&self, raw: &mut Vec<u8>) {
+        let Self { matrices: Transposed { rows, columns }, element, per_word, .. } = *self;
+        [rows, columns, element, per_word].into_iter().for_each(|number| put_varint(raw, number));
+        match self.gives {
+            Gives::Weights => raw.push(0),
+            Gives::Spans(span, divisor) => {
+                raw.push(1 + Span::ALL.iter().position(|&other| other == span).unwrap_or(0) as u8);
+                raw.extend_from_slice(&divisor.to_le_bytes());
+            }
+        }
+    }
+
+    pub(crate) fn read(reader: &mut ByteReader<'_>) -> Result<Self> {
+        let matrices = Transposed { rows: reader.varint()?, columns: reader.varint()? };
+        let (element, per_word) = (reader.varint()?, reader.varint()?);
+        let gives = match reader.u8()? {
+            0 => Gives::Weights,
+            number => {
+                let span = Span::ALL.get(usize::from(number) - 1).copied();
+                let span = span.ok_or_else(|| Error::unsupported(format!("spans of kind {number} are unknown")))?;
+                Gives::Spans(span, reader.take(4)?.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes)))
+            }
+        };
+        Ok(Self { matrices, element, per_word, gives })
+    }
+
+    /// Checks that a base region of the dtype `from` can have the weights of all words.
+    ///
+    /// # Errors
+    /// `Corrupt` for dtypes without a cast and for matrices that do not fill the region; `Limit` for
+    /// matrices, or weights of a chunk, above [`MAX_MATRIX`] bytes.
+    pub(crate) fn check(&self, region: &Region, from: Dtype) -> Result<()> {
+        let takes = match self.gives {
+            Gives::Weights => region.dtype.words().1 == Fields::Integer && !region.dtype.is_scaled(),
+            Gives::Spans(..) => can_cast(Dtype::F32, region.dtype),
+        };
+        if !takes || !can_cast(from, Dtype::F32) {
+            return Err(Error::corrupt("the words cannot be made from weights of the base")
+                .figures(region.dtype.name(), from.name()));
+        }
+        let (words, width) = (region.length / unit(region.dtype).1, unit(from).1);
+        let fits = |weights: u64| weights.checked_mul(width).is_some_and(|bytes| bytes <= MAX_MATRIX);
+        let Transposed { rows, columns } = self.matrices;
+        let matrix = rows.checked_mul(columns).and_then(|elements| elements.checked_mul(self.element));
+        let of_chunk = words.min(CHUNK).checked_mul(self.per_word);
+        let (Some(matrix), true) = (matrix.filter(|&matrix| fits(matrix)), of_chunk.is_some_and(fits)) else {
+            return Err(Error::limit("the words are made from too many weights")
+                .figures(format_args!("at most {MAX_MATRIX} bytes"), format_args!("{rows} x {columns}")));
+        };
+        let all = words.checked_mul(self.per_word).filter(|all| matrix > 0 && all.is_multiple_of(matrix));
+        if all.is_some() && self.per_word > 0 && self.per_word.is_multiple_of(self.element) {
+            return Ok(());
+        }
+        Err(Error::corrupt("the weights of the base do not fill the tensor"))
+    }
+
+    /// The weights of the base that a range of the region's words needs.
+    pub(crate) fn needs(&self, words: &Range<u64>) -> Range<u64> {
+        let elements = self.matrices.matrices(&self.elements(words));
+        elements.start * self.element..elements.end * self.element
+    }
+
+    fn elements(&self, words: &Range<u64>) -> Range<u64> {
+        let per_word = self.per_word / self.element;
+        words.start * per_word..words.end * per_word
+    }
+
+    /// The words of a region of `dtype` that the view gives for a range of its words, or the weights.
+    /// `base` has the weights that the range [needs](Self::needs), as words of `from`.
+    pub(crate) fn take(&self, words: &Range<u64>, (from, base): (Dtype, &[u8]), dtype: Dtype) -> Vec<u8> {
+        let count = (words.end - words.start) as usize;
+        let per_word = self.per_word as usize;
+        let mut taken = Vec::with_capacity(4 * count * if self.gives == Gives::Weights { per_word } else { 1 });
+        let step = (STEP / 4 / self.per_word).max(1);
+        for start in words.clone().step_by(step as usize) {
+            let weights = self.weights(&(start..(start + step).min(words.end)), words, (from, base));
+            match self.gives {
+                Gives::Weights => taken.extend_from_slice(&weights),
+                Gives::Spans(span, divisor) => {
+                    let weights: Vec<f32> =
+                        weights.as_chunks().0.iter().map(|word| f32::from_le_bytes(*word)).collect();
+                    let spans =
+                        weights.chunks_exact(per_word).map(|weights| span.of(weights) / f32::from_bits(divisor));
+                    taken.extend(spans.flat_map(f32::to_le_bytes));
+                }
+            }
+        }
+        if self.gives == Gives::Weights || dtype == Dtype::F32 {
+            return taken;
+        }
+        let mut cast_words = vec![0; count * unit(dtype).1 as usize];
+        cast(Dtype::F32, dtype, &taken, &mut cast_words);
+        cast_words
+    }
+
+    /// The weights of a part of the words `all`, as `F32`.
+    fn weights(&self, words: &Range<u64>, all: &Range<u64>, (from, base): (Dtype, &[u8])) -> Vec<u8> {
+        let (elements, width) = (self.elements(words), self.element * unit(from).1);
+        let skipped = self.matrices.matrices(&elements).start - self.matrices.matrices(&self.elements(all)).start;
+        let base = base.get((skipped * width) as usize..).unwrap_or_default();
+        let mut gathered = vec![0; ((elements.end - elements.start) * width) as usize];
+        self.matrices.gather(width as usize, &elements, base, &mut gathered);
+        if from == Dtype::F32 {
+            return gathered;
+        }
+        let mut weights = vec![0; gathered.len() / unit(from).1 as usize * 4];
+        cast(from, Dtype::F32, &gathered, &mut weights);
+        weights
+    }
+}

@@ -1,0 +1,265 @@
+//! Packed numbers that were quantised from weights of the base: the base region of each, the order
+//! of its weights there, and what the scales follow from.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use crate::archive::v2::{View, units};
+use crate::cast::{can_cast, cast};
+use crate::chunk::unit;
+use crate::derived::{Derived, Gives, Span};
+use crate::encode::companions::{self, Known};
+use crate::io::{Read, Source};
+use crate::layout::{Dtype, Kind, Layout, Region};
+use crate::pairing::{Models, Signature, Subject, WORDS, weights};
+use crate::plan::Place;
+use crate::quant::packed::{PACKINGS, Packing};
+use crate::transposed::Transposed;
+
+/// Bits of packed numbers. Integers of eight bits are coded by steps of their own.
+const BITS: u32 = 4;
+
+/// Scales that are compared with the weights that they may follow from.
+const SCALES: u64 = 64;
+
+/// Comparisons of signatures, at most, so that forged models of many equal shapes take no longer.
+const COMPARISONS: usize = 1 << 24;
+
+/// Maximum number of bytes of the weights of a sample.
+const SAMPLE: u64 = 1 << 20;
+
+/// Mean distance of scales from what they should be, as a share, up to which they are taken to
+/// follow from their weights.
+const NEAR: f32 = 0.05;
+
+/// The divisors of the spans that quantisers use: a divisor near one of them is that one.
+const DIVISORS: [f32; 9] = [1.0, 6.0, 7.0, 7.5, 8.0, 15.0, 127.0, 255.0, 448.0];
+
+/// The packed regions of the target, and what was found for them.
+#[derive(Debug, Default)]
+pub(super) struct Quantised {
+    known: Vec<Known>,
+    /// The starts of these regions and of their scales, by their regions.
+    starts: HashMap<usize, Vec<u8>>,
+    /// The regions whose starts are kept.
+    kept: HashSet<usize>,
+    samples: VecDeque<Sample>,
+    views: Vec<(usize, View)>,
+}
+
+/// Scales and their weights, of which at first neither is read.
+#[derive(Debug)]
+struct Sample {
+    region: usize,
+    place: Place,
+    derived: Derived,
+    /// The order of the weights in the part of the base that is read.
+    first: Derived,
+    /// Number of scales.
+    count: u64,
+    scales: Option<Vec<u8>>,
+}
+
+impl Quantised {
+    pub(super) fn new(target: &Layout) -> Self {
+        let known = companions::find(target).into_iter();
+        let known = known.filter(|known| PACKINGS[usize::from(known.packing)].bits == BITS);
+        let known: Vec<Known> = known.collect();
+        let kept = known.iter().flat_map(|known| [known.region, known.scales]).collect();
+        Self { known, kept, ..Self::default() }
+    }
+
+    /// Takes the start of a region of the target.
+    pub(super) fn start(&mut self, region: usize, bytes: &[u8]) {
+        if self.kept.contains(&region) {
+            self.starts.insert(region, bytes.to_vec());
+        }
+    }
+
+    /// Finds the weights of the packed regions that `is_open` tells to have no other view, and plans
+    /// to read samples of their scales and weights.
+    pub(super) fn plan(&mut self, models: &Models, is_open: impl Fn(usize) -> bool) -> Vec<Read> {
+        let mut by_count: HashMap<u64, Vec<Place>> = HashMap::new();
+        for subject in models.base_regions() {
+            if let (Subject::Base(place), region) = (subject, models.region(subject).1)
+                && can_cast(region.dtype, Dtype::F32)
+            {
+                by_count.entry(weights(region)).or_default().push(place);
+            }
+        }
+        let (mut reads, mut left) = (Vec::new(), COMPARISONS);
+        for known in std::mem::take(&mut self.known).into_iter().filter(|known| is_open(known.region)) {
+            let region = &models.target.regions[known.region];
+            let Some(places) = by_count.get(&(region.length * 8 / u64::from(BITS))) else { continue };
+            let start = self.signature(models, &known).unwrap_or_default();
+            left = left.saturating_sub(places.len());
+            let by_content = if left > 0 { &places[..] } else { &[] };
+            let Some(place) = base_of(models, &known, start, by_content) else { continue };
+            // Graphs multiply by the matrices that their quantisers transpose.
+            let turned = models.target.kind == Kind::Places && share(models, start, place).is_none();
+            let base = models.bases.region(place);
+            let Some([numbers, scales]) = orders(region, &known, base, turned) else { continue };
+            let origin = models.bases.origin(place);
+            if numbers.check(region, origin.dtype).is_err() {
+                continue;
+            }
+            self.views.push((known.region, View::derived(region, origin, numbers)));
+            if is_open(known.scales) {
+                reads.extend(self.sample(models, known.scales, place, scales).into_iter().flatten());
+            }
+        }
+        reads
+    }
+
+    /// The signature of the first weights of a packed region, as if all zero points were the middle.
+    fn signature(&self, models: &Models, known: &Known) -> Option<Signature> {
+        let packing = &PACKINGS[usize::from(known.packing)];
+        let scales = models.target.regions[known.scales].dtype;
+        let scales = packing.affine((scales, self.starts.get(&known.scales)?), None, None);
+        let numbers: Vec<u8> = packing.numbers(self.starts.get(&known.region)?).take(WORDS).collect();
+        let mut tiles = vec![0; numbers.len()];
+        packing.tiles(&known.tiles, 0, 0, &mut tiles);
+        let middle = if packing.zeros { 8.0 } else { 0.0 };
+        let mut weights = vec![0f32; numbers.len()];
+        for (i, (&number, &tile)) in numbers.iter().zip(&tiles).enumerate() {
+            let scale = scales.get(tile as usize).map_or(1.0, |(scale, _)| *scale);
+            let place = packing.weight(i).min(weights.len() - 1);
+            weights[place] = (packing.levels.value(packing.index(number)) - middle) * scale;
+        }
+        let bytes: Vec<u8> = weights.iter().flat_map(|weight| weight.to_le_bytes()).collect();
+        Some(Signature::of(Dtype::F32, &bytes))
+    }
+
+    /// Plans to read scales and their weights; `None` if too much would be read.
+    fn sample(&mut self, models: &Models, region: usize, place: Place, derived: Derived) -> Option<[Read; 2]> {
+        let (target, base) = (&models.target.regions[region], models.bases.region(place));
+        let gives = Gives::Spans(Span::Largest, 1f32.to_bits());
+        Derived { gives, ..derived }.check(target, base.dtype).ok().filter(|()| can_cast(target.dtype, Dtype::F32))?;
+        let Transposed { rows, columns } = derived.matrices;
+        let is_split = derived.element < derived.per_word;
+        let count = SCALES.min(units(target)).min(if rows == 1 || is_split { SCALES } else { rows });
+        // The first scales are those of the first elements of as many rows.
+        let first = Transposed { rows: if rows == 1 || is_split { rows } else { count }, columns };
+        let first = Derived { matrices: first, ..derived };
+        let (width, needs) = (unit(base.dtype).1, first.needs(&(0..count)));
+        let bytes = base.offset + needs.start * width..base.offset + needs.end * width;
+        if count == 0 || bytes.end - bytes.start > SAMPLE {
+            return None;
+        }
+        let scales = target.offset..target.offset + count * unit(target.dtype).1;
+        self.samples.push_back(Sample { region, place, derived, first, count, scales: None });
+        Some([Read::new(Source::Target, scales), Read::new(Source::Base(place.base), bytes)])
+    }
+
+    /// Takes the bytes of the next read that was planned.
+    pub(super) fn feed(&mut self, models: &Models, bytes: &[u8]) {
+        let Some(mut sample) = self.samples.pop_front() else { return };
+        let Some(scales) = sample.scales.take() else {
+            self.samples.push_front(Sample { scales: Some(bytes.to_vec()), ..sample });
+            return;
+        };
+        let (target, base) = (&models.target.regions[sample.region], models.bases.region(sample.place));
+        let as_numbers = |dtype: Dtype, bytes: &[u8]| {
+            let mut words = vec![0; bytes.len() / unit(dtype).1 as usize * 4];
+            cast(dtype, Dtype::F32, bytes, &mut words);
+            words.as_chunks().0.iter().map(|word| f32::from_le_bytes(*word)).collect::<Vec<_>>()
+        };
+        let scales = as_numbers(target.dtype, &scales);
+        let weights = sample.first.take(&(0..sample.count), (base.dtype, bytes), Dtype::F32);
+        let weights = as_numbers(Dtype::F32, &weights);
+        let Some((span, divisor)) = fit(&scales, &weights, sample.derived.per_word as usize) else { return };
+        let derived = Derived { gives: Gives::Spans(span, divisor.to_bits()), ..sample.derived };
+        let origin = models.bases.origin(sample.place);
+        self.views.push((sample.region, View::derived(target, origin, derived)));
+    }
+
+    /// The views that were found, with their regions.
+    pub(super) fn finish(self) -> Vec<(usize, View)> {
+        self.views
+    }
+}
+
+/// The base region with the weights of a packed region that begins with this signature: that of its
+/// name, or else the most alike of `places`, which have as many weights.
+fn base_of(models: &Models, known: &Known, start: Signature, places: &[Place]) -> Option<Place> {
+    let region = &models.target.regions[known.region];
+    let stem = &region.name[..known.stem];
+    let bare = stem.trim_end_matches(['.', '_']);
+    let names = [format!("{stem}weight"), format!("{bare}.weight"), bare.to_owned()];
+    let fits = |place: &&Place| {
+        let base = models.bases.region(**place);
+        weights(base) == region.length * 8 / u64::from(BITS) && can_cast(base.dtype, Dtype::F32)
+    };
+    names.iter().flat_map(|name| models.bases.named(name)).find(fits).copied().or_else(|| {
+        let found = places.iter().filter_map(|&place| Some((share(models, start, place)?, place)));
+        found.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, place)| place)
+    })
+}
+
+/// The share of bits of a signature that differ from those of a base region's start, if the weights
+/// are related and in the same order.
+fn share(models: &Models, start: Signature, place: Place) -> Option<f32> {
+    start.likeness(models.starts.get(&Subject::Base(place))?).related_share()
+}
+
+/// The orders of the weights of packed numbers and of their scales in a base region, `turned` if
+/// the rows of plain runs are its columns; `None` if its shape is not that of the numbers.
+fn orders(region: &Region, known: &Known, base: &Region, turned: bool) -> Option<[Derived; 2]> {
+    let packing: &Packing = &PACKINGS[usize::from(known.packing)];
+    let (count, tiles) = (region.length * packing.per_byte(), known.tiles);
+    let per_word = packing.per_byte() * unit(region.dtype).1;
+    let derived = |matrices: Transposed, element: u64, per_word: u64| Derived {
+        matrices,
+        element,
+        per_word,
+        gives: Gives::Weights,
+    };
+    let transposed = |rows: u64, columns: u64| Transposed { rows, columns };
+    let is_matrix = |rows: u64, columns: u64| base.shape == [rows, columns];
+    if packing.is_interleaved() {
+        // The rows of the matrix are the base's columns.
+        let (outer, inner) = (tiles.width, count / tiles.width);
+        let numbers = derived(transposed(outer, inner), 1, per_word);
+        let scales = derived(transposed(outer, inner / tiles.rows), tiles.rows, tiles.rows);
+        return is_matrix(outer, inner).then_some([numbers, scales]);
+    }
+    if tiles.rows > 1 {
+        // A word has eight of the base's columns, and the words of all its rows follow each other.
+        let outer = tiles.width / tiles.columns;
+        let (inner, group) = (count / outer, tiles.rows * tiles.columns);
+        let numbers = derived(transposed(outer, inner / per_word), per_word, per_word);
+        let scales = derived(transposed(outer, inner / group), group, group);
+        return (is_matrix(outer, inner) && tiles.columns == per_word).then_some([numbers, scales]);
+    }
+    let matrices = match base.shape[..] {
+        [rows, columns] if turned => transposed(rows, columns),
+        _ => transposed(1, 1),
+    };
+    Some([derived(matrices, 1, per_word), derived(matrices, 1, tiles.columns)])
+}
+
+/// The span and the divisor that these scales follow from, if they do. Each scale has
+/// `per_scale` weights.
+fn fit(scales: &[f32], weights: &[f32], per_scale: usize) -> Option<(Span, f32)> {
+    let fitted = |span: Span| {
+        let spans = weights.chunks_exact(per_scale).map(|weights| span.of(weights));
+        let pairs: Vec<(f32, f32)> = spans.zip(scales).map(|(span, &scale)| (span, scale)).collect();
+        let ratios = pairs.iter().map(|(span, scale)| span / scale).filter(|ratio| ratio.is_normal());
+        let divisor = snapped(median(ratios.collect())?);
+        // A scale of 0 has no ratio, and one of another sign is as far as any.
+        let distance = |(span, scale): &(f32, f32)| (span / divisor / scale - 1.0).abs().min(1.0);
+        Some((pairs.iter().map(distance).sum::<f32>() / pairs.len() as f32, span, divisor))
+    };
+    let best = Span::ALL.into_iter().filter_map(fitted).min_by(|a, b| a.0.total_cmp(&b.0))?;
+    (best.0 <= NEAR).then_some((best.1, best.2))
+}
+
+fn median(mut numbers: Vec<f32>) -> Option<f32> {
+    numbers.sort_unstable_by(f32::total_cmp);
+    numbers.get(numbers.len() / 2).copied()
+}
+
+/// The divisor that quantisers use, if this one is near it.
+fn snapped(divisor: f32) -> f32 {
+    let near = DIVISORS.iter().find(|&&other| (divisor.abs() / other - 1.0).abs() < 0.02);
+    near.map_or(divisor, |near| near.copysign(divisor))
+}

@@ -1,0 +1,279 @@
+//! Packed numbers against the weights that they were quantised from, in the orders and with the
+//! scales of several quantisers; and forged heads.
+#![cfg(not(target_arch = "wasm32"))]
+
+mod common;
+mod reference;
+
+use bitx::{ErrorKind, Format};
+use common::forge::{self, Record, varint};
+use common::{EFFORTS, compress, inspect, model, restore, restore_shared};
+
+const OUTER: usize = 96;
+const INNER: usize = 256;
+
+const NF4: [f32; 16] = [
+    -1.0,
+    -0.6961928,
+    -0.52507305,
+    -0.3949175,
+    -0.28444138,
+    -0.18477343,
+    -0.091050036,
+    0.0,
+    0.0795803,
+    0.1609302,
+    0.2461123,
+    0.33791524,
+    0.44070983,
+    0.562617,
+    0.72295684,
+    1.0,
+];
+
+fn bf16(number: f32) -> u16 {
+    let bits = number.to_bits();
+    ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16
+}
+
+fn rounded(number: f32) -> f32 {
+    f32::from_bits(u32::from(bf16(number)) << 16)
+}
+
+/// Bell-shaped weights that `BF16` holds.
+fn weights(seed: u64) -> Vec<f32> {
+    let mut state = seed;
+    let mut uniform = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1 << 24) as f32 - 0.5
+    };
+    (0..OUTER * INNER).map(|_| rounded((0..6).map(|_| uniform()).sum::<f32>() * 0.05)).collect()
+}
+
+fn words(weights: &[f32]) -> Vec<u8> {
+    weights.iter().flat_map(|&weight| bf16(weight).to_le_bytes()).collect()
+}
+
+fn packed(numbers: &[u8]) -> Vec<u8> {
+    numbers.chunks(2).map(|pair| pair[0] | pair[1] << 4).collect()
+}
+
+fn largest(weights: &[f32]) -> f32 {
+    weights.iter().fold(0.0, |most, weight| most.max(weight.abs()))
+}
+
+fn number(weight: f32, scale: f32, zero: f32, most: f32) -> u8 {
+    ((weight / scale).round_ties_even() + zero).clamp(0.0, most) as u8
+}
+
+/// A tensor: name, dtype, shape, bytes.
+type Tensor = (String, &'static str, Vec<u64>, Vec<u8>);
+
+fn tensor(name: &str, dtype: &'static str, shape: [usize; 2], bytes: Vec<u8>) -> Tensor {
+    (name.to_owned(), dtype, shape.map(|extent| extent as u64).to_vec(), bytes)
+}
+
+/// Words of eight inputs each, by inputs and outputs; groups of 64 inputs with a scale.
+fn gptq(weights: &[f32], name: &str) -> Vec<Tensor> {
+    const GROUP: usize = 64;
+    let scale = |outer: usize, group: usize| rounded(largest(&weights[outer * INNER + group * GROUP..][..GROUP]) / 7.5);
+    let of =
+        |outer: usize, inner: usize| number(weights[outer * INNER + inner], scale(outer, inner / GROUP), 8.0, 15.0);
+    let numbers =
+        (0..INNER / 8).flat_map(|eight| (0..OUTER).flat_map(move |outer| (0..8).map(move |i| (outer, eight * 8 + i))));
+    let numbers: Vec<u8> = numbers.map(|(outer, inner)| of(outer, inner)).collect();
+    let scales = (0..INNER / GROUP).flat_map(|group| (0..OUTER).map(move |outer| (outer, group)));
+    let scales: Vec<f32> = scales.map(|(outer, group)| scale(outer, group)).collect();
+    vec![
+        tensor(&format!("{name}.qweight"), "I32", [INNER / 8, OUTER], packed(&numbers)),
+        tensor(&format!("{name}.scales"), "BF16", [INNER / GROUP, OUTER], words(&scales)),
+    ]
+}
+
+/// Words of eight interleaved outputs each, by inputs; zero points.
+fn awq(weights: &[f32], name: &str) -> Vec<Tensor> {
+    const GROUP: usize = 32;
+    const COLUMNS: [usize; 8] = [0, 2, 4, 6, 1, 3, 5, 7];
+    let group = |outer: usize, group: usize| {
+        let weights = &weights[outer * INNER + group * GROUP..][..GROUP];
+        let least = weights.iter().fold(0f32, |least, &weight| least.min(weight));
+        let greatest = weights.iter().fold(0f32, |most, &weight| most.max(weight));
+        let scale = rounded((greatest - least) / 15.0);
+        (scale, (-least / scale).round_ties_even().clamp(0.0, 15.0))
+    };
+    let places = |rows: usize| (0..rows).flat_map(|row| (0..OUTER).map(move |i| (row, i / 8 * 8 + COLUMNS[i % 8])));
+    let numbers: Vec<u8> = places(INNER)
+        .map(|(inner, outer)| {
+            let (scale, zero) = group(outer, inner / GROUP);
+            number(weights[outer * INNER + inner], scale, zero, 15.0)
+        })
+        .collect();
+    let zeros: Vec<u8> = places(INNER / GROUP).map(|(row, outer)| group(outer, row).1 as u8).collect();
+    let scales = (0..INNER / GROUP).flat_map(|row| (0..OUTER).map(move |outer| (row, outer)));
+    let scales: Vec<f32> = scales.map(|(row, outer)| group(outer, row).0).collect();
+    vec![
+        tensor(&format!("{name}.qweight"), "I32", [INNER, OUTER / 8], packed(&numbers)),
+        tensor(&format!("{name}.qzeros"), "I32", [INNER / GROUP, OUTER / 8], packed(&zeros)),
+        tensor(&format!("{name}.scales"), "BF16", [INNER / GROUP, OUTER], words(&scales)),
+    ]
+}
+
+/// Runs of weights in their order, with a scale each.
+fn runs(
+    weights: &[f32],
+    run: usize,
+    scale: impl Fn(&[f32]) -> f32,
+    number: impl Fn(f32, f32) -> u8,
+) -> (Vec<u8>, Vec<f32>) {
+    let scales: Vec<f32> = weights.chunks(run).map(&scale).collect();
+    let numbers = weights.chunks(run).zip(&scales);
+    (
+        numbers.flat_map(|(run, &scale)| run.iter().map(|&weight| number(weight, scale)).collect::<Vec<_>>()).collect(),
+        scales,
+    )
+}
+
+fn mlc(weights: &[f32], name: &str) -> Vec<Tensor> {
+    let (numbers, scales) =
+        runs(weights, 32, |run| rounded(largest(run) / 7.0), |weight, scale| number(weight, scale, 7.0, 14.0));
+    vec![
+        tensor(&format!("{name}.q_weight"), "U32", [OUTER, INNER / 8], packed(&numbers)),
+        tensor(&format!("{name}.q_scale"), "BF16", [OUTER, INNER / 32], words(&scales)),
+    ]
+}
+
+/// onnxruntime's quantiser: the weight of the largest magnitude becomes -8.
+fn onnx(weights: &[f32], name: &str) -> Vec<Tensor> {
+    let first = |run: &[f32]| run.iter().fold(0f32, |most, &w| if w.abs() > most.abs() { w } else { most }) / -8.0;
+    let (numbers, scales) = runs(weights, 32, first, |weight, scale| number(weight, scale, 8.0, 15.0));
+    let scales = scales.iter().flat_map(|scale| scale.to_le_bytes()).collect();
+    vec![
+        tensor(&format!("{name}_Q4"), "U8", [OUTER, INNER / 2], packed(&numbers)),
+        tensor(&format!("{name}_scales"), "F32", [OUTER, INNER / 32], scales),
+    ]
+}
+
+/// bitsandbytes: the first of two numbers is in the high half of a byte.
+fn nf4(weights: &[f32], name: &str) -> Vec<Tensor> {
+    let nearest = |weight: f32, scale: f32| {
+        let distance = |level: usize| (NF4[level] - weight / scale).abs();
+        (0..16usize).min_by(|&a, &b| distance(a).total_cmp(&distance(b))).unwrap() as u8
+    };
+    let (numbers, scales) = runs(weights, 64, largest, nearest);
+    let bytes = numbers.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+    let scales = scales.iter().flat_map(|scale| scale.to_le_bytes()).collect();
+    vec![
+        tensor(&format!("{name}.weight"), "U8", [OUTER * INNER / 2, 1], bytes),
+        tensor(&format!("{name}.weight.absmax"), "F32", [OUTER * INNER / 64, 1], scales),
+    ]
+}
+
+fn file(tensors: &[Tensor]) -> Vec<u8> {
+    let tensors: Vec<_> =
+        tensors.iter().map(|(name, dtype, shape, bytes)| (name.as_str(), *dtype, &shape[..], &bytes[..])).collect();
+    model(&tensors)
+}
+
+const LAYERS: [&str; 5] = ["a", "b", "c", "d", "e"];
+
+/// The weights of all layers, with names that begin with `prefix`.
+fn base(prefix: &str) -> Vec<u8> {
+    let layer = |(i, name): (usize, &&str)| {
+        tensor(&format!("{prefix}{name}.weight"), "BF16", [OUTER, INNER], words(&weights(i as u64)))
+    };
+    file(&LAYERS.iter().enumerate().map(layer).collect::<Vec<_>>())
+}
+
+/// The layers, each by another quantiser.
+fn quantised() -> Vec<Tensor> {
+    let quantisers = [gptq, awq, mlc, onnx, nf4];
+    let layers = LAYERS.iter().zip(quantisers).enumerate();
+    layers.flat_map(|(i, (name, quantiser))| quantiser(&weights(i as u64), name)).collect()
+}
+
+fn check(base: &[u8], target: &[u8], archive: &[u8]) {
+    assert!(restore(base, archive).unwrap() == target);
+    assert!(restore_shared(base, archive).unwrap() == target);
+    assert!(reference::restore(&[base], archive).unwrap() == target);
+}
+
+#[test]
+fn packed_numbers_and_their_scales_follow_from_the_weights() {
+    let (base, target) = (base(""), file(&quantised()));
+    for effort in EFFORTS {
+        let archive = compress(&base, &target, Format::V2 { effort }).unwrap();
+        check(&base, &target, &archive);
+        for tensor in inspect(&archive).unwrap().tensors.iter().filter(|tensor| !tensor.name.ends_with("qzeros")) {
+            let is_number = ["qweight", "q_weight", "_Q4", "e.weight"].iter().any(|end| tensor.name.ends_with(end));
+            let method = if is_number { "grid" } else { "copy-base" };
+            assert_eq!(tensor.method.name(), method, "{} {effort:?}", tensor.name);
+        }
+        assert!(archive.len() * 25 < target.len(), "{} of {}", archive.len(), target.len());
+    }
+}
+
+/// Runs in the base's order are recognised by their first weights.
+#[test]
+fn renamed_weights_are_found_by_content() {
+    let target: Vec<Tensor> = quantised().into_iter().filter(|(name, ..)| !name.ends_with("qzeros")).collect();
+    let in_order = |name: &str| ["c", "d", "e"].iter().any(|layer| name.starts_with(layer));
+    let target: Vec<Tensor> = target.into_iter().filter(|(name, ..)| in_order(name)).collect();
+    let (base, target) = (base("model.other."), file(&target));
+    let archive = compress(&base, &target, Format::default()).unwrap();
+    check(&base, &target, &archive);
+    assert!(archive.len() * 25 < target.len(), "{} of {}", archive.len(), target.len());
+}
+
+/// Weights that are no numbers, and scales and numbers that no quantiser would choose.
+#[test]
+fn any_words_come_back() {
+    let mut state = 5u64;
+    let mut random = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    for rare in [1, 16, 255] {
+        let (mut base, mut target) = (base(""), file(&quantised()));
+        for file in [&mut base, &mut target] {
+            let start = 8 + u64::from_le_bytes(*file.first_chunk().unwrap()) as usize;
+            for byte in &mut file[start..] {
+                if random() < rare {
+                    *byte = [0, 0x7f, 0x80, 0xff, random()][usize::from(random() % 5)];
+                }
+            }
+        }
+        let archive = compress(&base, &target, Format::default()).unwrap();
+        check(&base, &target, &archive);
+    }
+}
+
+/// The error of both decoders for a head with one item: `w`, four bytes of `dtype`, made from words of
+/// BF16 in this way.
+fn refused(dtype: u8, derived: &[u64], rest: &[u8]) -> ErrorKind {
+    let item = [&[8, 1, b'w', dtype, 1, 4][..], &[0, 0, 14]].concat();
+    let numbers: Vec<u8> = derived.iter().flat_map(|&number| varint(number)).collect();
+    let head = [&[0, 1, 0, 1, 1][..], &item, &numbers, rest].concat();
+    let base = model(&[("w", "BF16", &[64], &[0; 128])]);
+    let archive = forge::archive(&head, &[Record::new(0, &[0; 8][..if dtype == 4 { 4 } else { 8 }])]);
+    assert!(reference::restore(&[&base], &archive).is_err());
+    restore(&base, &archive).unwrap_err().kind()
+}
+
+#[test]
+fn forged_weights_are_refused() {
+    const U8: u8 = 4;
+    const F16: u8 = 13;
+    // Rows, columns, weights of an element, weights of a word.
+    for numbers in [[0, 1, 1, 16], [1, 0, 1, 16], [1, 1, 0, 16], [1, 1, 1, 0], [3, 1, 1, 16], [1, 1, 3, 16]] {
+        assert_eq!(refused(U8, &numbers, &[0]), ErrorKind::Corrupt, "{numbers:?}");
+    }
+    let most = u64::MAX;
+    for numbers in [[most, 2, 1, 1], [1, 1, most, 1], [1 << 25, 1, 1, 1], [1, 1, 1, most], [1, 1, 1, 1 << 23]] {
+        assert_eq!(refused(U8, &numbers, &[0]), ErrorKind::Limit, "{numbers:?}");
+    }
+    assert_eq!(refused(F16, &[1, 1, 1, 16], &[0]), ErrorKind::Corrupt);
+    assert_eq!(refused(U8, &[1, 1, 1, 16], &[1, 0, 0, 128, 63]), ErrorKind::Corrupt);
+    assert_eq!(refused(F16, &[1, 1, 1, 16], &[4, 0, 0, 128, 63]), ErrorKind::Unsupported);
+    // The base has 64 weights.
+    assert_eq!(refused(U8, &[1, 1, 1, 17], &[0]), ErrorKind::BaseMismatch);
+}
