@@ -137,7 +137,7 @@ macro_rules! golden {
 }
 
 /// Every dtype and method, at every effort, and every layout of a base.
-pub const GOLDEN: [Golden; 9] = [
+pub const GOLDEN: [Golden; 10] = [
     golden!("dtypes", "safetensors", "fast"),
     golden!("dtypes", "safetensors", "default"),
     golden!("dtypes", "safetensors", "max"),
@@ -145,6 +145,7 @@ pub const GOLDEN: [Golden; 9] = [
     golden!("places", "onnx", "default"),
     golden!("packed", "safetensors", "default"),
     golden!("packed", "safetensors", "max"),
+    golden!("derived", "safetensors", "default"),
     golden!("quants", "gguf", "default"),
     golden!("quants", "gguf", "max"),
 ];
