@@ -1,7 +1,5 @@
 /** The steps that check the Rust code for this machine. */
-import { join } from 'node:path';
 import { reference } from '../bench/peers.mjs';
-import { root } from '../lib/paths.mjs';
 import { run } from '../lib/run.mjs';
 import { STABLE } from '../lib/toolchain.mjs';
 
@@ -44,11 +42,6 @@ export async function cargoTest(args = ['--no-fail-fast']) {
  */
 function cargoTestRuzstd() {
   const features = ['--no-default-features', '--features', 'rayon,ruzstd'];
-  return run(
-    'cargo',
-    ['test', '-p', 'bitx', ...features, '--lib', '--test', 'oracles', '--test', 'v1', '--test', 'v2'],
-    {
-      env: { ...stable, CARGO_TARGET_DIR: join(root, 'target', 'ruzstd') },
-    },
-  );
+  const tests = ['oracles', 'v1', 'v2'].flatMap((name) => ['--test', name]);
+  return cargo('test', '-p', 'bitx', ...features, '--lib', ...tests);
 }
