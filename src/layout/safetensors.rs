@@ -6,11 +6,8 @@
 //! cannot hold those bytes refuses them with an error of its own.
 
 use std::collections::HashSet;
-use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
-
+use super::json::Json;
 use super::reader::FIRST_READ;
 use super::{Dtype, Kind, Layout, Region, sniff};
 use crate::error::{Error, Result, cut};
@@ -98,8 +95,7 @@ pub(crate) fn parse(header: &[u8], file_length: Option<u64>) -> Result<Layout> {
     }
     let json = std::str::from_utf8(&header[PREFIX as usize..])
         .map_err(|e| Error::corrupt("the header is not UTF-8").at(PREFIX + e.valid_up_to() as u64))?;
-    let Entries(entries) =
-        serde_json::from_str(json).map_err(|e| Error::corrupt(format!("the header is not valid: {e}")))?;
+    let entries = entries(&mut Json::new(json, PREFIX))?;
     let mut regions = Vec::with_capacity(entries.len());
     for (name, entry) in entries {
         steps::add(1 + entry.shape.len());
@@ -127,7 +123,6 @@ fn check_overlap(regions: &[Region]) -> Result<()> {
 }
 
 /// The JSON entry of one tensor.
-#[derive(Deserialize)]
 struct Entry {
     dtype: String,
     shape: Vec<u64>,
@@ -135,6 +130,26 @@ struct Entry {
 }
 
 impl Entry {
+    /// Reads an entry. Fields of other names are skipped.
+    fn read(json: &mut Json<'_>) -> Result<Self> {
+        let (mut dtype, mut shape, mut offsets) = (None, None, None);
+        json.object(|json, field| {
+            let before = match &*field {
+                "dtype" => dtype.replace(json.string()?).is_some(),
+                "shape" => shape.replace(json.numbers()?).is_some(),
+                "data_offsets" => offsets.replace(json.numbers()?).is_some(),
+                _ => json.skip().map(|()| false)?,
+            };
+            if before { Err(json.fault(&format!("the field {field} once"))) } else { Ok(()) }
+        })?;
+        let dtype = dtype.ok_or_else(|| json.fault("the field dtype"))?;
+        let shape = shape.ok_or_else(|| json.fault("the field shape"))?;
+        let Some(&[begin, end]) = offsets.as_deref() else {
+            return Err(json.fault("the field data_offsets, which has two numbers"));
+        };
+        Ok(Self { dtype: dtype.into_owned(), shape, data_offsets: (begin, end) })
+    }
+
     /// Checks the entry and returns its region, with an empty name.
     fn region(self, name: &str, header_length: u64, file_length: Option<u64>) -> Result<Region> {
         let Self { dtype, shape, data_offsets: (begin, end) } = self;
@@ -166,64 +181,24 @@ impl Entry {
     }
 }
 
-/// The entries of the JSON object in its order. Names are checked for duplicates, which a plain map
-/// would hide.
-struct Entries(Vec<(String, Entry)>);
-
-impl<'de> Deserialize<'de> for Entries {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(EntriesVisitor)
-    }
-}
-
-struct EntriesVisitor;
-
-impl<'de> Visitor<'de> for EntriesVisitor {
-    type Value = Entries;
-
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("an object of tensors by name")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
-        use serde::de::Error as _;
-        let (mut entries, mut names) = (Vec::new(), HashSet::new());
-        while let Some(name) = map.next_key::<String>()? {
-            if !names.insert(name.clone()) {
-                return Err(A::Error::custom(format!("tensor {:?} appears twice", cut(&name))));
-            }
-            if name == "__metadata__" {
-                map.next_value::<Metadata>()?;
-            } else {
-                entries.push((name, map.next_value()?));
-            }
+/// Reads the entries of the JSON object in its order, each with its tensor's name.
+fn entries(json: &mut Json<'_>) -> Result<Vec<(String, Entry)>> {
+    let (mut entries, mut names) = (Vec::new(), HashSet::new());
+    json.object(|json, name| {
+        if !names.insert(name.to_string()) {
+            return Err(Error::corrupt("the header is not valid: the tensor appears twice").tensor(&name));
         }
-        Ok(Entries(entries))
-    }
-}
-
-/// The `__metadata__` entry: checked to be an object, and then dropped, since the bytes of the
-/// header are kept as they are. Its values should be strings; there are trainers that write
-/// numbers, and loaders that take them.
-struct Metadata;
-
-impl<'de> Deserialize<'de> for Metadata {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AnyObject;
-        impl<'de> Visitor<'de> for AnyObject {
-            type Value = Metadata;
-
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("__metadata__ as an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Metadata, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Metadata)
-            }
+        if name == "__metadata__" {
+            // Its values should be strings; there are trainers that write numbers, and loaders that
+            // take them. Nothing of it is kept, since the bytes of the header are.
+            return json.skip_object();
         }
-        deserializer.deserialize_map(AnyObject)
-    }
+        let entry = Entry::read(json).map_err(|e| e.tensor(&name))?;
+        entries.push((name.into_owned(), entry));
+        Ok(())
+    })?;
+    json.end()?;
+    Ok(entries)
 }
 
 #[cfg(test)]

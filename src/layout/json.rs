@@ -1,0 +1,313 @@
+//! A reader of JSON, value by value, for headers whose fields are known.
+//!
+//! A header has strings and whole numbers. A general parser also turns fractions into floats and
+//! floats into text, and every page would download its tables.
+
+use std::borrow::Cow;
+
+use crate::error::{Error, Result};
+
+/// A place in a JSON text. The methods that read or skip a value skip white space before it.
+pub(super) struct Json<'a> {
+    text: &'a str,
+    at: usize,
+    /// The offset of the text in its file.
+    origin: u64,
+}
+
+impl<'a> Json<'a> {
+    /// Begins to read a text that begins at byte `origin` of its file.
+    pub(super) fn new(text: &'a str, origin: u64) -> Self {
+        Self { text, at: 0, origin }
+    }
+
+    /// The error for a text that does not have here what is `expected`.
+    #[cold]
+    pub(super) fn fault(&self, expected: &str) -> Error {
+        Error::corrupt(format!("the header is not valid: expected {expected}")).at(self.origin + self.at as u64)
+    }
+
+    /// Reads an object. `member` is called with the name of each member and reads its value.
+    pub(super) fn object(&mut self, mut member: impl FnMut(&mut Self, Cow<'a, str>) -> Result<()>) -> Result<()> {
+        self.take(b'{', "an object")?;
+        let mut first = true;
+        while self.more(first, b'}')? {
+            let name = self.string()?;
+            self.take(b':', "a colon")?;
+            member(self, name)?;
+            first = false;
+        }
+        Ok(())
+    }
+
+    /// Reads an array of whole numbers from 0 to 2^64 - 1.
+    pub(super) fn numbers(&mut self) -> Result<Vec<u64>> {
+        self.take(b'[', "an array")?;
+        let mut numbers = Vec::new();
+        while self.more(numbers.is_empty(), b']')? {
+            self.peek();
+            let number = self.whole()?.parse();
+            numbers.push(number.map_err(|_| self.fault("a number below 2^64"))?);
+        }
+        Ok(numbers)
+    }
+
+    /// Reads a string.
+    pub(super) fn string(&mut self) -> Result<Cow<'a, str>> {
+        self.take(b'"', "a string")?;
+        let mut text = Cow::Borrowed(self.plain());
+        while self.byte() != Some(b'"') {
+            let escaped = self.escape()?;
+            text.to_mut().push(escaped);
+            text.to_mut().push_str(self.plain());
+        }
+        self.at += 1;
+        Ok(text)
+    }
+
+    /// Skips an object.
+    pub(super) fn skip_object(&mut self) -> Result<()> {
+        if self.peek() == Some(b'{') { self.skip() } else { Err(self.fault("an object")) }
+    }
+
+    /// Skips a value, however deep it is.
+    pub(super) fn skip(&mut self) -> Result<()> {
+        // The ends of the objects and arrays around this place.
+        let mut ends = Vec::new();
+        loop {
+            let mut first = true;
+            match self.peek() {
+                Some(b'{') => ends.push(b'}'),
+                Some(b'[') => ends.push(b']'),
+                _ => first = false,
+            }
+            if first {
+                self.at += 1
+            } else {
+                self.skip_scalar()?
+            }
+            loop {
+                let Some(&end) = ends.last() else { return Ok(()) };
+                if self.more(first, end)? {
+                    if end == b'}' {
+                        self.skip_string()?;
+                        self.take(b':', "a colon")?;
+                    }
+                    break;
+                }
+                ends.pop();
+                first = false;
+            }
+        }
+    }
+
+    /// Checks that only white space follows.
+    pub(super) fn end(&mut self) -> Result<()> {
+        if self.peek().is_none() { Ok(()) } else { Err(self.fault("its end")) }
+    }
+
+    /// Tells whether an object or array with this `end` has a further element, which is the `first`
+    /// or follows a comma. Otherwise, takes the end.
+    fn more(&mut self, first: bool, end: u8) -> Result<bool> {
+        if self.peek() == Some(end) {
+            self.at += 1;
+            return Ok(false);
+        }
+        if !first {
+            self.take(b',', "a comma")?;
+        }
+        Ok(true)
+    }
+
+    fn skip_scalar(&mut self) -> Result<()> {
+        match self.byte() {
+            Some(b'"') => self.skip_string(),
+            Some(b'-' | b'0'..=b'9') => self.skip_number(),
+            _ => {
+                let rest = self.rest();
+                let word = ["true", "false", "null"].into_iter().find(|word| rest.starts_with(word));
+                self.at += word.ok_or_else(|| self.fault("a value"))?.len();
+                Ok(())
+            }
+        }
+    }
+
+    fn skip_number(&mut self) -> Result<()> {
+        self.skip_one_of(b"-");
+        self.whole()?;
+        if self.skip_one_of(b".") {
+            self.digits()?;
+        }
+        if self.skip_one_of(b"eE") {
+            self.skip_one_of(b"+-");
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    /// Skips a string. Its escapes need not be characters.
+    fn skip_string(&mut self) -> Result<()> {
+        self.take(b'"', "a string")?;
+        self.plain();
+        while self.byte() != Some(b'"') {
+            if self.rest().starts_with("\\u") {
+                self.unit()?;
+            } else {
+                self.escape()?;
+            }
+            self.plain();
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Takes digits without leading zeros.
+    fn whole(&mut self) -> Result<&'a str> {
+        let digits = self.digits()?;
+        if digits.len() > 1 && digits.starts_with('0') { Err(self.fault("no leading zero")) } else { Ok(digits) }
+    }
+
+    fn digits(&mut self) -> Result<&'a str> {
+        let digits = self.until(|byte| !byte.is_ascii_digit());
+        if digits.is_empty() { Err(self.fault("a digit")) } else { Ok(digits) }
+    }
+
+    /// Takes the characters of a string that stand for themselves.
+    fn plain(&mut self) -> &'a str {
+        self.until(|byte| byte < b' ' || matches!(byte, b'"' | b'\\'))
+    }
+
+    /// Takes an escaped character.
+    fn escape(&mut self) -> Result<char> {
+        let mut bytes = self.rest().bytes();
+        let char = match (bytes.next(), bytes.next()) {
+            (Some(b'\\'), Some(b'u')) => return self.unicode(),
+            (Some(b'\\'), Some(byte @ (b'"' | b'\\' | b'/'))) => char::from(byte),
+            (Some(b'\\'), Some(b'b')) => '\u{8}',
+            (Some(b'\\'), Some(b'f')) => '\u{c}',
+            (Some(b'\\'), Some(b'n')) => '\n',
+            (Some(b'\\'), Some(b'r')) => '\r',
+            (Some(b'\\'), Some(b't')) => '\t',
+            _ => return Err(self.fault("the end of a string, or an escaped character")),
+        };
+        self.at += 2;
+        Ok(char)
+    }
+
+    /// Takes a character of one unit of UTF-16, or of two that are escaped each.
+    fn unicode(&mut self) -> Result<char> {
+        let first = self.unit()?;
+        let is_pair = matches!(first, 0xd800..0xdc00) && self.rest().starts_with("\\u");
+        let second = if is_pair { Some(self.unit()?) } else { None };
+        let char = char::decode_utf16([first].into_iter().chain(second)).next();
+        char.and_then(|char| char.ok()).ok_or_else(|| self.fault("both halves of a character"))
+    }
+
+    /// Takes an escaped unit of UTF-16: two characters, and four hexadecimal digits.
+    fn unit(&mut self) -> Result<u16> {
+        let digits = self.rest().get(2..6).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let unit = digits.and_then(|digits| u16::from_str_radix(digits, 16).ok());
+        let unit = unit.ok_or_else(|| self.fault("four hexadecimal digits"))?;
+        self.at += 6;
+        Ok(unit)
+    }
+
+    fn take(&mut self, wanted: u8, expected: &str) -> Result<()> {
+        if self.peek() != Some(wanted) {
+            return Err(self.fault(expected));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Skips white space, and returns the byte behind it.
+    fn peek(&mut self) -> Option<u8> {
+        self.until(|byte| !matches!(byte, b' ' | b'\n' | b'\t' | b'\r'));
+        self.byte()
+    }
+
+    fn skip_one_of(&mut self, bytes: &[u8]) -> bool {
+        let found = self.byte().is_some_and(|byte| bytes.contains(&byte));
+        self.at += usize::from(found);
+        found
+    }
+
+    /// Takes the text before the first byte that `ends` it, which is not inside a character.
+    fn until(&mut self, ends: impl Fn(u8) -> bool) -> &'a str {
+        let rest = self.rest();
+        let taken = &rest[..rest.bytes().position(ends).unwrap_or(rest.len())];
+        self.at += taken.len();
+        taken
+    }
+
+    fn byte(&self) -> Option<u8> {
+        self.rest().bytes().next()
+    }
+
+    fn rest(&self) -> &'a str {
+        &self.text[self.at..]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::de::IgnoredAny;
+
+    /// Texts that are changed byte by byte, and compared with `serde_json`.
+    const TEXTS: [&str; 6] = [
+        r#" { "a" : [ 1 , -2.5e+3 , {"b":null, "":[]} ] , "c" : true, "d":false } "#,
+        r#"{"é\u00e9\ud83d\ude00":"\"\\\/\b\f\n\r\t日本"}"#,
+        r#"[[[[{}],[]]],0,10,-0,0.0,1E9,"x",[{"k":{"k":[]}}]]"#,
+        r#"[18446744073709551615, 18446744073709551616, 00]"#,
+        r#""\ud800\u0041\udc00""#,
+        "[\"\u{7f}\",\t\r\n1]",
+    ];
+
+    /// Calls `check` with every text, every start of it, and the text with any byte replaced.
+    fn with_every_change(check: impl Fn(&str)) {
+        for text in TEXTS {
+            for at in 0..text.len() {
+                text.get(..at).into_iter().for_each(&check);
+                for byte in b" \"\\,:[]{}019-+.eEuntfr/\x08\x1fx" {
+                    let mut bytes = text.as_bytes().to_vec();
+                    bytes[at] = *byte;
+                    str::from_utf8(&bytes).into_iter().for_each(&check);
+                }
+            }
+            check(text);
+        }
+    }
+
+    #[test]
+    fn skips_what_is_json_and_nothing_else() {
+        with_every_change(|text| {
+            let mut json = Json::new(text, 0);
+            let skipped = json.skip().and_then(|()| json.end());
+            assert_eq!(skipped.is_ok(), serde_json::from_str::<IgnoredAny>(text).is_ok(), "{text}");
+        });
+    }
+
+    #[test]
+    fn reads_strings_and_numbers_as_others_do() {
+        with_every_change(|text| {
+            for start in text.char_indices().map(|(at, _)| at).filter(|&at| b"\"[".contains(&text.as_bytes()[at])) {
+                for end in start..=text.len() {
+                    let Some(text) = text.get(start..end).filter(|text| text.ends_with(['"', ']'])) else { continue };
+                    let mut json = Json::new(text, 0);
+                    let string = json.string().and_then(|string| json.end().map(|()| string)).ok();
+                    assert_eq!(string.as_deref(), serde_json::from_str::<String>(text).ok().as_deref(), "{text}");
+                    let mut json = Json::new(text, 0);
+                    let numbers = json.numbers().and_then(|numbers| json.end().map(|()| numbers)).ok();
+                    assert_eq!(numbers, serde_json::from_str(text).ok(), "{text}");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn tells_the_place_of_a_fault() {
+        let error = Json::new("[1, x]", 8).numbers().expect_err("no number");
+        assert_eq!((error.offset(), error.to_string().contains("a digit")), (Some(12), true));
+    }
+}
