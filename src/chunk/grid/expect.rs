@@ -41,15 +41,21 @@ impl Expected {
 }
 
 impl Expected {
+    /// Appends `count` fields that are to be set.
+    #[inline(always)]
+    pub(super) fn more(&mut self, count: usize) -> impl Iterator<Item = ((&mut i16, &mut bool), &mut u8)> {
+        let (start, end) = (self.numbers.len(), self.numbers.len() + count);
+        self.numbers.resize(end, 0);
+        self.negated.resize(end, false);
+        self.contexts.resize(end, 0);
+        self.numbers[start..].iter_mut().zip(&mut self.negated[start..]).zip(&mut self.contexts[start..])
+    }
+
     /// Appends what is expected of indices, given the places of their weights among the levels, of
     /// which none is NaN.
     #[inline(always)]
     fn extend(&mut self, levels: &Levels, model: Model, step: u16, places: impl ExactSizeIterator<Item = f32>) {
-        let (start, end) = (self.numbers.len(), self.numbers.len() + places.len());
-        self.numbers.resize(end, 0);
-        self.negated.resize(end, false);
-        self.contexts.resize(end, 0);
-        let fields = self.numbers[start..].iter_mut().zip(&mut self.negated[start..]).zip(&mut self.contexts[start..]);
+        let fields = self.more(places.len());
         for (x, ((number, negated), context)) in places.zip(fields) {
             let (near, f) = place(levels, x);
             (*number, *negated, *context) = (near.into(), f < 0.0, model.context(f, step));

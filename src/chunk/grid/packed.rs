@@ -101,16 +101,15 @@ impl Side {
     }
 
     fn expect_numbers(&self, base: &[u8], model: Model, places: &[u32], expected: &mut Expected) {
-        for (number, &tile) in self.packing.numbers(base).zip(places) {
-            let index = self.packing.index(number);
-            match self.moves.get(tile as usize) {
-                Some(tile) if tile.shift.is_finite() => {
-                    let (near, f) =
-                        place(&self.packing.levels, self.packing.levels.value(index) * tile.scale + tile.shift);
-                    expected.push(near.into(), f < 0.0, model.context(f, tile.step));
-                }
-                _ => expected.push(index.into(), false, 0),
-            }
+        let fields = expected.more(places.len());
+        let indices = self.packing.numbers(base).map(|number| self.packing.index(number));
+        for ((index, &tile), ((near, negated), context)) in indices.zip(places).zip(fields) {
+            let moved = self.moves.get(tile as usize).filter(|tile| tile.shift.is_finite());
+            (*near, *negated, *context) = moved.map_or((index.into(), false, 0), |tile| {
+                let levels = &self.packing.levels;
+                let (near, f) = place(levels, levels.value(index) * tile.scale + tile.shift);
+                (near.into(), f < 0.0, model.context(f, tile.step))
+            });
         }
     }
 
