@@ -19,10 +19,15 @@ const WASM_OPT_ARGS = [
 ];
 
 /**
- * The size up to which functions are inlined, by the file's name; the default is 20. A lower limit
- * makes the file smaller and slower, which is acceptable for compression on one thread.
+ * The sizes up to which functions are inlined, by the file's name; without one, functions with one
+ * caller are all inlined, and others up to 20. A lower limit makes a file smaller. Restoring is as
+ * fast with it. Compressing is slower, which is acceptable on one thread.
  */
-const INLINING = { compress: ['--flexible-inline-max-function-size', '6'] };
+const INLINING = {
+  restore: ['--one-caller-inline-max-function-size', '60'],
+  'restore-threads': ['--one-caller-inline-max-function-size', '60'],
+  compress: ['--flexible-inline-max-function-size', '6'],
+};
 
 /** Compiles one build of the bindings, makes its JavaScript glue and shrinks the result. */
 export async function buildWasm(name) {
