@@ -88,8 +88,9 @@ class _Tasks:
             result: _T = ray.get(reference)
         except ray.exceptions.RayError as error:
             raise _error_of(error) from error
-        finally:
+        except BaseException:
             _cancel([reference])
+            raise
         return result
 
     def each(
