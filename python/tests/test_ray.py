@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -131,17 +130,17 @@ def test_a_node_that_dies_loses_nothing(nodes: Nodes, hub: dict[str, Path], tmp_
     store = bitx.Store(tmp_path / "store")
     published = tmp_path / "store" / "models"
 
-    def kill() -> None:
-        # A node dies while it writes, as soon as the first model is there, and another one comes.
-        while not list(published.rglob("*.json")):
-            time.sleep(0.01)
-        nodes.kill()
-        nodes.add()
+    killed: list[int] = []
 
-    killer = threading.Thread(target=kill)
-    killer.start()
-    done = bitx.ray.ingest(store, hub, effort="max", in_flight=4)
-    killer.join()
+    def kill(done: int, total: int) -> None:
+        # A node dies while models are written, and another one comes.
+        if not killed and list(published.rglob("*.json")):
+            killed.append(done)
+            nodes.kill()
+            nodes.add()
+
+    done = bitx.ray.ingest(store, hub, effort="max", in_flight=4, progress=kill)
+    assert killed and killed[0] < len(hub)
     assert not done.failed
     assert sorted([*done.written, *done.known]) == sorted(hub)
     check(store, hub, tmp_path)
