@@ -68,6 +68,10 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
     return paths
 
 
+#: A program that is the command ``bitx``.
+COMMAND = "import sys; from bitx._command import main; sys.exit(main())"
+
+
 def names(folder: Path) -> list[str]:
     """Returns the names of all files in a folder, hidden ones included."""
     return sorted(path.name for path in folder.iterdir())

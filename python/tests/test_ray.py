@@ -14,6 +14,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import bitx
+from conftest import COMMAND
 
 ray = pytest.importorskip("ray")
 from ray.cluster_utils import Cluster  # noqa: E402
@@ -78,7 +79,7 @@ def check(store: bitx.Store, hub: dict[str, Path], tmp_path: Path) -> None:
         store.get(name, tmp_path / "out", replace=True)
         for file in folder.iterdir():
             assert (tmp_path / "out" / file.name).read_bytes() == file.read_bytes(), file
-    command = [sys.executable, "-m", "bitx._command", "store", "--root", store.root]
+    command = [sys.executable, "-c", COMMAND, "store", "--root", store.root]
     subprocess.run([*command, "verify", "--read-data"], check=True, capture_output=True)
     for kind in ("pieces", "files"):
         objects = [path for path in Path(store.root, kind).rglob("*") if path.is_file()]

@@ -20,7 +20,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import bitx
-from conftest import names, tensors_of
+from conftest import COMMAND, names, tensors_of
 
 
 @pytest.fixture(scope="session")
@@ -103,8 +103,8 @@ def test_a_family_is_planned_and_written(hub: Path, tmp_path: Path) -> None:
     (tmp_path / "plan").write_text("".join(f"{planned.line}\n" for planned in plan))
     command = [
         sys.executable,
-        "-m",
-        "bitx._command",
+        "-c",
+        COMMAND,
         "store",
         "--root",
         "other",
