@@ -57,7 +57,10 @@ async fn damage(place: Place) {
     };
     let kinds = objects(&place).await;
     let named: Vec<&String> = kinds.keys().filter(|kind| *kind != "gc").collect();
-    assert_eq!(named, ["files", "format.json", "models", "pieces1", "pieces2", "signatures", "sketches"]);
+    assert_eq!(
+        named,
+        ["files", "format.json", "models", "pieces1", "pieces2", "pieces4", "pieces5", "signatures", "sketches"]
+    );
     for (kind, (key, bytes)) in kinds {
         // A removed model is published anew, under another key.
         let last = if kind == "models" { 0 } else { bytes.len().saturating_sub(1) };
@@ -101,7 +104,7 @@ async fn the_files_of_a_model_repair_it() {
     let path = models.path("base-bf16");
     let path = path.to_str().unwrap();
     assert_eq!(run(&place, &["add", "--name", "a", path]).0, 0);
-    for kind in ["files", "pieces1"] {
+    for kind in ["files", "pieces1", "pieces4"] {
         let (key, _) = objects(&place).await.remove(kind).unwrap();
         place.storage().delete(&key).await.unwrap();
         assert_eq!(run(&place, &["repair", "--from", models.path("sft-bf16").to_str().unwrap()]).0, 1);
