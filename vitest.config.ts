@@ -9,6 +9,8 @@ export default defineConfig({
   test: {
     include: ['js/src/**/*.test.ts', 'www/src/**/*.test.ts'],
     setupFiles: ['js/src/runtimes/node/test-setup.ts'],
+    // A loaded machine is no failure.
+    testTimeout: 30_000,
     restoreMocks: true,
     unstubGlobals: true,
   },
