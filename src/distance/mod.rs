@@ -29,7 +29,9 @@ mod bits;
 mod predict;
 mod sample;
 mod sketch;
+mod weights;
 
 pub use bits::BitDistance;
 pub use predict::{Predicted, predict};
 pub use sketch::{Sketch, Sketcher};
+pub use weights::weights;

@@ -3,6 +3,7 @@
 mod casts;
 mod companions;
 mod graphs;
+mod single;
 mod survey;
 mod v1;
 mod v2;
@@ -16,11 +17,11 @@ use crate::error::{Error, Result};
 use crate::io::{Incremental, Read, Source};
 use crate::job::{Job, Opening, Plan};
 use crate::layout::reader::{Accept, LayoutReader};
-use crate::layout::{Dtype, Kind, Layout};
+use crate::layout::{Kind, Layout};
 use crate::plan::BaseSet;
 use casts::Casts;
 use graphs::Graphs;
-use survey::{Findings, Survey};
+use survey::Survey;
 
 /// The format of the archive, with its settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,23 +143,6 @@ impl Compress {
         let step = Step::Layouts(Box::new(Layouts { target, bases, graphs: self.graphs }));
         let Self { format, only_used, adapters, .. } = self;
         Job::opening(OpenCompress { format, step, only_used, adapters, warnings: Vec::new() })
-    }
-
-    /// Creates an open job that compresses one tensor, alone or against a base of the same dtype
-    /// and shape. Both inputs hold the bytes of the tensor and nothing else, for stores that keep
-    /// tensors apart. Any [`Restore`](crate::Restore) with the same base returns the target.
-    ///
-    /// # Errors
-    /// `InvalidArgument` for a shape that is not a whole number of bytes, or has 2^64 bytes or
-    /// more.
-    pub fn tensor(dtype: Dtype, shape: &[u64], with_base: bool, effort: Effort) -> Result<Job> {
-        let length = dtype.tensor_bytes(shape).ok_or_else(|| {
-            Error::invalid_argument("the shape is not a whole number of bytes of its dtype, or too large")
-        })?;
-        let layout = || Layout::of_tensor(Kind::Places, dtype, shape, length);
-        let bases = BaseSet::new(if with_base { vec![layout()] } else { Vec::new() });
-        let findings = Findings::by_name(layout(), bases);
-        Ok(Job::open(Box::new(v2::Compress::new(findings, effort, false)?)))
     }
 }
 
