@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use bitx::layout::Dtype;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::backend::REQUESTS;
@@ -35,12 +36,26 @@ pub struct Stats {
     pub delta_input_bytes: u64,
     /// The size of the pieces stored as deltas, after coding.
     pub delta_bytes: u64,
+    /// The size of those of these pieces that have a base of another dtype, such as the floats of a
+    /// quantised tensor, before coding. Bases that only removed models have do not count.
+    pub value_input_bytes: u64,
+    /// The size of the same pieces after coding.
+    pub value_bytes: u64,
     /// The size of the manifests of models and files.
     pub manifest_bytes: u64,
     /// The size of the sketches.
     pub sketch_bytes: u64,
     /// The manifests that cannot be read, and are left out.
     pub problems: Vec<Problem>,
+}
+
+/// A piece that published models need.
+#[derive(Debug, Clone, Copy, Default)]
+struct Piece {
+    length: u64,
+    base: Option<ObjectId>,
+    /// The dtype of its tensor, if a published model has it.
+    dtype: Option<Dtype>,
 }
 
 impl Stats {
@@ -91,13 +106,13 @@ impl Store {
             stats.packed_tensors += uses * manifest.packed().filter(|place| place.item.name.is_some()).count() as u64;
             stats.packs += manifest.packs.iter().filter(|pack| packs.insert(pack.id)).count() as u64;
             stats.after_file_dedup += manifest.length;
-            for piece in manifest.pieces() {
+            for (item, piece) in manifest.items.iter().flat_map(|item| item.pieces.iter().map(move |p| (item, p))) {
                 stats.after_tensor_dedup += if contents.insert(piece.id.digest) { piece.length } else { 0 };
-                pieces.insert(piece.id, (piece.length, piece.base.is_some()));
+                pieces.insert(piece.id, Piece { length: piece.length, base: piece.base, dtype: Some(item.dtype) });
                 if let Some(base) = piece.base {
                     // The base may belong to a removed model, so that only its stored size is
                     // known.
-                    pieces.entry(base).or_insert((0, false));
+                    pieces.entry(base).or_default();
                 }
             }
         }
@@ -110,16 +125,20 @@ impl Store {
         &self,
         stats: &mut Stats,
         files: &HashMap<ObjectId, u64>,
-        pieces: &HashMap<ObjectId, (u64, bool)>,
+        pieces: &HashMap<ObjectId, Piece>,
     ) -> Result<()> {
         let mut listed = self.backend().listed(Kind::Pieces.folder());
         while let Some(object) = listed.try_next().await? {
             let piece = Kind::Pieces.parse(&object.key).and_then(|id| pieces.get(&id));
-            let Some(&(length, is_delta)) = piece else { continue };
+            let Some(piece) = piece else { continue };
             stats.after_coding += object.bytes;
-            if is_delta {
-                stats.delta_bytes += object.bytes;
-                stats.delta_input_bytes += length;
+            let Some(base) = piece.base else { continue };
+            stats.delta_bytes += object.bytes;
+            stats.delta_input_bytes += piece.length;
+            let of_base = pieces.get(&base).and_then(|base| base.dtype);
+            if of_base.is_some() && of_base != piece.dtype {
+                stats.value_bytes += object.bytes;
+                stats.value_input_bytes += piece.length;
             }
         }
         for (kind, sum) in [(Kind::Files, &mut stats.manifest_bytes), (Kind::Sketches, &mut stats.sketch_bytes)] {

@@ -45,5 +45,9 @@ fn to_table(stats: &Stats) -> String {
         stats.delta_bytes,
         stats.metadata_per_tensor(),
     );
+    if stats.value_input_bytes > 0 {
+        let (before, after) = (stats.value_input_bytes, stats.value_bytes);
+        table += &format!("of these deltas, against another dtype: {before} -> {after} bytes\n");
+    }
     table
 }
