@@ -2,11 +2,10 @@
 //! whichever is smallest.
 //!
 //! An object begins with a byte that names the coding. For a delta, the id of its base follows: 32
-//! bytes of digest, and the epoch as a little-endian `u32`. If the base has another dtype or shape,
-//! these follow. The head of a [pack](packed) lists its segments. The rest is the raw bytes, or a v2
-//! archive: of a single tensor, or of a [frame](framed).
+//! bytes of digest, and the epoch as a little-endian `u32`. The head of a [pack](packed) lists its
+//! segments. The rest is the raw bytes, or a v2 archive of them. The archive tells what it takes of
+//! the base, whose dtype and shape may be others.
 
-mod framed;
 mod lanes;
 mod packed;
 
@@ -23,17 +22,15 @@ use bytes::Bytes;
 
 use crate::digest::Digest;
 use crate::keys::ObjectId;
-pub(crate) use framed::Form;
 pub(crate) use packed::{Packed, Segment, encode as encode_pack};
 
 const RAW: u8 = 0;
 const ALONE: u8 = 1;
 const DELTA: u8 = 2;
-const FRAMED: u8 = 3;
 const PACK: u8 = 4;
 const PACK_DELTA: u8 = 5;
 
-/// The length in bytes of the head of a delta, up to the form of its base.
+/// The length in bytes of the head of a delta.
 pub(crate) const LONGEST_HEAD: u64 = 37;
 
 /// The maximum number of bytes reserved for the output of an object at once. No piece is larger,
@@ -83,8 +80,18 @@ pub(crate) struct Typed<'a> {
 pub(crate) struct Base {
     pub(crate) id: ObjectId,
     pub(crate) bytes: Bytes,
-    /// Its dtype and shape, if they differ from those of the piece.
+    /// Its form, unless it has the dtype and the shape of the piece.
     pub(crate) form: Option<Form>,
+}
+
+/// The form of a base that is not of the piece's dtype and shape.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// A tensor. `in_order` tells that its weights are in the order of those of the piece, unless
+    /// rows were added or removed.
+    Tensor { dtype: Dtype, shape: Vec<u64>, in_order: bool },
+    /// Bytes that are no tensor, of any length.
+    Bytes,
 }
 
 /// An object as head and content, and the base that it needs to be decoded.
@@ -101,31 +108,35 @@ impl Coded {
     }
 }
 
-/// Codes a piece, alone or against a base. Before it returns, it decodes the object and compares
-/// the result with the piece, and it checks the digests of piece and base.
+/// Codes a piece, alone or against one of `bases`, whichever is smallest. Before it returns, it
+/// decodes the object and compares the result with the piece, and it checks the digests of the
+/// piece and of the bases.
 ///
 /// # Errors
 /// See [`Failure`].
-pub(crate) fn encode(piece: Typed<'_>, base: Option<Base>, effort: Effort) -> Result<Coded, Failure> {
-    match base {
-        None => alone(piece, effort),
-        Some(Base { id, bytes, form: Some(form) }) => in_frame(piece, (id, bytes, form), effort),
-        Some(Base { id, bytes, form: None }) => {
-            let Some(archive) = compress(piece, Some((id, &bytes)), effort)? else { return alone(piece, effort) };
-            let length = archive.len() + LONGEST_HEAD as usize;
-            if length >= piece.bytes.len() {
-                return Ok(plain(piece));
-            }
-            // The base of a short piece is a guess, and the head of a delta counts.
-            if piece.bytes.len() < SHORT {
-                let whole = alone(piece, effort)?;
-                if whole.length() <= length {
-                    return Ok(whole);
-                }
-            }
-            checked(Coded { object: [head(DELTA, &id).into(), archive], base: Some(id) }, Some(bytes), piece)
+pub(crate) fn encode(piece: Typed<'_>, bases: &[Base], effort: Effort) -> Result<Coded, Failure> {
+    let mut smallest: Option<(Bytes, &Base)> = None;
+    for base in bases {
+        if let Some(archive) = compress(piece, Some(base), effort)?
+            && smallest.as_ref().is_none_or(|(other, _)| archive.len() < other.len())
+        {
+            smallest = Some((archive, base));
         }
     }
+    let Some((archive, base)) = smallest else { return alone(piece, effort) };
+    let length = archive.len() + LONGEST_HEAD as usize;
+    // The base of a short piece is a guess, and so is one of another form. The head of a delta
+    // counts.
+    if piece.bytes.len() < SHORT || base.form.is_some() {
+        let whole = alone(piece, effort)?;
+        if whole.length() <= length {
+            return Ok(whole);
+        }
+    } else if length >= piece.bytes.len() {
+        return Ok(plain(piece));
+    }
+    let coded = Coded { object: [head(DELTA, &base.id).into(), archive], base: Some(base.id) };
+    checked(coded, Some(&base.bytes), piece)
 }
 
 fn plain(piece: Typed<'_>) -> Coded {
@@ -146,27 +157,6 @@ fn alone(piece: Typed<'_>, effort: Effort) -> Result<Coded, Failure> {
     }
 }
 
-/// Codes a piece against a base of another dtype or shape, unless it is smaller alone.
-fn in_frame(piece: Typed<'_>, (id, bytes, form): (ObjectId, Bytes, Form), effort: Effort) -> Result<Coded, Failure> {
-    if Digest::of(&bytes) != id.digest {
-        return Err(Failure::Base(id));
-    }
-    let own = Form { dtype: piece.dtype, shape: piece.shape.to_vec() };
-    let (target, base) = (own.frame(piece.bytes)?, form.frame(&bytes)?);
-    let archive = archive(&target, Some(&base), effort)?;
-    let head = [head(FRAMED, &id), form.to_bytes()].concat();
-    let whole = alone(piece, effort)?;
-    if head.len() + archive.len() >= whole.length() {
-        return Ok(whole);
-    }
-    // The object is checked as a whole, since its archive is not of the piece itself.
-    let object = Bytes::from([&head[..], &archive].concat());
-    if decode(&object, Some(bytes))? != *piece.bytes {
-        return Err(Failure::Codec(DIFFERS.to_owned()));
-    }
-    Ok(Coded { object: [head.into(), archive], base: Some(id) })
-}
-
 /// The archive of a file, alone or against a base file.
 fn archive(target: &Bytes, base: Option<&Bytes>, effort: Effort) -> Result<Bytes, Failure> {
     let lengths: Vec<u64> = base.iter().map(|base| base.len() as u64).collect();
@@ -180,10 +170,10 @@ fn archive(target: &Bytes, base: Option<&Bytes>, effort: Effort) -> Result<Bytes
 }
 
 /// Decodes an object and compares the result with the piece.
-fn checked(coded: Coded, base: Option<Bytes>, piece: Typed<'_>) -> Result<Coded, Failure> {
+fn checked(coded: Coded, base: Option<&Bytes>, piece: Typed<'_>) -> Result<Coded, Failure> {
     let [head, archive] = &coded.object;
     let mut rest = Same(piece.bytes);
-    Decoding::of(archive, base.as_ref())?.run(&mut rest)?;
+    Decoding::of(archive, base)?.run(&mut rest)?;
     if base_of(head)? != coded.base || !rest.0.is_empty() {
         return Err(Failure::Codec(DIFFERS.to_owned()));
     }
@@ -212,15 +202,16 @@ impl Write for Same<'_> {
 
 /// Compresses a piece into an archive. With a base, it returns `None` if no part of the archive
 /// uses the base.
-fn compress(piece: Typed<'_>, base: Option<(ObjectId, &Bytes)>, effort: Effort) -> Result<Option<Bytes>, Failure> {
-    let job = Compress::tensor(piece.dtype, piece.shape, base.is_some(), effort);
-    let mut job = job.map_err(|e| Failure::Codec(e.to_string()))?;
+fn compress(piece: Typed<'_>, base: Option<&Base>, effort: Effort) -> Result<Option<Bytes>, Failure> {
+    let codec = |error: bitx::Error| Failure::Codec(error.to_string());
+    let mut job = job(piece, base, effort).map_err(codec)?;
     let mut archive = Vec::with_capacity(piece.bytes.len() / 2);
-    let inputs = inputs([(Source::Target, Some(piece.bytes)), (Source::Base(0), base.map(|(_, bytes)| bytes))]);
+    let inputs = inputs([(Source::Target, Some(piece.bytes)), (Source::Base(0), base.map(|base| &base.bytes))]);
+    drive::open_whole(&mut job, &inputs).map_err(|e| Failure::Codec(e.to_string()))?;
     let coded = drive::drive_whole(&mut job, &inputs, &Sequential, &mut archive);
     coded.map_err(|e| Failure::Codec(e.to_string()))?;
-    let report = job.report().map_err(|e| Failure::Codec(e.to_string()))?;
-    check_digests(&report, piece, base.map(|(id, _)| id))?;
+    let report = job.report().map_err(codec)?;
+    check_digests(&report, piece, base.map(|base| base.id))?;
     // Narrow chunks, palettes and patches may use the base or not.
     let by_base = |(method, _): (Method, usize)| {
         use Method::{CopyBase, Delta, Grid, Narrow, Palette, Patch, Predicted};
@@ -228,6 +219,21 @@ fn compress(piece: Typed<'_>, base: Option<(ObjectId, &Bytes)>, effort: Effort) 
     };
     let useful = base.is_none() || report.method_counts().into_iter().any(by_base);
     Ok(useful.then(|| archive.into()))
+}
+
+/// The job that compresses a piece.
+fn job(piece: Typed<'_>, base: Option<&Base>, effort: Effort) -> bitx::Result<Job> {
+    let target = (piece.dtype, piece.shape);
+    match base.map(|base| (base, &base.form)) {
+        Some((_, Some(Form::Tensor { dtype, shape, in_order }))) => {
+            Compress::tensor_from(target, (*dtype, shape), *in_order, effort)
+        }
+        Some((base, Some(Form::Bytes))) => {
+            Ok(Compress::bytes_from(piece.bytes.len() as u64, base.bytes.len() as u64, effort))
+        }
+        Some((_, None)) => Compress::tensor(piece.dtype, piece.shape, true, effort),
+        None => Compress::tensor(piece.dtype, piece.shape, false, effort),
+    }
 }
 
 /// Checks the digests of piece and base. They are those that the codec has computed for the
@@ -246,7 +252,7 @@ fn check_digests(report: &Report, piece: Typed<'_>, base: Option<ObjectId>) -> R
 pub(crate) fn base_of(head: &[u8]) -> Result<Option<ObjectId>, Problem> {
     match head.split_first() {
         Some((&(RAW | ALONE | PACK), _)) => Ok(None),
-        Some((&(DELTA | FRAMED | PACK_DELTA), rest)) => {
+        Some((&(DELTA | PACK_DELTA), rest)) => {
             let (digest, rest) = rest.split_first_chunk::<32>().ok_or(CUT_HEAD)?;
             let epoch = rest.first_chunk().ok_or(CUT_HEAD)?;
             Ok(Some(ObjectId { digest: Digest::from(*digest), epoch: u32::from_le_bytes(*epoch) }))
@@ -266,11 +272,6 @@ pub(crate) fn decode(object: &Bytes, base: Option<Bytes>) -> Result<Bytes, Probl
             let whole = object.len() >= LONGEST_HEAD as usize;
             let archive = whole.then(|| object.slice(LONGEST_HEAD as usize..)).ok_or(CUT_HEAD)?;
             Decoding::of(&archive, Some(&base))?.bytes()
-        }
-        (Some(&FRAMED), Some(base)) => {
-            let (form, head) = Form::parse(object)?;
-            let framed = Decoding::of(&object.slice(head..), Some(&form.frame(&base)?))?.bytes()?;
-            framed::unframed(&framed)
         }
         (Some(&PACK), None) => packed::decoded(object, None),
         (Some(&PACK_DELTA), Some(base)) => packed::decoded(object, Some(&base)),
@@ -340,8 +341,8 @@ mod tests {
         let (base, target) = (weights(0), weights(1));
         let id = ObjectId { digest: Digest::of(&base), epoch: 3 };
         let piece = Typed { dtype: Dtype::BF16, shape: &[64, 128], bytes: &target, digest: Digest::of(&target) };
-        let delta = encode(piece, Some(Base { id, bytes: base.clone(), form: None }), Effort::Default).unwrap();
-        let alone = encode(piece, None, Effort::Default).unwrap();
+        let delta = encode(piece, &[Base { id, bytes: base.clone(), form: None }], Effort::Default).unwrap();
+        let alone = encode(piece, &[], Effort::Default).unwrap();
         let [of_delta, of_alone] = [&delta, &alone].map(|coded| Bytes::from(coded.object.concat()));
         assert_eq!((delta.base, base_of(&of_delta)), (Some(id), Ok(Some(id))));
         assert_eq!((alone.base, base_of(&of_alone)), (None, Ok(None)));
@@ -361,7 +362,7 @@ mod tests {
     fn an_object_that_decodes_to_other_bytes_is_refused() {
         let target = weights(1);
         let piece = Typed { dtype: Dtype::BF16, shape: &[64, 128], bytes: &target, digest: Digest::of(&target) };
-        let coded = || encode(piece, None, Effort::Fast).unwrap();
+        let coded = || encode(piece, &[], Effort::Fast).unwrap();
         let other = [weights(2), target.slice(..16_000), [&target[..], b"more"].concat().into()];
         for bytes in &other {
             let Err(Failure::Codec(problem)) = checked(coded(), None, Typed { bytes, ..piece }) else { panic!() };
@@ -376,7 +377,7 @@ mod tests {
         let other: Bytes = noise.iter().rev().map(|byte| byte ^ 0x55).collect();
         let id = ObjectId { digest: Digest::of(&other), epoch: 0 };
         let piece = Typed { dtype: Dtype::U8, shape: &[256], bytes: &noise, digest: Digest::of(&noise) };
-        let coded = encode(piece, Some(Base { id, bytes: other, form: None }), Effort::Default).unwrap();
+        let coded = encode(piece, &[Base { id, bytes: other, form: None }], Effort::Default).unwrap();
         let [head, content] = coded.object;
         assert_eq!((coded.base, &head[..], content), (None, &[RAW][..], noise));
     }
@@ -387,12 +388,36 @@ mod tests {
         let id = ObjectId { digest: Digest::of(&base), epoch: 0 };
         let piece = Typed { dtype: Dtype::BF16, shape: &[64, 128], bytes: &target, digest: Digest::of(&target) };
         let changed = Typed { digest: id.digest, ..piece };
-        for base in [None, Some(Base { id, bytes: base, form: None })] {
-            assert_eq!(encode(changed, base, Effort::Fast).unwrap_err(), Failure::Changed);
+        for bases in [Vec::new(), vec![Base { id, bytes: base, form: None }]] {
+            assert_eq!(encode(changed, &bases, Effort::Fast).unwrap_err(), Failure::Changed);
         }
-        assert_eq!(
-            encode(piece, Some(Base { id, bytes: weights(2), form: None }), Effort::Fast).unwrap_err(),
-            Failure::Base(id)
-        );
+        let other = Base { id, bytes: weights(2), form: None };
+        assert_eq!(encode(piece, &[other], Effort::Fast).unwrap_err(), Failure::Base(id));
+    }
+
+    #[test]
+    fn a_base_of_another_dtype_or_shape_serves() {
+        let base = weights(0);
+        let id = ObjectId { digest: Digest::of(&base), epoch: 3 };
+        let widened: Bytes = base.chunks_exact(2).flat_map(|word| [0, 0, word[0], word[1]]).collect();
+        let resized: Bytes = [&base[..], &weights(5)[..256]].concat().into();
+        let form = || Form::Tensor { dtype: Dtype::BF16, shape: vec![64, 128], in_order: true };
+        for (dtype, shape, target) in [(Dtype::F32, [64, 128], &widened), (Dtype::BF16, [65, 128], &resized)] {
+            let piece = Typed { dtype, shape: &shape, bytes: target, digest: Digest::of(target) };
+            let with = |bytes: Bytes| encode(piece, &[Base { id, bytes, form: Some(form()) }], Effort::Default);
+            let coded = with(base.clone()).unwrap();
+            let object = Bytes::from(coded.object.concat());
+            assert_eq!((coded.base, base_of(&object)), (Some(id), Ok(Some(id))));
+            assert!(object.len() * 10 < target.len(), "{dtype:?}: {}", object.len());
+            assert_eq!(decode(&object, Some(base.clone())), Ok(target.clone()));
+            assert_eq!(with(weights(2)).unwrap_err(), Failure::Base(id));
+            assert!((0..object.len()).all(|end| decode(&object.slice(..end), Some(base.clone())).is_err()));
+            // A changed object decodes to nothing, or to bytes whose digest tells.
+            for at in 0..object.len() {
+                let mut flipped = object.to_vec();
+                flipped[at] ^= 1;
+                let _ = decode(&flipped.into(), Some(base.clone()));
+            }
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bitx::distance::Sketch;
+use bitx::layout::Dtype;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::PutPayload;
@@ -13,7 +14,7 @@ use object_store::PutPayload;
 use super::local::{LocalFile, Source};
 use super::parts::{self, Part};
 use super::relatives::Chosen;
-use super::signature::Signature;
+use super::signature::{self, Signature};
 use super::sketches::Sheet;
 use super::{Ingest, bases, packs, search, sketches};
 use crate::codec::{self, Base, Coded, Failure, Typed};
@@ -30,22 +31,45 @@ pub(super) struct Surveyed {
     pub(super) is_tensor: bool,
     pub(super) digest: Digest,
     pub(super) sketch: Option<Sketch>,
-    pub(super) signature: Option<Signature>,
+    pub(super) signatures: Vec<Signature>,
+    /// The signature of the matrix transposed, if exporters may have transposed it.
+    pub(super) column: Option<Signature>,
 }
 
 impl Surveyed {
     pub(super) fn of(part: Part, is_tensor: bool, bytes: &[u8]) -> Self {
-        let sketch = (bytes.len() as u64 >= sketches::LEAST).then(|| Sketch::of(part.dtype, bytes));
-        let signature = match is_tensor {
-            true => Signature::of_tensor(part.dtype, bytes),
-            false => sketch.as_ref().and_then(Signature::of_bytes),
-        };
-        Self { digest: Digest::of(bytes), part, is_tensor, sketch, signature }
+        let is_large = parts::bulk(part.dtype, is_tensor, bytes.len() as u64) >= sketches::LEAST;
+        let sketch = is_large.then(|| Sketch::of(part.dtype, bytes));
+        let signatures = signatures(part.dtype, is_tensor, bytes);
+        let column = column(&part, bytes).filter(|_| is_large);
+        Self { digest: Digest::of(bytes), part, is_tensor, sketch, signatures, column }
     }
 
     /// The length in bytes.
     pub(super) fn length(&self) -> u64 {
         self.part.range.end - self.part.range.start
+    }
+}
+
+/// The signature of a matrix transposed, as exporters to ONNX store linear layers.
+fn column(part: &Part, bytes: &[u8]) -> Option<Signature> {
+    let (&[_, columns], (1, width)) = (&part.shape[..], part.dtype.block()) else { return None };
+    let row = usize::try_from(columns.checked_mul(width)?).ok().filter(|row| *row > 0)?;
+    let exported = matches!(part.dtype, Dtype::F32 | Dtype::F16 | Dtype::I8 | Dtype::U8);
+    let words = exported.then(|| bytes.chunks_exact(row).flat_map(|row| &row[..width as usize]));
+    let first: Vec<u8> = words?.take(signature::MOST_BYTES).copied().collect();
+    Signature::of_tensor(part.dtype, &first)
+}
+
+/// The signatures of a tensor, or of bytes that are no tensor if they are long enough.
+pub(super) fn signatures(dtype: Dtype, is_tensor: bool, bytes: &[u8]) -> Vec<Signature> {
+    match is_tensor {
+        true => Signature::of_tensor(dtype, bytes).into_iter().collect(),
+        false if (bytes.len() as u64) < sketches::LEAST => Vec::new(),
+        false => {
+            let of_length = Signature::of_bytes(&Sketch::of(dtype, bytes));
+            of_length.into_iter().chain(Signature::of_contents(bytes)).collect()
+        }
     }
 }
 
@@ -169,6 +193,7 @@ impl Ingest<'_> {
         let mut bases = bases::choose(&near, &items, &surveyed);
         self.look_within(file, &surveyed, &near, &mut bases).await?;
         let short = packs::short(&items, &surveyed, &bases);
+        self.look_at_values(file, &items, &surveyed, &near, &mut bases).await?;
         packs::note_digests(&mut items, &surveyed, &short);
         let packs = self.packs(file, &items, (&surveyed, &short), &near, &bases);
         let long = surveyed.iter().zip(&bases).zip(&short).filter(|(_, short)| !**short).map(|(long, _)| long);
@@ -191,11 +216,11 @@ impl Ingest<'_> {
     }
 
     /// Stores the piece of a part, unless it is stored already.
-    async fn piece(&self, file: &Arc<LocalFile>, surveyed: &Surveyed, base: Option<Chosen>) -> Result<PieceRef> {
+    async fn piece(&self, file: &Arc<LocalFile>, surveyed: &Surveyed, bases: Vec<Chosen>) -> Result<PieceRef> {
         let (digest, length) = (surveyed.digest, surveyed.length());
         let (id, base) = match self.known_piece(&digest, length).await? {
             Some(known) => known,
-            None => self.store_piece(file, surveyed, base).await?,
+            None => self.store_piece(file, surveyed, bases).await?,
         };
         (self.progress)(length);
         Ok(PieceRef { id, base, length })
@@ -213,17 +238,17 @@ impl Ingest<'_> {
     }
 
     /// Codes and stores a piece. Returns its id, and the base of the stored object.
-    async fn store_piece(&self, file: &Arc<LocalFile>, surveyed: &Surveyed, base: Option<Chosen>) -> Result<Stored> {
-        let has_base = base.is_some();
-        let coded = match self.code(file, surveyed, base).await {
+    async fn store_piece(&self, file: &Arc<LocalFile>, surveyed: &Surveyed, bases: Vec<Chosen>) -> Result<Stored> {
+        let has_base = !bases.is_empty();
+        let coded = match self.code(file, surveyed, bases).await {
             // The piece is stored whole if its base turns out damaged.
-            Err(error) if has_base && error.is_of_object() => self.code(file, surveyed, None).await?,
+            Err(error) if has_base && error.is_of_object() => self.code(file, surveyed, Vec::new()).await?,
             coded => coded?,
         };
         match self.create_piece(surveyed.digest, surveyed.length(), coded).await? {
             Some(stored) => Ok(stored),
             None => {
-                let whole = self.code(file, surveyed, None).await?;
+                let whole = self.code(file, surveyed, Vec::new()).await?;
                 self.replace_piece(surveyed.digest, whole).await
             }
         }
@@ -253,19 +278,19 @@ impl Ingest<'_> {
         Ok((id, None))
     }
 
-    /// Codes a piece, against a base if there is one that the run may rely on.
-    async fn code(&self, file: &Arc<LocalFile>, surveyed: &Surveyed, base: Option<Chosen>) -> Result<Coded> {
-        let base = match base {
-            Some(Chosen { base: id, form }) if self.store.is_there(self.run, &id).await? => {
-                Some(Base { id, bytes: self.store.base_unchecked(&id).await?, form })
+    /// Codes a piece, against one of the bases that the run may rely on.
+    async fn code(&self, file: &Arc<LocalFile>, surveyed: &Surveyed, chosen: Vec<Chosen>) -> Result<Coded> {
+        let mut bases = Vec::with_capacity(chosen.len());
+        for Chosen { base: id, form } in chosen {
+            if self.store.is_there(self.run, &id).await? {
+                bases.push(Base { id, bytes: self.store.base_unchecked(&id).await?, form });
             }
-            _ => None,
-        };
+        }
         let (file, part, digest, effort) = (file.clone(), surveyed.part.clone(), surveyed.digest, self.effort);
         let coded = self.store.compute(move || {
             let bytes = file.read(part.range)?;
             let piece = Typed { dtype: part.dtype, shape: &part.shape, bytes: &bytes, digest };
-            let coded = codec::encode(piece, base, effort).map_err(|failure| match failure {
+            let coded = codec::encode(piece, &bases, effort).map_err(|failure| match failure {
                 Failure::Changed => Error::file(file.path())(io::Error::other("the file changed while it was read")),
                 Failure::Base(id) => Error::damaged(Kind::Pieces.key(&id), codec::OTHER_DIGEST),
                 Failure::Codec(problem) => Error::damaged(Kind::Pieces.place(&digest), problem),
@@ -296,8 +321,8 @@ impl Ingest<'_> {
         let sketched = useful().filter_map(|(part, surveyed)| Some((numbers[part], surveyed.sketch.as_ref()?)));
         self.store_sketches(file, sketches::write(sketched)).await?;
         let wanted: HashSet<u64> = useful().map(|(_, part)| part.part.range.start).collect();
-        let heads = search::heads(surveyed).into_iter().filter(|part| wanted.contains(&part.part.range.start));
-        search::sign(self.store, file, heads.filter_map(|part| part.signature)).await.map(drop)
+        let heads = search::heads(surveyed).into_iter().filter(|head| wanted.contains(&head.part.part.range.start));
+        search::sign(self.store, file, heads.map(|head| head.signature)).await.map(drop)
     }
 
     async fn store_sketches(&self, file: &ObjectId, bytes: Vec<u8>) -> Result<()> {

@@ -97,13 +97,13 @@ impl Ingest<'_> {
         file: &Arc<LocalFile>,
         surveyed: &[Surveyed],
         near: &[Arc<Sheet>],
-        bases: &mut [Option<Chosen>],
+        bases: &mut [Vec<Chosen>],
     ) -> Result<()> {
-        for (part, base) in surveyed.iter().zip(bases) {
+        for (part, bases) in surveyed.iter().zip(bases) {
             let length = part.length();
             let holds = |other: u64| other > length && other.is_multiple_of(length) && other / length <= MOST_TIMES;
             let any = || near.iter().any(|sheet| sheet.lengths(part.part.dtype).any(holds));
-            if base.is_some() || part.sketch.is_none() || !any() {
+            if !bases.is_empty() || part.sketch.is_none() || !any() {
                 continue;
             }
             let (file, near, own) = (file.clone(), near.to_vec(), part.part.clone());
@@ -113,11 +113,8 @@ impl Ingest<'_> {
                 file.give_back(bytes);
                 Ok::<_, crate::Error>(found)
             });
-            let own = Form { dtype: part.part.dtype, shape: part.part.shape.clone() };
-            *base = found.await?.and_then(|(base, form)| {
-                let usable = own != form && own.is_possible() && form.is_possible();
-                usable.then_some(Chosen { base, form: Some(form) })
-            });
+            let form = found.await?;
+            bases.extend(form.map(|(base, form)| Chosen { base, form: Some(form) }));
         }
         Ok(())
     }
@@ -194,7 +191,7 @@ fn holder(bytes: &[u8], dtype: Dtype, near: &[Arc<Sheet>]) -> Option<(ObjectId, 
         }
     }
     let (.., id, sheet) = best?;
-    Some((*id, sheet.form(id)?))
+    Some((*id, sheet.form(id, true)?))
 }
 
 fn is_holder(other: u64, length: u64) -> bool {

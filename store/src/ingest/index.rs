@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use bitx::distance::Sketch;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 
+use super::file::signatures;
+use super::parts::bulk;
 use super::search::{self, MOST, MOST_SMALL};
 use super::signature::Signature;
 use super::sketches::LEAST;
@@ -78,22 +79,22 @@ impl Store {
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<usize> {
         let pieces = || manifest.items.iter().flat_map(|item| item.pieces.iter().map(move |piece| (item, *piece)));
-        let is_large = |length: u64| length >= LEAST;
+        let is_large = |item: &Item, piece: &PieceRef| bulk(item.dtype, item.name.is_some(), piece.length) >= LEAST;
         let tensors = || manifest.items.iter().filter(|item| item.name.is_some());
-        let has_large = tensors().any(|item| item.pieces.iter().any(|piece| is_large(piece.length)))
+        let has_large = tensors().any(|item| item.pieces.iter().any(|piece| is_large(item, piece)))
             || tensors().all(|item| item.length() == 0);
         let useful = pieces().filter(|(item, piece)| {
-            piece.base.is_none() && (is_large(piece.length) || !has_large && item.name.is_some())
+            piece.base.is_none() && (is_large(item, piece) || !has_large && item.name.is_some())
         });
         let read = |(item, piece): (&Item, PieceRef)| {
             let (dtype, is_tensor) = (item.dtype, item.name.is_some());
             async move {
-                let Some(bytes) = self.if_sound(&piece, progress).await? else { return Ok(None) };
-                Ok::<_, Error>(signature(dtype, is_tensor, &bytes))
+                let Some(bytes) = self.if_sound(&piece, progress).await? else { return Ok(Vec::new()) };
+                Ok::<_, Error>(signatures(dtype, is_tensor, &bytes))
             }
         };
         let read: Vec<_> = useful.map(read).collect();
-        let signatures: Vec<Option<Signature>> = stream::iter(read).buffered(self.width()).try_collect().await?;
+        let signatures: Vec<Vec<Signature>> = stream::iter(read).buffered(self.width()).try_collect().await?;
         let mut signatures: Vec<Signature> = signatures.into_iter().flatten().collect();
         if !has_large {
             signatures.extend(self.packed_signatures(manifest, progress).await?);
@@ -130,10 +131,6 @@ impl Store {
         progress(bytes.len() as u64);
         Ok(Some(bytes))
     }
-}
-
-fn signature(dtype: bitx::layout::Dtype, is_tensor: bool, bytes: &Bytes) -> Option<Signature> {
-    if is_tensor { Signature::of_tensor(dtype, bytes) } else { Signature::of_bytes(&Sketch::of(dtype, bytes)) }
 }
 
 /// Checks the signatures, which are empty objects. Returns the result for each that is not.

@@ -14,6 +14,7 @@ mod relatives;
 mod search;
 mod signature;
 mod sketches;
+mod values;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -22,6 +22,25 @@ const SLICE: u64 = 64 << 10;
 /// The maximum number of such slices.
 const MOST_SLICES: u64 = 1024;
 
+/// Returns `true` for the dtypes of quantised weights in blocks.
+pub(super) fn is_blocks(dtype: Dtype) -> bool {
+    let (elements, bytes) = dtype.block();
+    elements > 1 && bytes > 1
+}
+
+/// The number of elements in `bytes` of a tensor of this dtype.
+pub(super) fn elements(dtype: Dtype, bytes: u64) -> u64 {
+    let (elements, width) = dtype.block();
+    (bytes / width.max(1)).saturating_mul(elements)
+}
+
+/// The length in bytes by which a piece counts as large: of a tensor of blocks or bytes, which may
+/// be quantised weights, that of as many weights in 16 bits.
+pub(super) fn bulk(dtype: Dtype, is_tensor: bool, length: u64) -> u64 {
+    let quantised = is_tensor && (is_blocks(dtype) || matches!(dtype, Dtype::I8 | Dtype::U8));
+    if quantised { elements(dtype, length).saturating_mul(2) } else { length }
+}
+
 /// A part of a file that is to become a piece.
 #[derive(Debug, Clone)]
 pub(super) struct Part {
@@ -126,21 +145,30 @@ pub(crate) fn shape(item: &Item, length: u64) -> Vec<u64> {
 fn cut(dtype: Dtype, shape: &[u64], length: u64) -> Vec<(Vec<u64>, u64)> {
     if let [slices @ 2..=MOST_SLICES, slice @ ..] = shape
         && slice.len() > 1
-        && let Some(bytes) = dtype.tensor_bytes(slice).filter(|bytes| *bytes >= SLICE)
+        && let Some(bytes) = dtype.tensor_bytes(slice).filter(|bytes| bulk(dtype, true, *bytes) >= SLICE)
     {
         return (0..*slices).flat_map(|_| cut_plain(dtype, slice, bytes)).collect();
     }
     cut_plain(dtype, shape, length)
 }
 
+/// The maximum length in bytes of a piece of a tensor with `rank` extents. Quantised matrices are
+/// cut between the same rows as those of 16 bits.
+fn largest(dtype: Dtype, rank: usize) -> u64 {
+    let (elements, bytes) = dtype.block();
+    let bytes_of_matrix = rank > 1 && matches!(dtype, Dtype::I8 | Dtype::U8);
+    if is_blocks(dtype) || bytes_of_matrix { (LARGEST / 2 / elements * bytes).min(LARGEST) } else { LARGEST }
+}
+
 fn cut_plain(dtype: Dtype, shape: &[u64], length: u64) -> Vec<(Vec<u64>, u64)> {
-    if length <= LARGEST {
+    let largest = largest(dtype, shape.len());
+    if length <= largest {
         return if length > 0 { vec![(shape.to_vec(), length)] } else { Vec::new() };
     }
     let row = shape.last().copied().filter(|_| shape.len() > 1);
-    let row = row.and_then(|row| Some((row, dtype.tensor_bytes(&[row])?))).filter(|&(_, bytes)| bytes <= LARGEST);
+    let row = row.and_then(|row| Some((row, dtype.tensor_bytes(&[row])?))).filter(|&(_, bytes)| bytes <= largest);
     let (unit, unit_bytes) = row.unwrap_or(dtype.block());
-    let (units, most) = (length / unit_bytes, LARGEST / unit_bytes);
+    let (units, most) = (length / unit_bytes, largest / unit_bytes);
     let piece = |first: u64| {
         let count = (units - first).min(most);
         let shape = if row.is_some() { vec![count, unit] } else { vec![count * unit] };
@@ -170,6 +198,14 @@ mod tests {
         // A slice of half a byte too many is none.
         let odd = [2, 363, 363];
         assert_eq!(cut(Dtype::F4, &odd, 363 * 363), [(odd.to_vec(), 363 * 363)]);
+        // Pieces of quantised matrices hold the same rows as those of floats.
+        let rows_of = |dtype: Dtype| -> Vec<u64> {
+            let shape = [30_000, 1280];
+            cut(dtype, &shape, dtype.tensor_bytes(&shape).unwrap()).iter().map(|(shape, _)| shape[0]).collect()
+        };
+        for dtype in [Dtype::Q4_K, Dtype::Q4_0, Dtype::Q8_0, Dtype::I8] {
+            assert_eq!(rows_of(dtype), rows_of(Dtype::BF16), "{dtype:?}");
+        }
         let flat = cut(Dtype::Q8_0, &[64 << 20], (64 << 20) / 32 * 34);
         assert!(flat.len() > 1 && flat.iter().all(|(shape, length)| Dtype::Q8_0.tensor_bytes(shape) == Some(*length)));
     }

@@ -120,7 +120,14 @@ impl<'a> Shelf<'a> {
             items.push(Item { name: None, dtype, shape: Vec::new(), pieces: Vec::new(), blake3: None });
             let part = Part { item, number: 0, dtype, shape: Vec::new(), range: start..end, first: length };
             let (sketch, digest) = (Some(seen.sketch.clone()), Digest::of(&[]));
-            surveyed.push(Surveyed { part, is_tensor: true, digest, sketch, signature: seen.signature });
+            surveyed.push(Surveyed {
+                part,
+                is_tensor: true,
+                digest,
+                sketch,
+                signatures: seen.signature.into_iter().collect(),
+                column: None,
+            });
         }
         let near = self.0.near(&items, &surveyed).await?;
         Ok(near.into_iter().map(Kept).collect())

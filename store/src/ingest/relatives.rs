@@ -5,18 +5,17 @@ use std::collections::HashMap;
 
 use bitx::layout::Dtype;
 
-use super::parts::{Part, shape};
+use super::parts::{Part, elements, is_blocks, shape};
 use crate::codec::Form;
 use crate::keys::ObjectId;
 use crate::manifest::{FileManifest, Item};
 
-/// The minimum length in bytes of a piece that is coded against one of another dtype or shape. Its
-/// object has a longer head.
-const LEAST_KIN: u64 = 4 << 10;
+/// The minimum length in bytes of a piece that is coded against one of another dtype or shape.
+const LEAST_KIN: u64 = 1 << 10;
 /// The floats that can be cast into each other.
 pub(super) const FLOATS: [Dtype; 3] = [Dtype::F32, Dtype::F16, Dtype::BF16];
 
-/// A base that was chosen, and its dtype and shape if they differ from those of the piece.
+/// A base that was chosen, and its form unless it has the dtype and the shape of the piece.
 #[derive(Debug, Clone)]
 pub(super) struct Chosen {
     pub(super) base: ObjectId,
@@ -56,23 +55,24 @@ impl<'a> Relatives<'a> {
     }
 
     /// The piece that is kin to a part of `item`: one of a tensor with the same name and either the
-    /// same shape and other floats, or the same dtype and another number of rows.
+    /// same shape and other floats, or the same dtype and another number of rows. Of quantised
+    /// weights, it has floats.
     pub(super) fn kin(&self, item: &Item, part: &Part) -> Option<Chosen> {
         let other = self.names.get(item.name.as_deref()?)?;
-        let cast = item.shape == other.shape && FLOATS.contains(&item.dtype) && FLOATS.contains(&other.dtype);
+        let weights = FLOATS.contains(&item.dtype) || is_blocks(item.dtype);
+        let cast = item.shape == other.shape && weights && FLOATS.contains(&other.dtype);
         let resized = item.dtype == other.dtype && item.shape.len() == other.shape.len() && item.shape.len() > 1;
         let resized = resized && item.shape[1..] == other.shape[1..];
         if !(cast || resized) || part.range.end - part.range.start < LEAST_KIN {
             return None;
         }
         // Pieces of another dtype hold other numbers of elements.
-        let elements = |dtype: Dtype, bytes: u64| bytes / dtype.block().1.max(1);
         let first = elements(other.dtype, other.pieces.first()?.length).max(1);
         let number = part.number as u64 * elements(item.dtype, part.first) / first;
         let piece = other.pieces.get(usize::try_from(number).ok()?)?;
-        let own = Form { dtype: part.dtype, shape: part.shape.clone() };
-        let form = Form { dtype: other.dtype, shape: shape(other, piece.length) };
-        let usable = piece.base.is_none() && own != form && own.is_possible() && form.is_possible();
+        let shape = shape(other, piece.length);
+        let usable = piece.base.is_none() && (part.dtype, &part.shape) != (other.dtype, &shape);
+        let form = Form::Tensor { dtype: other.dtype, shape, in_order: true };
         usable.then_some(Chosen { base: piece.id, form: Some(form) })
     }
 }

@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::file::Surveyed;
+use super::parts::{elements, is_blocks};
 use super::relatives::Relatives;
 use super::signature::Signature;
-use super::sketches::{LEAST, Sheet, closest};
+use super::sketches::{Sheet, closest};
 use crate::backend::REQUESTS;
 use crate::digest::Digest;
 use crate::error::Result;
@@ -24,8 +25,13 @@ pub(super) const MOST: usize = 256;
 pub(super) const MOST_SMALL: usize = 16;
 /// The numbers of signatures that are looked up at first, and next. The others follow.
 const ROUNDS: [usize; 2] = [8, 64];
-/// The number of signatures that are looked up with weak bits turned, if nothing was found.
-const TURNED: usize = 16;
+/// The number of folders that are looked up with weak bits turned, if nothing was found: those of
+/// 16 signatures, or of fewer with more bits turned.
+const TURNED: usize = 48;
+/// The number of matrices that are looked up as if they were transposed, if nothing was found.
+const COLUMNS: usize = 16;
+/// The number of bits that are turned at first, and the most.
+const WEAK: std::ops::RangeInclusive<usize> = 2..=4;
 /// The maximum number of differing bits of the signatures of related tensors.
 pub(crate) const NEAR: u32 = 12;
 /// The maximum number of objects in a folder of signatures that are looked at: a page of a listing.
@@ -83,17 +89,13 @@ impl<'a> Search<'a> {
         let (mut tried, mut begin) = (found.iter().map(|sheet| sheet.id).collect(), 0);
         for end in ROUNDS.into_iter().chain([heads.len()]) {
             let round = heads.get(begin..end.min(heads.len())).unwrap_or_default();
-            let open = unresolved(round, items, &found).filter_map(|head| head.signature);
-            let bits = open.map(|signature| (signature.bits(), signature.bits())).collect();
+            let open = unresolved(round, items, &found).map(|head| head.signature.bits());
+            let bits = open.map(|bits| (bits, bits)).collect();
             self.look_up(bits, &mut tried, &mut found).await?;
             begin = end;
         }
         if found.len() == self.always.len() {
-            let first = unresolved(&heads[..heads.len().min(TURNED)], items, &found);
-            let turned = first
-                .filter_map(|head| head.signature)
-                .flat_map(|signature| signature.turned().map(|turned| (turned, signature.bits())));
-            self.look_up(turned.collect(), &mut tried, &mut found).await?;
+            self.look_up(turned(&heads), &mut tried, &mut found).await?;
         }
         Ok(found)
     }
@@ -169,32 +171,62 @@ pub(super) async fn sign(store: &Store, file: &ObjectId, signatures: impl Iterat
     Ok(created.into_iter().filter(|created| *created).count())
 }
 
-/// The parts whose signatures stand for the file, in an order that depends on the signatures alone:
-/// the large ones, or also the short tensors if no tensor is large.
-pub(super) fn heads(surveyed: &[Surveyed]) -> Vec<&Surveyed> {
-    let is_large = |part: &&Surveyed| part.length() >= LEAST;
-    let signed = || surveyed.iter().filter(|part| part.signature.is_some());
+/// A signature that stands for its file, and the part that it is of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Head<'s> {
+    pub(super) part: &'s Surveyed,
+    pub(super) signature: Signature,
+}
+
+/// The signatures that stand for a file, in an order that depends on the signatures alone: those of
+/// its large parts, or also those of its short tensors if no tensor is large.
+pub(super) fn heads(surveyed: &[Surveyed]) -> Vec<Head<'_>> {
+    let is_large = |part: &&Surveyed| part.sketch.is_some();
+    let signed = || surveyed.iter().filter(|part| !part.signatures.is_empty());
     // The header of many short tensors is large.
     let has_large = signed().any(|part| is_large(&part) && part.is_tensor) || signed().all(|part| is_large(&part));
-    let (mut heads, most): (Vec<&Surveyed>, usize) = match has_large {
-        true => (signed().filter(is_large).collect(), MOST),
-        false => (signed().collect(), MOST_SMALL),
-    };
-    heads.sort_by_key(|part| part.signature.map(|signature| signature.order()));
+    let most = if has_large { MOST } else { MOST_SMALL };
+    let signed = signed().filter(|part| !has_large || is_large(part));
+    let heads = signed.flat_map(|part| part.signatures.iter().map(move |&signature| Head { part, signature }));
+    let mut heads: Vec<Head<'_>> = heads.collect();
+    heads.sort_by_key(|head| head.signature.order());
     heads.truncate(most);
     heads
 }
 
-/// The parts that have no likely base yet in one of the files that were found.
-fn unresolved<'s>(parts: &[&'s Surveyed], items: &[Item], found: &[Arc<Sheet>]) -> impl Iterator<Item = &'s Surveyed> {
+/// The folders that differ from those of the signatures in their weak bits, each with the bits of
+/// its signature, and those of transposed matrices. Quantising turns more bits than tuning does.
+fn turned(heads: &[Head<'_>]) -> Vec<(u64, u64)> {
+    let blocks = heads.iter().any(|head| is_blocks(head.part.part.dtype));
+    let fits = |weak: &usize| heads.len() << weak <= TURNED + heads.len();
+    let weak = WEAK.rev().find(|weak| blocks && fits(weak)).unwrap_or(*WEAK.start());
+    let of = |head: &Head<'_>| {
+        let bits = head.signature.bits();
+        head.signature.turned(weak).map(move |turned| (turned, bits)).collect::<Vec<_>>()
+    };
+    let turned = heads.iter().flat_map(of).take(TURNED);
+    let columns = heads.iter().filter_map(|head| head.part.column.map(|column| column.bits())).take(COLUMNS);
+    turned.chain(columns.map(|bits| (bits, bits))).collect()
+}
+
+/// The signatures of parts that have no likely base yet in one of the files that were found.
+fn unresolved<'h>(heads: &'h [Head<'h>], items: &[Item], found: &[Arc<Sheet>]) -> impl Iterator<Item = &'h Head<'h>> {
     let relatives: Vec<Relatives<'_>> = found.iter().map(|sheet| sheet.relatives()).collect();
-    let is_open = |part: &&&Surveyed| match &part.sketch {
-        None => found.is_empty(),
-        Some(sketch) => {
-            let kin = || relatives.iter().any(|file| file.kin(&items[part.part.item], &part.part).is_some());
-            closest(found.iter().map(|sheet| &**sheet), sketch).is_none() && !kin()
+    let is_open = |head: &&Head<'_>| {
+        let part = &head.part.part;
+        // Floats for as many weights are looked at closer once all files are found.
+        let count = elements(part.dtype, head.part.length());
+        if is_blocks(part.dtype) && found.iter().any(|sheet| !sheet.samples(count).is_empty()) {
+            return false;
+        }
+        match &head.part.sketch {
+            None => found.is_empty(),
+            Some(sketch) => {
+                let kin = || relatives.iter().any(|file| file.kin(&items[part.item], part).is_some());
+                closest(found.iter().map(|sheet| &**sheet), sketch).is_none() && !kin()
+            }
         }
     };
-    let open: Vec<&Surveyed> = parts.iter().filter(is_open).copied().collect();
+    let open: Vec<&Head<'_>> = heads.iter().filter(is_open).collect();
     open.into_iter()
 }

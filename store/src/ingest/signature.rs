@@ -4,26 +4,36 @@
 //! A signature is part of the key of an empty object, which names the file. Its first bits are a
 //! folder, so that a listing of one folder shows the files whose tensors begin alike.
 
-use bitx::distance::Sketch;
+use std::collections::BTreeSet;
+
+use bitx::distance::{Sketch, weights};
 use bitx::layout::Dtype;
 use serde::{Deserialize, Serialize};
+
+use super::parts::is_blocks;
 
 /// The number of words that a signature is made of, and of its bits.
 const WORDS: usize = 64;
 /// The maximum number of bytes of these words.
-const MOST_BYTES: usize = WORDS * 8;
+pub(super) const MOST_BYTES: usize = WORDS * 8;
 /// The least number of set and of unset bits in a signature that can tell tensors apart.
 const LEAST: u32 = 8;
 /// The number of bits that are the folder of a signature.
 const FOLDER: usize = 16;
-/// The number of those bits that are tried the other way round.
-const WEAK: usize = 2;
+/// The maximum number of those bits that are tried the other way round.
+const WEAK: usize = 4;
+/// The number of signatures of the contents of bytes that are no tensor.
+const CONTENTS: usize = 4;
+/// The number of leading bits of a hash that are zero at the places which stand for such contents:
+/// one place in 1,024.
+const SPARSE: u32 = 10;
 
 /// One bit for each of the first words of a tensor: whether it is above zero, or above the median
-/// of them all if none is below zero.
+/// of them all if none is below zero. Of a quantised tensor, the words are the weights.
 ///
-/// A cast keeps these bits, and so does a change of the tensor's name, number of rows or place. The
-/// bits of other bytes than tensors come from their sketch, since many files begin alike.
+/// A cast keeps these bits, and so does a change of the tensor's name, number of rows or place.
+/// Quantising turns few. The bits of other bytes than tensors come from their sketch, since many
+/// files begin alike, or from hashes of what they contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub(crate) struct Signature {
@@ -35,8 +45,35 @@ pub(crate) struct Signature {
 impl Signature {
     /// The signature of a tensor of `dtype` with these bytes, or `None` if it tells nothing.
     pub(crate) fn of_tensor(dtype: Dtype, bytes: &[u8]) -> Option<Self> {
-        let words: Vec<i64> = words(dtype, &bytes[..bytes.len().min(MOST_BYTES)]).take(WORDS).collect();
+        let (unit, width) = dtype.block();
+        let blocks = is_blocks(dtype).then(|| bytes.get(..WORDS.div_ceil(unit as usize) * width as usize)).flatten();
+        let words: Vec<i64> = match blocks.and_then(|blocks| weights(dtype, blocks)) {
+            Some(weights) => {
+                let bytes: Vec<u8> = weights.iter().flat_map(|weight| weight.to_le_bytes()).collect();
+                words(Dtype::F32, &bytes).take(WORDS).collect()
+            }
+            None => words(dtype, &bytes[..bytes.len().min(MOST_BYTES)]).take(WORDS).collect(),
+        };
         Self::of_words(&words, 0)
+    }
+
+    /// The signatures of what bytes that are no tensor contain, wherever it is: the least hashes of
+    /// 64 bytes at places that the bytes themselves give. Bytes that have much in common are likely
+    /// to have one of them in common.
+    pub(crate) fn of_contents(bytes: &[u8]) -> impl Iterator<Item = Self> {
+        let (mut least, mut rolling) = (BTreeSet::new(), 0u64);
+        let mixed: Vec<u64> = (1..=256).map(mix).collect();
+        for &byte in bytes {
+            // The bytes before the last 64 are shifted out.
+            rolling = (rolling << 1).wrapping_add(mixed[usize::from(byte)]);
+            if rolling.leading_zeros() >= SPARSE {
+                least.insert(mix(rolling));
+                if least.len() > CONTENTS {
+                    least.pop_last();
+                }
+            }
+        }
+        least.into_iter().map(|bits| Self { bits, weak: [0; WEAK] })
     }
 
     /// The signature of bytes that are no tensor. Only bytes of the same length have a similar one.
@@ -59,7 +96,8 @@ impl Signature {
         let mut weak: Vec<usize> = (0..FOLDER).collect();
         weak.sort_by_key(|at| words[*at].abs_diff(threshold));
         let tells = (LEAST..=WORDS as u32 - LEAST).contains(&bits.count_ones());
-        tells.then(|| Self { bits: bits ^ salt, weak: [bit(weak[0]), bit(weak[1])] })
+        let weak = std::array::from_fn(|at| bit(weak[at]));
+        tells.then(|| Self { bits: bits ^ salt, weak })
     }
 
     /// The bits.
@@ -67,22 +105,29 @@ impl Signature {
         self.bits
     }
 
-    /// The bits, with one or several of the least certain ones turned.
-    pub(crate) fn turned(&self) -> [u64; 3] {
-        let [first, second] = self.weak;
-        [first, second, first | second].map(|turned| self.bits ^ turned)
+    /// The bits, with one or several of the `weak` least certain ones turned, at most
+    /// [`WEAK`]. Nothing for a hash.
+    pub(crate) fn turned(&self, weak: usize) -> impl Iterator<Item = u64> {
+        let Self { bits, weak: places } = *self;
+        let turned = move |which: usize| {
+            let chosen = places.iter().enumerate().filter(|(at, _)| which >> at & 1 == 1);
+            chosen.fold(0, |all, (_, place)| all | place)
+        };
+        (1..1usize << weak.min(WEAK)).map(turned).filter(|turned| *turned != 0).map(move |turned| bits ^ turned)
     }
 
-    /// The place of the signature in an order that looks random and depends on its bits alone.
-    pub(crate) fn order(&self) -> u64 {
-        mix(self.bits)
+    /// The place of the signature in an order that looks random and depends on its bits alone, its
+    /// folder first, so that files of related tensors choose the same ones.
+    pub(crate) fn order(&self) -> (u64, u64) {
+        (mix(self.bits >> (WORDS - FOLDER)), self.bits)
     }
 }
 
-/// A signature in a survey is 18 hex digits: the bits, and the places of the two weak ones.
+/// A signature in a survey is 24 hex digits: the bits, and the places of the four weak ones, or 40 for
+/// one that there is not.
 impl From<Signature> for String {
-    fn from(Signature { bits, weak: [first, second] }: Signature) -> Self {
-        format!("{bits:016x}{:x}{:x}", first.leading_zeros(), second.leading_zeros())
+    fn from(Signature { bits, weak }: Signature) -> Self {
+        weak.iter().fold(format!("{bits:016x}"), |text, bit| format!("{text}{:02x}", bit.leading_zeros()))
     }
 }
 
@@ -91,10 +136,13 @@ impl TryFrom<String> for Signature {
 
     fn try_from(text: String) -> Result<Self, String> {
         let is_hex = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        let digits = u128::from_str_radix(&text, 16).ok().filter(|_| is_hex && text.len() == 18);
-        let digits = digits.ok_or_else(|| format!("not a signature of 18 hex digits: {text:?}"))?;
-        let weak = |shift: u32| 1 << (WORDS - 1 - (digits >> shift & 15) as usize);
-        Ok(Self { bits: (digits >> 8) as u64, weak: [weak(4), weak(0)] })
+        let digits = u128::from_str_radix(&text, 16).ok().filter(|_| is_hex && text.len() == 24);
+        let digits = digits.ok_or_else(|| format!("not a signature of 24 hex digits: {text:?}"))?;
+        let weak = |number: usize| match (digits >> (8 * (WEAK - 1 - number)) & 0xff) as usize {
+            place if place < FOLDER => 1 << (WORDS - 1 - place),
+            _ => 0,
+        };
+        Ok(Self { bits: (digits >> (8 * WEAK)) as u64, weak: std::array::from_fn(weak) })
     }
 }
 
@@ -162,7 +210,7 @@ mod tests {
             assert!(distance(&of_tuned) <= 4);
             assert!(distance(&signature(Dtype::F32, &floats(seed + 2000))) > 12);
             let folder = |bits: u64| bits >> (WORDS - FOLDER);
-            let probed: Vec<u64> = of_tuned.turned().into_iter().chain([of_tuned.bits()]).map(folder).collect();
+            let probed: Vec<u64> = of_tuned.turned(2).chain([of_tuned.bits()]).map(folder).collect();
             assert!(probed.contains(&folder(of_base.bits())), "seed {seed}");
         }
     }
@@ -185,6 +233,36 @@ mod tests {
         assert!((norm(1).bits() ^ norm(2).bits()).count_ones() > 12);
         assert_eq!(Signature::of_tensor(Dtype::F32, &[1; 4 * WORDS]), None);
         assert_eq!(Signature::of_tensor(Dtype::F32, &[1; 4 * WORDS - 1]), None);
+    }
+
+    #[test]
+    fn quantising_turns_few_bits() {
+        for seed in 0..100 {
+            let weights = floats(seed);
+            // Q8_0 has a scale and 32 numbers in a block.
+            let quantised: Vec<u8> = weights
+                .chunks(32)
+                .flat_map(|block| {
+                    let numbers = block.iter().map(|weight| (weight * 127.0).round() as i8 as u8);
+                    [0x08, 0x20].into_iter().chain(numbers).collect::<Vec<u8>>()
+                })
+                .collect();
+            let of_blocks = Signature::of_tensor(Dtype::Q8_0, &quantised).unwrap();
+            assert!((of_blocks.bits() ^ signature(Dtype::F32, &weights).bits()).count_ones() <= 4);
+        }
+    }
+
+    #[test]
+    fn bytes_with_much_in_common_share_a_signature() {
+        let text =
+            |words: std::ops::Range<u64>| -> Vec<u8> { words.flat_map(|word| mix(word).to_le_bytes()).collect() };
+        let of = |bytes: &[u8]| Signature::of_contents(bytes).map(|one| one.bits()).collect::<Vec<u64>>();
+        let (whole, other) = (of(&text(0..20_000)), of(&text(50_000..70_000)));
+        let longer = of(&[b"head".to_vec(), text(0..10_000), b"{}".to_vec(), text(10_000..20_100)].concat());
+        assert_eq!(whole.len(), CONTENTS);
+        assert!(whole.iter().filter(|bits| longer.contains(bits)).count() >= 3, "{whole:?} {longer:?}");
+        assert!(!whole.iter().any(|bits| other.contains(bits)));
+        assert_eq!((of(&[]), of(&[7; 1 << 20]).len() <= 1), (Vec::new(), true));
     }
 
     #[test]

@@ -5,12 +5,14 @@
 //! from dtype and length. The BLAKE3 digest of all of this is at the end.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
 
 use bitx::distance::{Sketch, predict};
 use bitx::layout::Dtype;
 
-use super::parts::shape;
-use super::relatives::Relatives;
+use super::parts::{elements, shape};
+use super::relatives::{Chosen, Relatives};
+use super::values::{self, Sample};
 use crate::codec::Form;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
@@ -18,9 +20,15 @@ use crate::keys::{Kind, ObjectId};
 use crate::manifest::{FileManifest, PieceRef};
 use crate::store::Store;
 
+/// The samples of a file by the number of weights of the piece.
+type Samples = HashMap<u64, Vec<Sample>>;
+
 /// The minimum length in bytes of a piece with a sketch. Shorter pieces take the base that the rest
 /// of the file suggests.
 pub(crate) const LEAST: u64 = 64 << 10;
+
+/// The ratio of the lengths of bytes that may have most of their contents in common.
+const MOST_TIMES: u64 = 4;
 
 /// The number of closest bases for which the size of a delta is predicted.
 const CLOSEST: usize = 4;
@@ -34,6 +42,8 @@ pub(super) struct Sheet {
     sketches: HashMap<(Dtype, u64), Vec<(ObjectId, Sketch)>>,
     /// The pieces that are stored whole.
     whole: HashSet<ObjectId>,
+    /// The weights that the sketches hold, once they are asked for.
+    samples: OnceLock<Samples>,
 }
 
 /// A base that was found: the number of its sheet, and its piece.
@@ -81,12 +91,37 @@ impl Sheet {
         self.sketches.get(&(dtype, length)).map_or(&[], Vec::as_slice)
     }
 
+    /// The samples of the pieces with this number of weights that tensors of other dtypes may have
+    /// as their bases.
+    pub(super) fn samples(&self, count: u64) -> &[Sample] {
+        let all = || {
+            let mut samples = Samples::new();
+            for ((dtype, length), sketches) in self.sketches.iter().filter(|((dtype, _), _)| values::may_give(*dtype)) {
+                let found = sketches.iter().filter_map(|(piece, sketch)| Sample::of(*piece, sketch));
+                samples.entry(elements(*dtype, *length)).or_default().extend(found);
+            }
+            samples
+        };
+        self.samples.get_or_init(all).get(&count).map_or(&[], Vec::as_slice)
+    }
+
+    /// The bytes outside of tensors that a part of such bytes is most likely to have something in
+    /// common with: those of the same number and of a similar length.
+    pub(super) fn bytes_like(&self, number: usize, length: u64) -> Option<Chosen> {
+        let items = self.manifest.items.iter().filter(|item| item.name.is_none());
+        let pieces = items.flat_map(|item| item.pieces.iter().enumerate());
+        let similar = |other: u64| (length / MOST_TIMES..=length.saturating_mul(MOST_TIMES)).contains(&other);
+        let usable = pieces.filter(|(_, piece)| piece.base.is_none() && piece.length >= LEAST && similar(piece.length));
+        let best = usable.min_by_key(|(other, piece)| (*other != number, piece.length.abs_diff(length)));
+        best.map(|(_, piece)| Chosen { base: piece.id, form: Some(Form::Bytes) })
+    }
+
     /// The dtype and the shape of a piece.
-    pub(super) fn form(&self, id: &ObjectId) -> Option<Form> {
+    pub(super) fn form(&self, id: &ObjectId, in_order: bool) -> Option<Form> {
         let items = self.manifest.items.iter();
         let mut pieces = items.flat_map(|item| item.pieces.iter().map(move |piece| (item, piece)));
         let (item, piece) = pieces.find(|(_, piece)| piece.id == *id)?;
-        Some(Form { dtype: item.dtype, shape: shape(item, piece.length) })
+        Some(Form::Tensor { dtype: item.dtype, shape: shape(item, piece.length), in_order })
     }
 
     /// Returns `true` if this piece can be found here: by its sketch if it has `length` for one and is
@@ -121,7 +156,7 @@ impl Sheet {
             sketches.entry((sketch.dtype(), sketch.length())).or_default().push((piece.id, sketch));
         }
         let whole = manifest.pieces().filter(|piece| piece.base.is_none()).map(|piece| piece.id).collect();
-        Self { id, manifest, sketches, whole }
+        Self { id, manifest, sketches, whole, samples: OnceLock::new() }
     }
 }
 

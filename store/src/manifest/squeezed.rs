@@ -25,7 +25,7 @@ pub(super) fn squeeze(json: Vec<u8>) -> Vec<u8> {
     let bytes = Bytes::from(json);
     let shape = [bytes.len() as u64];
     let piece = Typed { dtype: Dtype::U8, shape: &shape, bytes: &bytes, digest: Digest::of(&bytes) };
-    match codec::encode(piece, None, Effort::Fast).map(|coded| coded.object.concat()) {
+    match codec::encode(piece, &[], Effort::Fast).map(|coded| coded.object.concat()) {
         Ok(object) if codec::is_archive(&object) && object.len() as u64 * MOST_TIMES >= shape[0] => object,
         _ => bytes.into(),
     }

@@ -86,7 +86,7 @@ impl<'a> Mender<'a> {
             let mut start = offset;
             offset += item.length();
             for piece in &item.pieces {
-                let ranges = vec![start..start + piece.length];
+                let ranges = std::iter::once(start..start + piece.length).collect();
                 start += piece.length;
                 let form = Form::Tensor(item.dtype, shape(item, piece.length));
                 self.piece(&Wanted { piece, file: &file.id.digest, ranges, form }).await?;
@@ -205,7 +205,7 @@ impl<'a> Mender<'a> {
                 let pack = Packed { bytes: &bytes, digest, segments: &segments };
                 codec::encode_pack(pack, None, Effort::Default)
             }
-            None => codec::encode(Typed { dtype, shape: &shape, bytes: &bytes, digest }, None, Effort::Default),
+            None => codec::encode(Typed { dtype, shape: &shape, bytes: &bytes, digest }, &[], Effort::Default),
         });
         let coded = coded.await.map_err(|_| Error::damaged(Kind::Pieces.place(&digest), codec::OTHER_DIGEST))?;
         Ok(PutPayload::from_iter(coded.object))

@@ -1,6 +1,7 @@
 //! Support for tests of the store: models, and a storage in which one call fails.
 #![allow(dead_code)] // each test binary uses a part of it
 
+pub mod blocks;
 #[path = "../../../tests/common/mod.rs"]
 pub mod common;
 pub mod counted;

@@ -33,7 +33,7 @@ const LEAST_DIGESTED: u64 = 4 << 10;
 
 /// Decides for each part if it goes into a pack: all whole items that are too short for a sketch.
 /// None does if only one is, or if most of their bytes have `bases`, which are pieces of their own.
-pub(super) fn short(items: &[Item], surveyed: &[Surveyed], bases: &[Option<Chosen>]) -> Vec<bool> {
+pub(super) fn short(items: &[Item], surveyed: &[Surveyed], bases: &[Vec<Chosen>]) -> Vec<bool> {
     let mut parts = vec![0usize; items.len()];
     surveyed.iter().for_each(|part| parts[part.part.item] += 1);
     let is_short = |part: &Surveyed| {
@@ -46,7 +46,7 @@ pub(super) fn short(items: &[Item], surveyed: &[Surveyed], bases: &[Option<Chose
     for ((part, base), _) in surveyed.iter().zip(bases).zip(&short).filter(|(_, short)| **short) {
         count += 1;
         bytes += part.length();
-        based += if base.is_some() { part.length() } else { 0 };
+        based += if base.is_empty() { 0 } else { part.length() };
     }
     if count < 2 || based * 2 > bytes {
         short.fill(false);
@@ -83,7 +83,7 @@ pub(super) fn copies(
     items: &[Item],
     surveyed: &[Surveyed],
 ) -> Result<Vec<(Vec<Range<u64>>, Digest)>> {
-    let short = short(items, surveyed, &vec![None; surveyed.len()]);
+    let short = short(items, surveyed, &vec![Vec::new(); surveyed.len()]);
     let parts: Vec<&Surveyed> = surveyed.iter().zip(short).filter(|(_, short)| *short).map(|(part, _)| part).collect();
     let packs = groups::of(&parts, &vec![None; parts.len()]).into_iter().map(|group| {
         let ranges = ranges(group.parts.iter().map(|part| part.part.range.clone()));
@@ -126,7 +126,7 @@ impl Ingest<'_> {
         items: &[Item],
         (surveyed, short): (&[Surveyed], &[bool]),
         near: &[Arc<Sheet>],
-        bases: &[Option<Chosen>],
+        bases: &[Vec<Chosen>],
     ) -> Result<Vec<PieceRef>> {
         let parts: Vec<&Surveyed> =
             surveyed.iter().zip(short).filter(|(_, short)| **short).map(|(part, _)| part).collect();

@@ -39,13 +39,13 @@ impl<'a> Partners<'a> {
     pub(super) fn nearest(
         near: &'a [Arc<Sheet>],
         items: &[Item],
-        (surveyed, bases): (&[Surveyed], &[Option<Chosen>]),
+        (surveyed, bases): (&[Surveyed], &[Vec<Chosen>]),
         parts: &[&Surveyed],
     ) -> Option<Self> {
         let orders = Arc::new(relatives::orders(items));
         let candidates = near.iter().filter(|sheet| !sheet.manifest().packs.is_empty()).map(|sheet| {
             let whole: HashSet<ObjectId> = whole(sheet.manifest()).collect();
-            let is_there = |chosen: &Option<Chosen>| chosen.as_ref().is_some_and(|chosen| whole.contains(&chosen.base));
+            let is_there = |chosen: &Vec<Chosen>| chosen.iter().any(|chosen| whole.contains(&chosen.base));
             let votes: u64 =
                 surveyed.iter().zip(bases).filter(|(_, base)| is_there(base)).map(|(part, _)| part.length()).sum();
             let partners = Self::new(sheet.manifest(), orders.clone());
