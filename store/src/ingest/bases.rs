@@ -74,9 +74,9 @@ impl Ingest<'_> {
         let looked: Vec<_> = surveyed.iter().zip(&*bases).map(look).collect();
         let found: Vec<Option<Chosen>> = stream::iter(looked).buffered(self.store.width()).try_collect().await?;
         for (bases, found) in bases.iter_mut().zip(found) {
-            if let Some(found) = found {
-                // What the content tells is better than a guess by names.
-                bases.retain(|chosen| chosen.form.is_none());
+            let known = |found: &Chosen| bases.iter().any(|one| one.base == found.base && one.form == found.form);
+            // A guess by names stays as well, since few samples may deceive.
+            if let Some(found) = found.filter(|found| !known(found)) {
                 bases.push(found);
             }
         }

@@ -23,6 +23,8 @@ const LEAST: usize = 12;
 const RELATED: f32 = 0.85;
 /// The share of differing signs up to which weights may correlate so, as a divisor.
 const SIGNS: u32 = 3;
+/// The maximum number of pieces that are compared in each other order than their own.
+const MOST_PIECES: usize = 1024;
 /// The numbers of rows of a head, in models whose rows GGUF stores in another order than others.
 const HEADS: [u64; 11] = [32, 48, 64, 80, 96, 112, 120, 128, 160, 192, 256];
 
@@ -107,7 +109,8 @@ pub(super) fn closest<'s>(part: &Part, bytes: &[u8], sheets: impl Iterator<Item 
         let differs = |sample: &Sample| order != Order::Same || !same(sample);
         // Blocks of Q8_0 are no words of floats, nor of integers.
         let serves = |sample: &Sample| sample.dtype != Dtype::Q8_0 || is_blocks(part.dtype);
-        let usable = found.iter().filter(|(_, sample)| differs(sample) && serves(sample));
+        let most = if order == Order::Same { usize::MAX } else { MOST_PIECES };
+        let usable = found.iter().filter(|(_, sample)| differs(sample) && serves(sample)).take(most);
         let mut known: Option<((Dtype, u64), Option<Vec<f32>>)> = None;
         for &(sheet, sample) in usable {
             let of = (sample.dtype, sample.length);

@@ -81,9 +81,13 @@ impl Format {
         weights.chunks_exact(self.weights()).flat_map(|weights| self.block(weights)).collect()
     }
 
+    /// The greatest index.
+    fn last(&self) -> f32 {
+        ((1u32 << self.planes.iter().map(|plane| plane.1).sum::<u32>()) - 1) as f32
+    }
+
     fn block(&self, weights: &[f32]) -> Vec<u8> {
-        let mut block = vec![0; self.bytes];
-        let last = ((1u32 << self.planes.iter().map(|plane| plane.1).sum::<u32>()) - 1) as f32;
+        let (mut block, last) = (vec![0; self.bytes], self.last());
         let indices: Vec<u8> = match self.kind {
             Kind::Scale { zero: 0 } => {
                 let scale = largest(weights).abs() / 127.0;
@@ -99,50 +103,55 @@ impl Format {
                 let (scale, least) = (half(&mut block, 0, (most - least) / last), half(&mut block, 2, least));
                 weights.iter().map(|weight| ratio(weight - least, scale).round().clamp(0.0, last) as u8).collect()
             }
-            Kind::Groups { zero, scale, bits, place } => {
-                let units: Vec<f32> = weights.chunks(16).map(|group| largest(group) / -f32::from(zero)).collect();
-                let bias = (1u32 << (bits - 1)) as f32;
-                let whole = half(&mut block, scale, largest(&units) / -bias);
-                let numbers: Vec<f32> =
-                    units.iter().map(|unit| ratio(*unit, whole).round().clamp(-bias, bias - 1.0)).collect();
-                numbers.iter().enumerate().for_each(|(j, number)| place(&mut block, j, (number + bias) as u8));
-                let index = |(i, weight): (usize, &f32)| {
-                    (ratio(*weight, whole * numbers[i / 16]) + f32::from(zero)).round().clamp(0.0, last) as u8
-                };
-                weights.iter().enumerate().map(index).collect()
-            }
-            Kind::Minima { group, scale, bits, place } => {
-                let most = ((1u32 << bits) - 1) as f32;
-                let pairs: Vec<[f32; 2]> = weights
-                    .chunks(group)
-                    .map(bounds)
-                    .map(|(least, most)| [(most - least.min(0.0)) / last, -least.min(0.0)])
-                    .collect();
-                let greatest = |which: usize| pairs.iter().map(|pair| pair[which]).fold(0.0, f32::max) / most;
-                let wholes = [half(&mut block, scale, greatest(0)), half(&mut block, scale + 2, greatest(1))];
-                let numbers: Vec<[f32; 2]> = pairs
-                    .iter()
-                    .map(|pair| [0, 1].map(|which| ratio(pair[which], wholes[which]).round().min(most)))
-                    .collect();
-                numbers.iter().enumerate().for_each(|(j, pair)| place(&mut block, j, pair.map(|number| number as u8)));
-                let index = |(i, weight): (usize, &f32)| {
-                    let [scale, least] = [0, 1].map(|which| wholes[which] * numbers[i / group][which]);
-                    ratio(weight + least, scale).round().clamp(0.0, last) as u8
-                };
-                weights.iter().enumerate().map(index).collect()
-            }
+            Kind::Groups { .. } => self.by_groups(weights, &mut block),
+            Kind::Minima { .. } => self.by_minima(weights, &mut block),
         };
-        for (i, index) in indices.into_iter().enumerate() {
-            let mut index = u32::from(index);
-            for &(offset, bits, run) in self.planes {
-                let per_byte = 8 / bits as usize;
-                let (number, within) = (i / run, i % run);
-                let byte = &mut block[offset + number / per_byte * run + within];
-                *byte |= ((index & ((1 << bits) - 1)) << (number % per_byte * bits as usize)) as u8;
-                index >>= bits;
-            }
-        }
+        indices.into_iter().enumerate().for_each(|(i, index)| self.put(&mut block, i, index));
         block
+    }
+
+    /// Writes the scales of groups around zero, and returns the indices.
+    fn by_groups(&self, weights: &[f32], block: &mut [u8]) -> Vec<u8> {
+        let Kind::Groups { zero, scale, bits, place } = self.kind else { return Vec::new() };
+        let units: Vec<f32> = weights.chunks(16).map(|group| largest(group) / -f32::from(zero)).collect();
+        let bias = (1u32 << (bits - 1)) as f32;
+        let whole = half(block, scale, largest(&units) / -bias);
+        let numbers: Vec<f32> = units.iter().map(|unit| ratio(*unit, whole).round().clamp(-bias, bias - 1.0)).collect();
+        numbers.iter().enumerate().for_each(|(j, number)| place(block, j, (number + bias) as u8));
+        let index = |(i, weight): (usize, &f32)| {
+            (ratio(*weight, whole * numbers[i / 16]) + f32::from(zero)).round().clamp(0.0, self.last()) as u8
+        };
+        weights.iter().enumerate().map(index).collect()
+    }
+
+    /// Writes the scales and the minima of groups, and returns the indices.
+    fn by_minima(&self, weights: &[f32], block: &mut [u8]) -> Vec<u8> {
+        let Kind::Minima { group, scale, bits, place } = self.kind else { return Vec::new() };
+        let (most, last) = (((1u32 << bits) - 1) as f32, self.last());
+        let pair = |(least, most): (f32, f32)| [(most - least.min(0.0)) / last, -least.min(0.0)];
+        let pairs: Vec<[f32; 2]> = weights.chunks(group).map(bounds).map(pair).collect();
+        let greatest = |which: usize| pairs.iter().map(|pair| pair[which]).fold(0.0, f32::max) / most;
+        let wholes = [half(block, scale, greatest(0)), half(block, scale + 2, greatest(1))];
+        let number = |pair: &[f32; 2]| [0, 1].map(|which| ratio(pair[which], wholes[which]).round().min(most));
+        let numbers: Vec<[f32; 2]> = pairs.iter().map(number).collect();
+        numbers.iter().enumerate().for_each(|(j, pair)| place(block, j, pair.map(|number| number as u8)));
+        let index = |(i, weight): (usize, &f32)| {
+            let [scale, least] = [0, 1].map(|which| wholes[which] * numbers[i / group][which]);
+            ratio(weight + least, scale).round().clamp(0.0, last) as u8
+        };
+        weights.iter().enumerate().map(index).collect()
+    }
+
+    /// Writes the index of weight `i`.
+    fn put(&self, block: &mut [u8], i: usize, index: u8) {
+        let mut index = u32::from(index);
+        for &(offset, bits, run) in self.planes {
+            let per_byte = 8 / bits as usize;
+            let (number, within) = (i / run, i % run);
+            let byte = &mut block[offset + number / per_byte * run + within];
+            *byte |= ((index & ((1 << bits) - 1)) << (number % per_byte * bits as usize)) as u8;
+            index >>= bits;
+        }
     }
 }
 
