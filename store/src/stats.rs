@@ -8,6 +8,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use crate::backend::REQUESTS;
 use crate::error::Result;
 use crate::keys::{Kind, MODELS, ObjectId};
+use crate::manifest::Item;
 use crate::store::{Listing, Store};
 use crate::verify::Problem;
 
@@ -106,9 +107,11 @@ impl Store {
             stats.packed_tensors += uses * manifest.packed().filter(|place| place.item.name.is_some()).count() as u64;
             stats.packs += manifest.packs.iter().filter(|pack| packs.insert(pack.id)).count() as u64;
             stats.after_file_dedup += manifest.length;
-            for (item, piece) in manifest.items.iter().flat_map(|item| item.pieces.iter().map(move |p| (item, p))) {
+            let of_item = |item: &Item| item.pieces.iter().map(|piece| (Some(item.dtype), *piece)).collect::<Vec<_>>();
+            let packed = manifest.packs.iter().map(|pack| (None, *pack));
+            for (dtype, piece) in manifest.items.iter().flat_map(of_item).chain(packed) {
                 stats.after_tensor_dedup += if contents.insert(piece.id.digest) { piece.length } else { 0 };
-                pieces.insert(piece.id, Piece { length: piece.length, base: piece.base, dtype: Some(item.dtype) });
+                pieces.insert(piece.id, Piece { length: piece.length, base: piece.base, dtype });
                 if let Some(base) = piece.base {
                     // The base may belong to a removed model, so that only its stored size is
                     // known.

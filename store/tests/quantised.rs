@@ -149,12 +149,15 @@ async fn ten_quantisations_take_little_beside_their_floats() {
     assert_eq!(store.verify(VerifyDepth::ReadData, &|_| {}).await.unwrap().problems, []);
 }
 
+/// The name and the bytes of a file.
+type File<'a> = (&'a str, Vec<u8>);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_order_of_arrival_does_not_matter() {
     let model = Model::new(3);
     let quantised = |name| (name, model.quantised(format(name)));
     // A first quantisation is stored whole, and those that follow find the floats, or else Q8_0.
-    let orders: [(Vec<(&str, Vec<u8>)>, usize, f64); 2] = [
+    let orders: [(Vec<File>, usize, f64); 2] = [
         (vec![quantised("Q4_K"), ("floats", model.floats()), quantised("Q6_K"), quantised("Q4_0")], 2, 0.04),
         (vec![quantised("Q8_0"), quantised("Q4_K"), quantised("Q4_0"), quantised("Q6_K")], 1, 0.09),
     ];

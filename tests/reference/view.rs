@@ -17,11 +17,10 @@ pub struct View {
     /// Rows and columns of the base's matrices, which are transposed.
     pub matrices: Option<(usize, usize)>,
     /// The weights that the words were made from.
-    pub derived: Option<Derived>,
+    pub derived: Option<Box<Derived>>,
 }
 
 /// The weights of the base that the words of a region were made from.
-#[derive(Clone, Copy)]
 pub struct Derived {
     /// Rows and columns of the base's matrices of elements.
     matrices: (usize, usize),
@@ -188,13 +187,13 @@ impl View {
         check(matrix > 0 && all.is_multiple_of(matrix), "matrices that do not fill the region")?;
         check(per_word > 0 && per_word.is_multiple_of(element), "a word of no whole elements")?;
         let (matrices, element) = ((rows as usize, columns as usize), element as usize);
-        view.derived = Some(Derived { matrices, element, per_word: per_word as usize, span, divisor });
+        view.derived = Some(Box::new(Derived { matrices, element, per_word: per_word as usize, span, divisor }));
         Ok(view)
     }
 
     /// The weights of a word, if the view gives weights for packed numbers.
     pub fn numbers_per_word(&self) -> Option<usize> {
-        self.derived.filter(|derived| derived.span == 0).map(|derived| derived.per_word)
+        self.derived.as_ref().filter(|derived| derived.span == 0).map(|derived| derived.per_word)
     }
 
     /// Tells whether the view gives the weights of blocks, or of integers.
@@ -205,7 +204,7 @@ impl View {
 
     /// The base words of a whole region, and for each byte whether it has a base.
     pub fn words(&self, region: &Region, bases: &[Base<'_>]) -> Result<(Vec<u8>, Vec<bool>)> {
-        if let Some(derived) = self.derived {
+        if let Some(derived) = &self.derived {
             let words = derived.words(&self.origins[0], region, bases)?;
             let known = vec![true; words.len()];
             return Ok((words, known));

@@ -97,7 +97,7 @@ impl Signature {
         weak.sort_by_key(|at| words[*at].abs_diff(threshold));
         let tells = (LEAST..=WORDS as u32 - LEAST).contains(&bits.count_ones());
         let weak = std::array::from_fn(|at| bit(weak[at]));
-        tells.then(|| Self { bits: bits ^ salt, weak })
+        tells.then_some(Self { bits: bits ^ salt, weak })
     }
 
     /// The bits.

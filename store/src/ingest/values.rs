@@ -97,6 +97,9 @@ pub(super) fn may_give(dtype: Dtype) -> bool {
     matches!(dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16 | Dtype::Q8_0)
 }
 
+/// The dtype and the length in bytes of a piece.
+type Measure = (Dtype, u64);
+
 /// The stored piece whose weights correlate most with those of a part.
 pub(super) fn closest<'s>(part: &Part, bytes: &[u8], sheets: impl Iterator<Item = &'s Sheet>) -> Option<Chosen> {
     let count = elements(part.dtype, part.range.end - part.range.start);
@@ -111,7 +114,7 @@ pub(super) fn closest<'s>(part: &Part, bytes: &[u8], sheets: impl Iterator<Item 
         let serves = |sample: &Sample| sample.dtype != Dtype::Q8_0 || is_blocks(part.dtype);
         let most = if order == Order::Same { usize::MAX } else { MOST_PIECES };
         let usable = found.iter().filter(|(_, sample)| differs(sample) && serves(sample)).take(most);
-        let mut known: Option<((Dtype, u64), Option<Vec<f32>>)> = None;
+        let mut known: Option<(Measure, Option<Vec<f32>>)> = None;
         for &(sheet, sample) in usable {
             let of = (sample.dtype, sample.length);
             if known.as_ref().is_none_or(|(other, _)| *other != of) {
