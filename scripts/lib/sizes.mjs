@@ -10,10 +10,11 @@ import { run } from './run.mjs';
 const BUDGETS = [
   // The parts of a first restore.
   { files: ['index.js', 'common.js', 'worker.js'], most: 17_800 },
-  { files: ['bitx-restore.wasm'], most: 162_000 },
+  // Node's zlib, which size-limit uses, takes 0.7 % more than the program gzip.
+  { files: ['bitx-restore.wasm'], most: 161_000 },
   { files: ['bitx-restore-threads.wasm'], most: 180_000 },
-  { files: ['bitx-compress.wasm'], most: 319_000 },
-  { files: ['bitx-compress-threads.wasm'], most: 339_000 },
+  { files: ['bitx-compress.wasm'], most: 328_000 },
+  { files: ['bitx-compress-threads.wasm'], most: 347_000 },
   // Besides common.js. Two thirds are the hash functions, which are wasm in base64.
   { files: ['cache.js', 'cache-worker.js'], most: 28_700 },
   // Besides the parts of a first restore.
