@@ -82,10 +82,15 @@ async fn a_model_that_a_token_may_not_read_does_not_exist_for_it() {
     let seen: Value = begin(&hub, &announced, Some(ORG)).await.json().await.unwrap();
     let file = &seen["files"][0];
     assert_eq!(file["known"], true);
-    assert!(file["tensors"].as_array().unwrap().iter().all(|known| known == true), "{seen}");
+    // Short tensors lie in packs. Those below 4 KiB have no digests of their own.
+    let length = |tensor: &Value| tensor["length"].as_u64().unwrap();
+    let is_digested = |tensor: &&Value| length(tensor) >= 4096;
+    let known = file["tensors"].as_array().unwrap().iter().zip(&tensors);
+    assert!(known.into_iter().all(|(known, tensor)| *known == is_digested(&tensor)), "{seen}");
     assert_eq!(file["bases"][0]["model"], "org/tuned");
-    let bytes: u64 = tensors.iter().map(|tensor| tensor["length"].as_u64().unwrap()).sum();
-    assert_eq!(file["bases"][0]["equal"], bytes);
+    let digested: u64 = tensors.iter().filter(is_digested).map(length).sum();
+    assert_eq!(file["bases"][0]["equal"], digested);
+    let bytes: u64 = tensors.iter().map(length).sum();
     assert_eq!(
         (file["bases"][1]["model"].as_str(), file["bases"][1]["alike"].as_u64()),
         (Some("open/base"), Some(bytes))
