@@ -277,3 +277,24 @@ fn forged_weights_are_refused() {
     // The base has 64 weights.
     assert_eq!(refused(U8, &[1, 1, 1, 17], &[0]), ErrorKind::BaseMismatch);
 }
+
+/// A region of one word may name megabytes of the base, and an archive thousands of such regions.
+#[test]
+fn all_derived_words_together_have_a_limit() {
+    let base = model(&[("w", "BF16", &[64], &[0; 128])]);
+    // Each of the regions takes all 64 weights of the base, of 192 bytes or so.
+    let archive = |regions: u64| {
+        let item = |number: u64| {
+            let place = [&[0][..], &varint(2), b"w", &[14]].concat();
+            [&[8, 1, b'a' + number as u8, 13, 1, 1][..], &place, &[1, 1, 1, 64, 1, 0, 0, 128, 63]].concat()
+        };
+        let items: Vec<u8> = (0..regions).flat_map(item).collect();
+        let head = [vec![0, 1, 0, 1], varint(regions), items].concat();
+        let records: Vec<Record> = (0..regions).map(|_| Record::new(0, &[0; 2])).collect();
+        forge::archive(&head, &records)
+    };
+    let most = 8 * base.len() as u64 / 64;
+    assert_eq!(restore(&base, &archive(most + 1)).unwrap_err().kind(), ErrorKind::Limit);
+    assert_eq!(reference::restore(&[&base], &archive(most + 1)).unwrap_err(), "too many weights of derived items");
+    assert_ne!(restore(&base, &archive(most)).map_err(|error| error.kind()), Err(ErrorKind::Limit));
+}

@@ -75,6 +75,13 @@ pub fn restore(bases: &[&[u8]], archive: &[u8]) -> Result<Vec<u8>> {
     let bases: Vec<_> =
         files.map(|(file, &(_, layout))| Ok((*file, base::regions(file, layout)?, layout))).collect::<Result<_>>()?;
 
+    let derived = head.items.iter().map(|item| match item {
+        Content::Chunks(kind, Some(Partner::View(view))) => view.weights(kind),
+        _ => 0,
+    });
+    let most = 8 * bases.iter().map(|(file, ..)| file.len() as u128).sum::<u128>();
+    check(derived.sum::<u128>() <= most, "too many weights of derived items")?;
+
     let (_, place) = split_end(covered, 16)?;
     let mut place = Fields::new(place);
     let (offset, length) = (place.u64()? as usize, place.u64()? as usize);

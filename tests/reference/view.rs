@@ -191,6 +191,12 @@ impl View {
         Ok(view)
     }
 
+    /// The weights that the words of a derived region were made from.
+    pub fn weights(&self, region: &Region) -> u128 {
+        let words = (region.length / unit(region.dtype)) as u128;
+        self.derived.as_ref().map_or(0, |derived| words * derived.per_word as u128)
+    }
+
     /// The weights of a word, if the view gives weights for packed numbers.
     pub fn numbers_per_word(&self) -> Option<usize> {
         self.derived.as_ref().filter(|derived| derived.span == 0).map(|derived| derived.per_word)

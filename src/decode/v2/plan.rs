@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::archive::v2::{Content, Directory, Item, Packed};
+use crate::archive::v2::{Content, Directory, Head, Item, Packed, Partner, units};
 use crate::chunk::{self, Matrix, geometry};
 use crate::decode::{Windows, no_such_tensor};
 use crate::error::{Error, Result};
@@ -92,6 +92,7 @@ struct Chunks {
 impl Work {
     /// Plans to restore all of the target, or only the tensor `only`.
     pub(super) fn plan(directory: Directory, bases: &BaseSet, only: Option<&str>, limits: Windows) -> Result<Self> {
+        check_derived(&directory.head, bases)?;
         let located = locate(&directory);
         let mut pieces = Vec::new();
         pieces.reserve_exact(if only.is_some() { 0 } else { piece_count(&directory.head.items, &located) });
@@ -210,6 +211,27 @@ fn windows(chunks: &[Chunk], pieces: &[Piece], start: u64, limit: u64) -> Vec<Wi
         window
     };
     groups.into_iter().map(window).collect()
+}
+
+/// Weights that words may be derived from, for each byte of the base. Packed numbers and their scales
+/// need two at most; of forged items, each word may name all of the base.
+const DERIVED: u64 = 8;
+
+/// Checks that the words of all derived items are not made from too many weights.
+fn check_derived(head: &Head, bases: &BaseSet) -> Result<()> {
+    let weights = head.items.iter().filter_map(|item| match item {
+        Item::Region { region, content: Content::Chunks(Some(Partner::View(view))) } => {
+            Some(units(region).saturating_mul(view.derived?.per_word))
+        }
+        _ => None,
+    });
+    let weights = weights.fold(0, u64::saturating_add);
+    let base: u64 = bases.layouts().iter().map(|layout| layout.file_length).sum();
+    let most = base.saturating_mul(DERIVED);
+    if weights <= most {
+        return Ok(());
+    }
+    Err(Error::limit("the archive is derived from too many weights").figures(format_args!("at most {most}"), weights))
 }
 
 /// The number of pieces of all items.
