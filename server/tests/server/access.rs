@@ -85,8 +85,8 @@ async fn a_model_that_a_token_may_not_read_does_not_exist_for_it() {
     // Short tensors lie in packs. Those below 4 KiB have no digests of their own.
     let length = |tensor: &Value| tensor["length"].as_u64().unwrap();
     let is_digested = |tensor: &&Value| length(tensor) >= 4096;
-    let known = file["tensors"].as_array().unwrap().iter().zip(&tensors);
-    assert!(known.into_iter().all(|(known, tensor)| *known == is_digested(&tensor)), "{seen}");
+    let mut known = file["tensors"].as_array().unwrap().iter().zip(&tensors);
+    assert!(known.all(|(known, tensor)| *known == is_digested(&tensor)), "{seen}");
     assert_eq!(file["bases"][0]["model"], "org/tuned");
     let digested: u64 = tensors.iter().filter(is_digested).map(length).sum();
     assert_eq!(file["bases"][0]["equal"], digested);
