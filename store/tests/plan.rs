@@ -303,7 +303,7 @@ async fn forged_lines_are_refused_or_harmless() {
                 format!(
                     "{{\"file\":0,\"dtype\":\"U8\",\"length\":{},\"signature\":\"{}\",\"sketch\":\"{sketch}\"}}",
                     u64::MAX,
-                    "aaaaaaaaaaaaaaaa01"
+                    "aaaaaaaaaaaaaaaa00014040"
                 )
             });
             let text = format!("{first}\"samples\":[{}]}}", samples.collect::<Vec<_>>().join(","));

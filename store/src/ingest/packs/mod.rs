@@ -39,7 +39,7 @@ pub(super) fn short(items: &[Item], surveyed: &[Surveyed], bases: &[Vec<Chosen>]
     let is_short = |part: &Surveyed| {
         let (number, item) = (part.part.item, &items[part.part.item]);
         let is_whole = parts[number] == 1 && item.dtype.tensor_bytes(&item.shape) == Some(part.length());
-        is_whole && part.length() < sketches::LEAST
+        is_whole && part.sketch.is_none()
     };
     let mut short: Vec<bool> = surveyed.iter().map(is_short).collect();
     let (mut count, mut bytes, mut based) = (0, 0, 0);
