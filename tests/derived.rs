@@ -8,28 +8,10 @@ mod reference;
 use bitx::{ErrorKind, Format};
 use common::forge::{self, Record, varint};
 use common::{EFFORTS, compress, inspect, model, restore, restore_shared};
+use reference::packed::NF4;
 
 const OUTER: usize = 96;
 const INNER: usize = 256;
-
-const NF4: [f32; 16] = [
-    -1.0,
-    -0.6961928,
-    -0.52507305,
-    -0.3949175,
-    -0.28444138,
-    -0.18477343,
-    -0.091050036,
-    0.0,
-    0.0795803,
-    0.1609302,
-    0.2461123,
-    0.33791524,
-    0.44070983,
-    0.562617,
-    0.72295684,
-    1.0,
-];
 
 fn bf16(number: f32) -> u16 {
     let bits = number.to_bits();

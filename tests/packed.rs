@@ -123,6 +123,40 @@ fn any_scales_and_numbers_come_back() {
     }
 }
 
+/// The numbers of a tile stay in its columns, however many there are.
+#[test]
+fn tiles_may_have_an_odd_number_of_columns() {
+    const RUN: usize = 15;
+    let uniform: [f32; 16] = std::array::from_fn(|i| i as f32 / 8.0 - 1.0);
+    let file = |changed: bool| {
+        let scale = |tile: usize| 1.0 + (tile % 9) as f32 / 8.0 + if changed { (tile % 3) as f32 / 16.0 } else { 0.0 };
+        let weight = |i: usize| ((i * 7919) % 1000) as f32 / 500.0 - 1.0;
+        let number = |i: usize, levels: &[f32; 16]| {
+            let distance = |level: usize| (levels[level] - weight(i) / scale(i / RUN)).abs();
+            (0..16).min_by(|&a, &b| distance(a).total_cmp(&distance(b))).unwrap() as u8
+        };
+        let numbers = |levels: &[f32; 16]| -> Vec<u8> {
+            (0..RUN * 300).map(|i| number(2 * i, levels) | number(2 * i + 1, levels) << 4).collect()
+        };
+        let scales: Vec<u8> = (0..600).flat_map(|tile| scale(tile).to_le_bytes()).collect();
+        model(&[
+            ("w.weight", "U8", &[RUN as u64 * 300, 1], &numbers(&reference::packed::NF4)),
+            ("w.weight.absmax", "F32", &[600], &scales),
+            ("x_Q4", "U8", &[RUN as u64 * 300], &numbers(&uniform)),
+            ("x_scales", "F32", &[600], &scales),
+        ])
+    };
+    let (base, target) = (file(false), file(true));
+    let archive = compress(&base, &target, Format::default()).unwrap();
+    for name in ["w.weight", "x_Q4"] {
+        let report = inspect(&archive).unwrap();
+        let tensor = report.tensors.iter().find(|tensor| tensor.name == name).unwrap();
+        assert_eq!(tensor.method.name(), "grid", "{name}");
+    }
+    assert!(restore(&base, &archive).unwrap() == target);
+    assert!(reference::restore(&[&base], &archive).unwrap() == target);
+}
+
 /// A head of a base file and two items, `w` of 32 bytes of packed numbers and `s` of two scales, and
 /// these packed items.
 fn head(packed: &[u8]) -> Vec<u8> {

@@ -32,7 +32,7 @@ pub(crate) enum Order {
     Columns,
     /// In each eight of them, they are those of the columns 0, 2, 4, 6, 1, 3, 5, 7.
     Interleaved,
-    /// In each two of them, they are those of the columns 1, 0.
+    /// That of their columns; but the weights of each two of them are in the other order.
     HighFirst,
 }
 
@@ -121,7 +121,7 @@ impl Packing {
         let across = tiles.across();
         let (mut row, mut column) = (first / tiles.width, first % tiles.width);
         for tile in found {
-            let place = self.weight(column as usize) as u64;
+            let place = if self.is_interleaved() { self.weight(column as usize) as u64 } else { column };
             *tile = (row / tiles.rows * across + place / tiles.columns).wrapping_sub(origin) as u32;
             column += 1;
             if column == tiles.width {

@@ -14,7 +14,7 @@ mod integers;
 mod json;
 mod merge;
 mod narrow;
-mod packed;
+pub mod packed;
 mod patch;
 pub mod predicted;
 pub mod quant;
