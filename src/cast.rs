@@ -82,6 +82,13 @@ pub(crate) fn cast(from: Dtype, to: Dtype, source: &[u8], target: &mut [u8]) {
     }
 }
 
+/// The words of a dtype that is [cast](can_cast) to `F32`, as single-precision numbers.
+pub(crate) fn singles(dtype: Dtype, words: &[u8]) -> Vec<f32> {
+    let mut wide = vec![0; words.len() / dtype.words().0 * 4];
+    cast(dtype, Dtype::F32, words, &mut wide);
+    wide.as_chunks().0.iter().map(|word| f32::from_le_bytes(*word)).collect()
+}
+
 /// Casts word by word.
 #[inline(always)]
 fn each<const FROM: usize, const TO: usize>(source: &[u8], target: &mut [u8], one: impl Fn([u8; FROM]) -> [u8; TO]) {

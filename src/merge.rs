@@ -6,7 +6,7 @@
 //! whose libraries add the terms one after the other with fused operations. A sum in double
 //! precision that is rounded after each term gives the same bits on every platform.
 
-use crate::cast::cast;
+use crate::cast::{cast, singles};
 use crate::layout::Dtype;
 
 /// The largest rank of an adapter.
@@ -163,13 +163,6 @@ fn round(dtype: Dtype, numbers: &mut [f32]) {
 
 fn bytes(numbers: &[f32]) -> Vec<u8> {
     numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
-}
-
-/// The words of a dtype of factors as single-precision numbers.
-fn singles(dtype: Dtype, words: &[u8]) -> Vec<f32> {
-    let mut wide = vec![0; words.len() / dtype.words().0 * 4];
-    cast(dtype, Dtype::F32, words, &mut wide);
-    wide.as_chunks().0.iter().map(|word| f32::from_le_bytes(*word)).collect()
 }
 
 #[cfg(test)]

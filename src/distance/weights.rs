@@ -1,6 +1,6 @@
 //! The weights that a tensor's words stand for.
 
-use crate::cast::{can_cast, cast};
+use crate::cast::{can_cast, singles};
 use crate::layout::Dtype;
 use crate::quant::{dequantise, format_of};
 
@@ -19,9 +19,7 @@ pub fn weights(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
         Dtype::U8 => Some(bytes.iter().map(|&byte| f32::from(byte)).collect()),
         _ if can_cast(dtype, Dtype::F32) => {
             let width = dtype.words().0;
-            let mut floats = vec![0; bytes.len() / width * 4];
-            cast(dtype, Dtype::F32, &bytes[..bytes.len() / width * width], &mut floats);
-            Some(floats.as_chunks().0.iter().map(|word| f32::from_le_bytes(*word)).collect())
+            Some(singles(dtype, &bytes[..bytes.len() / width * width]))
         }
         _ => None,
     }

@@ -42,7 +42,7 @@ pub(crate) enum Likeness {
 impl Likeness {
     /// Returns true if the tensors are almost certainly related.
     pub(crate) fn is_related(self) -> bool {
-        matches!(self, Self::Share(share) if share <= RELATED)
+        self.related_share().is_some()
     }
 
     /// The share of differing bits of tensors that are almost certainly related.

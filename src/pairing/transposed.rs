@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 
-use super::signature::Likeness;
 use super::{Models, Signature, Subject};
 use crate::chunk::unit;
 use crate::io::{Read, Source};
@@ -96,11 +95,8 @@ impl Corners {
         let corner = |subject| corners.get(&subject).copied().unwrap_or_default();
         let pair = |(region, places): (usize, Vec<Place>)| {
             let target = corner(Subject::Target(region));
-            let likeness = |place: Place| match target.likeness(&corner(Subject::Base(place))) {
-                likeness @ Likeness::Share(share) if likeness.is_related() => Some((share, place)),
-                _ => None,
-            };
-            let (_, place) = places.into_iter().filter_map(likeness).min_by(|a, b| a.0.total_cmp(&b.0))?;
+            let related = |place: Place| Some((target.likeness(&corner(Subject::Base(place))).related_share()?, place));
+            let (_, place) = places.into_iter().filter_map(related).min_by(|a, b| a.0.total_cmp(&b.0))?;
             let (_, rows, columns) = extents(models.bases.region(place))?;
             Some((region, place, Transposed { rows, columns }))
         };

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::Levels;
 use super::formats::{E2M1, NF4};
-use crate::cast::{can_cast, cast};
+use crate::cast::{can_cast, singles};
 use crate::layout::Dtype;
 
 /// One way to pack weights.
@@ -223,9 +223,7 @@ fn scales_of((dtype, bytes): (Dtype, &[u8])) -> Vec<f32> {
         // The exponent of a single; the least and the greatest one have no power of their own.
         return bytes.iter().map(|&byte| f32::from_bits(u32::from(byte) << 23)).collect();
     }
-    let mut words = vec![0; bytes.len() / dtype.words().0 * 4];
-    cast(dtype, Dtype::F32, bytes, &mut words);
-    words.as_chunks().0.iter().map(|word| f32::from_le_bytes(*word)).collect()
+    singles(dtype, bytes)
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use std::ops::Range;
 use crate::adapter::Adapter;
 use crate::archive::v2::{MAX_RUNS, Run, View, longest_span, units};
 use crate::chunk::unit;
+use crate::encode::companions::{self, Known};
 use crate::io::{Read, Source};
 use crate::layout::{Layout, Region};
 use crate::pairing::{Chains, Corners, Models, Signature, Subject, WORDS, bytes_of, columns, whole_pairs};
@@ -44,6 +45,8 @@ pub(super) struct Findings {
     pub(super) views: Vec<Option<View>>,
     /// The earlier region of the target that each region equals, if there is one.
     pub(super) earlier: Vec<Option<usize>>,
+    /// The packed regions of the target.
+    pub(super) packed: Vec<Known>,
 }
 
 impl Findings {
@@ -52,7 +55,8 @@ impl Findings {
         let view = |region: &Region| Some(View::whole(region, bases.origin(bases.partner(region)?)));
         let views = target.regions.iter().map(view).collect();
         let earlier = vec![None; target.regions.len()];
-        Self { target, bases, spans: HashMap::new(), views, earlier }
+        let packed = companions::find(&target);
+        Self { target, bases, spans: HashMap::new(), views, earlier, packed }
     }
 }
 
@@ -114,7 +118,7 @@ impl Survey {
         let mut survey = Self {
             views: vec![None; target.regions.len()],
             duplicates: Duplicates::default(),
-            quantised: Quantised::new(&target),
+            quantised: Quantised::new(companions::find(&target)),
             models: Models { target, bases, starts: HashMap::new() },
             spans: HashMap::new(),
             queue: VecDeque::new(),
@@ -172,11 +176,12 @@ impl Survey {
         for (region, merge) in merges.finish() {
             views[region].iter_mut().for_each(|view| view.merge = Some(Box::new(merge.clone())));
         }
-        for (region, view) in quantised.finish() {
+        let (packed, derived) = quantised.finish();
+        for (region, view) in derived {
             views[region] = Some(view);
         }
         let earlier = duplicates.finish(target.regions.len());
-        Findings { target, bases, spans, views, earlier }
+        Findings { target, bases, spans, views, earlier, packed }
     }
 
     /// Goes on to the next stage that has reads while the queue is empty.

@@ -4,12 +4,12 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::archive::v2::{View, units};
-use crate::cast::{can_cast, cast};
+use crate::cast::{can_cast, singles};
 use crate::chunk::unit;
 use crate::derived::{Derived, Gives, Span};
-use crate::encode::companions::{self, Known};
+use crate::encode::companions::Known;
 use crate::io::{Read, Source};
-use crate::layout::{Dtype, Kind, Layout, Region};
+use crate::layout::{Dtype, Kind, Region};
 use crate::pairing::{Models, Signature, Subject, WORDS, weights};
 use crate::plan::Place;
 use crate::quant::packed::{PACKINGS, Packing};
@@ -60,12 +60,9 @@ struct Sample {
 }
 
 impl Quantised {
-    pub(super) fn new(target: &Layout) -> Self {
-        let known = companions::find(target).into_iter();
-        let known = known.filter(|known| PACKINGS[usize::from(known.packing)].bits == BITS);
-        let known: Vec<Known> = known.collect();
-        let kept = known.iter().flat_map(|known| [known.region, known.scales]).collect();
-        Self { known, kept, ..Self::default() }
+    pub(super) fn new(known: Vec<Known>) -> Self {
+        let kept = known.iter().filter(|known| is_searched(known)).flat_map(|known| [known.region, known.scales]);
+        Self { kept: kept.collect(), known, ..Self::default() }
     }
 
     /// Takes the start of a region of the target.
@@ -87,7 +84,8 @@ impl Quantised {
             }
         }
         let (mut reads, mut left) = (Vec::new(), COMPARISONS);
-        for known in std::mem::take(&mut self.known).into_iter().filter(|known| is_open(known.region)) {
+        let searched = |known: &Known| is_searched(known) && is_open(known.region);
+        for known in self.known.clone().into_iter().filter(searched) {
             let region = &models.target.regions[known.region];
             let Some(places) = by_count.get(&(region.length * 8 / u64::from(BITS))) else { continue };
             let start = self.signature(models, &known).unwrap_or_default();
@@ -158,24 +156,24 @@ impl Quantised {
             return;
         };
         let (target, base) = (&models.target.regions[sample.region], models.bases.region(sample.place));
-        let as_numbers = |dtype: Dtype, bytes: &[u8]| {
-            let mut words = vec![0; bytes.len() / unit(dtype).1 as usize * 4];
-            cast(dtype, Dtype::F32, bytes, &mut words);
-            words.as_chunks().0.iter().map(|word| f32::from_le_bytes(*word)).collect::<Vec<_>>()
-        };
-        let scales = as_numbers(target.dtype, &scales);
+        let scales = singles(target.dtype, &scales);
         let weights = sample.first.take(&(0..sample.count), (base.dtype, bytes), Dtype::F32);
-        let weights = as_numbers(Dtype::F32, &weights);
+        let weights = singles(Dtype::F32, &weights);
         let Some((span, divisor)) = fit(&scales, &weights, sample.derived.per_word as usize) else { return };
         let derived = Derived { gives: Gives::Spans(span, divisor.to_bits()), ..sample.derived };
         let origin = models.bases.origin(sample.place);
         self.views.push((sample.region, View::derived(target, origin, derived)));
     }
 
-    /// The views that were found, with their regions.
-    pub(super) fn finish(self) -> Vec<(usize, View)> {
-        self.views
+    /// The packed regions, and the views that were found, with their regions.
+    pub(super) fn finish(self) -> (Vec<Known>, Vec<(usize, View)>) {
+        (self.known, self.views)
     }
+}
+
+/// Returns true if the weights of a packed region are looked for.
+fn is_searched(known: &Known) -> bool {
+    PACKINGS[usize::from(known.packing)].bits == BITS
 }
 
 /// The base region with the weights of a packed region that begins with this signature: that of its

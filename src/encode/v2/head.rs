@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use crate::archive::v2::{BaseFile, Content, Head, Item, MAX_STRETCH, Packed, Partner, Stretch, longest_span};
-use crate::encode::companions;
 use crate::encode::survey::{Findings, spans};
 use crate::layout::{Dtype, Kind, Layout, Region};
 
@@ -38,7 +37,7 @@ pub(super) fn plan(findings: &Findings) -> Head {
 fn packed(findings: &Findings, head: &Head, item_of: &[usize]) -> Vec<Packed> {
     // A region that equals an earlier one is restored from that one's chunks.
     let item = |region: usize| item_of[findings.earlier[region].unwrap_or(region)];
-    let known = companions::find(&findings.target).into_iter().filter(|known| findings.earlier[known.region].is_none());
+    let known = findings.packed.iter().filter(|known| findings.earlier[known.region].is_none());
     let known = known.map(|known| Packed {
         item: item(known.region),
         packing: known.packing,

@@ -106,10 +106,7 @@ impl View {
     /// Appends the view of `region` to `raw`.
     pub(super) fn write(&self, raw: &mut Vec<u8>, region: &Region) {
         put_varint(raw, self.origins.len() as u64);
-        for origin in &self.origins {
-            origin.write(raw, &region.name);
-            raw.push(origin.dtype.number());
-        }
+        self.origins.iter().for_each(|origin| origin.write_typed(raw, &region.name));
         put_varint(raw, self.runs.len() as u64);
         let mut ends = vec![0u64; self.origins.len()];
         for run in &self.runs {
@@ -127,39 +124,31 @@ impl View {
 
     /// Appends the only origin of a view that transposes it, and the extents of its matrices.
     pub(super) fn write_transposed(&self, raw: &mut Vec<u8>, region: &Region, transposed: Transposed) {
-        for origin in &self.origins {
-            origin.write(raw, &region.name);
-            raw.push(origin.dtype.number());
-        }
+        self.origins.iter().for_each(|origin| origin.write_typed(raw, &region.name));
         put_varint(raw, transposed.rows);
         put_varint(raw, transposed.columns);
     }
 
     /// Writes the origin and the weights of a view that is made from them.
     pub(super) fn write_derived(&self, raw: &mut Vec<u8>, region: &Region, derived: Derived) {
-        for origin in &self.origins {
-            origin.write(raw, &region.name);
-            raw.push(origin.dtype.number());
-        }
+        self.origins.iter().for_each(|origin| origin.write_typed(raw, &region.name));
         derived.write(raw);
     }
 
     /// Reads what [`write_derived`](Self::write_derived) wrote.
     pub(super) fn read_derived(reader: &mut ByteReader<'_>, head: &Head, region: &Region) -> Result<Self> {
-        let (base, name) = Origin::read(reader, head, &region.name)?;
-        let dtype = read_dtype(reader)?;
+        let origin = Origin::read_typed(reader, head, &region.name)?;
         let derived = Derived::read(reader)?;
-        derived.check(region, dtype)?;
-        Ok(Self::derived(region, Origin { base, name, dtype }, derived))
+        derived.check(region, origin.dtype)?;
+        Ok(Self::derived(region, origin, derived))
     }
 
     /// Reads a view that transposes its only origin.
     pub(super) fn read_transposed(reader: &mut ByteReader<'_>, head: &Head, region: &Region) -> Result<Self> {
-        let (base, name) = Origin::read(reader, head, &region.name)?;
-        let dtype = read_dtype(reader)?;
+        let origin = Origin::read_typed(reader, head, &region.name)?;
         let transposed = Transposed { rows: reader.varint()?, columns: reader.varint()? };
-        transposed.check(region, dtype)?;
-        Ok(Self::transposed(region, Origin { base, name, dtype }, transposed))
+        transposed.check(region, origin.dtype)?;
+        Ok(Self::transposed(region, origin, transposed))
     }
 
     /// Reads the view of `region`, of which a head may have as many origins and runs as `most`.
@@ -167,8 +156,8 @@ impl View {
         let count = limited(reader.varint()?, most)?;
         let mut view = Self::default();
         for _ in 0..count {
-            let (base, name) = Origin::read(reader, head, &region.name)?;
-            let dtype = read_dtype(reader)?;
+            let origin = Origin::read_typed(reader, head, &region.name)?;
+            let dtype = origin.dtype;
             if !can_view(dtype, region.dtype) {
                 return Err(Error::corrupt("the view has words of a dtype that are not cast")
                     .figures(region.dtype.name(), dtype.name()));
@@ -177,7 +166,7 @@ impl View {
             if is_integer(region.dtype) && (first == region.dtype) != (dtype == region.dtype) {
                 return Err(Error::corrupt("the view has integers and weights").figures(first.name(), dtype.name()));
             }
-            view.origins.push(Origin { base, name, dtype });
+            view.origins.push(origin);
         }
         let count = limited(reader.varint()?, most)?;
         let mut ends = vec![0u64; view.origins.len()];
@@ -227,8 +216,7 @@ impl Merge {
         raw.push(u8::from(self.transposed));
         raw.extend([self.arithmetic.product.number(), self.arithmetic.change.number()]);
         for factor in [&self.a, &self.b] {
-            factor.write(raw, &region.name);
-            raw.push(factor.dtype.number());
+            factor.write_typed(raw, &region.name);
         }
     }
 
@@ -273,6 +261,18 @@ impl Origin {
             put_varint(raw, self.name.len() as u64 + 1);
             raw.extend_from_slice(self.name.as_bytes());
         }
+    }
+
+    /// Appends the origin with its dtype.
+    fn write_typed(&self, raw: &mut Vec<u8>, target: &str) {
+        self.write(raw, target);
+        raw.push(self.dtype.number());
+    }
+
+    /// Reads what [`write_typed`](Self::write_typed) wrote.
+    fn read_typed(reader: &mut ByteReader<'_>, head: &Head, target: &str) -> Result<Self> {
+        let (base, name) = Self::read(reader, head, target)?;
+        Ok(Self { base, name, dtype: read_dtype(reader)? })
     }
 
     /// Reads the base file and the name of the region.
