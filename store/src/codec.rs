@@ -161,11 +161,15 @@ fn alone(piece: Typed<'_>, effort: Effort) -> Result<Coded, Failure> {
 fn archive(target: &Bytes, base: Option<&Bytes>, effort: Effort) -> Result<Bytes, Failure> {
     let lengths: Vec<u64> = base.iter().map(|base| base.len() as u64).collect();
     let job = Compress::new(&lengths, target.len() as u64, Format::V2 { effort });
-    let mut job = job.map_err(|e| Failure::Codec(e.to_string()))?.job();
+    run(&mut job.map_err(|e| Failure::Codec(e.to_string()))?.job(), target, base)
+}
+
+/// Runs a job that compresses `target`, and returns the archive.
+fn run(job: &mut Job, target: &Bytes, base: Option<&Bytes>) -> Result<Bytes, Failure> {
     let inputs = inputs([(Source::Target, Some(target)), (Source::Base(0), base)]);
-    drive::open_whole(&mut job, &inputs).map_err(|e| Failure::Codec(e.to_string()))?;
+    drive::open_whole(job, &inputs).map_err(|e| Failure::Codec(e.to_string()))?;
     let mut archive = Vec::with_capacity(target.len() / 2);
-    let coded = drive::drive_whole(&mut job, &inputs, &Sequential, &mut archive);
+    let coded = drive::drive_whole(job, &inputs, &Sequential, &mut archive);
     coded.map_err(|e| Failure::Codec(e.to_string())).map(|_| archive.into())
 }
 
@@ -205,11 +209,7 @@ impl Write for Same<'_> {
 fn compress(piece: Typed<'_>, base: Option<&Base>, effort: Effort) -> Result<Option<Bytes>, Failure> {
     let codec = |error: bitx::Error| Failure::Codec(error.to_string());
     let mut job = job(piece, base, effort).map_err(codec)?;
-    let mut archive = Vec::with_capacity(piece.bytes.len() / 2);
-    let inputs = inputs([(Source::Target, Some(piece.bytes)), (Source::Base(0), base.map(|base| &base.bytes))]);
-    drive::open_whole(&mut job, &inputs).map_err(|e| Failure::Codec(e.to_string()))?;
-    let coded = drive::drive_whole(&mut job, &inputs, &Sequential, &mut archive);
-    coded.map_err(|e| Failure::Codec(e.to_string()))?;
+    let archive = run(&mut job, piece.bytes, base.map(|base| &base.bytes))?;
     let report = job.report().map_err(codec)?;
     check_digests(&report, piece, base.map(|base| base.id))?;
     // Narrow chunks, palettes and patches may use the base or not.
@@ -218,7 +218,7 @@ fn compress(piece: Typed<'_>, base: Option<&Base>, effort: Effort) -> Result<Opt
         matches!(method, CopyBase | Delta | Grid | Narrow | Palette | Patch | Predicted)
     };
     let useful = base.is_none() || report.method_counts().into_iter().any(by_base);
-    Ok(useful.then(|| archive.into()))
+    Ok(useful.then_some(archive))
 }
 
 /// The job that compresses a piece.

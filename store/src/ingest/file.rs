@@ -40,7 +40,10 @@ impl Surveyed {
     pub(super) fn of(part: Part, is_tensor: bool, bytes: &[u8]) -> Self {
         let is_large = parts::bulk(part.dtype, is_tensor, bytes.len() as u64) >= sketches::LEAST;
         let sketch = is_large.then(|| Sketch::of(part.dtype, bytes));
-        let signatures = signatures(part.dtype, is_tensor, bytes);
+        let signatures = match &sketch {
+            Some(sketch) if !is_tensor => signatures_of_bytes(sketch, bytes),
+            _ => signatures(part.dtype, is_tensor, bytes),
+        };
         let column = column(&part, bytes).filter(|_| is_large);
         Self { digest: Digest::of(bytes), part, is_tensor, sketch, signatures, column }
     }
@@ -66,11 +69,12 @@ pub(super) fn signatures(dtype: Dtype, is_tensor: bool, bytes: &[u8]) -> Vec<Sig
     match is_tensor {
         true => Signature::of_tensor(dtype, bytes).into_iter().collect(),
         false if (bytes.len() as u64) < sketches::LEAST => Vec::new(),
-        false => {
-            let of_length = Signature::of_bytes(&Sketch::of(dtype, bytes));
-            of_length.into_iter().chain(Signature::of_contents(bytes)).collect()
-        }
+        false => signatures_of_bytes(&Sketch::of(dtype, bytes), bytes),
     }
+}
+
+fn signatures_of_bytes(sketch: &Sketch, bytes: &[u8]) -> Vec<Signature> {
+    Signature::of_bytes(sketch).into_iter().chain(Signature::of_contents(bytes)).collect()
 }
 
 /// Reads a unit of consecutive parts. Returns them with their bytes.
