@@ -11,9 +11,8 @@ use bitx::layout::Dtype;
 use bitx::parallel::Sequential;
 use bitx::report::Method;
 use bitx::{Compress, Effort, ErrorKind, Format, Job, Restore};
-use common::protobuf::field;
 use common::{
-    EFFORTS, GOLDEN, PAIRS, V2_ARCHIVES, compress, inspect, model, restore, restore_shared, sha256, with_header, zip,
+    EFFORTS, GOLDEN, PAIRS, V2_ARCHIVES, compress, inspect, model, restore, restore_shared, sha256, with_header,
 };
 
 const V2: Format = Format::V2 { effort: Effort::Default };
@@ -352,89 +351,4 @@ fn no_window_reads_much_however_little_is_coded() {
         let archive = compress(base, target, V2).unwrap();
         assert!(restore(base, &archive).unwrap() == *target);
     }
-}
-
-/// A GGUF file with a BF16 matrix and a block of some quantised type.
-fn gguf(weights: &[u8], blocks: &[u8]) -> Vec<u8> {
-    let mut file = [&b"GGUF"[..], &3u32.to_le_bytes(), &2u64.to_le_bytes(), &0u64.to_le_bytes()].concat();
-    let infos: [(&[u8; 1], [u64; 2], u32, u64); 2] =
-        [(b"w", [40, weights.len() as u64 / 80], 30, 0), (b"q", [256, 1], 12, weights.len() as u64)];
-    for (name, dims, kind, offset) in infos {
-        file.extend([&1u64.to_le_bytes()[..], name, &2u32.to_le_bytes()].concat());
-        dims.iter().for_each(|dim| file.extend(dim.to_le_bytes()));
-        file.extend([&kind.to_le_bytes()[..], &offset.to_le_bytes()].concat());
-    }
-    file.resize(file.len().next_multiple_of(32), 0);
-    [&file[..], weights, blocks].concat()
-}
-
-#[test]
-fn gguf_tensors_pair_with_their_base() {
-    let weights: Vec<u8> = (0..64_000u32).map(|i| if i % 2 == 1 { 0x3c } else { (i * 7 >> 4) as u8 }).collect();
-    let moved: Vec<u8> = weights.iter().enumerate().map(|(i, b)| b ^ u8::from(i % 4 == 0)).collect();
-    let (base, target) = (gguf(&weights, &[7; 144]), gguf(&moved, &[7; 144]));
-    let archive = compress(&base, &target, V2).unwrap();
-    assert!(restore(&base, &archive).unwrap() == target);
-    let methods: Vec<_> = inspect(&archive).unwrap().tensors.iter().map(|t| (t.name.clone(), t.method)).collect();
-    assert_eq!(methods, [("w".to_owned(), Method::Predicted), ("q".to_owned(), Method::CopyBase)]);
-    assert!(archive.len() < target.len() / 8, "{}", archive.len());
-}
-
-/// An ONNX model with one tensor of 64 times 64 BF16, between a node of 5,000 bytes and other fields.
-fn onnx(weights: &[u8], node: u8) -> Vec<u8> {
-    let tensor = [vec![0x08, 64, 0x08, 64, 0x10, 16], field(8, b"w"), field(9, weights)].concat();
-    let graph = [field(1, &[node; 5000]), field(5, &tensor), field(2, b"graph")].concat();
-    [vec![0x08, 9], field(7, &graph)].concat()
-}
-
-#[test]
-fn onnx_models_are_tensors_wherever_those_lie() {
-    let weights = |moved: u16| -> Vec<u8> {
-        (0..4096u32)
-            .flat_map(|i| (0x3C00 + (i * i % 977) as u16 + moved * u16::from(i % 7 == 0)).to_le_bytes())
-            .collect()
-    };
-    let (base, target) = (onnx(&weights(0), 1), onnx(&weights(1), 2));
-    let archive = compress(&base, &target, V2).unwrap();
-    let report = inspect(&archive).unwrap();
-    let w = report.tensors.iter().find(|tensor| tensor.name == "w").unwrap();
-    assert_eq!((w.dtype, &w.shape[..], w.method), (Dtype::BF16, &[64, 64][..], Method::Delta));
-    assert!(archive.len() < 1500, "{}", archive.len());
-    assert!(restore(&base, &archive).unwrap() == target);
-    assert!(reference::restore(&[&base], &archive).unwrap() == target);
-    assert_eq!(restore(&target, &archive).unwrap_err().kind(), ErrorKind::BaseMismatch);
-    assert_eq!(restore(&base[..6000], &archive).unwrap_err().kind(), ErrorKind::BaseMismatch);
-    // Without an end it is a file of bytes, and no error.
-    let cut = &target[..target.len() - 1];
-    assert!(restore(&base, &compress(&base, cut, V2).unwrap()).unwrap() == cut);
-}
-
-/// A PyTorch archive in a folder `stem` with one tensor of 64 times 64 BF16.
-fn torch(stem: &str, weights: &[u8]) -> Vec<u8> {
-    let state = zip::dict(&[("layer.weight", zip::tensor("BFloat16Storage", "0", &[64, 64]))]);
-    let member = |name: &str| format!("{stem}/{name}");
-    let zip = zip::Zip::default().add(&member("data.pkl"), &zip::pickle(&state)).add(&member("data/0"), weights);
-    zip.add(&member("version"), b"3\n").finish(b"")
-}
-
-#[test]
-fn zip_archives_are_tensors_wherever_those_lie() {
-    let weights = |moved: u16| -> Vec<u8> {
-        (0..4096u32)
-            .flat_map(|i| (0x3C00 + (i * i % 977) as u16 + moved * u16::from(i % 7 == 0)).to_le_bytes())
-            .collect()
-    };
-    let (base, target) = (torch("pytorch_model", &weights(0)), torch("checkpoint-17", &weights(1)));
-    let archive = compress(&base, &target, V2).unwrap();
-    let report = inspect(&archive).unwrap();
-    let [w] = &report.tensors[..] else { panic!("{report:?}") };
-    let found = (w.name.as_str(), w.dtype, &w.shape[..], w.method);
-    assert_eq!(found, ("layer.weight", Dtype::BF16, &[64, 64][..], Method::Delta));
-    assert!(archive.len() < 1500, "{}", archive.len());
-    assert!(restore(&base, &archive).unwrap() == target);
-    assert!(reference::restore(&[&base], &archive).unwrap() == target);
-    assert_eq!(restore(&target, &archive).unwrap_err().kind(), ErrorKind::BaseMismatch);
-    // Without an end it is a file of bytes, and no error.
-    let cut = &target[..target.len() - 1];
-    assert!(restore(&base, &compress(&base, cut, V2).unwrap()).unwrap() == cut);
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test binary uses a part of it
 
 pub mod forge;
+pub mod gguf;
 pub mod protobuf;
 pub mod zip;
 

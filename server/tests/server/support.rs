@@ -2,7 +2,7 @@
 
 #[path = "../../../tests/common/mod.rs"]
 mod common;
-#[path = "../../../store/tests/support/models.rs"]
+#[path = "../../../store/tests/store/support/models.rs"]
 mod models;
 
 use std::io::{Read, Write};

@@ -1,0 +1,5 @@
+//! Tests of model folders.
+
+mod damage;
+mod models;
+mod whole;

@@ -1,0 +1,16 @@
+//! Tests of the store through its public interface, in folders and on storage that fails.
+
+mod bases;
+mod damage;
+mod faults;
+#[cfg(target_os = "linux")]
+mod full;
+mod models;
+mod packs;
+mod plan;
+mod quantised;
+mod relations;
+mod repair;
+mod roots;
+mod scale;
+mod support;
