@@ -1,7 +1,6 @@
 //! The memory that decoding takes: the decoded bytes account for it, whatever an archive says.
 //!
 //! A binary of its own, since it counts every allocation.
-#![cfg(not(target_arch = "wasm32"))]
 
 mod common;
 mod counting;
@@ -13,6 +12,8 @@ use common::forge::{self, Record, string, varint, xxh3, zeros};
 use common::protobuf::field;
 use common::zip;
 use common::{GOLDEN, PAIRS, compress, inspect, model, restore};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 const MIB: usize = 1 << 20;
 

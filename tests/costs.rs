@@ -1,5 +1,4 @@
 //! The rule of FORMAT.md about what reading costs, for the most that small inputs can ask for.
-#![cfg(not(target_arch = "wasm32"))]
 
 mod common;
 mod counting;
@@ -10,6 +9,8 @@ use bitx::io::ReadAt;
 use bitx::{Compress, Format, Inspect, Job, Merge, Restore, steps};
 use common::forge::{self, Record, varint, xxh3};
 use common::{model, with_header};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 /// Checks the memory and the steps of `f`, which handles `bytes` bytes of files. A step takes 10 ns
 /// at most: 100 of them for a byte are a second for a megabyte.

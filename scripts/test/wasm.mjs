@@ -30,7 +30,8 @@ function wasmPack(build, filters = []) {
   // The test runner belongs to the command line of wasm-bindgen, which set-up has installed.
   const mode = ['--mode', 'no-install'];
   const browser = ['--headless', '--chrome', '--chromedriver', which('chromedriver')];
-  const cargo = ['--test', 'vectors', ...features, ...build.cargoArgs];
+  const tests = ['vectors', 'costs', 'allocations'].flatMap((name) => ['--test', name]);
+  const cargo = [...tests, ...features, ...build.cargoArgs];
   return run(tool('wasm-pack'), ['test', ...mode, ...browser, 'wasm', ...cargo, '--', ...filters], {
     env: { ...cargoEnv(build), WASM_BINDGEN_TEST_TIMEOUT: '120' },
   });
