@@ -13,6 +13,7 @@ mod compress;
 mod damage;
 mod decompress;
 mod distance;
+mod duration;
 mod fault;
 mod files;
 mod folder;

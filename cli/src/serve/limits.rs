@@ -7,6 +7,8 @@ use bytesize::ByteSize;
 use clap::Args;
 use humantime::Duration as Time;
 
+use crate::duration;
+
 static DEFAULT: LazyLock<Limits> = LazyLock::new(Limits::default);
 
 #[derive(Debug, Args)]
@@ -52,31 +54,31 @@ pub struct LimitArgs {
     #[arg(long, default_value_t = ByteSize(DEFAULT.json_total), value_name = "BYTES")]
     max_json_total: ByteSize,
     /// Maximum time to receive a JSON request body
-    #[arg(long, default_value_t = Time::from(DEFAULT.json_time), value_name = "DURATION")]
+    #[arg(long, default_value_t = Time::from(DEFAULT.json_time), value_name = "DURATION", value_parser = duration::parse)]
     json_timeout: Time,
     /// Minimum number of bytes that a request body brings each second, on average
     #[arg(long, default_value_t = ByteSize(DEFAULT.rate), value_name = "BYTES")]
     min_rate: ByteSize,
     /// Maximum time that a request waits for its turn or for memory
-    #[arg(long, default_value_t = Time::from(DEFAULT.queue), value_name = "DURATION")]
+    #[arg(long, default_value_t = Time::from(DEFAULT.queue), value_name = "DURATION", value_parser = duration::parse)]
     queue_timeout: Time,
     /// Maximum time to decode an uploaded file, to publish a model, or to compute a delta
-    #[arg(long, default_value_t = Time::from(DEFAULT.work), value_name = "DURATION")]
+    #[arg(long, default_value_t = Time::from(DEFAULT.work), value_name = "DURATION", value_parser = duration::parse)]
     work_timeout: Time,
     /// Maximum time to receive the head of a request, and that a connection may be idle
-    #[arg(long, default_value_t = Time::from(DEFAULT.head), value_name = "DURATION")]
+    #[arg(long, default_value_t = Time::from(DEFAULT.head), value_name = "DURATION", value_parser = duration::parse)]
     head_timeout: Time,
     /// Maximum time without progress while a body is received or sent
-    #[arg(long, default_value_t = Time::from(DEFAULT.stall), value_name = "DURATION")]
+    #[arg(long, default_value_t = Time::from(DEFAULT.stall), value_name = "DURATION", value_parser = duration::parse)]
     stall_timeout: Time,
     /// Maximum time to receive the body of a request
-    #[arg(long, default_value_t = Time::from(DEFAULT.body), value_name = "DURATION")]
+    #[arg(long, default_value_t = Time::from(DEFAULT.body), value_name = "DURATION", value_parser = duration::parse)]
     body_timeout: Time,
     /// Time after which an upload without requests is discarded
-    #[arg(long, default_value_t = Time::from(DEFAULT.expiry), value_name = "DURATION")]
+    #[arg(long, default_value_t = Time::from(DEFAULT.expiry), value_name = "DURATION", value_parser = duration::parse)]
     upload_expiry: Time,
     /// Time that running requests have to finish at shutdown
-    #[arg(long, default_value_t = Time::from(DEFAULT.grace), value_name = "DURATION")]
+    #[arg(long, default_value_t = Time::from(DEFAULT.grace), value_name = "DURATION", value_parser = duration::parse)]
     grace: Time,
 }
 
@@ -135,6 +137,8 @@ mod tests {
         let line = Line::parse_from(["bitx", "--max-file", "2GiB", "--max-json", "1000", "--grace", "1500ms"]);
         let limits = line.limits.limits();
         assert_eq!((limits.file, limits.json, limits.grace), (2 << 30, 1000, Duration::from_millis(1500)));
-        assert!(Line::try_parse_from(["bitx", "--grace", "1"]).is_err());
+        let line = Line::parse_from(["bitx", "--grace", "3"]);
+        assert_eq!(line.limits.limits().grace, Duration::from_secs(3));
+        assert!(Line::try_parse_from(["bitx", "--grace", "x"]).is_err());
     }
 }

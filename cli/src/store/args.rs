@@ -1,7 +1,6 @@
 //! The grammar of `bitx store`.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use bitx_store::{ModelName, VerifyDepth};
 use bytesize::ByteSize;
@@ -9,6 +8,7 @@ use clap::{Args, CommandFactory, Subcommand};
 
 use crate::args::{EffortName, Output};
 use crate::checks::Checks;
+use crate::duration;
 
 #[derive(Debug, Args)]
 pub struct Store {
@@ -198,8 +198,8 @@ pub struct Rm {
 #[derive(Debug, Args)]
 pub struct Gc {
     /// Time without a sign of life after which a writer counts as dead, such as 90s or 2h
-    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
-    pub grace: Duration,
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration::parse)]
+    pub grace: humantime::Duration,
     /// Report what would be removed without removing it
     #[arg(long)]
     pub dry_run: bool,

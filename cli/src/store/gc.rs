@@ -9,7 +9,7 @@ use crate::report::print;
 use crate::words;
 
 pub async fn run(store: &Store, args: &args::Gc, global: &Global) -> anyhow::Result<()> {
-    let options = GcOptions { grace: args.grace, dry_run: args.dry_run };
+    let options = GcOptions { grace: args.grace.into(), dry_run: args.dry_run };
     let collected = store.collect(&options).await?;
     warn(&collected.problems, global);
     let mut object = json!(collected);
