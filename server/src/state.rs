@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use bitx_store::{Digest, ModelName, Relations, Store};
+use bitx_store::{Digest, FileEntry, ModelName, Relations, Store};
 use tempfile::{NamedTempFile, TempPath};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::{Access, Tokens};
 use crate::bodies;
-use crate::errors::{Failure, Result};
+use crate::errors::{Code, Failure, Result};
 use crate::flights::Flights;
 use crate::jobs::Stop;
 use crate::limits::Limits;
@@ -162,27 +162,50 @@ impl State {
     /// `NotFound`, if no model that `access` may read has the file.
     pub(crate) async fn restored(self: &Arc<Self>, digest: Digest, access: &Access) -> Result<Restored> {
         let relations = self.relations().await?;
-        let (_, file) = relations
+        let (name, file) = relations
             .file(&digest, |name: &ModelName| access.may_read(name))
             .ok_or_else(|| Failure::not_found(format!("file {digest}")))?;
-        let (state, file) = (self.clone(), file.clone());
+        let (state, name, file) = (self.clone(), name.clone(), file.clone());
         let restore = async move {
-            let share = state.space.take(file.length)?;
-            let (handle, path) = state.spool.file().map(NamedTempFile::into_parts).map_err(Failure::spool)?;
-            let output = tokio::sync::Mutex::new(tokio::fs::File::from_std(handle));
-            let write = |part: bytes::Bytes| {
-                let (output, path) = (&output, &path);
-                async move {
-                    let written = output.lock().await.write_all(&part).await;
-                    written.map_err(|source| bitx_store::Error::File { path: path.to_path_buf(), source })
-                }
-            };
-            let restored = tokio::time::timeout(state.limits.work, state.store.restore(&file, write)).await;
-            restored.map_err(|_| Failure::busy("restoring a file takes too long"))??;
-            output.into_inner().flush().await.map_err(Failure::spool)?;
-            Ok(RestoredFile { path, _share: share })
+            match state.restore(&file).await {
+                Err(error) => Err(state.unless_gone(&name, &file, error).await),
+                restored => restored,
+            }
         };
         self.restored.get(&self.tasks, digest, restore).await
+    }
+
+    /// Restores a file of the store to a temporary file.
+    async fn restore(&self, file: &FileEntry) -> Result<RestoredFile> {
+        let share = self.space.take(file.length)?;
+        let (handle, path) = self.spool.file().map(NamedTempFile::into_parts).map_err(Failure::spool)?;
+        let output = tokio::sync::Mutex::new(tokio::fs::File::from_std(handle));
+        let write = |part: bytes::Bytes| {
+            let (output, path) = (&output, &path);
+            async move {
+                let written = output.lock().await.write_all(&part).await;
+                written.map_err(|source| bitx_store::Error::File { path: path.to_path_buf(), source })
+            }
+        };
+        let restored = tokio::time::timeout(self.limits.work, self.store.restore(file, write)).await;
+        restored.map_err(|_| Failure::busy("restoring a file takes too long"))??;
+        output.into_inner().flush().await.map_err(Failure::spool)?;
+        Ok(RestoredFile { path, _share: share })
+    }
+
+    /// The failure of reading `file`. If the model has been removed or replaced while it was read, a
+    /// missing object is no damage, and the file is not there any longer.
+    pub(crate) async fn unless_gone(&self, name: &ModelName, file: &FileEntry, error: Failure) -> Failure {
+        if error.code != Code::Damaged {
+            return error;
+        }
+        match self.store.model(name).await {
+            Err(bitx_store::Error::NotFound(_)) => Failure::not_found(format!("model {name}")),
+            Ok(model) if !model.files.iter().any(|other| other.id == file.id) => {
+                Failure::not_found(format!("file {:?} of this version of {name}", file.path))
+            }
+            _ => error,
+        }
     }
 }
 

@@ -61,7 +61,7 @@ pub(crate) async fn get(
             let tensor = segments[place + 1..].join("/");
             let served = tensor::serve(&state, (&method, &headers), &entry, &tensor).await;
             return match served {
-                Err(error) => Err(unless_gone(&state, &name, &entry, error).await),
+                Err(error) => Err(state.unless_gone(&name, &entry, error).await),
                 served => served,
             };
         }
@@ -102,7 +102,7 @@ async fn serve(
     let Some(range) = selected.range(method) else { return Ok(selected.respond(Body::empty())) };
     match body(state, entry, range).await {
         Ok(body) => Ok(selected.respond(body)),
-        Err(error) => Err(unless_gone(state, name, entry, error).await),
+        Err(error) => Err(state.unless_gone(name, entry, error).await),
     }
 }
 
@@ -110,19 +110,4 @@ async fn serve(
 async fn body(state: &Arc<State>, entry: &FileEntry, range: Range<u64>) -> Result<Body> {
     let manifest = state.store.file(&entry.id).await?;
     Ok(Body::from_stream(batch::read(state, entry.id, &manifest, range).await?))
-}
-
-/// The failure of reading a file. If the model has been removed or replaced while it was read, a
-/// missing object is no damage, and the file is not there any longer.
-async fn unless_gone(state: &State, name: &ModelName, entry: &FileEntry, error: Failure) -> Failure {
-    if error.code != Code::Damaged {
-        return error;
-    }
-    match state.store.model(name).await {
-        Err(bitx_store::Error::NotFound(_)) => Failure::not_found(format!("model {name}")),
-        Ok(model) if !model.files.iter().any(|file| file.id == entry.id) => {
-            Failure::not_found(format!("file {:?} of this version of {name}", entry.path))
-        }
-        _ => error,
-    }
 }

@@ -49,7 +49,8 @@ impl Part {
         let Some((first, last)) = range.bytes_range() else {
             return Ok(Self { start: None, end: None, total: Some(total) });
         };
-        let length = (last + 1).checked_sub(first).filter(|_| last < total);
+        // The order of the comparisons keeps `last + 1` within 64 bits.
+        let length = (first <= last && last < total).then(|| last - first + 1);
         if length.is_none() || declared.is_some_and(|declared| Some(declared) != length) {
             return Err(Failure::invalid("the Content-Range contradicts itself or the Content-Length"));
         }

@@ -1,9 +1,12 @@
 //! Tests of deltas on demand, and of the bases that a pull names.
 
+use std::time::Duration;
+
+use bitx_store::GcOptions;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::{Hub, READER, assert_failed, digest, restore};
+use crate::support::{Hub, READER, assert_failed, digest, name, restore};
 
 /// The path of the delta of the fine-tune against `base`.
 fn delta(base: &[u8]) -> String {
@@ -65,5 +68,17 @@ async fn a_pull_names_useful_bases() {
     assert_eq!(names(&way.json::<Value>().await.unwrap()["files"][0]), ["org/sibling"]);
     let hidden = hub.client.get(hub.url(&format!("/models/org/tuned/files/model.safetensors?base={base}")));
     assert_failed(hidden.bearer_auth(READER).send().await.unwrap(), 404, "not-found").await;
+    hub.stop().await;
+}
+
+/// A base that is collected after the server has listed it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delta_against_a_base_that_has_gone_is_not_found() {
+    let hub = Hub::start().await;
+    assert_eq!(hub.get("/api/models").send().await.unwrap().status(), 200);
+    hub.store.remove(&name("open/base")).await.unwrap();
+    hub.store.collect(&GcOptions { grace: Duration::ZERO, dry_run: false }).await.unwrap();
+    let delta = hub.get(&delta(&hub.bytes("base-bf16")));
+    assert_failed(delta.send().await.unwrap(), 404, "not-found").await;
     hub.stop().await;
 }

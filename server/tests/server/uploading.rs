@@ -207,3 +207,18 @@ async fn a_known_file_that_was_collected_must_be_uploaded() {
     assert_failed(publish(&hub, begun["id"].as_str().unwrap()).await, 409, "conflict").await;
     hub.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ranges_that_contradict_themselves_are_refused() {
+    let hub = Hub::start().await;
+    let id = hub.begin("org/new", &[7; 1000]).await;
+    let path = format!("/api/uploads/{id}/files/0?raw");
+    let most = u64::MAX;
+    let ends = [(0, most, most), (most, most, 1), (5, 1, 1000), (0, 999, 999), (0, 1999, 2000), (most, 0, most)];
+    for (first, last, total) in ends {
+        let range = format!("bytes {first}-{last}/{total}");
+        assert_failed(put(&hub, &path, &range, &[7; 1000]).await, 400, "invalid").await;
+    }
+    assert_eq!(put(&hub, &path, "bytes 0-999/1000", &[7; 1000]).await.status(), 204);
+    hub.stop().await;
+}
