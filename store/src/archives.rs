@@ -54,7 +54,7 @@ impl Store {
     /// one.
     ///
     /// # Errors
-    /// Those of the storage.
+    /// `NotFound`, if a collection has removed the archive; those of the storage.
     pub async fn archive_root(&self, target: &Digest, base: &Digest, length: u64) -> Result<Option<Digest>> {
         let Some(start) = length.checked_sub(ROOT) else { return Ok(None) };
         let root: BytesMut = self.read_archive(target, base, start..length).try_collect().await?;
@@ -65,7 +65,7 @@ impl Store {
     /// and the root digest that it states.
     ///
     /// # Errors
-    /// Those of the storage.
+    /// `NotFound`, if a collection has removed the archive; those of the storage.
     pub async fn check_archive(&self, target: &Digest, base: &Digest, length: u64) -> Result<bool> {
         let Some(root) = self.archive_root(target, base, length).await? else { return Ok(false) };
         let (mut hasher, mut magic) = (blake3::Hasher::new(), Vec::<u8>::new());
@@ -121,9 +121,10 @@ impl Store {
 /// Checks a kept archive. The outer result is that of the storage, the inner one that of the check.
 pub(crate) async fn check(store: &Store, target: &Digest, base: &Digest) -> Result<Result<()>> {
     let Some(length) = store.archive(target, base).await? else { return Ok(Ok(())) };
-    if store.check_archive(target, base, length).await? {
-        return Ok(Ok(()));
-    }
+    match store.check_archive(target, base, length).await {
+        Ok(true) | Err(Error::NotFound(_)) => return Ok(Ok(())),
+        checked => checked?,
+    };
     // The archive may have been made again meanwhile, with another length.
     let same = store.archive(target, base).await? == Some(length);
     let damaged = || Error::damaged(key(target, base), "the archive does not match its digest");

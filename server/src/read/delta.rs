@@ -10,7 +10,7 @@ use std::time::Instant;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method};
 use axum::response::{IntoResponse, Response};
-use bitx_store::{Digest, FileEntry};
+use bitx_store::{Digest, Error as StoreError, FileEntry};
 use bytes::Bytes;
 use futures::Stream;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
@@ -155,9 +155,13 @@ fn read(archive: Served, range: Range<u64>) -> impl Stream<Item = Result<Bytes>>
 /// The length and the root digest of the kept archive, if there is one.
 async fn kept(state: &State, (target, base): &Pair) -> Result<Option<(u64, Digest)>> {
     let Some(length) = state.store.archive(target, base).await? else { return Ok(None) };
-    // An archive that is too short for a root digest is checked and made again under any root.
-    let root = state.store.archive_root(target, base, length).await?;
-    Ok(Some((length, root.unwrap_or(*target))))
+    match state.store.archive_root(target, base, length).await {
+        // An archive that is too short for a root digest is checked and made again under any root.
+        Ok(root) => Ok(Some((length, root.unwrap_or(*target)))),
+        // A collection has removed it meanwhile.
+        Err(StoreError::NotFound(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Makes and keeps the archive, unless a whole one is kept already. Requests for the same archive
@@ -178,18 +182,28 @@ async fn make(state: &Arc<State>, access: &Access, target: &FileEntry, base: Dig
     Ok(made)
 }
 
+/// Removes a damaged archive, so that it is made again.
+async fn forget(state: &State, (target, base): &Pair) {
+    tracing::warn!(%target, %base, "a damaged archive is made again");
+    if let Err(error) = state.store.forget_archive(target, base).await {
+        tracing::warn!(%error, "the damaged archive cannot be removed");
+    }
+}
+
 async fn making(state: Arc<State>, access: Access, target: FileEntry, base: Digest) -> Result<Option<Made>> {
     let pair = (target.id.digest, base);
     let _turn = state.makings.wait(BUSY).await?;
     // Another server may have made the archive while this one waited.
     if let Some(found) = kept(&state, &pair).await? {
-        if state.store.check_archive(&pair.0, &pair.1, found.0).await? {
-            state.findings.add_whole(pair, found);
-            return Ok(None);
-        }
-        tracing::warn!(target = %pair.0, %base, "a damaged archive is made again");
-        if let Err(error) = state.store.forget_archive(&pair.0, &pair.1).await {
-            tracing::warn!(%error, "the damaged archive cannot be removed");
+        match state.store.check_archive(&pair.0, &pair.1, found.0).await {
+            Ok(true) => {
+                state.findings.add_whole(pair, found);
+                return Ok(None);
+            }
+            Ok(false) => forget(&state, &pair).await,
+            // A collection has removed it meanwhile.
+            Err(StoreError::NotFound(_)) => {}
+            Err(error) => return Err(error.into()),
         }
     }
     let begun = Instant::now();

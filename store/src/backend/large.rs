@@ -35,7 +35,11 @@ impl Backend {
         let parts = range.step_by(READ as usize).map(move |start| start..end.min(start + READ));
         let read = move |part: Range<u64>| {
             let (store, key) = (store.clone(), key.clone());
-            async move { store.get_range(&Key::from(key.as_str()), part).await.map_err(|source| failed(&key, source)) }
+            async move {
+                let read = absent(store.get_range(&Key::from(key.as_str()), part).await);
+                let read = read.map_err(|source| failed(&key, source))?;
+                read.ok_or_else(|| Error::NotFound(format!("object {key}")))
+            }
         };
         stream::iter(parts).map(read).buffered(AHEAD)
     }
