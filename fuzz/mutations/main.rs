@@ -4,12 +4,13 @@
 //! In process, and with a counting allocator: nothing may panic, take more memory or more steps
 //! than FORMAT.md allows, or restore other bytes than those that the archive was made of without
 //! saying so. `BITX_MUTATIONS` is the number of mutations, and `BITX_MUTATION` a single one to
-//! repeat.
+//! repeat. `BITX_BINARY` names a command line that handles the same files.
 #![cfg(not(target_arch = "wasm32"))]
 
 #[path = "../src/archive.rs"]
 #[allow(dead_code)] // the fuzz targets use all of it
 mod archive;
+mod command;
 #[path = "../../tests/common/mod.rs"]
 mod common;
 #[path = "../../tests/counting/mod.rs"]
@@ -72,6 +73,9 @@ fn run(seeds: &[Seed], number: u64, errors: &mut HashSet<String>) {
     let seed = random.pick(seeds);
     let other = random.pick(seeds);
     let case = mutate(random, seed, other);
+    if let Some(bitx) = std::env::var_os("BITX_BINARY") {
+        command::check(bitx.as_ref(), &case);
+    }
     for (what, result) in
         [("inspect", inspect(&case)), ("restore", restore(&case, seed)), ("compress", compress(&case))]
     {

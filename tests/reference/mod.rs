@@ -189,7 +189,8 @@ fn restore_region(
             }
             None => {
                 check(record.method != GRID || numbers.is_none(), "a grid of weights without companions")?;
-                let given = (base.filter(|_| numbers.is_none()), of_weights);
+                let used = numbers.is_none() && (resembled.is_none() || record.method == PATCH);
+                let given = (base.filter(|_| used), of_weights);
                 let (columns, factors) = (geometry.columns, stored.factors.as_ref());
                 chunk::decode(record.method, kind.dtype, columns, record.payload, given, factors, range.len())
             }
@@ -247,6 +248,7 @@ const FACTORS: u8 = 5;
 
 /// The method of distances in the grid.
 const GRID: u8 = 10;
+const PATCH: u8 = 9;
 
 /// The index's entry for a record.
 struct Entry {

@@ -119,6 +119,9 @@ fn agrees_on_patches() {
     let tensors = |text: &[u8]| model(&[("text", "U8", &[16_000], &text[..16_000])]);
     agree(&tensors(&base), &tensors(&target));
     agree(&tensors(&base), &tensors(&base[100..]));
+    // Bytes that resemble the base's, and yet are smaller as a palette, which takes no base.
+    let few = [&[0x8d; 43][..], &[0, 0, 106, 0, 0, 0, 0, 0]].concat();
+    agree(&[&[0, 10, 0, 0, 0][..], &[0x8d; 10]].concat(), &few);
 }
 
 #[test]
