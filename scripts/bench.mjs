@@ -9,7 +9,8 @@
  * takes more than three times the size on disk.
  *
  * `npm run bench -- store [--gigabytes G] [--json]` measures the store instead, on a generated pair
- * of that size each.
+ * of that size each. `npm run bench -- scale [--megabytes M,M,...]` measures models of several sizes
+ * and writes docs/SCALING.md.
  */
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg } from 'node:os';
@@ -22,6 +23,7 @@ import { archivePath, ours } from './bench/ours.mjs';
 import { crate, PEERS, reference } from './bench/peers.mjs';
 import { printTables } from './bench/print.mjs';
 import { writeReport } from './bench/report.mjs';
+import { measureScale, scaleTable, writeScale } from './bench/scale.mjs';
 import { aloneSizes, pairSizes } from './bench/sizes.mjs';
 import { pairSpeeds } from './bench/speeds.mjs';
 import { measureStore, storeTables } from './bench/store.mjs';
@@ -36,6 +38,7 @@ const { values, positionals } = parseArgs({
     browser: { type: 'boolean', default: false },
     large: { type: 'string' },
     gigabytes: { type: 'string', default: '0.5' },
+    megabytes: { type: 'string', default: '45,450,4500' },
     json: { type: 'boolean', default: false },
     dry: { type: 'boolean', default: false },
   },
@@ -52,6 +55,7 @@ mkdirSync(target, { recursive: true });
 const scratch = mkdtempSync(join(target, 'bench-'));
 try {
   if (positionals[0] === 'store') await store();
+  else if (positionals[0] === 'scale') await scale();
   else await codec();
 } finally {
   rmSync(scratch, { recursive: true, force: true });
@@ -61,6 +65,15 @@ async function store() {
   const report = await measureStore({ scratch, threads, gigabytes: Number(values.gigabytes) }, say);
   if (values.json) console.log(JSON.stringify(report));
   else printTables(storeTables(report));
+}
+
+async function scale() {
+  const load = loadavg()[0];
+  const sizes = values.megabytes.split(',').map(Number);
+  const rows = await measureScale(sizes, { scratch, runs }, say);
+  printTables([scaleTable(rows)]);
+  const command = ['npm run bench --', ...process.argv.slice(2)].join(' ');
+  if (!values.dry) writeScale(rows, { command, cpu: cpus()[0]?.model, cores: availableParallelism(), load });
 }
 
 async function codec() {
