@@ -211,11 +211,26 @@ pub(crate) type Wanted = Range<u64>;
 /// A parser that never reads by itself: it names a range, and is fed exactly the bytes of that
 /// range.
 pub(crate) trait Incremental {
-    /// The range wanted next; `None` once parsing is complete.
+    /// The range wanted next; `None` once parsing is complete, or while there is more to
+    /// [`advance`](Self::advance) with.
     fn wants(&self) -> Option<Wanted>;
 
-    /// Takes the bytes of the range that [`wants`](Self::wants) named.
-    fn feed(&mut self, bytes: &[u8]) -> Result<()>;
+    /// Takes the bytes of the range that [`wants`](Self::wants) named. They may be parsed later, by
+    /// [`advance`](Self::advance).
+    fn take(&mut self, bytes: &[u8]) -> Result<()>;
+
+    /// Parses more of the bytes, for a short time. Returns `true` if this must be called again
+    /// before anything else is.
+    fn advance(&mut self) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Takes the bytes of the range that [`wants`](Self::wants) named, and parses all of them.
+    fn feed(&mut self, bytes: &[u8]) -> Result<()> {
+        self.take(bytes)?;
+        while self.advance()? {}
+        Ok(())
+    }
 }
 
 #[cfg(test)]

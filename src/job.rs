@@ -47,7 +47,8 @@ impl Job {
         Self { max_window: bytes, ..self }
     }
 
-    /// The range to [`feed`](Self::feed) next; `None` once the job is open, or has failed.
+    /// The range to [`feed`](Self::feed) next; `None` once the job is open, or has failed, or
+    /// while there is more to [`advance`](Self::advance) with.
     pub fn wants(&self) -> Option<Read> {
         match &self.state {
             State::Opening(opening) => opening.wants(),
@@ -61,16 +62,22 @@ impl Job {
     /// Any fault of the inputs' headers, between the inputs, or in what the format can express.
     /// `InvalidArgument` where the job wants nothing.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<()> {
+        self.take(bytes)?;
+        while self.advance()? {}
+        Ok(())
+    }
+
+    /// Takes exactly the bytes that [`wants`](Self::wants) named, as [`feed`](Self::feed) does, but
+    /// leaves most of the work to calls of [`advance`](Self::advance), between which a host whose
+    /// only thread this is can do other things.
+    ///
+    /// # Errors
+    /// Those of [`feed`](Self::feed).
+    pub fn take(&mut self, bytes: &[u8]) -> Result<()> {
         match std::mem::replace(&mut self.state, State::Failed) {
             State::Opening(mut opening) => {
-                opening.feed(bytes)?;
-                self.state = match opening.wants() {
-                    Some(_) => State::Opening(opening),
-                    None => {
-                        self.warnings = opening.warnings();
-                        State::Open(opening.plan()?)
-                    }
-                };
+                opening.take(bytes)?;
+                self.state = State::Opening(opening);
                 Ok(())
             }
             State::Open(plan) => {
@@ -78,6 +85,32 @@ impl Job {
                 Err(Error::invalid_argument("the job is open and wants nothing"))
             }
             State::Failed => Err(failed()),
+        }
+    }
+
+    /// Goes on with the bytes that [`take`](Self::take) took. Restores and inspections handle only
+    /// so many tensors in a call as take a few milliseconds. Returns `true` if it must be called
+    /// again; `false` once the job is open or [wants](Self::wants) more.
+    ///
+    /// # Errors
+    /// Those of [`feed`](Self::feed).
+    pub fn advance(&mut self) -> Result<bool> {
+        match std::mem::replace(&mut self.state, State::Failed) {
+            State::Opening(mut opening) => {
+                let more = opening.advance()?;
+                self.state = match opening.wants() {
+                    None if !more => {
+                        self.warnings = opening.warnings();
+                        State::Open(opening.plan()?)
+                    }
+                    _ => State::Opening(opening),
+                };
+                Ok(more)
+            }
+            open => {
+                self.state = open;
+                Ok(false)
+            }
         }
     }
 
@@ -216,10 +249,15 @@ fn failed() -> Error {
 
 /// A job that reads the headers of its inputs until it can make a plan.
 pub(crate) trait Opening: Send {
-    /// The range to feed next; `None` once the plan can be made.
+    /// The range to take next; `None` once the plan can be made.
     fn wants(&self) -> Option<Read>;
     /// Takes the bytes that [`wants`](Self::wants) named.
-    fn feed(&mut self, bytes: &[u8]) -> Result<()>;
+    fn take(&mut self, bytes: &[u8]) -> Result<()>;
+    /// Goes on with them for a short time; `true` if this must be called again before anything
+    /// else is.
+    fn advance(&mut self) -> Result<bool> {
+        Ok(false)
+    }
     /// The faults of the inputs that are no errors, once nothing is wanted.
     fn warnings(&mut self) -> Vec<Error> {
         Vec::new()

@@ -18,6 +18,7 @@ pub mod io;
 mod job;
 pub mod layout;
 mod merge;
+mod pace;
 mod packed;
 mod pairing;
 pub mod parallel;

@@ -7,6 +7,7 @@ use crate::chunk::unit;
 use crate::error::{Error, Result};
 use crate::io::Source;
 use crate::layout::{Kind, Layout, Region};
+use crate::pace::{self, Pace};
 use crate::steps;
 use crate::view::{BaseView, Factors, Located, units_per_unit};
 
@@ -41,10 +42,17 @@ pub(crate) struct Recorded {
 impl BaseSet {
     /// Creates the set of the files with these layouts.
     pub fn new(layouts: Vec<Layout>) -> Self {
+        pace::whole(Self::paced(layouts))
+    }
+
+    /// Creates the set of the files with these layouts, with pauses.
+    pub(crate) async fn paced(layouts: Vec<Layout>) -> Self {
+        let mut pace = Pace::default();
         let mut by_name: HashMap<String, Vec<Place>> = HashMap::new();
         for (base, layout) in layouts.iter().enumerate() {
             for (region, found) in layout.regions.iter().enumerate() {
                 by_name.entry(found.name.clone()).or_default().push(Place { base, region });
+                pace.turn().await;
             }
         }
         Self { layouts, by_name, recorded: Vec::new() }

@@ -25,22 +25,42 @@ const MOST_PIECES: usize = 4096;
 /// Groups consecutive pieces of the given lengths into windows of at most `limit` bytes and
 /// [`MOST_PIECES`] pieces. A larger piece has a window of its own.
 pub(crate) fn group(limit: u64, lengths: impl IntoIterator<Item = u64>) -> Vec<Range<usize>> {
-    let mut windows: Vec<Range<usize>> = Vec::new();
-    let mut filled = 0u64;
-    for (piece, length) in lengths.into_iter().enumerate() {
+    let mut grouping = Grouping::new(limit);
+    for length in lengths {
         steps::add(1);
-        match windows.last_mut() {
-            Some(window) if filled.saturating_add(length) <= limit && window.len() < MOST_PIECES => {
-                window.end = piece + 1;
-                filled += length;
+        grouping.push(length);
+    }
+    grouping.windows
+}
+
+/// The windows of the pieces so far.
+pub(crate) struct Grouping {
+    limit: u64,
+    pub(crate) windows: Vec<Range<usize>>,
+    /// Bytes in the last window.
+    filled: u64,
+}
+
+impl Grouping {
+    /// Begins without pieces. Windows have at most `limit` bytes.
+    pub(crate) fn new(limit: u64) -> Self {
+        Self { limit, windows: Vec::new(), filled: 0 }
+    }
+
+    /// Adds the next piece, of `length` bytes.
+    pub(crate) fn push(&mut self, length: u64) {
+        let piece = self.windows.last().map_or(0, |window| window.end);
+        match self.windows.last_mut() {
+            Some(window) if self.filled.saturating_add(length) <= self.limit && window.len() < MOST_PIECES => {
+                window.end += 1;
+                self.filled += length;
             }
             _ => {
-                windows.push(piece..piece + 1);
-                filled = length;
+                self.windows.push(piece..piece + 1);
+                self.filled = length;
             }
         }
     }
-    windows
 }
 
 #[cfg(test)]

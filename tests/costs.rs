@@ -5,10 +5,10 @@ mod counting;
 
 use bitx::drive::{self, Sources};
 use bitx::folder::Manifest;
-use bitx::io::ReadAt;
+use bitx::io::{ReadAt, Source};
 use bitx::{Compress, Format, Inspect, Job, Merge, Restore, steps};
 use common::forge::{self, Record, varint, xxh3};
-use common::{model, with_header};
+use common::{compress, model, with_header};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -285,4 +285,65 @@ fn configurations_of_adapters() {
     let fields = (0..50_000).map(|i| format!("\"{i:x}\":{{\"\":0}}")).collect::<Vec<_>>().join(",");
     let config = format!("{},{fields}}}", &LORA[..19]);
     assert!(merges("many fields", "m.weight", &factors("m"), &config));
+}
+
+/// Opens a job with pauses. Returns the most steps between two of them, and all steps.
+fn paced(mut job: Job, base: &[u8], archive: &[u8]) -> (u64, u64) {
+    let (mut most, mut all) = (0, 0);
+    let mut count = |steps: u64| {
+        most = steps.max(most);
+        all += steps;
+    };
+    while let Some(read) = job.wants() {
+        let file = if read.source == Source::Delta { archive } else { base };
+        let bytes = &file[read.offset as usize..(read.offset + read.length) as usize];
+        count(steps::count(|| job.take(bytes).unwrap()).1);
+        let mut more = true;
+        while more {
+            let (advanced, steps) = steps::count(|| job.advance().unwrap());
+            more = advanced;
+            count(steps);
+        }
+    }
+    assert!(job.windows().is_ok());
+    (most, all)
+}
+
+/// A host whose only thread opens a model of many tensors is never kept for long: the steps between
+/// two pauses do not grow with the number of tensors.
+#[test]
+fn opening_pauses() {
+    const MOST: u64 = 1 << 15;
+    let count = 20_000u32;
+    let entry = |i: u32| format!(r#""{i}":{{"dtype":"BF16","shape":[1],"data_offsets":[{},{}]}}"#, 2 * i, 2 * i + 2);
+    let json = format!("{{{}}}", (0..count).map(entry).collect::<Vec<_>>().join(","));
+    let safetensors = with_header(&json, &vec![1; 2 * count as usize]);
+    let infos = |i: u32| {
+        let (name, offset) = (format!("{i:08}"), (u64::from(i) * 32).to_le_bytes());
+        [&8u64.to_le_bytes()[..], name.as_bytes(), &[0; 4], &0u32.to_le_bytes(), &offset].concat()
+    };
+    let start = [&b"GGUF\x03\0\0\0"[..], &u64::from(count).to_le_bytes(), &[0; 8]].concat();
+    let gguf = [start, (0..count).flat_map(infos).collect(), vec![0; 64 + 32 * count as usize]].concat();
+    let v1 = Format::V1 { level: Format::DEFAULT_ZSTD_LEVEL };
+    for (what, base, format) in [
+        ("version 1", &safetensors, v1),
+        ("version 2", &safetensors, Format::default()),
+        ("version 2 of GGUF", &gguf, Format::default()),
+    ] {
+        let archive = compress(base, base, format).unwrap();
+        let (lengths, length) = ([base.len() as u64], archive.len() as u64);
+        let jobs = [
+            ("inspect", Inspect::new(length).job()),
+            ("restore", Restore::new(&lengths, length).job()),
+            ("share", Restore::new(&lengths, length).shared().job()),
+            ("tensor", Restore::new(&lengths, length).tensor("00000000").job()),
+        ];
+        for (operation, job) in
+            jobs.into_iter().filter(|(operation, _)| what.ends_with("GGUF") || *operation != "tensor")
+        {
+            let (most, all) = paced(job, base, &archive);
+            assert!(most <= MOST, "{operation}, {what}: {most} steps without a pause, of {all}");
+            assert!(all > 4 * MOST, "{operation}, {what}: {all} steps");
+        }
+    }
 }

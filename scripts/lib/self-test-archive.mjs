@@ -40,7 +40,10 @@ async function makeArchive(esbuild) {
 /** Runs a job in a wasm memory and returns its output. `read` returns the bytes of a range. */
 function compress(job, memory, read) {
   const bytesAt = (at, length) => new Uint8Array(memory.buffer, at, length);
-  for (let wanted = job.wants(); wanted; wanted = job.wants()) job.feed(read(wanted));
+  for (let wanted = job.wants(); wanted; wanted = job.wants()) {
+    job.take(read(wanted));
+    while (job.advance());
+  }
   const windows = Array.from({ length: job.plan().windows }, (_, window) => {
     for (const [index, range] of job.begin(window).entries()) {
       bytesAt(job.inputAt(index, range.length), range.length).set(read(range));

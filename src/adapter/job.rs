@@ -92,7 +92,7 @@ impl Opening for OpenMerge {
         readers.find_map(|(file, reader)| Some(Read::new(Source::Base(file), reader.wants()?)))
     }
 
-    fn feed(&mut self, bytes: &[u8]) -> Result<()> {
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
         match self.readers.iter_mut().enumerate().find(|(_, reader)| reader.wants().is_some()) {
             Some((file, reader)) => reader.feed(bytes).map_err(|e| e.input(Source::Base(file))),
             None => Ok(()),

@@ -52,7 +52,7 @@ impl ArchiveReader {
         match version(bytes)? {
             v1::VERSION => {
                 let mut reader = v1::IndexReader::new(archive_length);
-                reader.feed(bytes)?;
+                reader.take(bytes)?;
                 Ok(Self::V1(reader))
             }
             v2::VERSION => Ok(Self::V2(v2::DirectoryReader::new(archive_length, bytes)?)),
@@ -71,14 +71,22 @@ impl Incremental for ArchiveReader {
         }
     }
 
-    fn feed(&mut self, bytes: &[u8]) -> Result<()> {
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
         match self {
             Self::Start { archive_length } => {
                 *self = Self::start(*archive_length, bytes)?;
                 Ok(())
             }
-            Self::V1(reader) => reader.feed(bytes),
-            Self::V2(reader) => reader.feed(bytes),
+            Self::V1(reader) => reader.take(bytes),
+            Self::V2(reader) => reader.take(bytes),
+        }
+    }
+
+    fn advance(&mut self) -> Result<bool> {
+        match self {
+            Self::Start { .. } => Ok(false),
+            Self::V1(reader) => reader.advance(),
+            Self::V2(reader) => reader.advance(),
         }
     }
 }

@@ -33,8 +33,12 @@ impl Opening for OpenInspect {
         self.0.wants().map(|range| Read::new(Source::Delta, range))
     }
 
-    fn feed(&mut self, bytes: &[u8]) -> Result<()> {
-        self.0.feed(bytes).map_err(|e| e.input(Source::Delta))
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
+        self.0.take(bytes).map_err(|e| e.input(Source::Delta))
+    }
+
+    fn advance(&mut self) -> Result<bool> {
+        self.0.advance().map_err(|e| e.input(Source::Delta))
     }
 
     fn plan(self: Box<Self>) -> Result<Box<dyn Plan>> {

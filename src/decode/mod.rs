@@ -13,6 +13,7 @@ use crate::io::{Incremental, Read, Source};
 use crate::job::{Job, Opening, Plan};
 use crate::layout::Kind;
 use crate::layout::reader::KindReader;
+use crate::pace::Paced;
 use crate::plan::BaseSet;
 use crate::window;
 
@@ -106,21 +107,46 @@ impl Windows {
 }
 
 /// A restoring job that is not open yet. It reads the archive's directory first, and then the
-/// headers of the base files.
-#[derive(Debug)]
+/// headers of the base files, and makes its plan from both.
 struct OpenRestore {
     restore: Restore,
     step: Step,
 }
 
-#[derive(Debug)]
 enum Step {
     Archive(ArchiveReader),
-    Bases { archive: Archive, readers: Vec<KindReader> },
+    Bases {
+        archive: Archive,
+        readers: Vec<KindReader>,
+        /// Index of the first reader that wants more.
+        next: usize,
+    },
+    Planning(Paced<Box<dyn Plan>>),
+    Planned(Box<dyn Plan>),
     Failed,
 }
 
 impl OpenRestore {
+    /// Goes on to the next step after one that wants nothing more. Returns `true` if the next one
+    /// has work already.
+    fn go_on(&mut self) -> Result<bool> {
+        self.step = match std::mem::replace(&mut self.step, Step::Failed) {
+            Step::Archive(reader) => {
+                let archive = reader.finish().ok_or_else(|| Error::truncated("the archive ends before its index"))?;
+                let readers = self.base_readers(&archive)?;
+                Step::Bases { archive, readers, next: 0 }
+            }
+            Step::Bases { archive, readers, next } => {
+                match readers[next.min(readers.len())..].iter().position(|reader| reader.wants().is_some()) {
+                    Some(done) => Step::Bases { archive, readers, next: next + done },
+                    None => Step::Planning(Paced::new(self.restore.clone().plan(archive, readers))),
+                }
+            }
+            other => other,
+        };
+        Ok(self.wants().is_none() && !matches!(self.step, Step::Planned(_) | Step::Failed))
+    }
+
     /// Creates readers of the base files.
     fn base_readers(&self, archive: &Archive) -> Result<Vec<KindReader>> {
         let lengths = &self.restore.base_lengths;
@@ -143,54 +169,69 @@ impl Opening for OpenRestore {
     fn wants(&self) -> Option<Read> {
         match &self.step {
             Step::Archive(reader) => reader.wants().map(|range| Read::new(Source::Delta, range)),
-            Step::Bases { readers, .. } => {
-                let next = readers.iter().enumerate().find_map(|(base, reader)| Some((base, reader.wants()?)));
-                next.map(|(base, range)| Read::new(Source::Base(base), range))
+            Step::Bases { readers, next, .. } => {
+                let range = readers.get(*next)?.wants()?;
+                Some(Read::new(Source::Base(*next), range))
             }
-            Step::Failed => None,
+            Step::Planning(_) | Step::Planned(_) | Step::Failed => None,
         }
     }
 
-    fn feed(&mut self, bytes: &[u8]) -> Result<()> {
-        self.step = match std::mem::replace(&mut self.step, Step::Failed) {
-            Step::Archive(mut reader) => {
-                reader.feed(bytes).map_err(|e| e.input(Source::Delta))?;
-                match reader.wants() {
-                    Some(_) => Step::Archive(reader),
-                    None => {
-                        let archive =
-                            reader.finish().ok_or_else(|| Error::truncated("the archive ends before its index"))?;
-                        let readers = self.base_readers(&archive)?;
-                        Step::Bases { archive, readers }
-                    }
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
+        match &mut self.step {
+            Step::Archive(reader) => reader.take(bytes).map_err(|e| e.input(Source::Delta)),
+            Step::Bases { readers, next, .. } => match readers.get_mut(*next) {
+                Some(reader) => reader.take(bytes).map_err(|e| e.input(Source::Base(*next))),
+                None => Ok(()),
+            },
+            Step::Planning(_) | Step::Planned(_) | Step::Failed => Ok(()),
+        }
+    }
+
+    fn advance(&mut self) -> Result<bool> {
+        let more = match &mut self.step {
+            Step::Archive(reader) => reader.advance().map_err(|e| e.input(Source::Delta))?,
+            Step::Bases { readers, next, .. } => match readers.get_mut(*next) {
+                Some(reader) => reader.advance().map_err(|e| e.input(Source::Base(*next)))?,
+                None => false,
+            },
+            Step::Planning(planning) => match planning.advance()? {
+                Some(plan) => {
+                    self.step = Step::Planned(plan);
+                    false
                 }
-            }
-            Step::Bases { archive, mut readers } => {
-                if let Some((base, reader)) = readers.iter_mut().enumerate().find(|(_, r)| r.wants().is_some()) {
-                    reader.feed(bytes).map_err(|e| e.input(Source::Base(base)))?;
-                }
-                Step::Bases { archive, readers }
-            }
-            Step::Failed => Step::Failed,
+                None => true,
+            },
+            Step::Planned(_) | Step::Failed => false,
         };
-        Ok(())
+        if more || self.wants().is_some() {
+            return Ok(more);
+        }
+        self.go_on()
     }
 
     fn plan(self: Box<Self>) -> Result<Box<dyn Plan>> {
-        let Step::Bases { archive, readers } = self.step else {
-            return Err(Error::invalid_argument("the job failed before"));
-        };
-        let bases = BaseSet::new(readers.into_iter().map(|reader| reader.finish().0).collect());
-        let only = self.restore.only.as_deref();
+        match self.step {
+            Step::Planned(plan) => Ok(plan),
+            _ => Err(Error::invalid_argument("the job failed before")),
+        }
+    }
+}
+
+impl Restore {
+    /// Plans the restore from the archive and the layouts of the base.
+    async fn plan(self, archive: Archive, readers: Vec<KindReader>) -> Result<Box<dyn Plan>> {
+        let bases = BaseSet::paced(readers.into_iter().map(|reader| reader.finish().0).collect()).await;
+        let only = self.only.as_deref();
         let plan: Box<dyn Plan> = match archive {
-            Archive::V1(index) => Box::new(v1::Restore::new(index, &bases, only, self.restore.windows)?),
+            Archive::V1(index) => Box::new(v1::Restore::new(index, &bases, only, self.windows).await?),
             Archive::V2(directory) => {
-                let recorded = bases::recorded(&directory, &self.restore.base_lengths);
+                let recorded = bases::recorded(&directory, &self.base_lengths);
                 let bases = bases.with_recorded(recorded);
-                Box::new(v2::Restore::new(directory, &bases, only, self.restore.windows)?)
+                Box::new(v2::Restore::new(directory, &bases, only, self.windows).await?)
             }
         };
-        check_output(plan.output_length(), self.restore.max_output)?;
+        check_output(plan.output_length(), self.max_output)?;
         Ok(plan)
     }
 }

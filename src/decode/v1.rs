@@ -16,10 +16,11 @@ use crate::error::{Error, Result};
 use crate::io::{Inputs, Read, Source, coalesce};
 use crate::job::Plan;
 use crate::layout::Region;
+use crate::pace::Pace;
 use crate::parallel::{self, Runner};
 use crate::plan::{BaseSet, Place};
 use crate::report::Report;
-use crate::window;
+use crate::window::{self, Grouping};
 
 /// The plan of a restore. Jobs that share its windows share the work that it refers to.
 #[derive(Debug)]
@@ -60,7 +61,8 @@ enum Content {
 
 impl Restore {
     /// Plans to restore all of the target, or only the tensor `only`.
-    pub(super) fn new(index: Index, bases: &BaseSet, only: Option<&str>, windows: Windows) -> Result<Self> {
+    pub(super) async fn new(index: Index, bases: &BaseSet, only: Option<&str>, windows: Windows) -> Result<Self> {
+        let mut pace = Pace::default();
         let mut pieces = vec![Piece::new(0..index.layout.header_length, Content::Header, None)];
         let mut end = index.layout.header_length;
         for (i, (region, entry)) in index.layout.regions.iter().zip(&index.entries).enumerate() {
@@ -77,6 +79,7 @@ impl Restore {
                     add_paired(&mut pieces, i, region, base, exponent, sign_mantissa).map_err(named)?;
                 }
             }
+            pace.turn().await;
         }
         if let Some(name) = only {
             let wanted = index.layout.regions.iter().position(|r| r.name == name);
@@ -84,8 +87,12 @@ impl Restore {
             pieces.retain(|piece| piece.region == Some(wanted));
         }
         let sharing = windows.sharing;
-        let windows = window::group(windows.length(window::LARGE), pieces.iter().map(Piece::length));
-        let work = Work { index, pieces, windows, scratch: parallel::Scratch::default() };
+        let mut grouping = Grouping::new(windows.length(window::LARGE));
+        for piece in &pieces {
+            grouping.push(piece.length());
+            pace.turn().await;
+        }
+        let work = Work { index, pieces, windows: grouping.windows, scratch: parallel::Scratch::default() };
         Ok(Self { work: Arc::new(work), sharing })
     }
 }

@@ -240,7 +240,7 @@ impl Opening for OpenCompress {
         }
     }
 
-    fn feed(&mut self, bytes: &[u8]) -> Result<()> {
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
         self.step = match std::mem::replace(&mut self.step, Step::Failed) {
             Step::Layouts(mut layouts) => {
                 layouts.feed(bytes)?;

@@ -12,6 +12,7 @@ use super::{Dtype, Kind, Layout, Region, sniff};
 use crate::bytes::ByteReader;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Incremental, Wanted};
+use crate::pace::{Pace, Paced};
 
 /// The first bytes of the file.
 pub(crate) const MAGIC: &[u8; 4] = b"GGUF";
@@ -31,13 +32,15 @@ pub(crate) struct HeaderReader {
     file_length: u64,
     head: Vec<u8>,
     wants: Option<Wanted>,
+    /// The parser of the bytes so far, which gives them back.
+    parsing: Option<Paced<(Result<Layout>, Vec<u8>)>>,
     layout: Layout,
 }
 
 impl HeaderReader {
     pub(crate) fn new(file_length: u64) -> Self {
         let wants = Some(0..file_length.min(FIRST_READ));
-        Self { file_length, head: Vec::new(), wants, layout: Layout::default() }
+        Self { file_length, head: Vec::new(), wants, parsing: None, layout: Layout::default() }
     }
 
     /// The layout and the bytes of the header, once the reader wants nothing more.
@@ -51,12 +54,29 @@ impl Incremental for HeaderReader {
         self.wants.clone()
     }
 
-    fn feed(&mut self, bytes: &[u8]) -> Result<()> {
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
         self.head.extend_from_slice(bytes);
+        let (head, file_length) = (std::mem::take(&mut self.head), self.file_length);
+        self.wants = None;
+        self.parsing = Some(Paced::new(async move { Ok((parse(&head, file_length).await, head)) }));
+        Ok(())
+    }
+
+    fn advance(&mut self) -> Result<bool> {
+        let Some(parsing) = &mut self.parsing else { return Ok(false) };
+        let Some((parsed, head)) = parsing.advance()? else { return Ok(true) };
+        self.parsing = None;
+        self.head = head;
+        self.parsed(parsed).map(|()| false)
+    }
+}
+
+impl HeaderReader {
+    /// Takes the result of parsing the bytes so far. If they end too early, more are wanted.
+    fn parsed(&mut self, parsed: Result<Layout>) -> Result<()> {
         let have = self.head.len() as u64;
-        match parse(&self.head, self.file_length) {
+        match parsed {
             Ok(layout) => {
-                self.wants = None;
                 self.head.truncate(layout.header_length as usize);
                 self.layout = layout;
                 Ok(())
@@ -82,7 +102,8 @@ struct Info {
     offset: u64,
 }
 
-fn parse(head: &[u8], file_length: u64) -> Result<Layout> {
+async fn parse(head: &[u8], file_length: u64) -> Result<Layout> {
+    let mut pace = Pace::default();
     let mut reader = Fields::of(head)?;
     let (tensors, entries) = (reader.size()?, reader.size()?);
     let mut alignment = ALIGNMENT;
@@ -96,6 +117,7 @@ fn parse(head: &[u8], file_length: u64) -> Result<Layout> {
                     .figures("a power of 2", format_args!("{value:?}"))
             })?;
         }
+        pace.turn().await;
     }
     let (mut infos, mut names) = (Vec::new(), HashSet::new());
     for _ in 0..tensors {
@@ -104,7 +126,9 @@ fn parse(head: &[u8], file_length: u64) -> Result<Layout> {
             return Err(Error::corrupt("the tensor appears twice").tensor(&info.name));
         }
         infos.push(info);
+        pace.turn().await;
     }
+    pace.pause().await;
     let end = (head.len() - reader.bytes.rest().len()) as u64;
     let data = end.next_multiple_of(alignment).min(file_length);
     layout(infos, end, data, file_length)

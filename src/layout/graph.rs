@@ -48,7 +48,7 @@ impl Incremental for GraphReader {
         }
     }
 
-    fn feed(&mut self, bytes: &[u8]) -> Result<()> {
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
         match self {
             Self::Onnx(walker) => {
                 let length = walker.file_length();

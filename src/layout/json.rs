@@ -29,15 +29,29 @@ impl<'a> Json<'a> {
 
     /// Reads an object. `member` is called with the name of each member and reads its value.
     pub(super) fn object(&mut self, mut member: impl FnMut(&mut Self, Cow<'a, str>) -> Result<()>) -> Result<()> {
-        self.take(b'{', "an object")?;
+        self.begin_object()?;
         let mut first = true;
-        while self.more(first, b'}')? {
-            let name = self.string()?;
-            self.take(b':', "a colon")?;
+        while let Some(name) = self.member(first)? {
             member(self, name)?;
             first = false;
         }
         Ok(())
+    }
+
+    /// Takes the beginning of an object.
+    pub(super) fn begin_object(&mut self) -> Result<()> {
+        self.take(b'{', "an object")
+    }
+
+    /// Reads the name of the next member of an object, whose value follows; `None` at the object's
+    /// end. The name is the `first`, or follows a value.
+    pub(super) fn member(&mut self, first: bool) -> Result<Option<Cow<'a, str>>> {
+        if !self.more(first, b'}')? {
+            return Ok(None);
+        }
+        let name = self.string()?;
+        self.take(b':', "a colon")?;
+        Ok(Some(name))
     }
 
     /// Reads an array of whole numbers from 0 to 2^64 - 1.

@@ -12,6 +12,7 @@ use super::reader::FIRST_READ;
 use super::{Dtype, Kind, Layout, Region, sniff};
 use crate::error::{Error, Result, cut};
 use crate::io::{Incremental, Wanted};
+use crate::pace::{Pace, Paced};
 use crate::steps;
 
 /// Maximum length in bytes of the JSON header, which safetensors sets.
@@ -26,13 +27,14 @@ pub(crate) struct HeaderReader {
     file_length: u64,
     head: Vec<u8>,
     wants: Option<Wanted>,
+    parsing: Option<Paced<(Layout, Vec<u8>)>>,
     layout: Layout,
 }
 
 impl HeaderReader {
     pub(crate) fn new(file_length: u64) -> Self {
         let wants = Some(0..file_length.min(FIRST_READ));
-        Self { file_length, head: Vec::new(), wants, layout: Layout::default() }
+        Self { file_length, head: Vec::new(), wants, parsing: None, layout: Layout::default() }
     }
 
     /// The layout and the bytes of the header, once the reader wants nothing more.
@@ -46,7 +48,7 @@ impl Incremental for HeaderReader {
         self.wants.clone()
     }
 
-    fn feed(&mut self, bytes: &[u8]) -> Result<()> {
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
         self.head.extend_from_slice(bytes);
         let end = PREFIX + json_length(&self.head, self.file_length)?;
         if (self.head.len() as u64) < end {
@@ -55,8 +57,16 @@ impl Incremental for HeaderReader {
         }
         self.wants = None;
         self.head.truncate(end as usize);
-        self.layout = parse(&self.head, Some(self.file_length))?;
+        self.parsing = Some(Paced::new(parse(std::mem::take(&mut self.head), Some(self.file_length))));
         Ok(())
+    }
+
+    fn advance(&mut self) -> Result<bool> {
+        let Some(parsing) = &mut self.parsing else { return Ok(false) };
+        let Some(parsed) = parsing.advance()? else { return Ok(true) };
+        (self.layout, self.head) = parsed;
+        self.parsing = None;
+        Ok(false)
     }
 }
 
@@ -83,30 +93,27 @@ fn json_length(head: &[u8], file_length: u64) -> Result<u64> {
     Ok(length)
 }
 
-/// Parses a header: the length prefix and the JSON together.
+/// Parses a header: the length prefix and the JSON together. Returns the header as well.
 ///
 /// `file_length` is the length that the regions must fit. With `None`, the file ends with its last
 /// region: in BITXv001, the header is all that is stored.
-pub(crate) fn parse(header: &[u8], file_length: Option<u64>) -> Result<Layout> {
+pub(crate) async fn parse(header: Vec<u8>, file_length: Option<u64>) -> Result<(Layout, Vec<u8>)> {
     let header_length = header.len() as u64;
-    let declared = json_length(header, file_length.unwrap_or(header_length))?;
+    let declared = json_length(&header, file_length.unwrap_or(header_length))?;
     if declared + PREFIX != header_length {
         return Err(Error::corrupt("the length of the header does not match").figures(declared + PREFIX, header_length));
     }
     let json = std::str::from_utf8(&header[PREFIX as usize..])
         .map_err(|e| Error::corrupt("the header is not UTF-8").at(PREFIX + e.valid_up_to() as u64))?;
-    let entries = entries(&mut Json::new(json, PREFIX))?;
-    let mut regions = Vec::with_capacity(entries.len());
-    for (name, entry) in entries {
-        steps::add(1 + entry.shape.len());
-        let region = entry.region(&name, header_length, file_length).map_err(|e| e.tensor(&name))?;
-        regions.push(Region { name, ..region }.of_bounded_rank());
-    }
+    let mut pace = Pace::default();
+    let mut regions = regions(&mut Json::new(json, PREFIX), header_length, file_length, &mut pace).await?;
+    pace.pause().await;
     regions.sort_by_cached_key(|region| (region.offset, region.length));
+    pace.pause().await;
     check_overlap(&regions)?;
     let mut layout = Layout { kind: Kind::Safetensors, header_length, regions, ..Layout::default() };
     layout.file_length = file_length.unwrap_or_else(|| layout.data_end());
-    Ok(layout)
+    Ok((layout, header))
 }
 
 fn check_overlap(regions: &[Region]) -> Result<()> {
@@ -181,24 +188,35 @@ impl Entry {
     }
 }
 
-/// Reads the entries of the JSON object in its order, each with its tensor's name.
-fn entries(json: &mut Json<'_>) -> Result<Vec<(String, Entry)>> {
-    let (mut entries, mut names) = (Vec::new(), HashSet::new());
-    json.object(|json, name| {
+/// Reads the regions of the tensors in the order of the JSON object.
+async fn regions(
+    json: &mut Json<'_>,
+    header_length: u64,
+    file_length: Option<u64>,
+    pace: &mut Pace,
+) -> Result<Vec<Region>> {
+    let (mut regions, mut names) = (Vec::new(), HashSet::new());
+    let mut first = true;
+    json.begin_object()?;
+    while let Some(name) = json.member(first)? {
+        first = false;
         if !names.insert(name.to_string()) {
             return Err(Error::corrupt("the header is not valid: the tensor appears twice").tensor(&name));
         }
         if name == "__metadata__" {
             // Its values should be strings; there are trainers that write numbers, and loaders that
             // take them. Nothing of it is kept, since the bytes of the header are.
-            return json.skip_object();
+            json.skip_object()?;
+            continue;
         }
         let entry = Entry::read(json).map_err(|e| e.tensor(&name))?;
-        entries.push((name.into_owned(), entry));
-        Ok(())
-    })?;
+        steps::add(entry.shape.len());
+        let region = entry.region(&name, header_length, file_length).map_err(|e| e.tensor(&name))?;
+        regions.push(Region { name: name.into_owned(), ..region }.of_bounded_rank());
+        pace.turn().await;
+    }
     json.end()?;
-    Ok(entries)
+    Ok(regions)
 }
 
 #[cfg(test)]

@@ -69,12 +69,12 @@ const BREAKAGES = {
 
   /** Code that hangs while an archive opens, for as long as the server says so. */
   'hanging-open': wrapExports(`
-    job_feed(...args) {
+    job_take(...args) {
       const request = new XMLHttpRequest();
       request.open('GET', '/hangs', false);
       request.send();
       if (request.responseText === 'yes') for (;;);
-      return exports.job_feed(...args);
+      return exports.job_take(...args);
     }`),
 
   /** Reports every range that is read to the page, on a channel. */

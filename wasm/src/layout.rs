@@ -37,8 +37,13 @@ impl Layout {
     }
 
     /// Takes the bytes of the range that `wants` returned.
-    pub fn feed(&mut self, bytes: &js_sys::Uint8Array) -> Result<(), JsValue> {
+    pub fn take(&mut self, bytes: &js_sys::Uint8Array) -> Result<(), JsValue> {
         self.reader.feed(&bytes.to_vec()).map_err(thrown)
+    }
+
+    /// Returns `false`: `take` leaves nothing to go on with.
+    pub fn advance(&self) -> bool {
+        false
     }
 
     /// Frees the reader and returns the tensors of the model in the order of their places. A file

@@ -85,9 +85,15 @@ impl Job {
         self.job.wants().map_or(Ok(JsValue::UNDEFINED), |read| value(&ReadView::from(read)))
     }
 
-    /// Takes the bytes of the range that `wants` returned.
-    pub fn feed(&mut self, bytes: &js_sys::Uint8Array) -> Result<(), JsValue> {
-        self.job.feed(&bytes.to_vec()).map_err(thrown)
+    /// Takes the bytes of the range that `wants` returned. `advance` goes on with them.
+    pub fn take(&mut self, bytes: &js_sys::Uint8Array) -> Result<(), JsValue> {
+        self.job.take(&bytes.to_vec()).map_err(thrown)
+    }
+
+    /// Goes on with the bytes for a short time. Returns `true` if it must be called again before
+    /// anything else is.
+    pub fn advance(&mut self) -> Result<bool, JsValue> {
+        self.job.advance().map_err(thrown)
     }
 
     /// The facts about an open job: `{ windows, outputLength?, total, warnings }`. `outputLength`

@@ -9,6 +9,7 @@ use crate::archive::cursor::Cursor;
 use crate::error::{Error, Result};
 use crate::io::{Incremental, Wanted};
 use crate::layout::{Layout, Region, safetensors};
+use crate::pace::{Pace, Paced};
 use crate::steps;
 
 /// Everything in an archive except the bytes of its streams.
@@ -68,13 +69,30 @@ pub(crate) struct IndexReader {
 #[derive(Debug)]
 enum State {
     Magic,
-    Header { length: u64 },
+    Header {
+        length: u64,
+    },
+    /// The target's header is being parsed.
+    Parsing(Paced<Target>),
     Count,
     Name,
-    Type { name_length: u64 },
+    Type {
+        name_length: u64,
+    },
     Length(Pending),
-    Parts { pending: Pending, length: u64 },
+    Parts {
+        pending: Pending,
+        length: u64,
+    },
     Done,
+}
+
+/// The target's header and layout, and the number of each region by its name.
+#[derive(Debug)]
+struct Target {
+    header: Vec<u8>,
+    layout: Layout,
+    by_name: HashMap<String, usize>,
 }
 
 /// An entry whose streams have not all been read yet.
@@ -105,12 +123,14 @@ impl IndexReader {
         Index { archive_length: self.archive_length, header: self.header, layout: self.layout, entries }
     }
 
-    /// Advances by one state; returns `false` if bytes have to arrive first, or at the end.
+    /// Advances by one state; returns `false` if bytes have to arrive first, while the header is
+    /// being parsed, or at the end.
     fn step(&mut self) -> Result<bool> {
         steps::add(1);
         match std::mem::replace(&mut self.state, State::Done) {
             State::Magic => self.magic(),
             State::Header { length } => self.target_header(length),
+            State::Parsing(parsing) => self.wait(State::Parsing(parsing)),
             State::Count => self.count(),
             State::Name => self.name_length(),
             State::Type { name_length } => self.entry_type(name_length),
@@ -134,17 +154,16 @@ impl IndexReader {
 
     fn target_header(&mut self, length: u64) -> Result<bool> {
         let Some(bytes) = self.cursor.peek(length)? else { return self.wait(State::Header { length }) };
-        self.header = bytes.to_vec();
-        self.layout = safetensors::parse(&self.header, None)?;
-        let holes: u64 = self.layout.holes().iter().map(|hole| hole.end - hole.start).sum();
-        if holes > MAX_HOLES {
-            let message = "the header leaves more bytes between tensors than format v1 allows";
-            return Err(Error::limit(message).figures(format_args!("at most {MAX_HOLES}"), holes));
-        }
-        self.by_name = self.layout.regions.iter().enumerate().map(|(i, r)| (r.name.clone(), i)).collect();
+        let parsing = Paced::new(Target::parse(bytes.to_vec()));
+        self.cursor.skip(length)?;
+        self.wait(State::Parsing(parsing))
+    }
+
+    /// Goes on with the target once its header is parsed.
+    fn target(&mut self, Target { header, layout, by_name }: Target) -> Result<bool> {
+        (self.header, self.layout, self.by_name) = (header, layout, by_name);
         self.missing = self.layout.regions.len();
         self.entries.resize_with(self.missing, || None);
-        self.cursor.skip(length)?;
         self.go(State::Count)
     }
 
@@ -281,10 +300,37 @@ impl Incremental for IndexReader {
         self.cursor.wanted()
     }
 
-    fn feed(&mut self, bytes: &[u8]) -> Result<()> {
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
         self.cursor.arrived(bytes);
-        while self.step()? {}
         Ok(())
+    }
+
+    fn advance(&mut self) -> Result<bool> {
+        if let State::Parsing(parsing) = &mut self.state {
+            let Some(target) = parsing.advance()? else { return Ok(true) };
+            self.target(target)?;
+        }
+        while self.step()? {}
+        Ok(matches!(self.state, State::Parsing(_)))
+    }
+}
+
+impl Target {
+    /// Parses the target's header.
+    async fn parse(header: Vec<u8>) -> Result<Self> {
+        let (layout, header) = safetensors::parse(header, None).await?;
+        let holes: u64 = layout.holes().iter().map(|hole| hole.end - hole.start).sum();
+        if holes > MAX_HOLES {
+            let message = "the header leaves more bytes between tensors than format v1 allows";
+            return Err(Error::limit(message).figures(format_args!("at most {MAX_HOLES}"), holes));
+        }
+        let mut pace = Pace::default();
+        let mut by_name = HashMap::new();
+        for (i, region) in layout.regions.iter().enumerate() {
+            by_name.insert(region.name.clone(), i);
+            pace.turn().await;
+        }
+        Ok(Self { header, layout, by_name })
     }
 }
 

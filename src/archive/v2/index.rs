@@ -5,6 +5,7 @@ use crate::bytes::{ByteReader, put_varint};
 use crate::chunk::Method;
 use crate::chunk::geometry::Geometry;
 use crate::error::{Error, Result};
+use crate::pace::Pace;
 
 /// Maximum number of bytes of a chunk's entry: a method, and a length of 32 bits.
 const MOST_CHUNK: u64 = 1 + 5;
@@ -98,17 +99,18 @@ impl RegionEntry {
         }
     }
 
-    fn read(reader: &mut ByteReader<'_>, geometry: &Geometry) -> Result<Self> {
+    async fn read(reader: &mut ByteReader<'_>, geometry: Geometry, pace: &mut Pace) -> Result<Self> {
         let mut region = Self::default();
         for chunk in 0..geometry.count() {
             let range = geometry.range(chunk);
             let restored = range.end - range.start;
             let (mut method, mut length) = read_record(reader, restored)?;
             if chunk == 0 && method == Method::Factors {
-                region.factors = Some(FactorsEntry::read(length, reader, geometry)?);
+                region.factors = Some(FactorsEntry::read(length, reader, &geometry)?);
                 (method, length) = read_record(reader, restored)?;
             }
             region.chunks.push(ChunkEntry { method, length });
+            pace.turn().await;
         }
         Ok(region)
     }
@@ -148,7 +150,7 @@ impl Index {
 
     /// Parses the index of an archive whose regions are cut into chunks by these geometries, and
     /// which has this number of base files.
-    pub(crate) fn parse(bytes: &[u8], regions: impl Iterator<Item = Geometry>, bases: usize) -> Result<Self> {
+    pub(crate) async fn parse(bytes: &[u8], geometries: impl Iterator<Item = Geometry>, bases: usize) -> Result<Self> {
         let split = bytes.split_last_chunk::<CHECKSUM>();
         let (covered, sum) = split.ok_or_else(|| Error::truncated("the archive's index is too short"))?;
         let (sum, found) = (u64::from_le_bytes(*sum), checksum(covered));
@@ -157,7 +159,12 @@ impl Index {
                 .figures(format_args!("{sum:016x}"), format_args!("{found:016x}")));
         }
         let mut reader = ByteReader::new(covered);
-        let regions = regions.map(|geometry| RegionEntry::read(&mut reader, &geometry)).collect::<Result<_>>()?;
+        let mut pace = Pace::default();
+        let mut regions = Vec::new();
+        for geometry in geometries {
+            regions.push(RegionEntry::read(&mut reader, geometry, &mut pace).await?);
+            pace.turn().await;
+        }
         let mut digest = || Ok::<Digest, Error>(*reader.take(32)?.first_chunk().unwrap_or(&[0; 32]));
         let output = digest()?;
         let bases = (0..bases).map(|_| digest()).collect::<Result<_>>()?;

@@ -9,6 +9,7 @@ use crate::bytes::ByteReader;
 use crate::chunk::geometry::{self, Geometry};
 use crate::error::{Error, Result};
 use crate::io::{Incremental, Wanted};
+use crate::pace::Paced;
 
 /// Bytes of the first read of the tail.
 const TAIL: u64 = 64 * 1024;
@@ -41,6 +42,8 @@ pub(crate) struct DirectoryReader {
     tail: Vec<u8>,
     wants: Option<Wanted>,
     state: State,
+    /// The parser of the head or of the index, which adds it to the directory.
+    parsing: Option<Paced<Directory>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +57,7 @@ impl DirectoryReader {
     /// Creates a reader for an archive whose first bytes are `start`.
     pub(crate) fn new(archive_length: u64, start: &[u8]) -> Result<Self> {
         let directory = Directory { archive_length, ..Directory::default() };
-        let mut reader = Self { directory, tail: Vec::new(), wants: None, state: State::Front };
+        let mut reader = Self { directory, tail: Vec::new(), wants: None, state: State::Front, parsing: None };
         reader.front(start)?;
         Ok(reader)
     }
@@ -88,10 +91,8 @@ impl DirectoryReader {
             return Ok(());
         }
         front.truncate(end as usize);
-        self.directory.head = Head::parse(front, self.directory.archive_length)?;
-        self.state = State::Tail;
-        let length = self.directory.archive_length;
-        self.wants = Some(length.saturating_sub(TAIL).max(end)..length);
+        self.wants = None;
+        self.parsing = Some(Paced::new(std::mem::take(&mut self.directory).with_head()));
         Ok(())
     }
 
@@ -124,26 +125,39 @@ impl DirectoryReader {
             return Ok(());
         }
         self.tail.drain(..(offset - have) as usize);
-        self.index(&[])
+        self.index(&[]);
+        Ok(())
     }
 
-    fn index(&mut self, missing: &[u8]) -> Result<()> {
+    fn index(&mut self, missing: &[u8]) {
         self.wants = None;
         let mut bytes = missing.to_vec();
         bytes.append(&mut self.tail);
         bytes.truncate(bytes.len() - 32);
         self.directory.back = bytes;
-        let index = &self.directory.back[..self.directory.back.len() + 32 - TRAILER];
-        let head = &self.directory.head;
-        self.directory.index = Index::parse(index, geometries(head), head.bases.len())?;
-        let stored: u64 = self.directory.index.regions.iter().map(|region| region.stored()).sum();
-        let records = self.directory.records();
+        self.parsing = Some(Paced::new(std::mem::take(&mut self.directory).with_index()));
+    }
+}
+
+impl Directory {
+    /// Adds the head, which is in the front.
+    async fn with_head(self) -> Result<Self> {
+        let head = Head::parse(&self.front, self.archive_length).await?;
+        Ok(Self { head, ..self })
+    }
+
+    /// Adds the index, which is in the back.
+    async fn with_index(self) -> Result<Self> {
+        let bytes = &self.back[..self.back.len() + 32 - TRAILER];
+        let index = Index::parse(bytes, geometries(&self.head), self.head.bases.len()).await?;
+        let stored: u64 = index.regions.iter().map(|region| region.stored()).sum();
+        let records = self.records();
         if stored != records.end - records.start {
             return Err(
                 Error::corrupt("the chunks do not fill the archive").figures(records.end - records.start, stored)
             );
         }
-        Ok(())
+        Ok(Self { index, ..self })
     }
 }
 
@@ -152,12 +166,28 @@ impl Incremental for DirectoryReader {
         self.wants.clone()
     }
 
-    fn feed(&mut self, bytes: &[u8]) -> Result<()> {
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
         match self.state {
             State::Front => self.front(bytes),
             State::Tail => self.tail(bytes),
-            State::Index => self.index(bytes),
+            State::Index => {
+                self.index(bytes);
+                Ok(())
+            }
         }
+    }
+
+    fn advance(&mut self) -> Result<bool> {
+        let Some(parsing) = &mut self.parsing else { return Ok(false) };
+        let Some(directory) = parsing.advance()? else { return Ok(true) };
+        self.directory = directory;
+        self.parsing = None;
+        if matches!(self.state, State::Front) {
+            self.state = State::Tail;
+            let (end, length) = (self.directory.front.len() as u64, self.directory.archive_length);
+            self.wants = Some(length.saturating_sub(TAIL).max(end)..length);
+        }
+        Ok(false)
     }
 }
 

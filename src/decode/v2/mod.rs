@@ -46,11 +46,16 @@ pub(super) struct Restore {
 
 impl Restore {
     /// Plans to restore all of the target, or only the tensor `only`.
-    pub(super) fn new(directory: Directory, bases: &BaseSet, only: Option<&str>, windows: Windows) -> Result<Self> {
+    pub(super) async fn new(
+        directory: Directory,
+        bases: &BaseSet,
+        only: Option<&str>,
+        windows: Windows,
+    ) -> Result<Self> {
         if only == Some("") {
             return Err(Error::invalid_argument("the name of a tensor cannot be empty"));
         }
-        let work = Work::plan(directory, bases, only, windows)?;
+        let work = Work::plan(directory, bases, only, windows).await?;
         let root = only.is_none().then(|| {
             let mut hasher = blake3::Hasher::new();
             hasher.update(&work.directory.front);

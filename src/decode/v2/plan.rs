@@ -9,12 +9,13 @@ use crate::chunk::{self, Matrix, geometry};
 use crate::decode::{Windows, no_such_tensor};
 use crate::error::{Error, Result};
 use crate::layout::Dtype;
+use crate::pace::Pace;
 use crate::packed::{Companion, PackedView};
 use crate::parallel;
 use crate::plan::BaseSet;
 use crate::steps;
 use crate::view::BaseView;
-use crate::window;
+use crate::window::{self, Grouping};
 
 /// Everything that is decided before the first window runs.
 #[derive(Debug)]
@@ -91,9 +92,15 @@ struct Chunks {
 
 impl Work {
     /// Plans to restore all of the target, or only the tensor `only`.
-    pub(super) fn plan(directory: Directory, bases: &BaseSet, only: Option<&str>, limits: Windows) -> Result<Self> {
+    pub(super) async fn plan(
+        directory: Directory,
+        bases: &BaseSet,
+        only: Option<&str>,
+        limits: Windows,
+    ) -> Result<Self> {
         check_derived(&directory.head, bases)?;
-        let located = locate(&directory);
+        let mut pace = Pace::default();
+        let located = locate(&directory, &mut pace).await;
         let mut pieces = Vec::new();
         pieces.reserve_exact(if only.is_some() { 0 } else { piece_count(&directory.head.items, &located) });
         let mut coded =
@@ -110,17 +117,20 @@ impl Work {
                 }
                 Item::Region { content, .. } => {
                     let source = if let Content::Earlier(earlier) = content { *earlier } else { i };
-                    let ids = coded.chunks_of(source)?;
-                    steps::add(ids.len());
-                    pieces.extend(ids.map(|id| Piece::new(i, coded.chunks[id].length(), Some(id))));
+                    for id in coded.chunks_of(source)? {
+                        pieces.push(Piece::new(i, coded.chunks[id].length(), Some(id)));
+                        pace.turn().await;
+                    }
                 }
             }
+            pace.turn().await;
         }
         if let (Some(name), false) = (only, found) {
             return Err(no_such_tensor(name));
         }
         let chunks = coded.chunks;
-        let mut windows = windows(&chunks, &pieces, directory.records().start, limits.length(window::SMALL));
+        let limit = limits.length(window::SMALL);
+        let mut windows = windows(&chunks, &pieces, directory.records().start, limit, &mut pace).await;
         if only.is_some() {
             // Of a single tensor, no digest is taken.
             windows.iter_mut().for_each(|window| window.records = 0..0);
@@ -193,24 +203,29 @@ fn costs(chunks: &[Chunk], pieces: &[Piece]) -> impl Iterator<Item = u64> {
 }
 
 /// Groups the pieces into windows of at most `limit` bytes. The first record begins at `start`.
-fn windows(chunks: &[Chunk], pieces: &[Piece], start: u64, limit: u64) -> Vec<Window> {
-    let groups = match window::group(limit, costs(chunks, pieces)) {
+async fn windows(chunks: &[Chunk], pieces: &[Piece], start: u64, limit: u64, pace: &mut Pace) -> Vec<Window> {
+    let mut grouping = Grouping::new(limit);
+    for cost in costs(chunks, pieces) {
+        grouping.push(cost);
+        pace.turn().await;
+    }
+    if grouping.windows.is_empty() {
         // A window checks the root digest, so an empty file needs one as well.
-        none if none.is_empty() => std::iter::once(0..0).collect(),
-        groups => groups,
-    };
+        grouping.windows.push(0..0);
+    }
     let (mut offset, mut digested) = (0, start);
-    let window = |group: Range<usize>| {
+    let mut windows = Vec::with_capacity(grouping.windows.len());
+    for group in grouping.windows {
         let own = &pieces[group.clone()];
         let records = own.iter().filter_map(|piece| chunk_of(chunks, piece)).map(|chunk| chunk.record.end);
         // The records of a region that equals an earlier one are in an earlier window.
         let end = records.fold(digested, u64::max);
-        let window = Window { pieces: group, offset, records: digested..end };
+        windows.push(Window { pieces: group, offset, records: digested..end });
         offset += own.iter().map(Piece::length).sum::<u64>();
         digested = end;
-        window
-    };
-    groups.into_iter().map(window).collect()
+        pace.turn().await;
+    }
+    windows
 }
 
 /// Weights that words may be derived from, for each byte of the base. Packed numbers and their scales
@@ -245,21 +260,25 @@ fn piece_count(items: &[Item], located: &[Chunks]) -> usize {
 }
 
 /// Locates the records of every item.
-fn locate(directory: &Directory) -> Vec<Chunks> {
-    let mut regions = directory.index.regions.iter();
+async fn locate(directory: &Directory, pace: &mut Pace) -> Vec<Chunks> {
+    let mut regions = directory.index.regions.iter().peekable();
     let mut offset = directory.records().start;
     let mut place = |stored: u64| {
         offset += stored;
         offset - stored..offset
     };
-    let chunks = |item: &Item| {
-        let Item::Region { content: Content::Chunks(_), .. } = item else { return Chunks::default() };
-        let Some(region) = regions.next() else { return Chunks::default() };
-        let factors = region.factors.map(|factors| (place(factors.stored()), factors.rank));
-        let records = region.chunks.iter().map(|chunk| (place(chunk.stored()), chunk.method));
-        Chunks { factors, records: records.collect() }
-    };
-    directory.head.items.iter().map(chunks).collect()
+    let mut located = Vec::with_capacity(directory.head.items.len());
+    for item in &directory.head.items {
+        let coded = matches!(item, Item::Region { content: Content::Chunks(_), .. });
+        let chunks = regions.next_if(|_| coded).map(|region| {
+            let factors = region.factors.map(|factors| (place(factors.stored()), factors.rank));
+            let records = region.chunks.iter().map(|chunk| (place(chunk.stored()), chunk.method));
+            Chunks { factors, records: records.collect() }
+        });
+        located.push(chunks.unwrap_or_default());
+        pace.turn().await;
+    }
+    located
 }
 
 /// The chunks of the items that are restored, and of their companions.

@@ -217,7 +217,7 @@ impl Incremental for Walker {
     /// Takes bytes that begin where the wanted range begins. There may be fewer or more of them
     /// than wanted: a field that they do not hold in full is wanted again. It never fails: a file
     /// that does not parse is not an ONNX model.
-    fn feed(&mut self, bytes: &[u8]) -> Result<()> {
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
         let start = self.wants.as_ref().map_or(0, |range| range.start);
         if self.walk(start, bytes).is_err() {
             self.open.clear();

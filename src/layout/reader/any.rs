@@ -148,7 +148,7 @@ impl Incremental for LayoutReader {
         }
     }
 
-    fn feed(&mut self, bytes: &[u8]) -> Result<()> {
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
         let done = self.parse(bytes);
         match done {
             Err(fault) if self.keeps() => {

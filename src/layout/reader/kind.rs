@@ -66,10 +66,10 @@ impl Incremental for KindReader {
         }
     }
 
-    fn feed(&mut self, bytes: &[u8]) -> Result<()> {
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
         match &mut self.state {
-            State::Safetensors(reader) => reader.feed(bytes),
-            State::Gguf(reader) => reader.feed(bytes),
+            State::Safetensors(reader) => reader.take(bytes),
+            State::Gguf(reader) => reader.take(bytes),
             State::Done(..) => Ok(()),
             State::Bytes => {
                 if let Some(kind) = sniff::download_mistake(bytes) {
@@ -78,6 +78,14 @@ impl Incremental for KindReader {
                 self.state = State::Done(opaque(self.file_length, None));
                 Ok(())
             }
+        }
+    }
+
+    fn advance(&mut self) -> Result<bool> {
+        match &mut self.state {
+            State::Safetensors(reader) => reader.advance(),
+            State::Gguf(reader) => reader.advance(),
+            State::Bytes | State::Done(_) => Ok(false),
         }
     }
 }

@@ -64,7 +64,7 @@ impl Incremental for StreamReader {
 
     /// Takes the bytes of the wanted range. It never fails: a file that does not parse is a file of
     /// bytes.
-    fn feed(&mut self, bytes: &[u8]) -> Result<()> {
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
         self.head.extend_from_slice(bytes);
         let have = self.head.len() as u64;
         let more = (have < self.file_length.min(MAX_PICKLE)).then(|| have..(have * 2).min(self.file_length));

@@ -107,7 +107,7 @@ impl Incremental for ArchiveReader {
 
     /// Takes the bytes of the wanted range. It never fails: a file that does not parse is a file of
     /// bytes.
-    fn feed(&mut self, bytes: &[u8]) -> Result<()> {
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
         self.step = match std::mem::replace(&mut self.step, Step::Done) {
             Step::End => self.after_end(bytes),
             Step::Directory(directory) => self.after_directory(bytes, &directory),

@@ -49,16 +49,23 @@ export interface Plan {
   total: number;
 }
 
-/** Feeds a job the ranges that it requests, until it is open. */
+/**
+ * Gives a job the ranges that it requests, until it is open. Other events are handled meanwhile,
+ * even if a file has many tensors.
+ */
 export async function open(
-  job: Pick<Job, 'wants' | 'feed'>,
+  job: Pick<Job, 'wants' | 'take' | 'advance'>,
   read: ReadRange,
   signal: AbortSignal,
 ): Promise<void> {
   for (let wanted = job.wants(); wanted; wanted = job.wants()) {
     const bytes = await read(wanted as Read);
     signal.throwIfAborted();
-    job.feed(bytes);
+    job.take(bytes);
+    while (job.advance()) {
+      await turn();
+      signal.throwIfAborted();
+    }
   }
 }
 

@@ -50,7 +50,10 @@ export const member = {
       bases: bases.map((base) => base && new PrivateFile(base)),
     };
     jobs.set(key, shared);
-    for (const bytes of fed) job.feed(bytes);
+    for (const bytes of fed) {
+      job.take(bytes);
+      while (job.advance());
+    }
     shared.output = output && (await writing(() => openShared(output, 'readwrite-unsafe')));
   },
 

@@ -1,6 +1,6 @@
 import { Job } from '../../../generated/compress-threads/bitx_wasm.js';
 import { type Inputs, prepare } from '../../codec/inputs.js';
-import { type Plan, supply, turn } from '../../codec/worker/drive.js';
+import { open, type Plan, supply, turn } from '../../codec/worker/drive.js';
 import { copyOf } from '../../codec/worker/instance.js';
 import { io } from '../../codec/worker/io.js';
 import { Files, type Read } from '../../codec/worker/reader.js';
@@ -28,11 +28,12 @@ export class Restoration {
       const [length = 0] = files.sizes('delta');
       // The windows of a shared restore are short, so that other requests do not wait for long.
       job = Job.open(requestOf({ operation: 'share', base: files.sizes('base'), length }));
-      for (let wanted = job.wants(); wanted; wanted = job.wants()) {
-        const bytes = await files.read(wanted as Read);
+      const read = async (range: Read) => {
+        const bytes = await files.read(range);
         await turn();
-        job.feed(bytes);
-      }
+        return bytes;
+      };
+      await open(job, read, stop.signal);
       await turn();
       return new Restoration(job, files, stop);
     } catch (error) {

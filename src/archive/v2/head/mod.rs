@@ -17,6 +17,7 @@ use crate::chunk::geometry;
 use crate::entropy::zstd;
 use crate::error::{Error, Result};
 use crate::layout::{Dtype, Kind, Region};
+use crate::pace::Pace;
 
 /// zstd level of the head.
 const LEVEL: i32 = 3;
@@ -194,7 +195,7 @@ impl Head {
 
     /// Parses the front of an archive of `archive` bytes, as [`write`](Self::write) writes it. What
     /// the head becomes in memory, its *weight*, is bounded by the archive's length.
-    pub(crate) fn parse(front: &[u8], archive: u64) -> Result<Self> {
+    pub(crate) async fn parse(front: &[u8], archive: u64) -> Result<Self> {
         let truncated = || Error::truncated("the archive ends inside its head");
         let (covered, sum) = front.split_last_chunk::<CHECKSUM>().ok_or_else(truncated)?;
         let (sum, found) = (u64::from_le_bytes(*sum), checksum(covered));
@@ -211,10 +212,12 @@ impl Head {
         }
         let mut raw = Vec::new();
         zstd::Decoder::default().decode(stored.rest(), length as usize, &mut raw)?;
-        Self::parse_raw(&raw, archive)
+        Self::parse_raw(&raw, archive).await
     }
 
-    fn parse_raw(raw: &[u8], archive: u64) -> Result<Self> {
+    async fn parse_raw(raw: &[u8], archive: u64) -> Result<Self> {
+        let mut pace = Pace::default();
+        pace.pause().await;
         let mut reader = ByteReader::new(raw);
         let features = reader.varint()?;
         if features & !FEATURES != 0 {
@@ -257,6 +260,7 @@ impl Head {
                 Error::limit("the restored file is too long").figures(format_args!("at most {}", i64::MAX), "more")
             })?;
             head.items.push(item);
+            pace.turn().await;
         }
         if features & PACKED != 0 {
             head.read_packed(&mut reader)?;

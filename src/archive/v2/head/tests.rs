@@ -3,6 +3,7 @@
 use super::*;
 use crate::error::ErrorKind;
 use crate::merge::Arithmetic;
+use crate::pace::whole;
 use crate::transposed::Transposed;
 
 /// A view of eight words: four of one region, one without a base, three of another dtype.
@@ -52,11 +53,11 @@ fn head() -> Head {
 }
 
 fn parse(front: &[u8]) -> Result<Head> {
-    Head::parse(front, front.len() as u64)
+    whole(Head::parse(front, front.len() as u64))
 }
 
 fn parse_raw(raw: &[u8]) -> Result<Head> {
-    Head::parse_raw(raw, raw.len() as u64)
+    whole(Head::parse_raw(raw, raw.len() as u64))
 }
 
 #[test]
@@ -87,8 +88,8 @@ fn heads_are_no_heavier_than_the_archive_allows() {
     assert_eq!(parse(&light).unwrap().items.len(), 16 << 10);
     assert_eq!(items(64 << 10).write().unwrap_err().kind(), ErrorKind::Limit);
     let heavy = items(64 << 10).write_raw();
-    assert_eq!(Head::parse_raw(&heavy, 1000).unwrap_err().kind(), ErrorKind::Limit);
-    assert!(Head::parse_raw(&heavy, 1 << 20).is_ok());
+    assert_eq!(whole(Head::parse_raw(&heavy, 1000)).unwrap_err().kind(), ErrorKind::Limit);
+    assert!(whole(Head::parse_raw(&heavy, 1 << 20)).is_ok());
 }
 
 #[test]
