@@ -171,10 +171,7 @@ impl Job {
     /// failed, and no byte of `output` may be used. `InvalidArgument` where the job is not open.
     pub fn run(&mut self, window: usize, inputs: &Inputs, runner: &dyn Runner, output: &mut Vec<u8>) -> Result<()> {
         let done = self.plan_mut()?.run(window, inputs, runner, output);
-        if done.is_err() {
-            self.state = State::Failed;
-        }
-        done
+        self.unless_failed(done)
     }
 
     /// Checks the archive as a whole, which the windows of a [shared](crate::Restore::shared)
@@ -182,11 +179,66 @@ impl Job {
     /// Of `inputs`, the ranges of the archive must be filled. The output of the last window does
     /// not count before this returns.
     ///
+    /// For windows that are [coded](Self::code) by other jobs, it takes the digests of target and
+    /// base instead, and all ranges must be filled.
+    ///
     /// # Errors
     /// `Corrupt` at the last window, where the archive has another digest than it states.
     /// `InvalidArgument` where the job is not open.
     pub fn check(&mut self, window: usize, inputs: &Inputs) -> Result<()> {
         let done = self.plan_mut()?.check(window, inputs);
+        self.unless_failed(done)
+    }
+
+    /// Begins to code `window` of a compression in format v2 whose windows several jobs code, each
+    /// of them opened with the same inputs: searches for the predictions of the regions that begin
+    /// in the window. The same job then [codes](Self::code) the window, before it does anything
+    /// else.
+    ///
+    /// Returns what the next window is coded with; `None` if that is the same as for this window.
+    /// For the first window, it is empty.
+    ///
+    /// # Errors
+    /// Those of [`run`](Self::run). `InvalidArgument` for any other job.
+    pub fn search(&mut self, window: usize, inputs: &Inputs, runner: &dyn Runner) -> Result<Option<Vec<u8>>> {
+        let done = self.apart()?.search(window, inputs, runner);
+        self.unless_failed(done)
+    }
+
+    /// Codes `window` with what the [search](Self::search) of an earlier one returned, and replaces
+    /// the content of `coded` by what one of the jobs [joins](Self::join).
+    ///
+    /// # Errors
+    /// Those of [`search`](Self::search).
+    pub fn code(
+        &mut self,
+        window: usize,
+        inputs: &Inputs,
+        carried: &[u8],
+        runner: &dyn Runner,
+        coded: &mut Vec<u8>,
+    ) -> Result<()> {
+        let done = self.apart()?.code(window, inputs, carried, runner, coded);
+        self.unless_failed(done)
+    }
+
+    /// Replaces the content of `output` by the bytes that `window`, which a job has
+    /// [coded](Self::code), appends to the output. One of the jobs calls it with each window in
+    /// order, once it has [checked](Self::check) the window.
+    ///
+    /// # Errors
+    /// Those of [`search`](Self::search).
+    pub fn join(&mut self, window: usize, coded: &[u8], output: &mut Vec<u8>) -> Result<()> {
+        let done = self.apart()?.join(window, coded, output);
+        self.unless_failed(done)
+    }
+
+    fn apart(&mut self) -> Result<&mut dyn Apart> {
+        let apart = self.plan_mut()?.apart();
+        apart.ok_or_else(|| Error::invalid_argument("the windows of this job are not coded apart"))
+    }
+
+    fn unless_failed<T>(&mut self, done: Result<T>) -> Result<T> {
         if done.is_err() {
             self.state = State::Failed;
         }
@@ -277,11 +329,30 @@ pub(crate) trait Plan: Send {
     fn check(&mut self, _window: usize, _inputs: &Inputs) -> Result<()> {
         Ok(())
     }
+    /// The part of a plan whose windows several jobs may code apart from each other.
+    fn apart(&mut self) -> Option<&mut dyn Apart> {
+        None
+    }
     /// A further job for the same windows, where several may share them.
     fn sibling(&self) -> Option<Box<dyn Plan>> {
         None
     }
     fn report(&self) -> Report;
+}
+
+/// A plan whose windows several jobs may code apart from each other. Its methods are those of
+/// [`Job`].
+pub(crate) trait Apart {
+    fn search(&mut self, window: usize, inputs: &Inputs, runner: &dyn Runner) -> Result<Option<Vec<u8>>>;
+    fn code(
+        &mut self,
+        window: usize,
+        inputs: &Inputs,
+        carried: &[u8],
+        runner: &dyn Runner,
+        coded: &mut Vec<u8>,
+    ) -> Result<()>;
+    fn join(&mut self, window: usize, coded: &[u8], output: &mut Vec<u8>) -> Result<()>;
 }
 
 #[cfg(test)]
@@ -302,6 +373,9 @@ mod tests {
         refused(job.reads(0));
         refused(job.run(0, &Inputs::default(), &Sequential, &mut Vec::new()));
         refused(job.check(0, &Inputs::default()));
+        refused(job.search(0, &Inputs::default(), &Sequential));
+        refused(job.code(0, &Inputs::default(), &[], &Sequential, &mut Vec::new()));
+        refused(job.join(0, &[], &mut Vec::new()));
         refused(job.sibling());
         refused(job.report());
     }

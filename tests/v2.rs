@@ -120,6 +120,37 @@ fn windows_may_be_shared() {
     }
 }
 
+/// A model whose predicted region takes several windows, behind which another region begins.
+#[test]
+fn windows_may_be_coded_apart() {
+    const ROWS: usize = 3000;
+    const COLUMNS: usize = 4000;
+    let noise = |i: usize| (i.wrapping_mul(0x9e37_79b9) >> 7 & 0xffff) as f32 / 65536.0 - 0.5;
+    let bf16 = |value: f32| ((value.to_bits() + 0x8000) >> 16) as u16;
+    let weight = |i: usize| 0.05 * noise(i);
+    let moved = |i: usize| weight(i) + 0.01 * noise(i / COLUMNS * 31 + 5) * noise(i % COLUMNS * 17 + 3);
+    let words = |weight: &dyn Fn(usize) -> f32, count: usize| -> Vec<u8> {
+        (0..count).flat_map(|i| bf16(weight(i)).to_le_bytes()).collect()
+    };
+    let file = |weight: &dyn Fn(usize) -> f32| {
+        let (shape, words) = ([ROWS as u64, COLUMNS as u64], words(weight, ROWS * COLUMNS));
+        let small = [("b", "BF16", &[100, COLUMNS as u64][..], &words[..200 * COLUMNS])];
+        model(&[&[("a", "BF16", &shape[..], &words[..])][..], &small, &[("c", "BF16", &shape, &words)]].concat())
+    };
+    let (base, target) = (file(&weight), [&file(&moved)[..], b"trailing"].concat());
+    let archive = compress(&base, &target, V2).unwrap();
+    let predicted = inspect(&archive).unwrap().tensors.into_iter().filter(|tensor| tensor.prediction.is_some());
+    assert!(predicted.map(|tensor| tensor.name).any(|name| name == "a"));
+    assert!(common::compress_apart(&base, &target, V2).unwrap() == archive);
+    for effort in EFFORTS {
+        let (base, target) = (PAIRS[0].base, restore(PAIRS[0].base, PAIRS[0].archive).unwrap());
+        let format = Format::V2 { effort };
+        assert!(common::compress_apart(base, &target, format).unwrap() == compress(base, &target, format).unwrap());
+    }
+    let v1 = common::compress_apart(PAIRS[0].base, PAIRS[0].base, Format::V1 { level: 3 });
+    assert_eq!(v1.unwrap_err().kind(), ErrorKind::InvalidArgument);
+}
+
 #[test]
 fn only_an_open_restore_that_is_shared_has_siblings() {
     let pair = &PAIRS[0];

@@ -2,9 +2,11 @@
 //! tried on a sample of the region's rows.
 
 use super::delta;
-use super::{CHUNK, Effort, Matrix, integers, predicted};
+use super::{CHUNK, Effort, Matrix, Scratch, integers, predicted};
+use crate::bytes::{ByteReader, put_prefixed, put_varint};
+use crate::error::{Error, Result};
 use crate::layout::Dtype;
-use crate::predict::change::Change;
+use crate::predict::change::{Change, Weights};
 use crate::predict::fit::Fit;
 use crate::predict::subspace::{Components, Search, is_worth_trying};
 
@@ -64,6 +66,30 @@ pub(crate) struct Prediction {
     pub(crate) bytes: Vec<u8>,
     /// The estimated number of bytes that the region becomes smaller.
     pub(crate) saved: u64,
+}
+
+impl Prediction {
+    /// The prediction as bytes, for another job of the same compression.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        put_varint(&mut bytes, self.saved);
+        put_prefixed(&mut bytes, &self.payload);
+        bytes.extend(self.fit.weights.iter().flat_map(Weights::to_bytes));
+        bytes
+    }
+
+    /// The prediction that [`to_bytes`](Self::to_bytes) wrote, of a region cut like `matrix`.
+    pub(crate) fn from_bytes(bytes: &[u8], matrix: Matrix) -> Result<Self> {
+        let mut reader = ByteReader::new(bytes);
+        let (saved, payload) = (reader.varint()?, reader.prefixed()?);
+        let weights = Weights::from_bytes(reader.rest());
+        let rank = payload.first().copied().unwrap_or(0);
+        let stored = predicted::read_stored(matrix, rank, payload, &mut Scratch::default())?;
+        let (payload, bytes) = predicted::write_factors(&stored, matrix);
+        let fit = Fit::of(stored, matrix.columns, weights);
+        let fit = fit.ok_or_else(|| Error::corrupt("the factors cannot be told apart"))?;
+        Ok(Self { fit, payload, bytes, saved })
+    }
 }
 
 /// Returns the prediction that makes the region smallest, or `None` if no prediction saves enough.

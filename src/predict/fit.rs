@@ -22,7 +22,7 @@ pub(crate) struct Fit {
     projection: Dense,
     /// The directions as a decoder knows them: the change of a row by a number of 1, per component.
     directions: Dense,
-    weights: Option<Weights>,
+    pub(crate) weights: Option<Weights>,
 }
 
 impl Fit {
@@ -62,12 +62,17 @@ impl Fit {
         if !(step.is_normal() && step > 0.0) {
             return None;
         }
-        let stored = StoredFactors { step, shifts, numbers };
+        Self::of(StoredFactors { step, shifts, numbers }, columns, components.weights.clone())
+    }
+
+    /// Creates the fit of `columns` columns by factors that are known. Returns `None` if they cannot
+    /// be told apart.
+    pub(crate) fn of(stored: StoredFactors, columns: usize, weights: Option<Weights>) -> Option<Self> {
+        let step = stored.step;
         let shifted = stored.shifted(columns)?;
         let moves = Dense { columns, data: shifted.iter().map(|&n| f32::from(n) * step).collect() };
         let projection = projection(&moves)?;
         let factors = stored.factors(columns, &shifted);
-        let weights = components.weights.clone();
         Some(Self { stored, factors, projection, directions: moves, weights })
     }
 

@@ -203,10 +203,6 @@ pub fn restore_shared(base: &[u8], archive: &[u8]) -> bitx::Result<Vec<u8>> {
     let bases: [&dyn ReadAt; 1] = [&base];
     let sources = Sources { base: &bases, delta: Some(&archive), ..Sources::default() };
     let mut opened = [(); 2].map(|()| Restore::new(&[base.len() as u64], archive.len() as u64).shared().job());
-    let job_error = |error| match error {
-        DriveError::Job(error) => error,
-        other => panic!("slices do not fail: {other}"),
-    };
     for job in &mut opened {
         drive::open(job, &sources).map_err(job_error)?;
     }
@@ -239,6 +235,37 @@ pub fn compress_on(runner: &dyn Runner, base: &[u8], target: &[u8], format: Form
 
 pub fn compress(base: &[u8], target: &[u8], format: Format) -> bitx::Result<Vec<u8>> {
     compress_on(&Sequential, base, target, format)
+}
+
+/// Compresses by two jobs that code the windows in turn, and one that joins them.
+pub fn compress_apart(base: &[u8], target: &[u8], format: Format) -> bitx::Result<Vec<u8>> {
+    let bases: [&dyn ReadAt; 1] = [&base];
+    let sources = Sources { base: &bases, target: Some(&target), ..Sources::default() };
+    let job = || Compress::new(&[base.len() as u64], target.len() as u64, format).map(Compress::job);
+    let (mut jobs, mut joining) = ([job()?, job()?], job()?);
+    for job in jobs.iter_mut().chain([&mut joining]) {
+        drive::open(job, &sources).map_err(job_error)?;
+    }
+    let (mut archive, mut carried, mut inputs) = (Vec::new(), Vec::new(), Inputs::default());
+    for window in 0..joining.windows()? {
+        let job = &mut jobs[window % 2];
+        let (mut coded, mut output) = (Vec::new(), Vec::new());
+        drive::fetch(job, window, &sources, &mut inputs).map_err(job_error)?;
+        let found = job.search(window, &inputs, &Sequential)?;
+        job.code(window, &inputs, &carried, &Sequential, &mut coded)?;
+        carried = found.unwrap_or(carried);
+        joining.check(window, &inputs)?;
+        joining.join(window, &coded, &mut output)?;
+        archive.extend(output);
+    }
+    Ok(archive)
+}
+
+fn job_error(error: DriveError) -> bitx::Error {
+    match error {
+        DriveError::Job(error) => error,
+        other => panic!("slices do not fail: {other}"),
+    }
 }
 
 pub fn inspect(archive: &[u8]) -> bitx::Result<Report> {

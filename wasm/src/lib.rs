@@ -138,9 +138,34 @@ impl Job {
 
     /// Checks the current window of a shared restore, as far as windows cannot check themselves
     /// when they run in any order. This must be called for all windows in order, with the ranges of
-    /// the archive in their places.
+    /// the archive in their places. For windows that other jobs code, it takes the digests of all
+    /// files instead, whose ranges must be in their places.
     pub fn check(&mut self) -> Result<(), JsValue> {
         self.job.check(self.window, &self.inputs).map_err(thrown)
+    }
+
+    /// Begins to code the current window of a compression in format v2 whose windows several jobs
+    /// code, each of them opened with the same inputs. `code` follows. Returns what the next window
+    /// is coded with; `undefined` if that is the same as for this window.
+    #[cfg(feature = "compress")]
+    pub fn search(&mut self) -> Result<Option<js_sys::Uint8Array>, JsValue> {
+        let found = self.job.search(self.window, &self.inputs, self.runner).map_err(thrown)?;
+        Ok(found.as_deref().map(js_sys::Uint8Array::from))
+    }
+
+    /// Codes the current window, for one of the jobs to join. `carried` is what a `search` returned,
+    /// or empty for the first window.
+    #[cfg(feature = "compress")]
+    pub fn code(&mut self, carried: &js_sys::Uint8Array) -> Result<(), JsValue> {
+        let carried = carried.to_vec();
+        self.job.code(self.window, &self.inputs, &carried, self.runner, &mut self.output).map_err(thrown)
+    }
+
+    /// Joins a window that a job has coded to those before it. This must be called for all windows
+    /// in order, each of which `check` has had before.
+    #[cfg(feature = "compress")]
+    pub fn join(&mut self, window: usize, coded: &js_sys::Uint8Array) -> Result<(), JsValue> {
+        self.job.join(window, &coded.to_vec(), &mut self.output).map_err(thrown)
     }
 
     /// The address of the bytes that the current window appends to the output.

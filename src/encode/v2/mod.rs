@@ -3,6 +3,7 @@
 //! A window codes a run of consecutive chunks, each as a task of its own. The digests of the target
 //! and of each base file run beside them as tasks, over a share of the file per window.
 
+mod apart;
 mod head;
 mod piece;
 
@@ -16,7 +17,7 @@ use crate::chunk::search::{self, Prediction, Sample};
 use crate::chunk::{self, Effort, Method};
 use crate::error::{Error, Result};
 use crate::io::{Inputs, Read, Source, coalesce};
-use crate::job::Plan;
+use crate::job::{Apart, Plan};
 use crate::parallel::{self, Runner};
 use crate::report::Report;
 use piece::{Piece, Work};
@@ -74,6 +75,21 @@ impl Compress {
         at(window)..at(window + 1)
     }
 
+    /// The tasks that hash the shares of a window, of the target and of each base file.
+    fn digests<'a>(
+        &self,
+        window: usize,
+        (target, bases): &'a mut (blake3::Hasher, Vec<blake3::Hasher>),
+        inputs: &'a Inputs,
+    ) -> Result<Vec<Task<'a>>> {
+        let bytes = inputs.slice(Source::Target, self.share(self.target_length, window))?;
+        let mut tasks = vec![Task::Digest(target, bytes)];
+        for ((&base, hasher), file) in self.files.iter().zip(bases).zip(&self.head.bases) {
+            tasks.push(Task::Digest(hasher, inputs.slice(Source::Base(base), self.share(file.length, window))?));
+        }
+        Ok(tasks)
+    }
+
     /// Searches for factors of the regions that begin in a window.
     fn predict(&self, pieces: &[Piece], inputs: &Inputs, runner: &dyn Runner) -> Result<Vec<(usize, Prediction)>> {
         let searches: Vec<(&Piece, &[Range<u64>], usize)> = pieces
@@ -113,29 +129,64 @@ impl Compress {
         Ok((method, record))
     }
 
-    /// Appends the records of a window; the record of a region's factors precedes those of its
-    /// chunks.
-    fn append(&mut self, window: &Range<usize>, coded: Vec<(Method, Vec<u8>)>, output: &mut Vec<u8>) -> Result<()> {
-        let predicted = |region: usize| {
-            let chunks = self.pieces[window.clone()].iter().filter(|piece| matches!(piece.work, Work::Chunk(_)));
-            let mut coded = chunks.zip(&coded).filter(|(piece, _)| piece.region == region).map(|(_, coded)| coded);
+    /// Codes the chunks of a window, and beside them takes digests.
+    fn code_pieces(
+        &self,
+        window: &Range<usize>,
+        digests: Vec<Task<'_>>,
+        inputs: &Inputs,
+        runner: &dyn Runner,
+    ) -> Result<Coded> {
+        let mut tasks: Vec<Task<'_>> = self.pieces[window.clone()]
+            .iter()
+            .filter_map(|piece| match &piece.work {
+                Work::Chunk(range) => Some(Task::Chunk(piece, range)),
+                Work::Factors { .. } => None,
+            })
+            .collect();
+        let chunks = tasks.len();
+        tasks.extend(digests);
+        let mut coded = parallel::map_by_cost(runner, tasks, Task::cost, |task| match task {
+            Task::Chunk(piece, range) => self.encode_chunk(piece, range, inputs),
+            Task::Digest(hasher, bytes) => {
+                hasher.update(bytes);
+                Ok((Method::Stored, Vec::new()))
+            }
+        });
+        coded.truncate(chunks);
+        let chunks: Vec<(Method, Vec<u8>)> = coded.into_iter().collect::<Result<_>>()?;
+        Ok(Coded { factors: self.factors(window, &chunks), chunks })
+    }
+
+    /// The factors of the regions that begin in a window, as far as their chunks need them.
+    fn factors(&self, window: &Range<usize>, coded: &[(Method, Vec<u8>)]) -> Vec<Option<Factors>> {
+        let own = &self.pieces[window.clone()];
+        let needed = |region: usize| {
+            let chunks = own.iter().filter(|piece| matches!(piece.work, Work::Chunk(_)));
+            let mut coded = chunks.zip(coded).filter(|(piece, _)| piece.region == region).map(|(_, coded)| coded);
             // Chunks of the region in later windows may still use the prediction.
             let more = self.pieces.get(window.end).is_some_and(|next| next.region == region);
             more || coded.any(|(method, record)| chunk::needs_factors(*method, &record[v2::RECORD_HEAD as usize..]))
         };
-        let used: Vec<usize> = self.predictions.keys().copied().filter(|&region| predicted(region)).collect();
-        let mut coded = coded.into_iter();
+        let searched = own.iter().filter(|piece| matches!(piece.work, Work::Factors { .. }));
+        let found = searched.map(|piece| Some((piece.region, self.predictions.get(&piece.region)?)));
+        found.map(|found| found.filter(|(region, _)| needed(*region)).map(|(_, found)| Factors::of(found))).collect()
+    }
+
+    /// Appends the records of a window; the record of a region's factors precedes those of its
+    /// chunks.
+    fn append(&mut self, window: &Range<usize>, coded: Coded, output: &mut Vec<u8>) -> Result<()> {
+        let (mut factors, mut chunks) = (coded.factors.into_iter(), coded.chunks.into_iter());
         for piece in &self.pieces[window.clone()] {
             let entry = &mut self.index.regions[piece.region];
-            match (&piece.work, self.predictions.get(&piece.region)) {
-                (Work::Factors { .. }, Some(prediction)) if used.contains(&piece.region) => {
-                    Record::new(Method::Factors, &prediction.payload, None, &prediction.bytes).write(output);
-                    let (length, rank) = (prediction.payload.len() as u32, prediction.fit.factors.rank() as u8);
-                    entry.factors = Some(FactorsEntry { length, rank, saved: prediction.saved });
+            match &piece.work {
+                Work::Factors { .. } => {
+                    let Some(factors) = factors.next().flatten() else { continue };
+                    output.extend_from_slice(&factors.record);
+                    entry.factors = Some(factors.entry);
                 }
-                (Work::Factors { .. }, _) => {}
-                (Work::Chunk(_), _) => {
-                    let Some((method, record)) = coded.next() else { continue };
+                Work::Chunk(_) => {
+                    let Some((method, record)) = chunks.next() else { continue };
                     let length = u32::try_from(record.len() as u64 - v2::RECORD_HEAD).map_err(|_| {
                         Error::limit("a chunk is too long").figures(format_args!("at most {}", u32::MAX), record.len())
                     })?;
@@ -144,9 +195,25 @@ impl Compress {
                 }
             }
         }
-        let next = self.pieces.get(window.end).map(|piece| piece.region);
-        self.predictions.retain(|&region, _| Some(region) == next);
         Ok(())
+    }
+
+    /// Begins the output of a window: the first one has the head.
+    fn begin(&self, window: usize, output: &mut Vec<u8>) -> Result<()> {
+        output.clear();
+        if window == 0 {
+            output.extend_from_slice(&self.head.write()?);
+        }
+        Ok(())
+    }
+
+    /// Ends the output of a window: the last one has the index and the trailer.
+    fn end(&mut self, window: usize, output: &mut Vec<u8>) {
+        self.root.update(output);
+        if window + 1 == self.windows.len() {
+            self.finish(output);
+        }
+        self.stored_bytes += output.len() as u64;
     }
 
     /// Appends the end of the archive: the index and the trailer.
@@ -160,6 +227,31 @@ impl Compress {
         output.extend_from_slice(&(index.len() as u64).to_le_bytes());
         self.root.update(&output[start..]);
         output.extend_from_slice(self.root.finalize().as_bytes());
+    }
+}
+
+/// The records of a window.
+#[derive(Debug)]
+struct Coded {
+    /// Those of the regions that begin in the window and that were searched for factors, in order.
+    factors: Vec<Option<Factors>>,
+    /// Those of its chunks, in order.
+    chunks: Vec<(Method, Vec<u8>)>,
+}
+
+/// The record of a region's factors.
+#[derive(Debug)]
+struct Factors {
+    entry: FactorsEntry,
+    record: Vec<u8>,
+}
+
+impl Factors {
+    fn of(prediction: &Prediction) -> Self {
+        let mut record = Vec::new();
+        Record::new(Method::Factors, &prediction.payload, None, &prediction.bytes).write(&mut record);
+        let (length, rank) = (prediction.payload.len() as u32, prediction.fit.factors.rank() as u8);
+        Self { entry: FactorsEntry { length, rank, saved: prediction.saved }, record }
     }
 }
 
@@ -221,42 +313,33 @@ impl Plan for Compress {
     }
 
     fn run(&mut self, window: usize, inputs: &Inputs, runner: &dyn Runner, output: &mut Vec<u8>) -> Result<()> {
-        output.clear();
-        if window == 0 {
-            output.extend_from_slice(&self.head.write()?);
-        }
+        self.begin(window, output)?;
         let pieces = self.windows[window].clone();
         let predictions = self.predict(&self.pieces[pieces.clone()], inputs, runner)?;
         self.predictions.extend(predictions);
-        let (mut target, mut bases) = (std::mem::take(&mut self.target), std::mem::take(&mut self.bases));
-        let mut tasks: Vec<Task<'_>> = self.pieces[pieces.clone()]
-            .iter()
-            .filter_map(|piece| match &piece.work {
-                Work::Chunk(range) => Some(Task::Chunk(piece, range)),
-                Work::Factors { .. } => None,
-            })
-            .collect();
-        let chunks = tasks.len();
-        tasks.push(Task::Digest(&mut target, inputs.slice(Source::Target, self.share(self.target_length, window))?));
-        for ((&base, hasher), file) in self.files.iter().zip(&mut bases).zip(&self.head.bases) {
-            tasks.push(Task::Digest(hasher, inputs.slice(Source::Base(base), self.share(file.length, window))?));
-        }
-        let mut coded = parallel::map_by_cost(runner, tasks, Task::cost, |task| match task {
-            Task::Chunk(piece, range) => self.encode_chunk(piece, range, inputs),
-            Task::Digest(hasher, bytes) => {
-                hasher.update(bytes);
-                Ok((Method::Stored, Vec::new()))
-            }
-        });
-        (self.target, self.bases) = (target, bases);
-        coded.truncate(chunks);
-        self.append(&pieces, coded.into_iter().collect::<Result<_>>()?, output)?;
-        self.root.update(output);
-        if window + 1 == self.windows.len() {
-            self.finish(output);
-        }
-        self.stored_bytes += output.len() as u64;
+        let mut hashers = (std::mem::take(&mut self.target), std::mem::take(&mut self.bases));
+        let coded = self.code_pieces(&pieces, self.digests(window, &mut hashers, inputs)?, inputs, runner)?;
+        (self.target, self.bases) = hashers;
+        self.append(&pieces, coded, output)?;
+        let next = self.pieces.get(pieces.end).map(|piece| piece.region);
+        self.predictions.retain(|&region, _| Some(region) == next);
+        self.end(window, output);
         Ok(())
+    }
+
+    fn check(&mut self, window: usize, inputs: &Inputs) -> Result<()> {
+        let mut hashers = (std::mem::take(&mut self.target), std::mem::take(&mut self.bases));
+        for task in self.digests(window, &mut hashers, inputs)? {
+            if let Task::Digest(hasher, bytes) = task {
+                hasher.update(bytes);
+            }
+        }
+        (self.target, self.bases) = hashers;
+        Ok(())
+    }
+
+    fn apart(&mut self) -> Option<&mut dyn Apart> {
+        Some(self)
     }
 
     fn report(&self) -> Report {

@@ -121,6 +121,17 @@ pub(crate) struct Weights {
 }
 
 impl Weights {
+    /// The weights as bytes.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        self.by_exponent.iter().flat_map(|weight| weight.to_le_bytes()).collect()
+    }
+
+    /// The weights that [`to_bytes`](Self::to_bytes) wrote; `None` for no bytes.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let weights = bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+        Some(Self { by_exponent: weights.collect::<Box<[f32]>>().try_into().ok()? })
+    }
+
     /// Computes the weights for `change`. `residual` is the mean square of the part that the fit
     /// leaves unexplained. Returns `None` for dtypes without exponents.
     pub(crate) fn new(dtype: Dtype, change: &Change, residual: f64) -> Option<Self> {
