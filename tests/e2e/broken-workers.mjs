@@ -2,15 +2,23 @@
  * Marks the workers of a pool, and makes them fault after the self-test and `windows` further
  * windows.
  */
-const inMembers = (windows, fault) => `
+const inMembers = (windows, fault) => inCalls('job_run', 1 + windows, fault);
+
+/** Marks the workers of a pool, and makes them fault in a function after so many calls of it. */
+const inCalls = (name, calls, fault) => `
   self.addEventListener('message', ({ data }) => {
     if (data.method === 'load') self.member = true;
   });
   ${wrapExports(`
-    job_run(...args) {
-      if (self.member && ++self.runs > 1 + ${windows}) { ${fault} }
-      return exports.job_run(...args);
+    ${name}(...args) {
+      if (self.member && ++self.runs > ${calls}) { ${fault} }
+      return exports.${name}(...args);
     }`)}`;
+
+/** Gives calls of a worker that compresses a shorter time limit. */
+const SHORT = `
+  const { setTimeout } = self;
+  self.setTimeout = (action, ms, ...args) => setTimeout(action, ms === 60_000 ? 1000 : ms, ...args);`;
 
 /**
  * Worker scripts that change something and then run the real script. Most break it, like some
@@ -58,6 +66,16 @@ const BREAKAGES = {
     const { setTimeout } = self;
     self.setTimeout = (action, ms, ...args) => setTimeout(action, ms === 20_000 ? 1000 : ms, ...args);
     ${inMembers(2, 'setTimeout(() => self.close());')}`,
+
+  /** Workers that compress and fault after a while, in either part of a window. */
+  'dying-searchers': inCalls('job_search', 1, `throw new WebAssembly.RuntimeError('unreachable');`),
+  'dying-coders': inCalls('job_code', 1, `throw new WebAssembly.RuntimeError('unreachable');`),
+
+  /** Workers that compress and stop answering after a while. */
+  'silent-coders': `${SHORT} ${inCalls('job_code', 1, 'for (;;);')}`,
+
+  /** Workers that compress and end after a while, between the parts of a window. */
+  'ending-coders': `${SHORT} ${inCalls('job_search', 1, 'setTimeout(() => self.close());')}`,
 
   /** Browsers that open a file in one worker only, and do not tell so. */
   'no-modes': `

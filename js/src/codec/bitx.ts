@@ -82,7 +82,7 @@ export class Bitx {
   /**
    * The mode in which restores are computed: `threads` if the page is cross-origin isolated and
    * threads start, else a `pool` of workers, or a `single` one if a pool fails. Compressing uses
-   * `threads` as well, or else a single worker.
+   * the same, but a pool of at most four workers.
    */
   get mode(): Mode {
     return this.#link.mode;

@@ -14,6 +14,9 @@ import type { CreateOptions, Mode, WasmUrls } from './types.js';
 /** The most threads by default. More of them gain little and cost memory. */
 const MOST_THREADS = 8;
 
+/** The most workers that compress without shared memory. Each needs up to 100 MB. */
+const MOST_APART = 4;
+
 /** The modes, in the order in which they are tried. */
 const MODES: Mode[] = ['threads', 'pool', 'single'];
 
@@ -31,7 +34,7 @@ export async function start(role: Role, best: Mode, options: CreateOptions): Pro
   const { threads = Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS) } = options;
   const possible = {
     threads: threads > 1 && canShareMemory(),
-    pool: threads > 1 && role === 'restore',
+    pool: threads > 1,
     single: true,
   };
   let cause: unknown;
@@ -41,7 +44,12 @@ export async function start(role: Role, best: Mode, options: CreateOptions): Pro
       return await Link.start({
         role,
         mode,
-        threads: mode === 'single' ? 1 : threads,
+        threads:
+          mode === 'single'
+            ? 1
+            : mode === 'pool' && role === 'compress'
+              ? Math.min(threads, MOST_APART)
+              : threads,
         wasmUrl: wasmUrlOf(role, mode, wasmUrl),
         workerUrl,
         signal,

@@ -145,14 +145,19 @@ class Alone implements Computing {
   }
 }
 
+/** Copies an input of a window to its place. */
+export function placed(job: Job, index: number, bytes: Uint8Array): void {
+  inputOf(job, index, bytes.length).set(bytes);
+}
+
 /** Copies an input of a window to its place, and frees it. */
 export function supply(job: Job, index: number, bytes: Uint8Array): void {
-  inputOf(job, index, bytes.length).set(bytes);
+  placed(job, index, bytes);
   free(bytes);
 }
 
 /** Keeps a promise from being reported as unhandled if it fails before anything awaits it. */
-function quietly<T>(promise: Promise<T>): Promise<T> {
+export function quietly<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {});
   return promise;
 }

@@ -2,6 +2,7 @@ import type * as Common from '../../common/index.js';
 import { type Call, onAbort, toWire, type WireError, WorkerHost } from '../../common/index.js';
 import type { FromWorker, Operations, Outcome, Request, Settings } from '../protocol.js';
 import type { Progress } from '../types.js';
+import { Apart } from './apart.js';
 import { Job, loadCore, startPool } from './core.js';
 import { drive, open, type Plan } from './drive.js';
 import { startHelper } from './helper.js';
@@ -9,7 +10,7 @@ import type { Io } from './io.js';
 import { withoutJob } from './layouts.js';
 import { Pool } from './pool.js';
 import { Files, type Read, type ReadRange } from './reader.js';
-import { openingOf } from './request.js';
+import { type Opening, openingOf } from './request.js';
 import { selfTest } from './self-test.js';
 import { Shared } from './shared.js';
 import { blobSink, fileSink, type Sink } from './sinks.js';
@@ -50,7 +51,8 @@ export class Host extends WorkerHost<Settings, Operations, Progress> {
       this.send({ type: 'step' } satisfies FromWorker);
     }
     await selfTest(role);
-    if (role === 'restore' && mode !== 'single') {
+    // Threads compress each window together.
+    if (mode === 'pool' || (mode === 'threads' && role === 'restore')) {
       const dead = () => this.fail('a worker does not answer');
       const pool = Pool.start(threads, [module, role, mode === 'threads'], dead);
       this.#pool = mode === 'pool' ? await pool : inTime(pool);
@@ -96,20 +98,13 @@ export class Host extends WorkerHost<Settings, Operations, Progress> {
     const { operation } = request;
     const known = await withoutJob(request, files, signal);
     if (known) return known;
-    const pool = operation === 'restore' ? await this.#pool : undefined;
-    const opening = await openingOf(request, files, pool ? 'share' : operation);
+    const pool = isPooled(request) ? await this.#pool : undefined;
+    const opening = await openingOf(request, files, pool && operation === 'restore' ? 'share' : operation);
     const job = Job.open(...opening);
-    const fed: Uint8Array[] = [];
-    const read: ReadRange = async (range) => {
-      const bytes = await files.read(range);
-      if (pool) fed.push(bytes);
-      return bytes;
-    };
     try {
-      await open(job, read, signal);
-      const shared = pool && new Shared(job, pool, [opening, fed]);
+      const pooled = await openPooled(job, pool, opening, running);
       const outcome =
-        operation === 'inspect' ? { archive: job.info() } : await this.#write(job, running, shared);
+        operation === 'inspect' ? { archive: job.info() } : await this.#write(job, running, pooled);
       job.free();
       return outcome;
     } catch (error) {
@@ -118,7 +113,8 @@ export class Host extends WorkerHost<Settings, Operations, Progress> {
     }
   }
 
-  async #write(job: Job, running: Running, shared?: Shared): Promise<Outcome> {
+  async #write(job: Job, running: Running, pooled?: Shared | Apart): Promise<Outcome> {
+    const shared = pooled instanceof Shared ? pooled : undefined;
     const { id, request, files, signal } = running;
     const length = (job.plan() as Plan).outputLength;
     this.send({ type: 'begun', id, length } satisfies FromWorker);
@@ -130,10 +126,10 @@ export class Host extends WorkerHost<Settings, Operations, Progress> {
       await shared?.open(bases, sink.part);
       const read = (range: Read) =>
         range.source === 'base' && bases[range.file] ? undefined : files.read(range);
-      return drive({ job, read, sink, signal, report, computing: shared });
+      return drive({ job, read, sink, signal, report, computing: pooled });
     };
     try {
-      const measured = await compute().finally(() => shared?.end());
+      const measured = await compute().finally(() => pooled?.end());
       // The output may replace an input, which must not be open then.
       await files.close();
       return { stats: { ...measured, threads: this.#threads }, blob: await sink.close?.() };
@@ -151,6 +147,35 @@ export class Host extends WorkerHost<Settings, Operations, Progress> {
     this.#writer ??= startHelper();
     return fileSink(await this.#writer, output, size);
   }
+}
+
+/** Returns `true` if the windows of an operation run in any order: all but those that write v1. */
+function isPooled({ operation, options: { format, level } }: Request): boolean {
+  return operation === 'restore' || (operation === 'compress' && format !== 'v1' && level === undefined);
+}
+
+/** Opens a job, and if there is a pool prepares it for the job's windows. */
+async function openPooled(
+  job: Job,
+  pool: Pool | undefined,
+  opening: Opening,
+  { request, files, signal }: Running,
+): Promise<Shared | Apart | undefined> {
+  const apart = pool && request.operation === 'compress' ? new Apart(job, pool, opening) : undefined;
+  const given: Uint8Array[] = [];
+  const read: ReadRange = async (range) => {
+    const bytes = await files.read(range);
+    if (apart) await apart.take(bytes);
+    else if (pool) given.push(bytes);
+    return bytes;
+  };
+  try {
+    await open(job, read, signal);
+  } catch (error) {
+    await apart?.end();
+    throw error;
+  }
+  return apart ?? (pool && new Shared(job, pool, [opening, given]));
 }
 
 /** Returns a pool once it has started. If it does not start in time, threads do without. */

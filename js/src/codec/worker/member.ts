@@ -1,9 +1,10 @@
+import type { Bytes } from '../../common/index.js';
 import type { Role } from '../protocol.js';
 import { type Access, openShared, writeAt } from './access.js';
 import { Job } from './core.js';
 import { type Computed, supply } from './drive.js';
 import { copyOf, inputOf, instantiate, memoryBytes, outputOf } from './instance.js';
-import { reading, requireWhole, writing } from './io.js';
+import { ENDED, reading, requireWhole, writing } from './io.js';
 import { PrivateFile, type Snapshot } from './private-file.js';
 import type { Read } from './reader.js';
 import type { Opening } from './request.js';
@@ -40,9 +41,9 @@ export const member = {
   async begin(
     key: number,
     opening: Opening,
-    fed: Uint8Array[],
-    bases: (Snapshot | undefined)[],
-    output: FileSystemFileHandle | undefined,
+    fed: Uint8Array[] = [],
+    bases: (Snapshot | undefined)[] = [],
+    output?: FileSystemFileHandle,
   ): Promise<void> {
     const job = Job.open(...opening);
     const shared: Shared = {
@@ -50,12 +51,35 @@ export const member = {
       bases: bases.map((base) => base && new PrivateFile(base)),
     };
     jobs.set(key, shared);
-    for (const bytes of fed) {
-      job.take(bytes);
-      while (job.advance());
-    }
+    for (const bytes of fed) give(job, bytes);
     shared.output = output && (await writing(() => openShared(output, 'readwrite-unsafe')));
   },
+
+  /** Gives a job a further range. */
+  async take(key: number, bytes: Uint8Array): Promise<void> {
+    give(jobOf(key), bytes);
+  },
+
+  /**
+   * Searches for the predictions of a window, which `code` then codes. Returns the prediction that
+   * the next window begins with; undefined if that is the same as for this window.
+   */
+  async search(key: number, window: number, inputs: Uint8Array[]): Promise<Uint8Array | undefined> {
+    const job = jobOf(key);
+    job.begin(window);
+    for (const [index, bytes] of inputs.entries()) supply(job, index, bytes);
+    return job.search();
+  },
+
+  /** Codes the window, given the prediction that it begins with. */
+  async code(key: number, carried: Uint8Array): Promise<Bytes> {
+    const job = jobOf(key);
+    job.code(carried);
+    return copyOf(job);
+  },
+
+  /** Returns the size of the wasm memory in bytes. */
+  memory: async (): Promise<number> => memoryBytes(),
 
   /**
    * Computes a window. Returns its output, or the length of an output that it has written, and the
@@ -77,6 +101,18 @@ export const member = {
     shared?.job.free();
   },
 };
+
+function give(job: Job, bytes: Uint8Array): void {
+  job.take(bytes);
+  while (job.advance());
+}
+
+/** Returns a job that has not ended: a call may arrive after its end. */
+function jobOf(key: number): Job {
+  const shared = jobs.get(key);
+  if (!shared) throw ENDED;
+  return shared.job;
+}
 
 /** Bytes that the host has read, or undefined for those that this worker reads. */
 type Input = Uint8Array | undefined;

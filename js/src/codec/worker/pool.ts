@@ -1,17 +1,26 @@
+import type { Role } from '../protocol.js';
 import type { Computed } from './drive.js';
 import { call, type ServiceMessage } from './helper.js';
 import type { Core } from './member.js';
 import { spawn } from './spawn.js';
 
-/** The time limit for a call, in milliseconds. A worker that exceeds it counts as dead. */
-const LIMIT_MS = 20_000;
+/**
+ * The time limit for a call, in milliseconds. A worker that exceeds it counts as dead. A window
+ * takes longer to compress than to restore.
+ */
+const LIMIT_MS: Record<Role, number> = { restore: 20_000, compress: 60_000 };
 
 interface Member {
   worker: Worker;
   /** The number of windows that it has not finished. */
   waiting: number;
+  /** Settles when the actions before, which have the worker for themselves, are done. */
+  turn: Promise<unknown>;
   wasmBytes: number;
 }
+
+/** Calls a service of a worker. Buffers are transferred, unless they are `kept`. */
+type Call = <T>(method: ServiceMessage['method'], args: unknown[], kept?: boolean) => Promise<T>;
 
 /**
  * Workers that compute on all cores without shared memory, each on its own instance. A fault of one
@@ -19,6 +28,7 @@ interface Member {
  */
 export class Pool {
   readonly #members: Member[];
+  readonly #limit: number;
   readonly #onDeath: () => void;
 
   /**
@@ -29,13 +39,14 @@ export class Pool {
     const start = async () => {
       const worker = await spawn();
       await call(worker, 'load', core);
-      return { worker, waiting: 0, wasmBytes: 0 };
+      return { worker, waiting: 0, turn: Promise.resolve(), wasmBytes: 0 };
     };
-    return new Pool(await Promise.all(Array.from({ length: count }, start)), onDeath);
+    return new Pool(await Promise.all(Array.from({ length: count }, start)), LIMIT_MS[core[1]], onDeath);
   }
 
-  private constructor(members: Member[], onDeath: () => void) {
+  private constructor(members: Member[], limit: number, onDeath: () => void) {
     this.#members = members;
+    this.#limit = limit;
     this.#onDeath = onDeath;
   }
 
@@ -57,23 +68,43 @@ export class Pool {
   }
 
   /** Computes a window of a job in the least busy worker. */
-  async compute(key: number, window: number, inputs: (Uint8Array | undefined)[]): Promise<Computed> {
-    const member = this.#members.reduce((least, other) => (other.waiting < least.waiting ? other : least));
-    member.waiting++;
-    try {
+  compute(key: number, window: number, inputs: (Uint8Array | undefined)[]): Promise<Computed> {
+    return this.#leastBusy(async (member) => {
       const args = [key, window, inputs];
       const [output, wasmBytes] = await this.#inTime(
         call<[Computed, number]>(member.worker, 'compute', args),
       );
       member.wasmBytes = wasmBytes;
       return output;
+    });
+  }
+
+  /** Performs an action with the least busy worker. It has the worker for itself, in its turn. */
+  alone<T>(action: (call: Call) => Promise<T>): Promise<T> {
+    return this.#leastBusy((member) => {
+      const { worker } = member;
+      const done = member.turn.then(async () => {
+        const result = await action((method, args, kept) => this.#inTime(call(worker, method, args, kept)));
+        member.wasmBytes = await this.#inTime(call<number>(worker, 'memory', []));
+        return result;
+      });
+      member.turn = done.catch(() => {});
+      return done;
+    });
+  }
+
+  async #leastBusy<T>(action: (member: Member) => Promise<T>): Promise<T> {
+    const member = this.#members.reduce((least, other) => (other.waiting < least.waiting ? other : least));
+    member.waiting++;
+    try {
+      return await action(member);
     } finally {
       member.waiting--;
     }
   }
 
   #inTime<T>(answer: Promise<T>): Promise<T> {
-    const late = setTimeout(this.#onDeath, LIMIT_MS);
+    const late = setTimeout(this.#onDeath, this.#limit);
     return answer.finally(() => clearTimeout(late));
   }
 }
