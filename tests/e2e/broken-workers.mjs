@@ -104,6 +104,12 @@ const BREAKAGES = {
       return slice.call(this, start, end);
     }`,
 
+  /** A private window of Firefox. */
+  'no-storage': `
+    navigator.storage.getDirectory = async () => {
+      throw new DOMException('Security error', 'SecurityError');
+    };`,
+
   /** Safari before 26. */
   'no-writable': `delete FileSystemFileHandle.prototype.createWritable`,
 

@@ -46,7 +46,7 @@ async function prepare() {
     names: async () => (await Array.fromAsync(folder.keys())).sort(),
     /** Removes all files, which fails if a handle is open. */
     clear: async () => {
-      for (const name of await names()) await folder.removeEntry(name);
+      for (const name of await names()) await folder.removeEntry(name, { recursive: true });
     },
   });
 }

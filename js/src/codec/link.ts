@@ -1,6 +1,7 @@
 import type * as Common from '../common/index.js';
 import { abortError, answer, type BitxError, onAbort, startWorker, WorkerClient } from '../common/index.js';
 import type { StreamOutput } from './output.js';
+import { pageName } from './page-name.js';
 import type { FromWorker, Operations, Role, Settings } from './protocol.js';
 import type { Mode, Progress } from './types.js';
 
@@ -88,7 +89,8 @@ export class Link extends WorkerClient<Operations, Progress, undefined, Extra> {
       if (call) call.begun = true;
     } else if (message.type === 'write') {
       void answer(message, () => this.calls.get(message.id)?.stream?.write(message.bytes));
-    } else super.receive(message);
+    } else if (message.type === 'page') void answer(message, pageName);
+    else super.receive(message);
   }
 
   /**

@@ -115,4 +115,6 @@ export type FromWorker =
   | Common.FromWorker<undefined, Progress>
   /** The inputs are sound so far; the output has this length, if it is known. */
   | { type: 'begun'; id: number; length: number | undefined }
-  | ({ type: 'write'; id: number; bytes: Uint8Array<ArrayBuffer> } & Common.Question);
+  | ({ type: 'write'; id: number; bytes: Uint8Array<ArrayBuffer> } & Common.Question)
+  /** A question for the name of the page. */
+  | ({ type: 'page' } & Common.Question);

@@ -3,6 +3,7 @@ import { type Call, onAbort, toWire, type WireError, WorkerHost } from '../../co
 import type { FromWorker, Operations, Outcome, Request, Settings } from '../protocol.js';
 import type { Progress } from '../types.js';
 import { Apart } from './apart.js';
+import { privateBlob, removeLeftovers } from './blob-file.js';
 import { Job, loadCore, startPool } from './core.js';
 import { drive, open, type Plan } from './drive.js';
 import { startHelper } from './helper.js';
@@ -42,6 +43,7 @@ export class Host extends WorkerHost<Settings, Operations, Progress> {
   /** Loads and tests the parts that a mode needs: for `pool`, also the workers. */
   protected async open({ role, mode, threads, wasmUrl, alarm }: Settings): Promise<undefined> {
     this.#threads = threads;
+    if (role === 'restore') removeLeftovers().catch(() => {});
     this.#reader = startHelper();
     const module = await loadCore(role, mode, wasmUrl);
     this.send({ type: 'step' } satisfies FromWorker);
@@ -120,7 +122,7 @@ export class Host extends WorkerHost<Settings, Operations, Progress> {
     this.send({ type: 'begun', id, length } satisfies FromWorker);
     const phase = request.operation === 'tensor' ? 'restore' : (request.operation as Progress['phase']);
     const report = (loaded: number, total: number) => running.report({ phase, loaded, total });
-    const sink = await this.#sink(id, request.output, signal, shared && length);
+    const sink = await this.#sink(running, length, shared !== undefined);
     const bases = shared ? files.snapshots('base') : [];
     const compute = async () => {
       await shared?.open(bases, sink.part);
@@ -139,13 +141,19 @@ export class Host extends WorkerHost<Settings, Operations, Progress> {
     }
   }
 
-  /** With a `size`, the workers of a pool may write a file themselves. */
-  async #sink(id: number, output: Request['output'], signal: AbortSignal, size?: number): Promise<Sink> {
-    if (output === 'blob') return blobSink();
+  /** Opens the destination of an output, to which the workers of a pool may write if it is `shared`. */
+  async #sink({ id, request, signal }: Running, length: number | undefined, shared: boolean): Promise<Sink> {
+    const { operation, output } = request;
     if (output === 'stream')
       return { write: (bytes) => this.ask({ type: 'write', id, bytes }, signal, [bytes.buffer]) };
-    this.#writer ??= startHelper();
-    return fileSink(await this.#writer, output, size);
+    const io = () => {
+      this.#writer ??= startHelper();
+      return this.#writer;
+    };
+    if (output !== 'blob') return fileSink(await io(), output, shared ? length : undefined);
+    const pageOf = () => this.ask<string | undefined>({ type: 'page' }, signal);
+    const size = operation === 'tensor' ? undefined : length;
+    return (size && (await privateBlob(io, size, pageOf))) || blobSink();
   }
 }
 
