@@ -3,7 +3,7 @@
 //! pauses.
 
 use std::fmt;
-use std::future::{self, Future};
+use std::future::Future;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
@@ -21,20 +21,31 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// Counts a turn of a loop, and pauses after enough of them.
-    pub(crate) async fn turn(&mut self) {
+    /// Counts a turn of a loop. To wait for the result pauses after enough of them.
+    pub(crate) fn turn(&mut self) -> Pause {
         steps::add(1);
         self.turns += 1;
-        if self.turns == TURNS {
-            self.pause().await;
-        }
+        if self.turns == TURNS { self.pause() } else { Pause { over: true } }
     }
 
     /// Pauses, before or after a part that takes long by itself.
-    pub(crate) async fn pause(&mut self) {
+    pub(crate) fn pause(&mut self) -> Pause {
         self.turns = 0;
-        let mut paused = false;
-        future::poll_fn(|_| if std::mem::replace(&mut paused, true) { Poll::Ready(()) } else { Poll::Pending }).await;
+        Pause { over: false }
+    }
+}
+
+/// A pause, which is over when it is looked at again.
+#[derive(Debug)]
+pub(crate) struct Pause {
+    over: bool,
+}
+
+impl Future for Pause {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        if std::mem::replace(&mut self.over, true) { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 

@@ -105,8 +105,15 @@ pub(crate) async fn parse(header: Vec<u8>, file_length: Option<u64>) -> Result<(
     }
     let json = std::str::from_utf8(&header[PREFIX as usize..])
         .map_err(|e| Error::corrupt("the header is not UTF-8").at(PREFIX + e.valid_up_to() as u64))?;
-    let mut pace = Pace::default();
-    let mut regions = regions(&mut Json::new(json, PREFIX), header_length, file_length, &mut pace).await?;
+    let (mut pace, mut entries) = (Pace::default(), Entries::new(json)?);
+    let mut regions = Vec::new();
+    while let Some((name, entry)) = entries.next()? {
+        steps::add(entry.shape.len());
+        let region = entry.region(&name, header_length, file_length).map_err(|e| e.tensor(&name))?;
+        regions.push(Region { name, ..region }.of_bounded_rank());
+        pace.turn().await;
+    }
+    drop(entries);
     pace.pause().await;
     regions.sort_by_cached_key(|region| (region.offset, region.length));
     pace.pause().await;
@@ -188,35 +195,37 @@ impl Entry {
     }
 }
 
-/// Reads the regions of the tensors in the order of the JSON object.
-async fn regions(
-    json: &mut Json<'_>,
-    header_length: u64,
-    file_length: Option<u64>,
-    pace: &mut Pace,
-) -> Result<Vec<Region>> {
-    let (mut regions, mut names) = (Vec::new(), HashSet::new());
-    let mut first = true;
-    json.begin_object()?;
-    while let Some(name) = json.member(first)? {
-        first = false;
-        if !names.insert(name.to_string()) {
-            return Err(Error::corrupt("the header is not valid: the tensor appears twice").tensor(&name));
-        }
-        if name == "__metadata__" {
+/// The entries of the JSON object in its order, each with its tensor's name.
+struct Entries<'a> {
+    json: Json<'a>,
+    names: HashSet<String>,
+    first: bool,
+}
+
+impl<'a> Entries<'a> {
+    fn new(text: &'a str) -> Result<Self> {
+        let mut json = Json::new(text, PREFIX);
+        json.begin_object()?;
+        Ok(Self { json, names: HashSet::new(), first: true })
+    }
+
+    fn next(&mut self) -> Result<Option<(String, Entry)>> {
+        let Self { json, names, first } = self;
+        while let Some(name) = json.member(std::mem::take(first))? {
+            if !names.insert(name.to_string()) {
+                return Err(Error::corrupt("the header is not valid: the tensor appears twice").tensor(&name));
+            }
+            if name != "__metadata__" {
+                let entry = Entry::read(json).map_err(|e| e.tensor(&name))?;
+                return Ok(Some((name.into_owned(), entry)));
+            }
             // Its values should be strings; there are trainers that write numbers, and loaders that
             // take them. Nothing of it is kept, since the bytes of the header are.
             json.skip_object()?;
-            continue;
         }
-        let entry = Entry::read(json).map_err(|e| e.tensor(&name))?;
-        steps::add(entry.shape.len());
-        let region = entry.region(&name, header_length, file_length).map_err(|e| e.tensor(&name))?;
-        regions.push(Region { name: name.into_owned(), ..region }.of_bounded_rank());
-        pace.turn().await;
+        json.end()?;
+        Ok(None)
     }
-    json.end()?;
-    Ok(regions)
 }
 
 #[cfg(test)]

@@ -99,20 +99,17 @@ impl RegionEntry {
         }
     }
 
-    async fn read(reader: &mut ByteReader<'_>, geometry: Geometry, pace: &mut Pace) -> Result<Self> {
-        let mut region = Self::default();
-        for chunk in 0..geometry.count() {
-            let range = geometry.range(chunk);
-            let restored = range.end - range.start;
-            let (mut method, mut length) = read_record(reader, restored)?;
-            if chunk == 0 && method == Method::Factors {
-                region.factors = Some(FactorsEntry::read(length, reader, &geometry)?);
-                (method, length) = read_record(reader, restored)?;
-            }
-            region.chunks.push(ChunkEntry { method, length });
-            pace.turn().await;
+    /// Reads the entry of a chunk, and before that of the first one that of the factors.
+    fn read_chunk(&mut self, reader: &mut ByteReader<'_>, geometry: &Geometry, chunk: u64) -> Result<()> {
+        let range = geometry.range(chunk);
+        let restored = range.end - range.start;
+        let (mut method, mut length) = read_record(reader, restored)?;
+        if chunk == 0 && method == Method::Factors {
+            self.factors = Some(FactorsEntry::read(length, reader, geometry)?);
+            (method, length) = read_record(reader, restored)?;
         }
-        Ok(region)
+        self.chunks.push(ChunkEntry { method, length });
+        Ok(())
     }
 }
 
@@ -162,8 +159,12 @@ impl Index {
         let mut pace = Pace::default();
         let mut regions = Vec::new();
         for geometry in geometries {
-            regions.push(RegionEntry::read(&mut reader, geometry, &mut pace).await?);
-            pace.turn().await;
+            let mut region = RegionEntry::default();
+            for chunk in 0..geometry.count() {
+                region.read_chunk(&mut reader, &geometry, chunk)?;
+                pace.turn().await;
+            }
+            regions.push(region);
         }
         let mut digest = || Ok::<Digest, Error>(*reader.take(32)?.first_chunk().unwrap_or(&[0; 32]));
         let output = digest()?;

@@ -196,23 +196,7 @@ impl Head {
     /// Parses the front of an archive of `archive` bytes, as [`write`](Self::write) writes it. What
     /// the head becomes in memory, its *weight*, is bounded by the archive's length.
     pub(crate) async fn parse(front: &[u8], archive: u64) -> Result<Self> {
-        let truncated = || Error::truncated("the archive ends inside its head");
-        let (covered, sum) = front.split_last_chunk::<CHECKSUM>().ok_or_else(truncated)?;
-        let (sum, found) = (u64::from_le_bytes(*sum), checksum(covered));
-        if sum != found {
-            return Err(Error::corrupt("the checksum of the head does not match")
-                .figures(format_args!("{sum:016x}"), format_args!("{found:016x}")));
-        }
-        let content = covered.get(FRONT as usize..).ok_or_else(truncated)?;
-        let most = most_head(content.len() as u64);
-        let mut stored = ByteReader::new(content);
-        let length = stored.varint()?;
-        if length > most {
-            return Err(Error::limit("the head is too long").figures(format_args!("at most {most} bytes"), length));
-        }
-        let mut raw = Vec::new();
-        zstd::Decoder::default().decode(stored.rest(), length as usize, &mut raw)?;
-        Self::parse_raw(&raw, archive).await
+        Self::parse_raw(&raw_of(front)?, archive).await
     }
 
     async fn parse_raw(raw: &[u8], archive: u64) -> Result<Self> {
@@ -315,6 +299,27 @@ impl Head {
                 .figures(region.length, index)),
         }
     }
+}
+
+/// Checks the front of an archive, and decodes the head.
+fn raw_of(front: &[u8]) -> Result<Vec<u8>> {
+    let truncated = || Error::truncated("the archive ends inside its head");
+    let (covered, sum) = front.split_last_chunk::<CHECKSUM>().ok_or_else(truncated)?;
+    let (sum, found) = (u64::from_le_bytes(*sum), checksum(covered));
+    if sum != found {
+        return Err(Error::corrupt("the checksum of the head does not match")
+            .figures(format_args!("{sum:016x}"), format_args!("{found:016x}")));
+    }
+    let content = covered.get(FRONT as usize..).ok_or_else(truncated)?;
+    let most = most_head(content.len() as u64);
+    let mut stored = ByteReader::new(content);
+    let length = stored.varint()?;
+    if length > most {
+        return Err(Error::limit("the head is too long").figures(format_args!("at most {most} bytes"), length));
+    }
+    let mut raw = Vec::new();
+    zstd::Decoder::default().decode(stored.rest(), length as usize, &mut raw)?;
+    Ok(raw)
 }
 
 /// Checks the weight of the head of an archive of at least `archive` bytes.
