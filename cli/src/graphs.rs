@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use bitx::folder::{Side, graph_names, graphs_of};
 use bitx::io::ReadAt;
 use bitx::layout::Kind;
 use bitx::{Compress, Format, drive};
@@ -19,13 +20,8 @@ impl Graphs {
     /// Opens the graphs that are beside the files and describe them, for format v2.
     pub fn found((bases, target): (&[Input], &Input), global: &Global) -> anyhow::Result<Self> {
         let target = std::slice::from_ref(target);
-        let paths = match (beside(bases, global), beside(target, global)) {
-            (Some(base), Some(target)) => vec![base, target],
-            (Some(base), None) if serves(&base, target) => vec![base],
-            (None, Some(target)) if serves(&target, bases) => vec![target],
-            _ => Vec::new(),
-        };
-        Self::of(&paths)
+        let serves = |graph: &PathBuf, side| serves(graph, if side == Side::Base { bases } else { target });
+        Self::of(&graphs_of(beside(bases, global), beside(target, global), serves))
     }
 
     fn of(paths: &[PathBuf]) -> anyhow::Result<Self> {
@@ -42,17 +38,11 @@ impl Graphs {
     ) -> anyhow::Result<Self> {
         let named = args.base_graph.is_some() || args.target_graph.is_some();
         let target = std::slice::from_ref(target);
+        let serves = |graph: &PathBuf, side| named || serves(graph, if side == Side::Base { bases } else { target });
         let found = |named: &Option<PathBuf>, files: &[Input]| named.clone().or_else(|| beside(files, global));
         let paths = match format {
             Format::V1 { .. } if !named => Vec::new(),
-            _ => match (found(&args.base_graph, bases), found(&args.target_graph, target)) {
-                (Some(base), Some(target)) => vec![base, target],
-                (Some(base), None) if named || serves(&base, target) => vec![base],
-                (None, Some(target)) if named || serves(&target, bases) => vec![target],
-                // If only one side has tensors, they have no counterparts; plain bytes compress
-                // better.
-                _ => Vec::new(),
-            },
+            _ => graphs_of(found(&args.base_graph, bases), found(&args.target_graph, target), serves),
         };
         Self::of(&paths)
     }
@@ -90,15 +80,7 @@ fn beside(files: &[Input], global: &Global) -> Option<PathBuf> {
 
 /// The paths where a graph of a file may be.
 fn candidates(file: &Input) -> Vec<PathBuf> {
-    let name = name(&file.path);
-    if let Some(shard) = name.strip_suffix(".bin") {
-        let own = ["tensor", "ndarray"].map(|kind| format!("{shard}.{kind}-cache.json"));
-        let shared = ["tensor-cache.json", "ndarray-cache.json"].map(str::to_owned);
-        let names = own.iter().chain(shared.iter().filter(|_| shard.starts_with("params_shard_")));
-        return names.map(|name| file.path.with_file_name(name)).collect();
-    }
-    let end = name.find(".onnx").map(|start| start + ".onnx".len()).filter(|&end| end < name.len());
-    end.map(|end| file.path.with_file_name(&name[..end])).into_iter().collect()
+    graph_names(&name(&file.path)).iter().map(|name| file.path.with_file_name(name)).collect()
 }
 
 /// Returns `true` if `graph` describes each of `files` that has no layout of its own. The graph was

@@ -2,6 +2,7 @@
 //! one. [FORMAT.md](../../docs/FORMAT.md) defines it.
 
 mod digest;
+mod graphs;
 mod path;
 mod serving;
 
@@ -10,6 +11,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+pub use graphs::{Graphs, Side, graph_names, graphs_of};
 pub use path::{archive_paths, check_path, check_paths};
 pub use serving::{INDEX, Models, counterpart};
 

@@ -46,7 +46,8 @@ pub(super) struct Opening<'a> {
     bases: Vec<u64>,
     /// The length in bytes of the archive, the target or the adapter.
     length: u64,
-    /// The name of the tensor, or an adapter's `adapter_config.json`.
+    /// The name of the tensor, or the `adapter_config.json` of each adapter, with a zero between
+    /// them.
     text: Option<String>,
     #[cfg(feature = "restore")]
     max_output: Option<u64>,
@@ -59,6 +60,12 @@ pub(super) struct Opening<'a> {
     /// The number of ONNX graphs.
     #[cfg(feature = "compress")]
     graphs: u64,
+    /// The number of adapters, which are the last files of the base.
+    #[cfg(feature = "compress")]
+    adapters: u64,
+    /// The names of the base's files and of the target, as far as they are known.
+    #[cfg(feature = "compress")]
+    names: Vec<String>,
     /// The number of the base file to merge into.
     #[cfg(feature = "compress")]
     file: u64,
@@ -87,6 +94,10 @@ impl<'a> Opening<'a> {
                 "level" => opening.level = Some(number()?),
                 #[cfg(feature = "compress")]
                 "graphs" => opening.graphs = number()?,
+                #[cfg(feature = "compress")]
+                "adapters" => opening.adapters = number()?,
+                #[cfg(feature = "compress")]
+                "names" => opening.names.push(value.to_owned()),
                 #[cfg(feature = "compress")]
                 "file" => opening.file = number()?,
                 #[cfg(feature = "compress")]
@@ -127,18 +138,19 @@ impl Opening<'_> {
 
 #[cfg(feature = "compress")]
 impl Opening<'_> {
-    /// A compression. The default format is v2, or v1 if a level is given. With a configuration, the
-    /// last file of the base is an adapter.
+    /// A compression. The default format is v2, or v1 if a level is given.
     pub(super) fn compress(&self) -> Result<Compress, JsValue> {
         let (bases, graphs) = self.bases.split_at(self.bases.len().saturating_sub(index(self.graphs)));
         let mut job = Compress::new(bases, self.length, self.format()?).map_err(thrown)?;
-        if let Some(config) = &self.text {
-            job = job.with_adapter(bases.len().wrapping_sub(1), config.as_bytes()).map_err(thrown)?;
+        let first = bases.len().saturating_sub(index(self.adapters));
+        let configs = self.text.iter().flat_map(|text| text.split('\0'));
+        for (file, config) in (first..bases.len()).zip(configs) {
+            job = job.with_adapter(file, config.as_bytes()).map_err(thrown)?;
         }
         if self.only_used {
             job = job.only_used_bases();
         }
-        if graphs.is_empty() { Ok(job) } else { job.with_graphs(graphs, Vec::new()).map_err(thrown) }
+        if graphs.is_empty() { Ok(job) } else { job.with_graphs(graphs, self.names.clone()).map_err(thrown) }
     }
 
     /// A merge of the adapter into a file of the base.

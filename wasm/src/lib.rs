@@ -51,9 +51,11 @@ impl Job {
     ///   restores the file as `restore` does, but its windows may run in any order and in any
     ///   number of jobs. All that restore take `maxOutput`. `text` is the name of the tensor.
     /// - `compress` reads a target of that `length`, and takes `format` (`v1` or `v2`), `effort`,
-    ///   `level`, `graphs` and `onlyUsed`. `graphs` is the number of ONNX graphs that describe
-    ///   external data; their lengths are the last of the base's. With a `text`, which is an
-    ///   `adapter_config.json`, the last file of the base is an adapter.
+    ///   `level`, `graphs`, `names`, `adapters` and `onlyUsed`. `graphs` is the number of ONNX graphs
+    ///   that describe external data; their lengths are the last of the base's. There is a line of
+    ///   `names` for each file of the base and for the target. `adapters` is the number of adapters,
+    ///   the last files of the base; `text` is the `adapter_config.json` of each, with a zero between
+    ///   them.
     /// - `merge` computes the model of a base and an adapter of that `length`, which is the file
     ///   behind the last of the base. `text` is its configuration, and `file` the number of the base
     ///   file to merge into.

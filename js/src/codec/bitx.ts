@@ -1,6 +1,6 @@
 import { abortError, BitxError, type Bytes, checkOptions, checkWhole, DISPOSE } from '../common/index.js';
 import { Engine } from './engine.js';
-import { type Inputs, located, prepare } from './inputs.js';
+import { type Inputs, located, nameOf, prepare } from './inputs.js';
 import type { CallContext, Link } from './link.js';
 import { outputKind, StreamOutput, streamOf } from './output.js';
 import type { Outcome, Task } from './protocol.js';
@@ -298,10 +298,16 @@ export class Bitx {
     if (codec.effort && (codec.format === 'v1' || codec.level !== undefined)) {
       throw new BitxError('invalid-argument', 'effort applies to format v2 only; use level with format v1');
     }
+    if (adapter && config && [adapter].flat().length !== [config].flat().length) {
+      throw new BitxError('invalid-argument', 'each adapter needs a config of its own');
+    }
     const lora = operation === 'merge' || adapter || config ? { adapter, config } : {};
     const own = operation === 'restore' ? { delta } : operation === 'compress' ? { target, graph } : {};
     const inputs = { base, ...own, ...lora } as Inputs;
-    const task: Task = { operation, options: codec, output: outputKind(output) };
+    // A graph knows the files that it describes by their names.
+    const files = () => [base as Input, adapter ?? [], target as Input].flat().map(nameOf);
+    const names = [graph].flat().length > 0 ? { names: files() } : {};
+    const task: Task = { operation, options: { ...codec, ...names }, output: outputKind(output) };
     const stream = output instanceof WritableStream ? new StreamOutput(output) : undefined;
     const { blob, stats } = await this.call(task, inputs, options, stream, onOpened);
     if (stats) onStats?.((operation === 'merge' ? computed(stats) : stats) as never);

@@ -25,13 +25,32 @@ export async function prepare(
   const entries = Object.entries(inputs) as [Source, Input | Input[]][];
   const files = entries.map(async ([source, input]) => {
     const spooled = (file: Input) => (file instanceof Response ? desk.spool(file) : file);
-    const several = Array.isArray(input) && (source === 'base' || source === 'graph');
+    const several = Array.isArray(input) && SEVERAL.includes(source);
     const files = await Promise.all((several ? input : [input as Input]).map(spooled));
     // Keep the spooled file: a call may be restarted, and a response can be read only once.
     inputs[source] = several ? files : (files[0] as Input);
     return [source, files.map((file) => desk.wire(source, file))] as const;
   });
   return { sources: Object.fromEntries(await Promise.all(files)), ports: desk.ports };
+}
+
+/** The sources that may be several files. */
+const SEVERAL: Source[] = ['base', 'graph', 'adapter', 'config'];
+
+/** Returns the name of a file without its folder, in one line; empty if it has none. */
+export function nameOf(input: Input): string {
+  const own: unknown = (input as { name?: unknown } | undefined)?.name;
+  const name = typeof own === 'string' ? own : isAddress(input) ? lastOf(absolute(input)) : '';
+  return name.replace(/[\r\n]/g, '');
+}
+
+function lastOf(address: string): string {
+  const name = new URL(address).pathname.replace(/.*\//, '');
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;
+  }
 }
 
 /** Returns the error of a call, which names the address of the file at fault if there is one. */

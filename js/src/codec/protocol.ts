@@ -54,7 +54,7 @@ export type Operation =
   | 'merge';
 
 /** The options that the core takes besides the inputs. */
-export type OperationOptions = { name?: string; paths?: string[]; bases?: number } & Pick<
+export type OperationOptions = { name?: string; names?: string[]; paths?: string[]; bases?: number } & Pick<
   RestoreOptions,
   'maxOutput'
 > &
@@ -79,6 +79,10 @@ export interface FolderPlan {
   archives: string[];
   /** The numbers of the base files that each file is compressed against. */
   serving: number[][];
+  /** The numbers of the files that are the graphs of each file's compression. */
+  graphs: number[][];
+  /** The numbers of the base files that are adapters, each with that of its configuration. */
+  adapters: [file: number, config: number][];
   /** The length of each file in bytes: the base's, and behind them the target's. */
   sizes: number[];
 }

@@ -175,13 +175,13 @@ export interface CompressOptions extends WriteOptions {
    */
   graph?: Input | [base: Input, target: Input];
   /**
-   * A LoRA adapter of PEFT that was merged into the target: its `adapter_model.safetensors`. It
-   * becomes the last file of the base, which restoring needs as well: `base: [base, adapter]`. For
+   * A LoRA adapter of PEFT that was merged into the target: its `adapter_model.safetensors`, or
+   * those of several. It becomes the last file of the base, which restoring needs as well: `base: [base, adapter]`. For
    * `v2` only.
    */
-  adapter?: Input;
-  /** The adapter's `adapter_config.json`. */
-  config?: Input;
+  adapter?: Input | Input[];
+  /** The adapter's `adapter_config.json`; for several adapters, one for each. */
+  config?: Input | Input[];
   /**
    * Leaves files out of the archive's base from which it takes nothing, so that restoring does not
    * need them. For `v2` only. Default: `false`.

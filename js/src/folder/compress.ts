@@ -1,6 +1,6 @@
 import type { Bitx } from '../codec/bitx.js';
 import type { FolderPlan, Task } from '../codec/protocol.js';
-import type { ArchiveInfo, Input } from '../codec/types.js';
+import type { ArchiveInfo, Input, RangeSource } from '../codec/types.js';
 import { checkOptions } from '../common/index.js';
 import { type Destination, destination } from './destination.js';
 import { Ending } from './ending.js';
@@ -17,13 +17,15 @@ interface Compressing {
   target: Input;
   archive: string;
   serving: number[];
+  /** The numbers of the files that are its graphs. */
+  graphs: number[];
 }
 
 /**
  * Compresses a model folder: each file becomes an archive against those files of the base folder
  * that serve it, and the manifest `bitx.json` describes them. Shards of base and target need not
- * agree. ONNX graphs are compressed as files; for external data, call {@link Bitx.compress} with
- * its graph.
+ * agree. LoRA adapters of PEFT in the base folder serve with the configuration beside them, and
+ * external data of ONNX and shards of MLC with the graph beside them.
  *
  * A folder handle keeps the files that were complete when a call failed.
  *
@@ -44,19 +46,20 @@ export async function compressFolder(bitx: Bitx, options: CompressFolderOptions)
   const { signal } = options;
   const task: Task = { operation: 'plan', options: { paths, bases: bases.size }, output: 'blob' };
   const { plan } = await bitx.call(task, all, signal ? { signal } : {});
-  const { archives, serving, sizes } = plan as FolderPlan;
+  const { archives, serving, graphs, adapters, sizes } = plan as FolderPlan;
   const meter = new Meter(
     options,
     sizes.slice(bases.size).reduce((sum, size) => sum + size, 0),
   );
   const files = new Map<string, Blob>();
   const folder = await destination(options.output, files);
-  const making = new Making(bitx, options, folder, files, paths, all.base.slice(0, bases.size));
+  const inputs = all.base.map((input, i) => withName(input, paths[i] as string));
+  const making = new Making(bitx, options, folder, files, paths, inputs, new Map(adapters));
   try {
     for (const [i, path] of [...targets.keys()].entries()) {
-      const target = all.base[bases.size + i] as Input;
-      const file = { path, target, archive: archives[i] as string, serving: serving[i] as number[] };
-      await named(path, making.add(file, meter));
+      const target = inputs[bases.size + i] as Input;
+      const [archive, numbers, own] = [archives[i], serving[i], graphs[i]] as [string, number[], number[]];
+      await named(path, making.add({ path, target, archive, serving: numbers, graphs: own }, meter));
     }
     return await making.finish();
   } catch (error) {
@@ -72,7 +75,10 @@ class Making {
   readonly #folder: Destination;
   readonly #files: Map<string, Blob>;
   readonly #paths: string[];
-  readonly #base: Input[];
+  /** The files of the base, and behind them those of the target. */
+  readonly #inputs: Input[];
+  /** The number of the configuration of each base file that is an adapter. */
+  readonly #adapters: Map<number, number>;
   readonly #manifest: Manifest = { format: 'bitx-folder', version: 1, base: [], files: [] };
   /** The index in the manifest of each base file that an archive needs. */
   readonly #numbers = new Map<number, number>();
@@ -83,23 +89,31 @@ class Making {
     folder: Destination,
     files: Map<string, Blob>,
     paths: string[],
-    base: Input[],
+    inputs: Input[],
+    adapters: Map<number, number>,
   ) {
     this.#bitx = bitx;
     this.#options = options;
     this.#folder = folder;
     this.#files = files;
     this.#paths = paths;
-    this.#base = base;
+    this.#inputs = inputs;
+    this.#adapters = adapters;
   }
 
   /** Compresses a file of the target. */
-  async add({ path, target, archive, serving }: Compressing, meter: Meter): Promise<void> {
+  async add({ path, target, archive, serving, graphs }: Compressing, meter: Meter): Promise<void> {
     const { effort } = this.#options;
+    const adapters = serving.filter((number) => this.#adapters.has(number));
+    const models = serving.filter((number) => !this.#adapters.has(number));
+    const configs = adapters.map((number) => this.#adapters.get(number) as number);
+    const inputs = (numbers: number[]) => numbers.map((number) => this.#inputs[number] as Input);
     const ending = new Ending(await this.#folder.at(archive));
     let made: ArchiveInfo | undefined;
     const blob = await this.#bitx.compress({
-      base: serving.map((number) => this.#base[number] as Input),
+      base: inputs(models),
+      ...(adapters.length > 0 && { adapter: inputs(adapters), config: inputs(configs) }),
+      ...(graphs.length > 0 && { graph: inputs(graphs) as [Input, Input] }),
       target,
       effort,
       onlyUsed: true,
@@ -114,7 +128,7 @@ class Making {
     meter.end(restoredBytes);
     const root = await ending.root(() => this.#folder.end(archive, Ending.LENGTH));
     const base = bases.map(({ file = 0, size, blake3 }) =>
-      this.#number(serving[file] as number, size, blake3),
+      this.#number([...models, ...adapters][file] as number, size, blake3),
     );
     this.#manifest.files.push({
       file: { path, bytes: restoredBytes, blake3 },
@@ -140,6 +154,17 @@ class Making {
     const manifest: Manifest = JSON.parse(text);
     return { manifest, ...sums(manifest.files), files: this.#files };
   }
+}
+
+/** Returns an input with the name that it has in its folder, by which graphs know it. */
+function withName(input: Input, path: string): Input {
+  const name = path.replace(/.*\//, '');
+  if (typeof input === 'string' || input instanceof URL || input instanceof Response) return input;
+  if ('name' in input && input.name === name) return input;
+  if (input instanceof Blob) return new File([input], name);
+  if ('byteLength' in input) return new File([input as BlobPart], name);
+  const { size, read } = input as RangeSource;
+  return Object.assign({ size, read: read.bind(input) }, { name });
 }
 
 /** Checks a manifest, and returns it as it is written. */

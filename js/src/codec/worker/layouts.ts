@@ -1,4 +1,4 @@
-import type { Outcome, Request, Source } from '../protocol.js';
+import type { FolderPlan, Outcome, Request, Source } from '../protocol.js';
 import type { TensorPlace } from '../types.js';
 import { checkManifest, Layout } from './core.js';
 import { open } from './drive.js';
@@ -15,8 +15,35 @@ export async function withoutJob(
   }
   if (operation === 'manifest') return { manifest: checkManifest(await files.start('delta')) as string };
   if (operation !== 'plan') return undefined;
+  return { plan: await planOf(files, signal, paths as string[], bases as number) };
+}
+
+/** Plans the compression of a folder, whose files are all sources of the base. */
+async function planOf(
+  files: Files,
+  signal: AbortSignal,
+  paths: string[],
+  bases: number,
+): Promise<FolderPlan> {
   const layout = await layoutOf(files, 'base', signal, paths);
-  return { plan: { ...layout.plan(bases as number), sizes: files.sizes('base') } };
+  const sizes = files.sizes('base');
+  const adapters: FolderPlan['adapters'] = [];
+  const numbers = new Map(paths.slice(0, bases).map((path, file) => [path, file]));
+  try {
+    for (const file of layout.graphsOf(bases)) {
+      layout.openGraph(file, sizes[file] as number);
+      await open(layout, (range) => files.read({ ...range, source: 'base', file }), signal);
+    }
+    for (const [path, file] of numbers) {
+      const config = numbers.get(path.replace(/[^/]*$/, 'adapter_config.json'));
+      if (config === undefined || !layout.isAdapter(file)) continue;
+      if (layout.canMerge(file, await files.start('base', config))) adapters.push([file, config]);
+    }
+  } catch (error) {
+    layout.free();
+    throw error;
+  }
+  return { ...layout.plan(), adapters, sizes };
 }
 
 /**

@@ -55,15 +55,15 @@ export class Files {
 
   /** Reads a range. The core has already merged ranges that are close together. */
   async read({ source, file, offset, length }: Read): Promise<Uint8Array> {
-    // The core takes an adapter for the file behind the last of the base.
-    const opened = this.#files[source]?.[file] ?? this.#files.adapter?.[0];
+    // The core takes adapters for the files behind the last of the base.
+    const opened = this.#files[source]?.[file] ?? this.#files.adapter?.[file - this.sizes('base').length];
     return this.#io.read((opened as OpenFile).key, offset, length);
   }
 
   /** Reads a short file: no more of it than makes the core refuse it. */
-  start(source: Source): Promise<Uint8Array> {
-    const [size = 0] = this.sizes(source);
-    return this.read({ source, file: 0, offset: 0, length: Math.min(size, TOO_LONG) });
+  start(source: Source, file = 0): Promise<Uint8Array> {
+    const { [file]: size = 0 } = this.sizes(source);
+    return this.read({ source, file, offset: 0, length: Math.min(size, TOO_LONG) });
   }
 
   /** Closes the files and ends all reads, even those that would wait forever. */

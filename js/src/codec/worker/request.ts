@@ -14,10 +14,12 @@ export async function openingOf(
   const [length = 0] = [...files.sizes('target'), ...files.sizes('delta'), ...adapter];
   const graphs = files.sizes('graph');
   const base = [...files.sizes('base'), ...(own === 'merge' ? [] : [...adapter, ...graphs])];
-  const config = sources.config && (await files.start('config'));
+  const configs = await Promise.all((sources.config ?? []).map((_, file) => files.start('config', file)));
   const { name, ...fields } = options;
-  const text = config ? new TextDecoder().decode(config) : name;
-  return [requestOf({ ...fields, operation, base, length, graphs: graphs.length }), text];
+  const decoder = new TextDecoder();
+  const text = sources.config ? configs.map((config) => decoder.decode(config)).join('\0') : name;
+  const counts = { graphs: graphs.length, adapters: adapter.length };
+  return [requestOf({ ...fields, ...counts, operation, base, length }), text];
 }
 
 /** Returns a request to the core: lines of a field's name and its value. A list has a line each. */
