@@ -31,11 +31,17 @@ fn covered(shifted: &[i16]) -> Vec<u8> {
     shifted.iter().flat_map(|n| n.to_le_bytes()).collect()
 }
 
-/// Reads the factors of a payload as they are stored.
+/// Reads the factors of a payload. Returns them and the bytes that the payload's checksum covers.
 ///
 /// # Errors
-/// Those of [`read_factors`].
-pub(super) fn read_stored(matrix: Matrix, rank: u8, payload: &[u8], scratch: &mut Scratch) -> Result<StoredFactors> {
+/// `Corrupt` or `Truncated` for a damaged payload, and for one whose rank is not the index's
+/// `rank`.
+pub(crate) fn read_factors(
+    matrix: Matrix,
+    rank: u8,
+    payload: &[u8],
+    scratch: &mut Scratch,
+) -> Result<(Factors, Vec<u8>)> {
     let mut payload = ByteReader::new(payload);
     // The rank of the index is known to be within the limits, so the payload's is compared with it
     // first.
@@ -58,21 +64,7 @@ pub(super) fn read_stored(matrix: Matrix, rank: u8, payload: &[u8], scratch: &mu
     }
     let numbers = integers::read(&mut payload, rank * matrix.columns, matrix.columns, scratch)?;
     payload.finish()?;
-    Ok(StoredFactors { step, shifts, numbers })
-}
-
-/// Reads the factors of a payload. Returns them and the bytes that the payload's checksum covers.
-///
-/// # Errors
-/// `Corrupt` or `Truncated` for a damaged payload, and for one whose rank is not the index's
-/// `rank`.
-pub(crate) fn read_factors(
-    matrix: Matrix,
-    rank: u8,
-    payload: &[u8],
-    scratch: &mut Scratch,
-) -> Result<(Factors, Vec<u8>)> {
-    let stored = read_stored(matrix, rank, payload, scratch)?;
+    let stored = StoredFactors { step, shifts, numbers };
     let shifted = stored
         .shifted(matrix.columns)
         .ok_or_else(|| Error::corrupt("a number of the factors does not fit 16 bits after its shift"))?;

@@ -2,12 +2,13 @@
 //! tried on a sample of the region's rows.
 
 use super::delta;
-use super::{CHUNK, Effort, Matrix, Scratch, integers, predicted};
+use super::{CHUNK, Effort, Matrix, integers, predicted};
 use crate::bytes::{ByteReader, put_prefixed, put_varint};
 use crate::error::{Error, Result};
 use crate::layout::Dtype;
 use crate::predict::change::{Change, Weights};
 use crate::predict::fit::Fit;
+use crate::predict::stored::StoredFactors;
 use crate::predict::subspace::{Components, Search, is_worth_trying};
 
 /// The smallest number of rows, and of columns, of a matrix that is predicted.
@@ -69,11 +70,14 @@ pub(crate) struct Prediction {
 }
 
 impl Prediction {
-    /// The prediction as bytes, for another job of the same compression.
+    /// The prediction as bytes, for another job of the same compression. They are not coded: a host
+    /// that compresses has no decoder.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
+        let (mut bytes, StoredFactors { step, shifts, numbers }) = (Vec::new(), &self.fit.stored);
         put_varint(&mut bytes, self.saved);
-        put_prefixed(&mut bytes, &self.payload);
+        bytes.extend_from_slice(&step.to_le_bytes());
+        put_prefixed(&mut bytes, shifts);
+        numbers.iter().for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
         bytes.extend(self.fit.weights.iter().flat_map(Weights::to_bytes));
         bytes
     }
@@ -81,12 +85,14 @@ impl Prediction {
     /// The prediction that [`to_bytes`](Self::to_bytes) wrote, of a region cut like `matrix`.
     pub(crate) fn from_bytes(bytes: &[u8], matrix: Matrix) -> Result<Self> {
         let mut reader = ByteReader::new(bytes);
-        let (saved, payload) = (reader.varint()?, reader.prefixed()?);
-        let weights = Weights::from_bytes(reader.rest());
-        let rank = payload.first().copied().unwrap_or(0);
-        let stored = predicted::read_stored(matrix, rank, payload, &mut Scratch::default())?;
+        let saved = reader.varint()?;
+        let step = f32::from_le_bytes(*reader.take(4)?.first_chunk().unwrap_or(&[0; 4]));
+        let shifts = reader.prefixed()?.to_vec();
+        let numbers = reader.take((shifts.len() * matrix.columns * 2) as u64)?;
+        let numbers = numbers.as_chunks().0.iter().map(|number| i16::from_le_bytes(*number)).collect();
+        let stored = StoredFactors { step, shifts, numbers };
         let (payload, bytes) = predicted::write_factors(&stored, matrix);
-        let fit = Fit::of(stored, matrix.columns, weights);
+        let fit = Fit::of(stored, matrix.columns, Weights::from_bytes(reader.rest()));
         let fit = fit.ok_or_else(|| Error::corrupt("the factors cannot be told apart"))?;
         Ok(Self { fit, payload, bytes, saved })
     }

@@ -26,7 +26,8 @@ impl Compress {
 impl Apart for Compress {
     fn search(&mut self, window: usize, inputs: &Inputs, runner: &dyn Runner) -> Result<Option<Vec<u8>>> {
         let pieces = self.windows[window].clone();
-        self.predictions = self.predict(&self.pieces[pieces.clone()], inputs, runner)?.into_iter().collect();
+        let predictions = self.predict(&self.pieces[pieces.clone()], inputs, runner)?;
+        self.predictions.extend(predictions);
         let carried = |region| self.predictions.get(&region).map(Prediction::to_bytes).unwrap_or_default();
         Ok(match self.going_on(&pieces) {
             Some((_, false)) => None,
