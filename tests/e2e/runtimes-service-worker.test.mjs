@@ -23,6 +23,33 @@ const fromStorage = async () => {
   const root = await navigator.storage.getDirectory();
   return new RestoredFile({ base: await root.getFileHandle('base'), delta });
 };
+// The number of steps in which the wasm opens a model of many tensors, and of those before which no
+// other event was handled.
+const opening = async () => {
+  const { port1, port2 } = new MessageChannel();
+  const { Instance } = WebAssembly;
+  const found = { steps: 0, blocked: 0 };
+  let [events, seen] = [0, -1];
+  port1.onmessage = () => {
+    events++;
+    port2.postMessage(0);
+  };
+  port2.postMessage(0);
+  WebAssembly.Instance = function (...args) {
+    const { exports } = new Instance(...args);
+    const job_advance = (...rest) => {
+      found.steps++;
+      if (seen === events) found.blocked++;
+      seen = events;
+      return exports.job_advance(...rest);
+    };
+    return { exports: { ...exports, job_advance } };
+  };
+  const many = new RestoredFile({ base: '/parts/many', delta: '/parts/many-delta' });
+  const { status, headers } = await many.respond(new Request('/many', { method: 'HEAD' }));
+  port1.close();
+  return Response.json({ ...found, status, length: Number(headers.get('content-length')) });
+};
 // The length of each part of a file, and the number of other events that were handled before it.
 const parts = async () => {
   const { body } = await files['/tuned'].respond(new Request('/tuned'));
@@ -48,6 +75,7 @@ addEventListener('fetch', (event) => {
   const { pathname } = new URL(event.request.url);
   if (files[pathname]) event.respondWith(files[pathname].respond(event.request));
   if (pathname === '/parts-of-tuned') event.respondWith(parts());
+  if (pathname === '/opening-of-many') event.respondWith(opening());
   if (pathname === '/stored') event.respondWith(fromStorage().then((file) => file.respond(event.request)));
 });
 `;
@@ -66,7 +94,10 @@ before(async () => {
   model.bytes = Buffer.concat(pieces.map(({ target }) => target));
   const bitx = await Bitx.create();
   const archive = await bitx.compress({ base, target: model.bytes, effort: 'fast' });
+  const many = manyTensors(30_000);
+  const manyDelta = await bitx.compress({ base: many, target: many, effort: 'fast' });
   bitx.dispose();
+  model.many = many.length;
   const delta = Buffer.from(await archive.arrayBuffer());
   // The place of the last chunks.
   const damaged = Buffer.from(delta);
@@ -77,8 +108,19 @@ before(async () => {
     '/parts/short': bytes(base.subarray(0, base.length - (8 << 20))),
     '/parts/delta': bytes(delta),
     '/parts/damaged': bytes(damaged),
+    '/parts/many': bytes(many),
+    '/parts/many-delta': bytes(Buffer.from(await manyDelta.arrayBuffer())),
   });
 });
+
+/** Returns a model of so many tensors of one weight each. */
+function manyTensors(count) {
+  const entry = (_, i) => [`w${i}`, { dtype: 'BF16', shape: [1], data_offsets: [2 * i, 2 * i + 2] }];
+  const header = Buffer.from(JSON.stringify(Object.fromEntries(Array.from({ length: count }, entry))));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  return Buffer.concat([length, header, Buffer.alloc(2 * count, 1)]);
+}
 
 /** Opens a page that the service worker controls, and that is not isolated. */
 async function served(t) {
@@ -104,6 +146,16 @@ async function served(t) {
 }
 
 const ask = (page, path, options) => page.evaluate(([path, options]) => ask(path, options), [path, options]);
+
+test('other events are handled while a model of many tensors is opened', async (t) => {
+  const page = await served(t);
+  const found = await page.evaluate(async () => (await fetch('/opening-of-many')).json());
+  assert.deepEqual(
+    { ...found, steps: undefined },
+    { steps: undefined, blocked: 0, status: 200, length: model.many },
+  );
+  assert.ok(found.steps > 100, `${found.steps} steps`);
+});
 
 test('a request for the file gets the whole file', async (t) => {
   const page = await served(t);
