@@ -111,7 +111,7 @@ pub fn read(fields: &mut Fields, contexts: &[usize], most: u64) -> Result<Vec<u8
         for &context in strip {
             let frequencies = &tables.frequencies[tables.of[context]];
             if certain(frequencies) {
-                symbols.push(frequencies.len() as u8 - 1);
+                symbols.push((frequencies.len() - 1) as u8);
                 continue;
             }
             symbols.push(streams[turn / states].symbol(turn % states, frequencies)?);
