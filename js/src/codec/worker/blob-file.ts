@@ -22,8 +22,7 @@ export async function privateBlob(
 ): Promise<Sink | undefined> {
   if (size < LEAST) return undefined;
   try {
-    const { quota = 0, usage = 0 } = await navigator.storage.estimate();
-    const page = quota - usage > size ? await pageOf() : undefined;
+    const page = await pageOf();
     if (page === undefined) return undefined;
     const name = `${page}.${Math.random()}`;
     const folder = await folderOf(true);

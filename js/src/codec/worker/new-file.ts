@@ -67,16 +67,19 @@ async function privateFile(
 }
 
 /**
- * Opens the part of a file, which is empty then. With a `size` and where the browser permits it,
- * the part has that size and is open for several workers.
+ * Opens the part of a file, which is empty then. With a `size`, the part has that size, and where
+ * the browser permits it, it is open for several workers.
  */
 async function openPart(part: PrivateHandle, size: number | undefined): Promise<Access> {
   const access = await unlocked(() => part.createSyncAccessHandle());
   try {
     access.truncate(0);
-    if (size === undefined || !access.mode) return access;
-    // Otherwise each worker would reserve space for all bytes before those that it writes.
+    if (!size) return access;
+    // Otherwise each worker would reserve space for all bytes before those that it writes. Browsers
+    // notice a lack of space only when they write.
     access.truncate(size);
+    writeAt(access, new Uint8Array(1), size - 1);
+    if (!access.mode) return access;
   } catch (error) {
     access.close();
     throw error;
