@@ -1,12 +1,12 @@
 //! Files that describe the tensors of other files: ONNX graphs, and the `ndarray-cache.json` or
 //! `tensor-cache.json` of MLC's shards.
 
-use serde::Deserialize;
-
 use super::Dtype;
+use super::json::Json;
 use super::onnx::{External, Graph, Walker};
 use crate::error::{Error, Result};
 use crate::io::{Incremental, Wanted};
+use crate::steps;
 
 /// The longest JSON that is read.
 const LONGEST: u64 = 16 << 20;
@@ -72,41 +72,77 @@ impl Incremental for GraphReader {
     }
 }
 
-/// The content of an `ndarray-cache.json`.
-#[derive(Deserialize)]
-struct Cache {
-    records: Vec<Shard>,
-}
-
-/// A file of tensors.
-#[derive(Deserialize)]
-struct Shard {
-    #[serde(rename = "dataPath")]
-    path: String,
-    records: Vec<Array>,
-}
-
-#[derive(Deserialize)]
+/// A tensor in a file of MLC.
+#[derive(Default)]
 struct Array {
     name: String,
     shape: Vec<u64>,
     dtype: String,
     nbytes: u64,
-    #[serde(rename = "byteOffset")]
     offset: u64,
 }
 
 /// The arrays that MLC's JSON describes; none if it is other JSON.
 fn parse(json: &[u8]) -> Vec<External> {
-    let Ok(cache) = serde_json::from_slice::<Cache>(json) else { return Vec::new() };
-    let arrays = cache.records.into_iter().flat_map(|shard| {
-        let location = shard.path;
-        shard.records.into_iter().map(move |array| (location.clone(), array))
-    });
-    arrays.map(|(location, array)| array.external(location)).collect()
+    let found = str::from_utf8(json).ok().and_then(|text| arrays(&mut Json::new(text, 0)).ok());
+    found.unwrap_or_default()
+}
+
+/// Reads the content of an `ndarray-cache.json`.
+fn arrays(json: &mut Json<'_>) -> Result<Vec<External>> {
+    let mut found = Vec::new();
+    json.object(|json, field| match &*field {
+        "records" => json.array(|json| {
+            let (location, arrays) = shard(json)?;
+            found.extend(arrays.into_iter().map(|array| array.external(location.clone())));
+            Ok(())
+        }),
+        _ => json.skip(),
+    })?;
+    json.end()?;
+    Ok(found)
+}
+
+/// Reads the entry of a file of tensors: its path, and the tensors.
+fn shard(json: &mut Json<'_>) -> Result<(String, Vec<Array>)> {
+    let (mut path, mut arrays) = (None, Vec::new());
+    json.object(|json, field| match &*field {
+        "dataPath" => {
+            path = Some(json.string()?.into_owned());
+            Ok(())
+        }
+        "records" => json.array(|json| {
+            arrays.push(Array::read(json)?);
+            Ok(())
+        }),
+        _ => json.skip(),
+    })?;
+    let path = path.ok_or_else(|| json.fault("the field dataPath"))?;
+    Ok((path, arrays))
 }
 
 impl Array {
+    fn read(json: &mut Json<'_>) -> Result<Self> {
+        steps::add(1);
+        let (mut array, mut fields) = (Self::default(), 0);
+        json.object(|json, field| {
+            fields += 1;
+            match &*field {
+                "name" => array.name = json.string()?.into_owned(),
+                "shape" => array.shape = json.numbers()?,
+                "dtype" => array.dtype = json.string()?.into_owned(),
+                "nbytes" => array.nbytes = json.number()?,
+                "byteOffset" => array.offset = json.number()?,
+                _ => {
+                    fields -= 1;
+                    json.skip()?;
+                }
+            }
+            Ok(())
+        })?;
+        if fields == 5 { Ok(array) } else { Err(json.fault("an array's name, shape, dtype, nbytes and byteOffset")) }
+    }
+
     fn external(self, location: String) -> External {
         let dtype = match &*self.dtype {
             "float32" => Some(Dtype::F32),

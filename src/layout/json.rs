@@ -56,14 +56,30 @@ impl<'a> Json<'a> {
 
     /// Reads an array of whole numbers from 0 to 2^64 - 1.
     pub(super) fn numbers(&mut self) -> Result<Vec<u64>> {
-        self.take(b'[', "an array")?;
         let mut numbers = Vec::new();
-        while self.more(numbers.is_empty(), b']')? {
-            self.peek();
-            let number = self.whole()?.parse();
-            numbers.push(number.map_err(|_| self.fault("a number below 2^64"))?);
-        }
+        self.array(|json| {
+            numbers.push(json.number()?);
+            Ok(())
+        })?;
         Ok(numbers)
+    }
+
+    /// Reads an array. `element` is called to read each of its elements.
+    pub(super) fn array(&mut self, mut element: impl FnMut(&mut Self) -> Result<()>) -> Result<()> {
+        self.take(b'[', "an array")?;
+        let mut first = true;
+        while self.more(first, b']')? {
+            element(self)?;
+            first = false;
+        }
+        Ok(())
+    }
+
+    /// Reads a whole number from 0 to 2^64 - 1.
+    pub(super) fn number(&mut self) -> Result<u64> {
+        self.peek();
+        let number = self.whole()?.parse();
+        number.map_err(|_| self.fault("a number below 2^64"))
     }
 
     /// Reads a string.
