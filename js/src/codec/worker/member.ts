@@ -55,9 +55,10 @@ export const member = {
     shared.output = output && (await writing(() => openShared(output, 'readwrite-unsafe')));
   },
 
-  /** Gives a job a further range. */
-  async take(key: number, bytes: Uint8Array): Promise<void> {
-    give(jobOf(key), bytes);
+  /** Gives a job further ranges. */
+  async take(key: number, ranges: Uint8Array[]): Promise<void> {
+    const job = jobOf(key);
+    for (const bytes of ranges) give(job, bytes);
   },
 
   /**
@@ -71,15 +72,15 @@ export const member = {
     return job.search();
   },
 
-  /** Codes the window, given the prediction that it begins with. */
-  async code(key: number, carried: Uint8Array): Promise<Bytes> {
+  /**
+   * Codes the window, given the prediction that it begins with. Returns it, and the size of the wasm
+   * memory in bytes.
+   */
+  async code(key: number, carried: Uint8Array): Promise<[Bytes, number]> {
     const job = jobOf(key);
     job.code(carried);
-    return copyOf(job);
+    return [copyOf(job), memoryBytes()];
   },
-
-  /** Returns the size of the wasm memory in bytes. */
-  memory: async (): Promise<number> => memoryBytes(),
 
   /**
    * Computes a window. Returns its output, or the length of an output that it has written, and the

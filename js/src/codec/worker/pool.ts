@@ -79,17 +79,18 @@ export class Pool {
     });
   }
 
-  /** Performs an action with the least busy worker. It has the worker for itself, in its turn. */
-  alone<T>(action: (call: Call) => Promise<T>): Promise<T> {
-    return this.#leastBusy((member) => {
-      const { worker } = member;
-      const done = member.turn.then(async () => {
-        const result = await action((method, args, kept) => this.#inTime(call(worker, method, args, kept)));
-        member.wasmBytes = await this.#inTime(call<number>(worker, 'memory', []));
-        return result;
-      });
+  /**
+   * Performs an action with the least busy worker. It has the worker for itself, in its turn. Its
+   * result comes with the size of the worker's wasm memory.
+   */
+  alone<T>(action: (call: Call) => Promise<[T, number]>): Promise<T> {
+    return this.#leastBusy(async (member) => {
+      const own: Call = (method, args, kept) => this.#inTime(call(member.worker, method, args, kept));
+      const done = member.turn.then(() => action(own));
       member.turn = done.catch(() => {});
-      return done;
+      const [result, wasmBytes] = await done;
+      member.wasmBytes = wasmBytes;
+      return result;
     });
   }
 
