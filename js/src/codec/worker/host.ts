@@ -36,6 +36,8 @@ export class Host extends WorkerHost<Settings, Operations, Progress> {
   /** The workers of a pool, if there are any: in mode `threads`, once they have started. */
   #pool: Promise<Pool | undefined> | Pool | undefined;
   #threads = 1;
+  /** The number of threads of this worker's own instance. */
+  #own = 1;
   #reader: Promise<Io> | undefined;
   #writer: Promise<Io> | undefined;
   #queue: Promise<unknown> = Promise.resolve();
@@ -43,6 +45,7 @@ export class Host extends WorkerHost<Settings, Operations, Progress> {
   /** Loads and tests the parts that a mode needs: for `pool`, also the workers. */
   protected async open({ role, mode, threads, wasmUrl, alarm }: Settings): Promise<undefined> {
     this.#threads = threads;
+    if (mode === 'threads') this.#own = threads;
     if (role === 'restore') removeLeftovers().catch(() => {});
     this.#reader = startHelper();
     const module = await loadCore(role, mode, wasmUrl);
@@ -134,7 +137,8 @@ export class Host extends WorkerHost<Settings, Operations, Progress> {
       const measured = await compute().finally(() => pooled?.end());
       // The output may replace an input, which must not be open then.
       await files.close();
-      return { stats: { ...measured, threads: this.#threads }, blob: await sink.close?.() };
+      const threads = pooled ? this.#threads : this.#own;
+      return { stats: { ...measured, threads }, blob: await sink.close?.() };
     } catch (error) {
       await sink.abort?.().catch(() => {});
       throw error;
