@@ -35,6 +35,11 @@ impl Space {
 }
 
 impl Share {
+    /// The number of bytes of the share.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Takes this many bytes more.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 pub(crate) mod plan;
 pub(crate) mod publish;
 pub(crate) mod receive;
+mod room;
 pub(crate) mod sessions;
 
 use std::sync::Arc;

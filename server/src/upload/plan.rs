@@ -124,7 +124,7 @@ pub(crate) async fn begin(Shared(state): Shared<Arc<State>>, headers: HeaderMap,
     let slot = |(f, planned): (File, &Planned)| Ok(Slot::new(f.path, f.length, f.blake3, planned.known, empty()?));
     let slots = files.map(slot).collect::<Result<Vec<Slot>>>()?;
     let bytes = slots.iter().filter(|slot| !slot.known).map(|slot| slot.length).sum();
-    let share = state.space.take(bytes)?;
+    let share = state.sessions.space(access.number(), bytes, &state.space, &state.limits)?;
     let session = Session {
         id,
         owner: access.number(),

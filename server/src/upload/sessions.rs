@@ -13,9 +13,10 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::room::{self, Holding};
 use crate::errors::{Failure, Result};
 use crate::limits::Limits;
-use crate::space::Share;
+use crate::space::{Share, Space};
 
 /// The time for which the answer of a published upload is kept, for clients that have missed it.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -124,21 +125,69 @@ impl Session {
     }
 }
 
+impl Session {
+    /// The space that its restored files take.
+    fn bytes(&self) -> u64 {
+        self.share.lock().unwrap_or_else(PoisonError::into_inner).bytes()
+    }
+
+    /// The upload as one that holds this much room.
+    fn holding(self: &Arc<Self>, room: u64) -> Holding {
+        let touched = *self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        // A request that works on the upload holds a reference to it.
+        let idle = (Arc::strong_count(self) == 1).then(|| touched.elapsed());
+        Holding { id: self.id, owner: self.owner, room, idle }
+    }
+}
+
 impl Sessions {
-    /// Adds an upload.
+    /// Adds an upload. If there are too many, another one gives way.
     ///
     /// # Errors
-    /// `Busy`, if there are too many uploads.
+    /// `Busy`, if none gives way.
     pub(crate) fn begin(&self, session: Session, limits: &Limits) -> Result<Arc<Session>> {
-        let mut sessions = self.lock();
-        let open = sessions.values().filter(|session| !session.ended.load(Ordering::Relaxed)).count();
-        if open >= limits.uploads {
-            return Err(Failure::busy("the server has too many open uploads"));
+        let busy = || Failure::busy("the server has too many open uploads");
+        while self.open() >= limits.uploads {
+            self.give_way(session.owner, 1, |_| 1, limits).ok_or_else(busy)?;
         }
         let session = Arc::new(session);
+        let mut sessions = self.lock();
         sessions.insert(session.id, session.clone());
         gauge(&sessions);
         Ok(session)
+    }
+
+    /// Takes space for a new upload of `owner`. If there is too little, other uploads give way.
+    ///
+    /// # Errors
+    /// `Busy`, if none gives way.
+    pub(crate) fn space(&self, owner: usize, bytes: u64, space: &Arc<Space>, limits: &Limits) -> Result<Share> {
+        loop {
+            match space.take(bytes) {
+                Err(busy) => self.give_way(owner, bytes, Session::bytes, limits).ok_or(busy)?,
+                taken => return taken,
+            }
+        }
+    }
+
+    /// Discards one upload, so that a new one of `owner` that holds `room` can begin.
+    fn give_way(&self, owner: usize, room: u64, held: fn(&Session) -> u64, limits: &Limits) -> Option<()> {
+        let mut sessions = self.lock();
+        let open = sessions.values().filter(|session| !session.ended.load(Ordering::Relaxed));
+        let holdings: Vec<Holding> = open.map(|session| session.holding(held(session))).collect();
+        let id = room::gives_way(&holdings, owner, room, limits.stall)?;
+        let discarded = sessions.remove(&id);
+        gauge(&sessions);
+        drop(sessions);
+        tracing::info!(upload = %id, "an upload gives way to another one");
+        // Its files are removed here, while others can use the uploads.
+        drop(discarded);
+        Some(())
+    }
+
+    /// The number of open uploads.
+    fn open(&self) -> usize {
+        self.lock().values().filter(|session| !session.ended.load(Ordering::Relaxed)).count()
     }
 
     /// The upload with this id. Its expiry begins anew.

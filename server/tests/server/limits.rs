@@ -9,7 +9,7 @@ use bitx_server::Limits;
 use bitx_store::Source;
 use serde_json::{Value, json};
 
-use crate::support::{ALL, Hub, announce, assert_failed, digest, limits, name};
+use crate::support::{ALL, Hub, ORG, WRITER, announce, assert_failed, digest, limits, name};
 
 const LARGE: &str = "/models/open/large/files/large.bin";
 const LENGTH: usize = 80 << 20;
@@ -82,7 +82,8 @@ async fn a_client_that_does_not_read_is_disconnected_and_blocks_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn uploads_are_limited_and_expire() {
-    let small = Limits { json: 20_000, file: 5000, spool: 8000, files: 2, tensors: 3, uploads: 3, ..limits() };
+    let stall = Duration::from_secs(60);
+    let small = Limits { json: 20_000, file: 5000, spool: 8000, files: 2, tensors: 3, uploads: 3, stall, ..limits() };
     let hub = Hub::empty(Limits { expiry: Duration::from_millis(100), ..small }).await;
     let send = |body: Value| {
         let request = hub.post("/api/uploads", &body);
@@ -114,6 +115,37 @@ async fn uploads_are_limited_and_expire() {
     assert_failed(hub.put(&path, Vec::new()).send().await.unwrap(), 404, "not-found").await;
     let own = std::fs::read_dir(hub.spool.path()).unwrap().next().unwrap().unwrap().path();
     assert_eq!(std::fs::read_dir(own).unwrap().count(), 1, "only the lock remains");
+    hub.stop().await;
+}
+
+/// A token that opens uploads without end, or for more space than there is, keeps nobody out.
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_of_the_token_that_holds_most_give_way() {
+    let hub = Hub::empty(Limits { spool: 8000, uploads: 3, stall: Duration::from_secs(60), ..limits() }).await;
+    let begin = async |token: &str, length: usize| {
+        let announced = announce("org/new", "a", &vec![0; length]);
+        hub.client.post(hub.url("/api/uploads")).bearer_auth(token).json(&announced).send().await.unwrap()
+    };
+    let id = async |answer: reqwest::Response| answer.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned();
+    let offset = async |token: &str, id: &str| {
+        let head = hub.client.head(hub.url(&format!("/api/uploads/{id}/files/0?raw"))).bearer_auth(token);
+        head.send().await.unwrap().status().as_u16()
+    };
+    let mut greedy = Vec::new();
+    for _ in 0..3 {
+        greedy.push(id(begin(WRITER, 1).await).await);
+    }
+    assert_failed(begin(WRITER, 1).await, 503, "busy").await;
+    let modest = id(begin(ORG, 1).await).await;
+    assert_eq!((offset(WRITER, &greedy[0]).await, offset(WRITER, &greedy[1]).await), (404, 200));
+    // Whoever holds as much gains no more room, whether of uploads or of bytes.
+    assert_failed(begin(ORG, 1).await, 503, "busy").await;
+    hub.client.delete(hub.url(&format!("/api/uploads/{}", greedy[1]))).bearer_auth(WRITER).send().await.unwrap();
+    let large = id(begin(WRITER, 7000).await).await;
+    hub.client.delete(hub.url(&format!("/api/uploads/{}", greedy[2]))).bearer_auth(WRITER).send().await.unwrap();
+    assert_failed(begin(ORG, 7500).await, 503, "busy").await;
+    assert_eq!(begin(ORG, 2000).await.status(), 201);
+    assert_eq!((offset(WRITER, &large).await, offset(ORG, &modest).await), (404, 200));
     hub.stop().await;
 }
 
