@@ -179,9 +179,6 @@ impl Job {
     /// Of `inputs`, the ranges of the archive must be filled. The output of the last window does
     /// not count before this returns.
     ///
-    /// For windows that are [coded](Self::code) by other jobs, it takes the digests of target and
-    /// base instead, and all ranges must be filled.
-    ///
     /// # Errors
     /// `Corrupt` at the last window, where the archive has another digest than it states.
     /// `InvalidArgument` where the job is not open.
@@ -222,9 +219,20 @@ impl Job {
         self.unless_failed(done)
     }
 
+    /// Adds the share of `window` to the digests of the target and of the base files. The job that
+    /// [joins](Self::join) the windows calls it with each of them in order; all ranges must be
+    /// filled.
+    ///
+    /// # Errors
+    /// Those of [`search`](Self::search).
+    pub fn digest(&mut self, window: usize, inputs: &Inputs) -> Result<()> {
+        let done = self.apart()?.digest(window, inputs);
+        self.unless_failed(done)
+    }
+
     /// Replaces the content of `output` by the bytes that `window`, which a job has
     /// [coded](Self::code), appends to the output. One of the jobs calls it with each window in
-    /// order, once it has [checked](Self::check) the window.
+    /// order, once it has taken the [digests](Self::digest) of the window.
     ///
     /// # Errors
     /// Those of [`search`](Self::search).
@@ -352,6 +360,7 @@ pub(crate) trait Apart {
         runner: &dyn Runner,
         coded: &mut Vec<u8>,
     ) -> Result<()>;
+    fn digest(&mut self, window: usize, inputs: &Inputs) -> Result<()>;
     fn join(&mut self, window: usize, coded: &[u8], output: &mut Vec<u8>) -> Result<()>;
 }
 
@@ -375,6 +384,7 @@ mod tests {
         refused(job.check(0, &Inputs::default()));
         refused(job.search(0, &Inputs::default(), &Sequential));
         refused(job.code(0, &Inputs::default(), &[], &Sequential, &mut Vec::new()));
+        refused(job.digest(0, &Inputs::default()));
         refused(job.join(0, &[], &mut Vec::new()));
         refused(job.sibling());
         refused(job.report());

@@ -103,6 +103,19 @@ fn archives_restore_and_are_the_same_everywhere() {
 }
 
 /// A model of several shared windows, predicted chunks and copies of earlier regions among them.
+/// Inputs that are in memory as a whole, as the store has them.
+#[test]
+fn inputs_in_memory_give_the_same_archive() {
+    let pair = &PAIRS[0];
+    let target = restore(pair.base, pair.archive).unwrap();
+    let mut job = Compress::new(&[pair.base.len() as u64], target.len() as u64, V2).unwrap().job();
+    let given = [(Source::Base(0), Arc::new(pair.base) as _), (Source::Target, Arc::new(target.clone()) as _)];
+    let (inputs, mut archive) = (Inputs::whole(given.into()), Vec::new());
+    drive::open_whole(&mut job, &inputs).unwrap();
+    drive::drive_whole(&mut job, &inputs, &Sequential, &mut archive).unwrap();
+    assert!(archive == compress(pair.base, &target, V2).unwrap());
+}
+
 #[test]
 fn windows_may_be_shared() {
     let weights: Vec<u8> = (0..10_000_000u32).map(|i| if i % 2 == 1 { 0x3c } else { (i * 7 >> 4) as u8 }).collect();

@@ -254,7 +254,7 @@ pub fn compress_apart(base: &[u8], target: &[u8], format: Format) -> bitx::Resul
         let found = job.search(window, &inputs, &Sequential)?;
         job.code(window, &inputs, &carried, &Sequential, &mut coded)?;
         carried = found.unwrap_or(carried);
-        joining.check(window, &inputs)?;
+        joining.digest(window, &inputs)?;
         joining.join(window, &coded, &mut output)?;
         archive.extend(output);
     }

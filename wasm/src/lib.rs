@@ -140,8 +140,7 @@ impl Job {
 
     /// Checks the current window of a shared restore, as far as windows cannot check themselves
     /// when they run in any order. This must be called for all windows in order, with the ranges of
-    /// the archive in their places. For windows that other jobs code, it takes the digests of all
-    /// files instead, whose ranges must be in their places.
+    /// the archive in their places.
     pub fn check(&mut self) -> Result<(), JsValue> {
         self.job.check(self.window, &self.inputs).map_err(thrown)
     }
@@ -163,8 +162,15 @@ impl Job {
         self.job.code(self.window, &self.inputs, &carried, self.runner, &mut self.output).map_err(thrown)
     }
 
+    /// Adds the current window, with all ranges in their places, to the digests of all files. The
+    /// job that joins the windows does so.
+    #[cfg(feature = "compress")]
+    pub fn digest(&mut self) -> Result<(), JsValue> {
+        self.job.digest(self.window, &self.inputs).map_err(thrown)
+    }
+
     /// Joins a window that a job has coded to those before it. This must be called for all windows
-    /// in order, each of which `check` has had before.
+    /// in order, each of which `digest` has had before.
     #[cfg(feature = "compress")]
     pub fn join(&mut self, window: usize, coded: &js_sys::Uint8Array) -> Result<(), JsValue> {
         self.job.join(window, &coded.to_vec(), &mut self.output).map_err(thrown)

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::{Coded, Compress, Factors};
+use super::{Coded, Compress, Factors, Task};
 use crate::archive::v2::{FactorsEntry, RECORD_HEAD, Record};
 use crate::bytes::{ByteReader, put_prefixed, put_varint};
 use crate::chunk::search::Prediction;
@@ -53,6 +53,17 @@ impl Apart for Compress {
         self.predictions.clear();
         coded.clear();
         done.write(coded);
+        Ok(())
+    }
+
+    fn digest(&mut self, window: usize, inputs: &Inputs) -> Result<()> {
+        let mut hashers = (std::mem::take(&mut self.target), std::mem::take(&mut self.bases));
+        for task in self.digests(window, &mut hashers, inputs)? {
+            if let Task::Digest(hasher, bytes) = task {
+                hasher.update(bytes);
+            }
+        }
+        (self.target, self.bases) = hashers;
         Ok(())
     }
 

@@ -327,17 +327,6 @@ impl Plan for Compress {
         Ok(())
     }
 
-    fn check(&mut self, window: usize, inputs: &Inputs) -> Result<()> {
-        let mut hashers = (std::mem::take(&mut self.target), std::mem::take(&mut self.bases));
-        for task in self.digests(window, &mut hashers, inputs)? {
-            if let Task::Digest(hasher, bytes) = task {
-                hasher.update(bytes);
-            }
-        }
-        (self.target, self.bases) = hashers;
-        Ok(())
-    }
-
     fn apart(&mut self) -> Option<&mut dyn Apart> {
         Some(self)
     }

@@ -51,7 +51,7 @@ export class Apart extends Pooled {
     const given = inputs as Uint8Array[];
     this.job.begin(window);
     for (const [index, bytes] of given.entries()) placed(this.job, index, bytes);
-    this.job.check();
+    this.job.digest();
     const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
     const before = this.#carried;
     this.#carried = quietly(promise);
