@@ -12,6 +12,7 @@ use crate::chunk::{CHUNK, unit};
 use crate::error::{Error, Result};
 use crate::layout::dtype::Fields;
 use crate::layout::{Dtype, Region};
+use crate::quant::packed::{is_power, is_scale};
 use crate::transposed::{MAX_MATRIX, Transposed};
 
 /// Bytes of `F32` weights that are made at once, about.
@@ -103,8 +104,11 @@ impl Derived {
     /// matrices, or weights of a chunk, above [`MAX_MATRIX`] bytes.
     pub(crate) fn check(&self, region: &Region, from: Dtype) -> Result<()> {
         let takes = match self.gives {
-            Gives::Weights => region.dtype.words().1 == Fields::Integer && !region.dtype.is_scaled(),
-            Gives::Spans(..) => can_cast(Dtype::F32, region.dtype),
+            Gives::Weights => match region.dtype.words() {
+                (_, Fields::Integer) => !region.dtype.is_scaled(),
+                (bytes, Fields::Float { .. }) => bytes == 1,
+            },
+            Gives::Spans(..) => is_scale(region.dtype) || region.dtype == Dtype::F64,
         };
         if !takes || !can_cast(from, Dtype::F32) {
             return Err(Error::corrupt("the words cannot be made from weights of the base")
@@ -159,6 +163,11 @@ impl Derived {
         }
         if self.gives == Gives::Weights || dtype == Dtype::F32 {
             return taken;
+        }
+        if is_power(dtype) {
+            // The exponents of the spans.
+            let spans = taken.as_chunks().0.iter().map(|word| u32::from_le_bytes(*word));
+            return spans.map(|span| (span >> 23) as u8).collect();
         }
         let mut cast_words = vec![0; count * unit(dtype).1 as usize];
         cast(Dtype::F32, dtype, &taken, &mut cast_words);

@@ -206,6 +206,97 @@ fn renamed_weights_are_found_by_content() {
     assert!(archive.len() * 25 < target.len(), "{} of {}", archive.len(), target.len());
 }
 
+/// The float of 8 bits that is nearest to a number, ties to even, with so many bits of mantissa.
+fn float8(number: f32, mantissa: i32) -> u8 {
+    let least = if mantissa == 3 { -6 } else { -14 };
+    let size = number.abs();
+    let exponent = if size == 0.0 { least } else { (size.log2().floor() as i32).max(least) };
+    let steps = (size / 2f32.powi(exponent - mantissa)).round_ties_even() as i32;
+    let word = steps + ((exponent - least) << mantissa);
+    word as u8 | if number.is_sign_negative() { 128 } else { 0 }
+}
+
+/// Floats of 8 bits with a scale for each tile of rows and columns, as single floats.
+fn tiled(weights: &[f32], name: &str, (rows, columns): (usize, usize), mantissa: i32) -> Vec<Tensor> {
+    let most = if mantissa == 3 { 448.0 } else { 57_344.0 };
+    let (down, across) = (OUTER.div_ceil(rows), INNER.div_ceil(columns));
+    let mut scales = vec![0f32; down * across];
+    let tile = |i: usize| i / INNER / rows * across + i % INNER / columns;
+    weights.iter().enumerate().for_each(|(i, weight)| scales[tile(i)] = scales[tile(i)].max(weight.abs()));
+    scales.iter_mut().for_each(|scale| *scale /= most);
+    let words = weights.iter().enumerate().map(|(i, weight)| float8(weight / scales[tile(i)], mantissa)).collect();
+    let dtype = if mantissa == 3 { "F8_E4M3" } else { "F8_E5M2" };
+    vec![
+        tensor(&format!("{name}.weight"), dtype, [OUTER, INNER], words),
+        tensor(
+            &format!("{name}.weight_scale_inv"),
+            "F32",
+            [down, across],
+            scales.iter().flat_map(|scale| scale.to_le_bytes()).collect(),
+        ),
+    ]
+}
+
+/// Tiles of rows and columns of which the last ones are smaller, rows, all of a tensor, and columns.
+#[test]
+fn floats_of_eight_bits_follow_from_the_weights_in_tiles() {
+    let tiles = [(64, 128), (1, INNER), (OUTER, INNER), (OUTER, 1), (32, 32)];
+    for mantissa in [2, 3] {
+        let layers = LAYERS.iter().zip(tiles).enumerate();
+        let target = layers.flat_map(|(i, (name, tiles))| tiled(&weights(i as u64), name, tiles, mantissa));
+        let (base, target) = (base(""), file(&target.collect::<Vec<_>>()));
+        for effort in EFFORTS {
+            let archive = compress(&base, &target, Format::V2 { effort }).unwrap();
+            check(&base, &target, &archive);
+            assert!(archive.len() * 40 < target.len(), "{} of {}", archive.len(), target.len());
+        }
+    }
+}
+
+/// The same floats against those of another model, which have other scales.
+#[test]
+fn floats_of_eight_bits_are_placed_among_those_of_the_target() {
+    let tuned =
+        |weights: Vec<f32>| weights.iter().enumerate().map(|(i, w)| w * (1.0 + (i % 7) as f32 * 0.002)).collect();
+    for mantissa in [2, 3] {
+        let model = |tune: &dyn Fn(Vec<f32>) -> Vec<f32>| file(&tiled(&tune(weights(7)), "a", (32, 64), mantissa));
+        let (base, target) = (model(&|weights| weights), model(&tuned));
+        let archive = compress(&base, &target, Format::default()).unwrap();
+        check(&base, &target, &archive);
+        assert!(archive.len() * 6 < target.len(), "{} of {}", archive.len(), target.len());
+    }
+}
+
+/// Scales that are exponents: MXFP4, whose scales are rounded down or up.
+#[test]
+fn exponents_follow_from_the_weights() {
+    const SIZES: [f32; 8] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0];
+    let number = |weight: f32, scale: f32| {
+        let distance = |size: f32| (size - weight.abs() / scale).abs();
+        let nearest = (0..8usize).min_by(|&a, &b| distance(SIZES[a]).total_cmp(&distance(SIZES[b]))).unwrap();
+        nearest as u8 | if weight < 0.0 { 8 } else { 0 }
+    };
+    let mxfp4 = |weights: &[f32], name: &str, round: fn(f32) -> f32| {
+        let (numbers, scales) = runs(weights, 32, |run| round(largest(run).log2()).exp2(), number);
+        let scales = scales.iter().map(|scale| (scale.to_bits() >> 23) as u8).collect();
+        vec![
+            tensor(&format!("{name}.blocks"), "U8", [OUTER, INNER / 2], packed(&numbers)),
+            tensor(&format!("{name}.scales"), "U8", [OUTER, INNER / 32], scales),
+        ]
+    };
+    let down: fn(f32) -> f32 = |exponent| exponent.floor() - 2.0;
+    let up: fn(f32) -> f32 = |exponent| (exponent - 6f32.log2()).ceil();
+    let target = [("a", down), ("b", up)].into_iter().enumerate();
+    let target: Vec<Tensor> = target.flat_map(|(i, (name, round))| mxfp4(&weights(i as u64), name, round)).collect();
+    let (base, target) = (base(""), file(&target));
+    let archive = compress(&base, &target, Format::default()).unwrap();
+    check(&base, &target, &archive);
+    for tensor in inspect(&archive).unwrap().tensors.iter().filter(|tensor| tensor.name.ends_with("scales")) {
+        assert_eq!(tensor.method.name(), "copy-base", "{}", tensor.name);
+    }
+    assert!(archive.len() * 20 < target.len(), "{} of {}", archive.len(), target.len());
+}
+
 /// Weights that are no numbers, and scales and numbers that no quantiser would choose.
 #[test]
 fn any_words_come_back() {
@@ -236,7 +327,7 @@ fn refused(dtype: u8, derived: &[u64], rest: &[u8]) -> ErrorKind {
     let numbers: Vec<u8> = derived.iter().flat_map(|&number| varint(number)).collect();
     let head = [&[0, 1, 0, 1, 1][..], &item, &numbers, rest].concat();
     let base = model(&[("w", "BF16", &[64], &[0; 128])]);
-    let archive = forge::archive(&head, &[Record::new(0, &[0; 8][..if dtype == 4 { 4 } else { 8 }])]);
+    let archive = forge::archive(&head, &[Record::new(0, &[0; 8][..if dtype <= 5 { 4 } else { 8 }])]);
     assert!(reference::restore(&[&base], &archive).is_err());
     restore(&base, &archive).unwrap_err().kind()
 }
@@ -244,6 +335,7 @@ fn refused(dtype: u8, derived: &[u64], rest: &[u8]) -> ErrorKind {
 #[test]
 fn forged_weights_are_refused() {
     const U8: u8 = 4;
+    const I8: u8 = 5;
     const F16: u8 = 13;
     // Rows, columns, weights of an element, weights of a word.
     for numbers in [[0, 1, 1, 16], [1, 0, 1, 16], [1, 1, 0, 16], [1, 1, 1, 0], [3, 1, 1, 16], [1, 1, 3, 16]] {
@@ -254,7 +346,7 @@ fn forged_weights_are_refused() {
         assert_eq!(refused(U8, &numbers, &[0]), ErrorKind::Limit, "{numbers:?}");
     }
     assert_eq!(refused(F16, &[1, 1, 1, 16], &[0]), ErrorKind::Corrupt);
-    assert_eq!(refused(U8, &[1, 1, 1, 16], &[1, 0, 0, 128, 63]), ErrorKind::Corrupt);
+    assert_eq!(refused(I8, &[1, 1, 1, 16], &[1, 0, 0, 128, 63]), ErrorKind::Corrupt);
     assert_eq!(refused(F16, &[1, 1, 1, 16], &[4, 0, 0, 128, 63]), ErrorKind::Unsupported);
     // The base has 64 weights.
     assert_eq!(refused(U8, &[1, 1, 1, 17], &[0]), ErrorKind::BaseMismatch);

@@ -207,7 +207,9 @@ fn a_forged_head_of_packed_items_restores_or_is_refused() {
     assert_eq!(refused(&varint(3)), ErrorKind::Corrupt);
     assert_eq!(refused(&[&[1][..], &entry(2, 0, tiles, &[2, 0])].concat()), ErrorKind::Corrupt);
     assert_eq!(refused(&[&[1][..], &entry(u64::MAX, 0, tiles, &[2, 0])].concat()), ErrorKind::Corrupt);
-    assert_eq!(refused(&[&[1][..], &entry(0, 11, tiles, &[2, 0])].concat()), ErrorKind::Unsupported);
+    assert_eq!(refused(&[&[1][..], &entry(0, 13, tiles, &[2, 0])].concat()), ErrorKind::Unsupported);
+    // Integers are no floats of 8 bits.
+    assert_eq!(refused(&[&[1][..], &entry(0, 11, tiles, &[2, 0])].concat()), ErrorKind::Corrupt);
     // Tiles of no extent, rows that are not whole, more tiles than bytes, eights that are not whole.
     for tiles in [[0, 1, 32], [32, 0, 32], [32, 1, 0], [48, 1, 32], [u64::MAX, 1, 32]] {
         assert_eq!(refused(&[&[1][..], &entry(0, 0, tiles, &[2, 0])].concat()), ErrorKind::Corrupt, "{tiles:?}");
@@ -234,7 +236,16 @@ fn a_forged_head_of_packed_items_restores_or_is_refused() {
 fn damaged_payloads_come_to_the_same() {
     let head = head(&[&[1][..], &entry(0, 0, [32, 1, 32], &[2, 0])].concat());
     let list = [vec![1], string(&[1 | 1 << 3, 0]), string(&[])].concat();
-    for payload in [vec![], vec![0], vec![3, 0, 0], vec![1, 200, 0, 0], vec![2, 0, 31], [vec![0], list].concat()] {
+    for payload in [
+        vec![],
+        vec![0],
+        vec![3, 0, 0],
+        vec![3, 4, 0, 1],
+        vec![4, 0, 0],
+        vec![1, 200, 0, 0],
+        vec![2, 0, 31],
+        [vec![0], list].concat(),
+    ] {
         let (core, slow) = both(&head, &payload);
         assert_eq!(core.ok(), slow.ok(), "{payload:?}");
     }

@@ -39,6 +39,7 @@ pub fn all() -> Vec<Seed> {
     }
     pairs.push(packed(random));
     pairs.push(derived(random));
+    pairs.push(floats(random));
     pairs.push(onnx(random));
     pairs.push((b"plain bytes, no model".repeat(9), b"plain bytes, a model?".repeat(9)));
     pairs.push((Vec::new(), b"something from nothing".to_vec()));
@@ -146,6 +147,36 @@ fn derived(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
         ("a.scales", "F32", &[1, 64], &columns),
         ("b.q_weight", "U32", &[64, 8], &others),
         ("b.q_scale", "F32", &[64, 2], &runs),
+    ]);
+    (base, target)
+}
+
+/// Floats of 8 bits with scales of tiles, against the weights that they were quantised from and
+/// against other floats of 8 bits; and exponents of weights.
+fn floats(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
+    let [bytes, _] = weights(random, 64 * 64 * 2);
+    let [small, _] = weights(random, 64 * 64);
+    let [other, tuned] = weights(random, 64 * 64);
+    let [numbers, _] = weights(random, 64 * 64 / 2);
+    let scales = |scale: f32| scale.to_le_bytes().repeat(4);
+    let (from, to) = (scales(0.01), [scales(0.011), scales(0.01)].concat()[8..24].to_vec());
+    let words = bytes.as_chunks().0.iter().map(|word| u32::from(u16::from_le_bytes(*word)) << 16);
+    let words: Vec<f32> = words.map(f32::from_bits).collect();
+    let largest = |run: &[f32]| run.iter().fold(0f32, |most, weight| most.max(weight.abs()));
+    let powers: Vec<u8> = words.chunks(32).map(|run| ((largest(run) / 4.0).to_bits() >> 23) as u8).collect();
+    let base = model(&[
+        ("a.weight", "BF16", &[64, 64], &bytes),
+        ("b.weight", "F8_E5M2", &[64, 64], &other),
+        ("b.weight_scale", "F32", &[2, 2], &from),
+        ("c.weight", "BF16", &[64, 64], &bytes),
+    ]);
+    let target = model(&[
+        ("a.weight", "F8_E4M3", &[64, 64], &small),
+        ("a.weight_scale_inv", "F32", &[2, 2], &from),
+        ("b.weight", "F8_E5M2", &[64, 64], &tuned),
+        ("b.weight_scale", "F32", &[2, 2], &to),
+        ("c.weight_blocks", "U8", &[64, 32], &numbers),
+        ("c.weight_scales", "U8", &[64, 2], &powers),
     ]);
     (base, target)
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::layout::{Dtype, Layout, Region};
 use crate::quant::packed::{PACKINGS, Packing, Tiles};
 
-use Dtype::{I8, I32, U8, U32};
+use Dtype::{F8_E4M3, F8_E5M2, I8, I32, U8, U32};
 
 /// A region of packed numbers and its companions, as indices of regions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,8 @@ enum Order {
     Groups,
     /// One for each column, one for each row, or one for all.
     Channels,
+    /// One for each tile of the matrix, whose extents follow from the scales' shape.
+    Tiles,
 }
 
 /// The names and types of one kind of packed regions.
@@ -53,7 +55,10 @@ const INTERLEAVED: u8 = 4;
 /// The packing whose scales may be exponents of type `U8`. Those of others are numbers of a table.
 const E2M1: u8 = 6;
 
-static ROWS: [Row; 16] = [
+/// The packings of floats of 8 bits.
+const FLOATS: [(Dtype, u8); 2] = [(F8_E4M3, 11), (F8_E5M2, 12)];
+
+static ROWS: [Row; 22] = [
     // MatMulNBits of onnxruntime, by its quantiser and by its model builder.
     row(["_Q4", "_scales", "_zero_points", ""], &[U8], Order::Runs, [Some(0), Some(2)]),
     row(["_Q8", "_scales", "_zero_points", ""], &[U8], Order::Runs, [Some(10), Some(9)]),
@@ -78,6 +83,14 @@ static ROWS: [Row; 16] = [
     row(["weight", "weight_scale", "", ""], &[I8], Order::Channels, [Some(7), None]),
     row(["_quantized", "_scale", "_zero_point", ""], &[I8], Order::Channels, [Some(7), Some(8)]),
     row(["_quantized", "_scale", "_zero_point", ""], &[U8], Order::Channels, [None, Some(9)]),
+    row(["", "_scale_inv", "", ""], &[I8], Order::Tiles, [Some(7), None]),
+    // Floats of 8 bits: checkpoints with tiles of 128 rows and columns, compressed-tensors and
+    // ModelOpt, scaled checkpoints of diffusion models, QDQ.
+    row(["", "_scale_inv", "", ""], &[F8_E4M3, F8_E5M2], Order::Tiles, [Some(11), None]),
+    row(["", "_scale", "", ""], &[F8_E4M3, F8_E5M2], Order::Tiles, [Some(11), None]),
+    row(["weight", "scale_weight", "", ""], &[F8_E4M3, F8_E5M2], Order::Tiles, [Some(11), None]),
+    row(["weight", "scale", "", ""], &[F8_E4M3, F8_E5M2], Order::Tiles, [Some(11), None]),
+    row(["_quantized", "_scale", "", ""], &[F8_E4M3, F8_E5M2], Order::Tiles, [Some(11), None]),
 ];
 
 /// Finds the packed regions of a file.
@@ -124,7 +137,9 @@ impl Row {
     fn tiles(&self, packing: u8, region: &Region, scales: &Region) -> Option<(u8, Tiles)> {
         let count = region.length * PACKINGS[usize::from(packing)].per_byte();
         let words = scales.length / scales.dtype.words().0 as u64;
-        let exponents = scales.dtype == U8 && packing != E2M1;
+        let float = FLOATS.iter().find(|(dtype, _)| *dtype == region.dtype);
+        let packing = float.map_or(packing, |(_, packing)| *packing);
+        let exponents = scales.dtype == U8 && packing != E2M1 && float.is_none();
         if words == 0 || count == 0 || exponents {
             return None;
         }
@@ -150,9 +165,41 @@ impl Row {
                     _ => None,
                 }
             }
+            (Order::Tiles, ..) => tiles_of(&region.shape, &scales.shape).map(|tiles| (packing, tiles)),
             _ => None,
         }
     }
+}
+
+/// The tiles of a matrix, or of a stack of matrices, with scales of this shape; both have words.
+fn tiles_of(shape: &[u64], scales: &[u64]) -> Option<Tiles> {
+    let &[ref outer @ .., columns] = shape else { return None };
+    let rows: u64 = outer.iter().product();
+    let words: u64 = scales.iter().product();
+    if words == 1 {
+        return Some(Tiles { width: columns, rows, columns });
+    }
+    let across = match scales {
+        [_] if words == columns && words != rows => words,
+        [_] => 1,
+        [.., across] => *across,
+        [] => return None,
+    };
+    // The tiles of each matrix of a stack begin anew.
+    let (rows, down) = match (outer, scales) {
+        (&[stack, rows], &[same, down, _]) if stack == same => (rows, down),
+        _ => (rows, words / across),
+    };
+    let tiles = Tiles { width: columns, rows: tile(rows, down)?, columns: tile(columns, across)? };
+    let count = outer.iter().product::<u64>() * columns;
+    (tiles.count(count) == words).then_some(tiles)
+}
+
+/// The extent of tiles of which there are `count` in an extent: all of it, 1, or a power of two.
+fn tile(extent: u64, count: u64) -> Option<u64> {
+    let powers = std::iter::once(128).chain((1..16).rev().map(|power| 1 << power));
+    let mut extents = [extent, 1].into_iter().chain(powers).filter(|&tile| tile > 0);
+    extents.find(|tile| extent.div_ceil(*tile) == count)
 }
 
 #[cfg(test)]
@@ -216,6 +263,29 @@ mod tests {
         assert_eq!(with(&[7]), None);
         // Without zero points, it is not known what numbers without a sign stand for.
         assert_eq!(known(&[("w_quantized", U8, &[64, 96]), ("w_scale", F32, &[])]), None);
+    }
+
+    #[test]
+    fn floats_have_the_tiles_that_the_shapes_tell() {
+        let with = |dtype, shape: &[u64], name, scales: &[u64]| {
+            let found = known(&[("w.weight", dtype, shape), (name, F32, scales)]);
+            found.map(|(packing, tiles, _)| (packing, tiles))
+        };
+        let blocks = |shape: &[u64], scales: &[u64]| with(F8_E4M3, shape, "w.weight_scale_inv", scales);
+        assert_eq!(blocks(&[300, 200], &[3, 2]), Some((11, [200, 128, 128])));
+        assert_eq!(blocks(&[256, 96], &[8, 3]), Some((11, [96, 32, 32])));
+        assert_eq!(blocks(&[64, 256], &[64, 8]), Some((11, [256, 1, 32])));
+        assert_eq!(blocks(&[4, 256, 200], &[4, 2, 2]), Some((11, [200, 128, 128])));
+        // Tiles that no matrix of the stack has a whole number of rows of.
+        assert_eq!(blocks(&[4, 200, 200], &[4, 2, 2]), None);
+        assert_eq!(blocks(&[300, 200], &[7, 2]), None);
+        let scale = |shape: &[u64], scales: &[u64]| with(F8_E5M2, shape, "w.weight_scale", scales);
+        assert_eq!(scale(&[64, 64], &[64, 1]), Some((12, [64, 1, 64])));
+        assert_eq!(scale(&[64, 64], &[64]), Some((12, [64, 1, 64])));
+        assert_eq!(scale(&[96, 64], &[64]), Some((12, [64, 96, 1])));
+        assert_eq!(scale(&[96, 64], &[]), Some((12, [64, 96, 64])));
+        let scaled = with(F8_E4M3, &[96, 64], "w.scale_weight", &[1]);
+        assert_eq!(scaled, Some((11, [64, 96, 64])));
     }
 
     #[test]

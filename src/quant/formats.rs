@@ -32,6 +32,56 @@ pub(crate) enum Levels {
     Uniform { last: u8, zero: u8 },
     /// Sixteen values of a code book.
     Book(&'static [f32; 16]),
+    /// The floats of 8 bits.
+    Float(Float),
+}
+
+/// The floats of 8 bits as levels: those with a sign come first. All are taken to be finite.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Float {
+    /// Bits of the mantissa.
+    pub(crate) mantissa: u32,
+    /// The magnitude of the greatest finite float.
+    pub(crate) last: u8,
+}
+
+impl Float {
+    /// The exponent of a magnitude, at least 1: that of subnormal floats.
+    #[inline(always)]
+    pub(crate) fn exponent(self, magnitude: u8) -> u32 {
+        u32::from(magnitude >> self.mantissa).max(1)
+    }
+
+    /// The distance of neighbouring floats of an exponent.
+    #[inline(always)]
+    pub(crate) fn step(self, exponent: u32) -> f32 {
+        // The bias of the exponents, and the mantissa's bits.
+        f32::from_bits((exponent + 128 - (1 << (6 - self.mantissa)) - self.mantissa) << 23)
+    }
+
+    /// The value of a magnitude.
+    #[inline(always)]
+    pub(crate) fn value(self, magnitude: u8) -> f32 {
+        let exponent = self.exponent(magnitude);
+        (f32::from(magnitude) - ((exponent - 1) << self.mantissa) as f32) * self.step(exponent)
+    }
+
+    /// The nearest magnitude to a positive number, ties to even, and its distance in steps.
+    #[inline(always)]
+    pub(crate) fn place(self, number: f32) -> (u8, f32) {
+        let number = number.min(self.value(self.last));
+        let exponent = (number.to_bits() >> 23).saturating_sub(128 - (1 << (6 - self.mantissa))).max(1);
+        let steps = number / self.step(exponent);
+        let near = rint(steps);
+        ((near as u32 + ((exponent - 1) << self.mantissa)) as u8, steps - near)
+    }
+}
+
+/// Rounds to the nearest integer, ties to even. `x` must be below 2^22 in magnitude.
+#[inline(always)]
+pub(crate) fn rint(x: f32) -> f32 {
+    const SHIFT: f32 = 12_582_912.0;
+    (x + SHIFT) - SHIFT
 }
 
 /// The minimum of a block's weights: the number `c` of its groups.
@@ -64,6 +114,17 @@ impl Levels {
         match self {
             Self::Uniform { zero, .. } => (i16::from(index) - i16::from(*zero)).into(),
             Self::Book(values) => values[usize::from(index & 15)],
+            Self::Float(float) if index < 128 => -float.value(127 - index),
+            Self::Float(float) => float.value(index - 128),
+        }
+    }
+
+    /// The size of the step around an index, in half octaves above that of the least one.
+    #[inline(always)]
+    pub(crate) fn half_octaves(&self, index: u8) -> u16 {
+        match self {
+            Self::Float(float) => 2 * float.exponent(if index < 128 { 127 - index } else { index - 128 }) as u16,
+            _ => 0,
         }
     }
 
@@ -72,6 +133,7 @@ impl Levels {
         match self {
             Self::Uniform { zero, .. } => *zero,
             Self::Book(_) => 8,
+            Self::Float(_) => 128,
         }
     }
 }

@@ -12,7 +12,7 @@ pub(crate) mod packed;
 mod packing;
 
 pub(crate) use blocks::{Blocks, finite};
-pub(crate) use formats::{BlockFormat, Levels, Minimum};
+pub(crate) use formats::{BlockFormat, Levels, Minimum, rint};
 
 use crate::layout::Dtype;
 

@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use super::Levels;
-use super::formats::{E2M1, NF4};
+use super::formats::{E2M1, Float, NF4};
 use crate::cast::{can_cast, singles};
 use crate::layout::Dtype;
 
@@ -46,7 +46,7 @@ pub(crate) enum Code {
     Plain,
     /// The highest bit of eight is inverted: numbers with a sign.
     Signed,
-    /// The highest bit of four is a sign, and the others ascend away from 0.
+    /// The highest bit is a sign, and the others ascend away from 0.
     SignAndSize,
 }
 
@@ -59,8 +59,13 @@ const fn book(levels: &'static [f32; 16], code: Code) -> Packing {
     Packing { bits: 4, levels: Levels::Book(levels), code, order: Order::Columns, zeros: false }
 }
 
+const fn float(mantissa: u32, last: u8) -> Packing {
+    let levels = Levels::Float(Float { mantissa, last });
+    Packing { bits: 8, levels, code: Code::SignAndSize, order: Order::Columns, zeros: false }
+}
+
 /// The packings, by their numbers in the format.
-pub(crate) static PACKINGS: [Packing; 11] = [
+pub(crate) static PACKINGS: [Packing; 13] = [
     // MatMulNBits and GPTQ without zero points.
     uniform(4, 8, Code::Plain, false),
     // MLC.
@@ -81,6 +86,9 @@ pub(crate) static PACKINGS: [Packing; 11] = [
     uniform(8, 0, Code::Plain, true),
     // MatMulNBits of 8 bits without zero points.
     uniform(8, 128, Code::Plain, false),
+    // The floats of 8 bits.
+    float(3, 0x7e),
+    float(2, 0x7b),
 ];
 
 /// The tiles of a matrix of numbers.
@@ -136,8 +144,8 @@ impl Packing {
         match self.code {
             Code::Plain => number,
             Code::Signed => number ^ 0x80,
-            Code::SignAndSize if number < 8 => number + 8,
-            Code::SignAndSize => 15 - number,
+            Code::SignAndSize if number < self.half() => number + self.half(),
+            Code::SignAndSize => self.mask() - number,
         }
     }
 
@@ -147,8 +155,23 @@ impl Packing {
         match self.code {
             Code::Plain => index,
             Code::Signed => index ^ 0x80,
-            Code::SignAndSize if index >= 8 => index - 8,
-            Code::SignAndSize => 15 - index,
+            Code::SignAndSize if index >= self.half() => index - self.half(),
+            Code::SignAndSize => self.mask() - index,
+        }
+    }
+
+    /// Half of the numbers that there are.
+    #[inline(always)]
+    fn half(&self) -> u8 {
+        1 << (self.bits - 1)
+    }
+
+    /// The dtype of a region of floats; `None` for integers.
+    pub(crate) fn float(&self) -> Option<Dtype> {
+        match self.levels {
+            Levels::Float(Float { mantissa: 3, .. }) => Some(Dtype::F8_E4M3),
+            Levels::Float(_) => Some(Dtype::F8_E5M2),
+            _ => None,
         }
     }
 
@@ -164,6 +187,7 @@ impl Packing {
     }
 
     /// The bits that a number may have.
+    #[inline(always)]
     pub(crate) fn mask(&self) -> u8 {
         ((1u16 << self.bits) - 1) as u8
     }
@@ -214,12 +238,17 @@ impl Packing {
 
 /// Returns true if words of `dtype` may be scales.
 pub(crate) fn is_scale(dtype: Dtype) -> bool {
-    matches!(dtype, Dtype::F8_E8M0 | Dtype::U8) || dtype != Dtype::F64 && can_cast(dtype, Dtype::F32)
+    is_power(dtype) || dtype != Dtype::F64 && can_cast(dtype, Dtype::F32)
+}
+
+/// Returns true if scales of `dtype` are powers of two.
+pub(crate) fn is_power(dtype: Dtype) -> bool {
+    matches!(dtype, Dtype::F8_E8M0 | Dtype::U8)
 }
 
 /// Scales as numbers. Those of `F8_E8M0`, which often are called `U8`, are powers of two.
 fn scales_of((dtype, bytes): (Dtype, &[u8])) -> Vec<f32> {
-    if matches!(dtype, Dtype::F8_E8M0 | Dtype::U8) {
+    if is_power(dtype) {
         // The exponent of a single; the least and the greatest one have no power of their own.
         return bytes.iter().map(|&byte| f32::from_bits(u32::from(byte) << 23)).collect();
     }

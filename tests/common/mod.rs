@@ -138,7 +138,7 @@ macro_rules! golden {
 }
 
 /// Every dtype and method, at every effort, and every layout of a base.
-pub const GOLDEN: [Golden; 10] = [
+pub const GOLDEN: [Golden; 11] = [
     golden!("dtypes", "safetensors", "fast"),
     golden!("dtypes", "safetensors", "default"),
     golden!("dtypes", "safetensors", "max"),
@@ -147,6 +147,7 @@ pub const GOLDEN: [Golden; 10] = [
     golden!("packed", "safetensors", "default"),
     golden!("packed", "safetensors", "max"),
     golden!("derived", "safetensors", "default"),
+    golden!("floats", "safetensors", "default"),
     golden!("quants", "gguf", "default"),
     golden!("quants", "gguf", "max"),
 ];

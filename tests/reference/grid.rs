@@ -1,6 +1,7 @@
 //! The methods grid and nibbles.
 
 use super::fields::{Bits, Fields, unzigzag};
+use super::packed::stepped;
 use super::quant::{BOOK, Block, Format, half, range, value};
 use super::words::difference;
 use super::{Result, check, symbols};
@@ -244,11 +245,12 @@ pub fn size(number: f32) -> i64 {
 
 fn read_indices(fields: &mut Fields, format: &Format, base: &Base, target: &mut [Block]) -> Result<()> {
     let model = fields.byte()?;
-    check(model <= 2, "an unknown model of indices")?;
-    let middle = if model == 1 { fields.varint()?.min(65_535) as i64 } else { 0 };
+    check(model <= 3, "an unknown model of indices")?;
+    let middle = if model % 2 == 1 { fields.varint()?.min(65_535) as i64 } else { 0 };
     let context = |f: f32, a: f32| match model {
         0 => class(f),
         1 => 8 * class(f) + (size(a) - middle + 4).clamp(0, 7) as usize,
+        3 => stepped(f, a, 0, middle),
         _ => (252 - size((0.5 - f.abs()).max(0.0))).clamp(0, 23) as usize,
     };
     let mut expected: Vec<Expected> = Vec::new();

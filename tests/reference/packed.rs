@@ -52,7 +52,7 @@ impl Packed {
             let item = first.checked_add(fields.varint()?).filter(|&item| item < head.items.len() as u64);
             let item = item.ok_or("number of a packed item")?;
             let kind = fields.byte()?;
-            check(kind <= 10, "unknown packing")?;
+            check(kind <= 12, "unknown packing")?;
             let (width, rows, columns) = (fields.varint()?, fields.varint()?, fields.varint()?);
             let distance = |field: u64| if field.is_multiple_of(2) { field / 2 } else { !(field / 2) };
             let mut companion = || Ok::<_, String>(item.wrapping_add(distance(fields.varint()?)) as usize);
@@ -94,8 +94,11 @@ impl Packed {
             }
             _ => None,
         };
-        let packed =
-            |region: &Region| Coding::of(region.dtype).mantissa.is_none() && quant::format(region.dtype).is_none();
+        let packed = |region: &Region| match self.kind {
+            11 => region.dtype == 7,
+            12 => region.dtype == 6,
+            _ => Coding::of(region.dtype).mantissa.is_none() && quant::format(region.dtype).is_none(),
+        };
         let count = |region: &Region| region.length as u128 * u128::from(8 / self.bits());
         let region = own(self.item).filter(|region| packed(region)).ok_or("a packed item of other words")?;
         check(self.width > 0 && self.rows > 0 && self.columns > 0, "extents of tiles")?;
@@ -148,12 +151,14 @@ impl Packed {
         match self.kind {
             5 => NF4[usize::from(index)],
             6 => E2M1[usize::from(index)],
+            11 | 12 if index < 128 => -float(self.kind, 127 - index),
+            11 | 12 => float(self.kind, index - 128),
             kind => f32::from(index) - f32::from(zero(kind)),
         }
     }
 
     /// The index of a stored number, or the number of an index: both maps are their own inverses
-    /// but for that of E2M1.
+    /// but for those of floats.
     fn index(&self, number: u8) -> u8 {
         match self.kind {
             6 => {
@@ -164,6 +169,8 @@ impl Packed {
                 }
             }
             7 | 8 => number ^ 128,
+            11 | 12 if number < 128 => 128 + number,
+            11 | 12 => 255 - number,
             _ => number,
         }
     }
@@ -177,12 +184,25 @@ impl Packed {
                     15 - index
                 }
             }
+            11 | 12 if index >= 128 => index - 128,
+            11 | 12 => 255 - index,
             _ => self.index(index),
         }
     }
 
     fn place(&self, y: f32) -> (i32, f32) {
         let last = (1 << self.bits()) - 1;
+        if matches!(self.kind, 11 | 12) {
+            let last = float(self.kind, if self.kind == 11 { 126 } else { 123 });
+            let size = y.abs().min(last);
+            // The greatest float that is not above the number, and the one behind it.
+            let low = (0..=126).rev().find(|&magnitude| float(self.kind, magnitude) <= size).unwrap_or(0);
+            let step = float(self.kind, low + 1) - float(self.kind, low);
+            let (rounded, _) = near(size / step, (0, 1 << 20));
+            let x = i32::from(low) + rounded - (float(self.kind, low) / step) as i32;
+            let f = size / step - rounded as f32;
+            return if y.is_sign_negative() { (127 - x, -f) } else { (128 + x, f) };
+        }
         if !matches!(self.kind, 5 | 6) {
             let zero = i32::from(zero(self.kind));
             let (x, f) = near(y, (-zero, last - zero));
@@ -193,6 +213,14 @@ impl Packed {
         let (l, h) = (self.level(low), self.level(low + 1));
         let low = i32::from(low);
         if (y - l) * 2.0 <= h - l { (low, (y - l) / (h - l)) } else { (low + 1, (y - h) / (h - l)) }
+    }
+
+    /// The half octaves of an index's own step.
+    fn own(&self, index: u8) -> i64 {
+        match self.kind {
+            11 | 12 => 2 * i64::from(exponent(self.kind, if index < 128 { 127 - index } else { index - 128 })),
+            _ => 0,
+        }
     }
 
     /// The place of a number's weight, in the order of columns.
@@ -224,8 +252,8 @@ impl Packed {
         let [from, to] = companions.map(|bytes| self.affine(head, bytes));
         let mut fields = Fields::new(payload);
         let model = fields.byte()?;
-        check(model <= 2, "an unknown model of indices")?;
-        let middle = if model == 1 { fields.varint()?.min(65_535) as i64 } else { 0 };
+        check(model <= 3, "an unknown model of indices")?;
+        let middle = if model % 2 == 1 { fields.varint()?.min(65_535) as i64 } else { 0 };
         let first = start * (8 / self.bits() as usize);
         let own = if weights { Vec::new() } else { self.numbers(base) };
         let expect = |i: usize| {
@@ -239,17 +267,24 @@ impl Packed {
                 let index = self.index(own[i]);
                 let (scale, shift) = (from_a * q, (from_c - c) * q);
                 if from_a == a && from_c == c || !scale.is_finite() || !shift.is_finite() {
-                    return (i32::from(index), 1, 0);
+                    let context = if model == 3 { stepped(0.0, a, self.own(index), middle) } else { 0 };
+                    return (i32::from(index), 1, context);
                 }
                 self.level(index) * scale + shift
             };
             if !y.is_finite() {
-                return (if matches!(self.kind, 5 | 6) { 8 } else { i32::from(zero(self.kind)) }, 1, 0);
+                let zero = match self.kind {
+                    5 | 6 => 8,
+                    11 | 12 => 128,
+                    kind => i32::from(zero(kind)),
+                };
+                return (zero, 1, 0);
             }
             let (x, f) = self.place(y);
             let context = match model {
                 0 => class(f),
-                1 => 8 * class(f) + (size(a) - middle + 4).clamp(0, 7) as usize,
+                1 => 8 * class(f) + (size(a) + self.own(x as u8) - middle + 4).clamp(0, 7) as usize,
+                3 => stepped(f, a, self.own(x as u8), middle),
                 _ => (252 - size((0.5 - f.abs()).max(0.0))).clamp(0, 23) as usize,
             };
             (x, if f < 0.0 { -1 } else { 1 }, context)
@@ -264,6 +299,26 @@ impl Packed {
             _ => numbers,
         })
     }
+}
+
+/// The context of model 3.
+pub fn stepped(f: f32, a: f32, own: i64, middle: i64) -> usize {
+    let f = f.abs();
+    let class = [0.0001, 0.125, 0.25].iter().filter(|least| f >= **least).count();
+    24 * class + (size(a) + own - middle + 12).clamp(0, 23) as usize
+}
+
+/// The exponent of a float of 8 bits without its sign, at least 1.
+fn exponent(kind: u8, magnitude: u8) -> u8 {
+    (magnitude / if kind == 11 { 8 } else { 4 }).max(1)
+}
+
+/// The value of a float of 8 bits without its sign, as if none were infinite or no number.
+fn float(kind: u8, magnitude: u8) -> f32 {
+    let (mantissa, bias) = if kind == 11 { (8, 7 + 3) } else { (4, 15 + 2) };
+    let exponent = exponent(kind, magnitude);
+    let whole = i32::from(magnitude) - mantissa * (i32::from(exponent) - 1);
+    whole as f32 * 2f32.powi(i32::from(exponent) - bias)
 }
 
 /// The index of level 0.

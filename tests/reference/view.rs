@@ -75,6 +75,11 @@ pub fn is_integer(dtype: u8) -> bool {
     dtype == 4 || dtype == 5
 }
 
+/// Tells whether scales of the dtype are powers of two: `U8` and `F8_E8M0`.
+pub fn is_power(dtype: u8) -> bool {
+    dtype == 4 || dtype == 8
+}
+
 /// The base of a region.
 pub enum Partner {
     View(View),
@@ -174,8 +179,10 @@ impl View {
         let span = fields.byte()?;
         check(span <= 3, "an unknown span")?;
         let divisor = if span == 0 { 1.0 } else { f32::from_le_bytes(fields.take(4)?.try_into().unwrap()) };
-        let integer = quant::format(region.dtype).is_none() && Coding::of(region.dtype).mantissa.is_none();
-        check(if span == 0 { integer } else { cast::known(region.dtype) }, "words that are not made from weights")?;
+        let Coding { width, mantissa } = Coding::of(region.dtype);
+        let number = quant::format(region.dtype).is_none() && (mantissa.is_none() || width == 8);
+        let scale = cast::known(region.dtype) || is_power(region.dtype);
+        check(if span == 0 { number } else { scale }, "words that are not made from weights")?;
         check(cast::known(dtype), "weights without a cast")?;
         let most = (32 << 20) / unit(dtype) as u64;
         let words = (region.length / unit(region.dtype)) as u64;
@@ -261,7 +268,12 @@ impl Derived {
         let weights: Vec<f32> = weights.chunks(4).map(|word| f32::from_le_bytes(word.try_into().unwrap())).collect();
         let spans =
             weights.chunks(self.per_word).flat_map(|weights| (self.span_of(weights) / self.divisor).to_le_bytes());
-        Ok(cast::cast(&spans.collect::<Vec<u8>>(), 17, region.dtype))
+        let spans: Vec<u8> = spans.collect();
+        if is_power(region.dtype) {
+            let exponent = |span: &[u8]| (u32::from_le_bytes(span.try_into().unwrap()) / (1 << 23)) as u8;
+            return Ok(spans.chunks(4).map(exponent).collect());
+        }
+        Ok(cast::cast(&spans, 17, region.dtype))
     }
 
     fn span_of(&self, weights: &[f32]) -> f32 {

@@ -2,7 +2,7 @@
 //! is. Encoder and decoder compute them from the base and from the fields that come before.
 
 use super::ground::Ground;
-use crate::quant::{Blocks, Levels, Minimum, finite};
+use crate::quant::{Blocks, Levels, Minimum, finite, rint};
 
 /// The expectations of a list of fields.
 #[derive(Default)]
@@ -68,13 +68,6 @@ const SCALES: u8 = 16;
 
 /// The first context of sub-minima.
 const MINIMA: u8 = 0;
-
-/// Rounds to the nearest integer, ties to even. `x` must be below 2^22 in magnitude.
-#[inline(always)]
-fn rint(x: f32) -> f32 {
-    const SHIFT: f32 = 12_582_912.0;
-    (x + SHIFT) - SHIFT
-}
 
 /// The class of a distance `f` to a level, in steps: 0 to 10. There is no branch, since it could not
 /// be predicted.
@@ -161,6 +154,8 @@ pub(super) enum Model {
     DistanceAndStep(u16),
     /// The distance to the border between two levels, in half octaves.
     Border,
+    /// The distance in four classes, and the size of a step in half octaves around this one.
+    Step(u16),
 }
 
 /// The size of a step in half octaves.
@@ -169,6 +164,12 @@ pub(super) fn half_octaves(step: f32) -> u16 {
 }
 
 impl Model {
+    /// The context of an index whose weight has not moved.
+    #[inline(always)]
+    pub(super) fn still(self, step: u16) -> u8 {
+        if matches!(self, Self::Step(_)) { self.context(0.0, step) } else { 0 }
+    }
+
     #[inline(always)]
     pub(super) fn context(self, f: f32, step: u16) -> u8 {
         match self {
@@ -177,6 +178,11 @@ impl Model {
             Self::Border => {
                 const HALF: i32 = (0.5f32.to_bits() >> 22) as i32;
                 (HALF - i32::from(half_octaves((0.5 - f.abs()).max(0.0)))).clamp(0, 23) as u8
+            }
+            Self::Step(middle) => {
+                let f = f.abs();
+                let class = u8::from(f >= 1e-4) + u8::from(f >= 0.125) + u8::from(f >= 0.25);
+                24 * class + (i32::from(step) - i32::from(middle) + 12).clamp(0, 23) as u8
             }
         }
     }
@@ -198,7 +204,7 @@ pub(super) fn indices(ground: &Ground, target: &Blocks, model: Model) -> Expecte
                 let own = &base.indices[range];
                 let still = base_a == a && base_c == c;
                 if still || !scale.is_finite() || !shift.is_finite() {
-                    own.iter().for_each(|&index| expected.push(index.into(), false, 0));
+                    own.iter().for_each(|&index| expected.push(index.into(), false, model.still(step)));
                     continue;
                 }
                 let places = own.iter().map(|&index| format.levels.value(index) * scale + shift);
@@ -238,6 +244,10 @@ pub(super) fn place(levels: &Levels, x: f32) -> (u8, f32) {
             let (low, high) = (level(below), level(below + 1));
             let gap = high - low;
             if (x - low) * 2.0 <= gap { (below as u8, (x - low) / gap) } else { (below as u8 + 1, (x - high) / gap) }
+        }
+        Levels::Float(float) => {
+            let (magnitude, f) = float.place(x.abs());
+            if x.is_sign_negative() { (127 - magnitude, -f) } else { (128 + magnitude, f) }
         }
     }
 }

@@ -149,6 +149,6 @@ impl Weights {
 fn last_level(format: &BlockFormat) -> f32 {
     match format.levels {
         Levels::Uniform { last, .. } => last.into(),
-        Levels::Book(values) => values[15],
+        _ => format.levels.value(15),
     }
 }

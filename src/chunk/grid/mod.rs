@@ -125,6 +125,10 @@ fn write_model(payload: &mut Vec<u8>, model: Model) {
             put_varint(payload, middle.into());
         }
         Model::Border => payload.push(2),
+        Model::Step(middle) => {
+            payload.push(3);
+            put_varint(payload, middle.into());
+        }
     }
 }
 
@@ -133,6 +137,7 @@ fn read_model(payload: &mut ByteReader<'_>) -> Result<Model> {
         0 => Ok(Model::Distance),
         1 => Ok(Model::DistanceAndStep(payload.varint()?.min(u64::from(u16::MAX)) as u16)),
         2 => Ok(Model::Border),
+        3 => Ok(Model::Step(payload.varint()?.min(u64::from(u16::MAX)) as u16)),
         other => Err(Error::unsupported(format!("indices of model {other} are unknown"))),
     }
 }

@@ -104,12 +104,14 @@ impl Side {
         let fields = expected.more(places.len());
         let indices = self.packing.numbers(base).map(|number| self.packing.index(number));
         for ((index, &tile), ((near, negated), context)) in indices.zip(places).zip(fields) {
-            let moved = self.moves.get(tile as usize).filter(|tile| tile.shift.is_finite());
-            (*near, *negated, *context) = moved.map_or((index.into(), false, 0), |tile| {
-                let levels = &self.packing.levels;
+            let levels = &self.packing.levels;
+            let Some(tile) = self.moves.get(tile as usize) else { continue };
+            (*near, *negated, *context) = if tile.shift.is_finite() {
                 let (near, f) = place(levels, levels.value(index) * tile.scale + tile.shift);
-                (near.into(), f < 0.0, model.context(f, tile.step))
-            });
+                (near.into(), f < 0.0, model.context(f, tile.step + levels.half_octaves(near)))
+            } else {
+                (index.into(), false, model.still(tile.step + levels.half_octaves(index)))
+            };
         }
     }
 
@@ -119,8 +121,9 @@ impl Side {
             let place_of = |tile: &Move| ((weight - tile.c) * tile.inverse, tile.step);
             match self.moves.get(tile as usize).map(place_of) {
                 Some((x, step)) if x.is_finite() => {
-                    let (near, f) = place(&self.packing.levels, x);
-                    expected.push(near.into(), f < 0.0, model.context(f, step));
+                    let levels = &self.packing.levels;
+                    let (near, f) = place(levels, x);
+                    expected.push(near.into(), f < 0.0, model.context(f, step + levels.half_octaves(near)));
                 }
                 _ => expected.push(self.packing.levels.zero().into(), false, 0),
             }
@@ -137,11 +140,16 @@ impl Side {
         STRIP / self.packing.per_byte() as usize
     }
 
-    /// The median of the steps of all tiles, in half octaves.
-    fn middle(&self) -> u16 {
-        let mut steps: Vec<u16> = self.moves.iter().map(|tile| tile.step).collect();
-        steps.sort_unstable();
-        steps.get(steps.len() / 2).copied().unwrap_or(0)
+    /// The median of the steps of all tiles, plus that of the levels' own steps, in half octaves.
+    fn middle(&self, target: &[u8]) -> u16 {
+        let median = |mut steps: Vec<u16>| {
+            steps.sort_unstable();
+            steps.get(steps.len() / 2).copied().unwrap_or(0)
+        };
+        let levels = &self.packing.levels;
+        let own = self.packing.float().map(|_| target.iter().map(|&number| self.packing.index(number)));
+        let own = own.map_or(0, |indices| median(indices.map(|index| levels.half_octaves(index)).collect()));
+        median(self.moves.iter().map(|tile| tile.step).collect()) + own
     }
 
     fn list(&self, model: Model, base: Ground<'_>, target: &[u8]) -> List {
@@ -166,7 +174,8 @@ impl Side {
 pub(crate) fn encode(side: &Side, base: Ground<'_>, target: &[u8]) -> Vec<u8> {
     let mut payload = Vec::new();
     let models = match base {
-        Ground::Numbers(_) => vec![Model::Distance, Model::DistanceAndStep(side.middle())],
+        Ground::Numbers(_) if side.packing.float().is_some() => vec![Model::Step(side.middle(target))],
+        Ground::Numbers(_) => vec![Model::Distance, Model::DistanceAndStep(side.middle(target))],
         Ground::Weights(_) => vec![Model::Border],
     };
     let coded = models.into_iter().map(|model| (model, side.list(model, base, target)));

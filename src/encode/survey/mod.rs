@@ -16,10 +16,10 @@ use std::ops::Range;
 
 use crate::adapter::Adapter;
 use crate::archive::v2::{MAX_RUNS, Run, View, longest_span, units};
-use crate::chunk::unit;
+use crate::chunk::{is_integer, unit};
 use crate::encode::companions::{self, Known};
 use crate::io::{Read, Source};
-use crate::layout::{Layout, Region};
+use crate::layout::{Dtype, Layout, Region};
 use crate::pairing::{Chains, Corners, Models, Signature, Subject, WORDS, bytes_of, columns, whole_pairs};
 use crate::plan::{BaseSet, Place};
 use crate::quant::weights_per_unit;
@@ -211,7 +211,10 @@ impl Survey {
                     Stage::Merges
                 }
                 Stage::Merges => {
-                    let is_open = |region: usize| self.views[region].is_none();
+                    let is_open = |region: usize| {
+                        let cast = |view: &View| is_cast(&self.models.target.regions[region], view);
+                        self.views[region].as_ref().is_none_or(cast)
+                    };
                     let reads = self.quantised.plan(&self.models, is_open);
                     self.queue.extend(reads.into_iter().map(|read| (read, Probe::Scales)));
                     Stage::Scales
@@ -355,6 +358,14 @@ impl Survey {
             }
         }
     }
+}
+
+/// Returns true for floats of 8 bits whose view casts wider ones. If they have scales, the cast
+/// words are others.
+fn is_cast(region: &Region, view: &View) -> bool {
+    let bytes = |dtype: Dtype| unit(dtype).1;
+    let wide = |view: &View| view.origins.iter().all(|origin| bytes(origin.dtype) > 1);
+    bytes(region.dtype) == 1 && !is_integer(region.dtype) && view.merge.is_none() && wide(view)
 }
 
 /// The bytes of the words that a signature is made of.

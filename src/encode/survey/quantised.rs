@@ -12,10 +12,10 @@ use crate::io::{Read, Source};
 use crate::layout::{Dtype, Kind, Region};
 use crate::pairing::{Models, Signature, Subject, WORDS, weights};
 use crate::plan::Place;
-use crate::quant::packed::{PACKINGS, Packing};
+use crate::quant::packed::{PACKINGS, Packing, is_power, is_scale};
 use crate::transposed::Transposed;
 
-/// Bits of packed numbers. Integers of eight bits are coded by steps of their own.
+/// Bits of packed integers that are searched. Those of eight bits are coded by steps of their own.
 const BITS: u32 = 4;
 
 /// Scales that are compared with the weights that they may follow from.
@@ -33,6 +33,10 @@ const NEAR: f32 = 0.05;
 
 /// The divisors of the spans that quantisers use: a divisor near one of them is that one.
 const DIVISORS: [f32; 9] = [1.0, 6.0, 7.0, 7.5, 8.0, 15.0, 127.0, 255.0, 448.0];
+
+/// The divisors of largest magnitudes whose exponents are scales: the power of two in the greatest
+/// float of 4 or 8 bits, or, for scales that are rounded up, a little more than half of that float.
+const POWERS: [f32; 6] = [4.0, 256.0, 32_768.0, 3.000_000_2, 224.000_02, 28_672.002];
 
 /// The packed regions of the target, and what was found for them.
 #[derive(Debug, Default)]
@@ -79,6 +83,7 @@ impl Quantised {
         for subject in models.base_regions() {
             if let (Subject::Base(place), region) = (subject, models.region(subject).1)
                 && can_cast(region.dtype, Dtype::F32)
+                && unit(region.dtype).1 > 1
             {
                 by_count.entry(weights(region)).or_default().push(place);
             }
@@ -87,7 +92,7 @@ impl Quantised {
         let searched = |known: &Known| is_searched(known) && is_open(known.region);
         for known in self.known.clone().into_iter().filter(searched) {
             let region = &models.target.regions[known.region];
-            let Some(places) = by_count.get(&(region.length * 8 / u64::from(BITS))) else { continue };
+            let Some(places) = by_count.get(&numbers_of(region, &known)) else { continue };
             let start = self.signature(models, &known).unwrap_or_default();
             left = left.saturating_sub(places.len());
             let by_content = if left > 0 { &places[..] } else { &[] };
@@ -95,13 +100,13 @@ impl Quantised {
             // Graphs multiply by the matrices that their quantisers transpose.
             let turned = models.target.kind == Kind::Places && share(models, start, place).is_none();
             let base = models.bases.region(place);
-            let Some([numbers, scales]) = orders(region, &known, base, turned) else { continue };
+            let Some((numbers, scales)) = orders(region, &known, base, turned) else { continue };
             let origin = models.bases.origin(place);
             if numbers.check(region, origin.dtype).is_err() {
                 continue;
             }
             self.views.push((known.region, View::derived(region, origin, numbers)));
-            if is_open(known.scales) {
+            if let Some(scales) = scales.filter(|_| is_open(known.scales)) {
                 reads.extend(self.sample(models, known.scales, place, scales).into_iter().flatten());
             }
         }
@@ -131,7 +136,7 @@ impl Quantised {
     fn sample(&mut self, models: &Models, region: usize, place: Place, derived: Derived) -> Option<[Read; 2]> {
         let (target, base) = (&models.target.regions[region], models.bases.region(place));
         let gives = Gives::Spans(Span::Largest, 1f32.to_bits());
-        Derived { gives, ..derived }.check(target, base.dtype).ok().filter(|()| can_cast(target.dtype, Dtype::F32))?;
+        Derived { gives, ..derived }.check(target, base.dtype).ok().filter(|()| is_scale(target.dtype))?;
         let Transposed { rows, columns } = derived.matrices;
         let is_split = derived.element < derived.per_word;
         let count = SCALES.min(units(target)).min(if rows == 1 || is_split { SCALES } else { rows });
@@ -156,10 +161,14 @@ impl Quantised {
             return;
         };
         let (target, base) = (&models.target.regions[sample.region], models.bases.region(sample.place));
-        let scales = singles(target.dtype, &scales);
         let weights = sample.first.take(&(0..sample.count), (base.dtype, bytes), Dtype::F32);
         let weights = singles(Dtype::F32, &weights);
-        let Some((span, divisor)) = fit(&scales, &weights, sample.derived.per_word as usize) else { return };
+        let per_scale = sample.derived.per_word as usize;
+        let found = match is_power(target.dtype) {
+            true => fit_powers(&scales, &weights, per_scale),
+            false => fit(&singles(target.dtype, &scales), &weights, per_scale),
+        };
+        let Some((span, divisor)) = found else { return };
         let derived = Derived { gives: Gives::Spans(span, divisor.to_bits()), ..sample.derived };
         let origin = models.bases.origin(sample.place);
         self.views.push((sample.region, View::derived(target, origin, derived)));
@@ -173,7 +182,13 @@ impl Quantised {
 
 /// Returns true if the weights of a packed region are looked for.
 fn is_searched(known: &Known) -> bool {
-    PACKINGS[usize::from(known.packing)].bits == BITS
+    let packing = &PACKINGS[usize::from(known.packing)];
+    packing.bits == BITS || packing.float().is_some()
+}
+
+/// The packed numbers of a region.
+fn numbers_of(region: &Region, known: &Known) -> u64 {
+    region.length * PACKINGS[usize::from(known.packing)].per_byte()
 }
 
 /// The base region with the weights of a packed region that begins with this signature: that of its
@@ -185,7 +200,8 @@ fn base_of(models: &Models, known: &Known, start: Signature, places: &[Place]) -
     let names = [format!("{stem}weight"), format!("{bare}.weight"), bare.to_owned()];
     let fits = |place: &&Place| {
         let base = models.bases.region(**place);
-        weights(base) == region.length * 8 / u64::from(BITS) && can_cast(base.dtype, Dtype::F32)
+        // Floats of fewer bytes are quantised themselves.
+        weights(base) == numbers_of(region, known) && can_cast(base.dtype, Dtype::F32) && unit(base.dtype).1 > 1
     };
     names.iter().flat_map(|name| models.bases.named(name)).find(fits).copied().or_else(|| {
         let found = places.iter().filter_map(|&place| Some((share(models, start, place)?, place)));
@@ -201,7 +217,7 @@ fn share(models: &Models, start: Signature, place: Place) -> Option<f32> {
 
 /// The orders of the weights of packed numbers and of their scales in a base region, `turned` if
 /// the rows of plain runs are its columns; `None` if its shape is not that of the numbers.
-fn orders(region: &Region, known: &Known, base: &Region, turned: bool) -> Option<[Derived; 2]> {
+fn orders(region: &Region, known: &Known, base: &Region, turned: bool) -> Option<(Derived, Option<Derived>)> {
     let packing: &Packing = &PACKINGS[usize::from(known.packing)];
     let (count, tiles) = (region.length * packing.per_byte(), known.tiles);
     let per_word = packing.per_byte() * unit(region.dtype).1;
@@ -218,21 +234,32 @@ fn orders(region: &Region, known: &Known, base: &Region, turned: bool) -> Option
         let (outer, inner) = (tiles.width, count / tiles.width);
         let numbers = derived(transposed(outer, inner), 1, per_word);
         let scales = derived(transposed(outer, inner / tiles.rows), tiles.rows, tiles.rows);
-        return is_matrix(outer, inner).then_some([numbers, scales]);
+        return is_matrix(outer, inner).then_some((numbers, Some(scales)));
     }
-    if tiles.rows > 1 {
+    if tiles.rows > 1 && packing.bits == BITS {
         // A word has eight of the base's columns, and the words of all its rows follow each other.
         let outer = tiles.width / tiles.columns;
         let (inner, group) = (count / outer, tiles.rows * tiles.columns);
         let numbers = derived(transposed(outer, inner / per_word), per_word, per_word);
         let scales = derived(transposed(outer, inner / group), group, group);
-        return (is_matrix(outer, inner) && tiles.columns == per_word).then_some([numbers, scales]);
+        return (is_matrix(outer, inner) && tiles.columns == per_word).then_some((numbers, Some(scales)));
     }
     let matrices = match base.shape[..] {
         [rows, columns] if turned => transposed(rows, columns),
         _ => transposed(1, 1),
     };
-    Some([derived(matrices, 1, per_word), derived(matrices, 1, tiles.columns)])
+    let numbers = derived(matrices, 1, per_word);
+    let rows = count / tiles.width;
+    let scales = if tiles.rows == 1 {
+        Some(derived(matrices, 1, tiles.columns))
+    } else if tiles.columns == tiles.width && rows.is_multiple_of(tiles.rows) {
+        Some(derived(matrices, 1, tiles.rows * tiles.columns))
+    } else {
+        // The columns of a matrix that is not turned already.
+        let one = tiles.columns == 1 && tiles.rows == rows && matrices == transposed(1, 1);
+        one.then(|| derived(transposed(rows, tiles.width), 1, rows))
+    };
+    Some((numbers, scales))
 }
 
 /// The span and the divisor that these scales follow from, if they do. Each scale has
@@ -249,6 +276,16 @@ fn fit(scales: &[f32], weights: &[f32], per_scale: usize) -> Option<(Span, f32)>
     };
     let best = Span::ALL.into_iter().filter_map(fitted).min_by(|a, b| a.0.total_cmp(&b.0))?;
     (best.0 <= NEAR).then_some((best.1, best.2))
+}
+
+/// The divisor of the largest magnitudes whose exponents these scales are, if they are.
+fn fit_powers(scales: &[u8], weights: &[f32], per_scale: usize) -> Option<(Span, f32)> {
+    let others = |divisor: f32| {
+        let spans = weights.chunks_exact(per_scale).map(|weights| Span::Largest.of(weights) / divisor);
+        spans.zip(scales).filter(|(span, scale)| (span.to_bits() >> 23) as u8 != **scale).count()
+    };
+    let (others, divisor) = POWERS.into_iter().map(|divisor| (others(divisor), divisor)).min_by_key(|found| found.0)?;
+    (others * 8 <= scales.len()).then_some((Span::Largest, divisor))
 }
 
 fn median(mut numbers: Vec<f32>) -> Option<f32> {

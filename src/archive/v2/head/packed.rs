@@ -75,7 +75,7 @@ impl Packed {
         let region = own(head, self.item).ok_or_else(no_region)?;
         let count = numbers(packing, region);
         let even = width > 0 && rows > 0 && columns > 0 && count.is_multiple_of(width);
-        if !even || !is_packed(region) || packing.is_interleaved() && !width.is_multiple_of(8) {
+        if !even || !is_packed(packing, region) || packing.is_interleaved() && !width.is_multiple_of(8) {
             let error = Error::corrupt("the tiles are not those of a matrix").tensor(&region.name);
             return Err(error.figures(format_args!("{count} packed numbers"), format_args!("{width} columns")));
         }
@@ -89,7 +89,7 @@ impl Packed {
         let scales = fits(self.scales, &|region| is_scale(region.dtype) && words(region) == tiles);
         let zeros = self
             .zeros
-            .is_none_or(|zeros| fits(zeros, &|region| is_packed(region) && numbers(packing, region) == tiles));
+            .is_none_or(|zeros| fits(zeros, &|region| is_packed(packing, region) && numbers(packing, region) == tiles));
         let factor =
             self.factor.is_none_or(|factor| fits(factor, &|region| is_scale(region.dtype) && words(region) == 1));
         if scales && zeros && factor {
@@ -114,9 +114,12 @@ fn own(head: &Head, item: usize) -> Option<&Region> {
     }
 }
 
-/// Returns true for a region of integers that may be packed numbers.
-fn is_packed(region: &Region) -> bool {
-    region.dtype.words().1 == Fields::Integer && !region.dtype.is_scaled()
+/// Returns true for a region of integers, or of floats of 8 bits, that may be packed numbers.
+fn is_packed(packing: &Packing, region: &Region) -> bool {
+    match packing.float() {
+        Some(dtype) => region.dtype == dtype,
+        None => region.dtype.words().1 == Fields::Integer && !region.dtype.is_scaled(),
+    }
 }
 
 /// The packed numbers in a region.
