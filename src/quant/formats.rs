@@ -47,27 +47,26 @@ pub(crate) struct Float {
 
 impl Float {
     /// The exponent of a magnitude, at least 1: that of subnormal floats.
-    #[inline(always)]
     pub(crate) fn exponent(self, magnitude: u8) -> u32 {
         u32::from(magnitude >> self.mantissa).max(1)
     }
 
     /// The distance of neighbouring floats of an exponent.
-    #[inline(always)]
-    pub(crate) fn step(self, exponent: u32) -> f32 {
+    fn step(self, exponent: u32) -> f32 {
         // The bias of the exponents, and the mantissa's bits.
         f32::from_bits((exponent + 128 - (1 << (6 - self.mantissa)) - self.mantissa) << 23)
     }
 
-    /// The value of a magnitude.
-    #[inline(always)]
+    /// The value of a magnitude. It is not inlined where all levels are at hand, for the size of the
+    /// restoring wasm.
+    #[inline(never)]
     pub(crate) fn value(self, magnitude: u8) -> f32 {
         let exponent = self.exponent(magnitude);
         (f32::from(magnitude) - ((exponent - 1) << self.mantissa) as f32) * self.step(exponent)
     }
 
     /// The nearest magnitude to a positive number, ties to even, and its distance in steps.
-    #[inline(always)]
+    #[inline(never)]
     pub(crate) fn place(self, number: f32) -> (u8, f32) {
         let number = number.min(self.value(self.last));
         let exponent = (number.to_bits() >> 23).saturating_sub(128 - (1 << (6 - self.mantissa))).max(1);
