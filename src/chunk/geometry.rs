@@ -3,12 +3,16 @@
 use std::ops::Range;
 
 use super::{CHUNK, Matrix, unit};
-use crate::layout::Region;
+use crate::layout::{Dtype, Region};
 use crate::predict::{MAX_NUMBERS, MAX_RANK};
 use crate::steps;
 
 /// Columns that a matrix should have at least: trailing dimensions are joined until it has as many.
 const COLUMNS: u64 = 32;
+
+/// The largest number of bytes in a chunk of bytes that belong to no tensor. Texts repeat themselves
+/// from far away.
+const BYTES: u64 = 1 << 23;
 
 /// A region seen as a matrix, and the byte ranges of its chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,8 +49,8 @@ impl Geometry {
     }
 }
 
-/// Returns the geometry of `region`: chunks of at most [`CHUNK`] words, and of whole rows where a
-/// row fits into a chunk.
+/// Returns the geometry of `region`: chunks of at most [`CHUNK`] words, or [`BYTES`], and of whole
+/// rows where a row fits into a chunk.
 pub(crate) fn of(region: &Region) -> Geometry {
     let (words, bytes) = unit(region.dtype);
     let elements = region.length / bytes * words;
@@ -61,18 +65,19 @@ pub(crate) fn of(region: &Region) -> Geometry {
     if columns <= 1 || columns > elements.min(CHUNK) {
         columns = elements.clamp(1, CHUNK);
     }
-    let chunk = CHUNK / columns * columns / words * bytes;
+    let most = if region.dtype == Dtype::U8 && region.name.is_empty() { BYTES } else { CHUNK };
+    let chunk = most / columns * columns / words * bytes;
     Geometry { matrix: Matrix { columns: columns as usize }, words: elements, length: region.length, chunk }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layout::Dtype;
+    const U8: Region = Region { name: String::new(), dtype: Dtype::U8, shape: Vec::new(), offset: 0, length: 0 };
 
     fn geometry(dtype: Dtype, shape: &[u64]) -> (usize, Vec<Range<u64>>) {
         let length = dtype.tensor_bytes(shape).unwrap();
-        let region = Region { name: String::new(), dtype, shape: shape.to_vec(), offset: 0, length };
+        let region = Region { name: "name".to_owned(), dtype, shape: shape.to_vec(), offset: 0, length };
         let geometry = of(&region);
         (geometry.matrix.columns, (0..geometry.count()).map(|i| geometry.range(i)).collect())
     }
@@ -82,6 +87,13 @@ mod tests {
         let (columns, chunks) = geometry(Dtype::BF16, &[3000, 384]);
         let rows = CHUNK / 384 * 384 * 2;
         assert_eq!((columns, chunks), (384, vec![0..rows, rows..3000 * 384 * 2]));
+    }
+
+    #[test]
+    fn bytes_of_no_tensor_have_long_chunks() {
+        let region = |name: &str| Region { name: name.to_owned(), shape: vec![9 << 20], length: 9 << 20, ..U8 };
+        assert_eq!((of(&region("")).count(), of(&region("w")).count()), (2, 9));
+        assert_eq!(of(&region("")).range(1), BYTES..9 << 20);
     }
 
     #[test]

@@ -154,6 +154,11 @@ pub(crate) struct Given<'a> {
     pub(crate) side: Option<&'a Side>,
 }
 
+/// The length in bytes of `target` as a patch of `base`, at this effort.
+pub(crate) fn patched(base: &[u8], target: &[u8], effort: Effort) -> usize {
+    patch::encode(base, target, effort).len()
+}
+
 /// Returns true if a chunk with this payload needs the factors of its region.
 pub(crate) fn needs_factors(method: Method, payload: &[u8]) -> bool {
     method == Method::Predicted || method == Method::Narrow && narrow::inner(payload) == Some(Method::Predicted)

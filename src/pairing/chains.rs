@@ -7,6 +7,7 @@
 
 use super::signature::Likeness;
 use super::{Class, Models, Signature, Subject};
+use crate::layout::Kind;
 use crate::plan::Place;
 
 /// Comparisons of signatures, at most, in all chains.
@@ -43,7 +44,8 @@ impl Chains {
         let large = |subject: &Subject| models.measure(*subject).1 >= LEAST;
         let targets: Vec<Subject> = models.targets().filter(alone).filter(large).collect();
         let bases: Vec<Subject> = models.base_regions().filter(large).collect();
-        if targets.is_empty() {
+        // Bytes of no tensor are not made of words: they resemble those of the base.
+        if targets.is_empty() || models.target.kind == Kind::Bytes {
             return Self::default();
         }
         let chain = |&whole: &Subject| Chain { whole, parts: Vec::new(), at: 0, ended: false };

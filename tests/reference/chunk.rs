@@ -63,7 +63,8 @@ impl Geometry {
             columns = words.clamp(1, 1 << 20) as u128;
         }
         let columns = columns as usize;
-        Self { columns, words, chunk: (1 << 20) / columns * columns / unit * bytes, length: region.length }
+        let most = if region.dtype == 4 && region.name.is_empty() { 1 << 23 } else { 1 << 20 };
+        Self { columns, words, chunk: most / columns * columns / unit * bytes, length: region.length }
     }
 
     /// The bytes of each chunk.

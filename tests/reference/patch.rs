@@ -9,7 +9,8 @@ pub fn decode(payload: &[u8], base: &[u8], length: usize) -> Result<Vec<u8>> {
     let mut fields = Fields::new(payload);
     let (count, literals) = (fields.varint()? as usize, fields.varint()? as usize);
     check(count <= length / 3 && literals <= length, "a patch of another length")?;
-    let contexts: Vec<usize> = (0..3 * count + literals).map(|i| if i < 3 * count { i / count } else { 3 }).collect();
+    let of_literals = (0..literals).map(|i| 3 + 64 * i / literals);
+    let contexts: Vec<usize> = (0..3 * count).map(|i| i / count).chain(of_literals).collect();
     let symbols = symbols::read(&mut fields, &contexts, 256)?;
     let (sequences, literals) = symbols.split_at(3 * count);
     let (mut lengths, mut distances) = (Bits::new(fields.string()?), Bits::new(fields.rest()));

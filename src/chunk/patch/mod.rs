@@ -26,8 +26,14 @@ pub(crate) const MOST_BASE: usize = 16 << 20;
 /// The shortest copy.
 const SHORTEST: usize = 3;
 
-/// Contexts of the tokens: insert lengths, copy lengths, distances, literals.
+/// The lists of tokens: insert lengths, copy lengths, distances, literals.
 const KINDS: usize = 4;
+
+/// The first context of literals. Each other list has one context, its number.
+const LITERALS: usize = 3;
+
+/// Contexts of literals: those of each of so many parts of the list, from its beginning to its end.
+const PARTS: usize = 64;
 
 /// Literals, and the copy behind them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,15 +82,23 @@ fn write(base: usize, target: &[u8], sequences: &[Sequence]) -> Vec<u8> {
 
 /// Appends the tokens of all lists, one list after the other.
 fn write_lists(payload: &mut Vec<u8>, lists: &[Vec<u8>; KINDS]) {
-    let mut histogram = vec![0u32; KINDS * 256];
-    let mut contexts = Vec::new();
+    let mut histogram = vec![0u32; (LITERALS + PARTS) * 256];
+    let mut contexts: Vec<u8> = Vec::new();
     for (kind, list) in lists.iter().enumerate() {
-        list.iter().for_each(|&token| histogram[kind * 256 + usize::from(token)] += 1);
-        contexts.resize(contexts.len() + list.len(), kind as u8);
+        let context = |at| if kind < LITERALS { kind as u8 } else { of_literal(at, list.len()) };
+        contexts.extend((0..list.len()).map(context));
+    }
+    for (&context, &token) in contexts.iter().zip(lists.iter().flatten()) {
+        histogram[usize::from(context) * 256 + usize::from(token)] += 1;
     }
     let clusters = cluster(&histogram, 256);
     tokens::table_of(&clusters).map(&mut contexts);
     tokens::write(payload, &clusters, &contexts, &lists.concat());
+}
+
+/// The context of literal `at` of `count`.
+fn of_literal(at: usize, count: usize) -> u8 {
+    (LITERALS + at * PARTS / count) as u8
 }
 
 /// Restores `target` from its base and the payload that [`encode`] returned.
@@ -131,8 +145,15 @@ fn read_lists(
     let mut contexts = [0; STRIP];
     for (i, strip) in tokens.chunks_mut(STRIP).enumerate() {
         let contexts = &mut contexts[..strip.len()];
-        for (place, context) in (i * STRIP..).zip(&mut *contexts) {
-            *context = if place < 3 * sequences { (place / sequences) as u8 } else { 3 };
+        let context_of = |place: usize| match place.checked_sub(3 * sequences) {
+            Some(at) => of_literal(at, literals),
+            None => (place / sequences) as u8,
+        };
+        // Most strips have one context.
+        let (first, last) = (context_of(i * STRIP), context_of(i * STRIP + strip.len() - 1));
+        match first == last {
+            true => contexts.fill(first),
+            false => (i * STRIP..).zip(&mut *contexts).for_each(|(place, context)| *context = context_of(place)),
         }
         reader.strip(contexts, strip);
     }

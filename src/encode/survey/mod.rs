@@ -15,7 +15,7 @@ use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 
 use crate::adapter::Adapter;
-use crate::archive::v2::{MAX_RUNS, Run, View, longest_span, units};
+use crate::archive::v2::{MAX_RUNS, MAX_STRETCH, Run, View, longest_span, units};
 use crate::chunk::{is_integer, unit};
 use crate::encode::companions::{self, Known};
 use crate::io::{Read, Source};
@@ -30,6 +30,9 @@ use quantised::Quantised;
 
 /// Minimum length in bytes of a region to match by content; shorter ones are not worth a read.
 const LEAST: u64 = 256;
+
+/// Minimum length in bytes of a header to compare with that of the base.
+pub(super) const LEAST_HEADER: u64 = 1 << 10;
 
 /// Maximum number of bytes of a read.
 const STEP: u64 = 8 << 20;
@@ -47,6 +50,8 @@ pub(super) struct Findings {
     pub(super) earlier: Vec<Option<usize>>,
     /// The packed regions of the target.
     pub(super) packed: Vec<Known>,
+    /// The header of the first base file of the target's kind.
+    pub(super) base_header: Vec<u8>,
 }
 
 impl Findings {
@@ -56,7 +61,7 @@ impl Findings {
         let views = target.regions.iter().map(view).collect();
         let earlier = vec![None; target.regions.len()];
         let packed = companions::find(&target);
-        Self { target, bases, spans: HashMap::new(), views, earlier, packed }
+        Self { target, bases, spans: HashMap::new(), views, earlier, packed, base_header: Vec::new() }
     }
 }
 
@@ -64,6 +69,8 @@ impl Findings {
 #[derive(Debug)]
 enum Probe {
     Span(u64),
+    /// The header of a base file.
+    BaseHeader,
     Start(Subject),
     /// A section of a region that may equal another one.
     Duplicate,
@@ -98,6 +105,7 @@ enum Stage {
 pub(super) struct Survey {
     models: Models,
     spans: HashMap<u64, Vec<u8>>,
+    base_header: Vec<u8>,
     views: Vec<Option<View>>,
     queue: VecDeque<(Read, Probe)>,
     stage: Stage,
@@ -121,6 +129,7 @@ impl Survey {
             quantised: Quantised::new(companions::find(&target)),
             models: Models { target, bases, starts: HashMap::new() },
             spans: HashMap::new(),
+            base_header: Vec::new(),
             queue: VecDeque::new(),
             stage: Stage::Starts,
             pairs: Vec::new(),
@@ -145,6 +154,7 @@ impl Survey {
         let Some((_, probe)) = self.queue.pop_front() else { return };
         match probe {
             Probe::Span(offset) => drop(self.spans.insert(offset, bytes.to_vec())),
+            Probe::BaseHeader => self.base_header = bytes.to_vec(),
             Probe::Start(subject) => {
                 let dtype = self.models.region(subject).1.dtype;
                 self.models.starts.insert(subject, Signature::of(dtype, bytes));
@@ -172,7 +182,8 @@ impl Survey {
     }
 
     pub(super) fn finish(self) -> Findings {
-        let Self { models: Models { target, bases, .. }, spans, mut views, duplicates, merges, quantised, .. } = self;
+        let Self { models, spans, base_header, mut views, duplicates, merges, quantised, .. } = self;
+        let Models { target, bases, .. } = models;
         for (region, merge) in merges.finish() {
             views[region].iter_mut().for_each(|view| view.merge = Some(Box::new(merge.clone())));
         }
@@ -181,7 +192,7 @@ impl Survey {
             views[region] = Some(view);
         }
         let earlier = duplicates.finish(target.regions.len());
-        Findings { target, bases, spans, views, earlier, packed }
+        Findings { target, bases, spans, views, earlier, packed, base_header }
     }
 
     /// Goes on to the next stage that has reads while the queue is empty.
@@ -229,6 +240,11 @@ impl Survey {
             if span.end - span.start <= longest_span(span.start) {
                 self.queue.push_back((Read::new(Source::Target, span.clone()), Probe::Span(span.start)));
             }
+        }
+        let Models { target, bases, .. } = &self.models;
+        let found = header_of_kind(target, bases).filter(|_| target.header_length >= LEAST_HEADER);
+        if let Some((base, header)) = found {
+            self.queue.push_back((Read::new(Source::Base(base), header), Probe::BaseHeader));
         }
     }
 
@@ -366,6 +382,14 @@ fn is_cast(region: &Region, view: &View) -> bool {
     let bytes = |dtype: Dtype| unit(dtype).1;
     let wide = |view: &View| view.origins.iter().all(|origin| bytes(origin.dtype) > 1);
     bytes(region.dtype) == 1 && !is_integer(region.dtype) && view.merge.is_none() && wide(view)
+}
+
+/// The header of the first base file of the target's kind, if both have one that may be patched.
+pub(super) fn header_of_kind(target: &Layout, bases: &BaseSet) -> Option<(usize, Range<u64>)> {
+    let mut bases = bases.layouts().iter().enumerate();
+    let (index, base) = bases.find(|(_, base)| base.kind == target.kind)?;
+    let both = base.header_length > 0 && target.header_length > 0;
+    (both && base.header_length <= MAX_STRETCH).then_some((index, 0..base.header_length))
 }
 
 /// The bytes of the words that a signature is made of.

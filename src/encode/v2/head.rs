@@ -2,12 +2,52 @@
 
 use std::ops::Range;
 
-use crate::archive::v2::{BaseFile, Content, Head, Item, MAX_STRETCH, Packed, Partner, Stretch, longest_span};
-use crate::encode::survey::{Findings, spans};
+use crate::archive::v2::{BaseFile, Content, Head, Item, MAX_STRETCH, Packed, Partner, Stretch};
+use crate::archive::v2::{RECORD_HEAD, longest_span};
+use crate::chunk::{self, Effort};
+use crate::encode::survey::{Findings, LEAST_HEADER, header_of_kind, spans};
 use crate::layout::{Dtype, Kind, Layout, Region};
 
 /// Describes the target as items, front to back.
-pub(super) fn plan(findings: &Findings) -> Head {
+pub(super) fn plan(findings: &Findings, effort: Effort) -> Head {
+    let head = of_spans(findings);
+    with_patched_header(findings, &head, effort).unwrap_or(head)
+}
+
+/// The bytes that a header must save as a region of its own, if that takes a base of safetensors:
+/// its header is then needed as it is, so that the base serves in no other sharding.
+const SAVED: usize = 4 << 10;
+
+/// The bytes of a record, and of its entry in the index.
+const RECORD: usize = RECORD_HEAD as usize + 4;
+
+/// The head with the header of the file as a region that is patched, if that is smaller than a span.
+fn with_patched_header(findings: &Findings, head: &Head, effort: Effort) -> Option<Head> {
+    let Some(Item::Span(header)) = head.items.first().filter(|header| header.length() >= LEAST_HEADER) else {
+        return None;
+    };
+    let length = header.len() as u64;
+    let patched = |stretch: Option<Stretch>| {
+        let region = Region { name: String::new(), dtype: Dtype::U8, shape: vec![length], offset: 0, length };
+        let mut patched = head.clone();
+        patched.items[0] = Item::Region { region, content: Content::Chunks(stretch.map(Partner::Bytes)) };
+        let (base, least) = match stretch {
+            Some(_) if findings.target.kind == Kind::Safetensors => (&findings.base_header[..], SAVED),
+            Some(_) => (&findings.base_header[..], 0),
+            None => (&[][..], 0),
+        };
+        let stored = patched.write().ok()?.len() + RECORD + chunk::patched(base, header, effort);
+        Some((stored + least, patched))
+    };
+    let base = header_of_kind(&findings.target, &findings.bases).filter(|_| !findings.base_header.is_empty());
+    let stretch = base.map(|(base, range)| Stretch { base, offset: range.start, length: range.end });
+    let candidates = [patched(None), stretch.and_then(|stretch| patched(Some(stretch)))];
+    let (least, smallest) = candidates.into_iter().flatten().min_by_key(|(stored, _)| *stored)?;
+    (least < head.write().ok()?.len()).then_some(smallest)
+}
+
+/// The target as items, of which those that the head can hold are spans.
+fn of_spans(findings: &Findings) -> Head {
     let mut parts: Vec<(u64, Option<usize>, Range<u64>)> =
         spans(&findings.target).into_iter().map(|span| (span.start, None, span)).collect();
     let regions = findings.target.regions.iter().enumerate();
@@ -113,20 +153,22 @@ fn resembles(findings: &Findings, region: usize) -> bool {
 }
 
 /// The first base file of the target's kind, if its bytes may be relied on: those of safetensors
-/// may not, since such a base serves in any sharding.
+/// may not, since such a base serves in any sharding. A target of bytes may contain any other file.
 fn base_of_kind(findings: &Findings) -> Option<(usize, &Layout)> {
     let kind = findings.target.kind;
-    let mut bases = findings.bases.layouts().iter().enumerate();
-    bases.find(|(_, base)| base.kind == kind && kind != Kind::Safetensors && base.file_length > 0)
+    let bases = || findings.bases.layouts().iter().enumerate().filter(|(_, base)| base.file_length > 0);
+    let same = bases().find(|(_, base)| base.kind == kind && kind != Kind::Safetensors);
+    same.or_else(|| bases().next().filter(|_| kind == Kind::Bytes))
 }
 
-/// Bytes of a region that resembles the bytes at the same place of the base.
-const PIECE: u64 = 4 << 20;
+/// Bytes of a region that resembles the bytes around the same place of a long base.
+const PIECE: u64 = MAX_STRETCH / 2;
 
 /// Regions of bytes that cover `range`, each with the base bytes around the same place.
 fn bytes_items(findings: &Findings, range: Range<u64>) -> Vec<Item> {
     let base = base_of_kind(findings);
-    let step = if base.is_some() { PIECE } else { range.end - range.start };
+    let is_long = base.is_some_and(|(_, base)| counterpart(findings, &range, base).0 > MAX_STRETCH);
+    let step = if is_long { PIECE } else { range.end - range.start };
     let piece = |start: u64| {
         let length = step.min(range.end - start);
         let region = Region { name: String::new(), dtype: Dtype::U8, shape: vec![length], offset: start, length };
@@ -139,13 +181,19 @@ fn bytes_items(findings: &Findings, range: Range<u64>) -> Vec<Item> {
 /// The base bytes around the place that corresponds to `range`: the beginnings of both files
 /// correspond, and so do their ends.
 fn stretch(findings: &Findings, range: Range<u64>, index: usize, base: &Layout) -> Stretch {
-    let header = range.end <= findings.target.header_length && base.header_length > 0;
-    let (of, within) = match header {
-        true => (base.header_length, findings.target.header_length),
-        false => (base.file_length, findings.target.file_length),
-    };
+    let (of, within) = counterpart(findings, &range, base);
     let length = of.min(MAX_STRETCH);
     let middle = u128::from(range.start + range.end) / 2 * u128::from(of) / u128::from(within.max(1));
     let offset = (middle as u64).saturating_sub(length / 2).min(of - length);
     Stretch { base: index, offset, length }
+}
+
+/// The length of the base's bytes that correspond to the target's bytes around `range`, and the
+/// length of these: of the headers, or of the files.
+fn counterpart(findings: &Findings, range: &Range<u64>, base: &Layout) -> (u64, u64) {
+    let target = &findings.target;
+    match range.end <= target.header_length && base.header_length > 0 {
+        true => (base.header_length, target.header_length),
+        false => (base.file_length, target.file_length),
+    }
 }

@@ -45,7 +45,7 @@ impl Compress {
     /// Plans an archive of the target. With `only_used`, it names only the base files that it takes
     /// something from.
     pub(super) fn new(findings: Findings, effort: Effort, only_used: bool) -> Result<Self> {
-        let mut head = head::plan(&findings);
+        let mut head = head::plan(&findings, effort);
         let pieces = piece::plan(&head, &findings, effort)?;
         let files = if only_used { head::keep_used(&mut head) } else { (0..head.bases.len()).collect() };
         let lengths = head.bases.iter().map(|base| base.length);
