@@ -57,6 +57,7 @@ fn paired(dtype: u8, shape: &[u64]) -> Vec<u8> {
 }
 
 const U8: u8 = 4;
+const I8: u8 = 5;
 const BF16: u8 = 14;
 const F64: u8 = 19;
 
@@ -116,8 +117,8 @@ fn heads_do_not_become_much_more_than_they_are() {
 
     for (chunks, copies) in [(4, 20_000), (1000, 1047)] {
         let shape = [(chunks as u64) << 20];
-        let mut equal = vec![region(3, U8, &shape, &[0]); copies];
-        equal.insert(0, region(1, U8, &shape, &[]));
+        let mut equal = vec![region(3, I8, &shape, &[0]); copies];
+        equal.insert(0, region(1, I8, &shape, &[]));
         let records: Vec<Record> = (0..chunks).map(|_| Record::new(1, &bomb(MIB))).collect();
         let archive = forge::archive(&head(&equal), &records);
         assert!(archive.len() < 1024 * chunks);

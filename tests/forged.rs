@@ -25,8 +25,8 @@ fn bombs_of_items_are_refused() {
     let empty_regions = [&[0, 0][..], &varint(2_000_000), &region.repeat(2_000_000)].concat();
     assert_eq!(refused(&[], &forge(&empty_regions, None)), ErrorKind::Limit);
     // A region of 5,000 chunks, and a thousand that equal it.
-    let large = [&[1, 0, 4, 1][..], &varint(5000 << 20)].concat();
-    let equal = [&[3, 0, 4, 1][..], &varint(5000 << 20), &[0]].concat();
+    let large = [&[1, 0, 5, 1][..], &varint(5000 << 20)].concat();
+    let equal = [&[3, 0, 5, 1][..], &varint(5000 << 20), &[0]].concat();
     let equals = [&[0, 0][..], &varint(1001), &large, &equal.repeat(1000)].concat();
     assert_eq!(refused(&[], &forge(&equals, None)), ErrorKind::Limit);
 }
