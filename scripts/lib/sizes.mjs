@@ -9,17 +9,17 @@ import { run } from './run.mjs';
  */
 const BUDGETS = [
   // The parts of a first restore.
-  { files: ['index.js', 'common.js', 'worker.js'], most: 17_800 },
+  { files: ['index.js', 'common.js', 'worker.js'], most: 19_450 },
   // Node's zlib, which size-limit uses, takes 0.7 % more than the program gzip.
-  { files: ['bitx-restore.wasm'], most: 161_000 },
-  { files: ['bitx-restore-threads.wasm'], most: 180_000 },
+  { files: ['bitx-restore.wasm'], most: 167_300 },
+  { files: ['bitx-restore-threads.wasm'], most: 184_900 },
   { files: ['bitx-compress.wasm'], most: 328_000 },
   { files: ['bitx-compress-threads.wasm'], most: 347_000 },
   // Besides common.js. Two thirds are the hash functions, which are wasm in base64.
   { files: ['cache.js', 'cache-worker.js'], most: 28_700 },
   // Besides the parts of a first restore.
-  { files: ['folder.js'], most: 3_550 },
-  { files: ['node-folder.js'], most: 4_200 },
+  { files: ['folder.js'], most: 3_700 },
+  { files: ['node-folder.js'], most: 4_300 },
   // Besides common.js and the cache's scripts. Half of it is BLAKE3.
   { files: ['hub.js', 'hub-worker.js'], most: 17_600 },
   // Besides worker.js and common.js, which Node's threads run as browsers' workers do.
@@ -27,7 +27,7 @@ const BUDGETS = [
   // Besides cache-worker.js.
   { files: ['node-cache.js'], most: 5_500 },
   // Besides common.js. It computes in the service worker itself, so most of worker.js is in it.
-  { files: ['service-worker.js'], most: 6_800 },
+  { files: ['service-worker.js'], most: 6_950 },
   // Besides common.js and the cache's scripts.
   { files: ['service-worker-cache.js'], most: 260 },
   { files: ['transformers.js'], most: 460 },
