@@ -9,6 +9,7 @@ use bitx::drive::Sources;
 use bitx::io::ReadAt;
 use bitx::parallel::Sequential;
 use bitx::{Compress, Effort, Format, Job, Restore};
+use common::gguf::gguf;
 use common::{compress, model, restore};
 
 /// Weights of a seed.
@@ -293,15 +294,27 @@ fn tensors_without_words_may_have_any_extent() {
     let most = u64::MAX;
     let shapes: [&[u64]; 4] = [&[0, most], &[most, 0], &[0, most, 1024], &[most, 0, 64]];
     let words = bf16(&weights(9, 64 * 64));
-    for dtype in ["BF16", "F32", "U8", "I8", "F8_E4M3"] {
-        let file = |prefix: &str| {
-            let names: Vec<String> = (0..shapes.len()).map(|i| format!("{prefix}{i}")).collect();
-            let empty = names.iter().zip(shapes).map(|(name, shape)| (name.as_str(), dtype, shape, &[][..]));
-            let other = ("other", "BF16", &[64, 64][..], words.as_slice());
-            model(&empty.chain([other]).collect::<Vec<_>>())
-        };
-        let (base, target) = (file("a"), file("b"));
-        let archive = compress(&base, &target, Format::default()).unwrap();
-        assert_eq!(restore(&base, &archive).unwrap(), target, "{dtype}");
+    let file = |prefix: &str, dtype: &str| {
+        let names: Vec<String> = (0..shapes.len()).map(|i| format!("{prefix}{i}")).collect();
+        let empty = names.iter().zip(shapes).map(|(name, shape)| (name.as_str(), dtype, shape, &[][..]));
+        let other = ("other", "BF16", &[64, 64][..], words.as_slice());
+        model(&empty.chain([other]).collect::<Vec<_>>())
+    };
+    let dtypes = ["BF16", "F32", "U8", "I8", "F8_E4M3"];
+    for (dtype, other) in dtypes.iter().flat_map(|dtype| dtypes.map(|other| (dtype, other))) {
+        for prefix in ["a", "b"] {
+            let (base, target) = (file("a", dtype), file(prefix, other));
+            let archive = compress(&base, &target, Format::default()).unwrap();
+            assert_eq!(restore(&base, &archive).unwrap(), target, "{dtype} {other} {prefix}");
+        }
+    }
+    // The rows of one are compared with those of the other only if both have words.
+    let rows = [[0, most / 2], [1, 0]].map(|shape| gguf(&[("w", &[shape[1], shape[0]], 8, &[])]));
+    let wide = model(&[("w", "F32", &[0, 1 << 62], &[]), ("v", "BF16", &[64, 64], &words)]);
+    for target in rows.iter().chain([&wide]) {
+        for base in rows.iter().chain([&wide]) {
+            let archive = compress(base, target, Format::default()).unwrap();
+            assert!(restore(base, &archive).unwrap() == *target);
+        }
     }
 }

@@ -106,14 +106,18 @@ pub(crate) fn weights(region: &Region) -> u64 {
     units(region) * weights_per_unit(region.dtype)
 }
 
-/// The bytes of `count` weights of `region`; `None` if they are no whole number of units.
+/// The bytes of `count` weights of `region`; `None` if they are no whole number of units, or too
+/// many for any file.
 pub(crate) fn bytes_of(region: &Region, count: u64) -> Option<u64> {
     let per_unit = weights_per_unit(region.dtype);
-    count.is_multiple_of(per_unit).then(|| count / per_unit * unit(region.dtype).1)
+    let units = count.is_multiple_of(per_unit).then(|| count / per_unit)?;
+    units.checked_mul(unit(region.dtype).1)
 }
 
-/// The columns of a region of two extents or more, of which the trailing ones are joined.
+/// The columns of a region of two extents or more, of which the trailing ones are joined; `None` if
+/// it has no words, whose extents may be any.
 pub(crate) fn columns(region: &Region) -> Option<u64> {
     let columns = region.shape.get(1..)?.iter().try_fold(1u64, |n, &extent| n.checked_mul(extent))?;
-    (columns > 1 && weights(region).is_multiple_of(columns)).then_some(columns)
+    let weights = weights(region);
+    (columns > 1 && weights > 0 && weights.is_multiple_of(columns)).then_some(columns)
 }
