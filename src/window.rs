@@ -16,8 +16,10 @@ pub(crate) const SMALL: u64 = 16 << 20;
 pub(crate) const SHARED: u64 = 4 << 20;
 
 /// Maximum number of bytes of the model in a window of v2 that compresses. A chunk then takes
-/// several times its size in memory, and so does its base.
-pub(crate) const COMPRESSED: u64 = 8 << 20;
+/// several times its size in memory, and so does its base. There is room for four chunks of 2 MiB
+/// and for short regions beside them, such as a header: without it these would cost a window, and
+/// reading the window's share of the digests apart.
+pub(crate) const COMPRESSED: u64 = (8 << 20) + (1 << 18);
 
 /// Maximum number of pieces in a window: each piece takes memory of its own, however short it is.
 const MOST_PIECES: usize = 4096;
