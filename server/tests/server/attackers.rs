@@ -12,7 +12,7 @@ use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
-use crate::support::{ALL, Hub, announce, compress, digest, restore};
+use crate::support::{ALL, Hub, WRITER, announce, compress, digest, restore};
 
 const TUNED: &str = "/models/org/tuned/files/model.safetensors";
 
@@ -87,7 +87,7 @@ impl Crowd {
                 1 => self.hub.get(&format!("{TUNED}?base={base}")),
                 2 => self.hub.get(&format!("/models/{long}/files/a")),
                 3 => self.hub.client.request(long[..200].parse().unwrap(), self.hub.url("/api/models")),
-                4 => self.hub.post("/api/uploads", &many_tensors()),
+                4 => self.hub.client.post(self.hub.url("/api/uploads")).bearer_auth(WRITER).json(&many_tensors()),
                 5 => self.hub.post("/api/pull", &json!({ "name": long, "have": vec![digest(b""); 20_000] })),
                 _ => {
                     self.lie().await;
@@ -118,7 +118,7 @@ impl Crowd {
 /// An announcement of many tensors.
 fn many_tensors() -> Value {
     let tensor = |n: u32| json!({ "name": format!("t{n}"), "dtype": "F32", "shape": [1], "length": 0, "blake3": digest(&n.to_le_bytes()) });
-    let mut announced = announce("open/many", "a.safetensors", b"x");
+    let mut announced = announce("org/many", "a.safetensors", b"x");
     announced["files"][0]["tensors"] = (0..2000).map(tensor).collect();
     announced
 }
