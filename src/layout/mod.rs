@@ -3,6 +3,7 @@
 pub(crate) mod dtype;
 mod gguf;
 pub(crate) mod graph;
+mod header;
 mod json;
 mod model;
 pub(crate) mod onnx;
