@@ -4,7 +4,6 @@ pub(crate) mod dtype;
 mod gguf;
 pub(crate) mod graph;
 mod header;
-mod json;
 mod model;
 pub(crate) mod onnx;
 pub(crate) mod reader;

@@ -8,9 +8,9 @@
 use std::collections::HashSet;
 
 use super::header::Parsed;
-use super::json::Json;
 use super::{Dtype, Kind, Layout, Region, sniff};
 use crate::error::{Error, Result, cut};
+use crate::json::Json;
 use crate::pace::{Pace, Paced};
 use crate::steps;
 
@@ -167,7 +167,7 @@ struct Entries<'a> {
 
 impl<'a> Entries<'a> {
     fn new(text: &'a str) -> Result<Self> {
-        let mut json = Json::new(text, PREFIX);
+        let mut json = Json::new("the header", text, PREFIX);
         json.begin_object()?;
         Ok(Self { json, names: HashSet::new(), first: true })
     }
