@@ -15,14 +15,6 @@ const OTHER_ZSTD_LEVELS = [
 ];
 
 /**
- * The functions that print a floating-point number, about 20 KB. Only the JSON parser of the
- * compressing builds calls them, to quote a fraction that it found in place of an integer. Its
- * message does without the number. The second one returns the end of what it wrote to its buffer.
- */
-const FLOAT_PRINTER = /^<f64 as core\[\w+\]::fmt::Display>::fmt$/;
-const JSON_FLOAT_PRINTER = /^<f64 as zmij\[\w+\]::private::Sealed>::write_to_zmij_buffer$/;
-
-/**
  * BLAKE3 without vectors, about 3 KB. The crate selects its kernels at run time, but in a build with
  * SIMD for WebAssembly it has only one choice.
  */
@@ -36,8 +28,6 @@ export async function pruneWasm(file, { role }) {
     const replace = replacer(binaryen, module);
     replace(PORTABLE_BLAKE3, () => module.unreachable());
     if (role === 'compress') {
-      replace(FLOAT_PRINTER, () => module.i32.const(0));
-      replace(JSON_FLOAT_PRINTER, () => module.local.get(1, binaryen.i32));
       for (const names of OTHER_ZSTD_LEVELS) replace(names, () => module.unreachable());
     }
     writeFileSync(file, module.emitBinary());
