@@ -58,13 +58,26 @@ pub(super) struct Findings {
 }
 
 impl Findings {
+    /// Pairs no regions, and looks for nothing.
+    pub(super) fn alone(target: Layout, bases: BaseSet) -> Self {
+        let count = target.regions.len();
+        Self {
+            target,
+            bases,
+            spans: HashMap::new(),
+            views: vec![None; count],
+            earlier: vec![None; count],
+            packed: Vec::new(),
+            base_header: Vec::new(),
+        }
+    }
+
     /// Pairs each region with the base region of its name and type, and looks for nothing else.
     pub(super) fn by_name(target: Layout, bases: BaseSet) -> Self {
         let view = |region: &Region| Some(View::whole(region, bases.origin(bases.partner(region)?)));
         let views = target.regions.iter().map(view).collect();
-        let earlier = vec![None; target.regions.len()];
         let packed = companions::find(&target);
-        Self { target, bases, spans: HashMap::new(), views, earlier, packed, base_header: Vec::new() }
+        Self { views, packed, ..Self::alone(target, bases) }
     }
 }
 
@@ -245,7 +258,7 @@ impl Survey {
             }
         }
         let Models { target, bases, .. } = &self.models;
-        let found = header_of_kind(target, bases).filter(|_| target.header_length >= LEAST_HEADER);
+        let found = header_of_kind(target, bases).filter(|_| header(target).end >= LEAST_HEADER);
         if let Some((base, header)) = found {
             self.queue.push_back((Read::new(Source::Base(base), header), Probe::BaseHeader));
         }
@@ -309,8 +322,14 @@ impl Survey {
 pub(super) fn header_of_kind(target: &Layout, bases: &BaseSet) -> Option<(usize, Range<u64>)> {
     let mut bases = bases.layouts().iter().enumerate();
     let (index, base) = bases.find(|(_, base)| base.kind == target.kind)?;
-    let both = base.header_length > 0 && target.header_length > 0;
-    (both && base.header_length <= MAX_STRETCH).then_some((index, 0..base.header_length))
+    let (base, target) = (header(base), header(target));
+    (base.end > 0 && target.end > 0 && base.end <= MAX_STRETCH).then_some((index, base))
+}
+
+/// The bytes before the first region.
+fn header(layout: &Layout) -> Range<u64> {
+    let first = layout.regions.first().map_or(0, |region| region.offset);
+    0..if layout.header_length > 0 { layout.header_length } else { first }
 }
 
 /// The bytes of the words that a signature is made of.
