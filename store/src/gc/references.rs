@@ -1,18 +1,20 @@
 //! The references of published models to objects.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::SystemTime;
 
 use futures::{StreamExt, stream};
 
 use crate::backend::REQUESTS;
+use crate::digest::Digest;
 use crate::error::Result;
 use crate::keys::{self, Kind, ObjectId};
 use crate::manifest::{FileManifest, ModelName};
 use crate::store::Store;
+use crate::uploads;
 use crate::verify::Problem;
 
-/// The objects that published models need.
+/// The objects that published models and open uploads need.
 #[derive(Debug, Default)]
 pub(crate) struct Needed {
     /// The files, whose hints are needed with them.
@@ -26,21 +28,38 @@ pub(crate) struct Needed {
 }
 
 impl Needed {
-    /// Returns `true` if some published model needs the object.
+    /// Returns `true` if some published model or open upload needs the object.
     pub(crate) fn has(&self, key: &str) -> bool {
         let file = || keys::hinted(key).or_else(|| Kind::Files.parse(key));
         self.keys.contains(key)
             || Kind::Pieces.parse(key).is_some_and(|piece| self.pieces.contains(&piece))
             || file().is_some_and(|file| self.files.contains(&file))
     }
+
+    /// Adds the files with these digests, which uploads need. One that cannot be read serves none.
+    async fn add_files(&mut self, store: &Store, digests: BTreeSet<Digest>) -> Result<()> {
+        for digest in digests {
+            for id in store.ids(Kind::Files, &digest).await? {
+                match store.file(&id).await {
+                    Ok(manifest) => self.pieces.extend(pieces(&manifest)),
+                    Err(error) if error.is_of_object() => continue,
+                    Err(error) => return Err(error),
+                }
+                self.files.insert(id);
+            }
+        }
+        Ok(())
+    }
 }
 
-/// The keys of all objects that some published model needs. A manifest that cannot be read may need
+/// The keys of all objects that some published model or open upload needs. A manifest that cannot be read may need
 /// anything that was stored before its model was published.
 ///
 /// # Errors
 /// Those of the storage, since the result would be incomplete.
 pub(crate) async fn needed(store: &Store) -> Result<Needed> {
+    // Uploads come first: one that is published meanwhile leads to a model that is then listed.
+    let uploads = uploads::needed(store).await?;
     let listing = store.listing().await?;
     let mut unread = listing.unread;
     let mut needed = Needed { problems: listing.problems, ..Needed::default() };
@@ -65,6 +84,7 @@ pub(crate) async fn needed(store: &Store) -> Result<Needed> {
         }
     }
     drop(manifests);
+    needed.add_files(store, uploads).await?;
     // An archive is needed as long as both of its files are.
     let digests: HashSet<_> = files.keys().map(|file| file.digest).collect();
     for listed in store.backend().list(Kind::Archives.folder()).await? {

@@ -14,3 +14,4 @@ mod repair;
 mod roots;
 mod scale;
 mod support;
+mod uploads;
