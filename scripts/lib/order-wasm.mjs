@@ -17,7 +17,8 @@ const FUNCTIONS = 1;
 /**
  * Names the functions of a wasm file, which has no names, by their places in an order in which
  * similar functions are neighbours. gzip finds only repeats that are at most 32 KB apart, and the
- * file is about 2.5 % smaller in this order, which wasm-opt gives it (`--reorder-functions-by-name`).
+ * file is about 2 % smaller in this order. `--reorder-functions-by-name` of wasm-opt gives it to the
+ * file.
  */
 export function nameByPlace(file) {
   const wasm = readFileSync(file);
@@ -34,7 +35,7 @@ export function nameByPlace(file) {
   writeFileSync(file, Buffer.concat([wasm, Buffer.from([CUSTOM, ...leb(section.length), ...section])]));
 }
 
-/** Returns the indexes of bodies, each followed by the one that has most in common with the last few. */
+/** Returns the indexes of bodies; each follows those with which it has most in common. */
 function orderOf(bodies) {
   const pieces = bodies.map(piecesOf);
   const sharing = new Map();

@@ -15,8 +15,8 @@ const OTHER_ZSTD_LEVELS = [
 ];
 
 /**
- * The variants of the strategy of levels 3 and 4 for tables of certain sizes, about 20 KB, and the one
- * for tables of any size, which takes their place. All of them find the same matches.
+ * The variants of the strategy of levels 3 and 4 for tables of certain sizes, about 20 KB, and the
+ * one for tables of any size, which takes their place. All of them find the same matches.
  */
 const SIZED_DFAST = /^zrip_encode\[\w+\]::dfast::dfast_block::<[1-9].*, 5u32>$/;
 const ANY_DFAST = /^zrip_encode\[\w+\]::dfast::dfast_block::<0u32, 0u32, 5u32>$/;
@@ -52,8 +52,8 @@ export async function pruneWasm(file, { role }) {
 }
 
 /**
- * Returns a function that finds the functions whose names match a pattern. A pattern without matches
- * is an error: the code has changed, so that the reasons above must be checked again.
+ * Returns a function that finds the functions whose names match a pattern. A pattern without
+ * matches is an error: the code has changed, so that the reasons above must be checked again.
  */
 function finder(binaryen, module) {
   const functions = Array.from({ length: module.getNumFunctions() }, (_, i) => module.getFunctionByIndex(i));
