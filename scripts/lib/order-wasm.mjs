@@ -4,10 +4,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 const PIECE = 6;
 /** The number of functions in the order so far that the next one is compared with. */
 const RECENT = 12;
-/** Pieces that more functions than this have in common tell nothing about two of them. */
-const COMMON = 64;
 /** Added to the number of pieces of a function, so that those of a few bytes do not come first. */
-const LEAST = 20;
+const LEAST = 100;
 
 /** The numbers of sections, and of the names of functions in the section `name`. */
 const CUSTOM = 0;
@@ -46,12 +44,13 @@ function orderOf(bodies) {
       else sharing.set(piece, [index]);
     }
   }
-  /** The number of pieces that each function shares with each of the recent ones. */
+  /** The number of pieces that each function shares with the recent ones. Rare pieces count more. */
   const shared = new Float64Array(bodies.length);
   const count = (index, change) => {
     for (const piece of pieces[index]) {
       const others = sharing.get(piece);
-      if (others.length <= COMMON) for (const other of others) shared[other] += change;
+      const weight = change / Math.log2(1 + others.length);
+      for (const other of others) shared[other] += weight;
     }
   };
   const left = new Set(bodies.keys());
