@@ -18,7 +18,7 @@ async fn split(place: Place) {
     let all = |command: &'static str, more: &'static [&'static str]| {
         (1..=PARTS).map(|number| {
             let part = format!("{number}/{PARTS}");
-            place.bitx(&[&[command, "--part", part.as_str()], more].concat()).spawn().unwrap()
+            place.bitx(&[&[command, "--part", part.as_str()][..], more].concat()).spawn().unwrap()
         })
     };
     let mut writer = add("again", "sft-bf16").spawn().unwrap();
