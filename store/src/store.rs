@@ -290,7 +290,8 @@ impl Store {
         Ok(listed.into_iter().filter_map(|object| kind.parse(&object.key)).collect())
     }
 
-    /// Returns `true` if a file with this content is stored, and `run` may rely on it and its pieces.
+    /// Returns `true` if a file with this content is stored, and `run` may rely on it and its
+    /// pieces.
     pub(crate) async fn may_rely_on(&self, run: &Run, file: &Digest) -> Result<bool> {
         let Some(id) = self.find(run, Kind::Files, file).await? else { return Ok(false) };
         let manifest = match self.file(&id).await {

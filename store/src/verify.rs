@@ -12,6 +12,7 @@ use crate::gc::{record, room};
 use crate::ingest;
 use crate::keys::{self, Kind, ObjectId};
 use crate::manifest::{FileEntry, FileManifest, Model, ModelName, PieceRef};
+use crate::part::Part;
 use crate::run;
 use crate::store::Store;
 use crate::uploads;
@@ -105,19 +106,38 @@ impl Store {
     /// # Errors
     /// Those of the storage. Damage is not an error but a [`Problem`] in the result.
     pub async fn verify(&self, depth: VerifyDepth, progress: &(dyn Fn(u64) + Sync)) -> Result<Verified> {
+        self.verify_part(Part::default(), depth, progress).await
+    }
+
+    /// Checks a part of the store as [`verify`](Self::verify) does: the models whose names, and the
+    /// files whose contents, have digests in the part, with all that these files need. Each problem
+    /// is found by the check of one part.
+    ///
+    /// # Errors
+    /// Those of [`verify`](Self::verify).
+    pub async fn verify_part(
+        &self,
+        part: Part,
+        depth: VerifyDepth,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Verified> {
         let listing = self.listing().await?;
         let models = listing.models;
         let mut files = Files::new();
         for model in &models {
-            files.extend(model.files.iter().map(|file| (file.id, (model, file))));
+            let own = model.files.iter().filter(|file| part.has(&file.id.digest));
+            files.extend(own.map(|file| (file.id, (model, file))));
         }
-        let mut verified = Verified { models: models.len() as u64, files: files.len() as u64, ..Verified::default() };
+        let has = |name: &str| part.has(&Digest::of(name.as_bytes()));
+        let own = models.iter().filter(|model| has(model.name.as_str())).count();
+        let mut verified = Verified { models: own as u64, files: files.len() as u64, ..Verified::default() };
         verified.problems = listing.problems;
+        verified.problems.retain(|problem| has(&problem.model));
         let sample = Sample::of(depth);
-        self.check_objects(sample, &mut verified.problems).await?;
+        self.check_objects(part, sample, &mut verified.problems).await?;
         let pieces = self.check_presence(&files, &mut verified).await?;
         verified.pieces = pieces.len() as u64;
-        self.check_archives(sample, &mut verified.problems).await?;
+        self.check_archives(part, sample, &mut verified.problems).await?;
         match depth {
             VerifyDepth::Presence => {}
             VerifyDepth::Sample(_) => self.check_sample(pieces, sample, &mut verified, progress).await,
@@ -127,29 +147,44 @@ impl Store {
         Ok(verified)
     }
 
-    /// Checks the objects that no model refers to: the mark of the store, sketches, the records of
-    /// runs and collections, and uploads, of whose parts it reads a share.
-    pub(crate) async fn check_objects(&self, sample: Sample, problems: &mut Vec<Problem>) -> Result<()> {
-        problems.extend(self.check_mark().await?);
-        let listed = self.backend().list(Kind::Sketches.folder()).await?;
-        let ids = listed.iter().filter_map(|object| Kind::Sketches.parse(&object.key));
+    /// Checks the objects of a part that no model refers to: sketches and signatures, and with the
+    /// first part the mark of the store, the records of runs and collections, and uploads, of whose
+    /// received bytes it reads a share.
+    pub(crate) async fn check_objects(&self, part: Part, sample: Sample, problems: &mut Vec<Problem>) -> Result<()> {
+        let mut listed = Vec::new();
+        for folder in part.folders(Kind::Sketches.folder()) {
+            listed.extend(self.backend().list(&folder).await?);
+        }
+        let own = listed.iter().filter(|object| part.covers(&object.key));
+        let ids = own.filter_map(|object| Kind::Sketches.parse(&object.key));
         let sketches = stream::iter(ids).map(|id| async move {
             let key = Kind::Sketches.key(&id);
             let checked = check_sketches(self, &key, &id).await;
             (key, checked)
         });
         let mut checked: Vec<(String, Result<()>)> = sketches.buffer_unordered(REQUESTS).collect().await;
-        checked.extend(ingest::check_signatures(self).await?);
-        checked.extend(run::check_all(self.backend()).await?);
-        checked.extend(room::check(self.backend()).await?);
-        checked.extend(record::check_all(self.backend()).await?);
-        checked.extend(uploads::check_all(self, |part| sample.has(part)).await?);
+        let is_own = |key: &str| part.covers(key) || part.is_first() && !keys::is_collectable(key);
+        checked.extend(ingest::check_signatures(self).await?.into_iter().filter(|(key, _)| is_own(key)));
+        if part.is_first() {
+            problems.extend(self.check_mark().await?);
+            checked.extend(self.check_records(sample).await?);
+        }
         note(problems, checked)
     }
 
+    /// Checks the records of runs and collections, and uploads. Returns the result for each key.
+    async fn check_records(&self, sample: Sample) -> Result<Vec<(String, Result<()>)>> {
+        let mut checked = run::check_all(self.backend()).await?;
+        checked.extend(room::check(self.backend()).await?);
+        checked.extend(record::check_all(self.backend()).await?);
+        checked.extend(uploads::check_all(self, |part| sample.has(part)).await?);
+        Ok(checked)
+    }
+
     /// Reads a share of the kept archives, each of which has a digest of all its bytes.
-    async fn check_archives(&self, sample: Sample, problems: &mut Vec<Problem>) -> Result<()> {
-        let listed = self.backend().list(Kind::Archives.folder()).await?;
+    async fn check_archives(&self, part: Part, sample: Sample, problems: &mut Vec<Problem>) -> Result<()> {
+        let mut listed = self.backend().list(Kind::Archives.folder()).await?;
+        listed.retain(|object| part.covers(&object.key));
         let pairs = listed.into_iter().filter_map(|object| Some((keys::archive(&object.key)?, object.key)));
         let chosen = pairs.filter(|((target, _), _)| sample.has(target));
         let checked = stream::iter(chosen).map(|((target, base), key)| async move {
@@ -166,21 +201,34 @@ impl Store {
         files: &Files<'a>,
         verified: &mut Verified,
     ) -> Result<HashMap<ObjectId, (PieceRef, (&'a Model, &'a FileEntry))>> {
-        let mut there: HashSet<ObjectId> = HashSet::new();
-        let mut listed = self.backend().listed(Kind::Pieces.folder());
-        while let Some(object) = listed.try_next().await? {
-            there.extend(Kind::Pieces.parse(&object.key));
-        }
         let manifests = stream::iter(files).map(|(id, file)| async move { (*file, self.file(id).await) });
         let mut manifests = manifests.buffered(REQUESTS);
-        let mut pieces = HashMap::new();
+        let mut read: Vec<((&Model, &FileEntry), Vec<PieceRef>)> = Vec::new();
         while let Some((file, manifest)) = manifests.next().await {
-            match manifest.and_then(|manifest| check_manifest(&manifest, file.1, &there).map(|()| manifest)) {
-                Ok(manifest) => pieces.extend(manifest.pieces().map(|piece| (piece.id, (*piece, file)))),
+            match manifest.and_then(|manifest| check_length(&manifest, file.1).map(|()| manifest)) {
+                Ok(manifest) => read.push((file, manifest.pieces().copied().collect())),
                 Err(error) => verified.problems.push(problem(file, &error)),
             }
         }
-        Ok(pieces)
+        drop(manifests);
+        // Of the listing, which may be much longer, nothing is kept.
+        let mut missing: HashSet<ObjectId> = read.iter().flat_map(|(_, pieces)| needed(pieces)).collect();
+        let mut listed = self.backend().listed(Kind::Pieces.folder());
+        while let Some(object) = listed.try_next().await? {
+            Kind::Pieces.parse(&object.key).map(|id| missing.remove(&id));
+        }
+        let mut there = HashMap::new();
+        for (file, pieces) in read {
+            let lost = needed(&pieces).find(|id| missing.contains(id));
+            match lost {
+                None => there.extend(pieces.into_iter().map(|piece| (piece.id, (piece, file)))),
+                Some(id) => {
+                    let error = Error::damaged(Kind::Pieces.key(&id), "the object is missing");
+                    verified.problems.push(problem(file, &error));
+                }
+            }
+        }
+        Ok(there)
     }
 
     /// Decodes a random share of the pieces.
@@ -257,17 +305,17 @@ async fn check_sketches(store: &Store, key: &str, file: &ObjectId) -> Result<()>
     }
 }
 
-fn check_manifest(manifest: &FileManifest, file: &FileEntry, there: &HashSet<ObjectId>) -> Result<()> {
-    let key = || Kind::Files.key(&file.id);
-    if manifest.length != file.length {
-        let problem = format!("the manifest states {} bytes, but its model {}", manifest.length, file.length);
-        return Err(Error::damaged(key(), problem));
+fn check_length(manifest: &FileManifest, file: &FileEntry) -> Result<()> {
+    if manifest.length == file.length {
+        return Ok(());
     }
-    let needed = manifest.pieces().flat_map(|piece| [Some(piece.id), piece.base]).flatten();
-    match needed.into_iter().find(|id| !there.contains(id)) {
-        Some(id) => Err(Error::damaged(Kind::Pieces.key(&id), "the object is missing")),
-        None => Ok(()),
-    }
+    let problem = format!("the manifest states {} bytes, but its model {}", manifest.length, file.length);
+    Err(Error::damaged(Kind::Files.key(&file.id), problem))
+}
+
+/// The pieces and their bases.
+fn needed(pieces: &[PieceRef]) -> impl Iterator<Item = ObjectId> + '_ {
+    pieces.iter().flat_map(|piece| [Some(piece.id), piece.base]).flatten()
 }
 
 fn problem((model, file): (&Model, &FileEntry), error: &Error) -> Problem {

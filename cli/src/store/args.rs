@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use bitx_store::{ModelName, VerifyDepth};
+use bitx_store::{ModelName, Part, VerifyDepth};
 use bytesize::ByteSize;
 use clap::{Args, CommandFactory, Subcommand};
 
@@ -203,6 +203,10 @@ pub struct Gc {
     /// Report what would be removed without removing it
     #[arg(long)]
     pub dry_run: bool,
+    /// Collect one of N parts of the store, such as 1/4; all parts together do what a whole run
+    /// does, in any order and at the same time
+    #[arg(long, value_name = "K/N", default_value = "1/1", hide_default_value = true)]
+    pub part: Part,
 }
 
 #[derive(Debug, Args)]
@@ -215,8 +219,12 @@ pub struct Verify {
     sample: Option<f64>,
     /// Remove or replace what is damaged, as far as the store itself has what is needed; a model
     /// whose manifest is damaged is removed
-    #[arg(long)]
+    #[arg(long, conflicts_with = "part")]
     pub repair: bool,
+    /// Check one of N parts of the store, such as 1/4; all parts together find what a whole run
+    /// finds
+    #[arg(long, value_name = "K/N", default_value = "1/1", hide_default_value = true)]
+    pub part: Part,
 }
 
 impl Verify {

@@ -10,7 +10,7 @@ use crate::words;
 
 pub async fn run(store: &Store, args: &args::Gc, global: &Global) -> anyhow::Result<()> {
     let options = GcOptions { grace: args.grace.into(), dry_run: args.dry_run };
-    let collected = store.collect(&options).await?;
+    let collected = store.collect_part(args.part, &options).await?;
     warn(&collected.problems, global);
     let mut object = json!(collected);
     (object["command"], object["dry_run"]) = (json!("store gc"), json!(args.dry_run));

@@ -18,7 +18,8 @@ pub async fn run(store: &Store, args: &args::Verify, global: &Global) -> anyhow:
         return mend(store, args.depth(), Copies::default(), "store verify", global).await;
     }
     let bar = bar(store, args.depth(), global).await?;
-    let verified = store.verify(args.depth(), &|bytes| bar.iter().for_each(|bar| bar.inc(bytes))).await?;
+    let verified =
+        store.verify_part(args.part, args.depth(), &|bytes| bar.iter().for_each(|bar| bar.inc(bytes))).await?;
     bar.iter().for_each(ProgressBar::finish_and_clear);
     report(&verified, &[], json!(verified), "store verify", global)
 }

@@ -119,7 +119,8 @@ impl Scene {
             }
             8..10 => self.repair().await,
             _ => {
-                self.kill("gc", &["gc"]);
+                let part = self.random.pick(&["1/1", "1/2", "2/2"]);
+                self.kill("gc", &["gc", "--part", part]);
             }
         }
     }

@@ -4,6 +4,7 @@
 mod buckets;
 mod damage;
 mod kills;
+mod parts;
 #[cfg(unix)]
 mod serve;
 #[cfg(unix)]

@@ -41,8 +41,9 @@ impl Place<'_> {
     }
 }
 
-/// Sends a file in parts, each to the next server, and publishes it at one that has not received the
-/// last part. Servers for which `kills` says so are killed after a part, and others take their place.
+/// Sends a file in parts, each to the next server, and publishes it at one that has not received
+/// the last part. Servers for which `kills` says so are killed after a part, and others take their
+/// place.
 fn send_in_turns(place: &Place<'_>, kills: impl Fn(usize) -> bool) {
     let (base, tuned, archive) = models();
     let mut servers = [place.serve(), place.serve()];
@@ -141,8 +142,8 @@ fn a_server_that_is_killed_at_any_moment_loses_no_upload() {
     assert_eq!(files(&folder.path().join("store/uploads")), [] as [std::path::PathBuf; 0]);
 }
 
-/// Sends the rest of a file in parts, from the offset that the server tells. `None` if the connection
-/// breaks.
+/// Sends the rest of a file in parts, from the offset that the server tells. `None` if the
+/// connection breaks.
 fn send(served: &Served, id: &str, bytes: &[u8]) -> Option<()> {
     const PART: usize = 200_000;
     let mut at = served.try_offset(id, "raw")? as usize;

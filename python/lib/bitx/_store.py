@@ -120,6 +120,9 @@ class Store:
     ``add`` and ``write`` make the store if there is none. Any number of threads and processes may
     use one store at the same time. An object holds no connection and no thread, so it may be
     pickled, and a process that is forked may go on with it.
+
+    The command ``bitx store`` removes, collects, checks and repairs; ``gc`` and ``verify`` take
+    ``--part K/N``, so that processes share their work.
     """
 
     def __init__(self, root: Path, *, threads: int | None = None) -> None:

@@ -17,7 +17,7 @@ use crate::bodies::Incoming;
 use crate::errors::{Failure, Result};
 
 /// The maximum length of a part in bytes, which is that of the parts that clients send.
-const PART: u64 = 8 << 20;
+pub(super) const PART: u64 = 8 << 20;
 /// The time after which received bytes are stored even if they make no whole part.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The least time between two parts that are stored because a client has asked for the offset.
@@ -64,8 +64,9 @@ impl<'a> Intake<'a> {
         Ok(intake)
     }
 
-    /// Receives the bytes of a request but for the first `skipped`, until they end or another request
-    /// takes over, and stores them. Returns the transfer and the number of its bytes in the store.
+    /// Receives the bytes of a request but for the first `skipped`, until they end or another
+    /// request takes over, and stores them. Returns the transfer and the number of its bytes in the
+    /// store.
     pub(super) async fn receive(
         mut self,
         incoming: &mut Incoming,

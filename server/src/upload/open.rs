@@ -75,8 +75,8 @@ impl Listing {
         self.uploads.values()
     }
 
-    /// Makes room for a new upload of `owner`, whose files have so many bytes. Returns the space for
-    /// its temporary files.
+    /// Makes room for a new upload of `owner`, whose files have so many bytes. Returns the space
+    /// for its temporary files.
     ///
     /// # Errors
     /// `Busy`, if no upload gives way.

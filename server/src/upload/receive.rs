@@ -12,7 +12,7 @@ use headers::{ContentRange, HeaderMapExt};
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 
-use super::intake::Intake;
+use super::intake::{Intake, PART};
 use super::sessions::{Session, Slot};
 use super::{Found, restore};
 use crate::auth::Access;
@@ -22,6 +22,10 @@ use crate::state::State;
 
 /// The header with the number of bytes received so far, from which an upload continues.
 pub(crate) const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
+
+/// The number of parts of a file that the store takes, besides two for each part of full length.
+/// All of them are listed for each request.
+const MOST_PARTS: u64 = 10_000;
 
 /// The range of bytes that a request sends.
 #[derive(Debug, Clone, Copy)]
@@ -206,6 +210,10 @@ async fn take(
     if let Some(transfer) = transfer {
         // A file is sent in one form at a time, so that it takes no more than its room.
         target.state.store.uploads().forget(received, Some(transfer)).await?;
+    }
+    let parts = transfer.map_or(0, |transfer| received.parts(transfer));
+    if parts > MOST_PARTS + 2 * (reaches / PART) {
+        return Err(Failure::new(Code::TooLarge, "the file is sent in too many parts: begin again with longer ones"));
     }
     let intake = Intake::open(target, transfer, reaches).await?;
     intake.receive(incoming, reaches - start, superseded).await

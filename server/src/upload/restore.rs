@@ -1,5 +1,5 @@
-//! The end of receiving a file: its parts are put together, the file is restored, and it must be the
-//! one that was announced.
+//! The end of receiving a file: its parts are put together, the file is restored, and it must be
+//! the one that was announced.
 
 use std::fs::File;
 use std::io::BufWriter;

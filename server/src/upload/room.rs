@@ -15,8 +15,8 @@ pub(crate) struct Holding {
     /// The digest that stands for the token.
     pub(crate) owner: Digest,
     pub(crate) room: u64,
-    /// The time since its last request; `None` if a request is at work, or if the upload cannot give
-    /// way for another reason.
+    /// The time since its last request; `None` if a request is at work, or if the upload cannot
+    /// give way for another reason.
     pub(crate) idle: Option<Duration>,
 }
 

@@ -261,6 +261,26 @@ async fn damaged_parts_are_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_may_be_sent_in_so_many_parts_only() {
+    let hub = Hub::empty(limits()).await;
+    let bytes = vec![9; 20_000];
+    let id = hub.begin("org/new", &bytes).await;
+    let place = hub.root.path().join(format!("uploads/parts/{id}/0/raw.20000"));
+    fs::create_dir_all(&place).unwrap();
+    let byte = digest(&[9]);
+    let part = |at: usize| fs::write(place.join(format!("{at}.{}.{byte}", at + 1)), [9]).unwrap();
+    (0..10_000).for_each(part);
+    let path = file(&id, "?raw");
+    assert_eq!(put(&hub, &path, &bytes, 10_000..10_001).await.status(), 202);
+    assert_failed(put(&hub, &path, &bytes, 10_001..20_000).await, 413, "too-large").await;
+    // In another form, the file begins anew.
+    let archive = compress(None, &bytes);
+    assert_eq!(put(&hub, &file(&id, ""), &archive, 0..archive.len()).await.status(), 204);
+    assert_eq!(publish(&hub, &id).await.status(), 201);
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_receipt_without_its_bytes_counts_for_nothing() {
     let first = Hub::empty(limits()).await;
     let second = first.second().await;

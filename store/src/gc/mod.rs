@@ -14,12 +14,14 @@ pub(crate) mod room;
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
+use futures::TryStreamExt;
 pub(crate) use references::needed;
 
 use crate::backend::Listed;
 use crate::error::Result;
 use crate::keys::{self, GC, MODELS};
 use crate::manifest::ModelName;
+use crate::part::Part;
 use crate::run;
 use crate::store::Store;
 use crate::uploads;
@@ -70,42 +72,85 @@ impl Store {
     /// Objects that cannot be listed or read. Nothing is removed on the basis of an incomplete
     /// listing.
     pub async fn collect(&self, options: &GcOptions) -> Result<Collected> {
+        self.collect_part(Part::default(), options).await
+    }
+
+    /// Removes the objects of a part of the store that no published model needs, as
+    /// [`collect`](Self::collect) does. Parts may be collected at the same time and in any order.
+    ///
+    /// # Errors
+    /// Those of [`collect`](Self::collect).
+    pub async fn collect_part(&self, part: Part, options: &GcOptions) -> Result<Collected> {
         let mut collected = Collected::default();
         if options.dry_run {
-            let found = self.unneeded(&mut collected).await?;
+            let found = self.unneeded(part, &mut collected).await?;
             return Ok(Collected { objects: found.len() as u64, bytes: found.values().sum(), ..collected });
         }
         let now = run::now(self.backend()).await?;
         for running in run::list(self.backend()).await? {
             collected.expired += u64::from(run::expire_if_dead(self.backend(), &running, now, options.grace).await?);
         }
-        collected.objects += self.backend().remove_staged(now - options.grace).await?;
-        run::remove_tombstones(self.backend(), now - options.grace).await?;
-        self.remove_all_replaced().await?;
-        collected.uploads += uploads::remove_expired(self, now, options.grace).await?;
-        self.sweep(&mut collected).await?;
-        // On a full disk, each round removes a part.
-        while self.condemn(&mut collected).await? {}
+        if part.is_first() {
+            collected.objects += self.backend().remove_staged(now - options.grace).await?;
+            run::remove_tombstones(self.backend(), now - options.grace).await?;
+            self.remove_all_replaced().await?;
+            collected.uploads += uploads::remove_expired(self, now, options.grace).await?;
+        }
+        self.sweep(part, &mut collected).await?;
+        // On a full disk, each round removes some of the objects.
+        while self.condemn(part, &mut collected).await? {}
         room::reserve(self.backend()).await?;
         Ok(collected)
     }
 
-    /// Condemns what is not needed, unless another collection has not ended, and removes it.
-    /// Returns `true` if it had to leave something for want of space, and has removed the rest.
-    async fn condemn(&self, collected: &mut Collected) -> Result<bool> {
-        let (records, mut left) = (record::list(self.backend()).await?, false);
-        if records.open().next().is_none() {
-            let (found, removed) = (self.unneeded(collected).await?, collected.objects);
+    /// Condemns what is not needed of a part, unless a collection of it has not ended, and removes
+    /// it. Returns `true` if it had to leave something for want of space, and has removed the rest.
+    async fn condemn(&self, part: Part, collected: &mut Collected) -> Result<bool> {
+        let mut left = false;
+        if self.collections_of(part).await?.is_empty() {
+            let (mut found, removed) = (self.unneeded(part, collected).await?, collected.objects);
             let all = found.len();
             if all > 0
-                && let Some(condemned) = record::condemn(self.backend(), records.next()?, found).await?
+                && let Some(condemned) = self.condemn_all(part, &mut found).await?
             {
-                self.sweep(collected).await?;
+                self.sweep(part, collected).await?;
                 left = condemned < all && collected.objects > removed;
             }
         }
         record::forget_ended(self.backend()).await?;
         Ok(left)
+    }
+
+    /// Condemns objects of a part, unless another process has done that. Collections of other parts
+    /// that begin at the same time take numbers of their own.
+    async fn condemn_all(&self, part: Part, objects: &mut Objects) -> Result<Option<usize>> {
+        loop {
+            let next = record::list(self.backend()).await?.next()?;
+            if !self.collections_of(part).await?.is_empty() {
+                return Ok(None);
+            }
+            if let Some(condemned) = record::condemn(self.backend(), next, objects).await? {
+                return Ok(Some(condemned));
+            }
+        }
+    }
+
+    /// The collections that have not ended, and have condemned objects of this part. One whose list
+    /// is damaged may have condemned any object.
+    async fn collections_of(&self, part: Part) -> Result<Vec<u32>> {
+        let mut open = Vec::new();
+        for seq in record::list(self.backend()).await?.open() {
+            let is_of_part = part.is_whole()
+                || match record::condemned(self.backend(), seq).await {
+                    Ok(condemned) => condemned.keys().any(|key| part.covers(key)),
+                    Err(error) if error.is_of_object() => true,
+                    Err(error) => return Err(error),
+                };
+            if is_of_part {
+                open.push(seq);
+            }
+        }
+        Ok(open)
     }
 
     /// Removes replaced models whose writers were killed before they could remove them.
@@ -121,9 +166,10 @@ impl Store {
         Ok(())
     }
 
-    /// Removes condemned objects, if all writers that may rely on them have ended.
-    pub(crate) async fn sweep(&self, collected: &mut Collected) -> Result<()> {
-        for seq in record::list(self.backend()).await?.open().collect::<Vec<_>>() {
+    /// Removes objects that collections of a part have condemned, if all writers that may rely on
+    /// them have ended.
+    pub(crate) async fn sweep(&self, part: Part, collected: &mut Collected) -> Result<()> {
+        for seq in self.collections_of(part).await? {
             let waits = record::waits_for(self.backend(), seq).await?;
             let running: HashSet<_> = run::list(self.backend()).await?.into_iter().map(|run| run.id).collect();
             let condemned = match record::condemned(self.backend(), seq).await {
@@ -138,7 +184,9 @@ impl Store {
                 collected.waiting += condemned.len() as u64;
                 continue;
             }
-            let needed = needed(self).await?;
+            // The collection may be that of a larger part, or of the whole store.
+            let is_covered = condemned.keys().all(|key| part.covers(key));
+            let needed = needed(self, if is_covered { part } else { Part::default() }).await?;
             let unneeded = condemned.into_iter().filter(|(key, _)| !needed.has(key)).collect();
             let Some(removed) = record::decide(self.backend(), seq, unneeded).await? else { continue };
             self.finish(seq, removed, collected).await?;
@@ -168,22 +216,30 @@ impl Store {
         record::finish(self.backend(), seq).await
     }
 
-    /// The objects that no published model needs and no running writer has written.
-    async fn unneeded(&self, collected: &mut Collected) -> Result<Objects> {
+    /// The objects of a part that no published model needs and no running writer has written.
+    async fn unneeded(&self, part: Part, collected: &mut Collected) -> Result<Objects> {
         // The listing comes first, so that objects written meanwhile are not in it.
-        let mut listed = Vec::new();
-        for folder in keys::collectable() {
-            listed.extend(self.backend().list(folder).await?);
-        }
+        let mut listed = self.collectable(part).await?;
         // Objects written since the oldest running writer began may belong to a writer. If a writer
         // ends after this point, its model is published and its objects are needed.
         let runs = run::list(self.backend()).await?;
         let begun = runs.iter().map(|run| run.begun).min();
-        let mut needed = needed(self).await?;
+        let mut needed = needed(self, part).await?;
         collected.problems.append(&mut needed.problems);
         let theirs = |object: &Listed| begun.is_some_and(|begun| object.modified >= begun);
-        listed.retain(|object| keys::is_collectable(&object.key));
         listed.retain(|object| !needed.has(&object.key) && !theirs(object));
         Ok(listed.into_iter().map(|object| (object.key, object.bytes)).collect())
+    }
+
+    /// Lists the objects of a part that collections may remove.
+    pub(super) async fn collectable(&self, part: Part) -> Result<Vec<Listed>> {
+        let mut found = Vec::new();
+        for folder in keys::collectable().flat_map(|folder| part.folders(folder)) {
+            let mut listed = self.backend().listed(&folder);
+            while let Some(object) = listed.try_next().await? {
+                found.extend(Some(object).filter(|object| part.covers(&object.key)));
+            }
+        }
+        Ok(found)
     }
 }

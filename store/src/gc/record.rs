@@ -61,15 +61,15 @@ pub(crate) async fn condemned(backend: &Backend, seq: u32) -> Result<Objects> {
 
 /// Begins the collection `seq` by condemning objects; on a full disk, only the largest of them.
 /// Returns the number of condemned objects, or `None` if another process has taken this number.
-pub(crate) async fn condemn(backend: &Backend, seq: u32, mut objects: Objects) -> Result<Option<usize>> {
+pub(crate) async fn condemn(backend: &Backend, seq: u32, objects: &mut Objects) -> Result<Option<usize>> {
     let key = key(seq, "condemned.json");
     if objects.len() > 1 && room::is_short(backend).await? {
         // The decision has to fit as well.
-        objects = room::largest(objects);
+        *objects = room::largest(std::mem::take(objects));
     }
     loop {
         match backend.create(&key, sealed::json(&key, &objects)?).await {
-            Err(error) if error.is_full() && objects.len() > 1 => objects = room::largest(objects),
+            Err(error) if error.is_full() && objects.len() > 1 => *objects = room::largest(std::mem::take(objects)),
             created => return Ok(created?.then_some(objects.len())),
         }
     }
@@ -179,16 +179,22 @@ pub(crate) async fn repair_ends(backend: &Backend) -> Result<()> {
     Ok(())
 }
 
-/// Removes the records of collections that have ended. The last collection keeps its `done` record,
-/// which holds its number.
+/// Removes the records of collections that have ended, whichever others have not. The last one that
+/// has ended keeps its `done` record, which holds its number.
 pub(crate) async fn forget_ended(backend: &Backend) -> Result<()> {
     let mut keys: Vec<String> = backend.list(GC).await?.into_iter().map(|listed| listed.key).collect();
     // In this order, the condemned objects of a collection are removed before its `done`, and its
     // decision after.
     keys.sort();
-    let last = keys.iter().filter_map(|key| parse(key)).filter(|&(_, what)| what == "done").map(|(seq, _)| seq).max();
+    let numbers = |wanted: &str| {
+        let records = keys.iter().filter_map(|key| parse(key)).filter(move |&(_, what)| what == wanted);
+        records.map(|(seq, _)| seq).collect::<Vec<_>>()
+    };
+    let records = Records { condemned: numbers("condemned.json"), done: numbers("done") };
+    let (last, open) = (records.done.iter().max().copied(), records.open().collect::<Vec<_>>());
+    let has_ended = |seq: u32| Some(seq) <= last && !open.contains(&seq);
     let ended =
-        |key: &String| parse(key).is_some_and(|(seq, what)| Some(seq) < last || Some(seq) == last && what != "done");
+        |key: &String| parse(key).is_some_and(|(seq, what)| has_ended(seq) && (Some(seq) < last || what != "done"));
     for key in keys.iter().filter(|key| ended(key)) {
         backend.delete(key).await?;
     }

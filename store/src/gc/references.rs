@@ -10,6 +10,7 @@ use crate::digest::Digest;
 use crate::error::Result;
 use crate::keys::{self, Kind, ObjectId};
 use crate::manifest::{FileManifest, ModelName};
+use crate::part::Part;
 use crate::store::Store;
 use crate::uploads;
 use crate::verify::Problem;
@@ -19,7 +20,7 @@ use crate::verify::Problem;
 pub(crate) struct Needed {
     /// The files, whose hints are needed with them.
     files: HashSet<ObjectId>,
-    /// The pieces of these files, and their bases.
+    /// The pieces of these files, and their bases, as far as they are in the part.
     pieces: HashSet<ObjectId>,
     /// The keys of other objects.
     keys: HashSet<String>,
@@ -37,11 +38,11 @@ impl Needed {
     }
 
     /// Adds the files with these digests, which uploads need. One that cannot be read serves none.
-    async fn add_files(&mut self, store: &Store, digests: BTreeSet<Digest>) -> Result<()> {
+    async fn add_files(&mut self, store: &Store, part: Part, digests: BTreeSet<Digest>) -> Result<()> {
         for digest in digests {
             for id in store.ids(Kind::Files, &digest).await? {
                 match store.file(&id).await {
-                    Ok(manifest) => self.pieces.extend(pieces(&manifest)),
+                    Ok(manifest) => self.pieces.extend(pieces(&manifest, part)),
                     Err(error) if error.is_of_object() => continue,
                     Err(error) => return Err(error),
                 }
@@ -52,12 +53,12 @@ impl Needed {
     }
 }
 
-/// The keys of all objects that some published model or open upload needs. A manifest that cannot be read may need
-/// anything that was stored before its model was published.
+/// The objects of a part of the store that some published model or open upload needs. A manifest
+/// that cannot be read may need anything that was stored before its model was published.
 ///
 /// # Errors
 /// Those of the storage, since the result would be incomplete.
-pub(crate) async fn needed(store: &Store) -> Result<Needed> {
+pub(crate) async fn needed(store: &Store, part: Part) -> Result<Needed> {
     // Uploads come first: one that is published meanwhile leads to a model that is then listed.
     let uploads = uploads::needed(store).await?;
     let listing = store.listing().await?;
@@ -75,7 +76,7 @@ pub(crate) async fn needed(store: &Store) -> Result<Needed> {
     while let Some((id, (name, published), manifest)) = manifests.next().await {
         needed.files.insert(*id);
         match manifest {
-            Ok(manifest) => needed.pieces.extend(pieces(&manifest)),
+            Ok(manifest) => needed.pieces.extend(pieces(&manifest, part)),
             Err(error) if error.is_of_object() => {
                 needed.problems.push(Problem::of_model(name, &error));
                 unread = unread.max(Some(*published));
@@ -84,7 +85,7 @@ pub(crate) async fn needed(store: &Store) -> Result<Needed> {
         }
     }
     drop(manifests);
-    needed.add_files(store, uploads).await?;
+    needed.add_files(store, part, uploads).await?;
     // An archive is needed as long as both of its files are.
     let digests: HashSet<_> = files.keys().map(|file| file.digest).collect();
     for listed in store.backend().list(Kind::Archives.folder()).await? {
@@ -94,15 +95,14 @@ pub(crate) async fn needed(store: &Store) -> Result<Needed> {
         }
     }
     if let Some(unread) = unread {
-        for folder in keys::collectable() {
-            let listed = store.backend().list(folder).await?.into_iter();
-            needed.keys.extend(listed.filter(|object| object.modified <= unread).map(|object| object.key));
-        }
+        let listed = store.collectable(part).await?.into_iter();
+        needed.keys.extend(listed.filter(|object| object.modified <= unread).map(|object| object.key));
     }
     Ok(needed)
 }
 
-/// The pieces of a file and their bases.
-fn pieces(manifest: &FileManifest) -> impl Iterator<Item = ObjectId> {
-    manifest.pieces().flat_map(|piece| [Some(piece.id), piece.base]).flatten()
+/// The pieces of a file and their bases, as far as they are in the part.
+fn pieces(manifest: &FileManifest, part: Part) -> impl Iterator<Item = ObjectId> {
+    let pieces = manifest.pieces().flat_map(|piece| [Some(piece.id), piece.base]).flatten();
+    pieces.filter(move |piece| part.has(&piece.digest))
 }

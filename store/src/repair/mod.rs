@@ -15,6 +15,7 @@ use crate::gc::record;
 use crate::ingest::Source;
 use crate::keys::{self, GC, Kind, MODELS, RUNS, SIGNATURES};
 use crate::manifest::{FileEntry, ModelName};
+use crate::part::Part;
 use crate::run::{self, Run};
 use crate::store::Store;
 use crate::uploads::{self, UPLOADS};
@@ -66,7 +67,7 @@ impl Store {
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<Repaired> {
         let mut before = Vec::new();
-        self.check_objects(Sample::of(depth), &mut before).await?;
+        self.check_objects(Part::default(), Sample::of(depth), &mut before).await?;
         if !before.is_empty() {
             self.mark().await?;
         }
@@ -111,7 +112,7 @@ impl Store {
         if is_of(GC) {
             run::now(self.backend()).await?;
             record::repair_ends(self.backend()).await?;
-            self.sweep(&mut Default::default()).await?;
+            self.sweep(Part::default(), &mut Default::default()).await?;
             record::forget_ended(self.backend()).await?;
         }
         Ok(())

@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 use crate::run::ALIVE;
 use crate::store::Store;
 
-/// Checks the objects of all uploads, and reads those parts whose digests `is_read` chooses. Returns
-/// the result for each key.
+/// Checks the objects of all uploads, and reads those parts whose digests `is_read` chooses.
+/// Returns the result for each key.
 pub(crate) async fn check_all(store: &Store, is_read: impl Fn(&Digest) -> bool) -> Result<Vec<(String, Result<()>)>> {
     let mut checked = Vec::new();
     for Listed { key, .. } in store.backend().list(OPEN).await? {

@@ -55,6 +55,11 @@ impl Received {
         whole.map(|receipt| (receipt.transfer, receipt.tensors))
     }
 
+    /// The number of parts of a transfer.
+    pub fn parts(&self, transfer: Transfer) -> u64 {
+        self.parts.iter().filter(|part| part.transfer == transfer).count() as u64
+    }
+
     /// The number of bytes of a transfer that are there without a gap.
     pub fn reaches(&self, transfer: Transfer) -> u64 {
         self.chain(transfer, 0).last().map_or(0, |part| part.end)
@@ -83,8 +88,8 @@ impl Received {
         }
     }
 
-    /// The parts that have the bytes in `range`, each with the range of its own bytes. Bytes behind a
-    /// gap are left out.
+    /// The parts that have the bytes in `range`, each with the range of its own bytes. Bytes behind
+    /// a gap are left out.
     fn within(&self, transfer: Transfer, range: Range<u64>) -> Vec<(Part, Range<usize>)> {
         let mut at = range.start;
         let chain = self.chain(transfer, at).into_iter().take_while(|part| part.start < range.end);

@@ -7,6 +7,7 @@ mod faults;
 mod full;
 mod models;
 mod packs;
+mod parts;
 mod plan;
 mod quantised;
 mod relations;
