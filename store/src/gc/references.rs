@@ -56,7 +56,12 @@ pub(crate) async fn needed(store: &Store) -> Result<Needed> {
     while let Some((id, (name, published), manifest)) = manifests.next().await {
         needed.files.insert(*id);
         match manifest {
-            Ok(manifest) => needed.pieces.extend(pieces(&manifest)),
+            Ok(manifest) => {
+                needed.pieces.extend(pieces(&manifest));
+                // Of a file that excerpts are of, the manifest and the hints are needed, and only the
+                // pieces that the excerpts are in.
+                needed.files.extend(manifest.needs.iter().copied());
+            }
             Err(error) if error.is_of_object() => {
                 needed.problems.push(Problem::of_model(name, &error));
                 unread = unread.max(Some(*published));

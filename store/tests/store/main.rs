@@ -2,6 +2,7 @@
 
 mod bases;
 mod damage;
+mod excerpts;
 mod faults;
 #[cfg(target_os = "linux")]
 mod full;
