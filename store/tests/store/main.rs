@@ -1,6 +1,7 @@
 //! Tests of the store through its public interface, in folders and on storage that fails.
 
 mod bases;
+mod costs;
 mod damage;
 mod excerpts;
 mod faults;
