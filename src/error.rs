@@ -66,6 +66,7 @@ struct Details {
 
 impl Error {
     /// Creates an error of `kind`. `message` is a lower-case sentence without a full stop.
+    #[cold]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self(Box::new(Details {
             kind,
@@ -124,7 +125,13 @@ impl Error {
     }
 
     /// Adds the two figures that should have agreed.
-    pub(crate) fn figures(mut self, expected: impl fmt::Display, found: impl fmt::Display) -> Self {
+    pub(crate) fn figures(self, expected: impl fmt::Display, found: impl fmt::Display) -> Self {
+        self.with_figures(&expected, &found)
+    }
+
+    /// Adds figures of any types, by code that is there once.
+    #[cold]
+    fn with_figures(mut self, expected: &dyn fmt::Display, found: &dyn fmt::Display) -> Self {
         self.0.figures = Some((cut(expected), cut(found)));
         self
     }
@@ -184,6 +191,10 @@ impl fmt::Display for Error {
 
 /// Returns the text of `value`, of which it formats only the first [`MOST`] characters.
 pub(crate) fn cut(value: impl fmt::Display) -> String {
+    cut_any(&value)
+}
+
+fn cut_any(value: &dyn fmt::Display) -> String {
     let mut text = Cut { text: String::new(), left: MOST };
     if write!(text, "{value}").is_err() {
         text.text.push('…');

@@ -16,6 +16,7 @@ mod error;
 pub mod folder;
 pub mod io;
 mod job;
+mod json;
 pub mod layout;
 mod merge;
 mod pace;

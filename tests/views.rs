@@ -146,6 +146,31 @@ fn renamed_tensors_with_permuted_rows_are_aligned() {
     assert!(share(&base, &matrix("attn_q", &permuted)) < same + 0.03);
 }
 
+/// GPT-NeoX stores the queries, keys and values of each head one after the other in one matrix.
+#[test]
+fn rows_of_several_matrices_may_be_mixed() {
+    const HEAD: usize = 8 * COLUMNS;
+    let base = [1, 2, 3].map(|seed| weights(seed, 128 * COLUMNS));
+    let tuned = [0, 1, 2].map(|i| tuned(&base[i], 10 + i as u32));
+    let shape = |rows| [rows, COLUMNS as u64];
+    let split = |[q, k, v]: &[Vec<f32>; 3]| {
+        let [q, k, v] = [q, k, v].map(|words| bf16(words));
+        let shape: &[u64] = &shape(128);
+        model(&[("q", "BF16", shape, &q), ("k", "BF16", shape, &k), ("v", "BF16", shape, &v)])
+    };
+    let fused = |[q, k, v]: &[Vec<f32>; 3]| {
+        let head = |i: usize| [q, k, v].map(|words| &words[i * HEAD..][..HEAD]).concat();
+        let words: Vec<f32> = (0..q.len() / HEAD).flat_map(head).collect();
+        model(&[("qkv", "BF16", &shape(384), &bf16(&words))])
+    };
+    let same = share(&split(&base), &split(&tuned));
+    for (base, target) in [(split(&base), fused(&tuned)), (fused(&base), split(&tuned))] {
+        let share = share(&base, &target);
+        assert!(share < same + 0.03, "{share} against {same}");
+    }
+    assert!(share(&split(&base), &fused(&base)) < 0.03);
+}
+
 /// A list of words as a tokenizer has them: text that is found again at another place.
 #[test]
 fn edited_text_costs_its_edits() {

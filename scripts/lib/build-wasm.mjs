@@ -2,20 +2,33 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { nameByPlace } from './order-wasm.mjs';
 import { packageDist, root } from './paths.mjs';
 import { pruneWasm } from './prune-wasm.mjs';
 import { run } from './run.mjs';
 import { cargoEnv, WASM_BINDGEN, WASM_BUILDS, WASM_TARGET } from './toolchain.mjs';
 
-const PRUNING = fileURLToPath(new URL('./prune-wasm.mjs', import.meta.url));
+/** The modules that change the compiler's output. */
+const CHANGES = ['./prune-wasm.mjs', './order-wasm.mjs'].map((path) =>
+  fileURLToPath(new URL(path, import.meta.url)),
+);
 
 /** The features that every browser with SIMD has, and that the compiler may have used. */
-const WASM_OPT_ARGS = [
-  '-O3',
+const FEATURES = [
   ...['simd', 'bulk-memory', 'nontrapping-float-to-int', 'sign-ext', 'mutable-globals'].map(enable),
   ...['reference-types', 'multivalue'].map(enable),
-  '--strip-debug',
-  '--strip-producers',
+];
+/**
+ * The first run optimises. The first kilobyte of the memory is the end of a stack, which only a call
+ * that is about to overflow it reaches.
+ */
+const WASM_OPT_ARGS = [...FEATURES, '-O3', '--low-memory-unused', '--strip-debug', '--strip-producers'];
+/** The second run, which brings the functions into the order of their names, inlines none. */
+const ORDER_ARGS = [
+  ...FEATURES,
+  ...['-Os', '--low-memory-unused'],
+  ...['--one-caller-inline-max-function-size', '0', '--flexible-inline-max-function-size', '0'],
+  ...['--reorder-functions-by-name', '--strip-debug'],
 ];
 
 /**
@@ -54,6 +67,8 @@ export async function buildWasm(name) {
     '-o',
     result,
   ]);
+  nameByPlace(result);
+  await run('wasm-opt', [...ORDER_ARGS, ...build.wasmOptArgs, result, '-o', result]);
   writeFileSync(stampFile, stamp);
 }
 
@@ -70,8 +85,9 @@ function cargoArgs({ features, cargoArgs }) {
  */
 function fingerprint(compiled, build) {
   const hash = createHash('sha256').update(readFileSync(compiled));
-  hash.update(readFileSync(PRUNING));
-  return hash.update(JSON.stringify([WASM_BINDGEN, WASM_OPT_ARGS, INLINING, build])).digest('hex');
+  for (const module of CHANGES) hash.update(readFileSync(module));
+  const settings = [WASM_BINDGEN, WASM_OPT_ARGS, ORDER_ARGS, INLINING, build];
+  return hash.update(JSON.stringify(settings)).digest('hex');
 }
 
 function enable(feature) {

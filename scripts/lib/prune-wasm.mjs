@@ -15,12 +15,11 @@ const OTHER_ZSTD_LEVELS = [
 ];
 
 /**
- * The functions that print a floating-point number, about 20 KB. Only the JSON parser of the
- * compressing builds calls them, to quote a fraction that it found in place of an integer. Its
- * message does without the number. The second one returns the end of what it wrote to its buffer.
+ * The variants of the strategy of levels 3 and 4 for tables of certain sizes, about 20 KB, and the
+ * one for tables of any size, which takes their place. All of them find the same matches.
  */
-const FLOAT_PRINTER = /^<f64 as core\[\w+\]::fmt::Display>::fmt$/;
-const JSON_FLOAT_PRINTER = /^<f64 as zmij\[\w+\]::private::Sealed>::write_to_zmij_buffer$/;
+const SIZED_DFAST = /^zrip_encode\[\w+\]::dfast::dfast_block::<[1-9].*, 5u32>$/;
+const ANY_DFAST = /^zrip_encode\[\w+\]::dfast::dfast_block::<0u32, 0u32, 5u32>$/;
 
 /**
  * BLAKE3 without vectors, about 3 KB. The crate selects its kernels at run time, but in a build with
@@ -33,11 +32,17 @@ export async function pruneWasm(file, { role }) {
   const { default: binaryen } = await import('binaryen');
   const module = binaryen.readBinary(readFileSync(file));
   try {
-    const replace = replacer(binaryen, module);
+    const matching = finder(binaryen, module);
+    const replace = (pattern, body) => {
+      for (const { ref, info } of matching(pattern)) binaryen.Function(ref).body = body(info);
+    };
     replace(PORTABLE_BLAKE3, () => module.unreachable());
     if (role === 'compress') {
-      replace(FLOAT_PRINTER, () => module.i32.const(0));
-      replace(JSON_FLOAT_PRINTER, () => module.local.get(1, binaryen.i32));
+      const [any] = matching(ANY_DFAST);
+      replace(SIZED_DFAST, ({ params, results }) => {
+        const given = binaryen.expandType(params).map((type, index) => module.local.get(index, type));
+        return module.call(any.info.name, given, results);
+      });
       for (const names of OTHER_ZSTD_LEVELS) replace(names, () => module.unreachable());
     }
     writeFileSync(file, module.emitBinary());
@@ -47,16 +52,15 @@ export async function pruneWasm(file, { role }) {
 }
 
 /**
- * Returns a function that replaces the bodies of all functions whose names match a pattern. A
- * pattern without matches is an error: the code has changed, so that the reasons above must be
- * checked again.
+ * Returns a function that finds the functions whose names match a pattern. A pattern without
+ * matches is an error: the code has changed, so that the reasons above must be checked again.
  */
-function replacer(binaryen, module) {
+function finder(binaryen, module) {
   const functions = Array.from({ length: module.getNumFunctions() }, (_, i) => module.getFunctionByIndex(i));
-  const named = functions.map((ref) => ({ ref, name: binaryen.getFunctionInfo(ref).name }));
-  return (pattern, body) => {
-    const matching = named.filter(({ name }) => pattern.test(name));
+  const named = functions.map((ref) => ({ ref, info: binaryen.getFunctionInfo(ref) }));
+  return (pattern) => {
+    const matching = named.filter(({ info }) => pattern.test(info.name));
     if (matching.length === 0) throw new Error(`no function to prune matches ${pattern} any more`);
-    for (const { ref } of matching) binaryen.Function(ref).body = body();
+    return matching;
   };
 }

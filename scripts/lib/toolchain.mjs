@@ -76,14 +76,20 @@ const TARGETS = {
 };
 
 /**
+ * The flag that takes the attribute `inline` of functions, of which the standard library has many,
+ * for little more than none. Kernels have `inline(always)`.
+ */
+const HINTED = '-C llvm-args=-inlinehint-threshold=60';
+
+/**
  * The operations of each file, and its optimisation for speed or for size. A page that only
  * restores never downloads the compressor. That one is large, since it searches for predictions,
  * and much of it runs only once per tensor. Restoring is as fast at level 2 and with little inlining
  * as at level 3, since its kernels say what is inlined, and the file is 12 % smaller.
  */
 const ROLES = {
-  restore: { optLevel: '2', rustflags: ['-C llvm-args=-inline-threshold=50'] },
-  compress: { optLevel: 's', rustflags: [] },
+  restore: { optLevel: '2', rustflags: ['-C llvm-args=-inline-threshold=50', HINTED] },
+  compress: { optLevel: 's', rustflags: [HINTED] },
 };
 
 /**

@@ -11,6 +11,9 @@ use subtle::ConstantTimeEq;
 
 use crate::errors::{Code, Failure, Result};
 
+/// The text before a token's digest in the digest that stands for the token.
+const OWNER: &[u8] = b"owner of uploads to bitx: ";
+
 /// The permissions of a token.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -110,7 +113,7 @@ impl Tokens {
             let open = self.0.iter().position(|entry| entry.blake3.is_none());
             open.ok_or_else(|| failed("this server requires a token"))?
         };
-        Ok(Access { entry: self.0[found].clone(), number: found })
+        Ok(Access { entry: self.0[found].clone() })
     }
 
     /// The number of the token's entry. All entries are compared in constant time, so that the
@@ -132,13 +135,14 @@ impl Tokens {
 #[derive(Debug, Clone)]
 pub(crate) struct Access {
     entry: Entry,
-    number: usize,
 }
 
 impl Access {
-    /// The number of the entry. Uploads belong to the entry that began them.
-    pub(crate) fn number(&self) -> usize {
-        self.number
+    /// A digest that stands for the token, and is the same on every server. Uploads belong to the
+    /// token that began them.
+    pub(crate) fn owner(&self) -> Digest {
+        let token = self.entry.blake3.as_ref().map_or(&[][..], |digest| digest.as_bytes());
+        Digest::of(&[OWNER, token].concat())
     }
 
     /// The name of the token's holder, for logs.

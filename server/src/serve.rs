@@ -144,9 +144,15 @@ fn connection(limits: &Limits, stream: TcpStream, service: Router) -> Connection
     http.serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(service))
 }
 
-/// Discards expired uploads, and lets the metrics recorder tidy up.
+/// Keeps up the open uploads, unless that is still going on, and lets the metrics recorder tidy up.
 fn upkeep(state: &Arc<State>) {
-    state.sessions.forget(state.limits.expiry);
+    if let Ok(one) = state.upkeep.clone().try_lock_owned() {
+        let state_of_task = state.clone();
+        state.tasks.spawn(async move {
+            upload::upkeep::round(&state_of_task).await;
+            drop(one);
+        });
+    }
     if let Some(recorder) = metrics::recorder() {
         recorder.run_upkeep();
     }

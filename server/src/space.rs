@@ -35,11 +35,6 @@ impl Space {
 }
 
 impl Share {
-    /// The number of bytes of the share.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
     /// Takes this many bytes more.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ use crate::read::delta::{Findings, Made};
 use crate::space::{Share, Space};
 use crate::spool::Spool;
 use crate::turns::Turns;
+use crate::upload::Open;
 use crate::upload::sessions::Sessions;
 
 /// The maximum age of the relations, after which models that other servers publish are seen.
@@ -35,7 +36,12 @@ pub(crate) struct State {
     pub(crate) tokens: Tokens,
     pub(crate) limits: Limits,
     pub(crate) spool: Spool,
+    /// The uploads that this server works on.
     pub(crate) sessions: Sessions,
+    /// The open uploads of all servers.
+    pub(crate) open: Open,
+    /// Held by the round of upkeep that is at work.
+    pub(crate) upkeep: Arc<tokio::sync::Mutex<()>>,
     /// Work that continues after its client has disconnected.
     pub(crate) tasks: TaskTracker,
     /// Cancels that work at the end of a shutdown.
@@ -81,6 +87,8 @@ impl State {
             plannings: turns(PLANNINGS),
             findings: Findings::default(),
             sessions: Sessions::default(),
+            open: Open::default(),
+            upkeep: Arc::default(),
             tasks: TaskTracker::new(),
             cancelled: CancellationToken::new(),
             batches: Flights::default(),
@@ -173,6 +181,21 @@ impl State {
             }
         };
         self.restored.get(&self.tasks, digest, restore).await
+    }
+
+    /// Restores the base of an upload to a temporary file. If no model has it any longer, the store
+    /// still has it, since the upload needs it.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub(crate) async fn base_of_upload(self: &Arc<Self>, digest: Digest, access: &Access) -> Result<Restored> {
+        let gone = match self.restored(digest, access).await {
+            Err(error) if error.code == Code::NotFound => error,
+            restored => return restored,
+        };
+        let file = self.store.stored_file(&digest).await?.ok_or(gone)?;
+        let state = self.clone();
+        self.restored.get(&self.tasks, digest, async move { state.restore(&file).await }).await
     }
 
     /// Restores a file of the store to a temporary file.

@@ -1,11 +1,9 @@
 //! The `adapter_config.json` of PEFT.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::error::{Error, Result};
+use crate::json::{Json, value_of};
 use crate::steps;
 
 /// Maximum length of a configuration in bytes.
@@ -82,8 +80,8 @@ impl Config {
             return Err(Error::limit("the adapter's configuration is too long")
                 .figures(format_args!("at most {LONGEST} bytes"), json.len()));
         }
-        let fields = str::from_utf8(json).ok().and_then(|text| serde_json::from_str(text).ok());
-        let fields: Fields = fields.ok_or_else(|| Error::format("the adapter's configuration is not a JSON object"))?;
+        let fields = str::from_utf8(json).ok().and_then(|text| fields(text).ok());
+        let fields = fields.ok_or_else(|| Error::format("the adapter's configuration is not a JSON object"))?;
         check_kind(&fields)?;
         let alpha = match fields.get("lora_alpha") {
             None | Some(Field::Null) => 8.0,
@@ -210,6 +208,34 @@ impl Patterns {
 }
 
 impl Field {
+    fn read(json: &mut Json<'_>) -> Result<Self> {
+        Ok(match json.peek() {
+            Some(b'"') => Self::Text(json.string()?.into_owned()),
+            Some(b'[') => {
+                let mut empty = true;
+                json.array(|json| {
+                    empty = false;
+                    json.skip()
+                })?;
+                Self::List(empty)
+            }
+            Some(b'{') => {
+                let mut numbers = BTreeMap::new();
+                json.object(|json, name| {
+                    numbers.insert(name.into_owned(), number(json)?);
+                    Ok(())
+                })?;
+                Self::Numbers(numbers)
+            }
+            Some(first @ (b't' | b'f')) => json.skip().map(|()| Self::Flag(first == b't'))?,
+            Some(b'n') => json.skip().map(|()| Self::Null)?,
+            _ => {
+                let text = json.number_text()?;
+                text.parse().map_or_else(|_| Self::Number(value_of(text)), Self::Whole)
+            }
+        })
+    }
+
     fn as_f64(&self) -> Option<f64> {
         match *self {
             Self::Whole(number) => Some(number as f64),
@@ -219,58 +245,23 @@ impl Field {
     }
 }
 
-impl<'de> Deserialize<'de> for Field {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(FieldVisitor)
+/// Reads a number; skips a value of another kind.
+fn number(json: &mut Json<'_>) -> Result<Option<f64>> {
+    match json.peek() {
+        Some(b'-' | b'0'..=b'9') => json.number_text().map(|text| Some(value_of(text))),
+        _ => json.skip().map(|()| None),
     }
 }
 
-struct FieldVisitor;
-
-impl<'de> Visitor<'de> for FieldVisitor {
-    type Value = Field;
-
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Field, E> {
-        Ok(Field::Null)
-    }
-
-    fn visit_bool<E>(self, flag: bool) -> Result<Field, E> {
-        Ok(Field::Flag(flag))
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Field, E> {
-        Ok(Field::Whole(number))
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Field, E> {
-        Ok(Field::Number(number as f64))
-    }
-
-    fn visit_f64<E>(self, number: f64) -> Result<Field, E> {
-        Ok(Field::Number(number))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Field, E> {
-        Ok(Field::Text(text.to_owned()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Field, A::Error> {
-        let empty = list.next_element::<IgnoredAny>()?.is_none();
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Field::List(empty))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Field, A::Error> {
-        let mut numbers = BTreeMap::new();
-        while let Some((key, value)) = map.next_entry::<String, Field>()? {
-            numbers.insert(key, value.as_f64());
-        }
-        Ok(Field::Numbers(numbers))
-    }
+/// Reads the fields of a configuration.
+fn fields(text: &str) -> Result<Fields> {
+    let (mut json, mut fields) = (Json::new("the adapter's configuration", text, 0), Fields::new());
+    json.object(|json, name| {
+        fields.insert(name.into_owned(), Field::read(json)?);
+        Ok(())
+    })?;
+    json.end()?;
+    Ok(fields)
 }
 
 #[cfg(test)]

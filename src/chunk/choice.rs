@@ -95,7 +95,11 @@ pub(crate) fn encode(
         best.offer(method, payload);
     }
     if is_patchable(&best, dtype, resembling, effort) {
-        best.offer(Method::Patch, patch::encode(resembling.unwrap_or(&[]), target, effort));
+        let base = resembling.unwrap_or(&[]);
+        // A deeper search finds more copies, but may end with a worse choice of them.
+        let efforts = [Effort::Default, effort];
+        let efforts = if effort == Effort::Max { &efforts[..] } else { &efforts[1..] };
+        efforts.iter().for_each(|&effort| best.offer(Method::Patch, patch::encode(base, target, effort)));
     }
     Ok(best.finish())
 }
@@ -106,8 +110,8 @@ fn is_made_from_weights(relation: Relation, dtype: Dtype) -> bool {
 }
 
 /// Returns true if a patch is worth its time. Bytes are patched where they are like the base's, or
-/// where zstd finds that they repeat themselves; at `max`, words of every kind that no other method
-/// makes small.
+/// where zstd, a glance or a sample finds that they repeat themselves; at `max`, words of every kind
+/// that no other method makes small.
 fn is_patchable(best: &Best<'_>, dtype: Dtype, base: Option<&[u8]>, effort: Effort) -> bool {
     let target = best.target;
     if target.is_empty() || base == Some(target) || dtype.is_scaled() {
@@ -118,7 +122,10 @@ fn is_patchable(best: &Best<'_>, dtype: Dtype, base: Option<&[u8]>, effort: Effo
     let alike = || base.is_some_and(|base| repeats::shared(base, target));
     match effort {
         Effort::Fast => bytes && alike(),
-        Effort::Default => bytes && (repeats || alike()),
+        Effort::Default => {
+            let pays = || patch::pays(target, best.limit()) || repeats::repeat(target, 1);
+            bytes && (repeats || alike() || pays())
+        }
         Effort::Max => bytes || repeats || best.is_weak() && alike(),
     }
 }

@@ -41,7 +41,7 @@ fn skewed(target: &[u8], limit: usize) -> bool {
 }
 
 /// Returns true if stretches of the target occur more than once.
-fn repeat(target: &[u8], width: usize) -> bool {
+pub(super) fn repeat(target: &[u8], width: usize) -> bool {
     let mut places = Places::new();
     let found = (0..target.len()).step_by(width).filter(|&place| places.replace(target, place, target)).count();
     is_enough(found, target.len() / width)

@@ -266,9 +266,7 @@ impl Opening for OpenCompress {
     fn plan(self: Box<Self>) -> Result<Box<dyn Plan>> {
         match (self.step, self.format) {
             (Step::V1(plan), _) => Ok(plan),
-            (Step::Survey(survey), Format::V2 { effort }) => {
-                Ok(Box::new(v2::Compress::new(survey.finish(), effort, self.only_used)?))
-            }
+            (Step::Survey(survey), Format::V2 { effort }) => v2::plan(survey.finish(), effort, self.only_used),
             _ => Err(Error::invalid_argument("the job failed before")),
         }
     }

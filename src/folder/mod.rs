@@ -4,11 +4,12 @@
 mod digest;
 mod graphs;
 mod path;
+mod read;
 mod serving;
 
 use std::collections::HashSet;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::error::{Error, Result};
 pub use graphs::{Graphs, Side, graph_names, graphs_of};
@@ -40,21 +41,19 @@ pub struct Manifest {
 }
 
 /// A file of a model.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct File {
     /// The path inside the model's folder, with `/` between its parts.
     pub path: String,
     /// Number of bytes.
     pub bytes: u64,
     /// BLAKE3 digest of the file.
-    #[serde(with = "digest")]
+    #[serde(serialize_with = "digest::serialize")]
     pub blake3: [u8; 32],
 }
 
 /// A file of the model with its archive.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Entry {
     /// The file that the archive restores.
     pub file: File,
@@ -65,33 +64,24 @@ pub struct Entry {
 }
 
 /// The archive of a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Archive {
     /// The path inside the folder of archives, with `/` between its parts.
     pub path: String,
     /// Number of bytes.
     pub bytes: u64,
     /// The root digest, which is the last 32 bytes of the archive.
-    #[serde(with = "digest")]
+    #[serde(serialize_with = "digest::serialize")]
     pub root: [u8; 32],
 }
 
 /// The fields of a manifest as JSON has them.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Document<B, F> {
-    format: String,
+#[derive(Serialize)]
+struct Document<'a> {
+    format: &'static str,
     version: u64,
-    base: B,
-    files: F,
-}
-
-/// The fields that tell a manifest and its version.
-#[derive(Deserialize)]
-struct Outline {
-    format: String,
-    version: u64,
+    base: &'a [File],
+    files: &'a [Entry],
 }
 
 impl Manifest {
@@ -107,19 +97,15 @@ impl Manifest {
                 Error::limit("the manifest is too long").figures(format_args!("at most {LONGEST} bytes"), json.len())
             );
         }
-        // Text is parsed by code that the layout of safetensors has as well.
         let text = str::from_utf8(json).unwrap_or_default();
-        let outline = serde_json::from_str::<Outline>(text).ok().filter(|outline| outline.format == FORMAT);
-        let Some(outline) = outline else {
+        let Some(version) = read::version(text) else {
             return Err(Error::format("this is not the manifest of a folder of archives"));
         };
-        if outline.version != VERSION {
+        if version != VERSION {
             let error = Error::unsupported("the manifest has a version that this release does not know");
-            return Err(error.figures(VERSION, outline.version));
+            return Err(error.figures(VERSION, version));
         }
-        let document: Document<Vec<File>, Vec<Entry>> = serde_json::from_str(text)
-            .map_err(|error| Error::corrupt(format!("the manifest is malformed: {error}")))?;
-        let manifest = Self { base: document.base, files: document.files };
+        let manifest = read::manifest(text)?;
         manifest.check()?;
         Ok(manifest)
     }
@@ -130,7 +116,7 @@ impl Manifest {
     /// Those of [`parse`](Self::parse), so that no manifest is written that cannot be read.
     pub fn write(&self) -> Result<Vec<u8>> {
         self.check()?;
-        let document = Document { format: FORMAT.to_owned(), version: VERSION, base: &self.base, files: &self.files };
+        let document = Document { format: FORMAT, version: VERSION, base: &self.base, files: &self.files };
         let mut json = serde_json::to_vec_pretty(&document)
             .map_err(|error| Error::invalid_argument(format!("the manifest cannot be written: {error}")))?;
         json.push(b'\n');

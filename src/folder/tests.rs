@@ -19,8 +19,7 @@ fn manifest() -> Manifest {
 fn kind_of(change: impl Fn(&mut Manifest)) -> ErrorKind {
     let mut wrong = manifest();
     change(&mut wrong);
-    let json =
-        serde_json::to_vec(&Document { format: FORMAT.into(), version: 1, base: wrong.base, files: wrong.files });
+    let json = serde_json::to_vec(&Document { format: FORMAT, version: 1, base: &wrong.base, files: &wrong.files });
     Manifest::parse(&json.unwrap()).unwrap_err().kind()
 }
 
@@ -42,8 +41,16 @@ fn other_files_are_no_manifests() {
     let later = "{\"format\": \"bitx-folder\", \"version\": 2, \"more\": [1]}";
     assert_eq!(Manifest::parse(later.as_bytes()).unwrap_err().kind(), ErrorKind::Unsupported);
     let json = String::from_utf8(manifest().write().unwrap()).unwrap();
-    for (from, to) in [("\"base\"", "\"bases\""), ("\"bytes\": 5", "\"bytes\": -5"), ("0707", "07G7"), ("0909", "090")]
-    {
+    for (from, to) in [
+        ("\"base\"", "\"bases\""),
+        ("\"bytes\": 5", "\"bytes\": -5"),
+        ("\"bytes\": 5", "\"bytes\": 5, \"bytes\": 5"),
+        ("\"bytes\": 5", "\"bytes\": 5, \"more\": 5"),
+        ("\"bytes\": 5,", ""),
+        ("0707", "07G7"),
+        ("0707", "A7A7"),
+        ("0909", "090"),
+    ] {
         let wrong = json.replacen(from, to, 1);
         assert_eq!(Manifest::parse(wrong.as_bytes()).unwrap_err().kind(), ErrorKind::Corrupt, "{to}");
     }

@@ -7,11 +7,10 @@
 
 use std::collections::HashSet;
 
-use super::reader::FIRST_READ;
+use super::header::Parsed;
 use super::{Dtype, Kind, Layout, Region, sniff};
 use crate::bytes::ByteReader;
 use crate::error::{Error, ErrorKind, Result};
-use crate::io::{Incremental, Wanted};
 use crate::pace::{Pace, Paced};
 
 /// The first bytes of the file.
@@ -26,71 +25,30 @@ const ALIGNMENT: u64 = 32;
 /// Maximum depth of nested arrays in metadata values.
 const MAX_DEPTH: u32 = 8;
 
-/// Parses the header of a file of known length from ever longer prefixes of the file.
-#[derive(Debug)]
-pub(crate) struct HeaderReader {
-    file_length: u64,
-    head: Vec<u8>,
-    wants: Option<Wanted>,
-    /// The parser of the bytes so far, which gives them back.
-    parsing: Option<Paced<(Result<Layout>, Vec<u8>)>>,
-    layout: Layout,
+/// Begins to parse the first bytes of a file of known length.
+pub(super) fn parser(head: Vec<u8>, file_length: u64) -> Paced<Parsed> {
+    Paced::new(async move {
+        let parsed = parse(&head, file_length).await;
+        parsed_or_more(head, file_length, parsed)
+    })
 }
 
-impl HeaderReader {
-    pub(crate) fn new(file_length: u64) -> Self {
-        let wants = Some(0..file_length.min(FIRST_READ));
-        Self { file_length, head: Vec::new(), wants, parsing: None, layout: Layout::default() }
-    }
-
-    /// The layout and the bytes of the header, once the reader wants nothing more.
-    pub(crate) fn finish(self) -> (Layout, Vec<u8>) {
-        (self.layout, self.head)
-    }
-}
-
-impl Incremental for HeaderReader {
-    fn wants(&self) -> Option<Wanted> {
-        self.wants.clone()
-    }
-
-    fn take(&mut self, bytes: &[u8]) -> Result<()> {
-        self.head.extend_from_slice(bytes);
-        let (head, file_length) = (std::mem::take(&mut self.head), self.file_length);
-        self.wants = None;
-        self.parsing = Some(Paced::new(async move { Ok((parse(&head, file_length).await, head)) }));
-        Ok(())
-    }
-
-    fn advance(&mut self) -> Result<bool> {
-        let Some(parsing) = &mut self.parsing else { return Ok(false) };
-        let Some((parsed, head)) = parsing.advance()? else { return Ok(true) };
-        self.parsing = None;
-        self.head = head;
-        self.parsed(parsed).map(|()| false)
-    }
-}
-
-impl HeaderReader {
-    /// Takes the result of parsing the bytes so far. If they end too early, more are wanted.
-    fn parsed(&mut self, parsed: Result<Layout>) -> Result<()> {
-        let have = self.head.len() as u64;
-        match parsed {
-            Ok(layout) => {
-                self.head.truncate(layout.header_length as usize);
-                self.layout = layout;
-                Ok(())
-            }
-            Err(error) if error.kind() == ErrorKind::Truncated && have < self.file_length => {
-                if have >= MAX_HEADER {
-                    return Err(Error::limit("the GGUF header is too long")
-                        .figures(format_args!("at most {MAX_HEADER} bytes"), "more"));
-                }
-                self.wants = Some(have..(have * 2).min(self.file_length));
-                Ok(())
-            }
-            Err(error) => Err(error),
+/// Wants more if a header that was parsed ends too early, and the file does not.
+fn parsed_or_more(mut head: Vec<u8>, file_length: u64, parsed: Result<Layout>) -> Result<Parsed> {
+    let have = head.len() as u64;
+    match parsed {
+        Ok(layout) => {
+            head.truncate(layout.header_length as usize);
+            Ok(Parsed::Whole(head, layout))
         }
+        Err(error) if error.kind() == ErrorKind::Truncated && have < file_length => {
+            if have >= MAX_HEADER {
+                return Err(Error::limit("the GGUF header is too long")
+                    .figures(format_args!("at most {MAX_HEADER} bytes"), "more"));
+            }
+            Ok(Parsed::More(head, have..(have * 2).min(file_length)))
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -275,6 +233,8 @@ impl<'a> Fields<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::io::Incremental;
+    use crate::layout::header::HeaderReader;
 
     fn text(bytes: &mut Vec<u8>, text: &str) {
         bytes.extend((text.len() as u64).to_le_bytes());
@@ -305,7 +265,7 @@ mod tests {
     }
 
     fn read(bytes: &[u8]) -> Result<Layout> {
-        let mut reader = HeaderReader::new(bytes.len() as u64);
+        let mut reader = HeaderReader::new(bytes.len() as u64, parser);
         while let Some(range) = reader.wants() {
             reader.feed(&bytes[range.start as usize..range.end as usize])?;
         }

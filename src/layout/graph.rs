@@ -2,10 +2,10 @@
 //! `tensor-cache.json` of MLC's shards.
 
 use super::Dtype;
-use super::json::Json;
 use super::onnx::{External, Graph, Walker};
 use crate::error::{Error, Result};
 use crate::io::{Incremental, Wanted};
+use crate::json::Json;
 use crate::steps;
 
 /// The longest JSON that is read.
@@ -84,7 +84,7 @@ struct Array {
 
 /// The arrays that MLC's JSON describes; none if it is other JSON.
 fn parse(json: &[u8]) -> Vec<External> {
-    let found = str::from_utf8(json).ok().and_then(|text| arrays(&mut Json::new(text, 0)).ok());
+    let found = str::from_utf8(json).ok().and_then(|text| arrays(&mut Json::new("the list of shards", text, 0)).ok());
     found.unwrap_or_default()
 }
 

@@ -3,7 +3,7 @@
 pub(crate) mod dtype;
 mod gguf;
 pub(crate) mod graph;
-mod json;
+mod header;
 mod model;
 pub(crate) mod onnx;
 pub(crate) mod reader;

@@ -7,11 +7,10 @@
 
 use std::collections::HashSet;
 
-use super::json::Json;
-use super::reader::FIRST_READ;
+use super::header::Parsed;
 use super::{Dtype, Kind, Layout, Region, sniff};
 use crate::error::{Error, Result, cut};
-use crate::io::{Incremental, Wanted};
+use crate::json::Json;
 use crate::pace::{Pace, Paced};
 use crate::steps;
 
@@ -21,53 +20,17 @@ pub const MAX_HEADER: u64 = 100_000_000;
 /// Bytes of the header length, which precede the JSON.
 const PREFIX: u64 = 8;
 
-/// Parses the header of a file of known length in one or two reads.
-#[derive(Debug)]
-pub(crate) struct HeaderReader {
-    file_length: u64,
-    head: Vec<u8>,
-    wants: Option<Wanted>,
-    parsing: Option<Paced<(Layout, Vec<u8>)>>,
-    layout: Layout,
-}
-
-impl HeaderReader {
-    pub(crate) fn new(file_length: u64) -> Self {
-        let wants = Some(0..file_length.min(FIRST_READ));
-        Self { file_length, head: Vec::new(), wants, parsing: None, layout: Layout::default() }
-    }
-
-    /// The layout and the bytes of the header, once the reader wants nothing more.
-    pub(crate) fn finish(self) -> (Layout, Vec<u8>) {
-        (self.layout, self.head)
-    }
-}
-
-impl Incremental for HeaderReader {
-    fn wants(&self) -> Option<Wanted> {
-        self.wants.clone()
-    }
-
-    fn take(&mut self, bytes: &[u8]) -> Result<()> {
-        self.head.extend_from_slice(bytes);
-        let end = PREFIX + json_length(&self.head, self.file_length)?;
-        if (self.head.len() as u64) < end {
-            self.wants = Some(self.head.len() as u64..end);
-            return Ok(());
+/// Begins to parse the first bytes of a file of known length.
+pub(super) fn parser(mut head: Vec<u8>, file_length: u64) -> Paced<Parsed> {
+    Paced::new(async move {
+        let (have, end) = (head.len() as u64, PREFIX + json_length(&head, file_length)?);
+        if have < end {
+            return Ok(Parsed::More(head, have..end));
         }
-        self.wants = None;
-        self.head.truncate(end as usize);
-        self.parsing = Some(Paced::new(parse(std::mem::take(&mut self.head), Some(self.file_length))));
-        Ok(())
-    }
-
-    fn advance(&mut self) -> Result<bool> {
-        let Some(parsing) = &mut self.parsing else { return Ok(false) };
-        let Some(parsed) = parsing.advance()? else { return Ok(true) };
-        (self.layout, self.head) = parsed;
-        self.parsing = None;
-        Ok(false)
-    }
+        head.truncate(end as usize);
+        let (layout, head) = parse(head, Some(file_length)).await?;
+        Ok(Parsed::Whole(head, layout))
+    })
 }
 
 /// Reads the length of the JSON and checks it against the limit and the length of the file.
@@ -204,7 +167,7 @@ struct Entries<'a> {
 
 impl<'a> Entries<'a> {
     fn new(text: &'a str) -> Result<Self> {
-        let mut json = Json::new(text, PREFIX);
+        let mut json = Json::new("the header", text, PREFIX);
         json.begin_object()?;
         Ok(Self { json, names: HashSet::new(), first: true })
     }
@@ -232,6 +195,8 @@ impl<'a> Entries<'a> {
 mod tests {
     use super::*;
     use crate::error::ErrorKind;
+    use crate::io::Incremental;
+    use crate::layout::header::HeaderReader;
 
     fn file(json: &str, data: usize) -> Vec<u8> {
         let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
@@ -241,7 +206,7 @@ mod tests {
     }
 
     fn read(bytes: &[u8]) -> Result<Layout> {
-        let mut reader = HeaderReader::new(bytes.len() as u64);
+        let mut reader = HeaderReader::new(bytes.len() as u64, parser);
         while let Some(range) = reader.wants() {
             reader.feed(&bytes[range.start as usize..range.end as usize])?;
         }

@@ -16,6 +16,9 @@ const COMPARISONS: usize = 1 << 26;
 /// Minimum number of weights of a whole and of its parts.
 const LEAST: u64 = 64;
 
+/// The share of a whole, as one part of so many, that may have no part while the others are right.
+const REST: u64 = 8;
+
 /// The chains of all regions that have no partner.
 #[derive(Debug, Default)]
 pub(crate) struct Chains {
@@ -106,8 +109,17 @@ impl Chains {
         found.map(|(_, part)| part)
     }
 
-    /// The chains that found a part.
+    /// The chains that found a part. Those whose parts are much less than their whole may be rows
+    /// of several matrices, mixed: only the first of them were compared.
     pub(crate) fn finish(self) -> impl Iterator<Item = Chain> {
         self.chains.into_iter().filter(|chain| !chain.parts.is_empty())
+    }
+}
+
+impl Chain {
+    /// Returns true if the parts are much less than their whole.
+    pub(crate) fn is_partial(&self, models: &Models) -> bool {
+        let weights = models.measure(self.whole).1;
+        weights - self.at > weights / REST
     }
 }

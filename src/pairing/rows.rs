@@ -24,8 +24,8 @@ pub(crate) struct RowRun {
 
 /// Aligns rows by their signatures. The runs are in the order of the target, and leave out the rows
 /// that have no counterpart.
-pub(crate) fn align(target: &[u64], base: &[u64]) -> Vec<RowRun> {
-    let index = Index::new(base);
+pub(crate) fn align(target: &[u64], index: &RowIndex) -> Vec<RowRun> {
+    let base = index.rows.as_slice();
     let mut runs: Vec<RowRun> = Vec::new();
     for (row, &signature) in target.iter().enumerate() {
         let row = row as u64;
@@ -46,14 +46,15 @@ pub(crate) fn align(target: &[u64], base: &[u64]) -> Vec<RowRun> {
     runs
 }
 
-/// The rows of a base by each 16 bits of their signatures.
-struct Index<'a> {
-    rows: &'a [u64],
+/// The signatures of a base's rows, which are found by each 16 bits of them.
+#[derive(Debug)]
+pub(crate) struct RowIndex {
+    rows: Vec<u64>,
     bands: HashMap<(u8, u16), Vec<u32>>,
 }
 
-impl<'a> Index<'a> {
-    fn new(rows: &'a [u64]) -> Self {
+impl RowIndex {
+    pub(crate) fn new(rows: Vec<u64>) -> Self {
         let mut bands: HashMap<(u8, u16), Vec<u32>> = HashMap::new();
         for (row, &signature) in rows.iter().enumerate() {
             for band in bands_of(signature) {
@@ -91,6 +92,10 @@ mod tests {
 
     fn run(target: u64, base: u64, count: u64) -> RowRun {
         RowRun { target, base, count }
+    }
+
+    fn align(target: &[u64], base: &[u64]) -> Vec<RowRun> {
+        super::align(target, &RowIndex::new(base.to_vec()))
     }
 
     #[test]

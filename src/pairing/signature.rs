@@ -105,9 +105,15 @@ impl Signature {
 /// # Panics
 /// Panics if the row has no words.
 pub(crate) fn of_row(dtype: Dtype, row: &[u8]) -> u64 {
-    let keys = keys(dtype, row);
-    let spread: Vec<u64> = (0..64).map(|i| keys[i * keys.len() / 64]).collect();
-    Signature::of_keys(spread).bits[0]
+    let spread = |count: usize| (0..64).map(move |i| i * count / 64);
+    let keys: Vec<u64> = if format_of(dtype).is_some() {
+        let keys = keys(dtype, row);
+        spread(keys.len()).map(|i| keys[i]).collect()
+    } else {
+        let width = dtype.words().0;
+        spread(row.len() / width).map(|i| key(dtype, &row[i * width..][..width])).collect()
+    };
+    Signature::of_keys(keys).bits[0]
 }
 
 /// Returns a number for each word or weight, in the order of their values.

@@ -1,4 +1,4 @@
-//! The keys of all objects, which are built and parsed only here.
+//! The keys of all objects but those of uploads, which are built and parsed only here.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::digest::Digest;
 use crate::manifest::ModelName;
+use crate::uploads::key as uploads;
 
 /// The key of the object that states the version of the layout.
 pub(crate) const FORMAT: &str = "format.json";
@@ -69,7 +70,7 @@ impl Kind {
 
 /// Returns `true` if the store itself gives this key to an object.
 pub(crate) fn is_own(key: &str) -> bool {
-    if is_collectable(key) || key == FORMAT || key == COMPLETE {
+    if is_collectable(key) || key == FORMAT || key == COMPLETE || uploads::is_own(key) {
         return true;
     }
     let Some((folder, name)) = key.split_once('/') else { return false };
@@ -146,7 +147,7 @@ pub(crate) fn is_folder(key: &str) -> bool {
             [first, second] => hex(first, 2) && hex(second, 62),
             _ => false,
         },
-        _ => false,
+        _ => uploads::is_folder(key),
     }
 }
 

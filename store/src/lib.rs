@@ -27,6 +27,7 @@ mod sealed;
 mod stats;
 mod stop;
 mod store;
+mod uploads;
 mod verify;
 
 pub use archives::KeptArchive;
@@ -44,4 +45,5 @@ pub use repair::{Copies, Mended, Repaired};
 pub use stats::Stats;
 pub use stop::until;
 pub use store::{Listing, Store};
+pub use uploads::{Answer, Form, OpenUpload, Received, Transfer, Upload, UploadFile, Uploads};
 pub use verify::{Problem, Verified, VerifyDepth};

@@ -28,7 +28,7 @@ use crate::sealed;
 const BEAT: Duration = Duration::from_secs(30);
 
 /// The content of a sign of life.
-const ALIVE: &str = "alive";
+pub(crate) const ALIVE: &str = "alive";
 
 /// The maximum length of a tombstone in bytes. Every manifest of a model is longer.
 const LONGEST_TOMBSTONE: u64 = 40;

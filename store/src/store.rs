@@ -308,6 +308,17 @@ impl Store {
         Ok(listed.into_iter().filter_map(|object| kind.parse(&object.key)).collect())
     }
 
+    /// Returns `true` if a file with this content is stored, and `run` may rely on it and its pieces.
+    pub(crate) async fn may_rely_on(&self, run: &Run, file: &Digest) -> Result<bool> {
+        let Some(id) = self.find(run, Kind::Files, file).await? else { return Ok(false) };
+        let manifest = match self.file(&id).await {
+            Err(error) if error.is_of_object() => return Ok(false),
+            manifest => manifest?,
+        };
+        let mut needed = manifest.pieces().flat_map(|piece| [Some(piece.id), piece.base]).flatten();
+        Ok(!needed.any(|id| run.is_condemned(&Kind::Pieces.key(&id))))
+    }
+
     /// A piece with this content and its base, if `run` may rely on both.
     pub(crate) async fn find_piece(&self, run: &Run, digest: &Digest) -> Result<Option<(ObjectId, Option<ObjectId>)>> {
         let Some(id) = self.find(run, Kind::Pieces, digest).await? else { return Ok(None) };

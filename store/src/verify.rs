@@ -14,6 +14,7 @@ use crate::keys::{self, Kind, ObjectId};
 use crate::manifest::{FileEntry, FileManifest, Model, ModelName, PieceRef};
 use crate::run;
 use crate::store::Store;
+use crate::uploads;
 
 /// The depth of a check.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -70,14 +71,14 @@ impl Problem {
 
 /// A random share of all digests.
 #[derive(Debug, Clone, Copy)]
-struct Sample {
+pub(crate) struct Sample {
     share: f64,
     salt: uuid::Uuid,
 }
 
 impl Sample {
     /// The share that a check of this depth reads. Each check chooses other digests.
-    fn of(depth: VerifyDepth) -> Self {
+    pub(crate) fn of(depth: VerifyDepth) -> Self {
         let share = match depth {
             VerifyDepth::Presence => 0.0,
             VerifyDepth::Sample(share) => share,
@@ -112,10 +113,10 @@ impl Store {
         }
         let mut verified = Verified { models: models.len() as u64, files: files.len() as u64, ..Verified::default() };
         verified.problems = listing.problems;
-        self.check_objects(&mut verified.problems).await?;
+        let sample = Sample::of(depth);
+        self.check_objects(sample, &mut verified.problems).await?;
         let pieces = self.check_presence(&files, &mut verified).await?;
         verified.pieces = pieces.len() as u64;
-        let sample = Sample::of(depth);
         self.check_archives(sample, &mut verified.problems).await?;
         match depth {
             VerifyDepth::Presence => {}
@@ -126,9 +127,9 @@ impl Store {
         Ok(verified)
     }
 
-    /// Checks the objects that no model refers to: the mark of the store, sketches, and the records
-    /// of runs and collections.
-    pub(crate) async fn check_objects(&self, problems: &mut Vec<Problem>) -> Result<()> {
+    /// Checks the objects that no model refers to: the mark of the store, sketches, the records of
+    /// runs and collections, and uploads, of whose parts it reads a share.
+    pub(crate) async fn check_objects(&self, sample: Sample, problems: &mut Vec<Problem>) -> Result<()> {
         problems.extend(self.check_mark().await?);
         let listed = self.backend().list(Kind::Sketches.folder()).await?;
         let ids = listed.iter().filter_map(|object| Kind::Sketches.parse(&object.key));
@@ -142,6 +143,7 @@ impl Store {
         checked.extend(run::check_all(self.backend()).await?);
         checked.extend(room::check(self.backend()).await?);
         checked.extend(record::check_all(self.backend()).await?);
+        checked.extend(uploads::check_all(self, |part| sample.has(part)).await?);
         note(problems, checked)
     }
 

@@ -35,7 +35,7 @@ pub(super) fn misuse(message: &str) -> JsValue {
 
 /// Converts `data` to a plain JavaScript value.
 pub(super) fn value(data: &impl Serialize) -> Result<JsValue, JsValue> {
-    serde_wasm_bindgen::to_value(data).map_err(|e| misuse(&e.to_string()))
+    serde_wasm_bindgen::to_value(data).map_err(JsValue::from)
 }
 
 /// A request to open a job. Each operation takes those of the fields that it knows.

@@ -78,12 +78,12 @@ impl Layout {
     /// Ends the layouts of a folder's files, of which the first `bases` are the base's. Returns the
     /// numbers of the files to read as graphs.
     #[wasm_bindgen(js_name = graphsOf)]
-    pub fn graphs_of(&mut self, bases: usize) -> Vec<usize> {
+    pub fn graphs_of(&mut self, bases: usize) -> Result<JsValue, JsValue> {
         let paths: Vec<&str> = self.files.iter().map(|(path, _)| path.as_str()).collect();
         let graphs = Graphs::new(&paths, bases);
         let candidates = graphs.candidates();
         self.graphs = Some((bases, graphs));
-        candidates
+        value(&candidates)
     }
 
     /// Goes on with a graph, the file with this number and `length` bytes.

@@ -26,5 +26,8 @@ fn text(collected: &Collected, dry_run: bool) -> String {
     if collected.expired > 0 {
         text += &format!("; {} dead writers were ended", collected.expired);
     }
+    if collected.uploads > 0 {
+        text += &format!("; {} expired uploads were removed", collected.uploads);
+    }
     text
 }

@@ -9,3 +9,5 @@ mod serve;
 #[cfg(unix)]
 mod serve_buckets;
 mod support;
+#[cfg(unix)]
+mod uploads;

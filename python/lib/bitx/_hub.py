@@ -44,33 +44,51 @@ def snapshot(
     downloaded. ``max_output`` is the maximum length of all restored files together in bytes.
     Failures to download are exceptions of ``huggingface_hub``.
     """
-    hub = _Hub(cache_dir, endpoint, token, local_files_only)
-    is_local = os.path.isdir(repo_or_path)
-    folder = Path(repo_or_path) if is_local else hub.model(repo_or_path, revision)
-    reports = {path: inspect(path) for path in _missing(folder)}
-    _check_length(folder, reports.values(), max_output)
-    needing = [report for report in reports.values() if _needs_base(report)]
-    files: list[Path] = []
-    if needing:
-        named = _listed(base) if base is not None else _bases_of_card(folder)
-        paths = is_local or base is not None
-        files = [file for model in named for file in hub.base(model, base_revision, needing, paths)]
-    for path, report in reports.items():
-        chosen = _chosen(path, report, files)
-        restore(chosen, path, _output(path), replace=True, threads=threads, progress=progress)
-    return str(folder)
+    hub = Hub(cache_dir, endpoint, token, local_files_only)
+    model = hub.open(repo_or_path, revision)
+    _check_length(model.folder, model.archives.values(), max_output)
+    for path, files in hub.bases(model, base, base_revision).items():
+        restore(files, path, output_of(path), replace=True, threads=threads, progress=progress)
+    return str(model.folder)
 
 
 @dataclass(frozen=True)
-class _Hub:
+class Archived:
+    """The folder of a model, and the archives in it that are not restored yet."""
+
+    folder: Path
+    is_local: bool
+    archives: dict[Path, Report]
+
+
+@dataclass(frozen=True)
+class Hub:
     """The hub and the cache of its files."""
 
-    cache_dir: str | os.PathLike[str] | None
-    endpoint: str | None
-    token: str | bool | None
-    local_files_only: bool
+    cache_dir: str | os.PathLike[str] | None = None
+    endpoint: str | None = None
+    token: str | bool | None = None
+    local_files_only: bool = False
 
-    def model(self, name: Model, revision: str | None, patterns: list[str] | None = None) -> Path:
+    def open(self, repo_or_path: Model, revision: str | None) -> Archived:
+        """Opens a folder, or downloads a model and opens its folder."""
+        is_local = os.path.isdir(repo_or_path)
+        folder = Path(repo_or_path) if is_local else self._model(repo_or_path, revision)
+        return Archived(folder, is_local, {path: inspect(path) for path in _missing(folder)})
+
+    def bases(
+        self, model: Archived, base: Model | Sequence[Model] | None, revision: str | None
+    ) -> dict[Path, list[Path]]:
+        """Returns the base files of each archive, and downloads those not in the cache."""
+        needing = [report for report in model.archives.values() if _needs_base(report)]
+        files: list[Path] = []
+        if needing:
+            named = _listed(base) if base is not None else _bases_of_card(model.folder)
+            paths = model.is_local or base is not None
+            files = [file for name in named for file in self._base(name, revision, needing, paths)]
+        return {path: _chosen(path, report, files) for path, report in model.archives.items()}
+
+    def _model(self, name: Model, revision: str | None, patterns: list[str] | None = None) -> Path:
         """Downloads a model, or the files that match the patterns, and returns its folder."""
         folder = _library().snapshot_download(
             os.fspath(name),
@@ -83,7 +101,7 @@ class _Hub:
         )
         return Path(folder)
 
-    def base(
+    def _base(
         self, model: Model, revision: str | None, reports: list[Report], paths: bool
     ) -> list[Path]:
         """Returns the files of a base that may be those that the archives need. The base is a path
@@ -96,7 +114,7 @@ class _Hub:
         any_length = any(report.version == 1 for report in reports)
         if not (paths and path.is_dir()):
             patterns = None if any_length else self._files(model, revision, lengths)
-            path = self.model(model, revision, patterns)
+            path = self._model(model, revision, patterns)
         files = [file for file in sorted(path.rglob("*")) if file.is_file()]
         if any_length:
             return [file for file in files if file.suffix == ".safetensors"]
@@ -130,7 +148,7 @@ def _library() -> Any:
 def _missing(folder: Path) -> list[Path]:
     """Returns the archives in a folder that are not restored yet."""
     archives = [path for path in sorted(folder.rglob(f"?*{_SUFFIX}")) if path.is_file()]
-    return [path for path in archives if not _output(path).exists()]
+    return [path for path in archives if not output_of(path).exists()]
 
 
 def _check_length(folder: Path, reports: Iterable[Report], most: int | None) -> None:
@@ -142,7 +160,8 @@ def _check_length(folder: Path, reports: Iterable[Report], most: int | None) -> 
         raise Error(f"{folder}: {message} bytes", "limit", str(folder))
 
 
-def _output(archive: Path) -> Path:
+def output_of(archive: Path) -> Path:
+    """Returns the path of the file that an archive restores to."""
     return archive.with_suffix("")
 
 
@@ -167,11 +186,11 @@ def _bases_of_card(folder: Path) -> list[Model]:
     return found
 
 
-def _chosen(archive: Path, report: Report, files: list[Path]) -> list[str | os.PathLike[str]]:
+def _chosen(archive: Path, report: Report, files: list[Path]) -> list[Path]:
     """Returns the files among ``files`` that may be the base of an archive."""
     if report.version == 1:
-        same = [file for file in files if file.name == _output(archive).name]
-        return [*(same or files)[:1]]
+        same = [file for file in files if file.name == output_of(archive).name]
+        return (same or files)[:1]
     lengths = {base.length for base in report.bases}
     chosen = [file for file in files if file.stat().st_size in lengths]
     if lengths - {file.stat().st_size for file in chosen}:
@@ -180,4 +199,4 @@ def _chosen(archive: Path, report: Report, files: list[Path]) -> list[str | os.P
         )
         message = f"{archive}: no file of the base is the one that the archive needs: {needed}"
         raise Error(message, "base-mismatch", str(archive))
-    return [*chosen]
+    return chosen

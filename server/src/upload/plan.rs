@@ -3,21 +3,19 @@
 //! models that the client may read.
 
 use std::collections::HashSet;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State as Shared;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use bitx_store::{Announced, Digest, ModelName, Related, Relations, check_path};
+use bitx_store::{Announced, Digest, ModelName, Related, Relations, Upload, UploadFile, check_path};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
-use super::sessions::{Session, Slot};
+use super::sessions::Session;
 use crate::auth::Access;
 use crate::bodies::{self, Parsed};
 use crate::errors::{Failure, Result};
@@ -117,29 +115,32 @@ pub(crate) async fn begin(Shared(state): Shared<Arc<State>>, headers: HeaderMap,
         let planned = files.value.files.iter().map(|file| plan(&relations, &reader, file, &mut steps));
         (planned.collect::<Vec<Planned>>(), files)
     };
-    let (planned, Parsed { value: announced, .. }) = tokio::task::spawn_blocking(compare).await?;
-    let id = Uuid::new_v4();
-    let files = announced.files.into_iter().zip(&planned);
-    let empty = || state.space.take(0);
-    let slot = |(f, planned): (File, &Planned)| Ok(Slot::new(f.path, f.length, f.blake3, planned.known, empty()?));
-    let slots = files.map(slot).collect::<Result<Vec<Slot>>>()?;
-    let bytes = slots.iter().filter(|slot| !slot.known).map(|slot| slot.length).sum();
-    let share = state.sessions.space(access.number(), bytes, &state.space, &state.limits)?;
-    let session = Session {
-        id,
-        owner: access.number(),
-        name: announced.name,
-        slots,
-        folder: state.spool.folder().map_err(Failure::spool)?,
-        share: Mutex::new(share),
-        tensors: Mutex::default(),
-        touched: Mutex::new(Instant::now()),
-        ended: AtomicBool::new(false),
-        published: Arc::default(),
+    let (mut planned, Parsed { value: announced, .. }) = tokio::task::spawn_blocking(compare).await?;
+    let file = |(f, planned): (File, &Planned)| UploadFile {
+        path: f.path,
+        length: f.length,
+        blake3: f.blake3,
+        known: planned.known,
     };
-    let session = state.sessions.begin(session, &state.limits)?;
-    tracing::info!(upload = %id, model = %session.name, by = access.name(), bytes, "an upload begins");
-    Ok((StatusCode::CREATED, Json(Plan { id, files: planned })).into_response())
+    let files = announced.files.into_iter().zip(&planned).map(file).collect();
+    let upload = Upload::new(announced.name, access.owner(), state.limits.expiry, files);
+    let session = open(&state, upload).await?;
+    let Session { id, upload, .. } = &*session;
+    planned.iter_mut().zip(&upload.files).for_each(|(planned, file)| planned.known = file.known);
+    let bytes = upload.bytes();
+    tracing::info!(upload = %id, model = %upload.name, by = access.name(), bytes, "an upload begins");
+    Ok((StatusCode::CREATED, Json(Plan { id: *id, files: planned })).into_response())
+}
+
+/// Makes room for an upload, and opens it.
+async fn open(state: &State, mut upload: Upload) -> Result<Arc<Session>> {
+    let mut open = state.open.lock().await;
+    let share = open.admit(state, upload.owner, upload.bytes()).await?;
+    let folder = state.spool.folder().map_err(Failure::spool)?;
+    let id = state.store.uploads().open(&mut upload).await?;
+    let upload = Arc::new(upload);
+    open.add(state, id, upload.clone()).await?;
+    Ok(state.sessions.add(Session::new(id, upload, (folder, share), state)?))
 }
 
 /// Checks the announced files against each other and against the limits.

@@ -1,27 +1,23 @@
-//! The receipt of a file's bytes, in one request or in several. Once all bytes are there, the file
-//! is restored and must be the one that was announced.
+//! The receipt of a file's bytes, in one request or in several, by one server or by several. Once
+//! all bytes are there, the file is restored.
 
-use std::fs::File;
-use std::io::BufWriter;
-use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Path, State as Shared};
 use axum::http::{HeaderMap, HeaderName, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use bitx_store::Digest;
+use bitx_store::{Digest, Form, Received, Transfer, UploadFile};
 use headers::{ContentRange, HeaderMapExt};
-use tokio::io::{AsyncSeekExt, AsyncWriteExt, SeekFrom};
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 
-use super::session;
-use super::sessions::{Form, Progress, Session};
+use super::intake::Intake;
+use super::sessions::{Session, Slot};
+use super::{Found, restore};
 use crate::auth::Access;
 use crate::bodies::{self, Incoming};
 use crate::errors::{Code, Failure, Result};
-use crate::jobs::{self, Expected};
 use crate::state::State;
 
 /// The header with the number of bytes received so far, from which an upload continues.
@@ -59,33 +55,55 @@ impl Part {
 }
 
 /// The target of a request: one file of an upload, and the form in which it is sent.
-struct Target {
-    state: Arc<State>,
-    access: Access,
-    session: Arc<Session>,
-    number: usize,
-    form: Form,
+pub(super) struct Target {
+    pub(super) state: Arc<State>,
+    pub(super) access: Access,
+    pub(super) session: Arc<Session>,
+    pub(super) number: usize,
+    pub(super) form: Form,
+    /// The upload is published.
+    is_answered: bool,
 }
 
 impl Target {
-    fn of(state: Arc<State>, headers: &HeaderMap, (id, number): (&str, &str), uri: &Uri) -> Result<Self> {
-        let (access, session) = session(&state, headers, id)?;
+    async fn of(state: Arc<State>, headers: &HeaderMap, (id, number): (&str, &str), uri: &Uri) -> Result<Self> {
+        let Found { access, session, is_answered } = Found::of(&state, headers, id).await?;
         let number = number.parse().ok().filter(|number| *number < session.slots.len());
         let number = number.ok_or_else(|| Failure::not_found("file of this number in the upload"))?;
-        Ok(Self { state, access, session, number, form: form(uri)? })
+        Ok(Self { state, access, session, number, form: form(uri)?, is_answered })
     }
 
-    fn slot(&self) -> &super::sessions::Slot {
+    /// A file of an upload that is being published, as it was sent.
+    pub(super) fn of_sent(
+        state: Arc<State>,
+        access: Access,
+        session: Arc<Session>,
+        number: usize,
+        transfer: Transfer,
+    ) -> Self {
+        Self { state, access, session, number, form: transfer.form, is_answered: false }
+    }
+
+    pub(super) fn slot(&self) -> &Slot {
         &self.session.slots[self.number]
+    }
+
+    pub(super) fn file(&self) -> &UploadFile {
+        &self.session.upload.files[self.number]
+    }
+
+    /// What the store has of the file.
+    async fn received(&self) -> Result<Received> {
+        Ok(self.state.store.uploads().received(self.session.id, self.number).await?)
     }
 
     /// The maximum number of bytes that may be sent. An archive is at most a little larger than its
     /// file.
     fn most(&self) -> u64 {
-        let length = self.slot().length;
+        let length = self.file().length;
         match self.form {
             Form::Raw => length,
-            Form::Archive(_) => length + length / 16 + (1 << 20),
+            Form::Archive(_) => length.saturating_add(length / 16 + (1 << 20)),
         }
     }
 }
@@ -101,17 +119,25 @@ fn form(uri: &Uri) -> Result<Form> {
     }
 }
 
-/// Answers with the number of bytes received so far.
+/// Answers with the number of bytes that the store has. A request that still receives bytes soon
+/// stores them.
 pub(crate) async fn head(
     Shared(state): Shared<Arc<State>>,
     Path((id, number)): Path<(String, String)>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let target = Target::of(state, &headers, (&id, &number), &uri)?;
-    let progress = *target.slot().progress();
-    let same = progress.form == Some(target.form);
-    Ok([(UPLOAD_OFFSET, if same { progress.received } else { 0 })].into_response())
+    let target = Target::of(state, &headers, (&id, &number), &uri).await?;
+    if target.slot().work.try_lock().is_err() {
+        target.slot().asked.notify_one();
+    }
+    let received = target.received().await?;
+    let offset = match received.checked() {
+        Some((transfer, _)) if transfer.form == target.form => transfer.total,
+        Some(_) => 0,
+        None => received.furthest(target.form),
+    };
+    Ok([(UPLOAD_OFFSET, offset)].into_response())
 }
 
 /// Receives a part of a file, and restores the file after the last part.
@@ -122,7 +148,7 @@ pub(crate) async fn put(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response> {
-    let target = Target::of(state.clone(), &headers, (&id, &number), &uri)?;
+    let target = Target::of(state.clone(), &headers, (&id, &number), &uri).await?;
     let part = Part::of(&headers)?;
     let most = target.most().saturating_sub(part.start.unwrap_or(0));
     if part.total.is_some_and(|total| total > target.most()) {
@@ -137,28 +163,63 @@ pub(crate) async fn put(
 async fn receive(target: &Target, part: Part, mut incoming: Incoming) -> Result<Response> {
     let superseded = target.slot().supersede();
     let _one = alone(target, &superseded).await?;
-    if target.slot().known || target.slot().progress().done {
+    let received = target.received().await?;
+    if target.is_answered || target.file().known || received.checked().is_some() {
         while incoming.next().await?.is_some() {}
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    if let Form::Archive(Some(base)) = target.form {
-        let visible = target.state.relations().await?;
-        if visible.file(&base, |name| target.access.may_read(name)).is_none() {
-            return Err(Failure::not_found(format!("file {base}")));
+    let (transfer, reaches) = match (part.start, part.total) {
+        (Some(start), total) => take(target, &received, (start, total), &mut incoming, &superseded).await?,
+        (None, total) => {
+            let transfer = Transfer { form: target.form, total: total.unwrap_or(0) };
+            (transfer, received.reaches(transfer))
         }
+    };
+    if reaches < transfer.total {
+        return Ok((StatusCode::ACCEPTED, [(UPLOAD_OFFSET, reaches)]).into_response());
     }
-    if let Some(start) = part.start {
-        let progress = rewind(target, part, start)?;
-        store(target, progress, &mut incoming, &superseded).await?;
-    }
-    let progress = *target.slot().progress();
-    // If no total length is stated, the file ends with the body.
-    let total = part.total.unwrap_or(progress.received);
-    if progress.form != Some(target.form) || progress.received < total {
-        return Ok((StatusCode::ACCEPTED, [(UPLOAD_OFFSET, progress.received)]).into_response());
-    }
-    complete(target).await?;
+    restore::complete(target, transfer).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Receives the bytes of a part that begins at `start`, and stores those that the store does not
+/// have. Returns the transfer, and the number of its bytes that are there.
+///
+/// # Errors
+/// `Conflict` with the offset to continue from, if bytes are missing before `start`.
+async fn take(
+    target: &Target,
+    received: &Received,
+    (start, total): (u64, Option<u64>),
+    incoming: &mut Incoming,
+    superseded: &CancellationToken,
+) -> Result<(Transfer, u64)> {
+    let transfer = total.map(|total| Transfer { form: target.form, total });
+    let reaches = transfer.map_or(0, |transfer| received.reaches(transfer));
+    if start > reaches {
+        let message = format!("the part does not follow the {reaches} bytes received so far: continue from there");
+        return Err(Failure::new(Code::Conflict, message).with(UPLOAD_OFFSET, reaches));
+    }
+    if reaches == 0 {
+        check_base(target).await?;
+    }
+    if let Some(transfer) = transfer {
+        // A file is sent in one form at a time, so that it takes no more than its room.
+        target.state.store.uploads().forget(received, Some(transfer)).await?;
+    }
+    let intake = Intake::open(target, transfer, reaches).await?;
+    intake.receive(incoming, reaches - start, superseded).await
+}
+
+/// Checks that the holder of the token may read the base of an archive.
+///
+/// # Errors
+/// `NotFound`.
+async fn check_base(target: &Target) -> Result<()> {
+    let Form::Archive(Some(base)) = target.form else { return Ok(()) };
+    let relations = target.state.relations().await?;
+    let visible = relations.file(&base, |name| target.access.may_read(name));
+    visible.map(drop).ok_or_else(|| Failure::not_found(format!("file {base}")))
 }
 
 /// Waits until no other request works on the file. A later request ends the wait.
@@ -178,115 +239,6 @@ async fn alone(target: &Target, superseded: &CancellationToken) -> Result<OwnedM
     }
 }
 
-fn continued() -> Failure {
+pub(super) fn continued() -> Failure {
     Failure::new(Code::Conflict, "another request continues the upload of this file")
-}
-
-/// Sets the progress of the file back to `start`, where `part` begins, so that repeated bytes
-/// replace those received before.
-///
-/// # Errors
-/// `Conflict` with the offset to continue from, if bytes are missing before `start` or the total
-/// length differs.
-fn rewind(target: &Target, part: Part, start: u64) -> Result<Progress> {
-    let mut progress = target.slot().progress();
-    let received = if progress.form == Some(target.form) { progress.received } else { 0 };
-    let other = start > 0 && progress.total.is_some() && progress.total != part.total;
-    if start > received || other {
-        let message = format!("the part does not follow the {received} bytes received so far: continue from there");
-        return Err(Failure::new(Code::Conflict, message).with(UPLOAD_OFFSET, received));
-    }
-    *progress = Progress { form: Some(target.form), received: start, total: part.total, done: false };
-    Ok(*progress)
-}
-
-/// Appends the bytes of a request to the file, until they end or another request takes over.
-async fn store(
-    target: &Target,
-    mut progress: Progress,
-    incoming: &mut Incoming,
-    superseded: &CancellationToken,
-) -> Result<()> {
-    let path = target.session.received(target.number);
-    let file = tokio::fs::OpenOptions::new().create(true).write(true).truncate(false).open(path).await;
-    let mut file = file.map_err(Failure::spool)?;
-    file.set_len(progress.received).await.map_err(Failure::spool)?;
-    file.seek(SeekFrom::Start(progress.received)).await.map_err(Failure::spool)?;
-    let is_archive = target.form != Form::Raw;
-    {
-        let mut share = target.slot().share();
-        share.clear();
-        share.grow(if is_archive { progress.received } else { 0 })?;
-    }
-    let taken = metrics::counter!("bitx_received_bytes_total");
-    loop {
-        let bytes = tokio::select! {
-            bytes = incoming.next() => bytes?,
-            () = superseded.cancelled() => {
-                return Err(continued());
-            }
-        };
-        let Some(bytes) = bytes else { return Ok(()) };
-        if is_archive {
-            target.slot().share().grow(bytes.len() as u64)?;
-        }
-        file.write_all(&bytes).await.map_err(Failure::spool)?;
-        file.flush().await.map_err(Failure::spool)?;
-        taken.increment(bytes.len() as u64);
-        progress.received += bytes.len() as u64;
-        *target.slot().progress() = progress;
-    }
-}
-
-/// Restores and checks a file that was received completely. If it is not the announced one, it must
-/// be sent again.
-async fn complete(target: &Target) -> Result<()> {
-    let done = restore(target).await;
-    match &done {
-        Ok(()) => target.slot().progress().done = true,
-        Err(error) if matches!(error.code, Code::Mismatch | Code::TooLarge) => {
-            *target.slot().progress() = Progress::default();
-            remove(target.session.restored(target.number)).await?;
-        }
-        Err(_) => return done,
-    }
-    remove(target.session.received(target.number)).await?;
-    target.slot().share().clear();
-    done
-}
-
-/// Removes a temporary file, if it exists.
-async fn remove(path: PathBuf) -> Result<()> {
-    match tokio::fs::remove_file(path).await {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Failure::spool(error)),
-        _ => Ok(()),
-    }
-}
-
-/// Restores the received bytes to a file, and checks it.
-async fn restore(target: &Target) -> Result<()> {
-    let (state, slot) = (&target.state, target.slot());
-    let _turn = state.decodings.take("the server is decoding many other uploads").await?;
-    let (received, restored) = (target.session.received(target.number), target.session.restored(target.number));
-    let expected = Expected { length: slot.length, digest: slot.digest };
-    let base = match target.form {
-        Form::Archive(Some(base)) => Some(state.restored(base, &target.access).await?),
-        Form::Archive(None) | Form::Raw => None,
-    };
-    let (raw, session) = (target.form == Form::Raw, target.session.clone());
-    let work = move |state: &State| {
-        if raw {
-            jobs::check(&received, expected)?;
-            std::fs::rename(received, &restored).map_err(Failure::spool)?;
-        } else {
-            let mut output = BufWriter::new(File::create(&restored).map_err(Failure::spool)?);
-            let base = base.as_ref().map(|base| base.path.as_ref());
-            jobs::restore(base, &received, expected, &mut output, &state.stop())?;
-            output.into_inner().map_err(Failure::spool)?;
-        }
-        let mut tensors = session.tensors.lock().unwrap_or_else(PoisonError::into_inner);
-        *tensors += jobs::count_tensors(&restored, state.limits.tensors.saturating_sub(*tensors))?;
-        Ok(())
-    };
-    state.compute(work).await
 }

@@ -5,24 +5,27 @@
 
 use std::time::Duration;
 
+use bitx_store::Digest;
 use uuid::Uuid;
 
 /// An open upload, and the room that it holds: itself, or its bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Holding {
     pub(crate) id: Uuid,
-    /// The number of the token's entry.
-    pub(crate) owner: usize,
+    /// The digest that stands for the token.
+    pub(crate) owner: Digest,
     pub(crate) room: u64,
-    /// The time since its last request; `None` if a request is at work.
+    /// The time since its last request; `None` if a request is at work, or if the upload cannot give
+    /// way for another reason.
     pub(crate) idle: Option<Duration>,
 }
 
 /// The upload that gives way to a new one of `owner` that takes `room`: the one that is idle longest
 /// of the token that holds most, if that is more than `owner` would hold; otherwise one of `owner`
 /// itself that is idle for `patience` at least.
-pub(crate) fn gives_way(holdings: &[Holding], owner: usize, room: u64, patience: Duration) -> Option<Uuid> {
-    let held = |owner: usize| holdings.iter().filter(|held| held.owner == owner).map(|held| held.room).sum::<u64>();
+pub(crate) fn gives_way(holdings: &[Holding], owner: Digest, room: u64, patience: Duration) -> Option<Uuid> {
+    let own = |owner: Digest| holdings.iter().filter(move |held| held.owner == owner).map(|held| held.room);
+    let held = |owner: Digest| own(owner).fold(0, u64::saturating_add);
     let most = holdings.iter().map(|holding| holding.owner).max_by_key(|&other| held(other))?;
     let (from, patience) = if most != owner && held(most) > held(owner).saturating_add(room) {
         (most, Duration::ZERO)
@@ -39,12 +42,16 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    fn holding(id: u128, owner: usize, room: u64, idle: Option<u64>) -> Holding {
-        Holding { id: Uuid::from_u128(id), owner, room, idle: idle.map(Duration::from_secs) }
+    fn owner(number: u8) -> Digest {
+        Digest::of(&[number])
     }
 
-    fn chosen(holdings: &[Holding], owner: usize, room: u64) -> Option<u128> {
-        gives_way(holdings, owner, room, PATIENCE).map(|id| id.as_u128())
+    fn holding(id: u128, number: u8, room: u64, idle: Option<u64>) -> Holding {
+        Holding { id: Uuid::from_u128(id), owner: owner(number), room, idle: idle.map(Duration::from_secs) }
+    }
+
+    fn chosen(holdings: &[Holding], number: u8, room: u64) -> Option<u128> {
+        gives_way(holdings, owner(number), room, PATIENCE).map(|id| id.as_u128())
     }
 
     #[test]

@@ -1,102 +1,83 @@
-//! Open uploads. They are kept in memory, with their bytes in temporary files, and nothing of them
-//! is in the store.
+//! The uploads that this server works on: their temporary files, and the requests that are at work.
+//! All that an upload consists of is in the store, so that another server can continue it.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use bitx_store::{Digest, ModelName};
-use serde_json::Value;
+use bitx_store::{Transfer, Upload};
 use tempfile::TempDir;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::room::{self, Holding};
-use crate::errors::{Failure, Result};
-use crate::limits::Limits;
-use crate::space::{Share, Space};
+use crate::errors::Result;
+use crate::space::Share;
+use crate::state::State;
 
-/// The time for which the answer of a published upload is kept, for clients that have missed it.
-const ANSWER: Duration = Duration::from_secs(60);
+/// The longest interval between signs of life of an upload that has requests.
+const BEAT: Duration = Duration::from_secs(30);
 
-/// All open uploads of a server.
+/// The uploads that a server works on.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions(Mutex<HashMap<Uuid, Arc<Session>>>);
 
-/// An open upload.
+/// An upload that the server works on.
 #[derive(Debug)]
 pub(crate) struct Session {
-    /// The random id, which cannot be guessed.
     pub(crate) id: Uuid,
-    /// The number of the token's entry that began the upload.
-    pub(crate) owner: usize,
-    pub(crate) name: ModelName,
+    pub(crate) upload: Arc<Upload>,
     pub(crate) slots: Vec<Slot>,
-    pub(crate) folder: TempDir,
+    folder: TempDir,
     /// The space that its files take once they are restored.
-    pub(crate) share: Mutex<Share>,
-    /// The number of tensors in the files that were restored.
-    pub(crate) tensors: Mutex<usize>,
-    pub(crate) touched: Mutex<Instant>,
-    /// Set once the upload is published. It is then kept only for clients that have missed the
-    /// answer.
-    pub(crate) ended: AtomicBool,
-    /// The answer to the request that has published the upload.
-    pub(crate) published: Arc<tokio::sync::Mutex<Option<Value>>>,
+    share: Mutex<Share>,
+    touched: Mutex<Instant>,
+    /// The time of the last sign of life that the server has written.
+    beaten: Mutex<Instant>,
+    /// Held by the request that publishes the upload.
+    pub(crate) publishing: tokio::sync::Mutex<()>,
 }
 
 /// A file of an upload.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    pub(crate) path: String,
-    pub(crate) length: u64,
-    pub(crate) digest: Digest,
-    /// Set if the file is stored already, in a model that the client may read.
-    pub(crate) known: bool,
-    pub(crate) progress: Mutex<Progress>,
+    local: Mutex<Local>,
     /// The space that the received archive takes. A file that is sent itself takes the space that
     /// the upload has for it.
     share: Mutex<Share>,
     /// Held by the request that works on the file.
     pub(crate) work: Arc<tokio::sync::Mutex<()>>,
+    /// Asks the request that receives bytes to store them.
+    pub(crate) asked: Notify,
     /// Cancels the latest request that sends bytes of the file.
     latest: Mutex<CancellationToken>,
 }
 
-/// The form in which a file is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// The file itself.
-    Raw,
-    /// An archive of the file, against the base with this digest or against none.
-    Archive(Option<Digest>),
-}
-
-/// The progress of receiving a file.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Progress {
-    pub(crate) form: Option<Form>,
-    pub(crate) received: u64,
-    pub(crate) total: Option<u64>,
-    /// Set once the file has been restored and checked.
-    pub(crate) done: bool,
+/// The bytes of a file that are in temporary files of this server.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Local {
+    pub(crate) transfer: Option<Transfer>,
+    /// The range of bytes of the transfer that are there and in the store.
+    pub(crate) range: Range<u64>,
+    /// The file is restored and checked.
+    pub(crate) is_restored: bool,
 }
 
 impl Slot {
-    pub(crate) fn new(path: String, length: u64, digest: Digest, known: bool, share: Share) -> Self {
-        let (progress, work, latest) = (Mutex::default(), Arc::default(), Mutex::default());
-        Self { path, length, digest, known, progress, share: Mutex::new(share), work, latest }
+    fn new(share: Share) -> Self {
+        let (local, work, asked, latest) = Default::default();
+        Self { local, share: Mutex::new(share), work, asked, latest }
+    }
+
+    pub(crate) fn local(&self) -> MutexGuard<'_, Local> {
+        self.local.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The space that the received archive takes.
     pub(crate) fn share(&self) -> MutexGuard<'_, Share> {
         self.share.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn progress(&self) -> MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends the request that still receives bytes of this file, whose connection may be dead
@@ -110,6 +91,17 @@ impl Slot {
 }
 
 impl Session {
+    /// Prepares to work on an upload, whose temporary files have a folder and a share of the space.
+    ///
+    /// # Errors
+    /// `Busy`, if there is no space.
+    pub(crate) fn new(id: Uuid, upload: Arc<Upload>, (folder, share): (TempDir, Share), state: &State) -> Result<Self> {
+        let slots = upload.files.iter().map(|_| state.space.take(0).map(Slot::new)).collect::<Result<_>>()?;
+        let (share, publishing) = (Mutex::new(share), tokio::sync::Mutex::default());
+        let [touched, beaten] = [Instant::now(); 2].map(Mutex::new);
+        Ok(Self { id, upload, slots, folder, share, touched, beaten, publishing })
+    }
+
     /// The path of the received bytes of a file. Without an extension, it cannot be that of a
     /// restored file.
     pub(crate) fn received(&self, number: usize) -> PathBuf {
@@ -119,100 +111,77 @@ impl Session {
     /// The path of a restored file. It keeps the extension, from which the store concludes the
     /// format of a model.
     pub(crate) fn restored(&self, number: usize) -> PathBuf {
-        let extension = Path::new(&self.slots[number].path).extension().and_then(|extension| extension.to_str());
+        let extension = Path::new(&self.upload.files[number].path).extension().and_then(|extension| extension.to_str());
         let extension = extension.filter(|e| e.len() <= 16 && e.bytes().all(|byte| byte.is_ascii_alphanumeric()));
         self.folder.path().join(format!("{number}.{}", extension.unwrap_or("file")))
     }
-}
 
-impl Session {
-    /// The space that its restored files take.
-    fn bytes(&self) -> u64 {
-        self.share.lock().unwrap_or_else(PoisonError::into_inner).bytes()
+    /// Gives up the space of the restored files, after these have been removed.
+    pub(crate) fn give_back(&self) {
+        self.share.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// The upload as one that holds this much room.
-    fn holding(self: &Arc<Self>, room: u64) -> Holding {
+    /// Ends the requests that receive bytes of the upload.
+    pub(crate) fn interrupt(&self) {
+        self.slots.iter().for_each(|slot| drop(slot.supersede()));
+    }
+
+    /// Begins the expiry anew.
+    fn touch(&self) {
+        *self.touched.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// The time since the last request; `None` if a request is at work.
+    pub(crate) fn idle(self: &Arc<Self>) -> Option<Duration> {
         let touched = *self.touched.lock().unwrap_or_else(PoisonError::into_inner);
-        // A request that works on the upload holds a reference to it.
-        let idle = (Arc::strong_count(self) == 1).then(|| touched.elapsed());
-        Holding { id: self.id, owner: self.owner, room, idle }
+        // A request that works on the upload holds a reference to it, and so does the caller.
+        (Arc::strong_count(self) <= 2).then(|| touched.elapsed())
+    }
+
+    /// Returns `true` if the store must be told that the upload still has requests.
+    pub(crate) fn needs_beat(self: &Arc<Self>) -> bool {
+        let idle = self.idle();
+        let since = self.beaten.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+        let expiry = self.upload.expiry();
+        idle.is_none_or(|idle| idle < since.min(expiry)) && since >= BEAT.min(expiry / 4)
+    }
+
+    /// Notes that a sign of life has been written.
+    pub(crate) fn beaten(&self) {
+        *self.beaten.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 }
 
 impl Sessions {
-    /// Adds an upload. If there are too many, another one gives way.
-    ///
-    /// # Errors
-    /// `Busy`, if none gives way.
-    pub(crate) fn begin(&self, session: Session, limits: &Limits) -> Result<Arc<Session>> {
-        let busy = || Failure::busy("the server has too many open uploads");
-        while self.open() >= limits.uploads {
-            self.give_way(session.owner, 1, |_| 1, limits).ok_or_else(busy)?;
-        }
-        let session = Arc::new(session);
-        let mut sessions = self.lock();
-        sessions.insert(session.id, session.clone());
-        gauge(&sessions);
-        Ok(session)
-    }
-
-    /// Takes space for a new upload of `owner`. If there is too little, other uploads give way.
-    ///
-    /// # Errors
-    /// `Busy`, if none gives way.
-    pub(crate) fn space(&self, owner: usize, bytes: u64, space: &Arc<Space>, limits: &Limits) -> Result<Share> {
-        loop {
-            match space.take(bytes) {
-                Err(busy) => self.give_way(owner, bytes, Session::bytes, limits).ok_or(busy)?,
-                taken => return taken,
-            }
-        }
-    }
-
-    /// Discards one upload, so that a new one of `owner` that holds `room` can begin.
-    fn give_way(&self, owner: usize, room: u64, held: fn(&Session) -> u64, limits: &Limits) -> Option<()> {
-        let mut sessions = self.lock();
-        let open = sessions.values().filter(|session| !session.ended.load(Ordering::Relaxed));
-        let holdings: Vec<Holding> = open.map(|session| session.holding(held(session))).collect();
-        let id = room::gives_way(&holdings, owner, room, limits.stall)?;
-        let discarded = sessions.remove(&id);
-        gauge(&sessions);
-        drop(sessions);
-        tracing::info!(upload = %id, "an upload gives way to another one");
-        // Its files are removed here, while others can use the uploads.
-        drop(discarded);
-        Some(())
-    }
-
-    /// The number of open uploads.
-    fn open(&self) -> usize {
-        self.lock().values().filter(|session| !session.ended.load(Ordering::Relaxed)).count()
-    }
-
-    /// The upload with this id. Its expiry begins anew.
+    /// The upload with this id, if the server works on it. Its expiry begins anew.
     pub(crate) fn get(&self, id: &Uuid) -> Option<Arc<Session>> {
         let session = self.lock().get(id).cloned()?;
-        *session.touched.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        session.touch();
         Some(session)
     }
 
-    pub(crate) fn remove(&self, id: &Uuid) {
-        let mut sessions = self.lock();
-        sessions.remove(id);
-        gauge(&sessions);
+    /// Adds an upload, and returns it. If the server works on it already, the earlier one counts.
+    pub(crate) fn add(&self, session: Session) -> Arc<Session> {
+        self.lock().entry(session.id).or_insert_with(|| Arc::new(session)).clone()
     }
 
-    /// Discards uploads without a request for the time `expiry`.
-    pub(crate) fn forget(&self, expiry: Duration) {
-        let mut sessions = self.lock();
-        sessions.retain(|_, session| {
-            let touched = *session.touched.lock().unwrap_or_else(PoisonError::into_inner);
-            let expiry = if session.ended.load(Ordering::Relaxed) { expiry.min(ANSWER) } else { expiry };
-            // A request that works on the upload holds a reference to it.
-            Arc::strong_count(session) > 1 || touched.elapsed() < expiry
-        });
-        gauge(&sessions);
+    /// Ends the work on an upload. Its temporary files are removed.
+    pub(crate) fn remove(&self, id: &Uuid) {
+        let removed = self.lock().remove(id);
+        // The files are removed here, while others can use the uploads.
+        if let Some(session) = removed {
+            session.interrupt();
+        }
+    }
+
+    /// The upload with this id, if the server works on it. This is no request to it.
+    pub(crate) fn peek(&self, id: &Uuid) -> Option<Arc<Session>> {
+        self.lock().get(id).cloned()
+    }
+
+    /// The ids of all uploads that the server works on.
+    pub(crate) fn ids(&self) -> Vec<Uuid> {
+        self.lock().keys().copied().collect()
     }
 
     pub(crate) fn clear(&self) {
@@ -222,9 +191,4 @@ impl Sessions {
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Session>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Updates the metric of open uploads.
-fn gauge(sessions: &HashMap<Uuid, Arc<Session>>) {
-    metrics::gauge!("bitx_uploads_open").set(sessions.len() as f64);
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod attackers;
+mod continued;
 mod deltas;
 mod fairness;
 mod hostile;

@@ -196,14 +196,15 @@ async fn published_uploads_do_not_count_as_open() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_known_file_that_was_collected_must_be_uploaded() {
+async fn a_known_file_that_is_lost_must_be_uploaded() {
     let hub = Hub::start().await;
     let tuned = hub.bytes("sft-bf16");
     let begun = hub.post("/api/uploads", &announce("org/copy", "model.safetensors", &tuned)).send().await.unwrap();
     let begun: Value = begun.json().await.unwrap();
     assert_eq!(begun["files"][0]["known"], true);
-    hub.store.remove(&name("org/tuned")).await.unwrap();
-    hub.store.collect(&Default::default()).await.unwrap();
+    let file = hub.store.model(&name("org/tuned")).await.unwrap().files.remove(0);
+    let hex = file.id.digest.to_string();
+    std::fs::remove_dir_all(hub.root.path().join("files").join(&hex[..2]).join(&hex[2..])).unwrap();
     assert_failed(publish(&hub, begun["id"].as_str().unwrap()).await, 409, "conflict").await;
     hub.stop().await;
 }

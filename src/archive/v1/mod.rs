@@ -5,10 +5,12 @@
 //! go unnoticed too; the frames of our writer carry zstd's own checksum.
 
 mod index;
+mod parts;
 mod report;
 mod write;
 
-pub(crate) use index::{Entry, Index, IndexReader, Part, Stream};
+pub(crate) use index::{Entry, Index, IndexReader};
+pub(crate) use parts::{Part, Stream};
 pub(crate) use write::{Coded, begin_archive, write_alone, write_paired};
 
 /// The version that the magic states.

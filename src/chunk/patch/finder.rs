@@ -3,14 +3,15 @@
 use super::distance::Recent;
 use super::{Effort, SHORTEST};
 
-/// Length of a base from which on only some of its places are indexed.
-const LARGE: usize = 4 << 20;
-
-/// One place in this many of a large base is indexed.
-const STEP: usize = 4;
-
-/// Bits of the largest hash.
+/// Bits of the largest hash of four bytes, and of the hash of three.
 const MOST_BITS: u32 = 20;
+const SHORT_BITS: u32 = 16;
+
+/// Bytes that decide the order of a tree: longer matches are not compared.
+pub(super) const NICE: usize = 192;
+
+/// The farthest match of three bytes that is worth a sequence.
+const NEAR: usize = 1 << 16;
 
 /// No place.
 const NONE: u32 = u32::MAX;
@@ -24,38 +25,37 @@ pub(super) struct Match {
     pub(super) least: usize,
 }
 
-/// An index of the window's places by the bytes that follow them, as chains of equal hashes.
+/// An index of the window's places by the bytes that follow them: a binary tree for each hash of
+/// four bytes, of which the latest place is the root, and the last place of each three bytes.
 pub(super) struct Finder<'a> {
     window: &'a [u8],
-    /// Bytes of the base.
-    base: usize,
-    /// One place in this many of the base is indexed.
-    step: usize,
-    /// Bytes that are hashed.
-    hashed: u32,
     bits: u32,
-    heads: Vec<u32>,
-    previous: Vec<u32>,
-    /// Links of a chain that are followed.
+    roots: Vec<u32>,
+    /// The places below each place whose bytes are less than its own, and those that are greater.
+    trees: Vec<[u32; 2]>,
+    /// The last place of each hash of three bytes.
+    shorts: Vec<u32>,
+    /// Places of a tree that are compared.
     depth: usize,
     /// Distances around the latest one that are tried.
     around: usize,
 }
 
+/// The side of a place in its tree where the next place goes.
+type Side = (usize, usize);
+
 impl<'a> Finder<'a> {
+    /// Indexes the first `base` bytes of the window.
     pub(super) fn new(window: &'a [u8], base: usize, effort: Effort) -> Self {
-        let step = if base > LARGE { STEP } else { 1 };
-        let places = base / step + window.len() - base + 1;
-        let bits = (places.ilog2() + 1).clamp(8, MOST_BITS);
+        let bits = (window.len().max(1).ilog2() + 1).clamp(8, MOST_BITS);
         let (depth, around) = match effort {
-            Effort::Fast => (4, 4),
-            Effort::Default => (8, 16),
-            Effort::Max => (128, 64),
+            Effort::Fast => (8, 4),
+            Effort::Default => (64, 16),
+            Effort::Max => (512, 64),
         };
-        let hashed = if step > 1 { 8 } else { 4 };
-        let (heads, previous) = (vec![NONE; 1 << bits], vec![NONE; places]);
-        let mut finder = Self { window, base, step, hashed, bits, heads, previous, depth, around };
-        (0..base).step_by(step).for_each(|place| finder.add(place));
+        let (roots, trees) = (vec![NONE; 1 << bits], vec![[NONE; 2]; window.len()]);
+        let mut finder = Self { window, bits, roots, trees, shorts: vec![NONE; 1 << SHORT_BITS], depth, around };
+        (0..base).for_each(|place| finder.add(place));
         finder
     }
 
@@ -64,26 +64,13 @@ impl<'a> Finder<'a> {
         self.window.get(place..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
     }
 
-    fn hash(&self, place: usize) -> Option<usize> {
-        let bytes = self.word(place)? << (64 - 8 * self.hashed);
-        Some((bytes.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - self.bits)) as usize)
-    }
-
-    fn link(&self, place: usize) -> usize {
-        if place < self.base { place / self.step } else { self.base.div_ceil(self.step) + place - self.base }
-    }
-
-    /// Adds a place to the index.
-    pub(super) fn add(&mut self, place: usize) {
-        let Some(hash) = self.hash(place) else { return };
-        let link = self.link(place);
-        self.previous[link] = std::mem::replace(&mut self.heads[hash], place as u32);
-    }
-
-    /// Returns the number of equal bytes at both places.
-    fn length(&self, earlier: usize, place: usize) -> usize {
-        let (mut length, most) = (0, self.window.len() - place);
-        while let (Some(a), Some(b)) = (self.word(earlier + length), self.word(place + length)) {
+    /// Returns the number of equal bytes at both places, of which `length` are known and `most`
+    /// suffice.
+    fn length(&self, earlier: usize, place: usize, mut length: usize, most: usize) -> usize {
+        let most = most.min(self.window.len() - place);
+        while length + 8 <= most
+            && let (Some(a), Some(b)) = (self.word(earlier + length), self.word(place + length))
+        {
             if a != b {
                 return length + ((a ^ b).trailing_zeros() / 8) as usize;
             }
@@ -95,23 +82,70 @@ impl<'a> Finder<'a> {
         length
     }
 
+    /// Adds a place to the index.
+    pub(super) fn add(&mut self, place: usize) {
+        self.insert(place, usize::MAX, &mut Vec::new());
+    }
+
+    /// Adds a place to the index, and to `found` the places on the way that agree in ever more than
+    /// `best` bytes.
+    fn insert(&mut self, place: usize, mut best: usize, found: &mut Vec<Match>) {
+        let Some(word) = self.window.get(place..).and_then(|rest| rest.first_chunk::<4>()) else { return };
+        let word = u32::from_le_bytes(*word);
+        let hash = |word: u32, bits: u32| (word.wrapping_mul(0x9e37_79b1) >> (32 - bits)) as usize;
+        let short = std::mem::replace(&mut self.shorts[hash(word << 8, SHORT_BITS)], place as u32);
+        if best < SHORTEST && short != NONE && place - (short as usize) <= NEAR {
+            self.offer(short as usize, place, &mut best, found);
+        }
+        let mut next = std::mem::replace(&mut self.roots[hash(word, self.bits)], place as u32);
+        // The sides where places with lesser and with greater bytes go, and the bytes in which the
+        // places there agree with this one.
+        let (mut sides, mut agree): ([Side; 2], _) = ([(place, 0), (place, 1)], [0; 2]);
+        for _ in 0..self.depth {
+            if next == NONE {
+                break;
+            }
+            let earlier = next as usize;
+            let length = self.length(earlier, place, agree[0].min(agree[1]), NICE);
+            if length > best {
+                self.offer(earlier, place, &mut best, found);
+            }
+            if length == NICE || place + length == self.window.len() {
+                // The place takes the other's place in the tree.
+                let below = self.trees[earlier];
+                sides.iter().zip(below).for_each(|(&(at, side), below)| self.trees[at][side] = below);
+                return;
+            }
+            let side = usize::from(self.window[earlier + length] > self.window[place + length]);
+            self.trees[sides[side].0][sides[side].1] = next;
+            (sides[side], agree[side]) = ((earlier, 1 - side), length);
+            next = self.trees[earlier][1 - side];
+        }
+        sides.iter().for_each(|&(at, side)| self.trees[at][side] = NONE);
+    }
+
+    /// Adds a place to `found` if it agrees with `place` in more than `best` bytes.
+    fn offer(&self, earlier: usize, place: usize, best: &mut usize, found: &mut Vec<Match>) {
+        let length = self.length(earlier, place, 0, usize::MAX);
+        if length > *best && length >= SHORTEST {
+            found.push(Match { length, distance: place - earlier, least: (*best + 1).max(SHORTEST) });
+            *best = length;
+        }
+    }
+
     /// Writes what can be copied to `place`, given the latest distances: first the recent distances
     /// and those around, then ever longer matches. `close` asks for distances around the latest.
-    pub(super) fn find(&self, place: usize, recent: &Recent, close: bool, found: &mut Vec<Match>) {
+    /// The place is then in the index.
+    pub(super) fn find(&mut self, place: usize, recent: &Recent, close: bool, found: &mut Vec<Match>) {
         found.clear();
-        let mut offer = |distance: usize, least: usize| {
-            if distance > 0 && distance <= place {
-                let length = self.length(place - distance, place);
-                if length >= least {
-                    found.push(Match { length, distance, least });
-                    return length;
-                }
-            }
-            0
-        };
-        let mut best = SHORTEST;
+        let mut best = SHORTEST - 1;
         for &distance in &recent.0 {
-            best = best.max(offer(distance as usize, SHORTEST));
+            if let Some(earlier) = place.checked_sub(distance as usize).filter(|_| distance > 0) {
+                // Each recent distance has a price of its own.
+                let mut least = SHORTEST - 1;
+                self.offer(earlier, place, &mut least, found);
+                best = best.max(least);
+            }
         }
         let latest = recent.0[0] as usize;
         for by in 1..=if close { self.around } else { 0 } {
@@ -120,21 +154,10 @@ impl<'a> Finder<'a> {
                     && distance <= place
                     && self.window[place..].first_chunk::<4>() == self.window[place - distance..].first_chunk();
                 if starts {
-                    best = best.max(offer(distance, best + 1));
+                    self.offer(place - distance, place, &mut best, found);
                 }
             }
         }
-        let mut next = self.hash(place).map_or(NONE, |hash| self.heads[hash]);
-        for _ in 0..self.depth {
-            if next == NONE {
-                break;
-            }
-            let earlier = next as usize;
-            // A longer match agrees in the byte behind the best one.
-            if self.window.get(earlier + best) == self.window.get(place + best) {
-                best = best.max(offer(place - earlier, best + 1));
-            }
-            next = self.previous[self.link(earlier)];
-        }
+        self.insert(place, best, found);
     }
 }

@@ -48,6 +48,17 @@ pub(super) fn encode(base: &[u8], target: &[u8], effort: Effort) -> Vec<u8> {
     write(base.len(), target, &parse::parse(base, target, effort))
 }
 
+/// Bytes of a target that are tried.
+const SAMPLE: usize = 1 << 14;
+
+/// Returns true if a patch of a sample of `target` promises fewer than `limit` bytes for all of it.
+pub(super) fn pays(target: &[u8], limit: usize) -> bool {
+    let start = target.len().saturating_sub(SAMPLE) / 2;
+    let sample = &target[start..target.len().min(start + SAMPLE)];
+    encode(&[], sample, Effort::Fast).len() as u128 * target.len() as u128 * 33
+        < limit as u128 * sample.len() as u128 * 32
+}
+
 /// Returns the payload of these sequences; the literals behind the last one are implied.
 fn write(base: usize, target: &[u8], sequences: &[Sequence]) -> Vec<u8> {
     let mut lists: [Vec<u8>; KINDS] = Default::default();

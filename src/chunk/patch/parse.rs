@@ -2,7 +2,7 @@
 //! tokens that the stretches before it used.
 
 use super::distance::Recent;
-use super::finder::{Finder, Match};
+use super::finder::{Finder, Match, NICE};
 use super::prices::{Counts, Prices};
 use super::{Effort, MOST_BASE, Sequence};
 
@@ -10,13 +10,16 @@ use super::{Effort, MOST_BASE, Sequence};
 const STRETCH: usize = 4096;
 
 /// Length from which on a match is taken at once.
-const LONG: usize = 192;
+const LONG: usize = NICE;
 
 /// Number of stretches after which prices are computed anew.
 const EVERY: usize = 8;
 
 /// Length of a run of literals up to which distances around the latest are tried.
 const CLOSE: usize = 24;
+
+/// Bytes of the target, and the most bytes of a base, that are parsed twice at `default`.
+const WARM: usize = 1 << 17;
 
 /// The cheapest known way to a place.
 #[derive(Debug, Clone, Copy)]
@@ -40,13 +43,20 @@ const FAR: Node = Node {
 pub(super) fn parse(base: &[u8], target: &[u8], effort: Effort) -> Vec<Sequence> {
     debug_assert!(base.len() <= MOST_BASE);
     let window = [base, target].concat();
-    let passes = if effort == Effort::Max { 2 } else { 1 };
     let mut counts = Counts::guess(target);
     let mut sequences = Vec::new();
-    for _ in 0..passes {
-        let finder = Finder::new(&window, base.len(), effort);
+    // The first pass finds the prices of the second one.
+    let first = match effort {
+        Effort::Fast => 0,
+        Effort::Default if base.len() > WARM => 0,
+        Effort::Default => target.len().min(WARM),
+        Effort::Max => target.len(),
+    };
+    let passes = [first, target.len()].map(|length| &window[..base.len() + length]);
+    for window in passes.into_iter().skip(usize::from(first == 0)) {
+        let finder = Finder::new(window, base.len(), effort);
         let mut parser = Parser {
-            window: &window,
+            window,
             base: base.len(),
             finder,
             prices: counts.prices(),
@@ -83,7 +93,7 @@ impl Parser<'_> {
         while place < self.window.len() {
             place = self.stretch(place);
             stretch += 1;
-            if stretch % EVERY == 0 {
+            if stretch % EVERY == 0 || stretch < EVERY {
                 self.prices = self.counts.prices();
             }
         }
@@ -99,7 +109,6 @@ impl Parser<'_> {
             let (place, node) = (start + i, self.nodes[i]);
             let close = node.literals <= CLOSE;
             self.finder.find(place, &node.recent, close, &mut found);
-            self.finder.add(place);
             let longest = found.iter().max_by_key(|found| found.length);
             if let Some(&long) = longest.filter(|found| found.length >= LONG) {
                 self.take(start, i);
@@ -123,11 +132,16 @@ impl Parser<'_> {
     }
 
     fn relax(&mut self, i: usize, node: Node, found: Match) {
-        let price = node.price + self.prices.empty() + self.prices.distance(&node.recent, found.distance);
+        let continues =
+            i == 0 && node.literals == 0 && !self.sequences.is_empty() && found.distance == node.recent.0[0] as usize;
+        let price = match continues {
+            true => 0,
+            false => node.price + self.prices.empty() + self.prices.distance(&node.recent, found.distance),
+        };
         let mut recent = node.recent;
         recent.push(found.distance);
         for length in found.least..=found.length {
-            let price = price + self.prices.copy(length);
+            let price = if continues { 0 } else { price + self.prices.copy(length) };
             let next = &mut self.nodes[i + length];
             if price < next.price {
                 *next = Node { price, literals: 0, last: Match { length, ..found }, recent };
@@ -151,6 +165,14 @@ impl Parser<'_> {
     /// Appends a sequence whose copy is at `place`.
     fn sequence(&mut self, place: usize, found: Match) {
         let done = self.done;
+        if let Some(last) = self.sequences.last_mut()
+            && (place, last.distance) == (done, found.distance)
+        {
+            // A copy that a stretch's end has cut.
+            last.copied += found.length;
+            self.done += found.length;
+            return;
+        }
         let sequence = Sequence { inserted: place - done, copied: found.length, distance: found.distance };
         self.counts.add(&sequence, &self.recent, &self.window[done..place]);
         self.recent.push(found.distance);

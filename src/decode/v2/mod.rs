@@ -6,7 +6,6 @@
 mod plan;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -30,8 +29,8 @@ type FactorsAt = Vec<(u64, Factors)>;
 /// The factors and the companions that the chunks of a window share.
 struct Shared {
     factors: FactorsAt,
-    /// The bytes of companions, by the numbers of their chunks.
-    companions: BTreeMap<usize, Vec<u8>>,
+    /// The bytes of companions by the numbers of their chunks, in ascending order.
+    companions: Vec<(usize, Vec<u8>)>,
 }
 
 /// The plan of a restore, and the digest of the archive so far.
@@ -127,7 +126,7 @@ impl Work {
 
     /// Decodes the factors and the companions that the pieces of a window need.
     fn shared(&self, window: usize, inputs: &Inputs, runner: &dyn Runner) -> Result<Shared> {
-        let shared = Shared { factors: self.factors(window, inputs, runner)?, companions: BTreeMap::new() };
+        let shared = Shared { factors: self.factors(window, inputs, runner)?, companions: Vec::new() };
         let wanted = self.companions_of(window).into_iter().filter_map(|id| Some((id, self.chunks.get(id)?)));
         let read = |(id, chunk): (usize, &Chunk)| {
             let mut words = vec![0; (chunk.range.end - chunk.range.start) as usize];
@@ -145,7 +144,8 @@ impl Work {
         for id in self.covering(&companion.place, &range) {
             let own = &self.chunks[id].range;
             let (start, end) = (range.start.max(own.start) - own.start, range.end.min(own.end) - own.start);
-            let bytes = shared.companions.get(&id).and_then(|bytes| bytes.get(start as usize..end as usize));
+            let found = shared.companions.binary_search_by_key(&id, |(id, _)| *id).ok();
+            let bytes = found.and_then(|found| shared.companions[found].1.get(start as usize..end as usize));
             words.extend_from_slice(bytes.unwrap_or_default());
         }
         Cow::Owned(words)

@@ -1,47 +1,68 @@
-//! Matrices whose rows were added, removed or moved: their rows are read and aligned.
+//! Matrices whose rows were added, removed, moved or mixed: their rows are read and aligned with
+//! those of a pool, which is one matrix of the base or several.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use super::STEP;
-use crate::archive::v2::Run;
+use crate::archive::v2::{Run, View};
+use crate::chunk::is_integer;
 use crate::io::Read;
 use crate::layout::Dtype;
-use crate::pairing::{Models, RowRun, Signature, Subject, align, bytes_of, columns, of_row, weights};
+use crate::pairing::{Models, RowIndex, RowRun, Signature, Subject, align, bytes_of, columns, of_row, weights};
 use crate::plan::Place;
 use crate::quant::weights_per_unit;
 
 /// Minimum number of columns of a row that can be recognised.
 const LEAST: u64 = 32;
 
+/// Maximum number of rows of a pool of several matrices. A row takes 8 bytes.
+const POOLED: u64 = 1 << 20;
+
 /// The alignments that are under way.
 #[derive(Debug, Default)]
 pub(super) struct Alignments {
-    matrices: Vec<Matrices>,
+    matrices: Vec<Matrix>,
+    pools: Vec<Pool>,
     /// The rows of each queued read.
     queue: VecDeque<Rows>,
 }
 
-/// A matrix of the target and one of the base, with the signatures of their rows.
+/// A matrix of the target, with the signatures of its rows.
 #[derive(Debug)]
-struct Matrices {
+struct Matrix {
     region: usize,
-    place: Place,
+    /// Index of the pool that its rows are looked for in.
+    pool: usize,
+    signatures: Vec<u64>,
+}
+
+/// Matrices of the base, with the signatures of their rows one after the other.
+#[derive(Debug, Default)]
+struct Pool {
+    /// The matrices, and the row that each one begins with.
+    places: Vec<(u64, Place)>,
     rows: u64,
-    /// Units of a row of the target, and of the base.
-    units: [u64; 2],
-    target: Vec<u64>,
-    base: Vec<u64>,
+    signatures: Vec<u64>,
 }
 
 /// Rows that one read holds.
 #[derive(Debug)]
 struct Rows {
-    matrices: usize,
-    of_base: bool,
+    of: Owner,
     dtype: Dtype,
     /// Bytes of a row.
     bytes: usize,
 }
+
+/// The index of the matrix or of the pool that rows belong to.
+#[derive(Debug, Clone, Copy)]
+enum Owner {
+    Matrix(usize),
+    Pool(usize),
+}
+
+/// The matrices that may share a pool: those of one dtype, with as many columns.
+pub(super) type Group = (Dtype, u64);
 
 impl Alignments {
     /// Plans to align each matrix of the target that has other rows than the base's of its name,
@@ -57,48 +78,167 @@ impl Alignments {
         let mut reads = Vec::new();
         for (region, pair) in pairs.iter().enumerate().filter(|(region, _)| is_open(*region)) {
             let Some((place, columns)) = candidate(models, region, *pair, second_rows) else { continue };
-            let target = &models.target.regions[region];
-            let rows = weights(target) / columns;
-            let units = [target, models.bases.region(place)].map(|region| columns / weights_per_unit(region.dtype));
-            let (target, base) = (Vec::new(), Vec::new());
-            self.matrices.push(Matrices { region, place, rows, units, target, base });
-            self.read(models, Subject::Target(region), columns, &mut reads);
-            self.read(models, Subject::Base(place), columns, &mut reads);
+            self.add_matrix(models, region, columns, &mut reads);
+            self.pools.push(Pool::default());
+            self.add_to_pool(models, place, columns, &mut reads);
         }
         reads
     }
 
-    fn read(&mut self, models: &Models, subject: Subject, columns: u64, reads: &mut Vec<Read>) {
+    /// Plans to align the matrices of `groups` that have no partner, and are not planned yet, with
+    /// all matrices of the base that are nobody's partner; but only the regions that are open.
+    pub(super) fn plan_pools(
+        &mut self,
+        models: &Models,
+        pairs: &[Option<Place>],
+        groups: &[Group],
+        is_open: impl Fn(usize) -> bool,
+    ) -> Vec<Read> {
+        let planned: HashSet<usize> = self.matrices.iter().map(|matrix| matrix.region).collect();
+        let taken: HashSet<Place> = pairs.iter().flatten().copied().collect();
+        let mut open: BTreeMap<(u8, u64), Vec<usize>> = BTreeMap::new();
+        let is_open = |&region: &usize| pairs[region].is_none() && !planned.contains(&region) && is_open(region);
+        for region in (0..pairs.len()).filter(is_open) {
+            let group = group(models, Subject::Target(region)).filter(|group| groups.contains(group));
+            if let Some((dtype, columns)) = group {
+                open.entry((dtype.number(), columns)).or_default().push(region);
+            }
+        }
+        let mut reads = Vec::new();
+        for ((_, columns), regions) in open {
+            let places = pooled(models, regions[0], columns, &taken);
+            if !places.is_empty() {
+                regions.iter().for_each(|&region| self.add_matrix(models, region, columns, &mut reads));
+                self.pools.push(Pool::default());
+                places.into_iter().for_each(|place| self.add_to_pool(models, place, columns, &mut reads));
+            }
+        }
+        reads
+    }
+
+    /// Adds a matrix of the target whose rows are looked for in the pool that is added next.
+    fn add_matrix(&mut self, models: &Models, region: usize, columns: u64, reads: &mut Vec<Read>) {
+        self.matrices.push(Matrix { region, pool: self.pools.len(), signatures: Vec::new() });
+        self.read(models, Subject::Target(region), columns, Owner::Matrix(self.matrices.len() - 1), reads);
+    }
+
+    /// Adds a matrix of the base to the last pool.
+    fn add_to_pool(&mut self, models: &Models, place: Place, columns: u64, reads: &mut Vec<Read>) {
+        let last = self.pools.len() - 1;
+        let pool = &mut self.pools[last];
+        pool.places.push((pool.rows, place));
+        pool.rows += weights(models.bases.region(place)) / columns;
+        self.read(models, Subject::Base(place), columns, Owner::Pool(last), reads);
+    }
+
+    fn read(&mut self, models: &Models, subject: Subject, columns: u64, of: Owner, reads: &mut Vec<Read>) {
         let (source, region) = models.region(subject);
         let Some(row) = bytes_of(region, columns) else { return };
         let step = STEP / row * row;
         for start in region.range().step_by(step as usize) {
             reads.push(Read::new(source, start..(start + step).min(region.range().end)));
-            self.queue.push_back(Rows {
-                matrices: self.matrices.len() - 1,
-                of_base: matches!(subject, Subject::Base(_)),
-                dtype: region.dtype,
-                bytes: row as usize,
-            });
+            self.queue.push_back(Rows { of, dtype: region.dtype, bytes: row as usize });
         }
     }
 
     /// Takes the bytes of the next read.
     pub(super) fn feed(&mut self, bytes: &[u8]) {
         let Some(rows) = self.queue.pop_front() else { return };
-        let matrices = &mut self.matrices[rows.matrices];
-        let signatures = if rows.of_base { &mut matrices.base } else { &mut matrices.target };
+        let signatures = match rows.of {
+            Owner::Matrix(matrix) => &mut self.matrices[matrix].signatures,
+            Owner::Pool(pool) => &mut self.pools[pool].signatures,
+        };
         signatures.extend(bytes.chunks_exact(rows.bytes).map(|row| of_row(rows.dtype, row)));
     }
 
-    /// Returns each region of the target, the base region, and the runs of the view that aligns
-    /// their rows.
-    pub(super) fn finish(self) -> impl Iterator<Item = (usize, Place, Vec<Run>)> {
-        self.matrices.into_iter().map(|matrices| {
-            let runs = align(&matrices.target, &matrices.base);
-            (matrices.region, matrices.place, runs_of(&runs, matrices.rows, matrices.units))
-        })
+    /// Returns the regions of the target whose rows were found, with their views. A few rows of many
+    /// are no counterpart in a pool of several matrices, where some are alike by chance.
+    pub(super) fn finish(self, models: &Models) -> Vec<(usize, View)> {
+        let Self { matrices, mut pools, .. } = self;
+        let signatures = |pool: &mut Pool| RowIndex::new(std::mem::take(&mut pool.signatures));
+        let indexes: Vec<RowIndex> = pools.iter_mut().map(signatures).collect();
+        let mut views = Vec::new();
+        for matrix in matrices {
+            let pool = &pools[matrix.pool];
+            let aligned = align(&matrix.signatures, &indexes[matrix.pool]);
+            let found: u64 = aligned.iter().map(|run| run.count).sum();
+            let rows = matrix.signatures.len() as u64;
+            if pool.places.len() == 1 || found * 2 >= rows {
+                views.push((matrix.region, pool.view(models, matrix.region, rows, &aligned)));
+            }
+        }
+        views
     }
+}
+
+impl Pool {
+    /// The view of a region of `rows` rows that are aligned with the pool's like this.
+    fn view(&self, models: &Models, region: usize, rows: u64, aligned: &[RowRun]) -> View {
+        let target = &models.target.regions[region];
+        let columns = weights(target) / rows.max(1);
+        let units = |dtype: Dtype| columns / weights_per_unit(dtype);
+        let alone = |rows: u64| Run { units: rows * units(target.dtype), from: None };
+        let mut view = View::default();
+        let mut origins: HashMap<Place, u32> = HashMap::new();
+        let mut end = 0;
+        for run in aligned {
+            if run.target > end {
+                view.runs.push(alone(run.target - end));
+            }
+            for (place, first, count) in self.split(run) {
+                let origin = *origins.entry(place).or_insert_with(|| {
+                    view.origins.push(models.bases.origin(place));
+                    view.origins.len() as u32 - 1
+                });
+                let first = first * units(models.bases.region(place).dtype);
+                view.runs.push(Run { units: count * units(target.dtype), from: Some((origin, first)) });
+            }
+            end = run.target + run.count;
+        }
+        if rows > end {
+            view.runs.push(alone(rows - end));
+        }
+        view
+    }
+
+    /// The matrices that a run goes through, each with its first row and its number of rows.
+    fn split(&self, run: &RowRun) -> Vec<(Place, u64, u64)> {
+        let end = run.base + run.count;
+        let first = self.places.partition_point(|&(start, _)| start <= run.base).saturating_sub(1);
+        let ends = self.places.iter().skip(1).map(|&(start, _)| start).chain([self.rows]);
+        let matrices = self.places.iter().zip(ends).skip(first).take_while(|&(&(start, _), _)| start < end);
+        let part = |(&(start, place), behind): (&(u64, Place), u64)| {
+            let from = run.base.max(start);
+            (place, from - start, end.min(behind) - from)
+        };
+        matrices.map(part).filter(|&(_, _, count)| count > 0).collect()
+    }
+}
+
+/// The group of a matrix whose rows can be recognised.
+pub(super) fn group(models: &Models, subject: Subject) -> Option<Group> {
+    let region = models.region(subject).1;
+    let columns = columns(region).filter(|&columns| columns >= LEAST)?;
+    bytes_of(region, columns).is_some_and(|row| row <= STEP).then_some((region.dtype, columns))
+}
+
+/// The matrices of the base that may hold rows of the target's `region`, except for those taken.
+fn pooled(models: &Models, region: usize, columns: u64, taken: &HashSet<Place>) -> Vec<Place> {
+    let target = models.target.regions[region].dtype;
+    let mut rows = 0;
+    let fits = |subject: Subject| {
+        let Subject::Base(place) = subject else { return None };
+        let (dtype, others) = group(models, subject)?;
+        let same = others == columns && (dtype == target || !is_integer(target));
+        let free = !taken.contains(&place) && models.may_pair(Subject::Target(region), subject);
+        (same && free).then_some(place)
+    };
+    let places = models.base_regions().filter_map(fits);
+    let within = places.take_while(|&place| {
+        rows += weights(models.bases.region(place)) / columns;
+        rows <= POOLED
+    });
+    within.collect()
 }
 
 /// The base matrix to align with a region of the target, and the columns of both.
@@ -108,13 +248,11 @@ fn candidate(
     pair: Option<Place>,
     second_rows: &HashMap<Subject, Signature>,
 ) -> Option<(Place, u64)> {
-    let target = &models.target.regions[region];
-    let columns = columns(target).filter(|&columns| columns >= LEAST)?;
+    let (_, columns) = group(models, Subject::Target(region))?;
     let fits = |place: &Place| {
-        let base = models.bases.region(*place);
-        let pairs = models.may_pair(Subject::Target(region), Subject::Base(*place));
-        let short = |region| bytes_of(region, columns).is_some_and(|row| row <= STEP);
-        pairs && self::columns(base) == Some(columns) && short(base) && short(target)
+        let base = Subject::Base(*place);
+        let pairs = models.may_pair(Subject::Target(region), base);
+        pairs && group(models, base).is_some_and(|(_, others)| others == columns)
     };
     let unrelated = |signatures: &HashMap<Subject, Signature>, place| {
         let both = [Subject::Target(region), Subject::Base(place)].map(|subject| signatures.get(&subject));
@@ -123,25 +261,7 @@ fn candidate(
     if let Some(pair) = pair.filter(|&pair| unrelated(second_rows, pair)) {
         return fits(&pair).then_some((pair, columns));
     }
-    let place = models.bases.named(&target.name).iter().copied().find(fits)?;
+    let place = models.bases.named(&models.target.regions[region].name).iter().copied().find(fits)?;
     let differs = pair.is_none_or(|pair| pair == place && unrelated(&models.starts, place));
     differs.then_some((place, columns))
-}
-
-/// The runs of a view of `rows` rows that are aligned like this; `units` are those of a row of the
-/// target and of the base.
-fn runs_of(aligned: &[RowRun], rows: u64, [units, base_units]: [u64; 2]) -> Vec<Run> {
-    let mut runs = Vec::new();
-    let mut end = 0;
-    for run in aligned {
-        if run.target > end {
-            runs.push(Run { units: (run.target - end) * units, from: None });
-        }
-        runs.push(Run { units: run.count * units, from: Some((0, run.base * base_units)) });
-        end = run.target + run.count;
-    }
-    if rows > end {
-        runs.push(Run { units: (rows - end) * units, from: None });
-    }
-    runs
 }

@@ -9,17 +9,19 @@
 mod alignment;
 mod duplicates;
 mod merges;
+mod parts;
 mod quantised;
+mod views;
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 
 use crate::adapter::Adapter;
-use crate::archive::v2::{MAX_RUNS, MAX_STRETCH, Run, View, longest_span, units};
-use crate::chunk::{is_integer, unit};
+use crate::archive::v2::{MAX_STRETCH, View, longest_span};
+use crate::chunk::unit;
 use crate::encode::companions::{self, Known};
 use crate::io::{Read, Source};
-use crate::layout::{Dtype, Layout, Region};
+use crate::layout::{Layout, Region};
 use crate::pairing::{Chains, Corners, Models, Signature, Subject, WORDS, bytes_of, columns, whole_pairs};
 use crate::plan::{BaseSet, Place};
 use crate::quant::weights_per_unit;
@@ -27,6 +29,7 @@ use alignment::Alignments;
 use duplicates::Duplicates;
 use merges::Merges;
 use quantised::Quantised;
+use views::is_cast;
 
 /// Minimum length in bytes of a region to match by content; shorter ones are not worth a read.
 const LEAST: u64 = 256;
@@ -55,13 +58,26 @@ pub(super) struct Findings {
 }
 
 impl Findings {
+    /// Pairs no regions, and looks for nothing.
+    pub(super) fn alone(target: Layout, bases: BaseSet) -> Self {
+        let count = target.regions.len();
+        Self {
+            target,
+            bases,
+            spans: HashMap::new(),
+            views: vec![None; count],
+            earlier: vec![None; count],
+            packed: Vec::new(),
+            base_header: Vec::new(),
+        }
+    }
+
     /// Pairs each region with the base region of its name and type, and looks for nothing else.
     pub(super) fn by_name(target: Layout, bases: BaseSet) -> Self {
         let view = |region: &Region| Some(View::whole(region, bases.origin(bases.partner(region)?)));
         let views = target.regions.iter().map(view).collect();
-        let earlier = vec![None; target.regions.len()];
         let packed = companions::find(&target);
-        Self { target, bases, spans: HashMap::new(), views, earlier, packed, base_header: Vec::new() }
+        Self { views, packed, ..Self::alone(target, bases) }
     }
 }
 
@@ -242,7 +258,7 @@ impl Survey {
             }
         }
         let Models { target, bases, .. } = &self.models;
-        let found = header_of_kind(target, bases).filter(|_| target.header_length >= LEAST_HEADER);
+        let found = header_of_kind(target, bases).filter(|_| header(target).end >= LEAST_HEADER);
         if let Some((base, header)) = found {
             self.queue.push_back((Read::new(Source::Base(base), header), Probe::BaseHeader));
         }
@@ -300,96 +316,20 @@ impl Survey {
             self.queue.push_back((Read::new(source, start..end), Probe::Part(chain)));
         }
     }
-
-    /// Makes views of all pairs and chains, and queues the matrices whose rows must be aligned.
-    fn after_parts(&mut self) -> Stage {
-        for (view, (region, pair)) in self.views.iter_mut().zip(self.models.target.regions.iter().zip(&self.pairs)) {
-            *view = pair.map(|place| View::whole(region, self.models.bases.origin(place)));
-        }
-        for chain in std::mem::take(&mut self.chains).finish() {
-            match chain.whole {
-                Subject::Target(region) => self.views[region] = self.view_of_parts(region, &chain.parts),
-                Subject::Base(place) => self.view_parts_of(place, &chain.parts),
-            }
-        }
-        for (region, place, transposed) in std::mem::take(&mut self.corners).finish(&self.models) {
-            let origin = self.models.bases.origin(place);
-            self.views[region] = Some(View::transposed(&self.models.target.regions[region], origin, transposed));
-        }
-        let is_open = |region: usize| self.views[region].as_ref().is_none_or(|view| view.transposed.is_none());
-        let reads = self.alignments.plan(&self.models, &self.pairs, &self.second_rows, is_open);
-        self.queue.extend(reads.into_iter().map(|read| (read, Probe::Rows)));
-        Stage::Rows
-    }
-
-    /// The view of a region of the target that consists of base regions; `None` if they do not end
-    /// between its units.
-    fn view_of_parts(&self, region: usize, parts: &[(u64, Subject)]) -> Option<View> {
-        let target = &self.models.target.regions[region];
-        let mut view = View::default();
-        let mut left = units(target);
-        for &(_, part) in parts {
-            if let Subject::Base(place) = part {
-                let units = bytes_of(target, self.models.measure(part).1)? / unit(target.dtype).1;
-                view.runs.push(Run { units, from: Some((view.origins.len() as u32, 0)) });
-                view.origins.push(self.models.bases.origin(place));
-                left = left.checked_sub(units)?;
-            }
-        }
-        if left > 0 {
-            view.runs.push(Run { units: left, from: None });
-        }
-        Some(view)
-    }
-
-    /// Makes the views of regions of the target that are parts of one base region.
-    fn view_parts_of(&mut self, place: Place, parts: &[(u64, Subject)]) {
-        let base = self.models.bases.region(place);
-        for &(at, part) in parts {
-            if let (Subject::Target(region), Some(start)) = (part, bytes_of(base, at))
-                && self.views[region].is_none()
-            {
-                let run = Run {
-                    units: units(&self.models.target.regions[region]),
-                    from: Some((0, start / unit(base.dtype).1)),
-                };
-                let origins = vec![self.models.bases.origin(place)];
-                self.views[region] = Some(View { origins, runs: vec![run], ..View::default() });
-            }
-        }
-    }
-
-    /// Replaces views by those of aligned rows, unless these cover much less of the region. A view
-    /// by parts rests on their first words, but every row of an alignment was compared.
-    fn view_rows(&mut self) {
-        let covered = |view: &View| view.runs.iter().filter(|run| run.from.is_some()).map(|run| run.units).sum::<u64>();
-        let mut left = MAX_RUNS / 2;
-        for (region, place, runs) in std::mem::take(&mut self.alignments).finish() {
-            let view = View { origins: vec![self.models.bases.origin(place)], runs, ..View::default() };
-            let unrelated = self.pairs[region].is_some();
-            let before = self.views[region].as_ref().filter(|_| !unrelated).map_or(0, covered);
-            if let (true, Some(rest)) = (covered(&view) * 2 > before, left.checked_sub(view.runs.len() as u64)) {
-                self.views[region] = Some(view);
-                left = rest;
-            }
-        }
-    }
-}
-
-/// Returns true for floats of 8 bits whose view casts wider ones. If they have scales, the cast
-/// words are others.
-fn is_cast(region: &Region, view: &View) -> bool {
-    let bytes = |dtype: Dtype| unit(dtype).1;
-    let wide = |view: &View| view.origins.iter().all(|origin| bytes(origin.dtype) > 1);
-    bytes(region.dtype) == 1 && !is_integer(region.dtype) && view.merge.is_none() && wide(view)
 }
 
 /// The header of the first base file of the target's kind, if both have one that may be patched.
 pub(super) fn header_of_kind(target: &Layout, bases: &BaseSet) -> Option<(usize, Range<u64>)> {
     let mut bases = bases.layouts().iter().enumerate();
     let (index, base) = bases.find(|(_, base)| base.kind == target.kind)?;
-    let both = base.header_length > 0 && target.header_length > 0;
-    (both && base.header_length <= MAX_STRETCH).then_some((index, 0..base.header_length))
+    let (base, target) = (header(base), header(target));
+    (base.end > 0 && target.end > 0 && base.end <= MAX_STRETCH).then_some((index, base))
+}
+
+/// The bytes before the first region.
+fn header(layout: &Layout) -> Range<u64> {
+    let first = layout.regions.first().map_or(0, |region| region.offset);
+    0..if layout.header_length > 0 { layout.header_length } else { first }
 }
 
 /// The bytes of the words that a signature is made of.

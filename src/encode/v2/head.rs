@@ -9,9 +9,9 @@ use crate::encode::survey::{Findings, LEAST_HEADER, header_of_kind, spans};
 use crate::layout::{Dtype, Kind, Layout, Region};
 
 /// Describes the target as items, front to back.
-pub(super) fn plan(findings: &Findings, effort: Effort) -> Head {
+pub(super) fn plan(findings: &Findings) -> Head {
     let head = of_spans(findings);
-    with_patched_header(findings, &head, effort).unwrap_or(head)
+    with_patched_header(findings, &head).unwrap_or(head)
 }
 
 /// The bytes that a header must save as a region of its own, if that takes a base of safetensors:
@@ -22,7 +22,8 @@ const SAVED: usize = 4 << 10;
 const RECORD: usize = RECORD_HEAD as usize + 4;
 
 /// The head with the header of the file as a region that is patched, if that is smaller than a span.
-fn with_patched_header(findings: &Findings, head: &Head, effort: Effort) -> Option<Head> {
+/// The fastest patches tell.
+fn with_patched_header(findings: &Findings, head: &Head) -> Option<Head> {
     let Some(Item::Span(header)) = head.items.first().filter(|header| header.length() >= LEAST_HEADER) else {
         return None;
     };
@@ -36,7 +37,7 @@ fn with_patched_header(findings: &Findings, head: &Head, effort: Effort) -> Opti
             Some(_) => (&findings.base_header[..], 0),
             None => (&[][..], 0),
         };
-        let stored = patched.write().ok()?.len() + RECORD + chunk::patched(base, header, effort);
+        let stored = patched.write().ok()?.len() + RECORD + chunk::patched(base, header, Effort::Fast);
         Some((stored + least, patched))
     };
     let base = header_of_kind(&findings.target, &findings.bases).filter(|_| !findings.base_header.is_empty());

@@ -6,6 +6,7 @@
 mod apart;
 mod head;
 mod piece;
+mod short;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -21,6 +22,17 @@ use crate::job::{Apart, Plan};
 use crate::parallel::{self, Runner};
 use crate::report::Report;
 use piece::{Piece, Work};
+
+/// Plans an archive of the target, which for a short file of tiny tensors is the shorter one of two.
+/// With `only_used`, it names only the base files that it takes something from.
+pub(super) fn plan(findings: Findings, effort: Effort, only_used: bool) -> Result<Box<dyn Plan>> {
+    let bytes = short::as_bytes(&findings);
+    let plan = Compress::new(findings, effort, only_used)?;
+    Ok(match bytes {
+        Some(bytes) => Box::new(short::Shortest::new(vec![plan, Compress::new(bytes, effort, only_used)?])),
+        None => Box::new(plan),
+    })
+}
 
 /// The plan of a compressing job, and the state that its windows have left so far.
 #[derive(Debug)]
@@ -45,7 +57,7 @@ impl Compress {
     /// Plans an archive of the target. With `only_used`, it names only the base files that it takes
     /// something from.
     pub(super) fn new(findings: Findings, effort: Effort, only_used: bool) -> Result<Self> {
-        let mut head = head::plan(&findings, effort);
+        let mut head = head::plan(&findings);
         let pieces = piece::plan(&head, &findings, effort)?;
         let files = if only_used { head::keep_used(&mut head) } else { (0..head.bases.len()).collect() };
         let lengths = head.bases.iter().map(|base| base.length);

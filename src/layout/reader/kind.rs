@@ -4,6 +4,7 @@
 use super::FIRST_READ;
 use crate::error::{Error, Result};
 use crate::io::{Incremental, Wanted};
+use crate::layout::header::HeaderReader;
 use crate::layout::{Dtype, Kind, Layout, gguf, safetensors, sniff};
 
 /// An incremental parser of a file of one kind. [`Kind::Bytes`] fits any file but an obvious
@@ -18,8 +19,7 @@ pub(crate) struct KindReader {
 enum State {
     /// Nothing of a file of bytes was read.
     Bytes,
-    Safetensors(safetensors::HeaderReader),
-    Gguf(gguf::HeaderReader),
+    Header(Kind, HeaderReader),
     Done(Layout),
 }
 
@@ -27,8 +27,8 @@ impl KindReader {
     pub(crate) fn new(file_length: u64, kind: Kind) -> Self {
         let state = match kind {
             Kind::Bytes => State::Bytes,
-            Kind::Safetensors => State::Safetensors(safetensors::HeaderReader::new(file_length)),
-            Kind::Gguf => State::Gguf(gguf::HeaderReader::new(file_length)),
+            Kind::Safetensors => State::Header(kind, HeaderReader::new(file_length, safetensors::parser)),
+            Kind::Gguf => State::Header(kind, HeaderReader::new(file_length, gguf::parser)),
             // Archives name such regions by offset, so the file itself need not be parsed.
             Kind::Places => State::Done(Layout { kind, file_length, ..Layout::default() }),
         };
@@ -39,8 +39,7 @@ impl KindReader {
     pub(super) fn kind(&self) -> Kind {
         match &self.state {
             State::Bytes => Kind::Bytes,
-            State::Safetensors(_) => Kind::Safetensors,
-            State::Gguf(_) => Kind::Gguf,
+            State::Header(kind, _) => *kind,
             State::Done(layout) => layout.kind,
         }
     }
@@ -48,8 +47,7 @@ impl KindReader {
     /// The layout and the bytes of the header, once the reader wants nothing more.
     pub(crate) fn finish(self) -> (Layout, Vec<u8>) {
         match self.state {
-            State::Safetensors(reader) => reader.finish(),
-            State::Gguf(reader) => reader.finish(),
+            State::Header(_, reader) => reader.finish(),
             State::Done(layout) => (layout, Vec::new()),
             State::Bytes => (Layout::default(), Vec::new()),
         }
@@ -60,16 +58,14 @@ impl Incremental for KindReader {
     fn wants(&self) -> Option<Wanted> {
         match &self.state {
             State::Bytes => Some(0..self.file_length.min(FIRST_READ)),
-            State::Safetensors(reader) => reader.wants(),
-            State::Gguf(reader) => reader.wants(),
+            State::Header(_, reader) => reader.wants(),
             State::Done(..) => None,
         }
     }
 
     fn take(&mut self, bytes: &[u8]) -> Result<()> {
         match &mut self.state {
-            State::Safetensors(reader) => reader.take(bytes),
-            State::Gguf(reader) => reader.take(bytes),
+            State::Header(_, reader) => reader.take(bytes),
             State::Done(..) => Ok(()),
             State::Bytes => {
                 if let Some(kind) = sniff::download_mistake(bytes) {
@@ -83,8 +79,7 @@ impl Incremental for KindReader {
 
     fn advance(&mut self) -> Result<bool> {
         match &mut self.state {
-            State::Safetensors(reader) => reader.advance(),
-            State::Gguf(reader) => reader.advance(),
+            State::Header(_, reader) => reader.advance(),
             State::Bytes | State::Done(_) => Ok(false),
         }
     }

@@ -22,6 +22,7 @@ use crate::keys::{self, GC, MODELS};
 use crate::manifest::ModelName;
 use crate::run;
 use crate::store::Store;
+use crate::uploads;
 use crate::verify::Problem;
 
 /// The keys of objects with their sizes in bytes.
@@ -54,6 +55,8 @@ pub struct Collected {
     pub waiting: u64,
     /// The number of writers that were taken for dead.
     pub expired: u64,
+    /// The number of uploads that were removed, because nobody continued them.
+    pub uploads: u64,
     /// The damage that was met. Whatever was stored before a manifest that cannot be read was
     /// published is kept.
     pub problems: Vec<Problem>,
@@ -79,6 +82,7 @@ impl Store {
         collected.objects += self.backend().remove_staged(now - options.grace).await?;
         run::remove_tombstones(self.backend(), now - options.grace).await?;
         self.remove_all_replaced().await?;
+        collected.uploads += uploads::remove_expired(self, now, options.grace).await?;
         self.sweep(&mut collected).await?;
         // On a full disk, each round removes a part.
         while self.condemn(&mut collected).await? {}

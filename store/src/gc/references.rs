@@ -1,18 +1,20 @@
 //! The references of published models to objects.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::SystemTime;
 
 use futures::{StreamExt, stream};
 
 use crate::backend::REQUESTS;
+use crate::digest::Digest;
 use crate::error::Result;
 use crate::keys::{self, Kind, ObjectId};
 use crate::manifest::{FileManifest, ModelName};
 use crate::store::Store;
+use crate::uploads;
 use crate::verify::Problem;
 
-/// The objects that published models need.
+/// The objects that published models and open uploads need.
 #[derive(Debug, Default)]
 pub(crate) struct Needed {
     /// The files, whose hints are needed with them.
@@ -26,21 +28,45 @@ pub(crate) struct Needed {
 }
 
 impl Needed {
-    /// Returns `true` if some published model needs the object.
+    /// Returns `true` if some published model or open upload needs the object.
     pub(crate) fn has(&self, key: &str) -> bool {
         let file = || keys::hinted(key).or_else(|| Kind::Files.parse(key));
         self.keys.contains(key)
             || Kind::Pieces.parse(key).is_some_and(|piece| self.pieces.contains(&piece))
             || file().is_some_and(|file| self.files.contains(&file))
     }
+
+    /// Adds a file. Of a file that it has excerpts of, it needs the manifest and the pieces that the
+    /// excerpts are in, and the hints are kept for as long.
+    fn add(&mut self, id: ObjectId, manifest: &FileManifest) {
+        self.files.insert(id);
+        self.files.extend(manifest.needs.iter().copied());
+        self.pieces.extend(manifest.pieces().flat_map(|piece| [Some(piece.id), piece.base]).flatten());
+    }
+
+    /// Adds the files with these digests, which uploads need. One that cannot be read serves none.
+    async fn add_files(&mut self, store: &Store, digests: BTreeSet<Digest>) -> Result<()> {
+        for digest in digests {
+            for id in store.ids(Kind::Files, &digest).await? {
+                match store.file(&id).await {
+                    Ok(manifest) => self.add(id, &manifest),
+                    Err(error) if error.is_of_object() => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
-/// The keys of all objects that some published model needs. A manifest that cannot be read may need
+/// The keys of all objects that some published model or open upload needs. A manifest that cannot be read may need
 /// anything that was stored before its model was published.
 ///
 /// # Errors
 /// Those of the storage, since the result would be incomplete.
 pub(crate) async fn needed(store: &Store) -> Result<Needed> {
+    // Uploads come first: one that is published meanwhile leads to a model that is then listed.
+    let uploads = uploads::needed(store).await?;
     let listing = store.listing().await?;
     let mut unread = listing.unread;
     let mut needed = Needed { problems: listing.problems, ..Needed::default() };
@@ -54,15 +80,10 @@ pub(crate) async fn needed(store: &Store) -> Result<Needed> {
     let manifests = stream::iter(&files).map(|(id, model)| async move { (id, model, store.file(id).await) });
     let mut manifests = manifests.buffer_unordered(REQUESTS);
     while let Some((id, (name, published), manifest)) = manifests.next().await {
-        needed.files.insert(*id);
         match manifest {
-            Ok(manifest) => {
-                needed.pieces.extend(pieces(&manifest));
-                // Of a file that excerpts are of, the manifest and the hints are needed, and only the
-                // pieces that the excerpts are in.
-                needed.files.extend(manifest.needs.iter().copied());
-            }
+            Ok(manifest) => needed.add(*id, &manifest),
             Err(error) if error.is_of_object() => {
+                needed.files.insert(*id);
                 needed.problems.push(Problem::of_model(name, &error));
                 unread = unread.max(Some(*published));
             }
@@ -70,6 +91,7 @@ pub(crate) async fn needed(store: &Store) -> Result<Needed> {
         }
     }
     drop(manifests);
+    needed.add_files(store, uploads).await?;
     // An archive is needed as long as both of its files are.
     let digests: HashSet<_> = files.keys().map(|file| file.digest).collect();
     for listed in store.backend().list(Kind::Archives.folder()).await? {
@@ -85,9 +107,4 @@ pub(crate) async fn needed(store: &Store) -> Result<Needed> {
         }
     }
     Ok(needed)
-}
-
-/// The pieces of a file and their bases.
-fn pieces(manifest: &FileManifest) -> impl Iterator<Item = ObjectId> {
-    manifest.pieces().flat_map(|piece| [Some(piece.id), piece.base]).flatten()
 }

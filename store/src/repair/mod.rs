@@ -17,7 +17,8 @@ use crate::keys::{self, GC, Kind, MODELS, RUNS, SIGNATURES};
 use crate::manifest::{FileEntry, ModelName};
 use crate::run::{self, Run};
 use crate::store::Store;
-use crate::verify::{Problem, Verified, VerifyDepth};
+use crate::uploads::{self, UPLOADS};
+use crate::verify::{Problem, Sample, Verified, VerifyDepth};
 use content::Mender;
 
 /// The places where a repair looks for content that the store itself has lost.
@@ -65,7 +66,7 @@ impl Store {
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<Repaired> {
         let mut before = Vec::new();
-        self.check_objects(&mut before).await?;
+        self.check_objects(Sample::of(depth), &mut before).await?;
         if !before.is_empty() {
             self.mark().await?;
         }
@@ -93,19 +94,20 @@ impl Store {
             }
         }
         let removed = |problem: &Problem| {
-            let folders = [MODELS, RUNS, SIGNATURES, Kind::Sketches.folder(), Kind::Archives.folder()];
+            let folders = [MODELS, RUNS, SIGNATURES, UPLOADS, Kind::Sketches.folder(), Kind::Archives.folder()];
             folders.iter().any(|folder| problem.key.starts_with(folder)) && !problem.key.ends_with(".beat")
         };
         let mended = gone.into_iter().map(|problem| Mended { removed: removed(&problem), problem });
         Ok(Repaired { verified, repaired: mended.collect() })
     }
 
-    /// Repairs the records of runs and of collections.
+    /// Repairs the records of runs and of collections, and uploads.
     async fn repair_records(&self, problems: &[Problem]) -> Result<()> {
         let is_of = |folder: &str| problems.iter().any(|problem| problem.key.starts_with(folder));
         if is_of(RUNS) {
             run::repair_all(self.backend()).await?;
         }
+        uploads::repair(self, problems.iter().map(|problem| problem.key.as_str())).await?;
         if is_of(GC) {
             run::now(self.backend()).await?;
             record::repair_ends(self.backend()).await?;

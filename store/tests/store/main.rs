@@ -16,3 +16,4 @@ mod repair;
 mod roots;
 mod scale;
 mod support;
+mod uploads;

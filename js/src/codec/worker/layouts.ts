@@ -30,7 +30,7 @@ async function planOf(
   const adapters: FolderPlan['adapters'] = [];
   const numbers = new Map(paths.slice(0, bases).map((path, file) => [path, file]));
   try {
-    for (const file of layout.graphsOf(bases)) {
+    for (const file of layout.graphsOf(bases) as number[]) {
       layout.openGraph(file, sizes[file] as number);
       await open(layout, (range) => files.read({ ...range, source: 'base', file }), signal);
     }

@@ -1,14 +1,17 @@
-//! A reader of JSON, value by value, for headers whose fields are known.
+//! A reader of JSON, value by value, for texts whose fields are known: headers, manifests and
+//! configurations.
 //!
-//! A header has strings and whole numbers. A general parser also turns fractions into floats and
-//! floats into text, and every page would download its tables.
+//! They have strings, whole numbers and a few short fractions. A general parser turns any fraction
+//! into the nearest float, and floats into text, and every page would download its tables.
 
 use std::borrow::Cow;
 
 use crate::error::{Error, Result};
 
 /// A place in a JSON text. The methods that read or skip a value skip white space before it.
-pub(super) struct Json<'a> {
+pub(crate) struct Json<'a> {
+    /// The name of the text in errors.
+    name: &'static str,
     text: &'a str,
     at: usize,
     /// The offset of the text in its file.
@@ -17,18 +20,19 @@ pub(super) struct Json<'a> {
 
 impl<'a> Json<'a> {
     /// Begins to read a text that begins at byte `origin` of its file.
-    pub(super) fn new(text: &'a str, origin: u64) -> Self {
-        Self { text, at: 0, origin }
+    pub(crate) fn new(name: &'static str, text: &'a str, origin: u64) -> Self {
+        Self { name, text, at: 0, origin }
     }
 
     /// The error for a text that does not have here what is `expected`.
     #[cold]
-    pub(super) fn fault(&self, expected: &str) -> Error {
-        Error::corrupt(format!("the header is not valid: expected {expected}")).at(self.origin + self.at as u64)
+    pub(crate) fn fault(&self, expected: &str) -> Error {
+        let error = Error::corrupt(format!("{} is not valid: expected {expected}", self.name));
+        error.at(self.origin + self.at as u64)
     }
 
     /// Reads an object. `member` is called with the name of each member and reads its value.
-    pub(super) fn object(&mut self, mut member: impl FnMut(&mut Self, Cow<'a, str>) -> Result<()>) -> Result<()> {
+    pub(crate) fn object(&mut self, mut member: impl FnMut(&mut Self, Cow<'a, str>) -> Result<()>) -> Result<()> {
         self.begin_object()?;
         let mut first = true;
         while let Some(name) = self.member(first)? {
@@ -39,13 +43,13 @@ impl<'a> Json<'a> {
     }
 
     /// Takes the beginning of an object.
-    pub(super) fn begin_object(&mut self) -> Result<()> {
+    pub(crate) fn begin_object(&mut self) -> Result<()> {
         self.take(b'{', "an object")
     }
 
     /// Reads the name of the next member of an object, whose value follows; `None` at the object's
     /// end. The name is the `first`, or follows a value.
-    pub(super) fn member(&mut self, first: bool) -> Result<Option<Cow<'a, str>>> {
+    pub(crate) fn member(&mut self, first: bool) -> Result<Option<Cow<'a, str>>> {
         if !self.more(first, b'}')? {
             return Ok(None);
         }
@@ -55,7 +59,7 @@ impl<'a> Json<'a> {
     }
 
     /// Reads an array of whole numbers from 0 to 2^64 - 1.
-    pub(super) fn numbers(&mut self) -> Result<Vec<u64>> {
+    pub(crate) fn numbers(&mut self) -> Result<Vec<u64>> {
         let mut numbers = Vec::new();
         self.array(|json| {
             numbers.push(json.number()?);
@@ -65,7 +69,7 @@ impl<'a> Json<'a> {
     }
 
     /// Reads an array. `element` is called to read each of its elements.
-    pub(super) fn array(&mut self, mut element: impl FnMut(&mut Self) -> Result<()>) -> Result<()> {
+    pub(crate) fn array(&mut self, mut element: impl FnMut(&mut Self) -> Result<()>) -> Result<()> {
         self.take(b'[', "an array")?;
         let mut first = true;
         while self.more(first, b']')? {
@@ -76,14 +80,22 @@ impl<'a> Json<'a> {
     }
 
     /// Reads a whole number from 0 to 2^64 - 1.
-    pub(super) fn number(&mut self) -> Result<u64> {
+    pub(crate) fn number(&mut self) -> Result<u64> {
         self.peek();
         let number = self.whole()?.parse();
         number.map_err(|_| self.fault("a number below 2^64"))
     }
 
+    /// Takes a number of any kind, and returns its text.
+    pub(crate) fn number_text(&mut self) -> Result<&'a str> {
+        self.peek();
+        let start = self.at;
+        self.skip_number()?;
+        Ok(&self.text[start..self.at])
+    }
+
     /// Reads a string.
-    pub(super) fn string(&mut self) -> Result<Cow<'a, str>> {
+    pub(crate) fn string(&mut self) -> Result<Cow<'a, str>> {
         self.take(b'"', "a string")?;
         let mut text = Cow::Borrowed(self.plain());
         while self.byte() != Some(b'"') {
@@ -96,12 +108,12 @@ impl<'a> Json<'a> {
     }
 
     /// Skips an object.
-    pub(super) fn skip_object(&mut self) -> Result<()> {
+    pub(crate) fn skip_object(&mut self) -> Result<()> {
         if self.peek() == Some(b'{') { self.skip() } else { Err(self.fault("an object")) }
     }
 
     /// Skips a value, however deep it is.
-    pub(super) fn skip(&mut self) -> Result<()> {
+    pub(crate) fn skip(&mut self) -> Result<()> {
         // The ends of the objects and arrays around this place.
         let mut ends = Vec::new();
         loop {
@@ -132,7 +144,7 @@ impl<'a> Json<'a> {
     }
 
     /// Checks that only white space follows.
-    pub(super) fn end(&mut self) -> Result<()> {
+    pub(crate) fn end(&mut self) -> Result<()> {
         if self.peek().is_none() { Ok(()) } else { Err(self.fault("its end")) }
     }
 
@@ -250,8 +262,8 @@ impl<'a> Json<'a> {
         Ok(())
     }
 
-    /// Skips white space, and returns the byte behind it.
-    fn peek(&mut self) -> Option<u8> {
+    /// Skips white space, and returns the byte behind it, by which the next value begins.
+    pub(crate) fn peek(&mut self) -> Option<u8> {
         self.until(|byte| !matches!(byte, b' ' | b'\n' | b'\t' | b'\r'));
         self.byte()
     }
@@ -278,6 +290,39 @@ impl<'a> Json<'a> {
         &self.text[self.at..]
     }
 }
+
+/// The value of a number of JSON. It is the nearest float if its digits are a number below 2^53, and
+/// the power of ten with which they count is at most 22, as in every number that a person writes.
+/// Other values may be off by some units in the last place.
+pub(crate) fn value_of(number: &str) -> f64 {
+    let (digits, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let endless = if exponent.starts_with('-') { -ENDLESS } else { ENDLESS };
+    let mut power = exponent.parse::<i64>().unwrap_or(endless).clamp(-ENDLESS, ENDLESS);
+    let (mut significand, mut full, mut fraction) = (0u64, false, false);
+    for byte in digits.bytes() {
+        fraction |= byte == b'.';
+        if !byte.is_ascii_digit() {
+            continue;
+        }
+        let longer = significand.checked_mul(10).and_then(|tens| tens.checked_add(u64::from(byte - b'0')));
+        full |= longer.is_none();
+        significand = longer.filter(|_| !full).unwrap_or(significand);
+        power += i64::from(full) - i64::from(fraction);
+    }
+    let (mut value, mut left) = (significand as f64, power.unsigned_abs().min(400));
+    while left > 0 {
+        let scale = (0..left.min(EXACT)).fold(1.0, |scale, _| scale * 10.0);
+        value = if power < 0 { value / scale } else { value * scale };
+        left = left.saturating_sub(EXACT);
+    }
+    if number.starts_with('-') { -value } else { value }
+}
+
+/// The most powers of ten whose product a float holds exactly.
+const EXACT: u64 = 22;
+
+/// An exponent that no text has enough digits to make up for.
+const ENDLESS: i64 = 1 << 40;
 
 #[cfg(test)]
 mod tests {
@@ -312,7 +357,7 @@ mod tests {
     #[test]
     fn skips_what_is_json_and_nothing_else() {
         with_every_change(|text| {
-            let mut json = Json::new(text, 0);
+            let mut json = Json::new("the text", text, 0);
             let skipped = json.skip().and_then(|()| json.end());
             assert_eq!(skipped.is_ok(), serde_json::from_str::<IgnoredAny>(text).is_ok(), "{text}");
         });
@@ -324,10 +369,10 @@ mod tests {
             for start in text.char_indices().map(|(at, _)| at).filter(|&at| b"\"[".contains(&text.as_bytes()[at])) {
                 for end in start..=text.len() {
                     let Some(text) = text.get(start..end).filter(|text| text.ends_with(['"', ']'])) else { continue };
-                    let mut json = Json::new(text, 0);
+                    let mut json = Json::new("the text", text, 0);
                     let string = json.string().and_then(|string| json.end().map(|()| string)).ok();
                     assert_eq!(string.as_deref(), serde_json::from_str::<String>(text).ok().as_deref(), "{text}");
-                    let mut json = Json::new(text, 0);
+                    let mut json = Json::new("the text", text, 0);
                     let numbers = json.numbers().and_then(|numbers| json.end().map(|()| numbers)).ok();
                     assert_eq!(numbers, serde_json::from_str(text).ok(), "{text}");
                 }
@@ -336,8 +381,23 @@ mod tests {
     }
 
     #[test]
+    fn numbers_that_people_write_are_exact() {
+        for text in ["16", "0.1", "-0.05", "1e-4", "3.14159", "2.5E+3", "9007199254740991", "-0", "0e999", "1e22"] {
+            assert_eq!(value_of(text).to_bits(), text.parse::<f64>().unwrap().to_bits(), "{text}");
+        }
+        let texts = ["0.12345678901234567890123", "123456789012345678901234567890", "1e300", "7.5e-300", "0.3e-30"];
+        for (text, value) in texts.map(|text| (text, text.parse::<f64>().unwrap())) {
+            assert!((value_of(text) / value - 1.0).abs() < 1e-14, "{text}");
+        }
+        assert_eq!(
+            ["1e400", "-1e99999999999999999999", "1e-99999999999999999999"].map(value_of),
+            [f64::INFINITY, f64::NEG_INFINITY, 0.0]
+        );
+    }
+
+    #[test]
     fn tells_the_place_of_a_fault() {
-        let error = Json::new("[1, x]", 8).numbers().expect_err("no number");
+        let error = Json::new("the text", "[1, x]", 8).numbers().expect_err("no number");
         assert_eq!((error.offset(), error.to_string().contains("a digit")), (Some(12), true));
     }
 }

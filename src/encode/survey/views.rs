@@ -1,0 +1,51 @@
+//! The views that follow from the survey's pairs, chains, corners and alignments.
+
+use super::{Probe, Stage, Survey, parts};
+use crate::archive::v2::{MAX_RUNS, View};
+use crate::chunk::{is_integer, unit};
+use crate::layout::{Dtype, Region};
+use crate::pairing::Chain;
+
+impl Survey {
+    /// Makes views of all pairs and chains, and queues the matrices whose rows must be aligned.
+    pub(super) fn after_parts(&mut self) -> Stage {
+        for (view, (region, pair)) in self.views.iter_mut().zip(self.models.target.regions.iter().zip(&self.pairs)) {
+            *view = pair.map(|place| View::whole(region, self.models.bases.origin(place)));
+        }
+        let chains: Vec<Chain> = std::mem::take(&mut self.chains).finish().collect();
+        parts::view(&self.models, &chains, &mut self.views);
+        for (region, place, transposed) in std::mem::take(&mut self.corners).finish(&self.models) {
+            let origin = self.models.bases.origin(place);
+            self.views[region] = Some(View::transposed(&self.models.target.regions[region], origin, transposed));
+        }
+        let is_open = |region: usize| self.views[region].as_ref().is_none_or(|view| view.transposed.is_none());
+        let mut reads = self.alignments.plan(&self.models, &self.pairs, &self.second_rows, is_open);
+        let mixed = parts::mixed(&self.models, &chains);
+        reads.extend(self.alignments.plan_pools(&self.models, &self.pairs, &mixed, is_open));
+        self.queue.extend(reads.into_iter().map(|read| (read, Probe::Rows)));
+        Stage::Rows
+    }
+
+    /// Replaces views by those of aligned rows, unless these cover much less of the region. A view
+    /// by parts rests on their first words, but every row of an alignment was compared.
+    pub(super) fn view_rows(&mut self) {
+        let covered = |view: &View| view.runs.iter().filter(|run| run.from.is_some()).map(|run| run.units).sum::<u64>();
+        let mut left = MAX_RUNS / 2;
+        for (region, view) in std::mem::take(&mut self.alignments).finish(&self.models) {
+            let unrelated = self.pairs[region].is_some();
+            let before = self.views[region].as_ref().filter(|_| !unrelated).map_or(0, covered);
+            if let (true, Some(rest)) = (covered(&view) * 2 > before, left.checked_sub(view.runs.len() as u64)) {
+                self.views[region] = Some(view);
+                left = rest;
+            }
+        }
+    }
+}
+
+/// Returns true for floats of 8 bits whose view casts wider ones. If they have scales, the cast
+/// words are others.
+pub(super) fn is_cast(region: &Region, view: &View) -> bool {
+    let bytes = |dtype: Dtype| unit(dtype).1;
+    let wide = |view: &View| view.origins.iter().all(|origin| bytes(origin.dtype) > 1);
+    bytes(region.dtype) == 1 && !is_integer(region.dtype) && view.merge.is_none() && wide(view)
+}

@@ -1,0 +1,141 @@
+//! Short files of tiny tensors, which are compressed in two ways: by their tensors, and as bytes
+//! that belong to no tensor. A record for each tensor may take more than the tensors do.
+
+use super::super::survey::Findings;
+use super::Compress;
+use crate::bytes::{ByteReader, put_prefixed};
+use crate::error::{Error, Result};
+use crate::io::{Inputs, Read, coalesce};
+use crate::job::{Apart, Plan};
+use crate::layout::{Dtype, Kind, Layout};
+use crate::parallel::Runner;
+use crate::plan::BaseSet;
+use crate::report::Report;
+
+/// The largest target, and the most bytes of all base files.
+const MOST: u64 = 8 << 20;
+
+/// The least number of regions.
+const REGIONS: usize = 16;
+
+/// Bytes of a region, on average, below which its record may decide.
+const TINY: u64 = 512;
+
+/// The file as bytes that belong to no tensor, if it is a short one of tiny tensors.
+pub(super) fn as_bytes(findings: &Findings) -> Option<Findings> {
+    let Findings { target, bases, .. } = findings;
+    let region_bytes: u64 = target.regions.iter().map(|region| region.length).sum();
+    let base_bytes: u64 = bases.layouts().iter().map(|base| base.file_length).sum();
+    let tiny = target.regions.len() >= REGIONS && region_bytes < target.regions.len() as u64 * TINY;
+    if !tiny || target.file_length > MOST || base_bytes > MOST {
+        return None;
+    }
+    let bytes = |length: u64| Layout::of_tensor(Kind::Bytes, Dtype::U8, &[length], length);
+    let bases = bases.layouts().iter().map(|base| bytes(base.file_length)).collect();
+    Some(Findings::alone(bytes(target.file_length), BaseSet::new(bases)))
+}
+
+/// The plan that becomes the shortest of several, in a single window.
+#[derive(Debug)]
+pub(super) struct Shortest {
+    plans: Vec<Compress>,
+    /// The plan that was the shortest.
+    chosen: usize,
+}
+
+impl Shortest {
+    pub(super) fn new(plans: Vec<Compress>) -> Self {
+        Self { plans, chosen: 0 }
+    }
+}
+
+impl Compress {
+    /// Codes all windows and returns what [`join`](Apart::join) takes for each.
+    fn code_all(&mut self, inputs: &Inputs, runner: &dyn Runner) -> Result<Vec<Vec<u8>>> {
+        let mut carried = Vec::new();
+        let mut windows = Vec::new();
+        for window in 0..self.windows() {
+            let next = self.search(window, inputs, runner)?;
+            let mut coded = Vec::new();
+            self.code(window, inputs, &carried, runner, &mut coded)?;
+            carried = next.unwrap_or(carried);
+            windows.push(coded);
+        }
+        Ok(windows)
+    }
+}
+
+impl Plan for Shortest {
+    fn windows(&self) -> usize {
+        1
+    }
+
+    fn output_length(&self) -> Option<u64> {
+        None
+    }
+
+    fn progress(&self, count: usize) -> u64 {
+        let plan = &self.plans[self.chosen];
+        if count == 0 { 0 } else { plan.progress(plan.windows()) }
+    }
+
+    fn reads(&self, _: usize) -> Vec<Read> {
+        let reads = |plan: &Compress| (0..plan.windows()).flat_map(|window| plan.reads(window)).collect::<Vec<_>>();
+        coalesce(self.plans.iter().flat_map(reads).collect())
+    }
+
+    fn run(&mut self, window: usize, inputs: &Inputs, runner: &dyn Runner, output: &mut Vec<u8>) -> Result<()> {
+        let mut coded = Vec::new();
+        self.code(window, inputs, &[], runner, &mut coded)?;
+        self.digest(window, inputs)?;
+        self.join(window, &coded, output)
+    }
+
+    fn apart(&mut self) -> Option<&mut dyn Apart> {
+        Some(self)
+    }
+
+    fn report(&self) -> Report {
+        self.plans[self.chosen].report()
+    }
+}
+
+impl Apart for Shortest {
+    fn search(&mut self, _: usize, _: &Inputs, _: &dyn Runner) -> Result<Option<Vec<u8>>> {
+        Ok(Some(Vec::new()))
+    }
+
+    /// Codes every plan, and keeps the shortest: its number, and its windows.
+    fn code(&mut self, _: usize, inputs: &Inputs, _: &[u8], runner: &dyn Runner, coded: &mut Vec<u8>) -> Result<()> {
+        let mut least = usize::MAX;
+        for (number, plan) in self.plans.iter_mut().enumerate() {
+            let windows = plan.code_all(inputs, runner)?;
+            let length = plan.head.write()?.len() + windows.iter().map(Vec::len).sum::<usize>();
+            if length < least {
+                least = length;
+                *coded = vec![number as u8];
+                windows.iter().for_each(|window| put_prefixed(coded, window));
+            }
+        }
+        Ok(())
+    }
+
+    fn digest(&mut self, _: usize, inputs: &Inputs) -> Result<()> {
+        let digest = |plan: &mut Compress| (0..plan.windows()).try_for_each(|window| plan.digest(window, inputs));
+        self.plans.iter_mut().try_for_each(digest)
+    }
+
+    fn join(&mut self, _: usize, coded: &[u8], output: &mut Vec<u8>) -> Result<()> {
+        let mut reader = ByteReader::new(coded);
+        self.chosen = usize::from(reader.u8()?);
+        let missing = || Error::corrupt("a short file was coded by an unknown plan");
+        let plan = self.plans.get_mut(self.chosen).ok_or_else(missing)?;
+        output.clear();
+        let mut part = Vec::new();
+        for window in 0..plan.windows() {
+            plan.join(window, reader.prefixed()?, &mut part)?;
+            output.extend_from_slice(&part);
+        }
+        reader.finish()
+    }
+}
