@@ -10,7 +10,8 @@
  *
  * `npm run bench -- store [--gigabytes G] [--json]` measures the store instead, on a generated pair
  * of that size each. `npm run bench -- scale [--megabytes M,M,...]` measures models of several sizes
- * and writes docs/SCALING.md.
+ * and writes docs/SCALING.md. `npm run bench -- store-scale [--models N,N,...]` counts the requests of
+ * each operation in stores of so many models, and times them at 20 ms a request.
  */
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg } from 'node:os';
@@ -29,6 +30,7 @@ import { pairSpeeds } from './bench/speeds.mjs';
 import { measureStore, storeTables } from './bench/store.mjs';
 import { tablesOf } from './bench/tables.mjs';
 import { packageDist, root } from './lib/paths.mjs';
+import { run } from './lib/run.mjs';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -38,6 +40,7 @@ const { values, positionals } = parseArgs({
     browser: { type: 'boolean', default: false },
     large: { type: 'string' },
     gigabytes: { type: 'string', default: '0.5' },
+    models: { type: 'string', default: '100,1000,10000' },
     megabytes: { type: 'string', default: '45,450,4500' },
     json: { type: 'boolean', default: false },
     dry: { type: 'boolean', default: false },
@@ -56,6 +59,7 @@ const scratch = mkdtempSync(join(target, 'bench-'));
 try {
   if (positionals[0] === 'store') await store();
   else if (positionals[0] === 'scale') await scale();
+  else if (positionals[0] === 'store-scale') await storeScale();
   else await codec();
 } finally {
   rmSync(scratch, { recursive: true, force: true });
@@ -65,6 +69,12 @@ async function store() {
   const report = await measureStore({ scratch, threads, gigabytes: Number(values.gigabytes) }, say);
   if (values.json) console.log(JSON.stringify(report));
   else printTables(storeTables(report));
+}
+
+/** The test that counts the requests prints them. */
+async function storeScale() {
+  const test = ['test', '--package', 'bitx-store', '--test', 'store', 'costs', '--', '--nocapture'];
+  await run('cargo', test, { env: { BITX_SCALE: values.models } });
 }
 
 async function scale() {

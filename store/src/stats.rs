@@ -94,7 +94,7 @@ impl Store {
         let manifests = stream::iter(&uses).map(|(id, uses)| async move { (id, *uses, self.file(id).await) });
         let mut manifests = manifests.buffer_unordered(REQUESTS);
         let mut pieces = HashMap::new();
-        let (mut contents, mut packs) = (HashSet::new(), HashSet::new());
+        let (mut contents, mut packs, mut sources) = (HashSet::new(), HashSet::new(), HashSet::new());
         while let Some((id, uses, manifest)) = manifests.next().await {
             let manifest = match manifest {
                 Err(error) if error.is_of_object() => {
@@ -103,15 +103,18 @@ impl Store {
                 }
                 manifest => manifest?,
             };
+            sources.extend(manifest.needs.iter().copied());
             stats.tensors += uses * manifest.items.iter().filter(|item| item.name.is_some()).count() as u64;
             stats.packed_tensors += uses * manifest.packed().filter(|place| place.item.name.is_some()).count() as u64;
             stats.packs += manifest.packs.iter().filter(|pack| packs.insert(pack.id)).count() as u64;
             stats.after_file_dedup += manifest.length;
             let of_item = |item: &Item| item.pieces.iter().map(|piece| (Some(item.dtype), *piece)).collect::<Vec<_>>();
             let packed = manifest.packs.iter().map(|pack| (None, *pack));
-            for (dtype, piece) in manifest.items.iter().flat_map(of_item).chain(packed) {
+            let taken = manifest.taken().iter().map(|piece| (None, *piece));
+            for (dtype, piece) in manifest.items.iter().flat_map(of_item).chain(packed).chain(taken) {
                 stats.after_tensor_dedup += if contents.insert(piece.id.digest) { piece.length } else { 0 };
-                pieces.insert(piece.id, Piece { length: piece.length, base: piece.base, dtype });
+                let known: &mut Piece = pieces.entry(piece.id).or_default();
+                *known = Piece { length: piece.length, base: piece.base, dtype: dtype.or(known.dtype) };
                 if let Some(base) = piece.base {
                     // The base may belong to a removed model, so that only its stored size is
                     // known.
@@ -119,15 +122,16 @@ impl Store {
                 }
             }
         }
-        self.add_stored(&mut stats, &uses, &pieces).await?;
+        self.add_stored(&mut stats, (&uses, &sources), &pieces).await?;
         Ok(stats)
     }
 
-    /// Adds the sizes of the stored objects to `stats`.
+    /// Adds the sizes of the stored objects to `stats`. Of the `sources` of excerpts, only the manifests
+    /// are needed.
     async fn add_stored(
         &self,
         stats: &mut Stats,
-        files: &HashMap<ObjectId, u64>,
+        (files, sources): (&HashMap<ObjectId, u64>, &HashSet<ObjectId>),
         pieces: &HashMap<ObjectId, Piece>,
     ) -> Result<()> {
         let mut listed = self.backend().listed(Kind::Pieces.folder());
@@ -147,7 +151,8 @@ impl Store {
         for (kind, sum) in [(Kind::Files, &mut stats.manifest_bytes), (Kind::Sketches, &mut stats.sketch_bytes)] {
             let mut listed = self.backend().listed(kind.folder());
             while let Some(object) = listed.try_next().await? {
-                let is_needed = kind.parse(&object.key).is_some_and(|id| files.contains_key(&id));
+                let is_source = |id: &ObjectId| kind == Kind::Files && sources.contains(id);
+                let is_needed = kind.parse(&object.key).is_some_and(|id| files.contains_key(&id) || is_source(&id));
                 *sum += if is_needed { object.bytes } else { 0 };
             }
         }

@@ -14,7 +14,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::kept::Kept;
 use crate::keys::{self, Kind, MODELS, ObjectId, RUNS};
-use crate::manifest::{FileManifest, Model, ModelName, PieceRef};
+use crate::manifest::{DEEPEST, FileManifest, Model, ModelName, PieceRef};
 use crate::run::{self, Run, Tombstone};
 use crate::verify::Problem;
 
@@ -257,10 +257,28 @@ impl Store {
     /// The manifest of a file, which lists its tensors and pieces.
     ///
     /// # Errors
-    /// `Damaged`, if it is missing or does not parse.
+    /// `Damaged`, if it, or that of a file that it has excerpts of, is missing or does not parse.
     pub async fn file(&self, id: &ObjectId) -> Result<FileManifest> {
         let key = Kind::Files.key(id);
-        FileManifest::parse(&key, &self.object(&key).await?)
+        let manifest = FileManifest::parse(&key, &self.object(&key).await?)?;
+        self.resolved(&key, manifest, DEEPEST).await
+    }
+
+    /// A manifest with the pieces that its excerpts are in, which up to `depth` files tell that
+    /// follow one another.
+    async fn resolved(&self, key: &str, mut manifest: FileManifest, depth: usize) -> Result<FileManifest> {
+        if depth == 0 && !manifest.sources.is_empty() {
+            let problem = format!("more than {DEEPEST} files follow one another, each an excerpt of the next one");
+            return Err(Error::damaged(key, problem));
+        }
+        let mut files = Vec::with_capacity(manifest.sources.len());
+        for source in &manifest.sources {
+            let key = Kind::Files.key(source);
+            let file = FileManifest::parse(&key, &self.object(&key).await?)?;
+            files.push(Box::pin(self.resolved(&key, file, depth - 1)).await?);
+        }
+        manifest.resolve(key, &files)?;
+        Ok(manifest)
     }
 
     /// The object of this key, which must exist.

@@ -1,8 +1,11 @@
 //! Tests that kill processes at random moments: published models stay right, and collections remove
 //! the leftovers.
 //!
-//! `BITX_KILLS` sets the number of kills. `BITX_SEED` repeats the choices of a run, but not its
+//! `BITX_KILLS` sets the number of kills of writers, and as many more of planners and those that run
+//! their plans. `BITX_SEED` repeats the choices of a run, but not its
 //! timing.
+
+mod plans;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -47,7 +50,17 @@ struct Scene {
     /// the last, because a model that is already stored is added quickly.
     longest: BTreeMap<&'static str, Duration>,
     possible: Possible,
-    killed: u64,
+    /// The number of times that each command was killed.
+    killed: BTreeMap<&'static str, u64>,
+}
+
+/// The commands that a test consists of.
+#[derive(Debug, Clone, Copy)]
+enum Mix {
+    /// Writers, collections and repairs.
+    Writers,
+    /// Surveys, plans, engines that run them, the indexing of a store, and collections.
+    Planners,
 }
 
 impl Scene {
@@ -62,7 +75,7 @@ impl Scene {
             random: Random(seed),
             longest: BTreeMap::new(),
             possible,
-            killed: 0,
+            killed: BTreeMap::new(),
         }
     }
 
@@ -97,14 +110,21 @@ impl Scene {
             let longest = self.longest.entry(command).or_default();
             *longest = begun.elapsed().max(*longest);
         } else {
-            self.killed += 1;
+            *self.killed.entry(command).or_default() += 1;
         }
         output.status.success()
     }
 
-    /// Runs one random command. Some finish before they are killed, so that there are models to
-    /// lose.
-    async fn step(&mut self) {
+    /// Runs random commands. Some finish before they are killed, so that there are models to lose.
+    async fn step(&mut self, mix: Mix) {
+        match (mix, self.random.below(8)) {
+            (Mix::Planners, 0..4) => self.plan().await,
+            (Mix::Planners, 4..6) => self.index().await,
+            _ => self.write_or_collect().await,
+        }
+    }
+
+    async fn write_or_collect(&mut self) {
         let name = self.random.pick(&NAMES);
         match self.random.below(12) {
             0..6 => {
@@ -199,15 +219,15 @@ impl Scene {
 
 /// Runs commands until `wanted` of them were killed, checking the store after each. Then it removes
 /// all models and asserts that no object is left.
-async fn kills(place: Place, fresh: Place, wanted: u64) {
+async fn kills(mix: Mix, place: Place, fresh: Place, wanted: u64) {
     let mut scene = Scene::new(place);
     let (mut steps, begun) = (0, Instant::now());
-    while scene.killed < wanted {
-        scene.step().await;
+    while scene.killed.values().sum::<u64>() < wanted {
+        scene.step(mix).await;
         scene.check().await;
         steps += 1;
         if steps % 100 == 0 {
-            println!("{steps} commands, {} killed, {:?}", scene.killed, begun.elapsed());
+            println!("{steps} steps, killed {:?}, {:?}", scene.killed, begun.elapsed());
         }
     }
     scene.collect();
@@ -223,7 +243,7 @@ async fn kills(place: Place, fresh: Place, wanted: u64) {
     let records = scene.place.records().await;
     assert!(records.len() <= 2 && records.iter().all(|key| key.starts_with("gc/")), "{records:?}");
     scene.compare_with_fresh(fresh).await;
-    println!("{steps} commands, {} killed, {:?}: nothing lost, nothing left", scene.killed, begun.elapsed());
+    println!("{steps} steps, killed {:?}, {:?}: nothing lost, nothing left", scene.killed, begun.elapsed());
 }
 
 /// The number of kills, from `BITX_KILLS`.
@@ -233,10 +253,20 @@ fn wanted() -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_writers_do_no_harm_in_a_folder() {
-    kills(Place::folder(), Place::folder(), wanted() * 4 / 5).await;
+    kills(Mix::Writers, Place::folder(), Place::folder(), wanted() * 4 / 5).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_writers_do_no_harm_in_a_bucket() {
-    kills(Place::bucket(), Place::bucket(), wanted() / 5).await;
+    kills(Mix::Writers, Place::bucket(), Place::bucket(), wanted() / 5).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_planners_do_no_harm_in_a_folder() {
+    kills(Mix::Planners, Place::folder(), Place::folder(), wanted() * 4 / 5).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_planners_do_no_harm_in_a_bucket() {
+    kills(Mix::Planners, Place::bucket(), Place::bucket(), wanted() / 5).await;
 }

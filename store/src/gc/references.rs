@@ -37,16 +37,25 @@ impl Needed {
             || file().is_some_and(|file| self.files.contains(&file))
     }
 
+    /// Adds a file. Of a file that it has excerpts of, it needs the manifest and the pieces that the
+    /// excerpts are in, and the hints are kept for as long. Pieces are added as far as they are in
+    /// the part.
+    fn add(&mut self, id: ObjectId, manifest: &FileManifest, part: Part) {
+        self.files.insert(id);
+        self.files.extend(manifest.needs.iter().copied());
+        let pieces = manifest.pieces().flat_map(|piece| [Some(piece.id), piece.base]).flatten();
+        self.pieces.extend(pieces.filter(|piece| part.has(&piece.digest)));
+    }
+
     /// Adds the files with these digests, which uploads need. One that cannot be read serves none.
     async fn add_files(&mut self, store: &Store, part: Part, digests: BTreeSet<Digest>) -> Result<()> {
         for digest in digests {
             for id in store.ids(Kind::Files, &digest).await? {
                 match store.file(&id).await {
-                    Ok(manifest) => self.pieces.extend(pieces(&manifest, part)),
-                    Err(error) if error.is_of_object() => continue,
+                    Ok(manifest) => self.add(id, &manifest, part),
+                    Err(error) if error.is_of_object() => {}
                     Err(error) => return Err(error),
                 }
-                self.files.insert(id);
             }
         }
         Ok(())
@@ -74,10 +83,10 @@ pub(crate) async fn needed(store: &Store, part: Part) -> Result<Needed> {
     let manifests = stream::iter(&files).map(|(id, model)| async move { (id, model, store.file(id).await) });
     let mut manifests = manifests.buffer_unordered(REQUESTS);
     while let Some((id, (name, published), manifest)) = manifests.next().await {
-        needed.files.insert(*id);
         match manifest {
-            Ok(manifest) => needed.pieces.extend(pieces(&manifest, part)),
+            Ok(manifest) => needed.add(*id, &manifest, part),
             Err(error) if error.is_of_object() => {
+                needed.files.insert(*id);
                 needed.problems.push(Problem::of_model(name, &error));
                 unread = unread.max(Some(*published));
             }
@@ -99,10 +108,4 @@ pub(crate) async fn needed(store: &Store, part: Part) -> Result<Needed> {
         needed.keys.extend(listed.filter(|object| object.modified <= unread).map(|object| object.key));
     }
     Ok(needed)
-}
-
-/// The pieces of a file and their bases, as far as they are in the part.
-fn pieces(manifest: &FileManifest, part: Part) -> impl Iterator<Item = ObjectId> {
-    let pieces = manifest.pieces().flat_map(|piece| [Some(piece.id), piece.base]).flatten();
-    pieces.filter(move |piece| part.has(&piece.digest))
 }

@@ -172,6 +172,9 @@ impl Ingest<'_> {
             Err(error) if error.is_of_object() => return Ok(None),
             manifest => manifest?,
         };
+        if manifest.needs.iter().any(|source| self.run.is_condemned(&Kind::Files.key(source))) {
+            return Ok(None);
+        }
         let pieces: Vec<PieceRef> = manifest.pieces().copied().collect();
         let usable = stream::iter(pieces).map(|piece| async move { self.is_usable(&piece).await });
         let all = usable.buffer_unordered(self.store.width()).try_fold(true, |all, one| async move { Ok(all && one) });
@@ -180,8 +183,13 @@ impl Ingest<'_> {
 
     /// Returns `true` if the run may rely on a piece and on its base, and both are sound.
     async fn is_usable(&self, piece: &PieceRef) -> Result<bool> {
+        Ok(!self.is_condemned(piece) && self.store.is_sound(piece).await?)
+    }
+
+    /// Returns `true` if a collection may remove a piece or its base.
+    pub(super) fn is_condemned(&self, piece: &PieceRef) -> bool {
         let condemned = |id: &ObjectId| self.run.is_condemned(&Kind::Pieces.key(id));
-        Ok(!condemned(&piece.id) && !piece.base.as_ref().is_some_and(condemned) && self.store.is_sound(piece).await?)
+        condemned(&piece.id) || piece.base.as_ref().is_some_and(condemned)
     }
 
     /// Stores the pieces of a file that are missing, its sketches and its manifest.
@@ -193,9 +201,10 @@ impl Ingest<'_> {
         surveyed: Vec<Surveyed>,
     ) -> Result<ObjectId> {
         let near = self.near(&items, &surveyed).await?;
-        let surveyed = self.recut(file, &mut items, surveyed, &near).await?;
+        let mut surveyed = self.recut(file, &mut items, surveyed, &near).await?;
         let mut bases = bases::choose(&near, &items, &surveyed);
-        self.look_within(file, &surveyed, &near, &mut bases).await?;
+        let held = self.look_within(file, &surveyed, &near, &mut bases).await?;
+        let sources = self.take_excerpts(&digest, &mut items, (&mut surveyed, &mut bases), &held, &near).await?;
         let short = packs::short(&items, &surveyed, &bases);
         self.look_at_values(file, &items, &surveyed, &near, &mut bases).await?;
         packs::note_digests(&mut items, &surveyed, &short);
@@ -208,7 +217,7 @@ impl Ingest<'_> {
         let (packs, pieces) = futures::try_join!(packs, pieces)?;
         pieces.into_iter().for_each(|(item, piece)| items[item].pieces.push(piece));
         let id = self.run.object(digest);
-        let manifest = FileManifest::new(items, packs);
+        let manifest = FileManifest::new(items, packs, sources);
         self.store_hints(&id, &surveyed, &manifest.parts(), &near).await?;
         let key = Kind::Files.key(&id);
         let bytes = self.store.compute(move || manifest.to_bytes(&Kind::Files.key(&id))).await?;

@@ -91,15 +91,17 @@ impl Ingest<'_> {
         chained.await
     }
 
-    /// Looks for stored pieces that hold the parts without a base.
+    /// Looks for stored pieces that hold the parts without a base. Returns for each part the piece that
+    /// seems to hold the same bytes, with their offset in it.
     pub(super) async fn look_within(
         &self,
         file: &Arc<LocalFile>,
         surveyed: &[Surveyed],
         near: &[Arc<Sheet>],
         bases: &mut [Vec<Chosen>],
-    ) -> Result<()> {
-        for (part, bases) in surveyed.iter().zip(bases) {
+    ) -> Result<Vec<Option<Held>>> {
+        let mut equal = vec![None; surveyed.len()];
+        for ((part, bases), equal) in surveyed.iter().zip(bases).zip(&mut equal) {
             let length = part.length();
             let holds = |other: u64| other > length && other.is_multiple_of(length) && other / length <= MOST_TIMES;
             let any = || near.iter().any(|sheet| sheet.lengths(part.part.dtype).any(holds));
@@ -113,10 +115,11 @@ impl Ingest<'_> {
                 file.give_back(bytes);
                 Ok::<_, crate::Error>(found)
             });
-            let form = found.await?;
-            bases.extend(form.map(|(base, form)| Chosen { base, form: Some(form) }));
+            let Some((held, form, is_equal)) = found.await? else { continue };
+            *equal = is_equal.then_some(held);
+            bases.push(Chosen { base: held.piece, form: Some(form) });
         }
-        Ok(())
+        Ok(equal)
     }
 }
 
@@ -173,11 +176,20 @@ fn sampled(file: &LocalFile, dtype: Dtype, start: u64, length: u64) -> Result<Op
     Ok(Sketch::from_bytes(dtype, length, samples).ok())
 }
 
-/// The stored piece, and its form, that holds a tensor with these bytes at a multiple of its
-/// length, judged by the words of its sketch that are in the tensor's place.
-fn holder(bytes: &[u8], dtype: Dtype, near: &[Arc<Sheet>]) -> Option<(ObjectId, Form)> {
+/// The place of a tensor in a stored piece that holds more.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Held {
+    pub(super) piece: ObjectId,
+    /// The offset in the piece, in bytes.
+    pub(super) offset: u64,
+}
+
+/// The place in a stored piece that holds a tensor with these bytes at a multiple of its length,
+/// judged by the words of its sketch that are in the tensor's place. Also returns the form of the
+/// piece, and `true` if all of these words are equal.
+fn holder(bytes: &[u8], dtype: Dtype, near: &[Arc<Sheet>]) -> Option<(Held, Form, bool)> {
     let length = bytes.len() as u64;
-    let mut best: Option<(u64, u64, &ObjectId, &Sheet)> = None;
+    let mut best: Option<(u64, u64, Held, &Sheet)> = None;
     for sheet in near {
         let lengths: BTreeSet<u64> = sheet.lengths(dtype).filter(|other| is_holder(*other, length)).collect();
         for (id, sketch) in lengths.iter().flat_map(|other| sheet.sketched(dtype, *other)) {
@@ -185,13 +197,13 @@ fn holder(bytes: &[u8], dtype: Dtype, near: &[Arc<Sheet>]) -> Option<(ObjectId, 
                 let (differing, bits) = differing(bytes, offset, sketch);
                 let is_better = best.is_none_or(|(d, b, ..)| differing * b < d * bits);
                 if is_better && differing * MOST_DIFFERING.1 <= bits * MOST_DIFFERING.0 && bits > 0 {
-                    best = Some((differing, bits, id, sheet));
+                    best = Some((differing, bits, Held { piece: *id, offset }, sheet));
                 }
             }
         }
     }
-    let (.., id, sheet) = best?;
-    Some((*id, sheet.form(id, true)?))
+    let (differing, _, held, sheet) = best?;
+    Some((held, sheet.form(&held.piece, true)?, differing == 0))
 }
 
 fn is_holder(other: u64, length: u64) -> bool {

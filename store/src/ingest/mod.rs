@@ -3,6 +3,7 @@
 
 mod bases;
 mod copies;
+mod excerpts;
 mod file;
 mod fused;
 mod index;

@@ -69,12 +69,9 @@ pub(super) fn of(file: &LocalFile, warn: &mut dyn FnMut(String)) -> Result<(Vec<
             offset += length;
         }
     }
-    let item = |region: Region| Item {
-        name: (!region.name.is_empty()).then_some(region.name),
-        dtype: region.dtype,
-        shape: region.shape,
-        pieces: Vec::new(),
-        blake3: None,
+    let item = |region: Region| {
+        let name = (!region.name.is_empty()).then_some(region.name);
+        Item::new(name, region.dtype, region.shape)
     };
     Ok((regions.into_iter().map(item).collect(), parts))
 }

@@ -117,7 +117,7 @@ impl<'a> Shelf<'a> {
             let (dtype, length) = (seen.sketch.dtype(), seen.sketch.length());
             let start = end;
             end = start.saturating_add(length);
-            items.push(Item { name: None, dtype, shape: Vec::new(), pieces: Vec::new(), blake3: None });
+            items.push(Item::new(None, dtype, Vec::new()));
             let part = Part { item, number: 0, dtype, shape: Vec::new(), range: start..end, first: length };
             let (sketch, digest) = (Some(seen.sketch.clone()), Digest::of(&[]));
             surveyed.push(Surveyed {

@@ -135,14 +135,13 @@ impl Sheet {
     /// Reads the sketches of a file, which are only a hint. Without them, the file has its manifest
     /// alone. `None` if the manifest is damaged or gone.
     pub(super) async fn load(store: &Store, id: ObjectId) -> Result<Option<Self>> {
-        let (key, file) = (Kind::Sketches.key(&id), Kind::Files.key(&id));
-        let Some(manifest) = store.backend().get(&file).await? else { return Ok(None) };
-        let manifest = match FileManifest::parse(&file, &manifest) {
-            Ok(manifest) => manifest,
-            Err(error) => {
-                tracing::warn!(%error, "a damaged file is left out");
+        let key = Kind::Sketches.key(&id);
+        let manifest = match store.file(&id).await {
+            Err(error) if error.is_of_object() => {
+                tracing::warn!(%error, "a file that is damaged or gone is left out");
                 return Ok(None);
             }
+            manifest => manifest?,
         };
         let bytes = store.backend().get(&key).await?;
         let sketches = bytes.map_or(Ok(Vec::new()), |bytes| check(&key, &manifest, &bytes));

@@ -1,10 +1,12 @@
 //! The manifest of a file: its tensors and the bytes between them, as pieces.
 
+use std::fmt;
 use std::ops::Range;
 
 use bitx::layout::Dtype;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::excerpts::{Excerpt, MOST_SOURCES};
 use super::places::{Place, Places};
 use super::{VERSION, squeezed};
 use crate::digest::Digest;
@@ -15,6 +17,8 @@ use crate::sealed;
 /// The version of a manifest that has items without pieces. Others are of version 1, which earlier
 /// releases read as well.
 const WITH_PACKS: u32 = 2;
+/// The version of a manifest that has excerpts of other files.
+const WITH_EXCERPTS: u32 = 3;
 
 /// The manifest of a file, which lists its content in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,12 +27,21 @@ pub struct FileManifest {
     pub(crate) version: u32,
     /// The length of the file in bytes.
     pub length: u64,
+    /// The stored files that items are excerpts of. Their manifests are needed to read this file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) sources: Vec<ObjectId>,
     /// The pieces that hold several short items each. Items without pieces of their own follow one
     /// another in the packs, in the order of the file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub packs: Vec<PieceRef>,
     /// The tensors and other bytes of the file, in order and without gaps.
     pub items: Vec<Item>,
+    /// The pieces that excerpts are in, each once.
+    #[serde(skip)]
+    pub(super) taken: Vec<PieceRef>,
+    /// The files whose manifests are needed to find these pieces, each once.
+    #[serde(skip)]
+    pub(crate) needs: Vec<ObjectId>,
 }
 
 /// A tensor of a file, or a range of bytes outside of all tensors.
@@ -43,13 +56,21 @@ pub struct Item {
     pub dtype: Dtype,
     /// The extents, outermost first.
     pub shape: Vec<u64>,
-    /// The pieces that hold its bytes, in order. Empty for an empty item, and for one in a pack.
+    /// The pieces that hold its bytes, in order. Empty for an empty item, for one in a pack, and for
+    /// one that consists of excerpts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pieces: Vec<PieceRef>,
     /// The BLAKE3 digest, if there are several pieces. A single piece has the same digest as its
-    /// item. An item in a pack has one unless it is very short.
+    /// item. An item in a pack has one unless it is very short, and one of excerpts has none if it was
+    /// one part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) blake3: Option<Digest>,
+    /// The runs of bytes of other files that the item consists of, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) excerpts: Vec<Excerpt>,
+    /// The excerpts as runs of bytes in pieces.
+    #[serde(skip)]
+    pub(super) runs: Vec<(PieceRef, Range<u64>)>,
 }
 
 /// A reference to a piece: a part of a file that is stored as one object.
@@ -67,9 +88,16 @@ pub struct PieceRef {
 }
 
 impl Item {
+    /// An item that has no content yet.
+    pub(crate) fn new(name: Option<String>, dtype: Dtype, shape: Vec<u64>) -> Self {
+        let (pieces, excerpts, runs) = Default::default();
+        Self { name, dtype, shape, pieces, blake3: None, excerpts, runs }
+    }
+
     /// The length in bytes.
     pub fn length(&self) -> u64 {
         match &self.pieces[..] {
+            [] if !self.excerpts.is_empty() => Excerpt::total(&self.excerpts),
             [] => self.dtype.tensor_bytes(&self.shape).unwrap_or(0),
             pieces => pieces.iter().map(|piece| piece.length).sum(),
         }
@@ -77,7 +105,7 @@ impl Item {
 
     /// Returns `true` if the item has bytes, and they are in a pack.
     pub fn is_packed(&self) -> bool {
-        self.pieces.is_empty() && self.length() > 0
+        self.pieces.is_empty() && self.excerpts.is_empty() && self.length() > 0
     }
 
     /// The BLAKE3 digest, if it is known.
@@ -91,9 +119,14 @@ impl Item {
 }
 
 impl FileManifest {
-    pub(crate) fn new(items: Vec<Item>, packs: Vec<PieceRef>) -> Self {
-        let version = if items.iter().all(|item| !item.pieces.is_empty()) { VERSION } else { WITH_PACKS };
-        Self { version, length: items.iter().map(Item::length).sum(), packs, items }
+    pub(crate) fn new(items: Vec<Item>, packs: Vec<PieceRef>, sources: Vec<ObjectId>) -> Self {
+        let version = match sources[..] {
+            [] if items.iter().all(|item| !item.pieces.is_empty()) => VERSION,
+            [] => WITH_PACKS,
+            _ => WITH_EXCERPTS,
+        };
+        let length = items.iter().map(Item::length).sum();
+        Self { version, length, sources, packs, items, taken: Vec::new(), needs: Vec::new() }
     }
 
     /// The object of the manifest.
@@ -106,13 +139,24 @@ impl FileManifest {
         Ok(if self.version == VERSION { bytes } else { squeezed::squeeze(bytes) })
     }
 
+    /// Parses a manifest. Its excerpts are not [resolved](Self::resolve) yet.
+    ///
+    /// # Errors
+    /// `Damaged`, `Unsupported`.
     pub(crate) fn parse(key: &str, bytes: &[u8]) -> Result<Self> {
         let bytes = squeezed::expand(key, bytes)?;
         let file: Self = serde_json::from_slice(&sealed::body(key, &bytes)?).map_err(|e| Error::damaged(key, e))?;
-        if file.version != VERSION && file.version != WITH_PACKS {
+        if ![VERSION, WITH_PACKS, WITH_EXCERPTS].contains(&file.version) {
             return Err(Error::unsupported(key, file.version));
         }
-        let lengths = file.pieces().map(|piece| piece.length);
+        if file.sources.len() > MOST_SOURCES {
+            return Err(Error::damaged(key, format!("it has excerpts of more than {MOST_SOURCES} files")));
+        }
+        if let Some(item) = file.items.iter().find(|item| !item.pieces.is_empty() && !item.excerpts.is_empty()) {
+            return Err(Error::damaged(key, format!("{item} has both pieces and excerpts")));
+        }
+        let excerpts = file.items.iter().flat_map(|item| item.excerpts.iter().map(|excerpt| excerpt.length));
+        let lengths = file.pieces().map(|piece| piece.length).chain(excerpts);
         let length = lengths.into_iter().try_fold(0u64, u64::checked_add);
         if length != Some(file.length) {
             let problem = format!("the lengths of its pieces do not add up to the stated {} bytes", file.length);
@@ -124,9 +168,14 @@ impl FileManifest {
         Ok(file)
     }
 
-    /// All pieces: those of the items in order, and then the packs.
+    /// All pieces: those of the items in order, the packs, and then those that excerpts are in.
     pub fn pieces(&self) -> impl Iterator<Item = &PieceRef> {
-        self.items.iter().flat_map(|item| &item.pieces).chain(&self.packs)
+        self.items.iter().flat_map(|item| &item.pieces).chain(&self.packs).chain(&self.taken)
+    }
+
+    /// The pieces that excerpts are in, each once.
+    pub(crate) fn taken(&self) -> &[PieceRef] {
+        &self.taken
     }
 
     /// The places of the items in packs, in order.
@@ -153,7 +202,10 @@ impl FileManifest {
         let packs: Vec<PieceRef> = self.packed().map(|place| self.packs[place.pack]).collect();
         let mut packs = packs.into_iter();
         self.items.into_iter().map(move |item| {
-            let pieces = if item.is_packed() { packs.next().into_iter().collect() } else { item.pieces.clone() };
+            let pieces = match item.is_packed() {
+                true => packs.next().into_iter().collect(),
+                false => item.pieces.iter().chain(item.runs.iter().map(|(piece, _)| piece)).copied().collect(),
+            };
             (item, pieces)
         })
     }
@@ -172,14 +224,15 @@ impl FileManifest {
     }
 
     /// The content of the file as runs of bytes in pieces.
-    fn runs(&self) -> Vec<(PieceRef, Range<u64>)> {
+    pub(super) fn runs(&self) -> Vec<(PieceRef, Range<u64>)> {
         let mut places = self.packed();
         let mut runs: Vec<(PieceRef, Range<u64>)> = Vec::new();
         // The number of the pack in which the last run is.
         let mut last = None;
         for item in &self.items {
-            if !item.pieces.is_empty() {
+            if !item.pieces.is_empty() || !item.runs.is_empty() {
                 runs.extend(item.pieces.iter().map(|piece| (*piece, 0..piece.length)));
+                runs.extend(item.runs.iter().cloned());
                 last = None;
             } else if item.is_packed()
                 && let Some(place) = places.next()
@@ -202,6 +255,15 @@ impl FileManifest {
             offset += item.length();
             (item.name.as_deref() == Some(name)).then_some((item, start))
         })
+    }
+}
+
+impl fmt::Display for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "the tensor {name:?}"),
+            None => f.write_str("an item without a name"),
+        }
     }
 }
 

@@ -1,11 +1,13 @@
 //! Manifests: the files of a model, and the pieces of a file.
 
+mod excerpts;
 mod file;
 mod model;
 mod name;
 mod places;
 mod squeezed;
 
+pub(crate) use excerpts::{Cursor, DEEPEST, MOST_SOURCES};
 pub use file::{FileManifest, Item, PieceRef};
 pub(crate) use file::{read_dtype, write_dtype};
 pub use model::{FileEntry, Model};

@@ -1,7 +1,7 @@
 //! The repair of files and pieces from other copies of their content: under another epoch, in
 //! another store, or in the file that was once added.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::ingest::{Copy, Ingest, Source, ranges, shape};
 use crate::keys::{Kind, ObjectId};
-use crate::manifest::{FileEntry, FileManifest, PieceRef};
+use crate::manifest::{FileEntry, FileManifest, MOST_SOURCES, PieceRef};
 use crate::run::Run;
 use crate::store::Store;
 
@@ -35,6 +35,33 @@ struct Wanted<'a> {
 enum Form {
     Tensor(Dtype, Vec<u64>),
     Pack(Vec<Segment>),
+}
+
+/// The pieces of a file itself, with what is needed to make them again. `digest` is that of the file.
+fn wanted<'a>(manifest: &'a FileManifest, digest: &'a Digest) -> impl Iterator<Item = Wanted<'a>> {
+    let (mut all, mut offset) = (Vec::new(), 0);
+    for item in &manifest.items {
+        let mut start = offset;
+        offset += item.length();
+        for piece in &item.pieces {
+            let ranges = std::iter::once(start..start + piece.length).collect();
+            start += piece.length;
+            let form = Form::Tensor(item.dtype, shape(item, piece.length));
+            all.push(Wanted { piece, file: digest, ranges, form });
+        }
+    }
+    let mut places = manifest.packed().peekable();
+    for (number, piece) in manifest.packs.iter().enumerate() {
+        let (mut within, mut segments) = (Vec::new(), Vec::new());
+        while let Some(place) = places.next_if(|place| place.pack == number) {
+            let length = place.item.length();
+            within.push(place.offset..place.offset + length);
+            Segment { dtype: Segment::word(place.item.dtype), length, base: None }.append(&mut segments);
+        }
+        let (ranges, form) = (ranges(within.into_iter()), Form::Pack(segments));
+        all.push(Wanted { piece, file: digest, ranges, form });
+    }
+    all.into_iter()
 }
 
 /// The number of objects that a piece may need: itself and its base.
@@ -68,6 +95,7 @@ impl<'a> Mender<'a> {
     /// Repairs a file as far as there is content for it. `is_manifest` is set if its manifest is to
     /// be replaced even if it can be read.
     pub(super) async fn file(&self, file: &FileEntry, is_manifest: bool) -> Result<()> {
+        self.sources(&file.id).await?;
         let manifest = match self.store.file(&file.id).await {
             Ok(manifest) if !is_manifest => Some(manifest),
             Ok(_) => None,
@@ -76,77 +104,87 @@ impl<'a> Mender<'a> {
         };
         let manifest = match manifest {
             Some(manifest) => manifest,
-            None => match self.manifest(file).await? {
+            None => match self.manifest(&file.id).await? {
                 Some(manifest) => manifest,
                 None => return Ok(()),
             },
         };
-        let mut offset = 0;
-        for item in &manifest.items {
-            let mut start = offset;
-            offset += item.length();
-            for piece in &item.pieces {
-                let ranges = std::iter::once(start..start + piece.length).collect();
-                start += piece.length;
-                let form = Form::Tensor(item.dtype, shape(item, piece.length));
-                self.piece(&Wanted { piece, file: &file.id.digest, ranges, form }).await?;
+        for wanted in wanted(&manifest, &file.id.digest) {
+            self.piece(&wanted).await?;
+        }
+        if manifest.taken().is_empty() {
+            return Ok(());
+        }
+        let taken: HashSet<&PieceRef> = manifest.taken().iter().collect();
+        for source in &manifest.needs {
+            let of = self.store.file(source).await?;
+            for wanted in wanted(&of, &source.digest).filter(|wanted| taken.contains(wanted.piece)) {
+                self.piece(&wanted).await?;
             }
         }
-        let mut places = manifest.packed().peekable();
-        for (number, piece) in manifest.packs.iter().enumerate() {
-            let (mut within, mut segments) = (Vec::new(), Vec::new());
-            while let Some(place) = places.next_if(|place| place.pack == number) {
-                let length = place.item.length();
-                within.push(place.offset..place.offset + length);
-                Segment { dtype: Segment::word(place.item.dtype), length, base: None }.append(&mut segments);
+        // Without the files that it is an excerpt of, the file is stored as one of its own.
+        for piece in manifest.taken() {
+            if !self.store.is_sound(piece).await? {
+                return self.manifest(&file.id).await.map(drop);
             }
-            let (ranges, form) = (ranges(within.into_iter()), Form::Pack(segments));
-            self.piece(&Wanted { piece, file: &file.id.digest, ranges, form }).await?;
+        }
+        Ok(())
+    }
+
+    /// Replaces the manifests that a file needs and that are damaged or missing.
+    async fn sources(&self, file: &ObjectId) -> Result<()> {
+        for _ in 0..MOST_SOURCES {
+            match self.store.file(file).await {
+                Err(Error::Damaged { key, .. }) => match Kind::Files.parse(&key).filter(|id| id != file) {
+                    Some(source) if self.manifest(&source).await?.is_some() => {}
+                    _ => return Ok(()),
+                },
+                _ => return Ok(()),
+            }
         }
         Ok(())
     }
 
     /// Replaces the manifest of a file by a copy, or by a new one after the file was added again.
-    async fn manifest(&self, file: &FileEntry) -> Result<Option<FileManifest>> {
-        let key = Kind::Files.key(&file.id);
+    async fn manifest(&self, file: &ObjectId) -> Result<Option<FileManifest>> {
+        let key = Kind::Files.key(file);
         if self.run.is_condemned(&key) {
             return Ok(None);
         }
-        let mut ids = self.store.ids(Kind::Files, &file.id.digest).await?;
-        ids.retain(|id| *id != file.id && !self.run.is_condemned(&Kind::Files.key(id)));
+        let mut ids = self.store.ids(Kind::Files, &file.digest).await?;
+        ids.retain(|id| id != file && !self.run.is_condemned(&Kind::Files.key(id)));
         for id in ids {
             if let Some(manifest) = self.copied(&id, file).await? {
                 return Ok(Some(manifest));
             }
         }
-        let Some(entry) = self.added(file).await? else { return Ok(None) };
-        if entry.id == file.id { self.store.file(&file.id).await.map(Some) } else { self.copied(&entry.id, file).await }
+        let Some(id) = self.added(file).await? else { return Ok(None) };
+        if id == *file { self.store.file(file).await.map(Some) } else { self.copied(&id, file).await }
     }
 
-    /// Copies the manifest `id` to the place of the manifest of `file`, if it is intact.
-    async fn copied(&self, id: &ObjectId, file: &FileEntry) -> Result<Option<FileManifest>> {
-        let (from, to) = (Kind::Files.key(id), Kind::Files.key(&file.id));
-        let bytes = self.store.object(&from).await?;
-        match FileManifest::parse(&from, &bytes) {
-            Ok(manifest) if manifest.length == file.length => {
-                self.store.backend().put(&to, bytes).await?;
-                Ok(Some(manifest))
-            }
-            _ => Ok(None),
+    /// Copies the manifest `id` to the place of the manifest `file`, if it is intact.
+    async fn copied(&self, id: &ObjectId, file: &ObjectId) -> Result<Option<FileManifest>> {
+        match self.store.file(id).await {
+            Err(error) if error.is_of_object() => return Ok(None),
+            manifest => drop(manifest?),
         }
+        let bytes = self.store.object(&Kind::Files.key(id)).await?;
+        self.store.backend().put(&Kind::Files.key(file), bytes).await?;
+        self.store.file(file).await.map(Some)
     }
 
     /// Adds the content of a file again, from a local file or from the other store.
-    async fn added(&self, file: &FileEntry) -> Result<Option<FileEntry>> {
-        if let Some(source) = self.files.get(&file.id.digest) {
-            return self.ingest.file(source).await.map(Some);
+    async fn added(&self, file: &ObjectId) -> Result<Option<ObjectId>> {
+        if let Some(source) = self.files.get(&file.digest) {
+            return self.ingest.file(source).await.map(|entry| Some(entry.id));
         }
         let Some(other) = self.other else { return Ok(None) };
         let folder = tempfile::tempdir().map_err(Error::file(std::env::temp_dir()))?;
         let path = folder.path().join("file");
-        for id in other.ids(Kind::Files, &file.id.digest).await? {
-            if restored(other, &FileEntry { id, ..file.clone() }, &path).await? {
-                return self.ingest.file(&Source { path: file.path.clone(), file: path }).await.map(Some);
+        for id in other.ids(Kind::Files, &file.digest).await? {
+            if restored(other, id, &path).await? {
+                let source = Source { path: id.to_string(), file: path };
+                return self.ingest.file(&source).await.map(|entry| Some(entry.id));
             }
         }
         Ok(None)
@@ -236,13 +274,18 @@ async fn excerpt(other: &Store, file: &Digest, ranges: &[Range<u64>], digest: &D
 }
 
 /// Restores a file of the other store to `path`. Returns `false` if it is damaged there.
-async fn restored(other: &Store, file: &FileEntry, path: &std::path::Path) -> Result<bool> {
+async fn restored(other: &Store, id: ObjectId, path: &std::path::Path) -> Result<bool> {
+    let length = match other.file(&id).await {
+        Err(error) if error.is_of_object() => return Ok(false),
+        manifest => manifest?.length,
+    };
+    let file = FileEntry { path: id.to_string(), length, id };
     let output = tokio::sync::Mutex::new(tokio::fs::File::create(path).await.map_err(Error::file(path))?);
     let write = |part: Bytes| {
         let output = &output;
         async move { output.lock().await.write_all(&part).await.map_err(Error::file(path)) }
     };
-    match other.restore(file, write).await {
+    match other.restore(&file, write).await {
         Err(error) if error.is_of_object() => return Ok(false),
         restored => restored?,
     }

@@ -157,7 +157,7 @@ impl Store {
     }
 
     /// The files of published models that have problems, each once. The flag is set if the manifest
-    /// of the file is the problem.
+    /// of the file itself is the problem.
     async fn damaged_files(&self, problems: &[Problem]) -> Result<Vec<(FileEntry, bool)>> {
         let models = self.models().await?;
         let mut seen = BTreeSet::new();
@@ -167,7 +167,7 @@ impl Store {
             let model = models.iter().find(|model| model.name == name);
             let Some(file) = model.and_then(|model| model.file(&problem.path).ok()) else { continue };
             if seen.insert(file.id) {
-                files.push((file.clone(), Kind::Files.parse(&problem.key).is_some()));
+                files.push((file.clone(), Kind::Files.parse(&problem.key) == Some(file.id)));
             }
         }
         Ok(files)

@@ -1,7 +1,9 @@
 //! Tests of the store through its public interface, in folders and on storage that fails.
 
 mod bases;
+mod costs;
 mod damage;
+mod excerpts;
 mod faults;
 #[cfg(target_os = "linux")]
 mod full;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use bitx::Effort;
-use bitx_store::{Added, Copies, FileManifest, GcOptions, PieceRef, Source, Store, VerifyDepth};
+use bitx_store::{Added, Copies, Digest, FileManifest, GcOptions, PieceRef, Source, Store, VerifyDepth};
 
 use crate::support::models::{copy, name, sources};
 use crate::support::open;
@@ -332,15 +332,15 @@ async fn forged_manifests_are_damaged() {
     scene.add("base", &Short::new(3, &mut random).to_file()).await;
     let path =
         scene.root.path().join(&scene.objects().iter().find(|object| object.path.starts_with("files/")).unwrap().path);
-    let object = fs::read_to_string(&path).unwrap();
-    let text = format!("{}}}", object.rsplit_once(",\"check\"").unwrap().0);
-    let pack = scene.manifest("base").await.packs[0];
+    let object = fs::read(&path).unwrap();
+    let manifest = scene.manifest("base").await;
+    let (text, pack) = (serde_json::to_string(&manifest).unwrap(), manifest.packs[0]);
     for (from, to) in [
         (format!("\"length\":{}}}]", pack.length), format!("\"length\":{}}}]", u64::MAX)),
         ("\"packs\":[{".to_owned(), format!("\"packs\":[{{\"piece\":\"{}\",\"length\":0}},{{", pack.id)),
         ("[512]".to_owned(), "[511]".to_owned()),
         ("[512]".to_owned(), format!("[{}]", u64::MAX >> 2)),
-        ("\"version\":2".to_owned(), "\"version\":3".to_owned()),
+        ("\"version\":2".to_owned(), "\"version\":4".to_owned()),
     ] {
         assert!(text.contains(&from));
         fs::write(&path, text.replacen(&from, &to, 1)).unwrap();
@@ -348,9 +348,26 @@ async fn forged_manifests_are_damaged() {
         assert_eq!(scene.problems().await.is_empty(), zero, "{to}");
         assert_eq!(scene.restores("base").await, zero, "{to}");
     }
-    // A short object that states terabytes of JSON.
-    fs::write(&path, [&[1u8][..], b"BITXv002", &[0xFF; 64]].concat()).unwrap();
-    assert!(!scene.problems().await.is_empty());
+    // Short objects that state terabytes of JSON, hold megabytes, or end early.
+    let frame = zrip::compress(&vec![b' '; 16 << 20], 1).unwrap();
+    let digest = Digest::of(&frame);
+    let digest = &digest.as_bytes()[..8];
+    let forged = [
+        [&[1u8][..], b"BITXv002", &[0xFF; 64]].concat(),
+        [&[6u8][..], digest, &frame].concat(),
+        [&[6u8][..], digest, &frame[..frame.len() / 2]].concat(),
+        vec![6, 1, 2],
+    ];
+    for object in forged {
+        fs::write(&path, object).unwrap();
+        assert!(!scene.problems().await.is_empty());
+    }
+    for at in 0..object.len() {
+        let mut flipped = object.clone();
+        flipped[at] ^= 1;
+        fs::write(&path, flipped).unwrap();
+        assert!(!scene.problems().await.is_empty(), "byte {at} of {}", object.len());
+    }
     fs::write(&path, &object).unwrap();
     assert_eq!(scene.problems().await, [] as [String; 0]);
 }

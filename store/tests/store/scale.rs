@@ -1,25 +1,18 @@
-//! Tests that adding a model costs what the model costs, however many models are stored.
-//!
-//! `BITX_SCALE` sets the number of models in the large store, and prints the figures of a table:
-//! `BITX_SCALE=10000 cargo test -p bitx-store --test scale -- --nocapture`.
+//! Tests that adding a model costs what the model costs, however many models are stored, and that
+//! their hints are collected, made again and listed in pages.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use bitx::Effort;
 use bitx_store::{Added, Backend, GcOptions, Source, Store, VerifyDepth};
 use futures::TryStreamExt;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::throttle::{ThrottleConfig, ThrottledStore};
 use object_store::{ObjectStore, ObjectStoreExt};
 
 use crate::support::counted::Counted;
 use crate::support::models::name;
 use crate::support::weights::{Random, Weights};
-
-/// The time that a request takes in the figures.
-const REQUEST: Duration = Duration::from_millis(20);
 
 /// A store in memory whose requests are counted.
 struct Scene {
@@ -42,7 +35,7 @@ impl Scene {
         self.counted.take();
         let source = Source { path: "model.safetensors".into(), file };
         let added = self.store.add(&name(model), &[source], Effort::Fast, &|_| {}).await.unwrap();
-        (added, self.counted.take())
+        (added, self.counted.take().requests)
     }
 }
 
@@ -68,9 +61,8 @@ fn new() -> [(&'static str, Weights); 2] {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn adding_a_model_costs_the_same_in_a_large_store() {
-    let large = std::env::var("BITX_SCALE").ok().map(|models| models.parse::<u64>().unwrap());
     let mut costs: Vec<[u64; 2]> = Vec::new();
-    for models in [large.unwrap_or(200) / 100, large.unwrap_or(200)] {
+    for models in [2, 200] {
         let storage = filled(models).await;
         let scene = Scene::over(storage.clone()).await;
         let mut cost = [0; 2];
@@ -80,29 +72,10 @@ async fn adding_a_model_costs_the_same_in_a_large_store() {
             *cost = requests;
         }
         costs.push(cost);
-        if large.is_some() {
-            println!("{models} models: {cost:?} requests for a fine-tune and a stranger, {}", timed(&storage).await);
-        }
     }
     for (few, many) in costs[0].iter().zip(&costs[1]) {
         assert!(many * 2 <= few * 3, "{costs:?}");
     }
-}
-
-/// The time of adding a fine-tune if each request takes 20 ms, and the memory of this process.
-async fn timed(storage: &InMemory) -> String {
-    let wait = ThrottleConfig {
-        wait_delete_per_call: REQUEST,
-        wait_get_per_call: REQUEST,
-        wait_list_per_call: REQUEST,
-        wait_list_with_delimiter_per_call: REQUEST,
-        wait_put_per_call: REQUEST,
-        ..ThrottleConfig::default()
-    };
-    let scene = Scene::over(Arc::new(ThrottledStore::new(storage.fork(), wait))).await;
-    let begun = Instant::now();
-    scene.add("again", &bases(1).next().unwrap().sparse(&mut Random(8))).await;
-    format!("{:.2} s at {} ms a request", begun.elapsed().as_secs_f64(), REQUEST.as_millis())
 }
 
 /// Removes the signatures, which earlier writers did not store.
@@ -174,7 +147,7 @@ async fn models_are_listed_in_pages() {
         loop {
             scene.counted.take();
             let (page, last) = scene.store.page(after.as_ref(), most).await.unwrap();
-            assert!(scene.counted.take() <= most.min(6) as u64 + 1);
+            assert!(scene.counted.take().requests <= most.min(6) as u64 + 1);
             listed.extend(page.models.into_iter().map(|model| model.name.to_string()));
             after = last;
             if after.is_none() {

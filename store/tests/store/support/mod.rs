@@ -4,6 +4,7 @@ pub mod blocks;
 #[path = "../../../../tests/common/mod.rs"]
 pub mod common;
 pub mod counted;
+pub mod crowd;
 pub mod faulty;
 pub mod models;
 pub mod short;
