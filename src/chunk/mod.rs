@@ -278,5 +278,7 @@ fn decode_plain(
     Ok(())
 }
 
+#[cfg(all(test, feature = "libzstd"))]
+mod oracles;
 #[cfg(test)]
 mod tests;

@@ -2,15 +2,15 @@
 //! tokens that the stretches before it used.
 
 use super::distance::Recent;
-use super::finder::{Finder, Match, NICE};
-use super::prices::{Counts, Prices};
+use super::finder::{Finder, Match};
+use super::prices::{Counts, PRICE, Prices};
 use super::{Effort, MOST_BASE, Sequence};
 
 /// Bytes of the target whose ways are compared at once.
 const STRETCH: usize = 4096;
 
 /// Length from which on a match is taken at once.
-const LONG: usize = NICE;
+const LONG: usize = 192;
 
 /// Number of stretches after which prices are computed anew.
 const EVERY: usize = 8;
@@ -94,6 +94,7 @@ impl Parser<'_> {
             place = self.stretch(place);
             stretch += 1;
             if stretch % EVERY == 0 || stretch < EVERY {
+                self.counts.fade();
                 self.prices = self.counts.prices();
             }
         }
@@ -109,8 +110,7 @@ impl Parser<'_> {
             let (place, node) = (start + i, self.nodes[i]);
             let close = node.literals <= CLOSE;
             self.finder.find(place, &node.recent, close, &mut found);
-            let longest = found.iter().max_by_key(|found| found.length);
-            if let Some(&long) = longest.filter(|found| found.length >= LONG) {
+            if let Some(long) = self.long(&found, &node.recent) {
                 self.take(start, i);
                 self.sequence(place, long);
                 let end = place + long.length;
@@ -122,6 +122,14 @@ impl Parser<'_> {
         }
         self.take(start, length);
         start + length
+    }
+
+    /// The match to take at once, if any is long: a byte more is worth a bit of its distance's price.
+    fn long(&self, found: &[Match], recent: &Recent) -> Option<Match> {
+        let long = found.iter().filter(|found| found.length >= LONG);
+        let worth =
+            |found: &&Match| (found.length << PRICE) as i64 - i64::from(self.prices.distance(recent, found.distance));
+        long.max_by_key(worth).copied()
     }
 
     fn relax_literal(&mut self, i: usize, node: Node, byte: u8) {

@@ -6,10 +6,13 @@ use crate::entropy::bins::{self, BINS, TOKENS};
 use crate::entropy::log2::{FRACTION, log2};
 
 /// Fraction bits of a price.
-const PRICE: u32 = 8;
+pub(super) const PRICE: u32 = 8;
 
 /// Lengths whose prices are in a table.
 const SHORT: usize = 512;
+
+/// Literals that are more than their recent frequencies need.
+const MANY: u32 = 1 << 15;
 
 /// Counts of the tokens of every kind.
 #[derive(Debug, Clone)]
@@ -30,10 +33,10 @@ impl Counts {
         let mut counts = [[0; 256]; KINDS];
         let [inserts, copies, ..] = &mut counts;
         for (token, (insert, copy)) in (0..TOKENS as u32).zip(inserts.iter_mut().zip(copies)) {
-            (*insert, *copy) = (800 / (token * token + 1), 800 / (token + 8));
+            (*insert, *copy) = (200 / (token * token + 1), 200 / (token + 8));
         }
-        counts[2][..3].copy_from_slice(&[500, 100, 60]);
-        counts[2][3..CODES].iter_mut().enumerate().for_each(|(i, count)| *count = if i < 76 { 3 } else { 25 });
+        counts[2][..3].copy_from_slice(&[125, 25, 15]);
+        counts[2][3..CODES].iter_mut().enumerate().for_each(|(i, count)| *count = if i < 76 { 1 } else { 6 });
         target.iter().step_by((target.len() >> 14).max(1)).for_each(|&byte| counts[3][usize::from(byte)] += 1);
         Self(counts)
     }
@@ -44,6 +47,13 @@ impl Counts {
         self.0[1][usize::from(bins::token((sequence.copied - SHORTEST) as u64))] += 1;
         self.0[2][usize::from(recent.code(sequence.distance).token)] += 1;
         literals.iter().for_each(|&byte| self.0[3][usize::from(byte)] += 1);
+    }
+
+    /// Halves the counts of literals where there are many: their frequencies differ from part to part.
+    pub(super) fn fade(&mut self) {
+        if self.0[3].iter().sum::<u32>() > MANY {
+            self.0[3].iter_mut().for_each(|count| *count /= 2);
+        }
     }
 
     pub(super) fn prices(&self) -> Prices {
