@@ -78,7 +78,8 @@ impl Coded {
         marks.copy_from_slice(tables);
         self.marks.map(marks);
         self.places.find(marks, |marks| !at_least::<CERTAIN>(marks));
-        self.places.get().iter().map(|&place| (tables[usize::from(place)], tokens[usize::from(place)])).unzip()
+        let coded = |all: &[u8]| self.places.get().iter().map(|&place| all[usize::from(place)]).collect();
+        (coded(tables), coded(tokens))
     }
 }
 

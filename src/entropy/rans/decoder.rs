@@ -14,12 +14,14 @@ pub(super) const SLOTS: usize = MAX_TABLES * SCALE as usize;
 #[derive(Debug)]
 pub(crate) struct Decoder {
     pub(super) slots: Box<[u32; SLOTS]>,
+    /// The frequency of symbol 0 in each table, if there are few tables and it is the usual symbol.
+    pub(super) zeros: Option<[u32; LANES]>,
 }
 
 impl Default for Decoder {
     fn default() -> Self {
         let slots = vec![0; SLOTS].into_boxed_slice();
-        Self { slots: slots.try_into().unwrap_or_else(|_| unreachable!("SLOTS long")) }
+        Self { slots: slots.try_into().unwrap_or_else(|_| unreachable!("SLOTS long")), zeros: None }
     }
 }
 
@@ -36,6 +38,7 @@ impl Decoder {
                 rest = others;
             }
         }
+        self.zeros = usual_zeros(tables);
     }
 
     /// Decodes the next strip. `contexts` holds the number of each symbol's table.
@@ -51,7 +54,7 @@ impl Decoder {
         {
             let whole = contexts.len() - contexts.len() % ROW;
             let (rows, rest) = symbols.split_at_mut(whole);
-            kernels::decode_rows(kernel, &self.slots, groups, &contexts[..whole], rows);
+            kernels::decode_rows(kernel, self, groups, &contexts[..whole], rows);
             (contexts, symbols) = (&contexts[whole..], rest);
         }
         self.decode_rows(shape, groups, contexts, symbols);
@@ -82,6 +85,18 @@ impl Decoder {
         group.states[lane % LANES] = if short { x << 16 | word } else { x };
         entry as u8
     }
+}
+
+/// Returns the frequency of symbol 0 in each table, if there are at most [`LANES`] tables and it is
+/// the symbol of seven in eight slots, on average over the tables that have several symbols.
+fn usual_zeros(tables: &[FrequencyTable]) -> Option<[u32; LANES]> {
+    let mut zeros = [0; LANES];
+    for (i, table) in tables.iter().enumerate() {
+        *zeros.get_mut(i)? = u32::from(table.frequencies()[0]);
+    }
+    let open = || tables.iter().zip(zeros).filter(|(table, _)| table.certain().is_none());
+    let usual = open().map(|(_, zero)| zero).sum::<u32>();
+    (usual >= SCALE / 8 * 7 * open().count() as u32).then_some(zeros)
 }
 
 /// The most words that a kernel loads from a group's stream for a strip.

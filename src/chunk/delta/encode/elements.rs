@@ -20,6 +20,13 @@ pub(super) struct Elements {
     pub(super) scales: Option<Scales>,
     /// The number of words that became 0.
     pub(super) zeroed: usize,
+    highest_token: u8,
+    highest_exponent: u16,
+}
+
+/// Returns the highest number, or 0 without any. Unlike [`Iterator::max`], it takes vectors.
+fn highest<T: Copy + Ord + Default>(numbers: &[T]) -> T {
+    numbers.iter().fold(T::default(), |highest, &number| if number > highest { number } else { highest })
 }
 
 /// The words of a strip, and what they make.
@@ -51,7 +58,15 @@ impl Elements {
     ) -> Self {
         let count = target.len() / W::BYTES;
         let (tokens, exponents) = (Vec::with_capacity(count), Vec::with_capacity(count));
-        let mut elements = Self { tokens, exponents, extra: BitWriter::default(), scales: None, zeroed: 0 };
+        let mut elements = Self {
+            tokens,
+            exponents,
+            extra: BitWriter::default(),
+            scales: None,
+            zeroed: 0,
+            highest_token: 0,
+            highest_exponent: 0,
+        };
         let mut meter = scaled.then(|| ScaleMeter::new(matrix.columns, coding.unit()));
         let (mut words, mut deltas) = ([W::default(); STRIP], [W::default(); STRIP]);
         let (mut exponents, mut tokens, mut steps) = ([0; STRIP], [0; STRIP], [0f32; STRIP]);
@@ -77,8 +92,11 @@ impl Elements {
             });
             let zero = zero_token::<W>() as u8;
             zeroed.iter().for_each(|&j: &usize| tokens[j] = zero);
-            elements.tokens.extend_from_slice(&tokens[..count]);
-            elements.exponents.extend_from_slice(&exponents[..count]);
+            let (tokens, exponents) = (&tokens[..count], &exponents[..count]);
+            elements.highest_token = elements.highest_token.max(highest(tokens));
+            elements.highest_exponent = elements.highest_exponent.max(highest(exponents));
+            elements.tokens.extend_from_slice(tokens);
+            elements.exponents.extend_from_slice(exponents);
         }
         elements.scales = meter.map(ScaleMeter::finish);
         elements
@@ -87,8 +105,7 @@ impl Elements {
     /// Returns the model whose contexts are the base's exponents. The highest [`CONTEXTS`]
     /// exponents are told apart, and all lower ones share a context.
     pub(super) fn exponent_model(&self) -> Model {
-        let highest = u32::from(self.exponents.iter().copied().max().unwrap_or(0));
-        Model::Exponent { first: (highest + 1).saturating_sub(CONTEXTS as u32) }
+        Model::Exponent { first: (u32::from(self.highest_exponent) + 1).saturating_sub(CONTEXTS as u32) }
     }
 
     /// Clusters the [`histogram`](Self::histogram) of the same arguments.
@@ -101,7 +118,7 @@ impl Elements {
     /// by context, and the number of counts per context. Appends the contexts to `raw` if it is
     /// given.
     pub(super) fn histogram(&self, model: &Model, every: usize, mut raw: Option<&mut Vec<u8>>) -> (Vec<u32>, usize) {
-        let mut counter = Counter::new(usize::from(self.tokens.iter().copied().max().unwrap_or(0)) + 1);
+        let mut counter = Counter::new(usize::from(self.highest_token) + 1);
         let mut contexts = [0; STRIP];
         let strips = self.exponents.chunks(STRIP).zip(self.tokens.chunks(STRIP)).enumerate();
         for (i, (exponents, tokens)) in strips.step_by(every) {

@@ -36,7 +36,7 @@ pub(super) fn is_available() -> bool {
 /// The [`Kernel`](super::Kernel), which needs AVX2 and POPCNT.
 #[target_feature(enable = "avx2,popcnt")]
 pub(super) fn decode(
-    Rows { slots, words, contexts, symbols }: Rows<'_>,
+    Rows { slots, zeros, words, contexts, symbols }: Rows<'_>,
     states: &mut [[u32; LANES]; GROUPS],
 ) -> [usize; GROUPS] {
     assert!(words.iter().all(|words| words.len() >= contexts.len() * LANES + BEYOND));
@@ -44,6 +44,7 @@ pub(super) fn decode(
     let table_mask = _mm256_set1_epi32(SLOTS as i32 - 1);
     let frequency_mask = _mm256_set1_epi32(0xfff);
     let low = _mm256_set1_epi32(LOW as i32);
+    let highest_short = _mm256_set1_epi32(LOW as i32 - 1);
     let low_bytes = _mm256_set1_epi32(0x0c08_0400);
     let base: *const i32 = slots.as_ptr().cast();
     let mut x = [_mm256_setzero_si256(); GROUPS];
@@ -53,17 +54,31 @@ pub(super) fn decode(
     }
     let words = words.map(|words| words.as_ptr());
     let mut taken = [0; GROUPS];
+    // SAFETY: there are eight frequencies.
+    let zeros = zeros.map(|zeros: [u32; LANES]| unsafe { _mm256_loadu_si256(zeros.as_ptr().cast()) });
     for (contexts, symbols) in contexts.iter().zip(symbols) {
         for g in 0..GROUPS {
             let at = g * LANES;
             // SAFETY: a group has eight contexts in a row.
             let context = unsafe { _mm_loadl_epi64(contexts.as_ptr().add(at).cast()) };
-            let table = _mm256_slli_epi32::<{ SCALE_BITS as i32 }>(_mm256_cvtepu8_epi32(context));
-            let slot = _mm256_and_si256(_mm256_or_si256(table, _mm256_and_si256(x[g], slot_mask)), table_mask);
+            let (context, own_slot) = (_mm256_cvtepu8_epi32(context), _mm256_and_si256(x[g], slot_mask));
+            let quotient = _mm256_srli_epi32::<{ SCALE_BITS as i32 }>(x[g]);
+            if let Some(zeros) = zeros {
+                let frequency = _mm256_permutevar8x32_epi32(zeros, context);
+                let is_zero = _mm256_cmpgt_epi32(frequency, own_slot);
+                let next = _mm256_add_epi32(_mm256_mullo_epi32(frequency, quotient), own_slot);
+                let stays = _mm256_cmpgt_epi32(next, highest_short);
+                if _mm256_movemask_epi8(_mm256_and_si256(is_zero, stays)) == -1 {
+                    x[g] = next;
+                    symbols[at..at + LANES].fill(0);
+                    continue;
+                }
+            }
+            let table = _mm256_slli_epi32::<{ SCALE_BITS as i32 }>(context);
+            let slot = _mm256_and_si256(_mm256_or_si256(table, own_slot), table_mask);
             // SAFETY: masked to SLOTS - 1, every index is within `slots`.
             let entry = unsafe { _mm256_i32gather_epi32::<4>(base, slot) };
             let frequency = _mm256_and_si256(_mm256_srli_epi32::<8>(entry), frequency_mask);
-            let quotient = _mm256_srli_epi32::<{ SCALE_BITS as i32 }>(x[g]);
             let next = _mm256_add_epi32(_mm256_mullo_epi32(frequency, quotient), _mm256_srli_epi32::<20>(entry));
             let short = _mm256_cmpgt_epi32(low, next);
             let mask = _mm256_movemask_ps(_mm256_castsi256_ps(short)) as usize;

@@ -9,7 +9,7 @@ mod avx2;
 mod eight;
 
 use super::decoder::SLOTS;
-use super::{GROUPS, Group, LANES, ROW};
+use super::{Decoder, GROUPS, Group, LANES, ROW};
 
 /// Words that the last step of a kernel loads beyond those that it can take.
 pub(super) const BEYOND: usize = LANES;
@@ -17,6 +17,9 @@ pub(super) const BEYOND: usize = LANES;
 /// The input and the output of a kernel. There are as many symbols as contexts.
 pub(super) struct Rows<'a> {
     slots: &'a [u32; SLOTS],
+    /// The frequency of symbol 0 for each context, if contexts are below [`LANES`] and most symbols
+    /// are 0.
+    zeros: Option<[u32; LANES]>,
     /// The next words of each group, at least [`LANES`] for each row and [`BEYOND`] more.
     words: [&'a [[u8; 2]]; GROUPS],
     contexts: &'a [[u8; ROW]],
@@ -53,7 +56,7 @@ pub(super) fn fastest() -> Option<Kernel> {
 /// Decodes whole rows, at most a strip, with a kernel of [`available`].
 pub(super) fn decode_rows(
     kernel: Kernel,
-    slots: &[u32; SLOTS],
+    decoder: &Decoder,
     groups: &mut [Group<'_>; GROUPS],
     contexts: &[u8],
     symbols: &mut [u8],
@@ -62,8 +65,11 @@ pub(super) fn decode_rows(
     let ahead = contexts.len() * LANES + BEYOND;
     let mut states = groups.each_ref().map(|group| group.states);
     let words = groups.each_mut().map(|group| group.ahead(ahead));
+    let known = || contexts.as_flattened().iter().fold(0, |most, &context| most.max(context)) < LANES as u8;
+    let zeros = decoder.zeros.filter(|_| known());
+    let rows = Rows { slots: &decoder.slots, zeros, words, contexts, symbols };
     // SAFETY: `available` returns only kernels that the processor can run.
-    let taken = unsafe { kernel(Rows { slots, words, contexts, symbols }, &mut states) };
+    let taken = unsafe { kernel(rows, &mut states) };
     for (group, (states, taken)) in groups.iter_mut().zip(states.into_iter().zip(taken)) {
         group.states = states;
         group.position += taken;

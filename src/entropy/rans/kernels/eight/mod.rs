@@ -57,7 +57,7 @@ struct Tables<'a> {
 #[cfg_attr(target_arch = "x86_64", target_feature(enable = "sse4.1,popcnt"))]
 #[cfg_attr(target_arch = "aarch64", target_feature(enable = "neon"))]
 pub(super) fn decode(
-    Rows { slots, words, contexts, symbols }: Rows<'_>,
+    Rows { slots, words, contexts, symbols, .. }: Rows<'_>,
     states: &mut [[u32; LANES]; GROUPS],
 ) -> [usize; GROUPS] {
     assert!(words.iter().all(|words| words.len() >= contexts.len() * LANES + BEYOND));
