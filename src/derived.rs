@@ -35,7 +35,8 @@ pub(crate) struct Derived {
 pub(crate) enum Gives {
     /// The weights themselves, as `F32`.
     Weights,
-    /// For each word the span of its weights, divided by the `F32` of these bits.
+    /// For each word the span of its weights, divided by the `F32` of these bits, or what a line of
+    /// that divisor gives.
     Spans(Span, u32),
 }
 
@@ -49,25 +50,49 @@ pub(crate) enum Span {
     Range,
     /// The first weight of the largest magnitude.
     First,
+    /// The slope of the line that MLX lays through the weights, in as many steps as the divisor says.
+    Slope,
+    /// The bias of that line.
+    Bias,
 }
 
 impl Span {
     /// All spans; their numbers in the format are their places here, plus 1.
-    pub(crate) const ALL: [Self; 3] = [Self::Largest, Self::Range, Self::First];
+    pub(crate) const ALL: [Self; 5] = [Self::Largest, Self::Range, Self::First, Self::Slope, Self::Bias];
 
-    /// The span of weights, of which those that are not finite count as 0.
-    pub(crate) fn of(self, weights: &[f32]) -> f32 {
+    /// The spans that divisors divide.
+    pub(crate) const DIVIDED: [Self; 3] = [Self::Largest, Self::Range, Self::First];
+
+    /// The word of weights, of which those that are not finite count as 0.
+    pub(crate) fn of(self, weights: &[f32], divisor: f32) -> f32 {
         let finite = weights.iter().map(|&weight| if weight.is_finite() { weight } else { 0.0 });
         match self {
-            Self::Largest => finite.fold(0.0, |most: f32, weight| most.max(weight.abs())),
-            Self::First => finite.fold(0.0, |most: f32, weight| if weight.abs() > most.abs() { weight } else { most }),
-            Self::Range => {
-                let (least, greatest) =
-                    finite.fold((0f32, 0f32), |(least, most), weight| (least.min(weight), most.max(weight)));
-                greatest - least
+            Self::Largest => finite.fold(0.0, |most: f32, weight| most.max(weight.abs())) / divisor,
+            Self::First => {
+                finite.fold(0.0, |most: f32, weight| if weight.abs() > most.abs() { weight } else { most }) / divisor
             }
+            Self::Range => {
+                let (least, greatest) = extremes(finite, (0.0, 0.0));
+                (greatest - least) / divisor
+            }
+            Self::Slope => line(extremes(finite, (f32::MAX, f32::MIN)), divisor).0,
+            Self::Bias => line(extremes(finite, (f32::MAX, f32::MIN)), divisor).1,
         }
     }
+}
+
+/// The least and the greatest of some numbers and of these two.
+fn extremes(numbers: impl Iterator<Item = f32>, (least, most): (f32, f32)) -> (f32, f32) {
+    numbers.fold((least, most), |(least, most), number| (least.min(number), most.max(number)))
+}
+
+/// The line through the weights of a group as MLX lays it: its slope and its bias. The bias is the
+/// extreme of the larger magnitude, and the slope such that a whole number of steps leads to 0.
+fn line((least, most): (f32, f32), steps: f32) -> (f32, f32) {
+    let step = ((most - least) / steps).max(1e-7);
+    let (edge, step) = if least.abs() > most.abs() { (least, step) } else { (most, -step) };
+    let whole = (edge / step).round_ties_even();
+    if whole == 0.0 { (step, 0.0) } else { (edge / whole, edge) }
 }
 
 impl Derived {
@@ -155,8 +180,7 @@ impl Derived {
                 Gives::Spans(span, divisor) => {
                     let weights: Vec<f32> =
                         weights.as_chunks().0.iter().map(|word| f32::from_le_bytes(*word)).collect();
-                    let spans =
-                        weights.chunks_exact(per_word).map(|weights| span.of(weights) / f32::from_bits(divisor));
+                    let spans = weights.chunks_exact(per_word).map(|weights| span.of(weights, f32::from_bits(divisor)));
                     taken.extend(spans.flat_map(f32::to_le_bytes));
                 }
             }

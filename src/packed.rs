@@ -10,7 +10,7 @@ use crate::chunk::{Companions, Side};
 use crate::error::Result;
 use crate::io::Inputs;
 use crate::layout::Dtype;
-use crate::quant::packed::{Packing, Tiles};
+use crate::quant::packed::{Packing, Tiles, Zeros};
 use crate::view::{BaseView, Relation};
 
 /// A region of packed numbers. `P` tells where the target's companions are.
@@ -56,11 +56,15 @@ impl<P> PackedView<P> {
     /// The companions, each with the range of its bytes that a range of the region needs.
     pub(crate) fn needs(&self, range: &Range<u64>) -> impl Iterator<Item = (&Companion<P>, Range<u64>)> {
         let tiles = self.tiles.of(&self.numbers(range), self.count);
-        let width = |companion: &Companion<P>| companion.dtype.words().0 as u64;
-        let per_byte = self.packing.per_byte();
-        let scales = (&self.scales, tiles.start * width(&self.scales)..tiles.end * width(&self.scales));
-        let zeros = self.zeros.iter().map(move |zeros| (zeros, tiles.start / per_byte..tiles.end.div_ceil(per_byte)));
-        let factor = self.factor.iter().map(move |factor| (factor, 0..width(factor)));
+        let scales = (&self.scales, words(&tiles, self.scales.dtype));
+        let zeros = self.zeros.iter().map(move |zeros| match self.packing.zeros {
+            Zeros::Biases => (zeros, words(&tiles, zeros.dtype)),
+            Zeros::None | Zeros::Points => {
+                let per_byte = self.packing.per_byte();
+                (zeros, tiles.start / per_byte..tiles.end.div_ceil(per_byte))
+            }
+        });
+        let factor = self.factor.iter().map(|factor| (factor, words(&(0..1), factor.dtype)));
         std::iter::once(scales).chain(zeros).chain(factor)
     }
 
@@ -87,10 +91,16 @@ impl<P> PackedView<P> {
         let mut next = || bytes.next().unwrap_or_default();
         Companions {
             scales: (self.scales.dtype, next()),
-            zeros: self.zeros.as_ref().map(|_| next()),
+            zeros: self.zeros.as_ref().map(|zeros| (zeros.dtype, next())),
             factor: self.factor.as_ref().map(|factor| (factor.dtype, next())),
         }
     }
+}
+
+/// The bytes of a range of words.
+fn words(range: &Range<u64>, dtype: Dtype) -> Range<u64> {
+    let width = dtype.words().0 as u64;
+    range.start * width..range.end * width
 }
 
 impl<P> Companion<P> {

@@ -12,7 +12,16 @@ use common::forge::{self, Record, string, varint};
 use common::{EFFORTS, GOLDEN, Golden, compress, inspect, model, restore, restore_shared};
 
 fn vector() -> &'static Golden {
-    GOLDEN.iter().find(|golden| golden.name == "packed.default").unwrap()
+    named("packed.default")
+}
+
+fn named(name: &str) -> &'static Golden {
+    GOLDEN.iter().find(|golden| golden.name == name).unwrap()
+}
+
+/// The vectors with packed numbers.
+fn vectors() -> impl Iterator<Item = &'static Golden> {
+    ["packed.default", "words.default"].into_iter().map(named)
 }
 
 /// Names, places and dtypes of the tensors of a safetensors file.
@@ -27,7 +36,7 @@ fn tensors(file: &[u8]) -> Vec<(String, std::ops::Range<usize>, String)> {
 }
 
 fn is_scale(name: &str) -> bool {
-    ["scale", "scales", "absmax", "scale_2"].iter().any(|end| name.ends_with(end))
+    ["scale", "scales", "absmax", "scale_2", "biases"].iter().any(|end| name.ends_with(end))
 }
 
 /// The tensors of packed numbers in the vector.
@@ -50,8 +59,11 @@ const NUMBERS: [&str; 14] = [
 
 #[test]
 fn every_packing_is_coded_in_its_grid() {
-    let report = inspect(vector().archive).unwrap();
-    for name in NUMBERS {
+    const WORDS: [&str; 4] = ["a.weight", "b.weight", "c.qweight", "d.weight_packed"];
+    let all = NUMBERS.map(|name| ("packed.default", name)).into_iter();
+    let all = all.chain(WORDS.map(|name| ("words.default", name)));
+    for (vector, name) in all.chain([("words.default", "wa.weight"), ("words.default", "wc.qweight")]) {
+        let report = inspect(named(vector).archive).unwrap();
         let tensor = report.tensors.iter().find(|tensor| tensor.name == name).unwrap();
         assert_eq!(tensor.method.name(), "grid", "{name}");
     }
@@ -77,8 +89,8 @@ fn scales_make_archives_smaller() {
 /// One tensor alone needs its companions, which lie elsewhere in the archive.
 #[test]
 fn a_packed_tensor_is_restored_alone() {
-    let Golden { base, target, archive, .. } = vector();
-    for (name, range, _) in tensors(target) {
+    let tensors = vectors().flat_map(|golden| tensors(golden.target).into_iter().map(move |tensor| (golden, tensor)));
+    for (Golden { base, target, archive, .. }, (name, range, _)) in tensors {
         let bases: [&dyn ReadAt; 1] = [base];
         let sources = Sources { base: &bases, delta: Some(archive), ..Sources::default() };
         let mut job = Restore::new(&[base.len()], archive.len()).tensor(&name).job();
@@ -97,8 +109,7 @@ fn any_scales_and_numbers_come_back() {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 56) as u8
     };
-    let Golden { base, target, .. } = vector();
-    for round in 0..6 {
+    for (Golden { base, target, .. }, round) in vectors().flat_map(|golden| (0..6).map(move |round| (golden, round))) {
         let (mut base, mut target) = (base.to_vec(), target.to_vec());
         for (name, range, _) in tensors(&target.clone()) {
             for file in [&mut base, &mut target] {
@@ -203,11 +214,21 @@ fn a_forged_head_of_packed_items_restores_or_is_refused() {
         slow.unwrap_err();
         core.unwrap_err().kind()
     };
+    // Biases are as many words as scales; the factor that follows them is not missing.
+    good(&[&[1][..], &entry(0, 13, tiles, &[2, 2, 0])].concat());
+    good(&[&[1][..], &entry(0, 14, [16, 1, 16], &[2, 2, 0])].concat());
+    for biases in [0, 1, 4, u64::MAX] {
+        assert_eq!(refused(&[&[1][..], &entry(0, 13, tiles, &[2, biases, 0])].concat()), ErrorKind::Corrupt);
+    }
+    assert_eq!(refused(&[&[1][..], &entry(0, 14, tiles, &[2, 2, 0])].concat()), ErrorKind::Corrupt);
+    assert_eq!(refused(&[&[1][..], &entry(0, 13, tiles, &[2, 2])].concat()), ErrorKind::Truncated);
+    // Zero points of eight bits are as many bytes as scales.
+    assert_eq!(refused(&[&[1][..], &entry(0, 15, [16, 1, 16], &[2, 2, 0])].concat()), ErrorKind::Corrupt);
     // Too many packed items, an item that does not exist, one twice, a packing that is unknown.
     assert_eq!(refused(&varint(3)), ErrorKind::Corrupt);
     assert_eq!(refused(&[&[1][..], &entry(2, 0, tiles, &[2, 0])].concat()), ErrorKind::Corrupt);
     assert_eq!(refused(&[&[1][..], &entry(u64::MAX, 0, tiles, &[2, 0])].concat()), ErrorKind::Corrupt);
-    assert_eq!(refused(&[&[1][..], &entry(0, 13, tiles, &[2, 0])].concat()), ErrorKind::Unsupported);
+    assert_eq!(refused(&[&[1][..], &entry(0, 16, tiles, &[2, 0])].concat()), ErrorKind::Unsupported);
     // Integers are no floats of 8 bits.
     assert_eq!(refused(&[&[1][..], &entry(0, 11, tiles, &[2, 0])].concat()), ErrorKind::Corrupt);
     // Tiles of no extent, rows that are not whole, more tiles than bytes, eights that are not whole.

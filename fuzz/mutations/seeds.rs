@@ -109,9 +109,9 @@ fn safetensors(random: &mut Random, dtype: &str, width: usize) -> (Vec<u8>, Vec<
     (file(0), file(1))
 }
 
-/// Packed numbers of AWQ, of NVFP4 and of integers, each with its companions.
+/// Packed numbers of AWQ, of NVFP4, of integers and of MLX, each with its companions.
 fn packed(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
-    const TENSORS: [(&str, &str, &[u64], usize); 8] = [
+    const TENSORS: [(&str, &str, &[u64], usize); 11] = [
         ("a.qweight", "I32", &[64, 4], 1024),
         ("a.scales", "F16", &[2, 32], 128),
         ("a.qzeros", "I32", &[2, 4], 32),
@@ -120,11 +120,14 @@ fn packed(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
         ("b.weight_scale_2", "F32", &[], 4),
         ("c_quantized", "I8", &[16, 32], 512),
         ("c_scale", "F32", &[32], 128),
+        ("d.weight", "U32", &[16, 16], 1024),
+        ("d.scales", "F16", &[16, 2], 64),
+        ("d.biases", "F16", &[16, 2], 64),
     ];
     let data = TENSORS.map(|(_, _, _, length)| weights(random, length));
     let file = |side: usize| {
         let tensor = |i: usize| (TENSORS[i].0, TENSORS[i].1, TENSORS[i].2, &*data[i][side]);
-        model(&std::array::from_fn::<_, 8, _>(tensor))
+        model(&std::array::from_fn::<_, 11, _>(tensor))
     };
     (file(0), file(1))
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::layout::{Dtype, Layout, Region};
-use crate::quant::packed::{PACKINGS, Packing, Tiles};
+use crate::quant::packed::{PACKINGS, Packing, Tiles, Zeros, is_power, is_scale};
 
 use Dtype::{F8_E4M3, F8_E5M2, I8, I32, U8, U32};
 
@@ -21,11 +21,20 @@ pub(in crate::encode) struct Known {
     pub(in crate::encode) factor: Option<usize>,
 }
 
+impl Known {
+    /// The region of biases, if there is one.
+    pub(in crate::encode) fn biases(&self) -> Option<usize> {
+        self.zeros.filter(|_| PACKINGS[usize::from(self.packing)].zeros == Zeros::Biases)
+    }
+}
+
 /// The order of scales.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Order {
     /// One for each run of numbers.
     Runs,
+    /// One for each run of a power of two of numbers, at most that many.
+    Short(u64),
     /// One for each column of a group of rows; words pack numbers of a column, or of a row.
     Groups,
     /// One for each column, one for each row, or one for all.
@@ -36,8 +45,8 @@ enum Order {
 
 /// The names and types of one kind of packed regions.
 struct Row {
-    /// Ends of the names of numbers, scales, zero points, and the factor of all scales. The names
-    /// agree before them. Those that are empty do not exist.
+    /// Ends of the names of numbers, scales, zero points or biases, and the factor of all scales. The
+    /// names agree before them. Those that are empty do not exist.
     names: [&'static str; 4],
     dtypes: &'static [Dtype],
     order: Order,
@@ -58,17 +67,22 @@ const E2M1: u8 = 6;
 /// The packings of floats of 8 bits.
 const FLOATS: [(Dtype, u8); 2] = [(F8_E4M3, 11), (F8_E5M2, 12)];
 
-static ROWS: [Row; 22] = [
+static ROWS: [Row; 26] = [
     // MatMulNBits of onnxruntime, by its quantiser and by its model builder.
     row(["_Q4", "_scales", "_zero_points", ""], &[U8], Order::Runs, [Some(0), Some(2)]),
     row(["_Q8", "_scales", "_zero_points", ""], &[U8], Order::Runs, [Some(10), Some(9)]),
     row(["qweight", "scales", "qzeros", ""], &[U8], Order::Runs, [Some(0), Some(2)]),
-    // GPTQ and AWQ.
+    // GPTQ of 8 bits, whose zero points tell them; GPTQ and AWQ.
+    row(["qweight", "scales", "qzeros", ""], &[I32, U32], Order::Groups, [None, Some(15)]),
     row(["qweight", "scales", "qzeros", ""], &[I32, U32], Order::Groups, [Some(0), Some(3)]),
     // MLC.
     row(["q_weight", "q_scale", "", ""], &[U32], Order::Runs, [Some(1), None]),
-    // compressed-tensors: integers of 4 bits, NVFP4.
-    row(["weight_packed", "weight_scale", "", ""], &[I32], Order::Runs, [Some(0), None]),
+    // MLX, whose groups are of 64 weights nearly always: names do not tell 4 from 8 bits.
+    row(["weight", "scales", "biases", ""], &[U32], Order::Short(64), [None, Some(13)]),
+    row(["weight", "scales", "biases", ""], &[U32], Order::Short(128), [None, Some(14)]),
+    // compressed-tensors: integers of 4 bits, which have groups, and of 8 bits; NVFP4.
+    row(["weight_packed", "weight_scale", "", ""], &[I32], Order::Short(128), [Some(0), None]),
+    row(["weight_packed", "weight_scale", "", ""], &[I32], Order::Runs, [Some(10), None]),
     row(["weight_packed", "weight_scale", "", ""], &[U8], Order::Runs, [Some(6), None]),
     // MXFP4, and NVFP4 of ModelOpt.
     row([".blocks", ".scales", "", ""], &[U8], Order::Runs, [Some(6), None]),
@@ -120,38 +134,39 @@ impl Row {
             let Packing { zeros: wanted, .. } = PACKINGS[usize::from(packing)];
             let per_byte = PACKINGS[usize::from(packing)].per_byte();
             let count = tiles.count(regions[region].length * per_byte);
-            let fits = zeros.is_none_or(|zeros| regions[zeros].length * per_byte == count);
-            (fits && wanted == zeros.is_some()).then_some(Known {
-                region,
-                stem: stem.len(),
-                packing,
-                tiles,
-                scales,
-                zeros,
-                factor,
-            })
+            let fits = match (wanted, zeros.map(|zeros| &regions[zeros])) {
+                (Zeros::None, None) => true,
+                (Zeros::Points, Some(zeros)) => zeros.length * per_byte == count,
+                (Zeros::Biases, Some(biases)) => is_bias(biases.dtype) && words_of(biases) == count,
+                _ => false,
+            };
+            fits.then_some(Known { region, stem: stem.len(), packing, tiles, scales, zeros, factor })
         })
     }
 
     /// The packing and the tiles of numbers with such scales; `None` if they do not fit each other.
     fn tiles(&self, packing: u8, region: &Region, scales: &Region) -> Option<(u8, Tiles)> {
         let count = region.length * PACKINGS[usize::from(packing)].per_byte();
-        let words = scales.length / scales.dtype.words().0 as u64;
+        let words = words_of(scales);
         let float = FLOATS.iter().find(|(dtype, _)| *dtype == region.dtype);
         let packing = float.map_or(packing, |(_, packing)| *packing);
         let exponents = scales.dtype == U8 && packing != E2M1 && float.is_none();
         if words == 0 || count == 0 || exponents {
             return None;
         }
+        let per_word = PACKINGS[usize::from(packing)].per_byte() * region.dtype.words().0 as u64;
         let runs = |run: u64| Some((packing, Tiles { width: run, rows: 1, columns: run }));
+        let run = || count.is_multiple_of(words).then(|| count / words);
         match (self.order, &region.shape[..], &scales.shape[..]) {
-            (Order::Runs, ..) => count.is_multiple_of(words).then(|| count / words).and_then(runs),
+            (Order::Runs, ..) => run().and_then(runs),
+            (Order::Short(most), ..) => run().filter(|run| *run <= most && run.is_power_of_two()).and_then(runs),
             (Order::Groups, &[rows, columns], &[groups, out]) if groups > 0 && rows.is_multiple_of(groups) => {
-                let (rows, packed) = (rows / groups, columns.saturating_mul(8));
+                let (rows, packed) = (rows / groups, columns.saturating_mul(per_word));
                 if columns == out {
-                    return Some((packing, Tiles { width: packed, rows, columns: 8 }));
+                    return Some((packing, Tiles { width: packed, rows, columns: per_word }));
                 }
-                (packed == out).then_some((INTERLEAVED, Tiles { width: out, rows, columns: 1 }))
+                let interleaved = packed == out && per_word == 8;
+                interleaved.then_some((INTERLEAVED, Tiles { width: out, rows, columns: 1 }))
             }
             (Order::Channels, [rows @ .., columns], _) => {
                 let columns = *columns;
@@ -169,6 +184,15 @@ impl Row {
             _ => None,
         }
     }
+}
+
+fn words_of(region: &Region) -> u64 {
+    region.length / region.dtype.words().0 as u64
+}
+
+/// Returns true if words of `dtype` may be biases.
+fn is_bias(dtype: Dtype) -> bool {
+    is_scale(dtype) && !is_power(dtype)
 }
 
 /// The tiles of a matrix, or of a stack of matrices, with scales of this shape; both have words.
@@ -239,6 +263,37 @@ mod tests {
         assert_eq!(known(&[("l.qweight", I32, &[64, 12]), scales]), None);
         let runs = known(&[("l.qweight", U8, &[96, 2, 16]), ("l.scales", F16, &[192])]);
         assert_eq!(runs, Some((0, [32, 1, 32], vec![1])));
+    }
+
+    #[test]
+    fn zero_points_tell_gptq_of_eight_bits() {
+        let (numbers, scales) = (("l.qweight", I32, &[16, 96][..]), ("l.scales", F16, &[2, 96][..]));
+        let with = |zeros: &[u64]| known(&[numbers, scales, ("l.qzeros", I32, zeros)]);
+        assert_eq!(with(&[2, 24]), Some((15, [384, 8, 4], vec![1, 2])));
+        assert_eq!(with(&[2, 12]), Some((3, [768, 8, 8], vec![1, 2])));
+    }
+
+    #[test]
+    fn words_of_a_group_tell_four_bits_from_eight() {
+        let mlx = |columns: u64, dtype: Dtype, biases: &[u64]| {
+            let (scales, biases) = (("l.scales", dtype, &[96, 4][..]), ("l.biases", dtype, biases));
+            known(&[("l.weight", U32, &[96, columns]), scales, biases])
+        };
+        let found = |packing: u8, run: u64| Some((packing, [run, 1, run], vec![1, 2]));
+        assert_eq!(mlx(16, F16, &[96, 4]), found(13, 32));
+        assert_eq!(mlx(32, F16, &[96, 4]), found(13, 64));
+        assert_eq!(mlx(64, F32, &[96, 4]), found(14, 64));
+        assert_eq!(mlx(128, F16, &[96, 4]), found(14, 128));
+        // Three bits, long groups, biases of another number or of bytes.
+        assert_eq!(mlx(24, F16, &[96, 4]), None);
+        assert_eq!(mlx(256, F16, &[96, 4]), None);
+        assert_eq!(mlx(32, F16, &[96, 5]), None);
+        assert_eq!(mlx(32, U8, &[96, 4]), None);
+        let compressed =
+            |scales: &[u64]| known(&[("l.weight_packed", I32, &[96, 128]), ("l.weight_scale", F16, scales)]);
+        assert_eq!(compressed(&[96, 8]), Some((0, [128, 1, 128], vec![1])));
+        assert_eq!(compressed(&[96, 4]), Some((10, [128, 1, 128], vec![1])));
+        assert_eq!(compressed(&[96, 1]), Some((10, [512, 1, 512], vec![1])));
     }
 
     #[test]

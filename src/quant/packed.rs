@@ -1,9 +1,9 @@
 //! Packed weights, as data: numbers of four or eight bits in a region of their own, whose scales and
-//! zero points are the words of other regions, its *companions*.
+//! zero points or biases are the words of other regions, its *companions*.
 //!
 //! The numbers of the region are a matrix that is cut into tiles of `rows` rows and `columns`
 //! columns. A weight is `a * level[number] + c`, where `a` is the scale of its tile, and `c` is 0, or
-//! minus the product of the scale and the zero point of the tile.
+//! minus the product of the scale and the zero point of the tile, or the bias of the tile.
 
 use std::ops::Range;
 
@@ -21,8 +21,18 @@ pub(crate) struct Packing {
     /// The relation of stored numbers to indices of levels.
     pub(crate) code: Code,
     pub(crate) order: Order,
-    /// Tiles have zero points, which are packed as the numbers are.
-    pub(crate) zeros: bool,
+    pub(crate) zeros: Zeros,
+}
+
+/// The companion that tells the weights of the level 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Zeros {
+    /// There is none: they are 0.
+    None,
+    /// A zero point for each tile, packed as the numbers are.
+    Points,
+    /// A bias for each tile: a word of the dtypes of scales.
+    Biases,
 }
 
 /// The order of numbers in a row.
@@ -50,45 +60,50 @@ pub(crate) enum Code {
     SignAndSize,
 }
 
-const fn uniform(bits: u32, zero: u8, code: Code, zeros: bool) -> Packing {
+const fn uniform(bits: u32, zero: u8, code: Code, zeros: Zeros) -> Packing {
     let levels = Levels::Uniform { last: ((1u32 << bits) - 1) as u8, zero };
     Packing { bits, levels, code, order: Order::Columns, zeros }
 }
 
 const fn book(levels: &'static [f32; 16], code: Code) -> Packing {
-    Packing { bits: 4, levels: Levels::Book(levels), code, order: Order::Columns, zeros: false }
+    Packing { bits: 4, levels: Levels::Book(levels), code, order: Order::Columns, zeros: Zeros::None }
 }
 
 const fn float(mantissa: u32, last: u8) -> Packing {
     let levels = Levels::Float(Float { mantissa, last });
-    Packing { bits: 8, levels, code: Code::SignAndSize, order: Order::Columns, zeros: false }
+    Packing { bits: 8, levels, code: Code::SignAndSize, order: Order::Columns, zeros: Zeros::None }
 }
 
 /// The packings, by their numbers in the format.
-pub(crate) static PACKINGS: [Packing; 13] = [
+pub(crate) static PACKINGS: [Packing; 16] = [
     // MatMulNBits and GPTQ without zero points.
-    uniform(4, 8, Code::Plain, false),
+    uniform(4, 8, Code::Plain, Zeros::None),
     // MLC.
-    uniform(4, 7, Code::Plain, false),
+    uniform(4, 7, Code::Plain, Zeros::None),
     // MatMulNBits with zero points.
-    uniform(4, 0, Code::Plain, true),
+    uniform(4, 0, Code::Plain, Zeros::Points),
     // GPTQ, which stores zero points less 1.
-    uniform(4, 1, Code::Plain, true),
+    uniform(4, 1, Code::Plain, Zeros::Points),
     // AWQ.
-    Packing { order: Order::Interleaved, ..uniform(4, 0, Code::Plain, true) },
+    Packing { order: Order::Interleaved, ..uniform(4, 0, Code::Plain, Zeros::Points) },
     // bitsandbytes.
     Packing { order: Order::HighFirst, ..book(&NF4, Code::Plain) },
     // MXFP4 and NVFP4.
     book(&E2M1, Code::SignAndSize),
     // Integers of 8 bits, without and with zero points.
-    uniform(8, 128, Code::Signed, false),
-    uniform(8, 128, Code::Signed, true),
-    uniform(8, 0, Code::Plain, true),
-    // MatMulNBits of 8 bits without zero points.
-    uniform(8, 128, Code::Plain, false),
+    uniform(8, 128, Code::Signed, Zeros::None),
+    uniform(8, 128, Code::Signed, Zeros::Points),
+    uniform(8, 0, Code::Plain, Zeros::Points),
+    // MatMulNBits and compressed-tensors of 8 bits without zero points.
+    uniform(8, 128, Code::Plain, Zeros::None),
     // The floats of 8 bits.
     float(3, 0x7e),
     float(2, 0x7b),
+    // MLX of 4 and of 8 bits.
+    uniform(4, 0, Code::Plain, Zeros::Biases),
+    uniform(8, 0, Code::Plain, Zeros::Biases),
+    // GPTQ of 8 bits, which stores zero points less 1.
+    uniform(8, 1, Code::Plain, Zeros::Points),
 ];
 
 /// The tiles of a matrix of numbers.
@@ -211,21 +226,24 @@ impl Packing {
         })
     }
 
-    /// The numbers `a` and `c` of tiles, given their scales, the bytes of their zero points, if they
-    /// have any, and the number that all scales are multiplied by. They are NaN where a scale is not
-    /// finite. Words come with their dtype.
+    /// The numbers `a` and `c` of tiles, given their scales, their zero points or biases, if they have
+    /// any, and the number that all scales are multiplied by. They are NaN where a scale is not finite.
+    /// Bytes come with their dtype.
     pub(crate) fn affine(
         &self,
         scales: (Dtype, &[u8]),
-        zeros: Option<&[u8]>,
+        zeros: Option<(Dtype, &[u8])>,
         factor: Option<(Dtype, &[u8])>,
     ) -> Vec<(f32, f32)> {
         let factor = factor.and_then(|factor| scales_of(factor).first().copied()).unwrap_or(1.0);
         let scales = scales_of(scales).into_iter().map(|scale| scale * factor);
         let scales = scales.map(|scale| if scale.is_finite() { scale } else { f32::NAN });
         let Some(zeros) = zeros else { return scales.map(|scale| (scale, 0.0)).collect() };
+        if self.zeros == Zeros::Biases {
+            return scales.zip(scales_of(zeros)).collect();
+        }
         // Zero points follow each other as numbers do: interleaved, they belong to the columns 0, 2 and so on.
-        let stored: Vec<u8> = self.numbers(zeros).collect();
+        let stored: Vec<u8> = self.numbers(zeros.1).collect();
         let zero = |tile: usize| {
             const PLACES: [usize; 8] = [0, 4, 1, 5, 2, 6, 3, 7];
             let place = if self.is_interleaved() { tile / 8 * 8 + PLACES[tile % 8] } else { tile };
@@ -291,10 +309,19 @@ mod tests {
         let scales: Vec<u8> = (0..8).flat_map(|_| 1f32.to_le_bytes()).collect();
         // The numbers 0 to 7 in stored order are zero points of the columns 0, 2, 4, 6, 1, 3, 5, 7.
         let zeros = |packing: &Packing| {
-            let affine = packing.affine((Dtype::F32, &scales), Some(&[0x10, 0x32, 0x54, 0x76]), None);
+            let affine = packing.affine((Dtype::F32, &scales), Some((Dtype::U8, &[0x10, 0x32, 0x54, 0x76])), None);
             affine.iter().map(|(_, c)| -c as u8).collect::<Vec<_>>()
         };
         assert_eq!(zeros(&PACKINGS[4]), [0, 4, 1, 5, 2, 6, 3, 7]);
         assert_eq!(zeros(&PACKINGS[2]), [0, 1, 2, 3, 4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn biases_are_words_and_are_not_multiplied() {
+        let words = |words: [f32; 2]| words.into_iter().flat_map(f32::to_le_bytes).collect::<Vec<_>>();
+        let (scales, biases, factor) = (words([0.5, f32::INFINITY]), words([-3.0, 1.0]), 2f32.to_le_bytes());
+        let factor = Some((Dtype::F32, &factor[..]));
+        let affine = PACKINGS[13].affine((Dtype::F32, &scales), Some((Dtype::F32, &biases)), factor);
+        assert!(affine[0] == (1.0, -3.0) && affine[1].0.is_nan() && affine[1].1 == 1.0);
     }
 }

@@ -52,12 +52,12 @@ impl Packed {
             let item = first.checked_add(fields.varint()?).filter(|&item| item < head.items.len() as u64);
             let item = item.ok_or("number of a packed item")?;
             let kind = fields.byte()?;
-            check(kind <= 12, "unknown packing")?;
+            check(kind <= 15, "unknown packing")?;
             let (width, rows, columns) = (fields.varint()?, fields.varint()?, fields.varint()?);
             let distance = |field: u64| if field.is_multiple_of(2) { field / 2 } else { !(field / 2) };
             let mut companion = || Ok::<_, String>(item.wrapping_add(distance(fields.varint()?)) as usize);
             let scales = companion()?;
-            let zeros = if matches!(kind, 2 | 3 | 4 | 8 | 9) { Some(companion()?) } else { None };
+            let zeros = if matches!(kind, 2 | 3 | 4 | 8 | 9 | 13 | 14 | 15) { Some(companion()?) } else { None };
             let factor = Some(companion()?).filter(|&factor| factor as u64 != item);
             let packed = Self { item: item as usize, kind, width, rows, columns, scales, zeros, factor };
             packed.check(head)?;
@@ -74,7 +74,7 @@ impl Packed {
 
     /// Bits of a number.
     fn bits(&self) -> u32 {
-        if self.kind <= 6 { 4 } else { 8 }
+        if self.kind <= 6 || self.kind == 13 { 4 } else { 8 }
     }
 
     fn numbers(&self, bytes: &[u8]) -> Vec<u8> {
@@ -115,7 +115,10 @@ impl Packed {
         };
         check(words(self.scales, tiles), "the scales of tiles")?;
         check(self.factor.is_none_or(|factor| words(factor, 1)), "the factor of scales")?;
-        let zeros = |zeros| own(zeros).is_some_and(|region| packed(region) && count(region) == tiles);
+        let zeros = |zeros| match self.kind {
+            13 | 14 => words(zeros, tiles),
+            _ => own(zeros).is_some_and(|region| packed(region) && count(region) == tiles),
+        };
         check(self.zeros.is_none_or(zeros), "the zero points of tiles")
     }
 
@@ -132,10 +135,14 @@ impl Packed {
             }
         };
         let factor = self.factor.map_or(1.0, |factor| scales(factor, &bytes[bytes.len() - 1])[0]);
+        let biases = self.zeros.filter(|_| matches!(self.kind, 13 | 14)).map(|biases| scales(biases, &bytes[1]));
         let zeros = self.zeros.map(|_| self.numbers(&bytes[1]));
         let affine = |(tile, scale): (usize, f32)| {
             let a = scale * factor;
             let a = if a.is_finite() { a } else { f32::NAN };
+            if let Some(biases) = &biases {
+                return (a, biases[tile]);
+            }
             let place = if self.kind == 4 { tile / 8 * 8 + [0, 4, 1, 5, 2, 6, 3, 7][tile % 8] } else { tile };
             let zero = |zeros: &Vec<u8>| match self.kind {
                 8 => f32::from(zeros[place] as i8),
@@ -326,7 +333,7 @@ fn zero(kind: u8) -> u8 {
     match kind {
         0 => 8,
         1 => 7,
-        3 => 1,
+        3 | 15 => 1,
         7 | 8 | 10 => 128,
         _ => 0,
     }

@@ -177,7 +177,7 @@ impl View {
         let [rows, columns, element, per_word] =
             [fields.varint()?, fields.varint()?, fields.varint()?, fields.varint()?];
         let span = fields.byte()?;
-        check(span <= 3, "an unknown span")?;
+        check(span <= 5, "an unknown span")?;
         let divisor = if span == 0 { 1.0 } else { f32::from_le_bytes(fields.take(4)?.try_into().unwrap()) };
         let Coding { width, mantissa } = Coding::of(region.dtype);
         let number = quant::format(region.dtype).is_none() && (mantissa.is_none() || width == 8);
@@ -266,8 +266,7 @@ impl Derived {
             return Ok(weights);
         }
         let weights: Vec<f32> = weights.chunks(4).map(|word| f32::from_le_bytes(word.try_into().unwrap())).collect();
-        let spans =
-            weights.chunks(self.per_word).flat_map(|weights| (self.span_of(weights) / self.divisor).to_le_bytes());
+        let spans = weights.chunks(self.per_word).flat_map(|weights| self.span_of(weights).to_le_bytes());
         let spans: Vec<u8> = spans.collect();
         if is_power(region.dtype) {
             let exponent = |span: &[u8]| (u32::from_le_bytes(span.try_into().unwrap()) / (1 << 23)) as u8;
@@ -284,10 +283,23 @@ impl Derived {
             first = if weight.abs() > first.abs() { weight } else { first };
         }
         match self.span {
-            1 => first.abs(),
-            2 => most - least,
-            _ => first,
+            1 => first.abs() / self.divisor,
+            2 => (most - least) / self.divisor,
+            3 => first / self.divisor,
+            span => self.line(weights)[usize::from(span - 4)],
         }
+    }
+
+    /// The slope and the bias of a line through weights.
+    fn line(&self, weights: &[f32]) -> [f32; 2] {
+        let finite = || weights.iter().map(|&weight| if weight.is_finite() { weight } else { 0.0 });
+        let lo = finite().reduce(|a, b| if b < a { b } else { a }).unwrap();
+        let hi = finite().reduce(|a, b| if b > a { b } else { a }).unwrap();
+        let step = (hi - lo) / self.divisor;
+        let step = if step >= 1e-7 { step } else { 1e-7 };
+        let (edge, step) = if lo.abs() > hi.abs() { (lo, step) } else { (hi, -step) };
+        let whole = (edge / step).round_ties_even();
+        if whole == 0.0 { [step, 0.0] } else { [edge / whole, edge] }
     }
 }
 

@@ -66,7 +66,8 @@ impl<'a> Ground<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Companions<'a> {
     pub(crate) scales: (Dtype, &'a [u8]),
-    pub(crate) zeros: Option<&'a [u8]>,
+    /// Zero points, or biases.
+    pub(crate) zeros: Option<(Dtype, &'a [u8])>,
     /// The one number that all scales are multiplied by.
     pub(crate) factor: Option<(Dtype, &'a [u8])>,
 }

@@ -142,7 +142,7 @@ impl Survey {
         let mut survey = Self {
             views: vec![None; target.regions.len()],
             duplicates: Duplicates::default(),
-            quantised: Quantised::new(companions::find(&target)),
+            quantised: Quantised::new(&target),
             models: Models { target, bases, starts: HashMap::new() },
             spans: HashMap::new(),
             base_header: Vec::new(),

@@ -7,16 +7,13 @@ use crate::archive::v2::{View, units};
 use crate::cast::{can_cast, singles};
 use crate::chunk::unit;
 use crate::derived::{Derived, Gives, Span};
-use crate::encode::companions::Known;
+use crate::encode::companions::{self, Known};
 use crate::io::{Read, Source};
-use crate::layout::{Dtype, Kind, Region};
+use crate::layout::{Dtype, Kind, Layout, Region};
 use crate::pairing::{Models, Signature, Subject, WORDS, weights};
 use crate::plan::Place;
-use crate::quant::packed::{PACKINGS, Packing, is_power, is_scale};
+use crate::quant::packed::{PACKINGS, Packing, Zeros, is_power, is_scale};
 use crate::transposed::Transposed;
-
-/// Bits of packed integers that are searched. Those of eight bits are coded by steps of their own.
-const BITS: u32 = 4;
 
 /// Scales that are compared with the weights that they may follow from.
 const SCALES: u64 = 64;
@@ -31,8 +28,8 @@ const SAMPLE: u64 = 1 << 20;
 /// follow from their weights.
 const NEAR: f32 = 0.05;
 
-/// The divisors of the spans that quantisers use: a divisor near one of them is that one.
-const DIVISORS: [f32; 9] = [1.0, 6.0, 7.0, 7.5, 8.0, 15.0, 127.0, 255.0, 448.0];
+/// The divisors of the spans that quantisers use: a divisor near one of them is the nearest one.
+const DIVISORS: [f32; 11] = [1.0, 6.0, 7.0, 7.5, 8.0, 15.0, 127.0, 127.5, 128.0, 255.0, 448.0];
 
 /// The divisors of largest magnitudes whose exponents are scales: the power of two in the greatest
 /// float of 4 or 8 bits, or, for scales that are rounded up, a little more than half of that float.
@@ -58,15 +55,19 @@ struct Sample {
     derived: Derived,
     /// The order of the weights in the part of the base that is read.
     first: Derived,
+    /// The span and the divisor, if no others may be.
+    only: Option<(Span, f32)>,
     /// Number of scales.
     count: u64,
     scales: Option<Vec<u8>>,
 }
 
 impl Quantised {
-    pub(super) fn new(known: Vec<Known>) -> Self {
-        let kept = known.iter().filter(|known| is_searched(known)).flat_map(|known| [known.region, known.scales]);
-        Self { kept: kept.collect(), known, ..Self::default() }
+    pub(super) fn new(target: &Layout) -> Self {
+        let known = companions::find(target);
+        let searched = known.iter().filter(|known| is_searched(&target.regions[known.region], known));
+        let kept = searched.flat_map(|known| [Some(known.region), Some(known.scales), known.biases()]);
+        Self { kept: kept.flatten().collect(), known, ..Self::default() }
     }
 
     /// Takes the start of a region of the target.
@@ -89,7 +90,8 @@ impl Quantised {
             }
         }
         let (mut reads, mut left) = (Vec::new(), COMPARISONS);
-        let searched = |known: &Known| is_searched(known) && is_open(known.region);
+        let searched =
+            |known: &Known| is_searched(&models.target.regions[known.region], known) && is_open(known.region);
         for known in self.known.clone().into_iter().filter(searched) {
             let region = &models.target.regions[known.region];
             let Some(places) = by_count.get(&numbers_of(region, &known)) else { continue };
@@ -106,8 +108,11 @@ impl Quantised {
                 continue;
             }
             self.views.push((known.region, View::derived(region, origin, numbers)));
-            if let Some(scales) = scales.filter(|_| is_open(known.scales)) {
-                reads.extend(self.sample(models, known.scales, place, scales).into_iter().flatten());
+            let companions = [(Some(known.scales), Span::Slope), (known.biases(), Span::Bias)];
+            for (companion, span) in companions {
+                let Some((region, order)) = companion.filter(|region| is_open(*region)).zip(scales) else { continue };
+                let only = known.biases().map(|_| (span, f32::from(PACKINGS[usize::from(known.packing)].mask())));
+                reads.extend(self.sample(models, region, place, order, only).into_iter().flatten());
             }
         }
         reads
@@ -116,24 +121,32 @@ impl Quantised {
     /// The signature of the first weights of a packed region, as if all zero points were the middle.
     fn signature(&self, models: &Models, known: &Known) -> Option<Signature> {
         let packing = &PACKINGS[usize::from(known.packing)];
-        let scales = models.target.regions[known.scales].dtype;
-        let scales = packing.affine((scales, self.starts.get(&known.scales)?), None, None);
+        let start = |region: usize| Some((models.target.regions[region].dtype, &self.starts.get(&region)?[..]));
+        let biases = known.biases().and_then(start);
+        let affine = packing.affine(start(known.scales)?, biases, None);
         let numbers: Vec<u8> = packing.numbers(self.starts.get(&known.region)?).take(WORDS).collect();
         let mut tiles = vec![0; numbers.len()];
         packing.tiles(&known.tiles, 0, 0, &mut tiles);
-        let middle = if packing.zeros { 8.0 } else { 0.0 };
+        let middle = if packing.zeros == Zeros::Points { f32::from(packing.mask() / 2) } else { 0.0 };
         let mut weights = vec![0f32; numbers.len()];
         for (i, (&number, &tile)) in numbers.iter().zip(&tiles).enumerate() {
-            let scale = scales.get(tile as usize).map_or(1.0, |(scale, _)| *scale);
+            let (scale, bias) = affine.get(tile as usize).copied().unwrap_or((1.0, 0.0));
             let place = packing.weight(i).min(weights.len() - 1);
-            weights[place] = (packing.levels.value(packing.index(number)) - middle) * scale;
+            weights[place] = (packing.levels.value(packing.index(number)) - middle) * scale + bias;
         }
         let bytes: Vec<u8> = weights.iter().flat_map(|weight| weight.to_le_bytes()).collect();
         Some(Signature::of(Dtype::F32, &bytes))
     }
 
     /// Plans to read scales and their weights; `None` if too much would be read.
-    fn sample(&mut self, models: &Models, region: usize, place: Place, derived: Derived) -> Option<[Read; 2]> {
+    fn sample(
+        &mut self,
+        models: &Models,
+        region: usize,
+        place: Place,
+        derived: Derived,
+        only: Option<(Span, f32)>,
+    ) -> Option<[Read; 2]> {
         let (target, base) = (&models.target.regions[region], models.bases.region(place));
         let gives = Gives::Spans(Span::Largest, 1f32.to_bits());
         Derived { gives, ..derived }.check(target, base.dtype).ok().filter(|()| is_scale(target.dtype))?;
@@ -149,7 +162,7 @@ impl Quantised {
             return None;
         }
         let scales = target.offset..target.offset + count * unit(target.dtype).1;
-        self.samples.push_back(Sample { region, place, derived, first, count, scales: None });
+        self.samples.push_back(Sample { region, place, derived, first, only, count, scales: None });
         Some([Read::new(Source::Target, scales), Read::new(Source::Base(place.base), bytes)])
     }
 
@@ -164,9 +177,17 @@ impl Quantised {
         let weights = sample.first.take(&(0..sample.count), (base.dtype, bytes), Dtype::F32);
         let weights = singles(Dtype::F32, &weights);
         let per_scale = sample.derived.per_word as usize;
-        let found = match is_power(target.dtype) {
-            true => fit_powers(&scales, &weights, per_scale),
-            false => fit(&singles(target.dtype, &scales), &weights, per_scale),
+        let found = if is_power(target.dtype) {
+            fit_powers(&scales, &weights, per_scale)
+        } else {
+            let scales = singles(target.dtype, &scales);
+            match sample.only {
+                Some((span, divisor)) => {
+                    let near = distance(&scales, &weights, per_scale, (span, divisor)) <= NEAR;
+                    near.then_some((span, divisor))
+                }
+                None => fit(&scales, &weights, per_scale),
+            }
         };
         let Some((span, divisor)) = found else { return };
         let derived = Derived { gives: Gives::Spans(span, divisor.to_bits()), ..sample.derived };
@@ -180,10 +201,11 @@ impl Quantised {
     }
 }
 
-/// Returns true if the weights of a packed region are looked for.
-fn is_searched(known: &Known) -> bool {
+/// Returns true if the weights of a packed region are looked for. Integers that are no parts of words
+/// are coded by steps of their own.
+fn is_searched(region: &Region, known: &Known) -> bool {
     let packing = &PACKINGS[usize::from(known.packing)];
-    packing.bits == BITS || packing.float().is_some()
+    packing.per_byte() * unit(region.dtype).1 > 1 || packing.float().is_some()
 }
 
 /// The packed numbers of a region.
@@ -236,8 +258,8 @@ fn orders(region: &Region, known: &Known, base: &Region, turned: bool) -> Option
         let scales = derived(transposed(outer, inner / tiles.rows), tiles.rows, tiles.rows);
         return is_matrix(outer, inner).then_some((numbers, Some(scales)));
     }
-    if tiles.rows > 1 && packing.bits == BITS {
-        // A word has eight of the base's columns, and the words of all its rows follow each other.
+    if tiles.rows > 1 && per_word > 1 {
+        // A word has several of the base's columns, and the words of all its rows follow each other.
         let outer = tiles.width / tiles.columns;
         let (inner, group) = (count / outer, tiles.rows * tiles.columns);
         let numbers = derived(transposed(outer, inner / per_word), per_word, per_word);
@@ -266,22 +288,27 @@ fn orders(region: &Region, known: &Known, base: &Region, turned: bool) -> Option
 /// `per_scale` weights.
 fn fit(scales: &[f32], weights: &[f32], per_scale: usize) -> Option<(Span, f32)> {
     let fitted = |span: Span| {
-        let spans = weights.chunks_exact(per_scale).map(|weights| span.of(weights));
-        let pairs: Vec<(f32, f32)> = spans.zip(scales).map(|(span, &scale)| (span, scale)).collect();
-        let ratios = pairs.iter().map(|(span, scale)| span / scale).filter(|ratio| ratio.is_normal());
+        let spans = weights.chunks_exact(per_scale).map(|weights| span.of(weights, 1.0));
+        let ratios = spans.zip(scales).map(|(span, scale)| span / scale).filter(|ratio| ratio.is_normal());
         let divisor = snapped(median(ratios.collect())?);
-        // A scale of 0 has no ratio, and one of another sign is as far as any.
-        let distance = |(span, scale): &(f32, f32)| (span / divisor / scale - 1.0).abs().min(1.0);
-        Some((pairs.iter().map(distance).sum::<f32>() / pairs.len() as f32, span, divisor))
+        Some((distance(scales, weights, per_scale, (span, divisor)), span, divisor))
     };
-    let best = Span::ALL.into_iter().filter_map(fitted).min_by(|a, b| a.0.total_cmp(&b.0))?;
+    let best = Span::DIVIDED.into_iter().filter_map(fitted).min_by(|a, b| a.0.total_cmp(&b.0))?;
     (best.0 <= NEAR).then_some((best.1, best.2))
+}
+
+/// The mean distance of scales from what a span and a divisor tell, as a share.
+fn distance(scales: &[f32], weights: &[f32], per_scale: usize, (span, divisor): (Span, f32)) -> f32 {
+    let expected = weights.chunks_exact(per_scale).map(|weights| span.of(weights, divisor));
+    // A scale of 0 has no ratio, and one of another sign is as far as any.
+    let distances = expected.zip(scales).map(|(expected, scale)| (expected / scale - 1.0).abs().min(1.0));
+    distances.sum::<f32>() / scales.len() as f32
 }
 
 /// The divisor of the largest magnitudes whose exponents these scales are, if they are.
 fn fit_powers(scales: &[u8], weights: &[f32], per_scale: usize) -> Option<(Span, f32)> {
     let others = |divisor: f32| {
-        let spans = weights.chunks_exact(per_scale).map(|weights| Span::Largest.of(weights) / divisor);
+        let spans = weights.chunks_exact(per_scale).map(|weights| Span::Largest.of(weights, divisor));
         spans.zip(scales).filter(|(span, scale)| (span.to_bits() >> 23) as u8 != **scale).count()
     };
     let (others, divisor) = POWERS.into_iter().map(|divisor| (others(divisor), divisor)).min_by_key(|found| found.0)?;
@@ -295,6 +322,7 @@ fn median(mut numbers: Vec<f32>) -> Option<f32> {
 
 /// The divisor that quantisers use, if this one is near it.
 fn snapped(divisor: f32) -> f32 {
-    let near = DIVISORS.iter().find(|&&other| (divisor.abs() / other - 1.0).abs() < 0.02);
-    near.map_or(divisor, |near| near.copysign(divisor))
+    let distance = |other: &f32| (divisor.abs() / other - 1.0).abs();
+    let near = DIVISORS.into_iter().min_by(|a, b| distance(a).total_cmp(&distance(b)));
+    near.filter(|near| distance(near) < 0.02).map_or(divisor, |near| near.copysign(divisor))
 }

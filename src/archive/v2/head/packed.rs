@@ -5,7 +5,7 @@ use crate::bytes::{ByteReader, put_varint};
 use crate::error::{Error, Result};
 use crate::layout::Region;
 use crate::layout::dtype::Fields;
-use crate::quant::packed::{PACKINGS, Packing, Tiles, is_scale};
+use crate::quant::packed::{PACKINGS, Packing, Tiles, Zeros, is_scale};
 use crate::zigzag::{unzigzag, zigzag};
 
 /// The largest number of tiles side by side.
@@ -23,7 +23,7 @@ pub(crate) struct Packed {
     pub(crate) tiles: Tiles,
     /// The region with a scale for each tile.
     pub(crate) scales: usize,
-    /// The region with a zero point for each tile, in a packing that has them.
+    /// The region with a zero point or a bias for each tile, in a packing that has them.
     pub(crate) zeros: Option<usize>,
     /// The region of the one number that all scales are multiplied by.
     pub(crate) factor: Option<usize>,
@@ -62,7 +62,7 @@ impl Packed {
         let mut companion =
             || Ok::<_, Error>(unzigzag(reader.varint()?)).map(|distance| (item as u64).wrapping_add(distance) as usize);
         let scales = companion()?;
-        let zeros = if known.zeros { Some(companion()?) } else { None };
+        let zeros = if known.zeros == Zeros::None { None } else { Some(companion()?) };
         let factor = Some(companion()?).filter(|&factor| factor != item);
         let packed = Self { item, packing, tiles, scales, zeros, factor };
         packed.check(head)?;
@@ -86,13 +86,15 @@ impl Packed {
         }
         let fits = |item: usize, fits: &dyn Fn(&Region) -> bool| own(head, item).is_some_and(fits);
         let words = |region: &Region| region.length / region.dtype.words().0 as u64;
-        let scales = fits(self.scales, &|region| is_scale(region.dtype) && words(region) == tiles);
-        let zeros = self
-            .zeros
-            .is_none_or(|zeros| fits(zeros, &|region| is_packed(packing, region) && numbers(packing, region) == tiles));
-        let factor =
-            self.factor.is_none_or(|factor| fits(factor, &|region| is_scale(region.dtype) && words(region) == 1));
-        if scales && zeros && factor {
+        let scales = |item: usize, count: u64| fits(item, &|region| is_scale(region.dtype) && words(region) == count);
+        let zeros = self.zeros.is_none_or(|zeros| match packing.zeros {
+            Zeros::Biases => scales(zeros, tiles),
+            Zeros::Points | Zeros::None => {
+                fits(zeros, &|region| is_packed(packing, region) && numbers(packing, region) == tiles)
+            }
+        });
+        let factor = self.factor.is_none_or(|factor| scales(factor, 1));
+        if scales(self.scales, tiles) && zeros && factor {
             return Ok(());
         }
         Err(Error::corrupt("a companion is no region of a number for each tile")
