@@ -219,10 +219,10 @@ impl Packing {
 
     /// The stored numbers of bytes.
     pub(crate) fn numbers<'a>(&self, bytes: &'a [u8]) -> impl Iterator<Item = u8> + use<'a> {
-        let halves = self.bits == 4;
-        bytes.iter().flat_map(move |&byte| {
-            let (low, high) = if halves { (byte & 15, Some(byte >> 4)) } else { (byte, None) };
-            std::iter::once(low).chain(high)
+        let halves = usize::from(self.bits == 4);
+        (0..bytes.len() << halves).map(move |place| {
+            let byte = bytes[place >> halves];
+            if halves == 0 { byte } else { byte >> (place % 2 * 4) & 15 }
         })
     }
 

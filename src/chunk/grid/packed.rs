@@ -206,13 +206,17 @@ pub(crate) fn decode(
         side.expect(i * STRIP, base, model, &mut places[..count], &mut expected);
         let numbers = &mut numbers[..count];
         reader.strip(&mut expected.contexts, numbers);
-        let mut restored =
-            numbers.iter().zip(expected.numbers.iter().zip(&expected.negated)).map(|(&residue, (&near, &negated))| {
-                side.packing.number(super::number(residue, near, negated) as u8 & side.packing.mask())
-            });
-        let mut next = || restored.next().unwrap_or(0);
-        let halves = side.packing.bits == 4;
-        target.iter_mut().for_each(|byte| *byte = if halves { next() | next() << 4 } else { next() });
+        let near = expected.numbers.iter().zip(&expected.negated);
+        for (number, (&near, &negated)) in numbers.iter_mut().zip(near) {
+            let stored = super::number(*number, near, negated) as u8 & side.packing.mask();
+            *number = u16::from(side.packing.number(stored));
+        }
+        if side.packing.bits == 4 {
+            let pairs = target.iter_mut().zip(numbers.as_chunks().0);
+            pairs.for_each(|(byte, &[low, high])| *byte = (low | high << 4) as u8);
+        } else {
+            target.iter_mut().zip(numbers).for_each(|(byte, number)| *byte = *number as u8);
+        }
     }
     reader.finish()
 }
