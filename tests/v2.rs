@@ -90,6 +90,35 @@ fn base_files_that_give_nothing_can_be_left_out() {
     assert!(restore(&bases[0], &few.0).is_err());
 }
 
+/// A digest that the host tells is the one in the archive, right or wrong, and costs no read.
+#[test]
+fn digests_that_are_known_are_not_computed() {
+    let pair = &PAIRS[0];
+    let target = restore(pair.base, pair.archive).unwrap();
+    let stranger = vec![7; 100_000];
+    let code = |base: &[u8], digest: Option<[u8; 32]>| {
+        let compress = Compress::new(&[base.len() as u64], target.len() as u64, V2).unwrap();
+        let mut job = match digest {
+            Some(digest) => compress.with_base_digest(0, digest).job(),
+            None => compress.job(),
+        };
+        let (inputs, mut archive) =
+            (Sources { base: &[&base], target: Some(&target.as_slice()), ..Default::default() }, Vec::new());
+        drive::open(&mut job, &inputs).unwrap();
+        let windows = 0..job.windows().unwrap();
+        let reads = windows.flat_map(|window| job.reads(window).unwrap()).filter(|read| read.source == Source::Base(0));
+        let read: u64 = reads.map(|read| read.length).sum();
+        drive::drive(&mut job, &inputs, &Sequential, &mut archive, &mut |_| {}).unwrap();
+        (archive, read)
+    };
+    let right = *blake3::hash(pair.base).as_bytes();
+    assert!(code(pair.base, Some(right)).0 == compress(pair.base, &target, V2).unwrap());
+    let (archive, read) = code(&stranger, Some([9; 32]));
+    assert_eq!((inspect(&archive).unwrap().bases[0].blake3, read), ([9; 32], 0));
+    let (archive, read) = code(&stranger, None);
+    assert_eq!((inspect(&archive).unwrap().bases[0].blake3, read), (*blake3::hash(&stranger).as_bytes(), 100_000));
+}
+
 #[test]
 fn archives_restore_and_are_the_same_everywhere() {
     for (pair, digests) in PAIRS.iter().zip(V2_ARCHIVES) {

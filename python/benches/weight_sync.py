@@ -2,7 +2,10 @@
 
 Run it with the path of a base and of a later version, two safetensors files:
 ``python benches/weight_sync.py OLD NEW``. Without them, it makes a version of which 99 % of the
-weights are unchanged. All ways run on one thread, in turn, and the best of the rounds counts.
+weights are unchanged. All ways run in turn, and the best of the rounds counts. Speeds are those of
+processor time, of all threads together, so that they are speeds per core, and other programs on the
+machine change them little. ``--known`` tells bitx the digest of the old version, as a chain of
+versions has it.
 """
 
 from __future__ import annotations
@@ -70,15 +73,16 @@ class Way(Protocol):
 class Bitx:
     """The package."""
 
-    def __init__(self, effort: bitx.Effort) -> None:
+    def __init__(self, effort: bitx.Effort, version: str | None) -> None:
         self.name = f"bitx, {effort}"
         self._effort = effort
+        self._version = version
 
     def encode(self, old: Tensors, new: Tensors) -> bytes:
-        return bitx.encode_tensors(old, new, effort=self._effort, threads=1)
+        return bitx.encode_tensors(old, new, effort=self._effort, version=self._version, threads=1)
 
     def apply(self, state: Tensors, delta: Any) -> None:
-        bitx.apply_(state, delta, threads=1)
+        bitx.apply_(state, delta, version=self._version, threads=1)
 
 
 def words(tensor: NDArray[Any]) -> NDArray[Any]:
@@ -122,15 +126,16 @@ class Lists:
 
 
 def timed(call: Callable[[], Any]) -> tuple[float, Any]:
-    begun = time.perf_counter()
+    begun = time.process_time()
     result = call()
-    return time.perf_counter() - begun, result
+    return time.process_time() - begun, result
 
 
-def measure(old: Tensors, new: Tensors) -> None:
+def measure(old: Tensors, new: Tensors, known: bool) -> None:
     """Prints bytes and speeds of each way, in megabytes of weights per second."""
     total = sum(tensor.nbytes for tensor in old.values())
-    ways: list[Way] = [Bitx("fast"), Bitx("default"), Xor(), Lists()]
+    version = bitx.digest(old) if known else None
+    ways: list[Way] = [Bitx("fast", version), Bitx("default", version), Xor(), Lists()]
     best = {way.name: (float("inf"), float("inf"), 0) for way in ways}
     for _ in range(ROUNDS):
         for way in ways:
@@ -157,11 +162,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("old", nargs="?")
     parser.add_argument("new", nargs="?")
+    parser.add_argument("--known", action="store_true")
     arguments = parser.parse_args()
     if arguments.old and arguments.new:
-        measure(load(arguments.old), load(arguments.new))
+        measure(load(arguments.old), load(arguments.new), arguments.known)
     else:
-        measure(*made())
+        measure(*made(), arguments.known)
 
 
 if __name__ == "__main__":

@@ -37,14 +37,15 @@ fn digest_of(input: &Input, watch: &Watch) -> Result<[u8; 32], Fault> {
     bitx_host::digest(&file).map_err(|error| input.named(Fault::io(error)))
 }
 
-/// Compresses `new` against `old` in memory.
+/// Compresses `new` against `old` in memory. `parent` is the digest of `old`, if it is known.
 #[pyfunction]
-#[pyo3(signature = (old, new, *, effort, threads))]
+#[pyo3(signature = (old, new, *, effort, parent, threads))]
 pub fn encode<'py>(
     py: Python<'py>,
     old: &Bound<'_, Input>,
     new: &Bound<'_, Input>,
     effort: &str,
+    parent: Option<[u8; 32]>,
     threads: Option<u16>,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let format = files::format(effort, None)?;
@@ -52,7 +53,11 @@ pub fn encode<'py>(
     let length = new.get().source.len();
     let archive = watched(py, None, |watch| -> Result<_, Fault> {
         let mut archive = Vec::new();
-        let mut job = Compress::new(&given.base_lengths(), length, format)?.job();
+        let compress = Compress::new(&given.base_lengths(), length, format)?;
+        let mut job = match parent {
+            Some(parent) => compress.with_base_digest(0, parent).job(),
+            None => compress.job(),
+        };
         given.drive(&mut job, self::threads(threads), &mut archive, watch)?;
         Ok(archive)
     })??;
@@ -60,13 +65,15 @@ pub fn encode<'py>(
 }
 
 /// Changes the tensors of `state` to those that `delta` makes of them, in place. Returns the digest
-/// of the new version. The state is unchanged if anything fails.
+/// of the new version. The state is unchanged if anything fails. `version` is the digest of `state`,
+/// if it is known.
 #[pyfunction]
-#[pyo3(signature = (state, delta, *, threads))]
+#[pyo3(signature = (state, delta, *, version, threads))]
 pub fn apply(
     py: Python<'_>,
     state: &Bound<'_, Input>,
     delta: &Bound<'_, Input>,
+    version: Option<[u8; 32]>,
     threads: Option<u16>,
 ) -> PyResult<String> {
     let (state, delta) = (state.get(), delta.get());
@@ -76,7 +83,8 @@ pub fn apply(
     if !tensors.is_writable() {
         return Err(Fault::new(ErrorKind::InvalidArgument, "a tensor of the state is read-only").into());
     }
-    let (changes, digest) = watched(py, None, |watch| decode(state, tensors, delta, self::threads(threads), watch))??;
+    let threads = self::threads(threads);
+    let (changes, digest) = watched(py, None, |watch| decode((state, tensors, version), delta, threads, watch))??;
     // Everything was checked, and nothing can stop the change half way.
     py.detach(|| changes.write_to(tensors)).map_err(Fault::io)?;
     Ok(hex(digest))
@@ -84,14 +92,13 @@ pub fn apply(
 
 /// Decodes the new version and checks it. Returns its changes and its digest.
 fn decode(
-    state: &Input,
-    tensors: &Tensors,
+    (state, tensors, version): (&Input, &Tensors, Option<[u8; 32]>),
     delta: &Input,
     threads: usize,
     watch: &Watch,
 ) -> Result<(Changes, [u8; 32]), Fault> {
     let given = Given { base: vec![state.clone()], delta: Some(delta.clone()), target: None };
-    let stated = check_parent(&given.inspect(watch)?, state, watch).map_err(|fault| delta.named(fault))?;
+    let stated = check_parent(&given.inspect(watch)?, state, version, watch).map_err(|fault| delta.named(fault))?;
     let mut job = Restore::new(&given.base_lengths(), given.archive_length()).shared().max_output(tensors.len()).job();
     let mut recording = Recording { tensors, changes: Changes::default(), hasher: blake3::Hasher::new(), offset: 0 };
     given.restore(&mut job, threads, &mut recording, watch)?;
@@ -101,8 +108,8 @@ fn decode(
 }
 
 /// Checks that the state is the parent of a delta. Returns the digest of the version that the delta
-/// makes.
-fn check_parent(report: &Report, state: &Input, watch: &Watch) -> Result<[u8; 32], Fault> {
+/// makes. The state's `version` is computed if it is not known.
+fn check_parent(report: &Report, state: &Input, version: Option<[u8; 32]>, watch: &Watch) -> Result<[u8; 32], Fault> {
     let ([parent], Some(stated)) = (&report.bases[..], report.blake3) else {
         let message = "the archive is no delta between two versions of tensors";
         return Err(Fault::new(ErrorKind::InvalidArgument, message));
@@ -116,7 +123,7 @@ fn check_parent(report: &Report, state: &Input, watch: &Watch) -> Result<[u8; 32
         );
         return Err(Fault::new(ErrorKind::BaseMismatch, message));
     }
-    let found = digest_of(state, watch)?;
+    let found = version.map_or_else(|| digest_of(state, watch), Ok)?;
     if found != parent.blake3 {
         let (parent, found) = (hex(parent.blake3), hex(found));
         let message = format!("the state is not the parent of the delta: expected version {parent}, found {found}");

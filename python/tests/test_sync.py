@@ -59,6 +59,39 @@ def test_versions_follow_each_other_and_no_other() -> None:
         assert same(state, versions[number + 1])
 
 
+def test_known_versions_are_not_computed_and_are_still_checked() -> None:
+    first, second, third = chain(3)
+    digests = [bitx.digest(version) for version in (first, second, third)]
+    delta = bitx.encode_tensors(first, second, version=digests[0])
+    assert delta == bitx.encode_tensors(first, second)
+    state = copied(first)
+    assert bitx.apply_(state, delta, version=digests[0]) == digests[1] and same(state, second)
+    following = bitx.encode_tensors(second, third, version=digests[1])
+    # A state that passes for another version, and a delta of a parent that is not what it says.
+    for wrong, delta, version in [
+        (first, following, digests[1]),
+        (second, following, digests[0]),
+        (second, bitx.encode_tensors(second, third, version=digests[0]), None),
+        (first, bitx.encode_tensors(second, third, version=digests[0]), None),
+    ]:
+        state = copied(wrong)
+        with pytest.raises(bitx.Error) as caught:
+            bitx.apply_(state, delta, version=version)
+        assert caught.value.code == "base-mismatch" and same(state, wrong)
+
+
+@pytest.mark.parametrize("version", ["", "00", "x" * 64, "é", "00" * 33, 3, b"0" * 64])
+def test_wrong_digests(version: Any) -> None:
+    old = {"w": np.ones(4)}
+    for call in (
+        lambda: bitx.encode_tensors(old, old, version=version),
+        lambda: bitx.apply_(old, bitx.encode_tensors(old, old), version=version),
+    ):
+        with pytest.raises(bitx.Error) as caught:
+            call()
+        assert caught.value.code == "invalid-argument"
+
+
 def test_a_version_is_the_file_that_safetensors_writes(tmp_path: Path) -> None:
     old, new = tensors_of()
     old['naïve "name"\n\x7f\x01'] = new['naïve "name"\n\x7f\x01'] = np.arange(3, dtype=np.int8)

@@ -8,6 +8,7 @@ mod survey;
 mod v1;
 mod v2;
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use crate::adapter::{Adapter, Config};
@@ -64,6 +65,8 @@ pub struct Compress {
     only_used: bool,
     /// The base files that are adapters, with their configurations.
     adapters: Vec<(usize, Config)>,
+    /// The digests of base files that the host knows.
+    digests: BTreeMap<usize, [u8; 32]>,
 }
 
 impl Compress {
@@ -82,6 +85,7 @@ impl Compress {
             graphs: Graphs::default(),
             only_used: false,
             adapters: Vec::new(),
+            digests: BTreeMap::new(),
         })
     }
 
@@ -91,6 +95,14 @@ impl Compress {
     #[must_use]
     pub fn only_used_bases(self) -> Self {
         Self { only_used: true, ..self }
+    }
+
+    /// Tells the BLAKE3 digest of the base file `file`, which is then not computed. Programs
+    /// that compare digests refuse an archive with a wrong one. Format v1 states none.
+    #[must_use]
+    pub fn with_base_digest(mut self, file: usize, digest: [u8; 32]) -> Self {
+        self.digests.insert(file, digest);
+        self
     }
 
     /// Adds `.onnx` graphs that describe external data: the base's and the target's, or one graph
@@ -141,8 +153,8 @@ impl Compress {
         let target = LayoutReader::new(self.target_length, target);
         let bases = self.base_lengths.iter().map(|&length| LayoutReader::new(length, base)).collect();
         let step = Step::Layouts(Box::new(Layouts { target, bases, graphs: self.graphs }));
-        let Self { format, only_used, adapters, .. } = self;
-        Job::opening(OpenCompress { format, step, only_used, adapters, warnings: Vec::new() })
+        let Self { format, only_used, adapters, digests, .. } = self;
+        Job::opening(OpenCompress { format, step, only_used, adapters, digests, warnings: Vec::new() })
     }
 }
 
@@ -155,6 +167,7 @@ struct OpenCompress {
     /// Leaves out the base files that nothing is taken from.
     only_used: bool,
     adapters: Vec<(usize, Config)>,
+    digests: BTreeMap<usize, [u8; 32]>,
     warnings: Vec<Error>,
 }
 
@@ -266,7 +279,9 @@ impl Opening for OpenCompress {
     fn plan(self: Box<Self>) -> Result<Box<dyn Plan>> {
         match (self.step, self.format) {
             (Step::V1(plan), _) => Ok(plan),
-            (Step::Survey(survey), Format::V2 { effort }) => v2::plan(survey.finish(), effort, self.only_used),
+            (Step::Survey(survey), Format::V2 { effort }) => {
+                v2::plan(survey.finish(), effort, self.only_used, &self.digests)
+            }
             _ => Err(Error::invalid_argument("the job failed before")),
         }
     }

@@ -1,5 +1,7 @@
 //! Jobs that compress one tensor, or other bytes, for stores that keep tensors apart.
 
+use std::collections::BTreeMap;
+
 use super::survey::{Findings, Survey};
 use super::{Compress, OpenCompress, Step, v2};
 use crate::chunk::Effort;
@@ -19,7 +21,7 @@ impl Compress {
     pub fn tensor(dtype: Dtype, shape: &[u64], with_base: bool, effort: Effort) -> Result<Job> {
         let layout = tensor(dtype, shape)?;
         let bases = BaseSet::new(if with_base { vec![layout.clone()] } else { Vec::new() });
-        Ok(Job::open(Box::new(v2::Compress::new(Findings::by_name(layout, bases), effort, false)?)))
+        Ok(Job::open(Box::new(v2::Compress::new(Findings::by_name(layout, bases), effort, false, &BTreeMap::new())?)))
     }
 
     /// Creates a job that compresses one tensor against a base of another dtype or shape, as
@@ -57,5 +59,12 @@ fn tensor(dtype: Dtype, shape: &[u64]) -> Result<Layout> {
 fn surveyed(target: Layout, base: Layout, effort: Effort) -> Job {
     let step = Step::Survey(Box::new(Survey::new(target, BaseSet::new(vec![base]), Vec::new())));
     let format = super::Format::V2 { effort };
-    Job::opening(OpenCompress { format, step, only_used: false, adapters: Vec::new(), warnings: Vec::new() })
+    Job::opening(OpenCompress {
+        format,
+        step,
+        only_used: false,
+        adapters: Vec::new(),
+        digests: BTreeMap::new(),
+        warnings: Vec::new(),
+    })
 }

@@ -22,6 +22,7 @@ def encode_tensors(
     new: Mapping[str, Any],
     *,
     effort: Effort = "fast",
+    version: str | None = None,
     threads: int | None = None,
 ) -> bytes:
     """Returns the delta from the version ``old`` of a model's tensors to ``new``.
@@ -30,21 +31,36 @@ def encode_tensors(
     same names, dtypes and shapes. bfloat16 is that of ml_dtypes or torch: as ``uint16``, it is
     coded as integers, which takes several times the bytes. The delta is an archive: ``old`` and
     ``new`` count as the files that ``safetensors`` writes of them.
+
+    ``version`` is the digest of ``old``, which an earlier call returned; without it, the digest is
+    computed. A delta with a wrong one is refused by the state that it was meant for.
     """
     before, after = State(old, "old tensors"), State(new, "new tensors")
     check_alike(before, after)
-    return _native.encode(before.input, after.input, effort=effort, threads=threads)
+    parent = _digest_of(version)
+    return _native.encode(before.input, after.input, effort=effort, parent=parent, threads=threads)
 
 
-def apply_(state: Mapping[str, Any], delta: Source, *, threads: int | None = None) -> str:
+def apply_(
+    state: Mapping[str, Any],
+    delta: Source,
+    *,
+    version: str | None = None,
+    threads: int | None = None,
+) -> str:
     """Changes the tensors of ``state`` in place to the version that ``delta`` makes of them.
 
     Returns the digest of the new version. The digest of ``state`` must be that of the delta's
     parent, and the decoded tensors must have the digest that the delta states: otherwise nothing
     is changed. Memory is taken for the words that change, and not for a copy of the state.
+
+    ``version`` is the digest of ``state``, which an earlier call returned; without it, it is
+    computed. The digest of the new version is computed in any case, so that a state of another
+    version is refused even if it passes for this one.
     """
     held = State(state, "state", writable=True)
-    return _native.apply(held.input, input_of(delta), threads=threads)
+    known = _digest_of(version)
+    return _native.apply(held.input, input_of(delta), version=known, threads=threads)
 
 
 def digest(state: Mapping[str, Any]) -> str:
@@ -83,6 +99,19 @@ def changes(
         if places.size:
             found[tensor.name] = (places, values)
     return found
+
+
+def _digest_of(version: str | None) -> bytes | None:
+    """Returns the bytes of a digest that a caller knows."""
+    if version is None:
+        return None
+    try:
+        digest = bytes.fromhex(version) if isinstance(version, str) else b""
+    except ValueError:
+        digest = b""
+    if len(digest) != 32:
+        raise invalid(f"a version has 64 hexadecimal digits, unlike {version!r}")
+    return digest
 
 
 _UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}

@@ -24,12 +24,18 @@ use crate::report::Report;
 use piece::{Piece, Work};
 
 /// Plans an archive of the target, which for a short file of tiny tensors is the shorter one of two.
-/// With `only_used`, it names only the base files that it takes something from.
-pub(super) fn plan(findings: Findings, effort: Effort, only_used: bool) -> Result<Box<dyn Plan>> {
+/// With `only_used`, it names only the base files that it takes something from. `known` has digests
+/// of base files, by their numbers.
+pub(super) fn plan(
+    findings: Findings,
+    effort: Effort,
+    only_used: bool,
+    known: &BTreeMap<usize, [u8; 32]>,
+) -> Result<Box<dyn Plan>> {
     let bytes = short::as_bytes(&findings);
-    let plan = Compress::new(findings, effort, only_used)?;
+    let plan = Compress::new(findings, effort, only_used, known)?;
     Ok(match bytes {
-        Some(bytes) => Box::new(short::Shortest::new(vec![plan, Compress::new(bytes, effort, only_used)?])),
+        Some(bytes) => Box::new(short::Shortest::new(vec![plan, Compress::new(bytes, effort, only_used, known)?])),
         None => Box::new(plan),
     })
 }
@@ -48,21 +54,49 @@ pub(super) struct Compress {
     /// The predictions of regions whose chunks are not all coded yet, by the region's number.
     predictions: BTreeMap<usize, Prediction>,
     target: blake3::Hasher,
-    bases: Vec<blake3::Hasher>,
+    bases: Vec<BaseDigest>,
     root: blake3::Hasher,
     stored_bytes: u64,
 }
 
+/// The digest of a base file.
+#[derive(Debug)]
+enum BaseDigest {
+    Computed(Box<blake3::Hasher>),
+    /// The host told it.
+    Known([u8; 32]),
+}
+
+impl BaseDigest {
+    fn is_known(&self) -> bool {
+        matches!(self, Self::Known(_))
+    }
+
+    fn finalize(&self) -> [u8; 32] {
+        match self {
+            Self::Computed(hasher) => *hasher.finalize().as_bytes(),
+            Self::Known(digest) => *digest,
+        }
+    }
+}
+
 impl Compress {
     /// Plans an archive of the target. With `only_used`, it names only the base files that it takes
-    /// something from.
-    pub(super) fn new(findings: Findings, effort: Effort, only_used: bool) -> Result<Self> {
+    /// something from. `known` has digests of base files, by their numbers.
+    fn new(
+        findings: Findings,
+        effort: Effort,
+        only_used: bool,
+        known: &BTreeMap<usize, [u8; 32]>,
+    ) -> Result<Self> {
         let mut head = head::plan(&findings);
         let pieces = piece::plan(&head, &findings, effort)?;
         let files = if only_used { head::keep_used(&mut head) } else { (0..head.bases.len()).collect() };
         let lengths = head.bases.iter().map(|base| base.length);
         let windows = piece::windows(&pieces, lengths.fold(findings.target.file_length, u64::max));
         let coded = |item: &&Item| matches!(item, Item::Region { content: Content::Chunks(_), .. });
+        let digest =
+            |file| known.get(file).map_or_else(|| BaseDigest::Computed(Box::default()), |d| BaseDigest::Known(*d));
         let regions = vec![RegionEntry::default(); head.items.iter().filter(coded).count()];
         Ok(Self {
             effort,
@@ -72,7 +106,7 @@ impl Compress {
             index: Index { regions, ..Index::default() },
             predictions: BTreeMap::new(),
             target: blake3::Hasher::new(),
-            bases: vec![blake3::Hasher::new(); head.bases.len()],
+            bases: files.iter().map(digest).collect(),
             root: blake3::Hasher::new(),
             head,
             files,
@@ -91,12 +125,13 @@ impl Compress {
     fn digests<'a>(
         &self,
         window: usize,
-        (target, bases): &'a mut (blake3::Hasher, Vec<blake3::Hasher>),
+        (target, bases): &'a mut (blake3::Hasher, Vec<BaseDigest>),
         inputs: &'a Inputs,
     ) -> Result<Vec<Task<'a>>> {
         let bytes = inputs.slice(Source::Target, self.share(self.target_length, window))?;
         let mut tasks = vec![Task::Digest(target, bytes)];
-        for ((&base, hasher), file) in self.files.iter().zip(bases).zip(&self.head.bases) {
+        for ((&base, digest), file) in self.files.iter().zip(bases).zip(&self.head.bases) {
+            let BaseDigest::Computed(hasher) = digest else { continue };
             tasks.push(Task::Digest(hasher, inputs.slice(Source::Base(base), self.share(file.length, window))?));
         }
         Ok(tasks)
@@ -231,7 +266,7 @@ impl Compress {
     /// Appends the end of the archive: the index and the trailer.
     fn finish(&mut self, output: &mut Vec<u8>) {
         self.index.output = *self.target.finalize().as_bytes();
-        self.index.bases = self.bases.iter().map(|hasher| *hasher.finalize().as_bytes()).collect();
+        self.index.bases = self.bases.iter().map(BaseDigest::finalize).collect();
         let start = output.len();
         let index = self.index.write();
         output.extend_from_slice(&index);
@@ -317,7 +352,8 @@ impl Plan for Compress {
 
     fn reads(&self, window: usize) -> Vec<Read> {
         let mut reads = vec![Read::new(Source::Target, self.share(self.target_length, window))];
-        for (&base, file) in self.files.iter().zip(&self.head.bases) {
+        let digests = self.files.iter().zip(&self.head.bases).zip(&self.bases);
+        for ((&base, file), _) in digests.filter(|(_, digest)| !digest.is_known()) {
             reads.push(Read::new(Source::Base(base), self.share(file.length, window)));
         }
         self.pieces[self.windows[window].clone()].iter().for_each(|piece| piece.reads(&mut reads));
