@@ -29,7 +29,6 @@ fn kinds() -> Vec<(&'static str, Vec<u8>)> {
         ("source", include_bytes!("grid/packed.rs").to_vec()),
         ("a vocabulary", vocabulary.into_bytes()),
         ("sorted integers", wide(&sorted)),
-        ("labels", wide(&(0..20_000).map(|_| next() % 10).collect::<Vec<u64>>())),
         ("sparse words", sparse.iter().flat_map(|word| word.to_le_bytes()).collect()),
         ("a pattern", noise.repeat(300)),
         ("zeros", vec![0; 300_000]),

@@ -13,7 +13,7 @@ use crate::plan::BaseSet;
 use crate::report::Report;
 
 /// The largest target, and the most bytes of all base files.
-const MOST: u64 = 8 << 20;
+const MOST: u64 = 1 << 20;
 
 /// The least number of regions.
 const REGIONS: usize = 16;
