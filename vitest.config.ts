@@ -2,7 +2,8 @@ import { resolve } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
-  // The unit tests run before anything is built, so the page's imports of the package get its sources.
+  // The unit tests run before anything is built, so the page's imports of the package get its
+  // sources.
   resolve: {
     alias: [{ find: /^bitx-wasm$/, replacement: resolve(import.meta.dirname, 'js/src/index.ts') }],
   },

@@ -9,9 +9,9 @@
  * takes more than three times the size on disk.
  *
  * `npm run bench -- store [--gigabytes G] [--json]` measures the store instead, on a generated pair
- * of that size each. `npm run bench -- scale [--megabytes M,M,...]` measures models of several sizes
- * and writes docs/SCALING.md. `npm run bench -- store-scale [--models N,N,...]` counts the requests of
- * each operation in stores of so many models, and times them at 20 ms a request.
+ * of that size each. `npm run bench -- scale [--megabytes M,M,...]` measures models of several
+ * sizes and writes docs/SCALING.md. `npm run bench -- store-scale [--models N,N,...]` counts the
+ * requests of each operation in stores of so many models, and times them at 20 ms a request.
  */
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg } from 'node:os';

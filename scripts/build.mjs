@@ -6,8 +6,8 @@ import { buildWasm } from './lib/build-wasm.mjs';
 import { WASM_BUILDS } from './lib/toolchain.mjs';
 
 /**
- * The number of wasm files that are compiled at the same time. The last and longest phase of a build
- * runs on one core.
+ * The number of wasm files that are compiled at the same time. The last and longest phase of a
+ * build runs on one core.
  */
 const AT_ONCE = 2;
 

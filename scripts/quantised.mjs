@@ -1,10 +1,10 @@
 /**
- * Prints the sizes of quantised fine-tunes as deltas, beside those of `zstd -19 --patch-from` and of
- * the XOR with the base under `zstd -19`, as the table of the README:
+ * Prints the sizes of quantised fine-tunes as deltas, beside those of `zstd -19 --patch-from` and
+ * of the XOR with the base under `zstd -19`, as the table of the README:
  * `node scripts/quantised.mjs FOLDER`.
  *
- * The folder has pairs of files, `base-NAME` and `sft-NAME`, and perhaps `sft-bf16.safetensors`, the
- * floats that the latter were quantised from. The commands `zstd` and `bitx`, of
+ * The folder has pairs of files, `base-NAME` and `sft-NAME`, and perhaps `sft-bf16.safetensors`,
+ * the floats that the latter were quantised from. The commands `zstd` and `bitx`, of
  * `target/release` or `target/debug`, must exist.
  */
 import { execFileSync } from 'node:child_process';

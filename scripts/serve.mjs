@@ -20,8 +20,8 @@ export async function serveDemo(args) {
   // An exit by `process.exit` also ends the hub, which the default action of a signal would leave
   // running.
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit());
-  // The page opens at once and asks for its hub, which is answered when the hub is there: its server
-  // is the native command line, which takes minutes to build.
+  // The page opens at once and asks for its hub, which is answered when the hub is there: its
+  // server is the native command line, which takes minutes to build.
   const hub = values['no-hub'] ? undefined : serveDemoHub();
   const mounts = { '/': demoDist, ...(hub && { '/hub.json': hubMount(hub) }) };
   const options = { mounts, isolated: !values['no-isolation'] };

@@ -291,9 +291,9 @@ impl<'a> Json<'a> {
     }
 }
 
-/// The value of a number of JSON. It is the nearest float if its digits are a number below 2^53, and
-/// the power of ten with which they count is at most 22, as in every number that a person writes.
-/// Other values may be off by some units in the last place.
+/// The value of a number of JSON. It is the nearest float if its digits are a number below 2^53,
+/// and the power of ten with which they count is at most 22, as in every number that a person
+/// writes. Other values may be off by some units in the last place.
 pub(crate) fn value_of(number: &str) -> f64 {
     let (digits, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
     let endless = if exponent.starts_with('-') { -ENDLESS } else { ENDLESS };

@@ -98,8 +98,8 @@ impl Update {
         Self { arithmetic, ..self }
     }
 
-    /// Moves `words`, which begin `start` words behind the first of the rows. Returns `false` if the
-    /// change of a word was no finite number.
+    /// Moves `words`, which begin `start` words behind the first of the rows. Returns `false` if
+    /// the change of a word was no finite number.
     pub(crate) fn apply(&self, dtype: Dtype, start: usize, words: &mut [u8]) -> bool {
         let width = dtype.words().0;
         let (mut sums, mut at, mut rest, mut finite) = ([0f32; TILE], start, words, true);

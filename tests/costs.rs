@@ -132,8 +132,8 @@ fn as_many_origins_as_blocks() {
     assert!(opens("origins and blocks", &base, &archive), "{} bytes", archive.len());
 }
 
-/// An empty region with a view of many origins, which many regions equal: its origins are looked for
-/// once.
+/// An empty region with a view of many origins, which many regions equal: its origins are looked
+/// for once.
 #[test]
 fn origins_of_an_empty_region_over_and_over() {
     const ORIGINS: usize = 1 << 16;

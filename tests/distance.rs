@@ -36,7 +36,8 @@ fn random(dtype: Dtype, bytes: usize, seed: u64) -> Vec<u8> {
     words.flat_map(|word| word.to_le_bytes()[4 - width..].to_vec()).collect()
 }
 
-/// The codec's result for a tensor against a base: its share, with contexts but no low-rank prediction.
+/// The codec's result for a tensor against a base: its share, with contexts but no low-rank
+/// prediction.
 fn coded(base: Option<&[u8]>, target: &[u8], dtype: Dtype) -> f64 {
     let file = |bytes: &[u8]| model(&[("w", dtype.name(), &[target.len() as u64 / dtype.block().1], bytes)]);
     let base = base.map_or_else(|| model(&[]), file);

@@ -1,4 +1,5 @@
-//! Hostile factors: forged ranks, steps, shifts, numbers and places, in the crate and in the reference decoder.
+//! Hostile factors: forged ranks, steps, shifts, numbers and places, in the crate and in the
+//! reference decoder.
 #![cfg(not(target_arch = "wasm32"))]
 
 mod common;
@@ -93,8 +94,8 @@ fn finite_steps_restore_the_same_in_both_decoders() {
     }
 }
 
-/// A `BF16` moved: the sum rounded to a single, and that to the nearest, ties away from zero, by way
-/// of the distances.
+/// A `BF16` moved: the sum rounded to a single, and that to the nearest, ties away from zero, by
+/// way of the distances.
 fn moved(word: [u8; 2], sum: i32, step: f32) -> [u8; 2] {
     let value = |bits: u16| f32::from_bits(u32::from(bits) << 16);
     let bits = u16::from_le_bytes(word);

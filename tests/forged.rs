@@ -48,7 +48,8 @@ fn extents_and_equal_items_cost_no_time() {
     assert_eq!(refused(&[], &forge(&heads(64, 50_000), None)), ErrorKind::Limit);
 }
 
-/// The header of a model may be long and all blanks: the head would be too large for what stores it.
+/// The header of a model may be long and all blanks: the head would be too large for what stores
+/// it.
 #[test]
 fn headers_of_blanks_are_kept() {
     let json = format!(r#"{{"w":{{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}{}}}"#, " ".repeat(20 << 20));

@@ -1,4 +1,5 @@
-//! Broken and forged archives: a typed error, or for what v1 cannot notice, bytes of the right shape.
+//! Broken and forged archives: a typed error, or for what v1 cannot notice, bytes of the right
+//! shape.
 
 mod common;
 
@@ -173,7 +174,8 @@ fn weights() -> [Vec<u8>; 2] {
     [base, target].map(|words| words.into_iter().flat_map(u16::to_le_bytes).collect())
 }
 
-/// Compresses, checks that the target comes back, and returns the share that is stored and the warnings.
+/// Compresses, checks that the target comes back, and returns the share that is stored and the
+/// warnings.
 fn kept(base: &[u8], target: &[u8]) -> (f64, Vec<String>) {
     let bases: [&dyn bitx::io::ReadAt; 1] = [&base];
     let sources = Sources { base: &bases, target: Some(&target), ..Sources::default() };

@@ -26,7 +26,8 @@ fn gguf_tensors_pair_with_their_base() {
     assert!(archive.len() < target.len() / 8, "{}", archive.len());
 }
 
-/// An ONNX model with one tensor of 64 times 64 BF16, between a node of 5,000 bytes and other fields.
+/// An ONNX model with one tensor of 64 times 64 BF16, between a node of 5,000 bytes and other
+/// fields.
 fn onnx(weights: &[u8], node: u8) -> Vec<u8> {
     let tensor = [vec![0x08, 64, 0x08, 64, 0x10, 16], field(8, b"w"), field(9, weights)].concat();
     let graph = [field(1, &[node; 5000]), field(5, &tensor), field(2, b"graph")].concat();

@@ -1,5 +1,5 @@
-//! Light fine-tunes, of which little more than the fixed cost of a tensor is stored; and forged lists
-//! of symbols.
+//! Light fine-tunes, of which little more than the fixed cost of a tensor is stored; and forged
+//! lists of symbols.
 #![cfg(not(target_arch = "wasm32"))]
 
 mod common;

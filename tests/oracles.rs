@@ -1,4 +1,5 @@
-//! The safetensors crate reads restored models as we do. `src/entropy/zstd/oracles.rs` does the same for frames.
+//! The safetensors crate reads restored models as we do. `src/entropy/zstd/oracles.rs` does the
+//! same for frames.
 #![cfg(not(target_arch = "wasm32"))]
 
 mod common;

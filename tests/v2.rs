@@ -402,7 +402,8 @@ fn v1_archives_give_single_tensors_too() {
     }
 }
 
-/// Whole files are digested beside the chunks, in shares: however little there is to code, no window reads much.
+/// Whole files are digested beside the chunks, in shares: however little there is to code, no
+/// window reads much.
 #[test]
 fn no_window_reads_much_however_little_is_coded() {
     let zeros = vec![0; 48 << 20];

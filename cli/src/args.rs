@@ -160,12 +160,12 @@ impl From<EffortName> for Effort {
 /// The files of the base model.
 #[derive(Debug, Args)]
 pub struct Base {
-    /// File of the base model: safetensors, GGUF, ONNX data or any other file; `-` is standard input.
-    /// A folder stands for all files in it
+    /// File of the base model: safetensors, GGUF, ONNX data or any other file; `-` is standard
+    /// input. A folder stands for all files in it
     #[arg(id = "BASE")]
     first: PathBuf,
-    /// Another file or folder of a base: a shard, or a LoRA adapter that was merged into the target;
-    /// repeat the option for each one
+    /// Another file or folder of a base: a shard, or a LoRA adapter that was merged into the
+    /// target; repeat the option for each one
     #[arg(short = 'b', long = "base", value_name = "FILE")]
     others: Vec<PathBuf>,
 }

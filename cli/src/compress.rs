@@ -83,8 +83,8 @@ impl Coding<'_> {
         let mut job = self.graphs.give(compress, &inputs)?.job();
         let given = Given { base: base.to_vec(), graphs, target: Some(self.target), delta: None };
         let seconds = Work { given, most: None, global }.run(&mut job, &mut sink)?;
-        // Files of a folder were looked at when they were found. The job has named those that break a
-        // rule of their layout.
+        // Files of a folder were looked at when they were found. The job has named those that break
+        // a rule of their layout.
         let named = |source: Source| job.warnings().iter().any(|fault| fault.input_at_fault() == Some(source));
         let sources = (0..self.base.len()).map(Source::Base).chain([Source::Target]);
         let unnamed = inputs.iter().zip(sources).filter(|(_, source)| !self.only_used && !named(*source));

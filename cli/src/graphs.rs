@@ -1,4 +1,5 @@
-//! The graphs that describe external data, of ONNX or of MLC: named by options, or found in the data's folder.
+//! The graphs that describe external data, of ONNX or of MLC: named by options, or found in the
+//! data's folder.
 
 use std::path::{Path, PathBuf};
 

@@ -170,8 +170,8 @@ fn is_block_device(_: &Metadata) -> bool {
     false
 }
 
-/// Arranges that an interruption by the user deletes the temporary file or folder, since destructors
-/// do not run then.
+/// Arranges that an interruption by the user deletes the temporary file or folder, since
+/// destructors do not run then.
 pub fn remove_on_interrupt(temporary: &Path) -> anyhow::Result<()> {
     static TEMPORARY: Mutex<Option<PathBuf>> = Mutex::new(None);
     const INTERRUPTED: i32 = 130;

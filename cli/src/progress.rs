@@ -44,8 +44,8 @@ impl<'a> Meter<'a> {
     }
 }
 
-/// A progress bar over `total` bytes. It is hidden if standard error is not a terminal, or `global` asks
-/// for quiet or JSON.
+/// A progress bar over `total` bytes. It is hidden if standard error is not a terminal, or `global`
+/// asks for quiet or JSON.
 pub fn bar(total: u64, global: &Global) -> ProgressBar {
     let hidden = global.quiet || global.json;
     let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };

@@ -157,7 +157,8 @@ fn moved(kind: &Type, name: &str, step: f32) {
     write("round_trip", &format!("{name}-moved"), &[&[15][..], &kind.write(), &factors].concat());
 }
 
-/// Differences of the widest bins, a table of one symbol for every ten exponents: up to 63 raw bits each.
+/// Differences of the widest bins, a table of one symbol for every ten exponents: up to 63 raw bits
+/// each.
 fn wide_bins() {
     let kind = Type { dtype: 19, shape: [40, 64] };
     let (weights, raw) = (kind.weights(7), [0xaa, 0x17, 0x61, 0xc2, 0xfe]);

@@ -1,4 +1,5 @@
-//! A chunk's payload, and factors if it is predicted: the core and the reference decoder must make the same of it.
+//! A chunk's payload, and factors if it is predicted: the core and the reference decoder must make
+//! the same of it.
 #![no_main]
 
 use bitx_fuzz::input::{self, Type};

@@ -1,4 +1,5 @@
-//! Payloads that decode: what symbols make of the base, in every model and type, factors and raw bits included.
+//! Payloads that decode: what symbols make of the base, in every model and type, factors and raw
+//! bits included.
 #![no_main]
 
 use bitx_fuzz::input::{self, Type};

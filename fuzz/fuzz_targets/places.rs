@@ -1,5 +1,5 @@
-//! A zip archive, a pickle in one, an older file of PyTorch, an ONNX model, or a graph in one: its regions follow each
-//! other within the file.
+//! A zip archive, a pickle in one, an older file of PyTorch, an ONNX model, or a graph in one: its
+//! regions follow each other within the file.
 #![no_main]
 
 use bitx::drive;

@@ -1,5 +1,6 @@
-//! Mutations that know the formats: files of every layout and archives of both versions are changed,
-//! with the checksums that they should then have, and everything that reads them is run over them.
+//! Mutations that know the formats: files of every layout and archives of both versions are
+//! changed, with the checksums that they should then have, and everything that reads them is run
+//! over them.
 //!
 //! In process, and with a counting allocator: nothing may panic, take more memory or more steps
 //! than FORMAT.md allows, or restore other bytes than those that the archive was made of without

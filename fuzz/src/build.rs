@@ -13,7 +13,8 @@ use crate::reference::words::{self, Numbers};
 const F16: u8 = 13;
 const I8: u8 = 5;
 
-/// A payload that follows from `data`, valid but for what cannot be helped, and the factors that it needs.
+/// A payload that follows from `data`, valid but for what cannot be helped, and the factors that it
+/// needs.
 pub fn payload(kind: &Type, method: u8, base: &[u8], mut data: &[u8]) -> [Vec<u8>; 2] {
     let (coding, columns) = (Coding::of(kind.dtype), columns(kind));
     let words = base.len() / coding.bytes();
@@ -209,8 +210,8 @@ fn put_symbols(payload: &mut Vec<u8>, tables: &[(usize, u8)]) {
             bits.gamma(contexts as u64 - 1);
         }
         bits.put(u64::from(symbol), 8);
-        // The lengths of the other frequencies, from 6 on: 0 and so on, and 12 for the frequency 2048,
-        // of which all but the leading one of its bits follow.
+        // The lengths of the other frequencies, from 6 on: 0 and so on, and 12 for the frequency
+        // 2048, of which all but the leading one of its bits follow.
         match symbol {
             0 => continue,
             1 => bits.gamma(12),

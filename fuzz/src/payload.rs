@@ -14,8 +14,8 @@ pub fn columns(kind: &Type) -> usize {
         .columns
 }
 
-/// The reference decoder's result for a payload, and of the factors of its region where it is predicted: the bytes
-/// that their checksum covers, and the chunk's.
+/// The reference decoder's result for a payload, and of the factors of its region where it is
+/// predicted: the bytes that their checksum covers, and the chunk's.
 pub fn expected(kind: &Type, method: u8, base: &[u8], factors: &[u8], payload: &[u8]) -> (Vec<u8>, Result<Vec<u8>>) {
     let (columns, words) = (columns(kind), base.len() / Coding::of(kind.dtype).bytes());
     let read = if method == PREDICTED { Factors::read(factors, columns, words).map(Some) } else { Ok(None) };

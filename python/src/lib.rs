@@ -1,7 +1,7 @@
 //! The native part of the Python package `bitx`: a thin binding of the core and its host.
 //!
-//! Python hands over `Input`s, and gets plain numbers, texts and arrays back. The interpreter's lock
-//! is released while the codec works, and a `Watch` tells the codec about an interrupt.
+//! Python hands over `Input`s, and gets plain numbers, texts and arrays back. The interpreter's
+//! lock is released while the codec works, and a `Watch` tells the codec about an interrupt.
 
 mod fault;
 mod files;

@@ -65,8 +65,8 @@ pub fn encode<'py>(
 }
 
 /// Changes the tensors of `state` to those that `delta` makes of them, in place. Returns the digest
-/// of the new version. The state is unchanged if anything fails. `version` is the digest of `state`,
-/// if it is known.
+/// of the new version. The state is unchanged if anything fails. `version` is the digest of
+/// `state`, if it is known.
 #[pyfunction]
 #[pyo3(signature = (state, delta, *, version, threads))]
 pub fn apply(

@@ -19,8 +19,8 @@ const FEATURES = [
   ...['reference-types', 'multivalue'].map(enable),
 ];
 /**
- * The first run optimises. The first kilobyte of the memory is the end of a stack, which only a call
- * that is about to overflow it reaches.
+ * The first run optimises. The first kilobyte of the memory is the end of a stack, which only a
+ * call that is about to overflow it reaches.
  */
 const WASM_OPT_ARGS = [...FEATURES, '-O3', '--low-memory-unused', '--strip-debug', '--strip-producers'];
 /** The second run, which brings the functions into the order of their names, inlines none. */

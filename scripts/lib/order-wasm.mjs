@@ -15,8 +15,8 @@ const FUNCTIONS = 1;
 /**
  * Names the functions of a wasm file, which has no names, by their places in an order in which
  * similar functions are neighbours. gzip finds only repeats that are at most 32 KB apart, and the
- * file is about 2 % smaller in this order. `--reorder-functions-by-name` of wasm-opt gives it to the
- * file.
+ * file is about 2 % smaller in this order. `--reorder-functions-by-name` of wasm-opt gives it to
+ * the file.
  */
 export function nameByPlace(file) {
   const wasm = readFileSync(file);

@@ -22,8 +22,8 @@ const SIZED_DFAST = /^zrip_encode\[\w+\]::dfast::dfast_block::<[1-9].*, 5u32>$/;
 const ANY_DFAST = /^zrip_encode\[\w+\]::dfast::dfast_block::<0u32, 0u32, 5u32>$/;
 
 /**
- * BLAKE3 without vectors, about 3 KB. The crate selects its kernels at run time, but in a build with
- * SIMD for WebAssembly it has only one choice.
+ * BLAKE3 without vectors, about 3 KB. The crate selects its kernels at run time, but in a build
+ * with SIMD for WebAssembly it has only one choice.
  */
 const PORTABLE_BLAKE3 = /^blake3\[\w+\]::portable::/;
 

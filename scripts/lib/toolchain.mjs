@@ -84,8 +84,8 @@ const HINTED = '-C llvm-args=-inlinehint-threshold=60';
 /**
  * The operations of each file, and its optimisation for speed or for size. A page that only
  * restores never downloads the compressor. That one is large, since it searches for predictions,
- * and much of it runs only once per tensor. Restoring is as fast at level 2 and with little inlining
- * as at level 3, since its kernels say what is inlined, and the file is 12 % smaller.
+ * and much of it runs only once per tensor. Restoring is as fast at level 2 and with little
+ * inlining as at level 3, since its kernels say what is inlined, and the file is 12 % smaller.
  */
 const ROLES = {
   restore: { optLevel: '2', rustflags: ['-C llvm-args=-inline-threshold=50', HINTED] },
@@ -115,8 +115,8 @@ export const WASM_BUILDS = Object.fromEntries(
         {
           ...{ ...target, ...PACKAGED, rustflags, role, optLevel, features },
           file: `bitx-${name}.wasm`,
-          // Flags and levels differ, so that builds share nothing. With folders of their own, they run
-          // at the same time.
+          // Flags and levels differ, so that builds share nothing. With folders of their own, they
+          // run at the same time.
           targetDir: `target/wasm/${name}`,
         },
       ];

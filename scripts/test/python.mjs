@@ -1,6 +1,6 @@
 /**
- * The step that builds and checks the Python package. Its tools live in a virtual environment in the
- * folder of tools. Without Python 3.10 or pip's index, the step says so and passes.
+ * The step that builds and checks the Python package. Its tools live in a virtual environment in
+ * the folder of tools. Without Python 3.10 or pip's index, the step says so and passes.
  */
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

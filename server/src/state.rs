@@ -216,8 +216,8 @@ impl State {
         Ok(RestoredFile { path, _share: share })
     }
 
-    /// The failure of reading `file`. If the model has been removed or replaced while it was read, a
-    /// missing object is no damage, and the file is not there any longer.
+    /// The failure of reading `file`. If the model has been removed or replaced while it was read,
+    /// a missing object is no damage, and the file is not there any longer.
     pub(crate) async fn unless_gone(&self, name: &ModelName, file: &FileEntry, error: Failure) -> Failure {
         if error.code != Code::Damaged {
             return error;

@@ -119,8 +119,8 @@ impl Adapter {
         }
     }
 
-    /// The number of the tensor that `name` of a base stands for: that of the same name, or else the
-    /// only one of which one name is the end of the other, behind a dot.
+    /// The number of the tensor that `name` of a base stands for: that of the same name, or else
+    /// the only one of which one name is the end of the other, behind a dot.
     pub(crate) fn find(&self, name: &str) -> Option<usize> {
         if let Some(found) = self.names.get(name) {
             return *found;

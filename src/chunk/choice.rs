@@ -110,8 +110,8 @@ fn is_made_from_weights(relation: Relation, dtype: Dtype) -> bool {
 }
 
 /// Returns true if a patch is worth its time. Bytes are patched where they are like the base's, or
-/// where zstd, a glance or a sample finds that they repeat themselves; at `max`, words of every kind
-/// that no other method makes small.
+/// where zstd, a glance or a sample finds that they repeat themselves; at `max`, words of every
+/// kind that no other method makes small.
 fn is_patchable(best: &Best<'_>, dtype: Dtype, base: Option<&[u8]>, effort: Effort) -> bool {
     let target = best.target;
     if target.is_empty() || base == Some(target) || dtype.is_scaled() {
@@ -152,8 +152,8 @@ pub(super) fn encode_plain(
     if let (Some(base), Some(side)) = (base, side) {
         best.offer(Method::Grid, grid::packed::encode(side, Ground::Numbers(base), target));
     }
-    // Differences of words that pack several numbers say little. Half bytes are for rows in an order
-    // that the scales do not follow.
+    // Differences of words that pack several numbers say little. Half bytes are for rows in an
+    // order that the scales do not follow.
     let packed = width > 1 && side.is_some_and(|side| side.bits() == 4);
     if let Some(base) = base.filter(|_| packed) {
         best.offer(Method::Nibbles, nibbles::encode(base, target));
@@ -197,8 +197,8 @@ fn offer_deltas(best: &mut Best<'_>, dtype: Dtype, matrix: Matrix, (base, fit): 
     }
 }
 
-/// The share of a chunk of floats below which a payload is so small that zstd is not considered: one
-/// part in so many. A glance at the target takes as long as a twentieth of everything else.
+/// The share of a chunk of floats below which a payload is so small that zstd is not considered:
+/// one part in so many. A glance at the target takes as long as a twentieth of everything else.
 const SMALL: usize = 4;
 
 /// Offers zstd, unless it costs time and a glance tells that it cannot be smaller.

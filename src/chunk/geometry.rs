@@ -10,8 +10,8 @@ use crate::steps;
 /// Columns that a matrix should have at least: trailing dimensions are joined until it has as many.
 const COLUMNS: u64 = 32;
 
-/// The largest number of bytes in a chunk of bytes that belong to no tensor. Texts repeat themselves
-/// from far away.
+/// The largest number of bytes in a chunk of bytes that belong to no tensor. Texts repeat
+/// themselves from far away.
 const BYTES: u64 = 1 << 23;
 
 /// A region seen as a matrix, and the byte ranges of its chunks.

@@ -2,8 +2,9 @@
 //! other bits are stored raw.
 //!
 //! The payload holds the number of raw bits, the number of low bits that are 0 in every word if
-//! there are any, the least leading value, the context model, the tokens, and to its end the raw bits. Without a base there are no exponents for contexts, but a
-//! model may have the scales of rows and columns.
+//! there are any, the least leading value, the context model, the tokens, and to its end the raw
+//! bits. Without a base there are no exponents for contexts, but a model may have the scales of
+//! rows and columns.
 //!
 //! A token is an element's leading value, counted from the least one; the element's sign and its
 //! other bits are raw. [`ESCAPE`] is the token of an element whose leading value is out of range:

@@ -234,7 +234,8 @@ fn integers_of_fewer_bytes_are_narrow() {
     }
 }
 
-/// Integers times scales, as fake quantisation leaves them; negative ones that round to zero are -0.
+/// Integers times scales, as fake quantisation leaves them; negative ones that round to zero are
+/// -0.
 fn quantised(dtype: Dtype, most: f32, scale_of: impl Fn(usize, usize) -> f32 + Copy) -> (Vec<u8>, Vec<u8>) {
     let words = |step: f32| {
         let word = move |(i, &(value, random)): (usize, &(f32, u32))| {

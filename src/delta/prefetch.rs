@@ -6,8 +6,8 @@
 /// hint about all of them would be a wait.
 pub(crate) const PARTS: usize = 4;
 
-/// Asks for one of [`PARTS`] parts of the first `length` bytes, or fewer where there are not so many;
-/// does nothing on processors without a hint. Computations that do not need the bytes should
+/// Asks for one of [`PARTS`] parts of the first `length` bytes, or fewer where there are not so
+/// many; does nothing on processors without a hint. Computations that do not need the bytes should
 /// follow.
 #[inline]
 pub(crate) fn prefetch(bytes: &[u8], length: usize, part: usize) {

@@ -10,8 +10,8 @@ pub(crate) fn at_least<const LEAST: u8>(bytes: &[u8; 64]) -> u64 {
     use std::arch::x86_64::*;
     let mut mask = 0;
     for (i, bytes) in bytes.as_chunks::<16>().0.iter().enumerate() {
-        // SAFETY: every x86_64 processor has SSE2, and the load is of 16 bytes. The sum saturates: a
-        // byte that is large enough gets the highest bit.
+        // SAFETY: every x86_64 processor has SSE2, and the load is of 16 bytes. The sum saturates:
+        // a byte that is large enough gets the highest bit.
         let large = unsafe {
             let bytes = _mm_loadu_si128(bytes.as_ptr().cast());
             _mm_movemask_epi8(_mm_adds_epu8(bytes, _mm_set1_epi8((128 - LEAST) as i8)))

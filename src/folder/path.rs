@@ -55,8 +55,8 @@ pub fn check_paths<'a>(paths: impl IntoIterator<Item = &'a str>) -> Result<()> {
     Ok(())
 }
 
-/// The paths of the archives of the files at `paths`: those of the files with `.bitx` behind them. A
-/// path that is too long then, or that is a folder's, is replaced by a number.
+/// The paths of the archives of the files at `paths`: those of the files with `.bitx` behind them.
+/// A path that is too long then, or that is a folder's, is replaced by a number.
 pub fn archive_paths(paths: &[&str]) -> Vec<String> {
     let usual = |path: &str| format!("{path}.bitx");
     let mut folders = HashSet::new();

@@ -12,9 +12,9 @@ pub const INDEX: &str = ".index.json";
 /// The length in bytes from which a tensor must have a counterpart by name.
 const LEAST: u64 = 256;
 
-/// The number of the base file at `path`, or else the only one of its name. A base of one file is at
-/// every path. An index has no base: that of the base changes when the base is sharded in another
-/// way.
+/// The number of the base file at `path`, or else the only one of its name. A base of one file is
+/// at every path. An index has no base: that of the base changes when the base is sharded in
+/// another way.
 pub fn counterpart(base: &[&str], path: &str) -> Option<usize> {
     if path.ends_with(INDEX) {
         return None;
@@ -60,8 +60,9 @@ impl Models {
     }
 
     /// The numbers of the base files that a file with this layout is compressed against: those that
-    /// have all its large tensors by name and type, and the adapters, or else all files with tensors.
-    /// The file `same` comes first if it is among them. It serves alone for a file without tensors.
+    /// have all its large tensors by name and type, and the adapters, or else all files with
+    /// tensors. The file `same` comes first if it is among them. It serves alone for a file without
+    /// tensors.
     pub fn serving(&self, layout: &Layout, same: Option<usize>) -> Vec<usize> {
         if layout.kind == Kind::Bytes {
             return same.into_iter().collect();

@@ -127,8 +127,8 @@ fn layout(mut infos: Vec<Info>, header_length: u64, data: u64, file_length: u64)
     Ok(Layout { kind: Kind::Gguf, file_length, header_length, regions, fault: None })
 }
 
-/// The dtype of a tensor; `None` if its ggml type has none, or its rows are not whole blocks: such a
-/// tensor is bytes.
+/// The dtype of a tensor; `None` if its ggml type has none, or its rows are not whole blocks: such
+/// a tensor is bytes.
 fn dtype(info: &Info) -> Option<Dtype> {
     let dtype = match info.kind {
         0 => Dtype::F32,

@@ -2,8 +2,8 @@
 //! regions that are parts of one.
 //!
 //! A chain begins at the first weight of a region, the *whole*. It looks among the regions of the
-//! other side for the one whose start is alike, its *part*. The chain goes on behind the part, until no part
-//! is found.
+//! other side for the one whose start is alike, its *part*. The chain goes on behind the part,
+//! until no part is found.
 
 use super::signature::Likeness;
 use super::{Class, Models, Signature, Subject};

@@ -4,8 +4,8 @@
 //! content is another one's; then with any region of as many words, whatever its name, shape and
 //! dtype. Regions that stay alone may consist of several base regions, or be parts of one
 //! ([`chains`]), or matrices of the base that are transposed ([`transposed`]). Matrices whose rows
-//! were added, removed or moved are aligned ([`rows`]), with the rows of one matrix of the base or of
-//! several.
+//! were added, removed or moved are aligned ([`rows`]), with the rows of one matrix of the base or
+//! of several.
 
 mod chains;
 mod rows;

@@ -65,8 +65,8 @@ impl Fit {
         Self::of(StoredFactors { step, shifts, numbers }, columns, components.weights.clone())
     }
 
-    /// Creates the fit of `columns` columns by factors that are known. Returns `None` if they cannot
-    /// be told apart.
+    /// Creates the fit of `columns` columns by factors that are known. Returns `None` if they
+    /// cannot be told apart.
     pub(crate) fn of(stored: StoredFactors, columns: usize, weights: Option<Weights>) -> Option<Self> {
         let step = stored.step;
         let shifted = stored.shifted(columns)?;
@@ -141,15 +141,15 @@ fn projection(directions: &Dense) -> Option<Dense> {
     projection.data.iter().all(|x| x.is_finite()).then_some(projection)
 }
 
-/// Returns the integer that is nearest to `x`, ties to even; its magnitude is [`LIMIT`] at most. The
-/// last bit of the mantissa of `SHIFT` counts ones.
+/// Returns the integer that is nearest to `x`, ties to even; its magnitude is [`LIMIT`] at most.
+/// The last bit of the mantissa of `SHIFT` counts ones.
 fn nearest(x: f64) -> i16 {
     const SHIFT: f64 = 6_755_399_441_055_744.0;
     ((x + SHIFT) - SHIFT) as i16
 }
 
-/// Rounds all elements to integers that fit an `i16`. The last bit of the mantissa of `SHIFT` counts
-/// ones, so that an addition rounds where many processors would have to call a function.
+/// Rounds all elements to integers that fit an `i16`. The last bit of the mantissa of `SHIFT`
+/// counts ones, so that an addition rounds where many processors would have to call a function.
 fn round(along: &mut [f32]) {
     const SHIFT: f32 = 12_582_912.0;
     along.iter_mut().for_each(|x| *x = (x.clamp(-32768.0, 32767.0) + SHIFT) - SHIFT);

@@ -1,5 +1,5 @@
-//! Moving of floats of every width by a multiple of a step, rounded to the nearest float. Ties go to
-//! even, but for `BF16`: there they go away from zero, which takes fewer instructions.
+//! Moving of floats of every width by a multiple of a step, rounded to the nearest float. Ties go
+//! to even, but for `BF16`: there they go away from zero, which takes fewer instructions.
 //!
 //! Multiplication and addition are rounded one after the other and never fused, so that every
 //! machine gets the same bits. Infinities, NaNs and floats that are moved by 0 keep their bits.

@@ -69,7 +69,8 @@ impl Factors {
         }
     }
 
-    /// Calls `stretch` with each row's part of `base` and `moved`, whose weights have `width` bytes.
+    /// Calls `stretch` with each row's part of `base` and `moved`, whose weights have `width`
+    /// bytes.
     fn apply_rows(
         &self,
         width: usize,

@@ -57,8 +57,8 @@ impl Float {
         f32::from_bits((exponent + 128 - (1 << (6 - self.mantissa)) - self.mantissa) << 23)
     }
 
-    /// The value of a magnitude. It is not inlined where all levels are at hand, for the size of the
-    /// restoring wasm.
+    /// The value of a magnitude. It is not inlined where all levels are at hand, for the size of
+    /// the restoring wasm.
     #[inline(never)]
     pub(crate) fn value(self, magnitude: u8) -> f32 {
         let exponent = self.exponent(magnitude);

@@ -183,8 +183,8 @@ impl Store {
     }
 }
 
-/// Makes the folders of a file in `folder`. A link among them is not followed, since it may lead out
-/// of the folder.
+/// Makes the folders of a file in `folder`. A link among them is not followed, since it may lead
+/// out of the folder.
 async fn make_folders(folder: &Path, path: &str) -> Result<()> {
     for (at, _) in path.match_indices('/') {
         let parent = folder.join(&path[..at]);

@@ -126,8 +126,8 @@ impl Store {
         Ok(stats)
     }
 
-    /// Adds the sizes of the stored objects to `stats`. Of the `sources` of excerpts, only the manifests
-    /// are needed.
+    /// Adds the sizes of the stored objects to `stats`. Of the `sources` of excerpts, only the
+    /// manifests are needed.
     async fn add_stored(
         &self,
         stats: &mut Stats,

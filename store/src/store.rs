@@ -122,8 +122,8 @@ impl Store {
         self.read_listed(named).await
     }
 
-    /// The models of the first `most` names behind `after`, and the last of these names if there may
-    /// be more. Names of models that were removed count, so that a page may hold fewer models.
+    /// The models of the first `most` names behind `after`, and the last of these names if there
+    /// may be more. Names of models that were removed count, so that a page may hold fewer models.
     ///
     /// # Errors
     /// Those of the storage.
@@ -149,7 +149,8 @@ impl Store {
         Ok((self.read_listed(named).await?, last))
     }
 
-    /// Reads the models of these objects, of which later ones replace earlier ones of the same name.
+    /// Reads the models of these objects, of which later ones replace earlier ones of the same
+    /// name.
     async fn read_listed(&self, named: Vec<(ModelName, Listed)>) -> Result<Listing> {
         // Even short objects are read, since a short one may be a tombstone or a damaged manifest.
         let read = |(name, listed): (ModelName, Listed)| async move {

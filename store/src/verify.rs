@@ -215,7 +215,9 @@ impl Store {
         let mut missing: HashSet<ObjectId> = read.iter().flat_map(|(_, pieces)| needed(pieces)).collect();
         let mut listed = self.backend().listed(Kind::Pieces.folder());
         while let Some(object) = listed.try_next().await? {
-            Kind::Pieces.parse(&object.key).map(|id| missing.remove(&id));
+            if let Some(id) = Kind::Pieces.parse(&object.key) {
+                missing.remove(&id);
+            }
         }
         let mut there = HashMap::new();
         for (file, pieces) in read {

@@ -46,8 +46,9 @@ pub fn certain(symbol: u8) -> Vec<u8> {
     // One table and shape 0.
     let mut bits = vec![true, false, false];
     bits.extend((0..8).map(|i| symbol >> i & 1 == 1));
-    // Of the frequencies from the second one on, all but the last are 0, whose bits follow from 6. The
-    // last one has 12 bits, of which the lower ones are zeros. The gamma codes are those of 11 and 24, or 12.
+    // Of the frequencies from the second one on, all but the last are 0, whose bits follow from 6.
+    // The last one has 12 bits, of which the lower ones are zeros. The gamma codes are those of 11
+    // and 24, or 12.
     let gamma = |value: u32| {
         let k = (value + 1).ilog2();
         [vec![false; k as usize], vec![true], (0..k).map(|i| (value + 1) >> i & 1 == 1).collect()].concat()

@@ -54,7 +54,8 @@ test('without such a dialog, a large result is written to the disk of the browse
   const { name } = await save(page);
   assert.equal(name, 'large.bitx');
   assert.equal((await resultsOf(page)).length, 1);
-  // A task of this tab replaces its result, and a tab that opens later removes those of closed ones.
+  // A task of this tab replaces its result, and a tab that opens later removes those of closed
+  // ones.
   await page.waitForSelector('#go:enabled');
   await page.click('text=Make a .bitx');
   await page.waitForSelector('#save');

@@ -3,8 +3,8 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /**
- * Writes the folders of a base and of a fine-tune, whose tensors are sharded in different ways, with
- * small files beside them.
+ * Writes the folders of a base and of a fine-tune, whose tensors are sharded in different ways,
+ * with small files beside them.
  */
 export function writeFolders(place) {
   const folders = { base: join(place, 'base'), tuned: join(place, 'tuned') };

@@ -14,8 +14,8 @@ fn along_few_directions(rows: usize, columns: usize) -> (Vec<u32>, Vec<u32>) {
     (base.iter().map(|x| x.to_bits()).collect(), moved.map(|x| x.to_bits()).collect())
 }
 
-/// Predicted tensors of every type that can be, with rows that do not fill vectors, weights that are not finite, and
-/// zeros of either sign.
+/// Predicted tensors of every type that can be, with rows that do not fill vectors, weights that
+/// are not finite, and zeros of either sign.
 #[test]
 fn agrees_on_predictions() {
     let narrow = |bits: &u32| (*bits >> 16) as u16;

@@ -58,8 +58,8 @@ fn agrees_on_pruned_words() {
     }
 }
 
-/// Words that narrower types hold: casts of every kind, multiples of scales, small integers; and few
-/// distinct words.
+/// Words that narrower types hold: casts of every kind, multiples of scales, small integers; and
+/// few distinct words.
 #[test]
 fn agrees_on_narrow_words_and_palettes() {
     let shape = [40u64, 64];

@@ -51,14 +51,14 @@ impl Job {
     ///   restores the file as `restore` does, but its windows may run in any order and in any
     ///   number of jobs. All that restore take `maxOutput`. `text` is the name of the tensor.
     /// - `compress` reads a target of that `length`, and takes `format` (`v1` or `v2`), `effort`,
-    ///   `level`, `graphs`, `names`, `adapters` and `onlyUsed`. `graphs` is the number of ONNX graphs
-    ///   that describe external data; their lengths are the last of the base's. There is a line of
-    ///   `names` for each file of the base and for the target. `adapters` is the number of adapters,
-    ///   the last files of the base; `text` is the `adapter_config.json` of each, with a zero between
-    ///   them.
+    ///   `level`, `graphs`, `names`, `adapters` and `onlyUsed`. `graphs` is the number of ONNX
+    ///   graphs that describe external data; their lengths are the last of the base's. There is a
+    ///   line of `names` for each file of the base and for the target. `adapters` is the number of
+    ///   adapters, the last files of the base; `text` is the `adapter_config.json` of each, with a
+    ///   zero between them.
     /// - `merge` computes the model of a base and an adapter of that `length`, which is the file
-    ///   behind the last of the base. `text` is its configuration, and `file` the number of the base
-    ///   file to merge into.
+    ///   behind the last of the base. `text` is its configuration, and `file` the number of the
+    ///   base file to merge into.
     ///
     /// Other fields are ignored. An operation for which a build has no code is refused.
     pub fn open(request: &str, text: Option<String>) -> Result<Job, JsValue> {
@@ -154,8 +154,8 @@ impl Job {
         Ok(found.as_deref().map(js_sys::Uint8Array::from))
     }
 
-    /// Codes the current window, for one of the jobs to join. `carried` is what a `search` returned,
-    /// or empty for the first window.
+    /// Codes the current window, for one of the jobs to join. `carried` is what a `search`
+    /// returned, or empty for the first window.
     #[cfg(feature = "compress")]
     pub fn code(&mut self, carried: &js_sys::Uint8Array) -> Result<(), JsValue> {
         let carried = carried.to_vec();

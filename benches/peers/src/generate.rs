@@ -1,4 +1,5 @@
-//! A pair of models of any size, written as it is made: Gaussian BF16 weights, and each of them moved a little.
+//! A pair of models of any size, written as it is made: Gaussian BF16 weights, and each of them
+//! moved a little.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};

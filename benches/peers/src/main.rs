@@ -2,8 +2,10 @@
 //!
 //! - `bitx-peers pco BASE TARGET THREADS`, `bitx-peers xor BASE TARGET THREADS` and
 //!   `bitx-peers zstd BASE TARGET` print one JSON line:
-//!   `{ "rows": [{ "method", "bytes", "encode_s", "decode_s" }] }`, measured in memory after one warm-up;
-//! - `bitx-peers generate FOLDER BYTES` writes `base.safetensors` and `target.safetensors` of about that size.
+//!   `{ "rows": [{ "method", "bytes", "encode_s", "decode_s" }] }`, measured in memory after one
+//!   warm-up;
+//! - `bitx-peers generate FOLDER BYTES` writes `base.safetensors` and `target.safetensors` of about
+//!   that size.
 
 mod generate;
 mod pcodec;

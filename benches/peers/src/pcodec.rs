@@ -1,4 +1,5 @@
-//! pcodec over the 16-bit words of paired tensors: their XOR, and their difference in the order of the numbers.
+//! pcodec over the 16-bit words of paired tensors: their XOR, and their difference in the order of
+//! the numbers.
 
 use anyhow::{Result, ensure};
 use pco::ChunkConfig;
@@ -26,7 +27,8 @@ pub fn measure(base: &[u8], target: &[u8]) -> Result<Vec<Row>> {
     ])
 }
 
-/// Cuts every tensor of the target, each with its namesake in the base, or with zeros where there is none.
+/// Cuts every tensor of the target, each with its namesake in the base, or with zeros where there
+/// is none.
 fn pieces(base: &SafeTensors<'_>, target: &SafeTensors<'_>) -> Result<Vec<Piece>> {
     let mut pieces = Vec::new();
     for (name, tensor) in target.iter() {
@@ -44,7 +46,8 @@ fn words(bytes: &[u8]) -> Vec<u16> {
     bytes.chunks_exact(2).map(|word| u16::from_le_bytes([word[0], word[1]])).collect()
 }
 
-/// `difference(target, base)` is what pcodec gets to see, and `undo(difference, base)` gives the target back.
+/// `difference(target, base)` is what pcodec gets to see, and `undo(difference, base)` gives the
+/// target back.
 fn measure_method(
     method: &'static str,
     pieces: &[Piece],

@@ -1,5 +1,5 @@
-//! `bitx compress BASE TARGET... -o OUT` for a folder or several files: one archive for each file of
-//! the target, and the manifest.
+//! `bitx compress BASE TARGET... -o OUT` for a folder or several files: one archive for each file
+//! of the target, and the manifest.
 
 use std::collections::BTreeMap;
 use std::io::Write;

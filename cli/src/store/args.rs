@@ -95,8 +95,8 @@ pub struct Add {
     /// --plan, the only model to add
     #[arg(long)]
     pub name: Option<ModelName>,
-    /// Add the models of this plan (`-`: standard input), in its order, but those that the store has;
-    /// other processes may do the same at the same time
+    /// Add the models of this plan (`-`: standard input), in its order, but those that the store
+    /// has; other processes may do the same at the same time
     #[arg(long, value_name = "PLAN", conflicts_with = "paths")]
     pub plan: Option<PathBuf>,
     /// Add only the models of this wave of the plan, which may be added in any order

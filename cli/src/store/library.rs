@@ -1,5 +1,5 @@
-//! The store for programs that bring the command line. Each call has a runtime of its own, so that a
-//! program may fork between two of them.
+//! The store for programs that bring the command line. Each call has a runtime of its own, so that
+//! a program may fork between two of them.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -48,8 +48,8 @@ pub fn store_add(
     })
 }
 
-/// Restores the files of the model `name` to `folder`. All files together have at most `most` bytes.
-/// Returns the files as `bitx store ls` lists them.
+/// Restores the files of the model `name` to `folder`. All files together have at most `most`
+/// bytes. Returns the files as `bitx store ls` lists them.
 ///
 /// # Errors
 /// Those of `bitx store get`; `stopped`.

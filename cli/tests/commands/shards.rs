@@ -6,8 +6,8 @@ use serde_json::json;
 
 use crate::support::{Folder, json_of};
 
-/// Packed numbers of 48 rows of 64 weights, with a scale for each 32, and a vector. The weights of a
-/// seed that moved by `by` levels at some places.
+/// Packed numbers of 48 rows of 64 weights, with a scale for each 32, and a vector. The weights of
+/// a seed that moved by `by` levels at some places.
 fn shard(by: u8) -> Vec<u8> {
     let number = |i: usize| ((i * 2_654_435_761usize) >> 9) as u8 % 12 + if i.is_multiple_of(17) { by } else { 0 };
     let words = (0..48 * 32).map(|i| number(2 * i) | number(2 * i + 1) << 4);

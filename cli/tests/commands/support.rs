@@ -64,7 +64,8 @@ impl Folder {
         names
     }
 
-    /// Writes a model folder: a `model.safetensors`, and a small `config.json` that names the model.
+    /// Writes a model folder: a `model.safetensors`, and a small `config.json` that names the
+    /// model.
     pub fn write_model(&self, model: &str, weights: &[u8]) {
         fs::create_dir(self.path(model)).unwrap();
         fs::write(self.path(model).join("model.safetensors"), weights).unwrap();

@@ -1,4 +1,5 @@
-//! Tests of `bitx store verify` and `bitx store repair` on damaged stores, in folders and in buckets.
+//! Tests of `bitx store verify` and `bitx store repair` on damaged stores, in folders and in
+//! buckets.
 
 use std::collections::{BTreeMap, BTreeSet};
 

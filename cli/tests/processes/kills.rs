@@ -1,9 +1,8 @@
 //! Tests that kill processes at random moments: published models stay right, and collections remove
 //! the leftovers.
 //!
-//! `BITX_KILLS` sets the number of kills of writers, and as many more of planners and those that run
-//! their plans. `BITX_SEED` repeats the choices of a run, but not its
-//! timing.
+//! `BITX_KILLS` sets the number of kills of writers, and as many more of planners and those that
+//! run their plans. `BITX_SEED` repeats the choices of a run, but not its timing.
 
 mod plans;
 

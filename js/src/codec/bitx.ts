@@ -189,8 +189,8 @@ export class Bitx {
   /**
    * Makes the archive that restores `target` from `base`.
    *
-   * Fails with `corrupt` (also for a graph that does not fit), `format`, `truncated`, `unsupported`,
-   * `network`, `changed`, `io`, `invalid-argument`, `aborted` or `disposed`.
+   * Fails with `corrupt` (also for a graph that does not fit), `format`, `truncated`,
+   * `unsupported`, `network`, `changed`, `io`, `invalid-argument`, `aborted` or `disposed`.
    *
    * @example
    * ```ts

@@ -176,8 +176,8 @@ export interface CompressOptions extends WriteOptions {
   graph?: Input | [base: Input, target: Input];
   /**
    * A LoRA adapter of PEFT that was merged into the target: its `adapter_model.safetensors`, or
-   * those of several. It becomes the last file of the base, which restoring needs as well: `base: [base, adapter]`. For
-   * `v2` only.
+   * those of several. It becomes the last file of the base, which restoring needs as well:
+   * `base: [base, adapter]`. For `v2` only.
    */
   adapter?: Input | Input[];
   /** The adapter's `adapter_config.json`; for several adapters, one for each. */

@@ -116,7 +116,8 @@ fn cut(batch: &Batch, wanted: Wanted) -> Vec<Bytes> {
     parts.flat_map(cut).collect()
 }
 
-/// Groups the runs of bytes in `range` into batches. A pack is read once for all its runs in a batch.
+/// Groups the runs of bytes in `range` into batches. A pack is read once for all its runs in a
+/// batch.
 fn split(manifest: &FileManifest, range: Range<u64>) -> Vec<Wanted> {
     let mut bytes = 0;
     let mut batches: Vec<Wanted> = Vec::new();

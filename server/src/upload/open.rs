@@ -38,7 +38,7 @@ pub(super) struct Known {
 
 /// The uploads that may give way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum From {
+enum Scope {
     AllServers,
     /// The uploads that this server works on, whose temporary files take its space.
     ThisServer,
@@ -88,19 +88,19 @@ impl Listing {
             let held = open.iter().fold(bytes, |sum, bytes| sum.saturating_add(*bytes));
             let (busy, given) = if open.len() >= limits.uploads {
                 let busy = Failure::busy("the server has too many open uploads");
-                (busy, self.gives_way(state, owner, 1, |_| 1, From::AllServers).await?)
+                (busy, self.gives_way(state, owner, 1, |_| 1, Scope::AllServers).await?)
             } else if held > limits.spool {
                 let busy = Failure::busy("the server has no space for further files");
                 // Nothing helps an upload that is too large by itself.
                 let given = match bytes > limits.spool {
                     true => None,
-                    false => self.gives_way(state, owner, bytes, Upload::bytes, From::AllServers).await?,
+                    false => self.gives_way(state, owner, bytes, Upload::bytes, Scope::AllServers).await?,
                 };
                 (busy, given)
             } else {
                 match state.space.take(bytes) {
                     Ok(share) => return Ok(share),
-                    Err(busy) => (busy, self.gives_way(state, owner, bytes, Upload::bytes, From::ThisServer).await?),
+                    Err(busy) => (busy, self.gives_way(state, owner, bytes, Upload::bytes, Scope::ThisServer).await?),
                 }
             };
             let given = given.ok_or(busy)?;
@@ -148,14 +148,14 @@ impl Listing {
         owner: Digest,
         room: u64,
         held: fn(&Upload) -> u64,
-        from: From,
+        scope: Scope,
     ) -> Result<Option<Uuid>> {
         let now = state.store.uploads().now().await?;
         let holding = |(listed, upload): (&OpenUpload, &Upload)| {
             let idle = match state.sessions.peek(&listed.id) {
                 // A request at work keeps the upload, and one to another server counts as well.
                 Some(session) => session.idle().map(|idle| idle.min(listed.idle(now))),
-                None => Some(listed.idle(now)).filter(|_| from == From::AllServers),
+                None => Some(listed.idle(now)).filter(|_| scope == Scope::AllServers),
             };
             Holding { id: listed.id, owner: upload.owner, room: held(upload), idle }
         };

@@ -20,9 +20,9 @@ pub(crate) struct Holding {
     pub(crate) idle: Option<Duration>,
 }
 
-/// The upload that gives way to a new one of `owner` that takes `room`: the one that is idle longest
-/// of the token that holds most, if that is more than `owner` would hold; otherwise one of `owner`
-/// itself that is idle for `patience` at least.
+/// The upload that gives way to a new one of `owner` that takes `room`: the one that is idle
+/// longest of the token that holds most, if that is more than `owner` would hold; otherwise one of
+/// `owner` itself that is idle for `patience` at least.
 pub(crate) fn gives_way(holdings: &[Holding], owner: Digest, room: u64, patience: Duration) -> Option<Uuid> {
     let own = |owner: Digest| holdings.iter().filter(move |held| held.owner == owner).map(|held| held.room);
     let held = |owner: Digest| own(owner).fold(0, u64::saturating_add);

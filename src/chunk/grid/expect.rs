@@ -69,8 +69,8 @@ const SCALES: u8 = 16;
 /// The first context of sub-minima.
 const MINIMA: u8 = 0;
 
-/// The class of a distance `f` to a level, in steps: 0 to 10. There is no branch, since it could not
-/// be predicted.
+/// The class of a distance `f` to a level, in steps: 0 to 10. There is no branch, since it could
+/// not be predicted.
 #[inline(always)]
 fn bin(f: f32) -> u8 {
     let f = f.abs();

@@ -216,8 +216,8 @@ mod tests {
         (0..count).map(|_| next()).collect()
     }
 
-    /// Blocks of any bits: scales may be zero, infinite or no numbers. Base and target are equal but
-    /// for a few bits.
+    /// Blocks of any bits: scales may be zero, infinite or no numbers. Base and target are equal
+    /// but for a few bits.
     fn pair(format: &BlockFormat, blocks: usize) -> (Vec<u8>, Vec<u8>) {
         let count = format.bytes * blocks;
         let base = random(1, count);

@@ -21,7 +21,8 @@ const NONE: u32 = u32::MAX;
 pub(super) struct Match {
     pub(super) length: usize,
     pub(super) distance: usize,
-    /// The shortest length that is worth a look: shorter ones are in another match at a lower price.
+    /// The shortest length that is worth a look: shorter ones are in another match at a lower
+    /// price.
     pub(super) least: usize,
 }
 

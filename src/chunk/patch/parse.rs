@@ -124,7 +124,8 @@ impl Parser<'_> {
         start + length
     }
 
-    /// The match to take at once, if any is long: a byte more is worth a bit of its distance's price.
+    /// The match to take at once, if any is long: a byte more is worth a bit of its distance's
+    /// price.
     fn long(&self, found: &[Match], recent: &Recent) -> Option<Match> {
         let long = found.iter().filter(|found| found.length >= LONG);
         let worth =

@@ -49,7 +49,8 @@ impl Counts {
         literals.iter().for_each(|&byte| self.0[3][usize::from(byte)] += 1);
     }
 
-    /// Halves the counts of literals where there are many: their frequencies differ from part to part.
+    /// Halves the counts of literals where there are many: their frequencies differ from part to
+    /// part.
     pub(super) fn fade(&mut self) {
         if self.0[3].iter().sum::<u32>() > MANY {
             self.0[3].iter_mut().for_each(|count| *count /= 2);

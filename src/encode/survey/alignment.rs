@@ -151,8 +151,8 @@ impl Alignments {
         signatures.extend(bytes.chunks_exact(rows.bytes).map(|row| of_row(rows.dtype, row)));
     }
 
-    /// Returns the regions of the target whose rows were found, with their views. A few rows of many
-    /// are no counterpart in a pool of several matrices, where some are alike by chance.
+    /// Returns the regions of the target whose rows were found, with their views. A few rows of
+    /// many are no counterpart in a pool of several matrices, where some are alike by chance.
     pub(super) fn finish(self, models: &Models) -> Vec<(usize, View)> {
         let Self { matrices, mut pools, .. } = self;
         let signatures = |pool: &mut Pool| RowIndex::new(std::mem::take(&mut pool.signatures));

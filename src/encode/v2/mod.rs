@@ -23,9 +23,9 @@ use crate::parallel::{self, Runner};
 use crate::report::Report;
 use piece::{Piece, Work};
 
-/// Plans an archive of the target, which for a short file of tiny tensors is the shorter one of two.
-/// With `only_used`, it names only the base files that it takes something from. `known` has digests
-/// of base files, by their numbers.
+/// Plans an archive of the target, which for a short file of tiny tensors is the shorter one of
+/// two. With `only_used`, it names only the base files that it takes something from. `known` has
+/// digests of base files, by their numbers.
 pub(super) fn plan(
     findings: Findings,
     effort: Effort,
@@ -83,7 +83,7 @@ impl BaseDigest {
 impl Compress {
     /// Plans an archive of the target. With `only_used`, it names only the base files that it takes
     /// something from. `known` has digests of base files, by their numbers.
-    fn new(
+    pub(super) fn new(
         findings: Findings,
         effort: Effort,
         only_used: bool,

@@ -1,5 +1,5 @@
-//! Reads the layout of a file whose kind is known. Restoring needs no other reader, and thus none of
-//! the parsers of [`Kind::Places`].
+//! Reads the layout of a file whose kind is known. Restoring needs no other reader, and thus none
+//! of the parsers of [`Kind::Places`].
 
 use super::FIRST_READ;
 use crate::error::{Error, Result};

@@ -19,8 +19,8 @@ pub(super) const MAX_PICKLE: u64 = 32 << 20;
 pub(super) type Names = HashMap<usize, String>;
 
 /// Gives the storages that a pickle mentions their dtypes and shapes, and their names if they have
-/// none yet. `places` has the index of each storage's region by the storage's key; `prefix` precedes
-/// the names. Without `typed`, dtypes and shapes stay.
+/// none yet. `places` has the index of each storage's region by the storage's key; `prefix`
+/// precedes the names. Without `typed`, dtypes and shapes stay.
 pub(super) fn describe(
     pickle: &[u8],
     prefix: &str,
@@ -46,8 +46,8 @@ pub(super) fn describe(
     });
 }
 
-/// Returns the regions with unique names: that of the storage's tensor, or else what `name` makes of
-/// the region's own name. A region without a free name is left out.
+/// Returns the regions with unique names: that of the storage's tensor, or else what `name` makes
+/// of the region's own name. A region without a free name is left out.
 pub(super) fn rename(regions: Vec<Region>, mut names: Names, name: impl Fn(&str) -> String) -> Vec<Region> {
     let mut taken = HashSet::new();
     let mut renamed = Vec::with_capacity(regions.len());

@@ -1,5 +1,5 @@
-//! Differences by the portable code, compiled for AVX2, and the pull with its weights gathered eight
-//! at a time.
+//! Differences by the portable code, compiled for AVX2, and the pull with its weights gathered
+//! eight at a time.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;

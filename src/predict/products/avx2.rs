@@ -16,8 +16,8 @@ const BLOCK: usize = 4 * LANES;
 /// The sums of a block of columns.
 type Sums = [__m256i; BLOCK / LANES];
 
-/// Does the same as [`move_by_tiles`](super::move_by_tiles) and returns true. Returns false and does
-/// nothing if the processor lacks AVX2.
+/// Does the same as [`move_by_tiles`](super::move_by_tiles) and returns true. Returns false and
+/// does nothing if the processor lacks AVX2.
 pub(super) fn move_by_tiles<F: Round>(stretch: &Stretch<'_>, base: &[u8], moved: &mut [u8]) -> bool {
     let able = is_x86_feature_detected!("avx2");
     if able {

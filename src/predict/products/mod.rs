@@ -1,5 +1,5 @@
-//! Sums of the products of a row's numbers with `V`, and weights moved by them. Numbers come in pairs
-//! of 16-bit integers, since vector units multiply and add such pairs in one instruction.
+//! Sums of the products of a row's numbers with `V`, and weights moved by them. Numbers come in
+//! pairs of 16-bit integers, since vector units multiply and add such pairs in one instruction.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;

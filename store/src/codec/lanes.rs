@@ -123,8 +123,8 @@ impl<'a> Lanes<'a> {
     }
 }
 
-/// The header of a safetensors file whose tensors have these dtypes and lengths, and their numbers as
-/// names.
+/// The header of a safetensors file whose tensors have these dtypes and lengths, and their numbers
+/// as names.
 fn header(lanes: impl Iterator<Item = Option<(Dtype, u64)>>) -> Vec<u8> {
     let (mut start, mut tensors) = (0, Vec::new());
     for (number, lane) in lanes.enumerate() {

@@ -44,8 +44,8 @@ type Pieces = HashMap<ObjectId, Vec<PieceRef>>;
 pub type Family = Vec<Member>;
 
 impl Store {
-    /// Computes the families of the published models, largest first. Models and files that cannot be
-    /// read are logged and left out.
+    /// Computes the families of the published models, largest first. Models and files that cannot
+    /// be read are logged and left out.
     ///
     /// # Errors
     /// Those of the storage.

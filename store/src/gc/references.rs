@@ -37,9 +37,9 @@ impl Needed {
             || file().is_some_and(|file| self.files.contains(&file))
     }
 
-    /// Adds a file. Of a file that it has excerpts of, it needs the manifest and the pieces that the
-    /// excerpts are in, and the hints are kept for as long. Pieces are added as far as they are in
-    /// the part.
+    /// Adds a file. Of a file that it has excerpts of, it needs the manifest and the pieces that
+    /// the excerpts are in, and the hints are kept for as long. Pieces are added as far as they are
+    /// in the part.
     fn add(&mut self, id: ObjectId, manifest: &FileManifest, part: Part) {
         self.files.insert(id);
         self.files.extend(manifest.needs.iter().copied());

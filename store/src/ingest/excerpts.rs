@@ -65,8 +65,8 @@ impl Origins {
         Self(origins)
     }
 
-    /// The origins of the parts of an item, if each has one. A tensor that consists of the pieces of
-    /// one stored tensor is as well off with these.
+    /// The origins of the parts of an item, if each has one. A tensor that consists of the pieces
+    /// of one stored tensor is as well off with these.
     fn of_item(&self, parts: &[(&Surveyed, &Option<Held>)]) -> Option<Vec<Origin>> {
         let origins: Vec<Origin> = parts.iter().map(|(part, held)| self.of_part(part, held)).collect::<Option<_>>()?;
         let first = origins.first()?;
@@ -87,9 +87,9 @@ impl Origins {
 }
 
 impl Ingest<'_> {
-    /// Describes the items of the file `digest` that consist of parts of stored files as excerpts, and
-    /// takes their parts out of those that are to be stored. Returns the files that the excerpts are
-    /// of.
+    /// Describes the items of the file `digest` that consist of parts of stored files as excerpts,
+    /// and takes their parts out of those that are to be stored. Returns the files that the
+    /// excerpts are of.
     pub(super) async fn take_excerpts(
         &self,
         digest: &Digest,

@@ -341,7 +341,8 @@ impl Ingest<'_> {
     async fn store_sketches(&self, file: &ObjectId, bytes: Vec<u8>) -> Result<()> {
         if !bytes.is_empty() {
             let key = Kind::Sketches.key(file);
-            // Another writer may have stored the same sketches. Otherwise, what is there is damaged.
+            // Another writer may have stored the same sketches. Otherwise, what is there is
+            // damaged.
             let stored = self.create(&key, bytes.clone()).await?;
             if !stored && self.store.backend().get(&key).await?.is_none_or(|there| !sketches::is_intact(&there)) {
                 self.replace(&key, bytes).await?;

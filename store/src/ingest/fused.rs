@@ -91,8 +91,8 @@ impl Ingest<'_> {
         chained.await
     }
 
-    /// Looks for stored pieces that hold the parts without a base. Returns for each part the piece that
-    /// seems to hold the same bytes, with their offset in it.
+    /// Looks for stored pieces that hold the parts without a base. Returns for each part the piece
+    /// that seems to hold the same bytes, with their offset in it.
     pub(super) async fn look_within(
         &self,
         file: &Arc<LocalFile>,

@@ -27,8 +27,8 @@ pub struct Indexed {
 
 impl Store {
     /// Writes the signatures of all files that may have bases and have no signature yet. Then a
-    /// writer finds bases by their keys, and no longer reads the sketches of all files. It reads the
-    /// pieces that are stored whole. `progress` receives the number of bytes of each.
+    /// writer finds bases by their keys, and no longer reads the sketches of all files. It reads
+    /// the pieces that are stored whole. `progress` receives the number of bytes of each.
     ///
     /// # Errors
     /// Those of the storage. Damaged files and pieces are logged and left out.

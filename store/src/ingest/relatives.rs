@@ -41,7 +41,8 @@ impl<'a> Relatives<'a> {
 
     /// The piece `number` of the counterpart of an item: the item of its name, or else, since
     /// models are renamed as a whole, the one of its dtype and shape with as many others before it,
-    /// which are `before`. `None` if it is stored as a delta, or has another dtype, shape or length.
+    /// which are `before`. `None` if it is stored as a delta, or has another dtype, shape or
+    /// length.
     pub(super) fn counterpart(&self, item: &Item, before: usize, part: &Part) -> Option<Chosen> {
         let named = item.name.as_deref().and_then(|name| self.names.get(name));
         let other = match named {

@@ -123,8 +123,8 @@ impl Signature {
     }
 }
 
-/// A signature in a survey is 24 hex digits: the bits, and the places of the four weak ones, or 40 for
-/// one that there is not.
+/// A signature in a survey is 24 hex digits: the bits, and the places of the four weak ones, or 40
+/// for one that there is not.
 impl From<Signature> for String {
     fn from(Signature { bits, weak }: Signature) -> Self {
         weak.iter().fold(format!("{bits:016x}"), |text, bit| format!("{text}{:02x}", bit.leading_zeros()))

@@ -124,8 +124,8 @@ impl Sheet {
         Some(Form::Tensor { dtype: item.dtype, shape: shape(item, piece.length), in_order })
     }
 
-    /// Returns `true` if this piece can be found here: by its sketch if it has `length` for one and is
-    /// no pack, or else by its place in the file.
+    /// Returns `true` if this piece can be found here: by its sketch if it has `length` for one and
+    /// is no pack, or else by its place in the file.
     pub(super) fn has(&self, id: &ObjectId, length: u64) -> bool {
         let sketched = || self.sketches.values().flatten().any(|(piece, _)| piece == id);
         let is_pack = || self.manifest.packs.iter().any(|pack| pack.id == *id);

@@ -64,7 +64,8 @@ impl Sample {
 }
 
 /// The places in a sketch of the weights that are compared, each with the number of the weight in
-/// the tensor. Of blocks, the sketches of Q8_0 alone hold weights, up to the scales of their blocks.
+/// the tensor. Of blocks, the sketches of Q8_0 alone hold weights, up to the scales of their
+/// blocks.
 fn places(sketch: &Sketch) -> impl Iterator<Item = (Range<usize>, u64)> + '_ {
     let width = sketch.places().next().map_or(1, |place| place.end - place.start);
     let step = (sketch.bytes().len() / width as usize).div_ceil(MOST).max(1);

@@ -114,7 +114,8 @@ impl<'a> Source<'a> {
 }
 
 impl FileManifest {
-    /// Finds the pieces that the excerpts are in. `files` are the resolved manifests of the sources.
+    /// Finds the pieces that the excerpts are in. `files` are the resolved manifests of the
+    /// sources.
     ///
     /// # Errors
     /// `Damaged`, if an excerpt lies outside of its source, or if there are too many.

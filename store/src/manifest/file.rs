@@ -56,13 +56,13 @@ pub struct Item {
     pub dtype: Dtype,
     /// The extents, outermost first.
     pub shape: Vec<u64>,
-    /// The pieces that hold its bytes, in order. Empty for an empty item, for one in a pack, and for
-    /// one that consists of excerpts.
+    /// The pieces that hold its bytes, in order. Empty for an empty item, for one in a pack, and
+    /// for one that consists of excerpts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pieces: Vec<PieceRef>,
     /// The BLAKE3 digest, if there are several pieces. A single piece has the same digest as its
-    /// item. An item in a pack has one unless it is very short, and one of excerpts has none if it was
-    /// one part.
+    /// item. An item in a pack has one unless it is very short, and one of excerpts has none if it
+    /// was one part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) blake3: Option<Digest>,
     /// The runs of bytes of other files that the item consists of, in order.
@@ -183,8 +183,8 @@ impl FileManifest {
         Places::of(self)
     }
 
-    /// The piece of each part of the file, in order, and `true` if that is a pack. An item has a part
-    /// for each of its pieces, or one in a pack.
+    /// The piece of each part of the file, in order, and `true` if that is a pack. An item has a
+    /// part for each of its pieces, or one in a pack.
     pub(crate) fn parts(&self) -> Vec<(PieceRef, bool)> {
         let mut places = self.packed();
         let mut parts = Vec::with_capacity(self.items.len());
@@ -211,7 +211,8 @@ impl FileManifest {
     }
 
     /// The bytes of `range` as runs of bytes in pieces, in order: the number of each run in the
-    /// file, its piece, and the range of the piece's bytes. Consecutive items in a pack are one run.
+    /// file, its piece, and the range of the piece's bytes. Consecutive items in a pack are one
+    /// run.
     pub fn within(&self, range: Range<u64>) -> impl Iterator<Item = (usize, PieceRef, Range<usize>)> + '_ {
         let mut end = 0;
         self.runs().into_iter().enumerate().filter_map(move |(number, (piece, run))| {

@@ -1,6 +1,6 @@
-//! Compressed manifests. That of a file of many tensors is an object of kind 1, whose content is the
-//! JSON. A shorter one is an object of kind 6, since the digests of an archive would take more than
-//! the rest.
+//! Compressed manifests. That of a file of many tensors is an object of kind 1, whose content is
+//! the JSON. A shorter one is an object of kind 6, since the digests of an archive would take more
+//! than the rest.
 
 use std::borrow::Cow;
 

@@ -64,8 +64,8 @@ impl Planned {
         lines::write(self)
     }
 
-    /// Reads a plan, with one model on each line, and puts its models in order. Errors call the input
-    /// `name`.
+    /// Reads a plan, with one model on each line, and puts its models in order. Errors call the
+    /// input `name`.
     ///
     /// # Errors
     /// `Argument` for a line that is no model of a plan, and for two lines that tell differently of
@@ -84,8 +84,9 @@ impl Planned {
 }
 
 impl Store {
-    /// Plans the writing of surveyed models: what is stored whole, and what after it and against it.
-    /// The plan depends on the surveys and the store alone, and not on the order of the surveys.
+    /// Plans the writing of surveyed models: what is stored whole, and what after it and against
+    /// it. The plan depends on the surveys and the store alone, and not on the order of the
+    /// surveys.
     ///
     /// # Errors
     /// `Argument` for two surveys that differ and have one name; `Stopped`; those of the storage.
@@ -142,9 +143,9 @@ impl Store {
         Ok(())
     }
 
-    /// Writes a model of a plan, unless the store has it already: then the result is `None`, and the
-    /// model's files are not read. Several writers may write the same model, and models of the same
-    /// wave, at the same time.
+    /// Writes a model of a plan, unless the store has it already: then the result is `None`, and
+    /// the model's files are not read. Several writers may write the same model, and models of the
+    /// same wave, at the same time.
     ///
     /// # Errors
     /// Those of [`add_as`](Self::add_as). Nothing is published if a file has changed since the survey.

@@ -37,8 +37,8 @@ impl<'a> Bases<'a> {
         Self { samples, sketches }
     }
 
-    /// The share of `target` that the best base saves, and the number of its file. `None` if no base
-    /// helps.
+    /// The share of `target` that the best base saves, and the number of its file. `None` if no
+    /// base helps.
     pub(super) fn best(&self, target: &Seen) -> Option<(f64, usize)> {
         let sketch = &target.sketch;
         let alike = self.sketches.get(&(sketch.dtype(), sketch.length())).into_iter().flatten();
@@ -60,7 +60,8 @@ pub(super) fn is_near(a: &Signature, b: &Signature) -> bool {
     (a.bits() ^ b.bits()).count_ones() <= NEAR
 }
 
-/// The share of a tensor that the closest of several bases saves, with what stands beside that base.
+/// The share of a tensor that the closest of several bases saves, with what stands beside that
+/// base.
 pub(super) fn saving<'s, T>(bases: impl Iterator<Item = (&'s Sketch, T)>, target: &Sketch) -> Option<(f64, T)> {
     let bits = (8 * target.bytes().len()) as f64;
     let near = bases.filter_map(|(base, beside)| {

@@ -81,8 +81,8 @@ pub(super) fn check_files(files: &[SurveyedFile]) -> Result<()> {
 }
 
 impl Survey {
-    /// Reads the files of a model, several at a time. `progress` receives the number of bytes of each
-    /// part, and `stop` returns true once the work is to stop.
+    /// Reads the files of a model, several at a time. `progress` receives the number of bytes of
+    /// each part, and `stop` returns true once the work is to stop.
     ///
     /// # Errors
     /// Files that cannot be read, or change meanwhile; paths that a model cannot have; `Stopped`.

@@ -37,7 +37,8 @@ enum Form {
     Pack(Vec<Segment>),
 }
 
-/// The pieces of a file itself, with what is needed to make them again. `digest` is that of the file.
+/// The pieces of a file itself, with what is needed to make them again. `digest` is that of the
+/// file.
 fn wanted<'a>(manifest: &'a FileManifest, digest: &'a Digest) -> impl Iterator<Item = Wanted<'a>> {
     let (mut all, mut offset) = (Vec::new(), 0);
     for item in &manifest.items {

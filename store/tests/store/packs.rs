@@ -123,8 +123,8 @@ async fn thousands_of_tensors_take_few_objects() {
     assert_eq!((stats.packs as usize, stats.packed_tensors), (2 * count.div_ceil(4096), 2 * count as u64));
 }
 
-/// Each byte region of a pack is changed in turn: the damage is noticed, blocks only the models that
-/// need the pack, and is mended by adding again and by a repair.
+/// Each byte region of a pack is changed in turn: the damage is noticed, blocks only the models
+/// that need the pack, and is mended by adding again and by a repair.
 #[tokio::test(flavor = "multi_thread")]
 async fn damaged_packs_are_noticed_and_mended() {
     let (mut random, scene, copy) = (Random(2), Scene::new().await, Scene::new().await);

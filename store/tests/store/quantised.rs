@@ -1,6 +1,7 @@
 //! Tests of quantised models in a store that has the floats of the same model.
 //!
-//! `cargo test -p bitx-store --test store quantised -- --nocapture` prints the share of each format.
+//! `cargo test -p bitx-store --test store quantised -- --nocapture` prints the share of each
+//! format.
 
 use std::path::Path;
 

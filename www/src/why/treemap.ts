@@ -12,8 +12,8 @@ const MOST = 250;
 type Place = Pick<TensorInfo, 'name' | 'storedBytes' | 'restoredBytes'>;
 
 /**
- * Draws an archive's tensors by their sizes, coloured by the part of them that is stored. `width` is
- * that of the map in pixels.
+ * Draws an archive's tensors by their sizes, coloured by the part of them that is stored. `width`
+ * is that of the map in pixels.
  */
 export function treemapView(
   { tensors }: ArchiveInfo,

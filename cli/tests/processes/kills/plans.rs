@@ -51,8 +51,8 @@ impl Scene {
         }
     }
 
-    /// Removes signatures, as if an earlier release had written the store, lets the indexing be killed,
-    /// and ends it.
+    /// Removes signatures, as if an earlier release had written the store, lets the indexing be
+    /// killed, and ends it.
     pub(super) async fn index(&mut self) {
         let storage = self.place.storage();
         let listed: Vec<_> = storage.list(Some(&"signatures".into())).try_collect().await.unwrap();

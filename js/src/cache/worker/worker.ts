@@ -59,6 +59,6 @@ export class Host extends WorkerHost<Settings, Operations, CacheProgress, Backen
   }
 }
 
-// A service worker may not start workers, so the cache's client creates the host itself there. So it
-// would in Node's main thread, which has no page to send messages to.
+// A service worker may not start workers, so the cache's client creates the host itself there. So
+// it would in Node's main thread, which has no page to send messages to.
 if ('postMessage' in globalThis && !('clients' in globalThis)) new Host(globalThis as unknown as Port);

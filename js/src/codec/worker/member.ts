@@ -73,8 +73,8 @@ export const member = {
   },
 
   /**
-   * Codes the window, given the prediction that it begins with. Returns it, and the size of the wasm
-   * memory in bytes.
+   * Codes the window, given the prediction that it begins with. Returns it, and the size of the
+   * wasm memory in bytes.
    */
   async code(key: number, carried: Uint8Array): Promise<[Bytes, number]> {
     const job = jobOf(key);

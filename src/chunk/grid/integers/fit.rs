@@ -21,8 +21,8 @@ struct Sums {
 }
 
 impl Sums {
-    /// Adds a word, unless its integer is the least or the greatest one: those stand for all weights
-    /// beyond them, and would bend the line.
+    /// Adds a word, unless its integer is the least or the greatest one: those stand for all
+    /// weights beyond them, and would bend the line.
     fn add(&mut self, weight: f32, integer: u8) {
         if matches!(integer, 0 | 255) {
             return;

@@ -1,8 +1,8 @@
 //! A chunk of integers of 8 bits against the weights that they were quantised from: each is a
 //! weight divided by the scale of its group, rounded, plus the zero point of its group.
 //!
-//! The payload holds the groups; how their scales follow from the weights, and the scales' distances
-//! from that; the zero points; and the list of the integers.
+//! The payload holds the groups; how their scales follow from the weights, and the scales'
+//! distances from that; the zero points; and the list of the integers.
 
 mod fit;
 

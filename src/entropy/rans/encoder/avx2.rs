@@ -89,8 +89,8 @@ fn encode_with_avx2(
 /// The fields of [`EncodeSymbol`] of eight lanes; the last has complements and shifts.
 type Symbols = [__m256i; 4];
 
-/// The constants of symbol 0 in each of at most eight tables. In a light change, nearly all lanes of
-/// all groups have that symbol, and this look-up takes a third of the time of the other one.
+/// The constants of symbol 0 in each of at most eight tables. In a light change, nearly all lanes
+/// of all groups have that symbol, and this look-up takes a third of the time of the other one.
 struct Zeros(Symbols);
 
 impl Zeros {

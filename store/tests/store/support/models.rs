@@ -9,8 +9,8 @@ use bitx_store::{Added, Digest, ModelName, Source, Store};
 
 use super::common;
 
-/// A folder of models: `base-bf16`, `base-f16`, `base-f32`, each committed fine-tune by its name, and
-/// `stranger`, which is related to none of them.
+/// A folder of models: `base-bf16`, `base-f16`, `base-f32`, each committed fine-tune by its name,
+/// and `stranger`, which is related to none of them.
 pub struct Models {
     folder: tempfile::TempDir,
     extension: &'static str,

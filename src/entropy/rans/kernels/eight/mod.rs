@@ -70,9 +70,9 @@ pub(super) fn decode(
     let mut next = words.map(|words| words.as_ptr());
     for (contexts, symbols) in contexts.iter().zip(symbols) {
         let (contexts, symbols) = (contexts.as_chunks().0, symbols.as_chunks_mut().0);
-        // The groups have names, so that their states stay in registers.
-        // SAFETY: a row takes at most LANES words of a group, so that the assertion leaves BEYOND of
-        // them before every row.
+        // The groups have names, so that their states stay in registers. SAFETY: a row takes at
+        // most LANES words of a group, so that the assertion leaves BEYOND of them before every
+        // row.
         unsafe {
             step(&tables, &mut a, &mut next[0], &contexts[0], &mut symbols[0]);
             step(&tables, &mut b, &mut next[1], &contexts[1], &mut symbols[1]);
