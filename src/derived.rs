@@ -7,12 +7,13 @@
 use std::ops::Range;
 
 use crate::bytes::{ByteReader, put_varint};
-use crate::cast::{can_cast, cast};
+use crate::cast::{can_cast, cast, singles};
 use crate::chunk::{CHUNK, unit};
 use crate::error::{Error, Result};
 use crate::layout::dtype::Fields;
 use crate::layout::{Dtype, Region};
-use crate::quant::packed::{is_power, is_scale};
+use crate::quant::dynamic::place_of;
+use crate::quant::packed::{NESTED, is_power, is_scale};
 use crate::transposed::{MAX_MATRIX, Transposed};
 
 /// Bytes of `F32` weights that are made at once, about.
@@ -35,8 +36,8 @@ pub(crate) struct Derived {
 pub(crate) enum Gives {
     /// The weights themselves, as `F32`.
     Weights,
-    /// For each word the span of its weights, divided by the `F32` of these bits, or what a line of
-    /// that divisor gives.
+    /// For each word the span of its weights, given the `F32` of these bits: a divisor, or the offset
+    /// of nested scales.
     Spans(Span, u32),
 }
 
@@ -54,20 +55,30 @@ pub(crate) enum Span {
     Slope,
     /// The bias of that line.
     Bias,
+    /// The place of a nested scale in the dynamic map: that of the largest magnitude, less an offset,
+    /// among those of [`NESTED`] words.
+    Place,
+    /// The scale of nested scales: the largest distance of the largest magnitude of an element from an
+    /// offset.
+    Nested,
 }
 
 impl Span {
     /// All spans; their numbers in the format are their places here, plus 1.
-    pub(crate) const ALL: [Self; 5] = [Self::Largest, Self::Range, Self::First, Self::Slope, Self::Bias];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Largest, Self::Range, Self::First, Self::Slope, Self::Bias, Self::Place, Self::Nested];
 
     /// The spans that divisors divide.
     pub(crate) const DIVIDED: [Self; 3] = [Self::Largest, Self::Range, Self::First];
 
-    /// The word of weights, of which those that are not finite count as 0.
+    /// The word of weights, of which those that are not finite count as 0. Of a place, it is the
+    /// largest magnitude; that of a scale of nested scales is of one element.
     pub(crate) fn of(self, weights: &[f32], divisor: f32) -> f32 {
         let finite = weights.iter().map(|&weight| if weight.is_finite() { weight } else { 0.0 });
         match self {
-            Self::Largest => finite.fold(0.0, |most: f32, weight| most.max(weight.abs())) / divisor,
+            Self::Largest => largest(finite) / divisor,
+            Self::Place => largest(finite),
+            Self::Nested => (largest(finite) - divisor).abs(),
             Self::First => {
                 finite.fold(0.0, |most: f32, weight| if weight.abs() > most.abs() { weight } else { most }) / divisor
             }
@@ -79,6 +90,21 @@ impl Span {
             Self::Bias => line(extremes(finite, (f32::MAX, f32::MIN)), divisor).1,
         }
     }
+}
+
+/// The largest magnitude of some numbers, but for those that are no numbers.
+fn largest(numbers: impl Iterator<Item = f32>) -> f32 {
+    numbers.fold(0.0, |most: f32, number| most.max(number.abs()))
+}
+
+/// The places of nested scales in the dynamic map, given the largest magnitudes of whole runs.
+fn places(magnitudes: &[f32], offset: f32) -> Vec<u8> {
+    let runs = magnitudes.chunks(NESTED as usize);
+    let places = runs.flat_map(|run| {
+        let scale = largest(run.iter().map(|size| size - offset));
+        run.iter().map(move |size| place_of((size - offset) / scale))
+    });
+    places.collect()
 }
 
 /// The least and the greatest of some numbers and of these two.
@@ -129,6 +155,7 @@ impl Derived {
     /// matrices, or weights of a chunk, above [`MAX_MATRIX`] bytes.
     pub(crate) fn check(&self, region: &Region, from: Dtype) -> Result<()> {
         let takes = match self.gives {
+            Gives::Spans(Span::Place, _) => region.dtype == Dtype::U8,
             Gives::Weights => match region.dtype.words() {
                 (_, Fields::Integer) => !region.dtype.is_scaled(),
                 (bytes, Fields::Float { .. }) => bytes == 1,
@@ -155,9 +182,19 @@ impl Derived {
         Err(Error::corrupt("the weights of the base do not fill the tensor"))
     }
 
-    /// The weights of the base that a range of the region's words needs.
-    pub(crate) fn needs(&self, words: &Range<u64>) -> Range<u64> {
-        let elements = self.matrices.matrices(&self.elements(words));
+    /// A range of the region's `all` words, with the words that are made together with it.
+    fn whole(&self, words: &Range<u64>, all: u64) -> Range<u64> {
+        match self.gives {
+            Gives::Spans(Span::Place, _) => {
+                words.start / NESTED * NESTED..words.end.div_ceil(NESTED).saturating_mul(NESTED).min(all)
+            }
+            _ => words.clone(),
+        }
+    }
+
+    /// The weights of the base that a range of the region's `all` words needs.
+    pub(crate) fn needs(&self, words: &Range<u64>, all: u64) -> Range<u64> {
+        let elements = self.matrices.matrices(&self.elements(&self.whole(words, all)));
         elements.start * self.element..elements.end * self.element
     }
 
@@ -166,9 +203,20 @@ impl Derived {
         words.start * per_word..words.end * per_word
     }
 
-    /// The words of a region of `dtype` that the view gives for a range of its words, or the weights.
-    /// `base` has the weights that the range [needs](Self::needs), as words of `from`.
-    pub(crate) fn take(&self, words: &Range<u64>, (from, base): (Dtype, &[u8]), dtype: Dtype) -> Vec<u8> {
+    /// The words of a region of `dtype` that the view gives for a range of its `all` words, or the
+    /// weights. The base has the weights that the range [needs](Self::needs), as words of its dtype.
+    pub(crate) fn take(&self, words: &Range<u64>, all: u64, base: (Dtype, &[u8]), dtype: Dtype) -> Vec<u8> {
+        let whole = self.whole(words, all);
+        let mut taken = self.take_whole(&whole, base, dtype);
+        if whole != *words {
+            // These words have a byte each.
+            taken.truncate((words.end - whole.start) as usize);
+            taken.drain(..(words.start - whole.start) as usize);
+        }
+        taken
+    }
+
+    fn take_whole(&self, words: &Range<u64>, (from, base): (Dtype, &[u8]), dtype: Dtype) -> Vec<u8> {
         let count = (words.end - words.start) as usize;
         let per_word = self.per_word as usize;
         let mut taken = Vec::with_capacity(4 * count * if self.gives == Gives::Weights { per_word } else { 1 });
@@ -180,10 +228,20 @@ impl Derived {
                 Gives::Spans(span, divisor) => {
                     let weights: Vec<f32> =
                         weights.as_chunks().0.iter().map(|word| f32::from_le_bytes(*word)).collect();
-                    let spans = weights.chunks_exact(per_word).map(|weights| span.of(weights, f32::from_bits(divisor)));
+                    let divisor = f32::from_bits(divisor);
+                    let of = |weights: &[f32]| match span {
+                        Span::Nested => {
+                            largest(weights.chunks(self.element as usize).map(|element| span.of(element, divisor)))
+                        }
+                        _ => span.of(weights, divisor),
+                    };
+                    let spans = weights.chunks_exact(per_word).map(of);
                     taken.extend(spans.flat_map(f32::to_le_bytes));
                 }
             }
+        }
+        if let Gives::Spans(Span::Place, offset) = self.gives {
+            return places(&singles(Dtype::F32, &taken), f32::from_bits(offset));
         }
         if self.gives == Gives::Weights || dtype == Dtype::F32 {
             return taken;

@@ -6,11 +6,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::archive::v2::Packed;
-use crate::chunk::{Companions, Side};
+use crate::chunk::Side;
 use crate::error::Result;
 use crate::io::Inputs;
 use crate::layout::Dtype;
-use crate::quant::packed::{Packing, Tiles, Zeros};
+use crate::quant::packed::{Companions, NESTED, Packing, Tiles, Zeros};
 use crate::view::{BaseView, Relation};
 
 /// A region of packed numbers. `P` tells where the target's companions are.
@@ -23,6 +23,8 @@ pub(crate) struct PackedView<P> {
     scales: Companion<P>,
     zeros: Option<Companion<P>>,
     factor: Option<Companion<P>>,
+    /// The offsets of nested scales, in target and base.
+    offsets: [f32; 2],
 }
 
 /// A region with a number for each tile, or one for all of them.
@@ -45,6 +47,7 @@ impl<P> PackedView<P> {
             scales: companion(packed.scales)?,
             zeros: packed.zeros.map(&companion).transpose()?,
             factor: packed.factor.map(&companion).transpose()?,
+            offsets: packed.offsets.map(f32::from_bits),
         })
     }
 
@@ -53,12 +56,18 @@ impl<P> PackedView<P> {
         range.start * self.packing.per_byte()..range.end * self.packing.per_byte()
     }
 
+    /// The tiles that a range of the region needs.
+    fn tiles(&self, range: &Range<u64>) -> Range<u64> {
+        self.tiles.of(&self.numbers(range), self.count, self.packing.run())
+    }
+
     /// The companions, each with the range of its bytes that a range of the region needs.
     pub(crate) fn needs(&self, range: &Range<u64>) -> impl Iterator<Item = (&Companion<P>, Range<u64>)> {
-        let tiles = self.tiles.of(&self.numbers(range), self.count);
+        let tiles = self.tiles(range);
         let scales = (&self.scales, words(&tiles, self.scales.dtype));
         let zeros = self.zeros.iter().map(move |zeros| match self.packing.zeros {
             Zeros::Biases => (zeros, words(&tiles, zeros.dtype)),
+            Zeros::Nested => (zeros, words(&(tiles.start / NESTED..tiles.end.div_ceil(NESTED)), zeros.dtype)),
             Zeros::None | Zeros::Points => {
                 let per_byte = self.packing.per_byte();
                 (zeros, tiles.start / per_byte..tiles.end.div_ceil(per_byte))
@@ -79,20 +88,21 @@ impl<P> PackedView<P> {
         let needs = || self.needs(range);
         let base = needs().map(|(companion, range)| companion.base(range, inputs)).collect::<Result<Vec<_>>>()?;
         let target = needs().map(|(companion, range)| target(companion, range)).collect::<Result<Vec<_>>>()?;
-        let numbers = self.numbers(range);
-        let origin = self.tiles.of(&numbers, self.count).start;
-        let grid = (self.packing, self.tiles);
-        Ok(Side::new(grid, (numbers.start, origin), self.companions(&base), self.companions(&target)))
+        let (first, origin) = (self.numbers(range).start, self.tiles(range).start);
+        let [of_target, of_base] = self.offsets;
+        let (base, target) = (self.companions(&base, of_base), self.companions(&target, of_target));
+        Ok(Side::new((self.packing, self.tiles), (first, origin), base, target))
     }
 
     /// Names the bytes of the companions, which are in the order of [`needs`](Self::needs).
-    fn companions<'b>(&self, bytes: &'b [Cow<'_, [u8]>]) -> Companions<'b> {
+    fn companions<'b>(&self, bytes: &'b [Cow<'_, [u8]>], offset: f32) -> Companions<'b> {
         let mut bytes = bytes.iter().map(|bytes| &**bytes);
         let mut next = || bytes.next().unwrap_or_default();
         Companions {
             scales: (self.scales.dtype, next()),
             zeros: self.zeros.as_ref().map(|zeros| (zeros.dtype, next())),
             factor: self.factor.as_ref().map(|factor| (factor.dtype, next())),
+            offset,
         }
     }
 }

@@ -218,7 +218,7 @@ impl BaseView {
         if let Some((origin, matrices)) = self.matrices(&range) {
             let matrices = inputs.slice(origin.source, matrices)?;
             let words = match self.derived {
-                Some(derived) => derived.take(&self.units(&range), (origin.dtype, matrices), self.dtype),
+                Some(derived) => derived.take(&self.units(&range), self.all(), (origin.dtype, matrices), self.dtype),
                 None => self.transpose(&range, origin, matrices),
             };
             return Ok(Some(Cow::Owned(words)));
@@ -251,11 +251,16 @@ impl BaseView {
     fn matrices(&self, range: &Range<u64>) -> Option<(Located, Range<u64>)> {
         let origin = *self.origins.first()?;
         let words = match (self.derived, self.transposed) {
-            (Some(derived), _) => derived.needs(&self.units(range)),
+            (Some(derived), _) => derived.needs(&self.units(range), self.all()),
             (None, transposed) => transposed?.matrices(&self.units(range)),
         };
         let width = unit(origin.dtype).1;
         Some((origin, origin.offset + words.start * width..origin.offset + words.end * width))
+    }
+
+    /// The units of the region.
+    fn all(&self) -> u64 {
+        self.runs.last().map_or(0, |run| run.end)
     }
 
     /// Transposes the matrices that a range of bytes needs, and returns the words of the range.

@@ -21,7 +21,7 @@ fn named(name: &str) -> &'static Golden {
 
 /// The vectors with packed numbers.
 fn vectors() -> impl Iterator<Item = &'static Golden> {
-    ["packed.default", "words.default"].into_iter().map(named)
+    ["packed.default", "words.default", "nested.default"].into_iter().map(named)
 }
 
 /// Names, places and dtypes of the tensors of a safetensors file.
@@ -62,7 +62,7 @@ fn every_packing_is_coded_in_its_grid() {
     const WORDS: [&str; 4] = ["a.weight", "b.weight", "c.qweight", "d.weight_packed"];
     let all = NUMBERS.map(|name| ("packed.default", name)).into_iter();
     let all = all.chain(WORDS.map(|name| ("words.default", name)));
-    for (vector, name) in all.chain([("words.default", "wa.weight"), ("words.default", "wc.qweight")]) {
+    for (vector, name) in all.chain([("words.default", "wa.weight"), ("nested.default", "wa.weight")]) {
         let report = inspect(named(vector).archive).unwrap();
         let tensor = report.tensors.iter().find(|tensor| tensor.name == name).unwrap();
         assert_eq!(tensor.method.name(), "grid", "{name}");
@@ -224,11 +224,15 @@ fn a_forged_head_of_packed_items_restores_or_is_refused() {
     assert_eq!(refused(&[&[1][..], &entry(0, 13, tiles, &[2, 2])].concat()), ErrorKind::Truncated);
     // Zero points of eight bits are as many bytes as scales.
     assert_eq!(refused(&[&[1][..], &entry(0, 15, [16, 1, 16], &[2, 2, 0])].concat()), ErrorKind::Corrupt);
+    // Nested scales are bytes, and their scales one for 256 of them.
+    let nested = [entry(0, 16, tiles, &[2, 2, 0]), vec![0; 8]].concat();
+    assert_eq!(refused(&[&[1][..], &nested].concat()), ErrorKind::Corrupt);
+    assert_eq!(refused(&[&[1][..], &nested[..nested.len() - 1]].concat()), ErrorKind::Truncated);
     // Too many packed items, an item that does not exist, one twice, a packing that is unknown.
     assert_eq!(refused(&varint(3)), ErrorKind::Corrupt);
     assert_eq!(refused(&[&[1][..], &entry(2, 0, tiles, &[2, 0])].concat()), ErrorKind::Corrupt);
     assert_eq!(refused(&[&[1][..], &entry(u64::MAX, 0, tiles, &[2, 0])].concat()), ErrorKind::Corrupt);
-    assert_eq!(refused(&[&[1][..], &entry(0, 16, tiles, &[2, 0])].concat()), ErrorKind::Unsupported);
+    assert_eq!(refused(&[&[1][..], &entry(0, 17, tiles, &[2, 0])].concat()), ErrorKind::Unsupported);
     // Integers are no floats of 8 bits.
     assert_eq!(refused(&[&[1][..], &entry(0, 11, tiles, &[2, 0])].concat()), ErrorKind::Corrupt);
     // Tiles of no extent, rows that are not whole, more tiles than bytes, eights that are not whole.

@@ -38,7 +38,7 @@ mod uncertain;
 
 pub(crate) use choice::{Against, encode};
 pub(crate) use grid::integers::is_integer;
-pub(crate) use grid::packed::{Companions, Ground, Side};
+pub(crate) use grid::packed::{Ground, Side};
 
 use crate::entropy::{rans, zstd};
 use crate::error::{Error, Result};

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::layout::{Dtype, Layout, Region};
-use crate::quant::packed::{PACKINGS, Packing, Tiles, Zeros, is_power, is_scale};
+use crate::quant::packed::{NESTED, PACKINGS, Packing, Tiles, Zeros, is_power, is_scale};
 
 use Dtype::{F8_E4M3, F8_E5M2, I8, I32, U8, U32};
 
@@ -19,12 +19,23 @@ pub(in crate::encode) struct Known {
     pub(in crate::encode) scales: usize,
     pub(in crate::encode) zeros: Option<usize>,
     pub(in crate::encode) factor: Option<usize>,
+    /// The bits of the offsets of nested scales, in target and base, if they are known.
+    pub(in crate::encode) offsets: Option<[u32; 2]>,
 }
 
 impl Known {
     /// The region of biases, if there is one.
     pub(in crate::encode) fn biases(&self) -> Option<usize> {
-        self.zeros.filter(|_| PACKINGS[usize::from(self.packing)].zeros == Zeros::Biases)
+        self.zeros_of(Zeros::Biases)
+    }
+
+    /// The region of the scales of nested scales, if there is one.
+    pub(in crate::encode) fn nested(&self) -> Option<usize> {
+        self.zeros_of(Zeros::Nested)
+    }
+
+    fn zeros_of(&self, zeros: Zeros) -> Option<usize> {
+        self.zeros.filter(|_| PACKINGS[usize::from(self.packing)].zeros == zeros)
     }
 }
 
@@ -61,6 +72,9 @@ const fn row(names: [&'static str; 4], dtypes: &'static [Dtype], order: Order, p
 /// The packing of AWQ, which has the names of GPTQ.
 const INTERLEAVED: u8 = 4;
 
+/// The packing of nested scales, which are places in a table.
+const NF4_NESTED: u8 = 16;
+
 /// The packing whose scales may be exponents of type `U8`. Those of others are numbers of a table.
 const E2M1: u8 = 6;
 
@@ -88,8 +102,8 @@ static ROWS: [Row; 26] = [
     row([".blocks", ".scales", "", ""], &[U8], Order::Runs, [Some(6), None]),
     row(["_blocks", "_scales", "", ""], &[U8], Order::Runs, [Some(6), None]),
     row(["weight", "weight_scale", "", "weight_scale_2"], &[U8], Order::Runs, [Some(6), None]),
-    // NF4 of bitsandbytes.
-    row(["weight", "weight.absmax", "", ""], &[U8], Order::Runs, [Some(5), None]),
+    // NF4 of bitsandbytes, without and with nested scales.
+    row(["weight", "weight.absmax", "weight.nested_absmax", ""], &[U8], Order::Runs, [Some(5), Some(NF4_NESTED)]),
     // Integers of 8 bits: bitsandbytes, quanto, compressed-tensors, and onnxruntime's
     // quantize_dynamic and QDQ.
     row(["weight", "SCB", "", ""], &[I8], Order::Channels, [Some(7), None]),
@@ -138,9 +152,10 @@ impl Row {
                 (Zeros::None, None) => true,
                 (Zeros::Points, Some(zeros)) => zeros.length * per_byte == count,
                 (Zeros::Biases, Some(biases)) => is_bias(biases.dtype) && words_of(biases) == count,
+                (Zeros::Nested, Some(nested)) => is_bias(nested.dtype) && words_of(nested) == count.div_ceil(NESTED),
                 _ => false,
             };
-            fits.then_some(Known { region, stem: stem.len(), packing, tiles, scales, zeros, factor })
+            fits.then_some(Known { region, stem: stem.len(), packing, tiles, scales, zeros, factor, offsets: None })
         })
     }
 
@@ -150,8 +165,12 @@ impl Row {
         let words = words_of(scales);
         let float = FLOATS.iter().find(|(dtype, _)| *dtype == region.dtype);
         let packing = float.map_or(packing, |(_, packing)| *packing);
-        let exponents = scales.dtype == U8 && packing != E2M1 && float.is_none();
-        if words == 0 || count == 0 || exponents {
+        let fits = match packing {
+            E2M1 => true,
+            NF4_NESTED => scales.dtype == U8,
+            _ => scales.dtype != U8 || float.is_some(),
+        };
+        if words == 0 || count == 0 || !fits {
             return None;
         }
         let per_word = PACKINGS[usize::from(packing)].per_byte() * region.dtype.words().0 as u64;
@@ -351,5 +370,13 @@ mod tests {
         assert_eq!(known(&[("l.qweight", I32, &[8]), ("l.scales", F16, &[2, 96])]), None);
         // The numbers of nested quantisation are places in a table.
         assert_eq!(known(&[("w.weight", U8, &[96, 32]), ("w.weight.absmax", U8, &[96])]), None);
+        let nested = |scales: Dtype, count: u64| {
+            let absmax = ("w.weight.absmax", scales, &[600][..]);
+            known(&[("w.weight", U8, &[600, 32]), absmax, ("w.weight.nested_absmax", F32, &[count])])
+        };
+        assert_eq!(nested(U8, 3), Some((16, [64, 1, 64], vec![1, 2])));
+        assert_eq!(nested(U8, 4), None);
+        // Scales that are not nested have no scales.
+        assert_eq!(nested(F32, 3), Some((5, [64, 1, 64], vec![1])));
     }
 }

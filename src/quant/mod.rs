@@ -7,6 +7,7 @@
 //! [ggml](https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h).
 
 mod blocks;
+pub(crate) mod dynamic;
 pub(crate) mod formats;
 pub(crate) mod packed;
 mod packing;

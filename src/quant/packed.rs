@@ -8,6 +8,7 @@
 use std::ops::Range;
 
 use super::Levels;
+use super::dynamic::number;
 use super::formats::{E2M1, Float, NF4};
 use crate::cast::{can_cast, singles};
 use crate::layout::Dtype;
@@ -33,7 +34,13 @@ pub(crate) enum Zeros {
     Points,
     /// A bias for each tile: a word of the dtypes of scales.
     Biases,
+    /// They are 0, and the scales are nested: each is a place in the [dynamic map](super::dynamic), whose
+    /// number is multiplied by the scale of [`NESTED`] tiles; to the product an offset is added.
+    Nested,
 }
+
+/// Tiles with one scale of their nested scales.
+pub(crate) const NESTED: u64 = 256;
 
 /// The order of numbers in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +82,7 @@ const fn float(mantissa: u32, last: u8) -> Packing {
 }
 
 /// The packings, by their numbers in the format.
-pub(crate) static PACKINGS: [Packing; 16] = [
+pub(crate) static PACKINGS: [Packing; 17] = [
     // MatMulNBits and GPTQ without zero points.
     uniform(4, 8, Code::Plain, Zeros::None),
     // MLC.
@@ -104,6 +111,8 @@ pub(crate) static PACKINGS: [Packing; 16] = [
     uniform(8, 0, Code::Plain, Zeros::Biases),
     // GPTQ of 8 bits, which stores zero points less 1.
     uniform(8, 1, Code::Plain, Zeros::Points),
+    // bitsandbytes with nested scales.
+    Packing { order: Order::HighFirst, zeros: Zeros::Nested, ..book(&NF4, Code::Plain) },
 ];
 
 /// The tiles of a matrix of numbers.
@@ -129,12 +138,12 @@ impl Tiles {
     }
 
     /// The tiles that a range of a matrix of `count` numbers needs: all of the rows of tiles that it
-    /// touches, and those before and behind that share eight numbers with them.
-    pub(crate) fn of(&self, numbers: &Range<u64>, count: u64) -> Range<u64> {
+    /// touches, and those before and behind that share `run` numbers with them.
+    pub(crate) fn of(&self, numbers: &Range<u64>, count: u64, run: u64) -> Range<u64> {
         let across = self.across();
         let first = numbers.start / self.width / self.rows * across;
         let last = numbers.end.div_ceil(self.width).div_ceil(self.rows) * across;
-        first / 8 * 8..last.next_multiple_of(8).min(self.count(count))
+        first / run * run..last.div_ceil(run).saturating_mul(run).min(self.count(count))
     }
 }
 
@@ -212,6 +221,11 @@ impl Packing {
         self.order == Order::Interleaved
     }
 
+    /// Tiles that share words of a companion, from the first tile on.
+    pub(crate) fn run(&self) -> u64 {
+        if self.zeros == Zeros::Nested { NESTED } else { 8 }
+    }
+
     /// Numbers in a byte.
     pub(crate) fn per_byte(&self) -> u64 {
         u64::from(8 / self.bits)
@@ -226,22 +240,21 @@ impl Packing {
         })
     }
 
-    /// The numbers `a` and `c` of tiles, given their scales, their zero points or biases, if they have
-    /// any, and the number that all scales are multiplied by. They are NaN where a scale is not finite.
-    /// Bytes come with their dtype.
-    pub(crate) fn affine(
-        &self,
-        scales: (Dtype, &[u8]),
-        zeros: Option<(Dtype, &[u8])>,
-        factor: Option<(Dtype, &[u8])>,
-    ) -> Vec<(f32, f32)> {
-        let factor = factor.and_then(|factor| scales_of(factor).first().copied()).unwrap_or(1.0);
-        let scales = scales_of(scales).into_iter().map(|scale| scale * factor);
+    /// The numbers `a` and `c` of tiles, given their companions. They are NaN where a scale is not
+    /// finite.
+    pub(crate) fn affine(&self, of: Companions<'_>) -> Vec<(f32, f32)> {
+        let factor = of.factor.and_then(|factor| scales_of(factor).first().copied()).unwrap_or(1.0);
+        let scales = match of.zeros {
+            Some(nested) if self.zeros == Zeros::Nested => nested_scales(of.scales.1, &scales_of(nested), of.offset),
+            _ => scales_of(of.scales),
+        };
+        let scales = scales.into_iter().map(|scale| scale * factor);
         let scales = scales.map(|scale| if scale.is_finite() { scale } else { f32::NAN });
-        let Some(zeros) = zeros else { return scales.map(|scale| (scale, 0.0)).collect() };
-        if self.zeros == Zeros::Biases {
-            return scales.zip(scales_of(zeros)).collect();
-        }
+        let zeros = match (of.zeros, self.zeros) {
+            (Some(biases), Zeros::Biases) => return scales.zip(scales_of(biases)).collect(),
+            (Some(zeros), Zeros::Points) => zeros,
+            _ => return scales.map(|scale| (scale, 0.0)).collect(),
+        };
         // Zero points follow each other as numbers do: interleaved, they belong to the columns 0, 2 and so on.
         let stored: Vec<u8> = self.numbers(zeros.1).collect();
         let zero = |tile: usize| {
@@ -252,6 +265,24 @@ impl Packing {
         };
         scales.enumerate().map(|(tile, scale)| (scale, -(scale * zero(tile)))).collect()
     }
+}
+
+/// The companions of tiles, as bytes with their dtype.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Companions<'a> {
+    pub(crate) scales: (Dtype, &'a [u8]),
+    /// Zero points, biases, or the scales of scales.
+    pub(crate) zeros: Option<(Dtype, &'a [u8])>,
+    /// The one number that all scales are multiplied by.
+    pub(crate) factor: Option<(Dtype, &'a [u8])>,
+    /// The number that is added to nested scales.
+    pub(crate) offset: f32,
+}
+
+/// Nested scales, given their places in the dynamic map and the scales of them.
+fn nested_scales(places: &[u8], scales: &[f32], offset: f32) -> Vec<f32> {
+    let runs = places.chunks(NESTED as usize).zip(scales);
+    runs.flat_map(|(places, scale)| places.iter().map(move |&place| number(place) * scale + offset)).collect()
 }
 
 /// Returns true if words of `dtype` may be scales.
@@ -301,7 +332,7 @@ mod tests {
         assert_eq!(found(&PACKINGS[0], 0, 6, 4), [1, 1, 2, 2]);
         assert_eq!(found(&PACKINGS[0], 4, 62, 3), [3, 3, 4]);
         assert_eq!(found(&PACKINGS[4], 0, 8, 8), [2, 2, 3, 3, 2, 2, 3, 3]);
-        assert_eq!((tiles.count(64), tiles.count(80), tiles.of(&(40..62), 64)), (8, 12, 0..8));
+        assert_eq!((tiles.count(64), tiles.count(80), tiles.of(&(40..62), 64, 8)), (8, 12, 0..8));
     }
 
     #[test]
@@ -309,11 +340,25 @@ mod tests {
         let scales: Vec<u8> = (0..8).flat_map(|_| 1f32.to_le_bytes()).collect();
         // The numbers 0 to 7 in stored order are zero points of the columns 0, 2, 4, 6, 1, 3, 5, 7.
         let zeros = |packing: &Packing| {
-            let affine = packing.affine((Dtype::F32, &scales), Some((Dtype::U8, &[0x10, 0x32, 0x54, 0x76])), None);
+            let zeros = Some((Dtype::U8, &[0x10, 0x32, 0x54, 0x76][..]));
+            let affine = packing.affine(Companions { zeros, ..plain(&scales) });
             affine.iter().map(|(_, c)| -c as u8).collect::<Vec<_>>()
         };
         assert_eq!(zeros(&PACKINGS[4]), [0, 4, 1, 5, 2, 6, 3, 7]);
         assert_eq!(zeros(&PACKINGS[2]), [0, 1, 2, 3, 4, 5, 6, 7]);
+    }
+
+    fn plain(scales: &[u8]) -> Companions<'_> {
+        Companions { scales: (Dtype::F32, scales), zeros: None, factor: None, offset: 0.0 }
+    }
+
+    #[test]
+    fn nested_scales_have_a_scale_for_256_of_them() {
+        let places: Vec<u8> = (0..300).map(|i| if i < 256 { 255 } else { 127 }).collect();
+        let nested: Vec<u8> = [0.5f32, 0.25].into_iter().flat_map(f32::to_le_bytes).collect();
+        let (scales, zeros) = ((Dtype::U8, &places[..]), Some((Dtype::F32, &nested[..])));
+        let affine = PACKINGS[16].affine(Companions { scales, zeros, factor: None, offset: 2.0 });
+        assert!(affine.len() == 300 && affine[255] == (2.5, 0.0) && affine[256] == (2.0, 0.0));
     }
 
     #[test]
@@ -321,7 +366,8 @@ mod tests {
         let words = |words: [f32; 2]| words.into_iter().flat_map(f32::to_le_bytes).collect::<Vec<_>>();
         let (scales, biases, factor) = (words([0.5, f32::INFINITY]), words([-3.0, 1.0]), 2f32.to_le_bytes());
         let factor = Some((Dtype::F32, &factor[..]));
-        let affine = PACKINGS[13].affine((Dtype::F32, &scales), Some((Dtype::F32, &biases)), factor);
+        let zeros = Some((Dtype::F32, &biases[..]));
+        let affine = PACKINGS[13].affine(Companions { zeros, factor, ..plain(&scales) });
         assert!(affine[0] == (1.0, -3.0) && affine[1].0.is_nan() && affine[1].1 == 1.0);
     }
 }

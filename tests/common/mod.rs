@@ -138,7 +138,7 @@ macro_rules! golden {
 }
 
 /// Every dtype and method, at every effort, and every layout of a base.
-pub const GOLDEN: [Golden; 12] = [
+pub const GOLDEN: [Golden; 13] = [
     golden!("dtypes", "safetensors", "fast"),
     golden!("dtypes", "safetensors", "default"),
     golden!("dtypes", "safetensors", "max"),
@@ -147,6 +147,7 @@ pub const GOLDEN: [Golden; 12] = [
     golden!("packed", "safetensors", "default"),
     golden!("packed", "safetensors", "max"),
     golden!("words", "safetensors", "default"),
+    golden!("nested", "safetensors", "default"),
     golden!("derived", "safetensors", "default"),
     golden!("floats", "safetensors", "default"),
     golden!("quants", "gguf", "default"),

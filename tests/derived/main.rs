@@ -4,6 +4,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod nested;
 #[path = "../reference/mod.rs"]
 mod reference;
 mod words;
@@ -350,7 +351,9 @@ fn forged_weights_are_refused() {
     }
     assert_eq!(refused(F16, &[1, 1, 1, 16], &[0]), ErrorKind::Corrupt);
     assert_eq!(refused(I8, &[1, 1, 1, 16], &[1, 0, 0, 128, 63]), ErrorKind::Corrupt);
-    assert_eq!(refused(F16, &[1, 1, 1, 16], &[6, 0, 0, 128, 63]), ErrorKind::Unsupported);
+    assert_eq!(refused(F16, &[1, 1, 1, 16], &[8, 0, 0, 128, 63]), ErrorKind::Unsupported);
+    // Places are bytes.
+    assert_eq!(refused(F16, &[1, 1, 1, 16], &[6, 0, 0, 128, 63]), ErrorKind::Corrupt);
     // The base has 64 weights.
     assert_eq!(refused(U8, &[1, 1, 1, 17], &[0]), ErrorKind::BaseMismatch);
 }

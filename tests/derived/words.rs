@@ -58,9 +58,11 @@ fn compressed8(weights: &[f32], name: &str) -> Vec<Tensor> {
     ]
 }
 
+type Quantiser = fn(&[f32], &str) -> Vec<Tensor>;
+
 /// The layers of a model whose weights `tune` changes, each by another quantiser.
 fn quantised(tune: impl Fn(f32, usize) -> f32) -> Vec<Tensor> {
-    let quantisers: [fn(&[f32], &str) -> Vec<Tensor>; 4] =
+    let quantisers: [Quantiser; 4] =
         [|weights, name| mlx(weights, name, 4), |weights, name| mlx(weights, name, 8), gptq8, compressed8];
     let layers = LAYERS.iter().zip(quantisers).enumerate();
     let tuned =
@@ -83,7 +85,7 @@ fn words_and_their_companions_follow_from_the_weights() {
             let method = if is_number(&tensor.name) { "grid" } else { "copy-base" };
             assert_eq!(tensor.method.name(), method, "{} {effort:?}", tensor.name);
         }
-        assert!(archive.len() * 20 < target.len(), "{} of {}", archive.len(), target.len());
+        assert!(archive.len() * 40 < target.len(), "{} of {}", archive.len(), target.len());
     }
 }
 
@@ -91,11 +93,11 @@ fn words_and_their_companions_follow_from_the_weights() {
 #[test]
 fn renamed_words_are_found_by_content() {
     let target: Vec<Tensor> =
-        quantised(|weight, _| weight).into_iter().filter(|(name, ..)| &name[..1] != "c").collect();
+        quantised(|weight, _| weight).into_iter().filter(|(name, ..)| name.starts_with(['a', 'b'])).collect();
     let (base, target) = (base("model.other."), file(&target));
     let archive = compress(&base, &target, Format::default()).unwrap();
     check(&base, &target, &archive);
-    assert!(archive.len() * 12 < target.len(), "{} of {}", archive.len(), target.len());
+    assert!(archive.len() * 25 < target.len(), "{} of {}", archive.len(), target.len());
 }
 
 /// Groups whose weights are all alike, all 0, or of one sign have lines, too.

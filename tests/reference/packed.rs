@@ -18,6 +18,8 @@ pub struct Packed {
     scales: usize,
     zeros: Option<usize>,
     factor: Option<usize>,
+    /// Offsets of nested scales, in target and base.
+    offsets: [f32; 2],
 }
 
 const E2M1: [f32; 16] = [-6., -4., -3., -2., -1.5, -1., -0.5, -0., 0., 0.5, 1., 1.5, 2., 3., 4., 6.];
@@ -52,14 +54,22 @@ impl Packed {
             let item = first.checked_add(fields.varint()?).filter(|&item| item < head.items.len() as u64);
             let item = item.ok_or("number of a packed item")?;
             let kind = fields.byte()?;
-            check(kind <= 15, "unknown packing")?;
+            check(kind <= 16, "unknown packing")?;
             let (width, rows, columns) = (fields.varint()?, fields.varint()?, fields.varint()?);
             let distance = |field: u64| if field.is_multiple_of(2) { field / 2 } else { !(field / 2) };
             let mut companion = || Ok::<_, String>(item.wrapping_add(distance(fields.varint()?)) as usize);
             let scales = companion()?;
-            let zeros = if matches!(kind, 2 | 3 | 4 | 8 | 9 | 13 | 14 | 15) { Some(companion()?) } else { None };
+            let zeros = if matches!(kind, 2 | 3 | 4 | 8 | 9 | 13..) { Some(companion()?) } else { None };
             let factor = Some(companion()?).filter(|&factor| factor as u64 != item);
-            let packed = Self { item: item as usize, kind, width, rows, columns, scales, zeros, factor };
+            let mut offset = || {
+                if kind == 16 {
+                    Ok(f32::from_le_bytes(fields.take(4)?.try_into().unwrap()))
+                } else {
+                    Ok::<_, String>(0.0)
+                }
+            };
+            let offsets = [offset()?, offset()?];
+            let packed = Self { item: item as usize, kind, width, rows, columns, scales, zeros, factor, offsets };
             packed.check(head)?;
             all.push(packed);
         }
@@ -74,7 +84,7 @@ impl Packed {
 
     /// Bits of a number.
     fn bits(&self) -> u32 {
-        if self.kind <= 6 || self.kind == 13 { 4 } else { 8 }
+        if matches!(self.kind, 0..=6 | 13 | 16) { 4 } else { 8 }
     }
 
     fn numbers(&self, bytes: &[u8]) -> Vec<u8> {
@@ -117,13 +127,14 @@ impl Packed {
         check(self.factor.is_none_or(|factor| words(factor, 1)), "the factor of scales")?;
         let zeros = |zeros| match self.kind {
             13 | 14 => words(zeros, tiles),
+            16 => words(zeros, tiles.div_ceil(256)) && own(self.scales).is_some_and(|region| region.dtype == 4),
             _ => own(zeros).is_some_and(|region| packed(region) && count(region) == tiles),
         };
         check(self.zeros.is_none_or(zeros), "the zero points of tiles")
     }
 
     /// The numbers a and c of all tiles, given the companions' bytes.
-    fn affine(&self, head: &Head, bytes: &[Vec<u8>]) -> Vec<(f32, f32)> {
+    fn affine(&self, head: &Head, bytes: &[Vec<u8>], offset: f32) -> Vec<(f32, f32)> {
         let scales = |item: usize, bytes: &[u8]| -> Vec<f32> {
             let Content::Chunks(region, _) = &head.items[item] else { return Vec::new() };
             match region.dtype {
@@ -136,7 +147,8 @@ impl Packed {
         };
         let factor = self.factor.map_or(1.0, |factor| scales(factor, &bytes[bytes.len() - 1])[0]);
         let biases = self.zeros.filter(|_| matches!(self.kind, 13 | 14)).map(|biases| scales(biases, &bytes[1]));
-        let zeros = self.zeros.map(|_| self.numbers(&bytes[1]));
+        let nested = self.zeros.filter(|_| self.kind == 16).map(|nested| scales(nested, &bytes[1]));
+        let zeros = self.zeros.filter(|_| self.kind < 13 || self.kind == 15).map(|_| self.numbers(&bytes[1]));
         let affine = |(tile, scale): (usize, f32)| {
             let a = scale * factor;
             let a = if a.is_finite() { a } else { f32::NAN };
@@ -150,13 +162,20 @@ impl Packed {
             };
             (a, zeros.as_ref().map_or(0.0, |zeros| -(a * zero(zeros))))
         };
-        scales(self.scales, &bytes[0]).into_iter().enumerate().map(affine).collect()
+        let scales = match nested {
+            Some(nested) => {
+                let places = bytes[0].iter().enumerate();
+                places.map(|(tile, &place)| dynamic(place) * nested[tile / 256] + offset).collect()
+            }
+            None => scales(self.scales, &bytes[0]),
+        };
+        scales.into_iter().enumerate().map(affine).collect()
     }
 
     /// The level of an index.
     fn level(&self, index: u8) -> f32 {
         match self.kind {
-            5 => NF4[usize::from(index)],
+            5 | 16 => NF4[usize::from(index)],
             6 => E2M1[usize::from(index)],
             11 | 12 if index < 128 => -float(self.kind, 127 - index),
             11 | 12 => float(self.kind, index - 128),
@@ -210,7 +229,7 @@ impl Packed {
             let f = size / step - rounded as f32;
             return if y.is_sign_negative() { (127 - x, -f) } else { (128 + x, f) };
         }
-        if !matches!(self.kind, 5 | 6) {
+        if !matches!(self.kind, 5 | 6 | 16) {
             let zero = i32::from(zero(self.kind));
             let (x, f) = near(y, (-zero, last - zero));
             return (x + zero, f);
@@ -234,7 +253,7 @@ impl Packed {
     fn weight(&self, number: usize) -> usize {
         match self.kind {
             4 => number / 8 * 8 + [0, 2, 4, 6, 1, 3, 5, 7][number % 8],
-            5 => number / 2 * 2 + 1 - number % 2,
+            5 | 16 => number / 2 * 2 + 1 - number % 2,
             _ => number,
         }
     }
@@ -244,6 +263,21 @@ impl Packed {
         let (row, column) = (number / width, number % width);
         let column = if self.kind == 4 { column / 8 * 8 + [0, 2, 4, 6, 1, 3, 5, 7][column % 8] } else { column };
         row / rows * width.div_ceil(columns) + column / columns
+    }
+
+    /// The scale and the bias of a tile before they were rounded, if the chunk has all its weights, which
+    /// are those from number `first` on.
+    fn line(&self, tile: usize, (a, c): (f32, f32), first: usize, weights: &[u8]) -> (f32, f32) {
+        let width = self.width as usize;
+        let Some(start) = (tile * width).checked_sub(first) else { return (a, c) };
+        let Some(own) = weights.get(4 * start..4 * (start + width)) else { return (a, c) };
+        let own: Vec<f32> = own.chunks(4).map(|word| f32::from_le_bytes(word.try_into().unwrap())).collect();
+        let ([slope, bias], part) = match self.kind {
+            16 => ([super::view::largest(&own), 0.0], 16.0),
+            _ => (super::view::line(&own, ((1u32 << self.bits()) - 1) as f32), 256.0),
+        };
+        let near = |x: f32, y: f32| (x - y).abs() <= y.abs() / part;
+        if near(slope, a) && near(bias, c) { (slope, bias) } else { (a, c) }
     }
 
     /// A chunk of `length` bytes from its payload, its base range, which may have weights, and its
@@ -256,12 +290,20 @@ impl Packed {
         length: usize,
         companions: [&[Vec<u8>]; 2],
     ) -> Result<Vec<u8>> {
-        let [from, to] = companions.map(|bytes| self.affine(head, bytes));
+        let [of_target, of_base] = self.offsets;
+        let per_byte = 8 / self.bits() as usize;
+        let from = self.affine(head, companions[0], of_base);
+        let to = self.affine(head, companions[1], of_target);
         let mut fields = Fields::new(payload);
         let model = fields.byte()?;
-        check(model <= 3, "an unknown model of indices")?;
+        let has_lines = weights && matches!(self.kind, 13 | 14 | 16) && self.rows == 1 && self.columns == self.width;
+        check(model <= 3 || model == 4 && has_lines, "an unknown model of indices")?;
         let middle = if model % 2 == 1 { fields.varint()?.min(65_535) as i64 } else { 0 };
-        let first = start * (8 / self.bits() as usize);
+        let first = start * per_byte;
+        let to: Vec<(f32, f32)> = match model {
+            4 => to.iter().enumerate().map(|(tile, &line)| self.line(tile, line, first, base)).collect(),
+            _ => to,
+        };
         let own = if weights { Vec::new() } else { self.numbers(base) };
         let expect = |i: usize| {
             let tile = self.tile(first + i);
@@ -281,7 +323,7 @@ impl Packed {
             };
             if !y.is_finite() {
                 let zero = match self.kind {
-                    5 | 6 => 8,
+                    5 | 6 | 16 => 8,
                     11 | 12 => 128,
                     kind => i32::from(zero(kind)),
                 };
@@ -306,6 +348,22 @@ impl Packed {
             _ => numbers,
         })
     }
+}
+
+/// A number of the dynamic map.
+pub fn dynamic(place: u8) -> f32 {
+    let n = i32::from(place) - 127;
+    let size = match n.abs() {
+        0 => 0.0,
+        128 => 1.0,
+        m => {
+            let i = (0..7).rev().find(|i| m >= 1 << i).unwrap();
+            let j = m - (1 << i);
+            let t = (2 * j + 1) as f32 / (2 << i) as f32;
+            (t * 0.9 + 0.1) * ["1e-6", "1e-5", "1e-4", "1e-3", "1e-2", "1e-1", "1"][i].parse::<f32>().unwrap()
+        }
+    };
+    if n < 0 { -size } else { size }
 }
 
 /// The context of model 3.

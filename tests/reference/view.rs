@@ -5,6 +5,7 @@ use super::chunk::Coding;
 use super::fields::{Fields, text};
 use super::head::{BITS, Head, LAST};
 use super::merge::Merge;
+use super::packed::dynamic;
 use super::{Result, cast, check, quant};
 
 /// The base words of a region.
@@ -177,12 +178,17 @@ impl View {
         let [rows, columns, element, per_word] =
             [fields.varint()?, fields.varint()?, fields.varint()?, fields.varint()?];
         let span = fields.byte()?;
-        check(span <= 5, "an unknown span")?;
+        check(span <= 7, "an unknown span")?;
         let divisor = if span == 0 { 1.0 } else { f32::from_le_bytes(fields.take(4)?.try_into().unwrap()) };
         let Coding { width, mantissa } = Coding::of(region.dtype);
         let number = quant::format(region.dtype).is_none() && (mantissa.is_none() || width == 8);
         let scale = cast::known(region.dtype) || is_power(region.dtype);
-        check(if span == 0 { number } else { scale }, "words that are not made from weights")?;
+        let fits = match span {
+            0 => number,
+            6 => region.dtype == 4,
+            _ => scale,
+        };
+        check(fits, "words that are not made from weights")?;
         check(cast::known(dtype), "weights without a cast")?;
         let most = (32 << 20) / unit(dtype) as u64;
         let words = (region.length / unit(region.dtype)) as u64;
@@ -266,6 +272,9 @@ impl Derived {
             return Ok(weights);
         }
         let weights: Vec<f32> = weights.chunks(4).map(|word| f32::from_le_bytes(word.try_into().unwrap())).collect();
+        if self.span == 6 {
+            return Ok(self.places(&weights));
+        }
         let spans = weights.chunks(self.per_word).flat_map(|weights| self.span_of(weights).to_le_bytes());
         let spans: Vec<u8> = spans.collect();
         if is_power(region.dtype) {
@@ -275,7 +284,23 @@ impl Derived {
         Ok(cast::cast(&spans, 17, region.dtype))
     }
 
+    /// The places of nested scales.
+    fn places(&self, weights: &[f32]) -> Vec<u8> {
+        let moved: Vec<f32> = weights.chunks(self.per_word).map(|weights| largest(weights) - self.divisor).collect();
+        let borders: Vec<f32> = (0..255u8).map(|place| (dynamic(place) + dynamic(place + 1)) / 2.0).collect();
+        let place = |x: f32| borders.iter().filter(|&&border| border < x).count() as u8;
+        let runs = moved.chunks(256).map(|run| {
+            let scale = run.iter().fold(0f32, |most, number| if number.abs() > most { number.abs() } else { most });
+            run.iter().map(|number| place(number / scale)).collect::<Vec<_>>()
+        });
+        runs.collect::<Vec<_>>().concat()
+    }
+
     fn span_of(&self, weights: &[f32]) -> f32 {
+        if self.span == 7 {
+            let distances = weights.chunks(self.element).map(|element| (largest(element) - self.divisor).abs());
+            return distances.fold(0.0, |most, distance| if distance > most { distance } else { most });
+        }
         let (mut least, mut most, mut first) = (0f32, 0f32, 0f32);
         for &weight in weights.iter().filter(|weight| weight.is_finite()) {
             least = if weight < least { weight } else { least };
@@ -286,21 +311,27 @@ impl Derived {
             1 => first.abs() / self.divisor,
             2 => (most - least) / self.divisor,
             3 => first / self.divisor,
-            span => self.line(weights)[usize::from(span - 4)],
+            span => line(weights, self.divisor)[usize::from(span - 4)],
         }
     }
+}
 
-    /// The slope and the bias of a line through weights.
-    fn line(&self, weights: &[f32]) -> [f32; 2] {
-        let finite = || weights.iter().map(|&weight| if weight.is_finite() { weight } else { 0.0 });
-        let lo = finite().reduce(|a, b| if b < a { b } else { a }).unwrap();
-        let hi = finite().reduce(|a, b| if b > a { b } else { a }).unwrap();
-        let step = (hi - lo) / self.divisor;
-        let step = if step >= 1e-7 { step } else { 1e-7 };
-        let (edge, step) = if lo.abs() > hi.abs() { (lo, step) } else { (hi, -step) };
-        let whole = (edge / step).round_ties_even();
-        if whole == 0.0 { [step, 0.0] } else { [edge / whole, edge] }
-    }
+/// The slope and the bias of a line through weights.
+pub fn line(weights: &[f32], steps: f32) -> [f32; 2] {
+    let finite = || weights.iter().map(|&weight| if weight.is_finite() { weight } else { 0.0 });
+    let lo = finite().reduce(|a, b| if b < a { b } else { a }).unwrap();
+    let hi = finite().reduce(|a, b| if b > a { b } else { a }).unwrap();
+    let step = (hi - lo) / steps;
+    let step = if step >= 1e-7 { step } else { 1e-7 };
+    let (edge, step) = if lo.abs() > hi.abs() { (lo, step) } else { (hi, -step) };
+    let whole = (edge / step).round_ties_even();
+    if whole == 0.0 { [step, 0.0] } else { [edge / whole, edge] }
+}
+
+/// The largest magnitude of the weights that are finite.
+pub fn largest(weights: &[f32]) -> f32 {
+    let finite = weights.iter().filter(|weight| weight.is_finite());
+    finite.fold(0.0, |most, weight| if weight.abs() > most { weight.abs() } else { most })
 }
 
 /// Transposes each matrix of words of `width` bytes.

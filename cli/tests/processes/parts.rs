@@ -16,23 +16,22 @@ async fn split(place: Place) {
     run(&["rm", "tuned"]);
     run(&["rm", "stranger"]);
     let all = |command: &'static str, more: &'static [&'static str]| {
-        (1..=PARTS).map(|number| {
+        let part = |number| {
             let part = format!("{number}/{PARTS}");
             place.bitx(&[&[command, "--part", part.as_str()][..], more].concat()).spawn().unwrap()
-        })
+        };
+        (1..=PARTS).map(part).collect::<Vec<_>>()
     };
     let mut writer = add("again", "sft-bf16").spawn().unwrap();
-    let collections: Vec<_> = all("gc", &[]).collect();
-    for mut process in collections {
+    for mut process in all("gc", &[]) {
         assert!(process.wait().unwrap().success());
     }
     assert!(writer.wait().unwrap().success());
-    let checks: Vec<_> = all("verify", &["--read-data"]).collect();
-    for mut process in checks {
+    for mut process in all("verify", &["--read-data"]) {
         assert!(process.wait().unwrap().success());
     }
     // What had to wait for the writer is removed now. A whole collection finds nothing more.
-    for mut process in all("gc", &["--grace", "0s"]).collect::<Vec<_>>() {
+    for mut process in all("gc", &["--grace", "0s"]) {
         assert!(process.wait().unwrap().success());
     }
     let left = place.content().await;

@@ -8,10 +8,10 @@ use super::{read_model, residue, write_model};
 use crate::bytes::ByteReader;
 use crate::chunk::Scratch;
 use crate::chunk::list::{self, List};
+use crate::derived::Span;
 use crate::entropy::rans::STRIP;
 use crate::error::Result;
-use crate::layout::Dtype;
-use crate::quant::packed::{Packing, Tiles};
+use crate::quant::packed::{Companions, Packing, Tiles, Zeros};
 
 /// The tiles of a chunk, in base and target.
 #[derive(Debug)]
@@ -33,10 +33,21 @@ struct Move {
     shift: f32,
     /// The size of the target's step.
     step: u16,
-    /// The inverse of the target's step, and the weight that its number 0 stands for.
+    /// The target's step, its inverse, and the weight that the target's number 0 stands for.
+    a: f32,
     inverse: f32,
     c: f32,
 }
+
+/// The model of lines, which begins a payload.
+const LINES: u8 = 4;
+
+/// The distance of a number from the one that it was before it was rounded to a `BF16` or a longer
+/// float is at most this share of it.
+const ROUNDED: f32 = 1.0 / 256.0;
+
+/// The same share for scales that are quantised.
+const QUANTISED: f32 = 1.0 / 16.0;
 
 /// The base of a chunk of packed numbers.
 #[derive(Debug, Clone, Copy)]
@@ -62,16 +73,6 @@ impl<'a> Ground<'a> {
     }
 }
 
-/// The companions of the tiles of a chunk, as far as they belong to these tiles.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Companions<'a> {
-    pub(crate) scales: (Dtype, &'a [u8]),
-    /// Zero points, or biases.
-    pub(crate) zeros: Option<(Dtype, &'a [u8])>,
-    /// The one number that all scales are multiplied by.
-    pub(crate) factor: Option<(Dtype, &'a [u8])>,
-}
-
 impl Side {
     /// Creates the side of a chunk whose first number is `first`, and whose companions are those of
     /// the tiles from `origin` on.
@@ -81,15 +82,55 @@ impl Side {
         base: Companions<'_>,
         target: Companions<'_>,
     ) -> Self {
-        let [base, target] = [base, target].map(|of| packing.affine(of.scales, of.zeros, of.factor));
+        let [base, target] = [base, target].map(|of| packing.affine(of));
         let pairs = base.into_iter().zip(target);
         let moves = pairs.map(|((base_a, base_c), (a, c))| {
             let inverse = 1.0 / a;
             let (scale, shift) = (base_a * inverse, (base_c - c) * inverse);
             let still = base_a == a && base_c == c || !scale.is_finite();
-            Move { scale, shift: if still { f32::NAN } else { shift }, step: half_octaves(a), inverse, c }
+            Move { scale, shift: if still { f32::NAN } else { shift }, step: half_octaves(a), a, inverse, c }
         });
         Self { packing, tiles, first, origin, moves: moves.collect() }
+    }
+
+    /// Returns true if tiles are runs of weights, which tell scales and biases as they were before they
+    /// were rounded, or before the scales were quantised.
+    fn has_lines(&self) -> bool {
+        let Tiles { width, rows, columns } = self.tiles;
+        matches!(self.packing.zeros, Zeros::Biases | Zeros::Nested) && rows == 1 && columns == width
+    }
+
+    /// The scale and the bias that a quantiser finds for the weights of a tile, and the share of both by
+    /// which the stored ones differ at most.
+    fn line(&self, weights: &[f32]) -> (f32, f32, f32) {
+        let last = f32::from(self.packing.mask());
+        match self.packing.zeros {
+            Zeros::Nested => (Span::Largest.of(weights, 1.0), 0.0, QUANTISED),
+            _ => (Span::Slope.of(weights, last), Span::Bias.of(weights, last), ROUNDED),
+        }
+    }
+
+    /// The side with scales and biases of lines through the base's weights, where these are near.
+    fn with_lines(&self, weights: &[u8]) -> Self {
+        let run = self.tiles.width;
+        let first = self.first.div_ceil(run);
+        let place = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        let skipped = first.saturating_mul(run).saturating_sub(self.first).saturating_mul(4);
+        let weights = weights.get(place(skipped)..).unwrap_or_default();
+        let runs = weights.chunks_exact(place(run.saturating_mul(4)));
+        let mut own = Vec::new();
+        let mut moves = self.moves.clone();
+        let whole = moves.get_mut(place(first - self.origin)..).unwrap_or_default();
+        for (tile, run) in whole.iter_mut().zip(runs) {
+            own.clear();
+            own.extend(run.as_chunks().0.iter().map(|word| f32::from_le_bytes(*word)));
+            let (slope, bias, share) = self.line(&own);
+            let near = |number: f32, stored: f32| (number - stored).abs() <= stored.abs() * share;
+            if near(slope, tile.a) && near(bias, tile.c) {
+                *tile = Move { inverse: 1.0 / slope, c: bias, ..*tile };
+            }
+        }
+        Self { moves, ..*self }
     }
 
     /// The expectations of a strip of numbers that begins with number `start` of the chunk.
@@ -174,15 +215,27 @@ impl Side {
 /// Encodes `target` against `base`, which has as many numbers, and returns the payload.
 pub(crate) fn encode(side: &Side, base: Ground<'_>, target: &[u8]) -> Vec<u8> {
     let mut payload = Vec::new();
+    let lines = match base {
+        Ground::Weights(weights) if side.has_lines() => Some(side.with_lines(weights)),
+        _ => None,
+    };
     let models = match base {
         Ground::Numbers(_) if side.packing.float().is_some() => vec![Model::Step(side.middle(target))],
         Ground::Numbers(_) => vec![Model::Distance, Model::DistanceAndStep(side.middle(target))],
         Ground::Weights(_) => vec![Model::Border],
     };
     let coded = models.into_iter().map(|model| (model, side.list(model, base, target)));
-    if let Some((model, list)) = coded.min_by_key(|(_, list)| list.bits()) {
-        write_model(&mut payload, model);
-        list.write(&mut payload);
+    let Some((model, list)) = coded.min_by_key(|(_, list)| list.bits()) else { return payload };
+    let lined = lines.map(|lines| lines.list(Model::Border, base, target));
+    match lined.filter(|lined| lined.bits() < list.bits()) {
+        Some(lined) => {
+            payload.push(LINES);
+            lined.write(&mut payload);
+        }
+        None => {
+            write_model(&mut payload, model);
+            list.write(&mut payload);
+        }
     }
     payload
 }
@@ -195,8 +248,17 @@ pub(crate) fn decode(
     target: &mut [u8],
     scratch: &mut Scratch,
 ) -> Result<()> {
+    let lines = match base {
+        Ground::Weights(weights) if side.has_lines() && payload.first() == Some(&LINES) => {
+            Some(side.with_lines(weights))
+        }
+        _ => None,
+    };
     let mut payload = ByteReader::new(payload);
-    let model = read_model(&mut payload)?;
+    let (side, model) = match &lines {
+        Some(lines) => payload.u8().map(|_| (lines, Model::Border))?,
+        None => (side, read_model(&mut payload)?),
+    };
     let mut reader = list::Reader::new(&mut payload, scratch)?;
     payload.finish()?;
     let (mut expected, mut places, mut numbers) = (Expected::default(), [0; STRIP], [0; STRIP]);

@@ -9,6 +9,7 @@
 mod alignment;
 mod duplicates;
 mod merges;
+mod nested;
 mod parts;
 mod quantised;
 mod views;
@@ -76,7 +77,8 @@ impl Findings {
     pub(super) fn by_name(target: Layout, bases: BaseSet) -> Self {
         let view = |region: &Region| Some(View::whole(region, bases.origin(bases.partner(region)?)));
         let views = target.regions.iter().map(view).collect();
-        let packed = companions::find(&target);
+        // Offsets of nested scales are not read.
+        let packed = companions::find(&target).into_iter().filter(|known| known.nested().is_none()).collect();
         Self { views, packed, ..Self::alone(target, bases) }
     }
 }
@@ -199,11 +201,11 @@ impl Survey {
 
     pub(super) fn finish(self) -> Findings {
         let Self { models, spans, base_header, mut views, duplicates, merges, quantised, .. } = self;
+        let (packed, derived) = quantised.finish(&models);
         let Models { target, bases, .. } = models;
         for (region, merge) in merges.finish() {
             views[region].iter_mut().for_each(|view| view.merge = Some(Box::new(merge.clone())));
         }
-        let (packed, derived) = quantised.finish();
         for (region, view) in derived {
             views[region] = Some(view);
         }

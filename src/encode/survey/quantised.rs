@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use super::nested::Nested;
 use crate::archive::v2::{View, units};
 use crate::cast::{can_cast, singles};
 use crate::chunk::unit;
@@ -12,7 +13,7 @@ use crate::io::{Read, Source};
 use crate::layout::{Dtype, Kind, Layout, Region};
 use crate::pairing::{Models, Signature, Subject, WORDS, weights};
 use crate::plan::Place;
-use crate::quant::packed::{PACKINGS, Packing, Zeros, is_power, is_scale};
+use crate::quant::packed::{Companions, PACKINGS, Packing, Zeros, is_power, is_scale};
 use crate::transposed::Transposed;
 
 /// Scales that are compared with the weights that they may follow from.
@@ -44,6 +45,7 @@ pub(super) struct Quantised {
     /// The regions whose starts are kept.
     kept: HashSet<usize>,
     samples: VecDeque<Sample>,
+    nested: Nested,
     views: Vec<(usize, View)>,
 }
 
@@ -89,10 +91,10 @@ impl Quantised {
                 by_count.entry(weights(region)).or_default().push(place);
             }
         }
-        let (mut reads, mut left) = (Vec::new(), COMPARISONS);
+        let (mut reads, mut left) = (self.nested.reads(models, &self.known), COMPARISONS);
         let searched =
             |known: &Known| is_searched(&models.target.regions[known.region], known) && is_open(known.region);
-        for known in self.known.clone().into_iter().filter(searched) {
+        for (index, known) in self.known.clone().into_iter().enumerate().filter(|(_, known)| searched(known)) {
             let region = &models.target.regions[known.region];
             let Some(places) = by_count.get(&numbers_of(region, &known)) else { continue };
             let start = self.signature(models, &known).unwrap_or_default();
@@ -109,6 +111,10 @@ impl Quantised {
             }
             self.views.push((known.region, View::derived(region, origin, numbers)));
             let companions = [(Some(known.scales), Span::Slope), (known.biases(), Span::Bias)];
+            if known.nested().is_some() {
+                self.nested.plan(index, place, scales.filter(|_| is_open(known.scales)));
+                continue;
+            }
             for (companion, span) in companions {
                 let Some((region, order)) = companion.filter(|region| is_open(*region)).zip(scales) else { continue };
                 let only = known.biases().map(|_| (span, f32::from(PACKINGS[usize::from(known.packing)].mask())));
@@ -122,8 +128,8 @@ impl Quantised {
     fn signature(&self, models: &Models, known: &Known) -> Option<Signature> {
         let packing = &PACKINGS[usize::from(known.packing)];
         let start = |region: usize| Some((models.target.regions[region].dtype, &self.starts.get(&region)?[..]));
-        let biases = known.biases().and_then(start);
-        let affine = packing.affine(start(known.scales)?, biases, None);
+        let zeros = known.biases().and_then(start);
+        let affine = packing.affine(Companions { scales: start(known.scales)?, zeros, factor: None, offset: 0.0 });
         let numbers: Vec<u8> = packing.numbers(self.starts.get(&known.region)?).take(WORDS).collect();
         let mut tiles = vec![0; numbers.len()];
         packing.tiles(&known.tiles, 0, 0, &mut tiles);
@@ -156,7 +162,7 @@ impl Quantised {
         // The first scales are those of the first elements of as many rows.
         let first = Transposed { rows: if rows == 1 || is_split { rows } else { count }, columns };
         let first = Derived { matrices: first, ..derived };
-        let (width, needs) = (unit(base.dtype).1, first.needs(&(0..count)));
+        let (width, needs) = (unit(base.dtype).1, first.needs(&(0..count), count));
         let bytes = base.offset + needs.start * width..base.offset + needs.end * width;
         if count == 0 || bytes.end - bytes.start > SAMPLE {
             return None;
@@ -168,13 +174,16 @@ impl Quantised {
 
     /// Takes the bytes of the next read that was planned.
     pub(super) fn feed(&mut self, models: &Models, bytes: &[u8]) {
+        if self.nested.feed(bytes) {
+            return;
+        }
         let Some(mut sample) = self.samples.pop_front() else { return };
         let Some(scales) = sample.scales.take() else {
             self.samples.push_front(Sample { scales: Some(bytes.to_vec()), ..sample });
             return;
         };
         let (target, base) = (&models.target.regions[sample.region], models.bases.region(sample.place));
-        let weights = sample.first.take(&(0..sample.count), (base.dtype, bytes), Dtype::F32);
+        let weights = sample.first.take(&(0..sample.count), sample.count, (base.dtype, bytes), Dtype::F32);
         let weights = singles(Dtype::F32, &weights);
         let per_scale = sample.derived.per_word as usize;
         let found = if is_power(target.dtype) {
@@ -196,7 +205,8 @@ impl Quantised {
     }
 
     /// The packed regions, and the views that were found, with their regions.
-    pub(super) fn finish(self) -> (Vec<Known>, Vec<(usize, View)>) {
+    pub(super) fn finish(mut self, models: &Models) -> (Vec<Known>, Vec<(usize, View)>) {
+        self.views.extend(self.nested.finish(models, &mut self.known));
         (self.known, self.views)
     }
 }

@@ -86,6 +86,7 @@ fn packed(findings: &Findings, head: &Head, item_of: &[usize]) -> Vec<Packed> {
         scales: item(known.scales),
         zeros: known.zeros.map(item),
         factor: known.factor.map(item),
+        offsets: known.offsets.unwrap_or_default(),
     });
     let viewed = |packed: &Packed| {
         let Item::Region { region, content: Content::Chunks(Some(Partner::View(view))) } = &head.items[packed.item]

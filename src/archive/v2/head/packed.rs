@@ -3,9 +3,9 @@
 use super::{Content, Head, Item, Partner};
 use crate::bytes::{ByteReader, put_varint};
 use crate::error::{Error, Result};
-use crate::layout::Region;
 use crate::layout::dtype::Fields;
-use crate::quant::packed::{PACKINGS, Packing, Tiles, Zeros, is_scale};
+use crate::layout::{Dtype, Region};
+use crate::quant::packed::{NESTED, PACKINGS, Packing, Tiles, Zeros, is_scale};
 use crate::zigzag::{unzigzag, zigzag};
 
 /// The largest number of tiles side by side.
@@ -23,10 +23,13 @@ pub(crate) struct Packed {
     pub(crate) tiles: Tiles,
     /// The region with a scale for each tile.
     pub(crate) scales: usize,
-    /// The region with a zero point or a bias for each tile, in a packing that has them.
+    /// The region with a zero point or a bias for each tile, or with the scales of nested scales, in a
+    /// packing that has them.
     pub(crate) zeros: Option<usize>,
     /// The region of the one number that all scales are multiplied by.
     pub(crate) factor: Option<usize>,
+    /// The bits of the offsets of nested scales, in target and base; 0 in other packings.
+    pub(crate) offsets: [u32; 2],
 }
 
 impl Packed {
@@ -48,6 +51,9 @@ impl Packed {
         put_varint(raw, distance(self.scales));
         self.zeros.iter().for_each(|&zeros| put_varint(raw, distance(zeros)));
         put_varint(raw, self.factor.map_or(0, distance));
+        if self.packing().zeros == Zeros::Nested {
+            self.offsets.iter().for_each(|offset| raw.extend_from_slice(&offset.to_le_bytes()));
+        }
     }
 
     /// Reads an entry of a head whose items are all known.
@@ -64,7 +70,13 @@ impl Packed {
         let scales = companion()?;
         let zeros = if known.zeros == Zeros::None { None } else { Some(companion()?) };
         let factor = Some(companion()?).filter(|&factor| factor != item);
-        let packed = Self { item, packing, tiles, scales, zeros, factor };
+        let mut offsets = [0; 2];
+        if known.zeros == Zeros::Nested {
+            for offset in &mut offsets {
+                *offset = reader.take(4)?.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+            }
+        }
+        let packed = Self { item, packing, tiles, scales, zeros, factor, offsets };
         packed.check(head)?;
         Ok(packed)
     }
@@ -89,6 +101,9 @@ impl Packed {
         let scales = |item: usize, count: u64| fits(item, &|region| is_scale(region.dtype) && words(region) == count);
         let zeros = self.zeros.is_none_or(|zeros| match packing.zeros {
             Zeros::Biases => scales(zeros, tiles),
+            Zeros::Nested => {
+                scales(zeros, tiles.div_ceil(NESTED)) && fits(self.scales, &|region| region.dtype == Dtype::U8)
+            }
             Zeros::Points | Zeros::None => {
                 fits(zeros, &|region| is_packed(packing, region) && numbers(packing, region) == tiles)
             }
