@@ -37,7 +37,8 @@ fn files_of_scalars_take_little_more_than_their_numbers() {
             assert!(restore(base, &archive).unwrap() == target);
             assert!(compress_apart(base, &target, format).unwrap() == archive);
         }
-        assert!(compress(&target, &target, format).unwrap().len() < 400);
+        let same = compress(&target, &target, format).unwrap().len();
+        assert!(same < 400, "{effort:?}: {same}");
     }
 }
 

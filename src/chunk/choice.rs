@@ -94,7 +94,9 @@ pub(crate) fn encode(
         let (method, payload) = encode_plain(dtype, matrix, against, target, effort)?;
         best.offer(method, payload);
     }
-    if is_patchable(&best, dtype, resembling, effort) {
+    // Words that equal the base's are a copy. Bytes that equal all of those that they resemble are
+    // a patch, as other ones are.
+    if against.base != Some(target) && is_patchable(&best, dtype, resembling, effort) {
         let base = resembling.unwrap_or(&[]);
         // A deeper search finds more copies, but may end with a worse choice of them.
         let efforts = [Effort::Default, effort];
@@ -114,7 +116,7 @@ fn is_made_from_weights(relation: Relation, dtype: Dtype) -> bool {
 /// kind that no other method makes small.
 fn is_patchable(best: &Best<'_>, dtype: Dtype, base: Option<&[u8]>, effort: Effort) -> bool {
     let target = best.target;
-    if target.is_empty() || base == Some(target) || dtype.is_scaled() {
+    if target.is_empty() || dtype.is_scaled() {
         return false;
     }
     let bytes = dtype.words() == (1, Fields::Integer);

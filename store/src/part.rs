@@ -138,7 +138,7 @@ mod tests {
                 assert!(!part.covers("models/a/b.json") && !part.covers("files/ab"));
             }
         }
-        let all = |count: u32| (1..=count).flat_map(|number| Part::new(number, count).unwrap().folders("files"));
+        let all = |count: u32| (1..=count).flat_map(move |number| Part::new(number, count).unwrap().folders("files"));
         assert_eq!((all(1).count(), all(256).count()), (1, 256));
     }
 

@@ -18,7 +18,8 @@ pub(super) const BEYOND: usize = LANES;
 pub(super) struct Rows<'a> {
     slots: &'a [u32; SLOTS],
     /// The frequency of symbol 0 for each context, if contexts are below [`LANES`] and most symbols
-    /// are 0.
+    /// are 0. Only the kernel with AVX2 has a path of its own for them.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     zeros: Option<[u32; LANES]>,
     /// The next words of each group, at least [`LANES`] for each row and [`BEYOND`] more.
     words: [&'a [[u8; 2]]; GROUPS],
