@@ -21,7 +21,7 @@ fn kinds() -> Vec<(&'static str, Vec<u8>)> {
     let mut sorted: Vec<u64> = (0..20_000).map(|_| next() % 10_000_000).collect();
     sorted.sort_unstable();
     let wide = |numbers: &[u64]| -> Vec<u8> { numbers.iter().flat_map(|number| number.to_le_bytes()).collect() };
-    let sparse = |_| if next() % 20 == 0 { next() as u32 } else { 0 };
+    let sparse = |_| if next().is_multiple_of(20) { next() as u32 } else { 0 };
     let sparse: Vec<u32> = (0..50_000).map(sparse).collect();
     let noise: Vec<u8> = (0..1000).map(|_| next() as u8).collect();
     vec![
