@@ -301,23 +301,33 @@ fn exponents_follow_from_the_weights() {
     assert!(archive.len() * 20 < target.len(), "{} of {}", archive.len(), target.len());
 }
 
+/// Bytes that look random, the same for a seed in every run.
+fn random(seed: u64) -> impl FnMut() -> u8 {
+    let mut state = seed;
+    move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    }
+}
+
+/// Replaces about `rare` of 256 bytes behind a file's header, often by those of extreme numbers.
+fn scramble(file: &mut [u8], rare: u8, random: &mut impl FnMut() -> u8) {
+    let start = 8 + u64::from_le_bytes(*file.first_chunk().unwrap()) as usize;
+    for byte in &mut file[start..] {
+        if random() < rare {
+            *byte = [0, 0x7f, 0x80, 0xff, random()][usize::from(random() % 5)];
+        }
+    }
+}
+
 /// Weights that are no numbers, and scales and numbers that no quantiser would choose.
 #[test]
 fn any_words_come_back() {
-    let mut state = 5u64;
-    let mut random = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 56) as u8
-    };
+    let mut random = random(5);
     for rare in [1, 16, 255] {
         let (mut base, mut target) = (base(""), file(&quantised()));
         for file in [&mut base, &mut target] {
-            let start = 8 + u64::from_le_bytes(*file.first_chunk().unwrap()) as usize;
-            for byte in &mut file[start..] {
-                if random() < rare {
-                    *byte = [0, 0x7f, 0x80, 0xff, random()][usize::from(random() % 5)];
-                }
-            }
+            scramble(file, rare, &mut random);
         }
         let archive = compress(&base, &target, Format::default()).unwrap();
         check(&base, &target, &archive);

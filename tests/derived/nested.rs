@@ -81,22 +81,13 @@ fn nested_scales_cost_nothing_against_their_own_format() {
 /// Weights that are no numbers, places and scales of any bits, offsets that are missing or no numbers.
 #[test]
 fn any_nested_scales_come_back() {
-    let mut state = 9u64;
-    let mut random = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 56) as u8
-    };
+    let mut random = random(9);
     for rare in [1, 16, 255] {
         for of_floats in [true, false] {
             let mut base = if of_floats { floats() } else { quantised(|weight, _| weight) };
             let mut target = quantised(|weight, _| weight);
             for file in [&mut base, &mut target] {
-                let start = 8 + u64::from_le_bytes(*file.first_chunk().unwrap()) as usize;
-                for byte in &mut file[start..] {
-                    if random() < rare {
-                        *byte = [0, 0x7f, 0x80, 0xff, random()][usize::from(random() % 5)];
-                    }
-                }
+                scramble(file, rare, &mut random);
             }
             let archive = compress(&base, &target, Format::default()).unwrap();
             check(&base, &target, &archive);

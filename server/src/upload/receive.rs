@@ -96,7 +96,7 @@ impl Target {
         &self.session.upload.files[self.number]
     }
 
-    /// What the store has of the file.
+    /// The part of the file that the store has.
     async fn received(&self) -> Result<Received> {
         Ok(self.state.store.uploads().received(self.session.id, self.number).await?)
     }

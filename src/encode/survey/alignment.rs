@@ -91,7 +91,7 @@ impl Alignments {
         &mut self,
         models: &Models,
         pairs: &[Option<Place>],
-        groups: &[Group],
+        groups: &HashSet<Group>,
         is_open: impl Fn(usize) -> bool,
     ) -> Vec<Read> {
         let planned: HashSet<usize> = self.matrices.iter().map(|matrix| matrix.region).collect();

@@ -1,5 +1,7 @@
 //! The views of regions that consist of base regions, or are parts of one.
 
+use std::collections::HashSet;
+
 use super::alignment::{Group, group};
 use crate::archive::v2::{Run, View, units};
 use crate::chunk::unit;
@@ -18,7 +20,7 @@ pub(super) fn view(models: &Models, chains: &[Chain], views: &mut [Option<View>]
 
 /// The groups of the target's matrices that may be made of rows of several base matrices, or be
 /// spread over one: a chain found a part of them, but not the rest.
-pub(super) fn mixed(models: &Models, chains: &[Chain]) -> Vec<Group> {
+pub(super) fn mixed(models: &Models, chains: &[Chain]) -> HashSet<Group> {
     let partial = chains.iter().filter(|chain| chain.is_partial(models));
     let targets = partial.flat_map(|chain| match chain.whole {
         Subject::Target(_) => vec![chain.whole],

@@ -32,7 +32,7 @@ struct Counts {
     delay: AtomicU64,
 }
 
-/// What a bucket was sent, and what it answered.
+/// The requests that a bucket was sent, and the bytes that they moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Traffic {
     /// The number of requests. Each page of a listing is one.
