@@ -99,8 +99,17 @@ impl Store {
     }
 }
 
-/// Finds out what is at the root of a storage.
+/// Finds out what is at the root of a storage. A root that seems to be no store, or a store without
+/// its mark, is looked at twice: another process may have made the store after the mark was asked
+/// for and before the root was listed.
 async fn look(backend: &Backend) -> Result<Root> {
+    match look_once(backend).await? {
+        Root::Other | Root::Unmarked(_) => look_once(backend).await,
+        root => Ok(root),
+    }
+}
+
+async fn look_once(backend: &Backend) -> Result<Root> {
     let mark = backend.get(FORMAT).await?;
     let error = match mark.as_ref().map(|bytes| parse(bytes)) {
         Some(Ok(())) => return Ok(Root::Store),

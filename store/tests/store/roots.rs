@@ -7,6 +7,7 @@ use bitx_store::{Backend, Error, GcOptions, Store, VerifyDepth};
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 
+use crate::support::faulty::{Fault, Faulty};
 use crate::support::models::{Models, name};
 use crate::support::open;
 
@@ -55,6 +56,24 @@ async fn a_root_with_other_things_is_refused() {
         bucket.put(&path.into(), PutPayload::from(content)).await.unwrap();
         assert!(matches!(Store::over(Backend::over(bucket as Arc<dyn ObjectStore>), 1).await, Err(Error::Argument(_))));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_another_process_makes_meanwhile_is_a_store() {
+    let bucket: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    Models::new().add(&Store::over(Backend::over(bucket.clone()), 1).await.unwrap(), "m", "base-bf16").await;
+    let late = Faulty::new(bucket, None, Fault::Early, 0);
+    let store = Store::over(Backend::over(Arc::new(late.clone())), 1).await.unwrap();
+    assert!(late.struck());
+    assert_eq!(store.models().await.unwrap().len(), 1);
+    // The same before the first model has added its folders.
+    let bucket: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().to_str().unwrap();
+    Store::init(root, 1).await.unwrap();
+    let mark = fs::read(folder.path().join("format.json")).unwrap();
+    bucket.put(&"format.json".into(), PutPayload::from(mark)).await.unwrap();
+    Store::over(Backend::over(Arc::new(Faulty::new(bucket, None, Fault::Early, 0))), 1).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -26,9 +26,13 @@ pub enum Fault {
     /// write leaves half of the object beside its place, as happens in a folder when the disk is
     /// full.
     Short,
+    /// A read finds no object, as if another process wrote it right after. Any other call has no
+    /// effect.
+    Early,
 }
 
 impl Fault {
+    /// The faults that a caller hears of.
     pub const ALL: [Self; 3] = [Self::Before, Self::After, Self::Short];
 }
 
@@ -85,7 +89,7 @@ impl ObjectStore for Faulty {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
         match self.turn() {
             None => self.inner.put_opts(location, payload, options).await,
-            Some(Fault::Before) => failure(),
+            Some(Fault::Before | Fault::Early) => failure(),
             Some(Fault::Short) => {
                 self.leave_half(location, &payload);
                 failure()
@@ -114,6 +118,7 @@ impl ObjectStore for Faulty {
                 let got = self.inner.get_opts(location, options).await?;
                 Ok(GetResult { payload: GetResultPayload::Stream(half.boxed()), ..got })
             }
+            Some(Fault::Early) => Err(Error::NotFound { path: location.to_string(), source: "too early".into() }),
             Some(_) => failure(),
         }
     }
@@ -124,7 +129,7 @@ impl ObjectStore for Faulty {
             let this = this.clone();
             async move {
                 match this.turn() {
-                    Some(Fault::Before | Fault::Short) => failure(),
+                    Some(Fault::Before | Fault::Short | Fault::Early) => failure(),
                     turn => {
                         this.inner.delete(&location).await?;
                         if turn.is_some() { failure() } else { Ok(location) }
@@ -138,7 +143,7 @@ impl ObjectStore for Faulty {
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         match self.turn() {
             None => self.inner.list(prefix),
-            Some(Fault::Before) => stream::once(async { failure() }).boxed(),
+            Some(Fault::Before | Fault::Early) => stream::once(async { failure() }).boxed(),
             Some(_) => self.inner.list(prefix).take(1).chain(stream::once(async { failure() })).boxed(),
         }
     }
