@@ -52,8 +52,8 @@ function introduction(report) {
 - Threads: ${threads}
 - Rounds: ${runs}, after one that warms up${busy}
 
-* *${met} of the ${all.length} required figures are met.** [How it is measured](#how-it-is-measured)
-* explains them.`;
+**${met} of the ${all.length} required figures are met.**
+[How it is measured](#how-it-is-measured) explains them.`;
 }
 
 /** The load above which other programs compete for the cores. */
