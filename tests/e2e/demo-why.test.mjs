@@ -104,6 +104,40 @@ test('pictures have the bytes of this file', async (t) => {
   assert.equal(await page.locator('#explorer-tensor option:checked').innerText(), QUERY);
 });
 
+test('pictures follow the width of the page and its theme', async (t) => {
+  const page = await why(t);
+  const right = () =>
+    page.evaluate(() => {
+      const edges = [...document.querySelectorAll('.treemap rect')].map(
+        (rect) => rect.getBoundingClientRect().right,
+      );
+      return Math.max(...edges) - document.querySelector('.treemap').getBoundingClientRect().right;
+    });
+  const texts = () =>
+    page
+      .locator('.treemap .share')
+      .first()
+      .evaluate((text) => text.getBBox().height);
+  const height = await texts();
+  for (const width of [320, 768, 1440]) {
+    await page.setViewportSize({ width, height: 800 });
+    await page.waitForTimeout(300);
+    assert.ok(Math.abs(await right()) < 2, `${width} pixels`);
+    assert.equal(await texts(), height);
+  }
+  const chart = () =>
+    page
+      .locator('.histograms canvas')
+      .first()
+      .evaluate((canvas) => canvas.toDataURL());
+  await page.emulateMedia({ colorScheme: 'light' });
+  await page.waitForTimeout(100);
+  const light = await chart();
+  await page.emulateMedia({ colorScheme: 'dark' });
+  await page.waitForTimeout(100);
+  assert.notEqual(await chart(), light);
+});
+
 test('other ways are measured in the page', async (t) => {
   const page = await why(t);
   await page.click('#measure');
