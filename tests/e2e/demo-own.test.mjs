@@ -239,7 +239,7 @@ test('a base that does not help is called so', async (t) => {
   assert.match(await page.innerText('#note'), /does not help/);
   await page.click('text=Make a .bitx');
   await page.waitForSelector('text=Compressed');
-  assert.match(await page.innerText('#note'), /This base does not help/);
+  assert.match(await page.innerText('#note.warning'), /This base does not help/);
 });
 
 test('two models are compared', async (t) => {
@@ -305,7 +305,7 @@ test('models come from addresses, and by their ids from a hub', async (t) => {
   await page.waitForSelector('#go:enabled');
   await page.fill('#addresses', 'org/nothing');
   await page.click('#add-addresses');
-  assert.match(await errorText(page), /org\/nothing was not found at 127/);
+  assert.match(await errorText(page), /no such model.*org\/nothing was not found at 127/s);
   await page.fill('#addresses', 'ftp://x/y');
   await page.click('#add-addresses');
   await page.waitForSelector('#error >> text=neither an address of the web nor a model id');
