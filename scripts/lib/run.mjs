@@ -9,16 +9,17 @@ import { cargoBin, root, toolBin } from './paths.mjs';
  */
 const PATH = [join(root, 'node_modules', '.bin'), toolBin, cargoBin, process.env.PATH].join(delimiter);
 
-/** Runs a command in the project and shows its output. Rejects unless it exits with 0. */
-export function run(command, args, { env = {}, cwd = root } = {}) {
+/**
+ * Runs a command in the project. Its output is that of this process, or goes to `show` in parts.
+ * Rejects unless the command exits with 0.
+ */
+export function run(command, args, { env = {}, cwd = root, show } = {}) {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, {
-      cwd,
-      env: environment(env),
-      stdio: ['ignore', 'inherit', 'inherit'],
-    });
+    const output = show ? 'pipe' : 'inherit';
+    const child = spawn(command, args, { cwd, env: environment(env), stdio: ['ignore', output, output] });
+    for (const stream of show ? [child.stdout, child.stderr] : []) stream.on('data', show);
     child.on('error', reject);
-    child.on('exit', (code, signal) => {
+    child.on('close', (code, signal) => {
       if (code === 0) resolve();
       else reject(new Error(`${command} ${args.join(' ')}: ended with ${signal ?? `exit code ${code}`}`));
     });

@@ -15,14 +15,31 @@ const names = readdirSync(join(root, folder))
   .filter((file) => file.endsWith(EXTENSION))
   .map((file) => file.slice(0, -EXTENSION.length));
 
-const topicOf = (name) => name.split('-')[0];
+/**
+ * The topic of the tests that measure how a page responds, which other work would disturb: the last
+ * word of their files' names.
+ */
+const RESPONSIVE = 'responsive';
 
-/** One step for each topic, the first word of a file's name. */
-export const END_TO_END_STEPS = [...new Set(names.map(topicOf))].map((topic) => ({
-  name: `end to end, ${topic}`,
-  run: () => nodeTest(names.filter((name) => topicOf(name) === topic)),
-  needs: ['build'],
-}));
+/** Returns the topic of a file: `responsive`, or the first word of its name. */
+function topicOf(name) {
+  const words = name.split('-');
+  return words.at(-1) === RESPONSIVE ? RESPONSIVE : words[0];
+}
+
+/** One step for each topic. All but the responsive one, the last, may run beside one another. */
+export const END_TO_END_STEPS = [...new Set([...names.map(topicOf), RESPONSIVE])]
+  .toSorted((a, b) => Number(a === RESPONSIVE) - Number(b === RESPONSIVE))
+  .map((topic) => ({
+    name: `end to end, ${topic}`,
+    run: (output) =>
+      nodeTest(
+        names.filter((name) => topicOf(name) === topic),
+        output,
+      ),
+    needs: ['build'],
+    beside: topic !== RESPONSIVE,
+  }));
 
 /** Runs the files whose names contain one of the words; all files without a word. */
 export function endToEnd(words) {
@@ -42,8 +59,8 @@ export function testBuilds(words) {
   return run('node', [...options, 'tests/builds/builds.test.mjs'], { env });
 }
 
-function nodeTest(tests) {
+function nodeTest(tests, output) {
   const files = tests.map((name) => join(folder, name + EXTENSION));
   const options = ['--test-reporter=spec', '--test-concurrency=1', '--test-timeout=900000'];
-  return run('node', ['--test', ...options, ...files]);
+  return run('node', ['--test', ...options, ...files], output);
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { randomBytes } from './cache-origin.mjs';
 import { CHUNK, cacheEnvironment, cachePage } from './cache-support.mjs';
-import { longTasks, sha256 } from './support.mjs';
+import { sha256 } from './support.mjs';
 
 const env = cacheEnvironment();
 const MODEL = randomBytes(16 * CHUNK + 1000, 6);
@@ -126,15 +126,4 @@ test('close ends all calls and keeps the downloaded chunks', async (t) => {
   }, path);
   assert.deepEqual(result.codes, ['disposed', 'disposed']);
   assert.ok(result.stored > 0);
-});
-
-test('hashing and storing keep the page responsive', async (t) => {
-  const path = env.origin.put('long', randomBytes(48 << 20, 7));
-  const page = await cachePage(t, env);
-  const fetchAnew = async (path) => {
-    globalThis.cache ??= await ModelCache.open({ name: 'long', workerUrl: '/worker/plain.js' });
-    await cache.delete(path);
-    await cache.fetch(path, { onProgress: () => {} });
-  };
-  assert.deepEqual(await longTasks(page, fetchAnew, path), []);
 });

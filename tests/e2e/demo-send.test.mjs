@@ -101,15 +101,17 @@ test('a link to one file shows what is inside', async (t) => {
 });
 
 for (const [query, text] of [
-  ['?base=a', /incomplete: it needs the addresses of a base and of one delta/],
-  ['?base=http://%5B&delta=b', /address of the base in this link is not an address/],
-  ['?model=javascript:alert(1)', /not an address of the web: javascript/],
+  ['?base=a', /cannot be opened.*incomplete: it needs the addresses of a base and of one delta/s],
+  ['?base=http://%5B&delta=b', /cannot be opened.*address of the base in this link is not an address/s],
+  ['?model=javascript:alert(1)', /cannot be opened.*not an address of the web: javascript/s],
   ['?base=vectors/none.safetensors&delta=vectors/none.bitx', /transfer failed.*404/s],
   ['?base=vectors/base-f32.safetensors&delta=vectors/sft-bf16.v2.bitx', /not the base of that delta/],
 ]) {
   test(`a broken link is explained: ${query}`, async (t) => {
     const page = await demo(t, env, { path: query });
-    assert.match(await errorText(page), text);
+    const said = await errorText(page);
+    assert.match(said, text);
+    assert.doesNotMatch(said, /report/);
     await page.click('#sample');
     await page.waitForSelector('#result h2.good');
   });
@@ -166,6 +168,17 @@ test('a base that is larger than the storage is refused before it is fetched', a
   await page.goto(`${env.isolated.address}?base=huge/base.safetensors&delta=${DELTA}`);
   assert.match(await errorText(page), /not enough storage.*need 2\d{10} bytes.*grants 1000000000/s);
   assert.ok(sent < 1 << 20, `${sent} bytes were fetched`);
+});
+
+test('the button that copies is beside the places, on a phone as well', async (t) => {
+  const page = await demo(t, env);
+  for (const width of [320, 1280]) {
+    await page.setViewportSize({ width, height: 640 });
+    const [places, copy] = await Promise.all(
+      ['#places label', '#copy'].map((part) => page.locator(part).first().boundingBox()),
+    );
+    assert.ok(copy.y < places.y + places.height, `${width} pixels`);
+  }
 });
 
 test('code is copied for each place', async (t) => {

@@ -52,3 +52,17 @@ export async function runSample(page, tune = sample.tunes[0]) {
   await page.waitForSelector('#result h2.good');
   await page.waitForSelector('#sample:enabled');
 }
+
+/** Returns a safetensors file of BF16 tensors: `{ name: bytes }`. */
+export function safetensors(tensors) {
+  let at = 0;
+  const header = {};
+  for (const [name, bytes] of Object.entries(tensors)) {
+    header[name] = { dtype: 'BF16', shape: [bytes.length / 2], data_offsets: [at, at + bytes.length] };
+    at += bytes.length;
+  }
+  const json = Buffer.from(JSON.stringify(header));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(json.length));
+  return Buffer.concat([length, json, ...Object.values(tensors)]);
+}

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { BASE, drop, demo as openDemo, runSample, SFT, sample } from './demo-support.mjs';
-import { environment, longTasks, vectors } from './support.mjs';
+import { environment, vectors } from './support.mjs';
 
 const env = environment();
 const demo = (t, options) => openDemo(t, env, options);
@@ -104,6 +104,40 @@ test('pictures have the bytes of this file', async (t) => {
   assert.equal(await page.locator('#explorer-tensor option:checked').innerText(), QUERY);
 });
 
+test('pictures follow the width of the page and its theme', async (t) => {
+  const page = await why(t);
+  const right = () =>
+    page.evaluate(() => {
+      const edges = [...document.querySelectorAll('.treemap rect')].map(
+        (rect) => rect.getBoundingClientRect().right,
+      );
+      return Math.max(...edges) - document.querySelector('.treemap').getBoundingClientRect().right;
+    });
+  const texts = () =>
+    page
+      .locator('.treemap .share')
+      .first()
+      .evaluate((text) => text.getBBox().height);
+  const height = await texts();
+  for (const width of [320, 768, 1440]) {
+    await page.setViewportSize({ width, height: 800 });
+    await page.waitForTimeout(300);
+    assert.ok(Math.abs(await right()) < 2, `${width} pixels`);
+    assert.equal(await texts(), height);
+  }
+  const chart = () =>
+    page
+      .locator('.histograms canvas')
+      .first()
+      .evaluate((canvas) => canvas.toDataURL());
+  await page.emulateMedia({ colorScheme: 'light' });
+  await page.waitForTimeout(100);
+  const light = await chart();
+  await page.emulateMedia({ colorScheme: 'dark' });
+  await page.waitForTimeout(100);
+  assert.notEqual(await chart(), light);
+});
+
 test('other ways are measured in the page', async (t) => {
   const page = await why(t);
   await page.click('#measure');
@@ -136,32 +170,4 @@ test('pictures follow the next task, and say where they cannot', async (t) => {
   await drop(page, text('base.txt'), text('other.txt'));
   await page.click('#go');
   await page.waitForSelector('#why-body >> text=found none');
-});
-
-test('ten thousand tensors have pictures without a long task', async (t) => {
-  const page = await demo(t);
-  const count = 10_000;
-  const header = {};
-  for (let i = 0; i < count; i++) {
-    header[`layer.${i}.weight`] = { dtype: 'BF16', shape: [32], data_offsets: [i * 64, (i + 1) * 64] };
-  }
-  const json = Buffer.from(JSON.stringify(header));
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(json.length));
-  const base = Buffer.concat([length, json, Buffer.alloc(count * 64, 0x3f)]);
-  const tuned = Buffer.from(base);
-  for (let at = 8 + json.length; at < tuned.length; at += 50) tuned[at] ^= 1;
-  await drop(page, { name: 'base.safetensors', bytes: base }, { name: 'tuned.safetensors', bytes: tuned });
-  await page.click('#go');
-  await page.waitForSelector('text=Compressed');
-  await page.waitForSelector('#go:enabled');
-  const tasks = await longTasks(page, async () => {
-    document.querySelector('#why-body').replaceChildren();
-    document.querySelector('#why-open').click();
-    while (!document.querySelector('#explorer-said strong')) {
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-  });
-  assert.deepEqual(tasks, []);
-  assert.ok((await page.locator('#explorer-tensor option').count()) <= 250);
 });

@@ -181,7 +181,9 @@ test('a wrong base is explained, and the right one works then', async (t) => {
   for (const base of [vector('base-f32.safetensors'), { name: 'other.safetensors', bytes: nearly }]) {
     await drop(page, SFT, base);
     await page.click('text=Restore the model');
-    assert.match(await errorText(page), /not the base of that delta/);
+    const text = await errorText(page);
+    assert.match(text, /not the base of that delta/);
+    assert.ok(text.includes(`${SFT.name} was made against another model than ${base.name}.`), text);
   }
   await drop(page, BASE);
   await page.click('text=Restore the model');

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { faults } from './faulty-file.mjs';
 import { largeModels, sentBy, sleep } from './large-models.mjs';
-import { environment, longTasks } from './support.mjs';
+import { environment } from './support.mjs';
 
 const env = environment();
 const WINDOW = 16 << 20;
@@ -246,15 +246,3 @@ for (const isolated of [true, false]) {
     assert.deepEqual(result, { code: 'corrupt', names: ['model'], digest: models.sha256 });
   });
 }
-
-test('the page stays responsive', async (t) => {
-  const { page } = await site(t);
-  const tasks = await longTasks(page, async () => {
-    const folder = await navigator.storage.getDirectory();
-    const file = await folder.getFileHandle('model', { create: true });
-    for (const output of [new WritableStream({}), file, undefined]) {
-      await bitx.restore({ base, delta, output });
-    }
-  });
-  assert.deepEqual(tasks, []);
-});

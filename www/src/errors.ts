@@ -1,6 +1,7 @@
 import { BitxError, type BitxErrorCode } from 'bitx-wasm';
 import { byId, make } from './dom.js';
 import { Explained } from './own/explain.js';
+import { LinkError } from './send/query.js';
 
 /** Texts for the reader: what happened, and what to do about it. */
 const TEXTS: Partial<Record<BitxErrorCode, [title: string, advice: string]>> = {
@@ -42,37 +43,44 @@ const TEXTS: Partial<Record<BitxErrorCode, [title: string, advice: string]>> = {
     'The hub does not allow that',
     'This token may not write there. Choose another name or use another token.',
   ],
-  'not-found': ['The hub has no such model', 'It may have been removed, or the token may not read it.'],
+  'not-found': [
+    'The hub has no such model',
+    'Check its name. It may have been removed, or be readable only with a token.',
+  ],
   conflict: ['The hub has something else under that name', 'Choose another name.'],
   'start-failed': ['This browser cannot run bitx', 'Use a current version of Chrome, Firefox or Safari.'],
 };
 const OTHER: [string, string] = [
   'Something went wrong',
-  'This should not happen. Please report it with the details below.',
+  'This should not happen. Please report it with the text above.',
+];
+const LINK: [string, string] = [
+  'This link cannot be opened',
+  'It may have been cut off. A whole one has ?base=…&delta=… or ?model=… in it.',
 ];
 
-/** Shows an error in plain words, followed by its code and figures. */
+/** Shows an error in plain words, followed by the engine's own words and figures. */
 export function showError(error: unknown): void {
   const thrown = error instanceof Explained ? error.fault : error;
   const sentence = error instanceof Explained ? error.sentence : undefined;
   const code = thrown instanceof BitxError ? thrown.code : undefined;
-  const [title, advice] = (code && TEXTS[code]) ?? OTHER;
+  const [title, advice] = thrown instanceof LinkError ? LINK : ((code && TEXTS[code]) ?? OTHER);
   const message = thrown instanceof Error ? thrown.message : String(thrown);
   const panel = byId('error');
   panel.replaceChildren(
     make('h2', {}, (error instanceof Explained && error.title) || title),
-    ...(sentence ? [make('p', {}, sentence)] : []),
-    make('p', { class: 'message' }, message),
+    make('p', {}, sentence ?? message),
     make('p', {}, advice),
-    ...details(thrown),
+    ...details(thrown, sentence ? message : undefined),
   );
   panel.hidden = false;
 }
 
-function details(thrown: unknown): Node[] {
+/** Returns the figures of an error of the engine, and its message if the sentences above lack it. */
+function details(thrown: unknown, message: string | undefined): Node[] {
   if (!(thrown instanceof BitxError)) return [];
   const { code, file, tensor, offset, expected, found, url, status } = thrown;
-  const rows = Object.entries({ code, file, tensor, offset, expected, found, url, status })
+  const rows = Object.entries({ code, message, file, tensor, offset, expected, found, url, status })
     .filter(([, value]) => value !== undefined)
     .flatMap(([name, value]) => [make('dt', {}, name), make('dd', {}, String(value))]);
   return [make('dl', { class: 'figures' }, ...rows)];

@@ -32,17 +32,20 @@ export function linkView(whole: number, fetched: number): HTMLElement {
   };
   select.addEventListener('change', show);
   show();
-  return make('div', { class: 'link' }, make('label', {}, 'On a link of ', select), text);
+  return make('div', { class: 'link' }, make('label', { class: 'aside' }, 'On a link of ', select), text);
 }
 
 function times(whole: number, fetched: number, megabits: number): (Node | string)[] {
   const time = (size: number) => duration(linkSeconds(size, megabits));
   return [
-    'the whole model takes ',
+    'The whole model takes ',
     make('strong', {}, time(whole)),
     ', the change ',
     make('strong', { class: 'changed' }, time(fetched)),
-    `. A model of 15 GB at the same ratio: ${time(LARGE_MODEL)} and `,
-    `${time((LARGE_MODEL * fetched) / whole)}.`,
+    '. For a model of 15 GB at the same ratio: ',
+    make('strong', {}, time(LARGE_MODEL)),
+    ' or ',
+    make('strong', { class: 'changed' }, time((LARGE_MODEL * fetched) / whole)),
+    '.',
   ];
 }

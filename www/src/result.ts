@@ -26,6 +26,8 @@ interface Result {
   bars?: Bar[];
   /** A sentence below the bars. */
   note?: string;
+  /** `true` for a sentence that must not be overlooked. */
+  warning?: boolean;
   /** The bytes of the whole model and of the fetched change, for a link's times. */
   link?: { whole: number; fetched: number };
   archive?: ArchiveInfo;
@@ -45,6 +47,7 @@ export function showResult({
   tensors,
   bars = archiveBars(archive),
   note,
+  warning = false,
   link,
   save,
   check,
@@ -53,7 +56,7 @@ export function showResult({
   panel.replaceChildren(
     make('div', { class: 'result-head' }, heading(title), ...saveLinks(save)),
     ...(bars.length > 0 ? [sizes(bars)] : []),
-    ...(note ? [make('p', { class: 'aside', id: 'note' }, note)] : []),
+    ...(note ? [make('p', { class: warning ? 'warning' : 'aside', id: 'note' }, note)] : []),
     make('dl', { class: 'tiles' }, ...figures.map(tile)),
     ...(link ? [linkView(link.whole, link.fetched)] : []),
     ...(check ? [checkView(check)] : []),
@@ -84,8 +87,8 @@ export function speedFigures({
   totalSeconds,
 }: Pick<Stats, 'modelBytes' | 'codecSeconds' | 'totalSeconds'>): Figure[] {
   return [
-    ['Codec', speed(modelBytes, codecSeconds), 'of the model, computing only'],
-    ['End to end', speed(modelBytes, totalSeconds), 'reading and writing included'],
+    ['Speed', speed(modelBytes, codecSeconds), 'computing only'],
+    ['Overall', speed(modelBytes, totalSeconds), 'with reading and writing'],
   ];
 }
 
@@ -99,7 +102,7 @@ export function restoreFigures(stats: Stats): Figure[] {
 }
 
 export function threadFigure({ threads: count }: Pick<Stats, 'threads'>): Figure {
-  return ['Computed on', threads(count), count > 1 ? 'in parallel' : 'single-threaded build'];
+  return ['Computed on', threads(count), count > 1 ? 'in parallel' : 'no others can be used here'];
 }
 
 /** Returns the title, with a check mark if it says that the model is right. */

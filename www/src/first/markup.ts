@@ -3,15 +3,17 @@ import { type Picture, pictureSvg } from './picture.js';
 
 /** The parts of the sample's description that the first screen shows. */
 interface Described {
+  base: { storedBytes: number };
   tunes: { id: string; title: string; about: string; bytes: number; storedBytes: number }[];
   picture: Picture;
 }
 
 /** Fills the picture and the figures of the sample into the page's markup. */
-export function firstScreen(html: string, { tunes, picture }: Described): string {
+export function firstScreen(html: string, { base, tunes, picture }: Described): string {
   const [first] = tunes;
   if (!first) throw new Error('the sample has no fine-tune');
   const parts = {
+    base: bytes(base.storedBytes),
     tunes: tunes.map(choice).join(''),
     whole: bytes(first.bytes),
     change: bytes(first.storedBytes),

@@ -23,6 +23,10 @@ test('the picture has every weight once, and its changes above', () => {
 
 test('the figures of the first fine-tune are in the page', () => {
   const tune = { id: 'light', title: 'Light', about: 'a few steps', bytes: 1_192_912, storedBytes: 11_830 };
-  const html = firstScreen('<!-- whole -->, <!-- change -->, <!-- tunes -->', { tunes: [tune], picture });
-  expect(html).toMatch(/^1\.19 MB, 11\.8 kB, .*value="light" checked/);
+  const html = firstScreen('<!-- base -->, <!-- whole -->, <!-- change -->, <!-- tunes -->', {
+    base: { storedBytes: 700_000 },
+    tunes: [tune],
+    picture,
+  });
+  expect(html).toMatch(/^700 kB, 1\.19 MB, 11\.8 kB, .*value="light" checked/);
 });

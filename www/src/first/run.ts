@@ -18,14 +18,18 @@ interface Base {
 
 /** Fetches and restores a fine-tune of the sample, and compares it with its expected digest. */
 export async function runSample(ready: Promise<Bitx>, tune: Tune, context: Context): Promise<void> {
-  const { signal, live } = context;
-  let fetchedBytes = 0;
+  const { signal, live, onProgress } = context;
+  const kept = await keptBase(sample.base.sha256);
+  const total = tune.storedBytes + (kept ? 0 : sample.base.storedBytes);
+  let loaded = 0;
   const arrived = (count: number) => {
-    fetchedBytes += count;
-    live({ fetchedBytes });
+    loaded += count;
+    live({ fetchedBytes: loaded });
+    onProgress({ phase: 'download', loaded, total });
   };
+  arrived(0);
   const [base, delta] = await Promise.all([
-    baseOf(ready, context, arrived),
+    kept ? { blob: kept, fetchedBytes: 0 } : fetchBase(ready, signal, arrived),
     download(sampleUrl(tune), signal, arrived),
   ]);
   const bitx = await ready;
@@ -51,25 +55,23 @@ export async function runSample(ready: Promise<Bitx>, tune: Tune, context: Conte
     check: { version: archive.version, sha256: await sha256(blob), expected: tune.sha256 },
   });
   offerPair({
-    name: `The sample and its fine-tune “${tune.title}”`,
+    name: `the sample’s fine-tune “${tune.title}”`,
     bases: [base.blob],
     targets: [blob],
     archive,
   });
 }
 
-/** Returns the base that this browser keeps, or fetches it once: it needs no base itself. */
-async function baseOf(
+/** Fetches the base, which needs no base itself, and keeps it in this browser. */
+async function fetchBase(
   ready: Promise<Bitx>,
-  context: Context,
+  signal: AbortSignal,
   arrived: (bytes: number) => void,
 ): Promise<Base> {
   const { base } = sample;
-  const kept = await keptBase(base.sha256);
-  if (kept) return { blob: kept, fetchedBytes: 0 };
-  const archive = await download(sampleUrl(base), context.signal, arrived);
+  const archive = await download(sampleUrl(base), signal, arrived);
   const bitx = await ready;
-  const blob = await bitx.restore({ base: [], delta: archive, signal: context.signal });
+  const blob = await bitx.restore({ base: [], delta: archive, signal });
   await keepBase(base.sha256, blob);
   return { blob, fetchedBytes: archive.size };
 }

@@ -42,8 +42,10 @@ async function filesOfModel(hub: string, id: string, revision: string): Promise<
   });
   if (!answer.ok) {
     const { status } = answer;
+    // A hub does not tell strangers whether a model is missing or private.
+    const code = [401, 403, 404].includes(status) ? 'not-found' : 'network';
     const message = `${id} was not found at ${new URL(hub).host}: status ${status}`;
-    throw new BitxError('network', message, { url, status });
+    throw new BitxError(code, message, { url, status });
   }
   const paths = listedPaths(await answer.json().catch(() => undefined));
   const { models, deltas } = groupFiles(paths.map((path) => ({ path: `${id}/${path}` })));

@@ -39,7 +39,14 @@ export async function explained(error: unknown, roles: Roles, signal: AbortSigna
     if (sentence) return new Explained(error, sentence);
   }
   if (!first || !(role in roles)) return error;
-  return new Explained(error, `It is about ${first.name}, the ${role}.`);
+  return new Explained(error, sentenceAbout(first, roles, error.code));
+}
+
+function sentenceAbout(model: Model, { base, delta }: Roles, code: string): string {
+  if (code === 'base-mismatch' && model === base && delta) {
+    return `${delta.name} was made against another model than ${base.name}.`;
+  }
+  return `The error is about ${model.name}.`;
 }
 
 /** Returns a sentence about a file that is no model, or no archive. */

@@ -4,8 +4,10 @@ import { helplessNote } from './helpless.js';
 const tensor = (method: string, restoredBytes: number) => ({ method, restoredBytes });
 
 test('a base that hardly helps is called so, with the part that it helps', () => {
-  expect(helplessNote([tensor('solo', 100), tensor('stored', 50)])).toMatch(/No tensor could be stored/);
-  expect(helplessNote([tensor('solo', 950), tensor('delta', 50)])).toMatch(/Only 5\.0 % of the model could/);
+  expect(helplessNote([tensor('solo', 100), tensor('stored', 50)])).toMatch(/: no tensor could be stored/);
+  expect(helplessNote([tensor('solo', 950), tensor('delta', 50)])).toMatch(
+    /: only 5\.0 % of the model could/,
+  );
 });
 
 test('a base that helps needs no words, and neither does a file without tensors', () => {

@@ -11,7 +11,7 @@ export function helplessNote(tensors: Pick<TensorInfo, 'method' | 'restoredBytes
   const helped = size(tensors.filter(({ method }) => AGAINST_BASE.includes(method)));
   const all = size(tensors);
   if (all === 0 || helped > all / 10) return undefined;
-  const part = helped === 0 ? 'No tensor' : `Only ${percent(helped, all)} of the model`;
+  const part = helped === 0 ? 'no tensor' : `only ${percent(helped, all)} of the model`;
   return (
     `This base does not help: ${part} could be stored as a difference from it. ` +
     'The model comes from another base.'

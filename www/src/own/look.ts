@@ -57,8 +57,10 @@ function archiveFigures({ version, storedBytes, restoredBytes }: ArchiveInfo): F
 
 /** Says which base an archive needs, as far as it tells. */
 function baseNote({ bases }: ArchiveInfo): string {
-  const parts = bases.map(({ size, blake3 }) => `${bytes(size)} with BLAKE3 ${blake3.slice(0, 16)}…`);
+  const parts = bases.map(
+    ({ size, blake3 }) => `${bytes(size)} with a BLAKE3 that begins with ${blake3.slice(0, 16)}`,
+  );
   return parts.length > 0
-    ? `Its base: ${parts.join('; ')}. Add it above to restore the model.`
+    ? `Add its base above to restore the model: ${parts.join('; ')}.`
     : 'Add its base above to restore the model.';
 }

@@ -94,7 +94,7 @@ async function compress(bitx: Bitx, task: Task & { kind: 'compress' }, call: Cal
       threadFigure(all),
     ],
     archive: all.archive,
-    ...(note && { note }),
+    ...(note && { note, warning: true }),
     save: written.map(({ saved }) => saved),
   });
   const blobs = blobsOf(target);

@@ -28,7 +28,7 @@ export function openLink(): void {
 function ask(link: Link, origins: string[]): void {
   const panel = byId('ask');
   const yes = make('button', { class: 'primary', type: 'button', id: 'allow' }, 'Fetch them');
-  const no = make('button', { type: 'button', id: 'refuse' }, 'No');
+  const no = make('button', { type: 'button', id: 'refuse' }, 'Do not fetch');
   const hosts = origins.map((origin) => new URL(origin).host).join(' and ');
   yes.addEventListener('click', () => {
     panel.hidden = true;

@@ -11,11 +11,22 @@ interface Bars {
   names: string[];
   counts: number[];
   total: number;
+  /** A sentence about the names. */
+  note?: string;
 }
+
+type Colors = [ink: () => string, line: () => string, fill: () => string];
 
 const HEIGHT = 190;
 
+/** Names such as `4…`, of which each stands for the steps up to the next one. */
+const RANGES = 'A bar “4…” holds 4 to 7 steps, the next one 8 to 15, and so on.';
+
 let drawn: { plot: uPlot; watcher: ResizeObserver }[] = [];
+
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
+  for (const { plot } of drawn) plot.redraw();
+});
 
 /** Draws the differences and the changed bits of a tensor's weights into an element. */
 export function histograms(element: HTMLElement, detail: Detail): void {
@@ -30,6 +41,7 @@ export function histograms(element: HTMLElement, detail: Detail): void {
       names: symbols.map(([symbol]) => symbolName(symbol)),
       counts: symbols.map(([, count]) => count),
       total: counted,
+      note: RANGES,
     },
     {
       title: 'Changed bits of a weight',
@@ -42,9 +54,10 @@ export function histograms(element: HTMLElement, detail: Detail): void {
   drawn = charts.map((chart, i) => draw(chart, element.children[i]?.querySelector('.plot') as HTMLElement));
 }
 
-function figure({ title, names, counts, total }: Bars): HTMLElement {
+function figure({ title, names, counts, total, note = '' }: Bars): HTMLElement {
   const most = counts.indexOf(Math.max(...counts));
-  const text = `Most often ${names[most] ?? ''}: ${percent(counts[most] ?? 0, total)} of the weights.`;
+  const share = percent(counts[most] ?? 0, total);
+  const text = `Most often ${names[most] ?? ''}: ${share} of the weights. ${note}`;
   return make(
     'figure',
     { class: 'chart' },
@@ -55,9 +68,8 @@ function figure({ title, names, counts, total }: Bars): HTMLElement {
 }
 
 function draw({ names, counts, total }: Bars, element: HTMLElement): (typeof drawn)[number] {
-  const style = getComputedStyle(document.documentElement);
-  const color = (name: string) => colorOf(style.getPropertyValue(name));
-  const [ink, line, fill] = [color('--soft'), color('--line'), color('--delta')];
+  // Functions, since the theme may change.
+  const [ink, line, fill] = ['--soft', '--line', '--delta'].map((name) => () => colorOf(name)) as Colors;
   const font = '12px system-ui, sans-serif';
   const xs = counts.map((_, i) => i);
   const shares = counts.map((count) => (count / Math.max(1, total)) * 100);
@@ -99,9 +111,9 @@ function bars(): uPlot.Series.PathBuilder {
 }
 
 /** Resolves a color of the style sheet, which may depend on the theme, for a canvas. */
-function colorOf(value: string): string {
+function colorOf(name: string): string {
   const probe = make('span');
-  probe.style.color = value;
+  probe.style.color = `var(${name})`;
   document.body.append(probe);
   const { color } = getComputedStyle(probe);
   probe.remove();

@@ -19,7 +19,7 @@ test('small differences are exact, large ones a power and its rest', () => {
     { symbol: -7, extra: 3 },
     { symbol: 19, extra: 15 },
   ]);
-  expect([0, -3, 6, -7, 14].map(symbolName)).toEqual(['0', '-3', '4…', '-8…', '1k…']);
+  expect([0, -3, 6, -7, 14].map(symbolName)).toEqual(['0', '−3', '4…', '−8…', '1k…']);
 });
 
 test('equal weights cost nothing', () => {

@@ -129,8 +129,9 @@ function entropy(counts: Counts): number {
 /** Returns the name of a symbol: the steps, or the first of its steps. */
 export function symbolName(symbol: number): string {
   const size = Math.abs(symbol);
-  if (size < EXACT) return String(symbol);
+  const sign = symbol < 0 ? '−' : '';
+  if (size < EXACT) return `${sign}${size}`;
   const power = size - EXACT;
   const steps = power < 10 ? String(2 ** power) : `${2 ** (power - 10)}k`;
-  return `${symbol < 0 ? '-' : ''}${steps}…`;
+  return `${sign}${steps}…`;
 }

@@ -35,7 +35,7 @@ export async function showWhy(pair: Pair): Promise<void> {
     () => explorer.element,
     () => bars,
     () => pipeline(pair.archive, totals),
-    () => treemapView(pair.archive, body.clientWidth, pick),
+    () => treemapView(pair.archive, pick),
     () => compareSizes(own, pair),
   ];
   body.replaceChildren();

@@ -39,7 +39,8 @@ export function pipeline(archive: ArchiveInfo, totals: Totals): HTMLElement {
     make(
       'p',
       { class: 'aside' },
-      'The first and the last size are those of the files; those between follow from the counted differences.',
+      `The archive has ${percent(archive.storedBytes, archive.restoredBytes)} of the model’s bytes. The first ` +
+        'and the last size are those of the files; those between follow from the counted differences.',
     ),
   );
 }
@@ -51,10 +52,7 @@ export function stagesOf(archive: ArchiveInfo, totals: Totals): Stage[] {
   const rest = Math.max(0, whole - length);
   const saved = archive.tensors.reduce((sum, { prediction }) => sum + (prediction?.savedBytes ?? 0), 0);
   const predicted = archive.tensors.filter(({ prediction }) => prediction).length;
-  const last =
-    predicted > 0
-      ? `contexts of rows and columns; ${predicted} tensors predicted, which saves ${bytes(saved)}`
-      : 'contexts of rows and columns, copies, checksums';
+  const predictions = predicted > 0 ? `; predictions save ${bytes(saved)}` : '';
   const stages: Stage[] = [
     { name: 'Model', about: 'as it would be downloaded', bytes: whole, kind: 'whole' },
     {
@@ -65,19 +63,19 @@ export function stagesOf(archive: ArchiveInfo, totals: Totals): Stage[] {
     },
     {
       name: 'Differences',
-      about: 'in steps of each weight; frequent ones take less',
+      about: 'in steps of each weight; frequent ones take few bits',
       bytes: Math.min(plainBytes, changedLength) + rest,
       kind: 'between',
     },
     {
       name: 'In context',
-      about: "the base's exponent tells how far a weight may move",
+      about: 'the base’s exponent tells how far a weight moves',
       bytes: Math.min(contextBytes, plainBytes, changedLength) + rest,
       kind: 'between',
     },
     {
       name: 'Archive',
-      about: `${last}: ${percent(archive.storedBytes, whole)} of the model`,
+      about: `in contexts of rows and columns as well${predictions}`,
       bytes: archive.storedBytes,
       kind: 'delta',
     },

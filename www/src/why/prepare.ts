@@ -25,7 +25,7 @@ export function prepareWhy(runSample: () => Promise<void>): void {
     }),
   );
   onPair(({ name }) => {
-    byId('why-of').textContent = name;
+    byId('why-of').textContent = `Shows ${name}.`;
     if (open) guarded(show);
   });
 }

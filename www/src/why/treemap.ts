@@ -12,26 +12,28 @@ const MOST = 250;
 type Place = Pick<TensorInfo, 'name' | 'storedBytes' | 'restoredBytes'>;
 
 /**
- * Draws an archive's tensors by their sizes, coloured by the part of them that is stored. `width`
- * is that of the map in pixels.
+ * Draws an archive's tensors by their sizes, coloured by the part of them that is stored. The map
+ * is drawn as soon as it has a width, and again for each other one.
  */
-export function treemapView(
-  { tensors }: ArchiveInfo,
-  width: number,
-  pick: (name: string) => void,
-): HTMLElement {
+export function treemapView({ tensors }: ArchiveInfo, pick: (name: string) => void): HTMLElement {
   const root = hierarchy<{ children: Place[] } | Place>({ children: places(tensors) }, (node) =>
     'children' in node ? node.children : null,
   ).sum((node) => ('children' in node ? 0 : Math.max(1, node.restoredBytes)));
-  treemap<{ children: Place[] } | Place>().size([width, HEIGHT]).paddingInner(3).round(true)(root);
   const svg = element('svg', {
-    ...{ class: 'treemap', viewBox: `0 0 ${width} ${HEIGHT}`, role: 'img' },
+    ...{ class: 'treemap', height: HEIGHT, role: 'img' },
     'aria-label': `${tensors.length} tensors by size. The table of tensors has the same figures.`,
   });
-  for (const leaf of root.leaves()) {
-    const { x0, x1, y0, y1 } = leaf as unknown as Record<'x0' | 'x1' | 'y0' | 'y1', number>;
-    if (!('children' in leaf.data)) svg.append(cell(leaf.data, [x0, y0, x1 - x0, y1 - y0], pick));
-  }
+  const draw = (width: number) => {
+    const drawn = treemap<{ children: Place[] } | Place>().size([width, HEIGHT]).paddingInner(3);
+    const cells = drawn
+      .round(true)(root)
+      .leaves()
+      .flatMap(({ data, x0, x1, y0, y1 }) =>
+        'children' in data ? [] : [cell(data, [x0, y0, x1 - x0, y1 - y0], pick)],
+      );
+    svg.replaceChildren(...cells);
+  };
+  new ResizeObserver(() => draw(svg.clientWidth)).observe(svg);
   return make(
     'figure',
     { class: 'chart wide' },
