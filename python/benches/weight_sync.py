@@ -2,10 +2,11 @@
 
 Run it with the path of a base and of a later version, two safetensors files:
 ``python benches/weight_sync.py OLD NEW``. Without them, it makes a version of which 99 % of the
-weights are unchanged. All ways run in turn, and the best of the rounds counts. Speeds are those of
-processor time, of all threads together, so that they are speeds per core, and other programs on the
-machine change them little. ``--known`` tells bitx the digest of the old version, as a chain of
-versions has it.
+weights are unchanged. All ways run in turn, and the medians of the rounds count. Speeds are those
+of processor time, of all threads together, so that they are speeds per core, and other programs on
+the machine change them little. The last column is the processor time against that of XOR, both ways
+together: the median of the ratios within each round, and the least and the largest of them.
+``--known`` tells bitx the digest of the old version, as a chain of versions has it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import time
 from collections.abc import Callable
 from functools import partial
+from statistics import median
 from typing import Any, Protocol
 
 import ml_dtypes
@@ -26,7 +28,7 @@ import bitx
 
 Tensors = dict[str, NDArray[Any]]
 BF16 = np.dtype(ml_dtypes.bfloat16)
-ROUNDS = 5
+ROUNDS = 9
 
 
 def load(path: str) -> Tensors:
@@ -136,7 +138,8 @@ def measure(old: Tensors, new: Tensors, known: bool) -> None:
     total = sum(tensor.nbytes for tensor in old.values())
     version = bitx.digest(old) if known else None
     ways: list[Way] = [Bitx("fast", version), Bitx("default", version), Xor(), Lists()]
-    best = {way.name: (float("inf"), float("inf"), 0) for way in ways}
+    sizes: dict[str, int] = {}
+    times: dict[str, list[tuple[float, float]]] = {way.name: [] for way in ways}
     for _ in range(ROUNDS):
         for way in ways:
             state = {name: tensor.copy() for name, tensor in old.items()}
@@ -145,17 +148,18 @@ def measure(old: Tensors, new: Tensors, known: bool) -> None:
             assert all(np.array_equal(words(state[name]), words(new[name])) for name in new), (
                 way.name
             )
-            size = len(delta) if isinstance(delta, bytes) else sum(map(len, delta))
-            row = best[way.name]
-            best[way.name] = (min(row[0], encoding), min(row[1], applying), size)
+            sizes[way.name] = len(delta) if isinstance(delta, bytes) else sum(map(len, delta))
+            times[way.name].append((encoding, applying))
     unchanged = sum(int((words(old[name]) == words(new[name])).sum()) for name in old) / sum(
         t.size for t in old.values()
     )
     print(f"{total:,} bytes, {unchanged:.2%} of the weights unchanged")
-    for name, (encoding, applying, size) in best.items():
-        seconds = (encoding, applying, encoding + applying)
+    for name, rounds in times.items():
+        seconds = (*(median(column) for column in zip(*rounds, strict=True)), median(map(sum, rounds)))
         speeds = "".join(f"{total / 1e6 / each:8.0f}" for each in seconds)
-        print(f"{name:24} {size:12,} bytes  encode, apply, both:{speeds} MB/s")
+        ratios = sorted(sum(own) / sum(xor) for own, xor in zip(rounds, times[Xor.name], strict=True))
+        against = f"{median(ratios):6.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        print(f"{name:24} {sizes[name]:12,} bytes  encode, apply, both:{speeds} MB/s {against}")
 
 
 def main() -> None:

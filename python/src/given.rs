@@ -66,7 +66,14 @@ impl Given {
         let done = self.with(watch, |sources| {
             drive::open(job, sources)?;
             watch.set_total(job.progress(job.windows()?)?);
-            pipeline::drive(job, sources, &runner, &mut output, &mut |done| watch.set_done(done))
+            let progress = &mut |done| watch.set_done(done);
+            // Bytes in memory need no thread that reads ahead: its copies would be in the cache of
+            // another core.
+            if threads.0 <= 1 && self.all().all(Input::is_in_memory) {
+                drive::drive(job, sources, &runner, &mut output, progress)
+            } else {
+                pipeline::drive(job, sources, &runner, &mut output, progress)
+            }
         });
         done.map_err(|error| self.explain(error))?;
         self.check_unchanged()

@@ -74,6 +74,11 @@ impl Input {
         }
     }
 
+    /// Returns true if the bytes are in memory.
+    pub fn is_in_memory(&self) -> bool {
+        matches!(self.source.as_ref(), Source::Memory(_) | Source::Tensors(_))
+    }
+
     /// Adds the input to a fault.
     pub fn named(&self, fault: Fault) -> Fault {
         fault.of(&self.label, self.file.as_deref())
@@ -148,6 +153,17 @@ impl Tensors {
         })
     }
 
+    /// Returns a writer of words.
+    pub fn words(&self) -> Words<'_> {
+        Words { tensors: self, part: 0 }
+    }
+
+    /// Returns the number of the part that holds the byte at `offset`, or of the first part for a
+    /// byte of the header.
+    fn part_at(&self, offset: u64) -> usize {
+        self.offsets.partition_point(|&start| start <= offset).saturating_sub(1)
+    }
+
     /// Calls `action` with each part that holds some of the `length` bytes at `offset`, with the
     /// place in the part and the number of bytes there.
     fn each_part(
@@ -156,7 +172,7 @@ impl Tensors {
         mut length: usize,
         mut action: impl FnMut(&Memory, u64, usize) -> io::Result<()>,
     ) -> io::Result<()> {
-        let mut number = self.offsets.partition_point(|&start| start <= offset).saturating_sub(1);
+        let mut number = self.part_at(offset);
         while length > 0 {
             let part = self.parts.get(number).ok_or(io::ErrorKind::UnexpectedEof)?;
             let at = offset - self.offsets[number];
@@ -165,6 +181,38 @@ impl Tensors {
             (offset, length, number) = (offset + here as u64, length - here, number + 1);
         }
         Ok(())
+    }
+}
+
+/// A writer of words in tensors. It keeps the number of the part that it wrote last, since words
+/// that follow each other are mostly in one part.
+pub struct Words<'a> {
+    tensors: &'a Tensors,
+    part: usize,
+}
+
+impl Words<'_> {
+    /// Replaces the word at `offset` in the file.
+    #[inline]
+    pub fn write_word<const N: usize>(&mut self, offset: u64, word: [u8; N]) -> io::Result<()> {
+        match self.place(offset, N as u64) {
+            Some((part, at)) => part.write_at(at, &word),
+            None => self.write_at(offset, &word),
+        }
+    }
+
+    /// Replaces bytes at `offset` in the file, which may be those of several parts.
+    pub fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.part = self.tensors.part_at(offset);
+        self.tensors.write_at(offset, bytes)
+    }
+
+    /// Returns the part that was written last and the place of `offset` in it, if it holds
+    /// `length` bytes from there on.
+    fn place(&self, offset: u64, length: u64) -> Option<(&Memory, u64)> {
+        let (start, end) = (*self.tensors.offsets.get(self.part)?, *self.tensors.offsets.get(self.part + 1)?);
+        let at = offset.checked_sub(start).filter(|at| at + length <= end - start)?;
+        Some((&self.tensors.parts[self.part], at))
     }
 }
 

@@ -20,6 +20,11 @@ use std::ffi::OsString;
 
 use pyo3::prelude::*;
 
+/// The allocator of the package, as of the command line. The codec allocates and frees buffers of
+/// megabytes; mimalloc keeps their pages. Python and numpy keep their own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Runs the command `bitx` and returns its exit code. `args` begin with the name of the program.
 #[pyfunction]
 fn command(py: Python<'_>, args: Vec<OsString>) -> u8 {

@@ -51,6 +51,7 @@ impl Memory {
     /// # Errors
     /// `PermissionDenied` for a read-only array, `UnexpectedEof` behind its end.
     #[allow(unsafe_code)]
+    #[inline]
     pub fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         if !self.writable {
             return Err(io::ErrorKind::PermissionDenied.into());

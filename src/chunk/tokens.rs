@@ -60,17 +60,14 @@ fn write_streams(bytes: &mut Vec<u8>, shape: Shape, frequencies: &[FrequencyTabl
     if certain.iter().all(|&certain| certain) {
         return;
     }
-    let coder = rans::Encoder::new(frequencies);
-    let strips = tables.chunks(STRIP).zip(tokens.chunks(STRIP));
-    let streams = if certain.contains(&true) {
-        let mut coded = Coded::new(&certain);
-        let kept: Vec<(Vec<u8>, Vec<u8>)> = strips.map(|(tables, tokens)| coded.of(tables, tokens)).collect();
-        let strips: Vec<(&[u8], &[u8])> = kept.iter().map(|(tables, tokens)| (&tables[..], &tokens[..])).collect();
-        coder.encode(shape, &strips)
-    } else {
-        coder.encode(shape, &strips.collect::<Vec<_>>())
-    };
-    streams.iter().for_each(|stream| put_prefixed(bytes, stream));
+    let encoder = rans::Encoder::new(frequencies);
+    let mut streams = encoder.begin(shape);
+    let mut coded = certain.contains(&true).then(|| Box::new(Coded::new(&certain)));
+    for (tables, tokens) in tables.chunks(STRIP).zip(tokens.chunks(STRIP)).rev() {
+        let (tables, tokens) = coded.as_mut().map_or((tables, tokens), |coded| coded.of(tables, tokens));
+        streams.push(tables, tokens);
+    }
+    streams.finish().iter().for_each(|stream| put_prefixed(bytes, stream));
 }
 
 /// A reader of the bytes that [`write()`] appends.

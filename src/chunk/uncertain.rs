@@ -62,24 +62,30 @@ pub(super) struct Coded {
     /// [`CERTAIN`] for each table whose tokens are certain.
     marks: Lookup,
     places: Places,
+    tables: [u8; STRIP],
+    tokens: [u8; STRIP],
 }
 
 impl Coded {
     /// Makes the choice for tables of which some are certain.
     pub(super) fn new(certain: &[bool]) -> Self {
         let mark = |table: usize| if certain.get(table) == Some(&true) { CERTAIN } else { 0 };
-        Self { marks: Lookup::new(std::array::from_fn(mark)), places: Places::default() }
+        let marks = Lookup::new(std::array::from_fn(mark));
+        Self { marks, places: Places::default(), tables: [0; STRIP], tokens: [0; STRIP] }
     }
 
     /// Returns the tables and the tokens of a strip that are coded.
-    pub(super) fn of(&mut self, tables: &[u8], tokens: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    pub(super) fn of(&mut self, tables: &[u8], tokens: &[u8]) -> (&[u8], &[u8]) {
         let mut marks = [0; STRIP];
         let marks = &mut marks[..tables.len()];
         marks.copy_from_slice(tables);
         self.marks.map(marks);
         self.places.find(marks, |marks| !at_least::<CERTAIN>(marks));
-        let coded = |all: &[u8]| self.places.get().iter().map(|&place| all[usize::from(place)]).collect();
-        (coded(tables), coded(tokens))
+        let places = self.places.get();
+        for ((table, token), &place) in self.tables.iter_mut().zip(&mut self.tokens).zip(places) {
+            (*table, *token) = (tables[usize::from(place)], tokens[usize::from(place)]);
+        }
+        (&self.tables[..places.len()], &self.tokens[..places.len()])
     }
 }
 
@@ -117,7 +123,8 @@ mod tests {
             let tokens: Vec<u8> = (0..length).map(|i| (i * 7 % 251) as u8).collect();
             let mut coded = Coded::new(&[false, true, false, false, true]);
             let pairs = tables.iter().zip(&tokens).filter(|(table, _)| ![1, 4].contains(*table));
-            assert_eq!(coded.of(&tables, &tokens), pairs.unzip());
+            let (wanted_tables, wanted_tokens): (Vec<u8>, Vec<u8>) = pairs.unzip();
+            assert_eq!(coded.of(&tables, &tokens), (&wanted_tables[..], &wanted_tokens[..]));
         }
     }
 

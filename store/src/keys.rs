@@ -20,6 +20,8 @@ pub(crate) const RUNS: &str = "runs";
 pub(crate) const GC: &str = "gc";
 /// The folder of the signatures of files.
 pub(crate) const SIGNATURES: &str = "signatures";
+/// The folder of the registers.
+pub(crate) const REGISTERS: &str = "registers";
 /// The key of the object that says that all files with sketches have signatures.
 pub(crate) const COMPLETE: &str = "signatures/complete";
 
@@ -70,7 +72,7 @@ impl Kind {
 
 /// Returns `true` if the store itself gives this key to an object.
 pub(crate) fn is_own(key: &str) -> bool {
-    if is_collectable(key) || key == FORMAT || key == COMPLETE || uploads::is_own(key) {
+    if is_collectable(key) || key == FORMAT || key == COMPLETE || uploads::is_own(key) || register_of(key).is_some() {
         return true;
     }
     let Some((folder, name)) = key.split_once('/') else { return false };
@@ -113,6 +115,17 @@ pub(crate) fn signed(key: &str) -> Option<(u64, ObjectId)> {
     (signature(bits, &id) == key).then_some((bits, id))
 }
 
+/// The key of the register with this digest.
+pub(crate) fn register(digest: &Digest) -> String {
+    format!("{REGISTERS}/{digest}")
+}
+
+/// The digest of the register with this key.
+pub(crate) fn register_of(key: &str) -> Option<Digest> {
+    let digest = key.strip_prefix(REGISTERS)?.strip_prefix('/')?.parse().ok()?;
+    (register(&digest) == key).then_some(digest)
+}
+
 /// The file that a hint is about: its sketches, or one of its signatures.
 pub(crate) fn hinted(key: &str) -> Option<ObjectId> {
     Kind::Sketches.parse(key).or_else(|| signed(key).map(|(_, file)| file))
@@ -138,7 +151,7 @@ pub(crate) fn is_folder(key: &str) -> bool {
     };
     let parts: Vec<&str> = key.split('/').collect();
     match parts[..] {
-        [MODELS | RUNS | GC | SIGNATURES] => true,
+        [MODELS | RUNS | GC | SIGNATURES | REGISTERS] => true,
         [SIGNATURES, first] => hex(first, 4),
         [MODELS, ..] => key[MODELS.len() + 1..].parse::<ModelName>().is_ok(),
         [kind, ref rest @ ..] if Kind::ALL.iter().any(|own| own.folder() == kind) => match rest {
@@ -223,6 +236,17 @@ mod tests {
         assert_eq!(Kind::Pieces.parse(&format!("{key}/x")), None);
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!(ObjectId { epoch: 0, ..id }.to_string(), id.digest.to_string());
+    }
+
+    #[test]
+    fn keys_of_registers_are_built_and_parsed() {
+        let digest = Digest::of(b"a register");
+        let key = register(&digest);
+        assert_eq!(register_of(&key), Some(digest));
+        assert!(is_own(&key) && is_folder(REGISTERS) && !is_collectable(&key));
+        for wrong in [format!("{key}/"), key.to_uppercase(), key.replace("s/", "s//"), REGISTERS.to_owned()] {
+            assert_eq!(register_of(&wrong), None, "{wrong}");
+        }
     }
 
     #[test]

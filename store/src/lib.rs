@@ -20,6 +20,7 @@ mod part;
 mod plan;
 mod process;
 mod read;
+mod registers;
 mod relations;
 mod repair;
 mod root;

@@ -3,12 +3,11 @@
 use std::collections::{HashMap, HashSet};
 
 use bitx::layout::Dtype;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::TryStreamExt;
 
-use crate::backend::REQUESTS;
 use crate::error::Result;
 use crate::keys::{Kind, MODELS, ObjectId};
-use crate::manifest::Item;
+use crate::manifest::{FileManifest, Item};
 use crate::store::{Listing, Store};
 use crate::verify::Problem;
 
@@ -91,18 +90,14 @@ impl Store {
             stats.input_bytes += file.length;
             *uses.entry(file.id).or_default() += 1;
         }
-        let manifests = stream::iter(&uses).map(|(id, uses)| async move { (id, *uses, self.file(id).await) });
-        let mut manifests = manifests.buffer_unordered(REQUESTS);
         let mut pieces = HashMap::new();
         let (mut contents, mut packs, mut sources) = (HashSet::new(), HashSet::new(), HashSet::new());
-        while let Some((id, uses, manifest)) = manifests.next().await {
+        let add = &mut |id: ObjectId, manifest: Result<FileManifest>| {
             let manifest = match manifest {
-                Err(error) if error.is_of_object() => {
-                    stats.problems.push(Problem::of_object(&Kind::Files.key(id), &error));
-                    continue;
-                }
-                manifest => manifest?,
+                Err(error) => return stats.problems.push(Problem::of_object(&Kind::Files.key(&id), &error)),
+                Ok(manifest) => manifest,
             };
+            let uses = uses[&id];
             sources.extend(manifest.needs.iter().copied());
             stats.tensors += uses * manifest.items.iter().filter(|item| item.name.is_some()).count() as u64;
             stats.packed_tensors += uses * manifest.packed().filter(|place| place.item.name.is_some()).count() as u64;
@@ -121,7 +116,8 @@ impl Store {
                     pieces.entry(base).or_default();
                 }
             }
-        }
+        };
+        self.read_files(uses.keys().copied().collect(), uses.len(), add).await?;
         self.add_stored(&mut stats, (&uses, &sources), &pieces).await?;
         Ok(stats)
     }

@@ -1,14 +1,14 @@
 //! The store itself: its models, and the search for objects.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::TryStreamExt;
 use tokio::sync::Semaphore;
 
-use crate::backend::{Backend, Listed, REQUESTS};
+use crate::backend::{Backend, Listed};
 use crate::codec;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
@@ -113,13 +113,24 @@ impl Store {
     /// # Errors
     /// Those of the storage.
     pub async fn listing(&self) -> Result<Listing> {
+        self.all_models(true).await
+    }
+
+    /// Does the same as [`listing`](Self::listing), from the manifests themselves and not from
+    /// copies in registers.
+    pub(crate) async fn original_listing(&self) -> Result<Listing> {
+        self.all_models(false).await
+    }
+
+    async fn all_models(&self, registered: bool) -> Result<Listing> {
         let mut named = Vec::new();
         let mut listed = self.backend.listed(MODELS);
         while let Some(listed) = listed.try_next().await? {
             named.extend(keys::model_of(&listed.key).map(|name| (name, listed)));
         }
         named.sort_by(|(_, a), (_, b)| a.key.cmp(&b.key));
-        self.read_listed(named).await
+        let registers = if registered { self.registers_for(named.len(), named.len()).await? } else { Vec::new() };
+        self.read_listed(named, registers).await
     }
 
     /// The models of the first `most` names behind `after`, and the last of these names if there
@@ -146,25 +157,25 @@ impl Store {
             revisions.sort_by(|a, b| a.key.cmp(&b.key));
             named.extend(revisions.into_iter().map(|listed| (name.clone(), listed)));
         }
-        Ok((self.read_listed(named).await?, last))
+        Ok((self.read_listed(named, Vec::new()).await?, last))
     }
 
     /// Reads the models of these objects, of which later ones replace earlier ones of the same
-    /// name.
-    async fn read_listed(&self, named: Vec<(ModelName, Listed)>) -> Result<Listing> {
+    /// name. Registers may have copies.
+    async fn read_listed(&self, named: Vec<(ModelName, Listed)>, registers: Vec<String>) -> Result<Listing> {
         // Even short objects are read, since a short one may be a tombstone or a damaged manifest.
-        let read = |(name, listed): (ModelName, Listed)| async move {
-            match self.published(&listed.key).await {
-                Err(error) if !error.is_of_object() => Err(error),
-                model => Ok((name, listed.modified, model)),
-            }
-        };
-        let mut read = stream::iter(named).map(read).buffered(REQUESTS);
+        let wanted = named.iter().map(|(_, listed)| (listed.key.clone(), listed.tag.clone())).collect();
+        let mut read = HashMap::with_capacity(named.len());
+        self.read_all(wanted, registers, &mut |key, bytes| {
+            let model = bytes.map_or(Ok(None), |bytes| parse_published(&key, &bytes));
+            read.insert(key, model);
+        })
+        .await?;
         // The ids of runs are ordered by time, so that later models replace earlier ones.
         let mut latest = BTreeMap::new();
-        while let Some((name, modified, model)) = read.try_next().await? {
-            if let Some(model) = model.transpose() {
-                latest.insert(name, (modified, model));
+        for (name, listed) in named {
+            if let Some(model) = read.remove(&listed.key).and_then(Result::transpose) {
+                latest.insert(name, (listed.modified, model));
             }
         }
         let mut listing = Listing::default();
@@ -249,10 +260,7 @@ impl Store {
     pub(crate) async fn published(&self, key: &str) -> Result<Option<Model>> {
         // The object may have been removed since it was listed.
         let Some(bytes) = self.backend.get(key).await? else { return Ok(None) };
-        match Tombstone::parse(&bytes) {
-            Some(_) => Ok(None),
-            None => Model::parse(key, &bytes).map(Some),
-        }
+        parse_published(key, &bytes)
     }
 
     /// The manifest of a file, which lists its tensors and pieces.
@@ -346,5 +354,16 @@ impl Store {
     pub(crate) async fn is_there(&self, run: &Run, id: &ObjectId) -> Result<bool> {
         let key = Kind::Pieces.key(id);
         Ok(!run.is_condemned(&key) && self.backend.head(&key, 1).await?.is_some())
+    }
+}
+
+/// The model in an object that a run has published, or `None` for a tombstone.
+///
+/// # Errors
+/// `Damaged`, `Unsupported`.
+pub(crate) fn parse_published(key: &str, bytes: &[u8]) -> Result<Option<Model>> {
+    match Tombstone::parse(bytes) {
+        Some(_) => Ok(None),
+        None => Model::parse(key, bytes).map(Some),
     }
 }

@@ -13,6 +13,7 @@ use crate::ingest;
 use crate::keys::{self, Kind, ObjectId};
 use crate::manifest::{FileEntry, FileManifest, Model, ModelName, PieceRef};
 use crate::part::Part;
+use crate::registers;
 use crate::run;
 use crate::store::Store;
 use crate::uploads;
@@ -121,7 +122,7 @@ impl Store {
         depth: VerifyDepth,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<Verified> {
-        let listing = self.listing().await?;
+        let listing = self.original_listing().await?;
         let models = listing.models;
         let mut files = Files::new();
         for model in &models {
@@ -147,7 +148,7 @@ impl Store {
         Ok(verified)
     }
 
-    /// Checks the objects of a part that no model refers to: sketches and signatures, and with the
+    /// Checks the objects of a part that no model refers to: sketches, signatures and registers, and with the
     /// first part the mark of the store, the records of runs and collections, and uploads, of whose
     /// received bytes it reads a share.
     pub(crate) async fn check_objects(&self, part: Part, sample: Sample, problems: &mut Vec<Problem>) -> Result<()> {
@@ -163,6 +164,7 @@ impl Store {
             (key, checked)
         });
         let mut checked: Vec<(String, Result<()>)> = sketches.buffer_unordered(REQUESTS).collect().await;
+        checked.extend(registers::check(self, part).await?);
         let is_own = |key: &str| part.covers(key) || part.is_first() && !keys::is_collectable(key);
         checked.extend(ingest::check_signatures(self).await?.into_iter().filter(|(key, _)| is_own(key)));
         if part.is_first() {
@@ -274,7 +276,7 @@ impl Store {
         if verified.problems.is_empty() {
             return Ok(());
         }
-        let now = self.listing().await?;
+        let now = self.original_listing().await?;
         let is_gone = |problem: &Problem| {
             let checked = models.iter().find(|model| model.name.as_str() == problem.model);
             checked.is_some_and(|model| !now.models.contains(model))

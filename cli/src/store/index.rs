@@ -1,4 +1,5 @@
-//! `bitx store index`: writes the signatures of files that an earlier release has stored.
+//! `bitx store index`: writes the signatures of files that an earlier release has stored, and
+//! registers.
 
 use bitx_store::{Indexed, Store};
 use serde_json::json;
@@ -17,6 +18,8 @@ pub async fn run(store: &Store, global: &Global) -> anyhow::Result<()> {
     print(global, || text(&indexed), object)
 }
 
-fn text(Indexed { files, signatures }: &Indexed) -> String {
-    format!("{files} files indexed by {signatures} signatures")
+fn text(Indexed { files, signatures, registers }: &Indexed) -> String {
+    let registered =
+        if *registers > 0 { format!(", and manifests copied to {registers} registers") } else { String::new() };
+    format!("{files} files indexed by {signatures} signatures{registered}")
 }

@@ -4,7 +4,7 @@ use std::io;
 
 use bitx::io::ReadAt;
 
-use crate::input::Tensors;
+use crate::input::{Tensors, Words};
 
 /// The bytes of a word of a change.
 const WORD: usize = 4;
@@ -12,7 +12,7 @@ const WORD: usize = 4;
 /// The bytes of a block: as many words as a mask has bits.
 const BLOCK: usize = 32 * WORD;
 
-/// The bytes that are compared or changed at a time: few enough to stay in the fastest cache.
+/// The bytes that are compared at a time: few enough to stay in the fastest cache.
 const PIECE: usize = 128 * BLOCK;
 
 /// The changes of a version. They take as much memory as the words that change, and little more.
@@ -51,12 +51,18 @@ impl Sparse {
         if old == new {
             return;
         }
-        let new = new.as_chunks::<WORD>().0;
-        let pairs = old.as_chunks::<WORD>().0.iter().zip(new).enumerate();
-        let mask = pairs.fold(0, |mask, (i, (old, new))| mask | u32::from(old != new) << i);
+        let (old, new) = (old.as_chunks::<WORD>().0, new.as_chunks::<WORD>().0);
+        let mask = mask_of(&std::array::from_fn(|i| u8::from(old[i] != new[i])));
         self.blocks.push((number, mask));
         self.words.extend(places(mask).map(|i| new[i]));
     }
+}
+
+/// Returns the mask whose bit `i` is the lowest bit of byte `i`, all of whose other bits are zeros.
+fn mask_of(bits: &[u8; 32]) -> u32 {
+    // The product gathers the bits of eight bytes in the highest byte.
+    let gathered = |eight: &[u8; 8]| (u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u32;
+    bits.as_chunks::<8>().0.iter().rev().fold(0, |mask, eight| mask << 8 | gathered(eight))
 }
 
 /// The numbers of the words in a mask, in order.
@@ -99,39 +105,30 @@ impl Changes {
         Ok(())
     }
 
-    /// Writes the changes to the tensors.
+    /// Writes the words that change to the tensors, and no others.
     pub fn write_to(&self, tensors: &Tensors) -> io::Result<()> {
+        let mut words = tensors.words();
         for Stretch { offset, length, changed } in &self.stretches {
             match changed {
                 Changed::Whole(new) => tensors.write_at(*offset, new)?,
-                Changed::Sparse(sparse) => write_sparse(tensors, *offset, *length, sparse)?,
+                Changed::Sparse(sparse) => write_sparse(&mut words, *offset, *length, sparse)?,
             }
         }
         Ok(())
     }
 }
 
-/// Replaces the words that change among the `length` bytes at `offset`, piece by piece.
-fn write_sparse(tensors: &Tensors, offset: u64, length: usize, sparse: &Sparse) -> io::Result<()> {
-    let (mut words, mut bytes) = (sparse.words.iter(), [0; PIECE]);
-    for blocks in sparse.blocks.chunk_by(|(a, _), (b, _)| piece_of(*a) == piece_of(*b)) {
-        let start = piece_of(blocks[0].0) * PIECE;
-        let bytes = &mut bytes[..PIECE.min(length - start)];
-        tensors.read_at(offset + start as u64, bytes)?;
-        for &(number, mask) in blocks {
-            let block = number as usize * BLOCK - start;
-            for (place, word) in places(mask).zip(&mut words) {
-                let place = &mut bytes[block + place * WORD..];
-                let length = place.len().min(WORD);
-                place[..length].copy_from_slice(&word[..length]);
+/// Replaces the words that change among the `length` bytes at `offset`.
+fn write_sparse(writer: &mut Words<'_>, offset: u64, length: usize, sparse: &Sparse) -> io::Result<()> {
+    let mut words = sparse.words.iter();
+    for &(number, mask) in &sparse.blocks {
+        for (place, word) in places(mask).zip(&mut words) {
+            let at = number as usize * BLOCK + place * WORD;
+            match length - at {
+                ..WORD => writer.write_at(offset + at as u64, &word[..length - at])?,
+                _ => writer.write_word(offset + at as u64, *word)?,
             }
         }
-        tensors.write_at(offset + start as u64, bytes)?;
     }
     Ok(())
-}
-
-/// The number of the piece that has a block.
-fn piece_of(block: u32) -> usize {
-    block as usize / (PIECE / BLOCK)
 }

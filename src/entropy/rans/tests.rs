@@ -31,8 +31,11 @@ fn tables(contexts: &[u8], symbols: &[u8]) -> Vec<FrequencyTable> {
 const LONG: Shape = Shape { groups: GROUPS, lanes: LANES };
 
 fn encode(shape: Shape, tables: &[FrequencyTable], contexts: &[u8], symbols: &[u8]) -> Vec<Vec<u8>> {
-    let strips: Vec<_> = contexts.chunks(STRIP).zip(symbols.chunks(STRIP)).collect();
-    Encoder::new(tables).encode(shape, &strips)
+    let strips = contexts.chunks(STRIP).zip(symbols.chunks(STRIP));
+    let encoder = Encoder::new(tables);
+    let mut streams = encoder.begin(shape);
+    strips.rev().for_each(|(contexts, symbols)| streams.push(contexts, symbols));
+    streams.finish()
 }
 
 fn decode(shape: Shape, decoder: &Decoder, streams: &[Vec<u8>], contexts: &[u8]) -> Result<Vec<u8>> {

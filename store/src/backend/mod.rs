@@ -37,6 +37,8 @@ pub(crate) struct Listed {
     pub(crate) key: String,
     pub(crate) bytes: u64,
     pub(crate) modified: SystemTime,
+    /// The storage's tag of the object as it is now. It changes whenever the object is written.
+    pub(crate) tag: Option<String>,
 }
 
 impl Backend {
@@ -160,6 +162,7 @@ impl Backend {
             key: object.location.to_string(),
             bytes: object.size,
             modified: object.last_modified.into(),
+            tag: object.e_tag,
         };
         let objects = self.store().list(Some(&Path::from(folder)));
         objects.map_ok(listed).map_err(move |error| failed(&name, error)).boxed()

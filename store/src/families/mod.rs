@@ -2,14 +2,11 @@
 
 mod svg;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use futures::{StreamExt, stream};
-
-use crate::backend::REQUESTS;
 use crate::error::Result;
 use crate::keys::ObjectId;
-use crate::manifest::{Model, PieceRef};
+use crate::manifest::{FileManifest, Model, PieceRef};
 use crate::store::Store;
 
 /// The share of a model that must be related to another model for both to be a family.
@@ -51,16 +48,13 @@ impl Store {
     /// Those of the storage.
     pub async fn families(&self) -> Result<Vec<Family>> {
         let mut models = self.models().await?;
-        let ids: Vec<ObjectId> = models.iter().flat_map(|model| model.files.iter().map(|file| file.id)).collect();
-        let manifests = stream::iter(ids).map(|id| async move { (id, self.file(&id).await) });
-        let mut read = manifests.buffer_unordered(REQUESTS);
-        let mut pieces = Pieces::new();
-        while let Some((id, manifest)) = read.next().await {
-            match manifest {
-                Err(error) if error.is_of_object() => tracing::warn!(%error, "a damaged file is left out"),
-                manifest => drop(pieces.insert(id, manifest?.pieces().copied().collect())),
-            }
-        }
+        let ids: HashSet<ObjectId> = models.iter().flat_map(|model| model.files.iter().map(|file| file.id)).collect();
+        let (count, mut pieces) = (ids.len(), Pieces::new());
+        let add = &mut |id: ObjectId, manifest: Result<FileManifest>| match manifest {
+            Err(error) => tracing::warn!(%error, "a damaged file is left out"),
+            Ok(manifest) => drop(pieces.insert(id, manifest.pieces().copied().collect())),
+        };
+        self.read_files(ids, count, add).await?;
         models.iter_mut().for_each(|model| model.files.retain(|file| pieces.contains_key(&file.id)));
         Ok(families(&models, &pieces))
     }

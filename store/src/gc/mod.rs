@@ -100,6 +100,12 @@ impl Store {
         // On a full disk, each round removes some of the objects.
         while self.condemn(part, &mut collected).await? {}
         room::reserve(self.backend()).await?;
+        if part.is_first() {
+            match self.write_registers().await {
+                Err(error) if error.is_full() => tracing::warn!(%error, "there is no room for registers"),
+                written => _ = written?,
+            }
+        }
         Ok(collected)
     }
 

@@ -3,9 +3,6 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::SystemTime;
 
-use futures::{StreamExt, stream};
-
-use crate::backend::REQUESTS;
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::keys::{self, Kind, ObjectId};
@@ -80,20 +77,16 @@ pub(crate) async fn needed(store: &Store, part: Part) -> Result<Needed> {
             known.1 = known.1.max(published);
         }
     }
-    let manifests = stream::iter(&files).map(|(id, model)| async move { (id, model, store.file(id).await) });
-    let mut manifests = manifests.buffer_unordered(REQUESTS);
-    while let Some((id, (name, published), manifest)) = manifests.next().await {
-        match manifest {
-            Ok(manifest) => needed.add(*id, &manifest, part),
-            Err(error) if error.is_of_object() => {
-                needed.files.insert(*id);
-                needed.problems.push(Problem::of_model(name, &error));
-                unread = unread.max(Some(*published));
-            }
-            Err(error) => return Err(error),
+    let add = &mut |id: ObjectId, manifest: Result<FileManifest>| match manifest {
+        Ok(manifest) => needed.add(id, &manifest, part),
+        Err(error) => {
+            let (name, published) = files[&id];
+            needed.files.insert(id);
+            needed.problems.push(Problem::of_model(name, &error));
+            unread = unread.max(Some(published));
         }
-    }
-    drop(manifests);
+    };
+    store.read_files(files.keys().copied().collect(), files.len(), add).await?;
     needed.add_files(store, part, uploads).await?;
     // An archive is needed as long as both of its files are.
     let digests: HashSet<_> = files.keys().map(|file| file.digest).collect();

@@ -7,7 +7,7 @@ use std::io;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::gc::Objects;
-use crate::keys::{GC, Kind};
+use crate::keys::{GC, Kind, REGISTERS};
 
 /// The content of the object that tells the clock, without the reserve.
 const TICK: &[u8] = b"tick";
@@ -58,15 +58,15 @@ pub(crate) async fn reserve(backend: &Backend) -> Result<()> {
 }
 
 /// Writes the object that tells the clock. If the disk is full, it gives up the reserve, and then
-/// whatever can be made again: kept archives and sketches.
+/// whatever can be made again: kept archives, registers and sketches.
 pub(crate) async fn tick(backend: &Backend) -> Result<()> {
     let mut put = backend.put(&clock(), content(backend)).await;
-    for give_up in [None, Some(Kind::Archives), Some(Kind::Sketches)] {
+    for give_up in [None, Some(Kind::Archives.folder()), Some(REGISTERS), Some(Kind::Sketches.folder())] {
         match (&put, give_up) {
             (Err(error), _) if !error.is_full() => break,
             (Err(_), None) => cut(backend)?,
-            (Err(_), Some(kind)) => {
-                for object in backend.list(kind.folder()).await? {
+            (Err(_), Some(folder)) => {
+                for object in backend.list(folder).await? {
                     backend.delete(&object.key).await?;
                 }
             }

@@ -23,12 +23,15 @@ pub struct Indexed {
     pub files: u64,
     /// The number of signatures that were written.
     pub signatures: u64,
+    /// The number of registers that were written.
+    pub registers: u64,
 }
 
 impl Store {
     /// Writes the signatures of all files that may have bases and have no signature yet. Then a
     /// writer finds bases by their keys, and no longer reads the sketches of all files. It reads
-    /// the pieces that are stored whole. `progress` receives the number of bytes of each.
+    /// the pieces that are stored whole. `progress` receives the number of bytes of each. Then it
+    /// writes registers, as a collection does.
     ///
     /// # Errors
     /// Those of the storage. Damaged files and pieces are logged and left out.
@@ -41,7 +44,8 @@ impl Store {
         let run = Run::begin(self.backend(), &name).await?;
         let indexed = self.index_files(&run, progress).await;
         let ended = run.end().await;
-        ended.and(indexed)
+        let indexed = ended.and(indexed)?;
+        Ok(Indexed { registers: self.write_registers().await? as u64, ..indexed })
     }
 
     async fn index_files(&self, run: &Run, progress: &(dyn Fn(u64) + Sync)) -> Result<Indexed> {

@@ -9,14 +9,12 @@ mod index;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use futures::{StreamExt, stream};
-
-use crate::backend::REQUESTS;
+use crate::backend::Listed;
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::keys::{MODELS, ObjectId};
-use crate::manifest::{FileEntry, Model, ModelName};
-use crate::store::Store;
+use crate::manifest::{FileEntry, FileManifest, Model, ModelName};
+use crate::store::{Store, parse_published};
 use index::{Facts, Index, signature};
 
 /// The share of a file, as a divisor, that another file must have in common to be a useful base:
@@ -73,29 +71,15 @@ impl Relations {
     /// # Errors
     /// Those of the storage.
     pub async fn refresh(&self, store: &Store) -> Result<Option<Self>> {
-        let keys: Vec<String> = store.backend().list(MODELS).await?.into_iter().map(|listed| listed.key).collect();
-        if self.is_complete(&keys) {
+        let listed = store.backend().list(MODELS).await?;
+        if self.is_complete(&listed) {
             return Ok(None);
         }
-        let known = |key: String| async move {
-            match self.published.get(&key) {
-                Some(known) => Ok((key, known.clone())),
-                None => load(store, key).await,
-            }
-        };
-        let mut new = Self::default();
-        let mut published = stream::iter(keys).map(known).buffer_unordered(REQUESTS);
-        while let Some(published) = published.next().await {
-            new.published.extend([published?]);
-        }
+        let mut new = Self { published: self.read_models(store, listed).await?, ..Self::default() };
         // The ids of runs are ordered by time, so that later models replace earlier ones.
         let latest = new.published.values().flatten().map(|model| (model.name.clone(), model.clone()));
         new.models = latest.collect();
-        let facts = stream::iter(new.ids()).map(|id| async move { (id, self.facts(store, id).await) });
-        let mut facts = facts.buffer_unordered(REQUESTS);
-        while let Some((id, found)) = facts.next().await {
-            new.facts.extend(found.map(|found| (id, found)));
-        }
+        new.facts = self.read_facts(store, new.ids()).await?;
         let index = move || {
             new.index = Index::of(new.models.values(), &new.facts);
             new
@@ -105,9 +89,34 @@ impl Relations {
 
     /// Returns `true` if exactly these keys are published and all of their files are known. Files
     /// that were damaged are read again, since they may have been repaired.
-    fn is_complete(&self, keys: &[String]) -> bool {
-        let same = keys.len() == self.published.len() && keys.iter().all(|key| self.published.contains_key(key));
+    fn is_complete(&self, listed: &[Listed]) -> bool {
+        let is_known = |listed: &Listed| self.published.contains_key(&listed.key);
+        let same = listed.len() == self.published.len() && listed.iter().all(is_known);
         same && self.facts.len() == self.ids().len()
+    }
+
+    /// The models in these objects, which are read if they are not known. Tombstones and damaged
+    /// manifests are `None`.
+    async fn read_models(&self, store: &Store, listed: Vec<Listed>) -> Result<BTreeMap<String, Option<Arc<Model>>>> {
+        let (all, mut published, mut new) = (listed.len(), BTreeMap::new(), HashMap::new());
+        for Listed { key, tag, .. } in listed {
+            match self.published.get(&key) {
+                Some(known) => drop(published.insert(key, known.clone())),
+                None => drop(new.insert(key, tag)),
+            }
+        }
+        let registers = store.registers_for(new.len(), all).await?;
+        store
+            .read_all(new, registers, &mut |key, bytes| {
+                let model = bytes.map_or(Ok(None), |bytes| parse_published(&key, &bytes));
+                let model = model.unwrap_or_else(|error| {
+                    tracing::warn!(%error, "a damaged model is left out of the relations");
+                    None
+                });
+                published.insert(key, model.map(Arc::new));
+            })
+            .await?;
+        Ok(published)
     }
 
     /// The ids of the files of all models.
@@ -115,17 +124,19 @@ impl Relations {
         self.models.values().flat_map(|model| model.files.iter().map(|file| file.id)).collect()
     }
 
-    async fn facts(&self, store: &Store, id: ObjectId) -> Option<Arc<Facts>> {
-        if let Some(known) = self.facts.get(&id) {
-            return Some(known.clone());
-        }
-        match store.file(&id).await {
-            Ok(manifest) => Some(Arc::new(Facts::of(&manifest))),
-            Err(error) => {
-                tracing::warn!(%error, "a damaged file is left out of the relations");
-                None
-            }
-        }
+    /// The contents of these files, whose manifests are read if they are not known. Damaged files
+    /// are left out.
+    async fn read_facts(&self, store: &Store, mut ids: HashSet<ObjectId>) -> Result<HashMap<ObjectId, Arc<Facts>>> {
+        let all = ids.len();
+        let known = |id: &ObjectId| self.facts.get(id).map(|facts| (*id, facts.clone()));
+        let mut facts: HashMap<ObjectId, Arc<Facts>> = ids.iter().filter_map(known).collect();
+        ids.retain(|id| !facts.contains_key(id));
+        let add = &mut |id: ObjectId, manifest: Result<FileManifest>| match manifest {
+            Ok(manifest) => drop(facts.insert(id, Arc::new(Facts::of(&manifest)))),
+            Err(error) => tracing::warn!(%error, "a damaged file is left out of the relations"),
+        };
+        store.read_files(ids, all, add).await?;
+        Ok(facts)
     }
 
     /// All models, ordered by name.
@@ -237,16 +248,4 @@ fn sorted<'a>(related: impl Iterator<Item = Related<'a>>) -> Vec<Related<'a>> {
     // The sort is stable, so equally good files stay in the order of their models' names.
     related.sort_by_key(|related| std::cmp::Reverse((related.equal, related.alike)));
     related
-}
-
-/// Reads the model under `key`. Tombstones and damaged manifests are `None`.
-async fn load(store: &Store, key: String) -> Result<(String, Option<Arc<Model>>)> {
-    match store.published(&key).await {
-        Ok(model) => Ok((key, model.map(Arc::new))),
-        Err(error @ (crate::Error::Damaged { .. } | crate::Error::Unsupported(_))) => {
-            tracing::warn!(%error, "a damaged model is left out of the relations");
-            Ok((key, None))
-        }
-        Err(error) => Err(error),
-    }
 }

@@ -13,7 +13,7 @@ use crate::archives;
 use crate::error::{Error, Result};
 use crate::gc::record;
 use crate::ingest::Source;
-use crate::keys::{self, GC, Kind, MODELS, RUNS, SIGNATURES};
+use crate::keys::{self, GC, Kind, MODELS, REGISTERS, RUNS, SIGNATURES};
 use crate::manifest::{FileEntry, ModelName};
 use crate::part::Part;
 use crate::run::{self, Run};
@@ -95,7 +95,8 @@ impl Store {
             }
         }
         let removed = |problem: &Problem| {
-            let folders = [MODELS, RUNS, SIGNATURES, UPLOADS, Kind::Sketches.folder(), Kind::Archives.folder()];
+            let folders =
+                [MODELS, RUNS, SIGNATURES, REGISTERS, UPLOADS, Kind::Sketches.folder(), Kind::Archives.folder()];
             folders.iter().any(|folder| problem.key.starts_with(folder)) && !problem.key.ends_with(".beat")
         };
         let mended = gone.into_iter().map(|problem| Mended { removed: removed(&problem), problem });
@@ -146,7 +147,7 @@ impl Store {
     async fn remove_damaged(&self, key: &str) -> Result<()> {
         if keys::model_of(key).is_some() && matches!(self.published(key).await, Err(Error::Damaged { .. })) {
             run::bury(self.backend(), key).await?;
-        } else if Kind::Sketches.parse(key).is_some() || key.starts_with(SIGNATURES) {
+        } else if Kind::Sketches.parse(key).is_some() || key.starts_with(SIGNATURES) || key.starts_with(REGISTERS) {
             self.backend().delete(key).await?;
         } else if let Some((target, base)) = keys::archive(key)
             && archives::check(self, &target, &base).await?.is_err()

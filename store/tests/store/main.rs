@@ -12,6 +12,7 @@ mod packs;
 mod parts;
 mod plan;
 mod quantised;
+mod registers;
 mod relations;
 mod repair;
 mod roots;

@@ -14,14 +14,28 @@ use crate::entropy::rans::STRIP;
 pub(super) struct Elements {
     pub(super) tokens: Vec<u8>,
     exponents: Vec<u16>,
+    pub(super) rest: Rest,
+}
+
+/// All that the elements of a chunk have beside tokens and exponents.
+#[derive(Default)]
+pub(super) struct Rest {
     /// The raw bits of the deltas whose tokens are bins, in order.
     pub(super) extra: BitWriter,
     /// The mean changes of rows and columns, where they are wanted.
     pub(super) scales: Option<Scales>,
     /// The number of words that became 0.
     pub(super) zeroed: usize,
-    highest_token: u8,
-    highest_exponent: u16,
+    pub(super) highest_token: u8,
+    pub(super) highest_exponent: u16,
+}
+
+impl Rest {
+    /// Returns the model whose contexts are the base's exponents. The highest [`CONTEXTS`]
+    /// exponents are told apart, and all lower ones share a context.
+    pub(super) fn exponent_model(&self) -> Model {
+        Model::Exponent { first: (u32::from(self.highest_exponent) + 1).saturating_sub(CONTEXTS as u32) }
+    }
 }
 
 /// Returns the highest number, or 0 without any. Unlike [`Iterator::max`], it takes vectors.
@@ -44,10 +58,54 @@ pub(super) struct Strip<'a, W> {
     meter: Option<&'a mut ScaleMeter>,
 }
 
+/// Reads a chunk in one pass, a strip at a time, and calls `keep` with the tokens and the exponents
+/// of each strip, which are still in the cache. `meter` takes the steps that the words moved by;
+/// `zeros` asks for the token of words that became 0.
+pub(super) fn read<W: Word>(
+    coding: Coding<'_>,
+    (base, target): (&Base<'_, W>, &[u8]),
+    mut meter: Option<ScaleMeter>,
+    zeros: bool,
+    keep: &mut dyn FnMut(&[u8], &[u16]),
+) -> Rest {
+    let count = target.len() / W::BYTES;
+    let mut rest = Rest::default();
+    let (mut words, mut deltas) = ([W::default(); STRIP], [W::default(); STRIP]);
+    let (mut exponents, mut tokens, mut steps) = ([0; STRIP], [0; STRIP], [0f32; STRIP]);
+    let mut zeroed = Vec::new();
+    for start in (0..count).step_by(STRIP) {
+        let count = STRIP.min(count - start);
+        let target = &target[start * W::BYTES..][..count * W::BYTES];
+        let mut strip = Strip {
+            words: &mut words[..count],
+            deltas: &mut deltas[..count],
+            exponents: &mut exponents[..count],
+            tokens: &mut tokens[..count],
+            steps: &mut steps[..count],
+            zeroed: zeros.then_some(&mut zeroed),
+            meter: meter.as_mut(),
+        };
+        (base.fill)(start, strip.words);
+        word::load(target, strip.deltas);
+        rest.zeroed += strip.compute(coding, start);
+        bins::for_each_binned(strip.tokens, |i| {
+            let (least, width) = BINS[usize::from(strip.tokens[i])];
+            rest.extra.put_wide(strip.deltas[i].widen() - least, width);
+        });
+        let zero = zero_token::<W>() as u8;
+        zeroed.iter().for_each(|&j: &usize| tokens[j] = zero);
+        let (tokens, exponents) = (&tokens[..count], &exponents[..count]);
+        rest.highest_token = rest.highest_token.max(highest(tokens));
+        rest.highest_exponent = rest.highest_exponent.max(highest(exponents));
+        keep(tokens, exponents);
+    }
+    rest.scales = meter.map(ScaleMeter::finish);
+    rest
+}
+
 impl Elements {
-    /// Reads the chunk in one pass, a strip at a time, so that each strip's deltas and exponents
-    /// are still in the cache when they are used. `scaled` asks for the
-    /// scales, and `zeros` for the token of words that became 0.
+    /// Reads a chunk. `scaled` asks for the scales, and `zeros` for the token of words that became
+    /// 0.
     pub(super) fn new<W: Word>(
         coding: Coding<'_>,
         matrix: Matrix,
@@ -57,55 +115,13 @@ impl Elements {
         zeros: bool,
     ) -> Self {
         let count = target.len() / W::BYTES;
-        let (tokens, exponents) = (Vec::with_capacity(count), Vec::with_capacity(count));
-        let mut elements = Self {
-            tokens,
-            exponents,
-            extra: BitWriter::default(),
-            scales: None,
-            zeroed: 0,
-            highest_token: 0,
-            highest_exponent: 0,
-        };
-        let mut meter = scaled.then(|| ScaleMeter::new(matrix.columns, coding.unit()));
-        let (mut words, mut deltas) = ([W::default(); STRIP], [W::default(); STRIP]);
-        let (mut exponents, mut tokens, mut steps) = ([0; STRIP], [0; STRIP], [0f32; STRIP]);
-        let mut zeroed = Vec::new();
-        for start in (0..count).step_by(STRIP) {
-            let count = STRIP.min(count - start);
-            let target = &target[start * W::BYTES..][..count * W::BYTES];
-            let mut strip = Strip {
-                words: &mut words[..count],
-                deltas: &mut deltas[..count],
-                exponents: &mut exponents[..count],
-                tokens: &mut tokens[..count],
-                steps: &mut steps[..count],
-                zeroed: zeros.then_some(&mut zeroed),
-                meter: meter.as_mut(),
-            };
-            (base.fill)(start, strip.words);
-            word::load(target, strip.deltas);
-            elements.zeroed += strip.compute(coding, start);
-            bins::for_each_binned(strip.tokens, |i| {
-                let (least, width) = BINS[usize::from(strip.tokens[i])];
-                elements.extra.put_wide(strip.deltas[i].widen() - least, width);
-            });
-            let zero = zero_token::<W>() as u8;
-            zeroed.iter().for_each(|&j: &usize| tokens[j] = zero);
-            let (tokens, exponents) = (&tokens[..count], &exponents[..count]);
-            elements.highest_token = elements.highest_token.max(highest(tokens));
-            elements.highest_exponent = elements.highest_exponent.max(highest(exponents));
-            elements.tokens.extend_from_slice(tokens);
-            elements.exponents.extend_from_slice(exponents);
-        }
-        elements.scales = meter.map(ScaleMeter::finish);
-        elements
-    }
-
-    /// Returns the model whose contexts are the base's exponents. The highest [`CONTEXTS`]
-    /// exponents are told apart, and all lower ones share a context.
-    pub(super) fn exponent_model(&self) -> Model {
-        Model::Exponent { first: (u32::from(self.highest_exponent) + 1).saturating_sub(CONTEXTS as u32) }
+        let (mut tokens, mut exponents) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let meter = scaled.then(|| ScaleMeter::new(matrix.columns, coding.unit()));
+        let rest = read(coding, (base, target), meter, zeros, &mut |own_tokens, own_exponents| {
+            tokens.extend_from_slice(own_tokens);
+            exponents.extend_from_slice(own_exponents);
+        });
+        Self { tokens, exponents, rest }
     }
 
     /// Clusters the [`histogram`](Self::histogram) of the same arguments.
@@ -118,7 +134,7 @@ impl Elements {
     /// by context, and the number of counts per context. Appends the contexts to `raw` if it is
     /// given.
     pub(super) fn histogram(&self, model: &Model, every: usize, mut raw: Option<&mut Vec<u8>>) -> (Vec<u32>, usize) {
-        let mut counter = Counter::new(usize::from(self.highest_token) + 1);
+        let mut counter = Counter::new(CONTEXTS, usize::from(self.rest.highest_token) + 1);
         let mut contexts = [0; STRIP];
         let strips = self.exponents.chunks(STRIP).zip(self.tokens.chunks(STRIP)).enumerate();
         for (i, (exponents, tokens)) in strips.step_by(every) {
@@ -177,22 +193,22 @@ const BANKS: usize = 8;
 
 /// Counts of the tokens in each context. There are [`BANKS`] that take turns, since adding to the
 /// same counter twice in a row would have to wait for the first addition.
-struct Counter {
-    width: usize,
+pub(super) struct Counter {
+    pub(super) width: usize,
     /// The counts of all banks, by context and token.
     banks: Vec<[u32; BANKS]>,
     places: [u16; STRIP],
 }
 
 impl Counter {
-    /// Makes a counter of tokens below `width`.
-    fn new(width: usize) -> Self {
-        const { assert!(CONTEXTS * 256 <= 1 << 16) };
-        Self { width, banks: vec![[0; BANKS]; CONTEXTS * width], places: [0; STRIP] }
+    /// Makes a counter of tokens below `width` in so many contexts. The product is at most 2^16.
+    pub(super) fn new(contexts: usize, width: usize) -> Self {
+        debug_assert!(contexts * width <= 1 << 16);
+        Self { width, banks: vec![[0; BANKS]; contexts * width], places: [0; STRIP] }
     }
 
     /// Counts the tokens of a strip.
-    fn add(&mut self, raw: &[u8], tokens: &[u8]) {
+    pub(super) fn add(&mut self, raw: &[u8], tokens: &[u8]) {
         let places = &mut self.places[..tokens.len()];
         let width = self.width as u16;
         for ((place, &raw), &token) in places.iter_mut().zip(raw).zip(tokens) {
@@ -208,6 +224,11 @@ impl Counter {
     /// Returns the sums of all banks.
     fn counts(&self) -> Vec<u32> {
         self.banks.iter().map(|banks| banks.iter().sum()).collect()
+    }
+
+    /// Returns the counts of the tokens below `width` in a context.
+    pub(super) fn counts_of(&self, context: usize, width: usize) -> impl Iterator<Item = u32> {
+        self.banks[context * self.width..][..width].iter().map(|banks| banks.iter().sum())
     }
 }
 
@@ -264,7 +285,7 @@ mod tests {
         for count in [0, 1, 7, 8, 1001] {
             let raw: Vec<u8> = (0..count).map(|i| (i * i % 96) as u8).collect();
             let tokens: Vec<u8> = (0..count).map(|i| (i * 7 % 5) as u8).collect();
-            let mut counter = Counter::new(5);
+            let mut counter = Counter::new(CONTEXTS, 5);
             counter.add(&raw, &tokens);
             let mut want = vec![0; 96 * 5];
             raw.iter().zip(&tokens).for_each(|(&c, &t)| want[usize::from(c) * 5 + usize::from(t)] += 1);

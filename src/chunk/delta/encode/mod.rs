@@ -2,6 +2,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+mod counted;
 mod elements;
 
 use super::{Base, Coding, loader, zero_token};
@@ -12,7 +13,8 @@ use crate::entropy::cluster::Clusters;
 use crate::entropy::log2::{FRACTION, entropy};
 use crate::entropy::rans::STRIP;
 use crate::layout::dtype::Fields;
-use elements::Elements;
+use counted::Counted;
+use elements::{Elements, Rest};
 
 /// Number of words that became 0 from which on their token is used.
 const FEW: usize = 64;
@@ -62,9 +64,12 @@ pub(in crate::chunk) fn encode_moved<W: Word>(
     let count = target.len() / W::BYTES;
     let matrix_like = matrix.columns > 1 && matrix.columns * 2 <= count;
     let scaled = coding.has_exponents() && effort != Effort::Fast && matrix_like;
+    if !scaled && Counted::suits::<W>(coding, count) {
+        return write_counted(coding, base, target);
+    }
     let elements = |zeros| Elements::new(coding, matrix, base, target, scaled, zeros);
     let plain = elements(false);
-    let zeroed = plain.zeroed;
+    let zeroed = plain.rest.zeroed;
     if coding.fields != Fields::Integer {
         return write(coding, if zeroed >= FEW { elements(true) } else { plain }, effort);
     }
@@ -85,23 +90,37 @@ fn estimate<W: Word>(coding: Coding<'_>, base: &[u8], target: &[u8]) -> u64 {
     let base = &Base { fill: &loader::<W>(base), bytes: base };
     let elements = |zeros| Elements::new(coding, Matrix { columns: 1 }, base, target, false, zeros);
     let plain = elements(false);
-    let zeros = coding.fields != Fields::Integer && plain.zeroed >= FEW;
+    let zeros = coding.fields != Fields::Integer && plain.rest.zeroed >= FEW;
     let elements = if zeros { elements(true) } else { plain };
-    let (counts, width) = elements.histogram(&elements.exponent_model(), 1, None);
+    let (counts, width) = elements.histogram(&elements.rest.exponent_model(), 1, None);
     let coded: u64 = counts.chunks_exact(width).map(entropy).sum();
-    (coded >> FRACTION) + elements.extra.length()
+    (coded >> FRACTION) + elements.rest.extra.length()
 }
 
 /// Chooses a context model and returns the payload of `elements`.
 fn write(coding: Coding<'_>, elements: Elements, effort: Effort) -> Vec<u8> {
     let best = choose(coding, &elements, effort);
-    let mut payload = Vec::new();
-    scales::write(&mut payload, &best.model);
     let map = tokens::table_of(&best.clusters);
     let mut tables = best.raw;
     map.map(&mut tables);
-    tokens::write(&mut payload, &best.clusters, &tables, &elements.tokens);
-    payload.extend_from_slice(&elements.extra.finish());
+    payload(&best.model, (&best.clusters, &tables, &elements.tokens), elements.rest)
+}
+
+/// Returns the payload of a chunk that is [`Counted`].
+fn write_counted<W: Word>(coding: Coding<'_>, base: &Base<'_, W>, target: &[u8]) -> Vec<u8> {
+    let mut counted = Counted::new(coding, base, target, false);
+    if counted.rest.zeroed >= FEW {
+        counted = Counted::new(coding, base, target, true);
+    }
+    payload(&counted.model, (&counted.clusters, &counted.tables, &counted.tokens), counted.rest)
+}
+
+/// Returns the payload of these tokens, given the numbers of their tables.
+fn payload(model: &Model, (clusters, tables, tokens): (&Clusters, &[u8], &[u8]), rest: Rest) -> Vec<u8> {
+    let mut payload = Vec::new();
+    scales::write(&mut payload, model);
+    tokens::write(&mut payload, clusters, tables, tokens);
+    payload.extend_from_slice(&rest.extra.finish());
     payload
 }
 
@@ -110,8 +129,8 @@ fn choose(coding: Coding<'_>, elements: &Elements, effort: Effort) -> Candidate 
     if !coding.has_exponents() {
         return smallest(vec![Model::Single, Model::HighBits], elements);
     }
-    let mut models = vec![elements.exponent_model()];
-    if let Some(scales) = &elements.scales {
+    let mut models = vec![elements.rest.exponent_model()];
+    if let Some(scales) = &elements.rest.scales {
         let shifts: &[u32] = if effort == Effort::Max { &[3, 2] } else { &[3] };
         models.extend(shifts.iter().map(|&shift| Model::Scaled(scales::relative(scales, shift, coding.unit()))));
     }
@@ -140,3 +159,45 @@ const SAMPLED: usize = 32 * STRIP;
 
 /// A sample holds one of this many strips.
 const SAMPLE_EVERY: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A chunk that is counted has the payload of one that is not.
+    fn payloads_agree<W: Word>(mantissa: u32) {
+        let coding = Coding { fields: Fields::Float { mantissa }, blocks: None };
+        for (zeroed, moved) in [(0, 9), (FEW, 90), (5000, 1)] {
+            let mut seed = mantissa as u64;
+            let mut next = || {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                seed >> 16
+            };
+            let words: Vec<u64> = (0..SAMPLED + 77).map(|_| next() | 1).collect();
+            let change = |i: usize, word: u64| match i % 100 {
+                _ if i < zeroed => 0,
+                place if place < moved => word.wrapping_add(1 << (i % 20)),
+                _ => word,
+            };
+            let bytes =
+                |words: &[u64]| words.iter().flat_map(|w| w.to_le_bytes()[..W::BYTES].to_vec()).collect::<Vec<u8>>();
+            let target: Vec<u64> = words.iter().enumerate().map(|(i, &word)| change(i, word)).collect();
+            let (base, target) = (bytes(&words), bytes(&target));
+            let base = &Base { fill: &loader::<W>(&base), bytes: &base };
+            assert!(Counted::suits::<W>(coding, words.len()));
+            let elements = Elements::new(coding, Matrix { columns: 7 }, base, &target, false, zeroed >= FEW);
+            assert!(
+                write_counted(coding, base, &target) == write(coding, elements, Effort::Fast),
+                "{mantissa}, {zeroed}"
+            );
+        }
+    }
+
+    #[test]
+    fn counted_chunks_have_the_same_payload() {
+        payloads_agree::<u8>(3);
+        payloads_agree::<u16>(7);
+        payloads_agree::<u16>(10);
+        payloads_agree::<u32>(23);
+    }
+}

@@ -59,25 +59,9 @@ impl Encoder {
         Self { symbols: symbols.collect() }
     }
 
-    /// Returns one stream per group: its words, then its states.
-    ///
-    /// A strip holds the number of each symbol's table, in which the symbol must have a frequency,
-    /// and the symbols.
-    pub(crate) fn encode(&self, shape: Shape, strips: &[(&[u8], &[u8])]) -> Vec<Vec<u8>> {
-        let (mut states, mut words) = ([[LOW; LANES]; GROUPS], [const { Words::new() }; GROUPS]);
-        // rANS is last in, first out: the symbol that is decoded first is encoded last.
-        for (contexts, symbols) in strips.iter().rev() {
-            let rows = symbols.len().div_ceil(shape.row());
-            words.iter_mut().for_each(|words| words.make_room(rows * shape.lanes));
-            let whole = if shape.row() == ROW { symbols.len() / ROW * ROW } else { 0 };
-            let ((contexts, last_contexts), (symbols, last)) = (contexts.split_at(whole), symbols.split_at(whole));
-            for (contexts, symbols) in last_contexts.chunks(shape.row()).zip(last.chunks(shape.row())).rev() {
-                self.encode_row(shape.lanes, contexts, symbols, &mut states, &mut words);
-            }
-            self.encode_rows(contexts.as_chunks().0, symbols.as_chunks().0, &mut states, &mut words);
-        }
-        let streams = words.iter().zip(&states).take(shape.groups);
-        streams.map(|(words, states)| stream(words, &states[..shape.lanes])).collect()
+    /// Begins the streams of a list of this shape.
+    pub(crate) fn begin(&self, shape: Shape) -> Streams<'_> {
+        Streams { encoder: self, shape, states: [[LOW; LANES]; GROUPS], words: [const { Words::new() }; GROUPS] }
     }
 
     /// Encodes rows of all states.
@@ -128,6 +112,37 @@ impl Encoder {
             let (state, words) = (&mut states[i / lanes][i % lanes], &mut words[i / lanes]);
             *state = self.symbols[usize::from(context)][usize::from(symbol)].encode(*state, words);
         }
+    }
+}
+
+/// The streams of a list, of which the last strips are encoded.
+pub(crate) struct Streams<'a> {
+    encoder: &'a Encoder,
+    shape: Shape,
+    states: [[u32; LANES]; GROUPS],
+    words: [Words; GROUPS],
+}
+
+impl Streams<'_> {
+    /// Encodes a strip: the symbols, and the number of each one's table, in which it must have a
+    /// frequency. The last strip comes first, since rANS is last in, first out.
+    pub(crate) fn push(&mut self, contexts: &[u8], symbols: &[u8]) {
+        let (row, lanes) = (self.shape.row(), self.shape.lanes);
+        let rows = symbols.len().div_ceil(row);
+        self.words.iter_mut().for_each(|words| words.make_room(rows * lanes));
+        let whole = if row == ROW { symbols.len() / ROW * ROW } else { 0 };
+        let ((contexts, last_contexts), (symbols, last)) = (contexts.split_at(whole), symbols.split_at(whole));
+        for (contexts, symbols) in last_contexts.chunks(row).zip(last.chunks(row)).rev() {
+            self.encoder.encode_row(lanes, contexts, symbols, &mut self.states, &mut self.words);
+        }
+        let (contexts, symbols) = (contexts.as_chunks().0, symbols.as_chunks().0);
+        self.encoder.encode_rows(contexts, symbols, &mut self.states, &mut self.words);
+    }
+
+    /// Returns one stream per group: its words, then its states.
+    pub(crate) fn finish(self) -> Vec<Vec<u8>> {
+        let streams = self.words.iter().zip(&self.states).take(self.shape.groups);
+        streams.map(|(words, states)| stream(words, &states[..self.shape.lanes])).collect()
     }
 }
 

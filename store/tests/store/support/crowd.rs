@@ -2,6 +2,7 @@
 //! are those that writers make, but their pieces have no content.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use bitx_store::{Digest, FileManifest, Model, Store};
 use bytes::Bytes;
@@ -41,9 +42,9 @@ impl<'a> Crowd<'a> {
         Self { storage, base: of_base, tuned, pieces }
     }
 
-    /// Writes as many models.
-    pub async fn write(&self, models: u64) {
-        for number in 0..models {
+    /// Writes the models with these numbers.
+    pub async fn write(&self, models: Range<u64>) {
+        for number in models {
             let is_base = number.is_multiple_of(FAMILY);
             let template = if is_base { &self.base } else { &self.tuned };
             let id = |id: &str| {
