@@ -30,6 +30,7 @@ pub mod report;
 #[doc(hidden)]
 pub mod steps;
 mod transposed;
+mod unpacked;
 mod view;
 mod window;
 mod zigzag;

@@ -153,7 +153,7 @@ impl Arithmetic {
 }
 
 /// Rounds numbers to those of `dtype`.
-fn round(dtype: Dtype, numbers: &mut [f32]) {
+pub(crate) fn round(dtype: Dtype, numbers: &mut [f32]) {
     if dtype != Dtype::F32 {
         let mut narrow = vec![0; numbers.len() * dtype.words().0];
         cast(Dtype::F32, dtype, &bytes(numbers), &mut narrow);

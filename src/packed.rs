@@ -10,6 +10,7 @@ use crate::chunk::Side;
 use crate::error::Result;
 use crate::io::Inputs;
 use crate::layout::Dtype;
+use crate::quant::groups::Groups;
 use crate::quant::packed::{Companions, NESTED, Packing, Tiles, Zeros};
 use crate::view::{BaseView, Relation};
 
@@ -23,6 +24,7 @@ pub(crate) struct PackedView<P> {
     scales: Companion<P>,
     zeros: Option<Companion<P>>,
     factor: Option<Companion<P>>,
+    groups: Option<Companion<P>>,
     /// The offsets of nested scales, in target and base.
     offsets: [f32; 2],
 }
@@ -47,6 +49,7 @@ impl<P> PackedView<P> {
             scales: companion(packed.scales)?,
             zeros: packed.zeros.map(&companion).transpose()?,
             factor: packed.factor.map(&companion).transpose()?,
+            groups: packed.groups.map(&companion).transpose()?,
             offsets: packed.offsets.map(f32::from_bits),
         })
     }
@@ -56,8 +59,11 @@ impl<P> PackedView<P> {
         range.start * self.packing.per_byte()..range.end * self.packing.per_byte()
     }
 
-    /// The tiles that a range of the region needs.
+    /// The tiles that a range of the region needs: with groups, any.
     fn tiles(&self, range: &Range<u64>) -> Range<u64> {
+        if self.groups.is_some() {
+            return 0..self.tiles.count(self.count);
+        }
         self.tiles.of(&self.numbers(range), self.count, self.packing.run())
     }
 
@@ -74,7 +80,10 @@ impl<P> PackedView<P> {
             }
         });
         let factor = self.factor.iter().map(|factor| (factor, words(&(0..1), factor.dtype)));
-        std::iter::once(scales).chain(zeros).chain(factor)
+        let numbers = self.numbers(range);
+        let of_rows = move |groups: &'_ Companion<P>| words(&Groups::of(self.tiles, &numbers), groups.dtype);
+        let groups = self.groups.iter().map(move |groups| (groups, of_rows(groups)));
+        std::iter::once(scales).chain(zeros).chain(factor).chain(groups)
     }
 
     /// The tiles of a range of the region. `target` returns bytes of the target's companions, and
@@ -89,9 +98,11 @@ impl<P> PackedView<P> {
         let base = needs().map(|(companion, range)| companion.base(range, inputs)).collect::<Result<Vec<_>>>()?;
         let target = needs().map(|(companion, range)| target(companion, range)).collect::<Result<Vec<_>>>()?;
         let (first, origin) = (self.numbers(range).start, self.tiles(range).start);
+        let groups = self.groups.as_ref().and(target.last());
+        let groups = groups.map(|words| Groups::new(self.tiles, self.count, first, words));
         let [of_target, of_base] = self.offsets;
         let (base, target) = (self.companions(&base, of_base), self.companions(&target, of_target));
-        Ok(Side::new((self.packing, self.tiles), (first, origin), base, target))
+        Ok(Side::new((self.packing, self.tiles, groups), (first, origin), base, target))
     }
 
     /// Names the bytes of the companions, which are in the order of [`needs`](Self::needs).

@@ -9,7 +9,7 @@ use crate::io::Source;
 use crate::layout::{Kind, Layout, Region};
 use crate::pace::{self, Pace};
 use crate::steps;
-use crate::view::{BaseView, Factors, Located, units_per_unit};
+use crate::view::{BaseView, Factors, Located, origin_units};
 
 /// The place of a region in a base set: a file, and a region of that file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -123,11 +123,16 @@ impl BaseSet {
         if let Some(derived) = view.derived {
             wanted.fill(units(region) * derived.per_word);
         }
-        for run in view.runs.iter().filter(|_| view.derived.is_none()) {
+        if let Some(unpacked) = view.unpacked {
+            let parts = unpacked.parts().zip(&view.origins).zip(&mut wanted);
+            parts.for_each(|((part, origin), words)| *words = unpacked.words(part, units(region), origin.dtype));
+        }
+        let plain = view.derived.is_none() && view.unpacked.is_none();
+        for run in view.runs.iter().filter(|_| plain) {
             if let Some((origin, start)) = run.from {
                 let most = &mut wanted[origin as usize];
-                let per_unit = units_per_unit(view.origins[origin as usize].dtype, region.dtype);
-                *most = (start + run.units * per_unit).max(*most);
+                let units = origin_units(run.units, view.origins[origin as usize].dtype, region.dtype);
+                *most = (start + units).max(*most);
             }
         }
         let origins = view.origins.iter().zip(wanted).map(|(origin, units)| self.locate(region, origin, units));
@@ -138,6 +143,9 @@ impl BaseSet {
         }
         if let Some(derived) = view.derived {
             return Ok(gathered.derived(derived));
+        }
+        if let Some(unpacked) = view.unpacked {
+            return Ok(gathered.unpacked(unpacked));
         }
         let Some(merge) = &view.merge else { return Ok(gathered) };
         let shape = merge.shape(region)?;

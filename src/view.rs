@@ -1,11 +1,13 @@
 //! A view of the base set whose places in the files are known: it names the ranges to read for any
 //! part of a region, and turns them into the base words of that part.
 
+mod dtypes;
+
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::cast::{can_cast, cast};
-use crate::chunk::{is_integer, unit};
+use crate::cast::cast;
+use crate::chunk::unit;
 use crate::derived::{Derived, Gives};
 use crate::error::Result;
 use crate::io::{Inputs, Read, Source};
@@ -14,6 +16,8 @@ use crate::merge::{Arithmetic, Shape, Update};
 use crate::quant::{dequantise, format_of, weights_per_unit};
 use crate::steps;
 use crate::transposed::Transposed;
+use crate::unpacked::{Unpacked, without_nans};
+pub(crate) use dtypes::{can_view, dequantises, origin_units};
 
 /// The base words of a region, as runs of words of base files.
 #[derive(Debug)]
@@ -34,6 +38,8 @@ pub(crate) struct BaseView {
     transposed: Option<Transposed>,
     /// The weights of the first origin that the words were made from.
     derived: Option<Derived>,
+    /// The order and the arithmetic of weights whose packed numbers and companions the origins are.
+    unpacked: Option<Unpacked>,
 }
 
 /// The factors of an adapter that were found, and how they move the region.
@@ -83,6 +89,8 @@ struct Part {
     units: u64,
     /// The range of the base file, and the dtype of its words.
     from: Option<(Source, Range<u64>, Dtype)>,
+    /// Weights of the first block there that the part does not begin with.
+    skipped: usize,
 }
 
 impl BaseView {
@@ -102,10 +110,11 @@ impl BaseView {
             steps::add(1);
             origin.dtype == dtype
         };
-        let weights = may_give_weights(dtype) && !origins.iter().all(of_same);
+        let weights = dtypes::may_give_weights(dtype) && !origins.iter().all(of_same);
         let relation = if weights { Relation::Weights } else { Relation::Words };
         let runs = runs.map(stretch).collect();
-        Self { dtype, origins, runs, bytes: None, relation, factors: None, transposed: None, derived: None }
+        let (bytes, factors) = (None, None);
+        Self { dtype, origins, runs, bytes, relation, factors, transposed: None, derived: None, unpacked: None }
     }
 
     /// Creates a view that gives the same bytes for every part of a region of `dtype`.
@@ -130,11 +139,21 @@ impl BaseView {
         Self { derived: Some(derived), relation, ..self }
     }
 
+    /// Takes the words to be weights of packed numbers.
+    pub(crate) fn unpacked(self, unpacked: Unpacked) -> Self {
+        Self { unpacked: Some(unpacked), ..self }
+    }
+
     /// The place and the number of bytes that the byte range `range` of the region shares with
-    /// others: those that it resembles, transposed matrices, or the factors of an adapter.
+    /// others: those that it resembles, transposed matrices, the factors of an adapter, or packed
+    /// numbers with their companions.
     pub(crate) fn shared(&self, range: &Range<u64>) -> Option<((Source, u64), u64)> {
         let bytes = self.bytes.as_ref().map(|(source, range)| (*source, range.clone()));
         let bytes = bytes.or_else(|| self.matrices(range).map(|(origin, matrices)| (origin.source, matrices)));
+        if let Some((first, all)) = self.packed_parts(range).and_then(|parts| Some((*parts.first()?, parts))) {
+            let bytes = all.iter().map(|part| part.length).sum();
+            return Some(((first.source, first.offset), bytes));
+        }
         bytes.map(|(source, range)| ((source, range.start), range.end - range.start)).or_else(|| {
             let factors = self.factors.as_ref()?;
             let [a, b] = [(factors.a, factors.shape.of_a()), (factors.b, factors.shape.of_b())];
@@ -170,6 +189,10 @@ impl BaseView {
         reads.extend(self.bytes.iter().map(|(source, range)| Read::new(*source, range.clone())));
         if let Some((origin, matrices)) = self.matrices(&range) {
             reads.push(Read::new(origin.source, matrices));
+            return;
+        }
+        if let Some(parts) = self.packed_parts(&range) {
+            reads.extend(parts);
             return;
         }
         let parts = self.parts(range.clone()).filter_map(|part| part.from);
@@ -223,6 +246,14 @@ impl BaseView {
             };
             return Ok(Some(Cow::Owned(words)));
         }
+        if let (Some(unpacked), Some(parts)) = (self.unpacked, self.packed_parts(&range)) {
+            let bytes = |(origin, read): (&Located, &Read)| {
+                let range = read.offset..read.offset + read.length;
+                Ok((origin.dtype, inputs.slice(read.source, range)?))
+            };
+            let parts = self.origins.iter().zip(&parts).map(bytes).collect::<Result<Vec<_>>>()?;
+            return Ok(Some(Cow::Owned(unpacked.take(&self.units(&range), self.all(), &parts, self.dtype))));
+        }
         let length = ((range.end - range.start) / unit(self.dtype).1 * self.given()) as usize;
         if self.parts(range.clone()).all(|part| part.from.is_none()) {
             return Ok(None);
@@ -237,7 +268,9 @@ impl BaseView {
                     }
                     Cow::Borrowed(found)
                 }
-                Some((source, range, dtype)) => Cow::Owned(self.cast(dtype, inputs.slice(source, range)?, part.units)),
+                Some((source, range, dtype)) => {
+                    Cow::Owned(self.cast(dtype, inputs.slice(source, range)?, part.units, part.skipped))
+                }
                 None => Cow::Owned(vec![0; (part.units * self.given()) as usize]),
             };
             bytes.reserve_exact(length - bytes.len());
@@ -258,6 +291,18 @@ impl BaseView {
         Some((origin, origin.offset + words.start * width..origin.offset + words.end * width))
     }
 
+    /// The packed numbers and their companions that a range of bytes of the region needs, if its words
+    /// are weights of packed numbers.
+    fn packed_parts(&self, range: &Range<u64>) -> Option<Vec<Read>> {
+        let unpacked = self.unpacked?;
+        let dtypes: Vec<Dtype> = self.origins.iter().map(|origin| origin.dtype).collect();
+        let needs = unpacked.needs(&self.units(range), self.all(), &dtypes);
+        let read = |(origin, part): (&Located, Range<u64>)| {
+            Read::new(origin.source, origin.offset + part.start..origin.offset + part.end)
+        };
+        Some(self.origins.iter().zip(needs).map(read).collect())
+    }
+
     /// The units of the region.
     fn all(&self) -> u64 {
         self.runs.last().map_or(0, |run| run.end)
@@ -268,20 +313,25 @@ impl BaseView {
         let (units, width) = (self.units(range), unit(origin.dtype).1);
         let mut words = vec![0; ((units.end - units.start) * width) as usize];
         self.transposed.iter().for_each(|stack| stack.gather(width as usize, &units, matrices, &mut words));
-        if origin.dtype == self.dtype { words } else { self.cast(origin.dtype, &words, units.end - units.start) }
+        if origin.dtype == self.dtype { words } else { self.cast(origin.dtype, &words, units.end - units.start, 0) }
     }
 
-    /// Converts words of `from` to what the view gives for `units` of the target.
-    fn cast(&self, from: Dtype, words: &[u8], units: u64) -> Vec<u8> {
+    /// Converts words of `from` to what the view gives for `units` of the target. Of the weights of
+    /// blocks, the first `skipped` are left out.
+    fn cast(&self, from: Dtype, words: &[u8], units: u64, skipped: usize) -> Vec<u8> {
         let mut target = vec![0; (units * self.given()) as usize];
-        match (self.gives_weights(), format_of(from)) {
-            (false, _) => cast(from, self.dtype, words, &mut target),
-            (true, None) => cast(from, Dtype::F32, words, &mut target),
-            (true, Some(format)) => {
-                let mut weights = vec![0f32; target.len() / 4];
+        let to = if self.gives_weights() { Dtype::F32 } else { self.dtype };
+        match format_of(from) {
+            None => cast(from, to, words, &mut target),
+            Some(format) => {
+                let mut weights = vec![0f32; words.len() / format.bytes * format.weights];
                 dequantise(format, words, &mut weights);
-                let bytes = target.as_chunks_mut().0.iter_mut().zip(weights);
-                bytes.for_each(|(bytes, weight)| *bytes = weight.to_le_bytes());
+                if !self.gives_weights() {
+                    without_nans(&mut weights);
+                }
+                let weights: Vec<u8> = weights[skipped..].iter().flat_map(|weight| weight.to_le_bytes()).collect();
+                let count = target.len() / unit(to).1 as usize;
+                cast(Dtype::F32, to, &weights[..4 * count], &mut target);
             }
         }
         target
@@ -296,16 +346,20 @@ impl BaseView {
             steps::add(1);
             let skipped = start.saturating_sub(run.end - run.units);
             let units = run.units - skipped - run.end.saturating_sub(end);
-            Part { units, from: run.from.map(|(origin, first)| self.range(origin, first, skipped, units)) }
+            let from = run.from.map(|(origin, first)| self.range(origin, first, skipped, units));
+            let blocks = from.as_ref().map_or(1, |(_, _, dtype)| weights_per_unit(*dtype));
+            let skipped = (skipped * weights_per_unit(self.dtype) % blocks) as usize;
+            Part { units, from, skipped }
         })
     }
 
     /// The range of a base file for `units` of the target, `skipped` units behind a run's first one.
     fn range(&self, origin: u32, first: u64, skipped: u64, units: u64) -> (Source, Range<u64>, Dtype) {
         let Located { source, offset, dtype } = self.origins[origin as usize];
-        let (width, per_unit) = (unit(dtype).1, units_per_unit(dtype, self.dtype));
-        let start = offset + (first + skipped * per_unit) * width;
-        (source, start..start + units * per_unit * width, dtype)
+        let (width, per_block) = (unit(dtype).1, weights_per_unit(dtype));
+        let start = skipped * weights_per_unit(self.dtype) / per_block;
+        let end = origin_units(skipped + units, dtype, self.dtype);
+        (source, offset + (first + start) * width..offset + (first + end) * width, dtype)
     }
 }
 
@@ -338,63 +392,5 @@ impl Factors {
     }
 }
 
-/// Returns true for the dtypes that may be quantised weights.
-fn may_give_weights(dtype: Dtype) -> bool {
-    dtype.is_scaled() || is_integer(dtype)
-}
-
-/// Returns true if a view of a region of the dtype `to` may take words of the dtype `from`: its
-/// own, those that a cast knows, and for blocks and integers all whose weights fill them evenly.
-pub(crate) fn can_view(from: Dtype, to: Dtype) -> bool {
-    let fills = weights_per_unit(to).is_multiple_of(weights_per_unit(from));
-    let has_weights = from.is_scaled() || can_cast(from, Dtype::F32);
-    from == to || can_cast(from, to) || may_give_weights(to) && has_weights && fills
-}
-
-/// The number of units of the dtype `from` that a unit of the dtype `to` takes.
-pub(crate) fn units_per_unit(from: Dtype, to: Dtype) -> u64 {
-    (weights_per_unit(to) / weights_per_unit(from)).max(1)
-}
-
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-
-    /// A view of ten words of F32: three of F32, two without a base, five of BF16.
-    fn view() -> BaseView {
-        let located = |base, offset, dtype| Located { source: Source::Base(base), offset, dtype };
-        let origins = vec![located(0, 4, Dtype::F32), located(1, 2, Dtype::BF16)];
-        BaseView::new(Dtype::F32, origins, [(3, Some((0, 1))), (2, None), (5, Some((1, 0)))].into_iter())
-    }
-
-    fn inputs() -> Inputs {
-        let floats: Vec<u8> = (0..8u8).flat_map(|i| f32::from(i).to_le_bytes()).collect();
-        let halves: Vec<u8> =
-            (0..8u8).flat_map(|i| (f32::from(i).to_bits() >> 16).to_le_bytes()[..2].to_vec()).collect();
-        Inputs::whole(vec![(Source::Base(0), Arc::new(floats)), (Source::Base(1), Arc::new(halves))])
-    }
-
-    #[test]
-    fn words_come_from_all_runs_and_are_cast() {
-        let words = |range| {
-            let bytes = view().take(range, &inputs()).unwrap().map(Cow::into_owned);
-            bytes
-                .map(|bytes| bytes.chunks(4).map(|w| f32::from_le_bytes(*w.first_chunk().unwrap())).collect::<Vec<_>>())
-        };
-        assert_eq!(words(0..40).unwrap(), [2., 3., 4., 0., 0., 1., 2., 3., 4., 5.]);
-        assert_eq!(words(8..28).unwrap(), [4., 0., 0., 1., 2.]);
-        assert_eq!((words(12..20), words(4..8)), (None, Some(vec![3.])));
-    }
-
-    #[test]
-    fn reads_name_the_ranges_of_the_words() {
-        let mut reads = Vec::new();
-        view().reads(8..28, &mut reads);
-        assert_eq!(reads, [Read::new(Source::Base(0), 16..20), Read::new(Source::Base(1), 2..6)]);
-        reads.clear();
-        view().reads(12..20, &mut reads);
-        assert_eq!(reads, []);
-    }
-}
+mod tests;

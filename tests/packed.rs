@@ -151,7 +151,7 @@ fn tiles_may_have_an_odd_number_of_columns() {
         };
         let scales: Vec<u8> = (0..600).flat_map(|tile| scale(tile).to_le_bytes()).collect();
         model(&[
-            ("w.weight", "U8", &[RUN as u64 * 300, 1], &numbers(&reference::packed::NF4)),
+            ("w.weight", "U8", &[RUN as u64 * 300, 1], &numbers(&reference::levels::NF4)),
             ("w.weight.absmax", "F32", &[600], &scales),
             ("x_Q4", "U8", &[RUN as u64 * 300], &numbers(&uniform)),
             ("x_scales", "F32", &[600], &scales),

@@ -39,6 +39,7 @@ pub fn all() -> Vec<Seed> {
     }
     pairs.push(packed(random));
     pairs.push(derived(random));
+    pairs.push(dequantised(random));
     pairs.push(floats(random));
     pairs.push(onnx(random));
     pairs.push((b"plain bytes, no model".repeat(9), b"plain bytes, a model?".repeat(9)));
@@ -150,6 +151,42 @@ fn derived(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
         ("a.scales", "F32", &[1, 64], &columns),
         ("b.q_weight", "U32", &[64, 8], &others),
         ("b.q_scale", "F32", &[64, 2], &runs),
+    ]);
+    (base, target)
+}
+
+/// Floats that are near the weights of packed numbers of the base: of GPTQ whose rows were sorted, of
+/// NF4, and of MXFP4 that is transposed.
+fn dequantised(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
+    const LEVELS: [f32; 8] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0];
+    let [numbers, zeros] = weights(random, 64 * 64 / 2);
+    let nibble = |place: usize| numbers[place / 2] >> (place % 2 * 4) & 15;
+    let words = |weight: &dyn Fn(usize) -> f32| -> Vec<u8> {
+        (0..64 * 64).flat_map(|place| ((weight(place).to_bits() >> 16) as u16).to_le_bytes()).collect()
+    };
+    let scales: Vec<u8> = (0..128u8).flat_map(|i| (0.01 + f32::from(i) * 1e-4).to_le_bytes()).collect();
+    let groups: Vec<u8> = (0..64u32).flat_map(|row| (row * 7 % 64 / 32).to_le_bytes()).collect();
+    let base = model(&[
+        ("a.qweight", "I32", &[8, 64], &numbers),
+        ("a.scales", "F32", &[2, 64], &scales),
+        ("a.qzeros", "I32", &[2, 8], &zeros[..64]),
+        ("a.g_idx", "I32", &[64], &groups),
+        ("b.weight", "U8", &[64 * 32, 1], &numbers),
+        ("b.weight.absmax", "F32", &[64, 1], &scales[..256]),
+        ("c_blocks", "U8", &[64, 2, 16], &numbers),
+        ("c_scales", "U8", &[64, 2], &[120; 128]),
+    ]);
+    let of_rows = |place: usize| (f32::from(nibble(place / 64 * 8 % 4096 + place % 8)) - 8.0) * 0.01;
+    let of_runs = |place: usize| f32::from(nibble(place ^ 1)) * 0.001 - 0.008;
+    let turned = |place: usize| {
+        let number = nibble(place % 64 * 64 + place / 64);
+        let size = LEVELS[usize::from(number % 8)] / 128.0;
+        if number < 8 { size } else { -size }
+    };
+    let target = model(&[
+        ("a.weight", "BF16", &[64, 64], &words(&of_rows)),
+        ("b.weight", "BF16", &[64, 64], &words(&of_runs)),
+        ("c", "BF16", &[64, 64], &words(&turned)),
     ]);
     (base, target)
 }

@@ -19,6 +19,8 @@ pub(in crate::encode) struct Known {
     pub(in crate::encode) scales: usize,
     pub(in crate::encode) zeros: Option<usize>,
     pub(in crate::encode) factor: Option<usize>,
+    /// The region with the group of each row.
+    pub(in crate::encode) groups: Option<usize>,
     /// The bits of the offsets of nested scales, in target and base, if they are known.
     pub(in crate::encode) offsets: Option<[u32; 2]>,
 }
@@ -32,6 +34,19 @@ impl Known {
     /// The region of the scales of nested scales, if there is one.
     pub(in crate::encode) fn nested(&self) -> Option<usize> {
         self.zeros_of(Zeros::Nested)
+    }
+
+    /// Takes rows to be in groups, if the start of the region that tells them has others than those of
+    /// rows that follow each other.
+    pub(in crate::encode) fn with_groups<'a>(self, start: impl Fn(usize) -> Option<&'a Vec<u8>>) -> Self {
+        let start = self.groups.and_then(start).map_or(&[][..], |bytes| bytes.as_chunks().0);
+        let rows = (self.tiles.rows * self.tiles.columns).max(1);
+        let plain = start.iter().zip(0..).all(|(word, row)| u64::from(u32::from_le_bytes(*word)) == row / rows);
+        let grouped = GROUPED.iter().find(|(packing, _)| *packing == self.packing && !plain);
+        match grouped {
+            Some(&(_, packing)) => Self { packing, ..self },
+            None => Self { groups: None, ..self },
+        }
     }
 
     fn zeros_of(&self, zeros: Zeros) -> Option<usize> {
@@ -74,6 +89,9 @@ const INTERLEAVED: u8 = 4;
 
 /// The packing of nested scales, which are places in a table.
 const NF4_NESTED: u8 = 16;
+
+/// The packings of GPTQ, each with that of rows in groups.
+const GROUPED: [(u8, u8); 2] = [(3, 17), (15, 18)];
 
 /// The packing whose scales may be exponents of type `U8`. Those of others are numbers of a table.
 const E2M1: u8 = 6;
@@ -147,7 +165,8 @@ impl Row {
             let (packing, tiles) = self.tiles(packing, &regions[region], &regions[scales])?;
             let Packing { zeros: wanted, .. } = PACKINGS[usize::from(packing)];
             let per_byte = PACKINGS[usize::from(packing)].per_byte();
-            let count = tiles.count(regions[region].length * per_byte);
+            let numbers = regions[region].length * per_byte;
+            let count = tiles.count(numbers);
             let fits = match (wanted, zeros.map(|zeros| &regions[zeros])) {
                 (Zeros::None, None) => true,
                 (Zeros::Points, Some(zeros)) => zeros.length * per_byte == count,
@@ -155,8 +174,16 @@ impl Row {
                 (Zeros::Nested, Some(nested)) => is_bias(nested.dtype) && words_of(nested) == count.div_ceil(NESTED),
                 _ => false,
             };
-            fits.then_some(Known { region, stem: stem.len(), packing, tiles, scales, zeros, factor, offsets: None })
+            let groups = companion(self.groups()).filter(|&groups| is_groups(&regions[groups], numbers, &tiles));
+            let known =
+                Known { region, stem: stem.len(), packing, tiles, scales, zeros, factor, groups, offsets: None };
+            fits.then_some(known)
         })
+    }
+
+    /// The end of the name of groups.
+    fn groups(&self) -> &'static str {
+        if self.order == Order::Groups { "g_idx" } else { "" }
     }
 
     /// The packing and the tiles of numbers with such scales; `None` if they do not fit each other.
@@ -205,6 +232,11 @@ impl Row {
     }
 }
 
+/// Returns true if a region has a group for each row of weights in words of several rows.
+fn is_groups(region: &Region, numbers: u64, tiles: &Tiles) -> bool {
+    region.dtype == I32 && tiles.columns > 1 && words_of(region) == numbers / tiles.width * tiles.columns
+}
+
 fn words_of(region: &Region) -> u64 {
     region.length / region.dtype.words().0 as u64
 }
@@ -246,137 +278,4 @@ fn tile(extent: u64, count: u64) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::layout::Kind;
-
-    /// The packing, the tiles and the companions of the first of these regions.
-    fn known(regions: &[(&str, Dtype, &[u64])]) -> Option<(u8, [u64; 3], Vec<usize>)> {
-        let region = |&(name, dtype, shape): &(&str, Dtype, &[u64])| Region {
-            name: name.to_owned(),
-            dtype,
-            shape: shape.to_vec(),
-            offset: 0,
-            length: dtype.tensor_bytes(shape).unwrap(),
-        };
-        let regions = regions.iter().map(region).collect();
-        let layout = Layout { kind: Kind::Safetensors, file_length: 0, header_length: 0, regions, fault: None };
-        let found = find(&layout).into_iter().find(|known| known.region == 0)?;
-        let Known { packing, tiles, scales, zeros, factor, .. } = found;
-        let companions = std::iter::once(scales).chain(zeros).chain(factor).collect();
-        Some((packing, [tiles.width, tiles.rows, tiles.columns], companions))
-    }
-
-    use Dtype::{F8_E4M3, F16, F32};
-
-    #[test]
-    fn shapes_tell_gptq_from_awq_and_from_runs() {
-        let zeros = ("l.qzeros", I32, &[2, 12][..]);
-        let scales = ("l.scales", F16, &[2, 96][..]);
-        let gptq = known(&[("l.qweight", I32, &[8, 96]), scales, zeros]);
-        assert_eq!(gptq, Some((3, [768, 4, 8], vec![1, 2])));
-        assert_eq!(known(&[("l.qweight", I32, &[8, 96]), scales]), Some((0, [768, 4, 8], vec![1])));
-        let awq = known(&[("l.qweight", I32, &[64, 12]), scales, zeros]);
-        assert_eq!(awq, Some((4, [96, 32, 1], vec![1, 2])));
-        // AWQ has zero points always.
-        assert_eq!(known(&[("l.qweight", I32, &[64, 12]), scales]), None);
-        let runs = known(&[("l.qweight", U8, &[96, 2, 16]), ("l.scales", F16, &[192])]);
-        assert_eq!(runs, Some((0, [32, 1, 32], vec![1])));
-    }
-
-    #[test]
-    fn zero_points_tell_gptq_of_eight_bits() {
-        let (numbers, scales) = (("l.qweight", I32, &[16, 96][..]), ("l.scales", F16, &[2, 96][..]));
-        let with = |zeros: &[u64]| known(&[numbers, scales, ("l.qzeros", I32, zeros)]);
-        assert_eq!(with(&[2, 24]), Some((15, [384, 8, 4], vec![1, 2])));
-        assert_eq!(with(&[2, 12]), Some((3, [768, 8, 8], vec![1, 2])));
-    }
-
-    #[test]
-    fn words_of_a_group_tell_four_bits_from_eight() {
-        let mlx = |columns: u64, dtype: Dtype, biases: &[u64]| {
-            let (scales, biases) = (("l.scales", dtype, &[96, 4][..]), ("l.biases", dtype, biases));
-            known(&[("l.weight", U32, &[96, columns]), scales, biases])
-        };
-        let found = |packing: u8, run: u64| Some((packing, [run, 1, run], vec![1, 2]));
-        assert_eq!(mlx(16, F16, &[96, 4]), found(13, 32));
-        assert_eq!(mlx(32, F16, &[96, 4]), found(13, 64));
-        assert_eq!(mlx(64, F32, &[96, 4]), found(14, 64));
-        assert_eq!(mlx(128, F16, &[96, 4]), found(14, 128));
-        // Three bits, long groups, biases of another number or of bytes.
-        assert_eq!(mlx(24, F16, &[96, 4]), None);
-        assert_eq!(mlx(256, F16, &[96, 4]), None);
-        assert_eq!(mlx(32, F16, &[96, 5]), None);
-        assert_eq!(mlx(32, U8, &[96, 4]), None);
-        let compressed =
-            |scales: &[u64]| known(&[("l.weight_packed", I32, &[96, 128]), ("l.weight_scale", F16, scales)]);
-        assert_eq!(compressed(&[96, 8]), Some((0, [128, 1, 128], vec![1])));
-        assert_eq!(compressed(&[96, 4]), Some((10, [128, 1, 128], vec![1])));
-        assert_eq!(compressed(&[96, 1]), Some((10, [512, 1, 512], vec![1])));
-    }
-
-    #[test]
-    fn zero_points_and_factors_are_taken_where_they_fit() {
-        let (numbers, scales) = (("w_Q4", U8, &[96, 2, 16][..]), ("w_scales", F32, &[96, 2][..]));
-        let with = |zeros: &[u64]| known(&[numbers, scales, ("w_zero_points", U8, zeros)]);
-        assert_eq!(with(&[96]), Some((2, [32, 1, 32], vec![1, 2])));
-        assert_eq!(with(&[95]), Some((0, [32, 1, 32], vec![1])));
-        let nvfp4 = [("w.weight", U8, &[96, 32][..]), ("w.weight_scale", F8_E4M3, &[96, 4][..])];
-        assert_eq!(known(&nvfp4), Some((6, [16, 1, 16], vec![1])));
-        let factor = ("w.weight_scale_2", F32, &[][..]);
-        assert_eq!(known(&[nvfp4[0], nvfp4[1], factor]), Some((6, [16, 1, 16], vec![1, 2])));
-    }
-
-    #[test]
-    fn integers_have_scales_of_columns_of_rows_or_one() {
-        let numbers = ("w_quantized", I8, &[64, 96][..]);
-        let with = |shape: &[u64]| known(&[numbers, ("w_scale", F32, shape)]);
-        assert_eq!(with(&[96]), Some((7, [96, 64, 1], vec![1])));
-        assert_eq!(with(&[64]), Some((7, [96, 1, 96], vec![1])));
-        assert_eq!(with(&[]), Some((7, [96, 64, 96], vec![1])));
-        assert_eq!(with(&[7]), None);
-        // Without zero points, it is not known what numbers without a sign stand for.
-        assert_eq!(known(&[("w_quantized", U8, &[64, 96]), ("w_scale", F32, &[])]), None);
-    }
-
-    #[test]
-    fn floats_have_the_tiles_that_the_shapes_tell() {
-        let with = |dtype, shape: &[u64], name, scales: &[u64]| {
-            let found = known(&[("w.weight", dtype, shape), (name, F32, scales)]);
-            found.map(|(packing, tiles, _)| (packing, tiles))
-        };
-        let blocks = |shape: &[u64], scales: &[u64]| with(F8_E4M3, shape, "w.weight_scale_inv", scales);
-        assert_eq!(blocks(&[300, 200], &[3, 2]), Some((11, [200, 128, 128])));
-        assert_eq!(blocks(&[256, 96], &[8, 3]), Some((11, [96, 32, 32])));
-        assert_eq!(blocks(&[64, 256], &[64, 8]), Some((11, [256, 1, 32])));
-        assert_eq!(blocks(&[4, 256, 200], &[4, 2, 2]), Some((11, [200, 128, 128])));
-        // Tiles that no matrix of the stack has a whole number of rows of.
-        assert_eq!(blocks(&[4, 200, 200], &[4, 2, 2]), None);
-        assert_eq!(blocks(&[300, 200], &[7, 2]), None);
-        let scale = |shape: &[u64], scales: &[u64]| with(F8_E5M2, shape, "w.weight_scale", scales);
-        assert_eq!(scale(&[64, 64], &[64, 1]), Some((12, [64, 1, 64])));
-        assert_eq!(scale(&[64, 64], &[64]), Some((12, [64, 1, 64])));
-        assert_eq!(scale(&[96, 64], &[64]), Some((12, [64, 96, 1])));
-        assert_eq!(scale(&[96, 64], &[]), Some((12, [64, 96, 64])));
-        let scaled = with(F8_E4M3, &[96, 64], "w.scale_weight", &[1]);
-        assert_eq!(scaled, Some((11, [64, 96, 64])));
-    }
-
-    #[test]
-    fn other_names_and_shapes_tell_nothing() {
-        assert_eq!(known(&[("w_Q4", U8, &[96, 2, 16]), ("w_scale", F32, &[96, 2])]), None);
-        assert_eq!(known(&[("w_Q4", U8, &[0, 2, 16]), ("w_scales", F32, &[0])]), None);
-        assert_eq!(known(&[("w_Q4", U8, &[96, 2, 16]), ("w_scales", F32, &[7])]), None);
-        assert_eq!(known(&[("l.qweight", I32, &[8]), ("l.scales", F16, &[2, 96])]), None);
-        // The numbers of nested quantisation are places in a table.
-        assert_eq!(known(&[("w.weight", U8, &[96, 32]), ("w.weight.absmax", U8, &[96])]), None);
-        let nested = |scales: Dtype, count: u64| {
-            let absmax = ("w.weight.absmax", scales, &[600][..]);
-            known(&[("w.weight", U8, &[600, 32]), absmax, ("w.weight.nested_absmax", F32, &[count])])
-        };
-        assert_eq!(nested(U8, 3), Some((16, [64, 1, 64], vec![1, 2])));
-        assert_eq!(nested(U8, 4), None);
-        // Scales that are not nested have no scales.
-        assert_eq!(nested(F32, 3), Some((5, [64, 1, 64], vec![1])));
-    }
-}
+mod tests;

@@ -31,8 +31,10 @@ pub(crate) fn align(target: &[u64], index: &RowIndex) -> Vec<RowRun> {
         let row = row as u64;
         let last = runs.last_mut().filter(|run| run.target + run.count == row);
         if let Some(run) = last {
-            let next = base.get((run.base + run.count) as usize);
-            if next.is_some_and(|next| (next ^ signature).count_ones() <= FOLLOWS) {
+            let next = base.get((run.base + run.count) as usize).map(|next| (next ^ signature).count_ones());
+            // A row that is less alike may follow by chance, where rows were moved.
+            let follows = |differing: u32| differing <= SAME || index.find(signature).is_none();
+            if next.is_some_and(|differing| differing <= FOLLOWS && follows(differing)) {
                 run.count += 1;
                 continue;
             }

@@ -9,6 +9,7 @@
 mod blocks;
 pub(crate) mod dynamic;
 pub(crate) mod formats;
+pub(crate) mod groups;
 pub(crate) mod packed;
 mod packing;
 

@@ -11,7 +11,9 @@ use super::Levels;
 use super::dynamic::number;
 use super::formats::{E2M1, Float, NF4};
 use crate::cast::{can_cast, singles};
+use crate::error::{Error, Result};
 use crate::layout::Dtype;
+use crate::layout::dtype::Fields;
 
 /// One way to pack weights.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub(crate) struct Packing {
     pub(crate) code: Code,
     pub(crate) order: Order,
     pub(crate) zeros: Zeros,
+    /// A companion tells the [groups](super::groups::Groups) of rows.
+    pub(crate) grouped: bool,
 }
 
 /// The companion that tells the weights of the level 0.
@@ -69,20 +73,22 @@ pub(crate) enum Code {
 
 const fn uniform(bits: u32, zero: u8, code: Code, zeros: Zeros) -> Packing {
     let levels = Levels::Uniform { last: ((1u32 << bits) - 1) as u8, zero };
-    Packing { bits, levels, code, order: Order::Columns, zeros }
+    Packing { bits, levels, code, order: Order::Columns, zeros, grouped: false }
 }
 
 const fn book(levels: &'static [f32; 16], code: Code) -> Packing {
-    Packing { bits: 4, levels: Levels::Book(levels), code, order: Order::Columns, zeros: Zeros::None }
+    let (order, zeros) = (Order::Columns, Zeros::None);
+    Packing { bits: 4, levels: Levels::Book(levels), code, order, zeros, grouped: false }
 }
 
 const fn float(mantissa: u32, last: u8) -> Packing {
     let levels = Levels::Float(Float { mantissa, last });
-    Packing { bits: 8, levels, code: Code::SignAndSize, order: Order::Columns, zeros: Zeros::None }
+    let (code, order, zeros) = (Code::SignAndSize, Order::Columns, Zeros::None);
+    Packing { bits: 8, levels, code, order, zeros, grouped: false }
 }
 
 /// The packings, by their numbers in the format.
-pub(crate) static PACKINGS: [Packing; 17] = [
+pub(crate) static PACKINGS: [Packing; 19] = [
     // MatMulNBits and GPTQ without zero points.
     uniform(4, 8, Code::Plain, Zeros::None),
     // MLC.
@@ -113,7 +119,16 @@ pub(crate) static PACKINGS: [Packing; 17] = [
     uniform(8, 1, Code::Plain, Zeros::Points),
     // bitsandbytes with nested scales.
     Packing { order: Order::HighFirst, zeros: Zeros::Nested, ..book(&NF4, Code::Plain) },
+    // GPTQ of 4 and of 8 bits whose rows were sorted first.
+    Packing { grouped: true, ..uniform(4, 1, Code::Plain, Zeros::Points) },
+    Packing { grouped: true, ..uniform(8, 1, Code::Plain, Zeros::Points) },
 ];
+
+/// The largest number of tiles side by side.
+const MAX_ACROSS: u64 = 1 << 20;
+
+/// The fewest bytes of a tile, so that companions are not larger than what they belong to.
+const TILE: u64 = 4;
 
 /// The tiles of a matrix of numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,6 +150,18 @@ impl Tiles {
     /// All tiles of a matrix of `count` numbers, which are whole rows.
     pub(crate) fn count(&self, count: u64) -> u64 {
         count.div_ceil(self.width).div_ceil(self.rows).saturating_mul(self.across())
+    }
+
+    /// All tiles of a matrix of `count` numbers in `bytes` bytes.
+    ///
+    /// # Errors
+    /// `Limit` for more of them than such a matrix may have.
+    pub(crate) fn limited(&self, count: u64, bytes: u64) -> Result<u64> {
+        let (tiles, most) = (self.count(count), (bytes / TILE).max(1));
+        if self.across() > MAX_ACROSS || tiles > most {
+            return Err(Error::limit("there are too many tiles").figures(most, tiles));
+        }
+        Ok(tiles)
     }
 
     /// The tiles that a range of a matrix of `count` numbers needs: all of the rows of tiles that it
@@ -199,6 +226,14 @@ impl Packing {
         }
     }
 
+    /// Returns true if a region of `dtype` may have the numbers.
+    pub(crate) fn takes(&self, dtype: Dtype) -> bool {
+        match self.float() {
+            Some(float) => dtype == float,
+            None => dtype.words().1 == Fields::Integer && !dtype.is_scaled(),
+        }
+    }
+
     /// The place of the weight of a stored number, in the order of columns. Places change only
     /// within eight numbers.
     #[inline(always)]
@@ -210,10 +245,27 @@ impl Packing {
         }
     }
 
+    /// The place of a weight's stored number, given the place of the weight: the inverse of
+    /// [`weight`](Self::weight).
+    #[inline(always)]
+    pub(crate) fn place(&self, weight: usize) -> usize {
+        const PLACES: [usize; 8] = [0, 4, 1, 5, 2, 6, 3, 7];
+        match self.order {
+            Order::Columns => weight,
+            Order::Interleaved => weight / 8 * 8 + PLACES[weight % 8],
+            Order::HighFirst => weight ^ 1,
+        }
+    }
+
     /// The bits that a number may have.
     #[inline(always)]
     pub(crate) fn mask(&self) -> u8 {
         ((1u16 << self.bits) - 1) as u8
+    }
+
+    /// Returns true if tiles have biases.
+    pub(crate) fn has_biases(&self) -> bool {
+        self.zeros == Zeros::Biases
     }
 
     /// Returns true if rows are interleaved.
@@ -243,28 +295,54 @@ impl Packing {
     /// The numbers `a` and `c` of tiles, given their companions. They are NaN where a scale is not
     /// finite.
     pub(crate) fn affine(&self, of: Companions<'_>) -> Vec<(f32, f32)> {
+        let scales = self.scales(of);
+        match self.shifts(of) {
+            Shifts::None => scales.into_iter().map(|scale| (scale, 0.0)).collect(),
+            Shifts::Biases(biases) => scales.into_iter().zip(biases).collect(),
+            Shifts::Points(zeros) => scales.into_iter().zip(zeros).map(|(a, zero)| (a, -(a * zero))).collect(),
+        }
+    }
+
+    /// The scales of tiles, given their companions. They are NaN where they are not finite.
+    pub(crate) fn scales(&self, of: Companions<'_>) -> Vec<f32> {
         let factor = of.factor.and_then(|factor| scales_of(factor).first().copied()).unwrap_or(1.0);
         let scales = match of.zeros {
             Some(nested) if self.zeros == Zeros::Nested => nested_scales(of.scales.1, &scales_of(nested), of.offset),
             _ => scales_of(of.scales),
         };
         let scales = scales.into_iter().map(|scale| scale * factor);
-        let scales = scales.map(|scale| if scale.is_finite() { scale } else { f32::NAN });
+        scales.map(|scale| if scale.is_finite() { scale } else { f32::NAN }).collect()
+    }
+
+    /// The numbers of tiles that tell the weights of the level 0, a multiple of eight tiles behind the
+    /// first one.
+    pub(crate) fn shifts(&self, of: Companions<'_>) -> Shifts {
         let zeros = match (of.zeros, self.zeros) {
-            (Some(biases), Zeros::Biases) => return scales.zip(scales_of(biases)).collect(),
+            (Some(biases), Zeros::Biases) => return Shifts::Biases(scales_of(biases)),
             (Some(zeros), Zeros::Points) => zeros,
-            _ => return scales.map(|scale| (scale, 0.0)).collect(),
+            _ => return Shifts::None,
         };
-        // Zero points follow each other as numbers do: interleaved, they belong to the columns 0, 2 and so on.
         let stored: Vec<u8> = self.numbers(zeros.1).collect();
         let zero = |tile: usize| {
-            const PLACES: [usize; 8] = [0, 4, 1, 5, 2, 6, 3, 7];
-            let place = if self.is_interleaved() { tile / 8 * 8 + PLACES[tile % 8] } else { tile };
+            // Zero points follow each other as numbers do: interleaved, or each in its column.
+            let place = if self.is_interleaved() { self.place(tile) } else { tile };
             let number = stored.get(place).copied().unwrap_or(0);
             if self.code == Code::Signed { f32::from(number as i8) } else { f32::from(number) }
         };
-        scales.enumerate().map(|(tile, scale)| (scale, -(scale * zero(tile)))).collect()
+        let tiles = of.scales.1.len() / of.scales.0.words().0;
+        Shifts::Points((0..tiles).map(zero).collect())
     }
+}
+
+/// The numbers of tiles that tell the weights of the level 0.
+#[derive(Debug)]
+pub(crate) enum Shifts {
+    /// There are none: these weights are 0.
+    None,
+    /// These weights themselves.
+    Biases(Vec<f32>),
+    /// The levels whose weights are 0.
+    Points(Vec<f32>),
 }
 
 /// The companions of tiles, as bytes with their dtype.
@@ -305,69 +383,4 @@ fn scales_of((dtype, bytes): (Dtype, &[u8])) -> Vec<f32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_number_comes_back_and_indices_ascend() {
-        for packing in &PACKINGS {
-            let all: Vec<u8> = (0..1u32 << packing.bits).map(|number| number as u8).collect();
-            let mut indices: Vec<u8> = all.iter().map(|&number| packing.index(number)).collect();
-            assert!(all.iter().all(|&number| packing.number(packing.index(number)) == number));
-            indices.sort_unstable();
-            assert!(
-                indices == all && indices.is_sorted_by(|a, b| packing.levels.value(*a) <= packing.levels.value(*b))
-            );
-        }
-    }
-
-    #[test]
-    fn tiles_follow_rows_and_columns() {
-        let tiles = Tiles { width: 16, rows: 2, columns: 4 };
-        let found = |packing: &Packing, start: u64, first: u64, count: usize| {
-            let mut found = vec![0; count];
-            packing.tiles(&tiles, start, first, &mut found);
-            found
-        };
-        assert_eq!(found(&PACKINGS[0], 0, 6, 4), [1, 1, 2, 2]);
-        assert_eq!(found(&PACKINGS[0], 4, 62, 3), [3, 3, 4]);
-        assert_eq!(found(&PACKINGS[4], 0, 8, 8), [2, 2, 3, 3, 2, 2, 3, 3]);
-        assert_eq!((tiles.count(64), tiles.count(80), tiles.of(&(40..62), 64, 8)), (8, 12, 0..8));
-    }
-
-    #[test]
-    fn zero_points_belong_to_the_columns_of_their_numbers() {
-        let scales: Vec<u8> = (0..8).flat_map(|_| 1f32.to_le_bytes()).collect();
-        // The numbers 0 to 7 in stored order are zero points of the columns 0, 2, 4, 6, 1, 3, 5, 7.
-        let zeros = |packing: &Packing| {
-            let zeros = Some((Dtype::U8, &[0x10, 0x32, 0x54, 0x76][..]));
-            let affine = packing.affine(Companions { zeros, ..plain(&scales) });
-            affine.iter().map(|(_, c)| -c as u8).collect::<Vec<_>>()
-        };
-        assert_eq!(zeros(&PACKINGS[4]), [0, 4, 1, 5, 2, 6, 3, 7]);
-        assert_eq!(zeros(&PACKINGS[2]), [0, 1, 2, 3, 4, 5, 6, 7]);
-    }
-
-    fn plain(scales: &[u8]) -> Companions<'_> {
-        Companions { scales: (Dtype::F32, scales), zeros: None, factor: None, offset: 0.0 }
-    }
-
-    #[test]
-    fn nested_scales_have_a_scale_for_256_of_them() {
-        let places: Vec<u8> = (0..300).map(|i| if i < 256 { 255 } else { 127 }).collect();
-        let nested: Vec<u8> = [0.5f32, 0.25].into_iter().flat_map(f32::to_le_bytes).collect();
-        let (scales, zeros) = ((Dtype::U8, &places[..]), Some((Dtype::F32, &nested[..])));
-        let affine = PACKINGS[16].affine(Companions { scales, zeros, factor: None, offset: 2.0 });
-        assert!(affine.len() == 300 && affine[255] == (2.5, 0.0) && affine[256] == (2.0, 0.0));
-    }
-
-    #[test]
-    fn biases_are_words_and_are_not_multiplied() {
-        let words = |words: [f32; 2]| words.into_iter().flat_map(f32::to_le_bytes).collect::<Vec<_>>();
-        let (scales, biases, factor) = (words([0.5, f32::INFINITY]), words([-3.0, 1.0]), 2f32.to_le_bytes());
-        let factor = Some((Dtype::F32, &factor[..]));
-        let zeros = Some((Dtype::F32, &biases[..]));
-        let affine = PACKINGS[13].affine(Companions { zeros, factor, ..plain(&scales) });
-        assert!(affine[0] == (1.0, -3.0) && affine[1].0.is_nan() && affine[1].1 == 1.0);
-    }
-}
+mod tests;

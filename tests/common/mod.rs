@@ -138,7 +138,7 @@ macro_rules! golden {
 }
 
 /// Every dtype and method, at every effort, and every layout of a base.
-pub const GOLDEN: [Golden; 13] = [
+pub const GOLDEN: [Golden; 15] = [
     golden!("dtypes", "safetensors", "fast"),
     golden!("dtypes", "safetensors", "default"),
     golden!("dtypes", "safetensors", "max"),
@@ -150,6 +150,8 @@ pub const GOLDEN: [Golden; 13] = [
     golden!("nested", "safetensors", "default"),
     golden!("derived", "safetensors", "default"),
     golden!("floats", "safetensors", "default"),
+    golden!("weights", "safetensors", "default"),
+    golden!("dequantised", "gguf", "default"),
     golden!("quants", "gguf", "default"),
     golden!("quants", "gguf", "max"),
 ];

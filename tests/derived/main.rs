@@ -4,6 +4,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod floats;
 mod nested;
 #[path = "../reference/mod.rs"]
 mod reference;
@@ -12,7 +13,7 @@ mod words;
 use bitx::{ErrorKind, Format};
 use common::forge::{self, Record, varint};
 use common::{EFFORTS, compress, inspect, model, restore, restore_shared};
-use reference::packed::NF4;
+use reference::levels::NF4;
 
 const OUTER: usize = 96;
 const INNER: usize = 256;

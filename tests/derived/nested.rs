@@ -1,7 +1,7 @@
 //! NF4 with nested scales, against the weights that it was quantised from and against NF4.
 
 use super::*;
-use reference::packed::dynamic;
+use reference::levels::dynamic;
 
 /// The nearest number of the dynamic map.
 fn place(x: f32) -> u8 {

@@ -1,7 +1,7 @@
 //! The methods grid and nibbles.
 
 use super::fields::{Bits, Fields, unzigzag};
-use super::packed::stepped;
+use super::levels::stepped;
 use super::quant::{BOOK, Block, Format, half, range, value};
 use super::words::difference;
 use super::{Result, check, symbols};

@@ -93,6 +93,15 @@ impl Head {
                 let view = View::read_derived(&region, fields, self)?;
                 Ok(Content::Chunks(region, Some(Partner::View(view))))
             }
+            9 => {
+                check(super::cast::known(region.dtype), "weights of blocks as other words")?;
+                let view = View::read_blocks(&region, fields, self)?;
+                Ok(Content::Chunks(region, Some(Partner::View(view))))
+            }
+            10 => {
+                let view = View::read_unpacked(&region, fields, self)?;
+                Ok(Content::Chunks(region, Some(Partner::View(view))))
+            }
             6 => {
                 let mut view = View::read(&region, fields, self)?;
                 view.merge = Some(Merge::read(&region, fields, self)?);

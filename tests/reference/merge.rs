@@ -68,7 +68,7 @@ impl Merge {
 }
 
 /// The dtype of a factor or of a rounding.
-fn factor(fields: &mut Fields) -> Result<u8> {
+pub fn factor(fields: &mut Fields) -> Result<u8> {
     let dtype = fields.byte()?;
     check([F16, BF16, F32].contains(&dtype), "dtype of a factor")?;
     Ok(dtype)
@@ -84,6 +84,6 @@ fn single(word: &[u8]) -> f32 {
     f32::from_le_bytes(word.try_into().unwrap())
 }
 
-fn rounded(number: f32, dtype: u8) -> f32 {
+pub fn rounded(number: f32, dtype: u8) -> f32 {
     single(&cast::cast(&cast::cast(&number.to_le_bytes(), F32, dtype), dtype, F32))
 }

@@ -5,8 +5,9 @@ use super::chunk::Coding;
 use super::fields::Fields;
 use super::grid::{class, fields_of, near, size};
 use super::head::{Content, Head};
+use super::levels::{bits, dynamic, exponent, float, index, level, numbers, stepped, takes, zero};
 use super::view::Partner;
-use super::{Result, cast, check, quant};
+use super::{Result, cast, check};
 
 /// An entry of the head.
 pub struct Packed {
@@ -18,30 +19,10 @@ pub struct Packed {
     scales: usize,
     zeros: Option<usize>,
     factor: Option<usize>,
+    groups: Option<usize>,
     /// Offsets of nested scales, in target and base.
     offsets: [f32; 2],
 }
-
-const E2M1: [f32; 16] = [-6., -4., -3., -2., -1.5, -1., -0.5, -0., 0., 0.5, 1., 1.5, 2., 3., 4., 6.];
-
-pub const NF4: [f32; 16] = [
-    -1.,
-    -0.6961928,
-    -0.52507305,
-    -0.3949175,
-    -0.28444138,
-    -0.18477343,
-    -0.091050036,
-    0.,
-    0.0795803,
-    0.1609302,
-    0.2461123,
-    0.33791524,
-    0.44070983,
-    0.562617,
-    0.72295684,
-    1.,
-];
 
 impl Packed {
     /// Reads the entries of a head whose items are known.
@@ -54,13 +35,14 @@ impl Packed {
             let item = first.checked_add(fields.varint()?).filter(|&item| item < head.items.len() as u64);
             let item = item.ok_or("number of a packed item")?;
             let kind = fields.byte()?;
-            check(kind <= 16, "unknown packing")?;
+            check(kind <= 18, "unknown packing")?;
             let (width, rows, columns) = (fields.varint()?, fields.varint()?, fields.varint()?);
             let distance = |field: u64| if field.is_multiple_of(2) { field / 2 } else { !(field / 2) };
             let mut companion = || Ok::<_, String>(item.wrapping_add(distance(fields.varint()?)) as usize);
             let scales = companion()?;
             let zeros = if matches!(kind, 2 | 3 | 4 | 8 | 9 | 13..) { Some(companion()?) } else { None };
             let factor = Some(companion()?).filter(|&factor| factor as u64 != item);
+            let groups = if kind >= 17 { Some(companion()?) } else { None };
             let mut offset = || {
                 if kind == 16 {
                     Ok(f32::from_le_bytes(fields.take(4)?.try_into().unwrap()))
@@ -69,7 +51,8 @@ impl Packed {
                 }
             };
             let offsets = [offset()?, offset()?];
-            let packed = Self { item: item as usize, kind, width, rows, columns, scales, zeros, factor, offsets };
+            let item = item as usize;
+            let packed = Self { item, kind, width, rows, columns, scales, zeros, factor, groups, offsets };
             packed.check(head)?;
             all.push(packed);
         }
@@ -79,36 +62,29 @@ impl Packed {
     }
 
     pub fn companions(&self) -> Vec<usize> {
-        [Some(self.scales), self.zeros, self.factor].into_iter().flatten().collect()
+        [Some(self.scales), self.zeros, self.factor, self.groups].into_iter().flatten().collect()
     }
 
     /// Bits of a number.
     fn bits(&self) -> u32 {
-        if matches!(self.kind, 0..=6 | 13 | 16) { 4 } else { 8 }
+        bits(self.kind)
     }
 
     fn numbers(&self, bytes: &[u8]) -> Vec<u8> {
-        match self.bits() {
-            4 => bytes.iter().flat_map(|byte| [byte % 16, byte / 16]).collect(),
-            _ => bytes.to_vec(),
-        }
+        numbers(self.kind, bytes)
     }
 
     fn check(&self, head: &Head) -> Result<()> {
         let own = |item: usize| match head.items.get(item) {
             Some(Content::Chunks(region, None)) => Some(region),
             Some(Content::Chunks(region, Some(Partner::View(view))))
-                if view.merge.is_none() && view.matrices.is_none() =>
+                if view.merge.is_none() && view.matrices.is_none() && !view.dequantises(region) =>
             {
                 Some(region)
             }
             _ => None,
         };
-        let packed = |region: &Region| match self.kind {
-            11 => region.dtype == 7,
-            12 => region.dtype == 6,
-            _ => Coding::of(region.dtype).mantissa.is_none() && quant::format(region.dtype).is_none(),
-        };
+        let packed = |region: &Region| takes(self.kind, region.dtype);
         let count = |region: &Region| region.length as u128 * u128::from(8 / self.bits());
         let region = own(self.item).filter(|region| packed(region)).ok_or("a packed item of other words")?;
         check(self.width > 0 && self.rows > 0 && self.columns > 0, "extents of tiles")?;
@@ -125,6 +101,12 @@ impl Packed {
         };
         check(words(self.scales, tiles), "the scales of tiles")?;
         check(self.factor.is_none_or(|factor| words(factor, 1)), "the factor of scales")?;
+        let groups = |item: usize| {
+            let count = numbers / u128::from(self.width) * u128::from(self.columns);
+            let word = |region: &Region| region.dtype == 15 || region.dtype == 16;
+            self.columns <= self.width && own(item).is_some_and(|r| word(r) && (r.length / 4) as u128 == count)
+        };
+        check(self.groups.is_none_or(groups), "the groups of rows")?;
         let zeros = |zeros| match self.kind {
             13 | 14 => words(zeros, tiles),
             16 => words(zeros, tiles.div_ceil(256)) && own(self.scales).is_some_and(|region| region.dtype == 4),
@@ -145,10 +127,12 @@ impl Packed {
                 }
             }
         };
-        let factor = self.factor.map_or(1.0, |factor| scales(factor, &bytes[bytes.len() - 1])[0]);
+        let at = bytes.len() - 1 - usize::from(self.groups.is_some());
+        let factor = self.factor.map_or(1.0, |factor| scales(factor, &bytes[at])[0]);
         let biases = self.zeros.filter(|_| matches!(self.kind, 13 | 14)).map(|biases| scales(biases, &bytes[1]));
         let nested = self.zeros.filter(|_| self.kind == 16).map(|nested| scales(nested, &bytes[1]));
-        let zeros = self.zeros.filter(|_| self.kind < 13 || self.kind == 15).map(|_| self.numbers(&bytes[1]));
+        let zeros =
+            self.zeros.filter(|_| self.kind < 13 || matches!(self.kind, 15 | 17 | 18)).map(|_| self.numbers(&bytes[1]));
         let affine = |(tile, scale): (usize, f32)| {
             let a = scale * factor;
             let a = if a.is_finite() { a } else { f32::NAN };
@@ -174,31 +158,13 @@ impl Packed {
 
     /// The level of an index.
     fn level(&self, index: u8) -> f32 {
-        match self.kind {
-            5 | 16 => NF4[usize::from(index)],
-            6 => E2M1[usize::from(index)],
-            11 | 12 if index < 128 => -float(self.kind, 127 - index),
-            11 | 12 => float(self.kind, index - 128),
-            kind => f32::from(index) - f32::from(zero(kind)),
-        }
+        level(self.kind, index)
     }
 
     /// The index of a stored number, or the number of an index: both maps are their own inverses
     /// but for those of floats.
     fn index(&self, number: u8) -> u8 {
-        match self.kind {
-            6 => {
-                if number < 8 {
-                    8 + number
-                } else {
-                    15 - number
-                }
-            }
-            7 | 8 => number ^ 128,
-            11 | 12 if number < 128 => 128 + number,
-            11 | 12 => 255 - number,
-            _ => number,
-        }
+        index(self.kind, number)
     }
 
     fn number(&self, index: u8) -> u8 {
@@ -258,9 +224,16 @@ impl Packed {
         }
     }
 
-    fn tile(&self, number: usize) -> usize {
+    /// The tile of a number, given the groups of all rows if there are some, and the number of tiles.
+    fn tile(&self, number: usize, groups: Option<&Vec<u8>>, tiles: usize) -> usize {
         let (width, rows, columns) = (self.width as usize, self.rows as usize, self.columns as usize);
         let (row, column) = (number / width, number % width);
+        if let Some(groups) = groups {
+            let word = &groups[4 * (row * columns + column % columns)..][..4];
+            let group = u32::from_le_bytes(word.try_into().unwrap()) as usize;
+            let across = width.div_ceil(columns);
+            return group.min(tiles / across - 1) * across + column / columns;
+        }
         let column = if self.kind == 4 { column / 8 * 8 + [0, 2, 4, 6, 1, 3, 5, 7][column % 8] } else { column };
         row / rows * width.div_ceil(columns) + column / columns
     }
@@ -273,8 +246,8 @@ impl Packed {
         let Some(own) = weights.get(4 * start..4 * (start + width)) else { return (a, c) };
         let own: Vec<f32> = own.chunks(4).map(|word| f32::from_le_bytes(word.try_into().unwrap())).collect();
         let ([slope, bias], part) = match self.kind {
-            16 => ([super::view::largest(&own), 0.0], 16.0),
-            _ => (super::view::line(&own, ((1u32 << self.bits()) - 1) as f32), 256.0),
+            16 => ([super::derived::largest(&own), 0.0], 16.0),
+            _ => (super::derived::line(&own, ((1u32 << self.bits()) - 1) as f32), 256.0),
         };
         let near = |x: f32, y: f32| (x - y).abs() <= y.abs() / part;
         if near(slope, a) && near(bias, c) { (slope, bias) } else { (a, c) }
@@ -300,13 +273,14 @@ impl Packed {
         check(model <= 3 || model == 4 && has_lines, "an unknown model of indices")?;
         let middle = if model % 2 == 1 { fields.varint()?.min(65_535) as i64 } else { 0 };
         let first = start * per_byte;
+        let groups = self.groups.and(companions[1].last());
         let to: Vec<(f32, f32)> = match model {
             4 => to.iter().enumerate().map(|(tile, &line)| self.line(tile, line, first, base)).collect(),
             _ => to,
         };
         let own = if weights { Vec::new() } else { self.numbers(base) };
         let expect = |i: usize| {
-            let tile = self.tile(first + i);
+            let tile = self.tile(first + i, groups, to.len());
             let ((from_a, from_c), (a, c)) = (from[tile], to[tile]);
             let q = 1.0 / a;
             let y = if weights {
@@ -347,52 +321,5 @@ impl Packed {
             4 => numbers.chunks(2).map(|pair| pair[0] + 16 * pair[1]).collect(),
             _ => numbers,
         })
-    }
-}
-
-/// A number of the dynamic map.
-pub fn dynamic(place: u8) -> f32 {
-    let n = i32::from(place) - 127;
-    let size = match n.abs() {
-        0 => 0.0,
-        128 => 1.0,
-        m => {
-            let i = (0..7).rev().find(|i| m >= 1 << i).unwrap();
-            let j = m - (1 << i);
-            let t = (2 * j + 1) as f32 / (2 << i) as f32;
-            (t * 0.9 + 0.1) * ["1e-6", "1e-5", "1e-4", "1e-3", "1e-2", "1e-1", "1"][i].parse::<f32>().unwrap()
-        }
-    };
-    if n < 0 { -size } else { size }
-}
-
-/// The context of model 3.
-pub fn stepped(f: f32, a: f32, own: i64, middle: i64) -> usize {
-    let f = f.abs();
-    let class = [0.0001, 0.125, 0.25].iter().filter(|least| f >= **least).count();
-    24 * class + (size(a) + own - middle + 12).clamp(0, 23) as usize
-}
-
-/// The exponent of a float of 8 bits without its sign, at least 1.
-fn exponent(kind: u8, magnitude: u8) -> u8 {
-    (magnitude / if kind == 11 { 8 } else { 4 }).max(1)
-}
-
-/// The value of a float of 8 bits without its sign, as if none were infinite or no number.
-fn float(kind: u8, magnitude: u8) -> f32 {
-    let (mantissa, bias) = if kind == 11 { (8, 7 + 3) } else { (4, 15 + 2) };
-    let exponent = exponent(kind, magnitude);
-    let whole = i32::from(magnitude) - mantissa * (i32::from(exponent) - 1);
-    whole as f32 * 2f32.powi(i32::from(exponent) - bias)
-}
-
-/// The index of level 0.
-fn zero(kind: u8) -> u8 {
-    match kind {
-        0 => 8,
-        1 => 7,
-        3 | 15 => 1,
-        7 | 8 | 10 => 128,
-        _ => 0,
     }
 }

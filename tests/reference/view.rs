@@ -2,10 +2,11 @@
 
 use super::base::{PLACES, Region};
 use super::chunk::Coding;
+use super::derived::Derived;
 use super::fields::{Fields, text};
 use super::head::{BITS, Head, LAST};
 use super::merge::Merge;
-use super::packed::dynamic;
+use super::unpacked::Unpacked;
 use super::{Result, cast, check, quant};
 
 /// The base words of a region.
@@ -19,19 +20,8 @@ pub struct View {
     pub matrices: Option<(usize, usize)>,
     /// The weights that the words were made from.
     pub derived: Option<Box<Derived>>,
-}
-
-/// The weights of the base that the words of a region were made from.
-pub struct Derived {
-    /// Rows and columns of the base's matrices of elements.
-    matrices: (usize, usize),
-    /// Weights of an element.
-    element: usize,
-    /// Weights of a word.
-    pub per_word: usize,
-    /// 0 if the view gives weights, else the number of a span.
-    span: u8,
-    divisor: f32,
+    /// The packed numbers that the words are weights of.
+    pub unpacked: Option<Box<Unpacked>>,
 }
 
 /// A region of a base file.
@@ -45,7 +35,7 @@ pub struct Origin {
 pub type Base<'a> = (&'a [u8], Vec<Region>, u8);
 
 /// Bytes of a unit.
-fn unit(dtype: u8) -> usize {
+pub fn unit(dtype: u8) -> usize {
     match dtype {
         18 => 4,
         dtype if quant::format(dtype).is_some() => quant::format(dtype).map_or(1, |format| format.bytes),
@@ -58,9 +48,10 @@ fn weights(dtype: u8) -> usize {
     quant::format(dtype).map_or(1, |format| format.weights)
 }
 
-/// Units of the dtype `from` that a unit of the dtype `to` takes.
-fn per_unit(from: u8, to: u8) -> usize {
-    (weights(to) / weights(from)).max(1)
+/// Units of the dtype `from` whose weights fill so many units of the dtype `to`.
+fn taken(units: u64, from: u8, to: u8) -> Result<u64> {
+    let all = units.checked_mul(weights(to) as u64).ok_or("length of a run")?;
+    Ok(all.div_ceil(weights(from) as u64))
 }
 
 /// Tells whether a view of a region of the dtype `to` may take words of the dtype `from`.
@@ -112,16 +103,27 @@ impl View {
             merge: None,
             matrices: None,
             derived: None,
+            unpacked: None,
         })
     }
 
     pub fn read(region: &Region, fields: &mut Fields, head: &Head) -> Result<Self> {
-        let mut view = Self { origins: Vec::new(), runs: Vec::new(), merge: None, matrices: None, derived: None };
+        let view = Self::read_blocks(region, fields, head)?;
+        let cast = |origin: &Origin| fits(origin.dtype, region.dtype);
+        check(view.origins.iter().all(cast), "a cast of other dtypes")?;
+        Ok(view)
+    }
+
+    /// A view that may give floats the weights of blocks.
+    pub fn read_blocks(region: &Region, fields: &mut Fields, head: &Head) -> Result<Self> {
+        let mut view =
+            Self { origins: Vec::new(), runs: Vec::new(), merge: None, matrices: None, derived: None, unpacked: None };
         for _ in 0..count(fields)? {
             let (file, name) = read_name(fields, head, region)?;
             let dtype = fields.byte()?;
             check(dtype <= LAST, "unknown dtype")?;
-            check(fits(dtype, region.dtype), "a cast of other dtypes")?;
+            let blocks = quant::format(dtype).is_some() && cast::known(region.dtype);
+            check(blocks || fits(dtype, region.dtype), "a cast of other dtypes")?;
             view.origins.push(Origin { file, name, dtype });
             let integers = view.origins.iter().filter(|origin| origin.dtype == region.dtype).count();
             let mixed = integers > 0 && integers < view.origins.len();
@@ -142,8 +144,10 @@ impl View {
                 let moved = if moved % 2 == 0 { moved / 2 } else { !(moved / 2) };
                 let start = end.wrapping_add(moved);
                 let dtype = view.origins[origin - 1].dtype;
-                let taken = units.checked_mul(per_unit(dtype, region.dtype) as u64).ok_or("length of a run")?;
-                *end = start.checked_add(taken).filter(|&end| end < 1 << 63).ok_or("place of a run")?;
+                *end = start
+                    .checked_add(taken(units, dtype, region.dtype)?)
+                    .filter(|&end| end < 1 << 63)
+                    .ok_or("place of a run")?;
                 Some((origin - 1, start as usize))
             };
             view.runs.push((units as usize, from));
@@ -204,6 +208,19 @@ impl View {
         Ok(view)
     }
 
+    /// The view of a region whose words are weights of packed numbers.
+    pub fn read_unpacked(region: &Region, fields: &mut Fields, head: &Head) -> Result<Self> {
+        let (unpacked, origins) = Unpacked::read(region, fields, head)?;
+        let (merge, matrices, derived) = (None, None, None);
+        Ok(Self { origins, runs: Vec::new(), merge, matrices, derived, unpacked: Some(Box::new(unpacked)) })
+    }
+
+    /// Tells whether the words of the region are weights of blocks or of packed numbers.
+    pub fn dequantises(&self, region: &Region) -> bool {
+        let blocks = |origin: &Origin| quant::format(origin.dtype).is_some();
+        self.unpacked.is_some() || cast::known(region.dtype) && self.origins.iter().any(blocks)
+    }
+
     /// The weights that the words of a derived region were made from.
     pub fn weights(&self, region: &Region) -> u128 {
         let words = (region.length / unit(region.dtype)) as u128;
@@ -228,6 +245,11 @@ impl View {
             let known = vec![true; words.len()];
             return Ok((words, known));
         }
+        if let Some(unpacked) = &self.unpacked {
+            let words = unpacked.words(&self.origins, region, bases)?;
+            let known = vec![true; words.len()];
+            return Ok((words, known));
+        }
         let of_weights = self.gives_weights(region);
         let given = if of_weights { 4 * weights(region.dtype) } else { unit(region.dtype) };
         let (mut words, mut known) = (Vec::new(), Vec::new());
@@ -237,13 +259,17 @@ impl View {
                 Some((origin, start)) => {
                     let Origin { file, name, dtype } = &self.origins[origin];
                     let width = unit(*dtype);
-                    let taken = units * per_unit(*dtype, region.dtype);
+                    let taken = taken(units as u64, *dtype, region.dtype)? as usize;
                     let end = start.checked_add(taken).and_then(|end| end.checked_mul(width)).ok_or("an end")?;
                     let found = &find(&bases[*file], name, *dtype, end)?[start * width..end];
                     words.extend(match quant::format(*dtype) {
                         Some(format) if of_weights => format.weights_of(found),
                         None if of_weights => cast::cast(found, *dtype, 17),
                         _ if *dtype == region.dtype => found.to_vec(),
+                        Some(format) => {
+                            let weights = without_nans(&format.weights_of(found)[..4 * units]);
+                            cast::cast(&weights, 17, region.dtype)
+                        }
                         _ => cast::cast(found, *dtype, region.dtype),
                     });
                 }
@@ -260,82 +286,17 @@ impl View {
     }
 }
 
-impl Derived {
-    /// The weights, or the words that are expected of their spans.
-    fn words(&self, origin: &Origin, region: &Region, bases: &[Base<'_>]) -> Result<Vec<u8>> {
-        let count = region.length / unit(region.dtype) * self.per_word;
-        let Origin { file, name, dtype } = origin;
-        let found = find(&bases[*file], name, *dtype, count * unit(*dtype))?;
-        let (rows, columns) = self.matrices;
-        let weights = transposed(&cast::cast(found, *dtype, 17), rows, columns, 4 * self.element);
-        if self.span == 0 {
-            return Ok(weights);
-        }
-        let weights: Vec<f32> = weights.chunks(4).map(|word| f32::from_le_bytes(word.try_into().unwrap())).collect();
-        if self.span == 6 {
-            return Ok(self.places(&weights));
-        }
-        let spans = weights.chunks(self.per_word).flat_map(|weights| self.span_of(weights).to_le_bytes());
-        let spans: Vec<u8> = spans.collect();
-        if is_power(region.dtype) {
-            let exponent = |span: &[u8]| (u32::from_le_bytes(span.try_into().unwrap()) / (1 << 23)) as u8;
-            return Ok(spans.chunks(4).map(exponent).collect());
-        }
-        Ok(cast::cast(&spans, 17, region.dtype))
-    }
-
-    /// The places of nested scales.
-    fn places(&self, weights: &[f32]) -> Vec<u8> {
-        let moved: Vec<f32> = weights.chunks(self.per_word).map(|weights| largest(weights) - self.divisor).collect();
-        let borders: Vec<f32> = (0..255u8).map(|place| (dynamic(place) + dynamic(place + 1)) / 2.0).collect();
-        let place = |x: f32| borders.iter().filter(|&&border| border < x).count() as u8;
-        let runs = moved.chunks(256).map(|run| {
-            let scale = run.iter().fold(0f32, |most, number| if number.abs() > most { number.abs() } else { most });
-            run.iter().map(|number| place(number / scale)).collect::<Vec<_>>()
-        });
-        runs.collect::<Vec<_>>().concat()
-    }
-
-    fn span_of(&self, weights: &[f32]) -> f32 {
-        if self.span == 7 {
-            let distances = weights.chunks(self.element).map(|element| (largest(element) - self.divisor).abs());
-            return distances.fold(0.0, |most, distance| if distance > most { distance } else { most });
-        }
-        let (mut least, mut most, mut first) = (0f32, 0f32, 0f32);
-        for &weight in weights.iter().filter(|weight| weight.is_finite()) {
-            least = if weight < least { weight } else { least };
-            most = if weight > most { weight } else { most };
-            first = if weight.abs() > first.abs() { weight } else { first };
-        }
-        match self.span {
-            1 => first.abs() / self.divisor,
-            2 => (most - least) / self.divisor,
-            3 => first / self.divisor,
-            span => line(weights, self.divisor)[usize::from(span - 4)],
-        }
-    }
-}
-
-/// The slope and the bias of a line through weights.
-pub fn line(weights: &[f32], steps: f32) -> [f32; 2] {
-    let finite = || weights.iter().map(|&weight| if weight.is_finite() { weight } else { 0.0 });
-    let lo = finite().reduce(|a, b| if b < a { b } else { a }).unwrap();
-    let hi = finite().reduce(|a, b| if b > a { b } else { a }).unwrap();
-    let step = (hi - lo) / steps;
-    let step = if step >= 1e-7 { step } else { 1e-7 };
-    let (edge, step) = if lo.abs() > hi.abs() { (lo, step) } else { (hi, -step) };
-    let whole = (edge / step).round_ties_even();
-    if whole == 0.0 { [step, 0.0] } else { [edge / whole, edge] }
-}
-
-/// The largest magnitude of the weights that are finite.
-pub fn largest(weights: &[f32]) -> f32 {
-    let finite = weights.iter().filter(|weight| weight.is_finite());
-    finite.fold(0.0, |most, weight| if weight.abs() > most { weight.abs() } else { most })
+/// Weights as singles, with 0 for those that are no numbers.
+pub fn without_nans(weights: &[u8]) -> Vec<u8> {
+    let number = |word: &[u8]| {
+        let number = f32::from_le_bytes(word.try_into().unwrap());
+        if number.is_nan() { 0f32.to_le_bytes() } else { number.to_le_bytes() }
+    };
+    weights.chunks(4).flat_map(number).collect()
 }
 
 /// Transposes each matrix of words of `width` bytes.
-fn transposed(words: &[u8], rows: usize, columns: usize, width: usize) -> Vec<u8> {
+pub fn transposed(words: &[u8], rows: usize, columns: usize, width: usize) -> Vec<u8> {
     let word = |matrix: usize, place: usize| &words[(matrix * rows * columns + place) * width..][..width];
     let matrices = words.len() / (rows * columns * width);
     let places = (0..columns).flat_map(|column| (0..rows).map(move |row| row * columns + column));

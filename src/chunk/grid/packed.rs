@@ -3,6 +3,8 @@
 //!
 //! The payload holds the model of the contexts and the list of the numbers.
 
+use std::sync::Arc;
+
 use super::expect::{Expected, Model, half_octaves, place};
 use super::{read_model, residue, write_model};
 use crate::bytes::ByteReader;
@@ -11,6 +13,7 @@ use crate::chunk::list::{self, List};
 use crate::derived::Span;
 use crate::entropy::rans::STRIP;
 use crate::error::Result;
+use crate::quant::groups::Groups;
 use crate::quant::packed::{Companions, Packing, Tiles, Zeros};
 
 /// The tiles of a chunk, in base and target.
@@ -18,6 +21,8 @@ use crate::quant::packed::{Companions, Packing, Tiles, Zeros};
 pub(crate) struct Side {
     packing: &'static Packing,
     tiles: Tiles,
+    /// The groups of the chunk's rows, if there are some.
+    groups: Option<Arc<Groups>>,
     /// The number of the chunk's first packed number in its region.
     first: u64,
     /// The number of the first tile.
@@ -77,7 +82,7 @@ impl Side {
     /// Creates the side of a chunk whose first number is `first`, and whose companions are those of
     /// the tiles from `origin` on.
     pub(crate) fn new(
-        (packing, tiles): (&'static Packing, Tiles),
+        (packing, tiles, groups): (&'static Packing, Tiles, Option<Groups>),
         (first, origin): (u64, u64),
         base: Companions<'_>,
         target: Companions<'_>,
@@ -90,7 +95,7 @@ impl Side {
             let still = base_a == a && base_c == c || !scale.is_finite();
             Move { scale, shift: if still { f32::NAN } else { shift }, step: half_octaves(a), a, inverse, c }
         });
-        Self { packing, tiles, first, origin, moves: moves.collect() }
+        Self { packing, tiles, groups: groups.map(Arc::new), first, origin, moves: moves.collect() }
     }
 
     /// Returns true if tiles are runs of weights, which tell scales and biases as they were before they
@@ -130,12 +135,16 @@ impl Side {
                 *tile = Move { inverse: 1.0 / slope, c: bias, ..*tile };
             }
         }
-        Self { moves, ..*self }
+        Self { moves, groups: self.groups.clone(), ..*self }
     }
 
     /// The expectations of a strip of numbers that begins with number `start` of the chunk.
     fn expect(&self, start: usize, base: Ground<'_>, model: Model, places: &mut [u32], expected: &mut Expected) {
-        self.packing.tiles(&self.tiles, self.origin, self.first + start as u64, places);
+        let first = self.first + start as u64;
+        match &self.groups {
+            Some(groups) => places.iter_mut().zip(first..).for_each(|(place, at)| *place = groups.tile(at) as u32),
+            None => self.packing.tiles(&self.tiles, self.origin, first, places),
+        }
         match base.strip(self.packing, start, places.len()) {
             Ground::Numbers(base) => self.expect_numbers(base, model, places, expected),
             Ground::Weights(base) => self.expect_weights(base.as_chunks().0, model, places, expected),

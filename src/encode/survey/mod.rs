@@ -12,6 +12,7 @@ mod merges;
 mod nested;
 mod parts;
 mod quantised;
+mod unpacked;
 mod views;
 
 use std::collections::{HashMap, VecDeque};
@@ -30,7 +31,8 @@ use alignment::Alignments;
 use duplicates::Duplicates;
 use merges::Merges;
 use quantised::Quantised;
-use views::is_cast;
+use unpacked::Weights;
+use views::{is_cast, is_cast_up};
 
 /// Minimum length in bytes of a region to match by content; shorter ones are not worth a read.
 const LEAST: u64 = 256;
@@ -104,6 +106,8 @@ enum Probe {
     Merge,
     /// Scales of packed numbers, or the weights that they may follow from.
     Scales,
+    /// Floats, or packed numbers of the base whose weights they may be.
+    Weights,
 }
 
 /// The stage that the queued reads belong to.
@@ -115,6 +119,7 @@ enum Stage {
     Rows,
     Merges,
     Scales,
+    Weights,
     Done,
 }
 
@@ -137,6 +142,7 @@ pub(super) struct Survey {
     adapters: Vec<(usize, Adapter)>,
     merges: Merges,
     quantised: Quantised,
+    weights: Weights,
 }
 
 impl Survey {
@@ -145,6 +151,7 @@ impl Survey {
             views: vec![None; target.regions.len()],
             duplicates: Duplicates::default(),
             quantised: Quantised::new(&target),
+            weights: Weights::new(&bases),
             models: Models { target, bases, starts: HashMap::new() },
             spans: HashMap::new(),
             base_header: Vec::new(),
@@ -180,6 +187,9 @@ impl Survey {
                     self.duplicates.start(region, bytes);
                     self.quantised.start(region, bytes);
                 }
+                if let Subject::Base(place) = subject {
+                    self.weights.start(place, bytes);
+                }
             }
             Probe::Duplicate => self.duplicates.feed(bytes),
             Probe::SecondRow(subject) => {
@@ -195,18 +205,19 @@ impl Survey {
             Probe::Rows => self.alignments.feed(bytes),
             Probe::Merge => self.merges.feed(bytes),
             Probe::Scales => self.quantised.feed(&self.models, bytes),
+            Probe::Weights => self.weights.feed(&self.models, bytes),
         }
         self.advance();
     }
 
     pub(super) fn finish(self) -> Findings {
-        let Self { models, spans, base_header, mut views, duplicates, merges, quantised, .. } = self;
+        let Self { models, spans, base_header, mut views, duplicates, merges, quantised, weights, .. } = self;
         let (packed, derived) = quantised.finish(&models);
         let Models { target, bases, .. } = models;
         for (region, merge) in merges.finish() {
             views[region].iter_mut().for_each(|view| view.merge = Some(Box::new(merge.clone())));
         }
-        for (region, view) in derived {
+        for (region, view) in derived.into_iter().chain(weights.finish()) {
             views[region] = Some(view);
         }
         let earlier = duplicates.finish(target.regions.len());
@@ -248,7 +259,13 @@ impl Survey {
                     self.queue.extend(reads.into_iter().map(|read| (read, Probe::Scales)));
                     Stage::Scales
                 }
-                Stage::Scales | Stage::Done => Stage::Done,
+                Stage::Scales => {
+                    let is_open = |region: usize| self.views[region].as_ref().is_none_or(is_cast_up);
+                    let reads = self.weights.plan(&self.models, is_open);
+                    self.queue.extend(reads.into_iter().map(|read| (read, Probe::Weights)));
+                    Stage::Weights
+                }
+                Stage::Weights | Stage::Done => Stage::Done,
             };
         }
     }

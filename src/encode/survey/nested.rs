@@ -13,13 +13,13 @@ use crate::plan::Place;
 use crate::quant::packed::NESTED;
 
 /// The end of the name of a region of JSON, behind the name of its numbers.
-const STATE: &str = ".quant_state.bitsandbytes__nf4";
+pub(super) const STATE: &str = ".quant_state.bitsandbytes__nf4";
 
 /// The name of the offset in the JSON.
 const OFFSET: &[u8] = b"\"nested_offset\":";
 
 /// Maximum number of bytes of the JSON.
-const LONGEST: u64 = 1 << 12;
+pub(super) const LONGEST: u64 = 1 << 12;
 
 /// The regions with nested scales, and what was found for them. Each is named by its place among the
 /// packed regions.
@@ -105,7 +105,7 @@ impl Nested {
 }
 
 /// The offset in some JSON.
-fn offset(json: &[u8]) -> Option<f32> {
+pub(super) fn offset(json: &[u8]) -> Option<f32> {
     let place = json.windows(OFFSET.len()).position(|part| part == OFFSET)?;
     let number = json[place + OFFSET.len()..].trim_ascii_start();
     let length = number.iter().position(|byte| !b"+-.eE0123456789".contains(byte)).unwrap_or(number.len());

@@ -68,7 +68,7 @@ impl Quantised {
     pub(super) fn new(target: &Layout) -> Self {
         let known = companions::find(target);
         let searched = known.iter().filter(|known| is_searched(&target.regions[known.region], known));
-        let kept = searched.flat_map(|known| [Some(known.region), Some(known.scales), known.biases()]);
+        let kept = searched.flat_map(|known| [Some(known.region), Some(known.scales), known.biases(), known.groups]);
         Self { kept: kept.flatten().collect(), known, ..Self::default() }
     }
 
@@ -92,12 +92,14 @@ impl Quantised {
             }
         }
         let (mut reads, mut left) = (self.nested.reads(models, &self.known), COMPARISONS);
+        self.known.iter_mut().for_each(|known| *known = known.with_groups(|region| self.starts.get(&region)));
         let searched =
             |known: &Known| is_searched(&models.target.regions[known.region], known) && is_open(known.region);
         for (index, known) in self.known.clone().into_iter().enumerate().filter(|(_, known)| searched(known)) {
             let region = &models.target.regions[known.region];
             let Some(places) = by_count.get(&numbers_of(region, &known)) else { continue };
-            let start = self.signature(models, &known).unwrap_or_default();
+            let begin = |region: usize| Some((models.target.regions[region].dtype, &self.starts.get(&region)?[..]));
+            let start = signature(&known, begin).unwrap_or_default();
             left = left.saturating_sub(places.len());
             let by_content = if left > 0 { &places[..] } else { &[] };
             let Some(place) = base_of(models, &known, start, by_content) else { continue };
@@ -122,26 +124,6 @@ impl Quantised {
             }
         }
         reads
-    }
-
-    /// The signature of the first weights of a packed region, as if all zero points were the middle.
-    fn signature(&self, models: &Models, known: &Known) -> Option<Signature> {
-        let packing = &PACKINGS[usize::from(known.packing)];
-        let start = |region: usize| Some((models.target.regions[region].dtype, &self.starts.get(&region)?[..]));
-        let zeros = known.biases().and_then(start);
-        let affine = packing.affine(Companions { scales: start(known.scales)?, zeros, factor: None, offset: 0.0 });
-        let numbers: Vec<u8> = packing.numbers(self.starts.get(&known.region)?).take(WORDS).collect();
-        let mut tiles = vec![0; numbers.len()];
-        packing.tiles(&known.tiles, 0, 0, &mut tiles);
-        let middle = if packing.zeros == Zeros::Points { f32::from(packing.mask() / 2) } else { 0.0 };
-        let mut weights = vec![0f32; numbers.len()];
-        for (i, (&number, &tile)) in numbers.iter().zip(&tiles).enumerate() {
-            let (scale, bias) = affine.get(tile as usize).copied().unwrap_or((1.0, 0.0));
-            let place = packing.weight(i).min(weights.len() - 1);
-            weights[place] = (packing.levels.value(packing.index(number)) - middle) * scale + bias;
-        }
-        let bytes: Vec<u8> = weights.iter().flat_map(|weight| weight.to_le_bytes()).collect();
-        Some(Signature::of(Dtype::F32, &bytes))
     }
 
     /// Plans to read scales and their weights; `None` if too much would be read.
@@ -211,6 +193,28 @@ impl Quantised {
     }
 }
 
+/// The signature of the first weights of a packed region, as if all zero points were the middle.
+/// `start` gives the starts of regions.
+pub(super) fn signature<'a>(known: &Known, start: impl Fn(usize) -> Option<(Dtype, &'a [u8])>) -> Option<Signature> {
+    let packing = &PACKINGS[usize::from(known.packing)];
+    let zeros = known.biases().and_then(&start);
+    // One scale for all weights does not matter.
+    let scales = start(known.scales).unwrap_or((Dtype::F32, &[]));
+    let affine = packing.affine(Companions { scales, zeros, factor: None, offset: 0.0 });
+    let numbers: Vec<u8> = packing.numbers(start(known.region)?.1).take(WORDS).collect();
+    let mut tiles = vec![0; numbers.len()];
+    packing.tiles(&known.tiles, 0, 0, &mut tiles);
+    let middle = if packing.zeros == Zeros::Points { f32::from(packing.mask() / 2) } else { 0.0 };
+    let mut weights = vec![0f32; numbers.len()];
+    for (i, (&number, &tile)) in numbers.iter().zip(&tiles).enumerate() {
+        let (scale, bias) = affine.get(tile as usize).copied().unwrap_or((1.0, 0.0));
+        let place = packing.weight(i).min(weights.len() - 1);
+        weights[place] = (packing.levels.value(packing.index(number)) - middle) * scale + bias;
+    }
+    let bytes: Vec<u8> = weights.iter().flat_map(|weight| weight.to_le_bytes()).collect();
+    Some(Signature::of(Dtype::F32, &bytes))
+}
+
 /// Returns true if the weights of a packed region are looked for. Integers that are no parts of words
 /// are coded by steps of their own.
 fn is_searched(region: &Region, known: &Known) -> bool {
@@ -219,7 +223,7 @@ fn is_searched(region: &Region, known: &Known) -> bool {
 }
 
 /// The packed numbers of a region.
-fn numbers_of(region: &Region, known: &Known) -> u64 {
+pub(super) fn numbers_of(region: &Region, known: &Known) -> u64 {
     region.length * PACKINGS[usize::from(known.packing)].per_byte()
 }
 
@@ -227,18 +231,22 @@ fn numbers_of(region: &Region, known: &Known) -> u64 {
 /// name, or else the most alike of `places`, which have as many weights.
 fn base_of(models: &Models, known: &Known, start: Signature, places: &[Place]) -> Option<Place> {
     let region = &models.target.regions[known.region];
-    let stem = &region.name[..known.stem];
-    let bare = stem.trim_end_matches(['.', '_']);
-    let names = [format!("{stem}weight"), format!("{bare}.weight"), bare.to_owned()];
     let fits = |place: &&Place| {
         let base = models.bases.region(**place);
         // Floats of fewer bytes are quantised themselves.
         weights(base) == numbers_of(region, known) && can_cast(base.dtype, Dtype::F32) && unit(base.dtype).1 > 1
     };
-    names.iter().flat_map(|name| models.bases.named(name)).find(fits).copied().or_else(|| {
+    names(region, known).iter().flat_map(|name| models.bases.named(name)).find(fits).copied().or_else(|| {
         let found = places.iter().filter_map(|&place| Some((share(models, start, place)?, place)));
         found.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, place)| place)
     })
+}
+
+/// The names that the weights of a packed region may have.
+pub(super) fn names(region: &Region, known: &Known) -> [String; 3] {
+    let stem = &region.name[..known.stem];
+    let bare = stem.trim_end_matches(['.', '_']);
+    [format!("{stem}weight"), format!("{bare}.weight"), bare.to_owned()]
 }
 
 /// The share of bits of a signature that differ from those of a base region's start, if the weights
@@ -249,7 +257,12 @@ fn share(models: &Models, start: Signature, place: Place) -> Option<f32> {
 
 /// The orders of the weights of packed numbers and of their scales in a base region, `turned` if
 /// the rows of plain runs are its columns; `None` if its shape is not that of the numbers.
-fn orders(region: &Region, known: &Known, base: &Region, turned: bool) -> Option<(Derived, Option<Derived>)> {
+pub(super) fn orders(
+    region: &Region,
+    known: &Known,
+    base: &Region,
+    turned: bool,
+) -> Option<(Derived, Option<Derived>)> {
     let packing: &Packing = &PACKINGS[usize::from(known.packing)];
     let (count, tiles) = (region.length * packing.per_byte(), known.tiles);
     let per_word = packing.per_byte() * unit(region.dtype).1;
@@ -277,7 +290,7 @@ fn orders(region: &Region, known: &Known, base: &Region, turned: bool) -> Option
         return (is_matrix(outer, inner) && tiles.columns == per_word).then_some((numbers, Some(scales)));
     }
     let matrices = match base.shape[..] {
-        [rows, columns] if turned => transposed(rows, columns),
+        [rows, columns] | [_, rows, columns] if turned => transposed(rows, columns),
         _ => transposed(1, 1),
     };
     let numbers = derived(matrices, 1, per_word);

@@ -49,3 +49,9 @@ pub(super) fn is_cast(region: &Region, view: &View) -> bool {
     let wide = |view: &View| view.origins.iter().all(|origin| bytes(origin.dtype) > 1);
     bytes(region.dtype) == 1 && !is_integer(region.dtype) && view.merge.is_none() && wide(view)
 }
+
+/// Returns true for a view that casts floats of 8 bits. If they have scales, the weights are others.
+pub(super) fn is_cast_up(view: &View) -> bool {
+    let narrow = |dtype: Dtype| unit(dtype).1 == 1 && !is_integer(dtype);
+    view.merge.is_none() && view.origins.iter().all(|origin| narrow(origin.dtype))
+}

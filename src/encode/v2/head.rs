@@ -7,6 +7,7 @@ use crate::archive::v2::{RECORD_HEAD, longest_span};
 use crate::chunk::{self, Effort};
 use crate::encode::survey::{Findings, LEAST_HEADER, header_of_kind, spans};
 use crate::layout::{Dtype, Kind, Layout, Region};
+use crate::quant::packed::PACKINGS;
 
 /// Describes the target as items, front to back.
 pub(super) fn plan(findings: &Findings) -> Head {
@@ -86,6 +87,7 @@ fn packed(findings: &Findings, head: &Head, item_of: &[usize]) -> Vec<Packed> {
         scales: item(known.scales),
         zeros: known.zeros.map(item),
         factor: known.factor.map(item),
+        groups: known.groups.filter(|_| PACKINGS[usize::from(known.packing)].grouped).map(item),
         offsets: known.offsets.unwrap_or_default(),
     });
     let viewed = |packed: &Packed| {

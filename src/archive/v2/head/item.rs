@@ -15,6 +15,8 @@ const RESEMBLING: u8 = 5;
 const MERGED: u8 = 6;
 const TRANSPOSED: u8 = 7;
 const DERIVED: u8 = 8;
+const DEQUANTISED: u8 = 9;
+const UNPACKED: u8 = 10;
 
 impl Item {
     /// Appends the item to `raw`.
@@ -56,6 +58,8 @@ fn write_region(raw: &mut Vec<u8>, region: &Region, content: &Content) {
         (Content::Chunks(Some(Partner::View(view))), None) if view.merge.is_some() => MERGED,
         (Content::Chunks(Some(Partner::View(view))), None) if view.transposed.is_some() => TRANSPOSED,
         (Content::Chunks(Some(Partner::View(view))), None) if view.derived.is_some() => DERIVED,
+        (Content::Chunks(Some(Partner::View(view))), None) if view.unpacked.is_some() => UNPACKED,
+        (Content::Chunks(Some(Partner::View(view))), None) if view.dequantises(region) => DEQUANTISED,
         (Content::Chunks(Some(Partner::View(_))), None) => VIEWED,
         (Content::Chunks(Some(Partner::Bytes(_))), None) => RESEMBLING,
         (Content::Earlier(_), _) => EARLIER,
@@ -67,10 +71,11 @@ fn write_region(raw: &mut Vec<u8>, region: &Region, content: &Content) {
     match (content, whole) {
         (Content::Chunks(None), _) => {}
         (Content::Chunks(Some(_)), Some(origin)) => origin.write(raw, &region.name),
-        (Content::Chunks(Some(Partner::View(view))), None) => match (view.transposed, view.derived) {
-            (Some(transposed), _) => view.write_transposed(raw, region, transposed),
-            (None, Some(derived)) => view.write_derived(raw, region, derived),
-            (None, None) => {
+        (Content::Chunks(Some(Partner::View(view))), None) => match (view.transposed, view.derived, view.unpacked) {
+            (Some(transposed), ..) => view.write_transposed(raw, region, transposed),
+            (None, Some(derived), _) => view.write_derived(raw, region, derived),
+            (None, None, Some(unpacked)) => view.write_unpacked(raw, region, unpacked),
+            (None, None, None) => {
                 view.write(raw, region);
                 view.merge.iter().for_each(|merge| merge.write(raw, region));
             }
@@ -89,14 +94,16 @@ fn read_content(reader: &mut ByteReader<'_>, head: &Head, region: &Region, kind:
             Content::Chunks(Some(Partner::View(View::whole(region, origin))))
         }
         EARLIER => Content::Earlier(head.earlier(reader.varint()?, region)?),
-        VIEWED => Content::Chunks(Some(Partner::View(View::read(reader, head, region, runs)?))),
+        VIEWED => Content::Chunks(Some(Partner::View(View::read(reader, head, region, (runs, false))?))),
         MERGED => {
-            let view = View::read(reader, head, region, runs.saturating_sub(MERGE_RUNS))?;
+            let view = View::read(reader, head, region, (runs.saturating_sub(MERGE_RUNS), false))?;
             let merge = Some(Box::new(Merge::read(reader, head, region)?));
             Content::Chunks(Some(Partner::View(View { merge, ..view })))
         }
         TRANSPOSED => Content::Chunks(Some(Partner::View(View::read_transposed(reader, head, region)?))),
         DERIVED => Content::Chunks(Some(Partner::View(View::read_derived(reader, head, region)?))),
+        DEQUANTISED => Content::Chunks(Some(Partner::View(View::read(reader, head, region, (runs, true))?))),
+        UNPACKED => Content::Chunks(Some(Partner::View(View::read_unpacked(reader, head, region)?))),
         RESEMBLING => Content::Chunks(Some(Partner::Bytes(Stretch::read(reader, head)?))),
         other => return Err(Error::unsupported(format!("items of kind {other} are unknown"))),
     })

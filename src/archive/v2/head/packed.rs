@@ -8,12 +8,6 @@ use crate::layout::{Dtype, Region};
 use crate::quant::packed::{NESTED, PACKINGS, Packing, Tiles, Zeros, is_scale};
 use crate::zigzag::{unzigzag, zigzag};
 
-/// The largest number of tiles side by side.
-const MAX_ACROSS: u64 = 1 << 20;
-
-/// The fewest bytes of a tile, so that companions are not larger than what they belong to.
-const TILE: u64 = 4;
-
 /// A region of packed numbers. All items are indices in [`Head::items`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Packed {
@@ -28,6 +22,8 @@ pub(crate) struct Packed {
     pub(crate) zeros: Option<usize>,
     /// The region of the one number that all scales are multiplied by.
     pub(crate) factor: Option<usize>,
+    /// The region with the groups of rows.
+    pub(crate) groups: Option<usize>,
     /// The bits of the offsets of nested scales, in target and base; 0 in other packings.
     pub(crate) offsets: [u32; 2],
 }
@@ -39,7 +35,7 @@ impl Packed {
 
     /// The companions that there are.
     pub(crate) fn companions(&self) -> impl Iterator<Item = usize> {
-        std::iter::once(self.scales).chain(self.zeros).chain(self.factor)
+        std::iter::once(self.scales).chain(self.zeros).chain(self.factor).chain(self.groups)
     }
 
     /// Appends the entry; `last` is the item of the entry before it, plus 1.
@@ -51,6 +47,7 @@ impl Packed {
         put_varint(raw, distance(self.scales));
         self.zeros.iter().for_each(|&zeros| put_varint(raw, distance(zeros)));
         put_varint(raw, self.factor.map_or(0, distance));
+        self.groups.iter().for_each(|&groups| put_varint(raw, distance(groups)));
         if self.packing().zeros == Zeros::Nested {
             self.offsets.iter().for_each(|offset| raw.extend_from_slice(&offset.to_le_bytes()));
         }
@@ -70,13 +67,14 @@ impl Packed {
         let scales = companion()?;
         let zeros = if known.zeros == Zeros::None { None } else { Some(companion()?) };
         let factor = Some(companion()?).filter(|&factor| factor != item);
+        let groups = if known.grouped { Some(companion()?) } else { None };
         let mut offsets = [0; 2];
         if known.zeros == Zeros::Nested {
             for offset in &mut offsets {
                 *offset = reader.take(4)?.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
             }
         }
-        let packed = Self { item, packing, tiles, scales, zeros, factor, offsets };
+        let packed = Self { item, packing, tiles, scales, zeros, factor, groups, offsets };
         packed.check(head)?;
         Ok(packed)
     }
@@ -87,15 +85,11 @@ impl Packed {
         let region = own(head, self.item).ok_or_else(no_region)?;
         let count = numbers(packing, region);
         let even = width > 0 && rows > 0 && columns > 0 && count.is_multiple_of(width);
-        if !even || !is_packed(packing, region) || packing.is_interleaved() && !width.is_multiple_of(8) {
+        if !even || !packing.takes(region.dtype) || packing.is_interleaved() && !width.is_multiple_of(8) {
             let error = Error::corrupt("the tiles are not those of a matrix").tensor(&region.name);
             return Err(error.figures(format_args!("{count} packed numbers"), format_args!("{width} columns")));
         }
-        let tiles = self.tiles.count(count);
-        let most = (region.length / TILE).max(1);
-        if self.tiles.across() > MAX_ACROSS || tiles > most {
-            return Err(Error::limit("there are too many tiles").tensor(&region.name).figures(most, tiles));
-        }
+        let tiles = self.tiles.limited(count, region.length).map_err(|error| error.tensor(&region.name))?;
         let fits = |item: usize, fits: &dyn Fn(&Region) -> bool| own(head, item).is_some_and(fits);
         let words = |region: &Region| region.length / region.dtype.words().0 as u64;
         let scales = |item: usize, count: u64| fits(item, &|region| is_scale(region.dtype) && words(region) == count);
@@ -105,11 +99,17 @@ impl Packed {
                 scales(zeros, tiles.div_ceil(NESTED)) && fits(self.scales, &|region| region.dtype == Dtype::U8)
             }
             Zeros::Points | Zeros::None => {
-                fits(zeros, &|region| is_packed(packing, region) && numbers(packing, region) == tiles)
+                fits(zeros, &|region| packing.takes(region.dtype) && numbers(packing, region) == tiles)
             }
         });
         let factor = self.factor.is_none_or(|factor| scales(factor, 1));
-        if scales(self.scales, tiles) && zeros && factor {
+        let is_group = |region: &Region| {
+            let is_word = region.dtype.words() == (4, Fields::Integer);
+            is_word && columns <= width && words(region) == count / width * columns
+        };
+        let groups =
+            self.groups.is_none_or(|groups| fits(groups, &is_group)) && self.groups.is_some() == packing.grouped;
+        if scales(self.scales, tiles) && zeros && factor && groups {
             return Ok(());
         }
         Err(Error::corrupt("a companion is no region of a number for each tile")
@@ -121,21 +121,16 @@ impl Packed {
 /// A region with chunks of its own whose view is only runs of words; `None` for any other item.
 fn own(head: &Head, item: usize) -> Option<&Region> {
     match head.items.get(item)? {
-        Item::Region { content: Content::Chunks(Some(Partner::View(view))), .. }
-            if view.merge.is_some() || view.transposed.is_some() =>
+        Item::Region { region, content: Content::Chunks(Some(Partner::View(view))) }
+            if view.merge.is_some()
+                || view.transposed.is_some()
+                || view.unpacked.is_some()
+                || view.dequantises(region) =>
         {
             None
         }
         Item::Region { region, content: Content::Chunks(None | Some(Partner::View(_))) } => Some(region),
         _ => None,
-    }
-}
-
-/// Returns true for a region of integers, or of floats of 8 bits, that may be packed numbers.
-fn is_packed(packing: &Packing, region: &Region) -> bool {
-    match packing.float() {
-        Some(dtype) => region.dtype == dtype,
-        None => region.dtype.words().1 == Fields::Integer && !region.dtype.is_scaled(),
     }
 }
 

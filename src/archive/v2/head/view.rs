@@ -3,13 +3,15 @@
 
 use super::{Head, read_dtype, text};
 use crate::bytes::{ByteReader, put_varint};
+use crate::cast::can_cast;
 use crate::chunk::{is_integer, unit};
 use crate::derived::Derived;
 use crate::error::{Error, Result};
 use crate::layout::{Dtype, Region};
 use crate::merge::{Arithmetic, MAX_NUMBERS, MAX_RANK, Shape, is_factor};
 use crate::transposed::Transposed;
-use crate::view::{can_view, units_per_unit};
+use crate::unpacked::Unpacked;
+use crate::view::{can_view, dequantises, origin_units};
 use crate::zigzag::{unzigzag, zigzag};
 
 /// The base words of a region, in the order of the region's own words.
@@ -25,6 +27,9 @@ pub(crate) struct View {
     pub(crate) transposed: Option<Transposed>,
     /// The weights of the only origin that the words were made from.
     pub(crate) derived: Option<Derived>,
+    /// The order and the arithmetic of the weights, if the origins are packed numbers and their
+    /// companions.
+    pub(crate) unpacked: Option<Unpacked>,
 }
 
 /// The factors of an adapter, and the arithmetic by which their product moves a matrix.
@@ -81,7 +86,7 @@ impl View {
             0 => Vec::new(),
             units => vec![Run { units, from: Some((0, 0)) }],
         };
-        Self { origins: vec![origin], runs, merge: None, transposed: None, derived: None }
+        Self { origins: vec![origin], runs, ..Self::default() }
     }
 
     /// Creates the view of the transposes of one base region's matrices.
@@ -94,13 +99,23 @@ impl View {
         Self { derived: Some(derived), ..Self::whole(region, origin) }
     }
 
+    /// A view of the weights of packed numbers, the first of the origins.
+    pub(crate) fn unpacked(region: &Region, origins: Vec<Origin>, unpacked: Unpacked) -> Self {
+        let runs = match units(region) {
+            0 => Vec::new(),
+            units => vec![Run { units, from: Some((0, 0)) }],
+        };
+        Self { origins, runs, unpacked: Some(unpacked), ..Self::default() }
+    }
+
     /// Returns the origin if the view is that of [`whole`](Self::whole), and nothing changes its
     /// words.
     pub(super) fn as_whole(&self, region: &Region) -> Option<&Origin> {
         let [origin] = self.origins.as_slice() else { return None };
         let whole = |run: &Run| *run == Run { units: units(region), from: Some((0, 0)) };
         let plain = self.merge.is_none() && self.transposed.is_none() && self.derived.is_none();
-        (plain && origin.dtype == region.dtype && self.runs.iter().all(whole)).then_some(origin)
+        (plain && self.unpacked.is_none() && origin.dtype == region.dtype && self.runs.iter().all(whole))
+            .then_some(origin)
     }
 
     /// Appends the view of `region` to `raw`.
@@ -117,8 +132,8 @@ impl View {
             };
             put_varint(raw, u64::from(origin) + 1);
             put_varint(raw, zigzag(start.wrapping_sub(ends[origin as usize])));
-            let per_unit = units_per_unit(self.origins[origin as usize].dtype, region.dtype);
-            ends[origin as usize] = start + run.units * per_unit;
+            let taken = origin_units(run.units, self.origins[origin as usize].dtype, region.dtype);
+            ends[origin as usize] = start + taken;
         }
     }
 
@@ -143,6 +158,22 @@ impl View {
         Ok(Self::derived(region, origin, derived))
     }
 
+    /// Writes a view of the weights of packed numbers, with its origins.
+    pub(super) fn write_unpacked(&self, raw: &mut Vec<u8>, region: &Region, unpacked: Unpacked) {
+        unpacked.write(raw);
+        self.origins.iter().for_each(|origin| origin.write_typed(raw, &region.name));
+    }
+
+    /// Reads what [`write_unpacked`](Self::write_unpacked) wrote.
+    pub(super) fn read_unpacked(reader: &mut ByteReader<'_>, head: &Head, region: &Region) -> Result<Self> {
+        let unpacked = Unpacked::read(reader)?;
+        let origins = unpacked.parts().map(|_| Origin::read_typed(reader, head, &region.name));
+        let origins = origins.collect::<Result<Vec<_>>>()?;
+        let dtypes: Vec<Dtype> = origins.iter().map(|origin| origin.dtype).collect();
+        unpacked.check(region, &dtypes)?;
+        Ok(Self::unpacked(region, origins, unpacked))
+    }
+
     /// Reads a view that transposes its only origin.
     pub(super) fn read_transposed(reader: &mut ByteReader<'_>, head: &Head, region: &Region) -> Result<Self> {
         let origin = Origin::read_typed(reader, head, &region.name)?;
@@ -151,14 +182,29 @@ impl View {
         Ok(Self::transposed(region, origin, transposed))
     }
 
-    /// Reads the view of `region`, of which a head may have as many origins and runs as `most`.
-    pub(super) fn read(reader: &mut ByteReader<'_>, head: &Head, region: &Region, most: u64) -> Result<Self> {
+    /// Returns true if words of `region` are weights of blocks.
+    pub(super) fn dequantises(&self, region: &Region) -> bool {
+        self.origins.iter().any(|origin| dequantises(origin.dtype, region.dtype))
+    }
+
+    /// Reads the view of `region`, of which a head may have as many origins and runs as `most`. Only
+    /// with `blocks` may words be weights of blocks.
+    pub(super) fn read(
+        reader: &mut ByteReader<'_>,
+        head: &Head,
+        region: &Region,
+        (most, blocks): (u64, bool),
+    ) -> Result<Self> {
+        if blocks && !can_cast(region.dtype, Dtype::F32) {
+            return Err(Error::corrupt("weights of blocks are words of a dtype that is not cast")
+                .figures("floats", region.dtype.name()));
+        }
         let count = limited(reader.varint()?, most)?;
         let mut view = Self::default();
         for _ in 0..count {
             let origin = Origin::read_typed(reader, head, &region.name)?;
             let dtype = origin.dtype;
-            if !can_view(dtype, region.dtype) {
+            if !can_view(dtype, region.dtype) || dequantises(dtype, region.dtype) && !blocks {
                 return Err(Error::corrupt("the view has words of a dtype that are not cast")
                     .figures(region.dtype.name(), dtype.name()));
             }
@@ -178,8 +224,7 @@ impl View {
                 None => None,
                 Some(origin) => {
                     let dtype = view.origins.get(origin as usize).map_or(region.dtype, |origin| origin.dtype);
-                    let taken = units.saturating_mul(units_per_unit(dtype, region.dtype));
-                    Some(read_start(reader, origin, taken, &mut ends)?)
+                    Some(read_start(reader, origin, origin_units(units, dtype, region.dtype), &mut ends)?)
                 }
             };
             view.runs.push(Run { units, from });

@@ -1,0 +1,62 @@
+use super::*;
+
+#[test]
+fn every_number_comes_back_and_indices_ascend() {
+    for packing in &PACKINGS {
+        let all: Vec<u8> = (0..1u32 << packing.bits).map(|number| number as u8).collect();
+        let mut indices: Vec<u8> = all.iter().map(|&number| packing.index(number)).collect();
+        assert!(all.iter().all(|&number| packing.number(packing.index(number)) == number));
+        indices.sort_unstable();
+        assert!(indices == all && indices.is_sorted_by(|a, b| packing.levels.value(*a) <= packing.levels.value(*b)));
+    }
+}
+
+#[test]
+fn tiles_follow_rows_and_columns() {
+    let tiles = Tiles { width: 16, rows: 2, columns: 4 };
+    let found = |packing: &Packing, start: u64, first: u64, count: usize| {
+        let mut found = vec![0; count];
+        packing.tiles(&tiles, start, first, &mut found);
+        found
+    };
+    assert_eq!(found(&PACKINGS[0], 0, 6, 4), [1, 1, 2, 2]);
+    assert_eq!(found(&PACKINGS[0], 4, 62, 3), [3, 3, 4]);
+    assert_eq!(found(&PACKINGS[4], 0, 8, 8), [2, 2, 3, 3, 2, 2, 3, 3]);
+    assert_eq!((tiles.count(64), tiles.count(80), tiles.of(&(40..62), 64, 8)), (8, 12, 0..8));
+}
+
+#[test]
+fn zero_points_belong_to_the_columns_of_their_numbers() {
+    let scales: Vec<u8> = (0..8).flat_map(|_| 1f32.to_le_bytes()).collect();
+    // The numbers 0 to 7 in stored order are zero points of the columns 0, 2, 4, 6, 1, 3, 5, 7.
+    let zeros = |packing: &Packing| {
+        let zeros = Some((Dtype::U8, &[0x10, 0x32, 0x54, 0x76][..]));
+        let affine = packing.affine(Companions { zeros, ..plain(&scales) });
+        affine.iter().map(|(_, c)| -c as u8).collect::<Vec<_>>()
+    };
+    assert_eq!(zeros(&PACKINGS[4]), [0, 4, 1, 5, 2, 6, 3, 7]);
+    assert_eq!(zeros(&PACKINGS[2]), [0, 1, 2, 3, 4, 5, 6, 7]);
+}
+
+fn plain(scales: &[u8]) -> Companions<'_> {
+    Companions { scales: (Dtype::F32, scales), zeros: None, factor: None, offset: 0.0 }
+}
+
+#[test]
+fn nested_scales_have_a_scale_for_256_of_them() {
+    let places: Vec<u8> = (0..300).map(|i| if i < 256 { 255 } else { 127 }).collect();
+    let nested: Vec<u8> = [0.5f32, 0.25].into_iter().flat_map(f32::to_le_bytes).collect();
+    let (scales, zeros) = ((Dtype::U8, &places[..]), Some((Dtype::F32, &nested[..])));
+    let affine = PACKINGS[16].affine(Companions { scales, zeros, factor: None, offset: 2.0 });
+    assert!(affine.len() == 300 && affine[255] == (2.5, 0.0) && affine[256] == (2.0, 0.0));
+}
+
+#[test]
+fn biases_are_words_and_are_not_multiplied() {
+    let words = |words: [f32; 2]| words.into_iter().flat_map(f32::to_le_bytes).collect::<Vec<_>>();
+    let (scales, biases, factor) = (words([0.5, f32::INFINITY]), words([-3.0, 1.0]), 2f32.to_le_bytes());
+    let factor = Some((Dtype::F32, &factor[..]));
+    let zeros = Some((Dtype::F32, &biases[..]));
+    let affine = PACKINGS[13].affine(Companions { zeros, factor, ..plain(&scales) });
+    assert!(affine[0] == (1.0, -3.0) && affine[1].0.is_nan() && affine[1].1 == 1.0);
+}
