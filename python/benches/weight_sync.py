@@ -155,11 +155,14 @@ def measure(old: Tensors, new: Tensors, known: bool) -> None:
     )
     print(f"{total:,} bytes, {unchanged:.2%} of the weights unchanged")
     for name, rounds in times.items():
-        seconds = (*(median(column) for column in zip(*rounds, strict=True)), median(map(sum, rounds)))
+        apart = (median(column) for column in zip(*rounds, strict=True))
+        seconds = (*apart, median(map(sum, rounds)))
         speeds = "".join(f"{total / 1e6 / each:8.0f}" for each in seconds)
-        ratios = sorted(sum(own) / sum(xor) for own, xor in zip(rounds, times[Xor.name], strict=True))
+        pairs = zip(rounds, times[Xor.name], strict=True)
+        ratios = sorted(sum(own) / sum(xor) for own, xor in pairs)
         against = f"{median(ratios):6.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-        print(f"{name:24} {sizes[name]:12,} bytes  encode, apply, both:{speeds} MB/s {against}")
+        size = f"{name:24} {sizes[name]:12,} bytes"
+        print(f"{size}  encode, apply, both:{speeds} MB/s {against}")
 
 
 def main() -> None:

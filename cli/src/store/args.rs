@@ -59,8 +59,8 @@ pub enum Command {
     Verify(Verify),
     /// Repair damaged data from other copies: files of the models, or another store
     Repair(Repair),
-    /// Make a store of an earlier release find bases without reading all of its sketches, and any store
-    /// list its models without reading all of their manifests
+    /// Make a store of an earlier release find bases without reading all of its sketches, and any
+    /// store list its models without reading all of their manifests
     Index,
     /// Show how much space each step saves: equal files, equal tensors, compression
     Stats,

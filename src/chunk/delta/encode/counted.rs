@@ -1,5 +1,5 @@
-//! Large chunks of floats that have a single context model: their tokens are counted by the exponent
-//! of the base while they are made, so that they are read once more only, when they are coded.
+//! Large chunks of floats that have a single context model: their tokens are counted by the
+//! exponent of the base while they are made, and read once more only, when they are coded.
 
 use super::elements::{Counter, Rest, read};
 use super::{Base, Coding, zero_token};
