@@ -177,8 +177,7 @@ impl Weights {
             Some(place) => Some(models.bases.region(place?)).filter(|state| state.length <= LONGEST),
             None => None,
         };
-        let mut sample =
-            Sample { regions, places, orders, count: 0, has_state: state.is_some(), bytes: Vec::new() };
+        let mut sample = Sample { regions, places, orders, count: 0, has_state: state.is_some(), bytes: Vec::new() };
         sample.count = sample.count(target);
         let reads = sample.reads(models, target);
         let is_short = reads.iter().all(|read| read.length <= SAMPLE);
