@@ -123,7 +123,7 @@ impl BaseSet {
         if let Some(derived) = view.derived {
             wanted.fill(units(region) * derived.per_word);
         }
-        if let Some(unpacked) = view.unpacked {
+        if let Some(unpacked) = &view.unpacked {
             let parts = unpacked.parts().zip(&view.origins).zip(&mut wanted);
             parts.for_each(|((part, origin), words)| *words = unpacked.words(part, units(region), origin.dtype));
         }
@@ -144,8 +144,8 @@ impl BaseSet {
         if let Some(derived) = view.derived {
             return Ok(gathered.derived(derived));
         }
-        if let Some(unpacked) = view.unpacked {
-            return Ok(gathered.unpacked(unpacked));
+        if let Some(unpacked) = &view.unpacked {
+            return Ok(gathered.unpacked(**unpacked));
         }
         let Some(merge) = &view.merge else { return Ok(gathered) };
         let shape = merge.shape(region)?;

@@ -232,7 +232,10 @@ fn a_forged_head_of_packed_items_restores_or_is_refused() {
     assert_eq!(refused(&varint(3)), ErrorKind::Corrupt);
     assert_eq!(refused(&[&[1][..], &entry(2, 0, tiles, &[2, 0])].concat()), ErrorKind::Corrupt);
     assert_eq!(refused(&[&[1][..], &entry(u64::MAX, 0, tiles, &[2, 0])].concat()), ErrorKind::Corrupt);
-    assert_eq!(refused(&[&[1][..], &entry(0, 17, tiles, &[2, 0])].concat()), ErrorKind::Unsupported);
+    assert_eq!(refused(&[&[1][..], &entry(0, 19, tiles, &[2, 0])].concat()), ErrorKind::Unsupported);
+    // Groups that are missing, or words of floats.
+    assert_eq!(refused(&[&[1][..], &entry(0, 17, tiles, &[2, 2, 0])].concat()), ErrorKind::Truncated);
+    assert_eq!(refused(&[&[1][..], &entry(0, 17, tiles, &[2, 2, 0, 2])].concat()), ErrorKind::Corrupt);
     // Integers are no floats of 8 bits.
     assert_eq!(refused(&[&[1][..], &entry(0, 11, tiles, &[2, 0])].concat()), ErrorKind::Corrupt);
     // Tiles of no extent, rows that are not whole, more tiles than bytes, eights that are not whole.

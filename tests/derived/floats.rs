@@ -83,6 +83,17 @@ fn weights_of_renamed_numbers_are_found_by_content() {
     check_copies(&base, &file(&layers.map(layer).collect::<Vec<_>>()), 900);
 }
 
+/// Words of several rows are compared in the order of the floats.
+#[test]
+fn weights_of_words_of_rows_are_found_by_content() {
+    let layers = [0, 1].map(|i| {
+        let weights = of_groups(&weights(i), 64, |group| steps(group, rounded(largest(group) / 7.5), 8.0, 15.0));
+        tensor(["x", "y"][i as usize], "BF16", [OUTER, INNER], words(&weights))
+    });
+    let base = file(&[gptq(&weights(0), "a"), gptq(&weights(1), "b")].concat());
+    check_copies(&base, &file(&layers), 600);
+}
+
 /// Two experts, whose matrices are transposed: MXFP4.
 #[test]
 fn weights_of_stacks_are_transposed() {
@@ -160,6 +171,23 @@ fn groups_of_rows_may_be_in_any_order() {
     let (base, _) = sorted_rows(forged);
     let archive = compress(&base, &target, Format::default()).unwrap();
     check(&base, &target, &archive);
+}
+
+/// GPTQ in groups against the floats that it was quantised from, and with groups that there are not.
+#[test]
+fn numbers_of_sorted_rows_follow_from_the_weights() {
+    let base = file(&[tensor("a.weight", "BF16", [OUTER, INNER], words(&weights(6)))]);
+    let (target, _) = sorted_rows(|row| group_of(row) as u32);
+    for effort in EFFORTS {
+        let archive = compress(&base, &target, Format::V2 { effort }).unwrap();
+        check(&base, &target, &archive);
+        assert!(archive.len() * 8 < target.len(), "{} of {}", archive.len(), target.len());
+    }
+    let (forged, _) = sorted_rows(|row| (row as u32).wrapping_mul(0x9e37_79b9));
+    for base in [&base, &target] {
+        let archive = compress(base, &forged, Format::default()).unwrap();
+        check(base, &forged, &archive);
+    }
 }
 
 /// Biases, whose products are rounded before they are added, or not.

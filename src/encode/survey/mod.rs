@@ -186,6 +186,7 @@ impl Survey {
                 if let Subject::Target(region) = subject {
                     self.duplicates.start(region, bytes);
                     self.quantised.start(region, bytes);
+                    self.weights.float(&self.models, region, bytes);
                 }
                 if let Subject::Base(place) = subject {
                     self.weights.start(place, bytes);

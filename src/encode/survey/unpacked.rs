@@ -24,6 +24,9 @@ const WORDS: u64 = 256;
 /// Maximum number of bytes of a part of the base that a sample takes.
 const SAMPLE: u64 = 4 << 20;
 
+/// Shapes of the target's regions that are tried for packed numbers, at most.
+const SHAPES: usize = 2;
+
 /// Comparisons of signatures, at most, so that forged models of many equal shapes take no longer.
 const COMPARISONS: usize = 1 << 24;
 
@@ -40,14 +43,16 @@ pub(super) struct Weights {
     starts: HashMap<Place, Vec<u8>>,
     /// The regions whose starts are kept.
     kept: HashSet<Place>,
+    /// The starts of the target's floats.
+    floats: HashMap<usize, Vec<u8>>,
     samples: VecDeque<Sample>,
     views: Vec<(usize, View)>,
 }
 
-/// A region of the target, and packed numbers that it may be the weights of.
+/// Packed numbers, and regions of the target of one shape, of which one may be their weights.
 #[derive(Debug)]
 struct Sample {
-    region: usize,
+    regions: Vec<usize>,
     /// The regions of the base, in the order of the parts.
     places: Vec<Place>,
     /// The orders that the weights may have.
@@ -79,13 +84,20 @@ impl Weights {
         }
     }
 
+    /// Takes the start of a region of the target.
+    pub(super) fn float(&mut self, models: &Models, region: usize, bytes: &[u8]) {
+        if !self.known.is_empty() && is_float(&models.target.regions[region]) {
+            self.floats.insert(region, bytes.to_vec());
+        }
+    }
+
     /// Finds the weights of packed regions among the regions of the target that `is_open` tells to have
     /// no other view, and plans to read samples of both.
     pub(super) fn plan(&mut self, models: &Models, is_open: impl Fn(usize) -> bool) -> Vec<Read> {
         let mut by_count: HashMap<u64, Vec<usize>> = HashMap::new();
         let mut by_name: HashMap<&str, usize> = HashMap::new();
         for (number, region) in models.target.regions.iter().enumerate() {
-            if can_cast(region.dtype, Dtype::F32) && unit(region.dtype).1 > 1 && region.length > 0 && is_open(number) {
+            if is_float(region) && region.length > 0 && is_open(number) {
                 by_count.entry(weights(region)).or_default().push(number);
                 by_name.insert(&region.name, number);
             }
@@ -107,8 +119,13 @@ impl Weights {
             };
             if let Some(number) = named.or_else(by_content) {
                 // Numbers in the order of the floats are not tried in another one.
-                let orders = if share(number).is_some() { &[false][..] } else { &[false, true] };
-                reads.extend(self.sample(models, (base, &known), number, orders).unwrap_or_default());
+                let turned = if share(number).is_some() { &[false][..] } else { &[false, true] };
+                reads.extend(self.sample(models, (base, &known), vec![number], turned).unwrap_or_default());
+                continue;
+            }
+            for regions in of_shapes(models, regions) {
+                let sample = self.sample(models, (base, &known), regions, &[false, true]);
+                reads.extend(sample.filter(|_| left > 0).unwrap_or_default());
             }
         }
         reads
@@ -123,20 +140,20 @@ impl Weights {
         signature(known, start)
     }
 
-    /// Plans to read a sample of a region and of packed numbers that it may be the weights of, whose
-    /// matrices are `turned` or not.
+    /// Plans to read a sample of packed numbers, whose matrices are `turned` or not. One of these regions
+    /// may be their weights; of several, all that are in the order of the numbers are known to be others.
     fn sample(
         &mut self,
         models: &Models,
         (base, known): (usize, &Known),
-        number: usize,
+        regions: Vec<usize>,
         turned: &[bool],
     ) -> Option<Vec<Read>> {
-        let target = &models.target.regions[number];
+        let target = &models.target.regions[*regions.first()?];
         let place = |region: usize| Place { base, region };
         let region = models.bases.region(place(known.region));
-        let regions = [Some(known.region), Some(known.scales), known.zeros, known.factor, known.groups];
-        let places: Vec<Place> = regions.into_iter().flatten().map(place).collect();
+        let parts = [Some(known.region), Some(known.scales), known.zeros, known.factor, known.groups];
+        let places: Vec<Place> = parts.into_iter().flatten().map(place).collect();
         let dtypes: Vec<Dtype> = places.iter().map(|place| models.bases.region(*place).dtype).collect();
         let order = |&turned: &bool| {
             let order = orders(region, known, target, turned)?.0;
@@ -152,15 +169,15 @@ impl Weights {
         };
         let mut orders: Vec<Unpacked> = turned.iter().filter_map(order).collect();
         orders.dedup();
-        orders.retain(|order| order.check(target, &dtypes).is_ok());
+        let moves = |order: &Unpacked| order.matrices.rows > 1 && order.matrices.columns > 1;
+        orders.retain(|order| order.check(target, &dtypes).is_ok() && (regions.len() == 1 || moves(order)));
         let state = known.nested().map(|_| [&region.name, STATE].concat());
         let state = state.map(|name| models.bases.named(&name).iter().find(|place| place.base == base).copied());
         let state = match state {
             Some(place) => Some(models.bases.region(place?)).filter(|state| state.length <= LONGEST),
             None => None,
         };
-        let mut sample =
-            Sample { region: number, places, orders, count: 0, has_state: state.is_some(), bytes: Vec::new() };
+        let mut sample = Sample { regions, places, orders, count: 0, has_state: state.is_some(), bytes: Vec::new() };
         sample.count = sample.count(target);
         let reads = sample.reads(models, target);
         let is_short = reads.iter().all(|read| read.length <= SAMPLE);
@@ -179,10 +196,9 @@ impl Weights {
             self.samples.push_front(sample);
             return;
         }
-        let region = &models.target.regions[sample.region];
-        let Some(unpacked) = sample.best(models, region) else { return };
+        let Some((number, unpacked)) = sample.best(models, &self.floats) else { return };
         let origins: Vec<Origin> = sample.places.iter().map(|place| models.bases.origin(*place)).collect();
-        self.views.push((sample.region, View::unpacked(region, origins, unpacked)));
+        self.views.push((number, View::unpacked(&models.target.regions[number], origins, unpacked)));
     }
 
     /// The views that were found, with their regions.
@@ -214,13 +230,12 @@ impl Sample {
     }
 
     fn number_of_reads(&self) -> usize {
-        usize::from(self.has_state) + 1 + self.orders.len() * self.places.len()
+        usize::from(self.has_state) + self.orders.len() * self.places.len()
     }
 
-    /// The reads of the region's words, and of all parts in each order.
+    /// The reads of all parts in each order.
     fn reads(&self, models: &Models, target: &Region) -> Vec<Read> {
-        let words = target.offset..target.offset + self.count * unit(target.dtype).1;
-        let mut reads = vec![Read::new(Source::Target, words)];
+        let mut reads = Vec::new();
         for order in &self.orders {
             let needs = self.first(order).needs(&(0..self.count), units(target), &self.dtypes(models));
             reads.extend(self.places.iter().zip(needs).map(|(place, bytes)| {
@@ -231,30 +246,71 @@ impl Sample {
         reads
     }
 
-    /// The order and the arithmetic that give the most words of the region; `None` if none of them gives
-    /// words that are near.
-    fn best(&self, models: &Models, region: &Region) -> Option<Unpacked> {
-        let (state, rest) = self.bytes.split_at(usize::from(self.has_state));
+    /// The region, the order and the arithmetic that give the most words of the region; `None` if none of
+    /// them gives words that are near. The starts of all regions are known.
+    fn best(&self, models: &Models, floats: &HashMap<usize, Vec<u8>>) -> Option<(usize, Unpacked)> {
+        let (state, parts) = self.bytes.split_at(usize::from(self.has_state));
         let offset = state.first().map_or(Some(0.0), |state| offset(state))?;
-        let (target, parts) = rest.split_first()?;
-        let wanted = singles(region.dtype, target);
-        let (dtypes, width) = (self.dtypes(models), unit(region.dtype).1 as usize);
-        let mut best: Option<((usize, f32), Unpacked)> = None;
+        let dtypes = self.dtypes(models);
+        let mut best: Option<((usize, f32), usize, Unpacked)> = None;
         for (order, bytes) in self.orders.iter().zip(parts.chunks(self.places.len())) {
             let parts: Vec<(Dtype, &[u8])> = dtypes.iter().zip(bytes).map(|(dtype, b)| (*dtype, &b[..])).collect();
-            for rounded in roundings(order, &dtypes) {
-                let order = Unpacked { rounded, offset: offset.to_bits(), ..*order };
-                let words = self.first(&order).take(&(0..self.count), units(region), &parts, region.dtype);
+            let all = units(&models.target.regions[*self.regions.first()?]);
+            let take = |order: &Unpacked, dtype: Dtype| self.first(order).take(&(0..self.count), all, &parts, dtype);
+            let order = Unpacked { offset: offset.to_bits(), ..*order };
+            let Some(number) = self.like(models, &take(&order, Dtype::F32)) else { continue };
+            let region = &models.target.regions[number];
+            let width = unit(region.dtype).1 as usize;
+            let Some(target) = floats.get(&number).and_then(|start| start.get(..self.count as usize * width)) else {
+                continue;
+            };
+            let wanted = singles(region.dtype, target);
+            for rounded in roundings(&order, &dtypes) {
+                let order = Unpacked { rounded, ..order };
+                let words = take(&order, region.dtype);
                 let others = words.chunks(width).zip(target.chunks(width)).filter(|(a, b)| a != b).count();
                 let distance = distance(&singles(region.dtype, &words), &wanted);
-                let is_better = best.as_ref().is_none_or(|(least, _)| (others, distance) < *least);
+                let is_better = best.as_ref().is_none_or(|(least, ..)| (others, distance) < *least);
                 if (others == 0 || distance <= NEAR) && is_better {
-                    best = Some(((others, distance), order));
+                    best = Some(((others, distance), number, order));
                 }
             }
         }
-        best.map(|(_, order)| order)
+        best.map(|(_, number, order)| (number, order))
     }
+
+    /// The region that begins with weights like these; the only one, if there are no others.
+    fn like(&self, models: &Models, weights: &[u8]) -> Option<usize> {
+        if let [number] = self.regions[..] {
+            return Some(number);
+        }
+        let signature = Signature::of(Dtype::F32, weights);
+        let share = |&number: &usize| {
+            let start = models.starts.get(&Subject::Target(number))?;
+            Some((signature.likeness(start).related_share()?, number))
+        };
+        let found = self.regions.iter().filter_map(share).min_by(|a, b| a.0.total_cmp(&b.0));
+        found.map(|(_, number)| number)
+    }
+}
+
+/// Returns true for floats of more than 8 bits that have casts.
+fn is_float(region: &Region) -> bool {
+    can_cast(region.dtype, Dtype::F32) && unit(region.dtype).1 > 1
+}
+
+/// Regions of the target by their shapes, the first few of which are tried.
+fn of_shapes(models: &Models, regions: &[usize]) -> Vec<Vec<usize>> {
+    let mut shapes: Vec<(&[u64], Vec<usize>)> = Vec::new();
+    for &number in regions {
+        let shape = &models.target.regions[number].shape[..];
+        match shapes.iter().position(|(other, _)| *other == shape) {
+            Some(known) => shapes[known].1.push(number),
+            None if shapes.len() < SHAPES => shapes.push((shape, vec![number])),
+            None => {}
+        }
+    }
+    shapes.into_iter().map(|(_, regions)| regions).collect()
 }
 
 /// The roundings that dequantisers make: none, that of the weight, and that of both.

@@ -71,7 +71,7 @@ fn write_region(raw: &mut Vec<u8>, region: &Region, content: &Content) {
     match (content, whole) {
         (Content::Chunks(None), _) => {}
         (Content::Chunks(Some(_)), Some(origin)) => origin.write(raw, &region.name),
-        (Content::Chunks(Some(Partner::View(view))), None) => match (view.transposed, view.derived, view.unpacked) {
+        (Content::Chunks(Some(Partner::View(view))), None) => match (view.transposed, view.derived, &view.unpacked) {
             (Some(transposed), ..) => view.write_transposed(raw, region, transposed),
             (None, Some(derived), _) => view.write_derived(raw, region, derived),
             (None, None, Some(unpacked)) => view.write_unpacked(raw, region, unpacked),

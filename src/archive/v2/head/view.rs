@@ -29,7 +29,7 @@ pub(crate) struct View {
     pub(crate) derived: Option<Derived>,
     /// The order and the arithmetic of the weights, if the origins are packed numbers and their
     /// companions.
-    pub(crate) unpacked: Option<Unpacked>,
+    pub(crate) unpacked: Option<Box<Unpacked>>,
 }
 
 /// The factors of an adapter, and the arithmetic by which their product moves a matrix.
@@ -105,7 +105,7 @@ impl View {
             0 => Vec::new(),
             units => vec![Run { units, from: Some((0, 0)) }],
         };
-        Self { origins, runs, unpacked: Some(unpacked), ..Self::default() }
+        Self { origins, runs, unpacked: Some(Box::new(unpacked)), ..Self::default() }
     }
 
     /// Returns the origin if the view is that of [`whole`](Self::whole), and nothing changes its
@@ -159,7 +159,7 @@ impl View {
     }
 
     /// Writes a view of the weights of packed numbers, with its origins.
-    pub(super) fn write_unpacked(&self, raw: &mut Vec<u8>, region: &Region, unpacked: Unpacked) {
+    pub(super) fn write_unpacked(&self, raw: &mut Vec<u8>, region: &Region, unpacked: &Unpacked) {
         unpacked.write(raw);
         self.origins.iter().for_each(|origin| origin.write_typed(raw, &region.name));
     }
