@@ -7,7 +7,7 @@ mod counting;
 
 use bitx::drive::{self, Sources};
 use bitx::io::ReadAt;
-use bitx::{Format, Restore};
+use bitx::{Compress, Format, Restore};
 use common::forge::{self, Record, string, varint, xxh3, zeros};
 use common::protobuf::field;
 use common::zip;
@@ -335,4 +335,27 @@ fn nested(graph: Vec<u8>) -> Vec<u8> {
     let attribute = field(5, &[field(1, b"body"), field(6, &graph)].concat());
     let padding = field(1, &field(6, &vec![b'x'; graph.len()]));
     [padding, field(1, &[field(2, b"loop"), attribute].concat())].concat()
+}
+
+/// The most bytes that it takes to open a compression, which surveys both files.
+fn surveyed(base: &[u8], target: &[u8]) -> usize {
+    let bases: [&dyn ReadAt; 1] = [&base];
+    let sources = Sources { base: &bases, target: Some(&target), ..Sources::default() };
+    let mut job = Compress::new(&[base.len() as u64], target.len() as u64, Format::default()).unwrap().job();
+    counting::most(|| drive::open(&mut job, &sources).unwrap()).1
+}
+
+/// Text that seems to describe nested scales is read only where it is short.
+#[test]
+fn long_text_of_nested_scales_is_not_read() {
+    let text = [&br#"{"nested_offset": 0.5}"#[..], &vec![b' '; 40 * MIB]].concat();
+    let tensors: [(&str, &str, &[u64], &[u8]); 4] = [
+        ("w.weight", "U8", &[1024, 1], &[7; 1024]),
+        ("w.weight.absmax", "U8", &[32], &[1; 32]),
+        ("w.weight.nested_absmax", "F32", &[1], &[0; 4]),
+        ("w.weight.quant_state.bitsandbytes__nf4", "U8", &[text.len() as u64], &text),
+    ];
+    let file = model(&tensors);
+    let most = surveyed(&file, &file);
+    assert!(most < 16 * MIB, "{} MiB", most / MIB);
 }

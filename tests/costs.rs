@@ -224,6 +224,24 @@ fn fields_of_onnx() {
     }
 }
 
+/// MessagePack: items of a byte, empty maps, arrays of a few hundred bytes, and names that grow.
+#[test]
+fn items_of_flax() {
+    let list = |count: u32, items: Vec<u8>| [&[0x81, 0xa1, b'a', 0xdd][..], &count.to_be_bytes(), &items].concat();
+    let array = [&[0xc8, 1, 13, 1, 0x93, 0x91, 0xcd, 1, 0, 0xa4][..], b"int8", &[0xc5, 1, 0], &[7; 256]].concat();
+    assert_eq!(array.len(), 4 + 0x10d);
+    let key = [&[0xd9, 200][..], &[b'k'; 200], &[0xc0]].concat();
+    for file in [
+        list(1 << 20, vec![0; 1 << 20]),
+        list(1 << 19, vec![0x80; 1 << 19]),
+        list(10_000, array.repeat(10_000)),
+        [&[0xde, 0x27, 0x10][..], &key.repeat(10_000)].concat(),
+        [&[0x81, 0xa1, b'a'][..], &vec![0x91; 1 << 20]].concat(),
+    ] {
+        compresses(&format!("flax of {} bytes", file.len()), &file);
+    }
+}
+
 /// A manifest of paths of 512 folders each, which are all different.
 #[test]
 fn folders_of_a_manifest() {

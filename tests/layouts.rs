@@ -85,3 +85,35 @@ fn zip_archives_are_tensors_wherever_those_lie() {
     let cut = &target[..target.len() - 1];
     assert!(restore(&base, &compress(&base, cut, V2).unwrap()).unwrap() == cut);
 }
+
+/// Arrays of flax lie at any byte, in another order of rows and columns than PyTorch's.
+#[test]
+fn arrays_of_flax_pair_with_tensors() {
+    let (rows, columns) = (64u32, 96u32);
+    let weight = |row: u32, column: u32, step: u32| {
+        let i = row * columns + column;
+        f32::from_bits((0x3c80_0000 + (i.wrapping_mul(2_654_435_761) >> 9)) ^ (i & 1) << 31)
+            * (1.0 + step as f32 * 1e-4)
+    };
+    let words = |step: u32| (0..rows * columns).map(move |i| weight(i / columns, i % columns, step));
+    let turned = (0..rows * columns).flat_map(|i| weight(i % rows, i / rows, i % 3).to_le_bytes());
+    let turned: Vec<u8> = turned.collect();
+    let plain: Vec<u8> = words(0).flat_map(f32::to_le_bytes).collect();
+    let text = |text: &str| [&[0xa0 | text.len() as u8], text.as_bytes()].concat();
+    let flax = |data: &[u8]| {
+        let bytes = [&[0xc6][..], &(data.len() as u32).to_be_bytes(), data].concat();
+        let shape = [0x92, 0xcc, columns as u8, 0xcc, rows as u8];
+        let content = [&[0x93][..], &shape, &text("float32"), &bytes].concat();
+        let array = [&[0xc9][..], &(content.len() as u32).to_be_bytes(), &[1], &content].concat();
+        [vec![0x81], text("dense"), vec![0x81], text("kernel"), array].concat()
+    };
+    let target = flax(&turned);
+    let base = common::model(&[("dense.weight", "F32", &[rows.into(), columns.into()], &plain)]);
+    let other: Vec<u8> = turned.iter().enumerate().map(|(i, byte)| byte ^ u8::from(i % 4 == 0)).collect();
+    for base in [base, flax(&other)] {
+        let archive = compress(&base, &target, V2).unwrap();
+        assert!(restore(&base, &archive).unwrap() == target);
+        assert!(reference::restore(&[&base], &archive).unwrap() == target);
+        assert!(archive.len() * 2 < target.len(), "{}", archive.len());
+    }
+}

@@ -259,6 +259,55 @@ fn a_forged_head_of_packed_items_restores_or_is_refused() {
     assert!(core.unwrap_err().kind() == ErrorKind::Unsupported && slow.is_err());
 }
 
+/// A tensor of the format's dtype and of safetensors', of so many words, and its bytes.
+type Companion<'a> = (u8, &'a str, u64, &'a [u8]);
+
+/// The error of the core, if there is one, for numbers of two tiles with these places of nested scales,
+/// scales of them, and distances of both. The other decoder must agree.
+fn nested(places: Companion<'_>, scales: Companion<'_>, distances: [u64; 2]) -> Option<ErrorKind> {
+    let item = |name: u8, dtype: u8, words: u64| [&[2, 1, name, dtype, 1][..], &varint(words), &[0, 0]].concat();
+    let items = [item(b'w', 4, 32), item(b's', places.0, places.2), item(b'n', scales.0, scales.2)].concat();
+    let packed = [&[1][..], &entry(0, 16, [32, 1, 32], &[distances[0], distances[1], 0]), &[0; 8]].concat();
+    let numbers = [0x53; 32];
+    let tensors =
+        [("w", "U8", 32, &numbers[..]), ("s", places.1, places.2, places.3), ("n", scales.1, scales.2, scales.3)];
+    let shapes = tensors.map(|(_, _, words, _)| [words]);
+    let tensor = |i: usize| (tensors[i].0, tensors[i].1, &shapes[i][..], tensors[i].3);
+    let base = model(&[0, 1, 2].map(tensor));
+    let record = |(i, (.., bytes)): (usize, &(_, _, _, &[u8]))| {
+        let (method, payload) = if i == 0 { (10, &[0, 0, 0][..]) } else { (2, &[][..]) };
+        Record { sums: [forge::xxh3(bytes); 2], ..Record::new(method, payload) }
+    };
+    let records: Vec<Record> = tensors.iter().enumerate().map(record).collect();
+    let archive = forge::archive(&[&[1, 1, 0, 1, 3][..], &items, &packed].concat(), &records);
+    let (core, slow) = (restore(&base, &archive), reference::restore(&[&base], &archive));
+    let target = &base[base.len() - 32 - places.3.len() - scales.3.len()..];
+    assert_eq!(core.is_ok(), slow.is_ok_and(|restored| restored == target));
+    core.map(|restored| assert!(restored == target)).err().map(|error| error.kind())
+}
+
+/// Places of nested scales are bytes, one for each tile, and their scales are words for 256 of them.
+#[test]
+fn a_forged_head_of_nested_scales_restores_or_is_refused() {
+    let (places, scale): (Companion<'_>, Companion<'_>) = ((4, "U8", 2, &[200, 90]), (17, "F32", 1, &[0, 0, 0, 63]));
+    assert_eq!(nested(places, scale, [2, 4]), None);
+    let floats: [Companion<'_>; 3] =
+        [(13, "F16", 2, &[0, 60, 0, 61]), (17, "F32", 2, &[0, 0, 0, 63, 0, 0, 0, 64]), (6, "F8_E5M2", 2, &[60, 61])];
+    for places in floats {
+        assert_eq!(nested(places, scale, [2, 4]), Some(ErrorKind::Corrupt), "{places:?}");
+    }
+    assert_eq!(nested((4, "U8", 3, &[1, 2, 3]), scale, [2, 4]), Some(ErrorKind::Corrupt));
+    assert_eq!(nested((4, "U8", 1, &[1]), scale, [2, 4]), Some(ErrorKind::Corrupt));
+    let scales = [0, 0, 0, 63, 0, 0, 0, 63];
+    assert_eq!(nested(places, (17, "F32", 2, &scales), [2, 4]), Some(ErrorKind::Corrupt));
+    assert_eq!(nested(places, (15, "I32", 1, &scales[..4]), [2, 4]), Some(ErrorKind::Corrupt));
+    assert_eq!(nested(places, (19, "F64", 1, &scales), [2, 4]), Some(ErrorKind::Corrupt));
+    // The scales of the scales are those of the numbers, or the numbers, or no item.
+    for of_scales in [2, 0, 1, 6, u64::MAX] {
+        assert_eq!(nested(places, scale, [2, of_scales]), Some(ErrorKind::Corrupt), "{of_scales}");
+    }
+}
+
 /// Payloads of any bytes come to the same in both decoders.
 #[test]
 fn damaged_payloads_come_to_the_same() {

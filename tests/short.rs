@@ -45,9 +45,29 @@ fn files_of_scalars_take_little_more_than_their_numbers() {
 /// Tensors that are worth their record keep it, and so do those of files with few of them.
 #[test]
 fn tensors_of_other_files_keep_their_names() {
-    for (count, length) in [(100, 300), (8, 1)] {
+    for (count, length) in [(60, 2000), (8, 1)] {
         let (base, target) = (scalars(count, length, 0.0), scalars(count, length, 0.01));
         let report = inspect(&compress(&base, &target, Format::default()).unwrap()).unwrap();
         assert_eq!(report.tensors.iter().filter(|tensor| tensor.name.ends_with(".scale")).count(), count);
+    }
+}
+
+/// Values that a model begins with: every record would be larger than its tensor's payload.
+#[test]
+fn initial_values_take_no_record_each() {
+    let (ones, zeros) = (1f32.to_le_bytes().repeat(256), vec![0; 1024]);
+    let tensors: Vec<(String, &[u8])> = (0..100)
+        .flat_map(|i| {
+            [("weight", &ones), ("running_var", &ones), ("bias", &zeros)].map(|(name, values)| (i, name, values))
+        })
+        .map(|(i, name, values)| (format!("layers.{i}.norm.{name}"), &values[..]))
+        .collect();
+    let tensors: Vec<_> = tensors.iter().map(|(name, values)| (&name[..], "F32", &[256][..], *values)).collect();
+    let target = model(&tensors);
+    for effort in EFFORTS {
+        let archive = compress(&[], &target, Format::V2 { effort }).unwrap();
+        // By tensors, it takes 3,755 bytes.
+        assert!(archive.len() < 3400, "{effort:?}: {}", archive.len());
+        assert!(restore(&[], &archive).unwrap() == target);
     }
 }

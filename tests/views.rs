@@ -264,6 +264,32 @@ fn transposed_squares_and_stacks_are_found() {
     }
 }
 
+/// Kernels of convolutions and of attention have neighbouring extents that move together, and some of
+/// a few elements.
+#[test]
+fn kernels_in_another_order_are_found() {
+    let file = |extents: &[usize], words: &[u8]| {
+        let extents: Vec<u64> = extents.iter().map(|&extent| extent as u64).collect();
+        model(&[("w", "BF16", &extents, words)])
+    };
+    let kernels: [(&[usize], [usize; 3], &[usize]); 6] = [
+        (&[48, 32, 3, 3], [48, 32, 9], &[48, 3, 3, 32]),
+        (&[400, 1, 3, 3], [1, 400, 9], &[3, 3, 400, 1]),
+        (&[96, 3, 7, 7], [96, 3, 49], &[96, 7, 7, 3]),
+        (&[128, 64], [1, 128, 64], &[64, 8, 16]),
+        (&[64, 128], [1, 64, 128], &[8, 16, 64]),
+        (&[3, 64, 96], [3, 64, 96], &[3, 8, 12, 64]),
+    ];
+    for (extents, stack, turned) in kernels {
+        let base = weights(1, extents.iter().product());
+        let tuned = bf16(&tuned(&base, 2));
+        let base = file(extents, &bf16(&base));
+        let same = share(&base, &file(extents, &tuned));
+        let share = share(&base, &file(turned, &transposed(&tuned, stack, 2)));
+        assert!(share < same + 0.02, "{turned:?}: {share} against {same}");
+    }
+}
+
 /// The weights over scales, as quantisers for ONNX make integers of them.
 fn integers(weights: &[f32], scale: impl Fn(usize) -> f32, zero: f32) -> Vec<u8> {
     let words = weights.iter().enumerate();

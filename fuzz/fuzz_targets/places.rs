@@ -1,5 +1,5 @@
-//! A zip archive, a pickle in one, an older file of PyTorch, an ONNX model, or a graph in one: its
-//! regions follow each other within the file.
+//! A zip archive, a pickle in one, an older file of PyTorch, an ONNX model, a graph in one, or a file of
+//! flax: its regions follow each other within the file.
 #![no_main]
 
 use bitx::drive;
@@ -8,12 +8,13 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let mut rest = data;
-    let file = match input::byte(&mut rest) % 5 {
+    let file = match input::byte(&mut rest) % 6 {
         0 => [b"PK\x03\x04", rest].concat(),
         1 => zip::Zip::default().add("m/data.pkl", rest).add("m/data/0", &[1; 256]).finish(b""),
         2 => [&[8, 9], rest].concat(),
         3 => [vec![8, 9], protobuf::field(7, rest)].concat(),
-        _ => [zip::STREAM, rest].concat(),
+        4 => [zip::STREAM, rest].concat(),
+        _ => [b"\x81\xa1a", rest].concat(),
     };
     // A zip archive of an unknown method may look like safetensors, which may fail.
     let Ok(layout) = drive::layout(&file.as_slice()) else { return };

@@ -97,13 +97,25 @@ pub(crate) fn encode(
     // Words that equal the base's are a copy. Bytes that equal all of those that they resemble are
     // a patch, as other ones are.
     if against.base != Some(target) && is_patchable(&best, dtype, resembling, effort) {
-        let base = resembling.unwrap_or(&[]);
         // A deeper search finds more copies, but may end with a worse choice of them.
         let efforts = [Effort::Default, effort];
         let efforts = if effort == Effort::Max { &efforts[..] } else { &efforts[1..] };
-        efforts.iter().for_each(|&effort| best.offer(Method::Patch, patch::encode(base, target, effort)));
+        efforts.iter().for_each(|&effort| offer_copies(&mut best, resembling, effort));
     }
     Ok(best.finish())
+}
+
+/// Offers copies from the base, or from the target alone. A frame of zstd has tables for every 128 KiB,
+/// a patch fewer bits for what its tables know.
+fn offer_copies(best: &mut Best<'_>, base: Option<&[u8]>, effort: Effort) {
+    if let Some(base) = base {
+        best.offer(Method::Patch, patch::encode(base, best.target, effort));
+    }
+    if base.is_none_or(|base| effort == Effort::Max && !repeats::shared(base, best.target)) {
+        let (patch, frame) = patch::encode_alone(best.target, effort);
+        best.offer(Method::Patch, patch);
+        best.offer(Method::Zstd, frame);
+    }
 }
 
 /// Returns true if a base range of this relation has the weights that integers stand for.
@@ -112,8 +124,8 @@ fn is_made_from_weights(relation: Relation, dtype: Dtype) -> bool {
 }
 
 /// Returns true if a patch is worth its time. Bytes are patched where they are like the base's, or
-/// where zstd, a glance or a sample finds that they repeat themselves; at `max`, words of every
-/// kind that no other method makes small.
+/// where a glance or a sample finds that they repeat themselves, and words where zstd made them the
+/// smallest; at `max`, words that no other method makes small, or that zstd makes nearly as small.
 fn is_patchable(best: &Best<'_>, dtype: Dtype, base: Option<&[u8]>, effort: Effort) -> bool {
     let target = best.target;
     if target.is_empty() || dtype.is_scaled() {
@@ -126,10 +138,17 @@ fn is_patchable(best: &Best<'_>, dtype: Dtype, base: Option<&[u8]>, effort: Effo
         Effort::Fast => bytes && alike(),
         Effort::Default => {
             let pays = || patch::pays(target, best.limit()) || repeats::repeat(target, 1);
-            bytes && (repeats || alike() || pays())
+            repeats || bytes && (alike() || pays())
         }
-        Effort::Max => bytes || repeats || best.is_weak() && alike(),
+        Effort::Max => bytes || repeats || best.is_weak() && alike() || is_near_zstd(best),
     }
+}
+
+/// Returns true if zstd's frame is small, and a better choice of copies might make it the smallest
+/// payload: it may save a quarter.
+fn is_near_zstd(best: &Best<'_>) -> bool {
+    let frame = zstd::encode(best.target, *zstd::LEVELS.end());
+    frame.is_ok_and(|frame| frame.len() * 4 < best.target.len() * 3 && frame.len() * 3 < best.limit() * 4)
 }
 
 /// Does the same as [`encode`], by the methods that may be within another one.

@@ -5,6 +5,7 @@ mod gguf;
 pub(crate) mod graph;
 mod header;
 mod model;
+mod msgpack;
 pub(crate) mod onnx;
 pub(crate) mod reader;
 pub(crate) mod safetensors;

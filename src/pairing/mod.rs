@@ -16,7 +16,7 @@ mod whole;
 pub(crate) use chains::{Chain, Chains};
 pub(crate) use rows::{RowIndex, RowRun, align};
 pub(crate) use signature::{Signature, WORDS, of_row};
-pub(crate) use transposed::Corners;
+pub(crate) use transposed::{Corners, Stack};
 pub(crate) use whole::whole_pairs;
 
 use std::collections::HashMap;

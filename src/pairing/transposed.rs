@@ -1,23 +1,31 @@
 //! Pairs of matrices one of which is the other one transposed, as the weights of linear layers are
 //! in other frameworks.
 //!
-//! The extents must be the same in the other order. The corner of the first matrices tells whether
-//! the numbers are the same.
+//! The extents must be the same in the other order; neighbouring ones may be joined, as they are in
+//! the kernels of convolutions and of attention. The corner of the first matrices tells whether the
+//! numbers are the same.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Models, Signature, Subject};
 use crate::chunk::unit;
-use crate::io::{Read, Source};
+use crate::io::Read;
 use crate::layout::Region;
 use crate::plan::Place;
 use crate::transposed::{MAX_MATRIX, Transposed, can_transpose};
 
-/// Rows and columns of a corner, which together are as many words as a signature has.
+/// Rows and columns of a corner, which together are as many words as a signature has. A matrix with
+/// fewer of the ones has more of the others in its corner.
 const SIDE: u64 = 16;
+
+/// Minimum number of words of a corner.
+const LEAST: u64 = 64;
 
 /// Maximum number of bytes of the rows that hold a corner.
 const ROWS: u64 = 4 << 20;
+
+/// Maximum number of extents, but for those of 1, that are joined.
+const EXTENTS: usize = 5;
 
 /// Maximum number of regions of the base, with the extents of one of the target, that are compared.
 const CANDIDATES: usize = 1024;
@@ -25,99 +33,158 @@ const CANDIDATES: usize = 1024;
 /// Maximum number of pairs that are compared.
 const COMPARISONS: usize = 1 << 22;
 
-/// The number of matrices of a stack, and their rows and columns.
-type Extents = (u64, u64, u64);
+/// A region of the target, seen as a stack of so many matrices of so many rows and columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Stack {
+    count: u64,
+    rows: u64,
+    columns: u64,
+}
+
+/// A base region that a region of the target may be when both are seen as such stacks.
+type Candidate = (Place, Stack);
 
 /// The search for the regions of the target that are transposed regions of the base.
 #[derive(Debug, Default)]
 pub(crate) struct Corners {
     /// The regions of the target, each with the base regions that it may be.
-    searched: Vec<(usize, Vec<Place>)>,
+    searched: Vec<(usize, Vec<Candidate>)>,
     /// The signature of each region's corner, in the target's order of words.
-    corners: HashMap<Subject, Signature>,
+    corners: HashMap<(Subject, Stack), Signature>,
 }
 
 impl Corners {
     /// Plans the search for the regions of the target that are not like the base region of their
     /// pair.
     pub(crate) fn new(models: &Models, pairs: &[Option<Place>]) -> Self {
-        let mut by_extents: HashMap<Extents, Vec<Place>> = HashMap::new();
+        let mut by_stack: HashMap<Stack, Vec<Place>> = HashMap::new();
         for subject in models.base_regions() {
-            if let (Subject::Base(place), Some((count, rows, columns))) = (subject, extents(models.region(subject).1)) {
-                by_extents.entry((count, columns, rows)).or_default().push(place);
+            let Subject::Base(place) = subject else { continue };
+            for stack in Stack::all(models.region(subject).1) {
+                by_stack.entry(stack.transposed()).or_default().push(place);
             }
         }
         let mut left = COMPARISONS;
         let mut searched = Vec::new();
         for (region, pair) in pairs.iter().enumerate() {
             let target = Subject::Target(region);
-            let found = extents(models.region(target).1).filter(|_| !is_like(models, target, *pair));
-            let Some(places) = found.and_then(|extents| by_extents.get(&extents)) else { continue };
-            let places: Vec<Place> = places.iter().copied().filter(|place| fits(models, region, *place)).collect();
-            if places.is_empty() || places.len() > CANDIDATES.min(left) {
+            if is_like(models, target, *pair) {
                 continue;
             }
-            left -= places.len();
-            searched.push((region, places));
+            let stacks = Stack::all(models.region(target).1);
+            let with_places = stacks.filter_map(|stack| Some((stack, by_stack.get(&stack)?)));
+            let found = with_places.flat_map(|(stack, places)| places.iter().map(move |&place| (place, stack)));
+            let found: Vec<Candidate> = found.filter(|(place, _)| fits(models, region, *place)).collect();
+            if found.is_empty() || found.len() > CANDIDATES.min(left) {
+                continue;
+            }
+            left -= found.len();
+            searched.push((region, found));
         }
         Self { searched, corners: HashMap::new() }
     }
 
-    /// The reads of the rows that hold the corners, with their regions.
-    pub(crate) fn reads(&self, models: &Models) -> Vec<(Read, Subject)> {
-        let targets = self.searched.iter().map(|(region, _)| Subject::Target(*region));
-        let bases = self.searched.iter().flat_map(|(_, places)| places.iter().map(|place| Subject::Base(*place)));
-        let mut seen = std::collections::HashSet::new();
-        let subjects = targets.chain(bases).filter(|subject| seen.insert(*subject));
-        subjects.filter_map(|subject| Some((rows_of_corner(models.region(subject))?, subject))).collect()
+    /// The reads of the rows that hold the corners, with their regions and stacks.
+    pub(crate) fn reads(&self, models: &Models) -> Vec<(Read, Subject, Stack)> {
+        let both = |(region, candidates): &(usize, Vec<Candidate>)| {
+            let target = Subject::Target(*region);
+            let pair = |&(place, stack): &Candidate| [(target, stack), (Subject::Base(place), stack)];
+            candidates.iter().flat_map(pair).collect::<Vec<_>>()
+        };
+        let mut seen = HashSet::new();
+        let wanted = self.searched.iter().flat_map(both).filter(|wanted| seen.insert(*wanted));
+        let read = |(subject, stack): (Subject, Stack)| {
+            let (source, region) = models.region(subject);
+            let (rows, columns) = stack.rows_of_corner(subject);
+            let length = rows * columns * unit(region.dtype).1;
+            (Read::new(source, region.offset..region.offset + length), subject, stack)
+        };
+        wanted.map(read).collect()
     }
 
     /// Takes the rows that hold the corner of a region.
-    pub(crate) fn feed(&mut self, models: &Models, subject: Subject, rows: &[u8]) {
-        let region = models.region(subject).1;
-        let Some((_, _, columns)) = extents(region) else { return };
-        let width = unit(region.dtype).1 as usize;
+    pub(crate) fn feed(&mut self, models: &Models, (subject, stack): (Subject, Stack), rows: &[u8]) {
+        let dtype = models.region(subject).1.dtype;
+        let (width, (_, columns)) = (unit(dtype).1 as usize, stack.rows_of_corner(subject));
         let word = |row: u64, column: u64| {
             let start = (row * columns + column) as usize * width;
             rows.get(start..start + width).unwrap_or_default()
         };
-        let places = (0..SIDE).flat_map(|row| (0..SIDE).map(move |column| (row, column)));
+        let (down, across) = stack.corner();
+        let places = (0..down).flat_map(|row| (0..across).map(move |column| (row, column)));
         let corner: Vec<u8> = match subject {
             Subject::Target(_) => places.flat_map(|(row, column)| word(row, column)).copied().collect(),
             Subject::Base(_) => places.flat_map(|(row, column)| word(column, row)).copied().collect(),
         };
-        self.corners.insert(subject, Signature::of(region.dtype, &corner));
+        self.corners.insert((subject, stack), Signature::of(dtype, &corner));
     }
 
     /// The regions of the target that are transposed regions of the base, with their matrices.
-    pub(crate) fn finish(self, models: &Models) -> Vec<(usize, Place, Transposed)> {
+    pub(crate) fn finish(self) -> Vec<(usize, Place, Transposed)> {
         let Self { searched, corners } = self;
-        let corner = |subject| corners.get(&subject).copied().unwrap_or_default();
-        let pair = |(region, places): (usize, Vec<Place>)| {
-            let target = corner(Subject::Target(region));
-            let related = |place: Place| Some((target.likeness(&corner(Subject::Base(place))).related_share()?, place));
-            let (_, place) = places.into_iter().filter_map(related).min_by(|a, b| a.0.total_cmp(&b.0))?;
-            let (_, rows, columns) = extents(models.bases.region(place))?;
-            Some((region, place, Transposed { rows, columns }))
+        let corner = |subject, stack| corners.get(&(subject, stack)).copied().unwrap_or_default();
+        let pair = |(region, candidates): (usize, Vec<Candidate>)| {
+            let share = |(place, stack): Candidate| {
+                let target = corner(Subject::Target(region), stack);
+                Some((target.likeness(&corner(Subject::Base(place), stack)).related_share()?, place, stack))
+            };
+            let (_, place, stack) = candidates.into_iter().filter_map(share).min_by(|a, b| a.0.total_cmp(&b.0))?;
+            Some((region, place, Transposed { rows: stack.columns, columns: stack.rows }))
         };
         searched.into_iter().filter_map(pair).collect()
     }
 }
 
-/// The extents of a stack of matrices that have a corner; `None` for other regions.
-fn extents(region: &Region) -> Option<Extents> {
-    let mut shape = region.shape.iter().copied().filter(|&extent| extent != 1);
-    let (last, before, first) = match (shape.next(), shape.next(), shape.next(), shape.next()) {
-        (Some(rows), Some(columns), None, None) => (columns, rows, 1),
-        (Some(count), Some(rows), Some(columns), None) => (columns, rows, count),
-        _ => return None,
-    };
-    let words = before.checked_mul(last)?;
-    let width = unit(region.dtype).1;
-    let has_corner = last >= SIDE && before >= SIDE && !region.dtype.is_scaled();
-    // The extent of a matrix without words may be any number, but has no corner.
-    let is_short = || words <= MAX_MATRIX / width && SIDE * last * width <= ROWS;
-    (has_corner && is_short()).then_some((first, before, last))
+impl Stack {
+    /// All ways to see a region as a stack of matrices that have a corner.
+    fn all(region: &Region) -> impl Iterator<Item = Self> {
+        let shape: Vec<u64> = region.shape.iter().copied().filter(|&extent| extent != 1).collect();
+        let extents = if region.dtype.is_scaled() || shape.len() > EXTENTS { 0 } else { shape.len() };
+        let width = unit(region.dtype).1;
+        let cuts = (0..extents).flat_map(move |first| (first + 1..extents).map(move |second| (first, second)));
+        cuts.filter_map(move |(first, second)| {
+            let joined = |extents: &[u64]| extents.iter().try_fold(1u64, |n, &extent| n.checked_mul(extent));
+            let stack = Self {
+                count: joined(&shape[..first])?,
+                rows: joined(&shape[first..second])?,
+                columns: joined(&shape[second..])?,
+            };
+            stack.has_corner(width).then_some(stack)
+        })
+    }
+
+    /// The stack with the rows and columns of its matrices exchanged.
+    fn transposed(self) -> Self {
+        Self { count: self.count, rows: self.columns, columns: self.rows }
+    }
+
+    /// Rows and columns of the corner.
+    fn corner(self) -> (u64, u64) {
+        let of = |extent: u64, other: u64| extent.min(SIDE * SIDE / other.clamp(1, SIDE));
+        (of(self.rows, self.columns), of(self.columns, self.rows))
+    }
+
+    /// The rows of a subject's matrices that hold the corner, and the columns of these rows.
+    fn rows_of_corner(self, subject: Subject) -> (u64, u64) {
+        let (down, across) = self.corner();
+        match subject {
+            Subject::Target(_) => (down, self.columns),
+            Subject::Base(_) => (across, self.rows),
+        }
+    }
+
+    /// Returns true for matrices with a corner, in this order and in the other one, that is quick to
+    /// read. A matrix without words may have any extents, but has no corner.
+    fn has_corner(self, width: u64) -> bool {
+        let is_short = || {
+            let words = self.rows.checked_mul(self.columns);
+            words.is_some_and(|words| words <= MAX_MATRIX / width) && {
+                let (down, across) = self.corner();
+                down * across >= LEAST && (down * self.columns).max(across * self.rows) * width <= ROWS
+            }
+        };
+        self.count > 0 && self.rows > 1 && self.columns > 1 && is_short()
+    }
 }
 
 /// Returns true if the region's start is like that of its pair.
@@ -128,9 +195,4 @@ fn is_like(models: &Models, target: Subject, pair: Option<Place>) -> bool {
 
 fn fits(models: &Models, region: usize, place: Place) -> bool {
     can_transpose(models.bases.region(place).dtype, models.target.regions[region].dtype)
-}
-
-fn rows_of_corner((source, region): (Source, &Region)) -> Option<Read> {
-    let (_, _, columns) = extents(region)?;
-    Some(Read::new(source, region.offset..region.offset + SIDE * columns * unit(region.dtype).1))
 }

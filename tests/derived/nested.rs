@@ -94,3 +94,30 @@ fn any_nested_scales_come_back() {
         }
     }
 }
+
+/// Chunks end within a run of 256 scales, whose scale follows from all of them; and the last run is short.
+#[test]
+fn places_follow_from_whole_runs() {
+    const ROWS: usize = 1100;
+    const COLUMNS: usize = 1000;
+    const CHUNK: usize = (1 << 20) / COLUMNS * COLUMNS;
+    const OFFSET: f32 = 0.0625;
+    let (pool, count) = (weights(3), ROWS * COLUMNS);
+    let weights: Vec<f32> =
+        (0..count).map(|i| rounded(pool[i % pool.len()] * (1.0 + (i / 97) as f32 * 1e-3))).collect();
+    let borders: Vec<f32> = (0..255u8).map(|place| (dynamic(place) + dynamic(place + 1)) / 2.0).collect();
+    let places = |run: &[f32]| -> Vec<u8> {
+        let moved: Vec<f32> = run.iter().map(|weight| weight.abs() - OFFSET).collect();
+        let scale = largest(&moved);
+        moved.iter().map(|number| borders.partition_point(|&border| border < number / scale) as u8).collect()
+    };
+    let target = weights.chunks(256).flat_map(places).collect::<Vec<u8>>();
+    let base = model(&[("w", "BF16", &[count as u64], &words(&weights))]);
+    let shape = [varint(ROWS as u64), varint(COLUMNS as u64)].concat();
+    // A matrix of one element of one weight, and words of one weight each.
+    let derived = [&[1, 1, 1, 1, 6][..], &OFFSET.to_le_bytes()].concat();
+    let head = [&[0, 1, 0, 1, 1, 8, 1, b'w', 4, 2][..], &shape, &[0, 0, 14], &derived].concat();
+    let record = |chunk: &[u8]| Record { sums: [forge::xxh3(chunk); 2], ..Record::new(2, &[]) };
+    let archive = forge::archive(&head, &target.chunks(CHUNK).map(record).collect::<Vec<_>>());
+    check(&base, &target, &archive);
+}

@@ -17,6 +17,7 @@ use crate::entropy::bins::{self, BINS, TOKENS};
 use crate::entropy::bits::{BitReader, BitWriter};
 use crate::entropy::cluster::cluster;
 use crate::entropy::rans::STRIP;
+use crate::entropy::zstd::writer::{self, Sequence};
 use crate::error::{Error, Result};
 use distance::Recent;
 
@@ -35,17 +36,15 @@ const LITERALS: usize = 3;
 /// Contexts of literals: those of each of so many parts of the list, from its beginning to its end.
 const PARTS: usize = 64;
 
-/// Literals, and the copy behind them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Sequence {
-    inserted: usize,
-    copied: usize,
-    distance: usize,
-}
-
 /// Encodes `target` against `base`, which has at most [`MOST_BASE`] bytes and may be empty.
 pub(super) fn encode(base: &[u8], target: &[u8], effort: Effort) -> Vec<u8> {
     write(base.len(), target, &parse::parse(base, target, effort))
+}
+
+/// Encodes `target` without a base, as a patch and as a zstd frame of the same copies.
+pub(super) fn encode_alone(target: &[u8], effort: Effort) -> (Vec<u8>, Vec<u8>) {
+    let sequences = parse::parse(&[], target, effort);
+    (write(0, target, &sequences), writer::write(target, &sequences))
 }
 
 /// Bytes of a target that are tried.

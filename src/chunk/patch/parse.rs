@@ -4,7 +4,8 @@
 use super::distance::Recent;
 use super::finder::{Finder, Match};
 use super::prices::{Counts, PRICE, Prices};
-use super::{Effort, MOST_BASE, Sequence};
+use super::{Effort, MOST_BASE};
+use crate::entropy::zstd::writer::Sequence;
 
 /// Bytes of the target whose ways are compared at once.
 const STRETCH: usize = 4096;

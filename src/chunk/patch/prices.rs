@@ -1,9 +1,10 @@
 //! The bits that tokens are likely to take, by which the parser chooses.
 
 use super::distance::{CODES, Recent};
-use super::{KINDS, SHORTEST, Sequence};
+use super::{KINDS, SHORTEST};
 use crate::entropy::bins::{self, BINS, TOKENS};
 use crate::entropy::log2::{FRACTION, log2};
+use crate::entropy::zstd::writer::Sequence;
 
 /// Fraction bits of a price.
 pub(super) const PRICE: u32 = 8;

@@ -18,11 +18,17 @@ const LEAST: u64 = 32;
 /// Maximum number of rows of a pool of several matrices. A row takes 8 bytes.
 const POOLED: u64 = 1 << 20;
 
+/// Bytes of all inputs for each of which another row may be aligned, beyond [`POOLED`] of them.
+const BYTES_PER_ROW: u64 = 1 << 10;
+
 /// The alignments that are under way.
 #[derive(Debug, Default)]
 pub(super) struct Alignments {
     matrices: Vec<Matrix>,
+    /// The pools, in the order of the matrices that are looked for in them.
     pools: Vec<Pool>,
+    /// The rows of all matrices and pools.
+    rows: u64,
     /// The rows of each queued read.
     queue: VecDeque<Rows>,
 }
@@ -78,9 +84,12 @@ impl Alignments {
         let mut reads = Vec::new();
         for (region, pair) in pairs.iter().enumerate().filter(|(region, _)| is_open(*region)) {
             let Some((place, columns)) = candidate(models, region, *pair, second_rows) else { continue };
-            self.add_matrix(models, region, columns, &mut reads);
-            self.pools.push(Pool::default());
-            self.add_to_pool(models, place, columns, &mut reads);
+            let rows = [Subject::Target(region), Subject::Base(place)].map(|subject| rows(models, subject, columns));
+            if self.take(models, rows[0].saturating_add(rows[1])) {
+                self.add_matrix(models, region, columns, &mut reads);
+                self.pools.push(Pool::default());
+                self.add_to_pool(models, place, columns, &mut reads);
+            }
         }
         reads
     }
@@ -107,13 +116,29 @@ impl Alignments {
         let mut reads = Vec::new();
         for ((_, columns), regions) in open {
             let places = pooled(models, regions[0], columns, &taken);
-            if !places.is_empty() {
-                regions.iter().for_each(|&region| self.add_matrix(models, region, columns, &mut reads));
-                self.pools.push(Pool::default());
-                places.into_iter().for_each(|place| self.add_to_pool(models, place, columns, &mut reads));
+            let pool = places.iter().map(|&place| rows(models, Subject::Base(place), columns)).sum();
+            if places.is_empty() || !self.take(models, pool) {
+                continue;
             }
+            for region in regions {
+                if self.take(models, rows(models, Subject::Target(region), columns)) {
+                    self.add_matrix(models, region, columns, &mut reads);
+                }
+            }
+            self.pools.push(Pool::default());
+            places.into_iter().for_each(|place| self.add_to_pool(models, place, columns, &mut reads));
         }
         reads
+    }
+
+    /// Takes room for so many rows; returns `false` if there is not enough.
+    fn take(&mut self, models: &Models, rows: u64) -> bool {
+        let rows = self.rows.saturating_add(rows);
+        let fits = rows <= most_rows(models);
+        if fits {
+            self.rows = rows;
+        }
+        fits
     }
 
     /// Adds a matrix of the target whose rows are looked for in the pool that is added next.
@@ -127,7 +152,7 @@ impl Alignments {
         let last = self.pools.len() - 1;
         let pool = &mut self.pools[last];
         pool.places.push((pool.rows, place));
-        pool.rows += weights(models.bases.region(place)) / columns;
+        pool.rows += rows(models, Subject::Base(place), columns);
         self.read(models, Subject::Base(place), columns, Owner::Pool(last), reads);
     }
 
@@ -154,17 +179,19 @@ impl Alignments {
     /// Returns the regions of the target whose rows were found, with their views. A few rows of
     /// many are no counterpart in a pool of several matrices, where some are alike by chance.
     pub(super) fn finish(self, models: &Models) -> Vec<(usize, View)> {
-        let Self { matrices, mut pools, .. } = self;
-        let signatures = |pool: &mut Pool| RowIndex::new(std::mem::take(&mut pool.signatures));
-        let indexes: Vec<RowIndex> = pools.iter_mut().map(signatures).collect();
+        let Self { matrices, pools, .. } = self;
+        let mut matrices = matrices.into_iter().peekable();
         let mut views = Vec::new();
-        for matrix in matrices {
-            let pool = &pools[matrix.pool];
-            let aligned = align(&matrix.signatures, &indexes[matrix.pool]);
-            let found: u64 = aligned.iter().map(|run| run.count).sum();
-            let rows = matrix.signatures.len() as u64;
-            if pool.places.len() == 1 || found * 2 >= rows {
-                views.push((matrix.region, pool.view(models, matrix.region, rows, &aligned)));
+        for (number, mut pool) in pools.into_iter().enumerate() {
+            // An index takes much more memory than its rows, and is there for one pool at a time.
+            let index = RowIndex::new(std::mem::take(&mut pool.signatures));
+            while let Some(matrix) = matrices.next_if(|matrix| matrix.pool == number) {
+                let aligned = align(&matrix.signatures, &index);
+                let found: u64 = aligned.iter().map(|run| run.count).sum();
+                let rows = matrix.signatures.len() as u64;
+                if pool.places.len() == 1 || found * 2 >= rows {
+                    views.push((matrix.region, pool.view(models, matrix.region, rows, &aligned)));
+                }
             }
         }
         views
@@ -215,6 +242,17 @@ impl Pool {
     }
 }
 
+/// The most rows that may be aligned in all matrices and pools of these models.
+fn most_rows(models: &Models) -> u64 {
+    let bases = models.bases.layouts().iter().map(|base| base.file_length);
+    POOLED + bases.fold(models.target.file_length, u64::saturating_add) / BYTES_PER_ROW
+}
+
+/// The rows of a matrix of so many columns.
+fn rows(models: &Models, subject: Subject, columns: u64) -> u64 {
+    models.measure(subject).1 / columns
+}
+
 /// The group of a matrix whose rows can be recognised.
 pub(super) fn group(models: &Models, subject: Subject) -> Option<Group> {
     let region = models.region(subject).1;
@@ -225,7 +263,7 @@ pub(super) fn group(models: &Models, subject: Subject) -> Option<Group> {
 /// The matrices of the base that may hold rows of the target's `region`, except for those taken.
 fn pooled(models: &Models, region: usize, columns: u64, taken: &HashSet<Place>) -> Vec<Place> {
     let target = models.target.regions[region].dtype;
-    let mut rows = 0;
+    let mut pooled = 0;
     let fits = |subject: Subject| {
         let Subject::Base(place) = subject else { return None };
         let (dtype, others) = group(models, subject)?;
@@ -235,8 +273,8 @@ fn pooled(models: &Models, region: usize, columns: u64, taken: &HashSet<Place>) 
     };
     let places = models.base_regions().filter_map(fits);
     let within = places.take_while(|&place| {
-        rows += weights(models.bases.region(place)) / columns;
-        rows <= POOLED
+        pooled += rows(models, Subject::Base(place), columns);
+        pooled <= POOLED
     });
     within.collect()
 }
@@ -264,4 +302,41 @@ fn candidate(
     let place = models.bases.named(&models.target.regions[region].name).iter().copied().find(fits)?;
     let differs = pair.is_none_or(|pair| pair == place && unrelated(&models.starts, place));
     differs.then_some((place, columns))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::{Kind, Layout, Region};
+    use crate::plan::BaseSet;
+
+    /// A file of matrices of so many rows of 32 bytes.
+    fn file(matrices: u64, rows: u64) -> Layout {
+        let length = rows * LEAST;
+        let region = |i: u64| Region {
+            name: format!("w{i}"),
+            dtype: Dtype::U8,
+            shape: vec![rows, LEAST],
+            offset: i * length,
+            length,
+        };
+        let regions = (0..matrices).map(region).collect();
+        Layout { kind: Kind::Safetensors, file_length: matrices * length, header_length: 0, regions, fault: None }
+    }
+
+    /// Rows may be so short that their signatures are a quarter of them.
+    #[test]
+    fn the_rows_of_all_matrices_have_a_limit() {
+        let (matrices, rows) = (64, 1 << 15);
+        let (target, bases) = (file(matrices, rows + 1), BaseSet::new(vec![file(matrices, rows)]));
+        let models = Models { target, bases, starts: HashMap::new() };
+        let pairs = vec![None; matrices as usize];
+        let planned = |reads: Vec<Read>| reads.iter().map(|read| read.length).sum::<u64>() / LEAST;
+        let most = most_rows(&models);
+        let by_name = planned(Alignments::default().plan(&models, &pairs, &HashMap::new(), |_| true));
+        let groups = HashSet::from([(Dtype::U8, LEAST)]);
+        let pooled = planned(Alignments::default().plan_pools(&models, &pairs, &groups, |_| true));
+        assert!(most < 2 * POOLED && (most - 2 * rows..=most).contains(&by_name), "{by_name} of {most}");
+        assert!((most - 2 * rows..=most).contains(&pooled), "{pooled} of {most}");
+    }
 }

@@ -24,7 +24,7 @@ use crate::chunk::unit;
 use crate::encode::companions::{self, Known};
 use crate::io::{Read, Source};
 use crate::layout::{Layout, Region};
-use crate::pairing::{Chains, Corners, Models, Signature, Subject, WORDS, bytes_of, columns, whole_pairs};
+use crate::pairing::{Chains, Corners, Models, Signature, Stack, Subject, WORDS, bytes_of, columns, whole_pairs};
 use crate::plan::{BaseSet, Place};
 use crate::quant::weights_per_unit;
 use alignment::Alignments;
@@ -99,7 +99,7 @@ enum Probe {
     /// The start of the next part of a chain.
     Part(usize),
     /// The rows that hold the corner of a matrix.
-    Corner(Subject),
+    Corner(Subject, Stack),
     /// Rows of a matrix.
     Rows,
     /// A sample of a region that an adapter may have been merged into.
@@ -202,7 +202,7 @@ impl Survey {
                 let dtype = self.models.region(whole).1.dtype;
                 self.chains.advance(&self.models, chain, Signature::of(dtype, bytes));
             }
-            Probe::Corner(subject) => self.corners.feed(&self.models, subject, bytes),
+            Probe::Corner(subject, stack) => self.corners.feed(&self.models, (subject, stack), bytes),
             Probe::Rows => self.alignments.feed(bytes),
             Probe::Merge => self.merges.feed(bytes),
             Probe::Scales => self.quantised.feed(&self.models, bytes),
@@ -324,7 +324,7 @@ impl Survey {
     fn queue_corners(&mut self) {
         self.corners = Corners::new(&self.models, &self.pairs);
         let reads = self.corners.reads(&self.models);
-        self.queue.extend(reads.into_iter().map(|(read, subject)| (read, Probe::Corner(subject))));
+        self.queue.extend(reads.into_iter().map(|(read, subject, stack)| (read, Probe::Corner(subject, stack))));
     }
 
     /// Queues the reads that the chains need next.

@@ -14,7 +14,7 @@ impl Survey {
         }
         let chains: Vec<Chain> = std::mem::take(&mut self.chains).finish().collect();
         parts::view(&self.models, &chains, &mut self.views);
-        for (region, place, transposed) in std::mem::take(&mut self.corners).finish(&self.models) {
+        for (region, place, transposed) in std::mem::take(&mut self.corners).finish() {
             let origin = self.models.bases.origin(place);
             self.views[region] = Some(View::transposed(&self.models.target.regions[region], origin, transposed));
         }

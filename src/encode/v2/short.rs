@@ -19,7 +19,11 @@ const MOST: u64 = 1 << 20;
 const REGIONS: usize = 16;
 
 /// Bytes of a region, on average, below which its record may decide.
-const TINY: u64 = 512;
+const TINY: u64 = 4096;
+
+/// The share of the archive by tensors that the other one must save: one byte in so many. With that
+/// archive alone, a tensor can be restored on its own.
+const SAVED: usize = 64;
 
 /// The file as bytes that belong to no tensor, if it is a short one of tiny tensors.
 pub(super) fn as_bytes(findings: &Findings) -> Option<Findings> {
@@ -35,7 +39,8 @@ pub(super) fn as_bytes(findings: &Findings) -> Option<Findings> {
     Some(Findings::alone(bytes(target.file_length), BaseSet::new(bases)))
 }
 
-/// The plan that becomes the shortest of several, in a single window.
+/// The plan that becomes the shortest of several, in a single window. The first one is kept where
+/// others are hardly shorter.
 #[derive(Debug)]
 pub(super) struct Shortest {
     plans: Vec<Compress>,
@@ -112,7 +117,7 @@ impl Apart for Shortest {
             let windows = plan.code_all(inputs, runner)?;
             let length = plan.head.write()?.len() + windows.iter().map(Vec::len).sum::<usize>();
             if length < least {
-                least = length;
+                least = if number == 0 { length - length / SAVED } else { length };
                 *coded = vec![number as u8];
                 windows.iter().for_each(|window| put_prefixed(coded, window));
             }

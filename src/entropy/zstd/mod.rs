@@ -1,6 +1,7 @@
 //! zstd frames: encodes and decodes exactly one frame of a known length.
 //!
-//! zrip encodes on every platform, so that archives are the same everywhere. It also decodes,
+//! zrip encodes on every platform, so that archives are the same everywhere; the [writer] makes frames
+//! of copies that were found elsewhere. zrip also decodes,
 //! unless the feature `libzstd` (the native default) or `ruzstd` (slower, but independent of zrip)
 //! replaces it. `docs/DECISIONS.md` has the reasons.
 
@@ -9,6 +10,7 @@
 #[cfg_attr(not(any(feature = "libzstd", feature = "ruzstd")), path = "decoder_zrip.rs")]
 mod decoder;
 mod frame;
+pub(crate) mod writer;
 
 use std::fmt;
 use std::ops::RangeInclusive;

@@ -6,7 +6,7 @@ use super::kind::opaque;
 use super::{FIRST_READ, KindReader};
 use crate::error::Result;
 use crate::io::{Incremental, Wanted};
-use crate::layout::{Kind, Layout, gguf, onnx, sniff, torch, zip};
+use crate::layout::{Kind, Layout, gguf, msgpack, onnx, sniff, torch, zip};
 
 /// The kinds of file that a reader accepts.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +45,12 @@ trait PlacesReader: Incremental + fmt::Debug + Send + Sync {
 }
 
 impl PlacesReader for onnx::Walker {
+    fn layout(self: Box<Self>) -> Option<Layout> {
+        self.finish()
+    }
+}
+
+impl PlacesReader for msgpack::Walker {
     fn layout(self: Box<Self>) -> Option<Layout> {
         self.finish()
     }
@@ -91,6 +97,8 @@ impl LayoutReader {
             Kind::Places => {
                 self.state = State::Places(if torch::stream::may_begin(head) {
                     Box::new(torch::stream::StreamReader::new(self.file_length))
+                } else if msgpack::may_begin(head) {
+                    Box::new(msgpack::Walker::new(self.file_length))
                 } else {
                     Box::new(onnx::Walker::of_model(self.file_length))
                 });
@@ -167,7 +175,10 @@ fn kind_of(head: &[u8]) -> Kind {
         Kind::Gguf
     } else if sniff::looks_like_safetensors(head) {
         Kind::Safetensors
-    } else if onnx::may_begin(head) || zip::may_begin(head) || torch::stream::may_begin(head) {
+    } else if [onnx::may_begin, zip::may_begin, torch::stream::may_begin, msgpack::may_begin]
+        .iter()
+        .any(|may| may(head))
+    {
         Kind::Places
     } else {
         Kind::Bytes
