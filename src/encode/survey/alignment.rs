@@ -7,7 +7,7 @@ use super::STEP;
 use crate::archive::v2::{Run, View};
 use crate::chunk::is_integer;
 use crate::io::Read;
-use crate::layout::Dtype;
+use crate::layout::{Dtype, Region};
 use crate::pairing::{Models, RowIndex, RowRun, Signature, Subject, align, bytes_of, columns, of_row, weights};
 use crate::plan::Place;
 use crate::quant::weights_per_unit;
@@ -253,11 +253,28 @@ fn rows(models: &Models, subject: Subject, columns: u64) -> u64 {
     models.measure(subject).1 / columns
 }
 
-/// The group of a matrix whose rows can be recognised.
+/// The group of a tensor whose rows can be recognised. The leading extents are joined, since
+/// experts are stacked in them.
 pub(super) fn group(models: &Models, subject: Subject) -> Option<Group> {
     let region = models.region(subject).1;
-    let columns = columns(region).filter(|&columns| columns >= LEAST)?;
-    bytes_of(region, columns).is_some_and(|row| row <= STEP).then_some((region.dtype, columns))
+    let columns = shortest_row(region).filter(|&columns| is_row(region, columns))?;
+    Some((region.dtype, columns))
+}
+
+/// The shortest row of a region that can be recognised, in weights: its last extents joined.
+fn shortest_row(region: &Region) -> Option<u64> {
+    // The product of all of them is known to fit.
+    columns(region)?;
+    let mut joined = region.shape[1..].iter().rev().scan(1, |row, &extent| {
+        *row *= extent;
+        Some(*row)
+    });
+    joined.find(|&row| row >= LEAST)
+}
+
+/// Returns `true` if rows of so many columns can be recognised in a region, and read at once.
+fn is_row(region: &Region, columns: u64) -> bool {
+    columns >= LEAST && bytes_of(region, columns).is_some_and(|row| row <= STEP)
 }
 
 /// The matrices of the base that may hold rows of the target's `region`, except for those taken.
@@ -286,28 +303,29 @@ fn candidate(
     pair: Option<Place>,
     second_rows: &HashMap<Subject, Signature>,
 ) -> Option<(Place, u64)> {
-    let (_, columns) = group(models, Subject::Target(region))?;
+    let target = &models.target.regions[region];
+    let columns_of_row = columns(target).filter(|&columns| is_row(target, columns))?;
     let fits = |place: &Place| {
-        let base = Subject::Base(*place);
-        let pairs = models.may_pair(Subject::Target(region), base);
-        pairs && group(models, base).is_some_and(|(_, others)| others == columns)
+        let base = models.bases.region(*place);
+        let pairs = models.may_pair(Subject::Target(region), Subject::Base(*place));
+        pairs && columns(base) == Some(columns_of_row) && is_row(base, columns_of_row)
     };
     let unrelated = |signatures: &HashMap<Subject, Signature>, place| {
         let both = [Subject::Target(region), Subject::Base(place)].map(|subject| signatures.get(&subject));
         matches!(both, [Some(target), Some(base)] if target.likeness(base).is_unrelated())
     };
     if let Some(pair) = pair.filter(|&pair| unrelated(second_rows, pair)) {
-        return fits(&pair).then_some((pair, columns));
+        return fits(&pair).then_some((pair, columns_of_row));
     }
-    let place = models.bases.named(&models.target.regions[region].name).iter().copied().find(fits)?;
+    let place = models.bases.named(&target.name).iter().copied().find(fits)?;
     let differs = pair.is_none_or(|pair| pair == place && unrelated(&models.starts, place));
-    differs.then_some((place, columns))
+    differs.then_some((place, columns_of_row))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layout::{Kind, Layout, Region};
+    use crate::layout::{Kind, Layout};
     use crate::plan::BaseSet;
 
     /// A file of matrices of so many rows of 32 bytes.
