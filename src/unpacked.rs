@@ -116,7 +116,7 @@ impl Unpacked {
             return Err(Error::corrupt("the tiles are not those of a matrix")
                 .figures(format_args!("{count} packed numbers"), format_args!("{width} columns")));
         }
-        self.tiles.limited(count, count / packing.per_byte())?;
+        self.tiles.limited(packing, count, count / packing.per_byte())?;
         let matrix = self.matrices.rows.checked_mul(self.matrices.columns);
         let matrix = matrix.and_then(|elements| elements.checked_mul(self.element));
         let matrix = matrix.filter(|weights| *weights <= MAX_MATRIX * packing.per_byte()).ok_or_else(|| {

@@ -127,6 +127,9 @@ pub(crate) static PACKINGS: [Packing; 19] = [
 /// The largest number of tiles side by side.
 const MAX_ACROSS: u64 = 1 << 20;
 
+/// The most tiles of a packing with groups, all of which every chunk needs.
+const MAX_GROUPED: u64 = 1 << 22;
+
 /// The fewest bytes of a tile, so that companions are not larger than what they belong to.
 const TILE: u64 = 4;
 
@@ -152,12 +155,13 @@ impl Tiles {
         count.div_ceil(self.width).div_ceil(self.rows).saturating_mul(self.across())
     }
 
-    /// All tiles of a matrix of `count` numbers in `bytes` bytes.
+    /// All tiles of a matrix of `count` numbers of a packing in `bytes` bytes.
     ///
     /// # Errors
     /// `Limit` for more of them than such a matrix may have.
-    pub(crate) fn limited(&self, count: u64, bytes: u64) -> Result<u64> {
-        let (tiles, most) = (self.count(count), (bytes / TILE).max(1));
+    pub(crate) fn limited(&self, packing: &Packing, count: u64, bytes: u64) -> Result<u64> {
+        let most = if packing.grouped { MAX_GROUPED } else { u64::MAX };
+        let (tiles, most) = (self.count(count), (bytes / TILE).max(1).min(most));
         if self.across() > MAX_ACROSS || tiles > most {
             return Err(Error::limit("there are too many tiles").figures(most, tiles));
         }

@@ -94,6 +94,7 @@ impl Packed {
         let across = self.width.div_ceil(self.columns);
         let tiles = (numbers / u128::from(self.width)).div_ceil(self.rows.into()) * u128::from(across);
         check(across <= 1 << 20 && tiles <= (region.length as u128 / 4).max(1), "too many tiles")?;
+        check(!matches!(self.kind, 17 | 18) || tiles <= 1 << 22, "too many tiles for a chunk")?;
         let words = |item: usize, count: u128| {
             let scale = |region: &Region| matches!(region.dtype, 4 | 6 | 7 | 8 | 13 | 14 | 17);
             let words = |region: &Region| (region.length / Coding::of(region.dtype).bytes()) as u128;

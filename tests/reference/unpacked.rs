@@ -73,6 +73,7 @@ impl Unpacked {
         let tiles = u128::from((count / width).div_ceil(rows)) * u128::from(width.div_ceil(columns));
         let most = u128::from(count / per_byte / 4).max(1);
         check(width.div_ceil(columns) <= 1 << 20 && tiles <= most, "too many tiles")?;
+        check(!groups || tiles <= 1 << 22, "too many tiles for a chunk")?;
         let matrix = down.checked_mul(across).and_then(|n| n.checked_mul(element)).ok_or("a matrix")?;
         check(matrix <= (32 << 20) * per_byte, "the size of a matrix")?;
         check(matrix > 0 && count.is_multiple_of(matrix), "matrices that do not fill the region")?;

@@ -25,6 +25,16 @@ fn tiles_follow_rows_and_columns() {
     assert_eq!((tiles.count(64), tiles.count(80), tiles.of(&(40..62), 64, 8)), (8, 12, 0..8));
 }
 
+/// Every chunk needs all tiles of a packing with groups.
+#[test]
+fn tiles_that_all_chunks_need_are_limited() {
+    let tiles = Tiles { width: 1 << 10, rows: 1, columns: 1 };
+    for (packing, most) in PACKINGS.iter().map(|packing| (packing, if packing.grouped { 1 << 22 } else { 1 << 30 })) {
+        assert_eq!(tiles.limited(packing, most, 4 << 30).unwrap(), most);
+        assert!(tiles.limited(packing, most + tiles.width, 4 << 30).is_err());
+    }
+}
+
 #[test]
 fn zero_points_belong_to_the_columns_of_their_numbers() {
     let scales: Vec<u8> = (0..8).flat_map(|_| 1f32.to_le_bytes()).collect();

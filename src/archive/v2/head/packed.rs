@@ -89,7 +89,7 @@ impl Packed {
             let error = Error::corrupt("the tiles are not those of a matrix").tensor(&region.name);
             return Err(error.figures(format_args!("{count} packed numbers"), format_args!("{width} columns")));
         }
-        let tiles = self.tiles.limited(count, region.length).map_err(|error| error.tensor(&region.name))?;
+        let tiles = self.tiles.limited(packing, count, region.length).map_err(|error| error.tensor(&region.name))?;
         let fits = |item: usize, fits: &dyn Fn(&Region) -> bool| own(head, item).is_some_and(fits);
         let words = |region: &Region| region.length / region.dtype.words().0 as u64;
         let scales = |item: usize, count: u64| fits(item, &|region| is_scale(region.dtype) && words(region) == count);
