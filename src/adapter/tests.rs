@@ -1,21 +1,10 @@
 use super::*;
 use crate::error::ErrorKind;
-use crate::layout::{Dtype, Kind};
-
-fn layout(tensors: &[(&str, Dtype, &[u64])]) -> Layout {
-    let region = |&(name, dtype, shape): &(&str, Dtype, &[u64])| Region {
-        name: name.to_owned(),
-        dtype,
-        shape: shape.to_vec(),
-        offset: 0,
-        length: dtype.tensor_bytes(shape).unwrap(),
-    };
-    Layout { kind: Kind::Safetensors, regions: tensors.iter().map(region).collect(), ..Layout::default() }
-}
+use crate::layout::Dtype;
 
 fn adapter(tensors: &[(&str, Dtype, &[u64])]) -> Result<Adapter> {
     let config = Config::parse(b"{\"peft_type\": \"LORA\", \"lora_alpha\": 4}").unwrap();
-    Adapter::new(&config, &layout(tensors))
+    Adapter::new(&config, &Layout::of_tensors(tensors))
 }
 
 const F32: Dtype = Dtype::F32;

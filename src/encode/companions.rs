@@ -26,6 +26,11 @@ pub(in crate::encode) struct Known {
 }
 
 impl Known {
+    /// The regions whose first bytes tell the first weights.
+    pub(in crate::encode) fn starting(&self) -> impl Iterator<Item = usize> + use<> {
+        [Some(self.region), Some(self.scales), self.biases(), self.groups].into_iter().flatten()
+    }
+
     /// The region of biases, if there is one.
     pub(in crate::encode) fn biases(&self) -> Option<usize> {
         self.zeros_of(Zeros::Biases)

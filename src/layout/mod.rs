@@ -102,6 +102,19 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// A layout for tests, with these tensors, all at offset 0.
+    #[cfg(test)]
+    pub(crate) fn of_tensors(tensors: &[(&str, Dtype, &[u64])]) -> Self {
+        let region = |&(name, dtype, shape): &(&str, Dtype, &[u64])| Region {
+            name: name.to_owned(),
+            dtype,
+            shape: shape.to_vec(),
+            offset: 0,
+            length: dtype.tensor_bytes(shape).unwrap(),
+        };
+        Self { kind: Kind::Safetensors, regions: tensors.iter().map(region).collect(), ..Self::default() }
+    }
+
     /// The layout of a file that consists of one unnamed tensor of `length` bytes.
     pub(crate) fn of_tensor(kind: Kind, dtype: Dtype, shape: &[u64], length: u64) -> Self {
         let region = Region { name: String::new(), dtype, shape: shape.to_vec(), offset: 0, length };

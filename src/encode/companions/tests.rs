@@ -1,18 +1,8 @@
 use super::*;
-use crate::layout::Kind;
 
 /// The packing, the tiles and the companions of the first of these regions.
 fn known(regions: &[(&str, Dtype, &[u64])]) -> Option<(u8, [u64; 3], Vec<usize>)> {
-    let region = |&(name, dtype, shape): &(&str, Dtype, &[u64])| Region {
-        name: name.to_owned(),
-        dtype,
-        shape: shape.to_vec(),
-        offset: 0,
-        length: dtype.tensor_bytes(shape).unwrap(),
-    };
-    let regions = regions.iter().map(region).collect();
-    let layout = Layout { kind: Kind::Safetensors, file_length: 0, header_length: 0, regions, fault: None };
-    let found = find(&layout).into_iter().find(|known| known.region == 0)?;
+    let found = find(&Layout::of_tensors(regions)).into_iter().find(|known| known.region == 0)?;
     let Known { packing, tiles, scales, zeros, factor, .. } = found;
     let companions = std::iter::once(scales).chain(zeros).chain(factor).collect();
     Some((packing, [tiles.width, tiles.rows, tiles.columns], companions))

@@ -21,14 +21,14 @@ const POOLED: u64 = 1 << 20;
 /// Bytes of all inputs for each of which another row may be aligned, beyond [`POOLED`] of them.
 const BYTES_PER_ROW: u64 = 1 << 10;
 
-/// The alignments that are under way.
+/// The alignments that are under way. By default there is no room for any.
 #[derive(Debug, Default)]
 pub(super) struct Alignments {
     matrices: Vec<Matrix>,
     /// The pools, in the order of the matrices that are looked for in them.
     pools: Vec<Pool>,
-    /// The rows of all matrices and pools.
-    rows: u64,
+    /// The rows that more matrices and pools may have.
+    rows_left: u64,
     /// The rows of each queued read.
     queue: VecDeque<Rows>,
 }
@@ -71,6 +71,10 @@ enum Owner {
 pub(super) type Group = (Dtype, u64);
 
 impl Alignments {
+    pub(super) fn new(models: &Models) -> Self {
+        Self { rows_left: most_rows(models), ..Self::default() }
+    }
+
     /// Plans to align each matrix of the target that has other rows than the base's of its name,
     /// or whose first rows, or those in `second_rows`, are unrelated to its partner's; but only the
     /// regions that are open.
@@ -85,7 +89,7 @@ impl Alignments {
         for (region, pair) in pairs.iter().enumerate().filter(|(region, _)| is_open(*region)) {
             let Some((place, columns)) = candidate(models, region, *pair, second_rows) else { continue };
             let rows = [Subject::Target(region), Subject::Base(place)].map(|subject| rows(models, subject, columns));
-            if self.take(models, rows[0].saturating_add(rows[1])) {
+            if self.take(rows[0].saturating_add(rows[1])) {
                 self.add_matrix(models, region, columns, &mut reads);
                 self.pools.push(Pool::default());
                 self.add_to_pool(models, place, columns, &mut reads);
@@ -117,11 +121,11 @@ impl Alignments {
         for ((_, columns), regions) in open {
             let places = pooled(models, regions[0], columns, &taken);
             let pool = places.iter().map(|&place| rows(models, Subject::Base(place), columns)).sum();
-            if places.is_empty() || !self.take(models, pool) {
+            if places.is_empty() || !self.take(pool) {
                 continue;
             }
             for region in regions {
-                if self.take(models, rows(models, Subject::Target(region), columns)) {
+                if self.take(rows(models, Subject::Target(region), columns)) {
                     self.add_matrix(models, region, columns, &mut reads);
                 }
             }
@@ -132,13 +136,10 @@ impl Alignments {
     }
 
     /// Takes room for so many rows; returns `false` if there is not enough.
-    fn take(&mut self, models: &Models, rows: u64) -> bool {
-        let rows = self.rows.saturating_add(rows);
-        let fits = rows <= most_rows(models);
-        if fits {
-            self.rows = rows;
-        }
-        fits
+    fn take(&mut self, rows: u64) -> bool {
+        let left = self.rows_left.checked_sub(rows);
+        self.rows_left = left.unwrap_or(self.rows_left);
+        left.is_some()
     }
 
     /// Adds a matrix of the target whose rows are looked for in the pool that is added next.
@@ -351,9 +352,9 @@ mod tests {
         let pairs = vec![None; matrices as usize];
         let planned = |reads: Vec<Read>| reads.iter().map(|read| read.length).sum::<u64>() / LEAST;
         let most = most_rows(&models);
-        let by_name = planned(Alignments::default().plan(&models, &pairs, &HashMap::new(), |_| true));
+        let by_name = planned(Alignments::new(&models).plan(&models, &pairs, &HashMap::new(), |_| true));
         let groups = HashSet::from([(Dtype::U8, LEAST)]);
-        let pooled = planned(Alignments::default().plan_pools(&models, &pairs, &groups, |_| true));
+        let pooled = planned(Alignments::new(&models).plan_pools(&models, &pairs, &groups, |_| true));
         assert!(most < 2 * POOLED && (most - 2 * rows..=most).contains(&by_name), "{by_name} of {most}");
         assert!((most - 2 * rows..=most).contains(&pooled), "{pooled} of {most}");
     }

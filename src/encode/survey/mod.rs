@@ -147,12 +147,14 @@ pub(super) struct Survey {
 
 impl Survey {
     pub(super) fn new(target: Layout, bases: BaseSet, adapters: Vec<(usize, Adapter)>) -> Self {
+        let models = Models { target, bases, starts: HashMap::new() };
         let mut survey = Self {
-            views: vec![None; target.regions.len()],
+            views: vec![None; models.target.regions.len()],
             duplicates: Duplicates::default(),
-            quantised: Quantised::new(&target),
-            weights: Weights::new(&bases),
-            models: Models { target, bases, starts: HashMap::new() },
+            quantised: Quantised::new(&models.target),
+            weights: Weights::new(&models.bases),
+            alignments: Alignments::new(&models),
+            models,
             spans: HashMap::new(),
             base_header: Vec::new(),
             queue: VecDeque::new(),
@@ -161,7 +163,6 @@ impl Survey {
             chains: Chains::default(),
             corners: Corners::default(),
             second_rows: HashMap::new(),
-            alignments: Alignments::default(),
             adapters,
             merges: Merges::default(),
         };

@@ -68,8 +68,7 @@ impl Quantised {
     pub(super) fn new(target: &Layout) -> Self {
         let known = companions::find(target);
         let searched = known.iter().filter(|known| is_searched(&target.regions[known.region], known));
-        let kept = searched.flat_map(|known| [Some(known.region), Some(known.scales), known.biases(), known.groups]);
-        Self { kept: kept.flatten().collect(), known, ..Self::default() }
+        Self { kept: searched.flat_map(Known::starting).collect(), known, ..Self::default() }
     }
 
     /// Takes the start of a region of the target.
@@ -85,8 +84,7 @@ impl Quantised {
         let mut by_count: HashMap<u64, Vec<Place>> = HashMap::new();
         for subject in models.base_regions() {
             if let (Subject::Base(place), region) = (subject, models.region(subject).1)
-                && can_cast(region.dtype, Dtype::F32)
-                && unit(region.dtype).1 > 1
+                && is_float(region)
             {
                 by_count.entry(weights(region)).or_default().push(place);
             }
@@ -191,6 +189,11 @@ impl Quantised {
         self.views.extend(self.nested.finish(models, &mut self.known));
         (self.known, self.views)
     }
+}
+
+/// Returns true for floats of more than 8 bits that have casts.
+pub(super) fn is_float(region: &Region) -> bool {
+    can_cast(region.dtype, Dtype::F32) && unit(region.dtype).1 > 1
 }
 
 /// The signature of the first weights of a packed region, as if all zero points were the middle.

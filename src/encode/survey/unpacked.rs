@@ -4,22 +4,22 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::nested::{LONGEST, STATE, offset};
-use super::quantised::{names, numbers_of, orders, signature};
+use super::quantised::{is_float, names, numbers_of, orders, signature};
 use crate::archive::v2::{Origin, View, units};
-use crate::cast::{can_cast, singles};
+use crate::cast::singles;
 use crate::chunk::unit;
 use crate::encode::companions::{self, Known};
 use crate::io::{Read, Source};
 use crate::layout::{Dtype, Region};
 use crate::merge::is_factor;
-use crate::pairing::{Models, Signature, Subject, weights};
+use crate::pairing::{self, Models, Signature, Subject, weights};
 use crate::plan::{BaseSet, Place};
 use crate::quant::packed::PACKINGS;
 use crate::transposed::Transposed;
 use crate::unpacked::{Part, Unpacked};
 
-/// Words of a sample.
-const WORDS: u64 = 256;
+/// Words of a sample, at most: those of a start.
+const WORDS: u64 = pairing::WORDS as u64;
 
 /// Maximum number of bytes of a part of the base that a sample takes.
 const SAMPLE: u64 = 4 << 20;
@@ -70,10 +70,7 @@ impl Weights {
         let layouts = bases.layouts().iter().enumerate();
         let known: Vec<(usize, Known)> =
             layouts.flat_map(|(base, layout)| companions::find(layout).into_iter().map(move |k| (base, k))).collect();
-        let kept = known.iter().flat_map(|&(base, known)| {
-            let regions = [Some(known.region), Some(known.scales), known.biases(), known.groups];
-            regions.into_iter().flatten().map(move |region| Place { base, region })
-        });
+        let kept = known.iter().flat_map(|&(base, known)| known.starting().map(move |region| Place { base, region }));
         Self { kept: kept.collect(), known, ..Self::default() }
     }
 
@@ -292,11 +289,6 @@ impl Sample {
         let found = self.regions.iter().filter_map(share).min_by(|a, b| a.0.total_cmp(&b.0));
         found.map(|(_, number)| number)
     }
-}
-
-/// Returns true for floats of more than 8 bits that have casts.
-fn is_float(region: &Region) -> bool {
-    can_cast(region.dtype, Dtype::F32) && unit(region.dtype).1 > 1
 }
 
 /// Regions of the target by their shapes, the first few of which are tried.
