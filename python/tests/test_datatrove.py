@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,26 @@ LocalPipelineExecutor(
 ).run()
 """
 
+#: Comes before `TASK`: the task is killed a moment after it began to write its second model, and
+#: at the latest when it has written it.
+KILLED = """
+import os, signal, threading
+from bitx.datatrove import WriteModels
+
+begun, write = [], WriteModels._write
+
+def write_and_die(step, planned):
+    begun.append(planned.model)
+    if len(begun) == 2:
+        threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    written = write(step, planned)
+    if len(begun) == 2:
+        signal.pause()
+    return written
+
+WriteModels._write = write_and_die
+"""
+
 SURVEY, PLAN, FIRST_WAVE = range(3)
 
 
@@ -45,9 +65,11 @@ class Cluster:
         paths = {name: str(path) for name, path in models.items()}
         (folder / "models.json").write_text(json.dumps(paths))
 
-    def start(self, step: int, rank: int, tasks: int) -> subprocess.Popen[bytes]:
+    def start(
+        self, step: int, rank: int, tasks: int, program: str = TASK
+    ) -> subprocess.Popen[bytes]:
         arguments = [str(self.folder), str(step), str(rank), str(tasks), self.effort]
-        command = [sys.executable, "-c", TASK, *arguments]
+        command = [sys.executable, "-c", program, *arguments]
         return subprocess.Popen(command, cwd=self.folder, stderr=subprocess.DEVNULL)
 
     def run(self, step: int, tasks: int) -> list[int]:
@@ -73,25 +95,12 @@ def test_a_task_that_is_killed_runs_again(hub: dict[str, Path], tmp_path: Path) 
     cluster = Cluster(tmp_path, hub, "max")
     store = bitx.Store(tmp_path / "store")
     assert cluster.run(SURVEY, 3) == [0, 0, 0] and cluster.run(PLAN, 1) == [0]
-    killed = 0
+    killed = [cluster.start(FIRST_WAVE, 0, 2, KILLED + TASK), cluster.start(FIRST_WAVE, 1, 2)]
+    assert [task.wait() for task in killed] == [-signal.SIGKILL, 0]
+    assert cluster.completed(FIRST_WAVE) == ["00001"]
     for wave in range(WAVES):
-        step, published = (
-            FIRST_WAVE + wave,
-            len(list((tmp_path / "store").rglob("models/**/*.json"))),
-        )
-        tasks = [cluster.start(step, rank, 2) for rank in range(2)]
-        # A task dies after it has published a model and before it has published all of its share.
-        while not killed and tasks[0].poll() is None:
-            if len(list((tmp_path / "store").rglob("models/**/*.json"))) > published + 1:
-                tasks[0].kill()
-                killed += 1
-            time.sleep(0.002)
-        codes = [task.wait() for task in tasks]
-        if codes != [0, 0]:
-            assert codes == [-9, 0] and cluster.completed(step) == ["00001"]
-            assert cluster.run(step, 2) == [0, 0]
-        assert cluster.completed(step) == ["00000", "00001"]
-    assert killed == 1
+        assert cluster.run(FIRST_WAVE + wave, 2) == [0, 0]
+        assert cluster.completed(FIRST_WAVE + wave) == ["00000", "00001"]
     check(store, hub, tmp_path)
     # An ingest whose logs are lost writes nothing again.
     before = sorted(tmp_path.glob("store/**/*"))
