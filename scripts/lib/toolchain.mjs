@@ -134,6 +134,19 @@ export const WASM_TESTS = Object.fromEntries(
   }),
 );
 
+/**
+ * The operations of each file of the package, compiled as for the tests, for the linter. It needs
+ * none of the package's settings, each of which would have it check the standard library again.
+ */
+export const WASM_LINTS = Object.fromEntries(
+  Object.keys(ROLES).flatMap((role) =>
+    Object.values(TARGETS).map((target) => [
+      `${role}${target.suffix}`,
+      { ...target, features: [role, ...target.features] },
+    ]),
+  ),
+);
+
 /** Returns the environment that makes cargo compile for one of the builds. */
 export function cargoEnv({ toolchain, rustflags, targetDir, optLevel }) {
   return {

@@ -7,33 +7,35 @@ import { FOREIGN_TARGETS, STABLE } from '../lib/toolchain.mjs';
 
 const folder = join(root, 'target', 'stub-compiler');
 
-export const TARGET_STEPS = FOREIGN_TARGETS.map((target) => ({
-  name: `cargo check, ${target}`,
-  run: () => checkTarget(target),
-}));
+export const TARGET_STEPS = [{ name: `cargo check, ${FOREIGN_TARGETS.join(' and ')}`, run: checkTargets }];
 
 /**
- * Checks every native crate for another system with `cargo check`: types, borrows and `cfg`s.
+ * Checks every native crate for the other systems with `cargo check`: types, borrows and `cfg`s.
+ * One run checks all of them, so that both cores have work while the last crates are checked.
  *
  * Some dependencies have C code, which needs a compiler for that system. The check links nothing
  * and so never uses the compiled C code, so that a stub that writes empty files can take the place
  * of the compiler.
  */
-async function checkTarget(target) {
-  const compiler = stubCompiler();
-  const suffix = target.replaceAll('-', '_');
-  await run('cargo', ['check', '--workspace', '--exclude', 'bitx-wasm', '--target', target], {
+async function checkTargets() {
+  const targets = FOREIGN_TARGETS.flatMap((target) => ['--target', target]);
+  await run('cargo', ['check', '--workspace', '--exclude', 'bitx-wasm', ...targets], {
     env: {
       RUSTUP_TOOLCHAIN: STABLE,
       RUSTFLAGS: '-D warnings',
       // A folder of its own, since cargo rebuilds a crate if the flags change.
       CARGO_TARGET_DIR: join(root, 'target', 'check'),
-      [`CC_${suffix}`]: compiler,
-      [`CXX_${suffix}`]: compiler,
-      [`AR_${suffix}`]: compiler,
       SDKROOT: folder,
+      ...stubs(stubCompiler()),
     },
   });
+}
+
+/** Returns the variables that make the stub the compiler and archiver for all other systems. */
+function stubs(compiler) {
+  const suffixes = FOREIGN_TARGETS.map((target) => target.replaceAll('-', '_'));
+  const names = suffixes.flatMap((suffix) => ['CC', 'CXX', 'AR'].map((tool) => `${tool}_${suffix}`));
+  return Object.fromEntries(names.map((name) => [name, compiler]));
 }
 
 /**

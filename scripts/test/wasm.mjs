@@ -1,10 +1,10 @@
 /** The steps that check the bindings as WebAssembly: clippy, and the tests in headless Chromium. */
 import { run, which } from '../lib/run.mjs';
-import { cargoEnv, WASM_BUILDS, WASM_TARGET, WASM_TESTS } from '../lib/toolchain.mjs';
+import { cargoEnv, WASM_LINTS, WASM_TARGET, WASM_TESTS } from '../lib/toolchain.mjs';
 import { tool } from '../lib/tools.mjs';
 import { STRICT } from './rust.mjs';
 
-export const CLIPPY_WASM_STEPS = Object.entries(WASM_BUILDS).map(([name, build]) => ({
+export const CLIPPY_WASM_STEPS = Object.entries(WASM_LINTS).map(([name, build]) => ({
   name: `clippy, wasm ${name}`,
   run: () => clippyWasm(build),
 }));
