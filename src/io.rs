@@ -114,18 +114,23 @@ impl Inputs {
         Self { whole: sources, ..Self::default() }
     }
 
-    /// Makes room for `reads`, and keeps the allocations of earlier windows.
+    /// Makes room for `reads`, and keeps the allocations of earlier windows that fit them.
     ///
     /// `reads` come from [`Job::reads`](crate::job::Job::reads), which never asks for bytes beyond
     /// the real length of an input. A forged length therefore cannot decide how much is allocated.
     pub fn prepare(&mut self, reads: Vec<Read>) {
+        let mut spares = std::mem::take(&mut self.buffers);
+        spares.sort_by_cached_key(|spare| (spare.capacity() as u64, 0u64));
+        let mut spares = spares.into_iter().peekable();
+        let mut order: Vec<usize> = (0..reads.len()).collect();
+        order.sort_by_cached_key(|&i| (reads[i].length, 0u64));
         self.buffers.resize_with(reads.len(), Vec::new);
-        for (buffer, read) in self.buffers.iter_mut().zip(&reads) {
-            // Windows differ in their reads, so a small read must not keep a large buffer.
-            if buffer.capacity() as u64 / 2 > read.length {
-                *buffer = Vec::new();
-            }
-            buffer.resize(read.length as usize, 0);
+        for i in order {
+            let length = reads[i].length;
+            while spares.next_if(|spare| (spare.capacity() as u64) < length).is_some() {}
+            // A small read must not keep a large buffer.
+            let spare = spares.next_if(|spare| spare.capacity() as u64 / 2 <= length);
+            self.buffers[i] = with_length(spare, length);
         }
         self.reads = reads;
     }
@@ -163,6 +168,23 @@ impl Inputs {
                 .at(range.start)
         })
     }
+}
+
+/// The step by which the capacity of a large buffer grows, so that it fits the reads of the next
+/// windows, whose lengths differ a little.
+const CAPACITY_STEP: u64 = 1 << 20;
+
+/// Returns a buffer of `length` bytes: `spare`, or a new one of zeros.
+fn with_length(spare: Option<Vec<u8>>, length: u64) -> Vec<u8> {
+    if let Some(mut spare) = spare {
+        spare.resize(length as usize, 0);
+        return spare;
+    }
+    let capacity = if length < CAPACITY_STEP { length } else { length.next_multiple_of(CAPACITY_STEP) };
+    // The system's memory is zero already. An allocation that asks for zeros need not write them.
+    let mut buffer = vec![0; capacity as usize];
+    buffer.truncate(length as usize);
+    buffer
 }
 
 /// A readable input of known length, from which native hosts drive jobs.
@@ -263,6 +285,22 @@ mod tests {
         inputs.prepare(vec![base(0..1 << 20), base(2 << 20..3 << 20)]);
         inputs.prepare(vec![base(0..10), base(2 << 20..3 << 20)]);
         assert!(inputs.buffers[0].capacity() < 1000 && inputs.buffers[1].capacity() == 1 << 20);
+    }
+
+    #[test]
+    fn buffers_are_kept_for_the_reads_that_they_fit() {
+        let mut inputs = Inputs::default();
+        inputs.prepare(vec![base(0..3 << 20), Read::new(Source::Delta, 0..50), Read::new(Source::Target, 0..1 << 20)]);
+        let places: Vec<*const u8> = inputs.buffers.iter().map(|buffer| buffer.as_ptr()).collect();
+        // The reads have other places in the list, and other lengths.
+        inputs.prepare(vec![base(0..40), base(90..90 + (5 << 19)), Read::new(Source::Target, 7..(1 << 20) - 7)]);
+        let kept: Vec<*const u8> = inputs.buffers.iter().map(|buffer| buffer.as_ptr()).collect();
+        assert_eq!(kept, [places[1], places[0], places[2]]);
+        let lengths: Vec<usize> = inputs.buffers.iter().map(Vec::len).collect();
+        assert_eq!(lengths, [40, 5 << 19, (1 << 20) - 14]);
+        // A longer read within the capacity keeps its buffer, too.
+        inputs.prepare(vec![base(0..3 << 20)]);
+        assert_eq!(inputs.buffers[0].as_ptr(), places[0]);
     }
 
     #[test]

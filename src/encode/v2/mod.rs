@@ -6,6 +6,7 @@
 mod apart;
 mod head;
 mod piece;
+mod shares;
 mod short;
 
 use std::borrow::Cow;
@@ -22,6 +23,7 @@ use crate::job::{Apart, Plan};
 use crate::parallel::{self, Runner};
 use crate::report::Report;
 use piece::{Piece, Work};
+use shares::Shares;
 
 /// Plans an archive of the target, which for a short file of tiny tensors is the shorter one of
 /// two. With `only_used`, it names only the base files that it takes something from. `known` has
@@ -50,6 +52,7 @@ pub(super) struct Compress {
     target_length: u64,
     pieces: Vec<Piece>,
     windows: Vec<Range<usize>>,
+    shares: Shares,
     index: Index,
     /// The predictions of regions whose chunks are not all coded yet, by the region's number.
     predictions: BTreeMap<usize, Prediction>,
@@ -92,17 +95,20 @@ impl Compress {
         let mut head = head::plan(&findings);
         let pieces = piece::plan(&head, &findings, effort)?;
         let files = if only_used { head::keep_used(&mut head) } else { (0..head.bases.len()).collect() };
-        let lengths = head.bases.iter().map(|base| base.length);
-        let windows = piece::windows(&pieces, lengths.fold(findings.target.file_length, u64::max));
+        let (target_length, lengths) = (findings.target.file_length, head.bases.iter().map(|base| base.length));
+        let longest = lengths.fold(target_length, u64::max);
+        let windows = piece::windows(&pieces, longest);
+        let shares = Shares::new(&pieces, &windows, target_length, longest);
         let coded = |item: &&Item| matches!(item, Item::Region { content: Content::Chunks(_), .. });
         let digest =
             |file| known.get(file).map_or_else(|| BaseDigest::Computed(Box::default()), |d| BaseDigest::Known(*d));
         let regions = vec![RegionEntry::default(); head.items.iter().filter(coded).count()];
         Ok(Self {
             effort,
-            target_length: findings.target.file_length,
+            target_length,
             pieces,
             windows,
+            shares,
             index: Index { regions, ..Index::default() },
             predictions: BTreeMap::new(),
             target: blake3::Hasher::new(),
@@ -114,13 +120,6 @@ impl Compress {
         })
     }
 
-    /// The share of a file of `length` bytes that is hashed in `window`. The shares of all windows
-    /// cover the file front to back.
-    fn share(&self, length: u64, window: usize) -> Range<u64> {
-        let at = |window: usize| (u128::from(length) * window as u128 / self.windows.len() as u128) as u64;
-        at(window)..at(window + 1)
-    }
-
     /// The tasks that hash the shares of a window, of the target and of each base file.
     fn digests<'a>(
         &self,
@@ -128,11 +127,11 @@ impl Compress {
         (target, bases): &'a mut (blake3::Hasher, Vec<BaseDigest>),
         inputs: &'a Inputs,
     ) -> Result<Vec<Task<'a>>> {
-        let bytes = inputs.slice(Source::Target, self.share(self.target_length, window))?;
+        let bytes = inputs.slice(Source::Target, self.shares.of(self.target_length, window))?;
         let mut tasks = vec![Task::Digest(target, bytes)];
         for ((&base, digest), file) in self.files.iter().zip(bases).zip(&self.head.bases) {
             let BaseDigest::Computed(hasher) = digest else { continue };
-            tasks.push(Task::Digest(hasher, inputs.slice(Source::Base(base), self.share(file.length, window))?));
+            tasks.push(Task::Digest(hasher, inputs.slice(Source::Base(base), self.shares.of(file.length, window))?));
         }
         Ok(tasks)
     }
@@ -347,14 +346,14 @@ impl Plan for Compress {
     }
 
     fn progress(&self, count: usize) -> u64 {
-        self.share(self.target_length, count).start
+        self.shares.start(self.target_length, count)
     }
 
     fn reads(&self, window: usize) -> Vec<Read> {
-        let mut reads = vec![Read::new(Source::Target, self.share(self.target_length, window))];
+        let mut reads = vec![Read::new(Source::Target, self.shares.of(self.target_length, window))];
         let digests = self.files.iter().zip(&self.head.bases).zip(&self.bases);
         for ((&base, file), _) in digests.filter(|(_, digest)| !digest.is_known()) {
-            reads.push(Read::new(Source::Base(base), self.share(file.length, window)));
+            reads.push(Read::new(Source::Base(base), self.shares.of(file.length, window)));
         }
         self.pieces[self.windows[window].clone()].iter().for_each(|piece| piece.reads(&mut reads));
         coalesce(reads)
