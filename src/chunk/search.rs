@@ -9,7 +9,7 @@ use crate::layout::Dtype;
 use crate::predict::change::{Change, Weights};
 use crate::predict::fit::Fit;
 use crate::predict::stored::StoredFactors;
-use crate::predict::subspace::{Components, Search, is_worth_trying};
+use crate::predict::subspace::{Components, Search, glance, is_worth_trying};
 
 /// The smallest number of rows, and of columns, of a matrix that is predicted.
 pub(crate) const LEAST: usize = 32;
@@ -25,6 +25,29 @@ pub(crate) struct Sample<'a> {
     pub(crate) base: &'a [u8],
     /// The same rows of the target.
     pub(crate) target: &'a [u8],
+}
+
+impl Sample<'_> {
+    /// Bytes of a row.
+    fn row(&self) -> usize {
+        self.matrix.columns * self.dtype.words().0
+    }
+
+    /// Returns the given rows of the base and of the target. The last row may be short.
+    fn rows(&self, places: impl Iterator<Item = usize> + Clone) -> [Vec<u8>; 2] {
+        let row = self.row();
+        [self.base, self.target].map(|bytes| {
+            let of = |i: usize| &bytes[(i * row).min(bytes.len())..((i + 1) * row).min(bytes.len())];
+            places.clone().map(of).collect::<Vec<&[u8]>>().concat()
+        })
+    }
+
+    /// Computes the change of the few rows that tell whether a search is worth its time; `None` if
+    /// weights of this dtype cannot be moved.
+    fn glance(&self) -> Option<Change> {
+        let [base, target] = self.rows(glance(self.base.len().div_ceil(self.row())));
+        Change::new(self.dtype, self.matrix.columns, &base, &target)
+    }
 }
 
 /// The settings of the search at one effort.
@@ -101,10 +124,10 @@ impl Prediction {
 /// Returns the prediction that makes the region smallest, or `None` if no prediction saves enough.
 pub(crate) fn search(sample: Sample<'_>, effort: Effort) -> Option<Prediction> {
     let knobs = if effort == Effort::Max { &MAX } else { &DEFAULT };
-    let change = Change::new(sample.dtype, sample.matrix.columns, sample.base, sample.target)?;
-    if !is_worth_trying(&change) {
+    if !is_worth_trying(&sample.glance()?) {
         return None;
     }
+    let change = Change::new(sample.dtype, sample.matrix.columns, sample.base, sample.target)?;
     let components = Components::find(sample.dtype, &change, knobs.search);
     let trial = Trial::new(sample, &change, knobs.trial);
     drop(change);
@@ -132,23 +155,12 @@ impl Trial {
     /// Takes rows of `sample`, evenly spaced, with about `elements` elements in all.
     fn new(sample: Sample<'_>, change: &Change, elements: usize) -> Self {
         let columns = sample.matrix.columns;
-        let row = columns * sample.dtype.words().0;
         // A short last row is left out, since it cannot stand for others.
-        let whole = (sample.base.len() / row).max(1);
+        let whole = (sample.base.len() / sample.row()).max(1);
         let count = (elements / columns).clamp(1, whole);
-        let places: Vec<usize> = (0..count).map(|i| i * whole / count).collect();
-        let gather = |bytes: &[u8]| {
-            let rows = places.iter().map(|&i| bytes.get(i * row..(i + 1) * row).unwrap_or(bytes));
-            rows.collect::<Vec<&[u8]>>().concat()
-        };
-        Self {
-            dtype: sample.dtype,
-            columns,
-            change: change.rows(places.iter().copied()),
-            base: gather(sample.base),
-            target: gather(sample.target),
-            rows: sample.rows,
-        }
+        let places = (0..count).map(|i| i * whole / count);
+        let [base, target] = sample.rows(places.clone());
+        Self { dtype: sample.dtype, columns, change: change.rows(places), base, target, rows: sample.rows }
     }
 
     /// Returns the estimated bits of the region without a prediction.

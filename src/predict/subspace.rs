@@ -31,10 +31,19 @@ pub(crate) struct Search {
     pub(crate) iterations: usize,
 }
 
-/// Returns true if much of a change is likely to lie along a few directions. The test compares the
-/// strongest components of a few rows with those that noise would have.
-pub(crate) fn is_worth_trying(change: &Change) -> bool {
-    const ROWS: usize = 128;
+/// The number of rows that tell whether a search is worth its time.
+const GLANCE: usize = 128;
+
+/// Returns the rows, of `all`, whose change tells whether a search [is worth its
+/// time](is_worth_trying).
+pub(crate) fn glance(all: usize) -> impl Iterator<Item = usize> + Clone {
+    (0..GLANCE.min(all)).map(move |i| i * all / GLANCE.min(all))
+}
+
+/// Returns true if much of a change is likely to lie along a few directions, given the change of
+/// the rows of a [`glance`]. The test compares the strongest components of these rows with those
+/// that noise would have.
+pub(crate) fn is_worth_trying(Change { matrix: rows, .. }: &Change) -> bool {
     const COMPONENTS: usize = 8;
     /// The least mean share of the energy per component, in units of the largest share that a
     /// component of noise has. Fine-tunes of every weight have 3.7 and more, and those that moved
@@ -42,14 +51,12 @@ pub(crate) fn is_worth_trying(change: &Change) -> bool {
     const EXCESS: f64 = 3.0;
     /// The same bound for the first component alone: there the figures are 9 and 7.2.
     const EXCESS_OF_FIRST: f64 = 8.0;
-    let all = change.matrix.rows();
-    let rows = change.rows((0..ROWS.min(all)).map(|i| i * all / ROWS.min(all))).matrix;
     let energy = rows.energy();
     if energy == 0.0 {
         return false;
     }
     let search = Search { rank: COMPONENTS, oversampling: 0, iterations: 1 };
-    let (_, strengths) = strongest(&rows, search);
+    let (_, strengths) = strongest(rows, search);
     let (m, n) = (rows.rows() as f64, rows.columns as f64);
     // The largest share that a component of noise has, after V. A. Marchenko and L. A. Pastur.
     let noise = (m.sqrt() + n.sqrt()) * (m.sqrt() + n.sqrt()) / (m * n);
@@ -193,7 +200,7 @@ mod tests {
     #[test]
     fn directions_of_a_change_are_found() {
         let change = change(3, 200, 96, 0.01);
-        assert!(is_worth_trying(&change));
+        assert!(is_worth_trying(&change.rows(glance(200))));
         let components = Components::find(Dtype::F32, &change, Search { rank: 3, oversampling: 4, iterations: 1 });
         let explained: f64 = components.strengths.iter().map(|s| s * s).sum();
         assert!(explained > components.energy * 0.998, "{explained} of {}", components.energy);
@@ -204,7 +211,7 @@ mod tests {
 
     #[test]
     fn noise_and_zeros_are_not_worth_trying() {
-        assert!(!is_worth_trying(&change(0, 300, 384, 1.0)));
-        assert!(!is_worth_trying(&change(0, 300, 384, 0.0)));
+        assert!(!is_worth_trying(&change(0, 300, 384, 1.0).rows(glance(300))));
+        assert!(!is_worth_trying(&change(0, 300, 384, 0.0).rows(glance(300))));
     }
 }

@@ -1,5 +1,4 @@
-//! Differences by the portable code, compiled for AVX2, and the pull with its weights gathered
-//! eight at a time.
+//! Differences by the portable code, compiled for AVX2, and the pull of eight elements at a time.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
@@ -56,15 +55,56 @@ fn pull_vectors(
     exponents: &[[u8; LANES]],
     fit: &mut [[f32; LANES]],
 ) {
+    let near = Near::of(by_exponent);
     for ((fit, change), exponents) in fit.iter_mut().zip(change).zip(exponents) {
-        // SAFETY: eight elements are 32 bytes, and their exponents are 8. An exponent is below 256,
-        // the number of weights.
+        // SAFETY: eight elements are 32 bytes, and their exponents are 8.
         unsafe {
             let exponents = _mm256_cvtepu8_epi32(_mm_loadl_epi64(exponents.as_ptr().cast()));
-            let weights = _mm256_i32gather_ps::<4>(by_exponent.as_ptr(), exponents);
+            let weights = near.look_up(by_exponent, exponents);
             let (before, change) = (_mm256_loadu_ps(fit.as_ptr()), _mm256_loadu_ps(change.as_ptr()));
             let pulled = _mm256_add_ps(before, _mm256_mul_ps(weights, _mm256_sub_ps(change, before)));
             _mm256_storeu_ps(fit.as_mut_ptr(), pulled);
         }
+    }
+}
+
+/// The weights of the exponents that most elements have. Low exponents share a weight, and few
+/// elements are much larger than most. A look-up in registers takes a third of the time of one in
+/// memory.
+struct Near {
+    /// The last of the low exponents that share a weight.
+    first: __m256i,
+    /// The weights from that exponent on.
+    weights: [__m256; 2],
+}
+
+impl Near {
+    /// The number of weights.
+    const COUNT: usize = 2 * LANES;
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn of(by_exponent: &[f32; 256]) -> Self {
+        let shared = by_exponent.iter().take_while(|&&weight| weight == by_exponent[0]).count();
+        let first = shared.saturating_sub(1).min(by_exponent.len() - Self::COUNT);
+        let place = by_exponent[first..first + Self::COUNT].as_ptr();
+        // SAFETY: the slice has both vectors.
+        let weights = unsafe { [_mm256_loadu_ps(place), _mm256_loadu_ps(place.add(LANES))] };
+        Self { first: _mm256_set1_epi32(first as i32), weights }
+    }
+
+    /// Returns the weights of eight exponents, which must be below 256.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn look_up(&self, by_exponent: &[f32; 256], exponents: __m256i) -> __m256 {
+        let places = _mm256_sub_epi32(_mm256_max_epi32(exponents, self.first), self.first);
+        let far = _mm256_cmpgt_epi32(places, _mm256_set1_epi32(Self::COUNT as i32 - 1));
+        if _mm256_testz_si256(far, far) == 0 {
+            // SAFETY: an exponent is below 256, the number of weights.
+            return unsafe { _mm256_i32gather_ps::<4>(by_exponent.as_ptr(), exponents) };
+        }
+        let [low, high] = self.weights.map(|weights| _mm256_permutevar8x32_ps(weights, places));
+        // The bit that tells the vectors apart becomes the sign, which selects.
+        _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32::<28>(places)))
     }
 }

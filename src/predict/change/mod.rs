@@ -244,12 +244,19 @@ mod tests {
                 assert_eq!(differences(dtype, &base, &target, &mut fast.0, &mut fast.1), count);
                 differences_portably(dtype, &base, &target, &mut portable.0, &mut portable.1);
                 assert_eq!(fast, portable);
-                let by_exponent = Box::new(std::array::from_fn(|exponent| exponent as f32 / 77.0));
-                let weights = Weights { by_exponent };
-                let [mut pulled, mut want] = [(); 2].map(|()| (0..count).map(|i| i as f32).collect::<Vec<f32>>());
-                weights.pull(&fast.0, &target[..count], &mut pulled);
-                weights.pull_portably(&fast.0, &target[..count], &mut want);
-                assert_eq!(pulled, want);
+                // Exponents up to `shared` have the same weight, as in a real table.
+                for shared in [0, 100, 250, 255] {
+                    let by_exponent = Box::new(std::array::from_fn(|exponent| exponent.max(shared) as f32 / 77.0));
+                    let weights = Weights { by_exponent };
+                    let near: Vec<u8> = target[..count].iter().map(|x| shared as u8 / 2 + x % 16).collect();
+                    for exponents in [&target[..count], &near] {
+                        let [mut pulled, mut want] =
+                            [(); 2].map(|()| (0..count).map(|i| i as f32).collect::<Vec<f32>>());
+                        weights.pull(&fast.0, exponents, &mut pulled);
+                        weights.pull_portably(&fast.0, exponents, &mut want);
+                        assert_eq!(pulled, want);
+                    }
+                }
             }
         }
     }
