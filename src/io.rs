@@ -97,6 +97,7 @@ pub type Whole = Arc<dyn AsRef<[u8]> + Send + Sync>;
 #[derive(Default)]
 pub struct Inputs {
     reads: Vec<Read>,
+    /// A buffer for each read, which may be longer than the read.
     buffers: Vec<Vec<u8>>,
     whole: Vec<(Source, Whole)>,
 }
@@ -120,29 +121,31 @@ impl Inputs {
     /// the real length of an input. A forged length therefore cannot decide how much is allocated.
     pub fn prepare(&mut self, reads: Vec<Read>) {
         let mut spares = std::mem::take(&mut self.buffers);
-        spares.sort_by_cached_key(|spare| (spare.capacity() as u64, 0u64));
+        spares.sort_by_cached_key(|spare| (spare.len() as u64, 0u64));
         let mut spares = spares.into_iter().peekable();
         let mut order: Vec<usize> = (0..reads.len()).collect();
         order.sort_by_cached_key(|&i| (reads[i].length, 0u64));
         self.buffers.resize_with(reads.len(), Vec::new);
         for i in order {
             let length = reads[i].length;
-            while spares.next_if(|spare| (spare.capacity() as u64) < length).is_some() {}
+            while spares.next_if(|spare| (spare.len() as u64) < length).is_some() {}
             // A small read must not keep a large buffer.
-            let spare = spares.next_if(|spare| spare.capacity() as u64 / 2 <= length);
-            self.buffers[i] = with_length(spare, length);
+            let spare = spares.next_if(|spare| spare.len() as u64 / 2 <= length);
+            self.buffers[i] = spare.unwrap_or_else(|| new_buffer(length));
         }
         self.reads = reads;
     }
 
     /// Every range, with the buffer that the host must fill with its bytes.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (Read, &mut [u8])> {
-        self.reads.iter().copied().zip(self.buffers.iter_mut().map(Vec::as_mut_slice))
+        let filled = |(&read, buffer): (&Read, _)| (read, &mut Vec::as_mut_slice(buffer)[..read.length as usize]);
+        self.reads.iter().zip(&mut self.buffers).map(filled)
     }
 
     /// The buffer of the read at `index`.
     pub fn buffer_mut(&mut self, index: usize) -> Option<&mut [u8]> {
-        self.buffers.get_mut(index).map(Vec::as_mut_slice)
+        let length = self.reads.get(index)?.length as usize;
+        self.buffers.get_mut(index)?.get_mut(..length)
     }
 
     /// The bytes of `range` in `source`, which one of the reads must cover.
@@ -160,7 +163,7 @@ impl Inputs {
         let found = after.checked_sub(1).and_then(|i| {
             let read = self.reads.get(i).filter(|r| r.source == source)?;
             let start = (range.start - read.offset) as usize;
-            self.buffers[i].get(start..start + (range.end - range.start) as usize)
+            self.buffers[i].get(..read.length as usize)?.get(start..start + (range.end - range.start) as usize)
         });
         found.ok_or_else(|| {
             Error::invalid_argument("the inputs do not hold the bytes that the window asked for")
@@ -170,21 +173,15 @@ impl Inputs {
     }
 }
 
-/// The step by which the capacity of a large buffer grows, so that it fits the reads of the next
-/// windows, whose lengths differ a little.
-const CAPACITY_STEP: u64 = 1 << 20;
+/// Large buffers have a multiple of so many bytes, so that they fit the reads of the next windows,
+/// whose lengths differ a little.
+const ROOM_STEP: u64 = 1 << 20;
 
-/// Returns a buffer of `length` bytes: `spare`, or a new one of zeros.
-fn with_length(spare: Option<Vec<u8>>, length: u64) -> Vec<u8> {
-    if let Some(mut spare) = spare {
-        spare.resize(length as usize, 0);
-        return spare;
-    }
-    let capacity = if length < CAPACITY_STEP { length } else { length.next_multiple_of(CAPACITY_STEP) };
+/// Returns a buffer of zeros with room for `length` bytes.
+fn new_buffer(length: u64) -> Vec<u8> {
+    let room = if length < ROOM_STEP { length } else { length.next_multiple_of(ROOM_STEP) };
     // The system's memory is zero already. An allocation that asks for zeros need not write them.
-    let mut buffer = vec![0; capacity as usize];
-    buffer.truncate(length as usize);
-    buffer
+    vec![0; room as usize]
 }
 
 /// A readable input of known length, from which native hosts drive jobs.
@@ -296,9 +293,11 @@ mod tests {
         inputs.prepare(vec![base(0..40), base(90..90 + (5 << 19)), Read::new(Source::Target, 7..(1 << 20) - 7)]);
         let kept: Vec<*const u8> = inputs.buffers.iter().map(|buffer| buffer.as_ptr()).collect();
         assert_eq!(kept, [places[1], places[0], places[2]]);
-        let lengths: Vec<usize> = inputs.buffers.iter().map(Vec::len).collect();
+        let lengths: Vec<usize> = inputs.iter_mut().map(|(_, bytes)| bytes.len()).collect();
         assert_eq!(lengths, [40, 5 << 19, (1 << 20) - 14]);
-        // A longer read within the capacity keeps its buffer, too.
+        // Bytes of an earlier read are not those of this one.
+        assert!(inputs.slice(Source::Base(0), 0..40).is_ok() && inputs.slice(Source::Base(0), 0..41).is_err());
+        // A longer read that still has room keeps its buffer, too.
         inputs.prepare(vec![base(0..3 << 20)]);
         assert_eq!(inputs.buffers[0].as_ptr(), places[0]);
     }
