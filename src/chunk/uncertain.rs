@@ -1,5 +1,8 @@
 //! The tokens of a strip that are coded: all but those of contexts whose table has a single token.
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
 use crate::entropy::bytes64::{Places, at_least};
 use crate::entropy::lookup::Lookup;
 use crate::entropy::rans::STRIP;
@@ -46,11 +49,23 @@ impl Uncertain {
         tokens.copy_from_slice(contexts);
         self.token_of.map(tokens);
         table_of.map(contexts);
-        self.places.find(contexts, |tables| !at_least::<CERTAIN>(tables));
+        #[cfg(target_arch = "x86_64")]
+        if let Some(packer) = avx512::Packer::find() {
+            let count = packer.pack(contexts, contexts, &mut self.tables);
+            decode(&self.tables[..count], &mut self.tokens[..count]);
+            packer.spread(contexts, &self.tokens, tokens);
+            return;
+        }
+        self.fill_by_places(contexts, tokens, decode);
+    }
+
+    /// Decodes the tokens of uncertain `tables` into their places in `tokens`.
+    fn fill_by_places(&mut self, tables: &[u8], tokens: &mut [u8], decode: impl FnOnce(&[u8], &mut [u8])) {
+        self.places.find(tables, |tables| !at_least::<CERTAIN>(tables));
         let places = self.places.get();
         let coded = &mut self.tokens[..places.len()];
         for (table, &place) in self.tables.iter_mut().zip(places) {
-            *table = contexts[usize::from(place)];
+            *table = tables[usize::from(place)];
         }
         decode(&self.tables[..places.len()], coded);
         places.iter().zip(&*coded).for_each(|(&place, &token)| tokens[usize::from(place)] = token);
@@ -80,6 +95,17 @@ impl Coded {
         let marks = &mut marks[..tables.len()];
         marks.copy_from_slice(tables);
         self.marks.map(marks);
+        #[cfg(target_arch = "x86_64")]
+        if let Some(packer) = avx512::Packer::find() {
+            let count = packer.pack(marks, tables, &mut self.tables);
+            packer.pack(marks, tokens, &mut self.tokens);
+            return (&self.tables[..count], &self.tokens[..count]);
+        }
+        self.by_places(marks, tables, tokens)
+    }
+
+    /// Does the same as [`of`](Self::of), given the mark of each table.
+    fn by_places(&mut self, marks: &[u8], tables: &[u8], tokens: &[u8]) -> (&[u8], &[u8]) {
         self.places.find(marks, |marks| !at_least::<CERTAIN>(marks));
         let places = self.places.get();
         for ((table, token), &place) in self.tables.iter_mut().zip(&mut self.tokens).zip(places) {
@@ -104,10 +130,17 @@ mod tests {
                 let (mut contexts, mut tokens) = (raw.clone(), vec![99; length]);
                 let coded: Vec<u8> =
                     raw.iter().map(|c| c / 43).filter(|&t| certain[usize::from(t)].is_none()).collect();
-                uncertain.strip(&Lookup::new(table_of), &mut contexts, &mut tokens, |tables, tokens| {
+                let decode = |tables: &[u8], tokens: &mut [u8]| {
                     assert_eq!(tables, coded);
                     tokens.iter_mut().enumerate().for_each(|(i, token)| *token = i as u8);
-                });
+                };
+                uncertain.strip(&Lookup::new(table_of), &mut contexts, &mut tokens, decode);
+                // What a kernel filled is cleared, and filled by the portable code.
+                let mut portable = tokens.clone();
+                let filled = portable.iter_mut().zip(&contexts).filter(|(_, table)| **table < CERTAIN);
+                filled.for_each(|(token, _)| *token = 77);
+                uncertain.fill_by_places(&contexts, &mut portable, decode);
+                assert_eq!(tokens, portable, "{length}");
                 let mut next = (0..=255).cycle();
                 let mut want = |&c: &u8| certain[usize::from(c / 43)].unwrap_or_else(|| next.next().unwrap());
                 let want: Vec<u8> = raw.iter().map(&mut want).collect();
@@ -125,6 +158,8 @@ mod tests {
             let pairs = tables.iter().zip(&tokens).filter(|(table, _)| ![1, 4].contains(*table));
             let (wanted_tables, wanted_tokens): (Vec<u8>, Vec<u8>) = pairs.unzip();
             assert_eq!(coded.of(&tables, &tokens), (&wanted_tables[..], &wanted_tokens[..]));
+            let marks: Vec<u8> = tables.iter().map(|table| if [1, 4].contains(table) { CERTAIN } else { 0 }).collect();
+            assert_eq!(coded.by_places(&marks, &tables, &tokens), (&wanted_tables[..], &wanted_tokens[..]));
         }
     }
 
