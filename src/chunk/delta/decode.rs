@@ -90,25 +90,38 @@ pub(in crate::chunk) fn decode_moved<W: Word>(
             base.prefetch(start + STRIP, part);
             prefetch(next, STRIP * W::BYTES, part);
         };
-        let (words, contexts, tokens) = (&mut words[..count], &mut contexts[..count], &mut tokens[..count]);
-        (base.fill)(start, words);
-        ahead(0);
-        coding.exponents(words, start, &mut exponents[..count]);
-        model.contexts(&exponents[..count], start, contexts);
-        ahead(1);
-        reader.strip(contexts, tokens);
-        ahead(2);
-        if zeros {
-            strip.apply_with_zeros(coding.fields, words, tokens, &mut extra);
-        } else {
-            strip.apply(coding.fields, words, tokens, &mut extra);
-        }
-        ahead(3);
-        word::store(words, here);
+        let (contexts, tokens) = (&mut contexts[..count], &mut tokens[..count]);
+        in_words(here, &mut words[..count], |words| {
+            (base.fill)(start, words);
+            ahead(0);
+            coding.exponents(words, start, &mut exponents[..count]);
+            model.contexts(&exponents[..count], start, contexts);
+            ahead(1);
+            reader.strip(contexts, tokens);
+            ahead(2);
+            if zeros {
+                strip.apply_with_zeros(coding.fields, words, tokens, &mut extra);
+            } else {
+                strip.apply(coding.fields, words, tokens, &mut extra);
+            }
+            ahead(3);
+        });
         target = next;
     }
     reader.finish()?;
     extra.finish()
+}
+
+/// Fills `bytes` with the words that `compute` computes: in their places where these are aligned and
+/// words are as the processor has them, and elsewhere in `buffer`, from where they are copied.
+fn in_words<W: Word>(bytes: &mut [u8], buffer: &mut [W], compute: impl FnOnce(&mut [W])) {
+    if cfg!(target_endian = "little")
+        && let Ok(words) = bytemuck::try_cast_slice_mut(bytes)
+    {
+        return compute(words);
+    }
+    compute(buffer);
+    word::store(buffer, bytes);
 }
 
 /// Buffers for the words of a strip whose tokens are not all that there is to know.
@@ -151,5 +164,23 @@ impl<W: Word> Strip<W> {
         self.apply(fields, words, tokens, extra);
         zeros.iter().for_each(|&i| words[i] = W::default());
         self.zeros = zeros;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Words are computed at any address, and leave the bytes around them as they were.
+    #[test]
+    fn words_are_placed_at_any_address() {
+        for start in 0..8 {
+            let mut bytes = [9u8; 8 + 3 * 4 + 8];
+            in_words(&mut bytes[start..start + 3 * 4], &mut [0u32; 3], |words: &mut [u32]| {
+                words.copy_from_slice(&[0x0403_0201, 0x0807_0605, 0x0c0b_0a09]);
+            });
+            assert!(bytes[start..start + 12].iter().copied().eq(1..=12), "{start}");
+            assert!(bytes[..start].iter().chain(&bytes[start + 12..]).all(|&byte| byte == 9), "{start}");
+        }
     }
 }
