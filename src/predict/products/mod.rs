@@ -20,7 +20,10 @@ pub(super) fn move_bf16(stretch: &Stretch<'_>, base: &[u8], moved: &mut [u8]) {
     let done = simd128::move_bf16(stretch, base, moved);
     #[cfg(not(any(target_arch = "x86_64", all(target_arch = "wasm32", target_feature = "simd128"))))]
     let done = 0;
-    move_by_tiles::<Bf16>(&stretch.from(done), &base[2 * done..], &mut moved[2 * done..]);
+    // Tiles have a buffer to clear, which takes as long as many weights.
+    if 2 * done < base.len() {
+        move_by_tiles::<Bf16>(&stretch.from(done), &base[2 * done..], &mut moved[2 * done..]);
+    }
 }
 
 /// Does the same as [`move_bf16`], for every type of floats.
