@@ -115,13 +115,14 @@ pub(in crate::chunk) fn decode_moved<W: Word>(
 /// Fills `bytes` with the words that `compute` computes: in their places where these are aligned and
 /// words are as the processor has them, and elsewhere in `buffer`, from where they are copied.
 fn in_words<W: Word>(bytes: &mut [u8], buffer: &mut [W], compute: impl FnOnce(&mut [W])) {
-    if cfg!(target_endian = "little")
-        && let Ok(words) = bytemuck::try_cast_slice_mut(bytes)
-    {
-        return compute(words);
+    let (words, in_place) = match bytemuck::try_cast_slice_mut(&mut *bytes) {
+        Ok(words) if cfg!(target_endian = "little") => (words, true),
+        _ => (&mut *buffer, false),
+    };
+    compute(words);
+    if !in_place {
+        word::store(buffer, bytes);
     }
-    compute(buffer);
-    word::store(buffer, bytes);
 }
 
 /// Buffers for the words of a strip whose tokens are not all that there is to know.
