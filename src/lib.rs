@@ -2,6 +2,7 @@
 
 mod adapter;
 mod archive;
+mod arranged;
 mod bytes;
 mod cast;
 mod chunk;

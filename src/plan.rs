@@ -1,6 +1,7 @@
 //! The pairing of target regions with base regions, decided as data before a byte is coded.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::archive::v2::{Origin, Partner, View, units};
 use crate::chunk::unit;
@@ -119,23 +120,8 @@ impl BaseSet {
 
     fn resolve_view(&self, region: &Region, view: &View) -> Result<BaseView> {
         steps::add(view.origins.len() + view.runs.len());
-        let mut wanted = vec![0; view.origins.len()];
-        if let Some(derived) = view.derived {
-            wanted.fill(units(region) * derived.per_word);
-        }
-        if let Some(unpacked) = &view.unpacked {
-            let parts = unpacked.parts().zip(&view.origins).zip(&mut wanted);
-            parts.for_each(|((part, origin), words)| *words = unpacked.words(part, units(region), origin.dtype));
-        }
-        let plain = view.derived.is_none() && view.unpacked.is_none();
-        for run in view.runs.iter().filter(|_| plain) {
-            if let Some((origin, start)) = run.from {
-                let most = &mut wanted[origin as usize];
-                let units = origin_units(run.units, view.origins[origin as usize].dtype, region.dtype);
-                *most = (start + units).max(*most);
-            }
-        }
-        let origins = view.origins.iter().zip(wanted).map(|(origin, units)| self.locate(region, origin, units));
+        let origins =
+            view.origins.iter().zip(wanted(region, view)).map(|(origin, units)| self.locate(region, origin, units));
         let runs = view.runs.iter().map(|run| (run.units, run.from));
         let gathered = BaseView::new(region.dtype, origins.collect::<Result<_>>()?, runs);
         if let Some(transposed) = view.transposed {
@@ -146,6 +132,9 @@ impl BaseSet {
         }
         if let Some(unpacked) = &view.unpacked {
             return Ok(gathered.unpacked(**unpacked));
+        }
+        if let Some(arranged) = &view.arranged {
+            return Ok(gathered.arranged(Arc::clone(arranged)));
         }
         let Some(merge) = &view.merge else { return Ok(gathered) };
         let shape = merge.shape(region)?;
@@ -246,6 +235,30 @@ impl BaseSet {
     pub fn partner(&self, target: &Region) -> Option<Place> {
         self.named(&target.name).iter().copied().find(|&place| same_type(target, self.region(place)))
     }
+}
+
+/// The units that a view of `region` takes from each of its origins, at least.
+fn wanted(region: &Region, view: &View) -> Vec<u64> {
+    let mut wanted = vec![0; view.origins.len()];
+    if let Some(derived) = view.derived {
+        wanted.fill(units(region) * derived.per_word);
+    }
+    if let Some(unpacked) = &view.unpacked {
+        let parts = unpacked.parts().zip(&view.origins).zip(&mut wanted);
+        parts.for_each(|((part, origin), words)| *words = unpacked.words(part, units(region), origin.dtype));
+    }
+    if let Some(arranged) = &view.arranged {
+        arranged.most_words(&mut wanted);
+    }
+    let plain = view.derived.is_none() && view.unpacked.is_none();
+    for run in view.runs.iter().filter(|_| plain) {
+        if let Some((origin, start)) = run.from {
+            let most = &mut wanted[origin as usize];
+            let units = origin_units(run.units, view.origins[origin as usize].dtype, region.dtype);
+            *most = (start + units).max(*most);
+        }
+    }
+    wanted
 }
 
 /// Tells whether two regions have the same dtype and shape, and hence the same length.

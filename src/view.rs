@@ -1,23 +1,27 @@
 //! A view of the base set whose places in the files are known: it names the ranges to read for any
 //! part of a region, and turns them into the base words of that part.
 
+mod arranged;
 mod dtypes;
+mod factors;
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
+use crate::arranged::Arranged;
 use crate::cast::cast;
 use crate::chunk::unit;
 use crate::derived::{Derived, Gives};
 use crate::error::Result;
 use crate::io::{Inputs, Read, Source};
 use crate::layout::Dtype;
-use crate::merge::{Arithmetic, Shape, Update};
 use crate::quant::{dequantise, format_of, weights_per_unit};
 use crate::steps;
 use crate::transposed::Transposed;
 use crate::unpacked::{Unpacked, without_nans};
 pub(crate) use dtypes::{can_view, dequantises, origin_units};
+pub(crate) use factors::Factors;
 
 /// The base words of a region, as runs of words of base files.
 #[derive(Debug)]
@@ -40,15 +44,8 @@ pub(crate) struct BaseView {
     derived: Option<Derived>,
     /// The order and the arithmetic of weights whose packed numbers and companions the origins are.
     unpacked: Option<Unpacked>,
-}
-
-/// The factors of an adapter that were found, and how they move the region.
-#[derive(Debug)]
-pub(crate) struct Factors {
-    pub(crate) a: Located,
-    pub(crate) b: Located,
-    pub(crate) shape: Shape,
-    pub(crate) arithmetic: Arithmetic,
+    /// The rectangles of the region that are words of the origins.
+    arranged: Option<Arc<Arranged>>,
 }
 
 /// The relation of a chunk's base range to the chunk.
@@ -114,7 +111,8 @@ impl BaseView {
         let relation = if weights { Relation::Weights } else { Relation::Words };
         let runs = runs.map(stretch).collect();
         let (bytes, factors) = (None, None);
-        Self { dtype, origins, runs, bytes, relation, factors, transposed: None, derived: None, unpacked: None }
+        let (transposed, derived, unpacked, arranged) = (None, None, None, None);
+        Self { dtype, origins, runs, bytes, relation, factors, transposed, derived, unpacked, arranged }
     }
 
     /// Creates a view that gives the same bytes for every part of a region of `dtype`.
@@ -144,13 +142,19 @@ impl BaseView {
         Self { unpacked: Some(unpacked), ..self }
     }
 
+    /// Takes the words from rectangles of the origins.
+    pub(crate) fn arranged(self, arranged: Arc<Arranged>) -> Self {
+        Self { arranged: Some(arranged), ..self }
+    }
+
     /// The place and the number of bytes that the byte range `range` of the region shares with
-    /// others: those that it resembles, transposed matrices, the factors of an adapter, or packed
-    /// numbers with their companions.
+    /// others: those that it resembles, transposed matrices, rectangles, the factors of an adapter,
+    /// or packed numbers with their companions.
     pub(crate) fn shared(&self, range: &Range<u64>) -> Option<((Source, u64), u64)> {
         let bytes = self.bytes.as_ref().map(|(source, range)| (*source, range.clone()));
         let bytes = bytes.or_else(|| self.matrices(range).map(|(origin, matrices)| (origin.source, matrices)));
-        if let Some((first, all)) = self.packed_parts(range).and_then(|parts| Some((*parts.first()?, parts))) {
+        let parts = self.packed_parts(range).or_else(|| self.rectangles(range));
+        if let Some((first, all)) = parts.and_then(|parts| Some((*parts.first()?, parts))) {
             let bytes = all.iter().map(|part| part.length).sum();
             return Some(((first.source, first.offset), bytes));
         }
@@ -191,7 +195,7 @@ impl BaseView {
             reads.push(Read::new(origin.source, matrices));
             return;
         }
-        if let Some(parts) = self.packed_parts(&range) {
+        if let Some(parts) = self.packed_parts(&range).or_else(|| self.rectangles(&range)) {
             reads.extend(parts);
             return;
         }
@@ -253,6 +257,9 @@ impl BaseView {
             };
             let parts = self.origins.iter().zip(&parts).map(bytes).collect::<Result<Vec<_>>>()?;
             return Ok(Some(Cow::Owned(unpacked.take(&self.units(&range), self.all(), &parts, self.dtype))));
+        }
+        if let Some(arranged) = &self.arranged {
+            return self.arrange(arranged, &range, inputs).map(|words| Some(Cow::Owned(words)));
         }
         let length = ((range.end - range.start) / unit(self.dtype).1 * self.given()) as usize;
         if self.parts(range.clone()).all(|part| part.from.is_none()) {
@@ -360,35 +367,6 @@ impl BaseView {
         let start = skipped * weights_per_unit(self.dtype) / per_block;
         let end = origin_units(skipped + units, dtype, self.dtype);
         (source, offset + (first + start) * width..offset + (first + end) * width, dtype)
-    }
-}
-
-impl Located {
-    /// The range of the words from `first` on, in the region's file.
-    fn bytes(&self, first: usize, count: usize) -> Range<u64> {
-        let width = unit(self.dtype).1;
-        let start = self.offset + first as u64 * width;
-        start..start + count as u64 * width
-    }
-}
-
-impl Factors {
-    /// The rows that a range of words is in, and the ranges of both factors that these rows need.
-    fn ranges(&self, words: Range<usize>) -> (Range<usize>, Range<u64>, Range<u64>) {
-        let Shape { columns, rank, transposed, .. } = self.shape;
-        let rows = words.start / columns..words.end.div_ceil(columns);
-        let (first, count) = if transposed { (0, self.shape.of_b()) } else { (rows.start * rank, rows.len() * rank) };
-        (rows, self.a.bytes(0, self.shape.of_a()), self.b.bytes(first, count))
-    }
-
-    /// Moves the words at this place of the region. Returns `false` if a change was no finite number.
-    fn apply(&self, dtype: Dtype, place: Range<usize>, words: &mut [u8], inputs: &Inputs) -> Result<bool> {
-        let start = place.start % self.shape.columns;
-        let (rows, a, b) = self.ranges(place);
-        let (a, b) = (inputs.slice(self.a.source, a)?, inputs.slice(self.b.source, b)?);
-        let (a, b) = ((a, self.a.dtype), (b, self.b.dtype));
-        let update = Update::new(self.arithmetic, self.shape, (rows.start, rows.len()), a, b);
-        Ok(update.apply(dtype, start, words))
     }
 }
 

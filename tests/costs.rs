@@ -89,6 +89,31 @@ fn views_of_single_words_over_and_over() {
     assert!(reads.iter().map(|read| read.length).sum::<u64>() < 3 * RUNS as u64);
 }
 
+/// Rectangles of single words, of regions that equal each other: a matrix of a column, and one of a
+/// row.
+#[test]
+fn rectangles_of_single_words_over_and_over() {
+    const COUNT: u64 = 1 << 16;
+    let base = vec![7; 2 * COUNT as usize];
+    let bases = [&[0, 1][..], &varint(base.len() as u64), &[3]].concat();
+    let equal = [&[3, 0, 4, 1][..], &varint(COUNT), &[0]].concat().repeat(199);
+    for columns in [1, COUNT] {
+        let front = [&[11, 0, 4, 1][..], &varint(COUNT), &[1, 0, 2, b'0', 4]].concat();
+        let place = |i: u64| if columns == 1 { [varint(i), vec![1, 0]] } else { [vec![0, 1], varint(i)] }.concat();
+        let rectangle = |i: u64| [vec![0], place(i), vec![1, 1], varint(2 * i), vec![0, 0]].concat();
+        let rectangles: Vec<u8> = (0..COUNT).flat_map(rectangle).collect();
+        let arranged = [front, varint(columns), varint(COUNT), rectangles].concat();
+        let head = [&bases[..], &varint(200), &arranged, &equal].concat();
+        let sum = xxh3(&vec![7; COUNT as usize]);
+        let archive = forge::archive(&head, &[Record { sums: [sum; 2], ..Record::new(2, &[]) }]);
+        assert!(opens("rectangles", &base, &archive), "{} bytes", archive.len());
+        let restored = costs("a restore", archive.len() + base.len() + 200 * COUNT as usize, || {
+            common::restore(&base, &archive).unwrap()
+        });
+        assert!(restored.len() == 200 * COUNT as usize && restored.iter().all(|&byte| byte == 7));
+    }
+}
+
 /// Regions of packed numbers that all have one companion, whose view has a run for each word.
 #[test]
 fn one_companion_of_many_regions() {

@@ -138,7 +138,7 @@ macro_rules! golden {
 }
 
 /// Every dtype and method, at every effort, and every layout of a base.
-pub const GOLDEN: [Golden; 15] = [
+pub const GOLDEN: [Golden; 16] = [
     golden!("dtypes", "safetensors", "fast"),
     golden!("dtypes", "safetensors", "default"),
     golden!("dtypes", "safetensors", "max"),
@@ -152,6 +152,7 @@ pub const GOLDEN: [Golden; 15] = [
     golden!("floats", "safetensors", "default"),
     golden!("weights", "safetensors", "default"),
     golden!("dequantised", "gguf", "default"),
+    golden!("arranged", "safetensors", "default"),
     golden!("quants", "gguf", "default"),
     golden!("quants", "gguf", "max"),
 ];

@@ -102,6 +102,10 @@ impl Head {
                 let view = View::read_unpacked(&region, fields, self)?;
                 Ok(Content::Chunks(region, Some(Partner::View(view))))
             }
+            11 => {
+                let view = View::read_arranged(&region, fields, self)?;
+                Ok(Content::Chunks(region, Some(Partner::View(view))))
+            }
             6 => {
                 let mut view = View::read(&region, fields, self)?;
                 view.merge = Some(Merge::read(&region, fields, self)?);

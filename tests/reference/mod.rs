@@ -1,6 +1,7 @@
 //! A slow decoder of BITXv002, written from `docs/FORMAT.md` alone: what the document says, in the
 //! words of the document, and nothing of the crate under test.
 
+mod arranged;
 pub mod base;
 mod blocks;
 pub mod cast;

@@ -78,7 +78,10 @@ impl Packed {
         let own = |item: usize| match head.items.get(item) {
             Some(Content::Chunks(region, None)) => Some(region),
             Some(Content::Chunks(region, Some(Partner::View(view))))
-                if view.merge.is_none() && view.matrices.is_none() && !view.dequantises(region) =>
+                if view.merge.is_none()
+                    && view.matrices.is_none()
+                    && view.arranged.is_none()
+                    && !view.dequantises(region) =>
             {
                 Some(region)
             }

@@ -1,5 +1,6 @@
 //! Views: the base words of a region, which may come from several base regions.
 
+use super::arranged::Arranged;
 use super::base::{PLACES, Region};
 use super::chunk::Coding;
 use super::derived::Derived;
@@ -22,6 +23,8 @@ pub struct View {
     pub derived: Option<Box<Derived>>,
     /// The packed numbers that the words are weights of.
     pub unpacked: Option<Box<Unpacked>>,
+    /// The rectangles that the words come from.
+    pub arranged: Option<Box<Arranged>>,
 }
 
 /// A region of a base file.
@@ -104,6 +107,7 @@ impl View {
             matrices: None,
             derived: None,
             unpacked: None,
+            arranged: None,
         })
     }
 
@@ -116,19 +120,7 @@ impl View {
 
     /// A view that may give floats the weights of blocks.
     pub fn read_blocks(region: &Region, fields: &mut Fields, head: &Head) -> Result<Self> {
-        let mut view =
-            Self { origins: Vec::new(), runs: Vec::new(), merge: None, matrices: None, derived: None, unpacked: None };
-        for _ in 0..count(fields)? {
-            let (file, name) = read_name(fields, head, region)?;
-            let dtype = fields.byte()?;
-            check(dtype <= LAST, "unknown dtype")?;
-            let blocks = quant::format(dtype).is_some() && cast::known(region.dtype);
-            check(blocks || fits(dtype, region.dtype), "a cast of other dtypes")?;
-            view.origins.push(Origin { file, name, dtype });
-            let integers = view.origins.iter().filter(|origin| origin.dtype == region.dtype).count();
-            let mixed = integers > 0 && integers < view.origins.len();
-            check(!is_integer(region.dtype) || !mixed, "integers and weights")?;
-        }
+        let mut view = Self::of_origins(region, fields, head)?;
         let mut ends = vec![0u64; view.origins.len()];
         let mut left = (region.length / unit(region.dtype)) as u64;
         for _ in 0..count(fields)? {
@@ -153,6 +145,32 @@ impl View {
             view.runs.push((units as usize, from));
         }
         check(left == 0, "a view that is too short")?;
+        Ok(view)
+    }
+
+    /// A view without runs, whose origins may be blocks if the region is of floats.
+    fn of_origins(region: &Region, fields: &mut Fields, head: &Head) -> Result<Self> {
+        let (merge, matrices, derived, unpacked, arranged) = (None, None, None, None, None);
+        let (origins, runs) = (Vec::new(), Vec::new());
+        let mut view = Self { origins, runs, merge, matrices, derived, unpacked, arranged };
+        for _ in 0..count(fields)? {
+            let (file, name) = read_name(fields, head, region)?;
+            let dtype = fields.byte()?;
+            check(dtype <= LAST, "unknown dtype")?;
+            let blocks = quant::format(dtype).is_some() && cast::known(region.dtype);
+            check(blocks || fits(dtype, region.dtype), "a cast of other dtypes")?;
+            view.origins.push(Origin { file, name, dtype });
+            let integers = view.origins.iter().filter(|origin| origin.dtype == region.dtype).count();
+            let mixed = integers > 0 && integers < view.origins.len();
+            check(!is_integer(region.dtype) || !mixed, "integers and weights")?;
+        }
+        Ok(view)
+    }
+
+    /// The view of a region that is arranged from rectangles.
+    pub fn read_arranged(region: &Region, fields: &mut Fields, head: &Head) -> Result<Self> {
+        let mut view = Self::of_origins(region, fields, head)?;
+        view.arranged = Some(Box::new(Arranged::read(region, &view.origins, fields)?));
         Ok(view)
     }
 
@@ -211,8 +229,8 @@ impl View {
     /// The view of a region whose words are weights of packed numbers.
     pub fn read_unpacked(region: &Region, fields: &mut Fields, head: &Head) -> Result<Self> {
         let (unpacked, origins) = Unpacked::read(region, fields, head)?;
-        let (merge, matrices, derived) = (None, None, None);
-        Ok(Self { origins, runs: Vec::new(), merge, matrices, derived, unpacked: Some(Box::new(unpacked)) })
+        let (merge, matrices, derived, arranged) = (None, None, None, None);
+        Ok(Self { origins, runs: Vec::new(), merge, matrices, derived, unpacked: Some(Box::new(unpacked)), arranged })
     }
 
     /// Tells whether the words of the region are weights of blocks or of packed numbers.
@@ -252,6 +270,11 @@ impl View {
         }
         let of_weights = self.gives_weights(region);
         let given = if of_weights { 4 * weights(region.dtype) } else { unit(region.dtype) };
+        if let Some(arranged) = &self.arranged {
+            let words = arranged.words((region, of_weights), given, &self.origins, bases)?;
+            let known = vec![true; words.len()];
+            return Ok((words, known));
+        }
         let (mut words, mut known) = (Vec::new(), Vec::new());
         for &(units, from) in &self.runs {
             match from {

@@ -193,9 +193,12 @@ fn chunk_of<'a>(chunks: &'a [Chunk], piece: &Piece) -> Option<&'a Chunk> {
 /// with others if those are more, and not with the piece before it. A piece of a byte may resemble
 /// megabytes, or take its words from a transposed matrix of megabytes, or be merged with factors.
 fn costs(chunks: &[Chunk], pieces: &[Piece]) -> impl Iterator<Item = u64> {
+    // Many pieces may share a chunk, which may have many rectangles.
+    let of_chunk = |chunk: &Chunk| chunk.base.as_ref()?.shared(&chunk.range);
+    let shared: Vec<_> = chunks.iter().map(of_chunk).collect();
     let mut last = None;
     pieces.iter().map(move |piece| {
-        let shared = chunk_of(chunks, piece).and_then(|chunk| chunk.base.as_ref()?.shared(&chunk.range));
+        let shared = piece.chunk.and_then(|chunk| *shared.get(chunk as usize)?);
         let read = shared.filter(|_| shared != last).map_or(0, |(_, bytes)| bytes);
         last = shared;
         piece.length().max(read / 2)

@@ -17,6 +17,7 @@ const TRANSPOSED: u8 = 7;
 const DERIVED: u8 = 8;
 const DEQUANTISED: u8 = 9;
 const UNPACKED: u8 = 10;
+const ARRANGED: u8 = 11;
 
 impl Item {
     /// Appends the item to `raw`.
@@ -59,6 +60,7 @@ fn write_region(raw: &mut Vec<u8>, region: &Region, content: &Content) {
         (Content::Chunks(Some(Partner::View(view))), None) if view.transposed.is_some() => TRANSPOSED,
         (Content::Chunks(Some(Partner::View(view))), None) if view.derived.is_some() => DERIVED,
         (Content::Chunks(Some(Partner::View(view))), None) if view.unpacked.is_some() => UNPACKED,
+        (Content::Chunks(Some(Partner::View(view))), None) if view.arranged.is_some() => ARRANGED,
         (Content::Chunks(Some(Partner::View(view))), None) if view.dequantises(region) => DEQUANTISED,
         (Content::Chunks(Some(Partner::View(_))), None) => VIEWED,
         (Content::Chunks(Some(Partner::Bytes(_))), None) => RESEMBLING,
@@ -71,17 +73,22 @@ fn write_region(raw: &mut Vec<u8>, region: &Region, content: &Content) {
     match (content, whole) {
         (Content::Chunks(None), _) => {}
         (Content::Chunks(Some(_)), Some(origin)) => origin.write(raw, &region.name),
-        (Content::Chunks(Some(Partner::View(view))), None) => match (view.transposed, view.derived, &view.unpacked) {
-            (Some(transposed), ..) => view.write_transposed(raw, region, transposed),
-            (None, Some(derived), _) => view.write_derived(raw, region, derived),
-            (None, None, Some(unpacked)) => view.write_unpacked(raw, region, unpacked),
-            (None, None, None) => {
-                view.write(raw, region);
-                view.merge.iter().for_each(|merge| merge.write(raw, region));
-            }
-        },
+        (Content::Chunks(Some(Partner::View(view))), None) => write_view(raw, region, view),
         (Content::Chunks(Some(Partner::Bytes(stretch))), None) => stretch.write(raw),
         (Content::Earlier(index), _) => put_varint(raw, *index as u64),
+    }
+}
+
+fn write_view(raw: &mut Vec<u8>, region: &Region, view: &View) {
+    match (view.transposed, view.derived, &view.unpacked, &view.arranged) {
+        (Some(transposed), ..) => view.write_transposed(raw, region, transposed),
+        (None, Some(derived), ..) => view.write_derived(raw, region, derived),
+        (None, None, Some(unpacked), _) => view.write_unpacked(raw, region, unpacked),
+        (None, None, None, Some(arranged)) => view.write_arranged(raw, region, arranged),
+        (None, None, None, None) => {
+            view.write(raw, region);
+            view.merge.iter().for_each(|merge| merge.write(raw, region));
+        }
     }
 }
 
@@ -104,6 +111,7 @@ fn read_content(reader: &mut ByteReader<'_>, head: &Head, region: &Region, kind:
         DERIVED => Content::Chunks(Some(Partner::View(View::read_derived(reader, head, region)?))),
         DEQUANTISED => Content::Chunks(Some(Partner::View(View::read(reader, head, region, (runs, true))?))),
         UNPACKED => Content::Chunks(Some(Partner::View(View::read_unpacked(reader, head, region)?))),
+        ARRANGED => Content::Chunks(Some(Partner::View(View::read_arranged(reader, head, region, runs)?))),
         RESEMBLING => Content::Chunks(Some(Partner::Bytes(Stretch::read(reader, head)?))),
         other => return Err(Error::unsupported(format!("items of kind {other} are unknown"))),
     })

@@ -1,6 +1,7 @@
 //! The head: the restored file as a sequence of items, and the view of the base that each is coded
 //! against.
 
+mod arranged;
 mod item;
 mod packed;
 mod view;
@@ -117,7 +118,7 @@ impl Item {
         match self {
             Self::Region { content: Content::Chunks(Some(Partner::View(view))), .. } => {
                 let merge = if view.merge.is_some() { MERGE_RUNS } else { 0 };
-                view.runs.len().max(view.origins.len()) as u64 + merge
+                view.count() + merge
             }
             _ => 0,
         }

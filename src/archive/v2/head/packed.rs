@@ -125,6 +125,7 @@ fn own(head: &Head, item: usize) -> Option<&Region> {
             if view.merge.is_some()
                 || view.transposed.is_some()
                 || view.unpacked.is_some()
+                || view.arranged.is_some()
                 || view.dequantises(region) =>
         {
             None

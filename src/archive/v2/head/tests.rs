@@ -1,6 +1,7 @@
 //! Tests of heads: round trips, limits and forgeries.
 
 use super::*;
+use crate::arranged::{Arranged, MAX_COLUMNS, Rectangle};
 use crate::error::ErrorKind;
 use crate::merge::Arithmetic;
 use crate::pace::whole;
@@ -212,4 +213,68 @@ fn forged_transposed_views_are_refused() {
     assert_eq!(forged(|_, view| view.origins[0].dtype = Dtype::Q8_0), ErrorKind::Corrupt);
     assert_eq!(forged(|_, view| view.origins[0].base = 1), ErrorKind::Corrupt);
     assert_eq!(forged(|region, _| region.dtype = Dtype::I16), ErrorKind::Corrupt);
+}
+
+/// A head with one matrix of 4 rows and 6 columns: a transposed one of 4 columns, and every second
+/// word of a row for the others.
+fn arranged(change: impl Fn(&mut Region, &mut Vec<Origin>, &mut Arranged)) -> Head {
+    let mut region = Region { name: "w".into(), dtype: Dtype::F32, shape: vec![2, 2, 6], offset: 0, length: 96 };
+    let origin = |name: &str, dtype| Origin { base: 0, name: name.into(), dtype };
+    let mut origins = vec![origin("a", Dtype::BF16), origin("b", Dtype::F32)];
+    let first = Rectangle { origin: 0, row: 0, rows: 4, column: 0, columns: 4, step: 1, start: 0, down: 1, across: 4 };
+    let second = Rectangle { origin: 1, row: 1, rows: 3, column: 4, columns: 2, step: 1, start: 9, down: 8, across: 2 };
+    let mut arranged = Arranged { columns: 6, rectangles: vec![first, second] };
+    change(&mut region, &mut origins, &mut arranged);
+    let content = Content::Chunks(Some(Partner::View(View::arranged(&region, origins, arranged))));
+    Head {
+        bases: vec![BaseFile { length: 1000, kind: Kind::Safetensors }],
+        items: vec![Item::Region { region, content }],
+        packed: Vec::new(),
+    }
+}
+
+#[test]
+fn arranged_views_survive_a_round_trip() {
+    let head = arranged(|_, _, _| {});
+    assert_eq!(parse(&head.write().unwrap()).unwrap(), head);
+    let raw = head.write_raw();
+    (0..raw.len()).for_each(|end| drop(parse_raw(&raw[..end]).unwrap_err()));
+    assert_eq!(head.items[0].runs(), 2);
+    let many = arranged(|_, _, arranged| arranged.rectangles = vec![arranged.rectangles[0]; MAX_RUNS as usize + 1]);
+    assert_eq!(parse_raw(&many.write_raw()).unwrap_err().kind(), ErrorKind::Limit);
+}
+
+#[test]
+fn forged_arranged_views_are_refused() {
+    let with = |change: fn(&mut Region, &mut Vec<Origin>, &mut Arranged)| {
+        parse_raw(&arranged(change).write_raw()).unwrap_err().kind()
+    };
+    assert_eq!(with(|_, _, arranged| arranged.columns = 0), ErrorKind::Corrupt);
+    assert_eq!(with(|_, _, arranged| arranged.columns = 7), ErrorKind::Corrupt);
+    assert_eq!(with(|_, _, arranged| arranged.columns = MAX_COLUMNS + 1), ErrorKind::Limit);
+    assert_eq!(with(|_, _, arranged| arranged.rectangles.reverse()), ErrorKind::Corrupt);
+    assert_eq!(with(|_, _, arranged| arranged.rectangles = vec![arranged.rectangles[0]; 2]), ErrorKind::Corrupt);
+    assert_eq!(with(|_, origins, _| drop(origins.pop())), ErrorKind::Corrupt);
+    assert_eq!(with(|_, origins, _| origins[0].dtype = Dtype::I32), ErrorKind::Corrupt);
+    assert_eq!(with(|_, origins, _| origins[0].dtype = Dtype::Q8_0), ErrorKind::Corrupt);
+    assert_eq!(with(|_, origins, _| origins[1].base = 1), ErrorKind::Corrupt);
+    assert_eq!(with(|region, _, _| region.dtype = Dtype::I32), ErrorKind::Corrupt);
+    let forged = |change: &dyn Fn(&mut Rectangle)| {
+        let head = arranged(|_, _, arranged| change(&mut arranged.rectangles[1]));
+        parse_raw(&head.write_raw()).unwrap_err().kind()
+    };
+    for wrong in [0, 4, u64::MAX] {
+        assert_eq!(forged(&|rectangle| rectangle.rows = wrong), ErrorKind::Corrupt, "{wrong} rows");
+        assert_eq!(forged(&|rectangle| rectangle.row = wrong.max(2)), ErrorKind::Corrupt, "row {wrong}");
+        assert_eq!(forged(&|rectangle| rectangle.columns = wrong), ErrorKind::Corrupt, "{wrong} columns");
+        assert_eq!(forged(&|rectangle| rectangle.column = wrong.max(5)), ErrorKind::Corrupt, "column {wrong}");
+        assert_eq!(forged(&|rectangle| rectangle.step = wrong), ErrorKind::Corrupt, "step {wrong}");
+    }
+    for most in [1 << 63, u64::MAX] {
+        assert_eq!(forged(&|rectangle| rectangle.start = most - 18), ErrorKind::Corrupt, "{most}");
+        assert_eq!(forged(&|rectangle| rectangle.down = most), ErrorKind::Corrupt, "{most}");
+        assert_eq!(forged(&|rectangle| rectangle.across = most), ErrorKind::Corrupt, "{most}");
+    }
+    assert_eq!(forged(&|rectangle| rectangle.down = 4 << 20), ErrorKind::Limit);
+    assert_eq!(forged(&|rectangle| rectangle.across = 8 << 20), ErrorKind::Limit);
 }

@@ -1,7 +1,10 @@
 //! Views of the base set: the base words that the words of a target region are coded against, as
 //! runs that may come from several base regions.
 
+use std::sync::Arc;
+
 use super::{Head, read_dtype, text};
+use crate::arranged::Arranged;
 use crate::bytes::{ByteReader, put_varint};
 use crate::cast::can_cast;
 use crate::chunk::{is_integer, unit};
@@ -30,6 +33,8 @@ pub(crate) struct View {
     /// The order and the arithmetic of the weights, if the origins are packed numbers and their
     /// companions.
     pub(crate) unpacked: Option<Box<Unpacked>>,
+    /// The rectangles of the region that are words of the origins.
+    pub(crate) arranged: Option<Arc<Arranged>>,
 }
 
 /// The factors of an adapter, and the arithmetic by which their product moves a matrix.
@@ -114,8 +119,12 @@ impl View {
         let [origin] = self.origins.as_slice() else { return None };
         let whole = |run: &Run| *run == Run { units: units(region), from: Some((0, 0)) };
         let plain = self.merge.is_none() && self.transposed.is_none() && self.derived.is_none();
-        (plain && self.unpacked.is_none() && origin.dtype == region.dtype && self.runs.iter().all(whole))
-            .then_some(origin)
+        (plain
+            && self.unpacked.is_none()
+            && self.arranged.is_none()
+            && origin.dtype == region.dtype
+            && self.runs.iter().all(whole))
+        .then_some(origin)
     }
 
     /// Appends the view of `region` to `raw`.
@@ -199,21 +208,7 @@ impl View {
             return Err(Error::corrupt("weights of blocks are words of a dtype that is not cast")
                 .figures("floats", region.dtype.name()));
         }
-        let count = limited(reader.varint()?, most)?;
-        let mut view = Self::default();
-        for _ in 0..count {
-            let origin = Origin::read_typed(reader, head, &region.name)?;
-            let dtype = origin.dtype;
-            if !can_view(dtype, region.dtype) || dequantises(dtype, region.dtype) && !blocks {
-                return Err(Error::corrupt("the view has words of a dtype that are not cast")
-                    .figures(region.dtype.name(), dtype.name()));
-            }
-            let first = view.origins.first().map_or(dtype, |first| first.dtype);
-            if is_integer(region.dtype) && (first == region.dtype) != (dtype == region.dtype) {
-                return Err(Error::corrupt("the view has integers and weights").figures(first.name(), dtype.name()));
-            }
-            view.origins.push(origin);
-        }
+        let mut view = Self { origins: read_origins(reader, head, region, (most, blocks))?, ..Self::default() };
         let count = limited(reader.varint()?, most)?;
         let mut ends = vec![0u64; view.origins.len()];
         let mut left = units(region);
@@ -309,7 +304,7 @@ impl Origin {
     }
 
     /// Appends the origin with its dtype.
-    fn write_typed(&self, raw: &mut Vec<u8>, target: &str) {
+    pub(super) fn write_typed(&self, raw: &mut Vec<u8>, target: &str) {
         self.write(raw, target);
         raw.push(self.dtype.number());
     }
@@ -342,6 +337,32 @@ fn read_start(reader: &mut ByteReader<'_>, origin: u64, units: u64, ends: &mut [
     let last = start.checked_add(units).filter(|&last| last <= i64::MAX as u64);
     *end = last.ok_or_else(|| Error::corrupt("the view takes words from outside of a base region"))?;
     Ok((number as u32, start))
+}
+
+/// Reads the origins of the view of `region`, of which there may be `most`. Only with `blocks` may
+/// they be blocks whose weights are cast.
+pub(super) fn read_origins(
+    reader: &mut ByteReader<'_>,
+    head: &Head,
+    region: &Region,
+    (most, blocks): (u64, bool),
+) -> Result<Vec<Origin>> {
+    let count = limited(reader.varint()?, most)?;
+    let mut origins: Vec<Origin> = Vec::new();
+    for _ in 0..count {
+        let origin = Origin::read_typed(reader, head, &region.name)?;
+        let dtype = origin.dtype;
+        if !can_view(dtype, region.dtype) || dequantises(dtype, region.dtype) && !blocks {
+            return Err(Error::corrupt("the view has words of a dtype that are not cast")
+                .figures(region.dtype.name(), dtype.name()));
+        }
+        let first = origins.first().map_or(dtype, |first| first.dtype);
+        if is_integer(region.dtype) && (first == region.dtype) != (dtype == region.dtype) {
+            return Err(Error::corrupt("the view has integers and weights").figures(first.name(), dtype.name()));
+        }
+        origins.push(origin);
+    }
+    Ok(origins)
 }
 
 fn limited(count: u64, most: u64) -> Result<u64> {
