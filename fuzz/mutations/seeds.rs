@@ -41,6 +41,7 @@ pub fn all() -> Vec<Seed> {
     pairs.push(derived(random));
     pairs.push(dequantised(random));
     pairs.push(floats(random));
+    pairs.push(arranged(random));
     pairs.push(onnx(random));
     pairs.push((b"plain bytes, no model".repeat(9), b"plain bytes, a model?".repeat(9)));
     pairs.push((Vec::new(), b"something from nothing".to_vec()));
@@ -217,6 +218,36 @@ fn floats(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
         ("b.weight_scale", "F32", &[2, 2], &to),
         ("c.weight_blocks", "U8", &[64, 32], &numbers),
         ("c.weight_scales", "U8", &[64, 2], &powers),
+    ]);
+    (base, target)
+}
+
+/// Two matrices, and one of their columns side by side; columns of another one; and fewer rows and
+/// columns of a third one.
+fn arranged(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
+    let mut numbers = |count: usize| -> Vec<u8> {
+        (0..count).flat_map(|_| [random.next() as u8, 0x3c + (random.next() as u8 & 0x81)]).collect()
+    };
+    let [a, b, c, d] = [64 * 32, 64 * 16, 64 * 48, 72 * 48].map(&mut numbers);
+    let part = |words: &[u8], columns: usize, row: usize, taken: std::ops::Range<usize>| {
+        words[2 * (row * columns + taken.start)..2 * (row * columns + taken.end)].to_vec()
+    };
+    let beside = (0..64).flat_map(|row| [part(&a, 32, row, 0..32), part(&b, 16, row, 0..16)].concat());
+    let right = (0..64).flat_map(|row| part(&c, 48, row, 20..48));
+    let left = (0..64).flat_map(|row| part(&c, 48, row, 0..20));
+    let less = (0..66).flat_map(|row| part(&d, 48, row, 0..40));
+    let [beside, left, right, less]: [Vec<u8>; 4] = [beside.collect(), left.collect(), right.collect(), less.collect()];
+    let base = model(&[
+        ("a", "BF16", &[64, 32], &a),
+        ("b", "BF16", &[64, 16], &b),
+        ("c", "BF16", &[64, 48], &c),
+        ("d", "BF16", &[72, 48], &d),
+    ]);
+    let target = model(&[
+        ("ab", "BF16", &[64, 48], &beside),
+        ("left", "BF16", &[64, 20], &left),
+        ("right", "BF16", &[64, 28], &right),
+        ("d", "BF16", &[66, 40], &less),
     ]);
     (base, target)
 }

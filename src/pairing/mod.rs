@@ -5,26 +5,33 @@
 //! dtype. Regions that stay alone may consist of several base regions, or be parts of one
 //! ([`chains`]), or matrices of the base that are transposed ([`transposed`]). Matrices whose rows
 //! were added, removed or moved are aligned ([`rows`]), with the rows of one matrix of the base or
-//! of several.
+//! of several. Others may be side by side in one matrix ([`sides`]), or have lost or gained columns
+//! ([`crops`]).
 
 mod chains;
+mod crops;
 mod rows;
+mod sides;
 mod signature;
 mod transposed;
 mod whole;
 
 pub(crate) use chains::{Chain, Chains};
+pub(crate) use crops::Crops;
 pub(crate) use rows::{RowIndex, RowRun, align};
+pub(crate) use sides::{Rows, Sides};
+use signature::of_columns;
 pub(crate) use signature::{Signature, WORDS, of_row};
 pub(crate) use transposed::{Corners, Stack};
 pub(crate) use whole::whole_pairs;
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use crate::archive::v2::units;
 use crate::cast::can_cast;
 use crate::chunk::unit;
-use crate::io::Source;
+use crate::io::{Read, Source};
 use crate::layout::{Dtype, Layout, Region};
 use crate::plan::{BaseSet, Place};
 use crate::quant::weights_per_unit;
@@ -97,6 +104,19 @@ impl Models {
         can_view(self.region(base).1.dtype, self.region(target).1.dtype)
     }
 
+    /// The bytes of all files.
+    pub(crate) fn bytes(&self) -> u64 {
+        let files = self.bases.layouts().iter().map(|base| base.file_length);
+        files.fold(self.target.file_length, u64::saturating_add)
+    }
+
+    /// The read of words of a subject, which its region has.
+    fn words(&self, subject: Subject, words: Range<u64>) -> Read {
+        let (source, region) = self.region(subject);
+        let width = unit(region.dtype).1;
+        Read::new(source, region.offset + words.start * width..region.offset + words.end * width)
+    }
+
     fn start(&self, subject: Subject) -> Signature {
         self.starts.get(&subject).copied().unwrap_or_default()
     }
@@ -121,4 +141,10 @@ pub(crate) fn columns(region: &Region) -> Option<u64> {
     let columns = region.shape.get(1..)?.iter().try_fold(1u64, |n, &extent| n.checked_mul(extent))?;
     let weights = weights(region);
     (columns > 1 && weights > 0 && weights.is_multiple_of(columns)).then_some(columns)
+}
+
+/// Returns true if the region's start is like that of its pair.
+fn is_like(models: &Models, target: Subject, pair: Option<Place>) -> bool {
+    let start = models.start(target);
+    pair.is_some_and(|place| !start.likeness(&models.start(Subject::Base(place))).is_unrelated())
 }

@@ -3,6 +3,7 @@
 use crate::layout::Dtype;
 use crate::layout::dtype::Fields;
 use crate::quant::{dequantise, format_of};
+use crate::steps;
 
 /// Maximum number of words of a signature.
 pub(crate) const WORDS: usize = 256;
@@ -114,6 +115,17 @@ pub(crate) fn of_row(dtype: Dtype, row: &[u8]) -> u64 {
         spread(row.len() / width).map(|i| key(dtype, &row[i * width..][..width])).collect()
     };
     Signature::of_keys(keys).bits[0]
+}
+
+/// Returns 64 bits for each column of 64 rows of words.
+pub(crate) fn of_columns(dtype: Dtype, rows: &[u8], columns: usize) -> Vec<u64> {
+    let width = dtype.words().0;
+    let bits = |column: usize| {
+        steps::add(1);
+        let words = rows.chunks_exact(columns * width).map(|row| key(dtype, &row[column * width..][..width]));
+        Signature::of_keys(words.collect()).bits[0]
+    };
+    (0..columns).map(bits).collect()
 }
 
 /// Returns a number for each word or weight, in the order of their values.

@@ -7,7 +7,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Models, Signature, Subject};
+use super::{Models, Signature, Subject, is_like};
+use crate::archive::v2::units;
 use crate::chunk::unit;
 use crate::io::Read;
 use crate::layout::Region;
@@ -34,11 +35,11 @@ const CANDIDATES: usize = 1024;
 const COMPARISONS: usize = 1 << 22;
 
 /// A region of the target, seen as a stack of so many matrices of so many rows and columns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Stack {
-    count: u64,
-    rows: u64,
-    columns: u64,
+    pub(super) count: u64,
+    pub(super) rows: u64,
+    pub(super) columns: u64,
 }
 
 /// A base region that a region of the target may be when both are seen as such stacks.
@@ -138,9 +139,15 @@ impl Corners {
 impl Stack {
     /// All ways to see a region as a stack of matrices that have a corner.
     fn all(region: &Region) -> impl Iterator<Item = Self> {
-        let shape: Vec<u64> = region.shape.iter().copied().filter(|&extent| extent != 1).collect();
-        let extents = if region.dtype.is_scaled() || shape.len() > EXTENTS { 0 } else { shape.len() };
         let width = unit(region.dtype).1;
+        Self::cuts(region).filter(move |stack| stack.has_corner(width))
+    }
+
+    /// All ways to see a region as a stack of matrices.
+    pub(super) fn cuts(region: &Region) -> impl Iterator<Item = Self> + use<> {
+        let shape: Vec<u64> = region.shape.iter().copied().filter(|&extent| extent != 1).collect();
+        let words = units(region);
+        let extents = if region.dtype.is_scaled() || shape.len() > EXTENTS { 0 } else { shape.len() };
         let cuts = (0..extents).flat_map(move |first| (first + 1..extents).map(move |second| (first, second)));
         cuts.filter_map(move |(first, second)| {
             let joined = |extents: &[u64]| extents.iter().try_fold(1u64, |n, &extent| n.checked_mul(extent));
@@ -149,7 +156,9 @@ impl Stack {
                 rows: joined(&shape[first..second])?,
                 columns: joined(&shape[second..])?,
             };
-            stack.has_corner(width).then_some(stack)
+            // Units of several numbers, and numbers of several units, are no words of a matrix.
+            let all = joined(&[stack.count, stack.rows, stack.columns]);
+            (all == Some(words)).then_some(stack)
         })
     }
 
@@ -185,12 +194,6 @@ impl Stack {
         };
         self.count > 0 && self.rows > 1 && self.columns > 1 && is_short()
     }
-}
-
-/// Returns true if the region's start is like that of its pair.
-fn is_like(models: &Models, target: Subject, pair: Option<Place>) -> bool {
-    let start = models.start(target);
-    pair.is_some_and(|place| !start.likeness(&models.start(Subject::Base(place))).is_unrelated())
 }
 
 fn fits(models: &Models, region: usize, place: Place) -> bool {

@@ -245,8 +245,7 @@ impl Pool {
 
 /// The most rows that may be aligned in all matrices and pools of these models.
 fn most_rows(models: &Models) -> u64 {
-    let bases = models.bases.layouts().iter().map(|base| base.file_length);
-    POOLED + bases.fold(models.target.file_length, u64::saturating_add) / BYTES_PER_ROW
+    POOLED + models.bytes() / BYTES_PER_ROW
 }
 
 /// The rows of a matrix of so many columns.

@@ -24,7 +24,9 @@ use crate::chunk::unit;
 use crate::encode::companions::{self, Known};
 use crate::io::{Read, Source};
 use crate::layout::{Layout, Region};
-use crate::pairing::{Chains, Corners, Models, Signature, Stack, Subject, WORDS, bytes_of, columns, whole_pairs};
+use crate::pairing::{
+    Chains, Corners, Crops, Models, Rows, Sides, Signature, Stack, Subject, WORDS, bytes_of, columns, whole_pairs,
+};
 use crate::plan::{BaseSet, Place};
 use crate::quant::weights_per_unit;
 use alignment::Alignments;
@@ -100,6 +102,10 @@ enum Probe {
     Part(usize),
     /// The rows that hold the corner of a matrix.
     Corner(Subject, Stack),
+    /// The rows that hold corners of matrices that may stand side by side.
+    Side(Rows),
+    /// The first rows of a matrix whose columns are aligned.
+    Crop,
     /// Rows of a matrix.
     Rows,
     /// A sample of a region that an adapter may have been merged into.
@@ -136,6 +142,8 @@ pub(super) struct Survey {
     pairs: Vec<Option<Place>>,
     chains: Chains,
     corners: Corners,
+    sides: Sides,
+    crops: Crops,
     second_rows: HashMap<Subject, Signature>,
     alignments: Alignments,
     /// The adapters among the base files.
@@ -162,6 +170,8 @@ impl Survey {
             pairs: Vec::new(),
             chains: Chains::default(),
             corners: Corners::default(),
+            sides: Sides::default(),
+            crops: Crops::default(),
             second_rows: HashMap::new(),
             adapters,
             merges: Merges::default(),
@@ -204,6 +214,8 @@ impl Survey {
                 self.chains.advance(&self.models, chain, Signature::of(dtype, bytes));
             }
             Probe::Corner(subject, stack) => self.corners.feed(&self.models, (subject, stack), bytes),
+            Probe::Side(rows) => self.sides.feed(&self.models, rows, bytes),
+            Probe::Crop => self.crops.feed(&self.models, bytes),
             Probe::Rows => self.alignments.feed(bytes),
             Probe::Merge => self.merges.feed(bytes),
             Probe::Scales => self.quantised.feed(&self.models, bytes),
@@ -240,6 +252,7 @@ impl Survey {
                     self.chains = Chains::new(&self.models, &self.pairs);
                     self.queue_second_rows();
                     self.queue_corners();
+                    self.queue_sides();
                     Stage::Parts
                 }
                 Stage::Parts => {
@@ -326,6 +339,16 @@ impl Survey {
         self.corners = Corners::new(&self.models, &self.pairs);
         let reads = self.corners.reads(&self.models);
         self.queue.extend(reads.into_iter().map(|(read, subject, stack)| (read, Probe::Corner(subject, stack))));
+    }
+
+    /// Queues the corners of matrices that may stand side by side, and the first rows of those that
+    /// may have other columns.
+    fn queue_sides(&mut self) {
+        self.sides = Sides::new(&self.models, &self.pairs);
+        let reads = self.sides.reads(&self.models);
+        self.queue.extend(reads.into_iter().map(|(read, rows)| (read, Probe::Side(rows))));
+        self.crops = Crops::new(&self.models, &self.pairs);
+        self.queue.extend(self.crops.reads(&self.models).into_iter().map(|read| (read, Probe::Crop)));
     }
 
     /// Queues the reads that the chains need next.

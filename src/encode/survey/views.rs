@@ -1,10 +1,13 @@
 //! The views that follow from the survey's pairs, chains, corners and alignments.
 
 use super::{Probe, Stage, Survey, parts};
-use crate::archive::v2::{MAX_RUNS, View};
+use crate::archive::v2::{MAX_RUNS, Origin, View};
 use crate::chunk::{is_integer, unit};
 use crate::layout::{Dtype, Region};
 use crate::pairing::Chain;
+
+/// Maximum number of bytes of the base that a chunk of an arranged region needs.
+const MOST_BYTES: u64 = 128 << 20;
 
 impl Survey {
     /// Makes views of all pairs and chains, and queues the matrices whose rows must be aligned.
@@ -18,12 +21,34 @@ impl Survey {
             let origin = self.models.bases.origin(place);
             self.views[region] = Some(View::transposed(&self.models.target.regions[region], origin, transposed));
         }
-        let is_open = |region: usize| self.views[region].as_ref().is_none_or(|view| view.transposed.is_none());
+        self.arrange();
+        let is_open = |region: usize| {
+            self.views[region].as_ref().is_none_or(|view| view.transposed.is_none() && view.arranged.is_none())
+        };
         let mut reads = self.alignments.plan(&self.models, &self.pairs, &self.second_rows, is_open);
         let mixed = parts::mixed(&self.models, &chains);
         reads.extend(self.alignments.plan_pools(&self.models, &self.pairs, &mixed, is_open));
         self.queue.extend(reads.into_iter().map(|read| (read, Probe::Rows)));
         Stage::Rows
+    }
+
+    /// Makes views of regions that are side by side with others in one matrix, or consist of such
+    /// ones, or have other columns than the base region of their name.
+    fn arrange(&mut self) {
+        let mut left = MAX_RUNS / 4;
+        let crops = std::mem::take(&mut self.crops).finish();
+        for (region, places, arranged) in std::mem::take(&mut self.sides).finish().into_iter().chain(crops) {
+            let target = &self.models.target.regions[region];
+            let count = arranged.rectangles.len().max(places.len()) as u64;
+            let origins: Vec<Origin> = places.into_iter().map(|place| self.models.bases.origin(place)).collect();
+            let dtypes: Vec<Dtype> = origins.iter().map(|origin| origin.dtype).collect();
+            let free = self.views[region].as_ref().is_none_or(|view| view.transposed.is_none());
+            let fits = || arranged.check(target, &dtypes).is_ok() && arranged.most_bytes(target, &dtypes) <= MOST_BYTES;
+            if let (true, Some(rest)) = (free && fits(), left.checked_sub(count)) {
+                self.views[region] = Some(View::arranged(target, origins, arranged));
+                left = rest;
+            }
+        }
     }
 
     /// Replaces views by those of aligned rows, unless these cover much less of the region. A view

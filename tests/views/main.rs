@@ -2,7 +2,10 @@
 //! from the crate and from the reference decoder, and takes what its content takes.
 #![cfg(not(target_arch = "wasm32"))]
 
+mod arranged;
+#[path = "../common/mod.rs"]
 mod common;
+#[path = "../reference/mod.rs"]
 mod reference;
 
 use bitx::drive::Sources;
