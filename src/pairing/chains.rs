@@ -3,7 +3,8 @@
 //!
 //! A chain begins at the first weight of a region, the *whole*. It looks among the regions of the
 //! other side for the one whose start is alike, its *part*. The chain goes on behind the part,
-//! until no part is found.
+//! until no part is found. The last part may be longer than what is left of the whole: then another
+//! whole may begin with the rest of it, as the partitions of an optimizer do.
 
 use super::signature::Likeness;
 use super::{Class, Models, Signature, Subject};
@@ -19,6 +20,16 @@ const LEAST: u64 = 64;
 /// The share of a whole, as one part of so many, that may have no part while the others are right.
 const REST: u64 = 8;
 
+/// Weights of a part, which a whole has from the weight `at` on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Link {
+    pub(crate) at: u64,
+    pub(crate) part: Subject,
+    /// The first weight of the part, and the number of weights.
+    pub(crate) from: u64,
+    pub(crate) count: u64,
+}
+
 /// The chains of all regions that have no partner.
 #[derive(Debug, Default)]
 pub(crate) struct Chains {
@@ -26,14 +37,18 @@ pub(crate) struct Chains {
     /// The possible parts of wholes of the target, and of the base.
     parts: [Vec<Subject>; 2],
     compared: usize,
+    /// The parts that were cut by the end of a whole, and the weight behind the cut.
+    cuts: Vec<(Subject, u64)>,
+    /// The number of cuts that were wanted.
+    asked: usize,
 }
 
 /// The parts of one region, as far as they are found.
 #[derive(Debug)]
 pub(crate) struct Chain {
     pub(crate) whole: Subject,
-    /// The parts and the weights at which they begin, in order.
-    pub(crate) parts: Vec<(u64, Subject)>,
+    /// The parts, in order.
+    pub(crate) parts: Vec<Link>,
     /// The weight behind the last part.
     at: u64,
     ended: bool,
@@ -53,7 +68,7 @@ impl Chains {
         }
         let chain = |&whole: &Subject| Chain { whole, parts: Vec::new(), at: 0, ended: false };
         let chains = targets.iter().chain(&bases).map(chain).collect();
-        let mut chains = Self { chains, parts: [bases, targets], compared: 0 };
+        let mut chains = Self { chains, parts: [bases, targets], ..Self::default() };
         for i in 0..chains.chains.len() {
             let start = models.start(chains.chains[i].whole);
             chains.advance(models, i, start);
@@ -76,12 +91,39 @@ impl Chains {
     pub(crate) fn advance(&mut self, models: &Models, chain: usize, signature: Signature) {
         let part = self.find(models, chain, signature);
         let chain = &mut self.chains[chain];
-        let (_, units) = models.measure(chain.whole);
-        if let Some(part) = part {
-            chain.parts.push((chain.at, part));
-            chain.at = chain.at.saturating_add(models.measure(part).1);
+        match part {
+            Some(part) => self.cuts.extend(chain.add(models, part, 0)),
+            None => chain.ended = true,
         }
-        chain.ended = part.is_none() || chain.at + LEAST > units;
+    }
+
+    /// The cuts whose rest was not wanted yet, with their parts and places.
+    pub(crate) fn wanted_rests(&mut self) -> Vec<(usize, Subject, u64)> {
+        let first = std::mem::replace(&mut self.asked, self.cuts.len());
+        (first..).zip(&self.cuts[first..]).map(|(cut, &(part, at))| (cut, part, at)).collect()
+    }
+
+    /// Takes the signature of the rest behind a cut: the chain whose whole begins like it begins
+    /// with it.
+    pub(crate) fn rest(&mut self, models: &Models, cut: usize, signature: Signature) {
+        let (part, from) = self.cuts[cut];
+        let is_base = matches!(part, Subject::Base(_));
+        self.compared += self.chains.len();
+        if self.compared > COMPARISONS {
+            return;
+        }
+        let share = |chain: &Chain| {
+            let other = matches!(chain.whole, Subject::Target(_)) == is_base;
+            let open = other && chain.ended && chain.parts.is_empty();
+            let fits = || models.measure(chain.whole).0 == models.measure(part).0 && models.may_pair(chain.whole, part);
+            let likeness = models.start(chain.whole).likeness(&signature);
+            likeness.related_share().filter(|_| open && fits())
+        };
+        let found = self.chains.iter_mut().filter_map(|chain| Some((share(chain)?, chain)));
+        if let Some((_, chain)) = found.min_by(|a, b| a.0.total_cmp(&b.0)) {
+            let cut = chain.add(models, part, from);
+            self.cuts.extend(cut);
+        }
     }
 
     /// Finds the part whose start is like the signature, and that fits into the whole.
@@ -93,10 +135,11 @@ impl Chains {
         if self.compared > COMPARISONS {
             return None;
         }
+        let longest = if chain.at > 0 { u64::MAX } else { units };
         let mut found: Option<(f32, Subject)> = None;
         for &part in parts {
             let (other, count): (Class, u64) = models.measure(part);
-            if other != class || count > units - chain.at || !models.may_pair(chain.whole, part) {
+            if other != class || count > longest || !models.may_pair(chain.whole, part) {
                 continue;
             }
             let likeness = models.start(part).likeness(&signature);
@@ -117,6 +160,18 @@ impl Chains {
 }
 
 impl Chain {
+    /// Adds a part from its weight `from` on. Returns the place at which the end of the whole cuts
+    /// it.
+    fn add(&mut self, models: &Models, part: Subject, from: u64) -> Option<(Subject, u64)> {
+        let room = models.measure(self.whole).1 - self.at;
+        let left = models.measure(part).1 - from;
+        let count = left.min(room);
+        self.parts.push(Link { at: self.at, part, from, count });
+        self.at += count;
+        self.ended = room < count + LEAST;
+        (count + LEAST <= left).then_some((part, from + count))
+    }
+
     /// Returns true if the parts are much less than their whole.
     pub(crate) fn is_partial(&self, models: &Models) -> bool {
         let weights = models.measure(self.whole).1;

@@ -16,7 +16,7 @@ mod signature;
 mod transposed;
 mod whole;
 
-pub(crate) use chains::{Chain, Chains};
+pub(crate) use chains::{Chain, Chains, Link};
 pub(crate) use crops::Crops;
 pub(crate) use rows::{RowIndex, RowRun, align};
 pub(crate) use sides::{Rows, Sides};

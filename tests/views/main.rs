@@ -5,6 +5,7 @@
 mod arranged;
 #[path = "../common/mod.rs"]
 mod common;
+mod partitions;
 #[path = "../reference/mod.rs"]
 mod reference;
 

@@ -12,6 +12,7 @@ mod merges;
 mod nested;
 mod parts;
 mod quantised;
+mod queues;
 mod unpacked;
 mod views;
 
@@ -24,9 +25,7 @@ use crate::chunk::unit;
 use crate::encode::companions::{self, Known};
 use crate::io::{Read, Source};
 use crate::layout::{Layout, Region};
-use crate::pairing::{
-    Chains, Corners, Crops, Models, Rows, Sides, Signature, Stack, Subject, WORDS, bytes_of, columns, whole_pairs,
-};
+use crate::pairing::{Chains, Corners, Crops, Models, Rows, Sides, Signature, Stack, Subject, WORDS, whole_pairs};
 use crate::plan::{BaseSet, Place};
 use crate::quant::weights_per_unit;
 use alignment::Alignments;
@@ -100,6 +99,8 @@ enum Probe {
     SecondRow(Subject),
     /// The start of the next part of a chain.
     Part(usize),
+    /// The rest of a part that the end of a whole cuts, and the part.
+    Rest(usize, Subject),
     /// The rows that hold the corner of a matrix.
     Corner(Subject, Stack),
     /// The rows that hold corners of matrices that may stand side by side.
@@ -213,6 +214,10 @@ impl Survey {
                 let dtype = self.models.region(whole).1.dtype;
                 self.chains.advance(&self.models, chain, Signature::of(dtype, bytes));
             }
+            Probe::Rest(cut, part) => {
+                let dtype = self.models.region(part).1.dtype;
+                self.chains.rest(&self.models, cut, Signature::of(dtype, bytes));
+            }
             Probe::Corner(subject, stack) => self.corners.feed(&self.models, (subject, stack), bytes),
             Probe::Side(rows) => self.sides.feed(&self.models, rows, bytes),
             Probe::Crop => self.crops.feed(&self.models, bytes),
@@ -310,54 +315,6 @@ impl Survey {
                 let start = region.offset..region.offset + region.length.min(signed_bytes(region));
                 self.queue.push_back((Read::new(source, start), Probe::Start(subject)));
             }
-        }
-    }
-
-    /// Queues the second rows of matrices that have another name than their partner: they tell
-    /// whether all rows are in the same order.
-    fn queue_second_rows(&mut self) {
-        for (i, pair) in self.pairs.iter().enumerate() {
-            let (target, Some(place)) = (&self.models.target.regions[i], *pair) else { continue };
-            let base = self.models.bases.region(place);
-            if base.name == target.name || columns(base) != columns(target) {
-                continue;
-            }
-            for subject in [Subject::Target(i), Subject::Base(place)] {
-                let (source, region) = self.models.region(subject);
-                let Some(row) = columns(region).and_then(|columns| bytes_of(region, columns)) else { continue };
-                let start = region.offset + row;
-                let end = (start + signed_bytes(region).min(row)).min(region.offset + region.length);
-                if start < end {
-                    self.queue.push_back((Read::new(source, start..end), Probe::SecondRow(subject)));
-                }
-            }
-        }
-    }
-
-    /// Queues the corners of matrices that may be transposed.
-    fn queue_corners(&mut self) {
-        self.corners = Corners::new(&self.models, &self.pairs);
-        let reads = self.corners.reads(&self.models);
-        self.queue.extend(reads.into_iter().map(|(read, subject, stack)| (read, Probe::Corner(subject, stack))));
-    }
-
-    /// Queues the corners of matrices that may stand side by side, and the first rows of those that
-    /// may have other columns.
-    fn queue_sides(&mut self) {
-        self.sides = Sides::new(&self.models, &self.pairs);
-        let reads = self.sides.reads(&self.models);
-        self.queue.extend(reads.into_iter().map(|(read, rows)| (read, Probe::Side(rows))));
-        self.crops = Crops::new(&self.models, &self.pairs);
-        self.queue.extend(self.crops.reads(&self.models).into_iter().map(|read| (read, Probe::Crop)));
-    }
-
-    /// Queues the reads that the chains need next.
-    fn queue_parts(&mut self) {
-        for (chain, whole, at) in self.chains.wanted() {
-            let (source, region) = self.models.region(whole);
-            let start = region.offset + bytes_of(region, at).unwrap_or(region.length);
-            let end = (start + signed_bytes(region)).min(region.offset + region.length);
-            self.queue.push_back((Read::new(source, start..end), Probe::Part(chain)));
         }
     }
 }
