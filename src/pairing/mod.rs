@@ -10,6 +10,7 @@
 
 mod chains;
 mod crops;
+mod found;
 mod rows;
 mod sides;
 mod signature;
