@@ -180,6 +180,11 @@ fn columns_may_be_added_and_removed() {
     let same = share_of(&base, &tuned);
     assert!(share_of(&base, &narrow(&tuned)) < same + 0.04);
     assert!(share_of(&base, &heads(&tuned)) < same + 0.04);
+    let both = |matrix: &Matrix| {
+        let part = |rows: Range<usize>| matrix.part(rows, 0..120).weights;
+        Matrix { columns: 120, weights: [part(0..72), part(96..128)].concat() }
+    };
+    assert!(share_of(&base, &both(&tuned)) < same + 0.04);
     let wide = Matrix::beside(&[tuned.clone(), Matrix::new(3, 128, 8)]);
     assert!(share_of(&base, &wide) < same + 0.08);
 }

@@ -107,6 +107,8 @@ enum Probe {
     Side(Rows),
     /// The first rows of a matrix whose columns are aligned.
     Crop,
+    /// All rows of such a matrix.
+    CropRows,
     /// Rows of a matrix.
     Rows,
     /// A sample of a region that an adapter may have been merged into.
@@ -221,6 +223,7 @@ impl Survey {
             Probe::Corner(subject, stack) => self.corners.feed(&self.models, (subject, stack), bytes),
             Probe::Side(rows) => self.sides.feed(&self.models, rows, bytes),
             Probe::Crop => self.crops.feed(&self.models, bytes),
+            Probe::CropRows => self.crops.feed_rows(&self.models, bytes),
             Probe::Rows => self.alignments.feed(bytes),
             Probe::Merge => self.merges.feed(bytes),
             Probe::Scales => self.quantised.feed(&self.models, bytes),

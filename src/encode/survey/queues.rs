@@ -43,7 +43,7 @@ impl Survey {
         self.queue.extend(self.crops.reads(&self.models).into_iter().map(|read| (read, Probe::Crop)));
     }
 
-    /// Queues the reads that the chains need next.
+    /// Queues the reads that the chains need next, and those of rows whose columns were aligned.
     pub(super) fn queue_parts(&mut self) {
         let rests = self.chains.wanted_rests().into_iter();
         let rests = rests.map(|(cut, part, at)| (Probe::Rest(cut, part), part, at));
@@ -54,5 +54,7 @@ impl Survey {
             let end = (start + signed_bytes(region)).min(region.offset + region.length);
             self.queue.push_back((Read::new(source, start..end), probe));
         }
+        let rows = self.crops.wanted_rows(&self.models);
+        self.queue.extend(rows.into_iter().map(|read| (read, Probe::CropRows)));
     }
 }
