@@ -261,6 +261,11 @@ impl BaseView {
         if let Some(arranged) = &self.arranged {
             return self.arrange(arranged, &range, inputs).map(|words| Some(Cow::Owned(words)));
         }
+        self.gather_runs(range, inputs)
+    }
+
+    /// Returns the words of the runs that have no order or arithmetic of their own.
+    fn gather_runs<'a>(&self, range: Range<u64>, inputs: &'a Inputs) -> Result<Option<Cow<'a, [u8]>>> {
         let length = ((range.end - range.start) / unit(self.dtype).1 * self.given()) as usize;
         if self.parts(range.clone()).all(|part| part.from.is_none()) {
             return Ok(None);

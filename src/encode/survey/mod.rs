@@ -194,31 +194,19 @@ impl Survey {
         match probe {
             Probe::Span(offset) => drop(self.spans.insert(offset, bytes.to_vec())),
             Probe::BaseHeader => self.base_header = bytes.to_vec(),
-            Probe::Start(subject) => {
-                let dtype = self.models.region(subject).1.dtype;
-                self.models.starts.insert(subject, Signature::of(dtype, bytes));
-                if let Subject::Target(region) = subject {
-                    self.duplicates.start(region, bytes);
-                    self.quantised.start(region, bytes);
-                    self.weights.float(&self.models, region, bytes);
-                }
-                if let Subject::Base(place) = subject {
-                    self.weights.start(place, bytes);
-                }
-            }
+            Probe::Start(subject) => self.start(subject, bytes),
             Probe::Duplicate => self.duplicates.feed(bytes),
             Probe::SecondRow(subject) => {
-                let dtype = self.models.region(subject).1.dtype;
-                self.second_rows.insert(subject, Signature::of(dtype, bytes));
+                let signature = self.signature(subject, bytes);
+                self.second_rows.insert(subject, signature);
             }
             Probe::Part(chain) => {
-                let whole = self.chains.whole(chain);
-                let dtype = self.models.region(whole).1.dtype;
-                self.chains.advance(&self.models, chain, Signature::of(dtype, bytes));
+                let signature = self.signature(self.chains.whole(chain), bytes);
+                self.chains.advance(&self.models, chain, signature);
             }
             Probe::Rest(cut, part) => {
-                let dtype = self.models.region(part).1.dtype;
-                self.chains.rest(&self.models, cut, Signature::of(dtype, bytes));
+                let signature = self.signature(part, bytes);
+                self.chains.rest(&self.models, cut, signature);
             }
             Probe::Corner(subject, stack) => self.corners.feed(&self.models, (subject, stack), bytes),
             Probe::Side(rows) => self.sides.feed(&self.models, rows, bytes),
@@ -230,6 +218,25 @@ impl Survey {
             Probe::Weights => self.weights.feed(&self.models, bytes),
         }
         self.advance();
+    }
+
+    /// The signature of words of a region.
+    fn signature(&self, subject: Subject, bytes: &[u8]) -> Signature {
+        Signature::of(self.models.region(subject).1.dtype, bytes)
+    }
+
+    /// Takes the start of a region.
+    fn start(&mut self, subject: Subject, bytes: &[u8]) {
+        let signature = self.signature(subject, bytes);
+        self.models.starts.insert(subject, signature);
+        match subject {
+            Subject::Target(region) => {
+                self.duplicates.start(region, bytes);
+                self.quantised.start(region, bytes);
+                self.weights.float(&self.models, region, bytes);
+            }
+            Subject::Base(place) => self.weights.start(place, bytes),
+        }
     }
 
     pub(super) fn finish(self) -> Findings {
