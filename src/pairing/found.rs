@@ -57,7 +57,7 @@ pub(super) fn arrangements(found: Vec<Found>) -> Vec<(usize, Vec<Place>, Arrange
     best.into_iter().map(|(region, Arrangement { places, arranged })| (region, places, arranged)).collect()
 }
 
-/// What was found, in the order of the rows of the target's regions. Of the wholes that have
+/// The parts that were found, in the order of the rows of the target's regions. Of wholes that have
 /// the same part, the one that is most like it stays.
 fn best_of(mut found: Vec<Found>) -> Vec<Found> {
     let key = |found: &Found| (found.of_target().number, found.column);

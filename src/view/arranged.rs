@@ -41,7 +41,7 @@ impl BaseView {
         Ok(all)
     }
 
-    /// What the view gives for the words of a part, one row behind the other.
+    /// The words of a part as the view gives them, one row behind the other.
     fn cast_part(&self, part: &Part, bytes: &[u8]) -> Vec<u8> {
         let dtype = self.origin_of(part).dtype;
         let ((rows, columns), width) = (part.extents(), unit(dtype).1 as usize);
