@@ -17,6 +17,10 @@ pub(crate) const MAX_COLUMNS: u64 = 1 << 20;
 /// one rectangle.
 pub(crate) const MAX_SPAN: u64 = 32 << 20;
 
+/// Maximum number of bytes of the origins that the chunks of a region need together, for each chunk:
+/// in the mean, that is, by the spans of the rectangles in full chunks.
+const MAX_MEAN: u64 = 128 << 20;
+
 /// Columns that are copied side by side, so that the lines of the cache that they share are still
 /// there for the next row.
 const STRIP: usize = 16;
@@ -101,17 +105,38 @@ impl Arranged {
     }
 
     /// Checks that the rectangles are in order, lie in the region, and take words of origins of
-    /// these dtypes that are near each other.
+    /// these dtypes that are near each other, and few for each chunk.
     ///
     /// # Errors
     /// `Corrupt` for rectangles that do not fit, for blocks, and for dtypes without a cast; `Limit`
-    /// for a matrix of too many columns, and for words that are too far from each other.
+    /// for a matrix of too many columns, and for words that are too far from each other, or too
+    /// many.
     pub(crate) fn check(&self, region: &Region, origins: &[Dtype]) -> Result<()> {
         let dtypes = origins.iter().chain([&region.dtype]);
         if let Some(from) = dtypes.copied().find(|&from| !can_transpose(from, region.dtype)) {
             return Err(Error::corrupt("the arranged view has words of a dtype that are not cast")
                 .figures(region.dtype.name(), from.name()));
         }
+        let rows = self.rows_of(region)?;
+        let (mut area, mut last) = (0u64, (0, 0));
+        for rectangle in &self.rectangles {
+            steps::add(1);
+            let end = rectangle.end(rows, self.columns).filter(|&end| (rectangle.row, end) >= last && end >= last.1);
+            let end = end.ok_or_else(|| Error::corrupt("a rectangle of the arranged view is out of place"))?;
+            last = (rectangle.row, end);
+            area = area.saturating_add(rectangle.rows * rectangle.columns);
+            if rectangle.origin as usize >= origins.len() {
+                return Err(Error::corrupt("a rectangle is of an origin that the view does not have"));
+            }
+        }
+        if area > rows * self.columns {
+            return Err(Error::corrupt("the rectangles of the arranged view overlap"));
+        }
+        self.check_bytes(region, origins)
+    }
+
+    /// Returns the number of rows that the region has.
+    fn rows_of(&self, region: &Region) -> Result<u64> {
         let words = region.length / unit(region.dtype).1;
         if self.columns > MAX_COLUMNS {
             return Err(Error::limit("the matrix of the arranged view has too many columns")
@@ -120,19 +145,37 @@ impl Arranged {
         if self.columns == 0 || !words.is_multiple_of(self.columns) {
             return Err(Error::corrupt("the rows of the arranged view do not fill the tensor"));
         }
-        let rows = words / self.columns;
-        let (mut area, mut last) = (0u64, (0, 0));
-        for rectangle in &self.rectangles {
-            steps::add(1);
-            let end = rectangle.end(rows, self.columns).filter(|&end| (rectangle.row, end) >= last && end >= last.1);
-            let end = end.ok_or_else(|| Error::corrupt("a rectangle of the arranged view is out of place"))?;
-            last = (rectangle.row, end);
-            area = area.saturating_add(rectangle.rows * rectangle.columns);
-            let from = origins.get(rectangle.origin as usize);
-            let from = from.ok_or_else(|| Error::corrupt("a rectangle is of an origin that the view does not have"))?;
-            rectangle.check_span(self.columns, unit(*from).1)?;
+        Ok(words / self.columns)
+    }
+
+    /// Checks that no chunk needs too much of one rectangle, and that all together do not.
+    fn check_bytes(&self, region: &Region, origins: &[Dtype]) -> Result<()> {
+        let (mut all, most) = (0u64, geometry::of(region).count().saturating_mul(MAX_MEAN));
+        for (rectangle, chunks) in self.chunks(region) {
+            let bytes = rectangle.bytes(self.columns, unit(origins[rectangle.origin as usize]).1)?;
+            all = all.saturating_add(chunks.saturating_mul(bytes));
         }
-        if area <= words { Ok(()) } else { Err(Error::corrupt("the rectangles of the arranged view overlap")) }
+        if all <= most {
+            return Ok(());
+        }
+        Err(Error::limit("the rectangles of the arranged view take too many words")
+            .figures(format_args!("at most {most} bytes"), all))
+    }
+
+    /// The number of times that chunks of the region need a rectangle: each chunk counts all that
+    /// it needs.
+    pub(crate) fn uses(&self, region: &Region) -> u64 {
+        self.chunks(region).fold(0, |sum, (_, chunks)| sum.saturating_add(chunks))
+    }
+
+    /// The rectangles, each with the number of chunks of the region that its rows are in.
+    fn chunks(&self, region: &Region) -> impl Iterator<Item = (&Rectangle, u64)> {
+        let (geometry, row) = (geometry::of(region), self.columns * unit(region.dtype).1);
+        self.rectangles.iter().map(move |rectangle| {
+            steps::add(1);
+            let (first, last) = (rectangle.row * row, (rectangle.row + rectangle.rows) * row - 1);
+            (rectangle, geometry.chunk_at(last) - geometry.chunk_at(first) + 1)
+        })
     }
 
     /// Raises the number of words that is wanted of each origin to that of the rectangles.
@@ -142,20 +185,6 @@ impl Arranged {
             let most = &mut wanted[rectangle.origin as usize];
             *most = (rectangle.start + rectangle.span(rectangle.rows).unwrap_or(0)).max(*most);
         }
-    }
-
-    /// The most bytes that a chunk of the region needs of origins of these dtypes.
-    pub(crate) fn most_bytes(&self, region: &Region, origins: &[Dtype]) -> u64 {
-        let (geometry, width) = (geometry::of(region), unit(region.dtype).1);
-        let bytes = |part: Part| {
-            let width = unit(origins[part.rectangle.origin as usize]).1;
-            (part.words.end - part.words.start) * width
-        };
-        let of_chunk = |chunk: u64| -> u64 {
-            let range = geometry.range(chunk);
-            self.parts(&self.rows(&(range.start / width..range.end / width))).map(bytes).sum()
-        };
-        (0..geometry.count()).map(of_chunk).max().unwrap_or(0)
     }
 
     /// The rows that a range of words lies in.
@@ -192,11 +221,12 @@ impl Rectangle {
         (self.columns - 1).checked_mul(self.across)?.checked_add(down)?.checked_add(1)
     }
 
-    /// Checks that a chunk of a matrix of so many columns does not need too much of an origin.
-    fn check_span(&self, columns: u64, width: u64) -> Result<()> {
+    /// Returns the most bytes that a chunk of a matrix of so many columns needs of an origin whose
+    /// words have `width` bytes.
+    fn bytes(&self, columns: u64, width: u64) -> Result<u64> {
         let rows = self.rows.min(CHUNK / columns + 2);
         match self.span(rows) {
-            Some(words) if words <= MAX_SPAN / width => Ok(()),
+            Some(words) if words <= MAX_SPAN / width => Ok(words * width),
             _ => Err(Error::limit("the words of a rectangle are too far from each other")
                 .figures(format_args!("at most {MAX_SPAN} bytes"), format_args!("{rows} rows"))),
         }

@@ -38,6 +38,11 @@ impl Geometry {
         start..(start + self.chunk).min(self.length)
     }
 
+    /// Returns the number of the chunk that has the byte at this place of the region.
+    pub(crate) fn chunk_at(&self, byte: u64) -> u64 {
+        byte / self.chunk
+    }
+
     /// Returns the largest number of components that factors may have.
     ///
     /// It is at most the number of columns, so that a chunk has no more numbers of `U` than words,

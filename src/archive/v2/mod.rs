@@ -57,6 +57,10 @@ pub const MAX_CHUNKS: u64 = 1 << 20;
 /// Maximum number of runs in all views of an archive.
 pub const MAX_RUNS: u64 = 1 << 18;
 
+/// Maximum number of rectangles that the chunks of arranged regions need, where each chunk counts
+/// all that it needs.
+pub const MAX_USES: u64 = 1 << 22;
+
 /// Maximum length of the range of base bytes that a region resembles. Each of its chunks reads all
 /// of the range.
 pub const MAX_STRETCH: u64 = 8 << 20;

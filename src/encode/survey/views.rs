@@ -1,13 +1,10 @@
 //! The views that follow from the survey's pairs, chains, corners and alignments.
 
 use super::{Probe, Stage, Survey, parts};
-use crate::archive::v2::{MAX_RUNS, Origin, View};
+use crate::archive::v2::{MAX_RUNS, MAX_USES, Origin, View};
 use crate::chunk::{is_integer, unit};
 use crate::layout::{Dtype, Region};
 use crate::pairing::Chain;
-
-/// Maximum number of bytes of the base that a chunk of an arranged region needs.
-const MOST_BYTES: u64 = 128 << 20;
 
 impl Survey {
     /// Makes views of all pairs and chains, and queues the matrices whose rows must be aligned.
@@ -35,7 +32,7 @@ impl Survey {
     /// Makes views of regions that are side by side with others in one matrix, or consist of such
     /// ones, or have other columns than the base region of their name.
     fn arrange(&mut self) {
-        let mut left = MAX_RUNS / 4;
+        let (mut left, mut uses_left) = (MAX_RUNS / 4, MAX_USES);
         let crops = std::mem::take(&mut self.crops).finish();
         for (region, places, arranged) in std::mem::take(&mut self.sides).finish().into_iter().chain(crops) {
             let target = &self.models.target.regions[region];
@@ -43,10 +40,13 @@ impl Survey {
             let origins: Vec<Origin> = places.into_iter().map(|place| self.models.bases.origin(place)).collect();
             let dtypes: Vec<Dtype> = origins.iter().map(|origin| origin.dtype).collect();
             let free = self.views[region].as_ref().is_none_or(|view| view.transposed.is_none());
-            let fits = || arranged.check(target, &dtypes).is_ok() && arranged.most_bytes(target, &dtypes) <= MOST_BYTES;
-            if let (true, Some(rest)) = (free && fits(), left.checked_sub(count)) {
+            if !free || arranged.check(target, &dtypes).is_err() {
+                continue;
+            }
+            let rest = (left.checked_sub(count), uses_left.checked_sub(arranged.uses(target)));
+            if let (Some(runs), Some(uses)) = rest {
                 self.views[region] = Some(View::arranged(target, origins, arranged));
-                left = rest;
+                (left, uses_left) = (runs, uses);
             }
         }
     }

@@ -11,7 +11,7 @@ pub(crate) use view::{Merge, Origin, Run, View, units};
 
 use std::collections::HashSet;
 
-use super::{CHECKSUM, FRONT, MAGIC, MAX_BASES, MAX_CHUNKS, MAX_ITEMS, MAX_RUNS, RECORD_HEAD, TRAILER};
+use super::{CHECKSUM, FRONT, MAGIC, MAX_BASES, MAX_CHUNKS, MAX_ITEMS, MAX_RUNS, MAX_USES, RECORD_HEAD, TRAILER};
 use super::{checksum, most_head, most_weight};
 use crate::bytes::{ByteReader, put_varint};
 use crate::chunk::geometry;
@@ -88,6 +88,9 @@ const ITEM_WEIGHT: u64 = 512;
 /// The number of runs that a merge counts for: one for each factor.
 const MERGE_RUNS: u64 = 2;
 
+/// The fault of a head whose chunks need too many rectangles.
+const USES: &str = "chunks need too many rectangles";
+
 /// The feature of a head with packed items.
 const PACKED: u64 = 1;
 
@@ -119,6 +122,16 @@ impl Item {
             Self::Region { content: Content::Chunks(Some(Partner::View(view))), .. } => {
                 let merge = if view.merge.is_some() { MERGE_RUNS } else { 0 };
                 view.count() + merge
+            }
+            _ => 0,
+        }
+    }
+
+    /// The number of rectangles that the item's chunks need, if it is arranged.
+    fn uses(&self) -> u64 {
+        match self {
+            Self::Region { region, content: Content::Chunks(Some(Partner::View(view))) } => {
+                view.arranged.as_ref().map_or(0, |arranged| arranged.uses(region))
             }
             _ => 0,
         }
@@ -155,6 +168,7 @@ impl Head {
             ("too many items", MAX_ITEMS, self.items.len() as u64),
             ("too many chunks", MAX_CHUNKS, self.chunk_counts().iter().sum()),
             ("too many runs in views", MAX_RUNS, self.items.iter().map(Item::runs).sum()),
+            (USES, MAX_USES, self.items.iter().map(Item::uses).fold(0, u64::saturating_add)),
         ];
         match counts.into_iter().find(|(_, most, count)| count > most) {
             Some((what, most, count)) => Err(Error::limit(what).figures(format_args!("at most {most}"), count)),
@@ -219,13 +233,17 @@ impl Head {
             return Err(Error::limit("too many items").figures(format_args!("at most {MAX_ITEMS}"), count));
         }
         let mut head = Self { bases, ..Self::default() };
-        let (mut offset, mut chunks, mut runs) = (0u64, 0u64, 0u64);
+        let (mut offset, mut chunks, mut runs, mut uses) = (0u64, 0u64, 0u64, 0u64);
         let mut weight = 2 * raw.len() as u64;
         let mut counts = Vec::new();
         let mut names = HashSet::new();
         for _ in 0..count {
             let item = Item::read(&mut reader, &head, offset, MAX_RUNS.saturating_sub(runs))?;
             runs += item.runs();
+            uses = uses.saturating_add(item.uses());
+            if uses > MAX_USES {
+                return Err(Error::limit(USES).figures(format_args!("at most {MAX_USES}"), uses));
+            }
             if let Item::Region { region, .. } = &item
                 && !region.name.is_empty()
                 && !names.insert(region.name.clone())

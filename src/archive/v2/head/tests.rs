@@ -278,3 +278,33 @@ fn forged_arranged_views_are_refused() {
     assert_eq!(forged(&|rectangle| rectangle.down = 4 << 20), ErrorKind::Limit);
     assert_eq!(forged(&|rectangle| rectangle.across = 8 << 20), ErrorKind::Limit);
 }
+
+/// Rectangles of few words each whose chunks need many bytes of the base.
+#[test]
+fn arranged_views_that_take_too_much_are_refused() {
+    // Each of the rectangles takes 32 MiB, from the first word to the last one.
+    let far = Rectangle { origin: 1, row: 0, rows: 4, column: 0, columns: 2, step: 1, start: 0, down: 0, across: 0 };
+    let far = Rectangle { across: (8 << 20) - 1, ..far };
+    let of = |count: usize, chunks: u64| {
+        arranged(|region, _, arranged| {
+            (region.shape, region.length) = (vec![4 * chunks, 1 << 18], chunks << 22);
+            arranged.columns = 1 << 18;
+            arranged.rectangles = vec![Rectangle { rows: 4 * chunks, ..far }; count];
+        })
+    };
+    assert_eq!(parse(&of(4, 1).write().unwrap()).unwrap(), of(4, 1));
+    assert_eq!(parse_raw(&of(5, 1).write_raw()).unwrap_err().kind(), ErrorKind::Limit);
+    assert!(parse_raw(&of(4, 100).write_raw()).is_ok());
+    assert_eq!(parse_raw(&of(5, 100).write_raw()).unwrap_err().kind(), ErrorKind::Limit);
+    // Each of the chunks needs all of the rectangles.
+    let narrow = |count: usize| {
+        arranged(|region, _, arranged| {
+            (region.shape, region.length) = (vec![1 << 13, 1 << 20], 1 << 35);
+            arranged.columns = 1 << 20;
+            arranged.rectangles = vec![Rectangle { rows: 1 << 13, across: 1, ..far }; count];
+        })
+    };
+    assert!(parse_raw(&narrow(1 << 9).write_raw()).is_ok());
+    assert_eq!(parse_raw(&narrow(1 + (1 << 9)).write_raw()).unwrap_err().kind(), ErrorKind::Limit);
+    assert_eq!(narrow(1 + (1 << 9)).write().unwrap_err().kind(), ErrorKind::Limit);
+}
