@@ -50,6 +50,45 @@ fn refused(tables: &[u8]) -> ErrorKind {
     restore(&base, &forge::archive(&head, &[record])).unwrap_err().kind()
 }
 
+/// A sparse payload of so many changes whose gaps and differences all have one symbol.
+fn sparse(count: u64, symbol: u8, raw: &[&[u8]; 2]) -> Vec<u8> {
+    [&varint(count)[..], &forge::certain(symbol), &forge::string(raw[0]), raw[1]].concat()
+}
+
+/// Restores a sparse chunk of 1000 bytes that are all 1, of which `change` makes the target's.
+fn restored(payload: &[u8], change: impl Fn(&mut Vec<u8>)) -> Result<(), ErrorKind> {
+    let head = [&[0, 1, 0, 1, 1, 2, 1, b'w', 4, 1][..], &varint(1000), &[0, 0]].concat();
+    let base = vec![1; 1000];
+    let mut target = base.clone();
+    change(&mut target);
+    let record = Record { sums: [&target, &base].map(|bytes| forge::xxh3(bytes)), ..Record::new(12, payload) };
+    let restored = restore(&model(&[("w", "U8", &[1000], &base)]), &forge::archive(&head, &[record]));
+    restored.map(|restored| assert!(restored == target)).map_err(|error| error.kind())
+}
+
+/// The places of changes lie in the chunk, there are few of them, and all raw bits are taken.
+#[test]
+fn forged_places_are_refused() {
+    let none = [&[][..]; 2];
+    assert_eq!(restored(&sparse(250, 0, &none), |words| words[..250].fill(0)), Ok(()));
+    for count in [251, 1000, 1 << 20, 1 << 60, u64::MAX] {
+        assert_eq!(restored(&sparse(count, 0, &none), |_| ()), Err(ErrorKind::Corrupt), "{count}");
+    }
+    assert_eq!(
+        restored(&sparse(200, 4, &none), |words| words.iter_mut().skip(4).step_by(5).for_each(|w| *w = 254)),
+        Ok(())
+    );
+    assert_eq!(restored(&sparse(201, 4, &none), |_| ()), Err(ErrorKind::Corrupt));
+    // A gap of 37, and 39 for the difference, which is 40: 20 steps upwards.
+    assert_eq!(restored(&sparse(1, 32, &[&[5], &[7]]), |words| words[37] = 21), Ok(()));
+    for raw in [[&[5, 0][..], &[7]], [&[5], &[7, 0]], [&[5], &[]], [&[], &[7]], [&[5], &[0x47]]] {
+        assert!(restored(&sparse(1, 32, &raw), |_| ()).is_err(), "{raw:?}");
+    }
+    // The last symbol that a gap may have is one of 2^23 and more words, and there is none behind it.
+    assert_eq!(restored(&sparse(1, 103, &[&[0; 3], &[0; 3]]), |_| ()), Err(ErrorKind::Corrupt));
+    assert_eq!(restored(&sparse(1, 104, &none), |_| ()), Err(ErrorKind::Corrupt));
+}
+
 /// The bits of a bit string, as bytes.
 fn bits(bits: &str) -> Vec<u8> {
     let bits: Vec<u8> = bits.bytes().filter(|byte| *byte != b' ').map(|byte| byte - b'0').collect();

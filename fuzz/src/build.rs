@@ -23,6 +23,7 @@ pub fn payload(kind: &Type, method: u8, base: &[u8], mut data: &[u8]) -> [Vec<u8
         (4, _) => solo(&coded(vec![0; words]), &mut data),
         (PREDICTED, _) => return predicted(kind, base, &mut data),
         (_, Q8_0) => blocks(columns, base, &mut data),
+        (12, _) => sparse(coding, words, &mut data),
         _ => delta(&coded(numbers(coding, base)), &mut data),
     };
     [Vec::new(), payload]
@@ -55,6 +56,19 @@ fn solo(coded: &Coded, data: &mut &[u8]) -> Vec<u8> {
         _ => u32::from(k) + 1,
     };
     payload.extend(list(coded, 256, raw, data));
+    payload
+}
+
+/// Changes of which all have the same gap symbol, and the same difference symbol.
+fn sparse(coding: Coding, words: usize, data: &mut &[u8]) -> Vec<u8> {
+    let count = input::short(data) % (words / 4 + 1);
+    let mut symbol = || (input::byte(data) % symbols(coding.width) as u8, input::byte(data) % 64);
+    let (difference, gap) = symbol();
+    let mut payload = Vec::new();
+    put_varint(&mut payload, count as u64);
+    put_symbols(&mut payload, &[(1, gap), (1, difference)]);
+    put_string(&mut payload, &extra(count as u32 * raw_bits(gap), data));
+    payload.extend(extra(count as u32 * raw_bits(difference), data));
     payload
 }
 

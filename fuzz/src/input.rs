@@ -32,8 +32,8 @@ pub fn method(data: &mut &[u8]) -> u8 {
     METHODS[usize::from(byte(data)) % METHODS.len()]
 }
 
-/// Delta, solo and predicted.
-pub const METHODS: [u8; 3] = [3, 4, PREDICTED];
+/// Delta, solo, predicted and sparse.
+pub const METHODS: [u8; 4] = [3, 4, PREDICTED, 12];
 
 /// A safetensors file of one tensor `w`.
 pub fn model(dtype: &str, shape: &[u64], data: &[u8]) -> Vec<u8> {

@@ -2,7 +2,7 @@
 //! allows.
 
 use super::{Effort, Ground, Matrix, Method, Side, is_integer};
-use super::{blocks, delta, grid, narrow, nibbles, palette, patch, predicted, repeats, solo};
+use super::{blocks, delta, grid, narrow, nibbles, palette, patch, predicted, repeats, solo, sparse};
 use crate::entropy::zstd;
 use crate::error::Result;
 use crate::layout::Dtype;
@@ -202,6 +202,10 @@ pub(super) fn encode_plain(
     Ok(best.finish())
 }
 
+/// Bytes of a chunk from which on a sparse payload is not compared with others at
+/// [`Effort::Fast`].
+const LARGE: usize = 1 << 16;
+
 /// Offers the methods that code differences to the base.
 fn offer_deltas(best: &mut Best<'_>, dtype: Dtype, matrix: Matrix, (base, fit): (&[u8], Option<&Fit>), effort: Effort) {
     let predicted = fit.and_then(|fit| predicted::encode(dtype, matrix, base, best.target, fit, effort));
@@ -211,6 +215,14 @@ fn offer_deltas(best: &mut Best<'_>, dtype: Dtype, matrix: Matrix, (base, fit): 
     }
     if skipped && !best.is_weak() {
         return;
+    }
+    if effort == Effort::Fast
+        && let Some(payload) = sparse::encode_any(dtype.words(), base, best.target)
+    {
+        best.offer(Method::Sparse, payload);
+        if best.target.len() >= LARGE {
+            return;
+        }
     }
     best.offer(Method::Delta, delta::encode_any(dtype.words(), matrix, base, best.target, effort));
     if dtype.words().1 == Fields::Integer {

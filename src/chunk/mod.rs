@@ -33,6 +33,7 @@ mod repeats;
 mod scales;
 pub(crate) mod search;
 mod solo;
+mod sparse;
 mod tokens;
 mod uncertain;
 
@@ -92,6 +93,8 @@ pub(crate) enum Method {
     Grid = 10,
     /// The payload holds the differences of all half bytes to the base's.
     Nibbles = 11,
+    /// The payload holds the places of the words that differ from the base's, and their differences.
+    Sparse = 12,
 }
 
 impl Method {
@@ -113,6 +116,7 @@ impl Method {
             Self::Patch,
             Self::Grid,
             Self::Nibbles,
+            Self::Sparse,
         ];
         all.into_iter()
             .find(|method| *method as u8 == number)
@@ -209,7 +213,7 @@ pub(crate) fn decode(
                 if given.relation == Relation::Weights { grid::Base::Weights(base) } else { grid::Base::Blocks(base) };
             grid::decode(format, payload, ground, target, scratch)
         }
-        Method::Copy | Method::Delta | Method::Nibbles if given.relation == Relation::Weights => {
+        Method::Copy | Method::Delta | Method::Nibbles | Method::Sparse if given.relation == Relation::Weights => {
             Err(Error::corrupt("a chunk of blocks is coded as differences to weights"))
         }
         _ => decode_plain(method, dtype, matrix, payload, given, target, scratch),
@@ -249,6 +253,10 @@ fn decode_plain(
             return Err(Error::corrupt("a chunk of blocks is coded as deltas"));
         }
         Method::Nibbles => nibbles::decode(payload, needed(base)?, target, scratch)?,
+        Method::Sparse if dtype.is_scaled() => {
+            return Err(Error::corrupt("a chunk of blocks is coded as sparse words"));
+        }
+        Method::Sparse => sparse::decode_any((width, fields), payload, needed(base)?, target, scratch)?,
         Method::Delta => {
             let base = needed(base)?;
             if dtype == Dtype::Q8_0 {

@@ -102,6 +102,12 @@ word!(u16, i16);
 word!(u32, i32);
 word!(u64, i64);
 
+/// Returns the word that little-endian bytes hold.
+#[inline(always)]
+pub(crate) fn read<W: Word>(bytes: &[u8]) -> W {
+    bytemuck::pod_read_unaligned::<W>(bytes).little()
+}
+
 /// Fills `words` from little-endian bytes of the same size.
 pub(crate) fn load<W: Word>(bytes: &[u8], words: &mut [W]) {
     bytemuck::cast_slice_mut(words).copy_from_slice(bytes);
@@ -119,6 +125,15 @@ pub(crate) fn load_all<W: Word>(bytes: &[u8]) -> Vec<W> {
 pub(crate) fn store<W: Word>(words: &mut [W], bytes: &mut [u8]) {
     words.iter_mut().for_each(|word| *word = word.little());
     bytes.copy_from_slice(bytemuck::cast_slice(words));
+}
+
+/// Returns the zigzag delta of a word.
+#[inline(always)]
+pub(crate) fn delta<W: Word>(fields: Fields, base: W, target: W) -> W {
+    match fields {
+        Fields::Float { .. } => W::float_delta(base, target),
+        Fields::Integer => W::integer_delta(base, target),
+    }
 }
 
 /// Replaces the targets of `base` by their deltas.

@@ -155,6 +155,7 @@ pub const GOLDEN: [Golden; 16] = [
     golden!("arranged", "safetensors", "default"),
     golden!("quants", "gguf", "default"),
     golden!("quants", "gguf", "max"),
+    golden!("sparse", "safetensors", "fast"),
 ];
 
 pub const EFFORTS: [Effort; 3] = [Effort::Fast, Effort::Default, Effort::Max];

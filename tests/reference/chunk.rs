@@ -96,13 +96,13 @@ pub fn decode(
         _ if weights && view::is_integer(dtype) => {
             decode(method, dtype, columns, payload, (None, false), factors, length)
         }
-        2 | 3 | 11 if weights => Err("differences to weights".to_owned()),
+        2 | 3 | 11 | 12 if weights => Err("differences to weights".to_owned()),
         2 => {
             check(payload.is_empty(), "a copied chunk with a payload")?;
             Ok(needed()?.to_vec())
         }
         3 if dtype == Q8_0 => blocks::delta(columns, payload, needed()?),
-        3 | 4 | 8 if quant::format(dtype).is_some() => Err("blocks on their own".to_owned()),
+        3 | 4 | 8 | 12 if quant::format(dtype).is_some() => Err("blocks on their own".to_owned()),
         3 => words::delta(coding, columns, payload, needed()?),
         4 if coding.mantissa.is_none() => words::delta(coding, columns, payload, &vec![0; length]),
         4 => words::solo(coding, columns, payload, length),
@@ -113,6 +113,7 @@ pub fn decode(
             grid::grid(format, payload, needed()?, weights, length)
         }
         11 => grid::nibbles(payload, needed()?),
+        12 => words::sparse(coding, payload, needed()?),
         9 => patch::decode(payload, base.unwrap_or(&[]), length),
         6 => predicted::decode(dtype, columns, payload, needed()?, factors.ok_or("no factors")?),
         _ => Err("unknown method".to_owned()),

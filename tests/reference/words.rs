@@ -26,9 +26,43 @@ pub struct Numbers<'a> {
     pub factor: i64,
 }
 
+/// A sparse payload against its base range.
+pub fn sparse(coding: Coding, payload: &[u8], base: &[u8]) -> Result<Vec<u8>> {
+    let mut words = load(base, coding.bytes());
+    let mut fields = Fields::new(payload);
+    let count = fields.varint()?;
+    check(count <= words.len() as u64 / 4, "more changes than one in four words")?;
+    let contexts: Vec<usize> = (0..2 * count).map(|i| usize::from(i >= count)).collect();
+    let most = u64::from([104u8, 104, 140, 175][coding.bytes().ilog2() as usize]);
+    let symbols = symbols::read(&mut fields, &contexts, most)?;
+    let (gaps, differences) = symbols.split_at(count as usize);
+    let mut raw = [Bits::new(fields.string()?), Bits::new(fields.rest())];
+    let mut place = 0u128;
+    for (&gap, &symbol) in gaps.iter().zip(differences) {
+        place += u128::from(difference(gap, &mut raw[0])?);
+        let word =
+            usize::try_from(place).ok().and_then(|place| words.get_mut(place)).ok_or("a change behind the end")?;
+        let z = (u128::from(difference(symbol, &mut raw[1])?) + 1) % (1 << coding.width);
+        *word = step(coding, *word, unzigzag(z as u64));
+        place += 1;
+    }
+    raw.into_iter().try_for_each(Bits::finish)?;
+    Ok(store(words.into_iter(), coding.bytes()))
+}
+
+/// The word at the difference `d` from `b`.
+fn step(coding: Coding, b: u64, d: i128) -> u64 {
+    let half = 1u128 << (coding.width - 1);
+    let wrap = |value: i128| value.rem_euclid(2 * half as i128) as u128;
+    let Some(_) = coding.mantissa else { return wrap(i128::from(b) + d) as u64 };
+    let (sign, b) = (u128::from(b) >= half, u128::from(b) % half);
+    let u = wrap(half as i128 + b as i128 + d);
+    let (sign, rest) = if u >= half { (sign, u - half) } else { (!sign, half - 1 - u) };
+    (if sign { half + rest } else { rest }) as u64
+}
+
 /// The target's words of a delta payload.
 pub fn moved(coding: Coding, columns: usize, payload: &[u8], base: &[u64], numbers: Numbers) -> Result<Vec<u64>> {
-    let half = 1u128 << (coding.width - 1);
     let mut fields = Fields::new(payload);
     let contexts = context::read(&mut fields, columns, numbers)?;
     let zero = [44u8, 76, 140, 175][coding.bytes().ilog2() as usize];
@@ -36,21 +70,8 @@ pub fn moved(coding: Coding, columns: usize, payload: &[u8], base: &[u64], numbe
     let mut raw = Bits::new(fields.rest());
     let mut target = Vec::new();
     for (&b, &symbol) in base.iter().zip(&symbols) {
-        if symbol == zero {
-            target.push(0);
-            continue;
-        }
-        let d = unzigzag(difference(symbol, &mut raw)?);
-        let wrap = |value: i128| value.rem_euclid(2 * half as i128) as u128;
-        target.push(match coding.mantissa {
-            None => wrap(i128::from(b) + d) as u64,
-            Some(_) => {
-                let (sign, b) = (u128::from(b) >= half, u128::from(b) % half);
-                let u = wrap(half as i128 + b as i128 + d);
-                let (sign, rest) = if u >= half { (sign, u - half) } else { (!sign, half - 1 - u) };
-                (if sign { half + rest } else { rest }) as u64
-            }
-        });
+        let d = |raw: &mut Bits| difference(symbol, raw).map(unzigzag);
+        target.push(if symbol == zero { 0 } else { step(coding, b, d(&mut raw)?) });
     }
     raw.finish()?;
     Ok(target)

@@ -44,6 +44,25 @@ fn agrees_on_every_dtype_and_odd_shapes() {
     }
 }
 
+/// One word in a hundred changes, by a step or by many; the first and the last do.
+#[test]
+fn agrees_on_few_changes() {
+    let count = 40_000;
+    for (dtype, width) in DTYPES {
+        let (base, noise) = (random(width * count), random(3 * count));
+        let mut target = base.clone();
+        for (i, word) in target.chunks_exact_mut(width).enumerate() {
+            if (noise[3 * i], noise[3 * i + 1] % 3) == (0, 0) || i == 0 || i + 1 == count {
+                word[0] = word[0].wrapping_add(noise[3 * i + 2] % 3 | 1);
+                word[width - 1] ^= if noise[3 * i + 2] > 250 { 0x21 } else { 0 };
+            }
+        }
+        let file = |words: &[u8]| model(&[("w", dtype, &[count as u64 / 100, 100], words)]);
+        let archives = agree(&file(&base), &file(&target));
+        assert!(archives[0].len() < count / 100 * 3, "{dtype}: {} bytes", archives[0].len());
+    }
+}
+
 /// Words that became 0 or are 0, of every width.
 #[test]
 fn agrees_on_pruned_words() {

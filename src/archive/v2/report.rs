@@ -51,7 +51,7 @@ fn dominant(chunks: &[ChunkEntry]) -> Method {
         chunk::Method::Stored | chunk::Method::Factors => Method::Stored,
         chunk::Method::Zstd => Method::Zstd,
         chunk::Method::Copy => Method::CopyBase,
-        chunk::Method::Delta | chunk::Method::Nibbles => Method::Delta,
+        chunk::Method::Delta | chunk::Method::Nibbles | chunk::Method::Sparse => Method::Delta,
         chunk::Method::Grid => Method::Grid,
         chunk::Method::Solo => Method::Solo,
         chunk::Method::Predicted => Method::Predicted,

@@ -1,0 +1,154 @@
+//! The encoder: it finds the words that change, and counts the gaps between them.
+
+use super::{DELTAS, FEW, GAPS};
+use crate::bytes::{put_prefixed, put_varint};
+use crate::chunk::tokens;
+use crate::delta::word::{self, Word};
+use crate::entropy::bins::{self, BINS, TOKENS};
+use crate::entropy::bits::BitWriter;
+use crate::entropy::cluster::cluster;
+use crate::entropy::log2::entropy;
+use crate::entropy::rans::STRIP;
+use crate::layout::dtype::Fields;
+
+/// The encoder takes chunks of which one word in so many changes at most: other methods then take
+/// more steps, one for each word.
+const LIGHT: usize = 8;
+
+/// Number of words that became 0 from which on their differences say little.
+const ZEROED: usize = 64;
+
+/// Calls [`encode`] for words of `width` bytes.
+pub(in crate::chunk) fn encode_any((width, fields): (usize, Fields), base: &[u8], target: &[u8]) -> Option<Vec<u8>> {
+    for_width!(width, self::encode(fields, base, target))
+}
+
+/// Encodes `target` against `base`, which has the same length, and returns the payload. Returns
+/// `None` if no words change, or too many, or if many became 0, or if the size of a weight tells
+/// whether it changes.
+fn encode<W: Word>(fields: Fields, base: &[u8], target: &[u8]) -> Option<Vec<u8>> {
+    const { assert!(LIGHT >= FEW) };
+    if depends_on_exponents::<W>(fields, base, target) {
+        return None;
+    }
+    let places = find::<W>(base, target, target.len() / W::BYTES / LIGHT)?;
+    let zeroed = places.iter().filter(|&&place| at::<W>(target, place as usize) == W::default());
+    if zeroed.count() >= ZEROED {
+        return None;
+    }
+    let (mut gaps, mut deltas) = (List::default(), List::default());
+    let mut next = 0;
+    for &place in &places {
+        gaps.push(u64::from(place - next));
+        let (before, after) = (at::<W>(base, place as usize), at(target, place as usize));
+        deltas.push(word::delta(fields, before, after).widen() - 1);
+        next = place + 1;
+    }
+    Some(payload(gaps, deltas))
+}
+
+/// Returns the word at a place.
+#[inline(always)]
+fn at<W: Word>(bytes: &[u8], place: usize) -> W {
+    word::read(&bytes[place * W::BYTES..][..W::BYTES])
+}
+
+/// Number of exponents of any words.
+const EXPONENTS: usize = 2048;
+
+/// Words of a run of a sample.
+const RUN: usize = 64;
+
+/// Runs of a sample.
+const RUNS: usize = 128;
+
+/// Returns true if contexts by the base's exponent, as those of deltas, would save more than a
+/// sixteenth of the bits that tell which words change, by a sample.
+fn depends_on_exponents<W: Word>(fields: Fields, base: &[u8], target: &[u8]) -> bool {
+    let Fields::Float { mantissa } = fields else { return false };
+    let magnitude = W::truncate(u64::MAX >> (65 - W::BITS));
+    let (mut counts, mut all) = (vec![[0u32; 2]; EXPONENTS], [0; 2]);
+    let runs = base.chunks(RUN * W::BYTES).zip(target.chunks(RUN * W::BYTES));
+    for (base, target) in runs.step_by((base.len() / W::BYTES / (RUN * RUNS)).max(1)) {
+        for place in 0..base.len() / W::BYTES {
+            let (before, after) = (at::<W>(base, place), at(target, place));
+            let changes = usize::from(before != after);
+            counts[usize::from(before.field(magnitude, mantissa))][changes] += 1;
+            all[changes] += 1;
+        }
+    }
+    let apart: u64 = counts.iter().filter(|counts| counts[1] > 0).map(|counts| entropy(counts)).sum();
+    apart / 15 * 16 < entropy(&all)
+}
+
+/// Bytes that are compared at a time.
+const BLOCK: usize = 32;
+
+/// Returns the places of the words that change; `None` if there are none, or more than `most`.
+fn find<W: Word>(base: &[u8], target: &[u8], most: usize) -> Option<Vec<u32>> {
+    let (mut places, mut own) = (Vec::new(), [0; STRIP]);
+    for (strip, (base, target)) in base.chunks(STRIP * W::BYTES).zip(target.chunks(STRIP * W::BYTES)).enumerate() {
+        let (base, base_rest) = base.as_chunks::<BLOCK>();
+        let (target, target_rest) = target.as_chunks::<BLOCK>();
+        let (mut count, mut start) = (0, (strip * STRIP) as u32);
+        for (base, target) in base.iter().zip(target) {
+            if base != target {
+                count = list::<W>((base, target), start, &mut own, count);
+            }
+            start += (BLOCK / W::BYTES) as u32;
+        }
+        count = list::<W>((base_rest, target_rest), start, &mut own, count);
+        places.extend_from_slice(&own[..count]);
+        if places.len() > most {
+            return None;
+        }
+    }
+    (!places.is_empty()).then_some(places)
+}
+
+/// Appends the places of words that differ to the first `count` of `places`, and returns their
+/// number. `start` is the place of the first word. No branch depends on the words.
+#[inline(always)]
+fn list<W: Word>((base, target): (&[u8], &[u8]), start: u32, places: &mut [u32; STRIP], mut count: usize) -> usize {
+    for place in 0..base.len() / W::BYTES {
+        places[count % STRIP] = start + place as u32;
+        count += usize::from(at::<W>(base, place) != at(target, place));
+    }
+    count
+}
+
+/// Numbers as tokens and raw bits.
+#[derive(Default)]
+struct List {
+    tokens: Vec<u8>,
+    extra: BitWriter,
+}
+
+impl List {
+    #[inline]
+    fn push(&mut self, number: u64) {
+        let token = bins::token(number);
+        let (least, width) = BINS[usize::from(token)];
+        self.extra.put_wide(number - least, width);
+        self.tokens.push(token);
+    }
+}
+
+/// Returns the payload of these gaps and differences.
+fn payload(gaps: List, deltas: List) -> Vec<u8> {
+    let mut payload = Vec::new();
+    put_varint(&mut payload, gaps.tokens.len() as u64);
+    let mut tables = vec![GAPS; gaps.tokens.len()];
+    tables.resize(2 * gaps.tokens.len(), DELTAS);
+    let tokens = [gaps.tokens, deltas.tokens].concat();
+    let mut histogram = vec![0; 2 * TOKENS];
+    for (&context, &token) in tables.iter().zip(&tokens) {
+        histogram[usize::from(context) * TOKENS + usize::from(token)] += 1;
+    }
+    let clusters = cluster(&histogram, TOKENS);
+    tokens::table_of(&clusters).map(&mut tables);
+    tokens::write(&mut payload, &clusters, &tables, &tokens);
+    put_prefixed(&mut payload, &gaps.extra.finish());
+    payload.extend(deltas.extra.finish());
+    payload
+}
