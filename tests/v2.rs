@@ -37,6 +37,27 @@ fn a_golden_prediction_restores() {
     assert_eq!(sha256(&restore(PAIRS[0].base, archive).unwrap()), PAIRS[0].sha256);
 }
 
+/// A host may choose how much of the target a window has, and gets the same archive.
+#[test]
+fn smaller_windows_make_the_same_archive() {
+    let base = PAIRS[0].base;
+    let target = restore(base, PAIRS[0].archive).unwrap();
+    let code = |most: Option<u64>| {
+        let compress = Compress::new(&[base.len() as u64], target.len() as u64, V2).unwrap();
+        let mut job = if let Some(most) = most { compress.max_window(most).job() } else { compress.job() };
+        let sources = Sources { base: &[&base], target: Some(&target.as_slice()), ..Default::default() };
+        drive::open(&mut job, &sources).unwrap();
+        let (windows, mut archive) = (job.windows().unwrap(), Vec::new());
+        drive::drive(&mut job, &sources, &Sequential, &mut archive, &mut |_| {}).unwrap();
+        (windows, archive)
+    };
+    let (windows, archive) = code(None);
+    for most in [300_000, 0] {
+        let (more, same) = code(Some(most));
+        assert!(more > windows && same == archive, "{more} windows");
+    }
+}
+
 #[test]
 fn tensors_alone_restore_from_bytes_alone() {
     let target: Vec<u8> = (0..4096u32).flat_map(|i| (0x3C00 + (i * i % 977) as u16).to_le_bytes()).collect();

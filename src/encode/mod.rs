@@ -20,6 +20,7 @@ use crate::job::{Job, Opening, Plan};
 use crate::layout::reader::{Accept, LayoutReader};
 use crate::layout::{Kind, Layout};
 use crate::plan::BaseSet;
+use crate::window;
 use casts::Casts;
 use graphs::Graphs;
 use survey::Survey;
@@ -67,6 +68,8 @@ pub struct Compress {
     adapters: Vec<(usize, Config)>,
     /// The digests of base files that the host knows.
     digests: BTreeMap<usize, [u8; 32]>,
+    /// Maximum number of bytes of the target in a window of v2.
+    window: u64,
 }
 
 impl Compress {
@@ -86,6 +89,7 @@ impl Compress {
             only_used: false,
             adapters: Vec::new(),
             digests: BTreeMap::new(),
+            window: window::COMPRESSED,
         })
     }
 
@@ -103,6 +107,14 @@ impl Compress {
     pub fn with_base_digest(mut self, file: usize, digest: [u8; 32]) -> Self {
         self.digests.insert(file, digest);
         self
+    }
+
+    /// Limits the bytes of the target that a window of format v2 codes; the default is room for
+    /// four chunks of 2 MiB. A longer chunk has a window of its own. A host with one thread has
+    /// nothing to run beside a chunk, and smaller windows leave more of the inputs in its cache.
+    #[must_use]
+    pub fn max_window(self, bytes: u64) -> Self {
+        Self { window: bytes, ..self }
     }
 
     /// Adds `.onnx` graphs that describe external data: the base's and the target's, or one graph
@@ -153,8 +165,8 @@ impl Compress {
         let target = LayoutReader::new(self.target_length, target);
         let bases = self.base_lengths.iter().map(|&length| LayoutReader::new(length, base)).collect();
         let step = Step::Layouts(Box::new(Layouts { target, bases, graphs: self.graphs }));
-        let Self { format, only_used, adapters, digests, .. } = self;
-        Job::opening(OpenCompress { format, step, only_used, adapters, digests, warnings: Vec::new() })
+        let Self { format, only_used, adapters, digests, window, .. } = self;
+        Job::opening(OpenCompress { format, step, only_used, adapters, digests, window, warnings: Vec::new() })
     }
 }
 
@@ -168,6 +180,8 @@ struct OpenCompress {
     only_used: bool,
     adapters: Vec<(usize, Config)>,
     digests: BTreeMap<usize, [u8; 32]>,
+    /// Maximum number of bytes of the target in a window of v2.
+    window: u64,
     warnings: Vec<Error>,
 }
 
@@ -280,7 +294,7 @@ impl Opening for OpenCompress {
         match (self.step, self.format) {
             (Step::V1(plan), _) => Ok(plan),
             (Step::Survey(survey), Format::V2 { effort }) => {
-                v2::plan(survey.finish(), effort, self.only_used, &self.digests)
+                v2::plan(survey.finish(), effort, self.window, self.only_used, &self.digests)
             }
             _ => Err(Error::invalid_argument("the job failed before")),
         }

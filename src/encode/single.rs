@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::layout::{Dtype, Kind, Layout};
 use crate::plan::BaseSet;
+use crate::window;
 
 impl Compress {
     /// Creates an open job that compresses one tensor, alone or against a base of the same dtype
@@ -21,7 +22,9 @@ impl Compress {
     pub fn tensor(dtype: Dtype, shape: &[u64], with_base: bool, effort: Effort) -> Result<Job> {
         let layout = tensor(dtype, shape)?;
         let bases = BaseSet::new(if with_base { vec![layout.clone()] } else { Vec::new() });
-        Ok(Job::open(Box::new(v2::Compress::new(Findings::by_name(layout, bases), effort, false, &BTreeMap::new())?)))
+        let findings = Findings::by_name(layout, bases);
+        let plan = v2::Compress::new(findings, effort, window::COMPRESSED, false, &BTreeMap::new())?;
+        Ok(Job::open(Box::new(plan)))
     }
 
     /// Creates a job that compresses one tensor against a base of another dtype or shape, as
@@ -65,6 +68,7 @@ fn surveyed(target: Layout, base: Layout, effort: Effort) -> Job {
         only_used: false,
         adapters: Vec::new(),
         digests: BTreeMap::new(),
+        window: window::COMPRESSED,
         warnings: Vec::new(),
     })
 }

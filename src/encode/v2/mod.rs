@@ -26,18 +26,23 @@ use piece::{Piece, Work};
 use shares::Shares;
 
 /// Plans an archive of the target, which for a short file of tiny tensors is the shorter one of
-/// two. With `only_used`, it names only the base files that it takes something from. `known` has
-/// digests of base files, by their numbers.
+/// two. A window has at most `window` bytes of the target, or one piece. With `only_used`, it names
+/// only the base files that it takes something from. `known` has digests of base files, by their
+/// numbers.
 pub(super) fn plan(
     findings: Findings,
     effort: Effort,
+    window: u64,
     only_used: bool,
     known: &BTreeMap<usize, [u8; 32]>,
 ) -> Result<Box<dyn Plan>> {
     let bytes = short::as_bytes(&findings);
-    let plan = Compress::new(findings, effort, only_used, known)?;
+    let plan = Compress::new(findings, effort, window, only_used, known)?;
     Ok(match bytes {
-        Some(bytes) => Box::new(short::Shortest::new(vec![plan, Compress::new(bytes, effort, only_used, known)?])),
+        Some(bytes) => {
+            let other = Compress::new(bytes, effort, window, only_used, known)?;
+            Box::new(short::Shortest::new(vec![plan, other]))
+        }
         None => Box::new(plan),
     })
 }
@@ -84,11 +89,12 @@ impl BaseDigest {
 }
 
 impl Compress {
-    /// Plans an archive of the target. With `only_used`, it names only the base files that it takes
-    /// something from. `known` has digests of base files, by their numbers.
+    /// Plans an archive of the target, in windows of at most `window` bytes of it, or one piece.
+    /// With `only_used`, it names only the base files that it takes something from. `known` has digests of base files, by their numbers.
     pub(super) fn new(
         findings: Findings,
         effort: Effort,
+        window: u64,
         only_used: bool,
         known: &BTreeMap<usize, [u8; 32]>,
     ) -> Result<Self> {
@@ -97,7 +103,7 @@ impl Compress {
         let files = if only_used { head::keep_used(&mut head) } else { (0..head.bases.len()).collect() };
         let (target_length, lengths) = (findings.target.file_length, head.bases.iter().map(|base| base.length));
         let longest = lengths.fold(target_length, u64::max);
-        let windows = piece::windows(&pieces, longest);
+        let windows = piece::windows(&pieces, window, longest);
         let shares = Shares::new(&pieces, &windows, target_length, longest);
         let coded = |item: &&Item| matches!(item, Item::Region { content: Content::Chunks(_), .. });
         let digest =
