@@ -24,6 +24,12 @@ use crate::report::hex;
 use crate::watch::{Watch, watched};
 use changes::Changes;
 
+/// Bytes of a window of one thread: a chunk of 2 MiB, and short ones beside it.
+const CACHED: u64 = (2 << 20) + (1 << 17);
+
+/// Bytes of a new version that are digested and compared at a time.
+const PIECE: usize = 1 << 17;
+
 /// Computes the BLAKE3 digest of an input.
 #[pyfunction]
 pub fn digest(py: Python<'_>, input: &Bound<'_, Input>) -> PyResult<String> {
@@ -53,12 +59,14 @@ pub fn encode<'py>(
     let length = new.get().source.len();
     let archive = watched(py, None, |watch| -> Result<_, Fault> {
         let mut archive = Vec::new();
+        let threads = self::threads(threads);
         let compress = Compress::new(&given.base_lengths(), length, format)?;
+        let compress = if threads <= 1 { compress.max_window(CACHED) } else { compress };
         let mut job = match parent {
             Some(parent) => compress.with_base_digest(0, parent).job(),
             None => compress.job(),
         };
-        given.drive(&mut job, self::threads(threads), &mut archive, watch)?;
+        given.drive(&mut job, threads, &mut archive, watch)?;
         Ok(archive)
     })??;
     Ok(PyBytes::new(py, &archive))
@@ -142,15 +150,17 @@ struct Recording<'a> {
 
 impl Write for Recording<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.hasher.update(bytes);
         let header = self.tensors.header().get(self.offset as usize..).unwrap_or_default();
         let header = &header[..header.len().min(bytes.len())];
         if !bytes.starts_with(header) {
             let message = "the tensors of the delta have other names, shapes or dtypes than the state";
             return Err(io::Error::other(bitx::Error::new(ErrorKind::BaseMismatch, message)));
         }
-        self.changes.record(self.tensors, self.offset, bytes)?;
-        self.offset += bytes.len() as u64;
+        for piece in bytes.chunks(PIECE) {
+            self.hasher.update(piece);
+            self.changes.record(self.tensors, self.offset, piece)?;
+            self.offset += piece.len() as u64;
+        }
         Ok(bytes.len())
     }
 
