@@ -7,7 +7,7 @@ use crate::delta::word::{self, Word};
 use crate::entropy::bins::{self, BINS, TOKENS};
 use crate::entropy::bits::BitWriter;
 use crate::entropy::cluster::cluster;
-use crate::entropy::log2::entropy;
+use crate::entropy::log2::{FRACTION, entropy};
 use crate::entropy::rans::STRIP;
 use crate::layout::dtype::Fields;
 
@@ -60,7 +60,11 @@ const EXPONENTS: usize = 2048;
 const RUN: usize = 64;
 
 /// Runs of a sample.
-const RUNS: usize = 128;
+const RUNS: usize = 256;
+
+/// Bits that the share of changes of an exponent would take: without them, the chance of a sample
+/// passes for a rule.
+const SHARE: u64 = 4;
 
 /// Returns true if contexts by the base's exponent, as those of deltas, would save more than a
 /// sixteenth of the bits that tell which words change, by a sample.
@@ -77,7 +81,8 @@ fn depends_on_exponents<W: Word>(fields: Fields, base: &[u8], target: &[u8]) -> 
             all[changes] += 1;
         }
     }
-    let apart: u64 = counts.iter().filter(|counts| counts[1] > 0).map(|counts| entropy(counts)).sum();
+    let own = counts.iter().filter(|counts| counts[1] > 0);
+    let apart: u64 = own.map(|counts| entropy(counts) + (SHARE << FRACTION)).sum();
     apart / 15 * 16 < entropy(&all)
 }
 
