@@ -59,12 +59,15 @@ const EXPONENTS: usize = 2048;
 /// Words of a run of a sample.
 const RUN: usize = 64;
 
-/// Runs of a sample.
-const RUNS: usize = 256;
+/// Words of a sample: one in [`EVERY`], but at least and at most so many.
+const SAMPLE: [usize; 2] = [1 << 12, 1 << 14];
+
+/// The part of the words that a sample has, between its bounds.
+const EVERY: usize = 32;
 
 /// Bits that the share of changes of an exponent would take: without them, the chance of a sample
 /// passes for a rule.
-const SHARE: u64 = 4;
+const SHARE: u64 = 8;
 
 /// Returns true if contexts by the base's exponent, as those of deltas, would save more than a
 /// sixteenth of the bits that tell which words change, by a sample.
@@ -73,7 +76,9 @@ fn depends_on_exponents<W: Word>(fields: Fields, base: &[u8], target: &[u8]) -> 
     let magnitude = W::truncate(u64::MAX >> (65 - W::BITS));
     let (mut counts, mut all) = (vec![[0u32; 2]; EXPONENTS], [0; 2]);
     let runs = base.chunks(RUN * W::BYTES).zip(target.chunks(RUN * W::BYTES));
-    for (base, target) in runs.step_by((base.len() / W::BYTES / (RUN * RUNS)).max(1)) {
+    let words = base.len() / W::BYTES;
+    let sample = (words / EVERY).clamp(SAMPLE[0], SAMPLE[1]);
+    for (base, target) in runs.step_by((words / sample).max(1)) {
         for place in 0..base.len() / W::BYTES {
             let (before, after) = (at::<W>(base, place), at(target, place));
             let changes = usize::from(before != after);
