@@ -23,7 +23,8 @@ pub(in crate::chunk) fn decode_any(
     for_width!(width, self::decode(fields, payload, base, target, scratch))
 }
 
-/// Restores `target` from its base and the payload that [`encode_any`](super::encode_any()) returned.
+/// Restores `target` from its base and the payload that [`encode_any`](super::encode_any())
+/// returned.
 fn decode<W: Word>(
     fields: Fields,
     payload: &[u8],

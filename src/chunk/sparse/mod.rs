@@ -29,3 +29,6 @@ const DELTAS: u8 = 1;
 fn tokens(bits: u32) -> usize {
     bins::tokens(bits.max(GAP_BITS))
 }
+
+#[cfg(test)]
+mod tests;
