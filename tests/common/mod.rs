@@ -138,7 +138,7 @@ macro_rules! golden {
 }
 
 /// Every dtype and method, at every effort, and every layout of a base.
-pub const GOLDEN: [Golden; 16] = [
+pub const GOLDEN: [Golden; 17] = [
     golden!("dtypes", "safetensors", "fast"),
     golden!("dtypes", "safetensors", "default"),
     golden!("dtypes", "safetensors", "max"),

@@ -13,7 +13,7 @@ use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
 wasm_bindgen_test_configure!(run_in_dedicated_worker);
 
-/// Checks all vectors. `tests/v1.rs` and `tests/v2.rs` check native builds against the same
+/// Checks all vectors. `tests/v1.rs` and `tests/v2` check native builds against the same
 /// digests.
 fn vectors_hold(runner: &dyn Runner) {
     for golden in &GOLDEN {

@@ -90,7 +90,8 @@ impl BaseDigest {
 
 impl Compress {
     /// Plans an archive of the target, in windows of at most `window` bytes of it, or one piece.
-    /// With `only_used`, it names only the base files that it takes something from. `known` has digests of base files, by their numbers.
+    /// With `only_used`, it names only the base files that it takes something from. `known` has
+    /// digests of base files, by their numbers.
     pub(super) fn new(
         findings: Findings,
         effort: Effort,
