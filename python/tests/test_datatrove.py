@@ -35,7 +35,7 @@ LocalPipelineExecutor(
 """
 
 #: Comes before `TASK`: the task is killed a moment after it began to write its second model, and
-#: at the latest when it has written it.
+#: at the latest when it has written it. Its group has the processes that datatrove starts, too.
 KILLED = """
 import os, signal, threading
 from bitx.datatrove import WriteModels
@@ -45,7 +45,7 @@ begun, write = [], WriteModels._write
 def write_and_die(step, planned):
     begun.append(planned.model)
     if len(begun) == 2:
-        threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        threading.Timer(0.02, os.killpg, (os.getpid(), signal.SIGKILL)).start()
     written = write(step, planned)
     if len(begun) == 2:
         signal.pause()
@@ -70,7 +70,9 @@ class Cluster:
     ) -> subprocess.Popen[bytes]:
         arguments = [str(self.folder), str(step), str(rank), str(tasks), self.effort]
         command = [sys.executable, "-c", program, *arguments]
-        return subprocess.Popen(command, cwd=self.folder, stderr=subprocess.DEVNULL)
+        return subprocess.Popen(
+            command, cwd=self.folder, stderr=subprocess.DEVNULL, start_new_session=True
+        )
 
     def run(self, step: int, tasks: int) -> list[int]:
         """Runs all tasks at once, and returns their exit codes."""
