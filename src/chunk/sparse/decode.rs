@@ -12,7 +12,8 @@ use crate::entropy::rans::STRIP;
 use crate::error::{Error, Result};
 use crate::layout::dtype::Fields;
 
-/// Calls [`decode`] for words of `width` bytes.
+/// Restores `target` from its base and the payload that [`encode_any`](super::encode_any())
+/// returned, for words of `width` bytes.
 pub(in crate::chunk) fn decode_any(
     (width, fields): (usize, Fields),
     payload: &[u8],
@@ -20,30 +21,18 @@ pub(in crate::chunk) fn decode_any(
     target: &mut [u8],
     scratch: &mut Scratch,
 ) -> Result<()> {
-    for_width!(width, self::decode(fields, payload, base, target, scratch))
-}
-
-/// Restores `target` from its base and the payload that [`encode_any`](super::encode_any())
-/// returned.
-fn decode<W: Word>(
-    fields: Fields,
-    payload: &[u8],
-    base: &[u8],
-    target: &mut [u8],
-    scratch: &mut Scratch,
-) -> Result<()> {
     let mut payload = ByteReader::new(payload);
-    let (most, stated) = ((target.len() / W::BYTES / FEW) as u64, payload.varint()?);
+    let (most, stated) = ((target.len() / width / FEW) as u64, payload.varint()?);
     if stated > most {
         let expected = format_args!("{most} at most").to_string();
         return Err(Error::corrupt("too many words of a sparse chunk change").figures(expected, stated));
     }
     let mut tokens = vec![0; 2 * stated as usize];
-    read_tokens(&mut payload, &mut tokens, super::tokens(W::BITS), scratch)?;
+    read_tokens(&mut payload, &mut tokens, super::tokens(8 * width as u32), scratch)?;
     let (gaps, deltas) = tokens.split_at(stated as usize);
     let gaps = Numbers { tokens: gaps, extra: BitReader::new(payload.prefixed()?) };
     let deltas = Numbers { tokens: deltas, extra: BitReader::new(payload.rest()) };
-    write::<W>(fields, (gaps, deltas), base, target)
+    write((width, fields), (gaps, deltas), base, target)
 }
 
 /// Reads the tokens of all gaps, and then of as many differences.
@@ -79,20 +68,21 @@ impl Numbers<'_, '_> {
 }
 
 /// Writes the words of `base` to `target`, and those that change in their place.
-fn write<W: Word>(
-    fields: Fields,
+fn write(
+    (width, fields): (usize, Fields),
     (mut gaps, mut deltas): (Numbers<'_, '_>, Numbers<'_, '_>),
     base: &[u8],
     target: &mut [u8],
 ) -> Result<()> {
     // The number of words of the strips to come before the next change.
     let mut next = gaps.next();
-    for (base, target) in base.chunks(STRIP * W::BYTES).zip(target.chunks_mut(STRIP * W::BYTES)) {
+    for (base, target) in base.chunks(STRIP * width).zip(target.chunks_mut(STRIP * width)) {
         target.copy_from_slice(base);
-        let count = (target.len() / W::BYTES) as u64;
+        let count = (target.len() / width) as u64;
         while let Some(place) = next.filter(|&place| place < count) {
-            let delta = W::truncate(deltas.next().unwrap_or(0).wrapping_add(1));
-            change(fields, &mut target[place as usize * W::BYTES..][..W::BYTES], delta);
+            let delta = deltas.next().unwrap_or(0).wrapping_add(1);
+            let word = &mut target[place as usize * width..][..width];
+            for_width!(width, self::change(fields, word, delta));
             next = gaps.next().map(|gap| gap.saturating_add(place + 1));
         }
         next = next.map(|place| place - count);
@@ -107,7 +97,7 @@ fn write<W: Word>(
 
 /// Changes the word in `bytes` by a difference.
 #[inline(always)]
-fn change<W: Word>(fields: Fields, bytes: &mut [u8], delta: W) {
-    let word = apply(fields, word::read(bytes), delta);
+fn change<W: Word>(fields: Fields, bytes: &mut [u8], delta: u64) {
+    let word = apply(fields, word::read::<W>(bytes), W::truncate(delta));
     bytes.copy_from_slice(bytemuck::bytes_of(&word.little()));
 }
