@@ -194,11 +194,12 @@ fn chunk_of<'a>(chunks: &'a [Chunk], piece: &Piece) -> Option<&'a Chunk> {
 /// megabytes, or take its words from a transposed matrix of megabytes, or be merged with factors.
 fn costs(chunks: &[Chunk], pieces: &[Piece]) -> impl Iterator<Item = u64> {
     // Many pieces may share a chunk, which may have many rectangles.
+    let mut known = vec![None; chunks.len()];
     let of_chunk = |chunk: &Chunk| chunk.base.as_ref()?.shared(&chunk.range);
-    let shared: Vec<_> = chunks.iter().map(of_chunk).collect();
     let mut last = None;
     pieces.iter().map(move |piece| {
-        let shared = piece.chunk.and_then(|chunk| *shared.get(chunk as usize)?);
+        let chunk = piece.chunk.and_then(|i| chunks.get(i as usize).zip(known.get_mut(i as usize)));
+        let shared = chunk.and_then(|(chunk, known)| *known.get_or_insert_with(|| of_chunk(chunk)));
         let read = shared.filter(|_| shared != last).map_or(0, |(_, bytes)| bytes);
         last = shared;
         piece.length().max(read / 2)
