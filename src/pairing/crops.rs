@@ -11,7 +11,6 @@ use crate::arranged::{Arranged, Rectangle};
 use crate::chunk::unit;
 use crate::io::Read;
 use crate::plan::Place;
-use crate::transposed::can_transpose;
 
 /// Rows that the signature of a column is made of.
 const ROWS: u64 = 64;
@@ -213,7 +212,7 @@ fn crop(models: &Models, region: usize) -> Option<Crop> {
     let own = long(Subject::Target(region))?;
     let crop = |&place: &Place| {
         let others = long(Subject::Base(place)).filter(|&others| others != own)?;
-        let fits = can_transpose(models.bases.region(place).dtype, target.dtype);
+        let fits = models.may_transpose(Subject::Target(region), Subject::Base(place));
         fits.then_some(Crop { region, place, columns: [own, others] })
     };
     models.bases.named(&target.name).iter().find_map(crop)

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::sides::{IN_TURN, SIDE};
+use super::corner::SIDE;
+use super::sides::IN_TURN;
 use super::{Models, Stack, Subject};
 use crate::arranged::{Arranged, Rectangle};
 use crate::io::Read;
@@ -62,7 +63,9 @@ pub(super) fn arrangements(found: Vec<Found>) -> Vec<(usize, Vec<Place>, Arrange
 fn best_of(mut found: Vec<Found>) -> Vec<Found> {
     let key = |found: &Found| (found.of_target().number, found.column);
     let is_part = |found: &Found| matches!(found.part.of.subject, Subject::Target(_));
-    found.sort_by(|a, b| key(a).cmp(&key(b)).then(a.share.total_cmp(&b.share)));
+    // Shares are not negative, so that their bits have the order of the numbers.
+    found.sort_by_cached_key(|found| (u64::from(found.share.to_bits()), 0u64));
+    found.sort_by_cached_key(key);
     let mut best: HashMap<Matrix, f32> = HashMap::new();
     for found in found.iter().filter(|found| is_part(found)) {
         let least = best.entry(found.part.of).or_insert(found.share);

@@ -9,6 +9,7 @@
 //! ([`crops`]).
 
 mod chains;
+mod corner;
 mod crops;
 mod found;
 mod rows;
@@ -36,6 +37,7 @@ use crate::io::{Read, Source};
 use crate::layout::{Dtype, Layout, Region};
 use crate::plan::{BaseSet, Place};
 use crate::quant::weights_per_unit;
+use crate::transposed::can_transpose;
 use crate::view::can_view;
 
 /// A region of any input.
@@ -101,8 +103,20 @@ impl Models {
     /// Returns true if a view of one subject, a region of the target, may take words of the other
     /// one, a region of the base; the order of the arguments does not matter.
     pub(crate) fn may_pair(&self, one: Subject, other: Subject) -> bool {
+        let (from, to) = self.dtypes(one, other);
+        can_view(from, to)
+    }
+
+    /// Returns true if a view may take words of the other one in another order.
+    fn may_transpose(&self, one: Subject, other: Subject) -> bool {
+        let (from, to) = self.dtypes(one, other);
+        can_transpose(from, to)
+    }
+
+    /// The dtype of the region of the base, and that of the region of the target.
+    fn dtypes(&self, one: Subject, other: Subject) -> (Dtype, Dtype) {
         let (target, base) = if matches!(one, Subject::Target(_)) { (one, other) } else { (other, one) };
-        can_view(self.region(base).1.dtype, self.region(target).1.dtype)
+        (self.region(base).1.dtype, self.region(target).1.dtype)
     }
 
     /// The bytes of all files.

@@ -7,6 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::corner::{LEAST, ROWS, SIDE, corner};
 use super::found::{Found, Matrix, Part, arrangements};
 use super::{Models, Signature, Stack, Subject, is_like};
 use crate::arranged::Arranged;
@@ -14,16 +15,6 @@ use crate::chunk::unit;
 use crate::io::Read;
 use crate::plan::Place;
 use crate::steps;
-use crate::transposed::can_transpose;
-
-/// Rows and columns of a corner.
-pub(super) const SIDE: u64 = 16;
-
-/// Minimum number of words of a corner.
-const LEAST: u64 = 64;
-
-/// Maximum number of bytes of the rows that hold the corners of a matrix.
-const ROWS: u64 = 4 << 20;
 
 /// Maximum number of matrices whose rows are read.
 const READS: usize = 1 << 16;
@@ -176,7 +167,7 @@ impl Columns<'_> {
     /// Compares the corner of a part with that of the columns which it would have.
     fn compare(&mut self, (part, corner): (Part, Signature)) -> Option<Found> {
         let (whole, column) = (self.whole, self.first);
-        if !part.fits(whole.stack) || !fits(self.models, whole, part) {
+        if !part.fits(whole.stack) || !self.models.may_transpose(whole.subject, part.of.subject) {
             return None;
         }
         let within = |step: &u64| column + (part.width() - 1) * step < whole.stack.columns;
@@ -210,7 +201,9 @@ fn by_height(models: &Models, subjects: impl Iterator<Item = Subject>) -> ByHeig
             parts.entry(part.height()).or_default().push((part, Signature::default()));
         }
     }
-    parts.values_mut().for_each(|parts| parts.sort_by_key(|(part, _)| (part.width(), !part.transposed)));
+    parts
+        .values_mut()
+        .for_each(|parts| parts.sort_by_cached_key(|(part, _)| (part.width(), u64::from(!part.transposed))));
     parts
 }
 
@@ -231,22 +224,4 @@ fn has_corner(models: &Models, subject: Subject, stack: Stack) -> bool {
     let width = unit(models.region(subject).1.dtype).1;
     let short = columns.checked_mul(rows.min(SIDE) * width).is_some_and(|bytes| bytes <= ROWS);
     count > 0 && rows > 1 && columns > 1 && short && rows.min(SIDE) * columns.min(SIDE) >= LEAST
-}
-
-/// Returns true if words of one of them may serve the other one.
-fn fits(models: &Models, whole: Matrix, part: Part) -> bool {
-    let dtypes = [whole.subject, part.of.subject].map(|subject| models.region(subject).1.dtype);
-    match whole.subject {
-        Subject::Target(_) => can_transpose(dtypes[1], dtypes[0]),
-        Subject::Base(_) => can_transpose(dtypes[0], dtypes[1]),
-    }
-}
-
-/// The signature of the words at some places of a region's rows.
-fn corner(models: &Models, subject: Subject, rows: &[u8], places: impl Iterator<Item = u64>) -> Signature {
-    let dtype = models.region(subject).1.dtype;
-    let width = unit(dtype).1 as usize;
-    let word = |place: u64| rows.get(place as usize * width..(place as usize + 1) * width).unwrap_or_default();
-    let words: Vec<u8> = places.flat_map(word).copied().collect();
-    Signature::of(dtype, &words)
 }

@@ -7,23 +7,14 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::corner::{LEAST, ROWS, SIDE, corner};
 use super::{Models, Signature, Subject, is_like};
 use crate::archive::v2::units;
 use crate::chunk::unit;
 use crate::io::Read;
 use crate::layout::Region;
 use crate::plan::Place;
-use crate::transposed::{MAX_MATRIX, Transposed, can_transpose};
-
-/// Rows and columns of a corner, which together are as many words as a signature has. A matrix with
-/// fewer of the ones has more of the others in its corner.
-const SIDE: u64 = 16;
-
-/// Minimum number of words of a corner.
-const LEAST: u64 = 64;
-
-/// Maximum number of bytes of the rows that hold a corner.
-const ROWS: u64 = 4 << 20;
+use crate::transposed::{MAX_MATRIX, Transposed};
 
 /// Maximum number of extents, but for those of 1, that are joined.
 const EXTENTS: usize = 5;
@@ -75,7 +66,8 @@ impl Corners {
             let stacks = Stack::all(models.region(target).1);
             let with_places = stacks.filter_map(|stack| Some((stack, by_stack.get(&stack)?)));
             let found = with_places.flat_map(|(stack, places)| places.iter().map(move |&place| (place, stack)));
-            let found: Vec<Candidate> = found.filter(|(place, _)| fits(models, region, *place)).collect();
+            let found: Vec<Candidate> =
+                found.filter(|(place, _)| models.may_transpose(target, Subject::Base(*place))).collect();
             if found.is_empty() || found.len() > CANDIDATES.min(left) {
                 continue;
             }
@@ -95,29 +87,21 @@ impl Corners {
         let mut seen = HashSet::new();
         let wanted = self.searched.iter().flat_map(both).filter(|wanted| seen.insert(*wanted));
         let read = |(subject, stack): (Subject, Stack)| {
-            let (source, region) = models.region(subject);
             let (rows, columns) = stack.rows_of_corner(subject);
-            let length = rows * columns * unit(region.dtype).1;
-            (Read::new(source, region.offset..region.offset + length), subject, stack)
+            (models.words(subject, 0..rows * columns), subject, stack)
         };
         wanted.map(read).collect()
     }
 
     /// Takes the rows that hold the corner of a region.
     pub(crate) fn feed(&mut self, models: &Models, (subject, stack): (Subject, Stack), rows: &[u8]) {
-        let dtype = models.region(subject).1.dtype;
-        let (width, (_, columns)) = (unit(dtype).1 as usize, stack.rows_of_corner(subject));
-        let word = |row: u64, column: u64| {
-            let start = (row * columns + column) as usize * width;
-            rows.get(start..start + width).unwrap_or_default()
+        let ((down, across), (_, columns)) = (stack.corner(), stack.rows_of_corner(subject));
+        let place = |row: u64, column: u64| match subject {
+            Subject::Target(_) => row * columns + column,
+            Subject::Base(_) => column * columns + row,
         };
-        let (down, across) = stack.corner();
-        let places = (0..down).flat_map(|row| (0..across).map(move |column| (row, column)));
-        let corner: Vec<u8> = match subject {
-            Subject::Target(_) => places.flat_map(|(row, column)| word(row, column)).copied().collect(),
-            Subject::Base(_) => places.flat_map(|(row, column)| word(column, row)).copied().collect(),
-        };
-        self.corners.insert((subject, stack), Signature::of(dtype, &corner));
+        let places = (0..down).flat_map(|row| (0..across).map(move |column| place(row, column)));
+        self.corners.insert((subject, stack), corner(models, subject, rows, places));
     }
 
     /// The regions of the target that are transposed regions of the base, with their matrices.
@@ -167,7 +151,7 @@ impl Stack {
         Self { count: self.count, rows: self.columns, columns: self.rows }
     }
 
-    /// Rows and columns of the corner.
+    /// Rows and columns of the corner. A matrix with fewer of the ones has more of the others in it.
     fn corner(self) -> (u64, u64) {
         let of = |extent: u64, other: u64| extent.min(SIDE * SIDE / other.clamp(1, SIDE));
         (of(self.rows, self.columns), of(self.columns, self.rows))
@@ -194,8 +178,4 @@ impl Stack {
         };
         self.count > 0 && self.rows > 1 && self.columns > 1 && is_short()
     }
-}
-
-fn fits(models: &Models, region: usize, place: Place) -> bool {
-    can_transpose(models.bases.region(place).dtype, models.target.regions[region].dtype)
 }

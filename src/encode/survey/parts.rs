@@ -1,6 +1,5 @@
 //! The views of regions that consist of base regions, or are parts of one.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 
 use super::alignment::{Group, group};
@@ -27,7 +26,7 @@ pub(super) fn view(models: &Models, chains: &[Chain], views: &mut [Option<View>]
     }
     for (region, mut pieces) in pieces {
         if views[region].is_none() {
-            pieces.sort_by_key(|(_, link)| (link.from, Reverse(link.count)));
+            pieces.sort_by_cached_key(|(_, link)| (link.from, u64::MAX - link.count));
             views[region] = of_pieces(models, region, &pieces);
         }
     }
