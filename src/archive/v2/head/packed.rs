@@ -118,15 +118,12 @@ impl Packed {
     }
 }
 
-/// A region with chunks of its own whose view is only runs of words; `None` for any other item.
+/// A region with chunks of its own whose view is only runs of words, or derived; `None` for any
+/// other item.
 fn own(head: &Head, item: usize) -> Option<&Region> {
     match head.items.get(item)? {
         Item::Region { region, content: Content::Chunks(Some(Partner::View(view))) }
-            if view.merge.is_some()
-                || view.transposed.is_some()
-                || view.unpacked.is_some()
-                || view.arranged.is_some()
-                || view.dequantises(region) =>
+            if !view.is_runs() && view.derived.is_none() || view.dequantises(region) =>
         {
             None
         }

@@ -118,13 +118,14 @@ impl View {
     pub(super) fn as_whole(&self, region: &Region) -> Option<&Origin> {
         let [origin] = self.origins.as_slice() else { return None };
         let whole = |run: &Run| *run == Run { units: units(region), from: Some((0, 0)) };
-        let plain = self.merge.is_none() && self.transposed.is_none() && self.derived.is_none();
-        (plain
-            && self.unpacked.is_none()
-            && self.arranged.is_none()
-            && origin.dtype == region.dtype
-            && self.runs.iter().all(whole))
-        .then_some(origin)
+        (self.is_runs() && origin.dtype == region.dtype && self.runs.iter().all(whole)).then_some(origin)
+    }
+
+    /// Returns true if the runs alone give the words: nothing merges, transposes, derives, unpacks
+    /// or arranges them.
+    pub(super) fn is_runs(&self) -> bool {
+        let Self { merge, transposed, derived, unpacked, arranged, .. } = self;
+        merge.is_none() && transposed.is_none() && derived.is_none() && unpacked.is_none() && arranged.is_none()
     }
 
     /// Appends the view of `region` to `raw`.
