@@ -1,6 +1,6 @@
 //! The exact distance of two tensors: counts of differing bits and equal words.
 
-use crate::delta::word::Word;
+use crate::delta::word::{Word, read};
 use crate::error::{Error, Result};
 use crate::layout::Dtype;
 
@@ -79,9 +79,8 @@ fn differing_bits(a: &[u8], b: &[u8]) -> u64 {
 
 /// Counts the equal words of at most a [`BLOCK`] of bytes.
 fn equal_words<W: Word>(a: &[u8], b: &[u8]) -> u64 {
-    let word = bytemuck::pod_read_unaligned::<W>;
     let words = a.chunks_exact(W::BYTES).zip(b.chunks_exact(W::BYTES));
-    u64::from(words.map(|(a, b)| u16::from(word(a) == word(b))).sum::<u16>())
+    u64::from(words.map(|(a, b)| u16::from(read::<W>(a) == read(b))).sum::<u16>())
 }
 
 const _: () = assert!(BLOCK <= u16::MAX as usize);

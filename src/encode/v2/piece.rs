@@ -167,9 +167,9 @@ fn sample(region: &Region, matrix: Matrix, effort: Effort) -> Option<Work> {
     Some(Work::Factors { sample, rows: rows as usize })
 }
 
-/// Groups pieces into windows of at most `most` bytes, or one piece. There are enough windows to keep each share of the longest file
-/// small, since every window hashes a share of every file; and at least one, which writes head and
-/// index.
+/// Groups pieces into windows of at most `most` bytes, or one piece. There are enough windows to
+/// keep each share of the longest file small, since every window hashes a share of every file; and
+/// at least one, which writes head and index.
 pub(super) fn windows(pieces: &[Piece], most: u64, longest: u64) -> Vec<Range<usize>> {
     let mut windows = window::group(most, pieces.iter().map(Piece::length));
     let least = usize::try_from(longest.div_ceil(window::COMPRESSED)).unwrap_or(usize::MAX).max(1);
