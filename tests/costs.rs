@@ -48,6 +48,24 @@ fn compresses(what: &str, file: &[u8]) {
     }
 }
 
+/// Many small matrices in one tensor, each of which may be a part of any of the other file, and
+/// many columns of the same name.
+#[test]
+fn matrices_that_may_be_anywhere_in_each_other() {
+    let noise = |seed: u32, count: u32| -> Vec<u8> {
+        (0..count).map(|i| ((i ^ seed).wrapping_mul(0x9e37_79b9) >> 13) as u8).collect()
+    };
+    let file = |shape: &[u64], columns: u32, seed: u32| {
+        let (stack, wide) = (noise(seed, 1 << 18), noise(seed + 7, 64 * columns));
+        model(&[("a", "U8", shape, &stack), ("wide", "U8", &[64, u64::from(columns)], &wide)])
+    };
+    let files = [file(&[4096, 16, 4], 4000, 1), file(&[64, 16, 256], 3000, 2)];
+    for [base, target] in [[&files[0], &files[1]], [&files[1], &files[0]]] {
+        let job = Compress::new(&[base.len() as u64], target.len() as u64, Format::default()).unwrap().job();
+        assert!(costs("a search", base.len() + target.len(), || open(job, base, &[], target)));
+    }
+}
+
 /// A head against no base: these items.
 fn head(count: usize, items: &[u8]) -> Vec<u8> {
     [&[0, 0][..], &varint(count as u64), items].concat()
@@ -111,6 +129,25 @@ fn rectangles_of_single_words_over_and_over() {
             common::restore(&base, &archive).unwrap()
         });
         assert!(restored.len() == 200 * COUNT as usize && restored.iter().all(|&byte| byte == 7));
+    }
+}
+
+/// As many rectangles as an archive may have, counted for each chunk: each of many chunks needs all
+/// of them.
+#[test]
+fn rectangles_that_all_chunks_need() {
+    const CHUNKS: u64 = 1 << 13;
+    const COLUMNS: u64 = 1 << 20;
+    let base = vec![7; 1 << 10];
+    let bases = [&[0, 1][..], &varint(base.len() as u64), &[3]].concat();
+    for (count, opened) in [(512, true), (513, false)] {
+        let front = [&[11, 1, b'w', 4, 2][..], &varint(CHUNKS), &varint(COLUMNS), &[1, 0, 2, b'0', 4]].concat();
+        let rectangle = [&[0, 0][..], &varint(CHUNKS), &[0, 1, 1, 0, 0, 0]].concat();
+        let rectangles = [varint(COLUMNS), varint(count), rectangle.repeat(count as usize)].concat();
+        let head = [&bases[..], &varint(1), &front, &rectangles].concat();
+        let records: Vec<Record> = (0..CHUNKS).map(|_| Record::new(2, &[])).collect();
+        let archive = forge::archive(&head, &records);
+        assert_eq!(opens(&format!("{count} rectangles"), &base, &archive), opened, "{} bytes", archive.len());
     }
 }
 
