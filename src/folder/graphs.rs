@@ -1,17 +1,21 @@
-//! Graphs in a folder: the files that describe the tensors of others, of ONNX or of MLC.
+//! Graphs in a folder: the files that describe the tensors of others, of ONNX, MLC or TensorFlow.js.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use crate::error::Result;
 use crate::io::Incremental;
+use crate::layout::Layout;
 use crate::layout::graph::GraphReader;
 use crate::layout::onnx::Graph;
-use crate::layout::{Kind, Layout};
 
 /// The names that a file's graph may have, which is in the same folder: `model.onnx` for
-/// `model.onnx_data` and `model.onnx.data`, MLC's JSON for its shards.
+/// `model.onnx_data` and `model.onnx.data`, MLC's JSON for its shards, and `model.json` for those of
+/// TensorFlow.js.
 pub fn graph_names(name: &str) -> Vec<String> {
+    if name.starts_with("group") && name.contains("-shard") && name.ends_with(".bin") {
+        return vec!["model.json".to_owned()];
+    }
     if let Some(shard) = name.strip_suffix(".bin") {
         let own = ["tensor", "ndarray"].map(|kind| format!("{shard}.{kind}-cache.json"));
         let shared = ["tensor-cache.json", "ndarray-cache.json"].map(str::to_owned);
@@ -100,7 +104,7 @@ impl Graphs {
                 graph.filter(|&graph| describes(graph, file))
             })
         };
-        let clear = |graph: usize, file: usize| files[file].1.kind != Kind::Bytes || describes(graph, file);
+        let clear = |graph: usize, file: usize| !files[file].1.is_opaque() || describes(graph, file);
         graphs_of(of(serving), of(&[target]), |&graph, side| match side {
             Side::Base => serving.iter().all(|&file| clear(graph, file)),
             Side::Target => clear(graph, target),
@@ -142,6 +146,7 @@ mod tests {
         assert_eq!(graph_names("model.onnx.data"), ["model.onnx"]);
         assert!(graph_names("model.onnx").is_empty() && graph_names("model.safetensors").is_empty());
         assert_eq!(graph_names("params_shard_3.bin").len(), 4);
+        assert_eq!(graph_names("group1-shard1of2.bin"), ["model.json"]);
     }
 
     #[test]

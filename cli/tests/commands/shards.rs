@@ -1,4 +1,4 @@
-//! Tests of `bitx compress` on MLC's shards, which a JSON file describes.
+//! Tests of `bitx compress` on shards of MLC and TensorFlow.js, which a JSON file describes.
 
 use std::fs;
 
@@ -74,4 +74,43 @@ fn shards_without_a_description_of_theirs_are_bytes() {
         fs::write(folder.path(name).join("ndarray-cache.json"), json).unwrap();
     }
     assert_eq!(names(&folder, "base", "tuned").len(), 1);
+}
+
+/// Weights as TensorFlow.js stores them, in shards of 4 MiB.
+fn write_tfjs(folder: &Folder, name: &str, by: f32) {
+    let weight =
+        |i: usize| ((i * 2_654_435_761usize) >> 9 & 0xFFFF) as f32 * 1e-6 + if i.is_multiple_of(17) { by } else { 0.0 };
+    let bytes: Vec<u8> = (0..1_200_000).flat_map(|i| weight(i).to_le_bytes()).collect();
+    fs::create_dir_all(folder.path(name)).unwrap();
+    let paths = ["group1-shard1of2.bin", "group1-shard2of2.bin"];
+    for (path, shard) in paths.iter().zip(bytes.chunks(4 << 20)) {
+        fs::write(folder.path(name).join(path), shard).unwrap();
+    }
+    let weights = [
+        json!({"name": "a/kernel", "shape": [1000, 600], "dtype": "float32"}),
+        json!({"name": "b/kernel", "shape": [600, 1000], "dtype": "float32"}),
+    ];
+    let model = json!({"format": "graph-model", "weightsManifest": [{"paths": paths, "weights": weights}]});
+    fs::write(folder.path(name).join("model.json"), model.to_string()).unwrap();
+}
+
+#[test]
+fn shards_of_tensorflow_js_are_tensors() {
+    let folder = Folder::empty();
+    write_tfjs(&folder, "base", 0.0);
+    write_tfjs(&folder, "tuned", 1e-6);
+    let named = |shard: &str| {
+        let path = |name: &str| format!("{name}/group1-shard{shard}of2.bin");
+        folder.bitx(&["compress", &path("base"), &path("tuned"), "-qfo", "delta"]).assert().success();
+        let listing = json_of(&mut folder.bitx(&["inspect", "delta", "--json"]));
+        let tensors = listing["tensors"].as_array().unwrap();
+        tensors.iter().map(|tensor| tensor["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(named("1"), ["a/kernel", "b/kernel"]);
+    assert_eq!(named("2"), ["b/kernel"]);
+    folder.bitx(&["compress", "base", "tuned", "-qfo", "deltas"]).assert().success();
+    folder.bitx(&["decompress", "base", "deltas", "-qfo", "back"]).assert().success();
+    for path in ["model.json", "group1-shard1of2.bin", "group1-shard2of2.bin"] {
+        assert!(folder.read(&format!("back/{path}")) == folder.read(&format!("tuned/{path}")), "{path}");
+    }
 }

@@ -1,12 +1,13 @@
-//! Files that describe the tensors of other files: ONNX graphs, and the `ndarray-cache.json` or
-//! `tensor-cache.json` of MLC's shards.
+//! Files that describe the tensors of other files: ONNX graphs, the `ndarray-cache.json` or
+//! `tensor-cache.json` of MLC's shards, and the `model.json` of TensorFlow.js.
 
-use super::Dtype;
+mod mlc;
+mod tfjs;
+
 use super::onnx::{External, Graph, Walker};
 use crate::error::{Error, Result};
 use crate::io::{Incremental, Wanted};
 use crate::json::Json;
-use crate::steps;
 
 /// The longest JSON that is read.
 const LONGEST: u64 = 16 << 20;
@@ -59,7 +60,7 @@ impl Incremental for GraphReader {
                 }
                 if length > LONGEST {
                     let most = format_args!("at most {LONGEST} bytes").to_string();
-                    return Err(Error::limit("the description of the shards is too long").figures(most, length));
+                    return Err(Error::limit("the description of the tensors is too long").figures(most, length));
                 }
                 *self = Self::Json(length, bytes.to_vec());
                 Ok(())
@@ -72,101 +73,27 @@ impl Incremental for GraphReader {
     }
 }
 
-/// A tensor in a file of MLC.
-#[derive(Default)]
-struct Array {
-    name: String,
-    shape: Vec<u64>,
-    dtype: String,
-    nbytes: u64,
-    offset: u64,
-}
-
-/// The arrays that MLC's JSON describes; none if it is other JSON.
+/// The tensors that a JSON file describes; none if it is other JSON.
 fn parse(json: &[u8]) -> Vec<External> {
-    let found = str::from_utf8(json).ok().and_then(|text| arrays(&mut Json::new("the list of shards", text, 0)).ok());
+    let found = str::from_utf8(json).ok().and_then(|text| tensors(&mut Json::new("the list of tensors", text, 0)).ok());
     found.unwrap_or_default()
 }
 
-/// Reads the content of an `ndarray-cache.json`.
-fn arrays(json: &mut Json<'_>) -> Result<Vec<External>> {
+fn tensors(json: &mut Json<'_>) -> Result<Vec<External>> {
     let mut found = Vec::new();
     json.object(|json, field| match &*field {
-        "records" => json.array(|json| {
-            let (location, arrays) = shard(json)?;
-            found.extend(arrays.into_iter().map(|array| array.external(location.clone())));
-            Ok(())
-        }),
+        "records" => mlc::records(json).map(|tensors| found.extend(tensors)),
+        "weightsManifest" => tfjs::manifest(json).map(|tensors| found.extend(tensors)),
         _ => json.skip(),
     })?;
     json.end()?;
     Ok(found)
 }
 
-/// Reads the entry of a file of tensors: its path, and the tensors.
-fn shard(json: &mut Json<'_>) -> Result<(String, Vec<Array>)> {
-    let (mut path, mut arrays) = (None, Vec::new());
-    json.object(|json, field| match &*field {
-        "dataPath" => {
-            path = Some(json.string()?.into_owned());
-            Ok(())
-        }
-        "records" => json.array(|json| {
-            arrays.push(Array::read(json)?);
-            Ok(())
-        }),
-        _ => json.skip(),
-    })?;
-    let path = path.ok_or_else(|| json.fault("the field dataPath"))?;
-    Ok((path, arrays))
-}
-
-impl Array {
-    fn read(json: &mut Json<'_>) -> Result<Self> {
-        steps::add(1);
-        let (mut array, mut fields) = (Self::default(), 0);
-        json.object(|json, field| {
-            fields += 1;
-            match &*field {
-                "name" => array.name = json.string()?.into_owned(),
-                "shape" => array.shape = json.numbers()?,
-                "dtype" => array.dtype = json.string()?.into_owned(),
-                "nbytes" => array.nbytes = json.number()?,
-                "byteOffset" => array.offset = json.number()?,
-                _ => {
-                    fields -= 1;
-                    json.skip()?;
-                }
-            }
-            Ok(())
-        })?;
-        if fields == 5 { Ok(array) } else { Err(json.fault("an array's name, shape, dtype, nbytes and byteOffset")) }
-    }
-
-    fn external(self, location: String) -> External {
-        let dtype = match &*self.dtype {
-            "float32" => Some(Dtype::F32),
-            "float16" => Some(Dtype::F16),
-            "bfloat16" => Some(Dtype::BF16),
-            "uint32" => Some(Dtype::U32),
-            "int32" => Some(Dtype::I32),
-            "uint16" => Some(Dtype::U16),
-            "uint8" => Some(Dtype::U8),
-            "int8" => Some(Dtype::I8),
-            _ => None,
-        };
-        // The shards may hold floats of half the width: "f32-to-bf16" is a format of theirs.
-        let holds = |dtype: &Dtype| dtype.tensor_bytes(&self.shape) == Some(self.nbytes);
-        let half = (dtype == Some(Dtype::F32)).then_some(Dtype::BF16);
-        let dtype = dtype.filter(holds).or(half.filter(holds));
-        let (offset, length) = (self.offset.to_string(), self.nbytes.to_string());
-        External { name: self.name, dtype, shape: self.shape, location, offset, length }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::Dtype;
 
     const JSON: &str = r#"{"metadata":{"ParamSize":3},"records":[
         {"dataPath":"params_shard_0.bin","format":"raw-shard","nbytes":40,"md5sum":"","records":[
