@@ -5,6 +5,11 @@
 //! other side for the one whose start is alike, its *part*. The chain goes on behind the part,
 //! until no part is found. The last part may be longer than what is left of the whole: then another
 //! whole may begin with the rest of it, as the partitions of an optimizer do.
+//!
+//! A part whose start tells nothing, such as a bias that fine-tuning changed, is *assumed*: the
+//! region that follows the last part in its file comes next, if a part is found behind it.
+
+use std::collections::HashMap;
 
 use super::signature::Likeness;
 use super::{Class, Models, Signature, Subject};
@@ -19,6 +24,9 @@ const LEAST: u64 = 64;
 
 /// The share of a whole, as one part of so many, that may have no part while the others are right.
 const REST: u64 = 8;
+
+/// Parts that may be assumed one after the other.
+const ASSUMED: usize = 8;
 
 /// Weights of a part, which a whole has from the weight `at` on.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +59,8 @@ pub(crate) struct Chain {
     pub(crate) parts: Vec<Link>,
     /// The weight behind the last part.
     at: u64,
+    /// The number of the last parts that are assumed.
+    assumed: usize,
     ended: bool,
 }
 
@@ -66,7 +76,7 @@ impl Chains {
         if targets.is_empty() || models.target.kind == Kind::Bytes {
             return Self::default();
         }
-        let chain = |&whole: &Subject| Chain { whole, parts: Vec::new(), at: 0, ended: false };
+        let chain = |&whole: &Subject| Chain { whole, parts: Vec::new(), at: 0, assumed: 0, ended: false };
         let chains = targets.iter().chain(&bases).map(chain).collect();
         let mut chains = Self { chains, parts: [bases, targets], ..Self::default() };
         for i in 0..chains.chains.len() {
@@ -92,8 +102,11 @@ impl Chains {
         let part = self.find(models, chain, signature);
         let chain = &mut self.chains[chain];
         match part {
-            Some(part) => self.cuts.extend(chain.add(models, part, 0)),
-            None => chain.ended = true,
+            Some(part) => {
+                chain.assumed = 0;
+                self.cuts.extend(chain.add(models, part, 0));
+            }
+            None => chain.assume(models),
         }
     }
 
@@ -152,6 +165,11 @@ impl Chains {
         found.map(|(_, part)| part)
     }
 
+    /// The parts of all regions that have chains, in order, as far as they are found.
+    pub(crate) fn parts(&self) -> HashMap<Subject, &[Link]> {
+        self.chains.iter().map(|chain| (chain.whole, &*chain.parts)).collect()
+    }
+
     /// The chains that found a part. Those whose parts are much less than their whole may be rows
     /// of several matrices, mixed: only the first of them were compared.
     pub(crate) fn finish(self) -> impl Iterator<Item = Chain> {
@@ -170,6 +188,33 @@ impl Chain {
         self.at += count;
         self.ended = room < count + LEAST;
         (count + LEAST <= left).then_some((part, from + count))
+    }
+
+    /// Adds the region behind the last part in its file, and else ends the chain.
+    fn assume(&mut self, models: &Models) {
+        let next = self.parts.last().filter(|_| self.assumed < ASSUMED).and_then(|link| {
+            let next = models.next(link.part).filter(|_| link.from + link.count == models.measure(link.part).1)?;
+            let (class, count) = models.measure(next);
+            let fits = class == models.measure(self.whole).0 && count <= models.measure(self.whole).1 - self.at;
+            (fits && count > 0 && models.may_pair(self.whole, next)).then_some(next)
+        });
+        match next {
+            Some(next) => {
+                self.assumed += 1;
+                self.add(models, next, 0);
+                if self.ended {
+                    self.end();
+                }
+            }
+            None => self.end(),
+        }
+    }
+
+    /// Ends the chain behind the last part that is not assumed.
+    fn end(&mut self) {
+        self.parts.truncate(self.parts.len() - self.assumed);
+        self.at = self.parts.last().map_or(0, |link| link.at + link.count);
+        (self.assumed, self.ended) = (0, true);
     }
 
     /// Returns true if the parts are much less than their whole.

@@ -94,6 +94,19 @@ impl Models {
         })
     }
 
+    /// The region behind a subject in its file.
+    fn next(&self, subject: Subject) -> Option<Subject> {
+        match subject {
+            Subject::Target(region) => {
+                Some(region + 1).filter(|&next| next < self.target.regions.len()).map(Subject::Target)
+            }
+            Subject::Base(Place { base, region }) => {
+                let next = Place { base, region: region + 1 };
+                (next.region < self.bases.layouts()[base].regions.len()).then_some(Subject::Base(next))
+            }
+        }
+    }
+
     /// The class of a subject, and its number of weights or other words.
     pub(crate) fn measure(&self, subject: Subject) -> (Class, u64) {
         let region = self.region(subject).1;
