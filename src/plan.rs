@@ -279,7 +279,7 @@ mod tests {
             Region { name: name.into(), dtype, shape: shape.to_vec(), offset: offset - length, length }
         };
         let regions = regions.iter().map(region).collect();
-        Layout { kind: Kind::Safetensors, file_length: offset, header_length: 100, regions, fault: None }
+        Layout { kind: Kind::Safetensors, file_length: offset, header_length: 100, regions, ..Layout::default() }
     }
 
     #[test]

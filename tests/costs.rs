@@ -305,6 +305,22 @@ fn items_of_flax() {
 }
 
 /// A manifest of paths of 512 folders each, which are all different.
+/// Short runs of floats, as many as there may be, in a file of no known kind.
+#[test]
+fn runs_of_floats() {
+    let mut state = 1u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / 16_777_216.0 - 0.5
+    };
+    let mut weight = |i: usize| match i % 300 {
+        0 | 1 => 1u32,
+        _ => ((next() + next() + next()) * 0.04f32).to_bits(),
+    };
+    let file: Vec<u8> = (0..1 << 19).flat_map(|i| weight(i).to_le_bytes()).collect();
+    compresses("runs of floats", &file);
+}
+
 #[test]
 fn folders_of_a_manifest() {
     let digest = "0".repeat(64);

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use bitx::folder::{Side, graph_names, graphs_of};
 use bitx::io::ReadAt;
-use bitx::layout::Kind;
 use bitx::{Compress, Format, drive};
 
 use crate::args::{self, Global};
@@ -88,7 +87,7 @@ fn candidates(file: &Input) -> Vec<PathBuf> {
 /// found for the files of the other side.
 fn serves(graph: &Path, files: &[Input]) -> bool {
     let clear = |file: &Input| -> anyhow::Result<bool> {
-        Ok(drive::layout(&file.file)?.kind != Kind::Bytes || describes(graph, file)?)
+        Ok(!drive::layout(&file.file)?.is_opaque() || describes(graph, file)?)
     };
     files.iter().all(|file| clear(file).unwrap_or(false))
 }

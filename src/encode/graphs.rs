@@ -2,9 +2,9 @@
 
 use crate::error::{Error, Result};
 use crate::io::{Incremental, Read, Source};
+use crate::layout::Layout;
 use crate::layout::graph::GraphReader;
 use crate::layout::onnx::Graph;
-use crate::layout::{Kind, Layout};
 
 /// The graph of the base and that of the target, or one graph for both; usually none.
 #[derive(Debug, Default)]
@@ -52,7 +52,7 @@ fn describe(graph: &Graph, files: &mut [Layout], names: &[String]) -> Result<boo
     if graph.is_empty() {
         return Err(Error::format("not an ONNX graph with external data, nor the JSON of MLC's shards"));
     }
-    let opaque = |layout: &Layout| layout.kind == Kind::Bytes && layout.file_length > 0;
+    let opaque = |layout: &Layout| layout.is_opaque() && layout.file_length > 0;
     let count = files.iter().filter(|file| opaque(file)).count();
     let mut found = false;
     for (i, file) in files.iter_mut().enumerate().filter(|(_, file)| opaque(file)) {

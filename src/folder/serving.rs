@@ -62,9 +62,9 @@ impl Models {
     /// The numbers of the base files that a file with this layout is compressed against: those that
     /// have all its large tensors by name and type, and the adapters, or else all files with
     /// tensors. The file `same` comes first if it is among them. It serves alone for a file without
-    /// tensors.
+    /// tensors, and for one whose tensors are guessed if there is one.
     pub fn serving(&self, layout: &Layout, same: Option<usize>) -> Vec<usize> {
-        if layout.kind == Kind::Bytes {
+        if layout.kind == Kind::Bytes || layout.is_guessed && same.is_some() {
             return same.into_iter().collect();
         }
         let mut numbers = self.having(layout);

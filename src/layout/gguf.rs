@@ -124,7 +124,7 @@ fn layout(mut infos: Vec<Info>, header_length: u64, data: u64, file_length: u64)
         let region = Region { name: info.name, dtype, shape, offset: place[0], length };
         regions.push(region.of_bounded_rank());
     }
-    Ok(Layout { kind: Kind::Gguf, file_length, header_length, regions, fault: None })
+    Ok(Layout { kind: Kind::Gguf, file_length, header_length, regions, ..Layout::default() })
 }
 
 /// The dtype of a tensor; `None` if its ggml type has none, or its rows are not whole blocks: such

@@ -1,6 +1,7 @@
 //! Layouts of files: their tensor regions, and the bytes before, between and behind those.
 
 pub(crate) mod dtype;
+mod floats;
 mod gguf;
 pub(crate) mod graph;
 mod header;
@@ -99,6 +100,8 @@ pub struct Layout {
     pub regions: Vec<Region>,
     /// The rule that the file breaks, if it begins like a file of some kind but is kept as bytes.
     pub fault: Option<Error>,
+    /// The file is of no known kind, and its regions are floats that were found in its bytes.
+    pub is_guessed: bool,
 }
 
 impl Layout {
@@ -119,7 +122,12 @@ impl Layout {
     pub(crate) fn of_tensor(kind: Kind, dtype: Dtype, shape: &[u64], length: u64) -> Self {
         let region = Region { name: String::new(), dtype, shape: shape.to_vec(), offset: 0, length };
         let regions = if length > 0 { vec![region] } else { Vec::new() };
-        Self { kind, file_length: length, header_length: 0, regions, fault: None }
+        Self { kind, file_length: length, header_length: 0, regions, ..Self::default() }
+    }
+
+    /// Returns true if nothing but the bytes tells what is in the file. Another file may describe it.
+    pub fn is_opaque(&self) -> bool {
+        self.kind == Kind::Bytes || self.is_guessed
     }
 
     /// End of the last region, or of the header if there are no regions; an offset in bytes.

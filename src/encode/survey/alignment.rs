@@ -339,7 +339,7 @@ mod tests {
             length,
         };
         let regions = (0..matrices).map(region).collect();
-        Layout { kind: Kind::Safetensors, file_length: matrices * length, header_length: 0, regions, fault: None }
+        Layout { kind: Kind::Safetensors, file_length: matrices * length, regions, ..Layout::default() }
     }
 
     /// Rows may be so short that their signatures are a quarter of them.

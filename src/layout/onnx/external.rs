@@ -82,7 +82,7 @@ impl Graph {
                 regions.push(region);
             }
         }
-        Ok(Layout { kind: Kind::Places, file_length, header_length: 0, regions, fault: None })
+        Ok(Layout { kind: Kind::Places, file_length, regions, ..Layout::default() })
     }
 }
 

@@ -240,7 +240,7 @@ impl Walker {
             file_length: self.file_length,
             header_length: 0,
             regions,
-            fault: None,
+            ..Layout::default()
         })
     }
 }

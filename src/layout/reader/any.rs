@@ -6,7 +6,7 @@ use super::kind::opaque;
 use super::{FIRST_READ, KindReader};
 use crate::error::Result;
 use crate::io::{Incremental, Wanted};
-use crate::layout::{Kind, Layout, gguf, msgpack, onnx, sniff, torch, zip};
+use crate::layout::{Kind, Layout, floats, gguf, msgpack, onnx, sniff, torch, zip};
 
 /// The kinds of file that a reader accepts.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +42,12 @@ enum State {
 trait PlacesReader: Incremental + fmt::Debug + Send + Sync {
     /// The layout, if the file has one.
     fn layout(self: Box<Self>) -> Option<Layout>;
+}
+
+impl PlacesReader for floats::Finder {
+    fn layout(self: Box<Self>) -> Option<Layout> {
+        self.finish()
+    }
 }
 
 impl PlacesReader for onnx::Walker {
@@ -108,6 +114,9 @@ impl LayoutReader {
                 let mut reader = KindReader::new(self.file_length, kind);
                 let read = reader.feed(head);
                 self.state = State::Known(reader);
+                if read.is_ok() && kind == Kind::Bytes && floats::may_be_in(head) {
+                    self.state = State::Places(Box::new(floats::Finder::of_file(self.file_length)));
+                }
                 read
             }
         }

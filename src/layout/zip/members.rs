@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
+use super::npy;
 use super::records::{self, Entry};
-use super::{guess, npy};
 use crate::io::Wanted;
+use crate::layout::floats::guess;
 use crate::layout::torch::{self, MAX_PICKLE};
 use crate::layout::{Dtype, Region};
 

@@ -4,18 +4,21 @@
 //! A member that is stored without compression is a region. Compressed members are bytes. The
 //! pickles of PyTorch's archives say what the storages are: the name, dtype and shape of the tensor
 //! are the region's. A `.npy` member says so in its header. The dtype of other members is guessed
-//! from their first bytes.
+//! from their first bytes; in those that are bytes, such as the HDF5 file in one of Keras, floats
+//! are looked for.
 //!
 //! A file that is not an archive, or not a whole one, is no error but a file of bytes: archives
 //! name base regions by offset, so that the decoder parses nothing. The reader asks for the end of
 //! the file first, then for the central directory, the local headers and the pickles.
 
-mod guess;
 mod members;
 mod npy;
 mod records;
 
-use super::{Kind, Layout};
+use std::collections::HashSet;
+
+use super::floats::Finder;
+use super::{Dtype, Kind, Layout, Region};
 use crate::error::Result;
 use crate::io::{Incremental, Wanted};
 use members::Members;
@@ -26,6 +29,9 @@ const MAX_DIRECTORY: u64 = 32 << 20;
 
 /// Maximum number of members; those beyond it are ignored. An archive could not hold them as items.
 const MAX_MEMBERS: usize = 100_000;
+
+/// Minimum length in bytes of a region of bytes in which floats are looked for.
+const LEAST_SEARCHED: u64 = 64 * 1024;
 
 /// Tells whether `head` is the start of an archive that begins with a member.
 pub(crate) fn may_begin(head: &[u8]) -> bool {
@@ -38,6 +44,8 @@ pub(crate) struct ArchiveReader {
     file_length: u64,
     step: Step,
     members: Members,
+    /// The regions of the members, once all that describes them has been read.
+    regions: Vec<Region>,
 }
 
 /// The purpose of the next read.
@@ -49,17 +57,19 @@ enum Step {
     Headers(usize),
     /// The pickle with this index.
     Pickle(usize),
+    /// Bytes in the region with this index, in which floats may be.
+    Floats(usize, Box<Finder>),
     Done,
 }
 
 impl ArchiveReader {
     pub(crate) fn new(file_length: u64) -> Self {
-        Self { file_length, step: Step::End, members: Members::default() }
+        Self { file_length, step: Step::End, members: Members::default(), regions: Vec::new() }
     }
 
     /// The layout, if the file is an archive that has regions.
     pub(crate) fn finish(self) -> Option<Layout> {
-        let regions = self.members.into_regions();
+        let regions = self.regions;
         let kind = Kind::Places;
         (!regions.is_empty()).then_some(Layout { kind, file_length: self.file_length, regions, ..Layout::default() })
     }
@@ -84,13 +94,43 @@ impl ArchiveReader {
     }
 
     /// The step that follows the headers of the entries before `next`.
-    fn after_headers(&self, next: usize) -> Step {
-        self.members.next_header(next).map_or_else(|| self.after_pickle(0), Step::Headers)
+    fn after_headers(&mut self, next: usize) -> Step {
+        match self.members.next_header(next) {
+            Some(header) => Step::Headers(header),
+            None => self.after_pickle(0),
+        }
     }
 
     /// The step that follows the pickles before `next`.
-    fn after_pickle(&self, next: usize) -> Step {
-        if self.members.pickle(next).is_some() { Step::Pickle(next) } else { Step::Done }
+    fn after_pickle(&mut self, next: usize) -> Step {
+        if self.members.pickle(next).is_some() {
+            return Step::Pickle(next);
+        }
+        self.regions = std::mem::take(&mut self.members).into_regions();
+        self.after_floats(0)
+    }
+
+    /// The step that follows the search for floats in the regions before `next`.
+    fn after_floats(&self, next: usize) -> Step {
+        let may_have = |region: &Region| region.dtype == Dtype::U8 && region.length >= LEAST_SEARCHED;
+        let index = (next..self.regions.len()).find(|&index| may_have(&self.regions[index]));
+        index.map_or(Step::Done, |index| {
+            let region = &self.regions[index];
+            Step::Floats(index, Box::new(Finder::new(self.file_length, region.range(), &region.name)))
+        })
+    }
+
+    /// Takes the floats that were found in the region with this index in its place, if their names are
+    /// new.
+    fn split(&mut self, index: usize, floats: Vec<Region>) -> Step {
+        let names: HashSet<&str> = floats.iter().map(|region| region.name.as_str()).collect();
+        let is_new = !self.regions.iter().any(|region| names.contains(region.name.as_str()));
+        let mut next = index + 1;
+        if is_new && !floats.is_empty() && self.regions.len() + floats.len() <= MAX_MEMBERS {
+            next = index + floats.len();
+            self.regions.splice(index..=index, floats);
+        }
+        self.after_floats(next)
     }
 }
 
@@ -101,6 +141,7 @@ impl Incremental for ArchiveReader {
             Step::Directory(directory) => Some(directory.range.clone()),
             Step::Headers(first) => Some(self.members.headers(*first)),
             Step::Pickle(pickle) => self.members.pickle(*pickle),
+            Step::Floats(_, finder) => finder.wants(),
             Step::Done => None,
         }
     }
@@ -118,6 +159,13 @@ impl Incremental for ArchiveReader {
             Step::Pickle(pickle) => {
                 self.members.read_pickle(pickle, bytes);
                 self.after_pickle(pickle + 1)
+            }
+            Step::Floats(index, mut finder) => {
+                finder.take(bytes)?;
+                match finder.wants() {
+                    Some(_) => Step::Floats(index, finder),
+                    None => self.split(index, finder.into_regions()),
+                }
             }
             Step::Done => Step::Done,
         };

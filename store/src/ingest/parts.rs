@@ -6,7 +6,7 @@ use std::path::Path;
 
 use bitx::ErrorKind;
 use bitx::drive::{self, DriveError};
-use bitx::layout::{Dtype, Kind, Layout, Region};
+use bitx::layout::{Dtype, Layout, Region};
 
 use super::local::LocalFile;
 use crate::error::{Error, Result};
@@ -101,7 +101,7 @@ fn layout(file: &LocalFile, warn: &mut dyn FnMut(String)) -> Result<Layout> {
         // A page or a pointer may belong to a model under a name of its own.
         Some(fault) if !named && fault.kind() == ErrorKind::Format => {}
         Some(fault) => warn(format!("the file is kept as bytes, because it breaks its format: {fault}")),
-        None if named && layout.kind == Kind::Bytes => {
+        None if named && layout.is_opaque() => {
             warn("the file is kept as bytes: it has the name of a model but not the format of one".to_owned());
         }
         None => {}

@@ -7,7 +7,7 @@
 use crate::layout::Dtype;
 
 /// Minimum length in bytes of a sample.
-const LEAST: usize = 256;
+pub(super) const LEAST: usize = 256;
 
 /// The probability, in 65,536ths, that two bytes are equal. Bytes that have all values alike have
 /// 256. The signs and exponents of weights have far more in formats with 8 bits of exponent or
@@ -18,36 +18,70 @@ const EXPONENT_OF_F16: u64 = 900;
 const CONSTANT: u64 = 65_536;
 
 /// The dtype that `sample`, the first bytes of a tensor, seems to have.
-pub(super) fn dtype(sample: &[u8]) -> Option<Dtype> {
-    if sample.len() < LEAST {
-        return None;
+pub(crate) fn dtype(sample: &[u8]) -> Option<Dtype> {
+    (sample.len() >= LEAST).then(|| Lanes::of(sample).dtype(0)).flatten()
+}
+
+/// The dtype of the words in `sample`, of at least [`LEAST`] bytes, and the offset in it, less than
+/// a word, at which the first whole one begins.
+pub(super) fn dtype_and_phase(sample: &[u8]) -> Option<(Dtype, usize)> {
+    let lanes = Lanes::of(sample);
+    // Words of two bytes look the same at every other phase.
+    (0..8).find_map(|phase| {
+        let dtype = lanes.dtype(phase)?;
+        (phase < dtype.words().0).then_some((dtype, phase))
+    })
+}
+
+/// The probabilities, in 65,536ths, that the byte at the same place is the same in two words: in
+/// words of eight bytes, and of four.
+struct Lanes {
+    eight: [u64; 8],
+    four: [u64; 4],
+}
+
+impl Lanes {
+    fn of(sample: &[u8]) -> Self {
+        let mut counts = [[0u32; 256]; 8];
+        for word in sample.as_chunks::<8>().0 {
+            counts.iter_mut().zip(word).for_each(|(counts, &byte)| counts[usize::from(byte)] += 1);
+        }
+        let words = (sample.len() / 8) as u64;
+        let alike = |pairs: u64, words: u64| CONSTANT * pairs / (words * (words - 1));
+        let eight = counts.each_ref().map(|counts| alike(counts.iter().map(|&n| pairs(n)).sum(), words));
+        let four = std::array::from_fn(|byte| {
+            let both = counts[byte].iter().zip(&counts[byte + 4]);
+            alike(both.map(|(&one, &other)| pairs(one + other)).sum(), 2 * words)
+        });
+        Self { eight, four }
     }
-    let of = |width, byte| alike(sample, width, byte);
-    let uniform = |width, bytes: &[usize]| bytes.iter().all(|&byte| of(width, byte) <= UNIFORM);
-    let zeros = |width, bytes: &[usize]| bytes.iter().all(|&byte| of(width, byte) == CONSTANT);
-    // What was cast from F32 or BF16 has zeros behind the mantissa.
-    if of(8, 7) >= EXPONENT && uniform(8, &[4, 5]) && (of(8, 3) < EXPONENT || zeros(8, &[0, 1, 2])) {
-        return Some(Dtype::F64);
-    }
-    if of(4, 3) >= EXPONENT && (uniform(4, &[1]) || (zeros(4, &[0, 1]) && uniform(4, &[2]))) {
-        return Some(Dtype::F32);
-    }
-    let exponent = of(4, 1).min(of(4, 3));
-    match exponent {
-        _ if !uniform(4, &[0, 2]) => None,
-        EXPONENT.. => Some(Dtype::BF16),
-        EXPONENT_OF_F16.. => Some(Dtype::F16),
-        _ => None,
+
+    /// The dtype of words that begin at the offset `phase` of the sample.
+    fn dtype(&self, phase: usize) -> Option<Dtype> {
+        let eight = |byte: usize| self.eight[(phase + byte) % 8];
+        let four = |byte: usize| self.four[(phase + byte) % 4];
+        let is_uniform = |lane: u64| lane <= UNIFORM;
+        // What was cast from F32 or BF16 has zeros behind the mantissa.
+        let is_cast = [0, 1, 2].iter().all(|&byte| eight(byte) == CONSTANT);
+        if eight(7) >= EXPONENT && is_uniform(eight(4)) && is_uniform(eight(5)) && (eight(3) < EXPONENT || is_cast) {
+            return Some(Dtype::F64);
+        }
+        let is_cast = four(0) == CONSTANT && four(1) == CONSTANT && is_uniform(four(2));
+        if four(3) >= EXPONENT && (is_uniform(four(1)) || is_cast) {
+            return Some(Dtype::F32);
+        }
+        match four(1).min(four(3)) {
+            _ if !is_uniform(four(0)) || !is_uniform(four(2)) => None,
+            EXPONENT.. => Some(Dtype::BF16),
+            EXPONENT_OF_F16.. => Some(Dtype::F16),
+            _ => None,
+        }
     }
 }
 
-/// The probability, in 65,536ths, that byte `byte` is the same in two words of `width` bytes.
-fn alike(sample: &[u8], width: usize, byte: usize) -> u64 {
-    let mut counts = [0u64; 256];
-    sample.chunks_exact(width).for_each(|word| counts[usize::from(word[byte])] += 1);
-    let words = (sample.len() / width) as u64;
-    let pairs: u64 = counts.iter().map(|count| count * count.saturating_sub(1)).sum();
-    CONSTANT * pairs / (words * (words - 1))
+/// The number of ordered pairs of `count` bytes.
+fn pairs(count: u32) -> u64 {
+    u64::from(count) * u64::from(count.saturating_sub(1))
 }
 
 #[cfg(test)]
