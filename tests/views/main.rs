@@ -5,6 +5,7 @@
 mod arranged;
 #[path = "../common/mod.rs"]
 mod common;
+mod opaque;
 mod partitions;
 #[path = "../reference/mod.rs"]
 mod reference;

@@ -7,6 +7,7 @@
 //! where a part of a region may end, and of all rows of a matrix that has gained or lost some.
 
 mod alignment;
+mod described;
 mod duplicates;
 mod merges;
 mod nested;
@@ -154,10 +155,16 @@ pub(super) struct Survey {
     merges: Merges,
     quantised: Quantised,
     weights: Weights,
+    /// The target's guessed regions were described by those of the base.
+    is_described: bool,
 }
 
 impl Survey {
     pub(super) fn new(target: Layout, bases: BaseSet, adapters: Vec<(usize, Adapter)>) -> Self {
+        Self::of_layout(target, bases, adapters, false)
+    }
+
+    fn of_layout(target: Layout, bases: BaseSet, adapters: Vec<(usize, Adapter)>, is_described: bool) -> Self {
         let models = Models { target, bases, starts: HashMap::new() };
         let mut survey = Self {
             views: vec![None; models.target.regions.len()],
@@ -178,6 +185,7 @@ impl Survey {
             second_rows: HashMap::new(),
             adapters,
             merges: Merges::default(),
+            is_described,
         };
         survey.queue_spans();
         survey.queue_starts();
@@ -272,6 +280,9 @@ impl Survey {
                 }
                 Stage::Parts => {
                     self.queue_parts();
+                    if self.queue.is_empty() && self.describe() {
+                        return;
+                    }
                     if self.queue.is_empty() { self.after_parts() } else { Stage::Parts }
                 }
                 Stage::Rows => {

@@ -1,5 +1,6 @@
-//! Short files of tiny tensors, which are compressed in two ways: by their tensors, and as bytes
-//! that belong to no tensor. A record for each tensor may take more than the tensors do.
+//! Files that are compressed in two ways, by their tensors, and as bytes that belong to no tensor:
+//! short files of tiny tensors, each of whose records may take more than the tensor does, and files
+//! whose tensors were guessed.
 
 use super::super::survey::Findings;
 use super::Compress;
@@ -25,18 +26,42 @@ const TINY: u64 = 4096;
 /// archive alone, a tensor can be restored on its own.
 const SAVED: usize = 64;
 
-/// The file as bytes that belong to no tensor, if it is a short one of tiny tensors.
+/// The largest target of guessed floats, and the most bytes of all base files.
+const MOST_GUESSED: u64 = 16 << 20;
+
+/// The share of such a target, one byte in so many, that must have no counterpart.
+const ALONE: u64 = 16;
+
+/// The file as bytes that belong to no tensor, if that may be shorter: if it is a short one of tiny
+/// tensors, or if much of it was guessed and has no counterpart, but may lie elsewhere in the base.
 pub(super) fn as_bytes(findings: &Findings) -> Option<Findings> {
     let Findings { target, bases, .. } = findings;
-    let region_bytes: u64 = target.regions.iter().map(|region| region.length).sum();
     let base_bytes: u64 = bases.layouts().iter().map(|base| base.file_length).sum();
-    let tiny = target.regions.len() >= REGIONS && region_bytes < target.regions.len() as u64 * TINY;
-    if !tiny || target.file_length > MOST || base_bytes > MOST {
+    let most = match (target.is_guessed, base_bytes > 0) {
+        (true, true) if bytes_alone(findings) >= target.file_length / ALONE => MOST_GUESSED,
+        _ if is_tiny(target) => MOST,
+        _ => return None,
+    };
+    if target.file_length > most || base_bytes > most {
         return None;
     }
     let bytes = |length: u64| Layout::of_tensor(Kind::Bytes, Dtype::U8, &[length], length);
     let bases = bases.layouts().iter().map(|base| bytes(base.file_length)).collect();
     Some(Findings::alone(bytes(target.file_length), BaseSet::new(bases)))
+}
+
+/// Returns true if the tensors of a file are tiny on average.
+fn is_tiny(target: &Layout) -> bool {
+    let bytes: u64 = target.regions.iter().map(|region| region.length).sum();
+    target.regions.len() >= REGIONS && bytes < target.regions.len() as u64 * TINY
+}
+
+/// The bytes of the regions that have no counterpart.
+fn bytes_alone(findings: &Findings) -> u64 {
+    let partners = findings.views.iter().zip(&findings.earlier);
+    let regions = findings.target.regions.iter().zip(partners);
+    let alone = regions.filter(|(_, (view, earlier))| view.is_none() && earlier.is_none());
+    alone.map(|(region, _)| region.length).sum()
 }
 
 /// The plan that becomes the shortest of several, in a single window. The first one is kept where
