@@ -1,20 +1,27 @@
-//! A zip archive, a pickle in one, an older file of PyTorch, an ONNX model, a graph in one, or a file of
-//! flax: its regions follow each other within the file.
+//! A zip archive, a pickle in one, an older file of PyTorch, an ONNX model, a graph in one, a file of
+//! flax, or one of no known kind with floats: its regions follow each other within the file.
 #![no_main]
 
 use bitx::drive;
 use bitx_fuzz::{input, protobuf, zip};
 use libfuzzer_sys::fuzz_target;
 
+/// Enough weights for a file of floats.
+fn floats(seed: u32) -> Vec<u8> {
+    let word = |i: u32| 0x3c00_0000 | (i ^ seed).wrapping_mul(0x9e37_79b9) & 0x80ff_ffff;
+    (0..2000).flat_map(|i| word(i).to_le_bytes()).collect()
+}
+
 fuzz_target!(|data: &[u8]| {
     let mut rest = data;
-    let file = match input::byte(&mut rest) % 6 {
+    let file = match input::byte(&mut rest) % 7 {
         0 => [b"PK\x03\x04", rest].concat(),
         1 => zip::Zip::default().add("m/data.pkl", rest).add("m/data/0", &[1; 256]).finish(b""),
         2 => [&[8, 9], rest].concat(),
         3 => [vec![8, 9], protobuf::field(7, rest)].concat(),
         4 => [zip::STREAM, rest].concat(),
-        _ => [b"\x81\xa1a", rest].concat(),
+        5 => [b"\x81\xa1a", rest].concat(),
+        _ => [floats(1), rest.to_vec(), floats(2)].concat(),
     };
     // A zip archive of an unknown method may look like safetensors, which may fail.
     let Ok(layout) = drive::layout(&file.as_slice()) else { return };

@@ -42,6 +42,7 @@ pub fn all() -> Vec<Seed> {
     pairs.push(dequantised(random));
     pairs.push(floats(random));
     pairs.push(arranged(random));
+    pairs.push(opaque(random));
     pairs.push(onnx(random));
     pairs.push((b"plain bytes, no model".repeat(9), b"plain bytes, a model?".repeat(9)));
     pairs.push((Vec::new(), b"something from nothing".to_vec()));
@@ -250,6 +251,20 @@ fn arranged(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
         ("d", "BF16", &[66, 40], &less),
     ]);
     (base, target)
+}
+
+/// Floats in a file of no known layout, behind headers with their extents and names.
+fn opaque(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
+    let mut words = |count: usize| -> Vec<u8> {
+        (0..count).flat_map(|_| [random.next() as u8, 0x3c + (random.next() as u8 & 0x81)]).collect()
+    };
+    let [a, b, c] = [32 * 64, 40 * 64, 32 * 64].map(&mut words);
+    let tensor = |name: &str, columns: u32, rows: u32, words: &[u8]| {
+        let numbers = [2, name.len() as u32, columns, rows].map(u32::to_le_bytes).concat();
+        [&numbers[..], name.as_bytes(), words].concat()
+    };
+    let file = |words: [&[u8]; 2]| [tensor("a.weight", 64, 32, words[0]), tensor("b", 64, 40, words[1])].concat();
+    (file([&a, &b]), file([&c, &b]))
 }
 
 /// Two tensors of a ggml type, of `length` bytes and 2,048 weights in rows of `row`.
