@@ -12,8 +12,9 @@ const BLOCK: usize = 64;
 /// Places of a block that are written before their number is looked at.
 const FEW: usize = 2;
 
-/// Does the same as [`list`] for the words of a strip, whose places begin with `start`. Returns
-/// `None` and writes nothing if the processor lacks the instructions.
+/// Writes the places of words of a strip that differ, and returns their number. `start` is the
+/// place of the first word. Returns `None` and writes nothing if the processor lacks the
+/// instructions.
 pub(super) fn places<W: Word>(pair: (&[u8], &[u8]), start: u32, places: &mut Places) -> Option<usize> {
     let able =
         is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("popcnt");
@@ -70,7 +71,7 @@ fn words(mut mask: u64, width: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::encode::ROOM;
+    use super::super::encode::{ROOM, find_portably};
     use super::*;
     use crate::entropy::rans::STRIP;
 
@@ -86,7 +87,7 @@ mod tests {
                 let want: Vec<u32> = changed.iter().map(|i| i + 9).collect();
                 assert_eq!(own[..found], want, "{count} words of {} bytes", W::BYTES);
                 let mut portable = [0; ROOM];
-                assert_eq!(list::<W>((&base, &target), 9, &mut portable, 0), found);
+                assert_eq!(find_portably::<W>((&base, &target), 9, &mut portable), found);
                 assert_eq!(portable[..found], want);
             }
         }

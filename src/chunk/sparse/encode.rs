@@ -110,11 +110,7 @@ fn find<W: Word>(base: &[u8], target: &[u8], most: usize) -> Option<Vec<Change<W
     let (mut changes, mut own) = (Vec::new(), [0; ROOM]);
     let strips = base.chunks(STRIP * W::BYTES).zip(target.chunks(STRIP * W::BYTES));
     for (start, strip) in (0..).step_by(STRIP).zip(strips) {
-        #[cfg(target_arch = "x86_64")]
-        let count = super::avx2::places::<W>(strip, start, &mut own);
-        #[cfg(not(target_arch = "x86_64"))]
-        let count = None;
-        let count = count.unwrap_or_else(|| find_in::<W>(strip, start, &mut own));
+        let count = find_in::<W>(strip, start, &mut own);
         // The words of the strip are in the fastest cache still.
         changes.extend(own[..count].iter().map(|&place| {
             let here = (place - start) as usize;
@@ -129,7 +125,16 @@ fn find<W: Word>(base: &[u8], target: &[u8], most: usize) -> Option<Vec<Change<W
 
 /// Writes the places of words of a strip that differ, and returns their number. `start` is the
 /// place of the first word.
-fn find_in<W: Word>((base, target): (&[u8], &[u8]), mut start: u32, places: &mut Places) -> usize {
+fn find_in<W: Word>(strip: (&[u8], &[u8]), start: u32, places: &mut Places) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(count) = super::avx2::places::<W>(strip, start, places) {
+        return count;
+    }
+    find_portably::<W>(strip, start, places)
+}
+
+/// Does the same as [`find_in`] on any processor.
+pub(super) fn find_portably<W: Word>((base, target): (&[u8], &[u8]), mut start: u32, places: &mut Places) -> usize {
     let (base, base_rest) = base.as_chunks::<BLOCK>();
     let (target, target_rest) = target.as_chunks::<BLOCK>();
     let mut count = 0;
