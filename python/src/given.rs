@@ -1,9 +1,10 @@
 //! The inputs of a job, by their roles: running jobs over them, and naming the one at fault.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use bitx::drive::{self, DriveError, Sources};
-use bitx::io::{ReadAt, Source};
+use bitx::io::{Inputs, ReadAt, Source};
+use bitx::parallel::Sequential;
 use bitx::report::Report;
 use bitx::{ErrorKind, Inspect, Job};
 use bitx_host::pipeline::{self, Supply};
@@ -69,7 +70,7 @@ impl Given {
             let progress = &mut |done| watch.set_done(done);
             // Bytes in memory need no thread that reads ahead: its copies would be in the cache of
             // another core.
-            if threads.0 <= 1 && self.all().all(Input::is_in_memory) {
+            if threads.0 <= 1 && self.is_in_memory() {
                 drive::drive(job, sources, &runner, &mut output, progress)
             } else {
                 pipeline::drive(job, sources, &runner, &mut output, progress)
@@ -99,6 +100,36 @@ impl Given {
         });
         done.map_err(|error| self.explain(error))?;
         self.check_unchanged()
+    }
+
+    /// Opens and runs a [shared](bitx::Restore::shared) restore on this thread. `write` receives the
+    /// output in order, each time with the inputs that it was made from.
+    pub fn restore_here(
+        &self,
+        job: &mut Job,
+        write: &mut dyn FnMut(&[u8], &mut Inputs) -> io::Result<()>,
+        watch: &Watch,
+    ) -> Result<(), Fault> {
+        let done = self.with(watch, |sources| {
+            drive::open(job, sources)?;
+            watch.set_total(job.progress(job.windows()?)?);
+            let (mut inputs, mut output) = (Inputs::default(), Vec::new());
+            for window in 0..job.windows()? {
+                drive::fetch(job, window, sources, &mut inputs)?;
+                job.run(window, &inputs, &Sequential, &mut output)?;
+                job.check(window, &inputs)?;
+                write(&output, &mut inputs).map_err(DriveError::Write)?;
+                watch.add_done(output.len() as u64);
+            }
+            Ok(())
+        });
+        done.map_err(|error| self.explain(error))?;
+        self.check_unchanged()
+    }
+
+    /// Returns true if the bytes of all inputs are in memory.
+    pub fn is_in_memory(&self) -> bool {
+        self.all().all(Input::is_in_memory)
     }
 
     fn with<R>(&self, watch: &Watch, action: impl FnOnce(&Sources<'_>) -> R) -> R {

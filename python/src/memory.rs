@@ -64,6 +64,7 @@ impl Memory {
     }
 
     /// Returns the address of `length` bytes at `offset`, which must lie in the array.
+    #[inline]
     fn place(&self, offset: u64, length: usize) -> io::Result<usize> {
         let offset = usize::try_from(offset).ok();
         let end = offset.and_then(|offset| offset.checked_add(length)).filter(|&end| end <= self.length);

@@ -9,7 +9,7 @@ mod changes;
 
 use std::io::{self, Write};
 
-use bitx::io::ReadAt;
+use bitx::io::{Inputs, ReadAt, Source as Role};
 use bitx::report::Report;
 use bitx::{Compress, ErrorKind, Restore};
 use bitx_host::Stoppable;
@@ -109,7 +109,11 @@ fn decode(
     let stated = check_parent(&given.inspect(watch)?, state, version, watch).map_err(|fault| delta.named(fault))?;
     let mut job = Restore::new(&given.base_lengths(), given.archive_length()).shared().max_output(tensors.len()).job();
     let mut recording = Recording { tensors, changes: Changes::default(), hasher: blake3::Hasher::new(), offset: 0 };
-    given.restore(&mut job, threads, &mut recording, watch)?;
+    if threads <= 1 && given.is_in_memory() {
+        given.restore_here(&mut job, &mut |bytes, inputs| recording.take(bytes, Some(inputs)), watch)?;
+    } else {
+        given.restore(&mut job, threads, &mut recording, watch)?;
+    }
     let found = *recording.hasher.finalize().as_bytes();
     check_digest(Some(stated), found).map_err(|fault| delta.named(fault))?;
     Ok((recording.changes, found))
@@ -148,20 +152,49 @@ struct Recording<'a> {
     offset: u64,
 }
 
+impl Recording<'_> {
+    /// Takes the next bytes. They are compared with the old version's among `inputs`, if these are
+    /// known and hold them.
+    fn take(&mut self, bytes: &[u8], mut inputs: Option<&mut Inputs>) -> io::Result<()> {
+        self.check_header(bytes)?;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            // Pieces end where parts of the digest's tree do, which are then computed together.
+            let length = (PIECE - (self.offset % PIECE as u64) as usize).min(rest.len());
+            let (piece, others) = rest.split_at(length);
+            let old = inputs.as_deref_mut().and_then(|inputs| held(inputs, self.offset, length));
+            self.hasher.update(piece);
+            self.changes.record(self.tensors, self.offset, piece, old)?;
+            self.offset += length as u64;
+            rest = others;
+        }
+        Ok(())
+    }
+
+    /// Checks that the next bytes have the header of the state, as far as they are those of a
+    /// header.
+    fn check_header(&self, bytes: &[u8]) -> io::Result<()> {
+        let header = self.tensors.header().get(self.offset as usize..).unwrap_or_default();
+        if bytes.starts_with(&header[..header.len().min(bytes.len())]) {
+            return Ok(());
+        }
+        let message = "the tensors of the delta have other names, shapes or dtypes than the state";
+        Err(io::Error::other(bitx::Error::new(ErrorKind::BaseMismatch, message)))
+    }
+}
+
+/// Returns the `length` bytes at `offset` of the state, if one read has them.
+fn held(inputs: &mut Inputs, offset: u64, length: usize) -> Option<&[u8]> {
+    inputs.iter_mut().find_map(|(read, bytes)| {
+        let start = usize::try_from(offset.checked_sub(read.offset)?).ok()?;
+        let state = matches!(read.source, Role::Base(_));
+        bytes.get(start..start.checked_add(length)?).filter(|_| state)
+    })
+}
+
 impl Write for Recording<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let header = self.tensors.header().get(self.offset as usize..).unwrap_or_default();
-        let header = &header[..header.len().min(bytes.len())];
-        if !bytes.starts_with(header) {
-            let message = "the tensors of the delta have other names, shapes or dtypes than the state";
-            return Err(io::Error::other(bitx::Error::new(ErrorKind::BaseMismatch, message)));
-        }
-        for piece in bytes.chunks(PIECE) {
-            self.hasher.update(piece);
-            self.changes.record(self.tensors, self.offset, piece)?;
-            self.offset += piece.len() as u64;
-        }
-        Ok(bytes.len())
+        self.take(bytes, None).map(|()| bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -103,17 +103,19 @@ def test_a_version_is_the_file_that_safetensors_writes(tmp_path: Path) -> None:
     assert same(old, new)
 
 
-def test_words_that_move_between_tensors() -> None:
+@pytest.mark.parametrize("threads", [1, 3])
+def test_words_that_move_between_tensors(threads: int) -> None:
     # Each tensor becomes what another one was: a base that is overwritten early would be missed.
     random = np.random.default_rng(1)
     old = {f"t{i}": random.normal(size=(900, 700)).astype(np.float32) for i in range(5)}
     new = {f"t{i}": old[f"t{(i + 2) % 5}"][::-1].copy() for i in range(5)}
     state = copied(old)
-    bitx.apply_(state, bitx.encode_tensors(old, new))
+    bitx.apply_(state, bitx.encode_tensors(old, new), threads=threads)
     assert same(state, new)
 
 
-def test_sizes_that_are_no_whole_number_of_words() -> None:
+@pytest.mark.parametrize("threads", [1, 3])
+def test_sizes_that_are_no_whole_number_of_words(threads: int) -> None:
     for length in [0, 1, 3, 127, 128, 129, 100_001]:
         old: Tensors = {
             "a": np.zeros(length, np.uint8),
@@ -124,7 +126,7 @@ def test_sizes_that_are_no_whole_number_of_words() -> None:
         new["a"][-1:] = 7
         new["b"][:] = [1, 0, 0, 0, -1]
         state = copied(old)
-        bitx.apply_(state, bitx.encode_tensors(old, new))
+        bitx.apply_(state, bitx.encode_tensors(old, new), threads=threads)
         assert same(state, new), length
 
 

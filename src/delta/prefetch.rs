@@ -25,6 +25,19 @@ pub(crate) fn prefetch(bytes: &[u8], length: usize, part: usize) {
     let _ = (bytes, length, part);
 }
 
+/// Asks for the element at `place`, if there is one; does nothing on processors without a hint.
+#[inline(always)]
+pub(crate) fn prefetch_one<T>(elements: &[T], place: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(element) = elements.get(place) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: every x86_64 processor has the instruction, which reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(element).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (elements, place);
+}
+
 /// Bytes that a processor loads at a time.
 #[cfg(target_arch = "x86_64")]
 const LINE: usize = 64;

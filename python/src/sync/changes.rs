@@ -69,13 +69,19 @@ fn block(bytes: &[u8]) -> [u8; BLOCK] {
 }
 
 impl Changes {
-    /// Adds `new`, the bytes at `offset` of the new version; `tensors` have those of the old one.
-    pub fn record(&mut self, tensors: &Tensors, offset: u64, new: &[u8]) -> io::Result<()> {
-        let (mut sparse, mut old) = (Vec::new(), [0; PIECE]);
+    /// Adds `new`, the bytes at `offset` of the new version; `tensors` have those of the old one,
+    /// which are read unless they are `known`.
+    pub fn record(&mut self, tensors: &Tensors, offset: u64, new: &[u8], known: Option<&[u8]>) -> io::Result<()> {
+        let (mut sparse, mut read) = (Vec::new(), [0; PIECE]);
         let mut changed = Piece { words: [(0, [0; WORD]); WORDS], count: 0 };
         for (piece, new) in new.chunks(PIECE).enumerate() {
-            let old = &mut old[..new.len()];
-            tensors.read_at(offset + (piece * PIECE) as u64, old)?;
+            let old = match known {
+                Some(known) => &known[piece * PIECE..][..new.len()],
+                None => {
+                    tensors.read_at(offset + (piece * PIECE) as u64, &mut read[..new.len()])?;
+                    &read[..new.len()]
+                }
+            };
             changed.count = 0;
             let (old_blocks, old_rest) = old.as_chunks();
             let (new_blocks, new_rest) = new.as_chunks();

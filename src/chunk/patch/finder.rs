@@ -2,6 +2,8 @@
 
 use super::distance::Recent;
 use super::{Effort, SHORTEST};
+use crate::delta::prefetch::prefetch_one;
+use crate::steps;
 
 /// Bits of the largest hash of four bytes, and of the hash of three.
 const MOST_BITS: u32 = 20;
@@ -9,6 +11,13 @@ const SHORT_BITS: u32 = 16;
 
 /// Bytes that decide the order of a tree: of places that agree in more, only the last one is in it.
 const NICE: usize = 1024;
+
+/// Bytes of a match from which on a longer one saves little: of names that count up, places that
+/// agree in as many come one after the other.
+const GOOD: usize = 24;
+
+/// Places ahead whose root is asked for, and those ahead whose root is known and followed.
+const AHEAD: [usize; 2] = [12, 4];
 
 /// The farthest match of three bytes that is worth a sequence.
 const NEAR: usize = 1 << 16;
@@ -38,6 +47,8 @@ pub(super) struct Finder<'a> {
     shorts: Vec<u32>,
     /// Places of a tree that are compared.
     depth: usize,
+    /// Those that are compared after a [`GOOD`] match.
+    deeper: usize,
     /// Distances around the latest one that are tried.
     around: usize,
 }
@@ -49,13 +60,14 @@ impl<'a> Finder<'a> {
     /// Indexes the first `base` bytes of the window.
     pub(super) fn new(window: &'a [u8], base: usize, effort: Effort) -> Self {
         let bits = (window.len().max(1).ilog2() + 1).clamp(8, MOST_BITS);
-        let (depth, around) = match effort {
-            Effort::Fast => (8, 4),
-            Effort::Default => (64, 16),
-            Effort::Max => (512, 64),
+        let (depth, deeper, around) = match effort {
+            Effort::Fast => (8, 8, 4),
+            Effort::Default => (64, 8, 16),
+            Effort::Max => (512, 512, 64),
         };
         let (roots, trees) = (vec![NONE; 1 << bits], vec![[NONE; 2]; window.len()]);
-        let mut finder = Self { window, bits, roots, trees, shorts: vec![NONE; 1 << SHORT_BITS], depth, around };
+        let shorts = vec![NONE; 1 << SHORT_BITS];
+        let mut finder = Self { window, bits, roots, trees, shorts, depth, deeper, around };
         (0..base).for_each(|place| finder.add(place));
         finder
     }
@@ -83,6 +95,27 @@ impl<'a> Finder<'a> {
         length
     }
 
+    /// Returns the place in the roots for the four bytes at `place`, and for the first three in the
+    /// short ones; `None` at the end of the window.
+    #[inline(always)]
+    fn slots(&self, place: usize) -> Option<(usize, usize)> {
+        let word = u32::from_le_bytes(*self.window.get(place..)?.first_chunk()?);
+        let hash = |word: u32, bits: u32| (word.wrapping_mul(0x9e37_79b1) >> (32 - bits)) as usize;
+        Some((hash(word, self.bits), hash(word << 8, SHORT_BITS)))
+    }
+
+    /// Asks the memory for what the places behind `place` will need.
+    #[inline(always)]
+    fn look_ahead(&self, place: usize) {
+        if let Some((root, _)) = self.slots(place + AHEAD[0]) {
+            prefetch_one(&self.roots, root);
+        }
+        if let Some((root, _)) = self.slots(place + AHEAD[1]) {
+            prefetch_one(&self.trees, self.roots[root] as usize);
+            prefetch_one(self.window, self.roots[root] as usize);
+        }
+    }
+
     /// Adds a place to the index.
     pub(super) fn add(&mut self, place: usize) {
         self.insert(place, usize::MAX, &mut Vec::new());
@@ -91,23 +124,27 @@ impl<'a> Finder<'a> {
     /// Adds a place to the index, and to `found` the places on the way that agree in ever more than
     /// `best` bytes.
     fn insert(&mut self, place: usize, mut best: usize, found: &mut Vec<Match>) {
-        let Some(word) = self.window.get(place..).and_then(|rest| rest.first_chunk::<4>()) else { return };
-        let word = u32::from_le_bytes(*word);
-        let hash = |word: u32, bits: u32| (word.wrapping_mul(0x9e37_79b1) >> (32 - bits)) as usize;
-        let short = std::mem::replace(&mut self.shorts[hash(word << 8, SHORT_BITS)], place as u32);
+        let Some((root, short)) = self.slots(place) else { return };
+        self.look_ahead(place);
+        let short = std::mem::replace(&mut self.shorts[short], place as u32);
         if best < SHORTEST && short != NONE && place - (short as usize) <= NEAR {
             self.offer(short as usize, place, &mut best, found);
         }
-        let mut next = std::mem::replace(&mut self.roots[hash(word, self.bits)], place as u32);
+        let mut next = std::mem::replace(&mut self.roots[root], place as u32);
         // The sides where places with lesser and with greater bytes go, and the bytes in which the
         // places there agree with this one.
         let (mut sides, mut agree): ([Side; 2], _) = ([(place, 0), (place, 1)], [0; 2]);
-        for _ in 0..self.depth {
-            if next == NONE {
-                break;
+        let mut left = self.depth;
+        while left > 0 && next != NONE {
+            steps::add(1);
+            let (earlier, known) = (next as usize, agree[0].min(agree[1]));
+            // The next place is one of these two.
+            for below in self.trees[earlier] {
+                prefetch_one(&self.trees, below as usize);
+                prefetch_one(self.window, (below as usize).saturating_add(known));
             }
-            let earlier = next as usize;
-            let length = self.length(earlier, place, agree[0].min(agree[1]), NICE);
+            let length = self.length(earlier, place, known, NICE);
+            left = if length >= GOOD { self.deeper.min(left) } else { left } - 1;
             if length > best {
                 self.offer(earlier, place, &mut best, found);
             }

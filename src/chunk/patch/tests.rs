@@ -62,6 +62,19 @@ fn text_that_changes_everywhere_costs_what_changes() {
     }
 }
 
+/// Names that count up agree with thousands of earlier ones, one after the other in their tree.
+#[test]
+fn names_that_count_up_take_few_steps() {
+    let entry = |i: usize| format!("\"model.layers.{}.mlp.experts.{}.down_proj.weight\":[512]", i / 100, i % 100);
+    let text: Vec<u8> = (0..4000).flat_map(|i| entry(i).into_bytes()).collect();
+    let (payload, steps) = crate::steps::count(|| round_trip(&[], &text, Effort::Default));
+    assert!(
+        payload.len() * 20 < text.len() && steps < 16 * text.len() as u64,
+        "{} bytes, {steps} steps",
+        payload.len()
+    );
+}
+
 #[test]
 fn large_bases_are_searched_too() {
     let base = noise(6 << 20, 4);

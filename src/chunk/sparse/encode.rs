@@ -31,16 +31,14 @@ fn encode<W: Word>(fields: Fields, base: &[u8], target: &[u8]) -> Option<Vec<u8>
     if depends_on_exponents::<W>(fields, base, target) {
         return None;
     }
-    let places = find::<W>(base, target, target.len() / W::BYTES / LIGHT)?;
-    let zeroed = places.iter().filter(|&&place| at::<W>(target, place as usize) == W::default());
-    if zeroed.count() >= ZEROED {
+    let changes = find::<W>(base, target, target.len() / W::BYTES / LIGHT)?;
+    if changes.iter().filter(|change| change.after == W::default()).count() >= ZEROED {
         return None;
     }
     let (mut gaps, mut deltas) = (List::default(), List::default());
     let mut next = 0;
-    for &place in &places {
+    for Change { place, before, after } in changes {
         gaps.push(u64::from(place - next));
-        let (before, after) = (at::<W>(base, place as usize), at(target, place as usize));
         deltas.push(word::delta(fields, before, after).widen() - 1);
         next = place + 1;
     }
@@ -94,32 +92,70 @@ fn depends_on_exponents<W: Word>(fields: Fields, base: &[u8], target: &[u8]) -> 
 /// Bytes that are compared at a time.
 const BLOCK: usize = 32;
 
-/// Returns the places of the words that change; `None` if there are none, or more than `most`.
-fn find<W: Word>(base: &[u8], target: &[u8], most: usize) -> Option<Vec<u32>> {
-    let (mut places, mut own) = (Vec::new(), [0; STRIP]);
-    for (strip, (base, target)) in base.chunks(STRIP * W::BYTES).zip(target.chunks(STRIP * W::BYTES)).enumerate() {
-        let (base, base_rest) = base.as_chunks::<BLOCK>();
-        let (target, target_rest) = target.as_chunks::<BLOCK>();
-        let (mut count, mut start) = (0, (strip * STRIP) as u32);
-        for (base, target) in base.iter().zip(target) {
-            if base != target {
-                count = list::<W>((base, target), start, &mut own, count);
-            }
-            start += (BLOCK / W::BYTES) as u32;
-        }
-        count = list::<W>((base_rest, target_rest), start, &mut own, count);
-        places.extend_from_slice(&own[..count]);
-        if places.len() > most {
+/// The places of a strip, and room for a few that are written for nothing.
+pub(super) const ROOM: usize = STRIP + 8;
+
+/// The places of the words of a strip that differ.
+pub(super) type Places = [u32; ROOM];
+
+/// A word that changes.
+struct Change<W> {
+    place: u32,
+    before: W,
+    after: W,
+}
+
+/// Returns the words that change; `None` if there are none, or more than `most`.
+fn find<W: Word>(base: &[u8], target: &[u8], most: usize) -> Option<Vec<Change<W>>> {
+    let (mut changes, mut own) = (Vec::new(), [0; ROOM]);
+    let strips = base.chunks(STRIP * W::BYTES).zip(target.chunks(STRIP * W::BYTES));
+    for (start, strip) in (0..).step_by(STRIP).zip(strips) {
+        let count = find_in::<W>(strip, start, &mut own);
+        // The words of the strip are in the fastest cache still.
+        changes.extend(own[..count].iter().map(|&place| {
+            let here = (place - start) as usize;
+            Change { place, before: at(strip.0, here), after: at(strip.1, here) }
+        }));
+        if changes.len() > most {
             return None;
         }
     }
-    (!places.is_empty()).then_some(places)
+    (!changes.is_empty()).then_some(changes)
+}
+
+/// Writes the places of words of a strip that differ, and returns their number. `start` is the
+/// place of the first word.
+fn find_in<W: Word>(strip: (&[u8], &[u8]), start: u32, places: &mut Places) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(count) = super::avx2::places::<W>(strip, start, places) {
+        return count;
+    }
+    find_portably::<W>(strip, start, places)
+}
+
+/// Does the same as [`find_in`] on any processor.
+pub(super) fn find_portably<W: Word>((base, target): (&[u8], &[u8]), mut start: u32, places: &mut Places) -> usize {
+    let (base, base_rest) = base.as_chunks::<BLOCK>();
+    let (target, target_rest) = target.as_chunks::<BLOCK>();
+    let mut count = 0;
+    for (base, target) in base.iter().zip(target) {
+        if base != target {
+            count = list::<W>((base, target), start, places, count);
+        }
+        start += (BLOCK / W::BYTES) as u32;
+    }
+    list::<W>((base_rest, target_rest), start, places, count)
 }
 
 /// Appends the places of words that differ to the first `count` of `places`, and returns their
 /// number. `start` is the place of the first word. No branch depends on the words.
 #[inline(always)]
-fn list<W: Word>((base, target): (&[u8], &[u8]), start: u32, places: &mut [u32; STRIP], mut count: usize) -> usize {
+pub(super) fn list<W: Word>(
+    (base, target): (&[u8], &[u8]),
+    start: u32,
+    places: &mut Places,
+    mut count: usize,
+) -> usize {
     for place in 0..base.len() / W::BYTES {
         places[count % STRIP] = start + place as u32;
         count += usize::from(at::<W>(base, place) != at(target, place));

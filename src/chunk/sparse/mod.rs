@@ -5,6 +5,8 @@
 //! that stay before a change, and then of their differences less 1; and the raw bits of the gaps
 //! and of the differences.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod decode;
 mod encode;
 
