@@ -37,8 +37,8 @@ const ORDER_ARGS = [
  * fast with it. Compressing is slower, which is acceptable on one thread.
  */
 const INLINING = {
-  restore: ['--one-caller-inline-max-function-size', '60'],
-  'restore-threads': ['--one-caller-inline-max-function-size', '60'],
+  restore: ['--one-caller-inline-max-function-size', '20'],
+  'restore-threads': ['--one-caller-inline-max-function-size', '20'],
   compress: ['--flexible-inline-max-function-size', '6'],
 };
 
