@@ -190,7 +190,7 @@ impl Patterns {
             let module = module.replace("\\.", ".");
             let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
             if module.is_empty() || !module.chars().all(plain) {
-                let message = format!("the pattern {} of the adapter is a regular expression", Quoted(&key));
+                let message = format!("the pattern {} of the adapter is a regular expression", Quoted(key));
                 return Err(Error::unsupported(message));
             }
             let number = Some(finite(name, number)?);
