@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use crate::io::Source;
+use crate::quoted::Quoted;
 
 /// `Result` with [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -176,7 +177,7 @@ impl fmt::Display for Error {
             _ => {}
         }
         if let Some(name) = tensor {
-            write!(f, "tensor {name:?}: ")?;
+            write!(f, "tensor {}: ", Quoted(name))?;
         }
         f.write_str(message)?;
         if let Some((expected, found)) = figures {

@@ -27,6 +27,7 @@ pub mod parallel;
 pub mod plan;
 mod predict;
 mod quant;
+pub mod quoted;
 pub mod report;
 #[doc(hidden)]
 pub mod steps;

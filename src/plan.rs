@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::io::Source;
 use crate::layout::{Kind, Layout, Region};
 use crate::pace::{self, Pace};
+use crate::quoted::Quoted;
 use crate::steps;
 use crate::view::{BaseView, Factors, Located, origin_units};
 
@@ -187,12 +188,12 @@ impl BaseSet {
         let error = match self.named(&origin.name).first() {
             Some(&place) => {
                 let other = self.region(place);
-                Error::base_mismatch(format!("the base's tensor {:?} has another dtype or length", origin.name))
+                Error::base_mismatch(format!("the base's tensor {} has another dtype or length", Quoted(&origin.name)))
                     .figures(wanted, format_args!("{} in {} bytes", other.dtype.name(), other.length))
                     .input(Source::Base(place.base))
             }
             None => {
-                let error = Error::base_mismatch(format!("the base has no tensor {:?}", origin.name));
+                let error = Error::base_mismatch(format!("the base has no tensor {}", Quoted(&origin.name)));
                 let error = match self.recorded.get(origin.base) {
                     Some(file) => {
                         let digest = blake3::Hash::from_bytes(file.digest).to_hex();
@@ -219,7 +220,7 @@ impl BaseSet {
             Some(&place) => Error::base_mismatch("the base's tensor has another type or shape")
                 .figures(region.type_name(), self.region(place).type_name())
                 .input(Source::Base(place.base)),
-            None => Error::base_mismatch(format!("the base has no tensor {name:?}"))
+            None => Error::base_mismatch(format!("the base has no tensor {}", Quoted(name)))
                 .figures(region.type_name(), "nothing")
                 .input(Source::Base(0)),
         };

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+use bitx::quoted::is_obeyed;
 use indicatif::DecimalBytes;
 
 /// The maximum length of a name in a table or a message, in characters.
@@ -58,14 +59,6 @@ fn escaped(text: &str) -> Cow<'_, str> {
     }
     let escape = |c: char| if is_obeyed(c) { c.escape_unicode().to_string() } else { c.to_string() };
     text.chars().map(escape).collect::<String>().into()
-}
-
-/// Tells whether a terminal may obey a character instead of showing it: controls, line and
-/// paragraph separators, marks that turn the direction of text, and invisible characters.
-fn is_obeyed(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
-        || matches!(c, '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]

@@ -37,8 +37,8 @@ const ORDER_ARGS = [
  * fast with it. Compressing is slower, which is acceptable on one thread.
  */
 const INLINING = {
-  restore: ['--one-caller-inline-max-function-size', '60'],
-  'restore-threads': ['--one-caller-inline-max-function-size', '60'],
+  restore: ['--one-caller-inline-max-function-size', '20'],
+  'restore-threads': ['--one-caller-inline-max-function-size', '20'],
   compress: ['--flexible-inline-max-function-size', '6'],
 };
 
@@ -72,9 +72,14 @@ export async function buildWasm(name) {
   writeFileSync(stampFile, stamp);
 }
 
+/**
+ * Returns the arguments that make cargo compile a build. The library for tests, which Cargo.toml
+ * names as well, is left out: rustc optimises no crate together with others if it makes that.
+ */
 function cargoArgs({ features, cargoArgs }) {
   return [
-    ...['build', '--quiet', '--package', 'bitx-wasm', '--profile', 'wasm-release', '--target', WASM_TARGET],
+    ...['rustc', '--quiet', '--package', 'bitx-wasm', '--lib', '--crate-type', 'cdylib'],
+    ...['--profile', 'wasm-release', '--target', WASM_TARGET],
     ...['--no-default-features', '--features', features.join(','), ...cargoArgs],
   ];
 }

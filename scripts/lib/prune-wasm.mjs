@@ -15,13 +15,6 @@ const OTHER_ZSTD_LEVELS = [
 ];
 
 /**
- * The variants of the strategy of levels 3 and 4 for tables of certain sizes, about 20 KB, and the
- * one for tables of any size, which takes their place. All of them find the same matches.
- */
-const SIZED_DFAST = /^zrip_encode\[\w+\]::dfast::dfast_block::<[1-9].*, 5u32>$/;
-const ANY_DFAST = /^zrip_encode\[\w+\]::dfast::dfast_block::<0u32, 0u32, 5u32>$/;
-
-/**
  * BLAKE3 without vectors, about 3 KB. The crate selects its kernels at run time, but in a build
  * with SIMD for WebAssembly it has only one choice.
  */
@@ -33,18 +26,11 @@ export async function pruneWasm(file, { role }) {
   const module = binaryen.readBinary(readFileSync(file));
   try {
     const matching = finder(binaryen, module);
-    const replace = (pattern, body) => {
-      for (const { ref, info } of matching(pattern)) binaryen.Function(ref).body = body(info);
+    const empty = (pattern) => {
+      for (const ref of matching(pattern)) binaryen.Function(ref).body = module.unreachable();
     };
-    replace(PORTABLE_BLAKE3, () => module.unreachable());
-    if (role === 'compress') {
-      const [any] = matching(ANY_DFAST);
-      replace(SIZED_DFAST, ({ params, results }) => {
-        const given = binaryen.expandType(params).map((type, index) => module.local.get(index, type));
-        return module.call(any.info.name, given, results);
-      });
-      for (const names of OTHER_ZSTD_LEVELS) replace(names, () => module.unreachable());
-    }
+    empty(PORTABLE_BLAKE3);
+    if (role === 'compress') OTHER_ZSTD_LEVELS.forEach(empty);
     writeFileSync(file, module.emitBinary());
   } finally {
     module.dispose();
@@ -57,9 +43,9 @@ export async function pruneWasm(file, { role }) {
  */
 function finder(binaryen, module) {
   const functions = Array.from({ length: module.getNumFunctions() }, (_, i) => module.getFunctionByIndex(i));
-  const named = functions.map((ref) => ({ ref, info: binaryen.getFunctionInfo(ref) }));
+  const named = functions.map((ref) => ({ ref, name: binaryen.getFunctionInfo(ref).name }));
   return (pattern) => {
-    const matching = named.filter(({ info }) => pattern.test(info.name));
+    const matching = named.filter(({ name }) => pattern.test(name)).map(({ ref }) => ref);
     if (matching.length === 0) throw new Error(`no function to prune matches ${pattern} any more`);
     return matching;
   };

@@ -82,14 +82,23 @@ const TARGETS = {
 const HINTED = '-C llvm-args=-inlinehint-threshold=60';
 
 /**
+ * Flags by which loops stay as they are written. LLVM would unroll all kinds of loops, hot or not,
+ * and keep a register for each address in them. Kernels say how many words they take at a time, and
+ * engines compute addresses by themselves, so that neither makes a file faster.
+ */
+const PLAIN_LOOPS = ['-unroll-runtime=false', '-unroll-allow-partial=false', '-disable-lsr'].map(
+  (flag) => `-C llvm-args=${flag}`,
+);
+
+/**
  * The operations of each file, and its optimisation for speed or for size. A page that only
  * restores never downloads the compressor. That one is large, since it searches for predictions,
  * and much of it runs only once per tensor. Restoring is as fast at level 2 and with little
  * inlining as at level 3, since its kernels say what is inlined, and the file is 12 % smaller.
  */
 const ROLES = {
-  restore: { optLevel: '2', rustflags: ['-C llvm-args=-inline-threshold=50', HINTED] },
-  compress: { optLevel: 's', rustflags: [HINTED] },
+  restore: { optLevel: '2', rustflags: ['-C llvm-args=-inline-threshold=50', HINTED, ...PLAIN_LOOPS] },
+  compress: { optLevel: 's', rustflags: [HINTED, ...PLAIN_LOOPS] },
 };
 
 /**

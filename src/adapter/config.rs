@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::error::{Error, Result};
 use crate::json::{Json, value_of};
+use crate::quoted::Quoted;
 use crate::steps;
 
 /// Maximum length of a configuration in bytes.
@@ -129,7 +130,10 @@ fn check_kind(fields: &Fields) -> Result<()> {
     match fields.get("peft_type") {
         Some(Field::Text(kind)) if kind == "LORA" => {}
         Some(Field::Text(kind)) => {
-            return Err(Error::unsupported(format!("adapters of the type {kind:?} cannot be merged, only LORA")));
+            return Err(Error::unsupported(format!(
+                "adapters of the type {} cannot be merged, only LORA",
+                Quoted(kind)
+            )));
         }
         _ => return Err(Error::format("the adapter's configuration has no peft_type")),
     }
@@ -143,8 +147,10 @@ fn check_kind(fields: &Fields) -> Result<()> {
     }
     match fields.get("init_lora_weights") {
         Some(Field::Text(beginning)) if !BEGINNINGS.contains(&beginning.as_str()) => {
-            let message =
-                format!("adapters with init_lora_weights {beginning:?} change the base before they are trained");
+            let message = format!(
+                "adapters with init_lora_weights {} change the base before they are trained",
+                Quoted(beginning)
+            );
             Err(Error::unsupported(message))
         }
         _ => Ok(()),
@@ -184,7 +190,7 @@ impl Patterns {
             let module = module.replace("\\.", ".");
             let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
             if module.is_empty() || !module.chars().all(plain) {
-                let message = format!("the pattern {key:?} of the adapter is a regular expression");
+                let message = format!("the pattern {} of the adapter is a regular expression", Quoted(key));
                 return Err(Error::unsupported(message));
             }
             let number = Some(finite(name, number)?);

@@ -12,6 +12,7 @@ use std::collections::HashSet;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::quoted::Quoted;
 pub use graphs::{Graphs, Side, graph_names, graphs_of};
 pub use path::{archive_paths, check_path, check_paths};
 pub use serving::{INDEX, Models, counterpart};
@@ -163,7 +164,7 @@ impl Manifest {
         for File { path, .. } in &self.base {
             check_path(path)?;
             if !seen.insert(path) {
-                return Err(Error::corrupt(format!("two base files have the path {path:?}")));
+                return Err(Error::corrupt(format!("two base files have the path {}", Quoted(path))));
             }
         }
         Ok(())
@@ -185,8 +186,8 @@ impl Manifest {
         let mut seen = HashSet::new();
         match entry.base.iter().find(|&&number| number as usize >= self.base.len() || !seen.insert(number)) {
             Some(number) => Err(Error::corrupt(format!(
-                "the manifest names a base file that does not exist, or names it twice, for {:?}",
-                entry.file.path
+                "the manifest names a base file that does not exist, or names it twice, for {}",
+                Quoted(&entry.file.path)
             ))
             .figures(format_args!("different numbers below {}", self.base.len()), number)),
             None => Ok(()),

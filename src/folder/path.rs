@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use crate::error::{Error, Result};
+use crate::quoted::Quoted;
 
 /// Maximum length of a path in bytes.
 const LONGEST: usize = 1024;
@@ -22,7 +23,7 @@ pub fn check_path(path: &str) -> Result<()> {
     if path.len() <= LONGEST && path.split('/').all(plain) {
         return Ok(());
     }
-    Err(Error::corrupt(format!("not a path of a file in a folder: {path:?}; paths are relative and have `/`")))
+    Err(Error::corrupt(format!("not a path of a file in a folder: {}; paths are relative and have `/`", Quoted(path))))
 }
 
 /// Checks the paths of all files in a folder. No two may be the same, or differ only in case,
@@ -43,11 +44,11 @@ pub fn check_paths<'a>(paths: impl IntoIterator<Item = &'a str>) -> Result<()> {
         let [(before, file), (key, path)] = pair else { continue };
         match key.strip_prefix(before.as_str()) {
             Some("") => {
-                let message = format!("two files have the path {path:?}, or differ from it only in case");
+                let message = format!("two files have the path {}, or differ from it only in case", Quoted(path));
                 return Err(Error::corrupt(message));
             }
             Some(inside) if inside.starts_with('\0') => {
-                return Err(Error::corrupt(format!("the path {file:?} is both a file and a folder")));
+                return Err(Error::corrupt(format!("the path {} is both a file and a folder", Quoted(file))));
             }
             _ => {}
         }

@@ -12,6 +12,7 @@ use super::{Dtype, Kind, Layout, Region, sniff};
 use crate::error::{Error, Result, cut};
 use crate::json::Json;
 use crate::pace::{Pace, Paced};
+use crate::quoted::Quoted;
 use crate::steps;
 
 /// Maximum length in bytes of the JSON header, which safetensors sets.
@@ -91,7 +92,7 @@ fn check_overlap(regions: &[Region]) -> Result<()> {
         let end = pair[0].offset + pair[0].length;
         if pair[1].offset < end {
             let other = cut(&pair[0].name);
-            return Err(Error::corrupt(format!("the tensor overlaps tensor {other:?}"))
+            return Err(Error::corrupt(format!("the tensor overlaps tensor {}", Quoted(&other)))
                 .tensor(&pair[1].name)
                 .figures(format_args!("start at {end} or later"), pair[1].offset));
         }
@@ -131,7 +132,7 @@ impl Entry {
     fn region(self, name: &str, header_length: u64, file_length: Option<u64>) -> Result<Region> {
         let Self { dtype, shape, data_offsets: (begin, end) } = self;
         let dtype = Dtype::from_name(&dtype)
-            .ok_or_else(|| Error::unsupported(cut(format_args!("dtype {dtype:?} is unknown"))))?;
+            .ok_or_else(|| Error::unsupported(cut(format_args!("dtype {} is unknown", Quoted(&dtype)))))?;
         let length = end
             .checked_sub(begin)
             .ok_or_else(|| Error::corrupt("data_offsets run backwards").figures(format_args!(">= {begin}"), end))?;

@@ -8,6 +8,8 @@ use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
 use bitx::io::{Read, Source};
+#[cfg(feature = "compress")]
+use bitx::quoted::Quoted;
 use bitx::report::{BaseReport, Report, TensorReport};
 #[cfg(feature = "compress")]
 use bitx::{Compress, Effort, Format, Merge};
@@ -164,7 +166,7 @@ impl Opening<'_> {
             Some("fast") => Effort::Fast,
             None | Some("default") => Effort::Default,
             Some("max") => Effort::Max,
-            Some(other) => return Err(misuse(&format!("effort must be fast, default or max, not {other:?}"))),
+            Some(other) => return Err(misuse(&format!("effort must be fast, default or max, not {}", Quoted(other)))),
         };
         let level = self.level.map(|level| i32::try_from(level).unwrap_or(i32::MAX));
         if let Some(level) = level.filter(|level| !LEVELS.contains(level)) {
@@ -179,7 +181,7 @@ impl Opening<'_> {
             (None, Some(level)) => Ok(Format::V1 { level }),
             (None | Some("v2"), None) => Ok(Format::V2 { effort }),
             (Some("v2"), Some(_)) => Err(misuse("`level` applies to format v1 only; use `effort` with format v2")),
-            (Some(other), _) => Err(misuse(&format!("format must be v1 or v2, not {other:?}"))),
+            (Some(other), _) => Err(misuse(&format!("format must be v1 or v2, not {}", Quoted(other)))),
         }
     }
 }

@@ -12,6 +12,7 @@ use wasm_bindgen::prelude::*;
 
 use bitx::io::Inputs;
 use bitx::parallel::Runner;
+use bitx::quoted::Quoted;
 #[cfg(feature = "threads")]
 pub use wasm_bindgen_rayon::init_thread_pool;
 
@@ -78,7 +79,7 @@ impl Job {
             "compress" => Ok(Self::new(opening.compress()?.job())),
             #[cfg(feature = "compress")]
             "merge" => Ok(Self::new(opening.merge()?.job())),
-            other => Err(convert::misuse(&format!("this build does not have the operation {other:?}"))),
+            other => Err(convert::misuse(&format!("this build does not have the operation {}", Quoted(other)))),
         }
     }
 

@@ -127,7 +127,7 @@ impl Work {
     /// Decodes the factors and the companions that the pieces of a window need.
     fn shared(&self, window: usize, inputs: &Inputs, runner: &dyn Runner) -> Result<Shared> {
         let shared = Shared { factors: self.factors(window, inputs, runner)?, companions: Vec::new() };
-        let wanted = self.companions_of(window).into_iter().filter_map(|id| Some((id, self.chunks.get(id)?)));
+        let wanted = self.companions_of(window).into_iter().flatten().filter_map(|id| Some((id, self.chunks.get(id)?)));
         let read = |(id, chunk): (usize, &Chunk)| {
             let mut words = vec![0; (chunk.range.end - chunk.range.start) as usize];
             let done = self.restore_chunk(chunk, inputs, &shared, &mut words);

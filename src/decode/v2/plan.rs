@@ -1,6 +1,5 @@
 //! The plan of a restore: its pieces, the chunks that they are restored from, and windows.
 
-use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -103,8 +102,8 @@ impl Work {
         let located = locate(&directory, &mut pace).await;
         let mut pieces = Vec::new();
         pieces.reserve_exact(if only.is_some() { 0 } else { piece_count(&directory.head.items, &located) });
-        let mut coded =
-            Coded { directory: &directory, located: &located, bases, chunks: Vec::new(), of: HashMap::new() };
+        let of = vec![None; located.len()];
+        let mut coded = Coded { directory: &directory, located: &located, bases, chunks: Vec::new(), of };
         let mut found = only.is_none();
         for (i, item) in directory.head.items.iter().enumerate() {
             if only.is_some_and(|name| !matches!(item, Item::Region { region, .. } if region.name == name)) {
@@ -149,24 +148,28 @@ impl Work {
         &self.pieces[self.windows[window].pieces.clone()]
     }
 
-    /// The chunks of a window. Many pieces may share a chunk, which comes only once.
-    fn own_chunks(&self, window: usize) -> BTreeSet<usize> {
-        self.pieces(window).iter().filter_map(|piece| piece.chunk).map(|chunk| chunk as usize).collect()
+    /// The numbers of the chunks of a window. Many pieces may share a chunk, which comes only once.
+    fn own_chunks(&self, window: usize) -> Vec<Range<usize>> {
+        let chunks = self.pieces(window).iter().filter_map(|piece| piece.chunk);
+        joined(chunks.map(|chunk| chunk as usize..chunk as usize + 1).collect())
     }
 
     /// The chunks of a window, and those of the companions that they need.
     pub(super) fn chunks_of(&self, window: usize) -> impl Iterator<Item = &Chunk> {
         let mut all = self.own_chunks(window);
-        all.extend(self.companions_of(window));
-        all.into_iter().filter_map(|chunk| self.chunks.get(chunk))
+        all.append(&mut self.companions_of(window));
+        joined(all).into_iter().flat_map(|range| &self.chunks[range])
     }
 
     /// The numbers of the chunks of companions that the chunks of a window need.
-    pub(super) fn companions_of(&self, window: usize) -> BTreeSet<usize> {
-        let own = self.own_chunks(window);
-        let chunks = own.iter().filter_map(|&chunk| self.chunks.get(chunk));
-        let needs = chunks.flat_map(|chunk| chunk.packed.iter().flat_map(|packed| packed.needs(&chunk.range)));
-        needs.flat_map(|(companion, range)| self.covering(&companion.place, &range)).collect()
+    pub(super) fn companions_of(&self, window: usize) -> Vec<Range<usize>> {
+        let mut needed = Vec::new();
+        for chunk in self.own_chunks(window).into_iter().flat_map(|range| &self.chunks[range]) {
+            for (companion, range) in chunk.packed.iter().flat_map(|packed| packed.needs(&chunk.range)) {
+                needed.push(self.covering(&companion.place, &range));
+            }
+        }
+        joined(needed)
     }
 
     /// The chunks, of the consecutive ones of a region, that cover a range of its bytes.
@@ -183,6 +186,19 @@ impl Chunk {
     fn length(&self) -> u64 {
         self.range.end - self.range.start
     }
+}
+
+/// Returns the numbers of all ranges as ranges in order, of which none overlaps another.
+fn joined(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    ranges.sort_by_cached_key(|range| (range.start as u64, 0u64));
+    let mut joined: Vec<Range<usize>> = Vec::new();
+    for range in ranges {
+        match joined.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => joined.push(range),
+        }
+    }
+    joined
 }
 
 fn chunk_of<'a>(chunks: &'a [Chunk], piece: &Piece) -> Option<&'a Chunk> {
@@ -291,14 +307,14 @@ struct Coded<'a> {
     located: &'a [Chunks],
     bases: &'a BaseSet,
     chunks: Vec<Chunk>,
-    /// The chunks of each item so far.
-    of: HashMap<usize, Range<usize>>,
+    /// The chunks of each item, once they are added.
+    of: Vec<Option<Range<usize>>>,
 }
 
 impl Coded<'_> {
     /// Adds the chunks of an item that has chunks of its own, and returns their numbers.
     fn chunks_of(&mut self, item: usize) -> Result<Range<usize>> {
-        if let Some(known) = self.of.get(&item) {
+        if let Some(known) = &self.of[item] {
             return Ok(known.clone());
         }
         let head = &self.directory.head;
@@ -327,8 +343,9 @@ impl Coded<'_> {
                 packed: packed.clone().filter(|_| *method == chunk::Method::Grid),
             });
         }
-        self.of.insert(item, start..self.chunks.len());
-        Ok(start..self.chunks.len())
+        let own = start..self.chunks.len();
+        self.of[item] = Some(own.clone());
+        Ok(own)
     }
 
     /// The view of a region of packed numbers, whose companions' chunks are added first.
@@ -337,7 +354,7 @@ impl Coded<'_> {
             self.chunks_of(item)?;
         }
         PackedView::new(packed, length, |item| {
-            let place = self.of.get(&item).cloned().unwrap_or_default();
+            let place = self.of[item].clone().unwrap_or_default();
             // Many regions may name one companion, whose view may have many runs: they share it.
             let first = self.chunks.get(place.clone()).and_then(|chunks| chunks.first());
             let (dtype, view) = first.map_or((Dtype::U8, None), |chunk| (chunk.dtype, chunk.base.clone()));
