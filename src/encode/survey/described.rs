@@ -1,8 +1,8 @@
 //! Floats of a target of no known layout, described by the tensors of the base that they are.
 
-use super::Survey;
 use std::collections::HashSet;
 
+use super::Survey;
 use crate::layout::{Layout, Region};
 use crate::pairing::{Chains, Link, Models, Subject, weights};
 use crate::plan::Place;
