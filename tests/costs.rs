@@ -305,6 +305,31 @@ fn items_of_flax() {
 }
 
 /// A manifest of paths of 512 folders each, which are all different.
+/// Long names and paths that belong to many parts, or to many tensors, in files that describe others.
+#[test]
+fn names_in_descriptions() {
+    let long = "n".repeat(200_000);
+    let list = |of: &dyn Fn(u32) -> String| (0..20_000).map(of).collect::<Vec<_>>().join(",");
+    let weights = format!(r#"{{"name":"{long}","shape":[20000,1048576],"dtype":"float32"}}"#);
+    let group = |paths: String| format!(r#"{{"weightsManifest":[{{"paths":[{paths}],"weights":[{weights}]}}]}}"#);
+    let array = r#"{"name":"a","shape":[1],"dtype":"int8","nbytes":1,"byteOffset":0}"#;
+    let arrays = list(&|_| array.to_owned());
+    for description in [
+        group(list(&|path| format!("\"{path}\""))),
+        group(list(&|_| "\"model\"".to_owned())),
+        format!(r#"{{"records":[{{"dataPath":"{long}","records":[{arrays}]}}]}}"#),
+    ] {
+        let (graph, file) = (description.as_bytes(), [1u8; 300].as_slice());
+        let names = vec!["model".to_owned(); 2];
+        let job = Compress::new(&[300], 300, Format::default()).unwrap();
+        let mut job = job.with_graphs(&[graph.len() as u64], names).unwrap().job();
+        let bases: [&dyn ReadAt; 1] = [&file];
+        let graphs: [&dyn ReadAt; 1] = [&graph];
+        let sources = Sources { base: &bases, target: Some(&file), graphs: &graphs, ..Sources::default() };
+        costs("a description", graph.len() + 600, || drive::open(&mut job, &sources).is_ok());
+    }
+}
+
 /// Short runs of floats, as many as there may be, in a file of no known kind.
 #[test]
 fn runs_of_floats() {

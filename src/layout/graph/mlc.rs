@@ -1,5 +1,7 @@
 //! The `ndarray-cache.json` or `tensor-cache.json` of MLC's shards.
 
+use std::sync::Arc;
+
 use super::External;
 use crate::error::Result;
 use crate::json::Json;
@@ -28,11 +30,11 @@ pub(super) fn records(json: &mut Json<'_>) -> Result<Vec<External>> {
 }
 
 /// Reads the entry of a file of tensors: its path, and the tensors.
-fn shard(json: &mut Json<'_>) -> Result<(String, Vec<Array>)> {
+fn shard(json: &mut Json<'_>) -> Result<(Arc<str>, Vec<Array>)> {
     let (mut path, mut arrays) = (None, Vec::new());
     json.object(|json, field| match &*field {
         "dataPath" => {
-            path = Some(json.string()?.into_owned());
+            path = Some(json.string()?.into());
             Ok(())
         }
         "records" => json.array(|json| {
@@ -67,7 +69,7 @@ impl Array {
         if fields == 5 { Ok(array) } else { Err(json.fault("an array's name, shape, dtype, nbytes and byteOffset")) }
     }
 
-    fn external(self, location: String) -> External {
+    fn external(self, location: Arc<str>) -> External {
         let dtype = match &*self.dtype {
             "float32" => Some(Dtype::F32),
             "float16" => Some(Dtype::F16),
@@ -84,6 +86,6 @@ impl Array {
         let half = (dtype == Some(Dtype::F32)).then_some(Dtype::BF16);
         let dtype = dtype.filter(holds).or(half.filter(holds));
         let (offset, length) = (self.offset.to_string(), self.nbytes.to_string());
-        External { name: self.name, dtype, shape: self.shape, location, offset, length }
+        External { name: self.name.into(), dtype, shape: self.shape, location, offset, length }
     }
 }

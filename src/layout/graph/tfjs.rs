@@ -1,6 +1,9 @@
 //! The `model.json` of TensorFlow.js: the weights of a group follow each other in its shards, which
 //! are cut at the same length wherever a weight lies.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use super::External;
 use crate::error::Result;
 use crate::json::Json;
@@ -13,13 +16,13 @@ const SHARD: u64 = 4 << 20;
 /// The weights of a group, and the files that they are in.
 #[derive(Default)]
 struct Group {
-    paths: Vec<String>,
+    paths: Vec<Arc<str>>,
     weights: Vec<Weight>,
 }
 
 #[derive(Default)]
 struct Weight {
-    name: String,
+    name: Arc<str>,
     shape: Vec<u64>,
     /// The type of the stored numbers.
     dtype: String,
@@ -32,7 +35,7 @@ pub(super) fn manifest(json: &mut Json<'_>) -> Result<Vec<External>> {
         let mut group = Group::default();
         json.object(|json, field| match &*field {
             "paths" => json.array(|json| {
-                group.paths.push(json.string()?.into_owned());
+                group.paths.push(json.string()?.into());
                 Ok(())
             }),
             "weights" => json.array(|json| {
@@ -48,7 +51,8 @@ pub(super) fn manifest(json: &mut Json<'_>) -> Result<Vec<External>> {
 }
 
 impl Group {
-    /// The parts of the weights in each shard; `None` if the lengths are not known.
+    /// The parts of the weights in each shard; `None` if the lengths are not known, or if a file is
+    /// named twice.
     fn tensors(&self) -> Option<Vec<External>> {
         let types = self.weights.iter().map(|weight| {
             let dtype = weight.dtype()?;
@@ -58,7 +62,8 @@ impl Group {
         let whole = types.iter().try_fold(0u64, |sum, (.., bytes)| sum.checked_add(*bytes))?;
         // A group of one file has any length.
         let shard = if self.paths.len() == 1 { whole.max(1) } else { SHARD };
-        if whole.div_ceil(shard) != self.paths.len() as u64 {
+        let files: HashSet<&str> = self.paths.iter().map(|path| &**path).collect();
+        if whole.div_ceil(shard) != files.len() as u64 || files.len() < self.paths.len() {
             return None;
         }
         let (mut found, mut start) = (Vec::new(), 0);
@@ -80,7 +85,7 @@ impl Weight {
     fn read(json: &mut Json<'_>) -> Result<Self> {
         let (mut weight, mut stored) = (Self::default(), None);
         json.object(|json, field| match &*field {
-            "name" => json.string().map(|name| weight.name = name.into_owned()),
+            "name" => json.string().map(|name| weight.name = name.into()),
             "shape" => json.numbers().map(|shape| weight.shape = shape),
             "dtype" => json.string().map(|dtype| weight.dtype = dtype.into_owned()),
             "quantization" => json.object(|json, field| match &*field {
@@ -109,14 +114,14 @@ impl Weight {
 
     /// The part of the weight in one shard. A part is a vector, or bytes if the shard's end cuts a
     /// number.
-    fn part(&self, dtype: Dtype, path: &str, offset: u64, length: u64, is_whole: bool) -> External {
+    fn part(&self, dtype: Dtype, path: &Arc<str>, offset: u64, length: u64, is_whole: bool) -> External {
         let width = dtype.block().1;
         let shape = if is_whole { self.shape.clone() } else { vec![length / width] };
         External {
             name: self.name.clone(),
             dtype: length.is_multiple_of(width).then_some(dtype),
             shape,
-            location: path.to_owned(),
+            location: path.clone(),
             offset: offset.to_string(),
             length: length.to_string(),
         }
@@ -132,7 +137,10 @@ mod tests {
 
     fn read(groups: &str) -> Vec<Row> {
         let found = manifest(&mut Json::new("test", groups, 0)).unwrap_or_default();
-        found.into_iter().map(|of| (of.name, of.dtype, of.shape, of.location, of.offset)).collect()
+        found
+            .into_iter()
+            .map(|of| (of.name.to_string(), of.dtype, of.shape, of.location.to_string(), of.offset))
+            .collect()
     }
 
     #[test]
@@ -169,5 +177,7 @@ mod tests {
             assert_eq!(read(&format!(r#"[{{"paths":["a","b"],"weights":[{weights}]}}]"#)), [], "{weights}");
         }
         assert_eq!(read(r#"[{"paths":[],"weights":[]}]"#), []);
+        let twice = r#"[{"paths":["a","a"],"weights":[{"name":"w","shape":[1024,1025],"dtype":"float32"}]}]"#;
+        assert_eq!(read(twice), []);
     }
 }

@@ -1,6 +1,7 @@
 //! External data: weights in other files than the graph's, and the layouts of those files.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::layout::{Dtype, Kind, Layout, Region};
@@ -8,12 +9,12 @@ use crate::layout::{Dtype, Kind, Layout, Region};
 /// The graph's description of a tensor whose data lies in another file.
 #[derive(Debug, Default)]
 pub(crate) struct External {
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     /// `None` for unknown types and those that pack several elements into a byte.
     pub(crate) dtype: Option<Dtype>,
     pub(crate) shape: Vec<u64>,
     /// Path of the file, relative to the graph's folder.
-    pub(crate) location: String,
+    pub(crate) location: Arc<str>,
     /// Offset in the file, in decimal digits; empty for 0.
     pub(crate) offset: String,
     /// Length in bytes, in decimal digits; empty if dtype and shape imply it.
@@ -51,7 +52,7 @@ impl Graph {
     }
 
     fn locations(&self) -> impl Iterator<Item = &str> {
-        self.externals.iter().map(|external| external.location.as_str())
+        self.externals.iter().map(|external| &*external.location)
     }
 
     /// The layout of the file at `location`, which has `file_length` bytes. Tensors with the same
@@ -63,7 +64,7 @@ impl Graph {
     /// have the length of its type.
     pub(crate) fn layout(&self, location: &str, file_length: u64) -> Result<Layout> {
         let mut found = Vec::new();
-        for external in self.externals.iter().filter(|external| external.location == location) {
+        for external in self.externals.iter().filter(|external| *external.location == *location) {
             found.push(external.region(file_length)?);
         }
         let (mut regions, mut names, mut last) = (Vec::new(), HashSet::new(), 0..0);
@@ -108,6 +109,6 @@ impl External {
             return Err(wrong(message).at(offset).figures(file_length, offset.saturating_add(length)));
         }
         let (dtype, shape) = typed.map_or((Dtype::U8, vec![length]), |(dtype, _)| (dtype, self.shape.clone()));
-        Ok(Region { name: self.name.clone(), dtype, shape, offset, length })
+        Ok(Region { name: self.name.to_string(), dtype, shape, offset, length })
     }
 }

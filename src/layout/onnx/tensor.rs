@@ -49,7 +49,7 @@ impl Tensor {
     /// Takes a field whose content is `bytes`.
     pub(super) fn take(&mut self, field: &Field, bytes: &[u8]) -> Result<(), NotOnnx> {
         match (field.number, field.is_message) {
-            (NAME, true) => self.external.name = text(bytes)?,
+            (NAME, true) => self.external.name = text(bytes)?.into(),
             (DATA_TYPE, false) => self.external.dtype = dtype(field.value),
             (DATA_LOCATION, false) => self.place = field.value,
             (EXTERNAL_DATA, true) => self.take_entry(bytes)?,
@@ -81,13 +81,12 @@ impl Tensor {
             }
             rest = &rest[end..];
         }
-        let part = match key {
-            b"location" => &mut self.external.location,
-            b"offset" => &mut self.external.offset,
-            b"length" => &mut self.external.length,
-            _ => return Ok(()),
-        };
-        *part = text(value)?;
+        match key {
+            b"location" => self.external.location = text(value)?.into(),
+            b"offset" => self.external.offset = text(value)?,
+            b"length" => self.external.length = text(value)?,
+            _ => {}
+        }
         Ok(())
     }
 
@@ -101,7 +100,7 @@ impl Tensor {
 
     /// Replaces the name by the one that `name` makes of it.
     pub(super) fn rename(&mut self, name: impl FnOnce(&str) -> String) {
-        self.external.name = name(&self.external.name);
+        self.external.name = name(&self.external.name).into();
     }
 
     /// Tells whether the tensor's data is in another file.
@@ -132,7 +131,7 @@ impl Tensor {
             Some(dtype) if width > 0 && length.is_multiple_of(width) => (dtype, vec![length / width]),
             _ => (Dtype::U8, vec![length]),
         };
-        Some(Region { name, dtype, shape, offset: range.start, length })
+        Some(Region { name: name.to_string(), dtype, shape, offset: range.start, length })
     }
 }
 
