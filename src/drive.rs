@@ -68,7 +68,7 @@ pub fn layout(file: &dyn ReadAt) -> Result<Layout, DriveError> {
     Ok(reader.finish().0)
 }
 
-/// Tells whether `graph`, an `.onnx` file or the JSON of MLC's shards, describes a file of external
+/// Tells whether `graph`, an `.onnx` file or the JSON of shards, describes a file of external
 /// data with the name `name` and `length` bytes.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! The files that describe external data: `.onnx` graphs, and the JSON of MLC's shards.
+//! The files that describe external data: `.onnx` graphs, and the JSON of shards.
 
 use crate::error::{Error, Result};
 use crate::io::{Incremental, Read, Source};

@@ -30,11 +30,11 @@ fn describe(models: &Models, pairs: &[Option<Place>], chains: &Chains) -> Vec<Re
     let (chained, mut found, mut names) = (chains.parts(), Vec::new(), HashSet::new());
     for (i, region) in models.target.regions.iter().enumerate() {
         let pair = pairs[i].map(|place| Link { at: 0, part: Subject::Base(place), from: 0, count: weights(region) });
-        let links: Vec<Link> = match pair {
-            Some(pair) => vec![pair],
-            None => chained.get(&Subject::Target(i)).map(|links| links.to_vec()).unwrap_or_default(),
+        let links = match &pair {
+            Some(pair) => std::slice::from_ref(pair),
+            None => chained.get(&Subject::Target(i)).copied().unwrap_or_default(),
         };
-        found.extend(parts(models, region, &links, &mut names));
+        found.extend(parts(models, region, links, &mut names));
     }
     found
 }

@@ -1,5 +1,7 @@
 //! The extents of a tensor, as headers of ggml hold them.
 
+use crate::steps;
+
 /// Bytes before a tensor that may hold its extents: four of them, and a name.
 pub(super) const HEADER: u64 = 256;
 
@@ -10,6 +12,7 @@ const MOST: usize = 4;
 /// in the bytes before it that multiply to `count`, of which ggml writes the innermost one first.
 pub(super) fn extents(header: &[u8], count: u64) -> Option<Vec<u64>> {
     (0..header.len()).rev().find_map(|start| {
+        steps::add(1);
         let (mut found, mut product) = (Vec::new(), 1u64);
         for number in header[start..].as_chunks::<4>().0.iter().take(MOST) {
             let extent = u64::from(u32::from_le_bytes(*number));

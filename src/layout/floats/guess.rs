@@ -5,6 +5,7 @@
 //! small integers do not look so. A wrong guess costs bytes of an archive, and nothing else.
 
 use crate::layout::Dtype;
+use crate::steps;
 
 /// Minimum length in bytes of a sample.
 pub(super) const LEAST: usize = 256;
@@ -43,6 +44,7 @@ struct Lanes {
 impl Lanes {
     fn of(sample: &[u8]) -> Self {
         let mut counts = [[0u32; 256]; 8];
+        steps::add(sample.len() + counts.as_flattened().len());
         for word in sample.as_chunks::<8>().0 {
             counts.iter_mut().zip(word).for_each(|(counts, &byte)| counts[usize::from(byte)] += 1);
         }

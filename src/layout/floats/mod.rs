@@ -20,7 +20,6 @@ use std::ops::Range;
 use super::{Dtype, Kind, Layout, Region};
 use crate::error::Result;
 use crate::io::{Incremental, Wanted};
-use crate::steps;
 use run::{Found, Run};
 
 /// Bytes that are looked at together, and between two looks at the statistics.
@@ -44,9 +43,8 @@ const MAX_REGIONS: usize = 100_000;
 
 /// Tells whether a file that begins with `head` may hold floats: it is no text.
 pub(crate) fn may_be_in(head: &[u8]) -> bool {
-    head.len() >= SAMPLE
-        && std::str::from_utf8(head)
-            .is_err_and(|error| error.error_len().is_some() || head.len() - error.valid_up_to() > 3)
+    // A character may be cut at the end.
+    head.len() >= SAMPLE && std::str::from_utf8(head).is_err_and(|error| error.error_len().is_some())
 }
 
 /// Finds the floats in a range of a file.
@@ -130,7 +128,6 @@ impl Finder {
         let bytes = Bytes { bytes: &self.bytes, first: self.first };
         let page = self.page..(self.page + PAGE).min(self.range.end);
         self.page = page.end;
-        steps::add(1);
         let sample = bytes.get(bytes.within(page.start..page.start + SAMPLE as u64));
         let floats = (sample.len() == SAMPLE).then(|| guess::dtype_and_phase(sample)).flatten();
         let mut found = Vec::new();

@@ -6,6 +6,7 @@ use super::extents::{HEADER, extents};
 use super::word::{Word, word};
 use super::{Bytes, PAGE, SAMPLE, guess};
 use crate::layout::Dtype;
+use crate::steps;
 
 /// Weights that must follow each other behind words that are none, before a run goes on.
 const RESUMED: u64 = 32;
@@ -58,11 +59,12 @@ impl Run {
     /// The run of the words around `at`, back to at most two pages before, and not before `least`.
     pub(super) fn around(dtype: Dtype, phase: u64, bytes: Bytes<'_>, at: u64, least: u64) -> Self {
         let width = dtype.words().0 as u64;
-        let first = at + (phase + width - at % width) % width;
+        let first = next_word(at, phase, width);
         let least = least.max(at.saturating_sub(2 * PAGE)).max(bytes.first);
         let (mut start, mut next) = (first, first);
         while next >= least + width {
             next -= width;
+            steps::add(1);
             match word(dtype, bytes.get(next..next + width)) {
                 Word::Weight => start = next,
                 Word::Small => {}
@@ -115,9 +117,10 @@ impl Run {
     /// Follows the run through a page, and adds to `found` the floats before words that are none.
     /// Returns `false` if the run has ended.
     pub(super) fn scan(&mut self, bytes: Bytes<'_>, page: Range<u64>, found: &mut Vec<Found>) -> bool {
-        let first = page.start + (self.phase + self.width - page.start % self.width) % self.width;
+        let first = next_word(page.start, self.phase, self.width);
         // The last word may reach into the next page.
         let words = bytes.get(bytes.within(first..page.end + self.width - 1));
+        steps::add(words.len() / self.width as usize);
         for (at, bytes_of_word) in (first..).step_by(self.width as usize).zip(words.chunks_exact(self.width as usize)) {
             match (word(self.dtype, bytes_of_word), &self.lost) {
                 (Word::Small, _) => {}
@@ -173,6 +176,11 @@ impl Run {
         let shape = || extents(&self.header, count).unwrap_or_else(|| vec![count]);
         is_float.then(|| Found { dtype: self.dtype, range, shape: shape() })
     }
+}
+
+/// The first offset from `at` on at which a word begins.
+fn next_word(at: u64, phase: u64, width: u64) -> u64 {
+    at + (phase + width - at % width) % width
 }
 
 /// The bytes before a run.

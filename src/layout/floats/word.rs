@@ -2,7 +2,7 @@
 
 use crate::layout::Dtype;
 
-/// What a word tells about the run of floats that it is in.
+/// The kinds of words, by what they tell about the run of floats that they are in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Word {
     /// Zero, or a number as small as the integers of headers. It is in weights as well as between
