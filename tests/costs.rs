@@ -344,6 +344,9 @@ fn runs_of_floats() {
     };
     let file: Vec<u8> = (0..1 << 19).flat_map(|i| weight(i).to_le_bytes()).collect();
     compresses("runs of floats", &file);
+    // The longest name that a member of an archive may have is not that of each run.
+    let archive = common::zip::Zip::default().add(&"n".repeat(65_000), &[&[1; 8192], &file[..]].concat()).finish(b"");
+    compresses("runs of floats in an archive", &archive);
 }
 
 #[test]

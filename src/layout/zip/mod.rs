@@ -30,6 +30,9 @@ const MAX_DIRECTORY: u64 = 32 << 20;
 /// Maximum number of members; those beyond it are ignored. An archive could not hold them as items.
 const MAX_MEMBERS: usize = 100_000;
 
+/// The longest name in bytes of a member after which the floats in it are named.
+const LONGEST_NAME: usize = 512;
+
 /// Minimum length in bytes of a region of bytes in which floats are looked for.
 const LEAST_SEARCHED: u64 = 64 * 1024;
 
@@ -116,7 +119,9 @@ impl ArchiveReader {
         let index = (next..self.regions.len()).find(|&index| may_have(&self.regions[index]));
         index.map_or(Step::Done, |index| {
             let region = &self.regions[index];
-            Step::Floats(index, Box::new(Finder::new(self.file_length, region.range(), &region.name)))
+            // Each run of floats has the name.
+            let name = Some(region.name.as_str()).filter(|name| name.len() <= LONGEST_NAME).unwrap_or("floats");
+            Step::Floats(index, Box::new(Finder::new(self.file_length, region.range(), name)))
         })
     }
 
