@@ -29,6 +29,8 @@ mod predict;
 mod quant;
 pub mod quoted;
 pub mod report;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod simd128;
 #[doc(hidden)]
 pub mod steps;
 mod transposed;

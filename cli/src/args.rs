@@ -299,7 +299,8 @@ pub struct Bench {
     pub base: Base,
     /// The fine-tuned model
     pub target: PathBuf,
-    /// Number of measured runs per format; their medians are printed
+    /// Number of measured runs per format, or more where these take less than a quarter of a second;
+    /// their medians are printed
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     pub runs: u16,
 }

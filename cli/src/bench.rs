@@ -25,6 +25,10 @@ const CASES: [(&str, &str, Format); 4] = [
     ("v1", "3", Format::V1 { level: 3 }),
 ];
 
+/// The least time that the counted runs take together, in seconds. A median of a few runs of
+/// milliseconds would measure where the system happened to put the threads.
+const LEAST_SECONDS: f64 = 0.25;
+
 /// The medians of one format and effort. 1 MB is 10^6 bytes of the model.
 struct Measured {
     format: &'static str,
@@ -71,8 +75,7 @@ fn measure(
     let bases: Vec<&dyn ReadAt> = files.iter().map(|file| file as &dyn ReadAt).collect();
     let inputs = Sources { base: &bases, target: Some(&target), ..Sources::default() };
     let (mut encodes, mut decodes, mut archive) = (Vec::new(), Vec::new(), Vec::new());
-    // The first run warms up and is not counted.
-    for _ in 0..=runs {
+    while wants_more(&encodes, runs) {
         let mut job = Compress::new(&lengths, target.len() as u64, format)?.job();
         encodes.push(encode(&mut job, &inputs, runner, &mut archive)?);
     }
@@ -80,13 +83,18 @@ fn measure(
     let held = base.iter().enumerate().map(|(i, file)| (Source::Base(i), file.clone() as Whole));
     let held: Vec<(Source, Whole)> = held.chain([(Source::Delta, archive.clone() as Whole)]).collect();
     let mut restored = Vec::new();
-    for _ in 0..=runs {
+    while wants_more(&decodes, runs) {
         let mut job = Restore::new(&lengths, archive.len() as u64).shared().job();
         decodes.push(decode(&mut job, &held, runner.threads(), &mut restored)?);
     }
     anyhow::ensure!(restored.concat() == target, "the restored model differs");
     let speed = |seconds: &[f64]| target.len() as f64 / 1e6 / median(&seconds[1..]);
     Ok((archive.len() as f64 / target.len() as f64, speed(&encodes), speed(&decodes)))
+}
+
+/// Returns true if another run is wanted. The first one warms up and is not counted.
+fn wants_more(seconds: &[f64], runs: u16) -> bool {
+    seconds.len() <= usize::from(runs) || seconds[1..].iter().sum::<f64>() < LEAST_SECONDS
 }
 
 /// Compresses into `archive`, replacing its content, and returns the seconds spent in the codec.

@@ -33,12 +33,14 @@ pub(crate) fn token(value: u64) -> u8 {
     if value < u64::from(DIRECT) { value as u8 } else { binned as u8 }
 }
 
+/// The top bits of a float, its octave and its quarter, less this are the token of its bin.
+pub(crate) const BELOW_BINS: u32 = ((127 + FIRST_OCTAVE) << 2) - DIRECT;
+
 /// Returns the [`token`] of a value below 2^24, in arithmetic that vectorises: the bits of a float
 /// begin with the octave and the quarter.
 #[inline(always)]
 pub(crate) fn token_narrow(value: u32) -> u8 {
-    const FIRST: u32 = (127 + FIRST_OCTAVE) << 2;
-    let binned = ((value as i32 as f32).to_bits() >> 21).wrapping_sub(FIRST - DIRECT);
+    let binned = ((value as i32 as f32).to_bits() >> 21).wrapping_sub(BELOW_BINS);
     if value < DIRECT { value as u8 } else { binned as u8 }
 }
 

@@ -5,6 +5,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod simd128;
 
 use super::context::Unit;
 
@@ -83,6 +85,8 @@ impl ScaleMeter {
 fn add_stretch(steps: &[f32], exponents: &[u16], raise: u16, row: &mut [f64; 4], columns: &mut [f64]) {
     #[cfg(target_arch = "x86_64")]
     let (steps, exponents, columns) = avx2::add_stretch(steps, exponents, raise, row, columns);
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    let (steps, exponents, columns) = simd128::add_stretch(steps, exponents, raise, row, columns);
     add_stretch_portably(steps, exponents, raise, row, columns);
 }
 

@@ -2,6 +2,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod simd128;
 
 use super::float::from_f16;
 use super::linear::Dense;
@@ -60,6 +62,12 @@ fn differences(dtype: Dtype, base: &[u8], target: &[u8], data: &mut [f32], expon
     #[cfg(target_arch = "x86_64")]
     if let Some(count) = avx2::differences(dtype, base, target, data, exponents) {
         return count;
+    }
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    if dtype == Dtype::BF16 {
+        let done = simd128::differences_of_bf16(base, target, data, exponents);
+        let (base, target) = (&base[2 * done..], &target[2 * done..]);
+        return done + differences_portably(dtype, base, target, &mut data[done..], &mut exponents[done..]);
     }
     differences_portably(dtype, base, target, data, exponents)
 }

@@ -10,6 +10,8 @@ mod decompose;
 mod simd128;
 
 pub(crate) use decompose::{eigen, invert};
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+use simd128::dot_sums;
 
 /// The number of partial sums of a dot product.
 const LANES: usize = 8;
@@ -231,9 +233,12 @@ fn add_rows(out: &mut [f32], rows: &[f32], weight: impl Fn(usize) -> f32) {
         let (a, b, c, d) = (weight(0), weight(1), weight(2), weight(3));
         let (first, second) = rows.split_at(2 * columns);
         let ((w, x), (y, z)) = (first.split_at(columns), second.split_at(columns));
-        for ((((out, w), x), y), z) in out.iter_mut().zip(w).zip(x).zip(y).zip(z) {
-            *out += (a * w + b * x) + (c * y + d * z);
-        }
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        let done = simd128::add_four(out, [w, x, y, z], [a, b, c, d]);
+        #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+        let done = 0;
+        let rest = out[done..].iter_mut().zip(&w[done..]).zip(&x[done..]).zip(&y[done..]).zip(&z[done..]);
+        rest.for_each(|((((out, w), x), y), z)| *out += (a * w + b * x) + (c * y + d * z));
         return;
     }
     for (i, row) in rows.chunks_exact(columns).enumerate() {
@@ -245,14 +250,21 @@ fn add_rows(out: &mut [f32], rows: &[f32], weight: impl Fn(usize) -> f32) {
 /// Returns the dot product of two rows.
 #[inline(always)]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0f32; LANES];
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    finish(dot_sums(a, b), a_rest, b_rest)
+}
+
+/// Returns the partial sums of the dot product of two rows.
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+#[inline(always)]
+fn dot_sums(a: Lanes<'_>, b: Lanes<'_>) -> [f32; LANES] {
+    let mut sums = [0f32; LANES];
     for (a, b) in a.iter().zip(b) {
         for j in 0..LANES {
             sums[j] += a[j] * b[j];
         }
     }
-    finish(sums, a_rest, b_rest)
+    sums
 }
 
 /// Adds up the lanes of a dot product and the products of the elements that are left.

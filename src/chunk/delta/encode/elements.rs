@@ -39,6 +39,7 @@ impl Rest {
 }
 
 /// Returns the highest number, or 0 without any. Unlike [`Iterator::max`], it takes vectors.
+#[inline(always)]
 fn highest<T: Copy + Ord + Default>(numbers: &[T]) -> T {
     numbers.iter().fold(T::default(), |highest, &number| if number > highest { number } else { highest })
 }
@@ -46,16 +47,16 @@ fn highest<T: Copy + Ord + Default>(numbers: &[T]) -> T {
 /// The words of a strip, and what they make.
 pub(super) struct Strip<'a, W> {
     /// The words of the base.
-    words: &'a mut [W],
+    pub(super) words: &'a mut [W],
     /// The target's words, which are replaced by the deltas.
-    deltas: &'a mut [W],
-    exponents: &'a mut [u16],
-    tokens: &'a mut [u8],
+    pub(super) deltas: &'a mut [W],
+    pub(super) exponents: &'a mut [u16],
+    pub(super) tokens: &'a mut [u8],
     /// A buffer for the steps that words moved by.
-    steps: &'a mut [f32],
+    pub(super) steps: &'a mut [f32],
     /// The places of the words that became 0, where they have a token of their own.
-    zeroed: Option<&'a mut Vec<usize>>,
-    meter: Option<&'a mut ScaleMeter>,
+    pub(super) zeroed: Option<&'a mut Vec<usize>>,
+    pub(super) meter: Option<&'a mut ScaleMeter>,
 }
 
 /// Reads a chunk in one pass, a strip at a time, and calls `keep` with the tokens and the exponents
@@ -158,6 +159,10 @@ impl<W: Word> Strip<'_, W> {
         if let Some(zeroed) = super::avx2::compute(self, coding, start) {
             return zeroed;
         }
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        if let Some(zeroed) = super::simd128::compute(self, coding) {
+            return zeroed;
+        }
         self.compute_portably(coding, start)
     }
 
@@ -209,16 +214,28 @@ impl Counter {
 
     /// Counts the tokens of a strip.
     pub(super) fn add(&mut self, raw: &[u8], tokens: &[u8]) {
-        let places = &mut self.places[..tokens.len()];
-        let width = self.width as u16;
-        for ((place, &raw), &token) in places.iter_mut().zip(raw).zip(tokens) {
+        let Self { banks, places, width } = self;
+        let (places, width) = (&mut places[..tokens.len()], *width as u16);
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        let done = super::simd128::places(raw, tokens, width, places);
+        #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+        let done = 0;
+        for ((place, &raw), &token) in places[done..].iter_mut().zip(&raw[done..]).zip(&tokens[done..]) {
             *place = u16::from(raw) * width + u16::from(token);
         }
         let (rounds, last) = places.as_chunks::<BANKS>();
-        for round in rounds {
-            round.iter().enumerate().for_each(|(bank, &place)| self.banks[usize::from(place)][bank] += 1);
+        for &[a, b, c, d, e, f, g, h] in rounds {
+            // The turns are written out, since a loop stays a loop where the size counts.
+            banks[usize::from(a)][0] += 1;
+            banks[usize::from(b)][1] += 1;
+            banks[usize::from(c)][2] += 1;
+            banks[usize::from(d)][3] += 1;
+            banks[usize::from(e)][4] += 1;
+            banks[usize::from(f)][5] += 1;
+            banks[usize::from(g)][6] += 1;
+            banks[usize::from(h)][7] += 1;
         }
-        last.iter().for_each(|&place| self.banks[usize::from(place)][0] += 1);
+        last.iter().for_each(|&place| banks[usize::from(place)][0] += 1);
     }
 
     /// Returns the sums of all banks.

@@ -4,6 +4,8 @@
 mod avx2;
 mod counted;
 mod elements;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod simd128;
 
 use super::{Base, Coding, loader, zero_token};
 use crate::chunk::{Effort, Matrix, scales, tokens};
