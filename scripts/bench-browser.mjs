@@ -28,7 +28,7 @@ if (values.json) console.log(JSON.stringify(rows));
 else print(rows);
 
 function print(rows) {
-  const names = Object.keys(rows[0]).filter((name) => name !== 'samples');
+  const names = Object.keys(rows[0]).filter((name) => !['index', 'samples'].includes(name));
   for (const name of names) {
     const cells = rows.map(({ [name]: value }) => `${typeof value === 'number' ? Math.round(value) : value}`);
     console.log(name.padEnd(16), ...cells.map((cell) => cell.slice(0, 20).padEnd(21)));

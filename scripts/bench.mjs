@@ -12,11 +12,14 @@
  * of that size each. `npm run bench -- scale [--megabytes M,M,...]` measures models of several
  * sizes and writes docs/SCALING.md. `npm run bench -- store-scale [--models N,N,...]` counts the
  * requests of each operation in stores of so many models, and times them at 20 ms a request.
+ * `npm run bench -- before FOLDER` runs this version and an older one in turns. FOLDER is a checkout
+ * of the older one, with its package and its command line built.
  */
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { beforeTable, measureBefore } from './bench/before.mjs';
 import { measureInChromium } from './bench/chromium.mjs';
 import { largeMemory, pairMemory } from './bench/memory.mjs';
 import { modelFolder, preparePairs, TIMED_NAMES } from './bench/models.mjs';
@@ -60,6 +63,7 @@ try {
   if (positionals[0] === 'store') await store();
   else if (positionals[0] === 'scale') await scale();
   else if (positionals[0] === 'store-scale') await storeScale();
+  else if (positionals[0] === 'before') await before(positionals[1]);
   else await codec();
 } finally {
   rmSync(scratch, { recursive: true, force: true });
@@ -84,6 +88,11 @@ async function scale() {
   printTables([scaleTable(rows)]);
   const command = ['npm run bench --', ...process.argv.slice(2)].join(' ');
   if (!values.dry) writeScale(rows, { command, cpu: cpus()[0]?.model, cores: availableParallelism(), load });
+}
+
+async function before(folder) {
+  if (!folder) fail('usage: npm run bench -- before FOLDER [--runs K] [--threads N]');
+  printTables([beforeTable(await measureBefore(folder, { scratch, threads, runs }, say), folder)]);
 }
 
 async function codec() {

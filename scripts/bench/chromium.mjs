@@ -14,23 +14,44 @@ import { summary } from './figures.mjs';
  * - `file_mb_s`: from private files to a private file
  * - `written_mb_s`: only writing the model's bytes to a private file
  */
-export async function measureInChromium({ base, delta, threads, runs, modes }) {
-  const blank = (_, response) =>
-    response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html>');
-  const mounts = { '/': blank, '/bitx/': packageDist, '/base': base, '/delta': delta };
-  const { server, address } = await serve({ mounts });
+export function measureInChromium({ base, delta, threads, runs, modes }) {
+  return measurePackages({ base, packages: [{ dist: packageDist, delta }], threads, runs, modes });
+}
+
+/**
+ * Measures several builds of the package in one page, each with an archive of its own, as
+ * `measureInChromium` does. The field `index` of a row is that of its package.
+ */
+export async function measurePackages({ base, packages, threads, runs, modes }) {
+  const mounts = { '/': blank, '/base': base };
+  for (const [index, { dist, delta }] of packages.entries())
+    Object.assign(mounts, { [`/bitx-${index}/`]: dist, [`/delta-${index}`]: delta });
+  const count = packages.length;
+  return withPage({ mounts }, async (page, context) => {
+    await page.evaluate(prepare, count);
+    const measured = await page.evaluate(measure, { count, threads, runs, modes });
+    const engine = `chromium ${context.browser().version()}`;
+    return measured.map(({ samples, ...row }) => ({ engine, ...row, samples, ...medians(samples) }));
+  });
+}
+
+/** Calls `action` with a page that `mounts` serve, in a browser whose profile is on the disk. */
+export async function withPage(served, action) {
+  const { server, address } = await serve(served);
   try {
     return await withProfile(async (context) => {
       const page = await context.newPage();
       await page.goto(address);
-      await page.evaluate(prepare);
-      const measured = await page.evaluate(measure, { threads, runs, modes });
-      const engine = `chromium ${context.browser().version()}`;
-      return measured.map(({ samples, ...row }) => ({ engine, ...row, samples, ...medians(samples) }));
+      return await action(page, context);
     });
   } finally {
     server.close();
   }
+}
+
+/** Answers with an empty page. */
+export function blank(_, response) {
+  response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html>');
 }
 
 function medians(samples) {
@@ -38,11 +59,12 @@ function medians(samples) {
 }
 
 /** Runs in the page: prepares the files and functions that `measure` uses. */
-async function prepare() {
+async function prepare(count) {
   const folder = await navigator.storage.getDirectory();
   const file = (name) => folder.getFileHandle(name, { create: true });
-  const [base, delta] = await Promise.all(
-    ['base', 'delta'].map(async (name) => {
+  const names = ['base', ...Array.from({ length: count }, (_, index) => `delta-${index}`)];
+  const [base, ...deltas] = await Promise.all(
+    names.map(async (name) => {
       const handle = await file(name);
       const blob = await (await fetch(`/${name}`)).blob();
       await blob.stream().pipeTo(await handle.createWritable());
@@ -73,18 +95,23 @@ async function prepare() {
     await action();
     return (performance.now() - begun) / 1000;
   };
-  Object.assign(globalThis, { base, delta, file, write, seconds });
+  Object.assign(globalThis, { base, deltas, file, write, seconds });
 }
 
 /** Runs in the page: measures all modes and returns a row for each. */
-async function measure({ threads, runs, modes }) {
-  const { Bitx } = await import('/bitx/index.js');
+async function measure({ count, threads, runs, modes }) {
   const rows = [];
-  for (const wanted of modes) {
-    const bitx = await Bitx.create({ mode: wanted, ...(threads && { threads }) });
-    const { version } = await bitx.inspect(delta.blob);
-    const { mode, threads: count } = bitx;
-    rows.push({ bitx, row: { wanted, mode, version, threads: count, wasm_peak_bytes: 0, samples: {} } });
+  for (let index = 0; index < count; index++) {
+    const { Bitx } = await import(`/bitx-${index}/index.js`);
+    for (const wanted of modes) {
+      const bitx = await Bitx.create({ mode: wanted, ...(threads && { threads }) });
+      const { version } = await bitx.inspect(deltas[index].blob);
+      const { mode, threads: used } = bitx;
+      rows.push({
+        bitx,
+        row: { index, wanted, mode, version, threads: used, wasm_peak_bytes: 0, samples: {} },
+      });
+    }
   }
   const round = async ({ bitx, row }) => {
     let model;
@@ -92,6 +119,7 @@ async function measure({ threads, runs, modes }) {
     const onStats = (measured) => {
       stats = measured;
     };
+    const delta = deltas[row.index];
     const stored = { base: base.handle, delta: delta.handle };
     const restore = await seconds(async () => {
       model = await bitx.restore({ base: base.blob, delta: delta.blob, onStats });
