@@ -15,7 +15,7 @@ use bitx::parallel::Sequential;
 use bitx::report::Method;
 use bitx::{Compress, Effort, ErrorKind, Format, Job, Restore};
 use common::{
-    EFFORTS, GOLDEN, PAIRS, V2_ARCHIVES, compress, inspect, model, restore, restore_shared, sha256, with_header,
+    EFFORTS, GOLDEN, PAIRS, V2_ARCHIVES, compress, inspect, model, ragged, restore, restore_shared, sha256, with_header,
 };
 
 const V2: Format = Format::V2 { effort: Effort::Default };
@@ -132,6 +132,17 @@ fn archives_restore_and_are_the_same_everywhere() {
             assert_eq!(sha256(&archive), digest, "{} {effort:?}", pair.name);
         }
     }
+}
+
+#[test]
+fn words_that_fill_no_vector_restore_and_are_the_same_everywhere() {
+    let (base, target) = ragged::pair();
+    let digests = EFFORTS.map(|effort| {
+        let archive = compress(&base, &target, Format::V2 { effort }).unwrap();
+        assert!(restore(&base, &archive).unwrap() == target, "{effort:?}");
+        sha256(&archive)
+    });
+    assert_eq!(digests, ragged::ARCHIVES);
 }
 
 /// Inputs that are in memory as a whole, as the store has them.

@@ -8,7 +8,7 @@ mod common;
 use bitx::Format;
 use bitx::parallel::{Runner, Sequential};
 use common::{EFFORTS, GOLDEN, OUTCOMES, PAIRS, V1_ARCHIVES, V2_ARCHIVES};
-use common::{compress_on, outcomes, restore_on, restore_shared, sha256};
+use common::{compress_on, outcomes, ragged, restore_on, restore_shared, sha256};
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
 wasm_bindgen_test_configure!(run_in_dedicated_worker);
@@ -30,6 +30,17 @@ fn vectors_hold(runner: &dyn Runner) {
             assert_eq!(sha256(&written), digest, "{} {effort:?}", pair.name);
         }
     }
+}
+
+#[wasm_bindgen_test]
+fn words_that_fill_no_vector_are_written_as_natively() {
+    let (base, target) = ragged::pair();
+    let digests = EFFORTS.map(|effort| {
+        let written = compress_on(&Sequential, &base, &target, Format::V2 { effort }).unwrap();
+        assert!(restore_on(&Sequential, &base, &written).unwrap() == target, "{effort:?}");
+        sha256(&written)
+    });
+    assert_eq!(digests, ragged::ARCHIVES);
 }
 
 #[wasm_bindgen_test]
