@@ -50,7 +50,9 @@ impl Graphs {
 /// Gives the files of one side their layouts. Returns `true` if the graph describes any of them.
 fn describe(graph: &Graph, files: &mut [Layout], names: &[String]) -> Result<bool> {
     if graph.is_empty() {
-        return Err(Error::format("not an ONNX graph with external data, nor the JSON of MLC's shards"));
+        return Err(Error::format(
+            "not an ONNX graph with external data, nor the JSON of shards of MLC or TensorFlow.js",
+        ));
     }
     let opaque = |layout: &Layout| layout.is_opaque() && layout.file_length > 0;
     let count = files.iter().filter(|file| opaque(file)).count();
