@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use crate::bytes::{ByteReader, put_varint};
 use crate::cast::{can_cast, cast, singles};
-use crate::chunk::{CHUNK, unit};
+use crate::chunk::{CHUNK, geometry, unit};
 use crate::error::{Error, Result};
 use crate::layout::dtype::Fields;
 use crate::layout::{Dtype, Region};
@@ -19,15 +19,20 @@ use crate::transposed::{MAX_MATRIX, Transposed};
 /// Bytes of `F32` weights that are made at once, about.
 const STEP: u64 = 1 << 18;
 
+/// Words of a run, at most: numbers have at most as many bits.
+const MOST_RUN: u64 = 8;
+
 /// The weights of the base that the words of a region were made from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Derived {
     /// The base's matrices of elements.
     pub(crate) matrices: Transposed,
-    /// Weights of an element: a divisor of `per_word`.
+    /// Weights of an element: a divisor of `per_run`.
     pub(crate) element: u64,
-    /// Weights of a word.
-    pub(crate) per_word: u64,
+    /// Weights of a run.
+    pub(crate) per_run: u64,
+    /// Words of a run: 1, unless numbers go on in the next word.
+    pub(crate) run: u64,
     pub(crate) gives: Gives,
 }
 
@@ -123,8 +128,11 @@ fn line((least, most): (f32, f32), steps: f32) -> (f32, f32) {
 
 impl Derived {
     pub(crate) fn write(&self, raw: &mut Vec<u8>) {
-        let Self { matrices: Transposed { rows, columns }, element, per_word, .. } = *self;
-        [rows, columns, element, per_word].into_iter().for_each(|number| put_varint(raw, number));
+        let Self { matrices: Transposed { rows, columns }, element, per_run, run, .. } = *self;
+        [rows, columns, element, per_run].into_iter().for_each(|number| put_varint(raw, number));
+        if run > 1 {
+            put_varint(raw, run);
+        }
         match self.gives {
             Gives::Weights => raw.push(0),
             Gives::Spans(span, divisor) => {
@@ -134,9 +142,15 @@ impl Derived {
         }
     }
 
-    pub(crate) fn read(reader: &mut ByteReader<'_>) -> Result<Self> {
+    /// Reads what [`write`](Self::write) wrote, of runs of several words only `in_runs`.
+    pub(crate) fn read(reader: &mut ByteReader<'_>, in_runs: bool) -> Result<Self> {
         let matrices = Transposed { rows: reader.varint()?, columns: reader.varint()? };
-        let (element, per_word) = (reader.varint()?, reader.varint()?);
+        let (element, per_run) = (reader.varint()?, reader.varint()?);
+        let run = if in_runs { reader.varint()? } else { 1 };
+        if in_runs && !(2..=MOST_RUN).contains(&run) {
+            return Err(Error::corrupt("runs of words are too short or too long")
+                .figures(format_args!("2 to {MOST_RUN} words"), run));
+        }
         let gives = match reader.u8()? {
             0 => Gives::Weights,
             number => {
@@ -145,7 +159,7 @@ impl Derived {
                 Gives::Spans(span, reader.take(4)?.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes)))
             }
         };
-        Ok(Self { matrices, element, per_word, gives })
+        Ok(Self { matrices, element, per_run, run, gives })
     }
 
     /// Checks that a base region of the dtype `from` can have the weights of all words.
@@ -170,16 +184,29 @@ impl Derived {
         let fits = |weights: u64| weights.checked_mul(width).is_some_and(|bytes| bytes <= MAX_MATRIX);
         let Transposed { rows, columns } = self.matrices;
         let matrix = rows.checked_mul(columns).and_then(|elements| elements.checked_mul(self.element));
-        let of_chunk = words.min(CHUNK).checked_mul(self.per_word);
+        let of_chunk = words.min(CHUNK).div_ceil(self.run).checked_mul(self.per_run);
         let (Some(matrix), true) = (matrix.filter(|&matrix| fits(matrix)), of_chunk.is_some_and(fits)) else {
             return Err(Error::limit("the words are made from too many weights")
                 .figures(format_args!("at most {MAX_MATRIX} bytes"), format_args!("{rows} x {columns}")));
         };
-        let all = words.checked_mul(self.per_word).filter(|all| matrix > 0 && all.is_multiple_of(matrix));
-        if all.is_some() && self.per_word > 0 && self.per_word.is_multiple_of(self.element) {
+        let all = self.weights_of(words).filter(|all| matrix > 0 && all.is_multiple_of(matrix));
+        if all.is_some() && self.per_run > 0 && self.per_run.is_multiple_of(self.element) && self.has_whole_runs(region)
+        {
             return Ok(());
         }
         Err(Error::corrupt("the weights of the base do not fill the tensor"))
+    }
+
+    /// The weights of whole runs of words, unless there are too many.
+    pub(crate) fn weights_of(&self, words: u64) -> Option<u64> {
+        (words / self.run).checked_mul(self.per_run)
+    }
+
+    /// Returns true if all chunks of a region are whole runs; only numbers are in runs of several words.
+    fn has_whole_runs(&self, region: &Region) -> bool {
+        let bytes = self.run.checked_mul(unit(region.dtype).1);
+        self.run == 1
+            || self.gives == Gives::Weights && bytes.is_some_and(|bytes| geometry::of(region).is_cut_by(bytes))
     }
 
     /// A range of the region's `all` words, with the words that are made together with it.
@@ -199,8 +226,8 @@ impl Derived {
     }
 
     fn elements(&self, words: &Range<u64>) -> Range<u64> {
-        let per_word = self.per_word / self.element;
-        words.start * per_word..words.end * per_word
+        let per_run = self.per_run / self.element;
+        words.start / self.run * per_run..words.end.div_ceil(self.run) * per_run
     }
 
     /// The words of a region of `dtype` that the view gives for a range of its `all` words, or the
@@ -218,9 +245,10 @@ impl Derived {
 
     fn take_whole(&self, words: &Range<u64>, (from, base): (Dtype, &[u8]), dtype: Dtype) -> Vec<u8> {
         let count = (words.end - words.start) as usize;
-        let per_word = self.per_word as usize;
-        let mut taken = Vec::with_capacity(4 * count * if self.gives == Gives::Weights { per_word } else { 1 });
-        let step = (STEP / 4 / self.per_word).max(1);
+        let per_run = self.per_run as usize;
+        let of_run = if self.gives == Gives::Weights { per_run } else { 1 };
+        let mut taken = Vec::with_capacity(4 * (count / self.run as usize) * of_run);
+        let step = (STEP / 4 / self.per_run).max(1) * self.run;
         for start in words.clone().step_by(step as usize) {
             let weights = self.weights(&(start..(start + step).min(words.end)), words, (from, base));
             match self.gives {
@@ -235,7 +263,7 @@ impl Derived {
                         }
                         _ => span.of(weights, divisor),
                     };
-                    let spans = weights.chunks_exact(per_word).map(of);
+                    let spans = weights.chunks_exact(per_run).map(of);
                     taken.extend(spans.flat_map(f32::to_le_bytes));
                 }
             }

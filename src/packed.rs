@@ -45,7 +45,7 @@ impl<P> PackedView<P> {
         Ok(Self {
             packing,
             tiles: packed.tiles,
-            count: length * packing.per_byte(),
+            count: packing.count(length),
             scales: companion(packed.scales)?,
             zeros: packed.zeros.map(&companion).transpose()?,
             factor: packed.factor.map(&companion).transpose()?,
@@ -56,7 +56,7 @@ impl<P> PackedView<P> {
 
     /// The numbers in a range of bytes of the region.
     fn numbers(&self, range: &Range<u64>) -> Range<u64> {
-        range.start * self.packing.per_byte()..range.end * self.packing.per_byte()
+        self.packing.count(range.start)..self.packing.count(range.end)
     }
 
     /// The tiles that a range of the region needs: with groups, any.
@@ -64,7 +64,7 @@ impl<P> PackedView<P> {
         if self.groups.is_some() {
             return 0..self.tiles.count(self.count);
         }
-        self.tiles.of(&self.numbers(range), self.count, self.packing.run())
+        self.tiles.of(&self.numbers(range), self.count, self.packing.run(&self.tiles))
     }
 
     /// The companions, each with the range of its bytes that a range of the region needs.
@@ -74,10 +74,7 @@ impl<P> PackedView<P> {
         let zeros = self.zeros.iter().map(move |zeros| match self.packing.zeros {
             Zeros::Biases => (zeros, words(&tiles, zeros.dtype)),
             Zeros::Nested => (zeros, words(&(tiles.start / NESTED..tiles.end.div_ceil(NESTED)), zeros.dtype)),
-            Zeros::None | Zeros::Points => {
-                let per_byte = self.packing.per_byte();
-                (zeros, tiles.start / per_byte..tiles.end.div_ceil(per_byte))
-            }
+            Zeros::None | Zeros::Points => (zeros, self.packing.bytes(tiles.start)..self.packing.bytes(tiles.end)),
         });
         let factor = self.factor.iter().map(|factor| (factor, words(&(0..1), factor.dtype)));
         let numbers = self.numbers(range);

@@ -242,7 +242,7 @@ impl BaseSet {
 fn wanted(region: &Region, view: &View) -> Vec<u64> {
     let mut wanted = vec![0; view.origins.len()];
     if let Some(derived) = view.derived {
-        wanted.fill(units(region) * derived.per_word);
+        wanted.fill(units(region) / derived.run * derived.per_run);
     }
     if let Some(unpacked) = &view.unpacked {
         let parts = unpacked.parts().zip(&view.origins).zip(&mut wanted);

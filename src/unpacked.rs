@@ -111,15 +111,15 @@ impl Unpacked {
         let (packing, Tiles { width, rows, columns }) = (self.packing(), self.tiles);
         let count = region.length / region.dtype.words().0 as u64;
         let eights = !packing.is_interleaved() || width.is_multiple_of(8);
-        let bytes = count.is_multiple_of(packing.per_byte()) && (!packing.grouped || columns <= width);
+        let bytes = (count % 8 * u64::from(packing.bits)).is_multiple_of(8) && (!packing.grouped || columns <= width);
         if width == 0 || rows == 0 || columns == 0 || !count.is_multiple_of(width) || !eights || !bytes {
             return Err(Error::corrupt("the tiles are not those of a matrix")
                 .figures(format_args!("{count} packed numbers"), format_args!("{width} columns")));
         }
-        self.tiles.limited(packing, count, count / packing.per_byte())?;
+        self.tiles.limited(packing, count, packing.bytes(count))?;
         let matrix = self.matrices.rows.checked_mul(self.matrices.columns);
         let matrix = matrix.and_then(|elements| elements.checked_mul(self.element));
-        let matrix = matrix.filter(|weights| *weights <= MAX_MATRIX * packing.per_byte()).ok_or_else(|| {
+        let matrix = matrix.filter(|weights| *weights <= packing.count(MAX_MATRIX)).ok_or_else(|| {
             Error::limit("the matrices of packed numbers are too large").figures(
                 format_args!("at most {MAX_MATRIX} bytes"),
                 format_args!("{} x {}", self.matrices.rows, self.matrices.columns),
@@ -142,7 +142,7 @@ impl Unpacked {
 
     /// The words of the dtype `dtype` that a part needs for `count` weights.
     pub(crate) fn words(&self, part: Part, count: u64, dtype: Dtype) -> u64 {
-        let numbers = |numbers: u64| numbers.div_ceil(self.packing().per_byte()).div_ceil(dtype.words().0 as u64);
+        let numbers = |numbers: u64| self.packing().bytes(numbers).div_ceil(dtype.words().0 as u64);
         let tiles = self.tiles.count(count);
         match (part, self.packing().zeros) {
             (Part::Numbers, _) => numbers(count),
@@ -167,7 +167,7 @@ impl Unpacked {
         if self.packing().grouped {
             0..self.tiles.count(all)
         } else {
-            self.tiles.of(numbers, all, self.packing().run())
+            self.tiles.of(numbers, all, self.packing().run(&self.tiles))
         }
     }
 
@@ -176,10 +176,7 @@ impl Unpacked {
     pub(crate) fn needs(&self, words: &Range<u64>, all: u64, dtypes: &[Dtype]) -> Vec<Range<u64>> {
         let numbers = self.numbers(words, all);
         let tiles = self.tiles(&numbers, all);
-        let packed = |numbers: &Range<u64>| {
-            let per_byte = self.packing().per_byte();
-            numbers.start / per_byte..numbers.end.div_ceil(per_byte)
-        };
+        let packed = |numbers: &Range<u64>| self.packing().bytes(numbers.start)..self.packing().bytes(numbers.end);
         let needs = |(part, dtype): (Part, &Dtype)| {
             let width = dtype.words().0 as u64;
             let words = match (part, self.packing().zeros) {
@@ -254,7 +251,7 @@ impl Lines {
         let packing = unpacked.packing();
         let level = |number: usize| packing.levels.value(packing.index(number as u8 & packing.mask()));
         let levels = std::array::from_fn(level);
-        Self { scales: packing.scales(of), shifts: packing.shifts(of), groups, levels }
+        Self { scales: packing.scales(of), shifts: packing.shifts(&unpacked.tiles, of), groups, levels }
     }
 }
 
@@ -308,8 +305,7 @@ impl Numbers<'_> {
         let scale = self.lines.scales.get(tile).copied().unwrap_or(0.0);
         let number = |weight: u64| {
             let place = (packing.place(weight as usize) as u64).wrapping_sub(self.numbers.start) as usize;
-            let byte = |place: usize| bytes.get(place).copied().unwrap_or(0);
-            if packing.bits == 8 { byte(place) } else { byte(place / 2) >> (place % 2 * 4) & 15 }
+            packing.number_at(bytes, place)
         };
         let levels = weights.clone().map(|weight| self.lines.levels[usize::from(number(weight))]);
         match &self.lines.shifts {

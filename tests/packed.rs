@@ -21,7 +21,7 @@ fn named(name: &str) -> &'static Golden {
 
 /// The vectors with packed numbers.
 fn vectors() -> impl Iterator<Item = &'static Golden> {
-    ["packed.default", "words.default", "nested.default"].into_iter().map(named)
+    ["packed.default", "words.default", "nested.default", "bits.default"].into_iter().map(named)
 }
 
 /// Names, places and dtypes of the tensors of a safetensors file.
@@ -232,7 +232,17 @@ fn a_forged_head_of_packed_items_restores_or_is_refused() {
     assert_eq!(refused(&varint(3)), ErrorKind::Corrupt);
     assert_eq!(refused(&[&[1][..], &entry(2, 0, tiles, &[2, 0])].concat()), ErrorKind::Corrupt);
     assert_eq!(refused(&[&[1][..], &entry(u64::MAX, 0, tiles, &[2, 0])].concat()), ErrorKind::Corrupt);
-    assert_eq!(refused(&[&[1][..], &entry(0, 19, tiles, &[2, 0])].concat()), ErrorKind::Unsupported);
+    assert_eq!(refused(&[&[1][..], &entry(0, 29, tiles, &[2, 0])].concat()), ErrorKind::Unsupported);
+    // The 32 bytes have 128 numbers of 2 bits; they are no whole numbers of 3, 5 or 6 bits.
+    good(&[&[1][..], &entry(0, 23, [64, 1, 64], &[2, 0])].concat());
+    good(&[&[1][..], &entry(0, 19, [128, 1, 64], &[2, 2, 0])].concat());
+    assert_eq!(refused(&[&[1][..], &entry(0, 23, tiles, &[2, 0])].concat()), ErrorKind::Corrupt);
+    for packing in [20, 21, 22] {
+        for width in [85, 51, 42, 17, 7, 1] {
+            let entry = entry(0, packing, [width, 1, width], &[2, 2, 0]);
+            assert_eq!(refused(&[&[1][..], &entry].concat()), ErrorKind::Corrupt, "{packing}");
+        }
+    }
     // Groups that are missing, or words of floats.
     assert_eq!(refused(&[&[1][..], &entry(0, 17, tiles, &[2, 2, 0])].concat()), ErrorKind::Truncated);
     assert_eq!(refused(&[&[1][..], &entry(0, 17, tiles, &[2, 2, 0, 2])].concat()), ErrorKind::Corrupt);

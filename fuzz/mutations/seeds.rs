@@ -136,7 +136,7 @@ fn packed(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
 }
 
 /// Packed numbers and their scales, and the weights that they were quantised from: in words of eight
-/// rows, and in runs.
+/// rows, in runs, and in runs of numbers that go on in the next word.
 fn derived(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
     let [bytes, _] = weights(random, 64 * 64 * 2);
     let words: Vec<f32> =
@@ -147,12 +147,15 @@ fn derived(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
     };
     let [numbers, others] = weights(random, 64 * 64 / 2);
     let (columns, runs) = (largest(64, 7.5), largest(32, 7.0));
-    let base = model(&[("a.weight", "BF16", &[64, 64], &bytes), ("b.weight", "BF16", &[64, 64], &bytes)]);
+    let base = model(&["a.weight", "b.weight", "c.weight"].map(|name| (name, "BF16", &[64, 64][..], &bytes[..])));
     let target = model(&[
         ("a.qweight", "I32", &[8, 64], &numbers),
         ("a.scales", "F32", &[1, 64], &columns),
         ("b.q_weight", "U32", &[64, 8], &others),
         ("b.q_scale", "F32", &[64, 2], &runs),
+        ("c.weight", "U32", &[64, 6], &others[..64 * 24]),
+        ("c.scales", "F32", &[64, 1], &columns),
+        ("c.biases", "F32", &[64, 1], &columns),
     ]);
     (base, target)
 }

@@ -175,7 +175,7 @@ pub(super) fn encode_plain(
     }
     // Differences of words that pack several numbers say little. Half bytes are for rows in an
     // order that the scales do not follow.
-    let packed = width > 1 && side.is_some_and(|side| side.bits() == 4);
+    let packed = width > 1 && side.is_some_and(|side| side.bits() < 8);
     if let Some(base) = base.filter(|_| packed) {
         best.offer(Method::Nibbles, nibbles::encode(base, target));
     }

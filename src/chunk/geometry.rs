@@ -43,6 +43,11 @@ impl Geometry {
         byte / self.chunk
     }
 
+    /// Returns true if the region and all of its chunks are whole runs of so many bytes.
+    pub(crate) fn is_cut_by(&self, run: u64) -> bool {
+        self.length.is_multiple_of(run) && (self.count() <= 1 || self.chunk.is_multiple_of(run))
+    }
+
     /// Returns the largest number of components that factors may have.
     ///
     /// It is at most the number of columns, so that a chunk has no more numbers of `U` than words,

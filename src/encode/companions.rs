@@ -54,6 +54,22 @@ impl Known {
         }
     }
 
+    /// Takes numbers of MLX to have as many bits as the start of their region tells: nearly all runs have
+    /// the number 0, which would be rare if numbers were in fact several shorter ones.
+    pub(in crate::encode) fn with_bits<'a>(self, start: impl Fn(usize) -> Option<&'a Vec<u8>>, bytes: u64) -> Self {
+        let (Some(start), true) = (start(self.region), AFFINE.concat().contains(&self.packing)) else { return self };
+        let mut found: Vec<(u8, Tiles)> = affine(bytes, self.tiles.count(self.numbers(bytes))).collect();
+        found.sort_by_key(|(packing, _)| std::cmp::Reverse(PACKINGS[usize::from(*packing)].bits));
+        let found =
+            found.into_iter().find(|(packing, tiles)| have_zeros(&PACKINGS[usize::from(*packing)], tiles, start));
+        found.map_or(self, |(packing, tiles)| Self { packing, tiles, ..self })
+    }
+
+    /// The packed numbers in so many bytes.
+    fn numbers(&self, bytes: u64) -> u64 {
+        PACKINGS[usize::from(self.packing)].count(bytes)
+    }
+
     fn zeros_of(&self, zeros: Zeros) -> Option<usize> {
         self.zeros.filter(|_| PACKINGS[usize::from(self.packing)].zeros == zeros)
     }
@@ -66,6 +82,8 @@ enum Order {
     Runs,
     /// One for each run of a power of two of numbers, at most that many.
     Short(u64),
+    /// One for each run of 32, 64 or 128 numbers of any bits of [`AFFINE`].
+    Affine,
     /// One for each column of a group of rows; words pack numbers of a column, or of a row.
     Groups,
     /// One for each column, one for each row, or one for all.
@@ -96,31 +114,42 @@ const INTERLEAVED: u8 = 4;
 const NF4_NESTED: u8 = 16;
 
 /// The packings of GPTQ, each with that of rows in groups.
-const GROUPED: [(u8, u8); 2] = [(3, 17), (15, 18)];
+const GROUPED: [(u8, u8); 3] = [(3, 17), (15, 18), (25, 26)];
+
+/// The packings of MLX. Those of 2 bits are the least likely ones where runs have as many words.
+const AFFINE: [&[u8]; 2] = [&[13, 14, 22, 21, 20], &[19]];
+
+/// The numbers of a run of MLX, the most likely ones first.
+const RUNS: [u64; 3] = [64, 32, 128];
 
 /// The packing whose scales may be exponents of type `U8`. Those of others are numbers of a table.
 const E2M1: u8 = 6;
 
+/// The same packing with a factor that divides scales.
+const DIVIDED: u8 = 27;
+
 /// The packings of floats of 8 bits.
 const FLOATS: [(Dtype, u8); 2] = [(F8_E4M3, 11), (F8_E5M2, 12)];
 
-static ROWS: [Row; 26] = [
+static ROWS: [Row; 28] = [
     // MatMulNBits of onnxruntime, by its quantiser and by its model builder.
     row(["_Q4", "_scales", "_zero_points", ""], &[U8], Order::Runs, [Some(0), Some(2)]),
     row(["_Q8", "_scales", "_zero_points", ""], &[U8], Order::Runs, [Some(10), Some(9)]),
+    row(["_Q2", "_scales", "_zero_points", ""], &[U8], Order::Runs, [Some(23), Some(24)]),
     row(["qweight", "scales", "qzeros", ""], &[U8], Order::Runs, [Some(0), Some(2)]),
-    // GPTQ of 8 bits, whose zero points tell them; GPTQ and AWQ.
+    // GPTQ of 8 and of 2 bits, whose zero points tell them; GPTQ and AWQ.
     row(["qweight", "scales", "qzeros", ""], &[I32, U32], Order::Groups, [None, Some(15)]),
+    row(["qweight", "scales", "qzeros", ""], &[I32, U32], Order::Groups, [None, Some(25)]),
     row(["qweight", "scales", "qzeros", ""], &[I32, U32], Order::Groups, [Some(0), Some(3)]),
     // MLC.
     row(["q_weight", "q_scale", "", ""], &[U32], Order::Runs, [Some(1), None]),
-    // MLX, whose groups are of 64 weights nearly always: names do not tell 4 from 8 bits.
-    row(["weight", "scales", "biases", ""], &[U32], Order::Short(64), [None, Some(13)]),
-    row(["weight", "scales", "biases", ""], &[U32], Order::Short(128), [None, Some(14)]),
+    // MLX, whose names and shapes do not tell the bits of a number.
+    row(["weight", "scales", "biases", ""], &[U32], Order::Affine, [None, Some(13)]),
     // compressed-tensors: integers of 4 bits, which have groups, and of 8 bits; NVFP4.
-    row(["weight_packed", "weight_scale", "", ""], &[I32], Order::Short(128), [Some(0), None]),
+    row(["weight_packed", "weight_scale", "weight_zero_point", ""], &[I32], Order::Short(128), [Some(0), Some(28)]),
     row(["weight_packed", "weight_scale", "", ""], &[I32], Order::Runs, [Some(10), None]),
-    row(["weight_packed", "weight_scale", "", ""], &[U8], Order::Runs, [Some(6), None]),
+    row(["weight_packed", "weight_scale", "", "weight_global_scale"], &[U8], Order::Runs, [Some(DIVIDED), None]),
+    row(["weight_packed", "weight_scale", "", ""], &[U8], Order::Runs, [Some(E2M1), None]),
     // MXFP4, and NVFP4 of ModelOpt.
     row([".blocks", ".scales", "", ""], &[U8], Order::Runs, [Some(6), None]),
     row(["_blocks", "_scales", "", ""], &[U8], Order::Runs, [Some(6), None]),
@@ -168,13 +197,13 @@ impl Row {
         let without = self.packings[0].map(|packing| (packing, None));
         with.into_iter().chain(without).find_map(|(packing, zeros)| {
             let (packing, tiles) = self.tiles(packing, &regions[region], &regions[scales])?;
-            let Packing { zeros: wanted, .. } = PACKINGS[usize::from(packing)];
-            let per_byte = PACKINGS[usize::from(packing)].per_byte();
-            let numbers = regions[region].length * per_byte;
+            let Packing { zeros: wanted, divides, .. } = PACKINGS[usize::from(packing)];
+            let stored = |region: &Region| PACKINGS[usize::from(packing)].count(region.length);
+            let numbers = stored(&regions[region]);
             let count = tiles.count(numbers);
             let fits = match (wanted, zeros.map(|zeros| &regions[zeros])) {
-                (Zeros::None, None) => true,
-                (Zeros::Points, Some(zeros)) => zeros.length * per_byte == count,
+                (Zeros::None, None) => !divides || factor.is_some(),
+                (Zeros::Points, Some(zeros)) => stored(zeros) == count,
                 (Zeros::Biases, Some(biases)) => is_bias(biases.dtype) && words_of(biases) == count,
                 (Zeros::Nested, Some(nested)) => is_bias(nested.dtype) && words_of(nested) == count.div_ceil(NESTED),
                 _ => false,
@@ -193,24 +222,29 @@ impl Row {
 
     /// The packing and the tiles of numbers with such scales; `None` if they do not fit each other.
     fn tiles(&self, packing: u8, region: &Region, scales: &Region) -> Option<(u8, Tiles)> {
-        let count = region.length * PACKINGS[usize::from(packing)].per_byte();
+        let count = PACKINGS[usize::from(packing)].count(region.length);
         let words = words_of(scales);
         let float = FLOATS.iter().find(|(dtype, _)| *dtype == region.dtype);
         let packing = float.map_or(packing, |(_, packing)| *packing);
         let fits = match packing {
-            E2M1 => true,
+            E2M1 | DIVIDED => true,
             NF4_NESTED => scales.dtype == U8,
             _ => scales.dtype != U8 || float.is_some(),
         };
         if words == 0 || count == 0 || !fits {
             return None;
         }
-        let per_word = PACKINGS[usize::from(packing)].per_byte() * region.dtype.words().0 as u64;
+        let per_word = PACKINGS[usize::from(packing)].count(region.dtype.words().0 as u64);
         let runs = |run: u64| Some((packing, Tiles { width: run, rows: 1, columns: run }));
         let run = || count.is_multiple_of(words).then(|| count / words);
         match (self.order, &region.shape[..], &scales.shape[..]) {
             (Order::Runs, ..) => run().and_then(runs),
+            (Order::Short(_), &[.., columns], _) if PACKINGS[usize::from(packing)].down => {
+                let (width, columns) = (columns.saturating_mul(per_word), run()?);
+                width.is_multiple_of(columns).then_some((packing, Tiles { width, rows: 1, columns }))
+            }
             (Order::Short(most), ..) => run().filter(|run| *run <= most && run.is_power_of_two()).and_then(runs),
+            (Order::Affine, ..) => affine(region.length, words).next(),
             (Order::Groups, &[rows, columns], &[groups, out]) if groups > 0 && rows.is_multiple_of(groups) => {
                 let (rows, packed) = (rows / groups, columns.saturating_mul(per_word));
                 if columns == out {
@@ -235,6 +269,25 @@ impl Row {
             _ => None,
         }
     }
+}
+
+/// Returns true if nearly all runs of numbers have the number 0.
+fn have_zeros(packing: &Packing, tiles: &Tiles, start: &[u8]) -> bool {
+    let numbers: Vec<u8> = packing.numbers(start).collect();
+    let runs = numbers.chunks_exact(tiles.width as usize);
+    let (all, with) = (runs.len(), runs.filter(|run| run.contains(&0)).count());
+    all > 0 && with * 10 >= all * 9
+}
+
+/// The packings and tiles that numbers of MLX in so many bytes, with so many scales, may have.
+fn affine(bytes: u64, scales: u64) -> impl Iterator<Item = (u8, Tiles)> {
+    let of_run = |packings: &'static [u8]| RUNS.into_iter().flat_map(|run| packings.iter().map(move |&p| (p, run)));
+    let runs = AFFINE.into_iter().flat_map(of_run);
+    let fits = move |&(packing, run): &(u8, u64)| {
+        let of_run = PACKINGS[usize::from(packing)].bytes(run);
+        of_run.checked_mul(scales) == Some(bytes)
+    };
+    runs.filter(fits).map(|(packing, run)| (packing, Tiles { width: run, rows: 1, columns: run }))
 }
 
 /// Returns true if a region has a group for each row of weights in words of several rows.

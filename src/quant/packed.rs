@@ -1,24 +1,27 @@
-//! Packed weights, as data: numbers of four or eight bits in a region of their own, whose scales and
+//! Packed weights, as data: numbers of two to eight bits in a region of their own, whose scales and
 //! zero points or biases are the words of other regions, its *companions*.
 //!
 //! The numbers of the region are a matrix that is cut into tiles of `rows` rows and `columns`
 //! columns. A weight is `a * level[number] + c`, where `a` is the scale of its tile, and `c` is 0, or
 //! minus the product of the scale and the zero point of the tile, or the bias of the tile.
 
-use std::ops::Range;
+mod stored;
+mod tiles;
+
+pub(crate) use tiles::Tiles;
 
 use super::Levels;
 use super::dynamic::number;
 use super::formats::{E2M1, Float, NF4};
 use crate::cast::{can_cast, singles};
-use crate::error::{Error, Result};
 use crate::layout::Dtype;
 use crate::layout::dtype::Fields;
 
 /// One way to pack weights.
 #[derive(Debug)]
 pub(crate) struct Packing {
-    /// Bits of a number: 4 or 8. The low half of a byte comes first.
+    /// Bits of a number, at most 8. The lowest bits of a byte come first, and numbers may go on in the
+    /// next byte.
     pub(crate) bits: u32,
     pub(crate) levels: Levels,
     /// The relation of stored numbers to indices of levels.
@@ -27,7 +30,14 @@ pub(crate) struct Packing {
     pub(crate) zeros: Zeros,
     /// A companion tells the [groups](super::groups::Groups) of rows.
     pub(crate) grouped: bool,
+    /// The factor divides scales.
+    pub(crate) divides: bool,
+    /// Zero points follow each other by columns of tiles, in each [`DOWN`] rows of them.
+    pub(crate) down: bool,
 }
+
+/// Rows of tiles whose zero points follow each other by columns.
+const DOWN: u64 = 8;
 
 /// The companion that tells the weights of the level 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,22 +83,22 @@ pub(crate) enum Code {
 
 const fn uniform(bits: u32, zero: u8, code: Code, zeros: Zeros) -> Packing {
     let levels = Levels::Uniform { last: ((1u32 << bits) - 1) as u8, zero };
-    Packing { bits, levels, code, order: Order::Columns, zeros, grouped: false }
+    Packing { bits, levels, code, order: Order::Columns, zeros, grouped: false, divides: false, down: false }
 }
 
 const fn book(levels: &'static [f32; 16], code: Code) -> Packing {
     let (order, zeros) = (Order::Columns, Zeros::None);
-    Packing { bits: 4, levels: Levels::Book(levels), code, order, zeros, grouped: false }
+    Packing { bits: 4, levels: Levels::Book(levels), code, order, zeros, grouped: false, divides: false, down: false }
 }
 
 const fn float(mantissa: u32, last: u8) -> Packing {
     let levels = Levels::Float(Float { mantissa, last });
     let (code, order, zeros) = (Code::SignAndSize, Order::Columns, Zeros::None);
-    Packing { bits: 8, levels, code, order, zeros, grouped: false }
+    Packing { bits: 8, levels, code, order, zeros, grouped: false, divides: false, down: false }
 }
 
 /// The packings, by their numbers in the format.
-pub(crate) static PACKINGS: [Packing; 19] = [
+pub(crate) static PACKINGS: [Packing; 29] = [
     // MatMulNBits and GPTQ without zero points.
     uniform(4, 8, Code::Plain, Zeros::None),
     // MLC.
@@ -122,61 +132,22 @@ pub(crate) static PACKINGS: [Packing; 19] = [
     // GPTQ of 4 and of 8 bits whose rows were sorted first.
     Packing { grouped: true, ..uniform(4, 1, Code::Plain, Zeros::Points) },
     Packing { grouped: true, ..uniform(8, 1, Code::Plain, Zeros::Points) },
+    // MLX of 2, 3, 5 and 6 bits.
+    uniform(2, 0, Code::Plain, Zeros::Biases),
+    uniform(3, 0, Code::Plain, Zeros::Biases),
+    uniform(5, 0, Code::Plain, Zeros::Biases),
+    uniform(6, 0, Code::Plain, Zeros::Biases),
+    // MatMulNBits of 2 bits, without and with zero points.
+    uniform(2, 2, Code::Plain, Zeros::None),
+    uniform(2, 0, Code::Plain, Zeros::Points),
+    // GPTQ of 2 bits, also with rows that were sorted first.
+    uniform(2, 1, Code::Plain, Zeros::Points),
+    Packing { grouped: true, ..uniform(2, 1, Code::Plain, Zeros::Points) },
+    // NVFP4 of compressed-tensors, whose factor is that of the scales before they were rounded.
+    Packing { divides: true, ..book(&E2M1, Code::SignAndSize) },
+    // compressed-tensors with zero points.
+    Packing { down: true, ..uniform(4, 0, Code::Plain, Zeros::Points) },
 ];
-
-/// The largest number of tiles side by side.
-const MAX_ACROSS: u64 = 1 << 20;
-
-/// The most tiles of a packing with groups, all of which every chunk needs.
-const MAX_GROUPED: u64 = 1 << 22;
-
-/// The fewest bytes of a tile, so that companions are not larger than what they belong to.
-const TILE: u64 = 4;
-
-/// The tiles of a matrix of numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Tiles {
-    /// Columns of the matrix.
-    pub(crate) width: u64,
-    /// Rows of a tile.
-    pub(crate) rows: u64,
-    /// Columns of a tile.
-    pub(crate) columns: u64,
-}
-
-impl Tiles {
-    /// Tiles side by side.
-    pub(crate) fn across(&self) -> u64 {
-        self.width.div_ceil(self.columns)
-    }
-
-    /// All tiles of a matrix of `count` numbers, which are whole rows.
-    pub(crate) fn count(&self, count: u64) -> u64 {
-        count.div_ceil(self.width).div_ceil(self.rows).saturating_mul(self.across())
-    }
-
-    /// All tiles of a matrix of `count` numbers of a packing in `bytes` bytes.
-    ///
-    /// # Errors
-    /// `Limit` for more of them than such a matrix may have.
-    pub(crate) fn limited(&self, packing: &Packing, count: u64, bytes: u64) -> Result<u64> {
-        let most = if packing.grouped { MAX_GROUPED } else { u64::MAX };
-        let (tiles, most) = (self.count(count), (bytes / TILE).max(1).min(most));
-        if self.across() > MAX_ACROSS || tiles > most {
-            return Err(Error::limit("there are too many tiles").figures(most, tiles));
-        }
-        Ok(tiles)
-    }
-
-    /// The tiles that a range of a matrix of `count` numbers needs: all of the rows of tiles that it
-    /// touches, and those before and behind that share `run` numbers with them.
-    pub(crate) fn of(&self, numbers: &Range<u64>, count: u64, run: u64) -> Range<u64> {
-        let across = self.across();
-        let first = numbers.start / self.width / self.rows * across;
-        let last = numbers.end.div_ceil(self.width).div_ceil(self.rows) * across;
-        first / run * run..last.div_ceil(run).saturating_mul(run).min(self.count(count))
-    }
-}
 
 impl Packing {
     /// Writes the tile of each number from number `first` on, counted from tile `origin` on.
@@ -277,30 +248,20 @@ impl Packing {
         self.order == Order::Interleaved
     }
 
-    /// Tiles that share words of a companion, from the first tile on.
-    pub(crate) fn run(&self) -> u64 {
-        if self.zeros == Zeros::Nested { NESTED } else { 8 }
-    }
-
-    /// Numbers in a byte.
-    pub(crate) fn per_byte(&self) -> u64 {
-        u64::from(8 / self.bits)
-    }
-
-    /// The stored numbers of bytes.
-    pub(crate) fn numbers<'a>(&self, bytes: &'a [u8]) -> impl Iterator<Item = u8> + use<'a> {
-        let halves = usize::from(self.bits == 4);
-        (0..bytes.len() << halves).map(move |place| {
-            let byte = bytes[place >> halves];
-            if halves == 0 { byte } else { byte >> (place % 2 * 4) & 15 }
-        })
+    /// Those of the tiles that share words of a companion, from the first tile on.
+    pub(crate) fn run(&self, tiles: &Tiles) -> u64 {
+        match self.zeros {
+            Zeros::Nested => NESTED,
+            _ if self.down => DOWN.saturating_mul(tiles.across()),
+            _ => 8,
+        }
     }
 
     /// The numbers `a` and `c` of tiles, given their companions. They are NaN where a scale is not
     /// finite.
-    pub(crate) fn affine(&self, of: Companions<'_>) -> Vec<(f32, f32)> {
+    pub(crate) fn affine(&self, tiles: &Tiles, of: Companions<'_>) -> Vec<(f32, f32)> {
         let scales = self.scales(of);
-        match self.shifts(of) {
+        match self.shifts(tiles, of) {
             Shifts::None => scales.into_iter().map(|scale| (scale, 0.0)).collect(),
             Shifts::Biases(biases) => scales.into_iter().zip(biases).collect(),
             Shifts::Points(zeros) => scales.into_iter().zip(zeros).map(|(a, zero)| (a, -(a * zero))).collect(),
@@ -314,28 +275,39 @@ impl Packing {
             Some(nested) if self.zeros == Zeros::Nested => nested_scales(of.scales.1, &scales_of(nested), of.offset),
             _ => scales_of(of.scales),
         };
-        let scales = scales.into_iter().map(|scale| scale * factor);
+        let scales = scales.into_iter().map(|scale| if self.divides { scale / factor } else { scale * factor });
         scales.map(|scale| if scale.is_finite() { scale } else { f32::NAN }).collect()
     }
 
-    /// The numbers of tiles that tell the weights of the level 0, a multiple of eight tiles behind the
-    /// first one.
-    pub(crate) fn shifts(&self, of: Companions<'_>) -> Shifts {
+    /// The numbers of tiles that tell the weights of the level 0, a whole [`run`](Self::run) of tiles
+    /// behind the first one.
+    pub(crate) fn shifts(&self, tiles: &Tiles, of: Companions<'_>) -> Shifts {
         let zeros = match (of.zeros, self.zeros) {
             (Some(biases), Zeros::Biases) => return Shifts::Biases(scales_of(biases)),
             (Some(zeros), Zeros::Points) => zeros,
             _ => return Shifts::None,
         };
         let stored: Vec<u8> = self.numbers(zeros.1).collect();
+        let across = usize::try_from(tiles.across()).unwrap_or(usize::MAX);
         let zero = |tile: usize| {
             // Zero points follow each other as numbers do: interleaved, or each in its column.
-            let place = if self.is_interleaved() { self.place(tile) } else { tile };
+            let place = match (self.down, self.is_interleaved()) {
+                (true, _) => down(tile, across),
+                (_, true) => self.place(tile),
+                _ => tile,
+            };
             let number = stored.get(place).copied().unwrap_or(0);
             if self.code == Code::Signed { f32::from(number as i8) } else { f32::from(number) }
         };
-        let tiles = of.scales.1.len() / of.scales.0.words().0;
-        Shifts::Points((0..tiles).map(zero).collect())
+        let count = of.scales.1.len() / of.scales.0.words().0;
+        Shifts::Points((0..count).map(zero).collect())
     }
+}
+
+/// The place of a tile, of which so many are side by side, among those in order of columns.
+fn down(tile: usize, across: usize) -> usize {
+    let (rows, row, column) = (DOWN as usize, tile / across, tile % across);
+    (row / rows * across + column) * rows + row % rows
 }
 
 /// The numbers of tiles that tell the weights of the level 0.
@@ -355,7 +327,7 @@ pub(crate) struct Companions<'a> {
     pub(crate) scales: (Dtype, &'a [u8]),
     /// Zero points, biases, or the scales of scales.
     pub(crate) zeros: Option<(Dtype, &'a [u8])>,
-    /// The one number that all scales are multiplied by.
+    /// The one number that all scales are multiplied by, or divided by.
     pub(crate) factor: Option<(Dtype, &'a [u8])>,
     /// The number that is added to nested scales.
     pub(crate) offset: f32,

@@ -139,7 +139,7 @@ macro_rules! golden {
 }
 
 /// Every dtype and method, at every effort, and every layout of a base.
-pub const GOLDEN: [Golden; 17] = [
+pub const GOLDEN: [Golden; 18] = [
     golden!("dtypes", "safetensors", "fast"),
     golden!("dtypes", "safetensors", "default"),
     golden!("dtypes", "safetensors", "max"),
@@ -157,6 +157,7 @@ pub const GOLDEN: [Golden; 17] = [
     golden!("quants", "gguf", "default"),
     golden!("quants", "gguf", "max"),
     golden!("sparse", "safetensors", "fast"),
+    golden!("bits", "safetensors", "default"),
 ];
 
 pub const EFFORTS: [Effort; 3] = [Effort::Fast, Effort::Default, Effort::Max];

@@ -2,6 +2,7 @@
 //! scales of several quantisers; and forged heads.
 #![cfg(not(target_arch = "wasm32"))]
 
+mod bits;
 #[path = "../common/mod.rs"]
 mod common;
 mod floats;

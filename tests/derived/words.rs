@@ -3,9 +3,14 @@
 
 use super::*;
 
+/// Numbers of so many bits in a row, the lowest bits first.
+pub fn packed_bits(numbers: &[u8], bits: u32) -> Vec<u8> {
+    let runs = numbers.chunks(8).map(|run| run.iter().rev().fold(0u64, |run, &number| run << bits | u64::from(number)));
+    runs.flat_map(|run| run.to_le_bytes().into_iter().take(bits as usize)).collect()
+}
+
 /// MLX: the extreme of the larger magnitude is a level, and so is 0.
-fn mlx(weights: &[f32], name: &str, bits: u32) -> Vec<Tensor> {
-    const GROUP: usize = 64;
+pub fn mlx(weights: &[f32], name: &str, bits: u32, group: usize) -> Vec<Tensor> {
     let last = ((1u32 << bits) - 1) as f32;
     let line = |group: &[f32]| {
         let least = group.iter().copied().fold(f32::INFINITY, f32::min);
@@ -14,17 +19,17 @@ fn mlx(weights: &[f32], name: &str, bits: u32) -> Vec<Tensor> {
         let (edge, step) = if least.abs() > greatest.abs() { (least, step) } else { (greatest, -step) };
         (rounded(edge / (edge / step).round()), rounded(edge))
     };
-    let lines: Vec<(f32, f32)> = weights.chunks(GROUP).map(line).collect();
+    let lines: Vec<(f32, f32)> = weights.chunks(group).map(line).collect();
     let of = |(i, weight): (usize, &f32)| {
-        let (slope, bias) = lines[i / GROUP];
+        let (slope, bias) = lines[i / group];
         ((weight - bias) / slope).round_ties_even().clamp(0.0, last) as u8
     };
     let numbers: Vec<u8> = weights.iter().enumerate().map(of).collect();
-    let bytes = if bits == 4 { packed(&numbers) } else { numbers };
+    let bytes = packed_bits(&numbers, bits);
     let (slopes, biases): (Vec<f32>, Vec<f32>) = lines.into_iter().unzip();
     vec![
-        tensor(&format!("{name}.biases"), "BF16", [OUTER, INNER / GROUP], words(&biases)),
-        tensor(&format!("{name}.scales"), "BF16", [OUTER, INNER / GROUP], words(&slopes)),
+        tensor(&format!("{name}.biases"), "BF16", [OUTER, INNER / group], words(&biases)),
+        tensor(&format!("{name}.scales"), "BF16", [OUTER, INNER / group], words(&slopes)),
         tensor(&format!("{name}.weight"), "U32", [OUTER, bytes.len() / 4 / OUTER], bytes),
     ]
 }
@@ -63,7 +68,7 @@ type Quantiser = fn(&[f32], &str) -> Vec<Tensor>;
 /// The layers of a model whose weights `tune` changes, each by another quantiser.
 fn quantised(tune: impl Fn(f32, usize) -> f32) -> Vec<Tensor> {
     let quantisers: [Quantiser; 4] =
-        [|weights, name| mlx(weights, name, 4), |weights, name| mlx(weights, name, 8), gptq8, compressed8];
+        [|weights, name| mlx(weights, name, 4, 64), |weights, name| mlx(weights, name, 8, 64), gptq8, compressed8];
     let layers = LAYERS.iter().zip(quantisers).enumerate();
     let tuned =
         |i: usize| -> Vec<f32> { weights(i as u64).into_iter().enumerate().map(|(at, w)| tune(w, at)).collect() };

@@ -11,8 +11,10 @@ pub struct Derived {
     pub matrices: (usize, usize),
     /// Weights of an element.
     pub element: usize,
-    /// Weights of a word.
-    pub per_word: usize,
+    /// Weights of a run.
+    pub per_run: usize,
+    /// Words of a run.
+    pub run: usize,
     /// 0 if the view gives weights, else the number of a span.
     pub span: u8,
     pub divisor: f32,
@@ -21,7 +23,7 @@ pub struct Derived {
 impl Derived {
     /// The weights, or the words that are expected of their spans.
     pub fn words(&self, origin: &Origin, region: &Region, bases: &[Base<'_>]) -> Result<Vec<u8>> {
-        let count = region.length / unit(region.dtype) * self.per_word;
+        let count = region.length / unit(region.dtype) / self.run * self.per_run;
         let Origin { file, name, dtype } = origin;
         let found = find(&bases[*file], name, *dtype, count * unit(*dtype))?;
         let (rows, columns) = self.matrices;
@@ -33,7 +35,7 @@ impl Derived {
         if self.span == 6 {
             return Ok(self.places(&weights));
         }
-        let spans = weights.chunks(self.per_word).flat_map(|weights| self.span_of(weights).to_le_bytes());
+        let spans = weights.chunks(self.per_run).flat_map(|weights| self.span_of(weights).to_le_bytes());
         let spans: Vec<u8> = spans.collect();
         if is_power(region.dtype) {
             let exponent = |span: &[u8]| (u32::from_le_bytes(span.try_into().unwrap()) / (1 << 23)) as u8;
@@ -44,7 +46,7 @@ impl Derived {
 
     /// The places of nested scales.
     fn places(&self, weights: &[f32]) -> Vec<u8> {
-        let moved: Vec<f32> = weights.chunks(self.per_word).map(|weights| largest(weights) - self.divisor).collect();
+        let moved: Vec<f32> = weights.chunks(self.per_run).map(|weights| largest(weights) - self.divisor).collect();
         let borders: Vec<f32> = (0..255u8).map(|place| (dynamic(place) + dynamic(place + 1)) / 2.0).collect();
         let place = |x: f32| borders.iter().filter(|&&border| border < x).count() as u8;
         let runs = moved.chunks(256).map(|run| {

@@ -89,8 +89,8 @@ impl Head {
                 let view = View::read_transposed(&region, fields, self)?;
                 Ok(Content::Chunks(region, Some(Partner::View(view))))
             }
-            8 => {
-                let view = View::read_derived(&region, fields, self)?;
+            8 | 12 => {
+                let view = View::read_derived(&region, fields, self, kind == 12)?;
                 Ok(Content::Chunks(region, Some(Partner::View(view))))
             }
             9 => {

@@ -27,15 +27,69 @@ pub const NF4: [f32; 16] = [
 
 /// Bits of a number of a packing.
 pub fn bits(kind: u8) -> u32 {
-    if matches!(kind, 0..=6 | 13 | 16 | 17) { 4 } else { 8 }
+    match kind {
+        0..=6 | 13 | 16 | 17 | 27 | 28 => 4,
+        19 | 23..=26 => 2,
+        20 => 3,
+        21 => 5,
+        22 => 6,
+        _ => 8,
+    }
+}
+
+/// Tells whether tiles of a packing have biases.
+pub fn has_biases(kind: u8) -> bool {
+    matches!(kind, 13 | 14 | 19..=22)
+}
+
+/// Tells whether tiles of a packing have zero points.
+pub fn has_zeros(kind: u8) -> bool {
+    matches!(kind, 2 | 3 | 4 | 8 | 9 | 15 | 17 | 18 | 24..=26 | 28)
+}
+
+/// Tells whether a packing has groups.
+pub fn has_groups(kind: u8) -> bool {
+    matches!(kind, 17 | 18 | 26)
+}
+
+/// The scale that a factor makes of a stored one.
+pub fn factored(kind: u8, scale: f32, factor: f32) -> f32 {
+    if kind == 27 { scale / factor } else { scale * factor }
+}
+
+/// The place of the zero point of a tile, of which so many are side by side.
+pub fn place_of_zero(kind: u8, tile: usize, across: usize) -> usize {
+    match kind {
+        4 => tile / 8 * 8 + [0, 4, 1, 5, 2, 6, 3, 7][tile % 8],
+        28 => {
+            let (row, column) = (tile / across, tile % across);
+            8 * (row / 8 * across + column) + row % 8
+        }
+        _ => tile,
+    }
+}
+
+/// The bytes of some numbers, of which the last one may be filled in part.
+pub fn bytes_of(kind: u8, numbers: usize) -> usize {
+    (numbers * bits(kind) as usize).div_ceil(8)
 }
 
 /// The numbers of bytes.
 pub fn numbers(kind: u8, bytes: &[u8]) -> Vec<u8> {
-    match bits(kind) {
-        4 => bytes.iter().flat_map(|byte| [byte % 16, byte / 16]).collect(),
-        _ => bytes.to_vec(),
+    let bits = bits(kind) as usize;
+    let bit = |place: usize| bytes[place / 8] >> (place % 8) & 1;
+    let number = |place: usize| (0..bits).map(|i| bit(place * bits + i) << i).sum();
+    (0..bytes.len() * 8 / bits).map(number).collect()
+}
+
+/// The inverse of [`numbers`].
+pub fn stored(kind: u8, numbers: &[u8]) -> Vec<u8> {
+    let bits = bits(kind) as usize;
+    let mut bytes = vec![0; numbers.len() * bits / 8];
+    for place in 0..bytes.len() * 8 {
+        bytes[place / 8] |= (numbers[place / bits] >> (place % bits) & 1) << (place % 8);
     }
+    bytes
 }
 
 /// Tells whether a region of the dtype may have the numbers of a packing.
@@ -51,7 +105,7 @@ pub fn takes(kind: u8, dtype: u8) -> bool {
 pub fn level(kind: u8, index: u8) -> f32 {
     match kind {
         5 | 16 => NF4[usize::from(index)],
-        6 => E2M1[usize::from(index)],
+        6 | 27 => E2M1[usize::from(index)],
         11 | 12 if index < 128 => -float(kind, 127 - index),
         11 | 12 => float(kind, index - 128),
         kind => f32::from(index) - f32::from(zero(kind)),
@@ -61,8 +115,8 @@ pub fn level(kind: u8, index: u8) -> f32 {
 /// The index of a stored number.
 pub fn index(kind: u8, number: u8) -> u8 {
     match kind {
-        6 if number < 8 => 8 + number,
-        6 => 15 - number,
+        6 | 27 if number < 8 => 8 + number,
+        6 | 27 => 15 - number,
         7 | 8 => number ^ 128,
         11 | 12 if number < 128 => 128 + number,
         11 | 12 => 255 - number,
@@ -111,7 +165,8 @@ pub fn zero(kind: u8) -> u8 {
     match kind {
         0 => 8,
         1 => 7,
-        3 | 15 | 17 | 18 => 1,
+        3 | 15 | 17 | 18 | 25 | 26 => 1,
+        23 => 2,
         7 | 8 | 10 => 128,
         _ => 0,
     }

@@ -164,11 +164,11 @@ fn restore_region(
     let format = quant::format(kind.dtype);
     let of_weights = matches!(partner, Some(Partner::View(view)) if view.gives_weights(kind));
     let numbers = match partner {
-        Some(Partner::View(view)) => view.numbers_per_word(),
+        Some(Partner::View(view)) => view.numbers_per_run(),
         _ => None,
     };
     let place = |at: usize| match format {
-        _ if numbers.is_some() => at / Coding::of(kind.dtype).bytes() * numbers.unwrap_or(0) * 4,
+        _ if let Some((weights, words)) = numbers => at / Coding::of(kind.dtype).bytes() / words * weights * 4,
         Some(format) if of_weights => at / format.bytes * format.weights * 4,
         None if of_weights => at * 4,
         _ => at,
@@ -216,7 +216,7 @@ fn unpack(
     let companions = packed.companions();
     let of_base = |&item: &usize| match &head.items[item] {
         Content::Chunks(kind, Some(Partner::View(view)))
-            if !view.gives_weights(kind) && view.numbers_per_word().is_none() =>
+            if !view.gives_weights(kind) && view.numbers_per_run().is_none() =>
         {
             view.words(kind, bases).map(|(words, _)| words)
         }

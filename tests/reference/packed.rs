@@ -5,9 +5,12 @@ use super::chunk::Coding;
 use super::fields::Fields;
 use super::grid::{class, fields_of, near, size};
 use super::head::{Content, Head};
-use super::levels::{bits, dynamic, exponent, float, index, level, numbers, stepped, takes, zero};
+use super::levels::{
+    bits, dynamic, exponent, factored, float, has_biases, has_groups, has_zeros, index, level, numbers, place_of_zero,
+    stepped, stored, takes, zero,
+};
 use super::view::Partner;
-use super::{Result, cast, check};
+use super::{Geometry, Result, cast, check};
 
 /// An entry of the head.
 pub struct Packed {
@@ -35,14 +38,14 @@ impl Packed {
             let item = first.checked_add(fields.varint()?).filter(|&item| item < head.items.len() as u64);
             let item = item.ok_or("number of a packed item")?;
             let kind = fields.byte()?;
-            check(kind <= 18, "unknown packing")?;
+            check(kind <= 28, "unknown packing")?;
             let (width, rows, columns) = (fields.varint()?, fields.varint()?, fields.varint()?);
             let distance = |field: u64| if field.is_multiple_of(2) { field / 2 } else { !(field / 2) };
             let mut companion = || Ok::<_, String>(item.wrapping_add(distance(fields.varint()?)) as usize);
             let scales = companion()?;
-            let zeros = if matches!(kind, 2 | 3 | 4 | 8 | 9 | 13..) { Some(companion()?) } else { None };
+            let zeros = if has_zeros(kind) || has_biases(kind) || kind == 16 { Some(companion()?) } else { None };
             let factor = Some(companion()?).filter(|&factor| factor as u64 != item);
-            let groups = if kind >= 17 { Some(companion()?) } else { None };
+            let groups = if has_groups(kind) { Some(companion()?) } else { None };
             let mut offset = || {
                 if kind == 16 {
                     Ok(f32::from_le_bytes(fields.take(4)?.try_into().unwrap()))
@@ -88,16 +91,22 @@ impl Packed {
             _ => None,
         };
         let packed = |region: &Region| takes(self.kind, region.dtype);
-        let count = |region: &Region| region.length as u128 * u128::from(8 / self.bits());
+        let count = |region: &Region| region.length as u128 * 8 / u128::from(self.bits());
         let region = own(self.item).filter(|region| packed(region)).ok_or("a packed item of other words")?;
         check(self.width > 0 && self.rows > 0 && self.columns > 0, "extents of tiles")?;
         let numbers = count(region);
         check(numbers.is_multiple_of(self.width.into()), "numbers in no whole rows")?;
         check(self.kind != 4 || self.width.is_multiple_of(8), "rows of no whole eights")?;
+        let whole = |range: std::ops::Range<usize>| range.len().is_multiple_of(self.bits() as usize);
+        let in_part = !8u32.is_multiple_of(self.bits());
+        check(!in_part || Geometry::new(region).chunks().all(whole), "chunks of no whole numbers")?;
         let across = self.width.div_ceil(self.columns);
         let tiles = (numbers / u128::from(self.width)).div_ceil(self.rows.into()) * u128::from(across);
-        check(across <= 1 << 20 && tiles <= (region.length as u128 / 4).max(1), "too many tiles")?;
-        check(!matches!(self.kind, 17 | 18) || tiles <= 1 << 22, "too many tiles for a chunk")?;
+        check(
+            across <= if self.kind == 28 { 1 << 17 } else { 1 << 20 } && tiles <= (region.length as u128 / 4).max(1),
+            "too many tiles",
+        )?;
+        check(!has_groups(self.kind) || tiles <= 1 << 22, "too many tiles for a chunk")?;
         let words = |item: usize, count: u128| {
             let scale = |region: &Region| matches!(region.dtype, 4 | 6 | 7 | 8 | 13 | 14 | 17);
             let words = |region: &Region| (region.length / Coding::of(region.dtype).bytes()) as u128;
@@ -112,7 +121,7 @@ impl Packed {
         };
         check(self.groups.is_none_or(groups), "the groups of rows")?;
         let zeros = |zeros| match self.kind {
-            13 | 14 => words(zeros, tiles),
+            kind if has_biases(kind) => words(zeros, tiles),
             16 => words(zeros, tiles.div_ceil(256)) && own(self.scales).is_some_and(|region| region.dtype == 4),
             _ => own(zeros).is_some_and(|region| packed(region) && count(region) == tiles),
         };
@@ -133,20 +142,19 @@ impl Packed {
         };
         let at = bytes.len() - 1 - usize::from(self.groups.is_some());
         let factor = self.factor.map_or(1.0, |factor| scales(factor, &bytes[at])[0]);
-        let biases = self.zeros.filter(|_| matches!(self.kind, 13 | 14)).map(|biases| scales(biases, &bytes[1]));
+        let biases = self.zeros.filter(|_| has_biases(self.kind)).map(|biases| scales(biases, &bytes[1]));
         let nested = self.zeros.filter(|_| self.kind == 16).map(|nested| scales(nested, &bytes[1]));
-        let zeros =
-            self.zeros.filter(|_| self.kind < 13 || matches!(self.kind, 15 | 17 | 18)).map(|_| self.numbers(&bytes[1]));
+        let zeros = self.zeros.filter(|_| has_zeros(self.kind)).map(|_| self.numbers(&bytes[1]));
         let affine = |(tile, scale): (usize, f32)| {
-            let a = scale * factor;
+            let a = factored(self.kind, scale, factor);
             let a = if a.is_finite() { a } else { f32::NAN };
             if let Some(biases) = &biases {
                 return (a, biases[tile]);
             }
-            let place = if self.kind == 4 { tile / 8 * 8 + [0, 4, 1, 5, 2, 6, 3, 7][tile % 8] } else { tile };
-            let zero = |zeros: &Vec<u8>| match self.kind {
-                8 => f32::from(zeros[place] as i8),
-                _ => f32::from(zeros[place]),
+            let place = place_of_zero(self.kind, tile, self.width.div_ceil(self.columns) as usize);
+            let zero = |zeros: &Vec<u8>| match (self.kind, zeros.get(place).copied().unwrap_or(0)) {
+                (8, zero) => f32::from(zero as i8),
+                (_, zero) => f32::from(zero),
             };
             (a, zeros.as_ref().map_or(0.0, |zeros| -(a * zero(zeros))))
         };
@@ -173,7 +181,7 @@ impl Packed {
 
     fn number(&self, index: u8) -> u8 {
         match self.kind {
-            6 => {
+            6 | 27 => {
                 if index >= 8 {
                     index - 8
                 } else {
@@ -199,7 +207,7 @@ impl Packed {
             let f = size / step - rounded as f32;
             return if y.is_sign_negative() { (127 - x, -f) } else { (128 + x, f) };
         }
-        if !matches!(self.kind, 5 | 6 | 16) {
+        if !matches!(self.kind, 5 | 6 | 16 | 27) {
             let zero = i32::from(zero(self.kind));
             let (x, f) = near(y, (-zero, last - zero));
             return (x + zero, f);
@@ -268,15 +276,15 @@ impl Packed {
         companions: [&[Vec<u8>]; 2],
     ) -> Result<Vec<u8>> {
         let [of_target, of_base] = self.offsets;
-        let per_byte = 8 / self.bits() as usize;
         let from = self.affine(head, companions[0], of_base);
         let to = self.affine(head, companions[1], of_target);
         let mut fields = Fields::new(payload);
         let model = fields.byte()?;
-        let has_lines = weights && matches!(self.kind, 13 | 14 | 16) && self.rows == 1 && self.columns == self.width;
+        let has_lines =
+            weights && (has_biases(self.kind) || self.kind == 16) && self.rows == 1 && self.columns == self.width;
         check(model <= 3 || model == 4 && has_lines, "an unknown model of indices")?;
         let middle = if model % 2 == 1 { fields.varint()?.min(65_535) as i64 } else { 0 };
-        let first = start * per_byte;
+        let first = start * 8 / self.bits() as usize;
         let groups = self.groups.and(companions[1].last());
         let to: Vec<(f32, f32)> = match model {
             4 => to.iter().enumerate().map(|(tile, &line)| self.line(tile, line, first, base)).collect(),
@@ -301,7 +309,7 @@ impl Packed {
             };
             if !y.is_finite() {
                 let zero = match self.kind {
-                    5 | 6 | 16 => 8,
+                    5 | 6 | 16 | 27 => 8,
                     11 | 12 => 128,
                     kind => i32::from(zero(kind)),
                 };
@@ -316,14 +324,11 @@ impl Packed {
             };
             (x, if f < 0.0 { -1 } else { 1 }, context)
         };
-        let expected: Vec<_> = (0..length * (8 / self.bits() as usize)).map(expect).collect();
+        let expected: Vec<_> = (0..length * 8 / self.bits() as usize).map(expect).collect();
         let indices = fields_of(&mut fields, &expected)?;
         fields.finish()?;
         let mask = (1 << self.bits()) - 1;
         let numbers: Vec<u8> = indices.into_iter().map(|index| self.number((index & mask) as u8)).collect();
-        Ok(match self.bits() {
-            4 => numbers.chunks(2).map(|pair| pair[0] + 16 * pair[1]).collect(),
-            _ => numbers,
-        })
+        Ok(stored(self.kind, &numbers))
     }
 }

@@ -4,7 +4,9 @@ use super::base::Region;
 use super::chunk::Coding;
 use super::fields::Fields;
 use super::head::{Head, LAST};
-use super::levels::{bits, dynamic, index, level, numbers, takes};
+use super::levels::{
+    bits, bytes_of, dynamic, factored, has_biases, has_groups, has_zeros, index, level, numbers, place_of_zero, takes,
+};
 use super::merge::{factor, rounded};
 use super::view::{Base, Origin, find, is_power, read_name, transposed, unit, without_nans};
 use super::{Result, cast, check};
@@ -32,13 +34,13 @@ fn is_scale(dtype: u8) -> bool {
 impl Unpacked {
     pub fn read(region: &Region, fields: &mut Fields, head: &Head) -> Result<(Self, Vec<Origin>)> {
         let kind = fields.byte()?;
-        check(kind <= 18, "unknown packing")?;
+        check(kind <= 28, "unknown packing")?;
         let (width, rows, columns) = (fields.varint()?, fields.varint()?, fields.varint()?);
         let (down, across, element) = (fields.varint()?, fields.varint()?, fields.varint()?);
         let (product, weight) = (factor(fields)?, factor(fields)?);
         let flags = fields.byte()?;
         check(flags <= 1, "unknown flags")?;
-        let (has_factor, groups) = (flags == 1, kind >= 17);
+        let (has_factor, groups) = (flags == 1, has_groups(kind));
         let offset = if kind == 16 { f32::from_le_bytes(fields.take(4)?.try_into().unwrap()) } else { 0.0 };
         let mut origins = Vec::new();
         let mut origin = |fits: &dyn Fn(u8) -> bool| {
@@ -52,8 +54,8 @@ impl Unpacked {
         origin(&|dtype| takes(kind, dtype))?;
         origin(&|dtype| if kind == 16 { dtype == 4 } else { is_scale(dtype) })?;
         match kind {
-            2 | 3 | 4 | 8 | 9 | 15 | 17 | 18 => origin(&|dtype| takes(kind, dtype))?,
-            13 | 14 | 16 => origin(&is_scale)?,
+            kind if has_zeros(kind) => origin(&|dtype| takes(kind, dtype))?,
+            kind if has_biases(kind) || kind == 16 => origin(&is_scale)?,
             _ => {}
         }
         if has_factor {
@@ -64,18 +66,19 @@ impl Unpacked {
         }
         check(cast::known(region.dtype), "weights without a cast")?;
         let count = (region.length / unit(region.dtype)) as u64;
-        let per_byte = u64::from(8 / bits(kind));
         check(width > 0 && rows > 0 && columns > 0, "extents of tiles")?;
         check(count.is_multiple_of(width), "numbers in no whole rows")?;
-        check(count.is_multiple_of(per_byte), "numbers in no whole bytes")?;
+        let bytes = bytes_of(kind, count as usize) as u64;
+        check((count % 8 * u64::from(bits(kind))).is_multiple_of(8), "numbers in no whole bytes")?;
         check(kind != 4 || width.is_multiple_of(8), "rows of no whole eights")?;
         check(!groups || columns <= width, "groups of more than a row")?;
         let tiles = u128::from((count / width).div_ceil(rows)) * u128::from(width.div_ceil(columns));
-        let most = u128::from(count / per_byte / 4).max(1);
-        check(width.div_ceil(columns) <= 1 << 20 && tiles <= most, "too many tiles")?;
+        let most = u128::from(bytes / 4).max(1);
+        let side = if kind == 28 { 1 << 17 } else { 1 << 20 };
+        check(width.div_ceil(columns) <= side && tiles <= most, "too many tiles")?;
         check(!groups || tiles <= 1 << 22, "too many tiles for a chunk")?;
         let matrix = down.checked_mul(across).and_then(|n| n.checked_mul(element)).ok_or("a matrix")?;
-        check(matrix <= (32 << 20) * per_byte, "the size of a matrix")?;
+        check(matrix <= (32 << 20) * 8 / u64::from(bits(kind)), "the size of a matrix")?;
         check(matrix > 0 && count.is_multiple_of(matrix), "matrices that do not fill the region")?;
         let unpacked = Self {
             kind,
@@ -96,7 +99,6 @@ impl Unpacked {
     /// The words of a whole region.
     pub fn words(&self, origins: &[Origin], region: &Region, bases: &[Base<'_>]) -> Result<Vec<u8>> {
         let count = region.length / unit(region.dtype);
-        let per_byte = 8 / bits(self.kind) as usize;
         let tiles = (count / self.width).div_ceil(self.rows) * self.width.div_ceil(self.columns);
         let mut next = origins.iter();
         // The words of the next origin, as many as there are bytes or words.
@@ -106,11 +108,11 @@ impl Unpacked {
             let length = if is_words { length * width } else { length.div_ceil(width) * width };
             Ok::<_, String>((*dtype, find(&bases[*file], name, *dtype, length)?))
         };
-        let stored = numbers(self.kind, bytes(count / per_byte, false)?.1);
+        let stored = numbers(self.kind, bytes(bytes_of(self.kind, count), false)?.1);
         let scales = bytes(tiles, true)?;
         let zeros = match self.kind {
-            2 | 3 | 4 | 8 | 9 | 15 | 17 | 18 => Some(bytes(tiles.div_ceil(per_byte), false)?),
-            13 | 14 => Some(bytes(tiles, true)?),
+            kind if has_zeros(kind) => Some(bytes(bytes_of(kind, tiles), false)?),
+            kind if has_biases(kind) => Some(bytes(tiles, true)?),
             16 => Some(bytes(tiles.div_ceil(256), true)?),
             _ => None,
         };
@@ -124,17 +126,17 @@ impl Unpacked {
             }
             _ => singles(scales),
         };
-        let is_bias = matches!(self.kind, 13 | 14);
+        let is_bias = has_biases(self.kind);
         let biases = zeros.filter(|_| is_bias).map(singles);
         let points = zeros.filter(|_| !is_bias && self.kind != 16).map(|(_, zeros)| numbers(self.kind, zeros));
         let weight = |place: usize| {
             let tile = self.tile(place, count, groups);
-            let scale = scales[tile] * factor;
+            let scale = factored(self.kind, scales[tile], factor);
             let scale = if scale.is_finite() { scale } else { f32::NAN };
             let level = level(self.kind, index(self.kind, stored[self.number(place)]));
             let product = match &points {
                 Some(zeros) => {
-                    let at = if self.kind == 4 { self.number(tile) } else { tile };
+                    let at = place_of_zero(self.kind, tile, self.width.div_ceil(self.columns));
                     let zero = zeros.get(at).copied().unwrap_or(0);
                     let zero = if self.kind == 8 { f32::from(zero as i8) } else { f32::from(zero) };
                     scale * (level - zero)

@@ -8,7 +8,7 @@ use super::fields::{Fields, text};
 use super::head::{BITS, Head, LAST};
 use super::merge::Merge;
 use super::unpacked::Unpacked;
-use super::{Result, cast, check, quant};
+use super::{Geometry, Result, cast, check, quant};
 
 /// The base words of a region.
 pub struct View {
@@ -191,14 +191,16 @@ impl View {
         Ok(view)
     }
 
-    /// The view of a region whose words were made from weights.
-    pub fn read_derived(region: &Region, fields: &mut Fields, head: &Head) -> Result<Self> {
+    /// The view of a region whose words were made from weights, `in_runs` if several words are made together.
+    pub fn read_derived(region: &Region, fields: &mut Fields, head: &Head, in_runs: bool) -> Result<Self> {
         let mut view = Self::of_partner(region, fields, head)?;
         let dtype = fields.byte()?;
         check(dtype <= LAST, "unknown dtype")?;
         view.origins[0].dtype = dtype;
-        let [rows, columns, element, per_word] =
+        let [rows, columns, element, per_run] =
             [fields.varint()?, fields.varint()?, fields.varint()?, fields.varint()?];
+        let run = if in_runs { fields.varint()? } else { 1 };
+        check(!in_runs || (2..=8).contains(&run), "words of a run")?;
         let span = fields.byte()?;
         check(span <= 7, "an unknown span")?;
         let divisor = if span == 0 { 1.0 } else { f32::from_le_bytes(fields.take(4)?.try_into().unwrap()) };
@@ -216,13 +218,17 @@ impl View {
         let words = (region.length / unit(region.dtype)) as u64;
         let matrix = rows.checked_mul(columns).and_then(|n| n.checked_mul(element)).ok_or("a matrix")?;
         check(matrix <= most, "the size of a matrix")?;
-        let of_chunk = words.min(1 << 20).checked_mul(per_word).ok_or("the weights of a chunk")?;
+        let of_chunk = words.min(1 << 20).div_ceil(run).checked_mul(per_run).ok_or("the weights of a chunk")?;
         check(of_chunk <= most, "the weights of a chunk")?;
-        let all = words.checked_mul(per_word).ok_or("all weights")?;
+        let all = (words / run).checked_mul(per_run).ok_or("all weights")?;
         check(matrix > 0 && all.is_multiple_of(matrix), "matrices that do not fill the region")?;
-        check(per_word > 0 && per_word.is_multiple_of(element), "a word of no whole elements")?;
+        check(per_run > 0 && per_run.is_multiple_of(element), "a word of no whole elements")?;
+        let bytes = run as usize * unit(region.dtype);
+        let is_cut = Geometry::new(region).chunks().any(|range| !range.len().is_multiple_of(bytes));
+        check(!in_runs || span == 0 && !is_cut, "runs that are cut")?;
         let (matrices, element) = ((rows as usize, columns as usize), element as usize);
-        view.derived = Some(Box::new(Derived { matrices, element, per_word: per_word as usize, span, divisor }));
+        view.derived =
+            Some(Box::new(Derived { matrices, element, per_run: per_run as usize, run: run as usize, span, divisor }));
         Ok(view)
     }
 
@@ -242,12 +248,12 @@ impl View {
     /// The weights that the words of a derived region were made from.
     pub fn weights(&self, region: &Region) -> u128 {
         let words = (region.length / unit(region.dtype)) as u128;
-        self.derived.as_ref().map_or(0, |derived| words * derived.per_word as u128)
+        self.derived.as_ref().map_or(0, |derived| words / derived.run as u128 * derived.per_run as u128)
     }
 
-    /// The weights of a word, if the view gives weights for packed numbers.
-    pub fn numbers_per_word(&self) -> Option<usize> {
-        self.derived.as_ref().filter(|derived| derived.span == 0).map(|derived| derived.per_word)
+    /// The weights of a run and its words, if the view gives weights for packed numbers.
+    pub fn numbers_per_run(&self) -> Option<(usize, usize)> {
+        self.derived.as_ref().filter(|derived| derived.span == 0).map(|derived| (derived.per_run, derived.run))
     }
 
     /// Tells whether the view gives the weights of blocks, or of integers.

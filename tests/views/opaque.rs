@@ -58,3 +58,22 @@ fn floats_in_a_member_of_an_archive_are_found() {
     let zipped = share(&zip(&dump(&base, f32)), &zip(&dump(&tuned, f32)));
     assert!(zipped < plain + 0.02, "{zipped}, {plain}");
 }
+
+/// Integers between floats, as TFLite keeps quantised weights, are paired with those at their place.
+#[test]
+fn integers_between_floats_are_coded_against_those_of_the_base() {
+    let (base, change) = (weights(21, 60_000), weights(22, 60_000));
+    let tuned: Vec<f32> = base.iter().zip(&change).map(|(weight, change)| weight + change * 0.01).collect();
+    let largest = base.iter().fold(0f32, |most, weight| most.max(weight.abs()));
+    let integers = |weights: &[f32]| -> Vec<u8> {
+        weights.iter().map(|weight| (weight / largest * 120.0).round() as i8 as u8).collect()
+    };
+    let floats = f32(&weights(23, 6_000));
+    let file = |weights: &[f32]| {
+        let (start, end) = weights.split_at(25_000);
+        [b"TFL3\x01\0\xff\xfe".as_slice(), &integers(start), &floats, &integers(end)].concat()
+    };
+    let tensor = |weights: &[f32]| model(&[("a", "I8", &[50, 500], &integers(&weights[..25_000]))]);
+    let (plain, mixed) = (share(&tensor(&base), &tensor(&tuned)), share(&file(&base), &file(&tuned)));
+    assert!(mixed < plain, "{mixed}, {plain}");
+}

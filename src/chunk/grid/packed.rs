@@ -70,9 +70,9 @@ impl<'a> Ground<'a> {
             let rest = bytes.get(from..).unwrap_or_default();
             &rest[..length.min(rest.len())]
         };
-        let per_byte = packing.per_byte() as usize;
+        let bytes_of = |numbers: usize| packing.bytes(numbers as u64) as usize;
         match self {
-            Self::Numbers(bytes) => Self::Numbers(part(bytes, start / per_byte, count.div_ceil(per_byte))),
+            Self::Numbers(bytes) => Self::Numbers(part(bytes, bytes_of(start), bytes_of(count))),
             Self::Weights(bytes) => Self::Weights(part(bytes, 4 * start, 4 * count)),
         }
     }
@@ -87,7 +87,7 @@ impl Side {
         base: Companions<'_>,
         target: Companions<'_>,
     ) -> Self {
-        let [base, target] = [base, target].map(|of| packing.affine(of));
+        let [base, target] = [base, target].map(|of| packing.affine(&tiles, of));
         let pairs = base.into_iter().zip(target);
         let moves = pairs.map(|((base_a, base_c), (a, c))| {
             let inverse = 1.0 / a;
@@ -188,7 +188,7 @@ impl Side {
 
     /// Bytes of a strip.
     fn strip(&self) -> usize {
-        STRIP / self.packing.per_byte() as usize
+        self.packing.bytes(STRIP as u64) as usize
     }
 
     /// The median of the steps of all tiles, plus that of the levels' own steps, in half octaves.
@@ -204,12 +204,12 @@ impl Side {
     }
 
     fn list(&self, model: Model, base: Ground<'_>, target: &[u8]) -> List {
-        let count = target.len() * self.packing.per_byte() as usize;
+        let count = self.packing.count(target.len() as u64) as usize;
         let (mut numbers, mut contexts) = (Vec::with_capacity(count), Vec::with_capacity(count));
         let (mut expected, mut places) = (Expected::default(), [0; STRIP]);
         for (i, target) in target.chunks(self.strip()).enumerate() {
             expected.clear();
-            let places = &mut places[..target.len() * self.packing.per_byte() as usize];
+            let places = &mut places[..self.packing.count(target.len() as u64) as usize];
             self.expect(i * STRIP, base, model, places, &mut expected);
             let targets = self.packing.numbers(target).zip(expected.numbers.iter().zip(&expected.negated));
             numbers.extend(
@@ -272,7 +272,7 @@ pub(crate) fn decode(
     payload.finish()?;
     let (mut expected, mut places, mut numbers) = (Expected::default(), [0; STRIP], [0; STRIP]);
     for (i, target) in target.chunks_mut(side.strip()).enumerate() {
-        let count = target.len() * side.packing.per_byte() as usize;
+        let count = side.packing.count(target.len() as u64) as usize;
         expected.clear();
         side.expect(i * STRIP, base, model, &mut places[..count], &mut expected);
         let numbers = &mut numbers[..count];
@@ -282,12 +282,7 @@ pub(crate) fn decode(
             let stored = super::number(*number, near, negated) as u8 & side.packing.mask();
             *number = u16::from(side.packing.number(stored));
         }
-        if side.packing.bits == 4 {
-            let pairs = target.iter_mut().zip(numbers.as_chunks().0);
-            pairs.for_each(|(byte, &[low, high])| *byte = (low | high << 4) as u8);
-        } else {
-            target.iter_mut().zip(numbers).for_each(|(byte, number)| *byte = *number as u8);
-        }
+        side.packing.store(numbers, target);
     }
     reader.finish()
 }

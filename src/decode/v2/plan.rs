@@ -256,7 +256,7 @@ const DERIVED: u64 = 8;
 fn check_derived(head: &Head, bases: &BaseSet) -> Result<()> {
     let weights = head.items.iter().filter_map(|item| match item {
         Item::Region { region, content: Content::Chunks(Some(Partner::View(view))) } => {
-            Some(units(region).saturating_mul(view.derived?.per_word))
+            Some(view.derived?.weights_of(units(region)).unwrap_or(u64::MAX))
         }
         _ => None,
     });

@@ -26,15 +26,16 @@ fn shapes_tell_gptq_from_awq_and_from_runs() {
 }
 
 #[test]
-fn zero_points_tell_gptq_of_eight_bits() {
+fn zero_points_tell_the_bits_of_gptq() {
     let (numbers, scales) = (("l.qweight", I32, &[16, 96][..]), ("l.scales", F16, &[2, 96][..]));
     let with = |zeros: &[u64]| known(&[numbers, scales, ("l.qzeros", I32, zeros)]);
     assert_eq!(with(&[2, 24]), Some((15, [384, 8, 4], vec![1, 2])));
     assert_eq!(with(&[2, 12]), Some((3, [768, 8, 8], vec![1, 2])));
+    assert_eq!(with(&[2, 6]), Some((25, [1536, 8, 16], vec![1, 2])));
 }
 
 #[test]
-fn words_of_a_group_tell_four_bits_from_eight() {
+fn words_of_a_group_tell_the_bits_of_most() {
     let mlx = |columns: u64, dtype: Dtype, biases: &[u64]| {
         let (scales, biases) = (("l.scales", dtype, &[96, 4][..]), ("l.biases", dtype, biases));
         known(&[("l.weight", U32, &[96, columns]), scales, biases])
@@ -44,8 +45,12 @@ fn words_of_a_group_tell_four_bits_from_eight() {
     assert_eq!(mlx(32, F16, &[96, 4]), found(13, 64));
     assert_eq!(mlx(64, F32, &[96, 4]), found(14, 64));
     assert_eq!(mlx(128, F16, &[96, 4]), found(14, 128));
-    // Three bits, long groups, biases of another number or of bytes.
-    assert_eq!(mlx(24, F16, &[96, 4]), None);
+    assert_eq!(mlx(8, F16, &[96, 4]), found(19, 32));
+    assert_eq!(mlx(24, F16, &[96, 4]), found(20, 64));
+    assert_eq!(mlx(40, F16, &[96, 4]), found(21, 64));
+    assert_eq!(mlx(48, F16, &[96, 4]), found(22, 64));
+    // Groups of no whole words, long groups, biases of another number or of bytes.
+    assert_eq!(mlx(27, F16, &[96, 4]), None);
     assert_eq!(mlx(256, F16, &[96, 4]), None);
     assert_eq!(mlx(32, F16, &[96, 5]), None);
     assert_eq!(mlx(32, U8, &[96, 4]), None);
@@ -53,6 +58,26 @@ fn words_of_a_group_tell_four_bits_from_eight() {
     assert_eq!(compressed(&[96, 8]), Some((0, [128, 1, 128], vec![1])));
     assert_eq!(compressed(&[96, 4]), Some((10, [128, 1, 128], vec![1])));
     assert_eq!(compressed(&[96, 1]), Some((10, [512, 1, 512], vec![1])));
+}
+
+/// The start of a region tells the bits of numbers that its shape does not.
+#[test]
+fn zeros_in_all_groups_tell_the_bits() {
+    let mlx = [("l.weight", U32, &[96, 32][..]), ("l.scales", F16, &[96, 4]), ("l.biases", F16, &[96, 4])];
+    let known = find(&Layout::of_tensors(&mlx))[0];
+    let with = |groups: &[&[u8]]| {
+        let start = groups.concat();
+        let known = known.with_bits(|region| (region == 0).then_some(&start), 96 * 32 * 4);
+        (known.packing, known.tiles.width)
+    };
+    let (bytes, nibbles): (Vec<u8>, Vec<u8>) = ((0..32).collect(), (0..32).map(|i| 0x10 | i % 16).collect());
+    assert_eq!(with(&[&bytes, &bytes]), (14, 32));
+    assert_eq!(with(&[&nibbles, &nibbles]), (13, 64));
+    // Two groups of 32 bytes are one of 128 numbers of two bits in each; without a 0 in most, or without
+    // a whole group, shapes decide.
+    assert_eq!(with(&[&[0xab; 31], &[0x5f]]), (13, 64));
+    assert_eq!(with(&[&[0xab; 31], &[0xfc]]), (19, 128));
+    assert_eq!(with(&[&bytes[..31]]), (13, 64));
 }
 
 #[test]
@@ -65,6 +90,22 @@ fn zero_points_and_factors_are_taken_where_they_fit() {
     assert_eq!(known(&nvfp4), Some((6, [16, 1, 16], vec![1])));
     let factor = ("w.weight_scale_2", F32, &[][..]);
     assert_eq!(known(&[nvfp4[0], nvfp4[1], factor]), Some((6, [16, 1, 16], vec![1, 2])));
+    // The factor of compressed-tensors divides scales.
+    let packed = [("w.weight_packed", U8, &[96, 32][..]), ("w.weight_scale", F8_E4M3, &[96, 4][..])];
+    assert_eq!(known(&packed), Some((6, [16, 1, 16], vec![1])));
+    let factor = ("w.weight_global_scale", F32, &[1][..]);
+    assert_eq!(known(&[packed[0], packed[1], factor]), Some((27, [16, 1, 16], vec![1, 2])));
+    // Zero points of compressed-tensors, eight rows in a word.
+    let (numbers, scales) = (("w.weight_packed", I32, &[96, 16][..]), ("w.weight_scale", F16, &[96, 1][..]));
+    assert_eq!(
+        known(&[numbers, scales, ("w.weight_zero_point", I32, &[12, 1])]),
+        Some((28, [128, 1, 128], vec![1, 2]))
+    );
+    assert_eq!(known(&[numbers, scales, ("w.weight_zero_point", I32, &[11, 1])]), Some((0, [128, 1, 128], vec![1])));
+    // Numbers of 2 bits.
+    let (numbers, scales) = (("w_Q2", U8, &[96, 2, 8][..]), ("w_scales", F32, &[96, 2][..]));
+    assert_eq!(known(&[numbers, scales]), Some((23, [32, 1, 32], vec![1])));
+    assert_eq!(known(&[numbers, scales, ("w_zero_points", U8, &[48])]), Some((24, [32, 1, 32], vec![1, 2])));
 }
 
 #[test]

@@ -80,21 +80,20 @@ impl Nested {
         for (index, place, order) in self.orders {
             let (known, Some(offset)) = (&known[index], self.offsets.get(&(index, false))) else { continue };
             let base = models.bases.region(place);
-            let derived = |span: Span, per_word: u64| Derived {
-                element: order.per_word,
-                per_word,
+            let derived = |span: Span, per_run: u64| Derived {
+                element: order.per_run,
+                per_run,
                 gives: Gives::Spans(span, offset.to_bits()),
                 ..order
             };
-            let scales = (Some(known.scales), derived(Span::Place, order.per_word));
-            let of_scales = (known.nested(), derived(Span::Nested, order.per_word.saturating_mul(NESTED)));
+            let scales = (Some(known.scales), derived(Span::Place, order.per_run));
+            let of_scales = (known.nested(), derived(Span::Nested, order.per_run.saturating_mul(NESTED)));
             for (region, derived) in [scales, of_scales] {
                 let Some((number, region)) = region.map(|number| (number, &models.target.regions[number])) else {
                     continue;
                 };
                 let words = region.length / region.dtype.words().0 as u64;
-                if words.saturating_mul(derived.per_word) <= weights(base) && derived.check(region, base.dtype).is_ok()
-                {
+                if words.saturating_mul(derived.per_run) <= weights(base) && derived.check(region, base.dtype).is_ok() {
                     views.push((number, View::derived(region, models.bases.origin(place), derived)));
                 }
             }

@@ -13,7 +13,7 @@ use crate::io::{Read, Source};
 use crate::layout::{Dtype, Kind, Layout, Region};
 use crate::pairing::{Models, Signature, Subject, WORDS, weights};
 use crate::plan::Place;
-use crate::quant::packed::{Companions, PACKINGS, Packing, Zeros, is_power, is_scale};
+use crate::quant::packed::{Code, Companions, PACKINGS, Packing, Zeros, is_power, is_scale};
 use crate::transposed::Transposed;
 
 /// Scales that are compared with the weights that they may follow from.
@@ -24,6 +24,10 @@ const COMPARISONS: usize = 1 << 24;
 
 /// Maximum number of bytes of the weights of a sample.
 const SAMPLE: u64 = 1 << 20;
+
+/// The longest run of integers of 8 bits whose weights are looked for: that of quantisers with scales
+/// of groups.
+const LONGEST_RUN: u64 = 256;
 
 /// Mean distance of scales from what they should be, as a share, up to which they are taken to
 /// follow from their weights.
@@ -90,7 +94,10 @@ impl Quantised {
             }
         }
         let (mut reads, mut left) = (self.nested.reads(models, &self.known), COMPARISONS);
-        self.known.iter_mut().for_each(|known| *known = known.with_groups(|region| self.starts.get(&region)));
+        self.known.iter_mut().for_each(|known| {
+            let start = |region: usize| self.starts.get(&region);
+            *known = known.with_groups(start).with_bits(start, models.target.regions[known.region].length);
+        });
         let searched =
             |known: &Known| is_searched(&models.target.regions[known.region], known) && is_open(known.region);
         for (index, known) in self.known.clone().into_iter().enumerate().filter(|(_, known)| searched(known)) {
@@ -101,8 +108,11 @@ impl Quantised {
             left = left.saturating_sub(places.len());
             let by_content = if left > 0 { &places[..] } else { &[] };
             let Some(place) = base_of(models, &known, start, by_content) else { continue };
-            // Graphs multiply by the matrices that their quantisers transpose.
-            let turned = models.target.kind == Kind::Places && share(models, start, place).is_none();
+            // Graphs multiply by the matrices that their quantisers transpose. Numbers of 2 bits hardly
+            // tell if weights are alike.
+            let is_coarse = PACKINGS[usize::from(known.packing)].bits == 2;
+            let is_graph = !is_coarse || models.bases.layouts()[place.base].kind == Kind::Places;
+            let turned = models.target.kind == Kind::Places && is_graph && share(models, start, place).is_none();
             let base = models.bases.region(place);
             let Some((numbers, scales)) = orders(region, &known, base, turned) else { continue };
             let origin = models.bases.origin(place);
@@ -137,7 +147,7 @@ impl Quantised {
         let gives = Gives::Spans(Span::Largest, 1f32.to_bits());
         Derived { gives, ..derived }.check(target, base.dtype).ok().filter(|()| is_scale(target.dtype))?;
         let Transposed { rows, columns } = derived.matrices;
-        let is_split = derived.element < derived.per_word;
+        let is_split = derived.element < derived.per_run;
         let count = SCALES.min(units(target)).min(if rows == 1 || is_split { SCALES } else { rows });
         // The first scales are those of the first elements of as many rows.
         let first = Transposed { rows: if rows == 1 || is_split { rows } else { count }, columns };
@@ -165,7 +175,7 @@ impl Quantised {
         let (target, base) = (&models.target.regions[sample.region], models.bases.region(sample.place));
         let weights = sample.first.take(&(0..sample.count), sample.count, (base.dtype, bytes), Dtype::F32);
         let weights = singles(Dtype::F32, &weights);
-        let per_scale = sample.derived.per_word as usize;
+        let per_scale = sample.derived.per_run as usize;
         let found = if is_power(target.dtype) {
             fit_powers(&scales, &weights, per_scale)
         } else {
@@ -203,7 +213,7 @@ pub(super) fn signature<'a>(known: &Known, start: impl Fn(usize) -> Option<(Dtyp
     let zeros = known.biases().and_then(&start);
     // One scale for all weights does not matter.
     let scales = start(known.scales).unwrap_or((Dtype::F32, &[]));
-    let affine = packing.affine(Companions { scales, zeros, factor: None, offset: 0.0 });
+    let affine = packing.affine(&known.tiles, Companions { scales, zeros, factor: None, offset: 0.0 });
     let numbers: Vec<u8> = packing.numbers(start(known.region)?.1).take(WORDS).collect();
     let mut tiles = vec![0; numbers.len()];
     packing.tiles(&known.tiles, 0, 0, &mut tiles);
@@ -218,16 +228,18 @@ pub(super) fn signature<'a>(known: &Known, start: impl Fn(usize) -> Option<(Dtyp
     Some(Signature::of(Dtype::F32, &bytes))
 }
 
-/// Returns true if the weights of a packed region are looked for. Integers that are no parts of words
-/// are coded by steps of their own.
+/// Returns true if the weights of a packed region are looked for. Integers of 8 bits that are no parts
+/// of words are coded by steps of their own, unless they are in short runs.
 fn is_searched(region: &Region, known: &Known) -> bool {
     let packing = &PACKINGS[usize::from(known.packing)];
-    packing.per_byte() * unit(region.dtype).1 > 1 || packing.float().is_some()
+    let is_run = known.tiles.rows == 1 && known.tiles.columns == known.tiles.width;
+    let in_runs = packing.code == Code::Plain && is_run && known.tiles.width <= LONGEST_RUN;
+    packing.bits < 8 || unit(region.dtype).1 > 1 || packing.float().is_some() || in_runs
 }
 
 /// The packed numbers of a region.
 pub(super) fn numbers_of(region: &Region, known: &Known) -> u64 {
-    region.length * PACKINGS[usize::from(known.packing)].per_byte()
+    PACKINGS[usize::from(known.packing)].count(region.length)
 }
 
 /// The base region with the weights of a packed region that begins with this signature: that of its
@@ -258,6 +270,12 @@ fn share(models: &Models, start: Signature, place: Place) -> Option<f32> {
     start.likeness(models.starts.get(&Subject::Base(place))?).related_share()
 }
 
+/// The numbers of the fewest words of so many bytes that have whole numbers, and these words.
+fn per_run(packing: &Packing, width: u64) -> (u64, u64) {
+    let words = if packing.count(width) * u64::from(packing.bits) == 8 * width { 1 } else { packing.bits.into() };
+    (packing.count(width * words), words)
+}
+
 /// The orders of the weights of packed numbers and of their scales in a base region, `turned` if
 /// the rows of plain runs are its columns; `None` if its shape is not that of the numbers.
 pub(super) fn orders(
@@ -267,12 +285,13 @@ pub(super) fn orders(
     turned: bool,
 ) -> Option<(Derived, Option<Derived>)> {
     let packing: &Packing = &PACKINGS[usize::from(known.packing)];
-    let (count, tiles) = (region.length * packing.per_byte(), known.tiles);
-    let per_word = packing.per_byte() * unit(region.dtype).1;
-    let derived = |matrices: Transposed, element: u64, per_word: u64| Derived {
+    let (count, tiles) = (packing.count(region.length), known.tiles);
+    let (per_word, run) = per_run(packing, unit(region.dtype).1);
+    let derived = |matrices: Transposed, element: u64, per_run: u64| Derived {
         matrices,
         element,
-        per_word,
+        per_run,
+        run: 1,
         gives: Gives::Weights,
     };
     let transposed = |rows: u64, columns: u64| Transposed { rows, columns };
@@ -296,7 +315,7 @@ pub(super) fn orders(
         [rows, columns] | [_, rows, columns] if turned => transposed(rows, columns),
         _ => transposed(1, 1),
     };
-    let numbers = derived(matrices, 1, per_word);
+    let numbers = Derived { run, ..derived(matrices, 1, per_word) };
     let rows = count / tiles.width;
     let scales = if tiles.rows == 1 {
         Some(derived(matrices, 1, tiles.columns))

@@ -67,12 +67,12 @@ impl Survey {
     }
 }
 
-/// Returns true for floats of 8 bits whose view casts wider ones. If they have scales, the cast
+/// Returns true for numbers of 8 bits whose view casts wider floats. If they have scales, the cast
 /// words are others.
 pub(super) fn is_cast(region: &Region, view: &View) -> bool {
     let bytes = |dtype: Dtype| unit(dtype).1;
     let wide = |view: &View| view.origins.iter().all(|origin| bytes(origin.dtype) > 1);
-    bytes(region.dtype) == 1 && !is_integer(region.dtype) && view.merge.is_none() && wide(view)
+    bytes(region.dtype) == 1 && view.merge.is_none() && wide(view)
 }
 
 /// Returns true for a view that casts floats of 8 bits. If they have scales, the weights are others.

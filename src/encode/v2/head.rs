@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::archive::v2::{BaseFile, Content, Head, Item, MAX_STRETCH, Packed, Partner, Stretch};
+use crate::archive::v2::{BaseFile, Content, Head, Item, MAX_STRETCH, Origin, Packed, Partner, Stretch, View};
 use crate::archive::v2::{RECORD_HEAD, longest_span};
 use crate::chunk::{self, Effort};
 use crate::encode::survey::{Findings, LEAST_HEADER, header_of_kind, spans};
@@ -144,10 +144,30 @@ fn region_item(findings: &Findings, i: usize, item_of: &[usize]) -> Item {
 /// The items of a span: its bytes if the head can hold them, or else regions of bytes.
 fn span_items(findings: &Findings, range: Range<u64>) -> Vec<Item> {
     let length = range.end - range.start;
+    if let Some(region) = twin_item(findings, &range) {
+        return vec![region];
+    }
     if let (Some(bytes), true) = (findings.spans.get(&range.start), length <= longest_span(range.start)) {
         return vec![Item::Span(bytes.clone())];
     }
     bytes_items(findings, range)
+}
+
+/// Bytes between guessed floats from which on they are paired with those at their place in the base.
+const TWIN: u64 = 4 << 10;
+
+/// The region of bytes between guessed floats, paired with the bytes at the same place of a guessed base
+/// of the same length: quantised weights are such bytes.
+fn twin_item(findings: &Findings, range: &Range<u64>) -> Option<Item> {
+    let (target, length) = (&findings.target, range.end - range.start);
+    let (base, _) = base_of_kind(findings).filter(|(_, base)| {
+        let both = target.is_guessed && base.is_guessed;
+        both && base.file_length == target.file_length && length > TWIN
+    })?;
+    let region = Region { name: String::new(), dtype: Dtype::U8, shape: vec![length], offset: range.start, length };
+    let origin = Origin { base, name: range.start.to_string(), dtype: Dtype::U8 };
+    let view = View::whole(&region, origin);
+    Some(Item::Region { region, content: Content::Chunks(Some(Partner::View(view))) })
 }
 
 /// Returns true if the region is an opaque file that may resemble an opaque base.

@@ -18,6 +18,7 @@ const DERIVED: u8 = 8;
 const DEQUANTISED: u8 = 9;
 const UNPACKED: u8 = 10;
 const ARRANGED: u8 = 11;
+const DERIVED_IN_RUNS: u8 = 12;
 
 impl Item {
     /// Appends the item to `raw`.
@@ -58,7 +59,13 @@ fn write_region(raw: &mut Vec<u8>, region: &Region, content: &Content) {
         (Content::Chunks(Some(_)), Some(_)) => PAIRED,
         (Content::Chunks(Some(Partner::View(view))), None) if view.merge.is_some() => MERGED,
         (Content::Chunks(Some(Partner::View(view))), None) if view.transposed.is_some() => TRANSPOSED,
-        (Content::Chunks(Some(Partner::View(view))), None) if view.derived.is_some() => DERIVED,
+        (Content::Chunks(Some(Partner::View(View { derived: Some(derived), .. }))), None) => {
+            if derived.run == 1 {
+                DERIVED
+            } else {
+                DERIVED_IN_RUNS
+            }
+        }
         (Content::Chunks(Some(Partner::View(view))), None) if view.unpacked.is_some() => UNPACKED,
         (Content::Chunks(Some(Partner::View(view))), None) if view.arranged.is_some() => ARRANGED,
         (Content::Chunks(Some(Partner::View(view))), None) if view.dequantises(region) => DEQUANTISED,
@@ -108,7 +115,10 @@ fn read_content(reader: &mut ByteReader<'_>, head: &Head, region: &Region, kind:
             Content::Chunks(Some(Partner::View(View { merge, ..view })))
         }
         TRANSPOSED => Content::Chunks(Some(Partner::View(View::read_transposed(reader, head, region)?))),
-        DERIVED => Content::Chunks(Some(Partner::View(View::read_derived(reader, head, region)?))),
+        DERIVED | DERIVED_IN_RUNS => {
+            let in_runs = kind == DERIVED_IN_RUNS;
+            Content::Chunks(Some(Partner::View(View::read_derived(reader, head, region, in_runs)?)))
+        }
         DEQUANTISED => Content::Chunks(Some(Partner::View(View::read(reader, head, region, (runs, true))?))),
         UNPACKED => Content::Chunks(Some(Partner::View(View::read_unpacked(reader, head, region)?))),
         ARRANGED => Content::Chunks(Some(Partner::View(View::read_arranged(reader, head, region, runs)?))),

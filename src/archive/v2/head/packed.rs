@@ -2,6 +2,7 @@
 
 use super::{Content, Head, Item, Partner};
 use crate::bytes::{ByteReader, put_varint};
+use crate::chunk::geometry;
 use crate::error::{Error, Result};
 use crate::layout::dtype::Fields;
 use crate::layout::{Dtype, Region};
@@ -85,6 +86,7 @@ impl Packed {
         let region = own(head, self.item).ok_or_else(no_region)?;
         let count = numbers(packing, region);
         let even = width > 0 && rows > 0 && columns > 0 && count.is_multiple_of(width);
+        let even = even && geometry::of(region).is_cut_by(packing.whole_bytes());
         if !even || !packing.takes(region.dtype) || packing.is_interleaved() && !width.is_multiple_of(8) {
             let error = Error::corrupt("the tiles are not those of a matrix").tensor(&region.name);
             return Err(error.figures(format_args!("{count} packed numbers"), format_args!("{width} columns")));
@@ -134,7 +136,7 @@ fn own(head: &Head, item: usize) -> Option<&Region> {
 
 /// The packed numbers in a region.
 fn numbers(packing: &Packing, region: &Region) -> u64 {
-    region.length.saturating_mul(packing.per_byte())
+    packing.count(region.length)
 }
 
 fn no_region() -> Error {

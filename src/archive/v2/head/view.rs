@@ -160,10 +160,15 @@ impl View {
         derived.write(raw);
     }
 
-    /// Reads what [`write_derived`](Self::write_derived) wrote.
-    pub(super) fn read_derived(reader: &mut ByteReader<'_>, head: &Head, region: &Region) -> Result<Self> {
+    /// Reads what [`write_derived`](Self::write_derived) wrote, of runs of several words only `in_runs`.
+    pub(super) fn read_derived(
+        reader: &mut ByteReader<'_>,
+        head: &Head,
+        region: &Region,
+        in_runs: bool,
+    ) -> Result<Self> {
         let origin = Origin::read_typed(reader, head, &region.name)?;
-        let derived = Derived::read(reader)?;
+        let derived = Derived::read(reader, in_runs)?;
         derived.check(region, origin.dtype)?;
         Ok(Self::derived(region, origin, derived))
     }

@@ -1,0 +1,60 @@
+//! Stored numbers: the lowest bits of a byte come first, and numbers may go on in the next byte.
+
+use super::Packing;
+
+impl Packing {
+    /// Whole numbers in some bytes.
+    pub(crate) fn count(&self, bytes: u64) -> u64 {
+        let bits = u64::from(self.bits);
+        (bytes / bits).saturating_mul(8).saturating_add(bytes % bits * 8 / bits)
+    }
+
+    /// The bytes of some numbers, of which the last one may be filled in part.
+    pub(crate) fn bytes(&self, numbers: u64) -> u64 {
+        let bits = u64::from(self.bits);
+        (numbers / 8).saturating_mul(bits).saturating_add((numbers % 8 * bits).div_ceil(8))
+    }
+
+    /// The fewest bytes that begin and end with whole numbers.
+    pub(crate) fn whole_bytes(&self) -> u64 {
+        if 8 % self.bits == 0 { 1 } else { self.bits.into() }
+    }
+
+    /// The stored number at a place, or 0 behind the last byte.
+    #[inline(always)]
+    pub(crate) fn number_at(&self, bytes: &[u8], place: usize) -> u8 {
+        let byte = |place: usize| u32::from(bytes.get(place).copied().unwrap_or(0));
+        match self.bits {
+            8 => byte(place) as u8,
+            4 => (byte(place / 2) >> (place % 2 * 4)) as u8 & 15,
+            bits => {
+                let first = place.saturating_mul(bits as usize);
+                ((byte(first / 8) | byte(first / 8 + 1) << 8) >> (first % 8)) as u8 & self.mask()
+            }
+        }
+    }
+
+    /// The stored numbers of bytes.
+    pub(crate) fn numbers<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = u8> + use<'a> {
+        (0..self.count(bytes.len() as u64) as usize).map(move |place| self.number_at(bytes, place))
+    }
+
+    /// Stores numbers in bytes, as many as they fill.
+    pub(crate) fn store(&self, numbers: &[u16], bytes: &mut [u8]) {
+        match self.bits {
+            8 => bytes.iter_mut().zip(numbers).for_each(|(byte, number)| *byte = *number as u8),
+            4 => {
+                let pairs = bytes.iter_mut().zip(numbers.as_chunks().0);
+                pairs.for_each(|(byte, &[low, high])| *byte = (low | high << 4) as u8);
+            }
+            bits => {
+                let runs = bytes.chunks_mut(bits as usize).zip(numbers.chunks(8));
+                for (bytes, numbers) in runs {
+                    let place = numbers.iter().zip(0u32..);
+                    let run = place.fold(0u64, |run, (number, i)| run | u64::from(*number) << (i * bits));
+                    bytes.copy_from_slice(&run.to_le_bytes()[..bytes.len()]);
+                }
+            }
+        }
+    }
+}
