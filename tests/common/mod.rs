@@ -4,6 +4,7 @@
 pub mod forge;
 pub mod gguf;
 pub mod protobuf;
+pub mod tar;
 pub mod zip;
 
 use bitx::drive::{self, DriveError, Sources};
