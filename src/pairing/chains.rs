@@ -12,15 +12,12 @@
 use std::collections::HashMap;
 
 use super::signature::Likeness;
-use super::{Class, Models, Signature, Subject};
+use super::{Class, LEAST_WEIGHTS as LEAST, Models, Signature, Subject};
 use crate::layout::Kind;
 use crate::plan::Place;
 
 /// Comparisons of signatures, at most, in all chains.
 const COMPARISONS: usize = 1 << 26;
-
-/// Minimum number of weights of a whole and of its parts.
-const LEAST: u64 = 64;
 
 /// The share of a whole, as one part of so many, that may have no part while the others are right.
 const REST: u64 = 8;
