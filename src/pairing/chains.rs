@@ -12,7 +12,7 @@
 use std::collections::HashMap;
 
 use super::signature::Likeness;
-use super::{Class, LEAST_WEIGHTS as LEAST, Models, Signature, Subject};
+use super::{Class, LEAST_WEIGHTS as LEAST, Models, Signature, Subject, columns, weights};
 use crate::layout::Kind;
 use crate::plan::Place;
 
@@ -218,5 +218,12 @@ impl Chain {
     pub(crate) fn is_partial(&self, models: &Models) -> bool {
         let weights = models.measure(self.whole).1;
         weights - self.at > weights / REST
+    }
+
+    /// Returns true if the whole is a matrix that has more rows than its only part, or fewer.
+    pub(crate) fn is_resized(&self, models: &Models) -> bool {
+        let [Link { part, from: 0, .. }] = self.parts[..] else { return false };
+        let [whole, part] = [self.whole, part].map(|subject| models.region(subject).1);
+        columns(whole).is_some() && columns(whole) == columns(part) && weights(whole) != weights(part)
     }
 }
