@@ -1,7 +1,7 @@
 //! Models inside of files that hold others: members of zip archives and of tar files.
 //!
-//! A region of bytes is read as a file of its own. If it has a layout, its regions take the place of
-//! the region, under the names that they have in the member.
+//! A region of bytes is read as a file of its own. If it has a layout, its regions take the place
+//! of the region, under the names that they have in the member.
 
 use std::collections::HashSet;
 

@@ -81,8 +81,8 @@ pub enum Kind {
     Safetensors = 1,
     /// GGUF.
     Gguf = 2,
-    /// A file whose regions archives name by offset (ONNX, PyTorch, zip, tar, floats of no known layout), so
-    /// that finding them again needs no parser.
+    /// A file whose regions archives name by offset (ONNX, PyTorch, zip, tar, floats of no known
+    /// layout), so that finding them again needs no parser.
     Places = 3,
 }
 

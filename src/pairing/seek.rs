@@ -1,8 +1,8 @@
 //! Tensors of one model in floats of the other one that were guessed.
 //!
 //! Padding and headers between tensors may look like floats, above all like `F16`, so that a run of
-//! floats begins or goes on where no tensor does. The tensor that comes next is then sought near the
-//! end of the last one, at each byte, by its start.
+//! floats begins or goes on where no tensor does. The tensor that comes next is then sought near
+//! the end of the last one, at each byte, by its start.
 
 use std::collections::HashMap;
 

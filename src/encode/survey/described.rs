@@ -27,8 +27,9 @@ impl Survey {
         self.queue.extend(read.map(|(index, read)| (read, Probe::Seek(index))));
     }
 
-    /// Gives regions that were guessed the names and shapes of their counterparts in the other model,
-    /// and begins anew with these. Returns false if there is nothing to describe, or it was done.
+    /// Gives regions that were guessed the names and shapes of their counterparts in the other
+    /// model, and begins anew with these. Returns false if there is nothing to describe, or it was
+    /// done.
     pub(super) fn describe(&mut self) -> bool {
         if self.is_described || !self.is_guessed() {
             return false;

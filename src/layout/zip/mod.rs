@@ -4,8 +4,8 @@
 //! A member that is stored without compression is a region. Compressed members are bytes. The
 //! pickles of PyTorch's archives say what the storages are: the name, dtype and shape of the tensor
 //! are the region's. A `.npy` member says so in its header. The dtype of other members is guessed
-//! from their first bytes; those that are bytes, such as a safetensors file, or the HDF5 file in one
-//! of Keras, are looked into as files of their own.
+//! from their first bytes; those that are bytes, such as a safetensors file, or the HDF5 file in
+//! one of Keras, are looked into as files of their own.
 //!
 //! A file that is not an archive, or not a whole one, is no error but a file of bytes: archives
 //! name base regions by offset, so that the decoder parses nothing. The reader asks for the end of
