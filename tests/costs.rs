@@ -66,6 +66,24 @@ fn matrices_that_may_be_anywhere_in_each_other() {
     }
 }
 
+/// Many short tensors, each of which may begin at any byte of floats of no known layout.
+#[test]
+fn tensors_that_may_begin_anywhere() {
+    const COUNT: usize = 2000;
+    let words = |seed: u32, count: usize| -> Vec<u8> {
+        let word = |i: u32| 0x2C00 | ((i ^ seed).wrapping_mul(0x9e37_79b9) >> 16) as u16 & 0x8BFF;
+        (0..count as u32).flat_map(|i| word(i).to_le_bytes()).collect()
+    };
+    let names: Vec<String> = (0..COUNT).map(|i| format!("t{i}")).collect();
+    let data: Vec<Vec<u8>> = (0..COUNT).map(|i| words(i as u32 * 977, 128)).collect();
+    let tensors: Vec<_> = names.iter().zip(&data).map(|(name, data)| (&**name, "F16", &[128][..], &**data)).collect();
+    let base = model(&tensors);
+    let target: Vec<u8> =
+        (0..60).flat_map(|i| [vec![0xFF; 9000 + i % 2], words(i as u32 * 7919, 2000)].concat()).collect();
+    let job = Compress::new(&[base.len() as u64], target.len() as u64, Format::default()).unwrap().job();
+    assert!(costs("a search", base.len() + target.len(), || open(job, &base, &[], &target)));
+}
+
 /// A head against no base: these items.
 fn head(count: usize, items: &[u8]) -> Vec<u8> {
     [&[0, 0][..], &varint(count as u64), items].concat()

@@ -5,12 +5,18 @@ mod floats;
 mod gguf;
 pub(crate) mod graph;
 mod header;
+mod inside;
 mod model;
 mod msgpack;
+mod npy;
 pub(crate) mod onnx;
 pub(crate) mod reader;
 pub(crate) mod safetensors;
 pub(crate) mod sniff;
+mod tar;
+#[cfg(test)]
+#[path = "../../tests/common/tar.rs"]
+mod test_tar;
 #[cfg(test)]
 #[path = "../../tests/common/zip.rs"]
 #[allow(dead_code)] // other tests use the rest
@@ -75,8 +81,8 @@ pub enum Kind {
     Safetensors = 1,
     /// GGUF.
     Gguf = 2,
-    /// A file whose regions archives name by offset (ONNX, PyTorch, zip, floats of no known layout), so
-    /// that finding them again needs no parser.
+    /// A file whose regions archives name by offset (ONNX, PyTorch, zip, tar, floats of no known
+    /// layout), so that finding them again needs no parser.
     Places = 3,
 }
 

@@ -12,15 +12,12 @@
 use std::collections::HashMap;
 
 use super::signature::Likeness;
-use super::{Class, Models, Signature, Subject};
+use super::{Class, LEAST_WEIGHTS as LEAST, Models, Signature, Subject, columns, weights};
 use crate::layout::Kind;
 use crate::plan::Place;
 
 /// Comparisons of signatures, at most, in all chains.
 const COMPARISONS: usize = 1 << 26;
-
-/// Minimum number of weights of a whole and of its parts.
-const LEAST: u64 = 64;
 
 /// The share of a whole, as one part of so many, that may have no part while the others are right.
 const REST: u64 = 8;
@@ -221,5 +218,12 @@ impl Chain {
     pub(crate) fn is_partial(&self, models: &Models) -> bool {
         let weights = models.measure(self.whole).1;
         weights - self.at > weights / REST
+    }
+
+    /// Returns true if the whole is a matrix that has more rows than its only part, or fewer.
+    pub(crate) fn is_resized(&self, models: &Models) -> bool {
+        let [Link { part, from: 0, .. }] = self.parts[..] else { return false };
+        let [whole, part] = [self.whole, part].map(|subject| models.region(subject).1);
+        columns(whole).is_some() && columns(whole) == columns(part) && weights(whole) != weights(part)
     }
 }

@@ -1,16 +1,18 @@
-//! Matrices that have other columns than the base's of their name: of models whose layers were made
-//! narrower or wider.
+//! Matrices that have other columns than the base's of their name, or of the most similar one: of
+//! models whose layers were made narrower or wider.
 //!
 //! The columns of the first rows are aligned. Of matrices that have other rows, too, all rows are
 //! then aligned by the most columns that follow each other; otherwise, the rows are the base's.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
+use super::whole::common_suffix;
 use super::{Models, RowIndex, RowRun, Subject, align, bytes_of, columns, is_like, of_columns, of_row, weights};
 use crate::arranged::{Arranged, Rectangle};
 use crate::chunk::unit;
 use crate::io::Read;
 use crate::plan::Place;
+use crate::steps;
 
 /// Rows that the signature of a column is made of.
 const ROWS: u64 = 64;
@@ -31,6 +33,10 @@ const RECTANGLES: usize = 1 << 12;
 /// Bytes of all inputs for each of which another column may be aligned, beyond [`ALL_COLUMNS`] of
 /// them.
 const BYTES_PER_COLUMN: u64 = 1 << 10;
+
+/// Bytes of names that are compared for the matrices of the target whose names the base does not
+/// have.
+const NAMES: usize = 1 << 24;
 
 /// The search for the columns of matrices of the target in those of the base.
 #[derive(Debug, Default)]
@@ -61,7 +67,7 @@ struct Found {
     signatures: [Vec<u64>; 2],
 }
 
-/// A matrix of the target, and the base's of the same name.
+/// A matrix of the target, and the base's of the same name or the most similar one.
 #[derive(Debug, Clone, Copy)]
 struct Crop {
     region: usize,
@@ -75,7 +81,8 @@ impl Crops {
     pub(crate) fn new(models: &Models, pairs: &[Option<Place>]) -> Self {
         let mut left = ALL_COLUMNS + models.bytes() / BYTES_PER_COLUMN;
         let is_open = |region: &usize| !is_like(models, Subject::Target(*region), pairs[*region]);
-        let crops = (0..pairs.len()).filter(is_open).filter_map(|region| crop(models, region));
+        let mut names = Names::new(models, pairs);
+        let crops = (0..pairs.len()).filter(is_open).filter_map(|region| crop(models, region, &mut names));
         let within = crops.take_while(|crop| {
             let rest = left.checked_sub(crop.columns[0] + crop.columns[1]);
             left = rest.unwrap_or(0);
@@ -200,8 +207,39 @@ fn longest(columns: &[RowRun]) -> Option<&RowRun> {
     columns.iter().max_by_key(|run| run.count)
 }
 
-/// The base matrix of a region's name, if it has other columns and both have enough rows.
-fn crop(models: &Models, region: usize) -> Option<Crop> {
+/// The base regions whose names no region of the target has.
+struct Names {
+    free: Vec<Place>,
+    left: usize,
+}
+
+impl Names {
+    fn new(models: &Models, pairs: &[Option<Place>]) -> Self {
+        let taken: HashSet<Place> = pairs.iter().flatten().copied().collect();
+        let names: HashSet<&str> = models.target.regions.iter().map(|region| region.name.as_str()).collect();
+        let is_free = |place: &Place| !taken.contains(place) && !names.contains(&*models.bases.region(*place).name);
+        let places = models.base_regions().filter_map(|subject| match subject {
+            Subject::Base(place) => Some(place),
+            Subject::Target(_) => None,
+        });
+        Self { free: places.filter(is_free).collect(), left: NAMES }
+    }
+
+    /// The region whose name has the longest ending in common with this one.
+    fn like(&mut self, models: &Models, name: &str) -> Option<Place> {
+        let bytes = self.free.len().checked_mul(name.len())?;
+        self.left = self.left.checked_sub(bytes)?;
+        steps::add(bytes);
+        let common = |place: &Place| common_suffix(name, &models.bases.region(*place).name);
+        let (suffix, place) =
+            self.free.iter().map(|place| (common(place), *place)).max_by_key(|(length, _)| *length)?;
+        (suffix > 0).then_some(place)
+    }
+}
+
+/// The base matrix of a region's name, or of the most similar one, if it has other columns and both
+/// have enough rows.
+fn crop(models: &Models, region: usize, names: &mut Names) -> Option<Crop> {
     let target = &models.target.regions[region];
     let long = |subject: Subject| {
         let region = models.region(subject).1;
@@ -215,5 +253,6 @@ fn crop(models: &Models, region: usize) -> Option<Crop> {
         let fits = models.may_transpose(Subject::Target(region), Subject::Base(place));
         fits.then_some(Crop { region, place, columns: [own, others] })
     };
-    models.bases.named(&target.name).iter().find_map(crop)
+    let named = models.bases.named(&target.name);
+    if named.is_empty() { crop(&names.like(models, &target.name)?) } else { named.iter().find_map(crop) }
 }

@@ -6,13 +6,14 @@
 //! ([`chains`]), or matrices of the base that are transposed ([`transposed`]). Matrices whose rows
 //! were added, removed or moved are aligned ([`rows`]), with the rows of one matrix of the base or
 //! of several. Others may be side by side in one matrix ([`sides`]), or have lost or gained columns
-//! ([`crops`]).
+//! ([`crops`]). In floats that were guessed, tensors are sought near each other ([`seek`]).
 
 mod chains;
 mod corner;
 mod crops;
 mod found;
 mod rows;
+mod seek;
 mod sides;
 mod signature;
 mod transposed;
@@ -21,6 +22,7 @@ mod whole;
 pub(crate) use chains::{Chain, Chains, Link};
 pub(crate) use crops::Crops;
 pub(crate) use rows::{RowIndex, RowRun, align};
+pub(crate) use seek::{Seek, Sought};
 pub(crate) use sides::{Rows, Sides};
 use signature::of_columns;
 pub(crate) use signature::{Signature, WORDS, of_row};
@@ -39,6 +41,9 @@ use crate::plan::{BaseSet, Place};
 use crate::quant::weights_per_unit;
 use crate::transposed::can_transpose;
 use crate::view::can_view;
+
+/// Minimum number of weights of a region that is a part of another one, or has such parts.
+const LEAST_WEIGHTS: u64 = 64;
 
 /// A region of any input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -112,6 +112,6 @@ fn pair_renamed(models: &Models, pairs: &mut [Option<Place>]) {
 }
 
 /// Returns the length in bytes of the longest suffix of whole characters that both names have.
-fn common_suffix(a: &str, b: &str) -> usize {
+pub(super) fn common_suffix(a: &str, b: &str) -> usize {
     a.chars().rev().zip(b.chars().rev()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum()
 }

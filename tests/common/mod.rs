@@ -5,6 +5,7 @@ pub mod forge;
 pub mod gguf;
 pub mod protobuf;
 pub mod ragged;
+pub mod tar;
 pub mod zip;
 
 use bitx::drive::{self, DriveError, Sources};

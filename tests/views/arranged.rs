@@ -187,6 +187,11 @@ fn columns_may_be_added_and_removed() {
     assert!(share_of(&base, &both(&tuned)) < same + 0.04);
     let wide = Matrix::beside(&[tuned.clone(), Matrix::new(3, 128, 8)]);
     assert!(share_of(&base, &wide) < same + 0.08);
+    // The same under another name.
+    for target in [narrow(&tuned), both(&tuned)] {
+        let share = share(&file("layer.m", from_ref(&base)), &file("model.layer.m", from_ref(&target)));
+        assert!(share < same + 0.04, "{share} against {same}");
+    }
 }
 
 /// Rows of several tensors side by side, so that chunks begin and end within a row of the whole.

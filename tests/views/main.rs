@@ -135,6 +135,13 @@ fn rows_may_be_added_removed_and_moved() {
     }
     assert!(share(&base, &matrix(&[head, &new, tail])) < same + 0.04);
     assert!(share(&base, &matrix(&[&tuned[..40 * COLUMNS], &tuned[90 * COLUMNS..]])) < same + 0.04);
+    // The same under another name.
+    let words = weights(1, 400 * COLUMNS);
+    let base = model(&[("embed", "BF16", &[400, COLUMNS as u64], &bf16(&words))]);
+    for rows in [&[&new[..], &tuned][..], &[head, &new, tail], &[head, &tail[50 * COLUMNS..]]] {
+        let share = share(&base, &matrix(rows));
+        assert!(share < same + 0.04, "{share} against {same}");
+    }
 }
 
 /// GGUF stores the heads of queries and keys with the two halves of their rows interleaved.

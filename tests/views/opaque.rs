@@ -49,6 +49,44 @@ fn floats_from_the_middle_of_a_file_are_found_as_bytes() {
     assert!(share(&bytes, &moved) < 0.01);
 }
 
+/// `F16` from `BF16`, whose lowest bits are zeros, behind headers that may be such floats, too.
+#[test]
+fn tensors_between_padding_and_numbers_are_sought() {
+    let (base, tuned) = pair();
+    let f16 = |weights: &[f32]| reference::cast::cast(&bf16(weights), 14, 13);
+    let plain = share(&model_of(&base, "F16", f16), &model_of(&tuned, "F16", f16));
+    for header in [[0xDEAD_BEEFu32, 1, 90_000, 0], [7, 0, 200, 64]] {
+        let mut file = vec![0xFF, 0xFE, 3, 0];
+        for tensor in &tuned {
+            file.extend(header.iter().flat_map(|number| number.to_le_bytes()));
+            file.extend([0; 37]);
+            file.extend(f16(tensor));
+        }
+        let tensors = model_of(&base, "F16", f16);
+        let pairs = [(&tensors, &file), (&model_of(&base, "BF16", bf16), &file), (&file, &tensors)];
+        for (base, target) in pairs {
+            let share = share(base, target);
+            assert!(share < plain + 0.03, "{share}, {plain}");
+        }
+    }
+}
+
+#[test]
+fn models_within_other_files_are_models() {
+    let (base, tuned) = pair();
+    let [base, tuned] = [&base, &tuned].map(|tensors| model_of(tensors, "F32", f32));
+    let zip = |file: &[u8]| common::zip::Zip::default().add("m/model.safetensors", file).finish(b"");
+    let tar = |file: &[u8]| common::tar::tar(&[("config.json", &[b' '; 3000]), ("model.safetensors", file)]);
+    let plain = share(&base, &tuned);
+    for form in [&zip as &dyn Fn(&[u8]) -> Vec<u8>, &tar, &|file| tar(&zip(file))] {
+        for (base, target) in [(form(&base), form(&tuned)), (base.clone(), form(&tuned)), (form(&base), tuned.clone())]
+        {
+            let share = share(&base, &target);
+            assert!(share < plain + 0.01, "{share}, {plain}");
+        }
+    }
+}
+
 #[test]
 fn floats_in_a_member_of_an_archive_are_found() {
     let (base, tuned) = pair();

@@ -26,7 +26,9 @@ use crate::chunk::unit;
 use crate::encode::companions::{self, Known};
 use crate::io::{Read, Source};
 use crate::layout::{Layout, Region};
-use crate::pairing::{Chains, Corners, Crops, Models, Rows, Sides, Signature, Stack, Subject, WORDS, whole_pairs};
+use crate::pairing::{
+    Chains, Corners, Crops, Models, Rows, Seek, Sides, Signature, Stack, Subject, WORDS, whole_pairs,
+};
 use crate::plan::{BaseSet, Place};
 use crate::quant::weights_per_unit;
 use alignment::Alignments;
@@ -102,6 +104,8 @@ enum Probe {
     Part(usize),
     /// The rest of a part that the end of a whole cuts, and the part.
     Rest(usize, Subject),
+    /// Bytes in which the next tensor of guessed floats may begin, for the search with this index.
+    Seek(usize),
     /// The rows that hold the corner of a matrix.
     Corner(Subject, Stack),
     /// The rows that hold corners of matrices that may stand side by side.
@@ -155,7 +159,9 @@ pub(super) struct Survey {
     merges: Merges,
     quantised: Quantised,
     weights: Weights,
-    /// The target's guessed regions were described by those of the base.
+    /// The searches for tensors in guessed regions, once they are planned.
+    seeks: Option<Vec<Seek>>,
+    /// The guessed regions of one model were described by those of the other one.
     is_described: bool,
 }
 
@@ -185,6 +191,7 @@ impl Survey {
             second_rows: HashMap::new(),
             adapters,
             merges: Merges::default(),
+            seeks: None,
             is_described,
         };
         survey.queue_spans();
@@ -215,6 +222,9 @@ impl Survey {
             Probe::Rest(cut, part) => {
                 let signature = self.signature(part, bytes);
                 self.chains.rest(&self.models, cut, signature);
+            }
+            Probe::Seek(index) => {
+                self.seeks.iter_mut().flatten().nth(index).into_iter().for_each(|seek| seek.feed(&self.models, bytes))
             }
             Probe::Corner(subject, stack) => self.corners.feed(&self.models, (subject, stack), bytes),
             Probe::Side(rows) => self.sides.feed(&self.models, rows, bytes),
@@ -280,6 +290,9 @@ impl Survey {
                 }
                 Stage::Parts => {
                     self.queue_parts();
+                    if self.queue.is_empty() {
+                        self.queue_seek();
+                    }
                     if self.queue.is_empty() && self.describe() {
                         return;
                     }

@@ -33,14 +33,17 @@ pub(super) fn view(models: &Models, chains: &[Chain], views: &mut [Option<View>]
 }
 
 /// The groups of the target's matrices that may be made of rows of several base matrices, or be
-/// spread over one: a chain found a part of them, but not the rest.
-pub(super) fn mixed(models: &Models, chains: &[Chain]) -> HashSet<Group> {
-    let partial = chains.iter().filter(|chain| chain.is_partial(models));
+/// spread over one: a chain found a part of them, but not the rest. Of a matrix that has other rows
+/// than its only part, those behind the first ones may be others, and of one without any part, the
+/// first ones may be new.
+pub(super) fn mixed(models: &Models, chains: &[Chain], is_alone: impl Fn(usize) -> bool) -> HashSet<Group> {
+    let partial = chains.iter().filter(|chain| chain.is_partial(models) || chain.is_resized(models));
     let targets = partial.flat_map(|chain| match chain.whole {
         Subject::Target(_) => vec![chain.whole],
         Subject::Base(_) => chain.parts.iter().map(|link| link.part).collect(),
     });
-    targets.filter_map(|target| group(models, target)).collect()
+    let alone = (0..models.target.regions.len()).filter(|region| is_alone(*region)).map(Subject::Target);
+    targets.chain(alone).filter_map(|target| group(models, target)).collect()
 }
 
 /// The view of a region of the target that consists of base regions, as far as these end between

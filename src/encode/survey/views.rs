@@ -23,7 +23,7 @@ impl Survey {
             self.views[region].as_ref().is_none_or(|view| view.transposed.is_none() && view.arranged.is_none())
         };
         let mut reads = self.alignments.plan(&self.models, &self.pairs, &self.second_rows, is_open);
-        let mixed = parts::mixed(&self.models, &chains);
+        let mixed = parts::mixed(&self.models, &chains, |region| self.views[region].is_none());
         reads.extend(self.alignments.plan_pools(&self.models, &self.pairs, &mixed, is_open));
         self.queue.extend(reads.into_iter().map(|read| (read, Probe::Rows)));
         Stage::Rows
@@ -36,10 +36,14 @@ impl Survey {
         let crops = std::mem::take(&mut self.crops).finish();
         for (region, places, arranged) in std::mem::take(&mut self.sides).finish().into_iter().chain(crops) {
             let target = &self.models.target.regions[region];
+            // Columns of the most similar name do not outweigh corners that were found.
+            let is_named = places.iter().any(|place| self.models.bases.region(*place).name == target.name);
             let count = arranged.rectangles.len().max(places.len()) as u64;
             let origins: Vec<Origin> = places.into_iter().map(|place| self.models.bases.origin(place)).collect();
             let dtypes: Vec<Dtype> = origins.iter().map(|origin| origin.dtype).collect();
-            let free = self.views[region].as_ref().is_none_or(|view| view.transposed.is_none());
+            let free = self.views[region]
+                .as_ref()
+                .is_none_or(|view| view.transposed.is_none() && (view.arranged.is_none() || is_named));
             if !free || arranged.check(target, &dtypes).is_err() {
                 continue;
             }

@@ -18,6 +18,13 @@ const EXPONENT: u64 = 3000;
 const EXPONENT_OF_F16: u64 = 900;
 const CONSTANT: u64 = 65_536;
 
+/// The probability up to which bytes are alike that have all multiples of 8 as values: the lower
+/// bytes of `F16` that was cast from `BF16`.
+const UNIFORM_EIGHTHS: u64 = 8 * UNIFORM;
+
+/// The part of these bytes, in 16ths, that are multiples of 8. Others are of tiny numbers.
+const EIGHTHS: usize = 15;
+
 /// The dtype that `sample`, the first bytes of a tensor, seems to have.
 pub(crate) fn dtype(sample: &[u8]) -> Option<Dtype> {
     (sample.len() >= LEAST).then(|| Lanes::of(sample).dtype(0)).flatten()
@@ -39,6 +46,8 @@ pub(super) fn dtype_and_phase(sample: &[u8]) -> Option<(Dtype, usize)> {
 struct Lanes {
     eight: [u64; 8],
     four: [u64; 4],
+    /// Most bytes at the even places are multiples of 8, and most at the odd ones.
+    eighths: [bool; 2],
 }
 
 impl Lanes {
@@ -48,14 +57,19 @@ impl Lanes {
         for word in sample.as_chunks::<8>().0 {
             counts.iter_mut().zip(word).for_each(|(counts, &byte)| counts[usize::from(byte)] += 1);
         }
-        let words = (sample.len() / 8) as u64;
-        let alike = |pairs: u64, words: u64| CONSTANT * pairs / (words * (words - 1));
+        let words = sample.len() / 8;
+        let alike = |pairs: u64, words: usize| CONSTANT * pairs / (words * (words - 1)) as u64;
         let eight = counts.each_ref().map(|counts| alike(counts.iter().map(|&n| pairs(n)).sum(), words));
         let four = std::array::from_fn(|byte| {
             let both = counts[byte].iter().zip(&counts[byte + 4]);
             alike(both.map(|(&one, &other)| pairs(one + other)).sum(), 2 * words)
         });
-        Self { eight, four }
+        let eighths = [0, 1].map(|first| {
+            let lanes = counts.iter().skip(first).step_by(2);
+            let multiples: u32 = lanes.flat_map(|counts| counts.iter().step_by(8)).sum();
+            multiples as usize * 16 >= words * 4 * EIGHTHS
+        });
+        Self { eight, four, eighths }
     }
 
     /// The dtype of words that begin at the offset `phase` of the sample.
@@ -63,17 +77,21 @@ impl Lanes {
         let eight = |byte: usize| self.eight[(phase + byte) % 8];
         let four = |byte: usize| self.four[(phase + byte) % 4];
         let is_uniform = |lane: u64| lane <= UNIFORM;
-        // What was cast from F32 or BF16 has zeros behind the mantissa.
+        // What was cast from F32, F16 or BF16 has zeros behind the mantissa.
         let is_cast = [0, 1, 2].iter().all(|&byte| eight(byte) == CONSTANT);
         if eight(7) >= EXPONENT && is_uniform(eight(4)) && is_uniform(eight(5)) && (eight(3) < EXPONENT || is_cast) {
             return Some(Dtype::F64);
         }
-        let is_cast = four(0) == CONSTANT && four(1) == CONSTANT && is_uniform(four(2));
+        let is_cast = four(0) == CONSTANT && is_uniform(four(2));
         if four(3) >= EXPONENT && (is_uniform(four(1)) || is_cast) {
             return Some(Dtype::F32);
         }
+        let lower = four(0).max(four(2));
         match four(1).min(four(3)) {
-            _ if !is_uniform(four(0)) || !is_uniform(four(2)) => None,
+            EXPONENT_OF_F16.. if self.eighths[phase % 2] && (UNIFORM..=UNIFORM_EIGHTHS).contains(&lower) => {
+                Some(Dtype::F16)
+            }
+            _ if !is_uniform(lower) => None,
             EXPONENT.. => Some(Dtype::BF16),
             EXPONENT_OF_F16.. => Some(Dtype::F16),
             _ => None,
@@ -120,6 +138,11 @@ mod tests {
             assert_eq!(dtype(&bytes(&|w| (high(w) << 16).to_le_bytes().to_vec())), Some(Dtype::F32));
             assert_eq!(dtype(&bytes(&|w| (high(w) as u16).to_le_bytes().to_vec())), Some(Dtype::BF16));
             assert_eq!(dtype(&bytes(&|w| f16(w).to_le_bytes().to_vec())), Some(Dtype::F16));
+            // Casts from BF16 to F16, and from F16 to F32.
+            let of_bf16 = |w: f64| f16(f64::from(f32::from_bits(high(w) << 16)));
+            assert_eq!(dtype(&bytes(&|w| of_bf16(w).to_le_bytes().to_vec())), Some(Dtype::F16));
+            let of_f16 = |w: f64| ((w as f32).to_bits() & !0x1FFF).to_le_bytes().to_vec();
+            assert_eq!(dtype(&bytes(&of_f16)), Some(Dtype::F32));
         }
     }
 

@@ -22,6 +22,9 @@ use crate::error::Result;
 use crate::io::{Incremental, Wanted};
 use run::{Found, Run};
 
+/// The name of the regions, before a dot and their number.
+pub(super) const NAME: &str = "floats";
+
 /// Bytes that are looked at together, and between two looks at the statistics.
 const PAGE: u64 = 4096;
 
@@ -47,13 +50,10 @@ pub(crate) fn may_be_in(head: &[u8]) -> bool {
     head.len() >= SAMPLE && std::str::from_utf8(head).is_err_and(|error| error.error_len().is_some())
 }
 
-/// Finds the floats in a range of a file.
+/// Finds the floats in a file.
 #[derive(Debug)]
 pub(crate) struct Finder {
     file_length: u64,
-    range: Range<u64>,
-    /// The name of the regions, before a dot and their number.
-    name: String,
     wants: Option<Wanted>,
     /// Bytes of the file from the offset `first` on.
     bytes: Vec<u8>,
@@ -89,26 +89,8 @@ impl<'a> Bytes<'a> {
 impl Finder {
     /// Creates a finder for a file of no known kind.
     pub(crate) fn of_file(file_length: u64) -> Self {
-        Self::new(file_length, 0..file_length, "floats")
-    }
-
-    /// Creates a finder for this range of a file.
-    pub(super) fn new(file_length: u64, range: Range<u64>, name: &str) -> Self {
-        let wants = (!range.is_empty()).then(|| range.start..range.end.min(range.start + STEP));
-        let (first, page) = (range.start, range.start);
-        let name = name.to_owned();
-        Self {
-            file_length,
-            range,
-            name,
-            wants,
-            bytes: Vec::new(),
-            first,
-            page,
-            run: None,
-            last: None,
-            regions: Vec::new(),
-        }
+        let wants = (file_length > 0).then(|| 0..file_length.min(STEP));
+        Self { file_length, wants, bytes: Vec::new(), first: 0, page: 0, run: None, last: None, regions: Vec::new() }
     }
 
     /// The layout, if floats were found.
@@ -118,15 +100,10 @@ impl Finder {
         (!layout.regions.is_empty()).then_some(layout)
     }
 
-    /// The regions that were found, in file order.
-    pub(super) fn into_regions(self) -> Vec<Region> {
-        self.regions
-    }
-
     /// Looks at the page at [`page`](Self::page).
     fn look(&mut self) {
         let bytes = Bytes { bytes: &self.bytes, first: self.first };
-        let page = self.page..(self.page + PAGE).min(self.range.end);
+        let page = self.page..(self.page + PAGE).min(self.file_length);
         self.page = page.end;
         let sample = bytes.get(bytes.within(page.start..page.start + SAMPLE as u64));
         let floats = (sample.len() == SAMPLE).then(|| guess::dtype_and_phase(sample)).flatten();
@@ -139,7 +116,7 @@ impl Finder {
                 // A few odd weights look like others.
                 Some(run) if is_new && !run.is_lost() => {}
                 run => {
-                    let least = self.regions.last().map_or(self.range.start, |region| region.range().end);
+                    let least = self.regions.last().map_or(0, |region| region.range().end);
                     let next = Run::around(dtype, phase, bytes, page.start, least);
                     let start = next.start();
                     let last = run.replace(next);
@@ -157,7 +134,7 @@ impl Finder {
 
     fn push(&mut self, Found { dtype, range, shape }: Found) {
         if self.regions.len() < MAX_REGIONS {
-            let name = format!("{}.{}", self.name, self.regions.len());
+            let name = format!("{NAME}.{}", self.regions.len());
             let (offset, length) = (range.start, range.end - range.start);
             self.regions.push(Region { name, dtype, shape, offset, length });
         }
@@ -173,8 +150,8 @@ impl Incremental for Finder {
     fn take(&mut self, bytes: &[u8]) -> Result<()> {
         let Some(wanted) = self.wants.take() else { return Ok(()) };
         self.bytes.extend_from_slice(bytes);
-        let is_last = wanted.end == self.range.end;
-        while self.page < self.range.end && (is_last || self.page + PAGE + LONGEST_WORD <= wanted.end) {
+        let is_last = wanted.end == self.file_length;
+        while self.page < self.file_length && (is_last || self.page + PAGE + LONGEST_WORD <= wanted.end) {
             self.look();
         }
         if is_last {
@@ -187,7 +164,7 @@ impl Incremental for Finder {
         let kept = self.page.saturating_sub(KEPT).max(self.first);
         self.bytes.drain(..(kept - self.first) as usize);
         self.first = kept;
-        self.wants = Some(wanted.end..self.range.end.min(wanted.end + STEP));
+        self.wants = Some(wanted.end..self.file_length.min(wanted.end + STEP));
         Ok(())
     }
 }

@@ -39,7 +39,7 @@ fn find(file: &[u8]) -> Vec<(Dtype, Range<u64>)> {
     while let Some(wanted) = finder.wants() {
         finder.take(&file[wanted.start as usize..wanted.end as usize]).unwrap();
     }
-    finder.into_regions().into_iter().map(|region| (region.dtype, region.range())).collect()
+    finder.regions.into_iter().map(|region| (region.dtype, region.range())).collect()
 }
 
 /// A file of these parts, and the ranges of those that have a dtype.
@@ -145,5 +145,5 @@ fn the_extents_before_a_tensor_are_its_shape() {
     let file = [header, f32s(5000, 1)].concat();
     let mut finder = Finder::of_file(file.len() as u64);
     finder.take(&file).unwrap();
-    assert_eq!(finder.into_regions()[0].shape, [20, 250]);
+    assert_eq!(finder.regions[0].shape, [20, 250]);
 }

@@ -6,7 +6,7 @@ use super::kind::opaque;
 use super::{FIRST_READ, KindReader};
 use crate::error::Result;
 use crate::io::{Incremental, Wanted};
-use crate::layout::{Kind, Layout, floats, gguf, msgpack, onnx, sniff, torch, zip};
+use crate::layout::{Kind, Layout, floats, gguf, msgpack, npy, onnx, sniff, tar, torch, zip};
 
 /// The kinds of file that a reader accepts.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +26,8 @@ pub(crate) enum Accept {
 pub(crate) struct LayoutReader {
     file_length: u64,
     accept: Accept,
+    /// The number of files that this one is in.
+    level: u8,
     state: State,
 }
 
@@ -68,6 +70,12 @@ impl PlacesReader for torch::stream::StreamReader {
     }
 }
 
+impl PlacesReader for tar::TarReader {
+    fn layout(self: Box<Self>) -> Option<Layout> {
+        self.finish()
+    }
+}
+
 impl PlacesReader for zip::ArchiveReader {
     fn layout(self: Box<Self>) -> Option<Layout> {
         self.finish()
@@ -80,7 +88,12 @@ impl LayoutReader {
             Accept::Only(kind) => State::Known(KindReader::new(file_length, kind)),
             Accept::Any | Accept::AnyBase => State::Start,
         };
-        Self { file_length, accept, state }
+        Self { file_length, accept, level: 0, state }
+    }
+
+    /// Creates a reader of any file of that length that is in `level` others.
+    pub(crate) fn inside(file_length: u64, level: u8) -> Self {
+        Self { file_length, accept: Accept::Any, level, state: State::Start }
     }
 
     /// The layout and the bytes of the header, once the reader wants nothing more.
@@ -97,12 +110,14 @@ impl LayoutReader {
         match kind_of(head) {
             // The end of an archive is read first.
             Kind::Places if zip::may_begin(head) => {
-                self.state = State::Places(Box::new(zip::ArchiveReader::new(self.file_length)));
+                self.state = State::Places(Box::new(zip::ArchiveReader::new(self.file_length, self.level)));
                 Ok(())
             }
             Kind::Places => {
                 self.state = State::Places(if torch::stream::may_begin(head) {
                     Box::new(torch::stream::StreamReader::new(self.file_length))
+                } else if tar::may_begin(head) {
+                    Box::new(tar::TarReader::new(self.file_length, self.level))
                 } else if msgpack::may_begin(head) {
                     Box::new(msgpack::Walker::new(self.file_length))
                 } else {
@@ -114,10 +129,15 @@ impl LayoutReader {
                 let mut reader = KindReader::new(self.file_length, kind);
                 let read = reader.feed(head);
                 self.state = State::Known(reader);
-                if read.is_ok() && kind == Kind::Bytes && floats::may_be_in(head) {
+                if kind != Kind::Bytes || read.is_err() {
+                    return read;
+                }
+                if let Some(layout) = npy::layout(head, self.file_length) {
+                    self.state = State::Done(layout);
+                } else if floats::may_be_in(head) {
                     self.state = State::Places(Box::new(floats::Finder::of_file(self.file_length)));
                 }
-                read
+                Ok(())
             }
         }
     }
@@ -184,7 +204,7 @@ fn kind_of(head: &[u8]) -> Kind {
         Kind::Gguf
     } else if sniff::looks_like_safetensors(head) {
         Kind::Safetensors
-    } else if [onnx::may_begin, zip::may_begin, torch::stream::may_begin, msgpack::may_begin]
+    } else if [onnx::may_begin, zip::may_begin, tar::may_begin, torch::stream::may_begin, msgpack::may_begin]
         .iter()
         .any(|may| may(head))
     {

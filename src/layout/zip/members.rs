@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::npy;
 use super::records::{self, Entry};
 use crate::io::Wanted;
 use crate::layout::floats::guess;
 use crate::layout::torch::{self, MAX_PICKLE};
-use crate::layout::{Dtype, Region};
+use crate::layout::{Dtype, Region, npy};
 
 /// Bytes of a read of local headers. Small members follow each other within one read.
 const STEP: u64 = 16 * 1024;

@@ -7,7 +7,7 @@ use crate::layout::{Dtype, Region};
 
 /// Reads the members, and holds every read to the file.
 fn members(bytes: &[u8]) -> Option<Layout> {
-    let mut reader = ArchiveReader::new(bytes.len() as u64);
+    let mut reader = ArchiveReader::new(bytes.len() as u64, 0);
     while let Some(range) = reader.wants() {
         reader.feed(&bytes[range.start as usize..range.end as usize]).unwrap();
     }

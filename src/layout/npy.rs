@@ -2,10 +2,12 @@
 //!
 //! Format: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
 
-use super::super::MAX_RANK;
-use crate::layout::Dtype;
+use super::{Dtype, Kind, Layout, MAX_RANK, Region};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
+
+/// The name of the array in a file of its own.
+const NAME: &str = "array";
 
 /// The type of an array, and the length of the header before its elements.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,6 +16,15 @@ pub(super) struct Header {
     /// Extents, outermost first: for an array in Fortran's order, in reverse.
     pub(super) shape: Vec<u64>,
     pub(super) length: u64,
+}
+
+/// The layout of a file that begins with `head`, if it is an array.
+pub(super) fn layout(head: &[u8], file_length: u64) -> Option<Layout> {
+    let Header { dtype, shape, length: offset } = header(head)?;
+    let length = dtype.tensor_bytes(&shape).filter(|length| *length > 0)?;
+    let is_whole = offset.checked_add(length).is_some_and(|end| end <= file_length);
+    let regions = vec![Region { name: NAME.to_owned(), dtype, shape, offset, length }];
+    is_whole.then_some(Layout { kind: Kind::Places, file_length, regions, ..Layout::default() })
 }
 
 /// Reads the header at the start of `bytes`; `None` if it is malformed, if `bytes` ends within it,
@@ -113,5 +124,27 @@ mod tests {
         }
         let many = c.replace("(3, 4)", &format!("({})", "1,".repeat(65)));
         assert_eq!((read(1, &many), read(4, c), header(b"\x93NUMPY\x01\0\xff\xff{")), (None, None, None));
+    }
+
+    #[test]
+    fn a_file_is_an_array_if_it_holds_all_of_it() {
+        let text = "{'descr': '<f4', 'fortran_order': True, 'shape': (3, 4), }";
+        let head = [MAGIC, &[1, 0], &(text.len() as u16).to_le_bytes()[..], text.as_bytes()].concat();
+        let start = head.len() as u64;
+        let found = layout(&head, start + 48).unwrap();
+        let array = &found.regions[0];
+        assert_eq!(
+            (array.type_name(), array.range(), found.kind),
+            ("F32[4, 3]".into(), start..start + 48, Kind::Places)
+        );
+        assert_eq!((layout(&head, start + 47), layout(&head[..20], 1 << 20)), (None, None));
+        let forged = |shape: &str| {
+            let text = text.replace("(3, 4)", shape);
+            let head = [MAGIC, &[1, 0], &(text.len() as u16).to_le_bytes()[..], text.as_bytes()].concat();
+            layout(&head, u64::MAX)
+        };
+        assert_eq!(forged("(4294967296, 4294967296)"), None, "more elements than a number counts");
+        assert_eq!(forged("(4611686018427387903,)"), None, "an end that no number has");
+        assert_eq!(forged("(0,)"), None, "no elements");
     }
 }
