@@ -8,6 +8,8 @@ pub mod payload;
 pub mod protobuf;
 #[path = "../../tests/reference/mod.rs"]
 pub mod reference;
+#[path = "../../tests/common/tar.rs"]
+pub mod tar;
 #[path = "../../tests/common/zip.rs"]
 pub mod zip;
 
