@@ -11,12 +11,17 @@ use super::inside::{Inside, MAX_REGIONS};
 use super::{Dtype, Kind, Layout, Region};
 use crate::error::Result;
 use crate::io::{Incremental, Wanted};
+use crate::steps;
 
 /// Bytes of a header; the data of a member is padded to a multiple of them.
 const BLOCK: u64 = 512;
 
 /// The place of the format's name in a header.
 const MAGIC: (usize, &[u8]) = (257, b"ustar");
+
+/// Bytes that are read at a time: the headers of members that are shorter come with them, since each
+/// read of a remote file is a request.
+const STEP: u64 = 64 * 1024;
 
 /// Minimum length of a region in bytes; shorter members are cheaper as part of the bytes between.
 const LEAST: u64 = 256;
@@ -40,7 +45,7 @@ pub(crate) struct TarReader {
 /// The purpose of the next read.
 #[derive(Debug)]
 enum Step {
-    /// The header at this offset.
+    /// The header at this offset, and those that follow it closely.
     Header(u64),
     Inside(Inside),
 }
@@ -57,13 +62,24 @@ impl TarReader {
         (!regions.is_empty()).then_some(Layout { kind, file_length: self.file_length, regions, ..Layout::default() })
     }
 
-    /// The step that follows the header at `offset`.
-    fn after_header(&mut self, offset: u64, block: &[u8]) -> Step {
-        let next = self.member(offset, block).filter(|_| self.regions.len() < MAX_REGIONS);
-        match next.filter(|next| self.file_length.saturating_sub(*next) >= BLOCK) {
-            Some(next) => Step::Header(next),
-            None => Step::Inside(Inside::new(std::mem::take(&mut self.regions), self.level)),
+    /// Reads the headers in `bytes`, of which the first is at `offset`, and returns the next step.
+    fn after_headers(&mut self, offset: u64, bytes: &[u8]) -> Step {
+        let mut at = offset;
+        while let Some(block) = bytes.get((at - offset) as usize..).and_then(|rest| rest.get(..BLOCK as usize)) {
+            steps::add(BLOCK as usize);
+            let next = self.member(at, block).filter(|_| self.regions.len() < MAX_REGIONS);
+            let Some(next) = next.filter(|next| self.file_length.saturating_sub(*next) >= BLOCK) else {
+                return self.look_inside();
+            };
+            at = next;
         }
+        // A file that ends within its first header has none.
+        if at > offset { Step::Header(at) } else { self.look_inside() }
+    }
+
+    /// The step behind the last header.
+    fn look_inside(&mut self) -> Step {
+        Step::Inside(Inside::new(std::mem::take(&mut self.regions), self.level))
     }
 
     /// Adds the member whose header is at `offset`, and returns the offset of the next header;
@@ -103,7 +119,7 @@ fn number(field: &[u8]) -> Option<u64> {
 impl Incremental for TarReader {
     fn wants(&self) -> Option<Wanted> {
         match &self.step {
-            Step::Header(offset) => Some(*offset..(*offset + BLOCK).min(self.file_length)),
+            Step::Header(offset) => Some(*offset..(*offset + STEP).min(self.file_length)),
             Step::Inside(inside) => inside.wants(),
         }
     }
@@ -113,7 +129,7 @@ impl Incremental for TarReader {
         match &mut self.step {
             Step::Header(offset) => {
                 let offset = *offset;
-                self.step = self.after_header(offset, bytes);
+                self.step = self.after_headers(offset, bytes);
                 Ok(())
             }
             Step::Inside(inside) => inside.take(bytes),

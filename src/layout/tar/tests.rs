@@ -65,6 +65,20 @@ fn files_within_files_are_read_to_a_depth() {
 }
 
 #[test]
+fn many_small_members_take_few_reads() {
+    let names: Vec<String> = (0..1000).map(|i| format!("{i}.json")).collect();
+    let members: Vec<(&str, &[u8])> = names.iter().map(|name| (&**name, &[b' '; 300][..])).collect();
+    let file = tar(&members);
+    let mut reader = LayoutReader::new(file.len() as u64, Accept::Any);
+    let mut reads = 0;
+    while let Some(range) = reader.wants() {
+        reader.feed(&file[range.start as usize..range.end as usize]).unwrap();
+        reads += 1;
+    }
+    assert_eq!((reader.finish().0.regions.len(), reads), (1000, file.len().div_ceil(64 * 1024)));
+}
+
+#[test]
 fn damage_leaves_regions_inside_the_file() {
     let file = tar(&[("a", &[3; 700]), ("m", &model())]);
     let headers = 0..1800;
