@@ -1,7 +1,10 @@
 //! The rule of FORMAT.md about what reading costs, for the most that small inputs can ask for.
 
+#[path = "../common/mod.rs"]
 mod common;
+#[path = "../counting/mod.rs"]
 mod counting;
+mod layouts;
 
 use bitx::drive::{self, Sources};
 use bitx::folder::Manifest;
@@ -46,42 +49,6 @@ fn compresses(what: &str, file: &[u8]) {
         let job = Compress::new(&[base.len() as u64], target.len() as u64, Format::default()).unwrap().job();
         costs(what, base.len() + target.len(), || open(job, base, &[], target));
     }
-}
-
-/// Many small matrices in one tensor, each of which may be a part of any of the other file, and
-/// many columns of the same name.
-#[test]
-fn matrices_that_may_be_anywhere_in_each_other() {
-    let noise = |seed: u32, count: u32| -> Vec<u8> {
-        (0..count).map(|i| ((i ^ seed).wrapping_mul(0x9e37_79b9) >> 13) as u8).collect()
-    };
-    let file = |shape: &[u64], columns: u32, seed: u32| {
-        let (stack, wide) = (noise(seed, 1 << 18), noise(seed + 7, 64 * columns));
-        model(&[("a", "U8", shape, &stack), ("wide", "U8", &[64, u64::from(columns)], &wide)])
-    };
-    let files = [file(&[4096, 16, 4], 4000, 1), file(&[64, 16, 256], 3000, 2)];
-    for [base, target] in [[&files[0], &files[1]], [&files[1], &files[0]]] {
-        let job = Compress::new(&[base.len() as u64], target.len() as u64, Format::default()).unwrap().job();
-        assert!(costs("a search", base.len() + target.len(), || open(job, base, &[], target)));
-    }
-}
-
-/// Many short tensors, each of which may begin at any byte of floats of no known layout.
-#[test]
-fn tensors_that_may_begin_anywhere() {
-    const COUNT: usize = 2000;
-    let words = |seed: u32, count: usize| -> Vec<u8> {
-        let word = |i: u32| 0x2C00 | ((i ^ seed).wrapping_mul(0x9e37_79b9) >> 16) as u16 & 0x8BFF;
-        (0..count as u32).flat_map(|i| word(i).to_le_bytes()).collect()
-    };
-    let names: Vec<String> = (0..COUNT).map(|i| format!("t{i}")).collect();
-    let data: Vec<Vec<u8>> = (0..COUNT).map(|i| words(i as u32 * 977, 128)).collect();
-    let tensors: Vec<_> = names.iter().zip(&data).map(|(name, data)| (&**name, "F16", &[128][..], &**data)).collect();
-    let base = model(&tensors);
-    let target: Vec<u8> =
-        (0..60).flat_map(|i| [vec![0xFF; 9000 + i % 2], words(i as u32 * 7919, 2000)].concat()).collect();
-    let job = Compress::new(&[base.len() as u64], target.len() as u64, Format::default()).unwrap().job();
-    assert!(costs("a search", base.len() + target.len(), || open(job, &base, &[], &target)));
 }
 
 /// A head against no base: these items.
@@ -256,115 +223,6 @@ fn parts_and_tensors_of_version_1() {
     let stored = |i| [&6u32.to_le_bytes()[..], name(i).as_bytes(), &[1], &lengths, &frame].concat();
     let entries: Vec<u8> = (0..count).rev().flat_map(stored).collect();
     assert!(opens("tensors from the last to the first", &model(&[]), &v1(&json, count, &entries)));
-}
-
-#[test]
-fn headers_of_models() {
-    let entry = |i: u32| format!(r#""{i}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#);
-    let many = format!("{{{}}}", (0..20_000).map(entry).collect::<Vec<_>>().join(","));
-    let long = |shape: &str| format!(r#"{{"a":{{"dtype":"U8","shape":[{shape}],"data_offsets":[0,1]}}}}"#);
-    let name = "\u{1}".repeat(1 << 18).replace('\u{1}', "\\u0001");
-    let twice = format!(r#"{{"{name}":1,"{name}":2}}"#);
-    let deep = format!(r#"{{"__metadata__":{{"a":{}1{}}}}}"#, "[".repeat(1 << 19), "]".repeat(1 << 19));
-    let files = [
-        ("many tensors", with_header(&many, &[])),
-        ("many extents", with_header(&long(&vec!["1"; 1 << 19].join(",")), &[1])),
-        ("a shape that does not fit", with_header(&long(&vec!["18446744073709551615"; 1 << 16].join(",")), &[1])),
-        ("a name twice", with_header(&twice, &[])),
-        ("nested metadata", with_header(&deep, &[])),
-    ];
-    files.iter().for_each(|(what, file)| compresses(what, file));
-    let start =
-        |tensors: u64, entries: u64| [&b"GGUF\x03\0\0\0"[..], &tensors.to_le_bytes(), &entries.to_le_bytes()].concat();
-    let array = |kind: u32, count: u64| [&[9, 0, 0, 0][..], &kind.to_le_bytes(), &count.to_le_bytes()].concat();
-    let key = [&1u64.to_le_bytes()[..], b"k"].concat();
-    let extents = [&[0xff, 0xff, 7, 0][..], &1u64.to_le_bytes().repeat((8 << 16) - 1)].concat();
-    let infos = |i: u64| [&8u64.to_le_bytes()[..], &i.to_be_bytes(), &[0; 4], &24u32.to_le_bytes(), &[0; 8]].concat();
-    let files = [
-        ("an array of bytes", [start(0, 1), key.clone(), array(0, 4 << 20), vec![0; 4 << 20]].concat()),
-        ("empty arrays", [start(0, 1), key.clone(), array(9, 1 << 16), [0; 12].repeat(1 << 16)].concat()),
-        ("many extents", [start(1, 0), key, extents, vec![0; 100]].concat()),
-        ("many tensors", [start(20_000, 0), (0..20_000).flat_map(infos).collect(), vec![0; 64]].concat()),
-    ];
-    files.iter().for_each(|(what, file)| compresses(what, file));
-}
-
-/// ONNX: fields of two bytes, and initializers of a few.
-#[test]
-fn fields_of_onnx() {
-    let field = |number: u8, body: &[u8]| [&[number << 3 | 2][..], &varint(body.len() as u64), body].concat();
-    let small = |i: u32| {
-        let name = field(8, &i.to_be_bytes().map(|byte| byte % 64 + 32));
-        field(5, &[&[8, 1, 16, 2][..], &name, &field(9, &[i as u8])].concat())
-    };
-    let tensors: Vec<u8> = (0..20_000u32).map(|i| i / 64 << 8 | i % 64).flat_map(small).collect();
-    for graph in [tensors, [0x18, 0].repeat(1 << 20), field(5, &[8, 1].repeat(60))] {
-        let file = [vec![8, 8], field(7, &graph)].concat();
-        compresses(&format!("a graph of {} bytes", graph.len()), &file);
-    }
-}
-
-/// MessagePack: items of a byte, empty maps, arrays of a few hundred bytes, and names that grow.
-#[test]
-fn items_of_flax() {
-    let list = |count: u32, items: Vec<u8>| [&[0x81, 0xa1, b'a', 0xdd][..], &count.to_be_bytes(), &items].concat();
-    let array = [&[0xc8, 1, 13, 1, 0x93, 0x91, 0xcd, 1, 0, 0xa4][..], b"int8", &[0xc5, 1, 0], &[7; 256]].concat();
-    assert_eq!(array.len(), 4 + 0x10d);
-    let key = [&[0xd9, 200][..], &[b'k'; 200], &[0xc0]].concat();
-    for file in [
-        list(1 << 20, vec![0; 1 << 20]),
-        list(1 << 19, vec![0x80; 1 << 19]),
-        list(10_000, array.repeat(10_000)),
-        [&[0xde, 0x27, 0x10][..], &key.repeat(10_000)].concat(),
-        [&[0x81, 0xa1, b'a'][..], &vec![0x91; 1 << 20]].concat(),
-    ] {
-        compresses(&format!("flax of {} bytes", file.len()), &file);
-    }
-}
-
-/// A manifest of paths of 512 folders each, which are all different.
-/// Long names and paths that belong to many parts, or to many tensors, in files that describe others.
-#[test]
-fn names_in_descriptions() {
-    let long = "n".repeat(200_000);
-    let list = |of: &dyn Fn(u32) -> String| (0..20_000).map(of).collect::<Vec<_>>().join(",");
-    let weights = format!(r#"{{"name":"{long}","shape":[20000,1048576],"dtype":"float32"}}"#);
-    let group = |paths: String| format!(r#"{{"weightsManifest":[{{"paths":[{paths}],"weights":[{weights}]}}]}}"#);
-    let array = r#"{"name":"a","shape":[1],"dtype":"int8","nbytes":1,"byteOffset":0}"#;
-    let arrays = list(&|_| array.to_owned());
-    for description in [
-        group(list(&|path| format!("\"{path}\""))),
-        group(list(&|_| "\"model\"".to_owned())),
-        format!(r#"{{"records":[{{"dataPath":"{long}","records":[{arrays}]}}]}}"#),
-    ] {
-        let (graph, file) = (description.as_bytes(), [1u8; 300].as_slice());
-        let names = vec!["model".to_owned(); 2];
-        let job = Compress::new(&[300], 300, Format::default()).unwrap();
-        let mut job = job.with_graphs(&[graph.len() as u64], names).unwrap().job();
-        let bases: [&dyn ReadAt; 1] = [&file];
-        let graphs: [&dyn ReadAt; 1] = [&graph];
-        let sources = Sources { base: &bases, target: Some(&file), graphs: &graphs, ..Sources::default() };
-        costs("a description", graph.len() + 600, || drive::open(&mut job, &sources).is_ok());
-    }
-}
-
-/// Short runs of floats, as many as there may be, in a file of no known kind.
-#[test]
-fn runs_of_floats() {
-    let mut state = 1u32;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / 16_777_216.0 - 0.5
-    };
-    let mut weight = |i: usize| match i % 300 {
-        0 | 1 => 1u32,
-        _ => ((next() + next() + next()) * 0.04f32).to_bits(),
-    };
-    let file: Vec<u8> = (0..1 << 19).flat_map(|i| weight(i).to_le_bytes()).collect();
-    compresses("runs of floats", &file);
-    // The longest name that a member of an archive may have is not that of each run.
-    let archive = common::zip::Zip::default().add(&"n".repeat(65_000), &[&[1; 8192], &file[..]].concat()).finish(b"");
-    compresses("runs of floats in an archive", &archive);
 }
 
 #[test]
