@@ -7,7 +7,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { packageDist, root } from '../lib/paths.mjs';
 import { blank, measurePackages, withPage } from './chromium.mjs';
-import { ratio } from './figures.mjs';
+import { ratio, summary } from './figures.mjs';
 import { interleave, time } from './measure.mjs';
 import { modelFolder, mustBe, preparePairs, TIMED_NAMES } from './models.mjs';
 import { archivePath, ours } from './ours.mjs';
@@ -15,7 +15,7 @@ import { crate, reference } from './peers.mjs';
 
 /** The measured pairs by the short names of the table. */
 const SHORT = { 'sft-bf16': 'sft', 'rl-bf16': 'rl' };
-/** What Chromium measures, by the fields of its samples. */
+/** The measurements in Chromium, by the fields of their samples. */
 const IN_CHROMIUM = {
   decode_mb_s: 'in the codec',
   restore_mb_s: 'Blob to Blob',
@@ -150,16 +150,9 @@ async function compressInPage({ count, threads, runs }) {
 /** Converts the rows of `measureBefore` to a table. */
 export function beforeTable(rows, folder) {
   const { stdout } = spawnSync('git', ['-C', folder, 'rev-parse', '--short', 'HEAD'], { encoding: 'utf8' });
-  const whole = (value) => value.toFixed(0);
   const cells = rows.map(({ what, pair, before, now }) => {
     const { median, least, most } = ratio(now, before);
-    const middle = (samples) =>
-      whole(
-        ratio(
-          samples,
-          samples.map(() => 1),
-        ).median,
-      );
+    const middle = (samples) => summary(samples).median.toFixed(0);
     const rounds = `${least.toFixed(2)} to ${most.toFixed(2)}`;
     return [`${what}, ${SHORT[pair]}`, middle(before), middle(now), median.toFixed(2), rounds];
   });

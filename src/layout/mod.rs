@@ -148,3 +148,16 @@ impl Layout {
         starts.zip(&self.regions).map(|(end, next)| end..next.offset).filter(|hole| !hole.is_empty()).collect()
     }
 }
+
+/// Checks that the regions of the file of these bytes follow each other within it, as long as their
+/// types say and each under a name of its own.
+#[cfg(test)]
+fn assert_regular(layout: &Layout, bytes: &[u8]) {
+    let mut end = 0;
+    for region in &layout.regions {
+        assert!(region.offset >= end && region.dtype.tensor_bytes(&region.shape) == Some(region.length));
+        end = region.range().end;
+    }
+    let names: std::collections::HashSet<_> = layout.regions.iter().map(|region| &region.name).collect();
+    assert!(end <= bytes.len() as u64 && names.len() == layout.regions.len());
+}

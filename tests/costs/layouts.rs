@@ -7,7 +7,7 @@ use bitx::{Compress, Format};
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::common::forge::varint;
-use super::common::{self, model, with_header};
+use super::common::{self, model, tar, with_header};
 use super::{compresses, costs, open};
 
 /// Many small matrices in one tensor, each of which may be a part of any of the other file, and
@@ -153,6 +153,19 @@ fn runs_of_floats() {
     // The longest name that a member of an archive may have is not that of each run.
     let archive = common::zip::Zip::default().add(&"n".repeat(65_000), &[&[1; 8192], &file[..]].concat()).finish(b"");
     compresses("runs of floats in an archive", &archive);
+}
+
+/// Members as short and names as long as can be, and a model in more files than are looked into.
+#[test]
+fn members_of_tar_files() {
+    let names: Vec<String> = (0..8000).map(|i| format!("{i:0>100}")).collect();
+    let members: Vec<(&str, &[u8])> = names.iter().map(|name| (&**name, &[7; 256][..])).collect();
+    compresses("short members", &tar::tar(&members));
+    let long = "t".repeat(100);
+    let tensors: Vec<String> = (0..9000).map(|i| format!("{i}")).collect();
+    let tensors: Vec<_> = tensors.iter().map(|name| (&**name, "U8", &[1][..], &[1][..])).collect();
+    let nested = (0..5).fold(model(&tensors), |file, _| tar::tar(&[(&long, &file), ("m", &file)]));
+    compresses("files in files", &nested);
 }
 
 /// Many matrices whose names the base does not have, each of which may be any of the base's.

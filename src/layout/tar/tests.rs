@@ -1,6 +1,5 @@
-use std::collections::HashSet;
-
 use super::*;
+use crate::layout::assert_regular;
 use crate::layout::reader::{Accept, LayoutReader};
 use crate::layout::test_tar::{header, tar};
 use crate::layout::test_zip::Zip;
@@ -12,13 +11,7 @@ fn layout(bytes: &[u8]) -> Layout {
         reader.feed(&bytes[range.start as usize..range.end as usize]).unwrap();
     }
     let (layout, _) = reader.finish();
-    let mut end = 0;
-    for region in &layout.regions {
-        assert!(region.offset >= end && region.dtype.tensor_bytes(&region.shape) == Some(region.length));
-        end = region.range().end;
-    }
-    let names: HashSet<_> = layout.regions.iter().map(|region| &region.name).collect();
-    assert!(end <= bytes.len() as u64 && names.len() == layout.regions.len());
+    assert_regular(&layout, bytes);
     layout
 }
 

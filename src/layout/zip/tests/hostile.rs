@@ -1,20 +1,13 @@
 //! Damaged and forged archives.
 
-use std::collections::HashSet;
-
 use super::archive::{STORED, dict, pickle, tensor, text};
 use super::*;
+use crate::layout::assert_regular;
 
 /// Reads the members; the regions of a layout must follow each other within the file.
 fn check(bytes: &[u8]) -> usize {
     let Some(layout) = members(bytes) else { return 0 };
-    let mut end = 0;
-    for region in &layout.regions {
-        assert!(region.offset >= end && region.dtype.tensor_bytes(&region.shape) == Some(region.length));
-        end = region.range().end;
-    }
-    let names: HashSet<_> = layout.regions.iter().map(|region| &region.name).collect();
-    assert!(end <= bytes.len() as u64 && names.len() == layout.regions.len());
+    assert_regular(&layout, bytes);
     layout.regions.len()
 }
 
