@@ -5,6 +5,7 @@ use std::arch::wasm32::*;
 
 use super::Lookup;
 use super::groups::GROUP;
+use crate::simd128::{load, store};
 
 /// Maps whole vectors and returns the bytes that are left.
 pub(super) fn map<'a>(lookup: &Lookup, bytes: &'a mut [u8]) -> &'a mut [u8] {
@@ -12,7 +13,7 @@ pub(super) fn map<'a>(lookup: &Lookup, bytes: &'a mut [u8]) -> &'a mut [u8] {
     let mut tables = [u8x16_splat(0); 128 / GROUP];
     tables.iter_mut().zip(groups).for_each(|(table, group)| *table = load(group));
     let last = u8x16_splat(lookup.last);
-    let (blocks, rest) = bytes.as_chunks_mut();
+    let (blocks, rest) = bytes.as_chunks_mut::<GROUP>();
     for block in blocks {
         let mut place = u8x16_min(load(block), last);
         let mut mapped = u8x16_splat(0);
@@ -24,14 +25,4 @@ pub(super) fn map<'a>(lookup: &Lookup, bytes: &'a mut [u8]) -> &'a mut [u8] {
         store(mapped, block);
     }
     rest
-}
-
-fn load(bytes: &[u8; GROUP]) -> v128 {
-    let (halves, _) = bytes.as_chunks();
-    u64x2(u64::from_le_bytes(halves[0]), u64::from_le_bytes(halves[1]))
-}
-
-fn store(vector: v128, bytes: &mut [u8; GROUP]) {
-    bytes[..8].copy_from_slice(&u64x2_extract_lane::<0>(vector).to_le_bytes());
-    bytes[8..].copy_from_slice(&u64x2_extract_lane::<1>(vector).to_le_bytes());
 }
