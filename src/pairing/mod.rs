@@ -21,7 +21,7 @@ mod whole;
 
 pub(crate) use chains::{Chain, Chains, Link};
 pub(crate) use crops::Crops;
-pub(crate) use rows::{RowIndex, RowRun, align};
+pub(crate) use rows::{RowIndex, RowRun, align, rectangles};
 pub(crate) use seek::{Seek, Sought};
 pub(crate) use sides::{Rows, Sides};
 use signature::of_columns;
@@ -177,7 +177,7 @@ pub(crate) fn columns(region: &Region) -> Option<u64> {
 }
 
 /// Returns true if the region's start is like that of its pair.
-fn is_like(models: &Models, target: Subject, pair: Option<Place>) -> bool {
+pub(crate) fn is_like(models: &Models, target: Subject, pair: Option<Place>) -> bool {
     let start = models.start(target);
     pair.is_some_and(|place| !start.likeness(&models.start(Subject::Base(place))).is_unrelated())
 }

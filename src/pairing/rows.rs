@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use crate::arranged::{Arranged, Rectangle};
+
 /// Differing bits of two rows up to which the second may follow its predecessor.
 const FOLLOWS: u32 = 22;
 
@@ -46,6 +48,65 @@ pub(crate) fn align(target: &[u64], index: &RowIndex) -> Vec<RowRun> {
         }
     }
     runs
+}
+
+/// Rows of the target that may take turns: the halves of rotary embeddings are interleaved like this.
+const TURNS: [usize; 2] = [1, 2];
+
+/// Runs of rows for which a rectangle must stand at least.
+const RUNS: usize = 4;
+
+/// The aligned rows of a matrix of so many rows and columns as rectangles, if these are much fewer
+/// than the runs: rows of the base at even distances, as those of permuted heads are.
+pub(crate) fn rectangles(runs: &[RowRun], rows: u64, columns: u64) -> Option<Arranged> {
+    let mut bases = vec![None; rows as usize];
+    for run in runs {
+        (0..run.count).for_each(|i| bases[(run.target + i) as usize] = Some(run.base + i));
+    }
+    let may = TURNS.into_iter().filter(|&turns| bases.len().is_multiple_of(turns));
+    let all = may.map(|turns| in_turns(&bases, turns, columns));
+    let least = all.min_by_key(|arranged| arranged.rectangles.len())?;
+    (least.rectangles.len() * RUNS <= runs.len()).then_some(least)
+}
+
+/// The rows as rectangles in a matrix that has so many of them side by side in each row.
+fn in_turns(bases: &[Option<u64>], turns: usize, columns: u64) -> Arranged {
+    let mut rectangles: Vec<Rectangle> = Vec::new();
+    // The rectangles from here on go on.
+    let mut open = 0;
+    for (row, bases) in bases.chunks_exact(turns).enumerate() {
+        let found = bases.iter().enumerate();
+        let found = found.filter_map(|(turn, base)| Some((turn as u64 * columns, (*base)? * columns)));
+        let found: Vec<(u64, u64)> = found.collect();
+        let goes_on = |(rectangle, &(column, start)): (&Rectangle, &(u64, u64))| {
+            let down = start.checked_sub(rectangle.start).map(|down| down / rectangle.rows);
+            let even = rectangle.rows == 1 || down == Some(rectangle.down);
+            let same = (rectangle.column, Some(rectangle.start + down? * rectangle.rows)) == (column, Some(start));
+            (same && even).then_some(down?)
+        };
+        let downs: Option<Vec<u64>> = rectangles[open..].iter().zip(&found).map(goes_on).collect();
+        match downs.filter(|downs| !downs.is_empty() && downs.len() == found.len().max(rectangles.len() - open)) {
+            Some(downs) => rectangles[open..].iter_mut().zip(downs).for_each(|(rectangle, down)| {
+                (rectangle.rows, rectangle.down) = (rectangle.rows + 1, down);
+            }),
+            None => {
+                open = rectangles.len();
+                let rectangle = |(column, start)| Rectangle {
+                    origin: 0,
+                    row: row as u64,
+                    rows: 1,
+                    column,
+                    columns,
+                    step: 1,
+                    start,
+                    down: 0,
+                    across: 1,
+                };
+                rectangles.extend(found.into_iter().map(rectangle));
+            }
+        }
+    }
+    Arranged { columns: turns as u64 * columns, rectangles }
 }
 
 /// The signatures of a base's rows, which are found by each 16 bits of them.
@@ -109,6 +170,40 @@ mod tests {
         let moved = [&tuned[50..], &tuned[..20]].concat();
         assert_eq!(align(&moved, &base), [run(0, 50, 50), run(50, 0, 20)]);
         assert_eq!(align(&[5, 6, 7], &base), []);
+    }
+
+    /// The base rows of all target rows that rectangles of one column name.
+    fn placed(arranged: &Arranged, rows: u64) -> Vec<Option<u64>> {
+        let mut placed = vec![None; rows as usize];
+        for rectangle in &arranged.rectangles {
+            for i in 0..rectangle.rows {
+                let row = (rectangle.row + i) * arranged.columns + rectangle.column;
+                assert!(placed[row as usize].replace(rectangle.start + i * rectangle.down).is_none());
+            }
+        }
+        placed
+    }
+
+    #[test]
+    fn rows_at_even_distances_are_rectangles() {
+        let (rows, head) = (256, 32);
+        let halves = |row: u64| row / head * head + row % 2 * (head / 2) + row % head / 2;
+        let interleaved = |row: u64| row / head * head + row % (head / 2) * 2 + row % head / (head / 2);
+        for place in [&halves as &dyn Fn(u64) -> u64, &interleaved] {
+            for lost in [None, Some(100)] {
+                let kept = (0..rows).filter(|&row| Some(row) != lost);
+                let runs: Vec<RowRun> = kept.map(|row| run(row, place(row), 1)).collect();
+                let found = rectangles(&runs, rows, 1).unwrap();
+                assert!(found.rectangles.len() <= 20, "{}", found.rectangles.len());
+                let bases: Vec<_> = (0..rows).map(|row| (Some(row) != lost).then(|| place(row))).collect();
+                assert_eq!(placed(&found, rows), bases);
+            }
+        }
+        // Long runs, and rows without an order, are not.
+        assert_eq!(rectangles(&[run(0, 50, 50), run(50, 0, 50)], 100, 1), None);
+        let mixed: Vec<RowRun> = (0..101).map(|row| run(row, row * row % 101, 1)).collect();
+        assert_eq!(rectangles(&mixed, 101, 1), None);
+        assert_eq!(rectangles(&[], 100, 1).map_or(0, |found| found.rectangles.len()), 0);
     }
 
     #[test]

@@ -8,7 +8,9 @@ use crate::archive::v2::{Run, View};
 use crate::chunk::is_integer;
 use crate::io::Read;
 use crate::layout::{Dtype, Region};
-use crate::pairing::{Models, RowIndex, RowRun, Signature, Subject, align, bytes_of, columns, of_row, weights};
+use crate::pairing::{
+    Models, RowIndex, RowRun, Signature, Subject, align, bytes_of, columns, of_row, rectangles, weights,
+};
 use crate::plan::Place;
 use crate::quant::weights_per_unit;
 
@@ -20,6 +22,9 @@ const POOLED: u64 = 1 << 20;
 
 /// Bytes of all inputs for each of which another row may be aligned, beyond [`POOLED`] of them.
 const BYTES_PER_ROW: u64 = 1 << 10;
+
+/// The share of a pair's rows, as one row in so many, that must have moved.
+const MOVED: u64 = 16;
 
 /// The alignments that are under way. By default there is no room for any.
 #[derive(Debug, Default)]
@@ -178,8 +183,9 @@ impl Alignments {
     }
 
     /// Returns the regions of the target whose rows were found, with their views. A few rows of
-    /// many are no counterpart in a pool of several matrices, where some are alike by chance.
-    pub(super) fn finish(self, models: &Models) -> Vec<(usize, View)> {
+    /// many are no counterpart in a pool of several matrices, where some are alike by chance. If few
+    /// rows of a pair have moved, it stays as it is.
+    pub(super) fn finish(self, models: &Models, pairs: &[Option<Place>]) -> Vec<(usize, View)> {
         let Self { matrices, pools, .. } = self;
         let mut matrices = matrices.into_iter().peekable();
         let mut views = Vec::new();
@@ -190,8 +196,14 @@ impl Alignments {
                 let aligned = align(&matrix.signatures, &index);
                 let found: u64 = aligned.iter().map(|run| run.count).sum();
                 let rows = matrix.signatures.len() as u64;
+                let moved: u64 = aligned.iter().filter(|run| run.target != run.base).map(|run| run.count).sum();
+                if pairs[matrix.region].is_some() && moved < rows / MOVED {
+                    continue;
+                }
                 if pool.places.len() == 1 || found * 2 >= rows {
-                    views.push((matrix.region, pool.view(models, matrix.region, rows, &aligned)));
+                    let arranged = pool.arranged(models, matrix.region, rows, &aligned);
+                    let view = arranged.unwrap_or_else(|| pool.view(models, matrix.region, rows, &aligned));
+                    views.push((matrix.region, view));
                 }
             }
         }
@@ -200,6 +212,16 @@ impl Alignments {
 }
 
 impl Pool {
+    /// The view of a region as rectangles, if the rows of its only matrix are at even distances.
+    fn arranged(&self, models: &Models, region: usize, rows: u64, aligned: &[RowRun]) -> Option<View> {
+        let [(_, place)] = self.places[..] else { return None };
+        let target = &models.target.regions[region];
+        let arranged = rectangles(aligned, rows, weights(target) / rows.max(1))?;
+        let origin = models.bases.origin(place);
+        arranged.check(target, &[origin.dtype]).ok()?;
+        Some(View::arranged(target, vec![origin], arranged))
+    }
+
     /// The view of a region of `rows` rows that are aligned with the pool's like this.
     fn view(&self, models: &Models, region: usize, rows: u64, aligned: &[RowRun]) -> View {
         let target = &models.target.regions[region];

@@ -5,13 +5,13 @@ use crate::io::Read;
 use crate::pairing::{Corners, Crops, Sides, Subject, bytes_of, columns};
 
 impl Survey {
-    /// Queues the second rows of matrices that have another name than their partner: they tell
-    /// whether all rows are in the same order.
+    /// Queues the second rows of matrices and of their partners: they tell whether all rows are in
+    /// the same order. The first rows of heads stay where they are when their halves take turns.
     pub(super) fn queue_second_rows(&mut self) {
         for (i, pair) in self.pairs.iter().enumerate() {
             let (target, Some(place)) = (&self.models.target.regions[i], *pair) else { continue };
             let base = self.models.bases.region(place);
-            if base.name == target.name || columns(base) != columns(target) {
+            if columns(base) != columns(target) {
                 continue;
             }
             for subject in [Subject::Target(i), Subject::Base(place)] {

@@ -4,7 +4,7 @@ use super::{Probe, Stage, Survey, parts};
 use crate::archive::v2::{MAX_RUNS, MAX_USES, Origin, View};
 use crate::chunk::{is_integer, unit};
 use crate::layout::{Dtype, Region};
-use crate::pairing::Chain;
+use crate::pairing::{Chain, Subject, is_like};
 
 impl Survey {
     /// Makes views of all pairs and chains, and queues the matrices whose rows must be aligned.
@@ -32,7 +32,7 @@ impl Survey {
     /// Makes views of regions that are side by side with others in one matrix, or consist of such
     /// ones, or have other columns than the base region of their name.
     fn arrange(&mut self) {
-        let (mut left, mut uses_left) = (MAX_RUNS / 4, MAX_USES);
+        let (mut left, mut uses_left) = (MAX_RUNS / 4, MAX_USES / 2);
         let crops = std::mem::take(&mut self.crops).finish();
         for (region, places, arranged) in std::mem::take(&mut self.sides).finish().into_iter().chain(crops) {
             let target = &self.models.target.regions[region];
@@ -58,12 +58,12 @@ impl Survey {
     /// Replaces views by those of aligned rows, unless these cover much less of the region. A view
     /// by parts rests on their first words, but every row of an alignment was compared.
     pub(super) fn view_rows(&mut self) {
-        let covered = |view: &View| view.runs.iter().filter(|run| run.from.is_some()).map(|run| run.units).sum::<u64>();
         let mut left = MAX_RUNS / 2;
-        for (region, view) in std::mem::take(&mut self.alignments).finish(&self.models) {
-            let unrelated = self.pairs[region].is_some();
-            let before = self.views[region].as_ref().filter(|_| !unrelated).map_or(0, covered);
-            if let (true, Some(rest)) = (covered(&view) * 2 > before, left.checked_sub(view.runs.len() as u64)) {
+        for (region, view) in std::mem::take(&mut self.alignments).finish(&self.models, &self.pairs) {
+            let pair = self.pairs[region];
+            let unrelated = pair.is_some() && !is_like(&self.models, Subject::Target(region), pair);
+            let before = self.views[region].as_ref().filter(|_| !unrelated).map_or(0, View::covered);
+            if let (true, Some(rest)) = (view.covered() * 2 > before, left.checked_sub(view.count())) {
                 self.views[region] = Some(view);
                 left = rest;
             }

@@ -37,8 +37,15 @@ impl View {
     }
 
     /// The number of runs or rectangles, or of origins if there are more.
-    pub(super) fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         let rectangles = self.arranged.as_ref().map_or(0, |arranged| arranged.rectangles.len());
         self.runs.len().max(self.origins.len()).max(rectangles) as u64
+    }
+
+    /// The units of the region that have a base in runs or rectangles.
+    pub(crate) fn covered(&self) -> u64 {
+        let runs = self.runs.iter().filter(|run| run.from.is_some()).map(|run| run.units);
+        let rectangles = self.arranged.iter().flat_map(|arranged| &arranged.rectangles);
+        runs.chain(rectangles.map(|rectangle| rectangle.rows * rectangle.columns)).sum()
     }
 }
