@@ -28,6 +28,8 @@ pub(crate) struct LayoutReader {
     accept: Accept,
     /// The number of files that this one is in.
     level: u8,
+    /// The first bytes are those of a layout by chance, perhaps: floats may be in a file without it.
+    may_hold_floats: bool,
     state: State,
 }
 
@@ -88,12 +90,12 @@ impl LayoutReader {
             Accept::Only(kind) => State::Known(KindReader::new(file_length, kind)),
             Accept::Any | Accept::AnyBase => State::Start,
         };
-        Self { file_length, accept, level: 0, state }
+        Self { file_length, accept, level: 0, may_hold_floats: false, state }
     }
 
     /// Creates a reader of any file of that length that is in `level` others.
     pub(crate) fn inside(file_length: u64, level: u8) -> Self {
-        Self { file_length, accept: Accept::Any, level, state: State::Start }
+        Self { level, ..Self::new(file_length, Accept::Any) }
     }
 
     /// The layout and the bytes of the header, once the reader wants nothing more.
@@ -114,6 +116,7 @@ impl LayoutReader {
                 Ok(())
             }
             Kind::Places => {
+                self.may_hold_floats = floats::may_be_in(head);
                 self.state = State::Places(if torch::stream::may_begin(head) {
                     Box::new(torch::stream::StreamReader::new(self.file_length))
                 } else if tar::may_begin(head) {
@@ -170,6 +173,8 @@ impl LayoutReader {
             self.state = State::Places(reader);
         } else if let Some(layout) = reader.layout() {
             self.state = State::Done(layout);
+        } else if std::mem::take(&mut self.may_hold_floats) {
+            self.state = State::Places(Box::new(floats::Finder::of_file(self.file_length)));
         }
         Ok(())
     }
