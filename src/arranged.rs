@@ -19,7 +19,7 @@ pub(crate) const MAX_SPAN: u64 = 32 << 20;
 
 /// Maximum number of bytes of the origins that the chunks of a region need together, for each chunk:
 /// in the mean, that is, by the spans of the rectangles in full chunks.
-const MAX_MEAN: u64 = 128 << 20;
+pub(crate) const MAX_MEAN: u64 = 128 << 20;
 
 /// Columns that are copied side by side, so that the lines of the cache that they share are still
 /// there for the next row.

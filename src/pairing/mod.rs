@@ -25,8 +25,8 @@ pub(crate) use rows::{RowIndex, RowRun, align, rectangles};
 pub(crate) use seek::{Seek, Sought};
 pub(crate) use sides::{Rows, Sides};
 use signature::of_columns;
-pub(crate) use signature::{Signature, WORDS, of_row};
-pub(crate) use transposed::{Corners, Stack};
+pub(crate) use signature::{Likeness, Signature, WORDS, of_row};
+pub(crate) use transposed::{Corners, Stack, strips};
 pub(crate) use whole::whole_pairs;
 
 use std::collections::HashMap;

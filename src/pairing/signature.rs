@@ -54,6 +54,11 @@ impl Likeness {
         }
     }
 
+    /// Returns true if the words can tell, and do not say that the tensors are related.
+    pub(crate) fn is_unlike(self) -> bool {
+        self != Self::Unknown && !self.is_related()
+    }
+
     /// Returns true if the tensors are almost certainly unrelated.
     pub(crate) fn is_unrelated(self) -> bool {
         matches!(self, Self::Share(share) if share >= UNRELATED)

@@ -10,7 +10,8 @@ use std::collections::{HashMap, HashSet};
 use super::corner::{LEAST, ROWS, SIDE, corner};
 use super::{Models, Signature, Subject, is_like};
 use crate::archive::v2::units;
-use crate::chunk::unit;
+use crate::arranged::{Arranged, MAX_MEAN, MAX_SPAN, Rectangle};
+use crate::chunk::{CHUNK, unit};
 use crate::io::Read;
 use crate::layout::Region;
 use crate::plan::Place;
@@ -120,6 +121,29 @@ impl Corners {
     }
 }
 
+/// The transposed matrices of a region as rectangles: strips of columns whose words in the base are
+/// near each other, as those of matrices that are too large for a transposed view are not.
+pub(crate) fn strips(transposed: Transposed, target: &Region, width: u64) -> Option<Arranged> {
+    let Transposed { rows: wide, columns: high } = transposed;
+    let most = (MAX_SPAN / width).checked_sub(CHUNK / wide + 2)? / high;
+    let count = units(target) / (wide * high);
+    let of_matrix = |matrix: u64| {
+        (0..wide).step_by(usize::try_from(most.max(1)).unwrap_or(usize::MAX)).map(move |column| Rectangle {
+            origin: 0,
+            row: matrix * high,
+            rows: high,
+            column,
+            columns: most.min(wide - column),
+            step: 1,
+            start: (matrix * wide + column) * high,
+            down: 1,
+            across: high,
+        })
+    };
+    (most > 0 && wide * high > MAX_MATRIX / width)
+        .then(|| Arranged { columns: wide, rectangles: (0..count).flat_map(of_matrix).collect() })
+}
+
 impl Stack {
     /// All ways to see a region as a stack of matrices that have a corner.
     fn all(region: &Region) -> impl Iterator<Item = Self> {
@@ -171,11 +195,37 @@ impl Stack {
     fn has_corner(self, width: u64) -> bool {
         let is_short = || {
             let words = self.rows.checked_mul(self.columns);
-            words.is_some_and(|words| words <= MAX_MATRIX / width) && {
+            words.is_some_and(|words| words <= MAX_MEAN / width) && {
                 let (down, across) = self.corner();
                 down * across >= LEAST && (down * self.columns).max(across * self.rows) * width <= ROWS
             }
         };
         self.count > 0 && self.rows > 1 && self.columns > 1 && is_short()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::Dtype;
+
+    /// The strips of a stack of transposed matrices of so many rows and columns, if a view may have them.
+    fn checked(count: u64, rows: u64, columns: u64, dtype: Dtype) -> Option<Arranged> {
+        let shape = vec![count, columns, rows];
+        let length = dtype.tensor_bytes(&shape).unwrap();
+        let region = Region { name: "w".into(), dtype, shape, offset: 0, length };
+        let arranged = strips(Transposed { rows, columns }, &region, unit(dtype).1)?;
+        arranged.check(&region, &[dtype]).ok().map(|()| arranged)
+    }
+
+    #[test]
+    fn large_matrices_are_strips_of_columns() {
+        let strips = checked(3, 4096, 14336, Dtype::F16).unwrap();
+        let row: u64 = strips.rectangles.iter().filter(|strip| strip.row == 14336).map(|strip| strip.columns).sum();
+        assert_eq!((strips.columns, row, strips.rectangles.len()), (4096, 4096, 12));
+        assert!(checked(1, 28672, 8192, Dtype::F16).is_none());
+        assert!(checked(1, 2, 1 << 25, Dtype::F16).is_none());
+        // Those that a transposed view may have.
+        assert!(checked(1 << 20, 4, 4, Dtype::F16).is_none());
     }
 }

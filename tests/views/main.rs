@@ -285,6 +285,19 @@ fn transposed_matrices_are_found() {
 }
 
 /// A matrix with as many rows as columns has the name, dtype and shape of its partner.
+/// Matrices above 32 MiB are strips of columns.
+#[test]
+fn large_transposed_matrices_are_found() {
+    let (rows, columns) = (2800, 3000);
+    let words = f32(&weights(1, rows * columns));
+    let base = model(&[("w", "F32", &[rows as u64, columns as u64], &words)]);
+    let other = transposed(&words, [1, rows, columns], 4);
+    let target = model(&[("w", "F32", &[columns as u64, rows as u64], &other)]);
+    let archive = compress(&base, &target, Format::V2 { effort: Effort::Fast }).unwrap();
+    assert!(archive.len() < 2000, "{}", archive.len());
+    assert!(restore(&base, &archive).unwrap() == target);
+}
+
 #[test]
 fn transposed_squares_and_stacks_are_found() {
     let base = weights(1, 4 * 48 * 48);

@@ -9,7 +9,7 @@ use crate::chunk::is_integer;
 use crate::io::Read;
 use crate::layout::{Dtype, Region};
 use crate::pairing::{
-    Models, RowIndex, RowRun, Signature, Subject, align, bytes_of, columns, of_row, rectangles, weights,
+    Likeness, Models, RowIndex, RowRun, Signature, Subject, align, bytes_of, columns, of_row, rectangles, weights,
 };
 use crate::plan::Place;
 use crate::quant::weights_per_unit;
@@ -332,15 +332,17 @@ fn candidate(
         let pairs = models.may_pair(Subject::Target(region), Subject::Base(*place));
         pairs && columns(base) == Some(columns_of_row) && is_row(base, columns_of_row)
     };
-    let unrelated = |signatures: &HashMap<Subject, Signature>, place| {
+    let likeness = |signatures: &HashMap<Subject, Signature>, place| {
         let both = [Subject::Target(region), Subject::Base(place)].map(|subject| signatures.get(&subject));
-        matches!(both, [Some(target), Some(base)] if target.likeness(base).is_unrelated())
+        if let [Some(target), Some(base)] = both { target.likeness(base) } else { Likeness::Unknown }
     };
-    if let Some(pair) = pair.filter(|&pair| unrelated(second_rows, pair)) {
+    // All rows are compared then, so that few words may tell.
+    let moved = |pair: &Place| likeness(second_rows, *pair).is_unlike();
+    if let Some(pair) = pair.filter(moved) {
         return fits(&pair).then_some((pair, columns_of_row));
     }
     let place = models.bases.named(&target.name).iter().copied().find(fits)?;
-    let differs = pair.is_none_or(|pair| pair == place && unrelated(&models.starts, place));
+    let differs = pair.is_none_or(|pair| pair == place && likeness(&models.starts, place).is_unrelated());
     differs.then_some((place, columns_of_row))
 }
 

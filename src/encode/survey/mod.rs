@@ -346,7 +346,7 @@ impl Survey {
         for subject in self.models.targets().chain(self.models.base_regions()) {
             let (source, region) = self.models.region(subject);
             if region.length >= LEAST && matches(region) {
-                let start = region.offset..region.offset + region.length.min(signed_bytes(region));
+                let start = region.offset..region.offset + region.length.min(signed_bytes(region, WORDS));
                 self.queue.push_back((Read::new(source, start), Probe::Start(subject)));
             }
         }
@@ -367,10 +367,10 @@ fn header(layout: &Layout) -> Range<u64> {
     0..if layout.header_length > 0 { layout.header_length } else { first }
 }
 
-/// The bytes of the words that a signature is made of.
-fn signed_bytes(region: &Region) -> u64 {
+/// The bytes of the units that hold so many words of a signature.
+fn signed_bytes(region: &Region, words: usize) -> u64 {
     let per_unit = weights_per_unit(region.dtype);
-    (WORDS as u64).div_ceil(per_unit) * unit(region.dtype).1
+    (words as u64).div_ceil(per_unit) * unit(region.dtype).1
 }
 
 /// The spans of a file that no region covers: its header, its holes and its trailing bytes.

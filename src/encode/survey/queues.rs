@@ -2,7 +2,10 @@
 
 use super::{Probe, Survey, signed_bytes};
 use crate::io::Read;
-use crate::pairing::{Corners, Crops, Sides, Subject, bytes_of, columns};
+use crate::pairing::{Corners, Crops, Sides, Subject, WORDS, bytes_of, columns};
+
+/// Words that tell second rows apart.
+const SECOND_ROW: usize = WORDS / 4;
 
 impl Survey {
     /// Queues the second rows of matrices and of their partners: they tell whether all rows are in
@@ -18,7 +21,7 @@ impl Survey {
                 let (source, region) = self.models.region(subject);
                 let Some(row) = columns(region).and_then(|columns| bytes_of(region, columns)) else { continue };
                 let start = region.offset + row;
-                let end = (start + signed_bytes(region).min(row)).min(region.offset + region.length);
+                let end = (start + signed_bytes(region, SECOND_ROW).min(row)).min(region.offset + region.length);
                 if start < end {
                     self.queue.push_back((Read::new(source, start..end), Probe::SecondRow(subject)));
                 }
@@ -51,7 +54,7 @@ impl Survey {
         for (probe, subject, at) in parts.chain(rests) {
             let (source, region) = self.models.region(subject);
             let start = region.offset + bytes_of(region, at).unwrap_or(region.length);
-            let end = (start + signed_bytes(region)).min(region.offset + region.length);
+            let end = (start + signed_bytes(region, WORDS)).min(region.offset + region.length);
             self.queue.push_back((Read::new(source, start..end), probe));
         }
         let rows = self.crops.wanted_rows(&self.models);

@@ -4,7 +4,8 @@ use super::{Probe, Stage, Survey, parts};
 use crate::archive::v2::{MAX_RUNS, MAX_USES, Origin, View};
 use crate::chunk::{is_integer, unit};
 use crate::layout::{Dtype, Region};
-use crate::pairing::{Chain, Subject, is_like};
+use crate::pairing::{Chain, Subject, is_like, strips};
+use crate::transposed::Transposed;
 
 impl Survey {
     /// Makes views of all pairs and chains, and queues the matrices whose rows must be aligned.
@@ -15,8 +16,9 @@ impl Survey {
         let chains: Vec<Chain> = std::mem::take(&mut self.chains).finish().collect();
         parts::view(&self.models, &chains, &mut self.views);
         for (region, place, transposed) in std::mem::take(&mut self.corners).finish() {
-            let origin = self.models.bases.origin(place);
-            self.views[region] = Some(View::transposed(&self.models.target.regions[region], origin, transposed));
+            let (origin, target) = (self.models.bases.origin(place), &self.models.target.regions[region]);
+            let view = transposed_view(target, origin, transposed);
+            self.views[region] = view.or(self.views[region].take());
         }
         self.arrange();
         let is_open = |region: usize| {
@@ -69,6 +71,16 @@ impl Survey {
             }
         }
     }
+}
+
+/// The view of a region that consists of transposed matrices of the base, if these are not too large.
+fn transposed_view(target: &Region, origin: Origin, transposed: Transposed) -> Option<View> {
+    if transposed.check(target, origin.dtype).is_ok() {
+        return Some(View::transposed(target, origin, transposed));
+    }
+    let arranged = strips(transposed, target, unit(origin.dtype).1)?;
+    arranged.check(target, &[origin.dtype]).ok()?;
+    Some(View::arranged(target, vec![origin], arranged))
 }
 
 /// Returns true for numbers of 8 bits whose view casts wider floats. If they have scales, the cast
