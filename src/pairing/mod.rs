@@ -6,12 +6,14 @@
 //! ([`chains`]), or matrices of the base that are transposed ([`transposed`]). Matrices whose rows
 //! were added, removed or moved are aligned ([`rows`]), with the rows of one matrix of the base or
 //! of several. Others may be side by side in one matrix ([`sides`]), or have lost or gained columns
-//! ([`crops`]). In floats that were guessed, tensors are sought near each other ([`seek`]).
+//! ([`crops`]). In floats that were guessed, tensors are sought near each other ([`seek`]), and words
+//! that are elsewhere in other guessed floats ([`moved`]).
 
 mod chains;
 mod corner;
 mod crops;
 mod found;
+mod moved;
 mod rows;
 mod seek;
 mod sides;
@@ -21,6 +23,7 @@ mod whole;
 
 pub(crate) use chains::{Chain, Chains, Link};
 pub(crate) use crops::Crops;
+pub(crate) use moved::Moved;
 pub(crate) use rows::{RowIndex, RowRun, align, rectangles};
 pub(crate) use seek::{Seek, Sought};
 pub(crate) use sides::{Rows, Sides};

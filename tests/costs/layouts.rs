@@ -28,6 +28,34 @@ fn matrices_that_may_be_anywhere_in_each_other() {
     }
 }
 
+/// Floats of no known layout in short blocks of another order, and such that every few words begin
+/// like others do.
+#[test]
+fn floats_that_may_be_anywhere_in_each_other() {
+    const WORDS: u32 = 1 << 19;
+    let noise = |i: u32| (i.wrapping_mul(0x9e37_79b9) ^ 0x2545_f491).wrapping_mul(0x85eb_ca6b) >> 9;
+    let float = |i: u32, is_negative: bool| {
+        let weight = (noise(i) as f32 / 8_388_608.0 + 0.01) * 0.04;
+        if is_negative { -weight } else { weight }.to_le_bytes()
+    };
+    let file = |word: &dyn Fn(u32) -> [u8; 4]| {
+        [&[0xFF, 1, 0xFF, 2][..], &(0..WORDS).flat_map(word).collect::<Vec<_>>()].concat()
+    };
+    // Signs whose product with this number is small make an anchor.
+    let signs = (1u32..)
+        .map(|i| i << 7 | i >> 3)
+        .find(|signs| signs.wrapping_mul(0x9e37_79b1) < 1 << 22 && (12..=20).contains(&signs.count_ones()));
+    let signs = signs.unwrap();
+    let repeated = file(&|i| float(i, signs >> (31 - i % 32) & 1 == 1));
+    let random = |i: u32| float(i, noise(i ^ 0x5555) & 64 == 0);
+    let blocks = file(&|i| random((i >> 11).wrapping_mul(77) % (WORDS >> 11) << 11 | i & 2047));
+    let usual = file(&random);
+    for [base, target] in [[&repeated, &repeated], [&usual, &blocks], [&blocks, &usual], [&usual, &repeated]] {
+        let job = Compress::new(&[base.len() as u64], target.len() as u64, Format::default()).unwrap().job();
+        assert!(costs("floats", base.len() + target.len(), || open(job, base, &[], target)));
+    }
+}
+
 /// Many short tensors, each of which may begin at any byte of floats of no known layout.
 #[test]
 fn tensors_that_may_begin_anywhere() {

@@ -115,3 +115,28 @@ fn integers_between_floats_are_coded_against_those_of_the_base() {
     let (plain, mixed) = (share(&tensor(&base), &tensor(&tuned)), share(&file(&base), &file(&tuned)));
     assert!(mixed < plain, "{mixed}, {plain}");
 }
+
+/// Files of no known layout with their tensors one after the other: in another order, without one of
+/// them, and with a new one.
+#[test]
+fn tensors_of_opaque_files_may_be_in_another_order() {
+    let base: Vec<Vec<f32>> = (0..5).map(|seed| weights(30 + seed, 30_000 + 500 * seed as usize)).collect();
+    let tuned: Vec<Vec<f32>> = base.iter().zip(40..).map(|(tensor, seed)| tuned(tensor, seed)).collect();
+    // The second one begins like a map of msgpack.
+    for (header, bytes) in [(&[0xFF, 1, 0][..], f32 as fn(&[f32]) -> Vec<u8>), (&[0x84, 0xAE], bf16)] {
+        let file = |tensors: &[Vec<f32>], order: &[usize]| {
+            let floats: Vec<f32> = order.iter().flat_map(|&i| tensors[i].clone()).collect();
+            [header, &bytes(&floats)].concat()
+        };
+        let usual = file(&base, &[0, 1, 2, 3, 4]);
+        let same = share(&usual, &file(&tuned, &[0, 1, 2, 3, 4]));
+        for order in [&[0, 4, 3, 2, 1][..], &[3, 1, 0, 4, 2], &[0, 2, 3, 4]] {
+            let share = share(&usual, &file(&tuned, order));
+            assert!(share < same + 0.02, "{order:?}: {share} against {same}");
+        }
+        assert!(share(&usual, &file(&base, &[4, 3, 0, 2, 1])) < 0.02);
+        let new = [&tuned[..], &[weights(50, 5_000)]].concat();
+        let share = share(&usual, &file(&new, &[0, 5, 2, 1, 4, 3]));
+        assert!(share < same + 0.06, "{share} against {same}");
+    }
+}

@@ -27,7 +27,7 @@ use crate::encode::companions::{self, Known};
 use crate::io::{Read, Source};
 use crate::layout::{Layout, Region};
 use crate::pairing::{
-    Chains, Corners, Crops, Models, Rows, Seek, Sides, Signature, Stack, Subject, WORDS, whole_pairs,
+    Chains, Corners, Crops, Models, Moved, Rows, Seek, Sides, Signature, Stack, Subject, WORDS, whole_pairs,
 };
 use crate::plan::{BaseSet, Place};
 use crate::quant::weights_per_unit;
@@ -106,6 +106,10 @@ enum Probe {
     Rest(usize, Subject),
     /// Bytes in which the next tensor of guessed floats may begin, for the search with this index.
     Seek(usize),
+    /// Words of guessed floats, whose signs tell where they are in others.
+    Moved,
+    /// Words at the end of such floats that are alike.
+    MovedEnd,
     /// The rows that hold the corner of a matrix.
     Corner(Subject, Stack),
     /// The rows that hold corners of matrices that may stand side by side.
@@ -152,6 +156,7 @@ pub(super) struct Survey {
     corners: Corners,
     sides: Sides,
     crops: Crops,
+    moved: Moved,
     second_rows: HashMap<Subject, Signature>,
     alignments: Alignments,
     /// The adapters among the base files.
@@ -188,6 +193,7 @@ impl Survey {
             corners: Corners::default(),
             sides: Sides::default(),
             crops: Crops::default(),
+            moved: Moved::default(),
             second_rows: HashMap::new(),
             adapters,
             merges: Merges::default(),
@@ -226,6 +232,8 @@ impl Survey {
             Probe::Seek(index) => {
                 self.seeks.iter_mut().flatten().nth(index).into_iter().for_each(|seek| seek.feed(&self.models, bytes))
             }
+            Probe::Moved => self.moved.feed(&self.models, bytes),
+            Probe::MovedEnd => self.moved.feed_end(&self.models, bytes),
             Probe::Corner(subject, stack) => self.corners.feed(&self.models, (subject, stack), bytes),
             Probe::Side(rows) => self.sides.feed(&self.models, rows, bytes),
             Probe::Crop => self.crops.feed(&self.models, bytes),
@@ -286,6 +294,7 @@ impl Survey {
                     self.queue_second_rows();
                     self.queue_corners();
                     self.queue_sides();
+                    self.queue_moved();
                     Stage::Parts
                 }
                 Stage::Parts => {

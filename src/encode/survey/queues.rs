@@ -2,7 +2,7 @@
 
 use super::{Probe, Survey, signed_bytes};
 use crate::io::Read;
-use crate::pairing::{Corners, Crops, Sides, Subject, WORDS, bytes_of, columns};
+use crate::pairing::{Corners, Crops, Moved, Sides, Subject, WORDS, bytes_of, columns};
 
 /// Words that tell second rows apart.
 const SECOND_ROW: usize = WORDS / 4;
@@ -59,5 +59,13 @@ impl Survey {
         }
         let rows = self.crops.wanted_rows(&self.models);
         self.queue.extend(rows.into_iter().map(|read| (read, Probe::CropRows)));
+        let ends = self.moved.wanted_ends(&self.models);
+        self.queue.extend(ends.into_iter().map(|read| (read, Probe::MovedEnd)));
+    }
+
+    /// Queues all words of floats that were guessed in both models.
+    pub(super) fn queue_moved(&mut self) {
+        self.moved = Moved::new(&self.models);
+        self.queue.extend(self.moved.reads(&self.models).into_iter().map(|read| (read, Probe::Moved)));
     }
 }

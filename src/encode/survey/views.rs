@@ -21,6 +21,7 @@ impl Survey {
             self.views[region] = view.or(self.views[region].take());
         }
         self.arrange();
+        self.view_moved();
         let is_open = |region: usize| {
             self.views[region].as_ref().is_none_or(|view| view.transposed.is_none() && view.arranged.is_none())
         };
@@ -29,6 +30,19 @@ impl Survey {
         reads.extend(self.alignments.plan_pools(&self.models, &self.pairs, &mixed, is_open));
         self.queue.extend(reads.into_iter().map(|read| (read, Probe::Rows)));
         Stage::Rows
+    }
+
+    /// Makes views of guessed floats whose words are elsewhere in the base, unless these cover much
+    /// less of the region.
+    fn view_moved(&mut self) {
+        let mut left = MAX_RUNS / 8;
+        for (region, view) in std::mem::take(&mut self.moved).finish(&self.models, &self.pairs) {
+            let before = self.views[region].as_ref().map_or(0, View::covered);
+            if let (true, Some(rest)) = (view.covered() * 2 > before, left.checked_sub(view.count())) {
+                self.views[region] = Some(view);
+                left = rest;
+            }
+        }
     }
 
     /// Makes views of regions that are side by side with others in one matrix, or consist of such
