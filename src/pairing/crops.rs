@@ -1,5 +1,5 @@
-//! Matrices that have other columns than the base's of their name, or of the most similar one: of
-//! models whose layers were made narrower or wider.
+//! Matrices with other columns than the base's of their name, or of the most similar one, or in
+//! another order: of models whose layers were made narrower or wider, or whose heads were moved.
 //!
 //! The columns of the first rows are aligned. Of matrices that have other rows, too, all rows are
 //! then aligned by the most columns that follow each other; otherwise, the rows are the base's.
@@ -82,7 +82,8 @@ impl Crops {
         let mut left = ALL_COLUMNS + models.bytes() / BYTES_PER_COLUMN;
         let is_open = |region: &usize| !is_like(models, Subject::Target(*region), pairs[*region]);
         let mut names = Names::new(models, pairs);
-        let crops = (0..pairs.len()).filter(is_open).filter_map(|region| crop(models, region, &mut names));
+        let crops =
+            (0..pairs.len()).filter(is_open).filter_map(|region| crop(models, region, pairs[region], &mut names));
         let within = crops.take_while(|crop| {
             let rest = left.checked_sub(crop.columns[0] + crop.columns[1]);
             left = rest.unwrap_or(0);
@@ -198,7 +199,8 @@ impl Crop {
         let columns = align(target, &RowIndex::new(base));
         let found: u64 = columns.iter().map(|run| run.count).sum();
         let signatures = [Vec::new(), Vec::new()];
-        (found * 4 >= own.min(others) * 3).then_some(Found { crop: self, rows, columns, signatures })
+        let moved = own != others || columns.len() > 1;
+        (moved && found * 4 >= own.min(others) * 3).then_some(Found { crop: self, rows, columns, signatures })
     }
 }
 
@@ -237,9 +239,9 @@ impl Names {
     }
 }
 
-/// The base matrix of a region's name, or of the most similar one, if it has other columns and both
-/// have enough rows.
-fn crop(models: &Models, region: usize, names: &mut Names) -> Option<Crop> {
+/// The base matrix of a region's name, or of the most similar one, if it has other columns or is its
+/// pair, and both have enough rows.
+fn crop(models: &Models, region: usize, pair: Option<Place>, names: &mut Names) -> Option<Crop> {
     let target = &models.target.regions[region];
     let long = |subject: Subject| {
         let region = models.region(subject).1;
@@ -249,7 +251,7 @@ fn crop(models: &Models, region: usize, names: &mut Names) -> Option<Crop> {
     };
     let own = long(Subject::Target(region))?;
     let crop = |&place: &Place| {
-        let others = long(Subject::Base(place)).filter(|&others| others != own)?;
+        let others = long(Subject::Base(place)).filter(|&others| others != own || pair == Some(place))?;
         let fits = models.may_transpose(Subject::Target(region), Subject::Base(place));
         fits.then_some(Crop { region, place, columns: [own, others] })
     };

@@ -166,9 +166,10 @@ fn shards_of_columns_are_found() {
     check("shards", &whole, shards);
 }
 
-/// Models of the same names whose layers are narrower, wider, or without some heads.
+/// Models of the same names whose layers are narrower, wider, without some heads, or with heads in
+/// another order.
 #[test]
-fn columns_may_be_added_and_removed() {
+fn columns_may_be_added_removed_and_moved() {
     let base = Matrix::new(1, 128, 160);
     let tuned = base.tuned(2);
     let narrow = |matrix: &Matrix| matrix.part(0..96, 0..120);
@@ -185,6 +186,11 @@ fn columns_may_be_added_and_removed() {
         Matrix { columns: 120, weights: [part(0..72), part(96..128)].concat() }
     };
     assert!(share_of(&base, &both(&tuned)) < same + 0.04);
+    let moved = |matrix: &Matrix| {
+        let part = |columns: Range<usize>| matrix.part(0..128, columns);
+        Matrix::beside(&[part(96..160), part(32..64), part(0..32), part(64..96)])
+    };
+    assert!(share_of(&base, &moved(&tuned)) < same + 0.04);
     let wide = Matrix::beside(&[tuned.clone(), Matrix::new(3, 128, 8)]);
     assert!(share_of(&base, &wide) < same + 0.08);
     // The same under another name.
