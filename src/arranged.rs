@@ -36,7 +36,7 @@ pub(crate) struct Arranged {
 }
 
 /// Rows of some columns of the matrix, and the words of a base region that are in them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Rectangle {
     /// Index of the origin.
     pub(crate) origin: u32,

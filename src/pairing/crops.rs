@@ -239,8 +239,8 @@ impl Names {
     }
 }
 
-/// The base matrix of a region's name, or of the most similar one, if it has other columns or is its
-/// pair, and both have enough rows.
+/// The base matrix of a region's name, or of the most similar one, if it has other columns or is
+/// the region's pair, and both have enough rows.
 fn crop(models: &Models, region: usize, pair: Option<Place>, names: &mut Names) -> Option<Crop> {
     let target = &models.target.regions[region];
     let long = |subject: Subject| {

@@ -6,8 +6,8 @@
 //! ([`chains`]), or matrices of the base that are transposed ([`transposed`]). Matrices whose rows
 //! were added, removed or moved are aligned ([`rows`]), with the rows of one matrix of the base or
 //! of several. Others may be side by side in one matrix ([`sides`]), or have lost or gained columns
-//! ([`crops`]). In floats that were guessed, tensors are sought near each other ([`seek`]), and words
-//! that are elsewhere in other guessed floats ([`moved`]).
+//! ([`crops`]). In floats that were guessed, tensors are sought near each other ([`seek`]), and
+//! words that are elsewhere in other guessed floats ([`moved`]).
 
 mod chains;
 mod corner;

@@ -86,7 +86,7 @@ pub(crate) struct Moved {
     segments: Vec<Segment>,
     /// A segment of one anchor.
     pending: Option<Segment>,
-    /// The ends whose reads are queued: the index of a segment, and whether it is the end behind it.
+    /// The ends whose reads are queued: the index of a segment, and true for the end behind it.
     ends: VecDeque<(usize, bool)>,
     is_asked: bool,
     /// The signs of the end in the target.

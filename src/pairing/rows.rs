@@ -50,7 +50,7 @@ pub(crate) fn align(target: &[u64], index: &RowIndex) -> Vec<RowRun> {
     runs
 }
 
-/// Rows of the target that may take turns: the halves of rotary embeddings are interleaved like this.
+/// Rows of the target that may take turns, as the halves of rotary heads do.
 const TURNS: [usize; 2] = [1, 2];
 
 /// Runs of rows for which a rectangle must stand at least.
@@ -64,13 +64,13 @@ pub(crate) fn rectangles(runs: &[RowRun], rows: u64, columns: u64) -> Option<Arr
         (0..run.count).for_each(|i| bases[(run.target + i) as usize] = Some(run.base + i));
     }
     let may = TURNS.into_iter().filter(|&turns| bases.len().is_multiple_of(turns));
-    let all = may.map(|turns| in_turns(&bases, turns, columns));
-    let least = all.min_by_key(|arranged| arranged.rectangles.len())?;
-    (least.rectangles.len() * RUNS <= runs.len()).then_some(least)
+    let all = may.filter_map(|turns| in_turns(&bases, turns, columns, runs.len() / RUNS));
+    all.min_by_key(|arranged| arranged.rectangles.len())
 }
 
-/// The rows as rectangles in a matrix that has so many of them side by side in each row.
-fn in_turns(bases: &[Option<u64>], turns: usize, columns: u64) -> Arranged {
+/// The rows as at most `most` rectangles in a matrix that has so many of them side by side in each
+/// row.
+fn in_turns(bases: &[Option<u64>], turns: usize, columns: u64, most: usize) -> Option<Arranged> {
     let mut rectangles: Vec<Rectangle> = Vec::new();
     // The rectangles from here on go on.
     let mut open = 0;
@@ -78,35 +78,32 @@ fn in_turns(bases: &[Option<u64>], turns: usize, columns: u64) -> Arranged {
         let found = bases.iter().enumerate();
         let found = found.filter_map(|(turn, base)| Some((turn as u64 * columns, (*base)? * columns)));
         let found: Vec<(u64, u64)> = found.collect();
-        let goes_on = |(rectangle, &(column, start)): (&Rectangle, &(u64, u64))| {
-            let down = start.checked_sub(rectangle.start).map(|down| down / rectangle.rows);
-            let even = rectangle.rows == 1 || down == Some(rectangle.down);
-            let same = (rectangle.column, Some(rectangle.start + down? * rectangle.rows)) == (column, Some(start));
-            (same && even).then_some(down?)
-        };
-        let downs: Option<Vec<u64>> = rectangles[open..].iter().zip(&found).map(goes_on).collect();
-        match downs.filter(|downs| !downs.is_empty() && downs.len() == found.len().max(rectangles.len() - open)) {
-            Some(downs) => rectangles[open..].iter_mut().zip(downs).for_each(|(rectangle, down)| {
+        let downs = rectangles[open..].iter().zip(&found).map(|(rectangle, next)| down_to(rectangle, *next));
+        let downs: Option<Vec<u64>> = downs.collect();
+        if let Some(downs) = downs.filter(|downs| !downs.is_empty() && found.len() == rectangles.len() - open) {
+            for (rectangle, down) in rectangles[open..].iter_mut().zip(downs) {
                 (rectangle.rows, rectangle.down) = (rectangle.rows + 1, down);
-            }),
-            None => {
-                open = rectangles.len();
-                let rectangle = |(column, start)| Rectangle {
-                    origin: 0,
-                    row: row as u64,
-                    rows: 1,
-                    column,
-                    columns,
-                    step: 1,
-                    start,
-                    down: 0,
-                    across: 1,
-                };
-                rectangles.extend(found.into_iter().map(rectangle));
             }
+            continue;
+        }
+        open = rectangles.len();
+        let single = Rectangle { rows: 1, columns, step: 1, across: 1, ..Rectangle::default() };
+        let rectangle = |(column, start)| Rectangle { row: row as u64, column, start, ..single };
+        rectangles.extend(found.into_iter().map(rectangle));
+        if rectangles.len() > most {
+            return None;
         }
     }
-    Arranged { columns: turns as u64 * columns, rectangles }
+    Some(Arranged { columns: turns as u64 * columns, rectangles })
+}
+
+/// The words of the base from a row to the next one, with which a rectangle goes on at this column
+/// and this word of the base.
+fn down_to(rectangle: &Rectangle, (column, start): (u64, u64)) -> Option<u64> {
+    let words = start.checked_sub(rectangle.start)?;
+    let down = words / rectangle.rows;
+    let is_even = down * rectangle.rows == words && (rectangle.rows == 1 || down == rectangle.down);
+    (rectangle.column == column && is_even).then_some(down)
 }
 
 /// The signatures of a base's rows, which are found by each 16 bits of them.

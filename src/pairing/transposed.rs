@@ -209,7 +209,7 @@ mod tests {
     use super::*;
     use crate::layout::Dtype;
 
-    /// The strips of a stack of transposed matrices of so many rows and columns, if a view may have them.
+    /// The strips of so many matrices of so many rows and columns, if a view may have them.
     fn checked(count: u64, rows: u64, columns: u64, dtype: Dtype) -> Option<Arranged> {
         let shape = vec![count, columns, rows];
         let length = dtype.tensor_bytes(&shape).unwrap();

@@ -116,8 +116,8 @@ fn integers_between_floats_are_coded_against_those_of_the_base() {
     assert!(mixed < plain, "{mixed}, {plain}");
 }
 
-/// Files of no known layout with their tensors one after the other: in another order, without one of
-/// them, and with a new one.
+/// Files of no known layout with their tensors one after the other: in another order, without one
+/// of them, and with a new one.
 #[test]
 fn tensors_of_opaque_files_may_be_in_another_order() {
     let base: Vec<Vec<f32>> = (0..5).map(|seed| weights(30 + seed, 30_000 + 500 * seed as usize)).collect();

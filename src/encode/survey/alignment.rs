@@ -183,8 +183,8 @@ impl Alignments {
     }
 
     /// Returns the regions of the target whose rows were found, with their views. A few rows of
-    /// many are no counterpart in a pool of several matrices, where some are alike by chance. If few
-    /// rows of a pair have moved, it stays as it is.
+    /// many are no counterpart in a pool of several matrices, where some are alike by chance. A pair
+    /// stays as it is if few of its rows have moved.
     pub(super) fn finish(self, models: &Models, pairs: &[Option<Place>]) -> Vec<(usize, View)> {
         let Self { matrices, pools, .. } = self;
         let mut matrices = matrices.into_iter().peekable();

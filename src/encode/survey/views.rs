@@ -87,7 +87,7 @@ impl Survey {
     }
 }
 
-/// The view of a region that consists of transposed matrices of the base, if these are not too large.
+/// The view of a region of transposed matrices of the base, if these are not too large.
 fn transposed_view(target: &Region, origin: Origin, transposed: Transposed) -> Option<View> {
     if transposed.check(target, origin.dtype).is_ok() {
         return Some(View::transposed(target, origin, transposed));

@@ -28,7 +28,7 @@ pub(crate) struct LayoutReader {
     accept: Accept,
     /// The number of files that this one is in.
     level: u8,
-    /// The first bytes are those of a layout by chance, perhaps: floats may be in a file without it.
+    /// The first bytes may be those of a layout by chance: floats may be in a file without it.
     may_hold_floats: bool,
     state: State,
 }
