@@ -13,6 +13,7 @@ mod chains;
 mod corner;
 mod crops;
 mod found;
+mod joined;
 mod moved;
 mod rows;
 mod seek;
@@ -23,6 +24,7 @@ mod whole;
 
 pub(crate) use chains::{Chain, Chains, Link};
 pub(crate) use crops::Crops;
+pub(crate) use joined::Joined;
 pub(crate) use moved::Moved;
 pub(crate) use rows::{RowIndex, RowRun, align, rectangles};
 pub(crate) use seek::{Seek, Sought};

@@ -6,11 +6,10 @@
 //! Anchors of the target that follow each other as their counterparts in the base do are a
 //! [`Segment`]; the signs tell where it begins and ends.
 
-use std::collections::{HashMap, VecDeque};
 use std::ops::{Range, RangeInclusive};
 
-use super::{Class, Models, Subject};
-use crate::archive::v2::{Run, View, units};
+use super::{Class, Joined, Models, Subject};
+use crate::archive::v2::{View, units};
 use crate::chunk::unit;
 use crate::io::Read;
 use crate::plan::Place;
@@ -26,9 +25,9 @@ const STEP: u64 = 1 << 20;
 const ONE_IN: u32 = 1 << 10;
 const APART: u64 = 1 << 7;
 
-/// Words whose signs an anchor keeps, and the number of those that may differ.
+/// Words of which the signs are kept, and the bits of a word's number.
 const SIGNS: u64 = 64;
-const DIFFERING: u32 = 14;
+const WORD_BITS: u32 = 42;
 
 /// Words of either sign among them.
 const MIXED: RangeInclusive<u32> = 16..=48;
@@ -49,23 +48,12 @@ const LOSS: i64 = 64;
 /// The share of a pair's words, as one word in so many, that must be elsewhere.
 const MOVED: u64 = 16;
 
-/// A word of the base, and the signs of the words up to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Anchor {
-    hash: u32,
-    /// Index of the region among those of the base that are searched.
-    base: u32,
-    word: u64,
-    signs: u64,
-}
-
 /// Words of the target that are in the base.
 #[derive(Debug, Clone, Copy)]
 struct Segment {
     /// Index of the region of the target.
     target: usize,
-    /// Index of the region among those of the base that are searched.
-    base: u32,
+    base: Place,
     /// Words from a word's place in the target to that in the base.
     shift: i64,
     /// The first word, and the word behind the last one.
@@ -75,10 +63,11 @@ struct Segment {
 /// The search for the words of guessed regions of the target in those of the base.
 #[derive(Debug, Default)]
 pub(crate) struct Moved {
-    bases: Vec<Place>,
-    /// The words of each queued read.
-    queue: VecDeque<(Subject, Range<u64>)>,
-    anchors: Vec<Anchor>,
+    /// The regions of the base, each with the number of words before it.
+    bases: Vec<(u64, Place)>,
+    /// The words of the base that are anchors: the number that their signs give, and below it the
+    /// number of the word among all words.
+    anchors: Vec<u64>,
     is_sorted: bool,
     /// The signs of the last words, and the word from which on the next anchor may be.
     signs: u64,
@@ -86,16 +75,15 @@ pub(crate) struct Moved {
     segments: Vec<Segment>,
     /// A segment of one anchor.
     pending: Option<Segment>,
-    /// The ends whose reads are queued: the index of a segment, and true for the end behind it.
-    ends: VecDeque<(usize, bool)>,
     is_asked: bool,
-    /// The signs of the end in the target.
-    end: Option<Vec<bool>>,
+    /// The signs of an end in the target.
+    end: Vec<bool>,
 }
 
 impl Moved {
-    /// Plans the search if both the target and a file of the base were guessed.
-    pub(crate) fn new(models: &Models) -> Self {
+    /// The reads of all words of guessed floats, those of the base first, with the first word of
+    /// each; none if one of both models has no such floats.
+    pub(crate) fn reads(models: &Models) -> Vec<(Read, Subject, u64)> {
         let is_searched = |subject: &Subject| {
             let (_, region) = models.region(*subject);
             let guessed = match subject {
@@ -104,54 +92,42 @@ impl Moved {
             };
             guessed && Class::of(region.dtype) == Class::Weights && !region.dtype.is_scaled() && units(region) >= LEAST
         };
-        let targets: Vec<Subject> = models.targets().filter(is_searched).collect();
-        if targets.is_empty() {
-            return Self::default();
-        }
-        let bases: Vec<Subject> = models.base_regions().filter(is_searched).collect();
-        let place = |subject: &Subject| match subject {
-            Subject::Base(place) => Some(*place),
-            Subject::Target(_) => None,
-        };
-        let places = bases.iter().filter_map(place).collect();
-        let targets = if bases.is_empty() { Vec::new() } else { targets };
-        let pieces = |subject: Subject| {
+        let mut reads = Vec::new();
+        for subject in models.base_regions().chain(models.targets()).filter(is_searched) {
             let region = models.region(subject).1;
             let (all, step) = (units(region), STEP / unit(region.dtype).1);
-            (0..all).step_by(step as usize).map(move |start| (subject, start..all.min(start + step)))
-        };
-        Self { bases: places, queue: bases.into_iter().chain(targets).flat_map(pieces).collect(), ..Self::default() }
-    }
-
-    /// The reads of all words that are searched: those of the base first.
-    pub(crate) fn reads(&self, models: &Models) -> Vec<Read> {
-        self.queue.iter().map(|(subject, words)| models.words(*subject, words.clone())).collect()
-    }
-
-    /// Takes the words of the next read.
-    pub(crate) fn feed(&mut self, models: &Models, bytes: &[u8]) {
-        let Some((subject, words)) = self.queue.pop_front() else { return };
-        if words.start == 0 {
-            (self.signs, self.next, self.pending) = (0, SIGNS - 1, None);
+            let starts = (0..all).step_by(step as usize);
+            reads.extend(starts.map(|start| (models.words(subject, start..all.min(start + step)), subject, start)));
         }
-        let base = match subject {
-            Subject::Base(place) => self.bases.iter().position(|known| *known == place),
-            Subject::Target(_) => None,
-        };
-        steps::add((words.end - words.start) as usize);
+        let both = [reads.first(), reads.last()].map(|read| read.map(|(_, subject, _)| *subject));
+        let [Some(Subject::Base(_)), Some(Subject::Target(_))] = both else { return Vec::new() };
+        reads
+    }
+
+    /// Takes the words of a read, from the word `start` of a region on.
+    pub(crate) fn feed(&mut self, models: &Models, (subject, start): (Subject, u64), bytes: &[u8]) {
+        if start == 0 {
+            (self.signs, self.next, self.pending) = (0, SIGNS - 1, None);
+            if let Subject::Base(place) = subject {
+                let last = self.bases.last().map(|(before, last)| before + units(models.bases.region(*last)));
+                self.bases.push((last.unwrap_or(0), place));
+            }
+        }
+        let before = self.bases.last().map_or(0, |(before, _)| *before);
+        steps::add(bytes.len() / 2);
         let (mut last, mut next) = (self.signs, self.next);
-        for (word, sign) in words.zip(signs(models, subject, bytes)) {
+        for (word, sign) in (start..).zip(signs(models, subject, bytes)) {
             last = last << 1 | u64::from(sign);
-            let hash = hash(last);
             // Tensors whose words have one sign are all alike.
-            if hash > u32::MAX / ONE_IN || word < next || !MIXED.contains(&last.count_ones()) {
+            if hash(last) > u32::MAX / ONE_IN || word < next || !MIXED.contains(&last.count_ones()) {
                 continue;
             }
             next = word + APART;
-            match (subject, base) {
-                (Subject::Target(region), _) => self.meet(region, word, last),
-                (_, Some(base)) => self.anchors.push(Anchor { hash, base: base as u32, word, signs: last }),
-                _ => {}
+            let anchor = u64::from(hash(last)) << WORD_BITS;
+            match subject {
+                Subject::Target(region) => self.meet(region, word, anchor),
+                Subject::Base(_) if (before + word) >> WORD_BITS == 0 => self.anchors.push(anchor | (before + word)),
+                Subject::Base(_) => {}
             }
         }
         (self.signs, self.next) = (last, next);
@@ -159,19 +135,19 @@ impl Moved {
 
     /// Looks for the counterpart of an anchor of the target. It goes on with the last segment, or
     /// begins one with the anchor before it.
-    fn meet(&mut self, target: usize, word: u64, signs: u64) {
+    fn meet(&mut self, target: usize, word: u64, anchor: u64) {
         if !std::mem::replace(&mut self.is_sorted, true) {
             self.anchors.sort_unstable();
         }
-        let hash = hash(signs);
-        let first = self.anchors.partition_point(|anchor| anchor.hash < hash);
-        let same = self.anchors[first..].iter().take(COMPARED).take_while(|anchor| anchor.hash == hash);
-        let alike = same.filter(|anchor| (anchor.signs ^ signs).count_ones() <= DIFFERING);
-        let segment = |anchor: &Anchor| {
-            let shift = anchor.word as i64 - word as i64;
-            Segment { target, base: anchor.base, shift, words: (word + 1 - SIGNS / 2, word + 1) }
+        let first = self.anchors.partition_point(|&other| other < anchor);
+        let same = self.anchors[first..].iter().take(COMPARED).map(|other| other - anchor);
+        let segment = |of_base: u64| {
+            let region = self.bases.partition_point(|(before, _)| *before <= of_base).checked_sub(1)?;
+            let (before, base) = self.bases[region];
+            let shift = (of_base - before) as i64 - word as i64;
+            Some(Segment { target, base, shift, words: (word + 1 - SIGNS / 2, word + 1) })
         };
-        let found: Vec<Segment> = alike.map(segment).collect();
+        let found: Vec<Segment> = same.take_while(|other| other >> WORD_BITS == 0).filter_map(segment).collect();
         steps::add(1 + found.len());
         let follows = |last: &Segment| found.iter().any(|found| found.place() == last.place());
         if let Some(last) = self.segments.last_mut().filter(|last| follows(last)) {
@@ -185,8 +161,9 @@ impl Moved {
         }
     }
 
-    /// The reads of the words before and behind all segments, of target and base, once.
-    pub(crate) fn wanted_ends(&mut self, models: &Models) -> Vec<Read> {
+    /// The reads of the words before and behind all segments, once: of the target, and then of the
+    /// base. Each has the index of the segment, and true for the end behind it.
+    pub(crate) fn wanted_ends(&mut self, models: &Models) -> Vec<(Read, usize, bool)> {
         let mut reads = Vec::new();
         if std::mem::replace(&mut self.is_asked, true) {
             return reads;
@@ -195,20 +172,15 @@ impl Moved {
         for (index, segment) in self.segments.iter().enumerate() {
             for behind in [false, true] {
                 let own = self.around(models, index, behind);
-                let base = segment.shifted(own.start)..segment.shifted(own.end);
                 if !own.is_empty() {
-                    let [target, other] = self.subjects(segment);
-                    reads.extend([models.words(target, own), models.words(other, base)]);
-                    self.ends.push_back((index, behind));
+                    let base = segment.shifted(own.start)..segment.shifted(own.end);
+                    let [target, other] = segment.subjects();
+                    let both = [models.words(target, own), models.words(other, base)];
+                    reads.extend(both.map(|read| (read, index, behind)));
                 }
             }
         }
         reads
-    }
-
-    /// The regions of the target and of the base that a segment is in.
-    fn subjects(&self, segment: &Segment) -> [Subject; 2] {
-        [Subject::Target(segment.target), Subject::Base(self.bases[segment.base as usize])]
     }
 
     /// The words of the target before or behind a segment that may belong to it, as far as the base
@@ -216,7 +188,7 @@ impl Moved {
     fn around(&self, models: &Models, index: usize, behind: bool) -> Range<u64> {
         let segment = &self.segments[index];
         let (first, end) = segment.words;
-        let [own, base] = self.subjects(segment).map(|subject| units(models.region(subject).1));
+        let [own, base] = segment.subjects().map(|subject| units(models.region(subject).1));
         let neighbour = |index: Option<usize>| {
             index.and_then(|index| self.segments.get(index)).filter(|other| other.target == segment.target)
         };
@@ -229,23 +201,22 @@ impl Moved {
         }
     }
 
-    /// Takes the words of the next end: those of the target, and then those of the base.
-    pub(crate) fn feed_end(&mut self, models: &Models, bytes: &[u8]) {
-        let Some(&(index, behind)) = self.ends.front() else { return };
-        let [target, base] = self.subjects(&self.segments[index]);
-        let Some(own) = self.end.take() else {
-            self.end = Some(signs(models, target, bytes).collect());
+    /// Takes the words of an end: those of the target, and then those of the base.
+    pub(crate) fn feed_end(&mut self, models: &Models, (index, behind): (usize, bool), bytes: &[u8]) {
+        let own = std::mem::take(&mut self.end);
+        let segment = &mut self.segments[index];
+        let [target, base] = segment.subjects();
+        if own.is_empty() {
+            self.end = signs(models, target, bytes).collect();
             return;
-        };
-        self.ends.pop_front();
+        }
         let base: Vec<bool> = signs(models, base, bytes).collect();
         steps::add(base.len());
-        let words = &mut self.segments[index].words;
         let alike = own.iter().zip(&base).map(|(own, base)| own == base);
         if behind {
-            words.1 += extent(alike);
+            segment.words.1 += extent(alike);
         } else {
-            words.0 -= extent(alike.rev());
+            segment.words.0 -= extent(alike.rev());
         }
     }
 
@@ -255,37 +226,28 @@ impl Moved {
         let mut views = Vec::new();
         for segments in self.segments.chunk_by(|one, next| one.target == next.target) {
             let target = segments[0].target;
-            let stays =
-                |segment: &&Segment| segment.shift == 0 && pairs[target] == Some(self.bases[segment.base as usize]);
+            let stays = |segment: &&Segment| segment.shift == 0 && pairs[target] == Some(segment.base);
             let moved = segments.iter().filter(|segment| !stays(segment));
             let moved: u64 = moved.map(|segment| segment.words.1 - segment.words.0).sum();
             if pairs[target].is_none() || moved >= units(&models.target.regions[target]) / MOVED {
-                views.push((target, self.view(models, segments)));
+                views.push((target, view(models, segments)));
             }
         }
         views
     }
+}
 
-    /// The view of a region that has these segments.
-    fn view(&self, models: &Models, segments: &[Segment]) -> View {
-        let (mut view, mut origins, mut at) = (View::default(), HashMap::new(), 0);
-        for segment in segments {
-            let (first, end) = (segment.words.0.max(at), segment.words.1);
-            if first >= end {
-                continue;
-            }
-            let origin = *origins.entry(segment.base).or_insert_with(|| {
-                view.origins.push(models.bases.origin(self.bases[segment.base as usize]));
-                view.origins.len() as u32 - 1
-            });
-            view.runs.extend((first > at).then_some(Run { units: first - at, from: None }));
-            view.runs.push(Run { units: end - first, from: Some((origin, segment.shifted(first))) });
-            at = end;
+/// The view of a region that has these segments.
+fn view(models: &Models, segments: &[Segment]) -> View {
+    let mut joined = Joined::default();
+    for segment in segments {
+        let (first, end) = (segment.words.0.max(joined.end()), segment.words.1);
+        if first < end {
+            joined.skip_to(first);
+            joined.add(models, segment.base, segment.shifted(first), end - first);
         }
-        let rest = units(&models.target.regions[segments[0].target]) - at;
-        view.runs.extend((rest > 0).then_some(Run { units: rest, from: None }));
-        view
     }
+    joined.finish(units(&models.target.regions[segments[0].target]))
 }
 
 impl Segment {
@@ -294,8 +256,13 @@ impl Segment {
         word.saturating_add_signed(self.shift)
     }
 
+    /// The regions of the target and of the base.
+    fn subjects(&self) -> [Subject; 2] {
+        [Subject::Target(self.target), Subject::Base(self.base)]
+    }
+
     /// What the anchors of a segment have in common.
-    fn place(&self) -> (usize, u32, i64) {
+    fn place(&self) -> (usize, Place, i64) {
         (self.target, self.base, self.shift)
     }
 }

@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use super::STEP;
-use crate::archive::v2::{Run, View};
+use crate::archive::v2::View;
 use crate::chunk::is_integer;
 use crate::io::Read;
 use crate::layout::{Dtype, Region};
 use crate::pairing::{
-    Likeness, Models, RowIndex, RowRun, Signature, Subject, align, bytes_of, columns, of_row, rectangles, weights,
+    Joined, Likeness, Models, RowIndex, RowRun, Signature, Subject, align, bytes_of, columns, of_row, rectangles,
+    weights,
 };
 use crate::plan::Place;
 use crate::quant::weights_per_unit;
@@ -183,8 +184,8 @@ impl Alignments {
     }
 
     /// Returns the regions of the target whose rows were found, with their views. A few rows of
-    /// many are no counterpart in a pool of several matrices, where some are alike by chance. A pair
-    /// stays as it is if few of its rows have moved.
+    /// many are no counterpart in a pool of several matrices, where some are alike by chance. A
+    /// pair stays as it is if few of its rows have moved.
     pub(super) fn finish(self, models: &Models, pairs: &[Option<Place>]) -> Vec<(usize, View)> {
         let Self { matrices, pools, .. } = self;
         let mut matrices = matrices.into_iter().peekable();
@@ -227,28 +228,15 @@ impl Pool {
         let target = &models.target.regions[region];
         let columns = weights(target) / rows.max(1);
         let units = |dtype: Dtype| columns / weights_per_unit(dtype);
-        let alone = |rows: u64| Run { units: rows * units(target.dtype), from: None };
-        let mut view = View::default();
-        let mut origins: HashMap<Place, u32> = HashMap::new();
-        let mut end = 0;
+        let mut joined = Joined::default();
         for run in aligned {
-            if run.target > end {
-                view.runs.push(alone(run.target - end));
-            }
+            joined.skip_to(run.target * units(target.dtype));
             for (place, first, count) in self.split(run) {
-                let origin = *origins.entry(place).or_insert_with(|| {
-                    view.origins.push(models.bases.origin(place));
-                    view.origins.len() as u32 - 1
-                });
                 let first = first * units(models.bases.region(place).dtype);
-                view.runs.push(Run { units: count * units(target.dtype), from: Some((origin, first)) });
+                joined.add(models, place, first, count * units(target.dtype));
             }
-            end = run.target + run.count;
         }
-        if rows > end {
-            view.runs.push(alone(rows - end));
-        }
-        view
+        joined.finish(rows * units(target.dtype))
     }
 
     /// The matrices that a run goes through, each with its first row and its number of rows.

@@ -106,10 +106,10 @@ enum Probe {
     Rest(usize, Subject),
     /// Bytes in which the next tensor of guessed floats may begin, for the search with this index.
     Seek(usize),
-    /// Words of guessed floats, whose signs tell where they are in others.
-    Moved,
-    /// Words at the end of such floats that are alike.
-    MovedEnd,
+    /// Words of guessed floats from one on, whose signs tell where they are in others.
+    Moved(Subject, u64),
+    /// Words before or behind such floats that are alike.
+    MovedEnd(usize, bool),
     /// The rows that hold the corner of a matrix.
     Corner(Subject, Stack),
     /// The rows that hold corners of matrices that may stand side by side.
@@ -232,8 +232,8 @@ impl Survey {
             Probe::Seek(index) => {
                 self.seeks.iter_mut().flatten().nth(index).into_iter().for_each(|seek| seek.feed(&self.models, bytes))
             }
-            Probe::Moved => self.moved.feed(&self.models, bytes),
-            Probe::MovedEnd => self.moved.feed_end(&self.models, bytes),
+            Probe::Moved(subject, start) => self.moved.feed(&self.models, (subject, start), bytes),
+            Probe::MovedEnd(segment, behind) => self.moved.feed_end(&self.models, (segment, behind), bytes),
             Probe::Corner(subject, stack) => self.corners.feed(&self.models, (subject, stack), bytes),
             Probe::Side(rows) => self.sides.feed(&self.models, rows, bytes),
             Probe::Crop => self.crops.feed(&self.models, bytes),

@@ -60,12 +60,12 @@ impl Survey {
         let rows = self.crops.wanted_rows(&self.models);
         self.queue.extend(rows.into_iter().map(|read| (read, Probe::CropRows)));
         let ends = self.moved.wanted_ends(&self.models);
-        self.queue.extend(ends.into_iter().map(|read| (read, Probe::MovedEnd)));
+        self.queue.extend(ends.into_iter().map(|(read, segment, behind)| (read, Probe::MovedEnd(segment, behind))));
     }
 
     /// Queues all words of floats that were guessed in both models.
     pub(super) fn queue_moved(&mut self) {
-        self.moved = Moved::new(&self.models);
-        self.queue.extend(self.moved.reads(&self.models).into_iter().map(|read| (read, Probe::Moved)));
+        let reads = Moved::reads(&self.models).into_iter();
+        self.queue.extend(reads.map(|(read, subject, start)| (read, Probe::Moved(subject, start))));
     }
 }
