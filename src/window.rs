@@ -11,9 +11,9 @@ pub(crate) const LARGE: u64 = 32 << 20;
 /// Maximum number of bytes of the model in a window of v2 that restores: a few chunks per thread.
 pub(crate) const SMALL: u64 = 16 << 20;
 
-/// Maximum number of bytes of the model in a window that several jobs share, each with one thread:
-/// a chunk or two, so that all jobs end at about the same time.
-pub(crate) const SHARED: u64 = 4 << 20;
+/// Maximum number of bytes of the model in a window that one thread restores: a chunk or two, so
+/// that jobs which share the windows end at about the same time.
+pub(crate) const ONE_THREAD: u64 = 4 << 20;
 
 /// Maximum number of bytes of the model in a window of v2 that compresses. A chunk then takes
 /// several times its size in memory, and so does its base. There is room for four chunks of 2 MiB

@@ -92,6 +92,18 @@ fn windows_become_as_small_as_the_host_asks() {
     }
 }
 
+/// A thread alone needs no chunks for other threads, and a page's memory is short.
+#[test]
+fn windows_of_one_thread_are_small() {
+    let (base, target) = pair();
+    for format in [Format::V1 { level: 3 }, Format::default()] {
+        let archive = compress(&base, &target, format).unwrap();
+        let (_, usual) = run(settings(&base, &archive), &base, &archive).unwrap();
+        let (restored, small) = run(settings(&base, &archive).one_thread(), &base, &archive).unwrap();
+        assert!(restored == target && small < usual / 2, "{format:?}: {small} and {usual}");
+    }
+}
+
 /// A stream without a table of parts may be as long as the archive, whatever it restores to.
 #[test]
 fn a_window_of_v1_holds_no_more_than_the_limit() {

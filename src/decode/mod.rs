@@ -34,15 +34,23 @@ impl Restore {
 
     /// Prepares to restore from the base files and an archive. All lengths are in bytes.
     pub fn new(base_lengths: &[u64], archive_length: u64) -> Self {
-        let windows = Windows { sharing: Sharing::Alone, most: Self::MAX_WINDOW };
+        let windows = Windows { sharing: Sharing::Alone, one_thread: false, most: Self::MAX_WINDOW };
         Self { base_lengths: base_lengths.to_vec(), archive_length, only: None, windows, max_output: u64::MAX }
     }
 
-    /// Lets several jobs over the same inputs share the windows. Each job may run any of them, in
-    /// any order, and one job [checks](Job::check) the archive as a whole.
+    /// Lets several jobs over the same inputs share the windows, each with
+    /// [one thread](Self::one_thread). Each job may run any of them, in any order, and one job
+    /// [checks](Job::check) the archive as a whole.
     #[must_use]
     pub fn shared(self) -> Self {
-        Self { windows: Windows { sharing: Sharing::Shared, ..self.windows }, ..self }
+        Self { windows: Windows { sharing: Sharing::Shared, ..self.windows }, ..self }.one_thread()
+    }
+
+    /// Makes windows small, since one thread computes each of them. A window is otherwise large
+    /// enough to keep several threads busy, and takes as much more memory.
+    #[must_use]
+    pub fn one_thread(self) -> Self {
+        Self { windows: Windows { one_thread: true, ..self.windows }, ..self }
     }
 
     /// Restores the bytes of one tensor only, and reads no more of the inputs than that takes.
@@ -89,19 +97,18 @@ enum Sharing {
 #[derive(Debug, Clone, Copy)]
 struct Windows {
     sharing: Sharing,
+    /// One thread computes a window.
+    one_thread: bool,
     /// Maximum number of bytes that a window reads and writes.
     most: u64,
 }
 
 impl Windows {
-    /// Maximum number of bytes that a window restores, given that of a job that runs all windows. A
+    /// Maximum number of bytes that a window restores, given that of a window of several threads. A
     /// quarter of the limit is for the output; the base, the records and the bytes between them
     /// share the rest.
-    fn length(self, alone: u64) -> u64 {
-        let usual = match self.sharing {
-            Sharing::Alone => alone,
-            Sharing::Shared => window::SHARED,
-        };
+    fn length(self, threads: u64) -> u64 {
+        let usual = if self.one_thread { window::ONE_THREAD } else { threads };
         usual.min(self.most / 4)
     }
 }

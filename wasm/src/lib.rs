@@ -68,7 +68,10 @@ impl Job {
             #[cfg(feature = "restore")]
             "inspect" => Ok(Self::new(opening.inspect().job())),
             #[cfg(feature = "restore")]
-            "restore" | "tensor" => Ok(Self::new(opening.restore()?.job())),
+            "restore" | "tensor" => {
+                let restore = opening.restore()?;
+                Ok(Self::new(if cfg!(feature = "threads") { restore } else { restore.one_thread() }.job()))
+            }
             #[cfg(feature = "restore")]
             "share" => {
                 let job = opening.restore()?.shared().job();
