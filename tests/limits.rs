@@ -87,20 +87,11 @@ fn windows_become_as_small_as_the_host_asks() {
         let most = 16 << 20;
         let (restored, small) = run(settings(&base, &archive).max_window(most), &base, &archive).unwrap();
         assert!(restored == target && small <= most && small < usual, "{format:?}: {small} and {usual}");
-        // No piece fits.
-        assert_eq!(refused(run(settings(&base, &archive).max_window(1 << 20), &base, &archive)), ErrorKind::Limit);
-    }
-}
-
-/// A thread alone needs no chunks for other threads, and a page's memory is short.
-#[test]
-fn windows_of_one_thread_are_small() {
-    let (base, target) = pair();
-    for format in [Format::V1 { level: 3 }, Format::default()] {
-        let archive = compress(&base, &target, format).unwrap();
-        let (_, usual) = run(settings(&base, &archive), &base, &archive).unwrap();
+        // One thread needs no chunks for others.
         let (restored, small) = run(settings(&base, &archive).one_thread(), &base, &archive).unwrap();
         assert!(restored == target && small < usual / 2, "{format:?}: {small} and {usual}");
+        // No piece fits.
+        assert_eq!(refused(run(settings(&base, &archive).max_window(1 << 20), &base, &archive)), ErrorKind::Limit);
     }
 }
 

@@ -50,6 +50,9 @@ use crate::view::can_view;
 /// Minimum number of weights of a region that is a part of another one, or has such parts.
 const LEAST_WEIGHTS: u64 = 64;
 
+/// The share of a pair's rows or words, as one in so many, that must be elsewhere for another view.
+pub(crate) const MOVED: u64 = 16;
+
 /// A region of any input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Subject {

@@ -8,7 +8,7 @@
 
 use std::ops::{Range, RangeInclusive};
 
-use super::{Class, Joined, Models, Subject};
+use super::{Class, Joined, MOVED, Models, Subject};
 use crate::archive::v2::{View, units};
 use crate::chunk::unit;
 use crate::io::Read;
@@ -44,9 +44,6 @@ const END: u64 = 1 << 16;
 /// The score that an end may lose before the search stops: a sign that is the same adds 1, another
 /// one takes 2.
 const LOSS: i64 = 64;
-
-/// The share of a pair's words, as one word in so many, that must be elsewhere.
-const MOVED: u64 = 16;
 
 /// Words of the target that are in the base.
 #[derive(Debug, Clone, Copy)]
@@ -261,7 +258,7 @@ impl Segment {
         [Subject::Target(self.target), Subject::Base(self.base)]
     }
 
-    /// What the anchors of a segment have in common.
+    /// The region, the base and the shift that all anchors of a segment share.
     fn place(&self) -> (usize, Place, i64) {
         (self.target, self.base, self.shift)
     }

@@ -144,6 +144,11 @@ fn rows_may_be_added_removed_and_moved() {
     }
 }
 
+/// The row of a matrix with halves of heads that is at `row` when the halves are interleaved.
+fn of_halves(row: usize, head: usize) -> usize {
+    row / head * head + row % head % 2 * (head / 2) + row % head / 2
+}
+
 /// GGUF, and Meta's checkpoints, store the heads of queries and keys with the two halves of their
 /// rows interleaved. The first rows of all heads stay where they are.
 #[test]
@@ -151,7 +156,7 @@ fn tensors_with_permuted_rows_are_aligned() {
     let (rows, head, columns) = (128, 16, 256);
     let base = weights(1, rows * columns);
     let tuned = tuned(&base, 2);
-    let halves = |row: usize| row / head * head + row % head % 2 * (head / 2) + row % head / 2;
+    let halves = |row: usize| of_halves(row, head);
     let turns = |row: usize| row / head * head + row % (head / 2) * 2 + row % head / (head / 2);
     let matrix = |name, words: &[f32]| model(&[(name, "BF16", &[rows as u64, columns as u64], &bf16(words))]);
     let base = matrix("q_proj", &base);
@@ -171,8 +176,8 @@ fn tensors_with_permuted_rows_are_aligned() {
 fn permuted_rows_take_few_bytes() {
     let (rows, head, columns) = (1 << 13, 64, 128);
     let base = weights(1, rows * columns);
-    let place = |row: usize| row / head * head + row % head % 2 * (head / 2) + row % head / 2;
-    let permuted: Vec<f32> = (0..rows).flat_map(|row| &base[place(row) * columns..][..columns]).copied().collect();
+    let permuted: Vec<f32> =
+        (0..rows).flat_map(|row| &base[of_halves(row, head) * columns..][..columns]).copied().collect();
     let matrix = |words: &[f32]| model(&[("q_proj", "BF16", &[rows as u64, columns as u64], &bf16(words))]);
     let archive = compress(&matrix(&base), &matrix(&permuted), Format::V2 { effort: Effort::Fast }).unwrap();
     assert!(archive.len() < 4000, "{}", archive.len());
@@ -284,7 +289,6 @@ fn transposed_matrices_are_found() {
     assert!(share(&base, &model(&[("b", "BF16", &[short, long], &own)])) < 0.02);
 }
 
-/// A matrix with as many rows as columns has the name, dtype and shape of its partner.
 /// Matrices above 32 MiB are strips of columns.
 #[test]
 fn large_transposed_matrices_are_found() {
@@ -298,6 +302,7 @@ fn large_transposed_matrices_are_found() {
     assert!(restore(&base, &archive).unwrap() == target);
 }
 
+/// A matrix with as many rows as columns has the name, dtype and shape of its partner.
 #[test]
 fn transposed_squares_and_stacks_are_found() {
     let base = weights(1, 4 * 48 * 48);

@@ -123,7 +123,10 @@ fn graphs_beside_external_data_are_found_and_used() {
     let (bytes, _) = f.round_trip(BASE, SFT, &[]);
     assert_eq!(bytes["graphs"], serde_json::json!([]));
     // Without a graph, the floats of both files are found, but no tensors.
-    assert!(found["output_bytes"].as_u64().unwrap() < bytes["output_bytes"].as_u64().unwrap(), "{found} {bytes}");
+    assert!(
+        found["output_bytes"].as_u64().unwrap() * 4 < bytes["output_bytes"].as_u64().unwrap() * 3,
+        "{found} {bytes}"
+    );
     // Graphs that are named may be in any folder, and so may the data.
     fs::copy(f.path(BASE), f.path("weights")).unwrap();
     let (named, _) = f.round_trip("weights", SFT, &["--base-graph", "base/graph", "--target-graph", "sft/graph"]);

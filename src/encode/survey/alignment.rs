@@ -9,8 +9,8 @@ use crate::chunk::is_integer;
 use crate::io::Read;
 use crate::layout::{Dtype, Region};
 use crate::pairing::{
-    Joined, Likeness, Models, RowIndex, RowRun, Signature, Subject, align, bytes_of, columns, of_row, rectangles,
-    weights,
+    Joined, Likeness, MOVED, Models, RowIndex, RowRun, Signature, Subject, align, bytes_of, columns, of_row,
+    rectangles, weights,
 };
 use crate::plan::Place;
 use crate::quant::weights_per_unit;
@@ -23,9 +23,6 @@ const POOLED: u64 = 1 << 20;
 
 /// Bytes of all inputs for each of which another row may be aligned, beyond [`POOLED`] of them.
 const BYTES_PER_ROW: u64 = 1 << 10;
-
-/// The share of a pair's rows, as one row in so many, that must have moved.
-const MOVED: u64 = 16;
 
 /// The alignments that are under way. By default there is no room for any.
 #[derive(Debug, Default)]

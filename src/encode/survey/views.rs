@@ -38,10 +38,16 @@ impl Survey {
         let mut left = MAX_RUNS / 8;
         for (region, view) in std::mem::take(&mut self.moved).finish(&self.models, &self.pairs) {
             let before = self.views[region].as_ref().map_or(0, View::covered);
-            if let (true, Some(rest)) = (view.covered() * 2 > before, left.checked_sub(view.count())) {
-                self.views[region] = Some(view);
-                left = rest;
-            }
+            self.replace(region, view, before, &mut left);
+        }
+    }
+
+    /// Replaces the view of a region, which covers `before` units, unless the new one covers half
+    /// of them at most, or has more runs than are `left`.
+    fn replace(&mut self, region: usize, view: View, before: u64, left: &mut u64) {
+        if let (true, Some(rest)) = (view.covered() * 2 > before, left.checked_sub(view.count())) {
+            self.views[region] = Some(view);
+            *left = rest;
         }
     }
 
@@ -79,10 +85,7 @@ impl Survey {
             let pair = self.pairs[region];
             let unrelated = pair.is_some() && !is_like(&self.models, Subject::Target(region), pair);
             let before = self.views[region].as_ref().filter(|_| !unrelated).map_or(0, View::covered);
-            if let (true, Some(rest)) = (view.covered() * 2 > before, left.checked_sub(view.count())) {
-                self.views[region] = Some(view);
-                left = rest;
-            }
+            self.replace(region, view, before, &mut left);
         }
     }
 }
