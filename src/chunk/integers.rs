@@ -73,7 +73,13 @@ pub(super) fn read(
 /// Returns the contexts of `count` numbers from number `start` on, which are their components.
 fn contexts(start: usize, length: usize, count: usize) -> Vec<u8> {
     const { assert!(MAX_RANK <= 95) };
-    (start..start + count).map(|i| (i / length) as u8).collect()
+    let mut contexts = Vec::with_capacity(count);
+    while contexts.len() < count {
+        let component = (start + contexts.len()) / length;
+        let end = ((component + 1) * length - start).min(count);
+        contexts.resize(end, component as u8);
+    }
+    contexts
 }
 
 #[cfg(test)]

@@ -108,7 +108,7 @@ fn kernels_agree() {
     decoder.set_tables(&tables);
     kernels_agree_on(&decoder, &streams, &contexts);
     if cfg!(miri) {
-        assert_eq!(kernels::available().count(), 2, "Miri needs -C target-feature=+avx2,+popcnt");
+        assert!(kernels::available().count() >= 2, "Miri needs -C target-feature=+avx2,+popcnt");
     }
 }
 

@@ -5,6 +5,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", all(target_arch = "wasm32", target_feature = "simd128")))]
 mod eight;
 
@@ -18,7 +20,7 @@ pub(super) const BEYOND: usize = LANES;
 pub(super) struct Rows<'a> {
     slots: &'a [u32; SLOTS],
     /// The frequency of symbol 0 for each context, if contexts are below [`LANES`] and most symbols
-    /// are 0. Only the kernel with AVX2 has a path of its own for them.
+    /// are 0. Only the kernels with AVX2 and AVX-512 have a path of their own for them.
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     zeros: Option<[u32; LANES]>,
     /// The next words of each group, at least [`LANES`] for each row and [`BEYOND`] more.
@@ -35,6 +37,7 @@ pub(super) type Kernel = unsafe fn(Rows<'_>, &mut [[u32; LANES]; GROUPS]) -> [us
 pub(super) fn available() -> impl Iterator<Item = Kernel> {
     #[cfg(target_arch = "x86_64")]
     let kernels = [
+        avx512::is_available().then_some(avx512::decode as Kernel),
         avx2::is_available().then_some(avx2::decode as Kernel),
         eight::is_available().then_some(eight::decode as Kernel),
     ];
