@@ -199,18 +199,7 @@ fn token(leading: u64, least: u64) -> u8 {
 /// Restores `target` from the payload that [`encode`] returned.
 pub(super) fn decode<W: Word>(matrix: Matrix, payload: &[u8], target: &mut [u8], scratch: &mut Scratch) -> Result<()> {
     let mut payload = ByteReader::new(payload);
-    let first = payload.u8()?;
-    let raw = u32::from(first & !IDLE);
-    if raw >= W::BITS {
-        let expected = format_args!("below {}", W::BITS);
-        return Err(Error::corrupt("an element has too many raw bits").figures(expected, raw));
-    }
-    let idle = if first & IDLE != 0 { u32::from(payload.u8()?) } else { 0 };
-    if idle > raw {
-        let expected = format_args!("at most {raw}");
-        return Err(Error::corrupt("an element has too many bits that are 0").figures(expected, idle));
-    }
-    let least = payload.varint()?;
+    let parts = Parts::read::<W>(&mut payload)?;
     let count = target.len() / W::BYTES;
     let model = scales::read(&mut payload, matrix, count, Unit::Octave, scratch)?;
     let mut reader = TokenReader::new(&mut payload, &mut scratch.decoder, 256)?;
@@ -222,18 +211,82 @@ pub(super) fn decode<W: Word>(matrix: Matrix, payload: &[u8], target: &mut [u8],
         // There is no base, so contexts depend only on the element's row and column.
         model.contexts(&[0; STRIP][..count], i * STRIP, contexts);
         reader.strip(contexts, tokens);
-        for (&token, word) in tokens.iter().zip(&mut *words) {
-            let bits = if token >= ZERO {
-                if token == ZERO { 0 } else { extra.get_wide(W::BITS) }
-            } else {
-                let rest = extra.get_wide(raw + 1 - idle) << idle;
-                let leading = least.wrapping_add(u64::from(token)) << raw;
-                (rest >> raw) << (W::BITS - 1) | (leading & ((1 << (W::BITS - 1)) - 1)) | rest & ((1 << raw) - 1)
-            };
-            *word = W::truncate(bits);
-        }
+        parts.join(tokens, &mut extra, words);
         word::store(words, target);
     }
     reader.finish()?;
     extra.finish()
+}
+
+/// Words that are joined at a time, if each of them has a leading value.
+const BLOCK: usize = 64;
+
+/// The parts of the words of a chunk.
+struct Parts {
+    /// Number of raw bits of a magnitude.
+    raw: u32,
+    /// Number of low bits that are 0 in every word.
+    idle: u32,
+    /// The leading value of token 0.
+    least: u64,
+}
+
+impl Parts {
+    /// Reads the parts of words of type `W` from the head of a payload.
+    ///
+    /// # Errors
+    /// `Corrupt` for more bits than a word has.
+    fn read<W: Word>(payload: &mut ByteReader<'_>) -> Result<Self> {
+        let first = payload.u8()?;
+        let raw = u32::from(first & !IDLE);
+        if raw >= W::BITS {
+            let expected = format_args!("below {}", W::BITS);
+            return Err(Error::corrupt("an element has too many raw bits").figures(expected, raw));
+        }
+        let idle = if first & IDLE != 0 { u32::from(payload.u8()?) } else { 0 };
+        if idle > raw {
+            let expected = format_args!("at most {raw}");
+            return Err(Error::corrupt("an element has too many bits that are 0").figures(expected, idle));
+        }
+        Ok(Self { raw, idle, least: payload.varint()? })
+    }
+
+    /// Computes the word of each token.
+    fn join<W: Word>(&self, tokens: &[u8], extra: &mut BitReader<'_>, words: &mut [W]) {
+        for (tokens, words) in tokens.chunks(BLOCK).zip(words.chunks_mut(BLOCK)) {
+            if W::BITS <= u32::BITS && tokens.iter().fold(0, |most, &token| most.max(token)) < ZERO {
+                let mut rests = [0; BLOCK];
+                let rests = &mut rests[..tokens.len()];
+                extra.get_all(self.raw + 1 - self.idle, rests);
+                self.join_short(tokens, rests, words);
+            } else {
+                tokens.iter().zip(words).for_each(|(&token, word)| *word = W::truncate(self.word::<W>(token, extra)));
+            }
+        }
+    }
+
+    /// Computes words of at most 32 bits, each of its token, which is a leading value, and of its
+    /// other bits. Vectors of eight words are possible, since all are computed alike.
+    fn join_short<W: Word>(&self, tokens: &[u8], rests: &[u32], words: &mut [W]) {
+        let (raw, idle, least, sign) = (self.raw, self.idle, self.least as u32, W::BITS - 1);
+        let (magnitude, low) = ((1 << sign) - 1, (1 << raw) - 1);
+        for ((&token, &rest), word) in tokens.iter().zip(rests).zip(words) {
+            let (leading, rest) = (least.wrapping_add(u32::from(token)) << raw, rest << idle);
+            *word = W::truncate(u64::from((rest >> raw) << sign | leading & magnitude | rest & low));
+        }
+    }
+
+    /// Reads the raw bits of any token, and returns its word.
+    fn word<W: Word>(&self, token: u8, extra: &mut BitReader<'_>) -> u64 {
+        match token {
+            ZERO => 0,
+            ESCAPE => extra.get_wide(W::BITS),
+            _ => {
+                let rest = extra.get_wide(self.raw + 1 - self.idle) << self.idle;
+                let leading = self.least.wrapping_add(u64::from(token)) << self.raw;
+                let (magnitude, low) = ((1 << (W::BITS - 1)) - 1, (1 << self.raw) - 1);
+                (rest >> self.raw) << (W::BITS - 1) | leading & magnitude | rest & low
+            }
+        }
+    }
 }

@@ -112,6 +112,43 @@ impl<'a> BitReader<'a> {
         low | self.get(width - 32) << 32
     }
 
+    /// Reads as many fields of `width` bits as there are `fields`. `width` is at most 32.
+    pub(crate) fn get_all(&mut self, width: u32, fields: &mut [u32]) {
+        match width {
+            0..=7 => self.get_groups::<8>(width, fields),
+            8 if self.position & 7 == 0 => self.get_bytes(fields),
+            8..=14 => self.get_groups::<4>(width, fields),
+            15..=28 => self.get_groups::<2>(width, fields),
+            _ => self.get_groups::<1>(width, fields),
+        }
+    }
+
+    /// Reads fields of `width` bits, as many with one load as `N`, which have 56 bits at most.
+    fn get_groups<const N: usize>(&mut self, width: u32, fields: &mut [u32]) {
+        let mask = (1 << width) - 1;
+        let (groups, rest) = fields.as_chunks_mut::<N>();
+        for group in groups {
+            let mut bits = self.get(N as u32 * width);
+            for field in group {
+                *field = (bits & mask) as u32;
+                bits >>= width;
+            }
+        }
+        rest.iter_mut().for_each(|field| *field = self.get(width) as u32);
+    }
+
+    /// Reads fields that are bytes.
+    fn get_bytes(&mut self, fields: &mut [u32]) {
+        let start = self.position >> 3;
+        match self.bytes.get(start..start + fields.len()) {
+            Some(bytes) => {
+                fields.iter_mut().zip(bytes).for_each(|(field, &byte)| *field = u32::from(byte));
+                self.position += 8 * fields.len();
+            }
+            None => self.get_groups::<4>(8, fields),
+        }
+    }
+
     /// Reads a number that [`BitWriter::put_gamma`] appended.
     ///
     /// # Errors
@@ -163,6 +200,20 @@ mod tests {
             assert_eq!(reader.get_gamma().unwrap(), width);
         }
         reader.finish().unwrap();
+    }
+
+    /// Fields that are read together are those that are read one by one, at every width, after any
+    /// number of bits, and past the end.
+    #[test]
+    fn equal_fields_are_read_together() {
+        let bytes: Vec<u8> = (0..200u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        for (width, skipped) in (0..=32).flat_map(|width| [0, 5, 8, 1400].map(|skipped| (width, skipped))) {
+            let [mut together, mut single] = [(); 2].map(|()| BitReader { bytes: &bytes, position: skipped });
+            let mut fields = [7; 40];
+            together.get_all(width, &mut fields);
+            assert!(fields.iter().all(|&field| u64::from(field) == single.get(width)), "{width} {skipped}");
+            assert_eq!(together.position, single.position);
+        }
     }
 
     #[test]
