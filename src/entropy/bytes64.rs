@@ -28,9 +28,8 @@ pub(crate) fn at_least<const LEAST: u8>(bytes: &[u8; 64]) -> u64 {
     use std::arch::wasm32::*;
     let mut mask = 0;
     for (i, bytes) in bytes.as_chunks::<16>().0.iter().enumerate() {
-        // SAFETY: the load is of 16 bytes, and needs no alignment.
-        let bytes = unsafe { v128_load(bytes.as_ptr().cast()) };
-        mask |= u64::from(i8x16_bitmask(u8x16_add_sat(bytes, u8x16_splat(128 - LEAST)))) << (16 * i);
+        let large = i8x16_bitmask(u8x16_add_sat(crate::simd128::load(bytes), u8x16_splat(128 - LEAST)));
+        mask |= u64::from(large) << (16 * i);
     }
     mask
 }

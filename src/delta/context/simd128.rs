@@ -1,9 +1,9 @@
 //! The contexts of a stretch, 16 at a time, for WebAssembly.
-#![allow(unsafe_code)]
 
 use std::arch::wasm32::*;
 
 use super::{CONTEXTS, Rule};
+use crate::simd128::{load, store};
 
 /// Contexts that are computed at a time.
 const BLOCK: usize = 16;
@@ -28,15 +28,10 @@ pub(super) fn contexts<'a>(
     };
     let blocks = exponents.as_chunks::<BLOCK>().0.iter().zip(columns.as_chunks::<BLOCK>().0);
     for ((exponents, columns), contexts) in blocks.zip(contexts.as_chunks_mut::<BLOCK>().0) {
-        // SAFETY: a block has 32 bytes of exponents, and 16 of columns and of contexts; no access
-        // needs to be aligned.
-        unsafe {
-            let columns = v128_load(columns.as_ptr().cast());
-            let place = exponents.as_ptr().cast::<v128>();
-            let low = raw(v128_load(place), u16x8_extend_low_u8x16(columns));
-            let high = raw(v128_load(place.add(1)), u16x8_extend_high_u8x16(columns));
-            v128_store(contexts.as_mut_ptr().cast(), u8x16_narrow_i16x8(low, high));
-        }
+        let (columns, halves) = (load(columns), exponents.as_chunks::<8>().0);
+        let low = raw(load(&halves[0]), u16x8_extend_low_u8x16(columns));
+        let high = raw(load(&halves[1]), u16x8_extend_high_u8x16(columns));
+        store(u8x16_narrow_i16x8(low, high), contexts);
     }
     (exponents_left, columns_left, left)
 }

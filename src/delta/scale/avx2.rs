@@ -3,11 +3,10 @@
 
 use std::arch::x86_64::*;
 
+use super::Stretch;
+
 /// Changes of a vector.
 const LANES: usize = 4;
-
-/// The elements of a stretch: steps, exponents, and the sums of the columns.
-type Stretch<'a> = (&'a [f32], &'a [u16], &'a mut [f64]);
 
 /// Adds whole vectors of changes and returns the elements that are left: all of them on a processor
 /// without AVX2.

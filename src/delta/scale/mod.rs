@@ -13,6 +13,10 @@ use super::context::Unit;
 /// Steps of a logarithm per octave.
 pub(crate) const STEPS: i32 = 8;
 
+/// The elements of a stretch of a row: steps, exponents, and the sums of the columns.
+#[cfg(any(target_arch = "x86_64", all(target_arch = "wasm32", target_feature = "simd128")))]
+type Stretch<'a> = (&'a [f32], &'a [u16], &'a mut [f64]);
+
 /// The mean absolute change of each row and each column of a matrix.
 #[derive(Debug, Default)]
 pub(crate) struct Scales {

@@ -2,13 +2,11 @@
 
 use std::arch::wasm32::*;
 
+use super::Stretch;
 use crate::simd128::{load, load_half, store};
 
 /// Changes that are computed at a time, in two vectors of doubles.
 const LANES: usize = 4;
-
-/// The elements of a stretch: steps, exponents, and the sums of the columns.
-type Stretch<'a> = (&'a [f32], &'a [u16], &'a mut [f64]);
 
 /// Adds whole blocks of changes and returns the elements that are left.
 #[inline(never)]

@@ -4,6 +4,7 @@
 use std::arch::wasm32::*;
 
 use super::Stretch;
+use crate::simd128::{load, store};
 
 /// Columns of a vector.
 const LANES: usize = 4;
@@ -19,8 +20,7 @@ pub(super) fn sum(stretch: &Stretch<'_>, sums: &mut [i32]) -> usize {
         // SAFETY: the block is within the checked columns.
         let sums = unsafe { sum_block(stretch, place.add(i * BLOCK)) };
         for (sum, out) in sums.into_iter().zip(block.as_chunks_mut::<LANES>().0) {
-            // SAFETY: four sums are 16 bytes, and the store needs no alignment.
-            unsafe { v128_store(out.as_mut_ptr().cast(), sum) };
+            store(sum, out);
         }
     }
     blocks.len() * BLOCK
@@ -60,12 +60,9 @@ pub(super) fn move_bf16(stretch: &Stretch<'_>, base: &[u8], moved: &mut [u8]) ->
     for (i, (base, moved)) in base.iter().zip(&mut *moved).enumerate() {
         // SAFETY: the block is within the checked columns.
         let [a, b, c, d] = unsafe { sum_block(stretch, place.add(i * BLOCK)) };
-        let (from, to) = (base.as_ptr().cast::<v128>(), moved.as_mut_ptr().cast::<v128>());
-        // SAFETY: a block is 32 bytes, and no access needs to be aligned.
-        unsafe {
-            v128_store(to, move_half(v128_load(from), a, b, step));
-            v128_store(to.add(1), move_half(v128_load(from.add(1)), c, d, step));
-        }
+        let (from, to) = (base.as_chunks::<16>().0, moved.as_chunks_mut::<16>().0);
+        store(move_half(load(&from[0]), a, b, step), &mut to[0]);
+        store(move_half(load(&from[1]), c, d, step), &mut to[1]);
     }
     base.len() * BLOCK
 }
