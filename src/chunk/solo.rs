@@ -38,6 +38,9 @@ const MANTISSA: u32 = 3;
 /// The shift of scaled contexts: there are 16 >> `SHIFT` of them per octave.
 const SHIFT: u32 = 3;
 
+/// Words whose raw bits are read and written together, if each of them has a leading value.
+const BLOCK: usize = 64;
+
 /// A way to split the elements of a chunk into tokens and raw bits.
 struct Split {
     /// Number of raw bits of a magnitude.
@@ -67,11 +70,8 @@ pub(super) fn encode<W: Word>(mantissa: u32, matrix: Matrix, target: &[u8], effo
     let words: Vec<u64> = word::load_all::<W>(target).into_iter().map(W::widen).collect();
     let idle = words.iter().fold(0, |any, word| any | word).trailing_zeros().min(mantissa);
     let elements = Elements { words, width: W::BITS, mantissa, idle };
-    let splits = (mantissa.saturating_sub(MANTISSA)..=mantissa).map(|raw| elements.split(raw));
-    match splits.min_by_key(|split| split.bits) {
-        Some(split) => elements.write(&split, matrix, effort),
-        None => Vec::new(),
-    }
+    let split = elements.splits().min_by_key(|split| split.bits);
+    split.map_or(Vec::new(), |split| elements.write(&split, matrix, effort))
 }
 
 impl Elements {
@@ -80,15 +80,26 @@ impl Elements {
         (1 << (self.width - 1)) - 1
     }
 
-    /// Returns the split with `raw` raw bits per magnitude, or with as many more as it takes for
-    /// the leading values to fit the tokens; at most one element in 4,096 may be left out and
-    /// escaped.
-    fn split(&self, raw: u32) -> Split {
+    /// Returns the splits by their numbers of raw bits. The words are counted once, by their finest
+    /// leading values.
+    fn splits(&self) -> impl Iterator<Item = Split> {
+        let finest = self.mantissa.saturating_sub(MANTISSA);
         let magnitude = self.magnitude();
-        let mut counts = vec![0u32; (magnitude >> raw) as usize + 1];
-        self.words.iter().for_each(|word| counts[((word & magnitude) >> raw) as usize] += 1);
+        let mut counts = vec![0u32; (magnitude >> finest) as usize + 1];
+        self.words.iter().for_each(|word| counts[((word & magnitude) >> finest) as usize] += 1);
         let zeros = self.words.iter().filter(|&&word| word == 0).count() as u32;
         counts[0] -= zeros;
+        (finest..=self.mantissa).map(move |raw| {
+            let split = self.split(raw, &counts, zeros);
+            counts = counts.chunks(2).map(|pair| pair.iter().sum()).collect();
+            split
+        })
+    }
+
+    /// Returns the split with `raw` raw bits per magnitude, or with as many more as it takes for
+    /// the leading values to fit the tokens; at most one element in 4,096 may be left out and
+    /// escaped. `counts` has the number of words with each leading value, without the `zeros`.
+    fn split(&self, raw: u32, counts: &[u32], zeros: u32) -> Split {
         let outliers = (self.words.len() as u32 - zeros) / 8192;
         let beyond = |count: &u32, passed: &mut u32| {
             *passed += count;
@@ -169,19 +180,35 @@ impl Elements {
         map.map(&mut tables);
         tokens::write(&mut payload, clusters, &tables, tokens);
         let mut extra = BitWriter::default();
-        for (&word, &token) in self.words.iter().zip(tokens) {
-            match token {
-                ZERO => {}
-                ESCAPE => extra.put_wide(word, self.width),
-                _ => {
-                    let sign = word >> (self.width - 1);
-                    extra.put_wide((word & ((1 << split.raw) - 1) | sign << split.raw) >> idle, split.raw + 1 - idle);
-                }
-            }
+        for (words, tokens) in self.words.chunks(BLOCK).zip(tokens.chunks(BLOCK)) {
+            self.put_rests(split.raw, words, tokens, &mut extra);
         }
         payload.extend_from_slice(&extra.finish());
         payload
     }
+
+    /// Writes the raw bits of at most a block of words.
+    fn put_rests(&self, raw: u32, words: &[u64], tokens: &[u8], extra: &mut BitWriter) {
+        let (sign, low, idle) = (self.width - 1, (1 << raw) - 1, self.idle.min(raw));
+        let rest = |word: u64| (word & low | (word >> sign) << raw) >> idle;
+        if self.width <= u32::BITS && are_leading(tokens) {
+            let mut rests = [0; BLOCK];
+            rests.iter_mut().zip(words).for_each(|(out, &word)| *out = rest(word) as u32);
+            return extra.put_all(&rests[..words.len()], raw + 1 - idle);
+        }
+        for (&word, &token) in words.iter().zip(tokens) {
+            match token {
+                ZERO => {}
+                ESCAPE => extra.put_wide(word, self.width),
+                _ => extra.put_wide(rest(word), raw + 1 - idle),
+            }
+        }
+    }
+}
+
+/// Returns true if every token is a leading value.
+fn are_leading(tokens: &[u8]) -> bool {
+    tokens.iter().fold(0, |most, &token| most.max(token)) < ZERO
 }
 
 /// Returns the estimated bits of tokens and tables. With so many tokens the rounding of frequencies
@@ -218,9 +245,6 @@ pub(super) fn decode<W: Word>(matrix: Matrix, payload: &[u8], target: &mut [u8],
     extra.finish()
 }
 
-/// Words that are joined at a time, if each of them has a leading value.
-const BLOCK: usize = 64;
-
 /// The parts of the words of a chunk.
 struct Parts {
     /// Number of raw bits of a magnitude.
@@ -254,7 +278,7 @@ impl Parts {
     /// Computes the word of each token.
     fn join<W: Word>(&self, tokens: &[u8], extra: &mut BitReader<'_>, words: &mut [W]) {
         for (tokens, words) in tokens.chunks(BLOCK).zip(words.chunks_mut(BLOCK)) {
-            if W::BITS <= u32::BITS && tokens.iter().fold(0, |most, &token| most.max(token)) < ZERO {
+            if W::BITS <= u32::BITS && are_leading(tokens) {
                 let mut rests = [0; BLOCK];
                 let rests = &mut rests[..tokens.len()];
                 extra.get_all(self.raw + 1 - self.idle, rests);

@@ -25,6 +25,23 @@ impl BitWriter {
         }
     }
 
+    /// Does the same as [`put`](Self::put) for each of `values`, with the state in registers.
+    pub(crate) fn put_all(&mut self, values: &[u32], width: u32) {
+        self.bytes.reserve(values.len() * width as usize / 8 + 4);
+        let (mut pending, mut filled) = (self.pending, self.filled);
+        for &value in values {
+            debug_assert!(width <= 32 && u64::from(value) < 1 << width);
+            pending |= u64::from(value) << filled;
+            filled += width;
+            if filled >= 32 {
+                self.bytes.extend_from_slice(&(pending as u32).to_le_bytes());
+                pending >>= 32;
+                filled -= 32;
+            }
+        }
+        (self.pending, self.filled) = (pending, filled);
+    }
+
     /// Does the same as [`put`](Self::put), for widths up to 64.
     #[inline]
     pub(crate) fn put_wide(&mut self, value: u64, width: u32) {
@@ -202,10 +219,10 @@ mod tests {
         reader.finish().unwrap();
     }
 
-    /// Fields that are read together are those that are read one by one, at every width, after any
-    /// number of bits, and past the end.
+    /// Fields are read and written together as they are one by one, at every width, after any number
+    /// of bits, and past the end.
     #[test]
-    fn equal_fields_are_read_together() {
+    fn fields_of_one_width_together() {
         let bytes: Vec<u8> = (0..200u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         for (width, skipped) in (0..=32).flat_map(|width| [0, 5, 8, 1400].map(|skipped| (width, skipped))) {
             let [mut together, mut single] = [(); 2].map(|()| BitReader { bytes: &bytes, position: skipped });
@@ -213,6 +230,11 @@ mod tests {
             together.get_all(width, &mut fields);
             assert!(fields.iter().all(|&field| u64::from(field) == single.get(width)), "{width} {skipped}");
             assert_eq!(together.position, single.position);
+            let [mut together, mut single] = [(); 2].map(|()| BitWriter::default());
+            [&mut together, &mut single].map(|writer| writer.put(0, skipped as u32 % 8));
+            together.put_all(&fields, width);
+            fields.iter().for_each(|&field| single.put(field, width));
+            assert_eq!(together.finish(), single.finish());
         }
     }
 
