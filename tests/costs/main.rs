@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod copies;
 #[path = "../counting/mod.rs"]
 mod counting;
 mod layouts;
