@@ -6,6 +6,7 @@ mod copies;
 #[path = "../counting/mod.rs"]
 mod counting;
 mod layouts;
+mod views;
 
 use bitx::drive::{self, Sources};
 use bitx::folder::Manifest;

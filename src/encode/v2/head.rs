@@ -48,7 +48,8 @@ fn with_patched_header(findings: &Findings, head: &Head) -> Option<Head> {
     (least < head.write().ok()?.len()).then_some(smallest)
 }
 
-/// A part of the target: its first byte, the number of its region unless it is a span, and its range.
+/// A part of the target: its first byte, the number of its region unless it is a span, and its
+/// range.
 type Part = (u64, Option<usize>, Range<u64>);
 
 /// The target as items, of which those that the head can hold are spans.
@@ -222,8 +223,8 @@ fn bytes_items(findings: &Findings, range: Range<u64>, longest: u64) -> Vec<Item
     range.clone().step_by(step.max(1) as usize).map(piece).collect()
 }
 
-/// At most `longest` base bytes around the place that corresponds to `range`: the beginnings of both
-/// files correspond, and so do their ends.
+/// At most `longest` base bytes around the place that corresponds to `range`: the beginnings of
+/// both files correspond, and so do their ends.
 fn stretch(findings: &Findings, range: Range<u64>, (index, base): (usize, &Layout), longest: u64) -> Stretch {
     let (of, within) = counterpart(findings, &range, base);
     let length = of.min(longest);
