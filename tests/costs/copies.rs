@@ -51,3 +51,16 @@ fn few_bytes_that_a_long_base_has() {
     let (_, steps) = compressed(&base, &target);
     assert!(steps < 10 * base.len() as u64, "{steps} steps for {} bytes", base.len() + target.len());
 }
+
+/// Floats of no known layout that the base does not have, behind bytes that it has.
+#[test]
+fn floats_that_are_no_copies() {
+    let file = |seed: u32, count: u32| {
+        let noise = |i: u32| (i ^ seed).wrapping_mul(0x9e37_79b9).wrapping_mul(i | 0x85eb_ca6b) >> 9;
+        let float = |i: u32| ((noise(i) as f32 / 8_388_608.0 - 0.51) * 0.04).to_le_bytes();
+        [text(0, 50_000), (0..count).flat_map(float).collect()].concat()
+    };
+    let (base, target) = (file(1, 1 << 18), file(77_777, 250_000));
+    let (_, steps) = compressed(&base, &target);
+    assert!(steps < 7 * target.len() as u64, "{steps} steps for {} bytes", base.len() + target.len());
+}
