@@ -42,6 +42,14 @@ impl Sample<'_> {
         })
     }
 
+    /// Returns the rows of the base and of the target that have words in the base, if others have
+    /// none: their changes are whole weights, which no direction explains.
+    fn known(&self) -> Option<[Vec<u8>; 2]> {
+        let has_words = |row: &[u8]| row.iter().any(|&byte| byte != 0);
+        let known: Vec<bool> = self.base.chunks(self.row()).map(has_words).collect();
+        known.contains(&false).then(|| self.rows((0..known.len()).filter(|&row| known[row])))
+    }
+
     /// Computes the change of the few rows that tell whether a search is worth its time; `None` if
     /// weights of this dtype cannot be moved.
     fn glance(&self) -> Option<Change> {
@@ -124,6 +132,12 @@ impl Prediction {
 /// Returns the prediction that makes the region smallest, or `None` if no prediction saves enough.
 pub(crate) fn search(sample: Sample<'_>, effort: Effort) -> Option<Prediction> {
     let knobs = if effort == Effort::Max { &MAX } else { &DEFAULT };
+    let known = sample.known();
+    let sample = match &known {
+        Some([base, target]) if !base.is_empty() => Sample { base, target, ..sample },
+        Some(_) => return None,
+        None => sample,
+    };
     if !is_worth_trying(&sample.glance()?) {
         return None;
     }
