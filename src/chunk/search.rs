@@ -42,6 +42,16 @@ impl Sample<'_> {
         })
     }
 
+    /// Returns the rows of the base and of the target but for new ones, which have words in the target
+    /// only, if these are more than `few`: their changes are whole weights, each a direction.
+    fn known(&self, few: usize) -> Option<[Vec<u8>; 2]> {
+        let has_words = |row: &[u8]| row.iter().any(|&byte| byte != 0);
+        let both = self.base.chunks(self.row()).zip(self.target.chunks(self.row()));
+        let known: Vec<bool> = both.map(|(base, target)| has_words(base) || !has_words(target)).collect();
+        let new = known.iter().filter(|&&known| !known).count();
+        (new > few).then(|| self.rows((0..known.len()).filter(|&row| known[row])))
+    }
+
     /// Computes the change of the few rows that tell whether a search is worth its time; `None` if
     /// weights of this dtype cannot be moved.
     fn glance(&self) -> Option<Change> {
@@ -124,6 +134,12 @@ impl Prediction {
 /// Returns the prediction that makes the region smallest, or `None` if no prediction saves enough.
 pub(crate) fn search(sample: Sample<'_>, effort: Effort) -> Option<Prediction> {
     let knobs = if effort == Effort::Max { &MAX } else { &DEFAULT };
+    let known = sample.known(knobs.search.rank);
+    let sample = match &known {
+        Some([base, target]) if !base.is_empty() => Sample { base, target, ..sample },
+        Some(_) => return None,
+        None => sample,
+    };
     if !is_worth_trying(&sample.glance()?) {
         return None;
     }

@@ -50,6 +50,9 @@ use crate::view::can_view;
 /// Minimum number of weights of a region that is a part of another one, or has such parts.
 const LEAST_WEIGHTS: u64 = 64;
 
+/// Maximum number of bytes of a name that the views of many regions may contain.
+const NAME: usize = 512;
+
 /// The share of a pair's rows or words, as one in so many, that must be elsewhere for another view.
 pub(crate) const MOVED: u64 = 16;
 
@@ -99,12 +102,14 @@ impl Models {
         (0..self.target.regions.len()).map(Subject::Target)
     }
 
-    /// All regions of the base set.
+    /// All regions of the base set that are found by content: those of long names are found by name
+    /// only.
     pub(crate) fn base_regions(&self) -> impl Iterator<Item = Subject> {
         let files = self.bases.layouts().iter().enumerate();
-        files.flat_map(|(base, layout)| {
+        let all = files.flat_map(|(base, layout)| {
             (0..layout.regions.len()).map(move |region| Subject::Base(Place { base, region }))
-        })
+        });
+        all.filter(|base| self.region(*base).1.name.len() <= NAME)
     }
 
     /// The region behind a subject in its file.

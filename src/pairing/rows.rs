@@ -31,9 +31,10 @@ pub(crate) fn align(target: &[u64], index: &RowIndex) -> Vec<RowRun> {
     let mut runs: Vec<RowRun> = Vec::new();
     for (row, &signature) in target.iter().enumerate() {
         let row = row as u64;
+        let differing = |row: u64| base.get(row as usize).map(|other| (other ^ signature).count_ones());
         let last = runs.last_mut().filter(|run| run.target + run.count == row);
         if let Some(run) = last {
-            let next = base.get((run.base + run.count) as usize).map(|next| (next ^ signature).count_ones());
+            let next = differing(run.base + run.count);
             // A row that is less alike may follow by chance, where rows were moved.
             let follows = |differing: u32| differing <= SAME || index.find(signature).is_none();
             if next.is_some_and(|differing| differing <= FOLLOWS && follows(differing)) {
@@ -41,9 +42,11 @@ pub(crate) fn align(target: &[u64], index: &RowIndex) -> Vec<RowRun> {
                 continue;
             }
         }
-        // The first guess is the row of the same number, since most rows do not move.
-        let own = base.get(row as usize).filter(|own| (**own ^ signature).count_ones() <= SAME).map(|_| row);
-        if let Some(base) = own.or_else(|| index.find(signature)) {
+        // The row of the same number is as good as any that is as much alike, since most rows do not
+        // move.
+        let own = Some(row).filter(|row| differing(*row).is_some_and(|own| own <= SAME));
+        let found = index.find(signature).filter(|found| own.is_none_or(|own| differing(*found) < differing(own)));
+        if let Some(base) = found.or(own) {
             runs.push(RowRun { target: row, base, count: 1 });
         }
     }
@@ -64,8 +67,23 @@ pub(crate) fn rectangles(runs: &[RowRun], rows: u64, columns: u64) -> Option<Arr
         (0..run.count).for_each(|i| bases[(run.target + i) as usize] = Some(run.base + i));
     }
     let may = TURNS.into_iter().filter(|&turns| bases.len().is_multiple_of(turns));
-    let all = may.filter_map(|turns| in_turns(&bases, turns, columns, runs.len() / RUNS));
+    let all = may.filter_map(|turns| in_turns(&in_order(&bases, turns), turns, columns, runs.len() / RUNS));
     all.min_by_key(|arranged| arranged.rectangles.len())
+}
+
+/// The rows, where every so many are in one order: a row between others at even distances is the one
+/// between theirs, whatever its signature tells.
+fn in_order(bases: &[Option<u64>], turns: usize) -> Vec<Option<u64>> {
+    let base = |row: Option<usize>| row.and_then(|row| *bases.get(row)?);
+    let step = |from: Option<u64>, to: Option<u64>| to?.checked_sub(from?);
+    let between = |row: usize| {
+        let [far, near] = [2 * turns, turns].map(|rows| base(row.checked_sub(rows)));
+        let [next, last] = [turns, 2 * turns].map(|rows| base(row.checked_add(rows)));
+        let both = step(near, next).filter(|both| both.is_multiple_of(2))?;
+        let is_even = [step(far, near), step(next, last)].contains(&Some(both / 2));
+        near.filter(|_| is_even).map(|near| near + both / 2)
+    };
+    bases.iter().enumerate().map(|(row, base)| between(row).or(*base)).collect()
 }
 
 /// The rows as at most `most` rectangles in a matrix that has so many of them side by side in each
@@ -167,6 +185,8 @@ mod tests {
         let moved = [&tuned[50..], &tuned[..20]].concat();
         assert_eq!(align(&moved, &base), [run(0, 50, 50), run(50, 0, 20)]);
         assert_eq!(align(&[5, 6, 7], &base), []);
+        // The row of the same number is alike, and another one more so.
+        assert_eq!(align(&[base[5]], &[&[base[5] ^ 0x3ff], &base[1..]].concat()), [run(0, 5, 1)]);
     }
 
     /// The base rows of all target rows that rectangles of one column name.
@@ -187,12 +207,13 @@ mod tests {
         let halves = |row: u64| row / head * head + row % 2 * (head / 2) + row % head / 2;
         let interleaved = |row: u64| row / head * head + row % (head / 2) * 2 + row % head / (head / 2);
         for place in [&halves as &dyn Fn(u64) -> u64, &interleaved] {
-            for lost in [None, Some(100)] {
-                let kept = (0..rows).filter(|&row| Some(row) != lost);
-                let runs: Vec<RowRun> = kept.map(|row| run(row, place(row), 1)).collect();
+            // A row is not found, or is taken for another one.
+            for wrong in [None, Some(3)] {
+                let found = |row: u64| if row == 100 { wrong } else { Some(place(row)) };
+                let runs: Vec<RowRun> = (0..rows).filter_map(|row| Some(run(row, found(row)?, 1))).collect();
                 let found = rectangles(&runs, rows, 1).unwrap();
-                assert!(found.rectangles.len() <= 20, "{}", found.rectangles.len());
-                let bases: Vec<_> = (0..rows).map(|row| (Some(row) != lost).then(|| place(row))).collect();
+                assert!(found.rectangles.len() <= 16, "{}", found.rectangles.len());
+                let bases: Vec<_> = (0..rows).map(|row| Some(place(row))).collect();
                 assert_eq!(placed(&found, rows), bases);
             }
         }

@@ -2,9 +2,11 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod copies;
 #[path = "../counting/mod.rs"]
 mod counting;
 mod layouts;
+mod views;
 
 use bitx::drive::{self, Sources};
 use bitx::folder::Manifest;

@@ -1,6 +1,7 @@
 //! Views whose words come from rectangles of base regions.
 
 use super::base::Region;
+use super::chunk::Geometry;
 use super::fields::Fields;
 use super::view::{Base, Origin, find, unit};
 use super::{Result, cast, check, quant};
@@ -9,6 +10,8 @@ use super::{Result, cast, check, quant};
 pub struct Arranged {
     columns: u64,
     rectangles: Vec<Rectangle>,
+    /// The number of rectangles that the region's chunks need, counted for each chunk.
+    pub uses: u128,
 }
 
 struct Rectangle {
@@ -34,7 +37,8 @@ impl Arranged {
         let mut rectangles: Vec<Rectangle> = Vec::new();
         let count = fields.varint()?;
         check(count <= 1 << 18, "too many rectangles")?;
-        let mut area = 0;
+        let geometry = Geometry::new(region);
+        let (mut area, mut uses, mut taken) = (0, 0, 0);
         for _ in 0..count {
             let mut next = || fields.varint();
             let rectangle = Rectangle {
@@ -49,7 +53,13 @@ impl Arranged {
                 across: next()?,
             };
             let origin = origins.get(rectangle.origin).ok_or("number of an origin")?;
-            rectangle.check(words / columns, columns, unit(origin.dtype))?;
+            let width = unit(origin.dtype);
+            let of_chunk = rectangle.check(words / columns, columns, width)?;
+            let row = columns as usize * unit(region.dtype);
+            let chunks =
+                geometry.chunks_of(rectangle.row as usize * row, (rectangle.row + rectangle.rows) as usize * row);
+            uses += chunks as u128;
+            taken += chunks as u128 * u128::from(of_chunk) * width as u128;
             if let Some(before) = rectangles.last() {
                 let ends = before.row + before.rows <= rectangle.row + rectangle.rows;
                 check(before.row <= rectangle.row && ends, "the order of rectangles")?;
@@ -58,7 +68,8 @@ impl Arranged {
             check(area <= words, "rectangles that overlap")?;
             rectangles.push(rectangle);
         }
-        Ok(Self { columns, rectangles })
+        check(taken <= geometry.chunks().count() as u128 * (128 << 20), "words of all rectangles")?;
+        Ok(Self { columns, rectangles, uses })
     }
 
     /// The words of a whole region, of which each takes `given` bytes: as `F32` with `of_weights`.
@@ -99,7 +110,8 @@ impl Rectangle {
         self.start + row * self.down + column * self.across
     }
 
-    fn check(&self, rows: u64, columns: u64, width: usize) -> Result<()> {
+    /// Checks the rectangle, and returns the words that a chunk may need.
+    fn check(&self, rows: u64, columns: u64, width: usize) -> Result<u64> {
         check(self.rows > 0 && self.columns > 0 && self.step > 0, "a rectangle of no words")?;
         check(self.row.checked_add(self.rows).is_some_and(|end| end <= rows), "rows of a rectangle")?;
         let last = (self.columns - 1).checked_mul(self.step).and_then(|last| last.checked_add(self.column));
@@ -109,6 +121,7 @@ impl Rectangle {
         let end = span(self.rows).and_then(|span| span.checked_add(self.start));
         check(end.is_some_and(|end| end < 1 << 63), "place of a rectangle")?;
         let of_chunk = span(self.rows.min((1 << 20) / columns + 2)).ok_or("the words of a chunk")?;
-        check(of_chunk <= (32 << 20) / width as u64, "words that are too far from each other")
+        check(of_chunk <= (32 << 20) / width as u64, "words that are too far from each other")?;
+        Ok(of_chunk)
     }
 }

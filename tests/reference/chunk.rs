@@ -72,6 +72,11 @@ impl Geometry {
         let starts = (0..self.length).step_by(self.chunk);
         starts.map(|start| start..(start + self.chunk).min(self.length))
     }
+
+    /// The number of chunks that these bytes are in, of which there is one at least.
+    pub fn chunks_of(&self, start: usize, end: usize) -> usize {
+        (end - 1) / self.chunk - start / self.chunk + 1
+    }
 }
 
 /// A chunk of `length` bytes from its payload.

@@ -51,6 +51,11 @@ impl Head {
             let item = head.read_item(&mut fields)?;
             head.items.push(item);
         }
+        let uses = head.items.iter().map(|item| match item {
+            Content::Chunks(_, Some(Partner::View(view))) => view.arranged.as_ref().map_or(0, |view| view.uses),
+            _ => 0,
+        });
+        check(uses.sum::<u128>() <= 1 << 22, "rectangles that chunks need")?;
         check(unique(&head.items), "a name appears twice")?;
         if features == 1 {
             head.packed = Packed::read_all(&mut fields, &head)?;

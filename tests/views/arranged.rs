@@ -3,6 +3,9 @@
 use std::ops::Range;
 use std::slice::from_ref;
 
+use bitx::ErrorKind;
+
+use super::common::forge::{self, Record, varint};
 use super::*;
 
 /// A matrix of so many columns.
@@ -215,4 +218,36 @@ fn chunks_of_rectangles_are_restored_apart() {
     let (bases, delta): ([&dyn ReadAt; 1], _) = ([&base.as_slice()], archive.as_slice());
     let sources = Sources { base: &bases, delta: Some(&delta), ..Sources::default() };
     assert!(common::run(&mut job, &sources, &Sequential).unwrap() == own);
+}
+
+/// A head with a base file of no known layout, and words of `U8` with these rectangles of it.
+fn forged(shape: [u64; 2], rectangles: &[Vec<u64>]) -> Vec<u8> {
+    let numbers = |numbers: &[u64]| numbers.iter().flat_map(|&number| varint(number)).collect::<Vec<_>>();
+    let front = [&[0, 1][..], &varint(BASE), &[3, 1, 11, 1, b'w', 4, 2], &numbers(&shape)].concat();
+    let counts = numbers(&[shape[1], rectangles.len() as u64]);
+    [front, vec![1, 0, 2, b'0', 4], counts, numbers(&rectangles.concat())].concat()
+}
+
+const BASE: u64 = 32 << 20;
+
+/// What both decoders say of these rectangles, of which the last one is too many.
+fn too_many(shape: [u64; 2], rectangles: &[Vec<u64>]) -> String {
+    assert!(reference::head::Head::read(&forged(shape, &rectangles[1..])).is_ok());
+    let head = forged(shape, rectangles);
+    let archive = forge::archive(&head, &[Record::new(2, &[])]);
+    assert_eq!(restore(&vec![0; BASE as usize], &archive).unwrap_err().kind(), ErrorKind::Limit);
+    reference::head::Head::read(&head).err().unwrap_or_default()
+}
+
+/// The words of rectangles that chunks need are limited, and so is the number of rectangles.
+#[test]
+fn chunks_need_few_words_and_few_rectangles() {
+    // The first and the last word of the base, one pair below the other.
+    let pair = |row: u64| vec![0, row, 1, 0, 2, 1, 0, 0, BASE - 1];
+    let pairs: Vec<_> = (0..5).map(pair).collect();
+    assert_eq!(too_many([5, 2], &pairs), "words of all rectangles");
+    // Columns of words that are the same one, in as many chunks as there are rows.
+    let (rows, columns) = (1 << 13, 1 << 20);
+    let column = vec![0, 0, rows, 0, 1, 1, 0, 0, 0];
+    assert_eq!(too_many([rows, columns], &vec![column; 513]), "rectangles that chunks need");
 }

@@ -183,6 +183,23 @@ fn permuted_rows_take_few_bytes() {
     assert!(archive.len() < 4000, "{}", archive.len());
 }
 
+/// New rows are whole weights where others moved along a few directions, which are still found.
+#[test]
+fn new_rows_do_not_hide_directions() {
+    let (rows, base) = (384, weights(1, 384 * COLUMNS));
+    let directions = [2, 3, 4].map(|seed| (weights(seed, rows), weights(seed + 10, COLUMNS)));
+    let moved = |i: usize| {
+        let change = directions.iter().map(|(left, right)| left[i / COLUMNS] * right[i % COLUMNS]);
+        base[i] + 3.0 * change.sum::<f32>()
+    };
+    let tuned: Vec<f32> = (0..base.len()).map(moved).collect();
+    let matrix =
+        |words: &[f32]| model(&[("w", "BF16", &[(words.len() / COLUMNS) as u64, COLUMNS as u64], &bf16(words))]);
+    let grown = [&tuned[..100 * COLUMNS], &weights(5, 40 * COLUMNS), &tuned[100 * COLUMNS..]].concat();
+    let (same, grown) = (share(&matrix(&base), &matrix(&tuned)), share(&matrix(&base), &matrix(&grown)));
+    assert!(grown < same + 0.12, "{grown} against {same}");
+}
+
 /// GPT-NeoX stores the queries, keys and values of each head one after the other in one matrix.
 /// Experts have their matrices in one tensor of three extents, one after the other or row by row.
 #[test]

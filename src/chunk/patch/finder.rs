@@ -22,8 +22,9 @@ const AHEAD: [usize; 2] = [12, 4];
 /// The farthest match of three bytes that is worth a sequence.
 const NEAR: usize = 1 << 16;
 
-/// No place.
-const NONE: u32 = u32::MAX;
+/// No place. Other places are stored as their complements, since memory that was never written to
+/// is zeros, and costs nothing.
+const NONE: u32 = 0;
 
 /// A copy that could be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +58,8 @@ pub(super) struct Finder<'a> {
 type Side = (usize, usize);
 
 impl<'a> Finder<'a> {
-    /// Indexes the first `base` bytes of the window.
+    /// Indexes the first `base` bytes of the window, but for places that no search for the others
+    /// will come by.
     pub(super) fn new(window: &'a [u8], base: usize, effort: Effort) -> Self {
         let bits = (window.len().max(1).ilog2() + 1).clamp(8, MOST_BITS);
         let (depth, deeper, around) = match effort {
@@ -68,7 +70,15 @@ impl<'a> Finder<'a> {
         let (roots, trees) = (vec![NONE; 1 << bits], vec![[NONE; 2]; window.len()]);
         let shorts = vec![NONE; 1 << SHORT_BITS];
         let mut finder = Self { window, bits, roots, trees, shorts, depth, deeper, around };
-        (0..base).for_each(|place| finder.add(place));
+        let mut asked = vec![false; 1 << bits];
+        (base..window.len()).filter_map(|place| finder.slots(place)).for_each(|(root, _)| asked[root] = true);
+        for place in 0..base {
+            steps::add(1);
+            match finder.slots(place) {
+                Some((root, short)) if !asked[root] => finder.shorts[short] = !(place as u32),
+                _ => finder.add(place),
+            }
+        }
         finder
     }
 
@@ -111,8 +121,8 @@ impl<'a> Finder<'a> {
             prefetch_one(&self.roots, root);
         }
         if let Some((root, _)) = self.slots(place + AHEAD[1]) {
-            prefetch_one(&self.trees, self.roots[root] as usize);
-            prefetch_one(self.window, self.roots[root] as usize);
+            prefetch_one(&self.trees, !self.roots[root] as usize);
+            prefetch_one(self.window, !self.roots[root] as usize);
         }
     }
 
@@ -126,22 +136,22 @@ impl<'a> Finder<'a> {
     fn insert(&mut self, place: usize, mut best: usize, found: &mut Vec<Match>) {
         let Some((root, short)) = self.slots(place) else { return };
         self.look_ahead(place);
-        let short = std::mem::replace(&mut self.shorts[short], place as u32);
-        if best < SHORTEST && short != NONE && place - (short as usize) <= NEAR {
-            self.offer(short as usize, place, &mut best, found);
+        let short = std::mem::replace(&mut self.shorts[short], !(place as u32));
+        if best < SHORTEST && short != NONE && place - (!short as usize) <= NEAR {
+            self.offer(!short as usize, place, &mut best, found);
         }
-        let mut next = std::mem::replace(&mut self.roots[root], place as u32);
+        let mut next = std::mem::replace(&mut self.roots[root], !(place as u32));
         // The sides where places with lesser and with greater bytes go, and the bytes in which the
         // places there agree with this one.
         let (mut sides, mut agree): ([Side; 2], _) = ([(place, 0), (place, 1)], [0; 2]);
         let mut left = self.depth;
         while left > 0 && next != NONE {
             steps::add(1);
-            let (earlier, known) = (next as usize, agree[0].min(agree[1]));
+            let (earlier, known) = (!next as usize, agree[0].min(agree[1]));
             // The next place is one of these two.
             for below in self.trees[earlier] {
-                prefetch_one(&self.trees, below as usize);
-                prefetch_one(self.window, (below as usize).saturating_add(known));
+                prefetch_one(&self.trees, !below as usize);
+                prefetch_one(self.window, (!below as usize).saturating_add(known));
             }
             let length = self.length(earlier, place, known, NICE);
             left = if length >= GOOD { self.deeper.min(left) } else { left } - 1;

@@ -48,14 +48,18 @@ fn with_patched_header(findings: &Findings, head: &Head) -> Option<Head> {
     (least < head.write().ok()?.len()).then_some(smallest)
 }
 
+/// A part of the target: its first byte, the number of its region unless it is a span, and its
+/// range.
+type Part = (u64, Option<usize>, Range<u64>);
+
 /// The target as items, of which those that the head can hold are spans.
 fn of_spans(findings: &Findings) -> Head {
-    let mut parts: Vec<(u64, Option<usize>, Range<u64>)> =
-        spans(&findings.target).into_iter().map(|span| (span.start, None, span)).collect();
+    let mut parts: Vec<Part> = spans(&findings.target).into_iter().map(|span| (span.start, None, span)).collect();
     let regions = findings.target.regions.iter().enumerate();
     parts.extend(regions.map(|(i, region)| (region.offset, Some(i), region.range())));
     // An empty region precedes the part that begins at the same offset.
     parts.sort_by_cached_key(|(start, _, range)| (*start, range.end));
+    let longest = longest_stretch(findings, &parts);
     let mut item_of = vec![0; findings.target.regions.len()];
     let mut items = Vec::with_capacity(parts.len());
     for (_, region, range) in parts {
@@ -63,9 +67,9 @@ fn of_spans(findings: &Findings) -> Head {
             item_of[region] = items.len();
         }
         match region {
-            Some(region) if resembles(findings, region) => items.extend(bytes_items(findings, range)),
+            Some(region) if resembles(findings, region) => items.extend(bytes_items(findings, range, longest)),
             Some(region) => items.push(region_item(findings, region, &item_of)),
-            None => items.extend(span_items(findings, range)),
+            None => items.extend(span_items(findings, range, longest)),
         }
     }
     let base = |layout: &Layout| BaseFile { length: layout.file_length, kind: layout.kind };
@@ -142,7 +146,7 @@ fn region_item(findings: &Findings, i: usize, item_of: &[usize]) -> Item {
 }
 
 /// The items of a span: its bytes if the head can hold them, or else regions of bytes.
-fn span_items(findings: &Findings, range: Range<u64>) -> Vec<Item> {
+fn span_items(findings: &Findings, range: Range<u64>, longest: u64) -> Vec<Item> {
     let length = range.end - range.start;
     if let Some(region) = twin_item(findings, &range) {
         return vec![region];
@@ -150,7 +154,7 @@ fn span_items(findings: &Findings, range: Range<u64>) -> Vec<Item> {
     if let (Some(bytes), true) = (findings.spans.get(&range.start), length <= longest_span(range.start)) {
         return vec![Item::Span(bytes.clone())];
     }
-    bytes_items(findings, range)
+    bytes_items(findings, range, longest)
 }
 
 /// Bytes between guessed floats from which on they are paired with those at their place in the base.
@@ -188,25 +192,42 @@ fn base_of_kind(findings: &Findings) -> Option<(usize, &Layout)> {
 /// Bytes of a region that resembles the bytes around the same place of a long base.
 const PIECE: u64 = MAX_STRETCH / 2;
 
-/// Regions of bytes that cover `range`, each with the base bytes around the same place.
-fn bytes_items(findings: &Findings, range: Range<u64>) -> Vec<Item> {
+/// Bytes that all regions of bytes together may resemble, for each byte of all files: each region
+/// searches all of its own.
+const SEARCHED: u64 = 2;
+
+/// The most base bytes that a region of bytes may resemble, if these parts are the target.
+fn longest_stretch(findings: &Findings, parts: &[Part]) -> u64 {
+    let is_searched = |(start, region, range): &&Part| match *region {
+        Some(region) => resembles(findings, region),
+        None => range.end - range.start > longest_span(*start),
+    };
+    let count = parts.iter().filter(is_searched).count().max(1) as u64;
+    let bases = findings.bases.layouts().iter().map(|base| base.file_length);
+    let bytes = bases.fold(findings.target.file_length, u64::saturating_add);
+    (bytes.saturating_mul(SEARCHED) / count).clamp(1, MAX_STRETCH)
+}
+
+/// Regions of bytes that cover `range`, each with at most `longest` base bytes around the same
+/// place.
+fn bytes_items(findings: &Findings, range: Range<u64>, longest: u64) -> Vec<Item> {
     let base = base_of_kind(findings);
     let is_long = base.is_some_and(|(_, base)| counterpart(findings, &range, base).0 > MAX_STRETCH);
     let step = if is_long { PIECE } else { range.end - range.start };
     let piece = |start: u64| {
         let length = step.min(range.end - start);
         let region = Region { name: String::new(), dtype: Dtype::U8, shape: vec![length], offset: start, length };
-        let stretch = base.map(|(i, base)| stretch(findings, start..start + length, i, base));
+        let stretch = base.map(|(i, base)| stretch(findings, start..start + length, (i, base), longest));
         Item::Region { region, content: Content::Chunks(stretch.map(Partner::Bytes)) }
     };
     range.clone().step_by(step.max(1) as usize).map(piece).collect()
 }
 
-/// The base bytes around the place that corresponds to `range`: the beginnings of both files
-/// correspond, and so do their ends.
-fn stretch(findings: &Findings, range: Range<u64>, index: usize, base: &Layout) -> Stretch {
+/// At most `longest` base bytes around the place that corresponds to `range`: the beginnings of
+/// both files correspond, and so do their ends.
+fn stretch(findings: &Findings, range: Range<u64>, (index, base): (usize, &Layout), longest: u64) -> Stretch {
     let (of, within) = counterpart(findings, &range, base);
-    let length = of.min(MAX_STRETCH);
+    let length = of.min(longest);
     let middle = u128::from(range.start + range.end) / 2 * u128::from(of) / u128::from(within.max(1));
     let offset = (middle as u64).saturating_sub(length / 2).min(of - length);
     Stretch { base: index, offset, length }

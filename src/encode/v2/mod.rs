@@ -36,12 +36,12 @@ pub(super) fn plan(
     only_used: bool,
     known: &BTreeMap<usize, [u8; 32]>,
 ) -> Result<Box<dyn Plan>> {
-    let bytes = short::as_bytes(&findings);
+    let (bytes, is_guessed) = (short::as_bytes(&findings), findings.target.is_guessed);
     let plan = Compress::new(findings, effort, window, only_used, known)?;
     Ok(match bytes {
         Some(bytes) => {
             let other = Compress::new(bytes, effort, window, only_used, known)?;
-            Box::new(short::Shortest::new(vec![plan, other]))
+            Box::new(short::Shortest::new(vec![plan, other], is_guessed))
         }
         None => Box::new(plan),
     })

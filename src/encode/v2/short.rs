@@ -3,10 +3,12 @@
 //! whose tensors were guessed.
 
 use super::super::survey::Findings;
-use super::Compress;
+use super::piece::Work;
+use super::{Compress, Effort};
 use crate::bytes::{ByteReader, put_prefixed};
+use crate::chunk;
 use crate::error::{Error, Result};
-use crate::io::{Inputs, Read, coalesce};
+use crate::io::{Inputs, Read, Source, coalesce};
 use crate::job::{Apart, Plan};
 use crate::layout::{Dtype, Kind, Layout};
 use crate::parallel::Runner;
@@ -31,6 +33,11 @@ const MOST_GUESSED: u64 = 16 << 20;
 
 /// The share of such a target, one byte in so many, that must have no counterpart.
 const ALONE: u64 = 16;
+
+/// Bytes of a guessed file that are patched first, and the share of them, in percent, that a patch
+/// may take: copies of all bytes take much longer than floats.
+const SAMPLE: u64 = 1 << 16;
+const PATCHED: usize = 75;
 
 /// The file as bytes that belong to no tensor, if that may be shorter: if it is a short one of tiny
 /// tensors, or if much of it was guessed and has no counterpart, but may lie elsewhere in the base.
@@ -69,17 +76,42 @@ fn bytes_alone(findings: &Findings) -> u64 {
 #[derive(Debug)]
 pub(super) struct Shortest {
     plans: Vec<Compress>,
+    /// The tensors of the first plan were guessed.
+    is_guessed: bool,
     /// The plan that was the shortest.
     chosen: usize,
 }
 
 impl Shortest {
-    pub(super) fn new(plans: Vec<Compress>) -> Self {
-        Self { plans, chosen: 0 }
+    pub(super) fn new(plans: Vec<Compress>, is_guessed: bool) -> Self {
+        Self { plans, is_guessed, chosen: 0 }
     }
 }
 
 impl Compress {
+    /// Returns true if this plan, for bytes of no tensor, may be shorter than that of the tensors
+    /// that were guessed: a sample of the longest chunk without a counterpart tells.
+    fn is_worth_it(&self, tensors: &Self, inputs: &Inputs) -> Result<bool> {
+        let places = tensors.pieces.iter().filter(|piece| piece.view.is_none()).filter_map(|piece| match &piece.work {
+            Work::Chunk(range) => Some(piece.target(range)),
+            Work::Factors { .. } => None,
+        });
+        let Some(place) = places.max_by_key(|place| place.end - place.start) else { return Ok(false) };
+        let start = (place.start + place.end).saturating_sub(SAMPLE) / 2;
+        let sample = start.max(place.start)..(start + SAMPLE).min(place.end);
+        for piece in &self.pieces {
+            if let Work::Chunk(range) = &piece.work
+                && piece.target(range).contains(&sample.start)
+                && let Some(base) = piece.base(range, inputs)?
+            {
+                let sample = inputs.slice(Source::Target, sample)?;
+                let patched = chunk::patched(&base, sample, Effort::Fast);
+                return Ok(patched.saturating_mul(100) < sample.len().saturating_mul(PATCHED));
+            }
+        }
+        Ok(false)
+    }
+
     /// Codes all windows and returns what [`join`](Apart::join) takes for each.
     fn code_all(&mut self, inputs: &Inputs, runner: &dyn Runner) -> Result<Vec<Vec<u8>>> {
         let mut carried = Vec::new();
@@ -138,7 +170,9 @@ impl Apart for Shortest {
     /// Codes every plan, and keeps the shortest: its number, and its windows.
     fn code(&mut self, _: usize, inputs: &Inputs, _: &[u8], runner: &dyn Runner, coded: &mut Vec<u8>) -> Result<()> {
         let mut least = usize::MAX;
-        for (number, plan) in self.plans.iter_mut().enumerate() {
+        let is_worth_it = !self.is_guessed || self.plans[1].is_worth_it(&self.plans[0], inputs)?;
+        let count = if is_worth_it { self.plans.len() } else { 1 };
+        for (number, plan) in self.plans[..count].iter_mut().enumerate() {
             let windows = plan.code_all(inputs, runner)?;
             let length = plan.head.write()?.len() + windows.iter().map(Vec::len).sum::<usize>();
             if length < least {
