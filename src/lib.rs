@@ -41,6 +41,6 @@ mod zigzag;
 
 pub use adapter::Merge;
 pub use decode::{Inspect, Restore};
-pub use encode::{Compress, Effort, Format};
+pub use encode::{Compress, Effort, Format, PackedSet};
 pub use error::{Error, ErrorKind, Result};
 pub use job::Job;

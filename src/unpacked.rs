@@ -213,6 +213,20 @@ impl Unpacked {
         taken
     }
 
+    /// The weights at these places of a region of `all` words, given all bytes of the parts. Places
+    /// behind the last one are left out.
+    pub(crate) fn weights_at(&self, places: &[u64], all: u64, parts: &[(Dtype, &[u8])]) -> Vec<f32> {
+        let lines = Lines::new(self, (0, all), parts);
+        let (numbers, tiles) = (0..all, 0..self.tiles.count(all));
+        let known = Numbers { unpacked: self, lines: &lines, numbers, tiles, parts };
+        let (mut weights, mut biases) = (Vec::with_capacity(places.len()), Vec::new());
+        for &place in places.iter().filter(|place| **place < all) {
+            known.products(&(place..place + 1), &mut weights, &mut biases);
+        }
+        self.round(&mut weights, &biases);
+        weights
+    }
+
     /// Makes weights of products, to which biases are added if there are some.
     fn round(&self, weights: &mut [f32], biases: &[f32]) {
         let [product, weight] = self.rounded;

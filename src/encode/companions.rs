@@ -1,11 +1,14 @@
 //! The companions of packed numbers, found by the names that quantisers give them.
 
+mod sets;
+
 use std::collections::HashMap;
 
 use crate::layout::{Dtype, Layout, Region};
 use crate::quant::packed::{NESTED, PACKINGS, Packing, Tiles, Zeros, is_power, is_scale};
 
 use Dtype::{F8_E4M3, F8_E5M2, I8, I32, U8, U32};
+pub use sets::PackedSet;
 
 /// A region of packed numbers and its companions, as indices of regions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -22,6 +22,7 @@ use crate::layout::{Kind, Layout};
 use crate::plan::BaseSet;
 use crate::window;
 use casts::Casts;
+pub use companions::PackedSet;
 use graphs::Graphs;
 use survey::Survey;
 

@@ -3,11 +3,14 @@
 //!
 //! An object begins with a byte that names the coding. For a delta, the id of its base follows: 32
 //! bytes of digest, and the epoch as a little-endian `u32`. The head of a [pack](packed) lists its
-//! segments. The rest is the raw bytes, or a v2 archive of them. The archive tells what it takes of
-//! the base, whose dtype and shape may be others.
+//! segments, and that of a [set](sets) the tensors of its base. The rest is the raw bytes, or a v2
+//! archive of them. The archive tells what it takes of the base, whose dtype and shape may be
+//! others.
 
+mod frame;
 mod lanes;
 mod packed;
+mod sets;
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -23,12 +26,14 @@ use bytes::Bytes;
 use crate::digest::Digest;
 use crate::keys::ObjectId;
 pub(crate) use packed::{Packed, Segment, encode as encode_pack};
+pub(crate) use sets::{BaseSet, Member, Set, encode as encode_set};
 
 const RAW: u8 = 0;
 const ALONE: u8 = 1;
 const DELTA: u8 = 2;
 const PACK: u8 = 4;
 const PACK_DELTA: u8 = 5;
+const SET_DELTA: u8 = 7;
 
 /// The length in bytes of the head of a delta.
 pub(crate) const LONGEST_HEAD: u64 = 37;
@@ -103,7 +108,7 @@ pub(crate) struct Coded {
 
 impl Coded {
     /// The length of the object in bytes.
-    fn length(&self) -> usize {
+    pub(crate) fn length(&self) -> usize {
         self.object.iter().map(Bytes::len).sum()
     }
 }
@@ -252,7 +257,7 @@ fn check_digests(report: &Report, piece: Typed<'_>, base: Option<ObjectId>) -> R
 pub(crate) fn base_of(head: &[u8]) -> Result<Option<ObjectId>, Problem> {
     match head.split_first() {
         Some((&(RAW | ALONE | PACK), _)) => Ok(None),
-        Some((&(DELTA | PACK_DELTA), rest)) => {
+        Some((&(DELTA | PACK_DELTA | SET_DELTA), rest)) => {
             let (digest, rest) = rest.split_first_chunk::<32>().ok_or(CUT_HEAD)?;
             let epoch = rest.first_chunk().ok_or(CUT_HEAD)?;
             Ok(Some(ObjectId { digest: Digest::from(*digest), epoch: u32::from_le_bytes(*epoch) }))
@@ -275,6 +280,7 @@ pub(crate) fn decode(object: &Bytes, base: Option<Bytes>) -> Result<Bytes, Probl
         }
         (Some(&PACK), None) => packed::decoded(object, None),
         (Some(&PACK_DELTA), Some(base)) => packed::decoded(object, Some(&base)),
+        (Some(&SET_DELTA), Some(base)) => sets::decoded(object, base),
         _ => Err("the coding of the object does not match the base in its manifest".to_owned()),
     }
 }

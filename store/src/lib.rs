@@ -5,6 +5,7 @@
 //! of their content, and any number of processes may read and write it at the same time.
 //! `docs/STORE.md` describes the layout.
 
+mod ahead;
 mod archives;
 mod backend;
 mod codec;

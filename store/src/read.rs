@@ -4,12 +4,14 @@
 use std::io;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use bitx_host::WholeFile;
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use tokio::io::AsyncWriteExt;
 
+use crate::ahead::{Ahead, Runs};
 use crate::codec;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
@@ -81,18 +83,30 @@ impl Store {
     }
 
     /// Streams the bytes in `range` of a file, in order. Each part comes from a piece whose digest
-    /// has been checked.
+    /// has been checked. Parts of one piece that follow one another are read at once.
     pub fn read<'a>(
         &'a self,
         file: &'a FileManifest,
         range: Range<u64>,
     ) -> impl Stream<Item = Result<Bytes>> + Send + 'a {
-        let read = move |(_, piece, part): (usize, PieceRef, Range<usize>)| async move {
-            let is_whole = part.len() as u64 == piece.length;
-            let bytes = if is_whole { self.piece(&piece).await? } else { self.kept_piece(&piece).await? };
-            Ok(bytes.slice(part))
+        let all = joined(file.within(range));
+        let ahead = Arc::new(Ahead::of(&all));
+        let read = move |(number, runs): (usize, Runs)| {
+            let ahead = ahead.clone();
+            async move { Ok(stream::iter(self.runs(number, runs, &ahead).await?.into_iter().map(Ok))) }
         };
-        stream::iter(file.within(range)).map(read).buffered(self.width())
+        stream::iter(all.into_iter().enumerate()).map(read).buffered(self.width()).try_flatten()
+    }
+
+    /// Reads the runs of this number, of those that a reader is ahead of.
+    async fn runs(&self, number: usize, (piece, runs): Runs, ahead: &Ahead) -> Result<Vec<Bytes>> {
+        if let Some(kept) = ahead.take(number) {
+            return Ok(kept);
+        }
+        let is_whole = runs.first().is_some_and(|run| run.len() as u64 == piece.length);
+        let bytes = if is_whole { self.piece(&piece).await? } else { self.kept_piece(&piece).await? };
+        ahead.keep(number, &piece, &bytes);
+        Ok(runs.into_iter().map(|run| bytes.slice(run)).collect())
     }
 
     /// Reads a piece as [`piece`](Self::piece) does. The last few pieces that are no longer than a
@@ -181,6 +195,21 @@ impl Store {
         let publish = tokio::task::spawn_blocking(move || temporary.publish(true, true));
         publish.await.map_err(std::io::Error::other).flatten().map_err(Error::file(path))
     }
+}
+
+/// Runs of bytes in pieces, of which those that follow one another in one piece are joined.
+fn joined(runs: impl Iterator<Item = (usize, PieceRef, Range<usize>)>) -> Vec<Runs> {
+    let mut joined: Vec<Runs> = Vec::new();
+    for (_, piece, run) in runs {
+        match joined.last_mut() {
+            Some((last, parts)) if *last == piece => match parts.last_mut() {
+                Some(part) if part.end == run.start => part.end = run.end,
+                _ => parts.push(run),
+            },
+            _ => joined.push((piece, vec![run])),
+        }
+    }
+    joined
 }
 
 /// Makes the folders of a file in `folder`. A link among them is not followed, since it may lead

@@ -1,10 +1,11 @@
 //! Tests of files, tensors and listings.
 
 use bitx::Effort;
+use bitx_store::Source;
 use reqwest::header;
 use serde_json::Value;
 
-use crate::support::{ALL, Hub, assert_failed, digest, name, status_and};
+use crate::support::{ALL, Hub, PACKINGS, Random, Weights, assert_failed, digest, name, packed, restore, status_and};
 
 const FILE: &str = "/models/org/tuned/files/model.safetensors";
 
@@ -140,5 +141,34 @@ async fn pages_of_other_origins_may_read_and_write() {
         let exposed = read.headers()["access-control-expose-headers"].to_str().unwrap();
         assert!(exposed.contains("etag") && exposed.contains("content-range") && exposed.contains("upload-offset"));
     }
+    hub.stop().await;
+}
+
+/// Packed numbers that are stored together with their companions, against the floats of the model.
+#[tokio::test(flavor = "multi_thread")]
+async fn packed_numbers_are_served_whole_by_tensor_and_as_deltas() {
+    let (hub, weights) = (Hub::start().await, Weights::small(&mut Random(1)));
+    let (floats, file) = (weights.to_file(), packed(&weights, PACKINGS[0].1));
+    let outside = tempfile::tempdir().unwrap();
+    for (model, bytes) in [("org/floats", &floats), ("org/packed", &file)] {
+        let path = outside.path().join("model");
+        std::fs::write(&path, bytes).unwrap();
+        let source = Source { path: "model.safetensors".into(), file: path };
+        hub.store.add(&name(model), &[source], Effort::Default, &|_| {}).await.unwrap();
+    }
+    assert!(hub.store.stats().await.unwrap().value_bytes > 0);
+    let path = "/models/org/packed/files/model.safetensors";
+    assert_eq!(hub.get(path).send().await.unwrap().bytes().await.unwrap(), file);
+    let part = hub.get(path).header(header::RANGE, "bytes=200-20999").send().await.unwrap();
+    assert_eq!(part.bytes().await.unwrap(), file[200..21_000]);
+    for tensor in ["a.g_idx", "a.qweight", "a.qzeros", "a.scales"] {
+        let tensor = format!("/models/org/packed/tensors/{tensor}?file=model.safetensors");
+        let bytes = hub.get(&tensor).send().await.unwrap().bytes().await.unwrap();
+        assert!(bytes.len() >= 160 && file.windows(bytes.len()).any(|window| window == bytes), "{tensor}");
+    }
+    let delta = hub.get(&format!("{path}?base={}", digest(&floats))).send().await.unwrap();
+    assert_eq!(delta.status(), 200);
+    let archive = delta.bytes().await.unwrap();
+    assert!(archive.len() * 10 < file.len() && restore(&floats, &archive) == file, "{}", archive.len());
     hub.stop().await;
 }

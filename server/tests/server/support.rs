@@ -1,9 +1,18 @@
 //! Support for the tests: a server over a store of small models, on a free port.
 
+#[path = "../../../store/tests/store/support/blocks.rs"]
+#[allow(dead_code)] // the tests of the store use the rest
+mod blocks;
 #[path = "../../../tests/common/mod.rs"]
 mod common;
 #[path = "../../../store/tests/store/support/models.rs"]
 mod models;
+#[path = "../../../store/tests/store/support/packings.rs"]
+#[allow(dead_code)]
+mod packings;
+#[path = "../../../store/tests/store/support/weights.rs"]
+#[allow(dead_code)]
+mod weights;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -18,10 +27,12 @@ use bitx_server::{Limits, Options, Server, Tokens};
 use bitx_store::{Digest, Store};
 pub use common::model as safetensors;
 pub use models::{Models, name};
+pub use packings::{PACKINGS, packed};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+pub use weights::{Random, Weights};
 
 /// A token that may read and write everything.
 pub const ALL: &str = "all-token";

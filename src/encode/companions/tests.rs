@@ -73,8 +73,8 @@ fn zeros_in_all_groups_tell_the_bits() {
     let (bytes, nibbles): (Vec<u8>, Vec<u8>) = ((0..32).collect(), (0..32).map(|i| 0x10 | i % 16).collect());
     assert_eq!(with(&[&bytes, &bytes]), (14, 32));
     assert_eq!(with(&[&nibbles, &nibbles]), (13, 64));
-    // Two groups of 32 bytes are one of 128 numbers of two bits in each; without a 0 in most, or without
-    // a whole group, shapes decide.
+    // Two groups of 32 bytes are one of 128 numbers of two bits in each; without a 0 in most, or
+    // without a whole group, shapes decide.
     assert_eq!(with(&[&[0xab; 31], &[0x5f]]), (13, 64));
     assert_eq!(with(&[&[0xab; 31], &[0xfc]]), (19, 128));
     assert_eq!(with(&[&bytes[..31]]), (13, 64));
@@ -159,4 +159,60 @@ fn other_names_and_shapes_tell_nothing() {
     assert_eq!(nested(U8, 4), None);
     // Scales that are not nested have no scales.
     assert_eq!(nested(F32, 3), Some((5, [64, 1, 64], vec![1])));
+}
+
+/// The regions of a file of GPTQ: the numbers 0 to 15 in turn, from one output to the next, with
+/// scales of 1, 2 or 4 and zero points of 8.
+fn gptq() -> (Layout, Vec<(Dtype, Vec<u8>)>) {
+    let regions: [(&str, Dtype, &[u64]); 5] = [
+        ("l.bias", F32, &[16]),
+        ("l.g_idx", I32, &[32]),
+        ("l.qweight", I32, &[4, 16]),
+        ("l.qzeros", I32, &[2, 2]),
+        ("l.scales", F16, &[2, 16]),
+    ];
+    let numbers = (0..64u32).flat_map(|word| vec![(word % 16) as u8 * 0x11; 4]).collect();
+    let groups = (0..32u32).flat_map(|input| (input / 16).to_le_bytes()).collect();
+    let scales = (0..32u16).flat_map(|scale| (0x3C00 + scale % 3 * 0x400).to_le_bytes()).collect();
+    let parts = vec![(I32, numbers), (F16, scales), (I32, vec![0x77; 16]), (I32, groups)];
+    (Layout::of_tensors(&regions), parts)
+}
+
+#[test]
+fn sets_tell_the_weights_of_the_matrix_that_was_quantised() {
+    let (layout, parts) = gptq();
+    let [set] = &PackedSet::find(&layout)[..] else { panic!() };
+    assert_eq!((set.regions(), set.stem(), set.weights(256)), (&[2, 4, 3, 1][..], 2, 512));
+    let mut parts: Vec<(Dtype, &[u8])> = parts.iter().map(|(dtype, bytes)| (*dtype, &bytes[..])).collect();
+    let at = |parts: &[(Dtype, &[u8])], places: &[u64]| set.resolved(parts)?.weights_at(parts, places);
+    let weights = at(&parts, &[0, 31, 32, 64 + 15, 64 + 16, 511]).unwrap();
+    // The matrix has a row of 32 inputs for each output.
+    assert_eq!(weights, [-8.0, -16.0, -14.0, -24.0, -6.0, 7.0 * 2.0]);
+    assert_eq!(at(&parts, &[512]), None);
+    assert_eq!(at(&parts[..3], &[0]), None);
+    // Rows in groups that do not exist have no scales; parts that are cut are none.
+    let groups = [0xFF; 128];
+    parts[3].1 = &groups;
+    assert!(at(&parts, &[0, 511]).is_none_or(|weights| weights.iter().all(|weight| weight.is_finite())));
+    for part in 0..3 {
+        let (_, parts) = gptq();
+        let mut parts: Vec<(Dtype, &[u8])> = parts.iter().map(|(dtype, bytes)| (*dtype, &bytes[..])).collect();
+        parts[part].1 = &parts[part].1[..parts[part].1.len() / 2];
+        assert_eq!(at(&parts, &[511]), None, "part {part}");
+    }
+}
+
+#[test]
+fn the_bytes_of_a_set_tell_the_bits_of_its_numbers() {
+    // Runs of 64 numbers of 3 bits are as long as runs of 32 of 6 bits.
+    let regions: [(&str, Dtype, &[u64]); 3] =
+        [("l.weight", U32, &[64, 24]), ("l.scales", F16, &[64, 4]), ("l.biases", F16, &[64, 4])];
+    let [set] = &PackedSet::find(&Layout::of_tensors(&regions))[..] else { panic!() };
+    // The numbers 0 to 7 in turn.
+    let numbers: Vec<u8> = [0x88, 0xC6, 0xFA].repeat(2048);
+    let ones = [0x00, 0x3C].repeat(256);
+    let parts: Vec<(Dtype, &[u8])> = vec![(U32, &numbers), (F16, &ones), (F16, &ones)];
+    let resolved = set.resolved(&parts).unwrap();
+    assert_eq!((set.weights(6144), resolved.weights(6144)), (8192, 16_384));
+    assert_eq!(resolved.weights_at(&parts, &[0, 1, 9, 16_383]), Some(vec![1.0, 2.0, 2.0, 8.0]));
 }

@@ -34,7 +34,9 @@ use crate::quant::weights_per_unit;
 use alignment::Alignments;
 use duplicates::Duplicates;
 use merges::Merges;
+pub(in crate::encode) use nested::{STATE, offset};
 use quantised::Quantised;
+pub(in crate::encode) use quantised::{is_searched, orders};
 use unpacked::Weights;
 use views::{is_cast, is_cast_up};
 

@@ -13,7 +13,7 @@ use crate::plan::Place;
 use crate::quant::packed::NESTED;
 
 /// The end of the name of a region of JSON, behind the name of its numbers.
-pub(super) const STATE: &str = ".quant_state.bitsandbytes__nf4";
+pub(in crate::encode) const STATE: &str = ".quant_state.bitsandbytes__nf4";
 
 /// The name of the offset in the JSON.
 const OFFSET: &[u8] = b"\"nested_offset\":";
@@ -104,7 +104,7 @@ impl Nested {
 }
 
 /// The offset in some JSON.
-pub(super) fn offset(json: &[u8]) -> Option<f32> {
+pub(in crate::encode) fn offset(json: &[u8]) -> Option<f32> {
     let place = json.windows(OFFSET.len()).position(|part| part == OFFSET)?;
     let number = json[place + OFFSET.len()..].trim_ascii_start();
     let length = number.iter().position(|byte| !b"+-.eE0123456789".contains(byte)).unwrap_or(number.len());

@@ -230,7 +230,7 @@ pub(super) fn signature<'a>(known: &Known, start: impl Fn(usize) -> Option<(Dtyp
 
 /// Returns true if the weights of a packed region are looked for. Integers of 8 bits that are no parts
 /// of words are coded by steps of their own, unless they are in short runs.
-fn is_searched(region: &Region, known: &Known) -> bool {
+pub(in crate::encode) fn is_searched(region: &Region, known: &Known) -> bool {
     let packing = &PACKINGS[usize::from(known.packing)];
     let is_run = known.tiles.rows == 1 && known.tiles.columns == known.tiles.width;
     let in_runs = packing.code == Code::Plain && is_run && known.tiles.width <= LONGEST_RUN;
@@ -278,7 +278,7 @@ fn per_run(packing: &Packing, width: u64) -> (u64, u64) {
 
 /// The orders of the weights of packed numbers and of their scales in a base region, `turned` if
 /// the rows of plain runs are its columns; `None` if its shape is not that of the numbers.
-pub(super) fn orders(
+pub(in crate::encode) fn orders(
     region: &Region,
     known: &Known,
     base: &Region,

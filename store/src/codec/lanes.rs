@@ -5,7 +5,7 @@ use bitx::layout::Dtype;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::packed::Segment;
-use super::{MOST_RESERVED, Problem};
+use super::{MOST_RESERVED, Problem, frame};
 
 /// A tensor of a frame.
 #[derive(Debug)]
@@ -123,21 +123,12 @@ impl<'a> Lanes<'a> {
     }
 }
 
-/// The header of a safetensors file whose tensors have these dtypes and lengths, and their numbers
-/// as names.
+/// The header of a frame whose tensors have these dtypes and lengths, and their numbers as names.
 fn header(lanes: impl Iterator<Item = Option<(Dtype, u64)>>) -> Vec<u8> {
-    let (mut start, mut tensors) = (0, Vec::new());
-    for (number, lane) in lanes.enumerate() {
-        let Some((dtype, length)) = lane else { continue };
-        let (name, elements, end) = (dtype.name(), length / dtype.block().1, start + length);
-        let text =
-            format!("\"{number}\":{{\"dtype\":\"{name}\",\"shape\":[{elements}],\"data_offsets\":[{start},{end}]}}");
-        tensors.push(text);
-        start = end;
-    }
-    let mut header = format!("{{{}}}", tensors.join(","));
-    header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
-    [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat()
+    let lanes = lanes.enumerate().filter_map(|(number, lane)| lane.map(|(dtype, length)| (number, dtype, length)));
+    let lanes: Vec<_> =
+        lanes.map(|(number, dtype, length)| (number, dtype, [length / dtype.block().1], length)).collect();
+    frame::header(lanes.iter().map(|(number, dtype, shape, length)| (number.to_string(), *dtype, &shape[..], *length)))
 }
 
 fn joined(header: &[u8], lanes: Vec<BytesMut>) -> Bytes {

@@ -18,7 +18,7 @@ use crate::digest::Digest;
 use crate::keys::ObjectId;
 
 /// The size of an object, as a divisor of that of its piece, above which a base may be useless.
-const LARGE: usize = 2;
+pub(super) const LARGE: usize = 2;
 
 /// Consecutive bytes of a pack that are of one dtype and have their counterparts in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,7 +153,7 @@ fn parse(bytes: &mut &[u8]) -> Option<Vec<Segment>> {
     Some(segments)
 }
 
-fn write(mut number: u64, bytes: &mut Vec<u8>) {
+pub(super) fn write(mut number: u64, bytes: &mut Vec<u8>) {
     while number >= 0x80 {
         bytes.push(number as u8 | 0x80);
         number >>= 7;
@@ -161,7 +161,7 @@ fn write(mut number: u64, bytes: &mut Vec<u8>) {
     bytes.push(number as u8);
 }
 
-fn read(bytes: &mut &[u8]) -> Option<u64> {
+pub(super) fn read(bytes: &mut &[u8]) -> Option<u64> {
     let mut number = 0;
     for shift in (0..63).step_by(7) {
         let (&byte, rest) = bytes.split_first()?;

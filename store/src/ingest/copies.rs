@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::local::{LocalFile, Source};
-use super::{Ingest, packs, parts};
+use super::{Ingest, packs, parts, sets};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 
@@ -46,7 +46,7 @@ impl Ingest<'_> {
         read.await
     }
 
-    /// Reads a local file, and returns its digest, its parts and its packs.
+    /// Reads a local file, and returns its digest, its parts, its packs and its sets.
     pub(crate) async fn copies(&self, source: &Source) -> Result<(Digest, Vec<Copy>)> {
         let path = source.file.clone();
         let opened = self.store.compute(move || {
@@ -59,7 +59,8 @@ impl Ingest<'_> {
         let of_packs = file.clone();
         let found = self.store.compute(move || {
             let parts = surveyed.iter().map(|part| (vec![part.part.range.clone()], part.digest)).collect::<Vec<_>>();
-            packs::copies(&of_packs, &items, &surveyed).map(|packs| [parts, packs].concat())
+            let packs = packs::copies(&of_packs, &items, &surveyed)?;
+            sets::copies(&of_packs, &items, &surveyed).map(|sets| [parts, packs, sets].concat())
         });
         let copy = |(ranges, digest)| Copy { file: file.clone(), ranges, digest };
         Ok((digest, found.await?.into_iter().map(copy).collect()))

@@ -119,7 +119,10 @@ impl Ingest<'_> {
             }
             taken.insert(item);
         }
-        self.leave_out(&taken, surveyed, bases);
+        for part in leave_out(&taken, surveyed, bases) {
+            self.counts.known.fetch_add(part.length(), Ordering::Relaxed);
+            (self.progress)(part.length());
+        }
         Ok(sources)
     }
 
@@ -158,17 +161,18 @@ impl Ingest<'_> {
         // The digest of a whole piece was checked when it was read.
         Ok(!origin.is_part() || self.store.compute(is_same).await)
     }
+}
 
-    /// Leaves out the parts of the items that are `taken`, and their bases.
-    fn leave_out(&self, taken: &BTreeSet<usize>, surveyed: &mut Vec<Surveyed>, bases: &mut Vec<Vec<Chosen>>) {
-        let (left, out): (Vec<_>, Vec<_>) = std::mem::take(surveyed)
-            .into_iter()
-            .zip(std::mem::take(bases))
-            .partition(|(part, _)| !taken.contains(&part.part.item));
-        for (part, _) in out {
-            self.counts.known.fetch_add(part.length(), Ordering::Relaxed);
-            (self.progress)(part.length());
-        }
-        (*surveyed, *bases) = left.into_iter().unzip();
-    }
+/// Leaves out the parts of the items that are `taken`, and their bases. Returns those parts.
+pub(super) fn leave_out(
+    taken: &BTreeSet<usize>,
+    surveyed: &mut Vec<Surveyed>,
+    bases: &mut Vec<Vec<Chosen>>,
+) -> Vec<Surveyed> {
+    let (left, out): (Vec<_>, Vec<_>) = std::mem::take(surveyed)
+        .into_iter()
+        .zip(std::mem::take(bases))
+        .partition(|(part, _)| !taken.contains(&part.part.item));
+    (*surveyed, *bases) = left.into_iter().unzip();
+    out.into_iter().map(|(part, _)| part).collect()
 }

@@ -34,6 +34,8 @@ pub(super) struct Surveyed {
     pub(super) signatures: Vec<Signature>,
     /// The signature of the matrix transposed, if exporters may have transposed it.
     pub(super) column: Option<Signature>,
+    /// The number of weights, if the part has packed numbers whose companions are known.
+    pub(super) weights: Option<u64>,
 }
 
 impl Surveyed {
@@ -45,7 +47,7 @@ impl Surveyed {
             _ => signatures(part.dtype, is_tensor, bytes),
         };
         let column = column(&part, bytes).filter(|_| is_large);
-        Self { digest: Digest::of(bytes), part, is_tensor, sketch, signatures, column }
+        Self { digest: Digest::of(bytes), part, is_tensor, sketch, signatures, column, weights: None }
     }
 
     /// The length in bytes.
@@ -104,7 +106,8 @@ impl Ingest<'_> {
         });
         let (file, mut items, parts, warnings) = opened.await?;
         self.counts.warn(&source.path, warnings);
-        let (digest, surveyed) = self.survey(&file, parts, &mut items).await?;
+        let (digest, mut surveyed) = self.survey(&file, parts, &mut items).await?;
+        self.sign_sets(&file, &items, &mut surveyed).await?;
         let id = match self.find_file(&digest).await? {
             Some(id) => {
                 self.counts.known.fetch_add(file.length(), Ordering::Relaxed);
@@ -204,7 +207,9 @@ impl Ingest<'_> {
         let mut surveyed = self.recut(file, &mut items, surveyed, &near).await?;
         let mut bases = bases::choose(&near, &items, &surveyed);
         let held = self.look_within(file, &surveyed, &near, &mut bases).await?;
-        let sources = self.take_excerpts(&digest, &mut items, (&mut surveyed, &mut bases), &held, &near).await?;
+        let mut sources = self.take_excerpts(&digest, &mut items, (&mut surveyed, &mut bases), &held, &near).await?;
+        let open = (&mut surveyed, &mut bases);
+        let sets = self.take_sets(file, &digest, &mut items, open, &near, &mut sources).await?;
         let short = packs::short(&items, &surveyed, &bases);
         self.look_at_values(file, &items, &surveyed, &near, &mut bases).await?;
         packs::note_digests(&mut items, &surveyed, &short);
@@ -218,7 +223,18 @@ impl Ingest<'_> {
         pieces.into_iter().for_each(|(item, piece)| items[item].pieces.push(piece));
         let id = self.run.object(digest);
         let manifest = FileManifest::new(items, packs, sources);
-        self.store_hints(&id, &surveyed, &manifest.parts(), &near).await?;
+        let mut parts = manifest.parts();
+        for (part, piece) in sets {
+            surveyed.push(part);
+            parts.push((piece, true));
+        }
+        self.store_hints(&id, &surveyed, &parts, &near).await?;
+        self.publish_file(digest, manifest).await
+    }
+
+    /// Stores the manifest of a file whose pieces are stored.
+    pub(super) async fn publish_file(&self, digest: Digest, manifest: FileManifest) -> Result<ObjectId> {
+        let id = self.run.object(digest);
         let key = Kind::Files.key(&id);
         let bytes = self.store.compute(move || manifest.to_bytes(&Kind::Files.key(&id))).await?;
         // Another writer may have stored the file first. Otherwise, what is there is damaged.
@@ -292,7 +308,7 @@ impl Ingest<'_> {
     }
 
     /// Codes a piece, against one of the bases that the run may rely on.
-    async fn code(&self, file: &Arc<LocalFile>, surveyed: &Surveyed, chosen: Vec<Chosen>) -> Result<Coded> {
+    pub(super) async fn code(&self, file: &Arc<LocalFile>, surveyed: &Surveyed, chosen: Vec<Chosen>) -> Result<Coded> {
         let mut bases = Vec::with_capacity(chosen.len());
         for Chosen { base: id, form } in chosen {
             if self.store.is_there(self.run, &id).await? {
@@ -331,7 +347,8 @@ impl Ingest<'_> {
             .iter()
             .scan(0, |next, (_, is_packed)| Some(std::mem::replace(next, *next + usize::from(!is_packed))))
             .collect();
-        let sketched = useful().filter_map(|(part, surveyed)| Some((numbers[part], surveyed.sketch.as_ref()?)));
+        let sketched = useful().filter(|(part, _)| !parts[*part].1);
+        let sketched = sketched.filter_map(|(part, surveyed)| Some((numbers[part], surveyed.sketch.as_ref()?)));
         self.store_sketches(file, sketches::write(sketched)).await?;
         let wanted: HashSet<u64> = useful().map(|(_, part)| part.part.range.start).collect();
         let heads = search::heads(surveyed).into_iter().filter(|head| wanted.contains(&head.part.part.range.start));

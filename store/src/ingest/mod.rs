@@ -13,6 +13,7 @@ mod parts;
 mod planning;
 mod relatives;
 mod search;
+mod sets;
 mod signature;
 mod sketches;
 mod values;

@@ -127,6 +127,7 @@ impl<'a> Shelf<'a> {
                 sketch,
                 signatures: seen.signature.into_iter().collect(),
                 column: None,
+                weights: None,
             });
         }
         let near = self.0.near(&items, &surveyed).await?;

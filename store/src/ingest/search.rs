@@ -197,9 +197,9 @@ pub(super) fn heads(surveyed: &[Surveyed]) -> Vec<Head<'_>> {
 /// The folders that differ from those of the signatures in their weak bits, each with the bits of
 /// its signature, and those of transposed matrices. Quantising turns more bits than tuning does.
 fn turned(heads: &[Head<'_>]) -> Vec<(u64, u64)> {
-    let blocks = heads.iter().any(|head| is_blocks(head.part.part.dtype));
+    let quantised = heads.iter().any(|head| is_blocks(head.part.part.dtype) || head.part.weights.is_some());
     let fits = |weak: &usize| heads.len() << weak <= TURNED + heads.len();
-    let weak = WEAK.rev().find(|weak| blocks && fits(weak)).unwrap_or(*WEAK.start());
+    let weak = WEAK.rev().find(|weak| quantised && fits(weak)).unwrap_or(*WEAK.start());
     let of = |head: &Head<'_>| {
         let bits = head.signature.bits();
         head.signature.turned(weak).map(move |turned| (turned, bits)).collect::<Vec<_>>()
@@ -214,9 +214,11 @@ fn unresolved<'h>(heads: &'h [Head<'h>], items: &[Item], found: &[Arc<Sheet>]) -
     let relatives: Vec<Relatives<'_>> = found.iter().map(|sheet| sheet.relatives()).collect();
     let is_open = |head: &&Head<'_>| {
         let part = &head.part.part;
-        // Floats for as many weights are looked at closer once all files are found.
-        let count = elements(part.dtype, head.part.length());
-        if is_blocks(part.dtype) && found.iter().any(|sheet| !sheet.samples(count).is_empty()) {
+        // Floats for as many weights are looked at closer once all files are found, and so are sets.
+        let weights = is_blocks(part.dtype).then(|| elements(part.dtype, head.part.length())).or(head.part.weights);
+        let has_weights = |sheet: &Arc<Sheet>| weights.is_some_and(|count| !sheet.samples(count).is_empty());
+        let has_set = |sheet: &Arc<Sheet>| head.part.weights.is_some() && sheet.has_excerpt_like(&items[part.item]);
+        if found.iter().any(|sheet| has_weights(sheet) || has_set(sheet)) {
             return false;
         }
         match &head.part.sketch {

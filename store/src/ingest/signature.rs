@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::parts::is_blocks;
 
 /// The number of words that a signature is made of, and of its bits.
-const WORDS: usize = 64;
+pub(super) const WORDS: usize = 64;
 /// The maximum number of bytes of these words.
 pub(super) const MOST_BYTES: usize = WORDS * 8;
 /// The least number of set and of unset bits in a signature that can tell tensors apart.

@@ -17,7 +17,7 @@ use crate::codec::Form;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::keys::{Kind, ObjectId};
-use crate::manifest::{FileManifest, PieceRef};
+use crate::manifest::{FileManifest, Item, PieceRef};
 use crate::store::Store;
 
 /// The samples of a file by the number of weights of the piece.
@@ -114,6 +114,12 @@ impl Sheet {
         let usable = pieces.filter(|(_, piece)| piece.base.is_none() && piece.length >= LEAST && similar(piece.length));
         let best = usable.min_by_key(|(other, piece)| (*other != number, piece.length.abs_diff(length)));
         best.map(|(_, piece)| Chosen { base: piece.id, form: Some(Form::Bytes) })
+    }
+
+    /// Returns `true` if a tensor of the dtype and shape of `item` is an excerpt of another file.
+    pub(super) fn has_excerpt_like(&self, item: &Item) -> bool {
+        let is_like = |other: &Item| other.dtype == item.dtype && other.shape == item.shape && other.run().is_some();
+        self.manifest.items.iter().any(is_like)
     }
 
     /// The dtype and the shape of a piece.

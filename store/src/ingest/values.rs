@@ -5,14 +5,16 @@
 //! new tensor correlate with them if both tensors stand for the same weights, or for those of a
 //! fine-tune, whatever their dtypes, scales and names.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use bitx::distance::{Sketch, weights};
 use bitx::layout::Dtype;
 
 use super::parts::{Part, elements, is_blocks};
-use super::relatives::Chosen;
+use super::relatives::{Chosen, FLOATS};
 use super::sketches::Sheet;
+use crate::codec::Form;
 use crate::keys::ObjectId;
 
 /// The maximum number of weights of a sample that are compared.
@@ -136,6 +138,36 @@ pub(super) fn closest<'s>(part: &Part, bytes: &[u8], sheets: impl Iterator<Item 
     Some(Chosen { base: sample.piece, form: Some(form) })
 }
 
+/// The stored floats that correlate most with `count` weights, of which `weights` gives those at
+/// some places. They are in the same order.
+pub(super) fn closest_floats<'s>(
+    count: u64,
+    weights: impl Fn(&[u64]) -> Option<Vec<f32>>,
+    sheets: impl Iterator<Item = &'s Sheet>,
+) -> Option<(ObjectId, Form)> {
+    let mut known: HashMap<Measure, Option<Vec<f32>>> = HashMap::new();
+    let mut best: Option<(f32, &Sheet, &Sample)> = None;
+    for (sheet, sample) in sheets.flat_map(|sheet| sheet.samples(count).iter().map(move |sample| (sheet, sample))) {
+        let own = known.entry((sample.dtype, sample.length)).or_insert_with(|| {
+            let places: Vec<u64> = places(&blank(sample.dtype, sample.length)?).map(|(_, number)| number).collect();
+            normalised(weights(&places)?)
+        });
+        let Some(own) = own.as_ref().filter(|own| may_correlate(&sample.weights, own)) else { continue };
+        let correlation = sample.correlation(own);
+        let is_better = best.is_none_or(|(most, ..)| correlation > most);
+        if correlation >= RELATED && is_better && FLOATS.contains(&sample.dtype) {
+            best = Some((correlation, sheet, sample));
+        }
+    }
+    let (_, sheet, sample) = best?;
+    Some((sample.piece, sheet.form(&sample.piece, true)?))
+}
+
+/// A sketch of a tensor of zeros.
+fn blank(dtype: Dtype, length: u64) -> Option<Sketch> {
+    Sketch::from_bytes(dtype, length, vec![0; Sketch::size(dtype, length)]).ok()
+}
+
 /// A quick test that spares most sums.
 fn may_correlate(one: &[f32], other: &[f32]) -> bool {
     let differing = one.iter().zip(other).filter(|(a, b)| (**a > 0.0) != (**b > 0.0)).count();
@@ -156,7 +188,7 @@ fn orders(shape: &[u64]) -> Vec<Order> {
 
 /// The weights of a part at the places of a sketch of such a tensor, if the part is in `order`.
 fn own(part: &Part, bytes: &[u8], (dtype, length): (Dtype, u64), order: Order) -> Option<Vec<f32>> {
-    let blank = Sketch::from_bytes(dtype, length, vec![0; Sketch::size(dtype, length)]).ok()?;
+    let blank = blank(dtype, length)?;
     let rows_columns = match part.shape[..] {
         [rows, columns] => (rows, columns),
         _ => (1, elements(part.dtype, bytes.len() as u64)),

@@ -108,6 +108,11 @@ impl Item {
         self.pieces.is_empty() && self.excerpts.is_empty() && self.length() > 0
     }
 
+    /// The run of bytes in a piece that the item consists of, if it is one excerpt.
+    pub(crate) fn run(&self) -> Option<&(PieceRef, Range<u64>)> {
+        if let [run] = &self.runs[..] { Some(run) } else { None }
+    }
+
     /// The BLAKE3 digest, if it is known.
     pub fn digest(&self) -> Option<Digest> {
         match &self.pieces[..] {

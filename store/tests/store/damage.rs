@@ -9,6 +9,7 @@ use bitx_store::{Error, GcOptions, ModelName, Store, VerifyDepth};
 
 use crate::support::models::{name, sources};
 use crate::support::open;
+use crate::support::packings::{PACKINGS, packed};
 use crate::support::weights::{Random, Weights};
 
 const MODELS: [&str; 3] = ["base", "tuned", "other"];
@@ -29,6 +30,8 @@ impl Scene {
             fs::write(path.join("model.safetensors"), weights.to_file()).unwrap();
             fs::write(path.join("README.md"), model).unwrap();
         }
+        // Its base are the floats of `base`.
+        fs::write(folder.path().join("tuned/packed.safetensors"), packed(&base, PACKINGS[0].1)).unwrap();
         let scene = Self { folder };
         let store = open(&scene.folder.path().join("pristine")).await;
         for model in MODELS {
@@ -50,9 +53,9 @@ impl Scene {
         if store.get(&found, out.path(), &|_| {}).await.is_err() {
             return false;
         }
-        for file in ["model.safetensors", "README.md"] {
-            let read = |folder: &Path| fs::read(folder.join(file)).unwrap();
-            assert!(read(out.path()) == read(&self.folder.path().join(model)), "{model}/{file}");
+        for file in sources(&self.folder.path().join(model)) {
+            let restored = fs::read(out.path().join(&file.path)).unwrap();
+            assert!(restored == fs::read(&file.file).unwrap(), "{model}/{}", file.path);
         }
         true
     }
@@ -96,7 +99,7 @@ fn damages(bytes: &[u8]) -> Vec<Option<Vec<u8>>> {
 async fn damage_of_each_kind_is_noticed_and_repaired_by_adding_again() {
     let scene = Scene::new().await;
     let (root, keys) = scene.copy();
-    assert_eq!(keys.len(), 8, "{keys:?}");
+    assert_eq!(keys.len(), 9, "{keys:?}");
     let pristine = |key: &Path| fs::read(root.path().join(key)).unwrap();
     for key in &keys {
         for (how, damaged) in damages(&pristine(key)).into_iter().enumerate() {

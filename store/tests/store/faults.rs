@@ -15,6 +15,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 
 use crate::support::faulty::{Fault, Faulty};
 use crate::support::models::{name, sources};
+use crate::support::packings::{PACKINGS, packed};
 use crate::support::weights::{Random, Weights};
 
 const COLLECT: GcOptions = GcOptions { grace: Duration::ZERO, dry_run: false };
@@ -54,6 +55,8 @@ impl Scene {
             std::fs::write(folder.path().join(model).join("config.json"), format!("{{\"model\": \"{model}\"}}"))
                 .unwrap();
         }
+        // Its base are the floats of `base`.
+        std::fs::write(folder.path().join("tuned/packed.safetensors"), packed(&base, PACKINGS[0].1)).unwrap();
         Self { folder }
     }
 

@@ -17,5 +17,6 @@ mod relations;
 mod repair;
 mod roots;
 mod scale;
+mod sets;
 mod support;
 mod uploads;

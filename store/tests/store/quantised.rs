@@ -17,11 +17,11 @@ const WIDTH: usize = 512;
 const HEAD: usize = 64;
 
 /// A matrix or vector of a small model of the Llama architecture.
-struct Tensor {
+pub struct Tensor {
     /// The names in safetensors and in GGUF.
-    names: [&'static str; 2],
-    rows: usize,
-    weights: Vec<f32>,
+    pub names: [&'static str; 2],
+    pub rows: usize,
+    pub weights: Vec<f32>,
 }
 
 /// The names of the matrices, each with its number of rows and columns.
@@ -37,10 +37,10 @@ const MATRICES: [([&str; 2], usize, usize); 8] = [
 ];
 
 /// A model whose weights are numbers of BF16.
-struct Model(Vec<Tensor>);
+pub struct Model(pub Vec<Tensor>);
 
 impl Model {
-    fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         let mut random = Random(seed);
         let mut draw = |count: usize, centre: f32| -> Vec<f32> {
             (0..count).map(|_| f32::from_bits((centre + 0.02 * random.normal()).to_bits() & !0xFFFF)).collect()
@@ -52,7 +52,7 @@ impl Model {
     }
 
     /// A fine-tune of this model.
-    fn tuned(&self, seed: u64) -> Self {
+    pub fn tuned(&self, seed: u64) -> Self {
         let mut random = Random(seed);
         let mut tune = |weight: &f32| f32::from_bits((weight + 0.001 * random.normal()).to_bits() & !0xFFFF);
         let tensor = |t: &Tensor| Tensor { weights: t.weights.iter().map(&mut tune).collect(), ..*t };
@@ -60,7 +60,7 @@ impl Model {
     }
 
     /// The model as safetensors in BF16.
-    fn floats(&self) -> Vec<u8> {
+    pub fn floats(&self) -> Vec<u8> {
         let bytes = |weights: &[f32]| weights.iter().flat_map(|w| w.to_le_bytes()[2..].to_vec()).collect::<Vec<u8>>();
         let shape = |tensor: &Tensor| match tensor.rows {
             1 => vec![tensor.weights.len() as u64],
@@ -109,7 +109,7 @@ fn woven(tensor: &Tensor, columns: usize) -> Vec<f32> {
 }
 
 /// Adds a file as a model, checks that it is restored, and returns what was added.
-async fn add(store: &Store, folder: &Path, model: &str, bytes: &[u8]) -> Added {
+pub async fn add(store: &Store, folder: &Path, model: &str, bytes: &[u8]) -> Added {
     let file = folder.join(model);
     std::fs::write(&file, bytes).unwrap();
     let source = Source { path: "model".into(), file };
@@ -120,7 +120,7 @@ async fn add(store: &Store, folder: &Path, model: &str, bytes: &[u8]) -> Added {
     added
 }
 
-fn share(added: &Added) -> f64 {
+pub fn share(added: &Added) -> f64 {
     added.stored_bytes as f64 / added.bytes as f64
 }
 

@@ -2,7 +2,7 @@
 //! there is a copy of what it was.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use bitx_store::{Copies, Digest, GcOptions, Store, VerifyDepth};
 
 use crate::support::models::{copy, name, sources};
 use crate::support::open;
+use crate::support::packings::{PACKINGS, packed};
 use crate::support::weights::{Random, Weights};
 
 /// A store of the models `base` and `tuned`, with a kept archive, a writer at work, and a
@@ -27,6 +28,8 @@ impl Scene {
             fs::create_dir(folder.path().join(model)).unwrap();
             fs::write(folder.path().join(model).join("model.safetensors"), weights.to_file()).unwrap();
         }
+        // Its base are the floats of `base`.
+        fs::write(folder.path().join("tuned/packed.safetensors"), packed(&base, PACKINGS[0].1)).unwrap();
         let scene = Self { folder };
         let store = open(&scene.made()).await;
         scene.add(&store, "base").await;
@@ -109,14 +112,37 @@ impl Scene {
     async fn restores(&self, store: &Store, model: &str) {
         let out = tempfile::tempdir().unwrap();
         store.get(&store.model(&name(model)).await.unwrap(), out.path(), &|_| {}).await.unwrap();
-        let read = |folder: &Path| fs::read(folder.join("model.safetensors")).unwrap();
-        assert!(read(out.path()) == read(&self.folder.path().join(model)), "{model}");
+        for file in sources(&self.folder.path().join(model)) {
+            assert!(fs::read(out.path().join(&file.path)).unwrap() == fs::read(&file.file).unwrap(), "{model}");
+        }
     }
 }
 
-/// The kind of an object: its folder, and for records the end of its name.
-fn kind(key: &str) -> String {
+/// The kinds of objects in the store.
+const KINDS: [&str; 17] = [
+    "archives",
+    "files",
+    "format.json",
+    "gc clock",
+    "gc condemned.json",
+    "gc done",
+    "gc waits.json",
+    "models",
+    "pieces 0",
+    "pieces 1",
+    "pieces 2",
+    "pieces 5",
+    "pieces 7",
+    "runs beat",
+    "runs json",
+    "signatures",
+    "sketches",
+];
+
+/// The kind of an object: its folder, and for records the end of its name, for pieces their coding.
+fn kind(key: &str, bytes: &[u8]) -> String {
     match key.split_once('/') {
+        Some((folder @ "pieces", _)) => format!("{folder} {}", bytes[0]),
         Some((folder @ ("gc" | "runs"), name)) => {
             format!("{folder} {}", name.split_once('.').map_or(name, |name| name.1))
         }
@@ -141,7 +167,8 @@ async fn every_changed_byte_is_noticed() {
     for key in scene.keys() {
         let path = root.path().join(&key);
         let bytes = fs::read(&path).unwrap();
-        let is_first = !kinds.contains(&kind(&key));
+        let kind = kind(&key, &bytes);
+        let is_first = !kinds.contains(&kind);
         let step = if is_first { bytes.len() / 40 + 1 } else { bytes.len() / 4 + 1 };
         for at in (0..bytes.len()).step_by(step) {
             let mut flipped = bytes.clone();
@@ -150,26 +177,11 @@ async fn every_changed_byte_is_noticed() {
             assert!(!problems(&store).await.is_empty(), "{key}: byte {at}");
         }
         fs::write(&path, bytes).unwrap();
-        kinds.push(kind(&key));
+        kinds.push(kind);
     }
     kinds.sort();
     kinds.dedup();
-    let expected = [
-        "archives",
-        "files",
-        "format.json",
-        "gc clock",
-        "gc condemned.json",
-        "gc done",
-        "gc waits.json",
-        "models",
-        "pieces",
-        "runs beat",
-        "runs json",
-        "signatures",
-        "sketches",
-    ];
-    assert_eq!(kinds, expected);
+    assert_eq!(kinds, KINDS);
 }
 
 /// Without copies, a repair leaves only the damage of models' data.

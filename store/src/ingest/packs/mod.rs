@@ -22,6 +22,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::keys::Kind;
 use crate::manifest::{Item, PieceRef};
+use crate::store::Store;
 use groups::Group;
 use partners::Partners;
 
@@ -56,8 +57,9 @@ pub(super) fn short(items: &[Item], surveyed: &[Surveyed], bases: &[Vec<Chosen>]
 
 /// Notes the digests of the items that go into packs, unless they are very short.
 pub(super) fn note_digests(items: &mut [Item], surveyed: &[Surveyed], short: &[bool]) {
-    let short = surveyed.iter().zip(short).filter(|(part, short)| **short && part.length() >= LEAST_DIGESTED);
-    short.for_each(|(part, _)| items[part.part.item].blake3 = Some(part.digest));
+    let short = surveyed.iter().zip(short).filter(|(_, short)| **short);
+    let digests = short.filter_map(|(part, _)| Some((part, digest(part)?)));
+    digests.for_each(|(part, digest)| items[part.part.item].blake3 = Some(digest));
 }
 
 /// Joins consecutive short parts into units that are read at once. `several` are the items of
@@ -118,6 +120,46 @@ pub(super) fn gather(file: &LocalFile, ranges: &[Range<u64>]) -> Result<Bytes> {
     Ok(bytes.freeze())
 }
 
+/// Reads the bytes in some ranges of a local file, with their digest. Their parts must have these
+/// lengths and digests still.
+pub(super) async fn read(
+    store: &Store,
+    file: &Arc<LocalFile>,
+    ranges: Vec<Range<u64>>,
+    parts: Vec<(u64, Digest)>,
+) -> Result<(Bytes, Digest)> {
+    let file = file.clone();
+    let read = store.compute(move || {
+        let bytes = gather(&file, &ranges)?;
+        let mut rest = &bytes[..];
+        for (length, digest) in parts {
+            let (part, behind) = rest.split_at(length as usize);
+            if Digest::of(part) != digest {
+                let changed = io::Error::other("the file changed while it was read");
+                return Err(Error::file(file.path())(changed));
+            }
+            rest = behind;
+        }
+        let digest = Digest::of(&bytes);
+        Ok((bytes, digest))
+    });
+    read.await
+}
+
+/// The error of a piece with this digest that could not be coded.
+pub(super) fn error(failure: Failure, digest: &Digest) -> Error {
+    match failure {
+        Failure::Changed => Error::damaged(Kind::Pieces.place(digest), codec::OTHER_DIGEST),
+        Failure::Base(id) => Error::damaged(Kind::Pieces.key(&id), codec::OTHER_DIGEST),
+        Failure::Codec(problem) => Error::damaged(Kind::Pieces.place(digest), problem),
+    }
+}
+
+/// The digest of a part that an item in a pack keeps, unless it is very short.
+pub(super) fn digest(part: &Surveyed) -> Option<Digest> {
+    (part.length() >= LEAST_DIGESTED).then_some(part.digest)
+}
+
 impl Ingest<'_> {
     /// Stores the packs of the short parts of a file. `bases` are the bases of its other parts.
     pub(super) async fn packs(
@@ -168,24 +210,8 @@ impl Ingest<'_> {
 
     /// Reads the bytes of a pack, and checks that they are still what they were.
     async fn read_pack(&self, file: &Arc<LocalFile>, group: &Group<'_>) -> Result<(Bytes, Digest)> {
-        let file = file.clone();
-        let parts: Vec<(u64, Digest)> = group.parts.iter().map(|part| (part.length(), part.digest)).collect();
-        let ranges = ranges(group.parts.iter().map(|part| part.part.range.clone()));
-        let read = self.store.compute(move || {
-            let bytes = gather(&file, &ranges)?;
-            let mut rest = &bytes[..];
-            for (length, digest) in parts {
-                let (part, behind) = rest.split_at(length as usize);
-                if Digest::of(part) != digest {
-                    let changed = io::Error::other("the file changed while it was read");
-                    return Err(Error::file(file.path())(changed));
-                }
-                rest = behind;
-            }
-            let digest = Digest::of(&bytes);
-            Ok((bytes, digest))
-        });
-        read.await
+        let parts = group.parts.iter().map(|part| (part.length(), part.digest)).collect();
+        read(self.store, file, ranges(group.parts.iter().map(|part| part.part.range.clone())), parts).await
     }
 
     /// Codes a pack, against a base if there is one that the run may rely on.
@@ -204,10 +230,6 @@ impl Ingest<'_> {
         let coded = self
             .store
             .compute(move || codec::encode_pack(Packed { bytes: &bytes, digest, segments: &segments }, base, effort));
-        coded.await.map_err(|failure| match failure {
-            Failure::Changed => Error::damaged(Kind::Pieces.place(&digest), codec::OTHER_DIGEST),
-            Failure::Base(id) => Error::damaged(Kind::Pieces.key(&id), codec::OTHER_DIGEST),
-            Failure::Codec(problem) => Error::damaged(Kind::Pieces.place(&digest), problem),
-        })
+        coded.await.map_err(|failure| error(failure, &digest))
     }
 }

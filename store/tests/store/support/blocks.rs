@@ -160,16 +160,16 @@ fn ratio(weight: f32, scale: f32) -> f32 {
 }
 
 /// The number of the largest absolute value.
-fn largest(numbers: &[f32]) -> f32 {
+pub fn largest(numbers: &[f32]) -> f32 {
     numbers.iter().copied().fold(0.0, |most: f32, number| if number.abs() > most.abs() { number } else { most })
 }
 
-fn bounds(weights: &[f32]) -> (f32, f32) {
+pub fn bounds(weights: &[f32]) -> (f32, f32) {
     weights.iter().fold((f32::MAX, f32::MIN), |(least, most), weight| (least.min(*weight), most.max(*weight)))
 }
 
 /// Writes a number as `F16`, and returns what was written.
-fn half(block: &mut [u8], at: usize, number: f32) -> f32 {
+pub fn half(block: &mut [u8], at: usize, number: f32) -> f32 {
     // The step between numbers of 11 bits, or of the subnormal ones.
     let step = 2f32.powi((number.abs().max(2f32.powi(-14)).log2().floor() as i32) - 10);
     let rounded = (number / step).round_ties_even() * step;

@@ -7,6 +7,7 @@ pub mod counted;
 pub mod crowd;
 pub mod faulty;
 pub mod models;
+pub mod packings;
 pub mod short;
 pub mod weights;
 

@@ -78,6 +78,12 @@ impl Weights {
         Self(header.into_iter().filter(|(name, _)| name != "__metadata__").map(tensor).collect())
     }
 
+    /// The first matrix: its name, its weights and the number of its columns.
+    pub fn matrix(&self) -> (&str, Vec<f32>, usize) {
+        let Tensor { name, shape, bytes, .. } = &self.0[0];
+        (name, bytes.chunks_exact(2).map(|word| from_bf16([word[0], word[1]])).collect(), shape[1] as usize)
+    }
+
     pub fn to_file(&self) -> Vec<u8> {
         let tensors: Vec<_> = self
             .0
