@@ -231,7 +231,7 @@ mod tests {
             assert!(fields.iter().all(|&field| u64::from(field) == single.get(width)), "{width} {skipped}");
             assert_eq!(together.position, single.position);
             let [mut together, mut single] = [(); 2].map(|()| BitWriter::default());
-            [&mut together, &mut single].map(|writer| writer.put(0, skipped as u32 % 8));
+            [&mut together, &mut single].into_iter().for_each(|writer| writer.put(0, skipped as u32 % 8));
             together.put_all(&fields, width);
             fields.iter().for_each(|&field| single.put(field, width));
             assert_eq!(together.finish(), single.finish());
