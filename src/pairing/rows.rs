@@ -42,8 +42,8 @@ pub(crate) fn align(target: &[u64], index: &RowIndex) -> Vec<RowRun> {
                 continue;
             }
         }
-        // The row of the same number is as good as any that is as much alike, since most rows do not
-        // move.
+        // The row of the same number is as good as any that is as much alike, since most rows do
+        // not move.
         let own = Some(row).filter(|row| differing(*row).is_some_and(|own| own <= SAME));
         let found = index.find(signature).filter(|found| own.is_none_or(|own| differing(*found) < differing(own)));
         if let Some(base) = found.or(own) {
@@ -71,8 +71,8 @@ pub(crate) fn rectangles(runs: &[RowRun], rows: u64, columns: u64) -> Option<Arr
     all.min_by_key(|arranged| arranged.rectangles.len())
 }
 
-/// The rows, where every so many are in one order: a row between others at even distances is the one
-/// between theirs, whatever its signature tells.
+/// The rows, where every so many are in one order: a row between others at even distances is the
+/// one between theirs, whatever its signature tells.
 fn in_order(bases: &[Option<u64>], turns: usize) -> Vec<Option<u64>> {
     let base = |row: Option<usize>| row.and_then(|row| *bases.get(row)?);
     let step = |from: Option<u64>, to: Option<u64>| to?.checked_sub(from?);
