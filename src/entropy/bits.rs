@@ -133,9 +133,7 @@ impl<'a> BitReader<'a> {
     pub(crate) fn get_all(&mut self, width: u32, fields: &mut [u32]) {
         match width {
             0..=7 => self.get_groups::<8>(width, fields),
-            8 if self.position & 7 == 0 => self.get_bytes(fields),
             8..=14 => self.get_groups::<4>(width, fields),
-            15..=28 => self.get_groups::<2>(width, fields),
             _ => self.get_groups::<1>(width, fields),
         }
     }
@@ -152,18 +150,6 @@ impl<'a> BitReader<'a> {
             }
         }
         rest.iter_mut().for_each(|field| *field = self.get(width) as u32);
-    }
-
-    /// Reads fields that are bytes.
-    fn get_bytes(&mut self, fields: &mut [u32]) {
-        let start = self.position >> 3;
-        match self.bytes.get(start..start + fields.len()) {
-            Some(bytes) => {
-                fields.iter_mut().zip(bytes).for_each(|(field, &byte)| *field = u32::from(byte));
-                self.position += 8 * fields.len();
-            }
-            None => self.get_groups::<4>(8, fields),
-        }
     }
 
     /// Reads a number that [`BitWriter::put_gamma`] appended.
