@@ -208,11 +208,19 @@ fn the_bytes_of_a_set_tell_the_bits_of_its_numbers() {
     let regions: [(&str, Dtype, &[u64]); 3] =
         [("l.weight", U32, &[64, 24]), ("l.scales", F16, &[64, 4]), ("l.biases", F16, &[64, 4])];
     let [set] = &PackedSet::find(&Layout::of_tensors(&regions))[..] else { panic!() };
-    // The numbers 0 to 7 in turn.
-    let numbers: Vec<u8> = [0x88, 0xC6, 0xFA].repeat(2048);
     let ones = [0x00, 0x3C].repeat(256);
-    let parts: Vec<(Dtype, &[u8])> = vec![(U32, &numbers), (F16, &ones), (F16, &ones)];
-    let resolved = set.resolved(&parts).unwrap();
-    assert_eq!((set.weights(6144), resolved.weights(6144)), (8192, 16_384));
-    assert_eq!(resolved.weights_at(&parts, &[0, 1, 9, 16_383]), Some(vec![1.0, 2.0, 2.0, 8.0]));
+    let parts = |numbers| [(U32, numbers), (F16, &ones[..]), (F16, &ones[..])];
+    // The numbers 0 to 7 in turn.
+    let threes = [0x88, 0xC6, 0xFA].repeat(2048);
+    // The numbers 0 to 31 in turn.
+    let four = |first: u32| first | (first + 1) << 6 | (first + 2) << 12 | (first + 3) << 18;
+    let sixes = (0..32u32).step_by(4).flat_map(|first| four(first).to_le_bytes()[..3].to_vec());
+    let sixes = sixes.collect::<Vec<u8>>().repeat(256);
+    for (numbers, count, last) in [(&threes, 16_384, 7), (&sixes, 8192, 31)] {
+        let parts = parts(&numbers[..]);
+        let resolved = set.resolved(&parts).unwrap();
+        assert_eq!(resolved.weights(6144), count);
+        let weights = [0, 1, 9, last].map(|number| (number % (last + 1) + 1) as f32).to_vec();
+        assert_eq!(resolved.weights_at(&parts, &[0, 1, 9, count - 1]), Some(weights));
+    }
 }
