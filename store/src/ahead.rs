@@ -26,15 +26,22 @@ type Numbered = Vec<(usize, Vec<Range<usize>>)>;
 /// is read first, as far as there is room.
 #[derive(Debug)]
 pub(crate) struct Ahead {
-    /// The numbers of these runs, by their piece, and the runs themselves.
+    /// The numbers of these runs, by their piece and in their order, and the runs themselves.
     later: HashMap<PieceRef, Numbered>,
     kept: Mutex<Waiting>,
 }
 
-/// What is kept: the bytes of runs by their number, and how many bytes more may be kept.
+/// What is kept.
 #[derive(Debug)]
 struct Waiting {
+    /// The bytes of runs by their number.
     runs: HashMap<usize, Vec<Bytes>>,
+    /// For each piece, the place of the first run that has not been looked at. A piece may have very
+    /// many runs, and be read for most of them.
+    next: HashMap<PieceRef, usize>,
+    /// The largest number that has been asked for. Runs up to it are being read already.
+    asked: usize,
+    /// The number of bytes that may be kept besides.
     room: u64,
 }
 
@@ -56,27 +63,35 @@ impl Ahead {
             }
         }
         later.retain(|_, runs| !runs.is_empty());
-        Self { later, kept: Mutex::new(Waiting { runs: HashMap::new(), room: MOST }) }
+        let kept = Waiting { runs: HashMap::new(), next: HashMap::new(), asked: 0, room: MOST };
+        Self { later, kept: Mutex::new(kept) }
     }
 
     /// Keeps the runs of a piece with these bytes that are read later than those of this number.
     pub(crate) fn keep(&self, number: usize, piece: &PieceRef, bytes: &Bytes) {
         let Some(later) = self.later.get(piece) else { return };
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        for (later, runs) in later.iter().filter(|(later, _)| *later > number) {
+        let kept = &mut *kept;
+        let next = kept.next.entry(*piece).or_default();
+        let passed = number.max(kept.asked);
+        *next = (*next).max(later.partition_point(|(later, _)| *later <= passed));
+        for (later, runs) in &later[*next..] {
             let memory = memory(runs.iter().map(Range::len));
-            if memory <= kept.room && !kept.runs.contains_key(later) {
-                kept.room -= memory;
-                // Slices would keep all of the piece in memory.
-                let copies = runs.iter().map(|run| Bytes::copy_from_slice(&bytes[run.clone()]));
-                kept.runs.insert(*later, copies.collect());
+            if memory > kept.room {
+                break;
             }
+            kept.room -= memory;
+            *next += 1;
+            // Slices would keep all of the piece in memory.
+            let copies = runs.iter().map(|run| Bytes::copy_from_slice(&bytes[run.clone()]));
+            kept.runs.insert(*later, copies.collect());
         }
     }
 
     /// The bytes of the runs of this number, if they were kept.
     pub(crate) fn take(&self, number: usize) -> Option<Vec<Bytes>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.asked = kept.asked.max(number);
         let runs = kept.runs.remove(&number)?;
         kept.room += memory(runs.iter().map(Bytes::len));
         Some(runs)
@@ -116,6 +131,11 @@ mod tests {
         assert!((0..5).all(|number| ahead.take(number).is_none()));
         // A piece that is read again keeps nothing that was read.
         ahead.keep(3, &one, &bytes);
+        assert!(ahead.take(2).is_none());
+        // Runs that are being read are not kept any more.
+        let ahead = Ahead::of(&all);
+        assert!(ahead.take(2).is_none());
+        ahead.keep(0, &one, &bytes);
         assert!(ahead.take(2).is_none());
     }
 }
