@@ -29,6 +29,11 @@ pub(in crate::encode) struct Known {
 }
 
 impl Known {
+    /// The regions of the numbers and of their companions.
+    pub(in crate::encode) fn parts(&self) -> impl Iterator<Item = usize> + use<> {
+        [Some(self.region), Some(self.scales), self.zeros, self.factor, self.groups].into_iter().flatten()
+    }
+
     /// The regions whose first bytes tell the first weights.
     pub(in crate::encode) fn starting(&self) -> impl Iterator<Item = usize> + use<> {
         [Some(self.region), Some(self.scales), self.biases(), self.groups].into_iter().flatten()

@@ -11,7 +11,7 @@ use crate::manifest::PieceRef;
 
 /// The maximum number of bytes that wait for a reader.
 const MOST: u64 = 64 << 20;
-/// What runs take beside their bytes, about.
+/// The approximate memory of a run beside its bytes, in bytes.
 const EACH: u64 = 256;
 /// The maximum length of runs that are kept, as a divisor of their piece's.
 const SHARE: u64 = 4;
@@ -31,7 +31,7 @@ pub(crate) struct Ahead {
     kept: Mutex<Waiting>,
 }
 
-/// What is kept.
+/// The runs that wait for their reader, and the room that is left.
 #[derive(Debug)]
 struct Waiting {
     /// The bytes of runs by their number.
@@ -51,7 +51,7 @@ fn memory(runs: impl Iterator<Item = usize>) -> u64 {
 }
 
 impl Ahead {
-    /// What a reader of all these runs, in their order, comes back to.
+    /// The short runs that a reader of all these runs, in their order, comes back to.
     pub(crate) fn of(all: &[Runs]) -> Self {
         let mut later: HashMap<PieceRef, Numbered> = HashMap::new();
         for (number, (piece, runs)) in all.iter().enumerate() {

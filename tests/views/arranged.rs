@@ -214,10 +214,7 @@ fn chunks_of_rectangles_are_restored_apart() {
     let target = model(&[("layers", "BF16", &[700, 3, 1000], &own)]);
     assert!(share(&base, &target) < 0.45);
     let archive = compress(&base, &target, Format::V2 { effort: Effort::Fast }).unwrap();
-    let mut job = Restore::new(&[base.len() as u64], archive.len() as u64).tensor("layers").job();
-    let (bases, delta): ([&dyn ReadAt; 1], _) = ([&base.as_slice()], archive.as_slice());
-    let sources = Sources { base: &bases, delta: Some(&delta), ..Sources::default() };
-    assert!(common::run(&mut job, &sources, &Sequential).unwrap() == own);
+    assert!(restore_tensor(&base, &archive, "layers") == own);
 }
 
 /// A head with a base file of no known layout, and words of `U8` with these rectangles of it.
@@ -230,7 +227,8 @@ fn forged(shape: [u64; 2], rectangles: &[Vec<u64>]) -> Vec<u8> {
 
 const BASE: u64 = 32 << 20;
 
-/// What both decoders say of these rectangles, of which the last one is too many.
+/// The reference decoder's error for these rectangles, of which the last one is too many. The crate
+/// refuses them as well.
 fn too_many(shape: [u64; 2], rectangles: &[Vec<u64>]) -> String {
     assert!(reference::head::Head::read(&forged(shape, &rectangles[1..])).is_ok());
     let head = forged(shape, rectangles);

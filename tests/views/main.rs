@@ -251,6 +251,13 @@ fn run(mut job: Job, base: &[&[u8]], other: &[u8]) -> bitx::Result<Vec<u8>> {
     common::run(&mut job, &sources, &Sequential)
 }
 
+/// Restores one tensor of an archive, with none of its other chunks.
+fn restore_tensor(base: &[u8], archive: &[u8], name: &str) -> Vec<u8> {
+    let mut job = Restore::new(&[base.len() as u64], archive.len() as u64).tensor(name).job();
+    let sources = Sources { base: &[&base], delta: Some(&archive), ..Sources::default() };
+    common::run(&mut job, &sources, &Sequential).unwrap()
+}
+
 /// The base is recognised by its tensors, however they are spread over files.
 #[test]
 fn a_base_may_be_sharded_anew() {

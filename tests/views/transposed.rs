@@ -94,8 +94,5 @@ fn chunks_of_transposed_matrices_are_restored_apart() {
     let target = model(&[("a", "BF16", &[columns as u64, rows as u64], &turned)]);
     assert!(share(&base, &target) < 0.45);
     let archive = compress(&base, &target, Format::V2 { effort: Effort::Fast }).unwrap();
-    let mut job = Restore::new(&[base.len() as u64], archive.len() as u64).tensor("a").job();
-    let (bases, delta): ([&dyn ReadAt; 1], _) = ([&base.as_slice()], archive.as_slice());
-    let sources = Sources { base: &bases, delta: Some(&delta), ..Sources::default() };
-    assert!(common::run(&mut job, &sources, &Sequential).unwrap() == turned);
+    assert!(restore_tensor(&base, &archive, "a") == turned);
 }

@@ -4,10 +4,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Known, find};
-use crate::encode::survey::{STATE, is_searched, offset, orders};
+use crate::encode::survey::{STATE, in_order, is_searched, offset};
 use crate::layout::{Dtype, Layout, Region};
 use crate::quant::packed::PACKINGS;
-use crate::transposed::Transposed;
 use crate::unpacked::Unpacked;
 
 /// The number of bytes at the beginning of a region that tell its packing.
@@ -36,7 +35,7 @@ impl PackedSet {
         for known in find(layout).into_iter().filter(|known| is_searched(&layout.regions[known.region], known)) {
             let state = known.nested().map(|_| [&layout.regions[known.region].name, STATE].concat());
             let state = state.and_then(|name| states.get(&*name).copied());
-            let regions: Vec<usize> = parts(&known).chain(state).collect();
+            let regions: Vec<usize> = known.parts().chain(state).collect();
             if regions.iter().all(|region| !taken.contains(region)) {
                 taken.extend(&regions);
                 sets.push(Self { known, regions });
@@ -81,7 +80,7 @@ impl PackedSet {
         let numbers = given.first()?;
         let state = self.known.nested().and(given.get(self.regions.len() - 1));
         let unpacked = unpacked(&self.known, numbers, state.map_or(Some(0.0), |(_, json)| offset(json))?)?;
-        let parts = parts(&self.known).map(|region| self.part(given, region));
+        let parts = self.known.parts().map(|region| self.part(given, region));
         let parts: Vec<(Dtype, &[u8])> = parts.collect::<Option<_>>()?;
         let all = self.weights(numbers.1.len() as u64);
         let weights = have_all(&unpacked, all, &parts).then(|| unpacked.weights_at(places, all, &parts))?;
@@ -91,11 +90,6 @@ impl PackedSet {
     fn part<'a>(&self, given: &[(Dtype, &'a [u8])], region: usize) -> Option<(Dtype, &'a [u8])> {
         given.get(self.regions.iter().position(|other| *other == region)?).copied()
     }
-}
-
-/// The regions of the numbers and of their companions.
-fn parts(known: &Known) -> impl Iterator<Item = usize> + use<> {
-    [Some(known.region), Some(known.scales), known.zeros, known.factor, known.groups].into_iter().flatten()
 }
 
 /// The order of packed numbers in the matrix that was quantised.
@@ -109,16 +103,7 @@ fn unpacked(known: &Known, (dtype, bytes): &(Dtype, &[u8]), offset: f32) -> Opti
         false => known.tiles.width.checked_div(known.tiles.columns)?,
     };
     let base = region(vec![outer, count.checked_div(outer)?]);
-    let order = orders(&region(Vec::new()), known, &base, false)?.0;
-    Some(Unpacked {
-        packing: known.packing,
-        tiles: known.tiles,
-        matrices: Transposed { rows: order.matrices.columns, columns: order.matrices.rows },
-        element: order.element,
-        rounded: [Dtype::F32; 2],
-        has_factor: known.factor.is_some(),
-        offset: offset.to_bits(),
-    })
+    in_order(&region(Vec::new()), known, &base, false).map(|order| Unpacked { offset: offset.to_bits(), ..order })
 }
 
 /// Returns true if these parts have what `all` weights need.

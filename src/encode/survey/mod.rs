@@ -36,8 +36,9 @@ use duplicates::Duplicates;
 use merges::Merges;
 pub(in crate::encode) use nested::{STATE, offset};
 use quantised::Quantised;
-pub(in crate::encode) use quantised::{is_searched, orders};
+pub(in crate::encode) use quantised::is_searched;
 use unpacked::Weights;
+pub(in crate::encode) use unpacked::in_order;
 use views::{is_cast, is_cast_up};
 
 /// Minimum length in bytes of a region to match by content; shorter ones are not worth a read.

@@ -278,7 +278,7 @@ fn per_run(packing: &Packing, width: u64) -> (u64, u64) {
 
 /// The orders of the weights of packed numbers and of their scales in a base region, `turned` if
 /// the rows of plain runs are its columns; `None` if its shape is not that of the numbers.
-pub(in crate::encode) fn orders(
+pub(super) fn orders(
     region: &Region,
     known: &Known,
     base: &Region,

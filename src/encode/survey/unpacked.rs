@@ -150,21 +150,9 @@ impl Weights {
         let target = &models.target.regions[*regions.first()?];
         let place = |region: usize| Place { base, region };
         let region = models.bases.region(place(known.region));
-        let parts = [Some(known.region), Some(known.scales), known.zeros, known.factor, known.groups];
-        let places: Vec<Place> = parts.into_iter().flatten().map(place).collect();
+        let places: Vec<Place> = known.parts().map(place).collect();
         let dtypes: Vec<Dtype> = places.iter().map(|place| models.bases.region(*place).dtype).collect();
-        let order = |&turned: &bool| {
-            let order = orders(region, known, target, turned)?.0;
-            Some(Unpacked {
-                packing: known.packing,
-                tiles: known.tiles,
-                matrices: Transposed { rows: order.matrices.columns, columns: order.matrices.rows },
-                element: order.element,
-                rounded: [Dtype::F32; 2],
-                has_factor: known.factor.is_some(),
-                offset: 0,
-            })
-        };
+        let order = |&turned: &bool| in_order(region, known, target, turned);
         let mut orders: Vec<Unpacked> = turned.iter().filter_map(order).collect();
         orders.dedup();
         let moves = |order: &Unpacked| order.matrices.rows > 1 && order.matrices.columns > 1;
@@ -318,4 +306,19 @@ fn roundings(order: &Unpacked, dtypes: &[Dtype]) -> Vec<[Dtype; 2]> {
 fn distance(numbers: &[f32], wanted: &[f32]) -> f32 {
     let distances: f32 = numbers.iter().zip(wanted).map(|(number, wanted)| (number - wanted).abs()).sum();
     distances / wanted.iter().map(|wanted| wanted.abs()).sum::<f32>()
+}
+
+/// The weights that packed numbers in a region stand for, in the order of a matrix such as `other`,
+/// without an offset. `turned` is that of [`orders`]; `None` if its shape is not that of the numbers.
+pub(in crate::encode) fn in_order(region: &Region, known: &Known, other: &Region, turned: bool) -> Option<Unpacked> {
+    let order = orders(region, known, other, turned)?.0;
+    Some(Unpacked {
+        packing: known.packing,
+        tiles: known.tiles,
+        matrices: Transposed { rows: order.matrices.columns, columns: order.matrices.rows },
+        element: order.element,
+        rounded: [Dtype::F32; 2],
+        has_factor: known.factor.is_some(),
+        offset: 0,
+    })
 }

@@ -107,19 +107,22 @@ impl Ingest<'_> {
         let (file, mut items, parts, warnings) = opened.await?;
         self.counts.warn(&source.path, warnings);
         let (digest, mut surveyed) = self.survey(&file, parts, &mut items).await?;
-        self.sign_sets(&file, &items, &mut surveyed).await?;
         let id = match self.find_file(&digest).await? {
             Some(id) => {
                 self.counts.known.fetch_add(file.length(), Ordering::Relaxed);
                 (self.progress)(file.length());
                 let parts = self.store.file(&id).await?.parts();
                 if parts.len() == surveyed.len() {
+                    self.sign_sets(&file, &items, &mut surveyed).await?;
                     let near = self.near(&items, &surveyed).await?;
                     self.store_hints(&id, &surveyed, &parts, &near).await?;
                 }
                 id
             }
-            None => self.store_file(&file, digest, items, surveyed).await?,
+            None => {
+                self.sign_sets(&file, &items, &mut surveyed).await?;
+                self.store_file(&file, digest, items, surveyed).await?
+            }
         };
         file.input().check_unchanged().map_err(Error::file(file.path()))?;
         Ok(FileEntry { path: source.path.clone(), length: file.length(), id })

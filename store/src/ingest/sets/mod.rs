@@ -30,7 +30,7 @@ use crate::manifest::Item;
 /// The maximum length of a set in bytes.
 const LONGEST: u64 = 32 << 20;
 
-/// What the names in frames have in common.
+/// The common beginning of the names in a frame, without and with a dot behind it.
 const STEM: &str = "w";
 const STEM_BEFORE_NAMES: &str = "w.";
 
