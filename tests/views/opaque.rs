@@ -114,6 +114,10 @@ fn integers_between_floats_are_coded_against_those_of_the_base() {
     let tensor = |weights: &[f32]| model(&[("a", "I8", &[50, 500], &integers(&weights[..25_000]))]);
     let (plain, mixed) = (share(&tensor(&base), &tensor(&tuned)), share(&file(&base), &file(&tuned)));
     assert!(mixed < plain, "{mixed}, {plain}");
+    // As in MediaPipe's files.
+    let zip = |weights: &[f32]| common::zip::Zip::default().add("model.tflite", &file(weights)).finish(b"");
+    let zipped = share(&zip(&base), &zip(&tuned));
+    assert!(zipped < mixed + 0.01, "{zipped}, {mixed}");
 }
 
 /// Files of no known layout with their tensors one after the other: in another order, without one

@@ -157,15 +157,15 @@ fn span_items(findings: &Findings, range: Range<u64>, longest: u64) -> Vec<Item>
     bytes_items(findings, range, longest)
 }
 
-/// Bytes between guessed floats from which on they are paired with those at their place in the base.
+/// Bytes between regions from which on they are paired with those at their place in the base.
 const TWIN: u64 = 4 << 10;
 
-/// The region of bytes between guessed floats, paired with the bytes at the same place of a guessed base
-/// of the same length: quantised weights are such bytes.
+/// The region of bytes between those of a file of places, paired with the bytes at the same place of
+/// such a base of the same length: quantised weights are such bytes, between guessed floats.
 fn twin_item(findings: &Findings, range: &Range<u64>) -> Option<Item> {
     let (target, length) = (&findings.target, range.end - range.start);
     let (base, _) = base_of_kind(findings).filter(|(_, base)| {
-        let both = target.is_guessed && base.is_guessed;
+        let both = target.kind == Kind::Places && base.kind == Kind::Places;
         both && base.file_length == target.file_length && length > TWIN
     })?;
     let region = Region { name: String::new(), dtype: Dtype::U8, shape: vec![length], offset: range.start, length };
