@@ -108,7 +108,7 @@ fn layout(mut infos: Vec<Info>, header_length: u64, data: u64, file_length: u64)
     let mut regions: Vec<Region> = Vec::with_capacity(infos.len());
     for (info, place) in infos.into_iter().zip(starts.windows(2)) {
         let room = place[1] - place[0];
-        let (dtype, shape, length) = match dtype(&info) {
+        let (dtype, shape, length) = match dtype(info.kind, &info.shape) {
             None => (Dtype::U8, vec![room], room),
             Some(dtype) => {
                 let length = dtype.tensor_bytes(&info.shape).filter(|&length| length <= room);
@@ -127,10 +127,10 @@ fn layout(mut infos: Vec<Info>, header_length: u64, data: u64, file_length: u64)
     Ok(Layout { kind: Kind::Gguf, file_length, header_length, regions, ..Layout::default() })
 }
 
-/// The dtype of a tensor; `None` if its ggml type has none, or its rows are not whole blocks: such
-/// a tensor is bytes.
-fn dtype(info: &Info) -> Option<Dtype> {
-    let dtype = match info.kind {
+/// The dtype of a tensor of that ggml type and shape; `None` if the type has none, or rows are not
+/// whole blocks: such a tensor is bytes.
+pub(super) fn dtype(kind: u32, shape: &[u64]) -> Option<Dtype> {
+    let dtype = match kind {
         0 => Dtype::F32,
         1 => Dtype::F16,
         2 => Dtype::Q4_0,
@@ -153,7 +153,7 @@ fn dtype(info: &Info) -> Option<Dtype> {
         30 => Dtype::BF16,
         _ => return None,
     };
-    let whole = info.shape.last().is_some_and(|row| row.is_multiple_of(dtype.block().0));
+    let whole = shape.last().is_some_and(|row| row.is_multiple_of(dtype.block().0));
     (!dtype.is_scaled() || whole).then_some(dtype)
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod dtype;
 mod floats;
+mod ggml;
 mod gguf;
 pub(crate) mod graph;
 mod header;

@@ -120,6 +120,31 @@ fn fields_of_onnx() {
     }
 }
 
+/// Files of ggml: headers without a tensor, places that begin like one, and tensors of a byte that do not
+/// reach to the end of the file.
+#[test]
+fn tensors_of_ggml() {
+    let tensor =
+        |name: &[u8]| [&[1u32, name.len() as u32, 24, 1].map(u32::to_le_bytes).concat()[..], name, &[0]].concat();
+    let name = |i: u32| i.to_be_bytes().map(|byte| byte % 64 + 33);
+    let tensors: Vec<u8> = (0..60_000u32)
+        .map(|i| i / 64 % 64 << 8 | i % 64 | i / 4096 << 16)
+        .map(name)
+        .flat_map(|name| tensor(&name))
+        .collect();
+    let one = [1u32, 256, 24, 1].map(u32::to_le_bytes).concat();
+    for rest in [
+        vec![0; 1 << 20],
+        one.repeat(1 << 16),
+        vec![1, 0, 0, 0].repeat(1 << 18),
+        [&tensors[..], &[0]].concat(),
+        tensors,
+    ] {
+        let file = [b"lmgg".to_vec(), rest].concat();
+        compresses(&format!("ggml of {} bytes", file.len()), &file);
+    }
+}
+
 /// MessagePack: items of a byte, empty maps, arrays of a few hundred bytes, and names that grow.
 #[test]
 fn items_of_flax() {

@@ -120,6 +120,31 @@ fn integers_between_floats_are_coded_against_those_of_the_base() {
     assert!(zipped < mixed + 0.01, "{zipped}, {mixed}");
 }
 
+/// Blocks of Q5_0 of 300 rows of 64 weights, and the same with a few others.
+fn blocks() -> [Vec<u8>; 2] {
+    let noise = |i: usize| ((i as u32).wrapping_mul(0x9e37_79b9) ^ 0x2545_f491).wrapping_mul(0x85eb_ca6b) >> 24;
+    let byte = |i: usize| if i % 22 == 1 { 0x24 } else { noise(i) as u8 };
+    let base: Vec<u8> = (0..600 * 22).map(byte).collect();
+    let tuned = base.iter().enumerate().map(|(i, byte)| byte ^ u8::from(i % 22 > 5 && noise(i + 1) < 40));
+    [base.clone(), tuned.collect()]
+}
+
+#[test]
+fn blocks_of_files_older_than_gguf_are_those_of_gguf() {
+    let [base, tuned] = blocks();
+    let newer = |blocks: &[u8]| gguf(&[("blocks.0.weight", &[64, 300], 6, blocks)]);
+    let older = |blocks: &[u8]| {
+        let numbers = [2, 15, 6, 64, 300u32].map(u32::to_le_bytes).concat();
+        [b"lmgg", &[9; 99][..], &numbers, b"blocks.0.weight", blocks].concat()
+    };
+    let plain = share(&newer(&base), &newer(&tuned));
+    for (base, target) in [(older(&base), older(&tuned)), (newer(&base), older(&tuned)), (older(&base), newer(&tuned))]
+    {
+        let share = share(&base, &target);
+        assert!(share < plain + 0.01, "{share}, {plain}");
+    }
+}
+
 /// Files of no known layout with their tensors one after the other: in another order, without one
 /// of them, and with a new one.
 #[test]

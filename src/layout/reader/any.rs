@@ -6,7 +6,7 @@ use super::kind::opaque;
 use super::{FIRST_READ, KindReader};
 use crate::error::Result;
 use crate::io::{Incremental, Wanted};
-use crate::layout::{Kind, Layout, floats, gguf, msgpack, npy, onnx, sniff, tar, torch, zip};
+use crate::layout::{Kind, Layout, floats, ggml, gguf, msgpack, npy, onnx, sniff, tar, torch, zip};
 
 /// The kinds of file that a reader accepts.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +49,12 @@ trait PlacesReader: Incremental + fmt::Debug + Send + Sync {
 }
 
 impl PlacesReader for floats::Finder {
+    fn layout(self: Box<Self>) -> Option<Layout> {
+        self.finish()
+    }
+}
+
+impl PlacesReader for ggml::TensorReader {
     fn layout(self: Box<Self>) -> Option<Layout> {
         self.finish()
     }
@@ -121,6 +127,8 @@ impl LayoutReader {
                     Box::new(torch::stream::StreamReader::new(self.file_length))
                 } else if tar::may_begin(head) {
                     Box::new(tar::TarReader::new(self.file_length, self.level))
+                } else if ggml::may_begin(head) {
+                    Box::new(ggml::TensorReader::new(self.file_length))
                 } else if msgpack::may_begin(head) {
                     Box::new(msgpack::Walker::new(self.file_length))
                 } else {
@@ -202,6 +210,10 @@ impl Incremental for LayoutReader {
     }
 }
 
+/// Tell of each layout of places whether a file may begin so.
+const PLACES: [fn(&[u8]) -> bool; 6] =
+    [onnx::may_begin, zip::may_begin, tar::may_begin, torch::stream::may_begin, ggml::may_begin, msgpack::may_begin];
+
 /// The kind of a file whose first bytes are `head`.
 fn kind_of(head: &[u8]) -> Kind {
     // GGUF is tested first: with 123 tensors, byte 8 of its header is `{`, as in safetensors.
@@ -209,10 +221,7 @@ fn kind_of(head: &[u8]) -> Kind {
         Kind::Gguf
     } else if sniff::looks_like_safetensors(head) {
         Kind::Safetensors
-    } else if [onnx::may_begin, zip::may_begin, tar::may_begin, torch::stream::may_begin, msgpack::may_begin]
-        .iter()
-        .any(|may| may(head))
-    {
+    } else if PLACES.iter().any(|may_begin| may_begin(head)) {
         Kind::Places
     } else {
         Kind::Bytes
