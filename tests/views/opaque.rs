@@ -145,6 +145,17 @@ fn blocks_of_files_older_than_gguf_are_those_of_gguf() {
     }
 }
 
+#[test]
+fn a_model_behind_a_program_is_a_model() {
+    let [base, tuned] = blocks().map(|blocks| gguf(&[("w", &[64, 1800], 6, &blocks.repeat(6))]));
+    for magic in [&b"MZqFpD"[..], b"\x7fELF"] {
+        let zip = common::zip::Zip::default().add("model.gguf", &tuned).finish(b"");
+        let program = [magic, &[0x90; 5000][..], &zip].concat();
+        let (plain, behind) = (share(&base, &tuned), share(&base, &program));
+        assert!(behind < plain + 0.01, "{behind}, {plain}");
+    }
+}
+
 /// Files of no known layout with their tensors one after the other: in another order, without one
 /// of them, and with a new one.
 #[test]

@@ -118,6 +118,7 @@ impl LayoutReader {
         match kind_of(head) {
             // The end of an archive is read first.
             Kind::Places if zip::may_begin(head) => {
+                self.may_hold_floats = !zip::begins(head) && floats::may_be_in(head);
                 self.state = State::Places(Box::new(zip::ArchiveReader::new(self.file_length, self.level)));
                 Ok(())
             }

@@ -27,9 +27,17 @@ const MAX_DIRECTORY: u64 = 32 << 20;
 /// Maximum number of members; those beyond it are ignored. An archive could not hold them as items.
 const MAX_MEMBERS: usize = 100_000;
 
+/// The first bytes of programs, behind which an archive may lie, as in a llamafile.
+const PROGRAMS: [&[u8]; 2] = [b"MZ", b"\x7fELF"];
+
 /// Tells whether `head` is the start of an archive that begins with a member.
-pub(crate) fn may_begin(head: &[u8]) -> bool {
+pub(crate) fn begins(head: &[u8]) -> bool {
     head.starts_with(b"PK\x03\x04")
+}
+
+/// Tells whether `head` is the start of an archive, or of a program that may have one behind it.
+pub(crate) fn may_begin(head: &[u8]) -> bool {
+    begins(head) || PROGRAMS.iter().any(|program| head.starts_with(program))
 }
 
 /// Reads the members of a file of known length.
