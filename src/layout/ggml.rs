@@ -35,7 +35,7 @@ const LONGEST_NAME: u32 = 256;
 /// Maximum length in bytes of what lies before the data of a tensor.
 const LONGEST: u64 = NUMBERS as u64 + (MAX_RANK * EXTENT as u32 + LONGEST_NAME) as u64;
 
-/// Maximum number of tensors, those of wrong places included. An archive could not hold more as items.
+/// Maximum number of tensors, those of wrong places included. An archive could not hold more.
 const MAX_TENSORS: usize = 100_000;
 
 /// Maximum number of places that begin like a tensor and are none.
@@ -84,9 +84,9 @@ impl TensorReader {
         (is_whole && !regions.is_empty()).then_some(Layout { kind, file_length, regions, ..Layout::default() })
     }
 
-    /// Reads tensors from the first place on, as far as `bytes`, which begin at offset `start`, hold
-    /// what lies before their data. Returns the offset that is to be read next; `None` at the end of the
-    /// file, or if it has no layout.
+    /// Reads tensors from the first place on, as far as `bytes`, which begin at offset `start`,
+    /// hold what lies before their data. Returns the offset that is to be read next; `None` at the
+    /// end of the file, or if it has no layout.
     fn walk(&mut self, start: u64, bytes: &[u8]) -> Option<u64> {
         loop {
             let at = self.next.unwrap_or(self.place);
@@ -110,8 +110,8 @@ impl TensorReader {
         }
     }
 
-    /// Goes on behind a place that begins no tensor, or from which tensors do not reach to the end of
-    /// the file; `None` if there are too many of the latter.
+    /// Goes on behind a place that begins no tensor, or from which tensors do not reach to the end
+    /// of the file; `None` if there are too many of the latter.
     fn search(&mut self, is_found: bool) -> Option<()> {
         self.next = None;
         self.place += 1;
@@ -123,8 +123,8 @@ impl TensorReader {
         Some(())
     }
 
-    /// Reads the tensor at offset `at`, where `rest` begins, and returns the offset of the next one;
-    /// `None` if there is none.
+    /// Reads the tensor at offset `at`, where `rest` begins, and returns the offset of the next
+    /// one; `None` if there is none.
     fn tensor(&mut self, at: u64, rest: &[u8]) -> Option<u64> {
         let numbers = rest.get(..NUMBERS)?.as_chunks::<EXTENT>().0.iter().map(|bytes| u32::from_le_bytes(*bytes));
         let [rank, name, kind] = numbers.collect::<Vec<_>>().try_into().ok()?;
@@ -157,7 +157,8 @@ impl Incremental for TensorReader {
         self.wants.clone()
     }
 
-    /// Takes the bytes of the wanted range. It never fails: a file that does not parse has no layout.
+    /// Takes the bytes of the wanted range. It never fails: a file that does not parse has no
+    /// layout.
     fn take(&mut self, bytes: &[u8]) -> Result<()> {
         let start = self.wants.take().map_or(0, |wanted| wanted.start);
         let next = self.walk(start, bytes);

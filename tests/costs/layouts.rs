@@ -120,8 +120,8 @@ fn fields_of_onnx() {
     }
 }
 
-/// Files of ggml: headers without a tensor, places that begin like one, and tensors of a byte that do not
-/// reach to the end of the file.
+/// Files of ggml: headers without a tensor, places that begin like one, and tensors of a byte that
+/// reach to the end of the file or not.
 #[test]
 fn tensors_of_ggml() {
     let tensor =
@@ -133,13 +133,9 @@ fn tensors_of_ggml() {
         .flat_map(|name| tensor(&name))
         .collect();
     let one = [1u32, 256, 24, 1].map(u32::to_le_bytes).concat();
-    for rest in [
-        vec![0; 1 << 20],
-        one.repeat(1 << 16),
-        vec![1, 0, 0, 0].repeat(1 << 18),
-        [&tensors[..], &[0]].concat(),
-        tensors,
-    ] {
+    for rest in
+        [vec![0; 1 << 20], one.repeat(1 << 16), [1, 0, 0, 0].repeat(1 << 18), [&tensors[..], &[0]].concat(), tensors]
+    {
         let file = [b"lmgg".to_vec(), rest].concat();
         compresses(&format!("ggml of {} bytes", file.len()), &file);
     }

@@ -160,8 +160,8 @@ fn span_items(findings: &Findings, range: Range<u64>, longest: u64) -> Vec<Item>
 /// Bytes between regions from which on they are paired with those at their place in the base.
 const TWIN: u64 = 4 << 10;
 
-/// The region of bytes between those of a file of places, paired with the bytes at the same place of
-/// such a base of the same length: quantised weights are such bytes, between guessed floats.
+/// The region of bytes between those of a file of places, paired with the bytes at the same place
+/// of such a base of the same length: quantised weights are such bytes, between guessed floats.
 fn twin_item(findings: &Findings, range: &Range<u64>) -> Option<Item> {
     let (target, length) = (&findings.target, range.end - range.start);
     let (base, _) = base_of_kind(findings).filter(|(_, base)| {
