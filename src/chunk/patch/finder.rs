@@ -1,13 +1,22 @@
 //! The search for earlier occurrences of bytes in the window.
 
+use super::anchors::Anchor;
 use super::distance::Recent;
 use super::{Effort, SHORTEST};
 use crate::delta::prefetch::prefetch_one;
 use crate::steps;
+use std::ops::Range;
 
-/// Bits of the largest hash of four bytes, and of the hash of three.
+/// Bits of the largest hash of a tree, of those of four and of five bytes, and of that of three.
 const MOST_BITS: u32 = 20;
+const MEDIUM_BITS: u32 = 18;
 const SHORT_BITS: u32 = 16;
+
+/// Bits that tell hashes of one tree apart, for places that no search looks for.
+const ASKED_BITS: u32 = 4;
+
+/// Places that are kept for each hash of four bytes.
+const WAYS: usize = 4;
 
 /// Bytes that decide the order of a tree: of places that agree in more, only the last one is in it.
 const NICE: usize = 1024;
@@ -21,6 +30,9 @@ const AHEAD: [usize; 2] = [12, 4];
 
 /// The farthest match of three bytes that is worth a sequence.
 const NEAR: usize = 1 << 16;
+
+/// Bytes between two anchors that are not searched for.
+pub(super) const LITERAL: usize = 3;
 
 /// No place. Other places are stored as their complements, since memory that was never written to
 /// is zeros, and costs nothing.
@@ -37,15 +49,23 @@ pub(super) struct Match {
 }
 
 /// An index of the window's places by the bytes that follow them: a binary tree for each hash of
-/// four bytes, of which the latest place is the root, and the last place of each three bytes.
+/// a few bytes, of which the latest place is the root, and the last places of each hash of fewer.
 pub(super) struct Finder<'a> {
     window: &'a [u8],
     bits: u32,
+    /// Bytes whose hash chooses a tree. The more they are, the fewer places a tree has.
+    rooted: u32,
     roots: Vec<u32>,
+    /// The bits of the longer hashes of what is searched for.
+    asked: Vec<u64>,
     /// The places below each place whose bytes are less than its own, and those that are greater.
     trees: Vec<[u32; 2]>,
     /// The last place of each hash of three bytes.
-    shorts: Vec<u32>,
+    threes: Vec<u32>,
+    /// The last places of each hash of four bytes.
+    fours: Vec<[u32; WAYS]>,
+    /// The last place of each hash of five bytes.
+    fives: Vec<u32>,
     /// Places of a tree that are compared.
     depth: usize,
     /// Those that are compared after a [`GOOD`] match.
@@ -57,29 +77,83 @@ pub(super) struct Finder<'a> {
 /// The side of a place in its tree where the next place goes.
 type Side = (usize, usize);
 
+/// The hashes of the bytes at a place.
+struct Slots {
+    root: usize,
+    /// The hash of the root with more bits.
+    asked: usize,
+    three: usize,
+    four: usize,
+    five: usize,
+}
+
 impl<'a> Finder<'a> {
-    /// Indexes the first `base` bytes of the window, but for places that no search for the others
-    /// will come by.
-    pub(super) fn new(window: &'a [u8], base: usize, effort: Effort) -> Self {
+    /// Indexes the first `base` bytes of the window, but for places that no search between the
+    /// anchors will come by.
+    pub(super) fn new(window: &'a [u8], base: usize, anchors: &[Anchor], effort: Effort) -> Self {
         let bits = (window.len().max(1).ilog2() + 1).clamp(8, MOST_BITS);
-        let (depth, deeper, around) = match effort {
-            Effort::Fast => (8, 8, 4),
-            Effort::Default => (64, 8, 16),
-            Effort::Max => (512, 512, 64),
+        let (rooted, depth, deeper, around) = match effort {
+            Effort::Fast => (6, 8, 8, 4),
+            Effort::Default => (6, 24, 8, 16),
+            Effort::Max => (4, 512, 512, 64),
         };
-        let (roots, trees) = (vec![NONE; 1 << bits], vec![[NONE; 2]; window.len()]);
-        let shorts = vec![NONE; 1 << SHORT_BITS];
-        let mut finder = Self { window, bits, roots, trees, shorts, depth, deeper, around };
-        let mut asked = vec![false; 1 << bits];
-        (base..window.len()).filter_map(|place| finder.slots(place)).for_each(|(root, _)| asked[root] = true);
-        for place in 0..base {
-            steps::add(1);
-            match finder.slots(place) {
-                Some((root, short)) if !asked[root] => finder.shorts[short] = !(place as u32),
-                _ => finder.add(place),
+        let mut finder = Self {
+            window,
+            bits,
+            rooted,
+            roots: vec![NONE; 1 << bits],
+            asked: vec![0; (1 << (bits + ASKED_BITS)) / 64],
+            trees: vec![[NONE; 2]; window.len()],
+            threes: vec![NONE; 1 << SHORT_BITS],
+            fours: vec![[NONE; WAYS]; 1 << bits.min(MEDIUM_BITS)],
+            fives: vec![NONE; 1 << bits.min(MEDIUM_BITS)],
+            depth,
+            deeper,
+            around,
+        };
+        let mut done = base;
+        for (place, length) in anchors.iter().map(|anchor| (anchor.place, anchor.length)).chain([(window.len(), 0)]) {
+            if place - done > LITERAL {
+                finder.ask(done..place);
+            }
+            done = place + length;
+        }
+        finder.pass(0..base);
+        finder
+    }
+
+    /// Notes what the searches for these places look for.
+    fn ask(&mut self, places: Range<usize>) {
+        for place in places {
+            if let Some(slots) = self.slots(place) {
+                self.asked[slots.asked / 64] |= 1 << (slots.asked % 64);
             }
         }
-        finder
+    }
+
+    /// Adds places to the index that are not searched for: those that a search will come by.
+    pub(super) fn pass(&mut self, places: Range<usize>) {
+        for place in places {
+            steps::add(1);
+            match self.slots(place) {
+                Some(slots) if self.asked[slots.asked / 64] >> (slots.asked % 64) & 1 == 0 => {
+                    _ = self.replace(&slots, place)
+                }
+                _ => self.add(place),
+            }
+        }
+    }
+
+    /// Makes `place` the last one of its hashes of three to five bytes, and returns those before it.
+    fn replace(&mut self, slots: &Slots, place: usize) -> (u32, [u32; WAYS + 1]) {
+        let last = !(place as u32);
+        let three = std::mem::replace(&mut self.threes[slots.three], last);
+        let fours = &mut self.fours[slots.four];
+        let mut others = [std::mem::replace(&mut self.fives[slots.five], last); WAYS + 1];
+        others[..WAYS].copy_from_slice(fours);
+        fours.copy_within(..WAYS - 1, 1);
+        fours[0] = last;
+        (three, others)
     }
 
     /// Returns the bytes at `place` as a number; `None` close to the end of the window.
@@ -105,24 +179,36 @@ impl<'a> Finder<'a> {
         length
     }
 
-    /// Returns the place in the roots for the four bytes at `place`, and for the first three in the
-    /// short ones; `None` at the end of the window.
+    /// Returns the hashes of the bytes at `place`; `None` at the end of the window.
     #[inline(always)]
-    fn slots(&self, place: usize) -> Option<(usize, usize)> {
-        let word = u32::from_le_bytes(*self.window.get(place..)?.first_chunk()?);
-        let hash = |word: u32, bits: u32| (word.wrapping_mul(0x9e37_79b1) >> (32 - bits)) as usize;
-        Some((hash(word, self.bits), hash(word << 8, SHORT_BITS)))
+    fn slots(&self, place: usize) -> Option<Slots> {
+        let word = self.word(place).or_else(|| {
+            let rest = self.window.get(place..).filter(|rest| rest.len() >= 4)?;
+            Some(rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)))
+        })?;
+        let hash = |bytes: u32, bits: u32| {
+            let word = (word << (64 - 8 * bytes)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            (word >> (64 - bits)) as usize
+        };
+        let medium = self.bits.min(MEDIUM_BITS);
+        let asked = hash(self.rooted, self.bits + ASKED_BITS);
+        let root = asked >> ASKED_BITS;
+        Some(Slots { root, asked, three: hash(3, SHORT_BITS), four: hash(4, medium), five: hash(5, medium) })
     }
 
     /// Asks the memory for what the places behind `place` will need.
     #[inline(always)]
     fn look_ahead(&self, place: usize) {
-        if let Some((root, _)) = self.slots(place + AHEAD[0]) {
-            prefetch_one(&self.roots, root);
+        if let Some(slots) = self.slots(place + AHEAD[0]) {
+            prefetch_one(&self.roots, slots.root);
+            prefetch_one(&self.fours, slots.four);
+            prefetch_one(&self.fives, slots.five);
         }
-        if let Some((root, _)) = self.slots(place + AHEAD[1]) {
-            prefetch_one(&self.trees, !self.roots[root] as usize);
-            prefetch_one(self.window, !self.roots[root] as usize);
+        if let Some(slots) = self.slots(place + AHEAD[1]) {
+            prefetch_one(&self.trees, !self.roots[slots.root] as usize);
+            for known in [self.roots[slots.root], self.fours[slots.four][0], self.fives[slots.five]] {
+                prefetch_one(self.window, !known as usize);
+            }
         }
     }
 
@@ -134,13 +220,18 @@ impl<'a> Finder<'a> {
     /// Adds a place to the index, and to `found` the places on the way that agree in ever more than
     /// `best` bytes.
     fn insert(&mut self, place: usize, mut best: usize, found: &mut Vec<Match>) {
-        let Some((root, short)) = self.slots(place) else { return };
+        let Some(slots) = self.slots(place) else { return };
         self.look_ahead(place);
-        let short = std::mem::replace(&mut self.shorts[short], !(place as u32));
-        if best < SHORTEST && short != NONE && place - (!short as usize) <= NEAR {
-            self.offer(!short as usize, place, &mut best, found);
+        let (three, others) = self.replace(&slots, place);
+        if best < SHORTEST && three != NONE && place - (!three as usize) <= NEAR {
+            self.offer(!three as usize, place, &mut best, found);
         }
-        let mut next = std::mem::replace(&mut self.roots[root], !(place as u32));
+        for known in others {
+            if best < self.rooted as usize && known != NONE {
+                self.offer(!known as usize, place, &mut best, found);
+            }
+        }
+        let mut next = std::mem::replace(&mut self.roots[slots.root], !(place as u32));
         // The sides where places with lesser and with greater bytes go, and the bytes in which the
         // places there agree with this one.
         let (mut sides, mut agree): ([Side; 2], _) = ([(place, 0), (place, 1)], [0; 2]);

@@ -5,6 +5,7 @@
 //! the numbers of sequences and of literals, one list of tokens, and to its end the raw bits of the
 //! sequences.
 
+mod anchors;
 mod distance;
 mod finder;
 mod parse;

@@ -1,10 +1,11 @@
 //! The choice of sequences: the cheapest way through a stretch of the target, by the prices of
 //! tokens that the stretches before it used.
 
+use super::anchors::{self, Anchor};
 use super::distance::Recent;
-use super::finder::{Finder, Match};
+use super::finder::{Finder, LITERAL, Match};
 use super::prices::{Counts, PRICE, Prices};
-use super::{Effort, MOST_BASE};
+use super::{Effort, MOST_BASE, SHORTEST};
 use crate::entropy::zstd::writer::Sequence;
 
 /// Bytes of the target whose ways are compared at once.
@@ -55,7 +56,9 @@ pub(super) fn parse(base: &[u8], target: &[u8], effort: Effort) -> Vec<Sequence>
     };
     let passes = [first, target.len()].map(|length| &window[..base.len() + length]);
     for window in passes.into_iter().skip(usize::from(first == 0)) {
-        let finder = Finder::new(window, base.len(), effort);
+        // At `max`, each copy is compared with others.
+        let anchors = if effort == Effort::Max { Vec::new() } else { anchors::find(window, base.len()) };
+        let finder = Finder::new(window, base.len(), &anchors, effort);
         let mut parser = Parser {
             window,
             base: base.len(),
@@ -66,8 +69,9 @@ pub(super) fn parse(base: &[u8], target: &[u8], effort: Effort) -> Vec<Sequence>
             sequences: Vec::new(),
             recent: Recent::new(base.len()),
             done: base.len(),
+            stretches: 0,
         };
-        parser.run();
+        parser.run(&anchors);
         (counts, sequences) = (parser.counts, parser.sequences);
     }
     sequences
@@ -85,27 +89,49 @@ struct Parser<'a> {
     recent: Recent,
     /// The place behind the last sequence.
     done: usize,
+    /// Number of stretches so far.
+    stretches: usize,
 }
 
 impl Parser<'_> {
-    fn run(&mut self) {
+    /// Finds the sequences of the target, which include most of the anchors.
+    fn run(&mut self, anchors: &[Anchor]) {
         let mut place = self.base;
-        let mut stretch = 0;
-        while place < self.window.len() {
-            place = self.stretch(place);
-            stretch += 1;
-            if stretch % EVERY == 0 || stretch < EVERY {
+        for anchor in anchors {
+            if anchor.place.saturating_sub(place) > LITERAL {
+                place = self.stretches(place, anchor.place);
+            }
+            let start = anchor.place.max(place);
+            let end = anchor.place + anchor.length;
+            if end >= start + SHORTEST {
+                self.sequence(start, Match { length: end - start, distance: anchor.distance, least: SHORTEST });
+                // Closer than the base, which has the same bytes.
+                if end - place <= STRETCH {
+                    self.finder.pass(place..end);
+                }
+                place = end;
+            }
+        }
+        self.stretches(place, self.window.len());
+    }
+
+    /// Finds the sequences from `place` up to `end` or beyond, and returns the place behind them.
+    fn stretches(&mut self, mut place: usize, end: usize) -> usize {
+        while place < end {
+            place = self.stretch(place, STRETCH.min(end - place));
+            self.stretches += 1;
+            if self.stretches.is_multiple_of(EVERY) || self.stretches < EVERY {
                 self.counts.fade();
                 self.prices = self.counts.prices();
             }
         }
+        place
     }
 
     /// Finds the sequences of the next stretch and returns the place behind it.
-    fn stretch(&mut self, start: usize) -> usize {
-        self.nodes.fill(FAR);
+    fn stretch(&mut self, start: usize, length: usize) -> usize {
+        self.nodes[..=length + LONG].fill(FAR);
         self.nodes[0] = Node { price: 0, literals: start - self.done, recent: self.recent, ..FAR };
-        let length = STRETCH.min(self.window.len() - start);
         let mut found = Vec::new();
         for i in 0..length {
             let (place, node) = (start + i, self.nodes[i]);

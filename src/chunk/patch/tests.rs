@@ -12,7 +12,7 @@ fn round_trip(base: &[u8], target: &[u8], effort: Effort) -> Vec<u8> {
 
 const EFFORTS: [Effort; 3] = [Effort::Fast, Effort::Default, Effort::Max];
 
-fn noise(count: usize, seed: u64) -> Vec<u8> {
+pub(super) fn noise(count: usize, seed: u64) -> Vec<u8> {
     let mut seed = seed;
     let mut next = || {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -73,6 +73,16 @@ fn names_that_count_up_take_few_steps() {
         "{} bytes, {steps} steps",
         payload.len()
     );
+}
+
+/// Four bytes of a mask have 16 values, so that every place of the base is in one of few deep trees.
+#[test]
+fn long_copies_take_few_steps() {
+    let base: Vec<u8> = noise(300_000, 8).iter().map(|byte| byte & 1).collect();
+    let mut target = base.clone();
+    (1..60).for_each(|i| target[i * 4999] ^= 1);
+    let (payload, steps) = crate::steps::count(|| round_trip(&base, &target, Effort::Default));
+    assert!(payload.len() < 300 && steps < 8 * target.len() as u64, "{} bytes, {steps} steps", payload.len());
 }
 
 #[test]
