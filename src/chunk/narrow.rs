@@ -84,9 +84,9 @@ fn convert((from, to): (Dtype, Dtype), source: &[u8], target: &mut [u8]) {
     }
 }
 
-/// Returns the narrowest dtype that holds all words of `target` exactly, the words in it, and the
-/// conversion; `None` if there is none.
-fn find(dtype: Dtype, matrix: Matrix, target: &[u8], effort: Effort) -> Option<(Dtype, Vec<u8>, Conversion)> {
+/// Returns the narrowest dtype that holds all words of `target` exactly, and the words in it; `None`
+/// if there is none.
+fn find_cast(dtype: Dtype, target: &[u8]) -> Option<(Dtype, Vec<u8>)> {
     let width = dtype.words().0;
     let words = target.len() / width;
     let every = (words / SAMPLE).max(1);
@@ -97,10 +97,23 @@ fn find(dtype: Dtype, matrix: Matrix, target: &[u8], effort: Effort) -> Option<(
         Conversion::Cast.widen((narrow, dtype), &narrowed, &mut widened);
         (widened == words).then_some(narrowed)
     };
-    let cast = narrower(dtype).iter().find_map(|&narrow| {
+    narrower(dtype).iter().find_map(|&narrow| {
         exactly(narrow, &sample)?;
-        Some((narrow, exactly(narrow, target)?, Conversion::Cast))
-    });
+        Some((narrow, exactly(narrow, target)?))
+    })
+}
+
+/// Returns the narrowest dtype that holds all words of `target` exactly, and base and target in it;
+/// `None` if there is none.
+pub(super) fn both(dtype: Dtype, base: &[u8], target: &[u8]) -> Option<(Dtype, [Vec<u8>; 2])> {
+    let (narrow, target) = find_cast(dtype, target)?;
+    Some((narrow, [Conversion::Cast.narrow((dtype, narrow), base), target]))
+}
+
+/// Returns the narrowest dtype that holds all words of `target` exactly, the words in it, and the
+/// conversion; `None` if there is none.
+fn find(dtype: Dtype, matrix: Matrix, target: &[u8], effort: Effort) -> Option<(Dtype, Vec<u8>, Conversion)> {
+    let cast = find_cast(dtype, target).map(|(narrow, words)| (narrow, words, Conversion::Cast));
     let byte = cast.as_ref().is_some_and(|(narrow, ..)| narrow.words().0 == 1);
     if effort == Effort::Fast || byte {
         return cast;

@@ -2,10 +2,11 @@
 //! tried on a sample of the region's rows.
 
 use super::delta;
-use super::{CHUNK, Effort, Matrix, integers, predicted};
+use super::{CHUNK, Effort, Matrix, integers, narrow, predicted};
 use crate::bytes::{ByteReader, put_prefixed, put_varint};
 use crate::error::{Error, Result};
 use crate::layout::Dtype;
+use crate::predict::Factors;
 use crate::predict::change::{Change, Weights};
 use crate::predict::fit::Fit;
 use crate::predict::stored::StoredFactors;
@@ -134,6 +135,12 @@ impl Prediction {
 /// Returns the prediction that makes the region smallest, or `None` if no prediction saves enough.
 pub(crate) fn search(sample: Sample<'_>, effort: Effort) -> Option<Prediction> {
     let knobs = if effort == Effort::Max { &MAX } else { &DEFAULT };
+    // Chunks of words that were cast are coded in the dtype that they were cast from.
+    let narrow = narrow::both(sample.dtype, sample.base, sample.target).filter(|(dtype, _)| Factors::moves(*dtype));
+    let sample = match &narrow {
+        Some((dtype, [base, target])) => Sample { dtype: *dtype, base, target, ..sample },
+        None => sample,
+    };
     let known = sample.known(knobs.search.rank);
     let sample = match &known {
         Some([base, target]) if !base.is_empty() => Sample { base, target, ..sample },
@@ -233,5 +240,43 @@ impl Trial {
             }
         }
         Some((fit, least))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cast::cast;
+
+    /// Weights of BF16 that were cast to F16 leave three bits of every word unused. A search that
+    /// codes its trials as F16 finds that nothing pays.
+    #[test]
+    fn weights_that_were_cast_are_searched_as_what_they_were() {
+        let (rows, columns) = (256, 128);
+        let mut seed = 7u64;
+        let mut next = || {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 40) as f32 / (1 << 24) as f32 - 0.5
+        };
+        let [left, right] = [rows, columns].map(|count| (0..count).map(|_| next()).collect::<Vec<f32>>());
+        let base: Vec<f32> = (0..rows * columns).map(|_| next()).collect();
+        let moved = |i: usize| base[i] + 0.05 * left[i / columns] * right[i % columns];
+        let target: Vec<f32> = (0..rows * columns).map(moved).collect();
+        let saved = |dtype: Dtype| {
+            let [base, target] = [&base, &target].map(|weights| {
+                let mut narrow = vec![0; 2 * weights.len()];
+                cast(Dtype::F32, Dtype::BF16, bytemuck::cast_slice(weights), &mut narrow);
+                let mut words = vec![0; narrow.len()];
+                if dtype == Dtype::BF16 {
+                    return narrow;
+                }
+                cast(Dtype::BF16, dtype, &narrow, &mut words);
+                words
+            });
+            let sample = Sample { dtype, matrix: Matrix { columns }, rows, base: &base, target: &target };
+            search(sample, Effort::Default).map(|found| found.saved)
+        };
+        let expected = saved(Dtype::BF16);
+        assert!(expected.is_some() && saved(Dtype::F16) == expected, "{expected:?}");
     }
 }
