@@ -21,6 +21,8 @@ pub struct PackedSet {
     known: Known,
     /// The numbers, their companions, and the JSON that tells the offset of nested scales.
     regions: Vec<usize>,
+    /// The rows of the matrix that was quantised, if the numbers have its columns as their rows.
+    turned: Option<u64>,
 }
 
 impl PackedSet {
@@ -38,7 +40,8 @@ impl PackedSet {
             let regions: Vec<usize> = known.parts().chain(state).collect();
             if regions.iter().all(|region| !taken.contains(region)) {
                 taken.extend(&regions);
-                sets.push(Self { known, regions });
+                let turned = turned(&layout.regions[known.region], &known);
+                sets.push(Self { known, regions, turned });
             }
         }
         sets
@@ -56,9 +59,36 @@ impl PackedSet {
         self.known.stem
     }
 
+    /// The regions of which all numbers need all bytes: one factor for all scales, and the JSON that
+    /// tells the offset of nested scales.
+    pub fn common(&self) -> impl Iterator<Item = usize> {
+        let state = self.known.nested().and_then(|_| self.regions.last().copied());
+        self.known.factor.into_iter().chain(state)
+    }
+
+    /// The region that tells the group of each row, if there is one.
+    pub fn groups(&self) -> Option<usize> {
+        self.known.groups
+    }
+
+    /// The number of rows of the matrix that was quantised, if the numbers have its columns as
+    /// their rows, as those of GPTQ and AWQ do. `None` if the weights are in order.
+    pub fn turned(&self) -> Option<u64> {
+        self.turned
+    }
+
     /// The number of weights of numbers in so many bytes.
     pub fn weights(&self, bytes: u64) -> u64 {
         PACKINGS[usize::from(self.known.packing)].count(bytes)
+    }
+
+    /// The set with as many bits in each number as the first bytes of the numbers tell, of `length`
+    /// bytes in all. Names and shapes leave open how many the numbers of MLX have.
+    #[must_use]
+    pub fn with_bits(self, first: &[u8], length: u64) -> Self {
+        let first = first[..first.len().min(START)].to_vec();
+        let known = self.known.with_bits(|_| Some(&first), length);
+        Self { known, ..self }
     }
 
     /// The set as its bytes tell it: names and shapes leave open how many bits the numbers of MLX
@@ -90,6 +120,16 @@ impl PackedSet {
     fn part<'a>(&self, given: &[(Dtype, &'a [u8])], region: usize) -> Option<(Dtype, &'a [u8])> {
         given.get(self.regions.iter().position(|other| *other == region)?).copied()
     }
+}
+
+/// The rows of the matrix that was quantised, if the numbers in a region have its columns as rows.
+fn turned(region: &Region, known: &Known) -> Option<u64> {
+    let packing = &PACKINGS[usize::from(known.packing)];
+    if packing.is_interleaved() {
+        return Some(known.tiles.width);
+    }
+    let in_words = known.tiles.rows > 1 && packing.count(region.dtype.words().0 as u64) > 1;
+    known.tiles.width.checked_div(known.tiles.columns).filter(|_| in_words)
 }
 
 /// The order of packed numbers in the matrix that was quantised.

@@ -183,6 +183,7 @@ fn sets_tell_the_weights_of_the_matrix_that_was_quantised() {
     let (layout, parts) = gptq();
     let [set] = &PackedSet::find(&layout)[..] else { panic!() };
     assert_eq!((set.regions(), set.stem(), set.weights(256)), (&[2, 4, 3, 1][..], 2, 512));
+    assert_eq!((set.turned(), set.groups(), set.common().count()), (Some(16), Some(1), 0));
     let mut parts: Vec<(Dtype, &[u8])> = parts.iter().map(|(dtype, bytes)| (*dtype, &bytes[..])).collect();
     let at = |parts: &[(Dtype, &[u8])], places: &[u64]| set.resolved(parts)?.weights_at(parts, places);
     let weights = at(&parts, &[0, 31, 32, 64 + 15, 64 + 16, 511]).unwrap();
@@ -220,6 +221,8 @@ fn the_bytes_of_a_set_tell_the_bits_of_its_numbers() {
         let parts = parts(&numbers[..]);
         let resolved = set.resolved(&parts).unwrap();
         assert_eq!(resolved.weights(6144), count);
+        assert_eq!(set.clone().with_bits(numbers, 6144).weights(6144), count);
+        assert_eq!((set.turned(), set.groups()), (None, None));
         let weights = [0, 1, 9, last].map(|number| (number % (last + 1) + 1) as f32).to_vec();
         assert_eq!(resolved.weights_at(&parts, &[0, 1, 9, count - 1]), Some(weights));
     }
