@@ -3,13 +3,14 @@
 //!
 //! An object begins with a byte that names the coding. For a delta, the id of its base follows: 32
 //! bytes of digest, and the epoch as a little-endian `u32`. The head of a [pack](packed) lists its
-//! segments, and that of a [set](sets) the tensors of its base. The rest is the raw bytes, or a v2
-//! archive of them. The archive tells what it takes of the base, whose dtype and shape may be
-//! others.
+//! segments, and that of a [set](sets) the tensors of its base, which may be a part of a
+//! [run](runs) of pieces. The rest is the raw bytes, or a v2 archive of them. The archive tells
+//! what it takes of the base, whose dtype and shape may be others.
 
 mod frame;
 mod lanes;
 mod packed;
+mod runs;
 mod sets;
 
 use std::io::{self, Write};
@@ -26,6 +27,7 @@ use bytes::Bytes;
 use crate::digest::Digest;
 use crate::keys::ObjectId;
 pub(crate) use packed::{Packed, Segment, encode as encode_pack};
+pub(crate) use runs::{Gathered, LONGEST_LIST, MOST_PIECES, Rectangle, Run, is_of_run, pieces_of, run_of};
 pub(crate) use sets::{BaseSet, Member, Set, encode as encode_set};
 
 const RAW: u8 = 0;
@@ -34,6 +36,7 @@ const DELTA: u8 = 2;
 const PACK: u8 = 4;
 const PACK_DELTA: u8 = 5;
 const SET_DELTA: u8 = 7;
+const SET_RUN: u8 = 8;
 
 /// The length in bytes of the head of a delta.
 pub(crate) const LONGEST_HEAD: u64 = 37;
@@ -257,14 +260,17 @@ fn check_digests(report: &Report, piece: Typed<'_>, base: Option<ObjectId>) -> R
 pub(crate) fn base_of(head: &[u8]) -> Result<Option<ObjectId>, Problem> {
     match head.split_first() {
         Some((&(RAW | ALONE | PACK), _)) => Ok(None),
-        Some((&(DELTA | PACK_DELTA | SET_DELTA), rest)) => {
-            let (digest, rest) = rest.split_first_chunk::<32>().ok_or(CUT_HEAD)?;
-            let epoch = rest.first_chunk().ok_or(CUT_HEAD)?;
-            Ok(Some(ObjectId { digest: Digest::from(*digest), epoch: u32::from_le_bytes(*epoch) }))
-        }
+        Some((&(DELTA | PACK_DELTA | SET_DELTA | SET_RUN), rest)) => Ok(Some(id_at(rest).ok_or(CUT_HEAD)?)),
         Some((kind, _)) => Err(format!("the object has the unknown coding {kind}")),
         None => Err("the object is empty".to_owned()),
     }
+}
+
+/// The id at the beginning of some bytes.
+fn id_at(bytes: &[u8]) -> Option<ObjectId> {
+    let (digest, rest) = bytes.split_first_chunk::<32>()?;
+    let epoch = rest.first_chunk()?;
+    Some(ObjectId { digest: Digest::from(*digest), epoch: u32::from_le_bytes(*epoch) })
 }
 
 /// Decodes an object, given the bytes of its base if it needs one. The caller must check the digest
@@ -280,7 +286,7 @@ pub(crate) fn decode(object: &Bytes, base: Option<Bytes>) -> Result<Bytes, Probl
         }
         (Some(&PACK), None) => packed::decoded(object, None),
         (Some(&PACK_DELTA), Some(base)) => packed::decoded(object, Some(&base)),
-        (Some(&SET_DELTA), Some(base)) => sets::decoded(object, base),
+        (Some(&(SET_DELTA | SET_RUN)), Some(base)) => sets::decoded(object, base),
         _ => Err("the coding of the object does not match the base in its manifest".to_owned()),
     }
 }

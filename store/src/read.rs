@@ -31,7 +31,7 @@ impl Store {
         let base = match (codec::base_of(&object).map_err(|problem| Error::damaged(&key, problem))?, piece.base) {
             // A repaired piece is stored whole, whatever base its files name.
             (None, _) => None,
-            (Some(base), named) if named == Some(base) => Some(self.decoded(&base, None, true).await?),
+            (Some(base), named) if named == Some(base) => Some(self.base(&key, &object, &base).await?),
             (Some(base), _) => {
                 let problem = format!("the object is a delta against {base}, but its file names another base");
                 return Err(Error::damaged(key, problem));
@@ -53,10 +53,32 @@ impl Store {
         let key = Kind::Pieces.key(id);
         let object = self.object(&key).await?;
         let base = match codec::base_of(&object).map_err(|problem| Error::damaged(&key, problem))? {
-            Some(base) => Some(self.decoded(&base, None, true).await?),
+            Some(base) => Some(self.base(&key, &object, &base).await?),
             None => None,
         };
         self.decode(id, object, base, true).await
+    }
+
+    /// Reads the base of an object, which is the piece `id` or a part of the run that begins with it,
+    /// and checks digests.
+    async fn base(&self, key: &str, object: &Bytes, id: &ObjectId) -> Result<Bytes> {
+        match codec::run_of(object).map_err(|problem| Error::damaged(key, problem))? {
+            Some((run, _)) => self.gathered(&run, key).await,
+            None => self.decoded(id, None, true).await,
+        }
+    }
+
+    /// Reads what is taken of a run of pieces, whose digests are checked, for the object `key`. One
+    /// piece is in memory at a time, beside those that are kept for the next run.
+    pub(crate) async fn gathered(&self, run: &codec::Run, key: &str) -> Result<Bytes> {
+        let mut gathered = codec::Gathered::new(run.part);
+        for id in &run.pieces {
+            let piece = PieceRef { id: *id, base: None, length: 0 };
+            let bytes = self.kept_runs().get(&piece, self.decoded(id, None, true)).await?;
+            let added = self.compute(move || gathered.add(&bytes).map(|()| gathered)).await;
+            gathered = added.map_err(|problem| Error::damaged(key, problem))?;
+        }
+        gathered.finish().map_err(|problem| Error::damaged(key, problem))
     }
 
     /// Reads a base, which is a piece that is not stored as a delta, without checking its digest.

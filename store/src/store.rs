@@ -40,13 +40,20 @@ pub struct Store {
     cores: Arc<Semaphore>,
     threads: usize,
     kept: Arc<Kept>,
+    kept_runs: Arc<Kept>,
 }
 
 impl Store {
     /// The store in this storage.
     pub(crate) fn of(backend: Backend, threads: usize) -> Self {
         let threads = threads.max(1);
-        Self { backend, cores: Arc::new(Semaphore::new(threads)), threads, kept: Arc::default() }
+        Self {
+            backend,
+            cores: Arc::new(Semaphore::new(threads)),
+            threads,
+            kept: Arc::default(),
+            kept_runs: Arc::default(),
+        }
     }
 
     pub(crate) fn backend(&self) -> &Backend {
@@ -58,9 +65,14 @@ impl Store {
         &self.kept
     }
 
-    /// The same store, without any packs in memory.
+    /// The pieces of runs that were read last.
+    pub(crate) fn kept_runs(&self) -> &Kept {
+        &self.kept_runs
+    }
+
+    /// The same store, without any pieces in memory.
     pub(crate) fn with_none_kept(&self) -> Self {
-        Self { kept: Arc::default(), ..self.clone() }
+        Self { kept: Arc::default(), kept_runs: Arc::default(), ..self.clone() }
     }
 
     /// The number of pieces to process at a time. It is twice that of threads, so that while some
@@ -297,7 +309,8 @@ impl Store {
 
     /// Returns `true` if this piece and its base are stored and decode to what their digests say.
     pub(crate) async fn is_sound(&self, piece: &PieceRef) -> Result<bool> {
-        match self.piece(piece).await {
+        // What is kept may have been damaged since it was read.
+        match self.with_none_kept().piece(piece).await {
             Ok(_) => Ok(true),
             Err(error) if error.is_of_object() => Ok(false),
             Err(error) => Err(error),
@@ -325,29 +338,41 @@ impl Store {
             Err(error) if error.is_of_object() => return Ok(false),
             manifest => manifest?,
         };
-        let mut needed = manifest.pieces().flat_map(|piece| [Some(piece.id), piece.base]).flatten();
+        let mut needed = manifest.needed_pieces();
         Ok(!needed.any(|id| run.is_condemned(&Kind::Pieces.key(&id))))
     }
 
     /// A piece with this content and its base, if `run` may rely on both.
     pub(crate) async fn find_piece(&self, run: &Run, digest: &Digest) -> Result<Option<(ObjectId, Option<ObjectId>)>> {
         let Some(id) = self.find(run, Kind::Pieces, digest).await? else { return Ok(None) };
-        let base = match self.base_of(&id).await {
+        let (base, further) = match self.bases_of(&id).await {
             Err(error) if error.is_of_object() => return Ok(None),
-            base => base?,
+            bases => bases?,
         };
-        match base {
-            Some(base) if !self.is_there(run, &base).await? => Ok(None),
-            base => Ok(Some((id, base))),
+        for base in base.iter().chain(&further) {
+            if !self.is_there(run, base).await? {
+                return Ok(None);
+            }
         }
+        Ok(Some((id, base)))
     }
 
-    /// The base of a piece, or `None` if it is not stored as a delta.
-    pub(crate) async fn base_of(&self, id: &ObjectId) -> Result<Option<ObjectId>> {
+    /// The base of a piece, or `None` if it is not stored as a delta, and the further pieces of the
+    /// run that is its base.
+    pub(crate) async fn bases_of(&self, id: &ObjectId) -> Result<(Option<ObjectId>, Vec<ObjectId>)> {
         let key = Kind::Pieces.key(id);
-        let head = self.backend.head(&key, codec::LONGEST_HEAD).await?;
-        let head = head.ok_or_else(|| Error::damaged(&key, "the object is missing"))?;
-        codec::base_of(&head).map_err(|problem| Error::damaged(key, problem))
+        let head = async |length| {
+            let head = self.backend.head(&key, length).await?;
+            head.ok_or_else(|| Error::damaged(&key, "the object is missing"))
+        };
+        let damaged = |problem| Error::damaged(&key, problem);
+        let first = head(codec::LONGEST_HEAD).await?;
+        let base = codec::base_of(&first).map_err(damaged)?;
+        if !codec::is_of_run(&first) {
+            return Ok((base, Vec::new()));
+        }
+        let pieces = codec::pieces_of(&head(codec::LONGEST_LIST).await?).map_err(damaged)?;
+        Ok((base, pieces.into_iter().skip(1).collect()))
     }
 
     /// Returns `true` if this piece exists and `run` may rely on it.

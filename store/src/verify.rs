@@ -205,16 +205,20 @@ impl Store {
     ) -> Result<HashMap<ObjectId, (PieceRef, (&'a Model, &'a FileEntry))>> {
         let manifests = stream::iter(files).map(|(id, file)| async move { (*file, self.file(id).await) });
         let mut manifests = manifests.buffered(REQUESTS);
-        let mut read: Vec<((&Model, &FileEntry), Vec<PieceRef>)> = Vec::new();
+        let mut read = Vec::new();
         while let Some((file, manifest)) = manifests.next().await {
             match manifest.and_then(|manifest| check_length(&manifest, file.1).map(|()| manifest)) {
-                Ok(manifest) => read.push((file, manifest.pieces().copied().collect())),
+                Ok(manifest) => {
+                    let pieces: Vec<PieceRef> = manifest.pieces().copied().collect();
+                    read.push((file, pieces, manifest.all_further().collect::<Vec<ObjectId>>()));
+                }
                 Err(error) => verified.problems.push(problem(file, &error)),
             }
         }
         drop(manifests);
         // Of the listing, which may be much longer, nothing is kept.
-        let mut missing: HashSet<ObjectId> = read.iter().flat_map(|(_, pieces)| needed(pieces)).collect();
+        let mut missing: HashSet<ObjectId> =
+            read.iter().flat_map(|(_, pieces, further)| needed(pieces, further)).collect();
         let mut listed = self.backend().listed(Kind::Pieces.folder());
         while let Some(object) = listed.try_next().await? {
             if let Some(id) = Kind::Pieces.parse(&object.key) {
@@ -222,8 +226,8 @@ impl Store {
             }
         }
         let mut there = HashMap::new();
-        for (file, pieces) in read {
-            let lost = needed(&pieces).find(|id| missing.contains(id));
+        for (file, pieces, further) in read {
+            let lost = needed(&pieces, &further).find(|id| missing.contains(id));
             match lost {
                 None => there.extend(pieces.into_iter().map(|piece| (piece.id, (piece, file)))),
                 Some(id) => {
@@ -244,7 +248,8 @@ impl Store {
         progress: &(dyn Fn(u64) + Sync),
     ) {
         let chosen = pieces.into_iter().filter(|(id, _)| sample.has(&id.digest)).map(|(_, piece)| piece);
-        let checked = stream::iter(chosen).map(|(piece, file)| async move { (file, self.piece(&piece).await) });
+        let fresh = &self.with_none_kept();
+        let checked = stream::iter(chosen).map(|(piece, file)| async move { (file, fresh.piece(&piece).await) });
         let mut checked = checked.buffer_unordered(self.width());
         while let Some((file, bytes)) = checked.next().await {
             match bytes {
@@ -317,9 +322,9 @@ fn check_length(manifest: &FileManifest, file: &FileEntry) -> Result<()> {
     Err(Error::damaged(Kind::Files.key(&file.id), problem))
 }
 
-/// The pieces and their bases.
-fn needed(pieces: &[PieceRef]) -> impl Iterator<Item = ObjectId> + '_ {
-    pieces.iter().flat_map(|piece| [Some(piece.id), piece.base]).flatten()
+/// The pieces and their bases, with the further pieces of bases.
+fn needed<'a>(pieces: &'a [PieceRef], further: &'a [ObjectId]) -> impl Iterator<Item = ObjectId> + 'a {
+    pieces.iter().flat_map(|piece| [Some(piece.id), piece.base]).flatten().chain(further.iter().copied())
 }
 
 fn problem((model, file): (&Model, &FileEntry), error: &Error) -> Problem {

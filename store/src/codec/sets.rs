@@ -1,17 +1,18 @@
 //! Sets: pieces that hold packed numbers and their companions, one tensor behind the other. They
 //! are coded as a frame that names these tensors, so that the codec sees what numbers stand for.
 //!
-//! The head of an object lists the tensors of the base. Numbers are LEB128: the number of tensors,
-//! and of each the number of its dtype, the length of its name, the name, the number of its
-//! extents, and these. Together, the tensors are as long as the base.
+//! The head of an object lists the tensors of the base, behind the [run](super::runs) of pieces that
+//! they are a part of, if it is one. Numbers are LEB128: the number of tensors, and of each the
+//! number of its dtype, the length of its name, the name, the number of its extents, and these.
+//! Together, the tensors are as long as the base.
 
 use bitx::Effort;
 use bitx::layout::Dtype;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::packed::{self, Packed, Segment, read, write};
-use super::{CUT_HEAD, Coded, DIFFERS, Decoding, Failure, LONGEST_HEAD, MOST_RESERVED, Problem, SET_DELTA};
-use super::{archive, decode, frame, head};
+use super::{CUT_HEAD, Coded, DIFFERS, Decoding, Failure, LONGEST_HEAD, MOST_RESERVED, Problem, Run, SET_DELTA};
+use super::{archive, decode, frame, head, run_of};
 use crate::digest::Digest;
 use crate::keys::ObjectId;
 
@@ -42,10 +43,13 @@ pub(crate) struct Set {
     pub(crate) members: Vec<Member>,
 }
 
-/// A base of a set: a piece that consists of these tensors.
+/// A base of a set: a piece, or a part of a run of pieces, that consists of these tensors.
 #[derive(Debug)]
 pub(crate) struct BaseSet {
+    /// The id of the piece, or of the first one of the run.
     pub(crate) id: ObjectId,
+    /// The run, whose bytes were compared with its digests.
+    pub(crate) run: Option<Run>,
     pub(crate) bytes: Bytes,
     pub(crate) members: Vec<Member>,
 }
@@ -93,12 +97,13 @@ pub(crate) fn encode(set: &Set, bases: Vec<BaseSet>, effort: Effort) -> Result<C
 
 /// Codes a set, of which `target` is the frame, against a base.
 fn against(target: &Bytes, bytes: &Bytes, base: BaseSet, effort: Effort) -> Result<Coded, Failure> {
-    let BaseSet { id, bytes: of_base, members } = base;
-    if Digest::of(&of_base) != id.digest {
+    let BaseSet { id, run, bytes: of_base, members } = base;
+    if run.is_none() && Digest::of(&of_base) != id.digest {
         return Err(Failure::Base(id));
     }
     let archive = archive(target, Some(&framed(&members, &of_base)?), effort)?;
-    let head = [head(SET_DELTA, &id), to_bytes(&members)].concat();
+    let head = run.map_or_else(|| head(SET_DELTA, &id), |run| run.to_bytes());
+    let head = [head, to_bytes(&members)].concat();
     let coded = Coded { object: [head.into(), archive], base: Some(id) };
     let object = Bytes::from(coded.object.concat());
     if decode(&object, Some(of_base))? == *bytes { Ok(coded) } else { Err(Failure::Codec(DIFFERS.to_owned())) }
@@ -106,7 +111,10 @@ fn against(target: &Bytes, bytes: &Bytes, base: BaseSet, effort: Effort) -> Resu
 
 /// Decodes a set.
 pub(super) fn decoded(object: &Bytes, base: Bytes) -> Result<Bytes, Problem> {
-    let mut rest = object.get(LONGEST_HEAD as usize..).ok_or(CUT_HEAD)?;
+    let mut rest = match run_of(object)? {
+        Some((_, rest)) => rest,
+        None => object.get(LONGEST_HEAD as usize..).ok_or(CUT_HEAD)?,
+    };
     let members = parse(&mut rest).ok_or(CUT_HEAD)?;
     let archive = object.slice(object.len() - rest.len()..);
     let of_base = framed(&members, &base)?;
@@ -173,7 +181,7 @@ fn parse(bytes: &mut &[u8]) -> Option<Vec<Member>> {
 mod tests {
     use bitx::{Compress, Format};
 
-    use super::super::{Typed, base_of, encode as encode_piece};
+    use super::super::{Rectangle, SET_RUN, Typed, base_of, encode as encode_piece};
     use super::*;
 
     /// Packed numbers of MLC with their scales, as a set.
@@ -189,7 +197,7 @@ mod tests {
 
     fn base(set: &Set) -> BaseSet {
         let id = ObjectId { digest: set.digest, epoch: 7 };
-        BaseSet { id, bytes: set.bytes.clone(), members: set.members.clone() }
+        BaseSet { id, run: None, bytes: set.bytes.clone(), members: set.members.clone() }
     }
 
     #[test]
@@ -214,6 +222,35 @@ mod tests {
         assert_eq!(encode(&changed, Vec::new(), Effort::Fast).unwrap_err(), Failure::Changed);
         let wrong = BaseSet { bytes: own.bytes.clone(), ..base(&other) };
         assert_eq!(encode(&own, vec![wrong], Effort::Fast).unwrap_err(), Failure::Base(base(&other).id));
+    }
+
+    /// A set whose base is a part of the bytes of two pieces.
+    #[test]
+    fn sets_are_coded_against_a_part_of_a_run() {
+        let (other, own) = (set(1), set(2));
+        let pieces = [Digest::of(b"0"), Digest::of(b"1")].map(|digest| ObjectId { digest, epoch: 1 });
+        let length = other.bytes.len() as u64;
+        let part = Rectangle { skip: 100, rows: 2, distance: length, width: length / 2 };
+        let run = Some(Run { pieces: pieces.to_vec(), part });
+        let base = BaseSet { id: pieces[0], run: run.clone(), ..base(&other) };
+        let coded = encode(&own, vec![base], Effort::Fast).unwrap();
+        let object = Bytes::from(coded.object.concat());
+        assert_eq!((object[0], coded.base, base_of(&object)), (SET_RUN, Some(pieces[0]), Ok(Some(pieces[0]))));
+        assert_eq!(run_of(&object).unwrap().map(|(run, _)| run), run);
+        // Whoever reads it gathers what the head says.
+        let restored = |object: Bytes| {
+            let (run, _) = run_of(&object)?.ok_or("no run")?;
+            let fits = run.pieces == pieces && run.part == part;
+            decode(&object, fits.then(|| other.bytes.clone()))
+        };
+        assert_eq!(restored(object.clone()), Ok(own.bytes.clone()));
+        assert!((0..object.len()).all(|end| restored(object.slice(..end)).is_err()));
+        for at in 0..object.len() * 8 {
+            let mut flipped = object.to_vec();
+            flipped[at / 8] ^= 1 << (at % 8);
+            assert_ne!(restored(flipped.into()), Ok(own.bytes.clone()), "bit {at}");
+        }
+        assert!(decode(&object, None).is_err() && decode(&object, Some(own.bytes.clone())).as_ref() != Ok(&own.bytes));
     }
 
     /// The object of a set with these tensors of the base.

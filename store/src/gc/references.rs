@@ -40,8 +40,7 @@ impl Needed {
     fn add(&mut self, id: ObjectId, manifest: &FileManifest, part: Part) {
         self.files.insert(id);
         self.files.extend(manifest.needs.iter().copied());
-        let pieces = manifest.pieces().flat_map(|piece| [Some(piece.id), piece.base]).flatten();
-        self.pieces.extend(pieces.filter(|piece| part.has(&piece.digest)));
+        self.pieces.extend(manifest.needed_pieces().filter(|piece| part.has(&piece.digest)));
     }
 
     /// Adds the files with these digests, which uploads need. One that cannot be read serves none.

@@ -178,18 +178,16 @@ impl Ingest<'_> {
             Err(error) if error.is_of_object() => return Ok(None),
             manifest => manifest?,
         };
-        if manifest.needs.iter().any(|source| self.run.is_condemned(&Kind::Files.key(source))) {
+        let is_condemned = |id: ObjectId| self.run.is_condemned(&Kind::Pieces.key(&id));
+        if manifest.needs.iter().any(|source| self.run.is_condemned(&Kind::Files.key(source)))
+            || manifest.needed_pieces().any(is_condemned)
+        {
             return Ok(None);
         }
         let pieces: Vec<PieceRef> = manifest.pieces().copied().collect();
-        let usable = stream::iter(pieces).map(|piece| async move { self.is_usable(&piece).await });
+        let usable = stream::iter(pieces).map(|piece| async move { self.store.is_sound(&piece).await });
         let all = usable.buffer_unordered(self.store.width()).try_fold(true, |all, one| async move { Ok(all && one) });
         Ok(all.await?.then_some(id))
-    }
-
-    /// Returns `true` if the run may rely on a piece and on its base, and both are sound.
-    async fn is_usable(&self, piece: &PieceRef) -> Result<bool> {
-        Ok(!self.is_condemned(piece) && self.store.is_sound(piece).await?)
     }
 
     /// Returns `true` if a collection may remove a piece or its base.

@@ -8,6 +8,7 @@ mod file;
 mod fused;
 mod index;
 mod local;
+mod matrices;
 mod packs;
 mod parts;
 mod planning;

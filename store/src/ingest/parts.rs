@@ -14,13 +14,13 @@ use crate::manifest::Item;
 
 /// The maximum length of a piece in bytes. Writers and readers hold a few pieces in memory for each
 /// thread.
-const LARGEST: u64 = 32 << 20;
+pub(super) const LARGEST: u64 = 32 << 20;
 
 /// The minimum length in bytes of a slice of a tensor of three or more dimensions, for each to be a
 /// piece. Such tensors are stacks of experts, which other models store one by one.
-const SLICE: u64 = 64 << 10;
+pub(super) const SLICE: u64 = 64 << 10;
 /// The maximum number of such slices.
-const MOST_SLICES: u64 = 1024;
+pub(super) const MOST_SLICES: u64 = 1024;
 
 /// Returns `true` for the dtypes of quantised weights in blocks.
 pub(super) fn is_blocks(dtype: Dtype) -> bool {

@@ -181,7 +181,7 @@ pub(super) struct Head<'s> {
 /// The signatures that stand for a file, in an order that depends on the signatures alone: those of
 /// its large parts, or also those of its short tensors if no tensor is large.
 pub(super) fn heads(surveyed: &[Surveyed]) -> Vec<Head<'_>> {
-    let is_large = |part: &&Surveyed| part.sketch.is_some();
+    let is_large = |part: &&Surveyed| part.sketch.is_some() || part.weights.is_some();
     let signed = || surveyed.iter().filter(|part| !part.signatures.is_empty());
     // The header of many short tensors is large.
     let has_large = signed().any(|part| is_large(&part) && part.is_tensor) || signed().all(|part| is_large(&part));
@@ -216,7 +216,8 @@ fn unresolved<'h>(heads: &'h [Head<'h>], items: &[Item], found: &[Arc<Sheet>]) -
         let part = &head.part.part;
         // Floats for as many weights are looked at closer once all files are found, and so are sets.
         let weights = is_blocks(part.dtype).then(|| elements(part.dtype, head.part.length())).or(head.part.weights);
-        let has_weights = |sheet: &Arc<Sheet>| weights.is_some_and(|count| !sheet.samples(count).is_empty());
+        let has_floats = |sheet: &Sheet, count| !sheet.samples(count).is_empty() || !sheet.matrices(count).is_empty();
+        let has_weights = |sheet: &Arc<Sheet>| weights.is_some_and(|count| has_floats(sheet, count));
         let has_set = |sheet: &Arc<Sheet>| head.part.weights.is_some() && sheet.has_excerpt_like(&items[part.item]);
         if found.iter().any(|sheet| has_weights(sheet) || has_set(sheet)) {
             return false;

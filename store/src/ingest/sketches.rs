@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use bitx::distance::{Sketch, predict};
 use bitx::layout::Dtype;
 
+use super::matrices::{self, Matrices, Matrix};
 use super::parts::{elements, shape};
 use super::relatives::{Chosen, Relatives};
 use super::values::{self, Sample};
@@ -44,6 +45,8 @@ pub(super) struct Sheet {
     whole: HashSet<ObjectId>,
     /// The weights that the sketches hold, once they are asked for.
     samples: OnceLock<Samples>,
+    /// The floats that are several pieces, once they are asked for.
+    matrices: OnceLock<Matrices>,
 }
 
 /// A base that was found: the number of its sheet, and its piece.
@@ -105,6 +108,15 @@ impl Sheet {
         self.samples.get_or_init(all).get(&count).map_or(&[], Vec::as_slice)
     }
 
+    /// The matrices of floats with this number of weights that are several pieces.
+    pub(super) fn matrices(&self, count: u64) -> &[Matrix] {
+        let all = || {
+            let sketches = self.sketches.values().flatten().map(|(piece, sketch)| (*piece, sketch)).collect();
+            matrices::of(&self.manifest, &sketches)
+        };
+        self.matrices.get_or_init(all).get(&count).map_or(&[], Vec::as_slice)
+    }
+
     /// The bytes outside of tensors that a part of such bytes is most likely to have something in
     /// common with: those of the same number and of a similar length.
     pub(super) fn bytes_like(&self, number: usize, length: u64) -> Option<Chosen> {
@@ -118,7 +130,8 @@ impl Sheet {
 
     /// Returns `true` if a tensor of the dtype and shape of `item` is an excerpt of another file.
     pub(super) fn has_excerpt_like(&self, item: &Item) -> bool {
-        let is_like = |other: &Item| other.dtype == item.dtype && other.shape == item.shape && other.run().is_some();
+        let is_like =
+            |other: &Item| other.dtype == item.dtype && other.shape == item.shape && !other.excerpts.is_empty();
         self.manifest.items.iter().any(is_like)
     }
 
@@ -161,7 +174,7 @@ impl Sheet {
             sketches.entry((sketch.dtype(), sketch.length())).or_default().push((piece.id, sketch));
         }
         let whole = manifest.pieces().filter(|piece| piece.base.is_none()).map(|piece| piece.id).collect();
-        Self { id, manifest, sketches, whole, samples: OnceLock::new() }
+        Self { id, manifest, sketches, whole, samples: OnceLock::new(), matrices: OnceLock::new() }
     }
 }
 

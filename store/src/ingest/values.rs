@@ -18,11 +18,11 @@ use crate::codec::Form;
 use crate::keys::ObjectId;
 
 /// The maximum number of weights of a sample that are compared.
-const MOST: usize = 64;
+pub(super) const MOST: usize = 64;
 /// The least number.
 const LEAST: usize = 12;
 /// The least correlation of the weights of related tensors.
-const RELATED: f32 = 0.85;
+pub(super) const RELATED: f32 = 0.85;
 /// The share of differing signs up to which weights may correlate so, as a divisor.
 const SIGNS: u32 = 3;
 /// The maximum number of pieces that are compared in each other order than their own.
@@ -68,7 +68,7 @@ impl Sample {
 /// The places in a sketch of the weights that are compared, each with the number of the weight in
 /// the tensor. Of blocks, the sketches of Q8_0 alone hold weights, up to the scales of their
 /// blocks.
-fn places(sketch: &Sketch) -> impl Iterator<Item = (Range<usize>, u64)> + '_ {
+pub(super) fn places(sketch: &Sketch) -> impl Iterator<Item = (Range<usize>, u64)> + '_ {
     let width = sketch.places().next().map_or(1, |place| place.end - place.start);
     let step = (sketch.bytes().len() / width as usize).div_ceil(MOST).max(1);
     let number = move |place: &Range<u64>| match sketch.dtype() {
@@ -84,7 +84,7 @@ fn places(sketch: &Sketch) -> impl Iterator<Item = (Range<usize>, u64)> + '_ {
 
 /// The weights less their mean, with a sum of squares of 1. `None` if they are too few, not finite,
 /// or equal.
-fn normalised(mut weights: Vec<f32>) -> Option<Vec<f32>> {
+pub(super) fn normalised(mut weights: Vec<f32>) -> Option<Vec<f32>> {
     if weights.len() < LEAST {
         return None;
     }
@@ -164,12 +164,12 @@ pub(super) fn closest_floats<'s>(
 }
 
 /// A sketch of a tensor of zeros.
-fn blank(dtype: Dtype, length: u64) -> Option<Sketch> {
+pub(super) fn blank(dtype: Dtype, length: u64) -> Option<Sketch> {
     Sketch::from_bytes(dtype, length, vec![0; Sketch::size(dtype, length)]).ok()
 }
 
 /// A quick test that spares most sums.
-fn may_correlate(one: &[f32], other: &[f32]) -> bool {
+pub(super) fn may_correlate(one: &[f32], other: &[f32]) -> bool {
     let differing = one.iter().zip(other).filter(|(a, b)| (**a > 0.0) != (**b > 0.0)).count();
     differing * SIGNS as usize <= one.len()
 }

@@ -146,6 +146,8 @@ impl FileManifest {
                 }
             }
         }
+        let mut known = HashSet::new();
+        self.taken_further = files.iter().flat_map(Self::all_further).filter(|id| known.insert(*id)).collect();
         let needs = self.sources.iter().chain(files.iter().flat_map(|file| &file.needs));
         let mut known = HashSet::new();
         self.needs = needs.copied().filter(|id| known.insert(*id)).collect();

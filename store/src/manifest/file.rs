@@ -19,6 +19,8 @@ use crate::sealed;
 const WITH_PACKS: u32 = 2;
 /// The version of a manifest that has excerpts of other files.
 const WITH_EXCERPTS: u32 = 3;
+/// The version of a manifest that has packs whose bases are runs of pieces.
+const WITH_RUNS: u32 = 4;
 
 /// The manifest of a file, which lists its content in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,11 +36,18 @@ pub struct FileManifest {
     /// another in the packs, in the order of the file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub packs: Vec<PieceRef>,
+    /// The pieces of the runs that are bases of packs, but for the first one of each, which the packs
+    /// name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) further: Vec<ObjectId>,
     /// The tensors and other bytes of the file, in order and without gaps.
     pub items: Vec<Item>,
     /// The pieces that excerpts are in, each once.
     #[serde(skip)]
     pub(super) taken: Vec<PieceRef>,
+    /// Those that the sources need as `further` ones.
+    #[serde(skip)]
+    pub(super) taken_further: Vec<ObjectId>,
     /// The files whose manifests are needed to find these pieces, each once.
     #[serde(skip)]
     pub(crate) needs: Vec<ObjectId>,
@@ -108,9 +117,9 @@ impl Item {
         self.pieces.is_empty() && self.excerpts.is_empty() && self.length() > 0
     }
 
-    /// The run of bytes in a piece that the item consists of, if it is one excerpt.
-    pub(crate) fn run(&self) -> Option<&(PieceRef, Range<u64>)> {
-        if let [run] = &self.runs[..] { Some(run) } else { None }
+    /// The runs of bytes in pieces that the item's excerpts consist of.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = &(PieceRef, Range<u64>)> {
+        self.runs.iter()
     }
 
     /// The BLAKE3 digest, if it is known.
@@ -131,7 +140,14 @@ impl FileManifest {
             _ => WITH_EXCERPTS,
         };
         let length = items.iter().map(Item::length).sum();
-        Self { version, length, sources, packs, items, taken: Vec::new(), needs: Vec::new() }
+        let (further, taken, taken_further, needs) = Default::default();
+        Self { version, length, sources, packs, further, items, taken, taken_further, needs }
+    }
+
+    /// The manifest with these further pieces of runs that are bases.
+    pub(crate) fn with_further(self, further: Vec<ObjectId>) -> Self {
+        let version = if further.is_empty() { self.version } else { WITH_RUNS };
+        Self { version, further, ..self }
     }
 
     /// The object of the manifest.
@@ -151,7 +167,7 @@ impl FileManifest {
     pub(crate) fn parse(key: &str, bytes: &[u8]) -> Result<Self> {
         let bytes = squeezed::expand(key, bytes)?;
         let file: Self = serde_json::from_slice(&sealed::body(key, &bytes)?).map_err(|e| Error::damaged(key, e))?;
-        if ![VERSION, WITH_PACKS, WITH_EXCERPTS].contains(&file.version) {
+        if !(VERSION..=WITH_RUNS).contains(&file.version) {
             return Err(Error::unsupported(key, file.version));
         }
         if file.sources.len() > MOST_SOURCES {
@@ -176,6 +192,16 @@ impl FileManifest {
     /// All pieces: those of the items in order, the packs, and then those that excerpts are in.
     pub fn pieces(&self) -> impl Iterator<Item = &PieceRef> {
         self.items.iter().flat_map(|item| &item.pieces).chain(&self.packs).chain(&self.taken)
+    }
+
+    /// The ids of all pieces, of their bases, and of the further pieces of the runs that are bases.
+    pub(crate) fn needed_pieces(&self) -> impl Iterator<Item = ObjectId> {
+        self.pieces().flat_map(|piece| [Some(piece.id), piece.base]).flatten().chain(self.all_further())
+    }
+
+    /// The further pieces of the runs that are bases, of its packs and of those that excerpts are in.
+    pub(crate) fn all_further(&self) -> impl Iterator<Item = ObjectId> {
+        self.further.iter().chain(&self.taken_further).copied()
     }
 
     /// The pieces that excerpts are in, each once.

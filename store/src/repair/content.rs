@@ -13,7 +13,7 @@ use object_store::PutPayload;
 use tokio::io::AsyncWriteExt;
 
 use super::Copies;
-use crate::codec::{self, Packed, Segment, Typed};
+use crate::codec::{self, MOST_PIECES, Packed, Segment, Typed};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::ingest::{Copy, Ingest, Source, ranges, shape};
@@ -65,8 +65,8 @@ fn wanted<'a>(manifest: &'a FileManifest, digest: &'a Digest) -> impl Iterator<I
     all.into_iter()
 }
 
-/// The number of objects that a piece may need: itself and its base.
-const OBJECTS: usize = 2;
+/// The maximum number of objects that a piece needs: itself, and its base or the pieces of a run.
+const OBJECTS: usize = 1 + MOST_PIECES;
 
 /// A repair of files.
 pub(super) struct Mender<'a> {
@@ -194,7 +194,8 @@ impl<'a> Mender<'a> {
     /// Replaces the objects that a piece needs and that are damaged or missing.
     async fn piece(&self, wanted: &Wanted<'_>) -> Result<()> {
         for _ in 0..OBJECTS {
-            let key = match self.store.piece(wanted.piece).await {
+            // What is kept may have been damaged since it was read.
+            let key = match self.store.with_none_kept().piece(wanted.piece).await {
                 Err(Error::Damaged { key, .. }) => key,
                 Err(error) if error.is_of_object() => return Ok(()),
                 read => return read.map(drop),

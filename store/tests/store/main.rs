@@ -7,6 +7,7 @@ mod excerpts;
 mod faults;
 #[cfg(target_os = "linux")]
 mod full;
+mod large;
 mod models;
 mod packs;
 mod parts;

@@ -340,7 +340,7 @@ async fn forged_manifests_are_damaged() {
         ("\"packs\":[{".to_owned(), format!("\"packs\":[{{\"piece\":\"{}\",\"length\":0}},{{", pack.id)),
         ("[512]".to_owned(), "[511]".to_owned()),
         ("[512]".to_owned(), format!("[{}]", u64::MAX >> 2)),
-        ("\"version\":2".to_owned(), "\"version\":4".to_owned()),
+        ("\"version\":2".to_owned(), "\"version\":5".to_owned()),
     ] {
         assert!(text.contains(&from));
         fs::write(&path, text.replacen(&from, &to, 1)).unwrap();

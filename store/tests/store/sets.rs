@@ -35,21 +35,21 @@ pub fn packed(model: &Model, packing: Packing) -> Vec<u8> {
 }
 
 /// A store of models, and their files.
-struct Scene {
+pub struct Scene {
     root: tempfile::TempDir,
     outside: tempfile::TempDir,
-    store: Store,
+    pub store: Store,
 }
 
 impl Scene {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         let store = open(root.path()).await;
         Self { root, outside: tempfile::tempdir().unwrap(), store }
     }
 
     /// Adds a file as a model, and checks that it is restored.
-    async fn add(&self, model: &str, bytes: &[u8]) -> Added {
+    pub async fn add(&self, model: &str, bytes: &[u8]) -> Added {
         add(&self.store, self.outside.path(), model, bytes).await
     }
 
@@ -65,12 +65,12 @@ impl Scene {
     }
 
     /// Adds a model of a scene once more.
-    async fn again(&self, model: &str, of: &Self) -> Added {
+    pub async fn again(&self, model: &str, of: &Self) -> Added {
         self.add(model, &fs::read(of.outside.path().join(model)).unwrap()).await
     }
 
     /// Returns `true` if a model of a scene is restored, and panics if it is to other bytes.
-    async fn restores(&self, model: &str, of: &Self) -> bool {
+    pub async fn restores(&self, model: &str, of: &Self) -> bool {
         let out = tempfile::tempdir().unwrap();
         if self.store.get(&self.store.model(&name(model)).await.unwrap(), out.path(), &|_| {}).await.is_err() {
             return false;
@@ -80,14 +80,14 @@ impl Scene {
         true
     }
 
-    async fn problems(&self) -> Vec<String> {
+    pub async fn problems(&self) -> Vec<String> {
         let verified = self.store.verify(VerifyDepth::ReadData, &|_| {}).await.unwrap();
         verified.problems.into_iter().map(|problem| problem.key).collect()
     }
 
     /// The pieces that the tensors of a model are in, each with its kind and the path of its
     /// object.
-    async fn pieces(&self, model: &str) -> Vec<(PieceRef, u8, PathBuf)> {
+    pub async fn pieces(&self, model: &str) -> Vec<(PieceRef, u8, PathBuf)> {
         let model = self.store.model(&name(model)).await.unwrap();
         let manifest = self.store.file(&model.files[0].id).await.unwrap();
         let object = |piece: &PieceRef| {
@@ -150,7 +150,7 @@ fn small(seed: u64) -> Model {
 }
 
 /// The stored bytes of objects.
-fn objects(scene: &Scene, folder: &str) -> usize {
+pub fn objects(scene: &Scene, folder: &str) -> usize {
     let path = scene.root.path().join(folder);
     if path.exists() { sources(&path).len() } else { 0 }
 }

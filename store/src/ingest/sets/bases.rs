@@ -11,9 +11,9 @@ use super::super::file::Surveyed;
 use super::super::local::LocalFile;
 use super::super::relatives::Chosen;
 use super::super::sketches::Sheet;
-use super::super::values;
+use super::super::{matrices, values};
 use super::{Found, partners};
-use crate::codec::{Form, Member};
+use crate::codec::{Form, Member, Run};
 use crate::error::Result;
 use crate::keys::ObjectId;
 use crate::manifest::Item;
@@ -24,14 +24,23 @@ const LEAST: u64 = 128 << 10;
 /// The name of floats in frames, by which the codec finds them.
 const FLOATS: &str = "w.weight";
 
-/// A base of a set: a piece, and the tensors that it consists of.
-pub(super) type SetBase = (ObjectId, Vec<Member>);
+/// A base of a set: a piece or a part of several, and the tensors that it consists of.
+#[derive(Debug, Clone)]
+pub(super) struct SetBase {
+    /// The id of the piece, or of the first one.
+    pub(super) id: ObjectId,
+    pub(super) run: Option<Run>,
+    pub(super) members: Vec<Member>,
+}
+
+/// A set or a part of one, with its bases.
+pub(super) type Based = (Found, Vec<SetBase>);
 
 /// Returns `true` if the numbers of a set are smaller with their companions than alone, without the
 /// floats. Floats of 8 bits are as small alone.
-fn gains(found: &Found, surveyed: &[Surveyed]) -> bool {
-    let is_float = matches!(found.numbers(surveyed).part.dtype, Dtype::F8_E4M3 | Dtype::F8_E5M2);
-    found.length(surveyed) >= LEAST && !is_float
+fn gains(parts: &[Based]) -> bool {
+    let is_float = |(found, _): &Based| matches!(found.tensors[0].dtype, Dtype::F8_E4M3 | Dtype::F8_E5M2);
+    parts.iter().map(|(found, _)| found.length()).sum::<u64>() >= LEAST && !parts.iter().any(is_float)
 }
 
 impl Ingest<'_> {
@@ -43,34 +52,52 @@ impl Ingest<'_> {
         items: &[Item],
         (surveyed, bases): (&[Surveyed], &[Vec<Chosen>]),
         near: &[Arc<Sheet>],
-        all: Vec<Found>,
-    ) -> Result<Vec<(Found, Vec<SetBase>)>> {
-        let floats = all.iter().map(|found| self.floats(file, found, surveyed, near));
+        all: Vec<Vec<Found>>,
+    ) -> Result<Vec<Based>> {
+        let floats = all.iter().flatten().map(|found| self.floats(file, found, near));
         let floats: Vec<Option<SetBase>> = stream::iter(floats).buffered(self.store.width()).try_collect().await?;
-        let partners = partners::nearest(near, items, surveyed, &all);
+        let mut of_parts = floats.into_iter().zip(partners::nearest(near, items, &all));
         let mut sets = Vec::with_capacity(all.len());
-        for ((found, floats), partner) in all.into_iter().zip(floats).zip(partners) {
-            if self.store.find_piece(self.run, &found.numbers(surveyed).digest).await?.is_some() {
-                continue;
+        for parts in all {
+            let (mut based, mut has_floats) = (Vec::with_capacity(parts.len()), false);
+            for (found, (floats, partner)) in parts.into_iter().zip(of_parts.by_ref()) {
+                has_floats |= floats.is_some();
+                based.push((found, floats.into_iter().chain(partner).collect::<Vec<_>>()));
             }
-            let (has_floats, gains) = (floats.is_some(), gains(&found, surveyed));
-            let of_set: Vec<SetBase> = floats.into_iter().chain(partner).collect();
-            let alone: Vec<Chosen> = bases[found.parts[0]].iter().filter(|base| base.form.is_none()).cloned().collect();
-            let pays = match (&of_set[..], &alone[..]) {
-                ([], []) => gains,
-                ([], _) => false,
-                (_, []) => has_floats || gains,
-                _ => self.is_smaller(file, items, surveyed, (&found, &of_set), alone).await?,
-            };
-            if pays {
-                sets.push((found, of_set));
+            if self.pays(file, items, (surveyed, bases), &based, has_floats).await? {
+                sets.append(&mut based);
             }
         }
         Ok(sets)
     }
 
+    /// Returns `true` if a set of these parts is worth it.
+    async fn pays(
+        &self,
+        file: &Arc<LocalFile>,
+        items: &[Item],
+        (surveyed, bases): (&[Surveyed], &[Vec<Chosen>]),
+        parts: &[Based],
+        has_floats: bool,
+    ) -> Result<bool> {
+        let Some((first, of_set)) = parts.iter().find(|(_, bases)| !bases.is_empty()).or(parts.first()) else {
+            return Ok(false);
+        };
+        if self.store.find_piece(self.run, &first.numbers(surveyed).digest).await?.is_some() {
+            return Ok(false);
+        }
+        let alone = bases[first.numbers].iter().filter(|base| base.form.is_none());
+        let alone: Vec<Chosen> = alone.cloned().collect();
+        match (&of_set[..], &alone[..]) {
+            ([], []) => Ok(gains(parts)),
+            ([], _) => Ok(false),
+            (_, []) => Ok(has_floats || gains(parts)),
+            _ => self.is_smaller(file, items, surveyed, (first, of_set), alone).await,
+        }
+    }
+
     /// Returns `true` if a set is smaller against these bases than its numbers against those that
-    /// they have `alone`.
+    /// they have `alone`. A part of a set stands for all of it, as does a part of its numbers.
     async fn is_smaller(
         &self,
         file: &Arc<LocalFile>,
@@ -79,37 +106,47 @@ impl Ingest<'_> {
         (found, of_set): (&Found, &[SetBase]),
         alone: Vec<Chosen>,
     ) -> Result<bool> {
-        let set = self.read_set(file, items, surveyed, found).await?;
-        let set = self.code_set(set, of_set).await.map(|coded| coded.length());
-        let numbers = self.code(file, found.numbers(surveyed), alone).await.map(|coded| coded.length());
-        match (set, numbers) {
+        let (set, numbers) = (self.read_set(file, items, found).await?, found.numbers(surveyed));
+        let set = self.code_set(set, of_set).await.map(|coded| coded.length() as u128);
+        let alone = self.code(file, numbers, alone).await.map(|coded| coded.length() as u128);
+        // Both as if they were as long as the numbers of the other one.
+        let (of_set, of_numbers) = (found.tensors[0].length(), numbers.length());
+        match (set, alone) {
             (Err(error), _) | (_, Err(error)) if !error.is_of_object() => Err(error),
-            (set, numbers) => Ok(set.is_ok_and(|set| numbers.is_ok_and(|numbers| set < numbers))),
+            (Ok(set), Ok(alone)) => Ok(set * u128::from(of_numbers) < alone * u128::from(of_set)),
+            _ => Ok(false),
         }
     }
 
-    /// The stored floats whose weights are most like those of a set.
-    async fn floats(
-        &self,
-        file: &Arc<LocalFile>,
-        found: &Found,
-        surveyed: &[Surveyed],
-        near: &[Arc<Sheet>],
-    ) -> Result<Option<SetBase>> {
-        let count = found.numbers(surveyed).weights.unwrap_or(0);
-        if near.iter().all(|sheet| sheet.samples(count).is_empty()) {
+    /// The stored floats whose weights are most like those of a set, or a part of them.
+    async fn floats(&self, file: &Arc<LocalFile>, found: &Found, near: &[Arc<Sheet>]) -> Result<Option<SetBase>> {
+        let place = found.place.clone();
+        let count = place.range.end - place.range.start;
+        let is_open = |sheet: &Arc<Sheet>| !sheet.samples(count).is_empty() || !sheet.matrices(place.of).is_empty();
+        if !near.iter().any(is_open) {
             return Ok(None);
         }
         let near = near.to_vec();
-        let closest = self.with_weights(file, found, surveyed, move |weights| {
-            values::closest_floats(count, |places| weights.at(places), near.iter().map(|sheet| &**sheet))
+        let closest = self.with_weights(file, found, move |weights| {
+            let (at, sheets) = (|places: &[u64]| weights.at(places), || near.iter().map(|sheet| &**sheet));
+            let piece = values::closest_floats(count, at, sheets());
+            piece.map(Closest::Piece).or_else(|| matrices::closest(&place, at, sheets()).map(Closest::Part))
         });
-        Ok(match closest.await?.flatten() {
-            Some((id, Form::Tensor { dtype, shape, .. })) => {
-                let floats = Member { name: FLOATS.to_owned(), dtype, shape };
-                floats.fits().then(|| (id, vec![floats]))
+        let base = match closest.await?.flatten() {
+            Some(Closest::Piece((id, Form::Tensor { dtype, shape, .. }))) => (id, None, dtype, shape),
+            Some(Closest::Part(matrices::Part { run, dtype, shape })) if run.fits() => {
+                (run.pieces[0], Some(run), dtype, shape)
             }
-            _ => None,
-        })
+            _ => return Ok(None),
+        };
+        let (id, run, dtype, shape) = base;
+        let floats = Member { name: FLOATS.to_owned(), dtype, shape };
+        Ok(floats.fits().then(|| SetBase { id, run, members: vec![floats] }))
     }
+}
+
+/// The floats that are most like a set: a piece, or a part of a matrix of several.
+enum Closest {
+    Piece((ObjectId, Form)),
+    Part(matrices::Part),
 }
