@@ -37,6 +37,7 @@ pub fn all() -> Vec<Seed> {
     for (kind, bytes) in [(10, 84), (11, 110), (12, 144), (13, 176), (14, 210), (23, 136)] {
         pairs.push(gguf(random, (kind, 8 * bytes, 256)));
     }
+    pairs.push(moved());
     pairs.push(packed(random));
     pairs.push(derived(random));
     pairs.push(dequantised(random));
@@ -273,26 +274,39 @@ fn opaque(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
 /// Two tensors of a ggml type, of `length` bytes and 2,048 weights in rows of `row`.
 fn gguf(random: &mut Random, (kind, length, row): (u32, usize, u64)) -> (Vec<u8>, Vec<u8>) {
     let sides = weights(random, length);
+    (gguf_file((kind, row), &sides[0]), gguf_file((kind, row), &sides[1]))
+}
+
+/// A file of two equal tensors of a ggml type, of 2,048 weights in rows of `row`.
+fn gguf_file((kind, row): (u32, u64), data: &[u8]) -> Vec<u8> {
     let string = |text: &str| [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();
-    let file = |data: &[u8]| {
-        let mut file = [&b"GGUF\x03\0\0\0"[..], &2u64.to_le_bytes(), &2u64.to_le_bytes()].concat();
-        file.extend([string("general.alignment"), vec![4, 0, 0, 0, 32, 0, 0, 0]].concat());
-        file.extend([&string("t")[..], &[9, 0, 0, 0, 8, 0, 0, 0], &2u64.to_le_bytes()].concat());
-        file.extend([string("a"), string("bc")].concat());
-        let padded = data.len().next_multiple_of(32);
-        for (name, offset) in [("w", 0), ("x", padded as u64)] {
-            let extents = [row, 2048 / row].map(u64::to_le_bytes).concat();
-            file.extend(
-                [&string(name)[..], &[2, 0, 0, 0], &extents, &kind.to_le_bytes(), &offset.to_le_bytes()].concat(),
-            );
-        }
-        file.resize(file.len().next_multiple_of(32), 0);
-        file.extend_from_slice(data);
-        file.resize(file.len() + padded - data.len(), 0);
-        file.extend_from_slice(data);
-        file
+    let mut file = [&b"GGUF\x03\0\0\0"[..], &2u64.to_le_bytes(), &2u64.to_le_bytes()].concat();
+    file.extend([string("general.alignment"), vec![4, 0, 0, 0, 32, 0, 0, 0]].concat());
+    file.extend([&string("t")[..], &[9, 0, 0, 0, 8, 0, 0, 0], &2u64.to_le_bytes()].concat());
+    file.extend([string("a"), string("bc")].concat());
+    let padded = data.len().next_multiple_of(32);
+    for (name, offset) in [("w", 0), ("x", padded as u64)] {
+        let extents = [row, 2048 / row].map(u64::to_le_bytes).concat();
+        file.extend([&string(name)[..], &[2, 0, 0, 0], &extents, &kind.to_le_bytes(), &offset.to_le_bytes()].concat());
+    }
+    file.resize(file.len().next_multiple_of(32), 0);
+    file.extend_from_slice(data);
+    file.resize(file.len() + padded - data.len(), 0);
+    file.extend_from_slice(data);
+    file
+}
+
+/// Blocks of `Q8_0` that move along one direction.
+fn moved() -> (Vec<u8>, Vec<u8>) {
+    let file = |strength: f32| {
+        let weight = |i: usize| {
+            let direction = ((i / 64) as f32 * 0.7).sin() * ((i % 64) as f32 * 0.3).cos();
+            (i * 37 % 101) as f32 - 50.0 + strength * direction
+        };
+        let block = |i: usize| [vec![0, 0x20], (32 * i..32 * i + 32).map(|i| weight(i) as i8 as u8).collect()].concat();
+        gguf_file((8, 64), &(0..64).flat_map(block).collect::<Vec<u8>>())
     };
-    (file(&sides[0]), file(&sides[1]))
+    (file(0.0), file(40.0))
 }
 
 fn onnx(random: &mut Random) -> (Vec<u8>, Vec<u8>) {

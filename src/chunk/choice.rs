@@ -166,7 +166,8 @@ pub(super) fn encode_plain(
         return Ok((Method::Copy, Vec::new()));
     }
     if let (Some(base), Some(format)) = (base, format_of(dtype)) {
-        return encode_blocks(format, matrix, base, relation == Relation::Weights, target, effort);
+        let ground = if relation == Relation::Weights { grid::Base::Weights(base) } else { grid::Base::Blocks(base) };
+        return Ok(encode_blocks(format, matrix, (ground, fit), target, effort));
     }
     let (width, fields) = dtype.words();
     let mut best = Best::new(target);
@@ -253,22 +254,27 @@ fn offer_zstd(best: &mut Best<'_>, (width, fields): (usize, Fields), effort: Eff
     Ok(())
 }
 
-/// Encodes blocks against blocks of the same format, or against weights.
+/// Encodes blocks against blocks of the same format, perhaps with a prediction, or against weights.
 fn encode_blocks(
     format: &'static BlockFormat,
     matrix: Matrix,
-    base: &[u8],
-    weights: bool,
+    (ground, fit): (grid::Base<'_>, Option<&Fit>),
     target: &[u8],
     effort: Effort,
-) -> Result<(Method, Vec<u8>)> {
-    let ground = if weights { grid::Base::Weights(base) } else { grid::Base::Blocks(base) };
-    let mut best = (Method::Grid, grid::encode(format, ground, target));
-    if format.dtype == Dtype::Q8_0 && !weights {
-        let delta = blocks::encode(matrix, base, target, effort);
-        if delta.len() < best.1.len() {
-            best = (Method::Delta, delta);
-        }
+) -> (Method, Vec<u8>) {
+    let mut best = Best::new(target);
+    if let (grid::Base::Blocks(base), Some(fit)) = (ground, fit)
+        && let Some(payload) = grid::moved::encode(format, base, target, fit)
+    {
+        best.offer(Method::Moved, payload);
     }
-    Ok(if best.1.len() < target.len() { best } else { (Method::Stored, target.to_vec()) })
+    let moved = best.found.is_some();
+    best.offer(Method::Grid, grid::encode(format, ground, target));
+    if let grid::Base::Blocks(base) = ground
+        && format.dtype == Dtype::Q8_0
+        && (effort == Effort::Max || !moved)
+    {
+        best.offer(Method::Delta, blocks::encode(matrix, base, target, effort));
+    }
+    best.finish()
 }

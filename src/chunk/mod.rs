@@ -95,6 +95,9 @@ pub(crate) enum Method {
     Nibbles = 11,
     /// The payload holds the places of the words that differ from the base's, and their differences.
     Sparse = 12,
+    /// The payload holds the fields of quantised blocks, after a prediction has moved the base's
+    /// weights.
+    Moved = 13,
 }
 
 impl Method {
@@ -117,6 +120,7 @@ impl Method {
             Self::Grid,
             Self::Nibbles,
             Self::Sparse,
+            Self::Moved,
         ];
         all.into_iter()
             .find(|method| *method as u8 == number)
@@ -165,7 +169,8 @@ pub(crate) fn patched(base: &[u8], target: &[u8], effort: Effort) -> usize {
 
 /// Returns true if a chunk with this payload needs the factors of its region.
 pub(crate) fn needs_factors(method: Method, payload: &[u8]) -> bool {
-    method == Method::Predicted || method == Method::Narrow && narrow::inner(payload) == Some(Method::Predicted)
+    matches!(method, Method::Predicted | Method::Moved)
+        || method == Method::Narrow && narrow::inner(payload) == Some(Method::Predicted)
 }
 
 /// Restores `target`, which has the length of the chunk, from a payload.
@@ -212,6 +217,12 @@ pub(crate) fn decode(
             let ground =
                 if given.relation == Relation::Weights { grid::Base::Weights(base) } else { grid::Base::Blocks(base) };
             grid::decode(format, payload, ground, target, scratch)
+        }
+        Method::Moved => {
+            let format = format_of(dtype).filter(|_| given.relation == Relation::Words);
+            let format = format.ok_or_else(|| Error::corrupt("a moved chunk is not one of blocks against blocks"))?;
+            let factors = given.factors.ok_or_else(predicted::no_factors)?;
+            grid::moved::decode((format, matrix), payload, needed(given.base)?, factors, target, scratch)
         }
         Method::Copy | Method::Delta | Method::Nibbles | Method::Sparse if given.relation == Relation::Weights => {
             Err(Error::corrupt("a chunk of blocks is coded as differences to weights"))
@@ -266,8 +277,7 @@ fn decode_plain(
             }
         }
         Method::Predicted => {
-            let missing = || Error::corrupt("the chunk's method needs factors, and the region has none");
-            let factors = factors.ok_or_else(missing)?;
+            let factors = factors.ok_or_else(predicted::no_factors)?;
             if !Factors::moves(dtype) {
                 return Err(Error::corrupt("a predicted chunk has a wrong dtype").figures("floats", dtype.name()));
             }

@@ -82,16 +82,39 @@ pub(super) fn encode(
     effort: Effort,
 ) -> Option<Vec<u8>> {
     let u = fit.numbers_between(dtype, base, target)?;
-    let mut numbers = Vec::new();
-    integers::write(&mut numbers, &u, u.len() / fit.factors.rank());
-    let mut payload = Vec::new();
-    put_prefixed(&mut payload, &numbers);
+    let mut payload = write_rows(&u, fit.factors.rank());
     payload.extend(match dtype.words().0 {
         2 => encode_moved::<u16>(dtype, matrix, base, (&fit.factors, &u), target, effort),
         4 => encode_moved::<u32>(dtype, matrix, base, (&fit.factors, &u), target, effort),
         _ => encode_moved::<u64>(dtype, matrix, base, (&fit.factors, &u), target, effort),
     });
     Some(payload)
+}
+
+/// Returns the numbers of `U`, which begin a payload.
+pub(super) fn write_rows(u: &[i16], rank: usize) -> Vec<u8> {
+    let (mut numbers, mut payload) = (Vec::new(), Vec::new());
+    integers::write(&mut numbers, u, u.len() / rank);
+    put_prefixed(&mut payload, &numbers);
+    payload
+}
+
+/// Reads the numbers of `U` of `rows` rows, which [`write_rows`] wrote.
+pub(super) fn read_rows(
+    payload: &mut ByteReader<'_>,
+    rows: usize,
+    factors: &Factors,
+    scratch: &mut Scratch,
+) -> Result<Vec<i16>> {
+    let mut numbers = ByteReader::new(payload.prefixed()?);
+    let u = integers::read(&mut numbers, rows * factors.rank(), rows, scratch)?;
+    numbers.finish()?;
+    Ok(u)
+}
+
+/// The error of a chunk whose region lacks the factors that it needs.
+pub(super) fn no_factors() -> Error {
+    Error::corrupt("the chunk's method needs factors, and the region has none")
 }
 
 /// Encodes `target` against its base, moved strip by strip.
@@ -132,9 +155,7 @@ pub(super) fn decode(
 ) -> Result<()> {
     let rows = (base.len() / dtype.words().0).div_ceil(matrix.columns);
     let mut payload = ByteReader::new(payload);
-    let mut numbers = ByteReader::new(payload.prefixed()?);
-    let u = integers::read(&mut numbers, rows * factors.rank(), rows, scratch)?;
-    numbers.finish()?;
+    let u = read_rows(&mut payload, rows, factors, scratch)?;
     let deltas = payload.rest();
     match dtype.words().0 {
         2 => decode_moved::<u16>(dtype, matrix, deltas, base, (factors, &u), target, scratch),

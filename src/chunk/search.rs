@@ -1,8 +1,9 @@
 //! The search for the factors of a region, which also decides if a prediction pays. Candidates are
 //! tried on a sample of the region's rows.
 
-use super::delta;
-use super::{CHUNK, Effort, Matrix, integers, narrow, predicted};
+use std::borrow::Cow;
+
+use super::{CHUNK, Effort, Matrix, delta, grid, integers, narrow, predicted, unit};
 use crate::bytes::{ByteReader, put_prefixed, put_varint};
 use crate::error::{Error, Result};
 use crate::layout::Dtype;
@@ -11,6 +12,7 @@ use crate::predict::change::{Change, Weights};
 use crate::predict::fit::Fit;
 use crate::predict::stored::StoredFactors;
 use crate::predict::subspace::{Components, Search, glance, is_worth_trying};
+use crate::quant::{format_of, weights_of};
 
 /// The smallest number of rows, and of columns, of a matrix that is predicted.
 pub(crate) const LEAST: usize = 32;
@@ -31,7 +33,8 @@ pub(crate) struct Sample<'a> {
 impl Sample<'_> {
     /// Bytes of a row.
     fn row(&self) -> usize {
-        self.matrix.columns * self.dtype.words().0
+        let (words, bytes) = unit(self.dtype);
+        self.matrix.columns / words as usize * bytes as usize
     }
 
     /// Returns the given rows of the base and of the target. The last row may be short.
@@ -57,8 +60,23 @@ impl Sample<'_> {
     /// weights of this dtype cannot be moved.
     fn glance(&self) -> Option<Change> {
         let [base, target] = self.rows(glance(self.base.len().div_ceil(self.row())));
-        Change::new(self.dtype, self.matrix.columns, &base, &target)
+        change(self.dtype, self.matrix, &base, &target)
     }
+}
+
+/// The dtype of the weights that are moved: blocks stand for `F32`.
+fn moved_dtype(dtype: Dtype) -> Dtype {
+    if format_of(dtype).is_some() { Dtype::F32 } else { dtype }
+}
+
+/// Returns the weights that words or blocks stand for.
+fn weights(dtype: Dtype, bytes: &[u8]) -> Cow<'_, [u8]> {
+    format_of(dtype).map_or(bytes.into(), |format| weights_of(format, bytes).into())
+}
+
+/// Computes the change of the weights; `None` if those of this dtype cannot be moved.
+fn change(dtype: Dtype, matrix: Matrix, base: &[u8], target: &[u8]) -> Option<Change> {
+    Change::new(moved_dtype(dtype), matrix.columns, &weights(dtype, base), &weights(dtype, target))
 }
 
 /// The settings of the search at one effort.
@@ -150,8 +168,8 @@ pub(crate) fn search(sample: Sample<'_>, effort: Effort) -> Option<Prediction> {
     if !is_worth_trying(&sample.glance()?) {
         return None;
     }
-    let change = Change::new(sample.dtype, sample.matrix.columns, sample.base, sample.target)?;
-    let components = Components::find(sample.dtype, &change, knobs.search);
+    let change = change(sample.dtype, sample.matrix, sample.base, sample.target)?;
+    let components = Components::find(moved_dtype(sample.dtype), &change, knobs.search);
     let trial = Trial::new(sample, &change, knobs.trial);
     drop(change);
     let plain = trial.plain();
@@ -188,22 +206,29 @@ impl Trial {
 
     /// Returns the estimated bits of the region without a prediction.
     fn plain(&self) -> u64 {
-        self.scaled(self.estimate(&self.base))
+        self.scaled(match format_of(self.dtype) {
+            Some(format) => grid::estimate(format, grid::Base::Blocks(&self.base), &self.target),
+            None => self.estimate(&self.base),
+        })
     }
 
     /// Returns the estimated bits of the region with a prediction, factors included.
     fn predicted(&self, fit: &Fit) -> u64 {
         let numbers = fit.numbers_of(&self.change);
-        let mut moved = vec![0; self.base.len()];
-        fit.factors.apply(self.dtype, &numbers, 0, &self.base, &mut moved);
+        let weights = weights(self.dtype, &self.base);
+        let mut moved = vec![0; weights.len()];
+        fit.factors.apply(moved_dtype(self.dtype), &numbers, 0, &weights, &mut moved);
         let rows = self.change.matrix.rows();
         let coded = self.estimate(&moved) + integers::estimate(&numbers, rows);
         self.scaled(coded) + integers::estimate(&fit.stored.numbers, self.columns)
     }
 
-    /// Returns the estimated bits of the trial's rows as deltas to `base`.
-    fn estimate(&self, base: &[u8]) -> u64 {
-        delta::estimate_any(self.dtype.words(), base, &self.target)
+    /// Returns the estimated bits of the trial's rows against weights that were moved.
+    fn estimate(&self, moved: &[u8]) -> u64 {
+        match format_of(self.dtype) {
+            Some(format) => grid::estimate(format, grid::Base::Moved(&self.base, moved), &self.target),
+            None => delta::estimate_any(self.dtype.words(), moved, &self.target),
+        }
     }
 
     /// Scales the bits of the trial's rows up to all rows of the region.

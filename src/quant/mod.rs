@@ -28,6 +28,13 @@ pub(crate) fn weights_per_unit(dtype: Dtype) -> u64 {
     format_of(dtype).map_or(1, |format| format.weights as u64)
 }
 
+/// Returns the weights of whole blocks as little-endian `F32`.
+pub(crate) fn weights_of(format: &'static BlockFormat, bytes: &[u8]) -> Vec<u8> {
+    let mut weights = vec![0f32; bytes.len() / format.bytes * format.weights];
+    dequantise(format, bytes, &mut weights);
+    weights.iter().flat_map(|weight| weight.to_le_bytes()).collect()
+}
+
 /// Writes the weights of whole blocks to `weights`, each operation rounded to `F32` by itself.
 pub(crate) fn dequantise(format: &'static BlockFormat, bytes: &[u8], weights: &mut [f32]) {
     let blocks = Blocks::parse(format, bytes);

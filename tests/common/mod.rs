@@ -140,7 +140,7 @@ macro_rules! golden {
 }
 
 /// Every dtype and method, at every effort, and every layout of a base.
-pub const GOLDEN: [Golden; 18] = [
+pub const GOLDEN: [Golden; 19] = [
     golden!("dtypes", "safetensors", "fast"),
     golden!("dtypes", "safetensors", "default"),
     golden!("dtypes", "safetensors", "max"),
@@ -159,6 +159,7 @@ pub const GOLDEN: [Golden; 18] = [
     golden!("quants", "gguf", "max"),
     golden!("sparse", "safetensors", "fast"),
     golden!("bits", "safetensors", "default"),
+    golden!("moved", "gguf", "default"),
 ];
 
 pub const EFFORTS: [Effort; 3] = [Effort::Fast, Effort::Default, Effort::Max];

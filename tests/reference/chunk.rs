@@ -117,6 +117,10 @@ pub fn decode(
             let format = quant::format(dtype).ok_or("a grid without blocks")?;
             grid::grid(format, payload, needed()?, weights, length)
         }
+        13 => {
+            let format = quant::format(dtype).filter(|_| !weights).ok_or("moved words that are no blocks")?;
+            predicted::blocks(format, columns, payload, needed()?, factors.ok_or("no factors")?)
+        }
         11 => grid::nibbles(payload, needed()?),
         12 => words::sparse(coding, payload, needed()?),
         9 => patch::decode(payload, base.unwrap_or(&[]), length),

@@ -141,13 +141,23 @@ fn guess(format: &Format, group: &[f32]) -> (f32, f32, f32, f32) {
 
 pub fn grid(format: &'static Format, payload: &[u8], base: &[u8], weights: bool, length: usize) -> Result<Vec<u8>> {
     let base = if weights { Base::of_weights(format, base) } else { Base::of_blocks(format, base) };
-    let count = length / format.bytes;
+    decode(format, payload, &base, length / format.bytes)
+}
+
+/// A payload against blocks, whose weights were moved to these.
+pub fn moved(format: &'static Format, payload: &[u8], blocks: &[u8], weights: &[u8]) -> Result<Vec<u8>> {
+    let weights = weights.chunks(4).map(|word| f32::from_le_bytes(word.try_into().unwrap())).collect();
+    let base = Base { weights, ..Base::of_blocks(format, blocks) };
+    decode(format, payload, &base, blocks.len() / format.bytes)
+}
+
+fn decode(format: &'static Format, payload: &[u8], base: &Base, count: usize) -> Result<Vec<u8>> {
     let mut fields = Fields::new(payload);
     let mut target = vec![Block::default(); count];
-    read_words(&mut fields, format, &base, &mut target)?;
-    let subs = read_subs(&mut fields, format, &base, &mut target)?;
-    read_minima(&mut fields, format, &base, &mut target, &subs)?;
-    read_indices(&mut fields, format, &base, &mut target)?;
+    read_words(&mut fields, format, base, &mut target)?;
+    let subs = read_subs(&mut fields, format, base, &mut target)?;
+    read_minima(&mut fields, format, base, &mut target, &subs)?;
+    read_indices(&mut fields, format, base, &mut target)?;
     fields.finish()?;
     Ok(target.iter().flat_map(|block| format.write(block)).collect())
 }
@@ -259,13 +269,13 @@ fn read_indices(fields: &mut Fields, format: &Format, base: &Base, target: &mut 
             let (a, c) = format.affine(block, w / format.group);
             let q = 1.0 / a;
             let (y, fallback) = match &base.blocks {
-                Some(blocks) => {
+                Some(blocks) if base.weights.is_empty() => {
                     let ((from_a, from_c), i) = (format.affine(&blocks[k], w / format.group), blocks[k].i[w]);
                     let (scale, shift) = (from_a * q, (from_c - c) * q);
                     let moved = (from_a != a || from_c != c) && scale.is_finite() && shift.is_finite();
                     (if moved { format.level(i) * scale + shift } else { f32::NAN }, i)
                 }
-                None => {
+                _ => {
                     let y = (base.weights[k * format.weights + w] - c) * q;
                     let zero = if format.zero == 255 { 8 } else { format.zero };
                     (if y.is_finite() { y } else { f32::NAN }, zero)

@@ -271,7 +271,7 @@ fn read_index(index: &[u8], regions: impl Iterator<Item = usize>, bases: usize) 
         let mut left = chunks;
         while left > 0 {
             let (method, length) = (fields.byte()?, fields.varint()?);
-            check(method <= 12, "unknown method")?;
+            check(method <= 13, "unknown method")?;
             check(method != FACTORS || left == chunks, "factors in the wrong place")?;
             let rank = if method == FACTORS { fields.byte()? } else { 0 };
             if method == FACTORS {

@@ -3,8 +3,9 @@
 use super::cast::cast_word;
 use super::chunk::Coding;
 use super::fields::{Bits, Fields, unzigzag};
+use super::quant::Format;
 use super::words::{self, difference};
-use super::{Result, check, symbols};
+use super::{Result, check, grid, symbols};
 
 /// The number of `F64`.
 const F64: u8 = 19;
@@ -58,8 +59,33 @@ pub fn decode(dtype: u8, columns: usize, payload: &[u8], base: &[u8], factors: &
         19 => 8,
         _ => return Err("a type that is not predicted".to_owned()),
     };
-    let rows = (base.len() / width).div_ceil(columns);
     let mut fields = Fields::new(payload);
+    let moved = moved_words((dtype, width), columns, &mut fields, base, factors)?;
+    words::delta(Coding::of(dtype), columns, fields.rest(), &moved)
+}
+
+/// A payload of blocks against the blocks of its base range, whose weights are moved.
+pub fn blocks(
+    format: &'static Format,
+    columns: usize,
+    payload: &[u8],
+    base: &[u8],
+    factors: &Factors,
+) -> Result<Vec<u8>> {
+    let mut fields = Fields::new(payload);
+    let moved = moved_words((17, 4), columns, &mut fields, &format.weights_of(base), factors)?;
+    grid::moved(format, fields.rest(), base, &moved)
+}
+
+/// The words of the base range, moved by the numbers that begin the payload.
+fn moved_words(
+    (dtype, width): (u8, usize),
+    columns: usize,
+    fields: &mut Fields,
+    base: &[u8],
+    factors: &Factors,
+) -> Result<Vec<u8>> {
+    let rows = (base.len() / width).div_ceil(columns);
     let mut numbers = Fields::new(fields.string()?);
     let u = integers(&mut numbers, factors.rank, rows)?;
     numbers.finish()?;
@@ -67,9 +93,7 @@ pub fn decode(dtype: u8, columns: usize, payload: &[u8], base: &[u8], factors: &
         let product = |k: usize| u[k * rows + i / columns] * i64::from(factors.v[k * columns + i % columns]);
         (0..factors.rank).map(product).sum::<i64>() as i32
     };
-    let words = base.chunks(width).enumerate();
-    let moved: Vec<u8> = words.flat_map(|(i, word)| moved(dtype, word, sum(i), factors.step)).collect();
-    words::delta(Coding::of(dtype), columns, fields.rest(), &moved)
+    Ok(base.chunks(width).enumerate().flat_map(|(i, word)| moved(dtype, word, sum(i), factors.step)).collect())
 }
 
 /// A word moved by a sum.

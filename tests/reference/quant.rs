@@ -17,7 +17,7 @@ pub struct Format {
     planes: &'static [Plane],
     /// The index of the level 0; 255 for the book.
     pub zero: u8,
-    scale: usize,
+    pub scale: usize,
     pub minimum: Option<usize>,
     pub s: Option<List>,
     pub n: Option<List>,

@@ -27,7 +27,7 @@ fn agrees_on_q8_0() {
 }
 
 /// The ggml types of blocks, in the order of the dtypes from 22 on.
-const BLOCKS: [u32; 12] = [8, 2, 3, 6, 7, 10, 11, 12, 13, 14, 20, 23];
+pub const BLOCKS: [u32; 12] = [8, 2, 3, 6, 7, 10, 11, 12, 13, 14, 20, 23];
 
 /// Blocks of random bits, whose scales are infinite, no numbers or zero here and there; the same
 /// with a few bits changed; and the same with plausible scales.

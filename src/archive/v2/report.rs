@@ -54,7 +54,7 @@ fn dominant(chunks: &[ChunkEntry]) -> Method {
         chunk::Method::Delta | chunk::Method::Nibbles | chunk::Method::Sparse => Method::Delta,
         chunk::Method::Grid => Method::Grid,
         chunk::Method::Solo => Method::Solo,
-        chunk::Method::Predicted => Method::Predicted,
+        chunk::Method::Predicted | chunk::Method::Moved => Method::Predicted,
         chunk::Method::Narrow => Method::Narrow,
         chunk::Method::Palette => Method::Palette,
         chunk::Method::Patch => Method::Patch,

@@ -1,7 +1,7 @@
 //! The expectations of a chunk's fields: a number for each, and a context that tells how sure it
 //! is. Encoder and decoder compute them from the base and from the fields that come before.
 
-use super::ground::Ground;
+use super::ground::{Ground, Weights};
 use crate::quant::{Blocks, Levels, Minimum, finite, rint};
 
 /// The expectations of a list of fields.
@@ -210,8 +210,8 @@ pub(super) fn indices(ground: &Ground, target: &Blocks, model: Model) -> Expecte
                 let places = own.iter().map(|&index| format.levels.value(index) * scale + shift);
                 expected.extend(&format.levels, model, step, places);
             }
-            Ground::Weights(base) => {
-                for &weight in &base.weights[range] {
+            Ground::Weights(Weights { weights, .. }) | Ground::Moved(_, weights) => {
+                for &weight in &weights[range] {
                     let x = (weight - c) * inverse;
                     if !x.is_finite() {
                         expected.push(format.levels.zero().into(), false, 0);

@@ -1,4 +1,5 @@
-//! The base of a chunk of blocks: blocks of the same format, or the weights themselves.
+//! The base of a chunk of blocks: blocks of the same format, the weights themselves, or both, where
+//! a prediction has moved the weights.
 
 use crate::predict::float::to_f16;
 use crate::quant::{BlockFormat, Blocks, Levels, Minimum};
@@ -9,6 +10,9 @@ pub(super) enum Ground {
     Blocks(Blocks),
     /// The weights, and the fields that a quantiser would choose for them.
     Weights(Weights),
+    /// Blocks of the same format, of which the fields are taken, and their weights after a
+    /// prediction has moved them.
+    Moved(Blocks, Vec<f32>),
 }
 
 /// Weights, and a guess at their blocks' fields.
@@ -53,7 +57,7 @@ impl Ground {
     /// The expected scale and minimum of every block, as the bits of an `F16`.
     pub(super) fn words(&self) -> (&[u16], &[u16]) {
         match self {
-            Self::Blocks(blocks) => (&blocks.scales, &blocks.minima),
+            Self::Blocks(blocks) | Self::Moved(blocks, _) => (&blocks.scales, &blocks.minima),
             Self::Weights(weights) => (&weights.scales, &weights.minima),
         }
     }
@@ -61,7 +65,7 @@ impl Ground {
     /// The expected sub-scale of a group of the target's block with the scale `scale`.
     pub(super) fn sub_scale(&self, group: usize, scale: f32) -> f32 {
         match self {
-            Self::Blocks(blocks) => {
+            Self::Blocks(blocks) | Self::Moved(blocks, _) => {
                 let own = crate::quant::finite(blocks.scales[group / blocks.format.groups()]);
                 f32::from(blocks.sub_scales[group]) * ratio(own, scale)
             }
@@ -72,7 +76,7 @@ impl Ground {
     /// The expected sub-minimum of a group of the target's block with the minimum `minimum`.
     pub(super) fn sub_minimum(&self, group: usize, minimum: f32) -> f32 {
         match self {
-            Self::Blocks(blocks) => {
+            Self::Blocks(blocks) | Self::Moved(blocks, _) => {
                 let own = crate::quant::finite(blocks.minima[group / blocks.format.groups()]);
                 f32::from(blocks.sub_minima[group]) * ratio(own, minimum)
             }

@@ -13,6 +13,7 @@
 mod expect;
 mod ground;
 pub(super) mod integers;
+pub(super) mod moved;
 pub(super) mod packed;
 
 use super::Scratch;
@@ -31,18 +32,22 @@ pub(super) enum Base<'a> {
     Blocks(&'a [u8]),
     /// Weights, as little-endian `F32`.
     Weights(&'a [u8]),
+    /// Blocks of the same format, and their weights after they were moved.
+    Moved(&'a [u8], &'a [u8]),
 }
 
 impl Base<'_> {
     fn ground(self, format: &'static BlockFormat) -> Ground {
         match self {
             Self::Blocks(bytes) => Ground::Blocks(Blocks::parse(format, bytes)),
-            Self::Weights(bytes) => {
-                let weights = bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-                Ground::Weights(Weights::new(format, weights))
-            }
+            Self::Weights(bytes) => Ground::Weights(Weights::new(format, singles(bytes))),
+            Self::Moved(blocks, weights) => Ground::Moved(Blocks::parse(format, blocks), singles(weights)),
         }
     }
+}
+
+fn singles(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
 }
 
 /// Returns what is left of `number` where `expected` was expected.
@@ -104,17 +109,27 @@ fn write_words(payload: &mut Vec<u8>, ground: &Ground, target: &Blocks) {
 }
 
 fn write_indices(payload: &mut Vec<u8>, ground: &Ground, target: &Blocks) {
+    let Some((model, list)) = list_of_indices(ground, target) else { return };
+    write_model(payload, model);
+    list.write(payload);
+}
+
+/// Returns the shortest list of the indices, and its model.
+fn list_of_indices(ground: &Ground, target: &Blocks) -> Option<(Model, List)> {
     let models = match ground {
-        Ground::Blocks(_) => vec![Model::Distance, Model::DistanceAndStep(middle_step(target))],
+        Ground::Blocks(_) | Ground::Moved(..) => vec![Model::Distance, Model::DistanceAndStep(middle_step(target))],
         Ground::Weights(_) => vec![Model::Border],
     };
     let coded = models.into_iter().map(|model| {
         let expected = expect::indices(ground, target, model);
         (model, list(target.indices.iter().map(|&index| index.into()), &expected))
     });
-    let Some((model, list)) = coded.min_by_key(|(_, list)| list.bits()) else { return };
-    write_model(payload, model);
-    list.write(payload);
+    coded.min_by_key(|(_, list)| list.bits())
+}
+
+/// Returns the estimated bits of the indices of `target` against `base`.
+pub(super) fn estimate(format: &'static BlockFormat, base: Base<'_>, target: &[u8]) -> u64 {
+    list_of_indices(&base.ground(format), &Blocks::parse(format, target)).map_or(0, |(_, list)| list.bits())
 }
 
 fn write_model(payload: &mut Vec<u8>, model: Model) {

@@ -118,7 +118,7 @@ pub(super) fn plan(head: &Head, findings: &Findings, effort: Effort) -> Result<V
             packed: packed.clone(),
             work,
         };
-        let factors = view.as_ref().and_then(|_| sample(region, matrix, effort));
+        let factors = view.as_ref().and_then(|view| sample(region, view.relation(), matrix, effort));
         pieces.extend(factors.map(piece));
         pieces.extend((0..geometry.count()).map(|i| piece(Work::Chunk(geometry.range(i)))));
         number += 1;
@@ -145,11 +145,13 @@ fn companion(head: &Head, findings: &Findings, item: usize) -> Result<Companion<
 const RUNS: u64 = 32;
 
 /// The search for factors of a region; `None` if the region cannot have any.
-fn sample(region: &Region, matrix: Matrix, effort: Effort) -> Option<Work> {
-    let (_, bytes) = unit(region.dtype);
+fn sample(region: &Region, relation: Relation, matrix: Matrix, effort: Effort) -> Option<Work> {
+    let (words, bytes) = unit(region.dtype);
     let columns = matrix.columns as u64;
-    let rows = region.length / bytes / columns;
-    if effort == Effort::Fast || !Factors::moves(region.dtype) || columns.min(rows) < LEAST as u64 {
+    let rows = region.length / bytes * words / columns;
+    let blocks = region.dtype.is_scaled() && relation == Relation::Words && columns.is_multiple_of(words);
+    let moves = blocks || Factors::moves(region.dtype);
+    if effort == Effort::Fast || !moves || columns.min(rows) < LEAST as u64 {
         return None;
     }
     let wanted = if effort == Effort::Max {
@@ -157,7 +159,7 @@ fn sample(region: &Region, matrix: Matrix, effort: Effort) -> Option<Work> {
     } else {
         (rows / 2).max(384).min((1 << 20) / columns)
     };
-    let row = columns * bytes;
+    let row = columns / words * bytes;
     let run = wanted / RUNS;
     let sample = if wanted >= rows || run == 0 {
         std::iter::once(0..rows.min(wanted.max(1)) * row).collect()

@@ -1,0 +1,147 @@
+//! A chunk of quantised blocks whose base, blocks of the same format, is moved by a low-rank
+//! prediction.
+//!
+//! The weights of the base's blocks are moved as those of a predicted chunk are. The fields of the
+//! target's blocks are expected from the base's, and the indices from the moved weights. The
+//! payload holds a length-prefixed string with the chunk's numbers of `U`, and to its end the
+//! payload of the grid.
+
+use super::Base;
+use crate::bytes::ByteReader;
+use crate::chunk::{Matrix, Scratch, predicted};
+use crate::error::Result;
+use crate::layout::Dtype;
+use crate::predict::Factors;
+use crate::predict::fit::Fit;
+use crate::quant::{BlockFormat, weights_of};
+
+/// Encodes `target` against `base`, moved by the numbers of `U` that fit best, and returns the
+/// payload.
+pub(in crate::chunk) fn encode(format: &'static BlockFormat, base: &[u8], target: &[u8], fit: &Fit) -> Option<Vec<u8>> {
+    let weights = weights_of(format, base);
+    let u = fit.numbers_between(Dtype::F32, &weights, &weights_of(format, target))?;
+    let mut payload = predicted::write_rows(&u, fit.factors.rank());
+    payload.extend(super::encode(format, Base::Moved(base, &move_by(&fit.factors, &u, weights)), target));
+    Some(payload)
+}
+
+/// Restores `target` from its base, its factors and the payload that [`encode`] returned.
+pub(in crate::chunk) fn decode(
+    (format, matrix): (&'static BlockFormat, Matrix),
+    payload: &[u8],
+    base: &[u8],
+    factors: &Factors,
+    target: &mut [u8],
+    scratch: &mut Scratch,
+) -> Result<()> {
+    let weights = weights_of(format, base);
+    let rows = (weights.len() / size_of::<f32>()).div_ceil(matrix.columns);
+    let mut payload = ByteReader::new(payload);
+    let u = predicted::read_rows(&mut payload, rows, factors, scratch)?;
+    let base = Base::Moved(base, &move_by(factors, &u, weights));
+    super::decode(format, payload.rest(), base, target, scratch)
+}
+
+/// Returns `weights`, moved by `u`.
+fn move_by(factors: &Factors, u: &[i16], weights: Vec<u8>) -> Vec<u8> {
+    let mut moved = vec![0; weights.len()];
+    factors.apply(Dtype::F32, u, 0, &weights, &mut moved);
+    moved
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunk::search::{Sample, search};
+    use crate::chunk::{Effort, Given, Method, decode as decode_chunk};
+    use crate::error::ErrorKind;
+    use crate::predict::float::to_f16;
+    use crate::quant::{Blocks, format_of};
+    use crate::view::Relation;
+
+    const MATRIX: Matrix = Matrix { columns: 64 };
+    const ROWS: usize = 64;
+
+    fn format() -> &'static BlockFormat {
+        format_of(Dtype::Q8_0).unwrap()
+    }
+
+    /// Blocks of `Q8_0` whose indices move along one direction, and a scale that is no number.
+    fn pair() -> [Vec<u8>; 2] {
+        let mut base = Blocks::new(format(), ROWS * MATRIX.columns / 32);
+        base.scales.fill(to_f16(0.01));
+        base.scales[7] = 0x7e00;
+        for (i, index) in base.indices.iter_mut().enumerate() {
+            *index = (i * i * 2_654_435_761 >> 13) as u8 / 2 + 64;
+        }
+        let mut target = base.clone();
+        for (i, index) in target.indices.iter_mut().enumerate() {
+            let (row, column) = ((i / MATRIX.columns) as f32, (i % MATRIX.columns) as f32);
+            *index = (f32::from(*index) + 40.0 * (row * 0.7).sin() * (column * 0.3).cos()) as u8;
+        }
+        [base, target].map(|blocks| {
+            let mut bytes = vec![0; blocks.scales.len() * format().bytes];
+            blocks.write(&mut bytes);
+            bytes
+        })
+    }
+
+    fn fit(base: &[u8], target: &[u8]) -> Fit {
+        let sample = Sample { dtype: Dtype::Q8_0, matrix: MATRIX, rows: ROWS, base, target };
+        search(sample, Effort::Max).expect("the change has one direction").fit
+    }
+
+    #[test]
+    fn blocks_along_one_direction_take_few_bytes() {
+        let [base, target] = pair();
+        let fit = fit(&base, &target);
+        let payload = encode(format(), &base, &target, &fit).unwrap();
+        let plain = super::super::encode(format(), Base::Blocks(&base), &target);
+        assert!(payload.len() * 3 < plain.len(), "{} and {}", payload.len(), plain.len());
+        let mut restored = vec![0; target.len()];
+        decode((format(), MATRIX), &payload, &base, &fit.factors, &mut restored, &mut Scratch::default()).unwrap();
+        assert!(restored == target);
+    }
+
+    #[test]
+    fn damaged_payloads_never_panic() {
+        let [base, target] = pair();
+        let fit = fit(&base, &target);
+        let (payload, mut scratch) = (encode(format(), &base, &target, &fit).unwrap(), Scratch::default());
+        let mut restored = vec![0; target.len()];
+        let mut try_it =
+            |payload: &[u8]| decode((format(), MATRIX), payload, &base, &fit.factors, &mut restored, &mut scratch);
+        (0..payload.len()).for_each(|length| drop(try_it(&payload[..length]).expect_err("a truncation")));
+        for bit in 0..payload.len() * 8 {
+            let mut flipped = payload.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let _ = try_it(&flipped);
+        }
+    }
+
+    /// Chunks that are no blocks, or lack their base, their factors, or blocks as their base.
+    #[test]
+    fn only_blocks_against_blocks_are_moved() {
+        let [base, target] = pair();
+        let fit = fit(&base, &target);
+        let payload = encode(format(), &base, &target, &fit).unwrap();
+        let good = Given { base: Some(&base), factors: Some(&fit.factors), ..Given::default() };
+        let try_it = |dtype, given| {
+            let mut restored = vec![0; target.len()];
+            decode_chunk(Method::Moved, dtype, MATRIX, &payload, given, &mut restored, &mut Scratch::default())
+        };
+        try_it(Dtype::Q8_0, good).unwrap();
+        let weights = weights_of(format(), &base);
+        for (dtype, given) in [
+            (Dtype::Q8_0, Given { base: None, ..good }),
+            (Dtype::Q8_0, Given { factors: None, ..good }),
+            (Dtype::Q8_0, Given { base: Some(&weights), relation: Relation::Weights, ..good }),
+            (Dtype::Q8_0, Given { relation: Relation::Bytes, ..good }),
+            (Dtype::I8, Given { base: Some(&weights), relation: Relation::Weights, ..good }),
+            (Dtype::I8, good),
+            (Dtype::BF16, good),
+        ] {
+            assert_eq!(try_it(dtype, given).unwrap_err().kind(), ErrorKind::Corrupt, "{dtype:?} {given:?}");
+        }
+    }
+}
