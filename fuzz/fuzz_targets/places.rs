@@ -1,6 +1,6 @@
-//! A zip archive, a pickle in one, an older file of PyTorch, an ONNX model, a graph in one, a file of
-//! flax, a tar file, a model in one, an array of numpy, a file of ggml, or a file of no known kind
-//! with floats: its regions follow each other within the file.
+//! A zip archive, a pickle in one, an older file of PyTorch, an ONNX model, a graph in one, a file
+//! of flax, a tar file, a model in one, an array of numpy, a file of ggml, or a file of no known
+//! kind with floats: its regions follow each other within the file.
 #![no_main]
 
 use bitx::drive;

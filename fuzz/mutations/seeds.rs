@@ -136,8 +136,8 @@ fn packed(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
     (file(0), file(1))
 }
 
-/// Packed numbers and their scales, and the weights that they were quantised from: in words of eight
-/// rows, in runs, and in runs of numbers that go on in the next word.
+/// Packed numbers and their scales, and the weights that they were quantised from: in words of
+/// eight rows, in runs, and in runs of numbers that go on in the next word.
 fn derived(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
     let [bytes, _] = weights(random, 64 * 64 * 2);
     let words: Vec<f32> =
@@ -161,8 +161,8 @@ fn derived(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
     (base, target)
 }
 
-/// Floats that are near the weights of packed numbers of the base: of GPTQ whose rows were sorted, of
-/// NF4, and of MXFP4 that is transposed.
+/// Floats that are near the weights of packed numbers of the base: of GPTQ whose rows were sorted,
+/// of NF4, and of MXFP4 that is transposed.
 fn dequantised(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
     const LEVELS: [f32; 8] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0];
     let [numbers, zeros] = weights(random, 64 * 64 / 2);

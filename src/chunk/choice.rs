@@ -105,8 +105,8 @@ pub(crate) fn encode(
     Ok(best.finish())
 }
 
-/// Offers copies from the base, or from the target alone. A frame of zstd has tables for every 128 KiB,
-/// a patch fewer bits for what its tables know.
+/// Offers copies from the base, or from the target alone. A frame of zstd has tables for every 128
+/// KiB, a patch fewer bits for what its tables know.
 fn offer_copies(best: &mut Best<'_>, base: Option<&[u8]>, effort: Effort) {
     if let Some(base) = base {
         best.offer(Method::Patch, patch::encode(base, best.target, effort));

@@ -93,7 +93,8 @@ pub(crate) enum Method {
     Grid = 10,
     /// The payload holds the differences of all half bytes to the base's.
     Nibbles = 11,
-    /// The payload holds the places of the words that differ from the base's, and their differences.
+    /// The payload holds the places of the words that differ from the base's, and their
+    /// differences.
     Sparse = 12,
     /// The payload holds the fields of quantised blocks, after a prediction has moved the base's
     /// weights.

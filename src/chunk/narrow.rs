@@ -84,8 +84,8 @@ fn convert((from, to): (Dtype, Dtype), source: &[u8], target: &mut [u8]) {
     }
 }
 
-/// Returns the narrowest dtype that holds all words of `target` exactly, and the words in it; `None`
-/// if there is none.
+/// Returns the narrowest dtype that holds all words of `target` exactly, and the words in it;
+/// `None` if there is none.
 fn find_cast(dtype: Dtype, target: &[u8]) -> Option<(Dtype, Vec<u8>)> {
     let width = dtype.words().0;
     let words = target.len() / width;

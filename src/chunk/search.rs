@@ -47,7 +47,8 @@ impl Sample<'_> {
     }
 
     /// Returns the rows of the base and of the target but for new ones, which have words in the
-    /// target only, if these are more than `few`: their changes are whole weights, each a direction.
+    /// target only, if these are more than `few`: their changes are whole weights, each a
+    /// direction.
     fn known(&self, few: usize) -> Option<[Vec<u8>; 2]> {
         let has_words = |row: &[u8]| row.iter().any(|&byte| byte != 0);
         let both = self.base.chunks(self.row()).zip(self.target.chunks(self.row()));

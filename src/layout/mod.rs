@@ -132,7 +132,8 @@ impl Layout {
         Self { kind, file_length: length, header_length: 0, regions, ..Self::default() }
     }
 
-    /// Returns true if nothing but the bytes tells what is in the file. Another file may describe it.
+    /// Returns true if nothing but the bytes tells what is in the file. Another file may describe
+    /// it.
     pub fn is_opaque(&self) -> bool {
         self.kind == Kind::Bytes || self.is_guessed
     }

@@ -59,8 +59,8 @@ impl Store {
         self.decode(id, object, base, true).await
     }
 
-    /// Reads the base of an object, which is the piece `id` or a part of the run that begins with it,
-    /// and checks digests.
+    /// Reads the base of an object, which is the piece `id` or a part of the run that begins with
+    /// it, and checks digests.
     async fn base(&self, key: &str, object: &Bytes, id: &ObjectId) -> Result<Bytes> {
         match codec::run_of(object).map_err(|problem| Error::damaged(key, problem))? {
             Some((run, _)) => self.gathered(&run, key).await,

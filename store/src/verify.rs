@@ -148,9 +148,9 @@ impl Store {
         Ok(verified)
     }
 
-    /// Checks the objects of a part that no model refers to: sketches, signatures and registers, and
-    /// with the first part the mark of the store, the records of runs and collections, and uploads,
-    /// of whose received bytes it reads a share.
+    /// Checks the objects of a part that no model refers to: sketches, signatures and registers,
+    /// and with the first part the mark of the store, the records of runs and collections, and
+    /// uploads, of whose received bytes it reads a share.
     pub(crate) async fn check_objects(&self, part: Part, sample: Sample, problems: &mut Vec<Problem>) -> Result<()> {
         let mut listed = Vec::new();
         for folder in part.folders(Kind::Sketches.folder()) {

@@ -14,7 +14,8 @@ use bitx::parallel::{Runner, Sequential};
 use bitx::report::Report;
 use bitx::{Compress, Effort, Format, Inspect, Job, Restore};
 
-/// A committed pair: base, archive that the reference command line wrote, digest of what it restores to.
+/// A committed pair: base, archive that the reference command line wrote, digest of what it
+/// restores to.
 pub struct Pair {
     pub name: &'static str,
     pub base: &'static [u8],
@@ -209,7 +210,8 @@ pub fn restore(base: &[u8], archive: &[u8]) -> bitx::Result<Vec<u8>> {
     restore_on(&Sequential, base, archive)
 }
 
-/// Restores by two jobs that share the windows, and a sibling of one, and runs them from the last to the first.
+/// Restores by two jobs that share the windows, and a sibling of one, and runs them from the last
+/// to the first.
 pub fn restore_shared(base: &[u8], archive: &[u8]) -> bitx::Result<Vec<u8>> {
     let bases: [&dyn ReadAt; 1] = [&base];
     let sources = Sources { base: &bases, delta: Some(&archive), ..Sources::default() };

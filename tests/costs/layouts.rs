@@ -160,7 +160,8 @@ fn items_of_flax() {
 }
 
 /// A manifest of paths of 512 folders each, which are all different.
-/// Long names and paths that belong to many parts, or to many tensors, in files that describe others.
+/// Long names and paths that belong to many parts, or to many tensors, in files that describe
+/// others.
 #[test]
 fn names_in_descriptions() {
     let long = "n".repeat(200_000);

@@ -97,7 +97,8 @@ fn floats_in_a_member_of_an_archive_are_found() {
     assert!(zipped < plain + 0.02, "{zipped}, {plain}");
 }
 
-/// Integers between floats, as TFLite keeps quantised weights, are paired with those at their place.
+/// Integers between floats, as TFLite keeps quantised weights, are paired with those at their
+/// place.
 #[test]
 fn integers_between_floats_are_coded_against_those_of_the_base() {
     let (base, change) = (weights(21, 60_000), weights(22, 60_000));

@@ -62,7 +62,8 @@ impl Search<'_> {
         (hash.wrapping_mul(FACTOR) >> 7) as usize & (self.places.len() - 1)
     }
 
-    /// Returns the first anchor from `done` on, at the distance of the last one if it goes on there.
+    /// Returns the first anchor from `done` on, at the distance of the last one if it goes on
+    /// there.
     fn next(&self, done: usize, latest: usize) -> Option<Anchor> {
         let mut hashed = hash(self.window.get(done..done + STEP)?);
         for place in done..=self.window.len() - STEP {

@@ -144,7 +144,8 @@ impl<'a> Finder<'a> {
         }
     }
 
-    /// Makes `place` the last one of its hashes of three to five bytes, and returns those before it.
+    /// Makes `place` the last one of its hashes of three to five bytes, and returns those before
+    /// it.
     fn replace(&mut self, slots: &Slots, place: usize) -> (u32, [u32; WAYS + 1]) {
         let last = !(place as u32);
         let three = std::mem::replace(&mut self.threes[slots.three], last);

@@ -75,7 +75,8 @@ fn names_that_count_up_take_few_steps() {
     );
 }
 
-/// Four bytes of a mask have 16 values, so that every place of the base is in one of few deep trees.
+/// Four bytes of a mask have 16 values, so that every place of the base is in one of few deep
+/// trees.
 #[test]
 fn long_copies_take_few_steps() {
     let base: Vec<u8> = noise(300_000, 8).iter().map(|byte| byte & 1).collect();

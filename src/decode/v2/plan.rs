@@ -248,8 +248,8 @@ async fn windows(chunks: &[Chunk], pieces: &[Piece], start: u64, limit: u64, pac
     windows
 }
 
-/// Weights that words may be derived from, for each byte of the base. Packed numbers, their scales and
-/// their biases need three at most; of forged items, each word may name all of the base.
+/// Weights that words may be derived from, for each byte of the base. Packed numbers, their scales
+/// and their biases need three at most; of forged items, each word may name all of the base.
 const DERIVED: u64 = 8;
 
 /// Checks that the words of all derived items are not made from too many weights.

@@ -59,8 +59,8 @@ impl PackedSet {
         self.known.stem
     }
 
-    /// The regions of which all numbers need all bytes: one factor for all scales, and the JSON that
-    /// tells the offset of nested scales.
+    /// The regions of which all numbers need all bytes: one factor for all scales, and the JSON
+    /// that tells the offset of nested scales.
     pub fn common(&self) -> impl Iterator<Item = usize> {
         let state = self.known.nested().and_then(|_| self.regions.last().copied());
         self.known.factor.into_iter().chain(state)
@@ -104,8 +104,8 @@ impl PackedSet {
     }
 
     /// The weights at these places of the matrix that was quantised, in the order of its rows, of a
-    /// [resolved](Self::resolved) set with these bytes. `None` if they are no weights, or if there is
-    /// no such place.
+    /// [resolved](Self::resolved) set with these bytes. `None` if they are no weights, or if there
+    /// is no such place.
     pub fn weights_at(&self, given: &[(Dtype, &[u8])], places: &[u64]) -> Option<Vec<f32>> {
         let numbers = given.first()?;
         let state = self.known.nested().and(given.get(self.regions.len() - 1));

@@ -22,8 +22,8 @@ const SAVED: usize = 4 << 10;
 /// The bytes of a record, and of its entry in the index.
 const RECORD: usize = RECORD_HEAD as usize + 4;
 
-/// The head with the header of the file as a region that is patched, if that is smaller than a span.
-/// The fastest patches tell.
+/// The head with the header of the file as a region that is patched, if that is smaller than a
+/// span. The fastest patches tell.
 fn with_patched_header(findings: &Findings, head: &Head) -> Option<Head> {
     let Some(Item::Span(header)) = head.items.first().filter(|header| header.length() >= LEAST_HEADER) else {
         return None;

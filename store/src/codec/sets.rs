@@ -1,9 +1,9 @@
 //! Sets: pieces that hold packed numbers and their companions, one tensor behind the other. They
 //! are coded as a frame that names these tensors, so that the codec sees what numbers stand for.
 //!
-//! The head of an object lists the tensors of the base, behind the [run](super::runs) of pieces that
-//! they are a part of, if it is one. Numbers are LEB128: the number of tensors, and of each the
-//! number of its dtype, the length of its name, the name, the number of its extents, and these.
+//! The head of an object lists the tensors of the base, behind the [run](super::runs) of pieces
+//! that they are a part of, if it is one. Numbers are LEB128: the number of tensors, and of each
+//! the number of its dtype, the length of its name, the name, the number of its extents, and these.
 //! Together, the tensors are as long as the base.
 
 use bitx::Effort;

@@ -170,8 +170,8 @@ impl Store {
     /// Adds a model as [`add`](Self::add) does, with all that is known about it.
     ///
     /// # Errors
-    /// Those of [`add_with`](Self::add_with); `Stopped`; `File` for a file that has changed since it
-    /// was surveyed.
+    /// Those of [`add_with`](Self::add_with); `Stopped`; `File` for a file that has changed since
+    /// it was surveyed.
     pub async fn add_as(&self, name: &ModelName, what: &Addition<'_>) -> Result<Added> {
         let files = what.files.iter().map(|file| file.path.as_str());
         check_paths(files.chain(what.stored.iter().map(|file| file.path.as_str())))?;

@@ -214,7 +214,8 @@ fn unresolved<'h>(heads: &'h [Head<'h>], items: &[Item], found: &[Arc<Sheet>]) -
     let relatives: Vec<Relatives<'_>> = found.iter().map(|sheet| sheet.relatives()).collect();
     let is_open = |head: &&Head<'_>| {
         let part = &head.part.part;
-        // Floats for as many weights are looked at closer once all files are found, and so are sets.
+        // Floats for as many weights are looked at closer once all files are found, and so are
+        // sets.
         let weights = is_blocks(part.dtype).then(|| elements(part.dtype, head.part.length())).or(head.part.weights);
         let has_floats = |sheet: &Sheet, count| !sheet.samples(count).is_empty() || !sheet.matrices(count).is_empty();
         let has_weights = |sheet: &Arc<Sheet>| weights.is_some_and(|count| has_floats(sheet, count));

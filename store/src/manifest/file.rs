@@ -36,8 +36,8 @@ pub struct FileManifest {
     /// another in the packs, in the order of the file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub packs: Vec<PieceRef>,
-    /// The pieces of the runs that are bases of packs, but for the first one of each, which the packs
-    /// name.
+    /// The pieces of the runs that are bases of packs, but for the first one of each, which the
+    /// packs name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) further: Vec<ObjectId>,
     /// The tensors and other bytes of the file, in order and without gaps.
@@ -199,7 +199,8 @@ impl FileManifest {
         self.pieces().flat_map(|piece| [Some(piece.id), piece.base]).flatten().chain(self.all_further())
     }
 
-    /// The further pieces of the runs that are bases, of its packs and of those that excerpts are in.
+    /// The further pieces of the runs that are bases, of its packs and of those that excerpts are
+    /// in.
     pub(crate) fn all_further(&self) -> impl Iterator<Item = ObjectId> {
         self.further.iter().chain(&self.taken_further).copied()
     }

@@ -38,8 +38,8 @@ async fn bases(scene: &Scene) -> Vec<PathBuf> {
     pieces.map(|(.., path)| path).collect()
 }
 
-/// A matrix of 36 MiB is two pieces. The numbers of AWQ are cut at its columns, and the tiles of FP8
-/// at other rows than the pieces.
+/// A matrix of 36 MiB is two pieces. The numbers of AWQ are cut at its columns, and the tiles of
+/// FP8 at other rows than the pieces.
 #[tokio::test(flavor = "multi_thread")]
 async fn floats_of_several_pieces_are_bases_of_sets() {
     let (rows, columns) = (4096, 4608);
