@@ -231,7 +231,11 @@ async fn kills(mix: Mix, place: Place, fresh: Place, wanted: u64) {
     }
     scene.collect();
     scene.check().await;
-    assert_eq!(scene.place.content().await.values().filter(|(count, _)| *count > 1).count(), 0);
+    // A repair stores the manifest of a file under another epoch before it replaces a damaged one.
+    // If it is killed in between, a later writer may rely on the new one, and both stay.
+    let stored = scene.place.content().await.into_iter().filter(|(key, _)| key.starts_with("pieces/"));
+    let twice: Vec<_> = stored.filter(|(_, (count, _))| *count > 1).collect();
+    assert_eq!(twice, []);
     for name in NAMES {
         if scene.possible[name] != BTreeSet::from([None]) {
             scene.run(&["rm", name]);
