@@ -336,8 +336,7 @@ impl BaseView {
         match format_of(from) {
             None => cast(from, to, words, &mut target),
             Some(format) => {
-                let mut weights = vec![0f32; words.len() / format.bytes * format.weights];
-                dequantise(format, words, &mut weights);
+                let mut weights = dequantise(format, words);
                 if !self.gives_weights() {
                     without_nans(&mut weights);
                 }

@@ -166,8 +166,7 @@ pub(super) fn encode_plain(
         return Ok((Method::Copy, Vec::new()));
     }
     if let (Some(base), Some(format)) = (base, format_of(dtype)) {
-        let ground = if relation == Relation::Weights { grid::Base::Weights(base) } else { grid::Base::Blocks(base) };
-        return Ok(encode_blocks(format, matrix, (ground, fit), target, effort));
+        return Ok(encode_blocks(format, matrix, (grid::Base::of(relation, base), fit), target, effort));
     }
     let (width, fields) = dtype.words();
     let mut best = Best::new(target);

@@ -168,10 +168,14 @@ pub(crate) fn patched(base: &[u8], target: &[u8], effort: Effort) -> usize {
     patch::encode(base, target, effort).len()
 }
 
+/// Returns true if a chunk of this method may need the factors of its region.
+pub(crate) fn may_need_factors(method: Method) -> bool {
+    matches!(method, Method::Predicted | Method::Narrow | Method::Moved)
+}
+
 /// Returns true if a chunk with this payload needs the factors of its region.
 pub(crate) fn needs_factors(method: Method, payload: &[u8]) -> bool {
-    matches!(method, Method::Predicted | Method::Moved)
-        || method == Method::Narrow && narrow::inner(payload) == Some(Method::Predicted)
+    may_need_factors(method) && (method != Method::Narrow || narrow::inner(payload) == Some(Method::Predicted))
 }
 
 /// Restores `target`, which has the length of the chunk, from a payload.
@@ -214,10 +218,7 @@ pub(crate) fn decode(
         }
         Method::Grid => {
             let format = format_of(dtype).ok_or_else(|| Error::corrupt("a chunk of the grid is not one of blocks"))?;
-            let base = needed(given.base)?;
-            let ground =
-                if given.relation == Relation::Weights { grid::Base::Weights(base) } else { grid::Base::Blocks(base) };
-            grid::decode(format, payload, ground, target, scratch)
+            grid::decode(format, payload, grid::Base::of(given.relation, needed(given.base)?), target, scratch)
         }
         Method::Moved => {
             let format = format_of(dtype).filter(|_| given.relation == Relation::Words);

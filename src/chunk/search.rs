@@ -177,8 +177,9 @@ pub(crate) fn search(sample: Sample<'_>, effort: Effort) -> Option<Prediction> {
     let (fit, cost) = trial.best(&components, knobs)?;
     let saved = plain.saturating_sub(cost) / 8;
     let (payload, bytes) = predicted::write_factors(&fit.stored, sample.matrix);
-    let chunk = (CHUNK as usize).min(sample.rows * sample.matrix.columns) * sample.dtype.words().0;
-    let pays = saved * knobs.gain > plain / 8 && payload.len() * 2 < chunk;
+    let (block, length) = unit(sample.dtype);
+    let chunk = CHUNK.min((sample.rows * sample.matrix.columns) as u64) / block * length;
+    let pays = saved * knobs.gain > plain / 8 && payload.len() as u64 * 2 < chunk;
     pays.then_some(Prediction { fit, payload, bytes, saved })
 }
 
@@ -188,6 +189,8 @@ struct Trial {
     columns: usize,
     change: Change,
     base: Vec<u8>,
+    /// The weights of a base of blocks, once and for all candidates; empty for words.
+    dequantised: Vec<u8>,
     target: Vec<u8>,
     /// Rows of the region.
     rows: usize,
@@ -202,7 +205,8 @@ impl Trial {
         let count = (elements / columns).clamp(1, whole);
         let places = (0..count).map(|i| i * whole / count);
         let [base, target] = sample.rows(places.clone());
-        Self { dtype: sample.dtype, columns, change: change.rows(places), base, target, rows: sample.rows }
+        let dequantised = format_of(sample.dtype).map_or(Vec::new(), |format| weights_of(format, &base));
+        Self { dtype: sample.dtype, columns, change: change.rows(places), base, dequantised, target, rows: sample.rows }
     }
 
     /// Returns the estimated bits of the region without a prediction.
@@ -216,9 +220,9 @@ impl Trial {
     /// Returns the estimated bits of the region with a prediction, factors included.
     fn predicted(&self, fit: &Fit) -> u64 {
         let numbers = fit.numbers_of(&self.change);
-        let weights = weights(self.dtype, &self.base);
+        let weights = if self.dequantised.is_empty() { &self.base } else { &self.dequantised };
         let mut moved = vec![0; weights.len()];
-        fit.factors.apply(moved_dtype(self.dtype), &numbers, 0, &weights, &mut moved);
+        fit.factors.apply(moved_dtype(self.dtype), &numbers, 0, weights, &mut moved);
         let rows = self.change.matrix.rows();
         let coded = self.estimate(&moved) + integers::estimate(&numbers, rows);
         self.scaled(coded) + integers::estimate(&fit.stored.numbers, self.columns)

@@ -9,10 +9,7 @@ use crate::quant::{dequantise, format_of};
 /// behind the last whole unit count for nothing.
 pub fn weights(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
     if let Some(format) = format_of(dtype) {
-        let blocks = bytes.len() / format.bytes;
-        let mut weights = vec![0f32; blocks * format.weights];
-        dequantise(format, &bytes[..blocks * format.bytes], &mut weights);
-        return Some(weights);
+        return Some(dequantise(format, bytes));
     }
     match dtype {
         Dtype::I8 => Some(bytes.iter().map(|&byte| f32::from(byte as i8)).collect()),

@@ -163,3 +163,23 @@ fn assert_regular(layout: &Layout, bytes: &[u8]) {
     let names: std::collections::HashSet<_> = layout.regions.iter().map(|region| &region.name).collect();
     assert!(end <= bytes.len() as u64 && names.len() == layout.regions.len());
 }
+
+/// Reads the layout of the file of these bytes, and holds every region to the file.
+#[cfg(test)]
+fn layout_of(bytes: &[u8]) -> Layout {
+    use crate::io::Incremental;
+
+    let mut reader = reader::LayoutReader::new(bytes.len() as u64, reader::Accept::Any);
+    while let Some(range) = reader.wants() {
+        reader.feed(&bytes[range.start as usize..range.end as usize]).unwrap();
+    }
+    let (layout, _) = reader.finish();
+    assert_regular(&layout, bytes);
+    layout
+}
+
+/// The names and types of all regions of the file of these bytes.
+#[cfg(test)]
+fn names_and_types(bytes: &[u8]) -> Vec<(String, String)> {
+    layout_of(bytes).regions.iter().map(|region| (region.name.clone(), region.type_name())).collect()
+}

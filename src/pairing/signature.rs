@@ -138,9 +138,7 @@ fn keys(dtype: Dtype, bytes: &[u8]) -> Vec<u64> {
     let Some(format) = format_of(dtype) else {
         return bytes.chunks_exact(dtype.words().0).map(|word| key(dtype, word)).collect();
     };
-    let mut weights = vec![0f32; bytes.len() / format.bytes * format.weights];
-    dequantise(format, bytes, &mut weights);
-    weights.iter().map(|weight| key(Dtype::F32, &weight.to_le_bytes())).collect()
+    dequantise(format, bytes).iter().map(|weight| key(Dtype::F32, &weight.to_le_bytes())).collect()
 }
 
 /// Returns a number that has the order of the values of the words.

@@ -186,8 +186,8 @@ mod tests {
         block[2..4].copy_from_slice(&0x3800u16.to_le_bytes());
         (block[4], block[8], block[12]) = (5, 3, 0x21);
         block[16..].fill(0x72);
-        let mut weights = [0f32; 256];
-        crate::quant::dequantise(crate::quant::format_of(crate::layout::Dtype::Q4_K).unwrap(), &block, &mut weights);
+        let format = crate::quant::format_of(crate::layout::Dtype::Q4_K).unwrap();
+        let weights = crate::quant::dequantise(format, &block);
         assert_eq!((weights[0], weights[32], weights[128]), (5.0 * 2.0 - 0.5 * 3.0, 0.0, 2.0 - 0.5 * 2.0));
     }
 }

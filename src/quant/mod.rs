@@ -28,16 +28,11 @@ pub(crate) fn weights_per_unit(dtype: Dtype) -> u64 {
     format_of(dtype).map_or(1, |format| format.weights as u64)
 }
 
-/// Returns the weights of whole blocks as little-endian `F32`.
-pub(crate) fn weights_of(format: &'static BlockFormat, bytes: &[u8]) -> Vec<u8> {
-    let mut weights = vec![0f32; bytes.len() / format.bytes * format.weights];
-    dequantise(format, bytes, &mut weights);
-    weights.iter().flat_map(|weight| weight.to_le_bytes()).collect()
-}
-
-/// Writes the weights of whole blocks to `weights`, each operation rounded to `F32` by itself.
-pub(crate) fn dequantise(format: &'static BlockFormat, bytes: &[u8], weights: &mut [f32]) {
+/// Returns the weights of whole blocks, each operation rounded to `F32` by itself. Bytes behind the
+/// last whole block count for nothing.
+pub(crate) fn dequantise(format: &'static BlockFormat, bytes: &[u8]) -> Vec<f32> {
     let blocks = Blocks::parse(format, bytes);
+    let mut weights = vec![0f32; blocks.indices.len()];
     let groups = weights.chunks_exact_mut(format.group).zip(blocks.indices.chunks_exact(format.group));
     for (group, (weights, indices)) in groups.enumerate() {
         let (a, c) = blocks.affine(group);
@@ -45,4 +40,10 @@ pub(crate) fn dequantise(format: &'static BlockFormat, bytes: &[u8], weights: &m
             *weight = a * format.levels.value(index) + c;
         }
     }
+    weights
+}
+
+/// Returns the same as little-endian `F32`.
+pub(crate) fn weights_of(format: &'static BlockFormat, bytes: &[u8]) -> Vec<u8> {
+    dequantise(format, bytes).iter().flat_map(|weight| weight.to_le_bytes()).collect()
 }

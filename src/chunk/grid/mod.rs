@@ -19,8 +19,11 @@ pub(super) mod packed;
 use super::Scratch;
 use super::list::{self, List};
 use crate::bytes::{ByteReader, put_varint};
+use crate::cast::singles;
 use crate::error::{Error, Result};
+use crate::layout::Dtype;
 use crate::quant::{BlockFormat, Blocks};
+use crate::view::Relation;
 use crate::zigzag::{unzigzag, zigzag};
 use expect::{Expected, Model, half_octaves, order, word};
 use ground::{Ground, Weights};
@@ -36,18 +39,19 @@ pub(super) enum Base<'a> {
     Moved(&'a [u8], &'a [u8]),
 }
 
-impl Base<'_> {
+impl<'a> Base<'a> {
+    /// The base range of a chunk that has this relation to it.
+    pub(super) fn of(relation: Relation, bytes: &'a [u8]) -> Self {
+        if relation == Relation::Weights { Self::Weights(bytes) } else { Self::Blocks(bytes) }
+    }
+
     fn ground(self, format: &'static BlockFormat) -> Ground {
         match self {
             Self::Blocks(bytes) => Ground::Blocks(Blocks::parse(format, bytes)),
-            Self::Weights(bytes) => Ground::Weights(Weights::new(format, singles(bytes))),
-            Self::Moved(blocks, weights) => Ground::Moved(Blocks::parse(format, blocks), singles(weights)),
+            Self::Weights(bytes) => Ground::Weights(Weights::new(format, singles(Dtype::F32, bytes))),
+            Self::Moved(blocks, weights) => Ground::Moved(Blocks::parse(format, blocks), singles(Dtype::F32, weights)),
         }
     }
-}
-
-fn singles(bytes: &[u8]) -> Vec<f32> {
-    bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
 }
 
 /// Returns what is left of `number` where `expected` was expected.
@@ -219,7 +223,7 @@ fn read_words(payload: &mut ByteReader<'_>, ground: &Ground, blocks: &mut Blocks
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quant::{dequantise, formats};
+    use crate::quant::{formats, weights_of};
 
     /// Bytes of a seed that look like nothing in particular.
     fn random(seed: u64, count: usize) -> Vec<u8> {
@@ -244,18 +248,12 @@ mod tests {
         (base, target)
     }
 
-    fn weights(format: &'static BlockFormat, blocks: &[u8]) -> Vec<u8> {
-        let mut weights = vec![0f32; blocks.len() / format.bytes * format.weights];
-        dequantise(format, blocks, &mut weights);
-        weights.iter().flat_map(|weight| weight.to_le_bytes()).collect()
-    }
-
     #[test]
     fn blocks_of_every_format_come_back_from_blocks_and_from_weights() {
         let mut scratch = Scratch::default();
         for format in &formats::FORMATS {
             let (base, target) = pair(format, 40);
-            let values = weights(format, &base);
+            let values = weights_of(format, &base);
             for base in [Base::Blocks(&base), Base::Weights(&values)] {
                 let payload = encode(format, base, &target);
                 let mut restored = vec![0; target.len()];
@@ -278,7 +276,7 @@ mod tests {
         let mut scratch = Scratch::default();
         for format in &formats::FORMATS {
             let (base, target) = pair(format, 2);
-            let values = weights(format, &base);
+            let values = weights_of(format, &base);
             for base in [Base::Blocks(&base), Base::Weights(&values)] {
                 let payload = encode(format, base, &target);
                 let mut restored = vec![0; target.len()];

@@ -331,7 +331,7 @@ impl Coded<'_> {
         let start = self.chunks.len();
         for (i, (record, method)) in located.records.iter().enumerate() {
             steps::add(1);
-            let may_need = matches!(method, chunk::Method::Predicted | chunk::Method::Narrow | chunk::Method::Moved);
+            let may_need = chunk::may_need_factors(*method);
             self.chunks.push(Chunk {
                 range: geometry.range(i as u64),
                 record: record.clone(),

@@ -1,6 +1,5 @@
 use super::*;
-use crate::layout::assert_regular;
-use crate::layout::reader::{Accept, LayoutReader};
+use crate::layout::{layout_of, names_and_types};
 
 /// A tensor of F32 (0), F16 (1) or Q5_0 (6).
 fn tensor(name: &str, kind: u32, extents: &[u32], bytes: usize) -> Vec<u8> {
@@ -25,33 +24,19 @@ fn file() -> Vec<u8> {
     [header(), tensors.concat()].concat()
 }
 
-fn layout(bytes: &[u8]) -> Layout {
-    let mut reader = LayoutReader::new(bytes.len() as u64, Accept::Any);
-    while let Some(range) = reader.wants() {
-        reader.feed(&bytes[range.start as usize..range.end as usize]).unwrap();
-    }
-    let (layout, _) = reader.finish();
-    assert_regular(&layout, bytes);
-    layout
-}
-
-fn found(bytes: &[u8]) -> Vec<(String, String)> {
-    layout(bytes).regions.iter().map(|region| (region.name.clone(), region.type_name())).collect()
-}
-
 #[test]
 fn tensors_behind_a_header_of_unknown_length_are_regions() {
     let expected = [("encoder.conv1.weight", "F16[4, 80, 3]"), ("encoder.blocks.0.mlp.0.weight", "Q5_0[300, 64]")];
     assert!(header().len() as u64 > 2 * STEP);
-    assert_eq!(found(&file()), expected.map(owned));
+    assert_eq!(names_and_types(&file()), expected.map(owned));
     let file = file();
-    assert_eq!(layout(&file).regions[1].range().end, file.len() as u64);
+    assert_eq!(layout_of(&file).regions[1].range().end, file.len() as u64);
 }
 
 #[test]
 fn files_whose_tensors_do_not_reach_to_their_end_have_no_tensors() {
     let (file, header) = (file(), header().len());
-    let has_tensors = |bytes: &[u8]| found(bytes).iter().any(|(name, _)| name.starts_with("encoder"));
+    let has_tensors = |bytes: &[u8]| names_and_types(bytes).iter().any(|(name, _)| name.starts_with("encoder"));
     assert!(has_tensors(&file));
     assert!(!has_tensors(&[&file[..], &[0]].concat()));
     for end in (0..header).step_by(997).chain(header..header + 70).chain([file.len() - 1]) {
@@ -68,7 +53,7 @@ fn files_whose_tensors_do_not_reach_to_their_end_have_no_tensors() {
     ];
     last.iter().for_each(|last| assert!(!has_tensors(&[&file[..], last].concat())));
     // Of two tensors of one name, the second one is in the file.
-    let twice = found(&[&file[..], &tensor("encoder.conv1.weight", 0, &[99], 396)].concat());
+    let twice = names_and_types(&[&file[..], &tensor("encoder.conv1.weight", 0, &[99], 396)].concat());
     assert_eq!(
         twice,
         [("encoder.blocks.0.mlp.0.weight", "Q5_0[300, 64]"), ("encoder.conv1.weight", "F32[99]")].map(owned)
@@ -84,6 +69,6 @@ fn places_that_only_begin_like_tensors_are_few() {
     let places = |count: usize| tensor("a", 0, &[1, 1], 5).repeat(count);
     let with = |count: usize| [MAGICS[1].to_vec(), places(count), file()[4..].to_vec()].concat();
     // One more is in the header.
-    assert_eq!(found(&with(MAX_PLACES - 1)).len(), 2);
-    assert!(found(&with(MAX_PLACES)).iter().all(|(name, _)| !name.starts_with("encoder")));
+    assert_eq!(names_and_types(&with(MAX_PLACES - 1)).len(), 2);
+    assert!(names_and_types(&with(MAX_PLACES)).iter().all(|(name, _)| !name.starts_with("encoder")));
 }

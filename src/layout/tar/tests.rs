@@ -1,24 +1,8 @@
 use super::*;
-use crate::layout::assert_regular;
 use crate::layout::reader::{Accept, LayoutReader};
 use crate::layout::test_tar::{header, tar};
 use crate::layout::test_zip::Zip;
-
-/// Reads the layout, and holds every read and region to the file.
-fn layout(bytes: &[u8]) -> Layout {
-    let mut reader = LayoutReader::new(bytes.len() as u64, Accept::Any);
-    while let Some(range) = reader.wants() {
-        reader.feed(&bytes[range.start as usize..range.end as usize]).unwrap();
-    }
-    let (layout, _) = reader.finish();
-    assert_regular(&layout, bytes);
-    layout
-}
-
-/// The names and types of all regions.
-fn found(bytes: &[u8]) -> Vec<(String, String)> {
-    layout(bytes).regions.iter().map(|region| (region.name.clone(), region.type_name())).collect()
-}
+use crate::layout::{layout_of, names_and_types};
 
 fn row(name: &str, kind: &str) -> (String, String) {
     (name.into(), kind.into())
@@ -36,25 +20,32 @@ fn model() -> Vec<u8> {
 fn members_are_regions_and_models_are_their_tensors() {
     let tensors = [row("a", "F32[100, 200]"), row("b", "BF16[500]")];
     let file = tar(&[("./config.json", &[b' '; 300]), ("small", b"{}"), ("m.safetensors", &model())]);
-    assert_eq!(found(&file), [&[row("config.json", "U8[300]")], &tensors[..]].concat());
+    assert_eq!(names_and_types(&file), [&[row("config.json", "U8[300]")], &tensors[..]].concat());
     // Folders and long names have headers of their own, and a name may be there twice.
     let headers = [header("folder/", b'5', 0), header("long", b'L', 0)].concat();
     let twice = tar(&[("x", &[1; 256]), ("x", &[2; 256])]);
-    assert_eq!(found(&[headers, twice].concat()), [row("x", "U8[256]")]);
+    assert_eq!(names_and_types(&[headers, twice].concat()), [row("x", "U8[256]")]);
     // Two models have the same names.
     let twice = tar(&[("m", &model()), ("n", &model())]);
     let again = [row("n/a", "F32[100, 200]"), row("n/b", "BF16[500]")];
-    assert_eq!(found(&twice), [tensors, again].concat());
+    assert_eq!(names_and_types(&twice), [tensors, again].concat());
 }
 
 #[test]
 fn files_within_files_are_read_to_a_depth() {
     let zip = |file: &[u8]| Zip::default().add("z", file).finish(b"");
     let [one, two] = [tar(&[("m", &model())]), tar(&[("t", &zip(&model()))])];
-    assert_eq!((found(&one).len(), found(&two).len(), found(&zip(&one)).len()), (2, 2, 2));
+    assert_eq!(
+        (names_and_types(&one).len(), names_and_types(&two).len(), names_and_types(&zip(&one)).len()),
+        (2, 2, 2)
+    );
     let three = tar(&[("t", &two)]);
-    assert_eq!(found(&three), [row("z", &format!("U8[{}]", model().len()))], "the innermost member stays one");
-    assert_eq!(found(&tar(&[("t", &three)])), [row("t/t", &format!("U8[{}]", zip(&model()).len()))]);
+    assert_eq!(
+        names_and_types(&three),
+        [row("z", &format!("U8[{}]", model().len()))],
+        "the innermost member stays one"
+    );
+    assert_eq!(names_and_types(&tar(&[("t", &three)])), [row("t/t", &format!("U8[{}]", zip(&model()).len()))]);
 }
 
 #[test]
@@ -76,12 +67,12 @@ fn damage_leaves_regions_inside_the_file() {
     let file = tar(&[("a", &[3; 700]), ("m", &model())]);
     let headers = 0..1800;
     for end in headers.clone().chain([file.len() - 2000, file.len() - 1]) {
-        layout(&file[..end]);
+        layout_of(&file[..end]);
     }
     for bit in headers.start * 8..headers.end * 8 {
         let mut flipped = file.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
-        layout(&flipped);
+        layout_of(&flipped);
     }
 }
 
@@ -90,7 +81,7 @@ fn forged_lengths_end_the_members() {
     let forged = |field: [u8; 12]| {
         let mut file = tar(&[("a", &[3; 300]), ("b", &[4; 300])]);
         file[1024 + 124..1024 + 136].copy_from_slice(&field);
-        found(&file)
+        names_and_types(&file)
     };
     let a = [row("a", "U8[300]")];
     let most = [0x80, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255];
@@ -102,5 +93,5 @@ fn forged_lengths_end_the_members() {
     // The end of the first member is beyond all offsets.
     let mut file = tar(&[("a", &[3; 300])]);
     file[124..136].copy_from_slice(&[0x80, 0, 0, 0, 255, 255, 255, 255, 255, 255, 254, 0]);
-    assert_eq!(found(&file), [row("", &format!("U8[{}]", file.len()))]);
+    assert_eq!(names_and_types(&file), [row("", &format!("U8[{}]", file.len()))]);
 }
