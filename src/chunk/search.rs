@@ -12,7 +12,7 @@ use crate::predict::change::{Change, Weights};
 use crate::predict::fit::Fit;
 use crate::predict::stored::StoredFactors;
 use crate::predict::subspace::{Components, Search, glance, is_worth_trying};
-use crate::quant::{format_of, weights_of};
+use crate::quant::{dequantise, format_of, weights_of};
 
 /// The smallest number of rows, and of columns, of a matrix that is predicted.
 pub(crate) const LEAST: usize = 32;
@@ -190,7 +190,7 @@ struct Trial {
     change: Change,
     base: Vec<u8>,
     /// The weights of a base of blocks, once and for all candidates; empty for words.
-    dequantised: Vec<u8>,
+    dequantised: Vec<f32>,
     target: Vec<u8>,
     /// Rows of the region.
     rows: usize,
@@ -205,7 +205,7 @@ impl Trial {
         let count = (elements / columns).clamp(1, whole);
         let places = (0..count).map(|i| i * whole / count);
         let [base, target] = sample.rows(places.clone());
-        let dequantised = format_of(sample.dtype).map_or(Vec::new(), |format| weights_of(format, &base));
+        let dequantised = format_of(sample.dtype).map_or(Vec::new(), |format| dequantise(format, &base));
         Self { dtype: sample.dtype, columns, change: change.rows(places), base, dequantised, target, rows: sample.rows }
     }
 
@@ -213,27 +213,27 @@ impl Trial {
     fn plain(&self) -> u64 {
         self.scaled(match format_of(self.dtype) {
             Some(format) => grid::estimate(format, grid::Base::Blocks(&self.base), &self.target),
-            None => self.estimate(&self.base),
+            None => delta::estimate_any(self.dtype.words(), &self.base, &self.target),
         })
     }
 
     /// Returns the estimated bits of the region with a prediction, factors included.
     fn predicted(&self, fit: &Fit) -> u64 {
         let numbers = fit.numbers_of(&self.change);
-        let weights = if self.dequantised.is_empty() { &self.base } else { &self.dequantised };
-        let mut moved = vec![0; weights.len()];
-        fit.factors.apply(moved_dtype(self.dtype), &numbers, 0, weights, &mut moved);
         let rows = self.change.matrix.rows();
-        let coded = self.estimate(&moved) + integers::estimate(&numbers, rows);
+        let coded = self.estimate(fit, &numbers) + integers::estimate(&numbers, rows);
         self.scaled(coded) + integers::estimate(&fit.stored.numbers, self.columns)
     }
 
-    /// Returns the estimated bits of the trial's rows against weights that were moved.
-    fn estimate(&self, moved: &[u8]) -> u64 {
-        match format_of(self.dtype) {
-            Some(format) => grid::estimate(format, grid::Base::Moved(&self.base, moved), &self.target),
-            None => delta::estimate_any(self.dtype.words(), moved, &self.target),
+    /// Returns the estimated bits of the trial's rows against the base moved by `numbers`.
+    fn estimate(&self, fit: &Fit, numbers: &[i16]) -> u64 {
+        if let Some(format) = format_of(self.dtype) {
+            let moved = grid::moved::move_by(&fit.factors, numbers, self.dequantised.clone());
+            return grid::estimate(format, grid::Base::Moved(&self.base, &moved), &self.target);
         }
+        let mut moved = vec![0; self.base.len()];
+        fit.factors.apply(self.dtype, numbers, 0, &self.base, &mut moved);
+        delta::estimate_any(self.dtype.words(), &moved, &self.target)
     }
 
     /// Scales the bits of the trial's rows up to all rows of the region.

@@ -1,7 +1,7 @@
 //! The expectations of a chunk's fields: a number for each, and a context that tells how sure it
 //! is. Encoder and decoder compute them from the base and from the fields that come before.
 
-use super::ground::{Ground, Weights};
+use super::ground::Ground;
 use crate::quant::{Blocks, Levels, Minimum, finite, rint};
 
 /// The expectations of a list of fields.
@@ -101,7 +101,7 @@ pub(super) fn words(words: &[u16], shift: u32, minima: bool) -> Expected {
 }
 
 /// The expected sub-scales of groups, given the target's scales.
-pub(super) fn sub_scales(ground: &Ground, target: &Blocks) -> Expected {
+pub(super) fn sub_scales(ground: &Ground<'_>, target: &Blocks) -> Expected {
     let Some(sub) = target.format.sub else { return Expected::default() };
     let mut expected = Expected::with_capacity(target.sub_scales.len());
     for group in 0..target.sub_scales.len() {
@@ -116,7 +116,7 @@ pub(super) fn sub_scales(ground: &Ground, target: &Blocks) -> Expected {
 
 /// The expected sub-minima of groups, given the target's minima, and how far the sub-scales were
 /// from what was expected of them.
-pub(super) fn sub_minima(ground: &Ground, target: &Blocks, sub_scales: &Expected) -> Expected {
+pub(super) fn sub_minima(ground: &Ground<'_>, target: &Blocks, sub_scales: &Expected) -> Expected {
     let Minimum::PerGroup(_, sub) = target.format.minimum else { return Expected::default() };
     let mut expected = Expected::with_capacity(target.sub_minima.len());
     for group in 0..target.sub_minima.len() {
@@ -189,7 +189,7 @@ impl Model {
 }
 
 /// The expected indices, given all other fields of the target.
-pub(super) fn indices(ground: &Ground, target: &Blocks, model: Model) -> Expected {
+pub(super) fn indices(ground: &Ground<'_>, target: &Blocks, model: Model) -> Expected {
     let format = target.format;
     let count = target.indices.len();
     let mut expected = Expected::with_capacity(count);
@@ -210,8 +210,8 @@ pub(super) fn indices(ground: &Ground, target: &Blocks, model: Model) -> Expecte
                 let places = own.iter().map(|&index| format.levels.value(index) * scale + shift);
                 expected.extend(&format.levels, model, step, places);
             }
-            Ground::Weights(Weights { weights, .. }) | Ground::Moved(_, weights) => {
-                for &weight in &weights[range] {
+            Ground::Weights(_) | Ground::Moved(..) => {
+                for &weight in &ground.weights()[range] {
                     let x = (weight - c) * inverse;
                     if !x.is_finite() {
                         expected.push(format.levels.zero().into(), false, 0);

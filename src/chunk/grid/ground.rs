@@ -5,14 +5,14 @@ use crate::predict::float::to_f16;
 use crate::quant::{BlockFormat, Blocks, Levels, Minimum};
 
 /// The base of a chunk of blocks.
-pub(super) enum Ground {
+pub(super) enum Ground<'a> {
     /// Blocks of the same format.
     Blocks(Blocks),
     /// The weights, and the fields that a quantiser would choose for them.
     Weights(Weights),
     /// Blocks of the same format, of which the fields are taken, and their weights after a
     /// prediction has moved them.
-    Moved(Blocks, Vec<f32>),
+    Moved(Blocks, &'a [f32]),
 }
 
 /// Weights, and a guess at their blocks' fields.
@@ -53,12 +53,21 @@ impl Extremes {
     }
 }
 
-impl Ground {
+impl Ground<'_> {
     /// The expected scale and minimum of every block, as the bits of an `F16`.
     pub(super) fn words(&self) -> (&[u16], &[u16]) {
         match self {
             Self::Blocks(blocks) | Self::Moved(blocks, _) => (&blocks.scales, &blocks.minima),
             Self::Weights(weights) => (&weights.scales, &weights.minima),
+        }
+    }
+
+    /// The weights; of blocks that were not moved, there are none.
+    pub(super) fn weights(&self) -> &[f32] {
+        match self {
+            Self::Blocks(_) => &[],
+            Self::Weights(weights) => &weights.weights,
+            Self::Moved(_, weights) => weights,
         }
     }
 

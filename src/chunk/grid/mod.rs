@@ -36,7 +36,7 @@ pub(super) enum Base<'a> {
     /// Weights, as little-endian `F32`.
     Weights(&'a [u8]),
     /// Blocks of the same format, and their weights after they were moved.
-    Moved(&'a [u8], &'a [u8]),
+    Moved(&'a [u8], &'a [f32]),
 }
 
 impl<'a> Base<'a> {
@@ -45,11 +45,11 @@ impl<'a> Base<'a> {
         if relation == Relation::Weights { Self::Weights(bytes) } else { Self::Blocks(bytes) }
     }
 
-    fn ground(self, format: &'static BlockFormat) -> Ground {
+    fn ground(self, format: &'static BlockFormat) -> Ground<'a> {
         match self {
             Self::Blocks(bytes) => Ground::Blocks(Blocks::parse(format, bytes)),
             Self::Weights(bytes) => Ground::Weights(Weights::new(format, singles(Dtype::F32, bytes))),
-            Self::Moved(blocks, weights) => Ground::Moved(Blocks::parse(format, blocks), singles(Dtype::F32, weights)),
+            Self::Moved(blocks, weights) => Ground::Moved(Blocks::parse(format, blocks), weights),
         }
     }
 }
@@ -96,7 +96,7 @@ pub(super) fn encode(format: &'static BlockFormat, base: Base<'_>, target: &[u8]
     payload
 }
 
-fn write_words(payload: &mut Vec<u8>, ground: &Ground, target: &Blocks) {
+fn write_words(payload: &mut Vec<u8>, ground: &Ground<'_>, target: &Blocks) {
     let (scales, minima) = ground.words();
     let mut numbers = Vec::new();
     let mut expected = Expected::default();
@@ -112,14 +112,14 @@ fn write_words(payload: &mut Vec<u8>, ground: &Ground, target: &Blocks) {
     list(numbers.into_iter(), &expected).write(payload);
 }
 
-fn write_indices(payload: &mut Vec<u8>, ground: &Ground, target: &Blocks) {
+fn write_indices(payload: &mut Vec<u8>, ground: &Ground<'_>, target: &Blocks) {
     let Some((model, list)) = list_of_indices(ground, target) else { return };
     write_model(payload, model);
     list.write(payload);
 }
 
 /// Returns the shortest list of the indices, and its model.
-fn list_of_indices(ground: &Ground, target: &Blocks) -> Option<(Model, List)> {
+fn list_of_indices(ground: &Ground<'_>, target: &Blocks) -> Option<(Model, List)> {
     let models = match ground {
         Ground::Blocks(_) | Ground::Moved(..) => vec![Model::Distance, Model::DistanceAndStep(middle_step(target))],
         Ground::Weights(_) => vec![Model::Border],
@@ -194,7 +194,12 @@ pub(super) fn decode(
     Ok(())
 }
 
-fn read_words(payload: &mut ByteReader<'_>, ground: &Ground, blocks: &mut Blocks, scratch: &mut Scratch) -> Result<()> {
+fn read_words(
+    payload: &mut ByteReader<'_>,
+    ground: &Ground<'_>,
+    blocks: &mut Blocks,
+    scratch: &mut Scratch,
+) -> Result<()> {
     let (scales, minima) = ground.words();
     let mut shifts = [0; 2];
     let mut expected = Expected::default();

@@ -13,15 +13,15 @@ use crate::error::Result;
 use crate::layout::Dtype;
 use crate::predict::Factors;
 use crate::predict::fit::Fit;
-use crate::quant::{BlockFormat, weights_of};
+use crate::quant::{BlockFormat, dequantise, weights_of};
 
 /// Encodes `target` against `base`, moved by the numbers of `U` that fit best, and returns the
 /// payload.
 pub(in crate::chunk) fn encode(format: &'static BlockFormat, base: &[u8], target: &[u8], fit: &Fit) -> Option<Vec<u8>> {
-    let weights = weights_of(format, base);
-    let u = fit.numbers_between(Dtype::F32, &weights, &weights_of(format, target))?;
+    let u = fit.numbers_between(Dtype::F32, &weights_of(format, base), &weights_of(format, target))?;
     let mut payload = predicted::write_rows(&u, fit.factors.rank());
-    payload.extend(super::encode(format, Base::Moved(base, &move_by(&fit.factors, &u, weights)), target));
+    let moved = move_by(&fit.factors, &u, dequantise(format, base));
+    payload.extend(super::encode(format, Base::Moved(base, &moved), target));
     Some(payload)
 }
 
@@ -34,19 +34,21 @@ pub(in crate::chunk) fn decode(
     target: &mut [u8],
     scratch: &mut Scratch,
 ) -> Result<()> {
-    let weights = weights_of(format, base);
-    let rows = (weights.len() / size_of::<f32>()).div_ceil(matrix.columns);
+    let weights = dequantise(format, base);
+    let rows = weights.len().div_ceil(matrix.columns);
     let mut payload = ByteReader::new(payload);
     let u = predicted::read_rows(&mut payload, rows, factors, scratch)?;
-    let base = Base::Moved(base, &move_by(factors, &u, weights));
-    super::decode(format, payload.rest(), base, target, scratch)
+    let moved = move_by(factors, &u, weights);
+    super::decode(format, payload.rest(), Base::Moved(base, &moved), target, scratch)
 }
 
-/// Returns `weights`, moved by `u`.
-fn move_by(factors: &Factors, u: &[i16], weights: Vec<u8>) -> Vec<u8> {
-    let mut moved = vec![0; weights.len()];
-    factors.apply(Dtype::F32, u, 0, &weights, &mut moved);
-    moved
+/// Returns `weights`, moved by `u`. The conversions to and from the order of bytes in files take no
+/// memory.
+pub(in crate::chunk) fn move_by(factors: &Factors, u: &[i16], weights: Vec<f32>) -> Vec<f32> {
+    let words: Vec<u32> = weights.into_iter().map(|weight| weight.to_bits().to_le()).collect();
+    let mut moved = vec![0u32; words.len()];
+    factors.apply(Dtype::F32, u, 0, bytemuck::cast_slice(&words), bytemuck::cast_slice_mut(&mut moved));
+    moved.into_iter().map(|word| f32::from_bits(u32::from_le(word))).collect()
 }
 
 #[cfg(test)]
