@@ -127,10 +127,11 @@ fn line((least, most): (f32, f32), steps: f32) -> (f32, f32) {
 }
 
 impl Derived {
-    pub(crate) fn write(&self, raw: &mut Vec<u8>) {
+    /// Writes the derivation; the words of a run only for a kind of items that states them.
+    pub(crate) fn write(&self, raw: &mut Vec<u8>, with_run: bool) {
         let Self { matrices: Transposed { rows, columns }, element, per_run, run, .. } = *self;
         [rows, columns, element, per_run].into_iter().for_each(|number| put_varint(raw, number));
-        if run > 1 {
+        if with_run {
             put_varint(raw, run);
         }
         match self.gives {
@@ -142,14 +143,15 @@ impl Derived {
         }
     }
 
-    /// Reads what [`write`](Self::write) wrote, of runs of several words only `in_runs`.
-    pub(crate) fn read(reader: &mut ByteReader<'_>, in_runs: bool) -> Result<Self> {
+    /// Reads what [`write`](Self::write) wrote. Runs have at least `least` words where the kind of
+    /// items states these.
+    pub(crate) fn read(reader: &mut ByteReader<'_>, least: Option<u64>) -> Result<Self> {
         let matrices = Transposed { rows: reader.varint()?, columns: reader.varint()? };
         let (element, per_run) = (reader.varint()?, reader.varint()?);
-        let run = if in_runs { reader.varint()? } else { 1 };
-        if in_runs && !(2..=MOST_RUN).contains(&run) {
+        let run = if least.is_some() { reader.varint()? } else { 1 };
+        if let Some(least) = least.filter(|least| !(*least..=MOST_RUN).contains(&run)) {
             return Err(Error::corrupt("runs of words are too short or too long")
-                .figures(format_args!("2 to {MOST_RUN} words"), run));
+                .figures(format_args!("{least} to {MOST_RUN} words"), run));
         }
         let gives = match reader.u8()? {
             0 => Gives::Weights,
@@ -223,6 +225,13 @@ impl Derived {
     pub(crate) fn needs(&self, words: &Range<u64>, all: u64) -> Range<u64> {
         let elements = self.matrices.matrices(&self.elements(&self.whole(words, all)));
         elements.start * self.element..elements.end * self.element
+    }
+
+    /// The words of the region that may need a range of its weights, which is not empty.
+    pub(crate) fn needing(&self, weights: &Range<u64>) -> Range<u64> {
+        let elements = weights.start / self.element..weights.end.div_ceil(self.element);
+        let (elements, per_run) = (self.matrices.matrices(&elements), self.per_run / self.element);
+        elements.start / per_run * self.run..elements.end.div_ceil(per_run) * self.run
     }
 
     fn elements(&self, words: &Range<u64>) -> Range<u64> {

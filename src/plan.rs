@@ -7,7 +7,7 @@ use crate::archive::v2::{Origin, Partner, View, units};
 use crate::chunk::unit;
 use crate::error::{Error, Result};
 use crate::io::Source;
-use crate::layout::{Kind, Layout, Region};
+use crate::layout::{Dtype, Kind, Layout, Region};
 use crate::pace::{self, Pace};
 use crate::quoted::Quoted;
 use crate::steps;
@@ -124,12 +124,13 @@ impl BaseSet {
         let origins =
             view.origins.iter().zip(wanted(region, view)).map(|(origin, units)| self.locate(region, origin, units));
         let runs = view.runs.iter().map(|run| (run.units, run.from));
-        let gathered = BaseView::new(region.dtype, origins.collect::<Result<_>>()?, runs);
+        let origins = origins.collect::<Result<_>>()?;
+        if let Some(derived) = view.derived {
+            return Ok(BaseView::derived((region.dtype, units(region)), derived, origins, runs));
+        }
+        let gathered = BaseView::new(region.dtype, origins, runs);
         if let Some(transposed) = view.transposed {
             return Ok(gathered.transposed(transposed));
-        }
-        if let Some(derived) = view.derived {
-            return Ok(gathered.derived(derived));
         }
         if let Some(unpacked) = &view.unpacked {
             return Ok(gathered.unpacked(**unpacked));
@@ -241,9 +242,6 @@ impl BaseSet {
 /// The units that a view of `region` takes from each of its origins, at least.
 fn wanted(region: &Region, view: &View) -> Vec<u64> {
     let mut wanted = vec![0; view.origins.len()];
-    if let Some(derived) = view.derived {
-        wanted.fill(units(region) / derived.run * derived.per_run);
-    }
     if let Some(unpacked) = &view.unpacked {
         let parts = unpacked.parts().zip(&view.origins).zip(&mut wanted);
         parts.for_each(|((part, origin), words)| *words = unpacked.words(part, units(region), origin.dtype));
@@ -251,11 +249,11 @@ fn wanted(region: &Region, view: &View) -> Vec<u64> {
     if let Some(arranged) = &view.arranged {
         arranged.most_words(&mut wanted);
     }
-    let plain = view.derived.is_none() && view.unpacked.is_none();
-    for run in view.runs.iter().filter(|_| plain) {
+    let dtype = if view.derived.is_some() { Dtype::F32 } else { region.dtype };
+    for run in view.runs.iter().filter(|_| view.unpacked.is_none()) {
         if let Some((origin, start)) = run.from {
             let most = &mut wanted[origin as usize];
-            let units = origin_units(run.units, view.origins[origin as usize].dtype, region.dtype);
+            let units = origin_units(run.units, view.origins[origin as usize].dtype, dtype);
             *most = (start + units).max(*most);
         }
     }
@@ -270,7 +268,6 @@ pub fn same_type(a: &Region, b: &Region) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layout::Dtype;
 
     fn layout(regions: &[(&str, Dtype, &[u64])]) -> Layout {
         let mut offset = 100;

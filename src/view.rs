@@ -2,6 +2,7 @@
 //! part of a region, and turns them into the base words of that part.
 
 mod arranged;
+mod derived;
 mod dtypes;
 mod factors;
 
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use crate::arranged::Arranged;
 use crate::cast::cast;
 use crate::chunk::unit;
-use crate::derived::{Derived, Gives};
+use crate::derived::Derived;
 use crate::error::Result;
 use crate::io::{Inputs, Read, Source};
 use crate::layout::Dtype;
@@ -40,8 +41,8 @@ pub(crate) struct BaseView {
     factors: Option<Box<Factors>>,
     /// The matrices whose transposes the words of the first origin are.
     transposed: Option<Transposed>,
-    /// The weights of the first origin that the words were made from.
-    derived: Option<Derived>,
+    /// The order of the weights that the words were made from, and the view of these.
+    derived: Option<Box<(Derived, Self)>>,
     /// The order and the arithmetic of weights whose packed numbers and companions the origins are.
     unpacked: Option<Unpacked>,
     /// The rectangles of the region that are words of the origins.
@@ -131,12 +132,6 @@ impl BaseView {
         Self { transposed: Some(transposed), ..self }
     }
 
-    /// Takes the words to be made from weights.
-    pub(crate) fn derived(self, derived: Derived) -> Self {
-        let relation = if derived.gives == Gives::Weights { Relation::Numbers } else { Relation::Words };
-        Self { derived: Some(derived), relation, ..self }
-    }
-
     /// Takes the words to be weights of packed numbers.
     pub(crate) fn unpacked(self, unpacked: Unpacked) -> Self {
         Self { unpacked: Some(unpacked), ..self }
@@ -148,12 +143,12 @@ impl BaseView {
     }
 
     /// The place and the number of bytes that the byte range `range` of the region shares with
-    /// others: those that it resembles, transposed matrices, rectangles, the factors of an adapter,
-    /// or packed numbers with their companions.
+    /// others: those that it resembles, transposed matrices, rectangles, weights that it was made
+    /// from, the factors of an adapter, or packed numbers with their companions.
     pub(crate) fn shared(&self, range: &Range<u64>) -> Option<((Source, u64), u64)> {
         let bytes = self.bytes.as_ref().map(|(source, range)| (*source, range.clone()));
         let bytes = bytes.or_else(|| self.matrices(range).map(|(origin, matrices)| (origin.source, matrices)));
-        let parts = self.packed_parts(range).or_else(|| self.rectangles(range));
+        let parts = self.parts_of(range);
         if let Some((first, all)) = parts.and_then(|parts| Some((*parts.first()?, parts))) {
             let bytes = all.iter().map(|part| part.length).sum();
             return Some(((first.source, first.offset), bytes));
@@ -195,7 +190,7 @@ impl BaseView {
             reads.push(Read::new(origin.source, matrices));
             return;
         }
-        if let Some(parts) = self.packed_parts(&range).or_else(|| self.rectangles(&range)) {
+        if let Some(parts) = self.parts_of(&range) {
             reads.extend(parts);
             return;
         }
@@ -205,6 +200,12 @@ impl BaseView {
             let (_, a, b) = factors.ranges(self.words(&range));
             reads.extend([Read::new(factors.a.source, a), Read::new(factors.b.source, b)]);
         }
+    }
+
+    /// The reads for a range of bytes of the region that do not follow from its own runs: those of
+    /// packed numbers, of rectangles, or of weights that the words were made from.
+    fn parts_of(&self, range: &Range<u64>) -> Option<Vec<Read>> {
+        self.packed_parts(range).or_else(|| self.rectangles(range)).or_else(|| self.weights_of(range))
     }
 
     /// The units of a range of bytes of the region.
@@ -244,11 +245,10 @@ impl BaseView {
         }
         if let Some((origin, matrices)) = self.matrices(&range) {
             let matrices = inputs.slice(origin.source, matrices)?;
-            let words = match self.derived {
-                Some(derived) => derived.take(&self.units(&range), self.all(), (origin.dtype, matrices), self.dtype),
-                None => self.transpose(&range, origin, matrices),
-            };
-            return Ok(Some(Cow::Owned(words)));
+            return Ok(Some(Cow::Owned(self.transpose(&range, origin, matrices))));
+        }
+        if let Some(derived) = &self.derived {
+            return self.derive(derived, &range, inputs).map(|words| Some(Cow::Owned(words)));
         }
         if let (Some(unpacked), Some(parts)) = (self.unpacked, self.packed_parts(&range)) {
             let bytes = |(origin, read): (&Located, &Read)| {
@@ -291,14 +291,10 @@ impl BaseView {
         Ok(Some(Cow::Owned(bytes)))
     }
 
-    /// The matrices of the base that a range of bytes of the region needs, if it is transposed, or
-    /// made from weights.
+    /// The matrices of the base that a range of bytes of the region needs, if it is transposed.
     fn matrices(&self, range: &Range<u64>) -> Option<(Located, Range<u64>)> {
         let origin = *self.origins.first()?;
-        let words = match (self.derived, self.transposed) {
-            (Some(derived), _) => derived.needs(&self.units(range), self.all()),
-            (None, transposed) => transposed?.matrices(&self.units(range)),
-        };
+        let words = self.transposed?.matrices(&self.units(range));
         let width = unit(origin.dtype).1;
         Some((origin, origin.offset + words.start * width..origin.offset + words.end * width))
     }

@@ -140,6 +140,27 @@ fn rectangles_that_all_chunks_need() {
     }
 }
 
+/// As many runs of weights as an archive may have, counted for each chunk: each chunk of a region
+/// that was made from one matrix needs all of them.
+#[test]
+fn runs_of_weights_that_all_chunks_need() {
+    const RUNS: u64 = 1 << 17;
+    const WEIGHTS: u64 = 1 << 22;
+    let base = vec![0; 2 * WEIGHTS as usize];
+    let numbers = |numbers: &[u64]| numbers.iter().flat_map(|&number| varint(number)).collect::<Vec<_>>();
+    for (count, opened) in [(RUNS, true), (RUNS + 1, false)] {
+        // Each weight makes eight bytes, in 32 chunks, of which each needs the whole matrix.
+        let front =
+            [&[13, 1, b'w', 4, 1][..], &varint(8 * WEIGHTS), &numbers(&[2, WEIGHTS / 2, 1, 1, 8]), &[0]].concat();
+        let runs = [1, 1, 0].repeat(count as usize - 1);
+        let view = [&[1, 0, 2, b'0', 14][..], &varint(count), &runs, &varint(WEIGHTS - count + 1), &[0]].concat();
+        let bases = [&[0, 1][..], &varint(base.len() as u64), &[3, 1]].concat();
+        let records: Vec<Record> = (0..32).map(|_| Record::new(2, &[])).collect();
+        let archive = forge::archive(&[bases, front, view].concat(), &records);
+        assert_eq!(opens(&format!("{count} runs"), &base, &archive), opened, "{} bytes", archive.len());
+    }
+}
+
 /// Regions of packed numbers that all have one companion, whose view has a run for each word.
 #[test]
 fn one_companion_of_many_regions() {

@@ -52,10 +52,10 @@ impl Head {
             head.items.push(item);
         }
         let uses = head.items.iter().map(|item| match item {
-            Content::Chunks(_, Some(Partner::View(view))) => view.arranged.as_ref().map_or(0, |view| view.uses),
+            Content::Chunks(_, Some(Partner::View(view))) => view.uses(),
             _ => 0,
         });
-        check(uses.sum::<u128>() <= 1 << 22, "rectangles that chunks need")?;
+        check(uses.sum::<u128>() <= 1 << 22, "rectangles and runs that chunks need")?;
         check(unique(&head.items), "a name appears twice")?;
         if features == 1 {
             head.packed = Packed::read_all(&mut fields, &head)?;
@@ -96,6 +96,10 @@ impl Head {
             }
             8 | 12 => {
                 let view = View::read_derived(&region, fields, self, kind == 12)?;
+                Ok(Content::Chunks(region, Some(Partner::View(view))))
+            }
+            13 => {
+                let view = View::read_derived_of(&region, fields, self)?;
                 Ok(Content::Chunks(region, Some(Partner::View(view))))
             }
             9 => {

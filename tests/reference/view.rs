@@ -2,13 +2,12 @@
 
 use super::arranged::Arranged;
 use super::base::{PLACES, Region};
-use super::chunk::Coding;
 use super::derived::Derived;
 use super::fields::{Fields, text};
 use super::head::{BITS, Head, LAST};
 use super::merge::Merge;
 use super::unpacked::Unpacked;
-use super::{Geometry, Result, cast, check, quant};
+use super::{Result, cast, check, quant};
 
 /// The base words of a region.
 pub struct View {
@@ -193,43 +192,37 @@ impl View {
 
     /// The view of a region whose words were made from weights, `in_runs` if several words are made together.
     pub fn read_derived(region: &Region, fields: &mut Fields, head: &Head, in_runs: bool) -> Result<Self> {
-        let mut view = Self::of_partner(region, fields, head)?;
+        let mut weights = Self::of_partner(region, fields, head)?;
         let dtype = fields.byte()?;
         check(dtype <= LAST, "unknown dtype")?;
-        view.origins[0].dtype = dtype;
-        let [rows, columns, element, per_run] =
-            [fields.varint()?, fields.varint()?, fields.varint()?, fields.varint()?];
-        let run = if in_runs { fields.varint()? } else { 1 };
-        check(!in_runs || (2..=8).contains(&run), "words of a run")?;
-        let span = fields.byte()?;
-        check(span <= 7, "an unknown span")?;
-        let divisor = if span == 0 { 1.0 } else { f32::from_le_bytes(fields.take(4)?.try_into().unwrap()) };
-        let Coding { width, mantissa } = Coding::of(region.dtype);
-        let number = quant::format(region.dtype).is_none() && (mantissa.is_none() || width == 8);
-        let scale = cast::known(region.dtype) || is_power(region.dtype);
-        let fits = match span {
-            0 => number,
-            6 => region.dtype == 4,
-            _ => scale,
-        };
-        check(fits, "words that are not made from weights")?;
-        check(cast::known(dtype), "weights without a cast")?;
-        let most = (32 << 20) / unit(dtype) as u64;
-        let words = (region.length / unit(region.dtype)) as u64;
-        let matrix = rows.checked_mul(columns).and_then(|n| n.checked_mul(element)).ok_or("a matrix")?;
-        check(matrix <= most, "the size of a matrix")?;
-        let of_chunk = words.min(1 << 20).div_ceil(run).checked_mul(per_run).ok_or("the weights of a chunk")?;
-        check(of_chunk <= most, "the weights of a chunk")?;
-        let all = (words / run).checked_mul(per_run).ok_or("all weights")?;
-        check(matrix > 0 && all.is_multiple_of(matrix), "matrices that do not fill the region")?;
-        check(per_run > 0 && per_run.is_multiple_of(element), "a word of no whole elements")?;
-        let bytes = run as usize * unit(region.dtype);
-        let is_cut = Geometry::new(region).chunks().any(|range| !range.len().is_multiple_of(bytes));
-        check(!in_runs || span == 0 && !is_cut, "runs that are cut")?;
-        let (matrices, element) = ((rows as usize, columns as usize), element as usize);
-        view.derived =
-            Some(Box::new(Derived { matrices, element, per_run: per_run as usize, run: run as usize, span, divisor }));
-        Ok(view)
+        weights.origins[0].dtype = dtype;
+        let derived = Derived::read(fields, in_runs.then_some(2))?;
+        let all = derived.check(region, dtype)?;
+        weights.runs = if all > 0 { vec![(all as usize, Some((0, 0)))] } else { Vec::new() };
+        Ok(Self::of_weights(Derived { weights, all, ..derived }))
+    }
+
+    /// The view of a region whose words were made from runs of weights.
+    pub fn read_derived_of(region: &Region, fields: &mut Fields, head: &Head) -> Result<Self> {
+        let derived = Derived::read(fields, Some(1))?;
+        let all = derived.count(region).filter(|all| *all < 1 << 61).ok_or("all weights")?;
+        let weights = Self::read(&floats(&region.name, all), fields, head)?;
+        check(!weights.origins.is_empty(), "weights of no base")?;
+        for origin in &weights.origins {
+            derived.check(region, origin.dtype)?;
+        }
+        let uses = derived.uses(region, &weights);
+        Ok(Self::of_weights(Derived { weights, all, uses, ..derived }))
+    }
+
+    fn of_weights(derived: Derived) -> Self {
+        Self { derived: Some(Box::new(derived)), ..Self::nothing() }
+    }
+
+    /// A view that gives no words.
+    pub fn nothing() -> Self {
+        let (merge, matrices, derived, unpacked, arranged) = (None, None, None, None, None);
+        Self { origins: Vec::new(), runs: Vec::new(), merge, matrices, derived, unpacked, arranged }
     }
 
     /// The view of a region whose words are weights of packed numbers.
@@ -237,6 +230,12 @@ impl View {
         let (unpacked, origins) = Unpacked::read(region, fields, head)?;
         let (merge, matrices, derived, arranged) = (None, None, None, None);
         Ok(Self { origins, runs: Vec::new(), merge, matrices, derived, unpacked: Some(Box::new(unpacked)), arranged })
+    }
+
+    /// The rectangles or runs of weights that the chunks of a region need together.
+    pub fn uses(&self) -> u128 {
+        let runs = self.derived.as_ref().map_or(0, |derived| derived.uses);
+        self.arranged.as_ref().map_or(runs, |arranged| arranged.uses)
     }
 
     /// Tells whether the words of the region are weights of blocks or of packed numbers.
@@ -248,12 +247,13 @@ impl View {
     /// The weights that the words of a derived region were made from.
     pub fn weights(&self, region: &Region) -> u128 {
         let words = (region.length / unit(region.dtype)) as u128;
-        self.derived.as_ref().map_or(0, |derived| words / derived.run as u128 * derived.per_run as u128)
+        self.derived.as_ref().map_or(0, |derived| words / u128::from(derived.run) * u128::from(derived.per_run))
     }
 
     /// The weights of a run and its words, if the view gives weights for packed numbers.
     pub fn numbers_per_run(&self) -> Option<(usize, usize)> {
-        self.derived.as_ref().filter(|derived| derived.span == 0).map(|derived| (derived.per_run, derived.run))
+        let derived = self.derived.as_ref().filter(|derived| derived.span == 0);
+        derived.map(|derived| (derived.per_run as usize, derived.run as usize))
     }
 
     /// Tells whether the view gives the weights of blocks, or of integers.
@@ -265,7 +265,8 @@ impl View {
     /// The base words of a whole region, and for each byte whether it has a base.
     pub fn words(&self, region: &Region, bases: &[Base<'_>]) -> Result<(Vec<u8>, Vec<bool>)> {
         if let Some(derived) = &self.derived {
-            let words = derived.words(&self.origins[0], region, bases)?;
+            let (weights, _) = derived.weights.words(&floats(&region.name, derived.all), bases)?;
+            let words = derived.words(&weights, region);
             let known = vec![true; words.len()];
             return Ok((words, known));
         }
@@ -313,6 +314,11 @@ impl View {
         }
         Ok((words, known))
     }
+}
+
+/// So many singles as a region.
+fn floats(name: &str, count: u64) -> Region {
+    Region { name: name.to_owned(), dtype: 17, shape: vec![count], offset: 0, length: 4 * count as usize }
 }
 
 /// Weights as singles, with 0 for those that are no numbers.

@@ -247,5 +247,5 @@ fn chunks_need_few_words_and_few_rectangles() {
     // Columns of words that are the same one, in as many chunks as there are rows.
     let (rows, columns) = (1 << 13, 1 << 20);
     let column = vec![0, 0, rows, 0, 1, 1, 0, 0, 0];
-    assert_eq!(too_many([rows, columns], &vec![column; 513]), "rectangles that chunks need");
+    assert_eq!(too_many([rows, columns], &vec![column; 513]), "rectangles and runs that chunks need");
 }

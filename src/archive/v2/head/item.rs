@@ -19,6 +19,7 @@ const DEQUANTISED: u8 = 9;
 const UNPACKED: u8 = 10;
 const ARRANGED: u8 = 11;
 const DERIVED_IN_RUNS: u8 = 12;
+const DERIVED_OF_RUNS: u8 = 13;
 
 impl Item {
     /// Appends the item to `raw`.
@@ -59,8 +60,10 @@ fn write_region(raw: &mut Vec<u8>, region: &Region, content: &Content) {
         (Content::Chunks(Some(_)), Some(_)) => PAIRED,
         (Content::Chunks(Some(Partner::View(view))), None) if view.merge.is_some() => MERGED,
         (Content::Chunks(Some(Partner::View(view))), None) if view.transposed.is_some() => TRANSPOSED,
-        (Content::Chunks(Some(Partner::View(View { derived: Some(derived), .. }))), None) => {
-            if derived.run == 1 {
+        (Content::Chunks(Some(Partner::View(view @ View { derived: Some(derived), .. }))), None) => {
+            if !view.is_of_one(region, derived) {
+                DERIVED_OF_RUNS
+            } else if derived.run == 1 {
                 DERIVED
             } else {
                 DERIVED_IN_RUNS
@@ -89,7 +92,8 @@ fn write_region(raw: &mut Vec<u8>, region: &Region, content: &Content) {
 fn write_view(raw: &mut Vec<u8>, region: &Region, view: &View) {
     match (view.transposed, view.derived, &view.unpacked, &view.arranged) {
         (Some(transposed), ..) => view.write_transposed(raw, region, transposed),
-        (None, Some(derived), ..) => view.write_derived(raw, region, derived),
+        (None, Some(derived), ..) if view.is_of_one(region, &derived) => view.write_derived(raw, region, derived),
+        (None, Some(derived), ..) => view.write_derived_of(raw, region, derived),
         (None, None, Some(unpacked), _) => view.write_unpacked(raw, region, unpacked),
         (None, None, None, Some(arranged)) => view.write_arranged(raw, region, arranged),
         (None, None, None, None) => {
@@ -119,6 +123,7 @@ fn read_content(reader: &mut ByteReader<'_>, head: &Head, region: &Region, kind:
             let in_runs = kind == DERIVED_IN_RUNS;
             Content::Chunks(Some(Partner::View(View::read_derived(reader, head, region, in_runs)?)))
         }
+        DERIVED_OF_RUNS => Content::Chunks(Some(Partner::View(View::read_derived_of(reader, head, region, runs)?))),
         DEQUANTISED => Content::Chunks(Some(Partner::View(View::read(reader, head, region, (runs, true))?))),
         UNPACKED => Content::Chunks(Some(Partner::View(View::read_unpacked(reader, head, region)?))),
         ARRANGED => Content::Chunks(Some(Partner::View(View::read_arranged(reader, head, region, runs)?))),

@@ -2,6 +2,7 @@
 //! against.
 
 mod arranged;
+mod derived;
 mod item;
 mod packed;
 mod view;
@@ -88,8 +89,8 @@ const ITEM_WEIGHT: u64 = 512;
 /// The number of runs that a merge counts for: one for each factor.
 const MERGE_RUNS: u64 = 2;
 
-/// The fault of a head whose chunks need too many rectangles.
-const USES: &str = "chunks need too many rectangles";
+/// The fault of a head whose chunks need too many rectangles, or runs of weights.
+const USES: &str = "chunks need too many rectangles or runs";
 
 /// The feature of a head with packed items.
 const PACKED: u64 = 1;
@@ -127,12 +128,13 @@ impl Item {
         }
     }
 
-    /// The number of rectangles that the item's chunks need, if it is arranged.
+    /// The number of rectangles that the item's chunks need, if it is arranged, or of runs, if it is
+    /// derived of several.
     fn uses(&self) -> u64 {
-        match self {
-            Self::Region { region, content: Content::Chunks(Some(Partner::View(view))) } => {
-                view.arranged.as_ref().map_or(0, |arranged| arranged.uses(region))
-            }
+        let Self::Region { region, content: Content::Chunks(Some(Partner::View(view))) } = self else { return 0 };
+        match (&view.arranged, &view.derived) {
+            (Some(arranged), _) => arranged.uses(region),
+            (None, Some(derived)) if !view.is_of_one(region, derived) => view.uses_of_runs(region, derived),
             _ => 0,
         }
     }

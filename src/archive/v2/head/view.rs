@@ -28,7 +28,7 @@ pub(crate) struct View {
     pub(crate) merge: Option<Box<Merge>>,
     /// The matrices that the only origin consists of, if each of them is transposed.
     pub(crate) transposed: Option<Transposed>,
-    /// The weights of the only origin that the words were made from.
+    /// The order of the weights that the words were made from: the runs are of weights then.
     pub(crate) derived: Option<Derived>,
     /// The order and the arithmetic of the weights, if the origins are packed numbers and their
     /// companions.
@@ -99,11 +99,6 @@ impl View {
         Self { transposed: Some(transposed), ..Self::whole(region, origin) }
     }
 
-    /// A view of all weights of a base region, which the words were made from.
-    pub(crate) fn derived(region: &Region, origin: Origin, derived: Derived) -> Self {
-        Self { derived: Some(derived), ..Self::whole(region, origin) }
-    }
-
     /// A view of the weights of packed numbers, the first of the origins.
     pub(crate) fn unpacked(region: &Region, origins: Vec<Origin>, unpacked: Unpacked) -> Self {
         let runs = match units(region) {
@@ -152,25 +147,6 @@ impl View {
         self.origins.iter().for_each(|origin| origin.write_typed(raw, &region.name));
         put_varint(raw, transposed.rows);
         put_varint(raw, transposed.columns);
-    }
-
-    /// Writes the origin and the weights of a view that is made from them.
-    pub(super) fn write_derived(&self, raw: &mut Vec<u8>, region: &Region, derived: Derived) {
-        self.origins.iter().for_each(|origin| origin.write_typed(raw, &region.name));
-        derived.write(raw);
-    }
-
-    /// Reads what [`write_derived`](Self::write_derived) wrote, of runs of several words only `in_runs`.
-    pub(super) fn read_derived(
-        reader: &mut ByteReader<'_>,
-        head: &Head,
-        region: &Region,
-        in_runs: bool,
-    ) -> Result<Self> {
-        let origin = Origin::read_typed(reader, head, &region.name)?;
-        let derived = Derived::read(reader, in_runs)?;
-        derived.check(region, origin.dtype)?;
-        Ok(Self::derived(region, origin, derived))
     }
 
     /// Writes a view of the weights of packed numbers, with its origins.
@@ -316,7 +292,7 @@ impl Origin {
     }
 
     /// Reads what [`write_typed`](Self::write_typed) wrote.
-    fn read_typed(reader: &mut ByteReader<'_>, head: &Head, target: &str) -> Result<Self> {
+    pub(super) fn read_typed(reader: &mut ByteReader<'_>, head: &Head, target: &str) -> Result<Self> {
         let (base, name) = Self::read(reader, head, target)?;
         Ok(Self { base, name, dtype: read_dtype(reader)? })
     }
