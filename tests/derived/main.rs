@@ -6,6 +6,7 @@ mod bits;
 #[path = "../common/mod.rs"]
 mod common;
 mod floats;
+mod fused;
 mod nested;
 #[path = "../reference/mod.rs"]
 mod reference;
@@ -64,17 +65,18 @@ fn tensor(name: &str, dtype: &'static str, shape: [usize; 2], bytes: Vec<u8>) ->
 /// Words of eight inputs each, by inputs and outputs; groups of 64 inputs with a scale.
 fn gptq(weights: &[f32], name: &str) -> Vec<Tensor> {
     const GROUP: usize = 64;
+    let outers = weights.len() / INNER;
     let scale = |outer: usize, group: usize| rounded(largest(&weights[outer * INNER + group * GROUP..][..GROUP]) / 7.5);
     let of =
         |outer: usize, inner: usize| number(weights[outer * INNER + inner], scale(outer, inner / GROUP), 8.0, 15.0);
     let numbers =
-        (0..INNER / 8).flat_map(|eight| (0..OUTER).flat_map(move |outer| (0..8).map(move |i| (outer, eight * 8 + i))));
+        (0..INNER / 8).flat_map(|eight| (0..outers).flat_map(move |outer| (0..8).map(move |i| (outer, eight * 8 + i))));
     let numbers: Vec<u8> = numbers.map(|(outer, inner)| of(outer, inner)).collect();
-    let scales = (0..INNER / GROUP).flat_map(|group| (0..OUTER).map(move |outer| (outer, group)));
+    let scales = (0..INNER / GROUP).flat_map(|group| (0..outers).map(move |outer| (outer, group)));
     let scales: Vec<f32> = scales.map(|(outer, group)| scale(outer, group)).collect();
     vec![
-        tensor(&format!("{name}.qweight"), "I32", [INNER / 8, OUTER], packed(&numbers)),
-        tensor(&format!("{name}.scales"), "BF16", [INNER / GROUP, OUTER], words(&scales)),
+        tensor(&format!("{name}.qweight"), "I32", [INNER / 8, outers], packed(&numbers)),
+        tensor(&format!("{name}.scales"), "BF16", [INNER / GROUP, outers], words(&scales)),
     ]
 }
 
@@ -82,6 +84,7 @@ fn gptq(weights: &[f32], name: &str) -> Vec<Tensor> {
 fn awq(weights: &[f32], name: &str) -> Vec<Tensor> {
     const GROUP: usize = 32;
     const COLUMNS: [usize; 8] = [0, 2, 4, 6, 1, 3, 5, 7];
+    let outers = weights.len() / INNER;
     let group = |outer: usize, group: usize| {
         let weights = &weights[outer * INNER + group * GROUP..][..GROUP];
         let least = weights.iter().fold(0f32, |least, &weight| least.min(weight));
@@ -89,7 +92,7 @@ fn awq(weights: &[f32], name: &str) -> Vec<Tensor> {
         let scale = rounded((greatest - least) / 15.0);
         (scale, (-least / scale).round_ties_even().clamp(0.0, 15.0))
     };
-    let places = |rows: usize| (0..rows).flat_map(|row| (0..OUTER).map(move |i| (row, i / 8 * 8 + COLUMNS[i % 8])));
+    let places = |rows: usize| (0..rows).flat_map(|row| (0..outers).map(move |i| (row, i / 8 * 8 + COLUMNS[i % 8])));
     let numbers: Vec<u8> = places(INNER)
         .map(|(inner, outer)| {
             let (scale, zero) = group(outer, inner / GROUP);
@@ -97,12 +100,12 @@ fn awq(weights: &[f32], name: &str) -> Vec<Tensor> {
         })
         .collect();
     let zeros: Vec<u8> = places(INNER / GROUP).map(|(row, outer)| group(outer, row).1 as u8).collect();
-    let scales = (0..INNER / GROUP).flat_map(|row| (0..OUTER).map(move |outer| (row, outer)));
+    let scales = (0..INNER / GROUP).flat_map(|row| (0..outers).map(move |outer| (row, outer)));
     let scales: Vec<f32> = scales.map(|(row, outer)| group(outer, row).0).collect();
     vec![
-        tensor(&format!("{name}.qweight"), "I32", [INNER, OUTER / 8], packed(&numbers)),
-        tensor(&format!("{name}.qzeros"), "I32", [INNER / GROUP, OUTER / 8], packed(&zeros)),
-        tensor(&format!("{name}.scales"), "BF16", [INNER / GROUP, OUTER], words(&scales)),
+        tensor(&format!("{name}.qweight"), "I32", [INNER, outers / 8], packed(&numbers)),
+        tensor(&format!("{name}.qzeros"), "I32", [INNER / GROUP, outers / 8], packed(&zeros)),
+        tensor(&format!("{name}.scales"), "BF16", [INNER / GROUP, outers], words(&scales)),
     ]
 }
 
@@ -125,8 +128,8 @@ fn mlc(weights: &[f32], name: &str) -> Vec<Tensor> {
     let (numbers, scales) =
         runs(weights, 32, |run| rounded(largest(run) / 7.0), |weight, scale| number(weight, scale, 7.0, 14.0));
     vec![
-        tensor(&format!("{name}.q_weight"), "U32", [OUTER, INNER / 8], packed(&numbers)),
-        tensor(&format!("{name}.q_scale"), "BF16", [OUTER, INNER / 32], words(&scales)),
+        tensor(&format!("{name}.q_weight"), "U32", [weights.len() / INNER, INNER / 8], packed(&numbers)),
+        tensor(&format!("{name}.q_scale"), "BF16", [weights.len() / INNER, INNER / 32], words(&scales)),
     ]
 }
 
@@ -136,8 +139,8 @@ fn onnx(weights: &[f32], name: &str) -> Vec<Tensor> {
     let (numbers, scales) = runs(weights, 32, first, |weight, scale| number(weight, scale, 8.0, 15.0));
     let scales = scales.iter().flat_map(|scale| scale.to_le_bytes()).collect();
     vec![
-        tensor(&format!("{name}_Q4"), "U8", [OUTER, INNER / 2], packed(&numbers)),
-        tensor(&format!("{name}_scales"), "F32", [OUTER, INNER / 32], scales),
+        tensor(&format!("{name}_Q4"), "U8", [weights.len() / INNER, INNER / 2], packed(&numbers)),
+        tensor(&format!("{name}_scales"), "F32", [weights.len() / INNER, INNER / 32], scales),
     ]
 }
 
@@ -151,8 +154,8 @@ fn nf4(weights: &[f32], name: &str) -> Vec<Tensor> {
     let bytes = numbers.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect();
     let scales = scales.iter().flat_map(|scale| scale.to_le_bytes()).collect();
     vec![
-        tensor(&format!("{name}.weight"), "U8", [OUTER * INNER / 2, 1], bytes),
-        tensor(&format!("{name}.weight.absmax"), "F32", [OUTER * INNER / 64, 1], scales),
+        tensor(&format!("{name}.weight"), "U8", [weights.len() / 2, 1], bytes),
+        tensor(&format!("{name}.weight.absmax"), "F32", [weights.len() / 64, 1], scales),
     ]
 }
 
@@ -225,7 +228,8 @@ fn float8(number: f32, mantissa: i32) -> u8 {
 /// Floats of 8 bits with a scale for each tile of rows and columns, as single floats.
 fn tiled(weights: &[f32], name: &str, (rows, columns): (usize, usize), mantissa: i32) -> Vec<Tensor> {
     let most = if mantissa == 3 { 448.0 } else { 57_344.0 };
-    let (down, across) = (OUTER.div_ceil(rows), INNER.div_ceil(columns));
+    let outers = weights.len() / INNER;
+    let (down, across) = (outers.div_ceil(rows), INNER.div_ceil(columns));
     let mut scales = vec![0f32; down * across];
     let tile = |i: usize| i / INNER / rows * across + i % INNER / columns;
     weights.iter().enumerate().for_each(|(i, weight)| scales[tile(i)] = scales[tile(i)].max(weight.abs()));
@@ -233,7 +237,7 @@ fn tiled(weights: &[f32], name: &str, (rows, columns): (usize, usize), mantissa:
     let words = weights.iter().enumerate().map(|(i, weight)| float8(weight / scales[tile(i)], mantissa)).collect();
     let dtype = if mantissa == 3 { "F8_E4M3" } else { "F8_E5M2" };
     vec![
-        tensor(&format!("{name}.weight"), dtype, [OUTER, INNER], words),
+        tensor(&format!("{name}.weight"), dtype, [outers, INNER], words),
         tensor(
             &format!("{name}.weight_scale_inv"),
             "F32",

@@ -27,10 +27,11 @@ pub fn mlx(weights: &[f32], name: &str, bits: u32, group: usize) -> Vec<Tensor> 
     let numbers: Vec<u8> = weights.iter().enumerate().map(of).collect();
     let bytes = packed_bits(&numbers, bits);
     let (slopes, biases): (Vec<f32>, Vec<f32>) = lines.into_iter().unzip();
+    let outers = weights.len() / INNER;
     vec![
-        tensor(&format!("{name}.biases"), "BF16", [OUTER, INNER / group], words(&biases)),
-        tensor(&format!("{name}.scales"), "BF16", [OUTER, INNER / group], words(&slopes)),
-        tensor(&format!("{name}.weight"), "U32", [OUTER, bytes.len() / 4 / OUTER], bytes),
+        tensor(&format!("{name}.biases"), "BF16", [outers, INNER / group], words(&biases)),
+        tensor(&format!("{name}.scales"), "BF16", [outers, INNER / group], words(&slopes)),
+        tensor(&format!("{name}.weight"), "U32", [outers, bytes.len() / 4 / outers], bytes),
     ]
 }
 

@@ -9,11 +9,14 @@
 mod alignment;
 mod described;
 mod duplicates;
+mod floats;
+mod fused;
 mod merges;
 mod nested;
 mod parts;
 mod quantised;
 mod queues;
+mod spans;
 mod unpacked;
 mod views;
 
@@ -39,7 +42,7 @@ use quantised::Quantised;
 pub(in crate::encode) use quantised::is_searched;
 use unpacked::Weights;
 pub(in crate::encode) use unpacked::in_order;
-use views::{is_cast, is_cast_up};
+use views::is_cast_up;
 
 /// Minimum length in bytes of a region to match by content; shorter ones are not worth a read.
 const LEAST: u64 = 256;
@@ -139,6 +142,7 @@ enum Stage {
     Parts,
     Rows,
     Merges,
+    Floats,
     Scales,
     Weights,
     Done,
@@ -317,14 +321,10 @@ impl Survey {
                     Stage::Merges
                 }
                 Stage::Merges => {
-                    let is_open = |region: usize| {
-                        let cast = |view: &View| is_cast(&self.models.target.regions[region], view);
-                        self.views[region].as_ref().is_none_or(cast)
-                    };
-                    let reads = self.quantised.plan(&self.models, is_open);
-                    self.queue.extend(reads.into_iter().map(|read| (read, Probe::Scales)));
-                    Stage::Scales
+                    self.quantised.find(&self.models, &self.views);
+                    Stage::Floats
                 }
+                Stage::Floats => self.queue_floats(),
                 Stage::Scales => {
                     let is_open = |region: usize| self.views[region].as_ref().is_none_or(is_cast_up);
                     let reads = self.weights.plan(&self.models, is_open);

@@ -3,13 +3,13 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use super::floats::Floats;
 use crate::archive::v2::View;
 use crate::derived::{Derived, Gives, Span};
 use crate::encode::companions::Known;
 use crate::io::{Read, Source};
 use crate::layout::Region;
 use crate::pairing::{Models, weights};
-use crate::plan::Place;
 use crate::quant::packed::NESTED;
 
 /// The end of the name of a region of JSON, behind the name of its numbers.
@@ -30,7 +30,7 @@ pub(super) struct Nested {
     /// The offsets of the target and of the base.
     offsets: HashMap<(usize, bool), f32>,
     /// The orders of the scales' weights in the base.
-    orders: Vec<(usize, Place, Derived)>,
+    orders: Vec<(usize, Floats, Derived)>,
 }
 
 impl Nested {
@@ -58,8 +58,8 @@ impl Nested {
     }
 
     /// Plans to derive the scales of a region from the weights of the base in this order.
-    pub(super) fn plan(&mut self, index: usize, place: Place, order: Option<Derived>) {
-        self.orders.extend(order.map(|order| (index, place, order)));
+    pub(super) fn plan(&mut self, index: usize, floats: Floats, order: Option<Derived>) {
+        self.orders.extend(order.map(|order| (index, floats, order)));
     }
 
     /// Takes the bytes of the next read that was planned. Returns `false` if there is none.
@@ -77,9 +77,9 @@ impl Nested {
             known.offsets = offset(index, false).map(|of_target| [of_target.to_bits(), of_base.to_bits()]);
         }
         let mut views = Vec::new();
-        for (index, place, order) in self.orders {
+        for (index, floats, order) in self.orders {
             let (known, Some(offset)) = (&known[index], self.offsets.get(&(index, false))) else { continue };
-            let base = models.bases.region(place);
+            let base = &floats.region;
             let derived = |span: Span, per_run: u64| Derived {
                 element: order.per_run,
                 per_run,
@@ -94,7 +94,7 @@ impl Nested {
                 };
                 let words = region.length / region.dtype.words().0 as u64;
                 if words.saturating_mul(derived.per_run) <= weights(base) && derived.check(region, base.dtype).is_ok() {
-                    views.push((number, View::derived(region, models.bases.origin(place), derived)));
+                    views.push((number, floats.derived(models, region, derived)));
                 }
             }
         }

@@ -3,7 +3,11 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use super::floats::Floats;
+use super::fused::Fused;
 use super::nested::Nested;
+use super::spans::{NEAR, distance, fit, fit_powers};
+use super::views::is_open;
 use crate::archive::v2::{View, units};
 use crate::cast::{can_cast, singles};
 use crate::chunk::unit;
@@ -25,20 +29,12 @@ const COMPARISONS: usize = 1 << 24;
 /// Maximum number of bytes of the weights of a sample.
 const SAMPLE: u64 = 1 << 20;
 
+/// The same for weights of a column, of which all rows are read.
+const COLUMN: u64 = 4 << 20;
+
 /// The longest run of integers of 8 bits whose weights are looked for: that of quantisers with scales
 /// of groups.
 const LONGEST_RUN: u64 = 256;
-
-/// Mean distance of scales from what they should be, as a share, up to which they are taken to
-/// follow from their weights.
-const NEAR: f32 = 0.05;
-
-/// The divisors of the spans that quantisers use: a divisor near one of them is the nearest one.
-const DIVISORS: [f32; 11] = [1.0, 6.0, 7.0, 7.5, 8.0, 15.0, 127.0, 127.5, 128.0, 255.0, 448.0];
-
-/// The divisors of largest magnitudes whose exponents are scales: the power of two in the greatest
-/// float of 4 or 8 bits, or, for scales that are rounded up, a little more than half of that float.
-const POWERS: [f32; 6] = [4.0, 256.0, 32_768.0, 3.000_000_2, 224.000_02, 28_672.002];
 
 /// The packed regions of the target, and what was found for them.
 #[derive(Debug, Default)]
@@ -48,6 +44,9 @@ pub(super) struct Quantised {
     starts: HashMap<usize, Vec<u8>>,
     /// The regions whose starts are kept.
     kept: HashSet<usize>,
+    /// The floats of regions that are fused in one model and split in the other.
+    fused: Fused,
+    floats: HashMap<usize, Floats>,
     samples: VecDeque<Sample>,
     nested: Nested,
     views: Vec<(usize, View)>,
@@ -57,7 +56,7 @@ pub(super) struct Quantised {
 #[derive(Debug)]
 struct Sample {
     region: usize,
-    place: Place,
+    floats: Floats,
     derived: Derived,
     /// The order of the weights in the part of the base that is read.
     first: Derived,
@@ -82,9 +81,10 @@ impl Quantised {
         }
     }
 
-    /// Finds the weights of the packed regions that `is_open` tells to have no other view, and plans
-    /// to read samples of their scales and weights.
-    pub(super) fn plan(&mut self, models: &Models, is_open: impl Fn(usize) -> bool) -> Vec<Read> {
+    /// Finds the floats of the packed regions that have no other view, as far as one base region has
+    /// them, and begins the search for those of others. Integers of 8 bits with views have found
+    /// theirs.
+    pub(super) fn find(&mut self, models: &Models, views: &[Option<View>]) {
         let mut by_count: HashMap<u64, Vec<Place>> = HashMap::new();
         for subject in models.base_regions() {
             if let (Subject::Base(place), region) = (subject, models.region(subject).1)
@@ -93,42 +93,71 @@ impl Quantised {
                 by_count.entry(weights(region)).or_default().push(place);
             }
         }
-        let (mut reads, mut left) = (self.nested.reads(models, &self.known), COMPARISONS);
+        let mut left = COMPARISONS;
         self.known.iter_mut().for_each(|known| {
             let start = |region: usize| self.starts.get(&region);
             *known = known.with_groups(start).with_bits(start, models.target.regions[known.region].length);
         });
-        let searched =
-            |known: &Known| is_searched(&models.target.regions[known.region], known) && is_open(known.region);
-        for (index, known) in self.known.clone().into_iter().enumerate().filter(|(_, known)| searched(known)) {
+        let mut alone = Vec::new();
+        for known in self.known.iter().filter(|known| is_open(models, views, known.region)) {
             let region = &models.target.regions[known.region];
-            let Some(places) = by_count.get(&numbers_of(region, &known)) else { continue };
-            let begin = |region: usize| Some((models.target.regions[region].dtype, &self.starts.get(&region)?[..]));
-            let start = signature(&known, begin).unwrap_or_default();
-            left = left.saturating_sub(places.len());
-            let by_content = if left > 0 { &places[..] } else { &[] };
-            let Some(place) = base_of(models, &known, start, by_content) else { continue };
-            // Graphs multiply by the matrices that their quantisers transpose. Numbers of 2 bits hardly
-            // tell if weights are alike.
-            let is_coarse = PACKINGS[usize::from(known.packing)].bits == 2;
-            let is_graph = !is_coarse || models.bases.layouts()[place.base].kind == Kind::Places;
-            let turned = models.target.kind == Kind::Places && is_graph && share(models, start, place).is_none();
-            let base = models.bases.region(place);
-            let Some((numbers, scales)) = orders(region, &known, base, turned) else { continue };
-            let origin = models.bases.origin(place);
-            if numbers.check(region, origin.dtype).is_err() {
+            if !is_searched(region, known) && views[known.region].is_some() {
                 continue;
             }
-            self.views.push((known.region, View::derived(region, origin, numbers)));
+            let places = by_count.get(&numbers_of(region, known)).filter(|_| is_searched(region, known));
+            let place = places.and_then(|places| {
+                left = left.saturating_sub(places.len());
+                let by_content = if left > 0 { &places[..] } else { &[] };
+                base_of(models, known, self.begin(models, known), by_content)
+            });
+            match place {
+                Some(place) => drop(self.floats.insert(known.region, Floats::whole(models, place))),
+                None => alone.push(*known),
+            }
+        }
+        self.fused = Fused::new(models, alone);
+    }
+
+    /// The reads that the search needs next.
+    pub(super) fn wanted(&mut self, models: &Models) -> Vec<Read> {
+        self.fused.wanted(models)
+    }
+
+    /// The signature of the first weights of a packed region.
+    fn begin(&self, models: &Models, known: &Known) -> Signature {
+        let begin = |region: usize| Some((models.target.regions[region].dtype, &self.starts.get(&region)?[..]));
+        signature(known, begin).unwrap_or_default()
+    }
+
+    /// Makes views of the packed regions whose floats were found, and plans to read samples of their
+    /// scales and weights.
+    pub(super) fn plan(&mut self, models: &Models, views: &[Option<View>]) -> Vec<Read> {
+        let is_open = |region: usize| is_open(models, views, region);
+        let mut reads = self.nested.reads(models, &self.known);
+        self.floats.extend(std::mem::take(&mut self.fused).finish(models));
+        for (index, known) in self.known.clone().into_iter().enumerate() {
+            let region = &models.target.regions[known.region];
+            let Some(floats) = self.floats.get(&known.region).cloned() else { continue };
+            if !is_searched(region, &known) {
+                self.views.push((known.region, floats.runs(models)));
+                continue;
+            }
+            let turned =
+                floats.place().is_some_and(|place| is_turned(models, &known, self.begin(models, &known), place));
+            let Some((numbers, scales)) = orders(region, &known, &floats.region, turned) else { continue };
+            if numbers.check(region, floats.region.dtype).is_err() {
+                continue;
+            }
+            self.views.push((known.region, floats.derived(models, region, numbers)));
             let companions = [(Some(known.scales), Span::Slope), (known.biases(), Span::Bias)];
             if known.nested().is_some() {
-                self.nested.plan(index, place, scales.filter(|_| is_open(known.scales)));
+                self.nested.plan(index, floats, scales.filter(|_| is_open(known.scales)));
                 continue;
             }
             for (companion, span) in companions {
                 let Some((region, order)) = companion.filter(|region| is_open(*region)).zip(scales) else { continue };
                 let only = known.biases().map(|_| (span, f32::from(PACKINGS[usize::from(known.packing)].mask())));
-                reads.extend(self.sample(models, region, place, order, only).into_iter().flatten());
+                reads.extend(self.sample(models, region, floats.clone(), order, only).into_iter().flatten());
             }
         }
         reads
@@ -139,32 +168,24 @@ impl Quantised {
         &mut self,
         models: &Models,
         region: usize,
-        place: Place,
+        floats: Floats,
         derived: Derived,
         only: Option<(Span, f32)>,
     ) -> Option<[Read; 2]> {
-        let (target, base) = (&models.target.regions[region], models.bases.region(place));
+        let (target, base) = (&models.target.regions[region], &floats.region);
         let gives = Gives::Spans(Span::Largest, 1f32.to_bits());
         Derived { gives, ..derived }.check(target, base.dtype).ok().filter(|()| is_scale(target.dtype))?;
-        let Transposed { rows, columns } = derived.matrices;
-        let is_split = derived.element < derived.per_run;
-        let count = SCALES.min(units(target)).min(if rows == 1 || is_split { SCALES } else { rows });
-        // The first scales are those of the first elements of as many rows.
-        let first = Transposed { rows: if rows == 1 || is_split { rows } else { count }, columns };
-        let first = Derived { matrices: first, ..derived };
-        let (width, needs) = (unit(base.dtype).1, first.needs(&(0..count), count));
-        let bytes = base.offset + needs.start * width..base.offset + needs.end * width;
-        if count == 0 || bytes.end - bytes.start > SAMPLE {
-            return None;
-        }
+        let (count, first) = first_of(&derived, units(target), floats.first(), unit(base.dtype).1)?;
+        let needs = first.needs(&(0..count), count);
+        let read = floats.read(models, &needs)?;
         let scales = target.offset..target.offset + count * unit(target.dtype).1;
-        self.samples.push_back(Sample { region, place, derived, first, only, count, scales: None });
-        Some([Read::new(Source::Target, scales), Read::new(Source::Base(place.base), bytes)])
+        self.samples.push_back(Sample { region, floats, derived, first, only, count, scales: None });
+        Some([Read::new(Source::Target, scales), read])
     }
 
     /// Takes the bytes of the next read that was planned.
     pub(super) fn feed(&mut self, models: &Models, bytes: &[u8]) {
-        if self.nested.feed(bytes) {
+        if self.fused.feed(models, bytes) || self.nested.feed(bytes) {
             return;
         }
         let Some(mut sample) = self.samples.pop_front() else { return };
@@ -172,7 +193,7 @@ impl Quantised {
             self.samples.push_front(Sample { scales: Some(bytes.to_vec()), ..sample });
             return;
         };
-        let (target, base) = (&models.target.regions[sample.region], models.bases.region(sample.place));
+        let (target, base) = (&models.target.regions[sample.region], &sample.floats.region);
         let weights = sample.first.take(&(0..sample.count), sample.count, (base.dtype, bytes), Dtype::F32);
         let weights = singles(Dtype::F32, &weights);
         let per_scale = sample.derived.per_run as usize;
@@ -190,8 +211,7 @@ impl Quantised {
         };
         let Some((span, divisor)) = found else { return };
         let derived = Derived { gives: Gives::Spans(span, divisor.to_bits()), ..sample.derived };
-        let origin = models.bases.origin(sample.place);
-        self.views.push((sample.region, View::derived(target, origin, derived)));
+        self.views.push((sample.region, sample.floats.derived(models, target, derived)));
     }
 
     /// The packed regions, and the views that were found, with their regions.
@@ -255,6 +275,18 @@ fn base_of(models: &Models, known: &Known, start: Signature, places: &[Place]) -
         let found = places.iter().filter_map(|&place| Some((share(models, start, place)?, place)));
         found.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, place)| place)
     })
+}
+
+/// Returns true if the rows of a packed region that begins with this signature are the columns of a
+/// base region. Graphs multiply by the matrices that their quantisers transpose. Numbers of 2 bits
+/// hardly tell if weights are alike.
+fn is_turned(models: &Models, known: &Known, start: Signature, place: Place) -> bool {
+    let is_coarse = PACKINGS[usize::from(known.packing)].bits == 2;
+    if models.target.kind == Kind::Places {
+        let is_graph = !is_coarse || models.bases.layouts()[place.base].kind == Kind::Places;
+        return is_graph && share(models, start, place).is_none();
+    }
+    false
 }
 
 /// The names that the weights of a packed region may have.
@@ -329,45 +361,26 @@ pub(super) fn orders(
     Some((numbers, scales))
 }
 
-/// The span and the divisor that these scales follow from, if they do. Each scale has
-/// `per_scale` weights.
-fn fit(scales: &[f32], weights: &[f32], per_scale: usize) -> Option<(Span, f32)> {
-    let fitted = |span: Span| {
-        let spans = weights.chunks_exact(per_scale).map(|weights| span.of(weights, 1.0));
-        let ratios = spans.zip(scales).map(|(span, scale)| span / scale).filter(|ratio| ratio.is_normal());
-        let divisor = snapped(median(ratios.collect())?);
-        Some((distance(scales, weights, per_scale, (span, divisor)), span, divisor))
+/// The number of the first scales of a sample, of which there are `scales`, and the order of their
+/// weights among the first of a base region, of which `weights` of `width` bytes are in one piece;
+/// `None` if too much would be read.
+fn first_of(derived: &Derived, scales: u64, weights: u64, width: u64) -> Option<(u64, Derived)> {
+    let Transposed { rows, columns } = derived.matrices;
+    let (count, first) = if rows == 1 {
+        (weights / derived.per_run, rows)
+    } else if derived.element == derived.per_run {
+        // Those of the first elements of as many rows.
+        let count = SCALES.min(scales).min(rows).min(weights / (columns * derived.element));
+        (count, count)
+    } else {
+        // Those of the first column, as far as its rows may be read.
+        let runs = (COLUMN / (columns * width)).min(SCALES * derived.per_run) / derived.per_run;
+        let own = runs * derived.per_run;
+        if own > 0 && own < rows { (runs, own) } else { (SCALES, rows) }
     };
-    let best = Span::DIVIDED.into_iter().filter_map(fitted).min_by(|a, b| a.0.total_cmp(&b.0))?;
-    (best.0 <= NEAR).then_some((best.1, best.2))
-}
-
-/// The mean distance of scales from what a span and a divisor tell, as a share.
-fn distance(scales: &[f32], weights: &[f32], per_scale: usize, (span, divisor): (Span, f32)) -> f32 {
-    let expected = weights.chunks_exact(per_scale).map(|weights| span.of(weights, divisor));
-    // A scale of 0 has no ratio, and one of another sign is as far as any.
-    let distances = expected.zip(scales).map(|(expected, scale)| (expected / scale - 1.0).abs().min(1.0));
-    distances.sum::<f32>() / scales.len() as f32
-}
-
-/// The divisor of the largest magnitudes whose exponents these scales are, if they are.
-fn fit_powers(scales: &[u8], weights: &[f32], per_scale: usize) -> Option<(Span, f32)> {
-    let others = |divisor: f32| {
-        let spans = weights.chunks_exact(per_scale).map(|weights| Span::Largest.of(weights, divisor));
-        spans.zip(scales).filter(|(span, scale)| (span.to_bits() >> 23) as u8 != **scale).count()
-    };
-    let (others, divisor) = POWERS.into_iter().map(|divisor| (others(divisor), divisor)).min_by_key(|found| found.0)?;
-    (others * 8 <= scales.len()).then_some((Span::Largest, divisor))
-}
-
-fn median(mut numbers: Vec<f32>) -> Option<f32> {
-    numbers.sort_unstable_by(f32::total_cmp);
-    numbers.get(numbers.len() / 2).copied()
-}
-
-/// The divisor that quantisers use, if this one is near it.
-fn snapped(divisor: f32) -> f32 {
-    let distance = |other: &f32| (divisor.abs() / other - 1.0).abs();
-    let near = DIVISORS.into_iter().min_by(|a, b| distance(a).total_cmp(&distance(b)));
-    near.filter(|near| distance(near) < 0.02).map_or(divisor, |near| near.copysign(divisor))
+    let count = SCALES.min(scales).min(count);
+    let order = Derived { matrices: Transposed { rows: first, columns }, ..*derived };
+    let most = if rows > 1 && derived.element < derived.per_run { COLUMN } else { SAMPLE };
+    let needs = (count > 0).then(|| order.needs(&(0..count), count))?;
+    ((needs.end - needs.start) * width <= most).then_some((count, order))
 }

@@ -1,6 +1,6 @@
 //! The reads that pair regions by their content, once the starts of all regions are known.
 
-use super::{Probe, Survey, signed_bytes};
+use super::{Probe, Stage, Survey, signed_bytes};
 use crate::io::Read;
 use crate::pairing::{Corners, Crops, Moved, Sides, Subject, WORDS, bytes_of, columns};
 
@@ -61,6 +61,17 @@ impl Survey {
         self.queue.extend(rows.into_iter().map(|read| (read, Probe::CropRows)));
         let ends = self.moved.wanted_ends(&self.models);
         self.queue.extend(ends.into_iter().map(|(read, segment, behind)| (read, Probe::MovedEnd(segment, behind))));
+    }
+
+    /// Queues the reads that find the floats of packed numbers, and then those of samples of scales.
+    pub(super) fn queue_floats(&mut self) -> Stage {
+        let mut reads = self.quantised.wanted(&self.models);
+        let next = if reads.is_empty() { Stage::Scales } else { Stage::Floats };
+        if next == Stage::Scales {
+            reads = self.quantised.plan(&self.models, &self.views);
+        }
+        self.queue.extend(reads.into_iter().map(|read| (read, Probe::Scales)));
+        next
     }
 
     /// Queues all words of floats that were guessed in both models.

@@ -4,7 +4,7 @@ use super::{Probe, Stage, Survey, parts};
 use crate::archive::v2::{MAX_RUNS, MAX_USES, Origin, View};
 use crate::chunk::{is_integer, unit};
 use crate::layout::{Dtype, Region};
-use crate::pairing::{Chain, Subject, is_like, strips};
+use crate::pairing::{Chain, Models, Subject, is_like, strips};
 use crate::transposed::Transposed;
 
 impl Survey {
@@ -100,9 +100,15 @@ fn transposed_view(target: &Region, origin: Origin, transposed: Transposed) -> O
     Some(View::arranged(target, vec![origin], arranged))
 }
 
+/// Returns true if packed numbers have no view of the base, or one that casts floats without their
+/// scales.
+pub(super) fn is_open(models: &Models, views: &[Option<View>], region: usize) -> bool {
+    views[region].as_ref().is_none_or(|view| is_cast(&models.target.regions[region], view))
+}
+
 /// Returns true for numbers of 8 bits whose view casts wider floats. If they have scales, the cast
 /// words are others.
-pub(super) fn is_cast(region: &Region, view: &View) -> bool {
+fn is_cast(region: &Region, view: &View) -> bool {
     let bytes = |dtype: Dtype| unit(dtype).1;
     let wide = |view: &View| view.origins.iter().all(|origin| bytes(origin.dtype) > 1);
     bytes(region.dtype) == 1 && view.merge.is_none() && wide(view)
