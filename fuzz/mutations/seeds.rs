@@ -42,6 +42,7 @@ pub fn all() -> Vec<Seed> {
     pairs.push(derived(random));
     pairs.push(dequantised(random));
     pairs.push(floats(random));
+    pairs.push(fused(random));
     pairs.push(arranged(random));
     pairs.push(opaque(random));
     pairs.push(onnx(random));
@@ -223,6 +224,37 @@ fn floats(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
         ("b.weight_scale", "F32", &[2, 2], &to),
         ("c.weight_blocks", "U8", &[64, 32], &numbers),
         ("c.weight_scales", "U8", &[64, 2], &powers),
+    ]);
+    (base, target)
+}
+
+/// Floats of 8 bits of two matrices that are one below the other, and of halves of another one.
+fn fused(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
+    let mut numbers = |count: usize| -> Vec<u8> {
+        (0..count).flat_map(|_| [random.next() as u8, 0x3c + (random.next() as u8 & 0x81)]).collect()
+    };
+    let [a, b, c] = [64 * 32, 64 * 32, 128 * 32].map(&mut numbers);
+    // The exponents of `BF16` are 120 to 123; times 64, they are 6 to 9 in `F8_E4M3`.
+    let quantised = |words: &[u8]| -> Vec<u8> {
+        let words = words.as_chunks().0.iter().map(|word| u16::from_le_bytes(*word));
+        words
+            .map(|word| (word >> 8 & 0x80) as u8 | ((word >> 7 & 0xff) as u8 - 114) << 3 | (word >> 4 & 7) as u8)
+            .collect()
+    };
+    let scale = (1f32 / 64.0).to_le_bytes();
+    let (both, [c0, c1]) = (quantised(&[&a[..], &b].concat()), [&c[..4096], &c[4096..]].map(quantised));
+    let base = model(&[
+        ("a.weight", "BF16", &[64, 32], &a),
+        ("b.weight", "BF16", &[64, 32], &b),
+        ("c.weight", "BF16", &[128, 32], &c),
+    ]);
+    let target = model(&[
+        ("ab.weight", "F8_E4M3", &[128, 32], &both),
+        ("ab.weight_scale", "F32", &[1], &scale),
+        ("c0.weight", "F8_E4M3", &[64, 32], &c0),
+        ("c0.weight_scale", "F32", &[1], &scale),
+        ("c1.weight", "F8_E4M3", &[64, 32], &c1),
+        ("c1.weight_scale", "F32", &[1], &scale),
     ]);
     (base, target)
 }

@@ -141,7 +141,7 @@ macro_rules! golden {
 }
 
 /// Every dtype and method, at every effort, and every layout of a base.
-pub const GOLDEN: [Golden; 19] = [
+pub const GOLDEN: [Golden; 20] = [
     golden!("dtypes", "safetensors", "fast"),
     golden!("dtypes", "safetensors", "default"),
     golden!("dtypes", "safetensors", "max"),
@@ -161,6 +161,7 @@ pub const GOLDEN: [Golden; 19] = [
     golden!("sparse", "safetensors", "fast"),
     golden!("bits", "safetensors", "default"),
     golden!("moved", "gguf", "default"),
+    golden!("fused", "safetensors", "default"),
 ];
 
 pub const EFFORTS: [Effort; 3] = [Effort::Fast, Effort::Default, Effort::Max];
