@@ -80,6 +80,25 @@ fn fused_integers_of_eight_bits_follow_from_split_weights() {
     is_small(&split_base(&parts), &file(&target), ("integers", 40));
 }
 
+/// Experts whose floats have the rows of the numbers as columns.
+#[test]
+fn numbers_of_experts_follow_from_transposed_weights() {
+    const EXPERTS: usize = 3;
+    let (_, all) = parts();
+    let (numbers, scales) = runs(&all, INNER, |row| largest(row) / 448.0, |weight, scale| float8(weight / scale, 3));
+    let scales: Vec<u8> = scales.iter().flat_map(|scale| scale.to_le_bytes()).collect();
+    let place = |expert: usize, i: usize| expert * OUTER * INNER + i % OUTER * INNER + i / OUTER;
+    let turned = (0..EXPERTS).flat_map(|expert| (0..OUTER * INNER).map(move |i| place(expert, i)));
+    let turned: Vec<f32> = turned.map(|place| all[place]).collect();
+    let shape = |extents: [usize; 3]| extents.map(|extent| extent as u64);
+    let base = model(&[("experts.up", "BF16", &shape([EXPERTS, INNER, OUTER]), &words(&turned))]);
+    let target = model(&[
+        ("experts.up", "F8_E4M3", &shape([EXPERTS, OUTER, INNER]), &numbers),
+        ("experts.up_scale", "F32", &shape([EXPERTS, OUTER, 1]), &scales),
+    ]);
+    is_small(&base, &target, ("experts", 60));
+}
+
 /// A part that the base lacks: the numbers have no weights then, and come back all the same.
 #[test]
 fn parts_that_are_missing_or_changed_come_back() {

@@ -278,15 +278,19 @@ fn base_of(models: &Models, known: &Known, start: Signature, places: &[Place]) -
 }
 
 /// Returns true if the rows of a packed region that begins with this signature are the columns of a
-/// base region. Graphs multiply by the matrices that their quantisers transpose. Numbers of 2 bits
-/// hardly tell if weights are alike.
+/// base region. Graphs multiply by the matrices that their quantisers transpose; other models may
+/// hold the floats of stacked experts so. Numbers of 2 bits hardly tell if weights are alike.
 fn is_turned(models: &Models, known: &Known, start: Signature, place: Place) -> bool {
     let is_coarse = PACKINGS[usize::from(known.packing)].bits == 2;
     if models.target.kind == Kind::Places {
         let is_graph = !is_coarse || models.bases.layouts()[place.base].kind == Kind::Places;
         return is_graph && share(models, start, place).is_none();
     }
-    false
+    let [ref stack @ .., _, columns] = models.bases.region(place).shape[..] else { return false };
+    let rows = models.target.regions[known.region].shape.strip_prefix(stack);
+    let is_stack = !stack.is_empty() && rows.is_some_and(|rows| rows.first() == Some(&columns));
+    let other = models.starts.get(&Subject::Base(place));
+    is_stack && !is_coarse && other.is_some_and(|other| start.likeness(other).is_unrelated())
 }
 
 /// The names that the weights of a packed region may have.
