@@ -36,7 +36,8 @@ impl Known {
 
     /// The regions whose first bytes tell the first weights.
     pub(in crate::encode) fn starting(&self) -> impl Iterator<Item = usize> + use<> {
-        [Some(self.region), Some(self.scales), self.biases(), self.groups].into_iter().flatten()
+        let zeros = self.zeros.filter(|_| self.as_they_are().is_some());
+        [Some(self.region), Some(self.scales), self.biases(), zeros, self.groups].into_iter().flatten()
     }
 
     /// The region of biases, if there is one.
@@ -49,9 +50,36 @@ impl Known {
         self.zeros_of(Zeros::Nested)
     }
 
+    /// Takes the packing to be the one that the starts of regions tell, of numbers in so many bytes.
+    pub(in crate::encode) fn resolved<'a>(self, start: impl Fn(usize) -> Option<&'a Vec<u8>>, bytes: u64) -> Self {
+        self.with_groups(&start).with_bits(&start, bytes).with_zeros(&start)
+    }
+
+    /// Takes the zero points of GPTQ to be stored as they are, and not less 1, if the starts of the
+    /// numbers and of the zero points tell so: all zero points are the middle, or numbers are around
+    /// them. Numbers of 8 bits vary too much to tell.
+    fn with_zeros<'a>(self, start: impl Fn(usize) -> Option<&'a Vec<u8>>) -> Self {
+        let packing = &PACKINGS[usize::from(self.packing)];
+        let numbers = |region: Option<usize>| -> Vec<u8> {
+            region.and_then(&start).map_or(Vec::new(), |bytes| packing.numbers(bytes).collect())
+        };
+        let mean = |numbers: &[u8]| numbers.iter().map(|&n| f32::from(n)).sum::<f32>() / numbers.len() as f32;
+        let (own, zeros) = (numbers(Some(self.region)), numbers(self.zeros));
+        let is_stored = match zeros.first() {
+            Some(first) if zeros.iter().all(|zero| zero == first) => *first == packing.mask() / 2 + 1,
+            _ => packing.bits <= 4 && mean(&own) - mean(&zeros) < 0.5,
+        };
+        self.as_they_are().filter(|_| is_stored).map_or(self, |packing| Self { packing, ..self })
+    }
+
+    /// The packing of GPTQ whose zero points are stored as they are, of the same numbers.
+    fn as_they_are(&self) -> Option<u8> {
+        AS_THEY_ARE.iter().find(|(packing, _)| *packing == self.packing).map(|found| found.1)
+    }
+
     /// Takes rows to be in groups, if the start of the region that tells them has others than those of
     /// rows that follow each other.
-    pub(in crate::encode) fn with_groups<'a>(self, start: impl Fn(usize) -> Option<&'a Vec<u8>>) -> Self {
+    fn with_groups<'a>(self, start: impl Fn(usize) -> Option<&'a Vec<u8>>) -> Self {
         let start = self.groups.and_then(start).map_or(&[][..], |bytes| bytes.as_chunks().0);
         let rows = (self.tiles.rows * self.tiles.columns).max(1);
         let plain = start.iter().zip(0..).all(|(word, row)| u64::from(u32::from_le_bytes(*word)) == row / rows);
@@ -64,7 +92,7 @@ impl Known {
 
     /// Takes numbers of MLX to have as many bits as the start of their region tells: nearly all runs have
     /// the number 0, which would be rare if numbers were in fact several shorter ones.
-    pub(in crate::encode) fn with_bits<'a>(self, start: impl Fn(usize) -> Option<&'a Vec<u8>>, bytes: u64) -> Self {
+    fn with_bits<'a>(self, start: impl Fn(usize) -> Option<&'a Vec<u8>>, bytes: u64) -> Self {
         let (Some(start), true) = (start(self.region), AFFINE.concat().contains(&self.packing)) else { return self };
         let mut found: Vec<(u8, Tiles)> = affine(bytes, self.tiles.count(self.numbers(bytes))).collect();
         found.sort_by_key(|(packing, _)| std::cmp::Reverse(PACKINGS[usize::from(*packing)].bits));
@@ -123,6 +151,9 @@ const NF4_NESTED: u8 = 16;
 
 /// The packings of GPTQ, each with that of rows in groups.
 const GROUPED: [(u8, u8); 3] = [(3, 17), (15, 18), (25, 26)];
+
+/// The packings of GPTQ, each with that of zero points which are not stored less 1.
+const AS_THEY_ARE: [(u8, u8); 3] = [(3, 2), (15, 9), (25, 24)];
 
 /// The packings of MLX. Those of 2 bits are the least likely ones where runs have as many words.
 const AFFINE: [&[u8]; 2] = [&[13, 14, 22, 21, 20], &[19]];

@@ -99,6 +99,50 @@ fn numbers_of_experts_follow_from_transposed_weights() {
     is_small(&base, &target, ("experts", 60));
 }
 
+/// GPTQ of four bits with zero points, which are stored less `less`.
+fn gptq_with_zeros(weights: &[f32], name: &str, less: u8) -> Vec<Tensor> {
+    const GROUP: usize = 64;
+    let group = |outer: usize, group: usize| {
+        let weights = &weights[outer * INNER + group * GROUP..][..GROUP];
+        let least = weights.iter().fold(0f32, |least, &weight| least.min(weight));
+        let greatest = weights.iter().fold(0f32, |most, &weight| most.max(weight));
+        let scale = rounded((greatest - least) / 15.0);
+        (scale, (-least / scale).round_ties_even().clamp(1.0, 15.0))
+    };
+    let outers = weights.len() / INNER;
+    let places =
+        (0..INNER / 8).flat_map(|word| (0..outers).flat_map(move |outer| (0..8).map(move |i| (outer, word * 8 + i))));
+    let numbers: Vec<u8> = places
+        .map(|(outer, inner)| {
+            let (scale, zero) = group(outer, inner / GROUP);
+            number(weights[outer * INNER + inner], scale, zero, 15.0)
+        })
+        .collect();
+    let groups = || (0..INNER / GROUP).flat_map(|row| (0..outers).map(move |outer| (outer, row)));
+    let zeros: Vec<u8> = groups().map(|(outer, row)| group(outer, row).1 as u8 - less).collect();
+    let scales: Vec<f32> = groups().map(|(outer, row)| group(outer, row).0).collect();
+    vec![
+        tensor(&format!("{name}.qweight"), "I32", [INNER / 8, outers], packed(&numbers)),
+        tensor(&format!("{name}.qzeros"), "I32", [INNER / GROUP, outers / 8], packed(&zeros)),
+        tensor(&format!("{name}.scales"), "BF16", [INNER / GROUP, outers], words(&scales)),
+    ]
+}
+
+/// The two formats of GPTQ differ in the zero points that they store.
+#[test]
+fn zero_points_tell_the_format_of_gptq() {
+    let (parts, all) = parts();
+    let base = split_base(&parts);
+    for less in [0, 1] {
+        // The zero points take more than all else.
+        is_small(&base, &file(&gptq_with_zeros(&all, "qkv", less)), ("zero points", 20));
+        let mut symmetric = gptq(&all, "qkv");
+        let zeros = vec![0x88 - 0x11 * less; INNER / 64 * all.len() / INNER / 2];
+        symmetric.push(tensor("qkv.qzeros", "I32", [INNER / 64, all.len() / INNER / 8], zeros));
+        is_small(&base, &file(&symmetric), ("one zero point", 40));
+    }
+}
+
 /// A part that the base lacks: the numbers have no weights then, and come back all the same.
 #[test]
 fn parts_that_are_missing_or_changed_come_back() {

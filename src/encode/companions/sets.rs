@@ -99,7 +99,7 @@ impl PackedSet {
         let starts: HashMap<usize, Vec<u8>> =
             self.known.starting().map(|region| Some((region, start(region)?))).collect::<Option<_>>()?;
         let (start, length) = (|region: usize| starts.get(&region), given.first()?.1.len() as u64);
-        let known = self.known.with_groups(start).with_bits(start, length);
+        let known = self.known.resolved(start, length);
         Some(Self { known, ..self.clone() })
     }
 

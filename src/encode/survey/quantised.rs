@@ -96,7 +96,7 @@ impl Quantised {
         let mut left = COMPARISONS;
         self.known.iter_mut().for_each(|known| {
             let start = |region: usize| self.starts.get(&region);
-            *known = known.with_groups(start).with_bits(start, models.target.regions[known.region].length);
+            *known = known.resolved(start, models.target.regions[known.region].length);
         });
         let mut alone = Vec::new();
         for known in self.known.iter().filter(|known| is_open(models, views, known.region)) {

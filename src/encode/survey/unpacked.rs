@@ -103,7 +103,7 @@ impl Weights {
         for (base, known) in self.known.clone() {
             let start = |region: usize| self.starts.get(&Place { base, region });
             let region = models.bases.region(Place { base, region: known.region });
-            let known = known.with_groups(start).with_bits(start, region.length);
+            let known = known.resolved(start, region.length);
             let count = numbers_of(region, &known);
             let Some(regions) = by_count.get(&count) else { continue };
             left = left.saturating_sub(regions.len());
