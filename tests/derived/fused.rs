@@ -1,6 +1,7 @@
 //! Packed numbers of matrices that are fused in one model and split in the other; and forged heads
 //! of words that were made from runs of weights.
 
+use super::nested::double_quantised;
 use super::words::mlx;
 use super::*;
 
@@ -10,12 +11,13 @@ type Quantiser = fn(&[f32], &str) -> Vec<Tensor>;
 
 /// The quantisers, and the shares of their sizes, as one in so many, that archives have at most.
 /// Zero points are stored.
-const QUANTISERS: [(&str, Quantiser, usize); 9] = [
+const QUANTISERS: [(&str, Quantiser, usize); 10] = [
     ("gptq", gptq, 40),
     ("awq", awq, 14),
     ("mlc", mlc, 40),
     ("onnx", onnx, 40),
     ("nf4", nf4, 40),
+    ("nested nf4", double_quantised, 20),
     ("mlx", |weights, name| mlx(weights, name, 4, 64), 40),
     ("mlx of 3 bits", |weights, name| mlx(weights, name, 3, 32), 30),
     ("rows", |weights, name| tiled(weights, name, (1, INNER), 3), 60),

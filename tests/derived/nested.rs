@@ -10,7 +10,7 @@ fn place(x: f32) -> u8 {
 }
 
 /// NF4 whose scales are places in the dynamic map, times a scale for each 256 of them, plus an offset.
-fn double_quantised(weights: &[f32], name: &str) -> Vec<Tensor> {
+pub fn double_quantised(weights: &[f32], name: &str) -> Vec<Tensor> {
     let mut tensors = nf4(weights, name);
     let (scale, mut numbers) = (tensors.pop().unwrap(), tensors.pop().unwrap());
     numbers.2 = vec![numbers.3.len() as u64, 1];

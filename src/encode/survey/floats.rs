@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::archive::v2::{Run, View};
+use crate::archive::v2::{Run, View, units};
 use crate::chunk::unit;
 use crate::derived::Derived;
 use crate::io::{Read, Source};
@@ -68,12 +68,19 @@ impl Floats {
         self.pieces.first().map_or(0, |piece| piece.count)
     }
 
-    /// The view of words that were made from the floats in this order.
-    pub(super) fn derived(&self, models: &Models, target: &Region, derived: Derived) -> View {
-        match self.place() {
-            Some(place) => View::derived(target, models.bases.origin(place), derived),
-            None => View { derived: Some(derived), ..self.runs(models) },
+    /// The view of words that were made from the first of the floats in this order; `None` if there
+    /// are too few.
+    pub(super) fn derived(&self, models: &Models, target: &Region, derived: Derived) -> Option<View> {
+        if let Some(place) = self.place() {
+            return Some(View::derived(target, models.bases.origin(place), derived));
         }
+        let (mut view, mut left) = (self.runs(models), derived.weights_of(units(target))?);
+        for run in &mut view.runs {
+            run.units = run.units.min(left);
+            left -= run.units;
+        }
+        view.runs.retain(|run| run.units > 0);
+        (left == 0).then_some(View { derived: Some(derived), ..view })
     }
 
     /// The view of integers of 8 bits whose weights the floats are.

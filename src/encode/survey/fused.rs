@@ -129,7 +129,8 @@ impl Fused {
         if !self.has_begun {
             self.has_begun = true;
             let starts = if self.floats.is_empty() { 0 } else { self.alone.len() };
-            (0..starts).for_each(|packed| reads.extend(self.ask(models, Purpose::Start(packed), Whole::Packed(packed), 0)));
+            (0..starts)
+                .for_each(|packed| reads.extend(self.ask(models, Purpose::Start(packed), Whole::Packed(packed), 0)));
             if !reads.is_empty() {
                 return reads;
             }

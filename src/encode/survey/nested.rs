@@ -94,7 +94,7 @@ impl Nested {
                 };
                 let words = region.length / region.dtype.words().0 as u64;
                 if words.saturating_mul(derived.per_run) <= weights(base) && derived.check(region, base.dtype).is_ok() {
-                    views.push((number, floats.derived(models, region, derived)));
+                    views.extend(floats.derived(models, region, derived).map(|view| (number, view)));
                 }
             }
         }

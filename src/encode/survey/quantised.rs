@@ -148,7 +148,8 @@ impl Quantised {
             if numbers.check(region, floats.region.dtype).is_err() {
                 continue;
             }
-            self.views.push((known.region, floats.derived(models, region, numbers)));
+            let view = floats.derived(models, region, numbers);
+            self.views.extend(view.map(|view| (known.region, view)));
             let companions = [(Some(known.scales), Span::Slope), (known.biases(), Span::Bias)];
             if known.nested().is_some() {
                 self.nested.plan(index, floats, scales.filter(|_| is_open(known.scales)));
@@ -211,7 +212,8 @@ impl Quantised {
         };
         let Some((span, divisor)) = found else { return };
         let derived = Derived { gives: Gives::Spans(span, divisor.to_bits()), ..sample.derived };
-        self.views.push((sample.region, sample.floats.derived(models, target, derived)));
+        let view = sample.floats.derived(models, target, derived);
+        self.views.extend(view.map(|view| (sample.region, view)));
     }
 
     /// The packed regions, and the views that were found, with their regions.
