@@ -304,7 +304,7 @@ impl Column {
         // The weights of one scale, if these are enough.
         let rows = tiles.rows.clamp(COLUMN.div_ceil(together), (WORDS as u64).div_ceil(together));
         let rows = rows.min(ROWS / packing.bytes(tiles.width).max(1)).min(count / tiles.width);
-        (first < tiles.width).then_some(Self { width: tiles.width, together, first, rows })
+        (first < tiles.width && rows > 0).then_some(Self { width: tiles.width, together, first, rows })
     }
 
     /// The signature of the column's numbers in some rows.
