@@ -15,7 +15,7 @@ use crate::parallel::Runner;
 #[derive(Debug, thiserror::Error)]
 pub enum DriveError {
     /// The job failed.
-    #[error(transparent)]
+    #[error("{0}")]
     Job(#[from] Error),
     /// An input could not be read.
     #[error("{1}")]
