@@ -125,7 +125,8 @@ fn is_made_from_weights(relation: Relation, dtype: Dtype) -> bool {
 
 /// Returns true if a patch is worth its time. Bytes are patched where they are like the base's, or
 /// where a glance or a sample finds that they repeat themselves, and words where zstd made them the
-/// smallest; at `max`, words that no other method makes small, or that zstd makes nearly as small.
+/// smallest, but no packed numbers that their grid makes small: equal stretches cost it nothing. At
+/// `max`, words are patched too that no other method makes small, or that zstd makes nearly as small.
 fn is_patchable(best: &Best<'_>, dtype: Dtype, base: Option<&[u8]>, effort: Effort) -> bool {
     let target = best.target;
     if target.is_empty() || dtype.is_scaled() {
@@ -134,6 +135,10 @@ fn is_patchable(best: &Best<'_>, dtype: Dtype, base: Option<&[u8]>, effort: Effo
     let bytes = dtype.words() == (1, Fields::Integer);
     let repeats = matches!(&best.found, Some((Method::Zstd, frame)) if frame.len() * 4 < target.len() * 3);
     let alike = || base.is_some_and(|base| repeats::shared(base, target));
+    let gridded = matches!(&best.found, Some((Method::Grid, payload)) if payload.len() * SMALL < target.len());
+    if gridded && effort != Effort::Max {
+        return false;
+    }
     match effort {
         Effort::Fast => bytes && alike(),
         Effort::Default => {
@@ -230,8 +235,9 @@ fn offer_deltas(best: &mut Best<'_>, dtype: Dtype, matrix: Matrix, (base, fit): 
     }
 }
 
-/// The share of a chunk of floats below which a payload is so small that zstd is not considered:
-/// one part in so many. A glance at the target takes as long as a twentieth of everything else.
+/// The share of a chunk below which a payload is so small that zstd is not considered for floats,
+/// nor a patch for packed numbers: one part in so many. A glance at the target takes as long as a
+/// twentieth of everything else.
 const SMALL: usize = 4;
 
 /// Offers zstd, unless it costs time and a glance tells that it cannot be smaller.
