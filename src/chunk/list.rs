@@ -30,13 +30,22 @@ pub(super) struct List {
 impl List {
     /// Creates a list; both arguments have the same length.
     pub(super) fn new(numbers: Vec<u16>, contexts: Vec<u8>) -> Self {
-        let tokens: Vec<u8> = numbers.iter().map(|&number| bins::token(u64::from(number))).collect();
-        let width = usize::from(tokens.iter().copied().max().unwrap_or(0)) + 1;
-        let mut histogram = vec![0; CONTEXTS * width];
-        for (&context, &token) in contexts.iter().zip(&tokens) {
-            histogram[usize::from(context) * width + usize::from(token)] += 1;
+        let tokens = tokens_of(&numbers);
+        let histogram = Histogram::new(&contexts, &tokens);
+        Self { contexts, numbers, tokens, clusters: histogram.cluster() }
+    }
+
+    /// Creates a list with these contexts, or with the contexts without their `low` bits if it takes
+    /// no more bits; then the second result is true.
+    pub(super) fn with_or_without(numbers: Vec<u16>, mut contexts: Vec<u8>, low: u32) -> (Self, bool) {
+        let tokens = tokens_of(&numbers);
+        let histogram = Histogram::new(&contexts, &tokens);
+        let (with, without) = (histogram.cluster(), histogram.without(low).cluster());
+        let shorter = without.bits <= with.bits;
+        if shorter {
+            contexts.iter_mut().for_each(|context| *context >>= low);
         }
-        Self { contexts, numbers, tokens, clusters: cluster(&histogram, width) }
+        (Self { contexts, numbers, tokens, clusters: if shorter { without } else { with } }, shorter)
     }
 
     /// The estimated bits of the tokens and their tables.
@@ -55,11 +64,54 @@ impl List {
         tokens::table_of(&self.clusters).map(&mut self.contexts);
         tokens::write(payload, &self.clusters, &self.contexts, &self.tokens);
         let mut extra = BitWriter::default();
-        for (&number, &token) in self.numbers.iter().zip(&self.tokens) {
-            let (least, width) = BINS[usize::from(token)];
-            extra.put(u32::from(number) - least as u32, width);
-        }
+        bins::for_each_binned(&self.tokens, |i| {
+            let (least, width) = BINS[usize::from(self.tokens[i])];
+            extra.put(u32::from(self.numbers[i]) - least as u32, width);
+        });
         put_prefixed(payload, &extra.finish());
+    }
+}
+
+fn tokens_of(numbers: &[u16]) -> Vec<u8> {
+    numbers.iter().map(|&number| bins::token_narrow(number.into())).collect()
+}
+
+/// How often each token occurs in each context.
+struct Histogram {
+    counts: Vec<u32>,
+    /// Tokens of a context.
+    width: usize,
+}
+
+impl Histogram {
+    /// Counts successive tokens in two tables, since a count waits for the one before it.
+    fn new(contexts: &[u8], tokens: &[u8]) -> Self {
+        let width = usize::from(tokens.iter().copied().max().unwrap_or(0)) + 1;
+        let [mut counts, mut others] = [vec![0; CONTEXTS * width], vec![0; CONTEXTS * width]];
+        let place = |context: u8, token: u8| usize::from(context) * width + usize::from(token);
+        let (contexts, last_context) = contexts.as_chunks();
+        let (tokens, last_token) = tokens.as_chunks();
+        for (&[context, other_context], &[token, other_token]) in contexts.iter().zip(tokens) {
+            counts[place(context, token)] += 1;
+            others[place(other_context, other_token)] += 1;
+        }
+        last_context.iter().zip(last_token).for_each(|(&context, &token)| counts[place(context, token)] += 1);
+        counts.iter_mut().zip(others).for_each(|(count, other)| *count += other);
+        Self { counts, width }
+    }
+
+    /// The counts in contexts that lack their `low` bits.
+    fn without(&self, low: u32) -> Self {
+        let mut counts = vec![0; self.counts.len()];
+        for (context, own) in self.counts.chunks_exact(self.width).enumerate() {
+            let sums = &mut counts[(context >> low) * self.width..];
+            sums.iter_mut().zip(own).for_each(|(sum, count)| *sum += count);
+        }
+        Self { counts, width: self.width }
+    }
+
+    fn cluster(&self) -> Clusters {
+        cluster(&self.counts, self.width)
     }
 }
 
@@ -110,10 +162,11 @@ impl<'d, 'b> Reader<'d, 'b> {
         let mut tokens = [0; STRIP];
         let tokens = &mut tokens[..numbers.len()];
         reader.strip(contexts, tokens);
-        for (number, token) in numbers.iter_mut().zip(tokens) {
-            let (least, width) = BINS[usize::from(*token)];
-            *number = (least + extra.get_any(width)) as u16;
-        }
+        numbers.iter_mut().zip(&*tokens).for_each(|(number, &token)| *number = token.into());
+        bins::for_each_binned(tokens, |i| {
+            let (least, width) = BINS[usize::from(tokens[i])];
+            numbers[i] = (least + extra.get_any(width)) as u16;
+        });
     }
 
     /// Checks that the list ended where its encoder began.

@@ -26,7 +26,7 @@ fn kinds() -> Vec<(&'static str, Vec<u8>)> {
     let noise: Vec<u8> = (0..1000).map(|_| next() as u8).collect();
     vec![
         ("a specification", include_bytes!("../../docs/FORMAT.md").to_vec()),
-        ("source", include_bytes!("grid/packed.rs").to_vec()),
+        ("source", include_bytes!("grid/packed/mod.rs").to_vec()),
         ("a vocabulary", vocabulary.into_bytes()),
         ("sorted integers", wide(&sorted)),
         ("sparse words", sparse.iter().flat_map(|word| word.to_le_bytes()).collect()),

@@ -1,12 +1,14 @@
-//! The fields of a run of blocks, taken apart and put together again.
+//! The fields of a run of blocks, taken apart and put together again: those of blocks and groups
+//! into lists of their own, and the indices strip by strip.
 
 use super::formats::{BlockFormat, Minimum, Sub};
-use super::packing;
+use super::packing::Places;
 use crate::predict::float::from_f16;
 
-/// The fields of a run of blocks. Together they have every bit of the blocks.
+/// The fields of a run of blocks and of its groups. Together with the indices they have every bit of
+/// the blocks.
 #[derive(Debug, Clone)]
-pub(crate) struct Blocks {
+pub(crate) struct BlockFields {
     pub(crate) format: &'static BlockFormat,
     /// The scale of each block, the bits of an `F16`.
     pub(crate) scales: Vec<u16>,
@@ -16,11 +18,9 @@ pub(crate) struct Blocks {
     pub(crate) sub_scales: Vec<i16>,
     /// The sub-minimum of each group; empty for a format without.
     pub(crate) sub_minima: Vec<i16>,
-    /// The index of each weight.
-    pub(crate) indices: Vec<u8>,
 }
 
-impl Blocks {
+impl BlockFields {
     /// Creates the fields of `count` blocks, all of them zero.
     pub(crate) fn new(format: &'static BlockFormat, count: usize) -> Self {
         let groups = count * format.groups();
@@ -32,65 +32,56 @@ impl Blocks {
             minima: vec![0; if minima { count } else { 0 }],
             sub_scales: vec![0; if format.sub.is_some() { groups } else { 0 }],
             sub_minima: vec![0; if sub_minima { groups } else { 0 }],
-            indices: vec![0; count * format.weights],
         }
     }
 
-    /// Takes whole blocks apart.
+    /// Takes the fields out of whole blocks.
     pub(crate) fn parse(format: &'static BlockFormat, bytes: &[u8]) -> Self {
-        let mut blocks = Self::new(format, bytes.len() / format.bytes);
-        for (i, block) in bytes.chunks_exact(format.bytes).enumerate() {
-            blocks.scales[i] = word(block, format.scale);
-            match format.minimum {
-                Minimum::None => {}
-                Minimum::Plain(at) => blocks.minima[i] = word(block, at),
-                Minimum::PerGroup(at, sub) => {
-                    blocks.minima[i] = word(block, at);
-                    get_all(block, sub, blocks.sub_minima.chunks_exact_mut(format.groups()).nth(i));
-                }
-            }
-            if let Some(sub) = format.sub {
-                get_all(block, sub, blocks.sub_scales.chunks_exact_mut(format.groups()).nth(i));
-            }
-            let indices = &mut blocks.indices[i * format.weights..(i + 1) * format.weights];
-            get_indices(format, block, indices);
+        let mut fields = Self::new(format, bytes.len() / format.bytes);
+        read_words(format, format.scale, bytes, &mut fields.scales);
+        if let Minimum::Plain(at) | Minimum::PerGroup(at, _) = format.minimum {
+            read_words(format, at, bytes, &mut fields.minima);
         }
-        blocks
+        if let Minimum::PerGroup(_, sub) = format.minimum {
+            read_subs(format, sub, bytes, &mut fields.sub_minima);
+        }
+        if let Some(sub) = format.sub {
+            read_subs(format, sub, bytes, &mut fields.sub_scales);
+        }
+        fields
     }
 
-    /// Puts the blocks together, into as many bytes as they take.
+    /// Writes the fields into as many blocks, which have no indices then.
     pub(crate) fn write(&self, bytes: &mut [u8]) {
         let format = self.format;
         bytes.fill(0);
-        for (i, block) in bytes.chunks_exact_mut(format.bytes).enumerate() {
-            block[format.scale..format.scale + 2].copy_from_slice(&self.scales[i].to_le_bytes());
-            let groups = i * format.groups()..(i + 1) * format.groups();
-            match format.minimum {
-                Minimum::None => {}
-                Minimum::Plain(at) => block[at..at + 2].copy_from_slice(&self.minima[i].to_le_bytes()),
-                Minimum::PerGroup(at, sub) => {
-                    block[at..at + 2].copy_from_slice(&self.minima[i].to_le_bytes());
-                    put_all(block, sub, &self.sub_minima[groups.clone()]);
-                }
-            }
-            if let Some(sub) = format.sub {
-                put_all(block, sub, &self.sub_scales[groups]);
-            }
-            put_indices(format, block, &self.indices[i * format.weights..(i + 1) * format.weights]);
+        write_words(format, format.scale, &self.scales, bytes);
+        if let Minimum::Plain(at) | Minimum::PerGroup(at, _) = format.minimum {
+            write_words(format, at, &self.minima, bytes);
+        }
+        if let Minimum::PerGroup(_, sub) = format.minimum {
+            write_subs(format, sub, &self.sub_minima, bytes);
+        }
+        if let Some(sub) = format.sub {
+            write_subs(format, sub, &self.sub_scales, bytes);
         }
     }
 
-    /// The numbers `a` and `c` of a group: a weight is `a` times its level plus `c`. They are NaN
-    /// where a field is not finite.
-    pub(crate) fn affine(&self, group: usize) -> (f32, f32) {
-        let block = group / self.format.groups();
+    /// The numbers `a` and `c` of each group of a block: a weight is `a` times its level plus `c`.
+    /// They are NaN where a field is not finite.
+    #[inline(always)]
+    pub(crate) fn affines(&self, block: usize) -> impl Iterator<Item = (f32, f32)> {
         let scale = finite(self.scales[block]);
-        let a = self.sub_scales.get(group).map_or(scale, |&sub| scale * f32::from(sub));
-        let c = match self.minima.get(block).map(|&minimum| finite(minimum)) {
-            None => 0.0,
-            Some(minimum) => self.sub_minima.get(group).map_or(minimum, |&sub| -(minimum * f32::from(sub))),
-        };
-        (a, c)
+        let minimum = self.minima.get(block).map(|&minimum| finite(minimum));
+        let groups = self.format.groups();
+        (block * groups..(block + 1) * groups).map(move |group| {
+            let a = self.sub_scales.get(group).map_or(scale, |&sub| scale * f32::from(sub));
+            let c = match minimum {
+                None => 0.0,
+                Some(minimum) => self.sub_minima.get(group).map_or(minimum, |&sub| -(minimum * f32::from(sub))),
+            };
+            (a, c)
+        })
     }
 }
 
@@ -99,35 +90,59 @@ pub(crate) fn finite(bits: u16) -> f32 {
     if bits & 0x7c00 == 0x7c00 { f32::NAN } else { from_f16(bits) }
 }
 
-fn word(block: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes([block[at], block[at + 1]])
+fn read_words(format: &BlockFormat, at: usize, bytes: &[u8], words: &mut [u16]) {
+    let blocks = bytes.chunks_exact(format.bytes);
+    blocks.zip(words).for_each(|(block, word)| *word = u16::from_le_bytes([block[at], block[at + 1]]));
 }
 
-fn get_all(block: &[u8], sub: Sub, numbers: Option<&mut [i16]>) {
-    for (j, number) in numbers.into_iter().flatten().enumerate() {
-        let stored = packing::get(&block[sub.offset..], sub.packing, j);
-        *number = if sub.range.0 == -128 { i16::from(stored as i8) } else { i16::from(stored) - sub.bias };
+fn write_words(format: &BlockFormat, at: usize, words: &[u16], bytes: &mut [u8]) {
+    let blocks = bytes.chunks_exact_mut(format.bytes);
+    blocks.zip(words).for_each(|(block, word)| block[at..at + 2].copy_from_slice(&word.to_le_bytes()));
+}
+
+fn read_subs(format: &BlockFormat, sub: Sub, bytes: &[u8], numbers: &mut [i16]) {
+    let (places, signed) = (Places::of(sub.packing), sub.range.0 == -128);
+    for (block, numbers) in bytes.chunks_exact(format.bytes).zip(numbers.chunks_exact_mut(format.groups())) {
+        for (number, stored) in numbers.iter_mut().zip(places.get(&block[sub.offset..])) {
+            *number = if signed { i16::from(stored as i8) } else { i16::from(stored) - sub.bias };
+        }
     }
 }
 
-fn put_all(block: &mut [u8], sub: Sub, numbers: &[i16]) {
-    for (j, &number) in numbers.iter().enumerate() {
-        packing::put(&mut block[sub.offset..], sub.packing, j, number.wrapping_add(sub.bias) as u8);
+fn write_subs(format: &BlockFormat, sub: Sub, numbers: &[i16], bytes: &mut [u8]) {
+    let places = Places::of(sub.packing);
+    for (block, numbers) in bytes.chunks_exact_mut(format.bytes).zip(numbers.chunks_exact(format.groups())) {
+        let stored = numbers.iter().map(|&number| number.wrapping_add(sub.bias) as u8);
+        places.put(&mut block[sub.offset..], stored);
+    }
+}
+
+/// Reads the index of each weight of whole blocks.
+pub(crate) fn read_indices(format: &BlockFormat, bytes: &[u8], indices: &mut [u8]) {
+    for (block, indices) in bytes.chunks_exact(format.bytes).zip(indices.chunks_exact_mut(format.weights)) {
+        get_indices(format, block, indices);
+    }
+}
+
+/// Writes the index of each weight into whole blocks that have none so far.
+pub(crate) fn write_indices(format: &BlockFormat, indices: &[u8], bytes: &mut [u8]) {
+    for (block, indices) in bytes.chunks_exact_mut(format.bytes).zip(indices.chunks_exact(format.weights)) {
+        put_indices(format, block, indices);
     }
 }
 
 fn get_indices(format: &BlockFormat, block: &[u8], indices: &mut [u8]) {
     let mut shift = 0;
+    indices.fill(format.inverted);
     for plane in format.planes {
         let mask = ((1u16 << plane.bits) - 1) as u8;
         for (run, indices) in indices.chunks_mut(plane.run).enumerate() {
             let (first, at) = plane.place(run);
             let bytes = &block[first..first + indices.len()];
-            indices.iter_mut().zip(bytes).for_each(|(index, &byte)| *index |= (byte >> at & mask) << shift);
+            indices.iter_mut().zip(bytes).for_each(|(index, &byte)| *index ^= (byte >> at & mask) << shift);
         }
         shift += plane.bits;
     }
-    indices.iter_mut().for_each(|index| *index ^= format.inverted);
 }
 
 fn put_indices(format: &BlockFormat, block: &mut [u8], indices: &[u8]) {
@@ -160,22 +175,28 @@ mod tests {
                     (seed >> 56) as u8
                 })
                 .collect();
-            let blocks = Blocks::parse(format, &bytes);
+            let (lists, indices) = apart(format, &bytes);
             let mut written = vec![0; bytes.len()];
-            blocks.write(&mut written);
+            BlockFields::parse(format, &bytes).write(&mut written);
+            write_indices(format, &indices, &mut written);
             assert!(written == bytes, "{:?}", format.dtype);
             for bit in 0..format.bytes * 8 {
                 let mut flipped = bytes.clone();
                 flipped[bit / 8] ^= 1 << (bit % 8);
-                let other = Blocks::parse(format, &flipped);
-                let differs = other.scales != blocks.scales
-                    || other.minima != blocks.minima
-                    || other.sub_scales != blocks.sub_scales
-                    || other.sub_minima != blocks.sub_minima
-                    || other.indices != blocks.indices;
-                assert!(differs, "bit {bit} of {:?}", format.dtype);
+                assert!(apart(format, &flipped) != (lists.clone(), indices.clone()), "bit {bit} of {:?}", format.dtype);
             }
         }
+    }
+
+    /// The lists of fields, and the indices.
+    fn apart(format: &'static BlockFormat, bytes: &[u8]) -> ([Vec<i32>; 4], Vec<u8>) {
+        let mut indices = vec![1; bytes.len() / format.bytes * format.weights];
+        read_indices(format, bytes, &mut indices);
+        let fields = BlockFields::parse(format, bytes);
+        let words = |words: &[u16]| words.iter().map(|&word| word.into()).collect();
+        let subs = |subs: &[i16]| subs.iter().map(|&sub| sub.into()).collect();
+        let lists = [words(&fields.scales), words(&fields.minima), subs(&fields.sub_scales), subs(&fields.sub_minima)];
+        (lists, indices)
     }
 
     /// The block of `dequantize_row_q4_K`'s formula, written out.

@@ -65,22 +65,24 @@ impl Float {
         (f32::from(magnitude) - ((exponent - 1) << self.mantissa) as f32) * self.step(exponent)
     }
 
-    /// The nearest magnitude to a positive number, ties to even, and its distance in steps.
-    #[inline(never)]
+    /// The nearest magnitude to a positive number that is at most the greatest finite float, ties to
+    /// even, and its distance in steps.
+    #[inline(always)]
     pub(crate) fn place(self, number: f32) -> (u8, f32) {
-        let number = number.min(self.value(self.last));
         let exponent = (number.to_bits() >> 23).saturating_sub(128 - (1 << (6 - self.mantissa))).max(1);
         let steps = number / self.step(exponent);
-        let near = rint(steps);
-        ((near as u32 + ((exponent - 1) << self.mantissa)) as u8, steps - near)
+        let (near, integer) = round_small(steps);
+        ((integer + ((exponent - 1) << self.mantissa)) as u8, steps - near)
     }
 }
 
-/// Rounds to the nearest integer, ties to even. `x` must be below 2^22 in magnitude.
+/// Rounds to the nearest integer, ties to even, and returns its low 16 bits too, in two's
+/// complement. `x` must be below 2^22 in magnitude.
 #[inline(always)]
-pub(crate) fn rint(x: f32) -> f32 {
+pub(crate) fn round_small(x: f32) -> (f32, u32) {
     const SHIFT: f32 = 12_582_912.0;
-    (x + SHIFT) - SHIFT
+    let shifted = x + SHIFT;
+    (shifted - SHIFT, shifted.to_bits() & 0xffff)
 }
 
 /// The minimum of a block's weights: the number `c` of its groups.
@@ -115,6 +117,23 @@ impl Levels {
             Self::Book(values) => values[usize::from(index & 15)],
             Self::Float(float) if index < 128 => -float.value(127 - index),
             Self::Float(float) => float.value(index - 128),
+        }
+    }
+
+    /// The values of many indices. It is not inlined, for the size of the restoring wasm.
+    #[inline(never)]
+    pub(crate) fn values(&self, indices: &[u8], values: &mut [f32]) {
+        let pairs = values.iter_mut().zip(indices);
+        match self {
+            Self::Uniform { zero, .. } => {
+                let zero = i32::from(*zero);
+                pairs.for_each(|(value, &index)| *value = (i32::from(index) - zero) as f32);
+            }
+            Self::Book(_) => pairs.for_each(|(value, &index)| *value = self.value(index)),
+            Self::Float(_) => {
+                let all: [f32; 256] = std::array::from_fn(|index| self.value(index as u8));
+                pairs.for_each(|(value, &index)| *value = all[usize::from(index)]);
+            }
         }
     }
 

@@ -13,8 +13,8 @@ pub(crate) mod groups;
 pub(crate) mod packed;
 mod packing;
 
-pub(crate) use blocks::{Blocks, finite};
-pub(crate) use formats::{BlockFormat, Levels, Minimum, rint};
+pub(crate) use blocks::{BlockFields, finite, read_indices, write_indices};
+pub(crate) use formats::{BlockFormat, Levels, Minimum, round_small};
 
 use crate::layout::Dtype;
 
@@ -31,13 +31,14 @@ pub(crate) fn weights_per_unit(dtype: Dtype) -> u64 {
 /// Returns the weights of whole blocks, each operation rounded to `F32` by itself. Bytes behind the
 /// last whole block count for nothing.
 pub(crate) fn dequantise(format: &'static BlockFormat, bytes: &[u8]) -> Vec<f32> {
-    let blocks = Blocks::parse(format, bytes);
-    let mut weights = vec![0f32; blocks.indices.len()];
-    let groups = weights.chunks_exact_mut(format.group).zip(blocks.indices.chunks_exact(format.group));
-    for (group, (weights, indices)) in groups.enumerate() {
-        let (a, c) = blocks.affine(group);
-        for (weight, &index) in weights.iter_mut().zip(indices) {
-            *weight = a * format.levels.value(index) + c;
+    let fields = BlockFields::parse(format, bytes);
+    let mut indices = vec![0; bytes.len() / format.bytes * format.weights];
+    read_indices(format, bytes, &mut indices);
+    let mut weights = vec![0f32; indices.len()];
+    format.levels.values(&indices, &mut weights);
+    for (block, weights) in weights.chunks_exact_mut(format.weights).enumerate() {
+        for ((a, c), weights) in fields.affines(block).zip(weights.chunks_exact_mut(format.group)) {
+            weights.iter_mut().for_each(|weight| *weight = a * *weight + c);
         }
     }
     weights

@@ -151,16 +151,43 @@ pub(crate) static PACKINGS: [Packing; 29] = [
 
 impl Packing {
     /// Writes the tile of each number from number `first` on, counted from tile `origin` on.
-    pub(crate) fn tiles(&self, tiles: &Tiles, origin: u64, first: u64, found: &mut [u32]) {
-        let across = tiles.across();
+    pub(crate) fn tiles(&self, tiles: &Tiles, origin: u64, first: u64, mut found: &mut [u32]) {
         let (mut row, mut column) = (first / tiles.width, first % tiles.width);
-        for tile in found {
-            let place = if self.is_interleaved() { self.weight(column as usize) as u64 } else { column };
-            *tile = (row / tiles.rows * across + place / tiles.columns).wrapping_sub(origin) as u32;
-            column += 1;
-            if column == tiles.width {
-                (row, column) = (row + 1, 0);
+        while !found.is_empty() {
+            let count = usize::try_from(tiles.width - column).map_or(found.len(), |count| count.min(found.len()));
+            let (own, rest) = found.split_at_mut(count);
+            let before = (row / tiles.rows * tiles.across()).wrapping_sub(origin);
+            self.tiles_of_row(tiles.columns, before, column, own);
+            (row, column, found) = (row + 1, 0, rest);
+        }
+    }
+
+    /// Writes the tiles of numbers of a row from a column on, given the number of the row's first one.
+    fn tiles_of_row(&self, columns: u64, before: u64, column: u64, found: &mut [u32]) {
+        if self.is_interleaved() {
+            let tile = |column: usize| self.weight(column) as u64 / columns;
+            found
+                .iter_mut()
+                .zip(column as usize..)
+                .for_each(|(found, at)| *found = before.wrapping_add(tile(at)) as u32);
+            return;
+        }
+        let (mut tile, mut left) = (before.wrapping_add(column / columns), columns - column % columns);
+        for found in found {
+            *found = tile as u32;
+            left -= 1;
+            if left == 0 {
+                (tile, left) = (tile.wrapping_add(1), columns);
             }
+        }
+    }
+
+    /// Reads the indices of the levels of stored numbers, 0 behind the last one.
+    pub(crate) fn indices(&self, bytes: &[u8], indices: &mut [u8]) {
+        self.unpack(bytes, indices);
+        match self.code {
+            Code::Plain => {}
+            _ => indices.iter_mut().for_each(|number| *number = self.index(*number)),
         }
     }
 

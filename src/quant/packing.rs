@@ -58,17 +58,31 @@ impl Packing {
     }
 }
 
-/// Reads number `j` of the list that begins at `bytes`.
-pub(crate) fn get(bytes: &[u8], packing: Packing, j: usize) -> u8 {
-    let [(low, at, bits), (high, high_at, high_bits)] = packing.place(j);
-    let part = |byte: usize, at: u32, bits: u32| (u32::from(bytes[byte]) >> at) & ((1 << bits) - 1);
-    (part(low, at, bits) | part(high, high_at, high_bits) << bits) as u8
-}
+/// The most numbers of a list.
+const MOST: usize = 16;
 
-/// Writes number `j` into the list that begins at `bytes`, whose bits there are zeros.
-pub(crate) fn put(bytes: &mut [u8], packing: Packing, j: usize, number: u8) {
-    let [(low, at, bits), (high, high_at, high_bits)] = packing.place(j);
-    let number = u32::from(number);
-    bytes[low] |= ((number & ((1 << bits) - 1)) << at) as u8;
-    bytes[high] |= ((number >> bits & ((1 << high_bits) - 1)) << high_at) as u8;
+/// The [places](Packing::place) of the numbers of a list.
+pub(crate) struct Places([[Bits; 2]; MOST]);
+
+impl Places {
+    pub(crate) fn of(packing: Packing) -> Self {
+        Self(std::array::from_fn(|j| packing.place(j)))
+    }
+
+    /// Reads the numbers of the list that begins at `bytes`.
+    #[inline]
+    pub(crate) fn get(&self, bytes: &[u8]) -> impl Iterator<Item = u8> {
+        let part = |(byte, at, bits): Bits| u32::from(bytes[byte]) >> at & ((1 << bits) - 1);
+        self.0.iter().map(move |&[low, high]| (part(low) | part(high) << low.2) as u8)
+    }
+
+    /// Writes numbers into the list that begins at `bytes`, whose bits there are zeros.
+    #[inline]
+    pub(crate) fn put(&self, bytes: &mut [u8], numbers: impl Iterator<Item = u8>) {
+        for (number, &[(low, at, bits), (high, high_at, high_bits)]) in numbers.zip(&self.0) {
+            let number = u32::from(number);
+            bytes[low] |= ((number & ((1 << bits) - 1)) << at) as u8;
+            bytes[high] |= ((number >> bits & ((1 << high_bits) - 1)) << high_at) as u8;
+        }
+    }
 }

@@ -2,17 +2,17 @@
 //! a prediction has moved the weights.
 
 use crate::predict::float::to_f16;
-use crate::quant::{BlockFormat, Blocks, Levels, Minimum};
+use crate::quant::{BlockFields, BlockFormat, Levels, Minimum, finite};
 
 /// The base of a chunk of blocks.
 pub(super) enum Ground<'a> {
-    /// Blocks of the same format.
-    Blocks(Blocks),
+    /// The fields of blocks of the same format, and the blocks.
+    Blocks(BlockFields, &'a [u8]),
     /// The weights, and the fields that a quantiser would choose for them.
     Weights(Weights),
-    /// Blocks of the same format, of which the fields are taken, and their weights after a
-    /// prediction has moved them.
-    Moved(Blocks, &'a [f32]),
+    /// The fields of blocks of the same format, and the blocks' weights after a prediction has
+    /// moved them.
+    Moved(BlockFields, &'a [f32]),
 }
 
 /// Weights, and a guess at their blocks' fields.
@@ -57,7 +57,7 @@ impl Ground<'_> {
     /// The expected scale and minimum of every block, as the bits of an `F16`.
     pub(super) fn words(&self) -> (&[u16], &[u16]) {
         match self {
-            Self::Blocks(blocks) | Self::Moved(blocks, _) => (&blocks.scales, &blocks.minima),
+            Self::Blocks(blocks, _) | Self::Moved(blocks, _) => (&blocks.scales, &blocks.minima),
             Self::Weights(weights) => (&weights.scales, &weights.minima),
         }
     }
@@ -65,38 +65,35 @@ impl Ground<'_> {
     /// The weights; of blocks that were not moved, there are none.
     pub(super) fn weights(&self) -> &[f32] {
         match self {
-            Self::Blocks(_) => &[],
+            Self::Blocks(..) => &[],
             Self::Weights(weights) => &weights.weights,
             Self::Moved(_, weights) => weights,
         }
     }
 
-    /// The expected sub-scale of a group of the target's block with the scale `scale`.
-    pub(super) fn sub_scale(&self, group: usize, scale: f32) -> f32 {
+    /// Sets the expected sub-scales of the groups of a target's block with the scale `scale`, or with
+    /// `minima` the sub-minima of a block with that minimum.
+    pub(super) fn subs(&self, minima: bool, block: usize, scale: f32, expected: &mut [f32]) {
+        let groups = block * expected.len()..(block + 1) * expected.len();
         match self {
-            Self::Blocks(blocks) | Self::Moved(blocks, _) => {
-                let own = crate::quant::finite(blocks.scales[group / blocks.format.groups()]);
-                f32::from(blocks.sub_scales[group]) * ratio(own, scale)
+            Self::Blocks(base, _) | Self::Moved(base, _) => {
+                let (words, subs) =
+                    if minima { (&base.minima, &base.sub_minima) } else { (&base.scales, &base.sub_scales) };
+                let ratio = ratio(words[block], scale);
+                expected.iter_mut().zip(&subs[groups]).for_each(|(expected, &sub)| *expected = f32::from(sub) * ratio);
             }
-            Self::Weights(weights) => finite_or_zero(weights.steps[group] / scale),
-        }
-    }
-
-    /// The expected sub-minimum of a group of the target's block with the minimum `minimum`.
-    pub(super) fn sub_minimum(&self, group: usize, minimum: f32) -> f32 {
-        match self {
-            Self::Blocks(blocks) | Self::Moved(blocks, _) => {
-                let own = crate::quant::finite(blocks.minima[group / blocks.format.groups()]);
-                f32::from(blocks.sub_minima[group]) * ratio(own, minimum)
+            Self::Weights(weights) => {
+                let steps = if minima { &weights.floors } else { &weights.steps };
+                let pairs = expected.iter_mut().zip(&steps[groups]);
+                pairs.for_each(|(expected, step)| *expected = finite_or_zero(step / scale));
             }
-            Self::Weights(weights) => finite_or_zero(weights.floors[group] / minimum),
         }
     }
 }
 
-/// The factor between two scales, or 1 if there is none.
-fn ratio(from: f32, to: f32) -> f32 {
-    let ratio = from / to;
+/// The factor between the base's scale, the bits of an `F16`, and the target's, or 1 if there is none.
+fn ratio(from: u16, to: f32) -> f32 {
+    let ratio = finite(from) / to;
     if ratio.is_finite() { ratio } else { 1.0 }
 }
 

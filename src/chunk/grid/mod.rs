@@ -20,12 +20,13 @@ use super::Scratch;
 use super::list::{self, List};
 use crate::bytes::{ByteReader, put_varint};
 use crate::cast::singles;
+use crate::entropy::rans::STRIP;
 use crate::error::{Error, Result};
 use crate::layout::Dtype;
-use crate::quant::{BlockFormat, Blocks};
+use crate::quant::{BlockFields, BlockFormat, read_indices, write_indices};
 use crate::view::Relation;
 use crate::zigzag::{unzigzag, zigzag};
-use expect::{Expected, Model, half_octaves, order, word};
+use expect::{Expected, Indices, Model, Strip, half_octaves, order, word};
 use ground::{Ground, Weights};
 
 /// The base of a chunk of blocks.
@@ -47,35 +48,46 @@ impl<'a> Base<'a> {
 
     fn ground(self, format: &'static BlockFormat) -> Ground<'a> {
         match self {
-            Self::Blocks(bytes) => Ground::Blocks(Blocks::parse(format, bytes)),
+            Self::Blocks(bytes) => Ground::Blocks(BlockFields::parse(format, bytes), bytes),
             Self::Weights(bytes) => Ground::Weights(Weights::new(format, singles(Dtype::F32, bytes))),
-            Self::Moved(blocks, weights) => Ground::Moved(Blocks::parse(format, blocks), weights),
+            Self::Moved(blocks, weights) => Ground::Moved(BlockFields::parse(format, blocks), weights),
         }
     }
 }
 
-/// Returns what is left of `number` where `expected` was expected.
-fn residue(number: i16, expected: i16, negated: bool) -> u16 {
-    let difference = number.wrapping_sub(expected);
-    zigzag(if negated { difference.wrapping_neg() } else { difference } as u16)
+/// Returns what is left of `number` where `expected` was expected. `sign` is that of [`Expected`].
+fn residue(number: i16, expected: i16, sign: i16) -> u16 {
+    zigzag(negate(number.wrapping_sub(expected), sign) as u16)
 }
 
 /// The inverse of [`residue`].
-fn number(residue: u16, expected: i16, negated: bool) -> i16 {
-    let difference = unzigzag(residue) as i16;
-    expected.wrapping_add(if negated { difference.wrapping_neg() } else { difference })
+fn number(residue: u16, expected: i16, sign: i16) -> i16 {
+    expected.wrapping_add(negate(unzigzag(residue) as i16, sign))
+}
+
+/// Restores indices, given what is left of them.
+fn restore(residues: &[u16], expected: &Expected, indices: &mut [u8]) {
+    let expectations = expected.numbers.iter().zip(&expected.signs);
+    for ((index, &residue), (&near, &sign)) in indices.iter_mut().zip(residues).zip(expectations) {
+        *index = number(residue, near, sign) as u8;
+    }
+}
+
+/// Negates a difference if `sign` is -1.
+fn negate(difference: i16, sign: i16) -> i16 {
+    (difference ^ sign).wrapping_sub(sign)
 }
 
 fn list(numbers: impl Iterator<Item = i16>, expected: &Expected) -> List {
-    let residues = numbers.zip(expected.numbers.iter().zip(&expected.negated));
-    let residues = residues.map(|(number, (&expected, &negated))| residue(number, expected, negated));
+    let residues = numbers.zip(expected.numbers.iter().zip(&expected.signs));
+    let residues = residues.map(|(number, (&expected, &sign))| residue(number, expected, sign));
     List::new(residues.collect(), expected.contexts.clone())
 }
 
 fn read(payload: &mut ByteReader<'_>, expected: &mut Expected, scratch: &mut Scratch) -> Result<Vec<i16>> {
     let residues = list::read(payload, std::mem::take(&mut expected.contexts), scratch)?;
-    let pairs = residues.into_iter().zip(expected.numbers.iter().zip(&expected.negated));
-    Ok(pairs.map(|(residue, (&expected, &negated))| number(residue, expected, negated)).collect())
+    let pairs = residues.into_iter().zip(expected.numbers.iter().zip(&expected.signs));
+    Ok(pairs.map(|(residue, (&expected, &sign))| number(residue, expected, sign)).collect())
 }
 
 /// Low bits that are zero in all words.
@@ -85,18 +97,20 @@ fn shift_of(words: &[u16]) -> u32 {
 
 /// Encodes `target` against a base of as many weights, and returns the payload.
 pub(super) fn encode(format: &'static BlockFormat, base: Base<'_>, target: &[u8]) -> Vec<u8> {
-    let (ground, target) = (base.ground(format), Blocks::parse(format, target));
+    let (ground, fields) = (base.ground(format), BlockFields::parse(format, target));
     let mut payload = Vec::new();
-    write_words(&mut payload, &ground, &target);
-    let subs = expect::sub_scales(&ground, &target);
-    list(target.sub_scales.iter().copied(), &subs).write(&mut payload);
-    let minima = expect::sub_minima(&ground, &target, &subs);
-    list(target.sub_minima.iter().copied(), &minima).write(&mut payload);
-    write_indices(&mut payload, &ground, &target);
+    write_words(&mut payload, &ground, &fields);
+    let subs = expect::sub_scales(&ground, &fields);
+    list(fields.sub_scales.iter().copied(), &subs).write(&mut payload);
+    let minima = expect::sub_minima(&ground, &fields, &subs);
+    list(fields.sub_minima.iter().copied(), &minima).write(&mut payload);
+    let (model, list) = list_of_indices(&ground, &fields, target);
+    write_model(&mut payload, model);
+    list.write(&mut payload);
     payload
 }
 
-fn write_words(payload: &mut Vec<u8>, ground: &Ground<'_>, target: &Blocks) {
+fn write_words(payload: &mut Vec<u8>, ground: &Ground<'_>, target: &BlockFields) {
     let (scales, minima) = ground.words();
     let mut numbers = Vec::new();
     let mut expected = Expected::default();
@@ -112,28 +126,52 @@ fn write_words(payload: &mut Vec<u8>, ground: &Ground<'_>, target: &Blocks) {
     list(numbers.into_iter(), &expected).write(payload);
 }
 
-fn write_indices(payload: &mut Vec<u8>, ground: &Ground<'_>, target: &Blocks) {
-    let Some((model, list)) = list_of_indices(ground, target) else { return };
-    write_model(payload, model);
-    list.write(payload);
+/// Returns the shortest list of the indices of the blocks `target`, and its model.
+fn list_of_indices(ground: &Ground<'_>, fields: &BlockFields, target: &[u8]) -> (Model, List) {
+    let of = |model| residues_of(&Indices { ground, target: fields, model }, target);
+    if let Ground::Weights(_) = ground {
+        let (residues, contexts) = of(Model::Border);
+        return (Model::Border, List::new(residues, contexts));
+    }
+    let model = Model::DistanceAndStep(middle_step(fields));
+    let (residues, contexts) = of(model);
+    shorter_list(model, residues, contexts)
 }
 
-/// Returns the shortest list of the indices, and its model.
-fn list_of_indices(ground: &Ground<'_>, target: &Blocks) -> Option<(Model, List)> {
-    let models = match ground {
-        Ground::Blocks(_) | Ground::Moved(..) => vec![Model::Distance, Model::DistanceAndStep(middle_step(target))],
-        Ground::Weights(_) => vec![Model::Border],
-    };
-    let coded = models.into_iter().map(|model| {
-        let expected = expect::indices(ground, target, model);
-        (model, list(target.indices.iter().map(|&index| index.into()), &expected))
-    });
-    coded.min_by_key(|(_, list)| list.bits())
+/// Returns a list whose contexts are the distances and steps of `model`, or the distances alone,
+/// whichever is shorter, and its model.
+fn shorter_list(model: Model, residues: Vec<u16>, contexts: Vec<u8>) -> (Model, List) {
+    let (list, without) = List::with_or_without(residues, contexts, Model::STEP_BITS);
+    (if without { Model::Distance } else { model }, list)
+}
+
+/// Returns what is left of the indices of the blocks `target`, and their contexts.
+fn residues_of(indices: &Indices<'_>, target: &[u8]) -> (Vec<u16>, Vec<u8>) {
+    let format = indices.target.format;
+    let count = target.len() / format.bytes * format.weights;
+    let (mut residues, mut contexts) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    let (mut strip, mut own) = (Strip::default(), [0; STRIP]);
+    for (i, target) in target.chunks(bytes_of_strip(format)).enumerate() {
+        let own = &mut own[..target.len() / format.bytes * format.weights];
+        read_indices(format, target, own);
+        let expected = indices.strip(i * STRIP, own.len(), &mut strip);
+        let expectations = expected.numbers.iter().zip(&expected.signs);
+        let pairs = own.iter().zip(expectations);
+        residues.extend(pairs.map(|(&index, (&near, &sign))| residue(index.into(), near, sign)));
+        contexts.extend_from_slice(&expected.contexts);
+    }
+    (residues, contexts)
+}
+
+/// Bytes of the blocks whose indices are a strip.
+fn bytes_of_strip(format: &BlockFormat) -> usize {
+    STRIP / format.weights * format.bytes
 }
 
 /// Returns the estimated bits of the indices of `target` against `base`.
 pub(super) fn estimate(format: &'static BlockFormat, base: Base<'_>, target: &[u8]) -> u64 {
-    list_of_indices(&base.ground(format), &Blocks::parse(format, target)).map_or(0, |(_, list)| list.bits())
+    let fields = BlockFields::parse(format, target);
+    list_of_indices(&base.ground(format), &fields, target).1.bits()
 }
 
 fn write_model(payload: &mut Vec<u8>, model: Model) {
@@ -162,11 +200,11 @@ fn read_model(payload: &mut ByteReader<'_>) -> Result<Model> {
 }
 
 /// The median of the steps of all groups, in half octaves.
-fn middle_step(target: &Blocks) -> u16 {
-    let groups = target.indices.len() / target.format.group;
-    let mut steps: Vec<u16> = (0..groups).map(|group| half_octaves(target.affine(group).0)).collect();
+fn middle_step(fields: &BlockFields) -> u16 {
+    let groups = (0..fields.scales.len()).flat_map(|block| fields.affines(block));
+    let mut steps: Vec<u16> = groups.map(|(a, _)| half_octaves(a)).collect();
     steps.sort_unstable();
-    steps.get(groups / 2).copied().unwrap_or(0)
+    steps.get(steps.len() / 2).copied().unwrap_or(0)
 }
 
 /// Restores `target` from its base and the payload that [`encode`] returned.
@@ -179,31 +217,52 @@ pub(super) fn decode(
 ) -> Result<()> {
     let mut payload = ByteReader::new(payload);
     let ground = base.ground(format);
-    let mut blocks = Blocks::new(format, target.len() / format.bytes);
-    read_words(&mut payload, &ground, &mut blocks, scratch)?;
-    let mut subs = expect::sub_scales(&ground, &blocks);
-    blocks.sub_scales = read(&mut payload, &mut subs, scratch)?;
-    let mut minima = expect::sub_minima(&ground, &blocks, &subs);
-    blocks.sub_minima = read(&mut payload, &mut minima, scratch)?;
+    let mut fields = BlockFields::new(format, target.len() / format.bytes);
+    read_words(&mut payload, &ground, &mut fields, scratch)?;
+    let mut subs = expect::sub_scales(&ground, &fields);
+    fields.sub_scales = read(&mut payload, &mut subs, scratch)?;
+    let mut minima = expect::sub_minima(&ground, &fields, &subs);
+    fields.sub_minima = read(&mut payload, &mut minima, scratch)?;
     let model = read_model(&mut payload)?;
-    let mut expected = expect::indices(&ground, &blocks, model);
-    let indices = read(&mut payload, &mut expected, scratch)?;
-    blocks.indices.iter_mut().zip(indices).for_each(|(index, number)| *index = number as u8);
+    fields.write(target);
+    decode_indices(&Indices { ground: &ground, target: &fields, model }, payload, target, scratch)
+}
+
+/// Adds the indices to blocks that have all other fields.
+fn decode_indices(
+    indices: &Indices<'_>,
+    mut payload: ByteReader<'_>,
+    target: &mut [u8],
+    scratch: &mut Scratch,
+) -> Result<()> {
+    if target.is_empty() {
+        return payload.finish();
+    }
+    let format = indices.target.format;
+    let mut reader = list::Reader::new(&mut payload, scratch)?;
     payload.finish()?;
-    blocks.write(target);
-    Ok(())
+    let (mut strip, mut residues, mut own) = (Strip::default(), [0; STRIP], [0; STRIP]);
+    for (i, target) in target.chunks_mut(bytes_of_strip(format)).enumerate() {
+        let count = target.len() / format.bytes * format.weights;
+        let expected = indices.strip(i * STRIP, count, &mut strip);
+        let (residues, own) = (&mut residues[..count], &mut own[..count]);
+        reader.strip(&mut expected.contexts, residues);
+        restore(residues, expected, own);
+        write_indices(format, own, target);
+    }
+    reader.finish()
 }
 
 fn read_words(
     payload: &mut ByteReader<'_>,
     ground: &Ground<'_>,
-    blocks: &mut Blocks,
+    fields: &mut BlockFields,
     scratch: &mut Scratch,
 ) -> Result<()> {
     let (scales, minima) = ground.words();
     let mut shifts = [0; 2];
     let mut expected = Expected::default();
-    let lists = [(blocks.scales.len(), scales, false), (blocks.minima.len(), minima, true)];
+    let lists = [(fields.scales.len(), scales, false), (fields.minima.len(), minima, true)];
     // The shifts of all lists precede the numbers.
     for (shift, (count, base, of_minima)) in shifts.iter_mut().zip(lists) {
         if count > 0 {
@@ -215,11 +274,11 @@ fn read_words(
         }
     }
     let numbers = read(payload, &mut expected, scratch)?;
-    let count = blocks.scales.len();
-    for (field, &number) in blocks.scales.iter_mut().zip(&numbers) {
+    let count = fields.scales.len();
+    for (field, &number) in fields.scales.iter_mut().zip(&numbers) {
         *field = word(number, shifts[0]);
     }
-    for (field, &number) in blocks.minima.iter_mut().zip(numbers.get(count..).unwrap_or_default()) {
+    for (field, &number) in fields.minima.iter_mut().zip(numbers.get(count..).unwrap_or_default()) {
         *field = word(number, shifts[1]);
     }
     Ok(())

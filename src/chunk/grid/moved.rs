@@ -58,7 +58,7 @@ mod tests {
     use crate::chunk::{Effort, Given, Method, decode as decode_chunk};
     use crate::error::ErrorKind;
     use crate::predict::float::to_f16;
-    use crate::quant::{Blocks, format_of};
+    use crate::quant::{BlockFields, format_of, write_indices};
     use crate::view::Relation;
 
     const MATRIX: Matrix = Matrix { columns: 64 };
@@ -70,20 +70,20 @@ mod tests {
 
     /// Blocks of `Q8_0` whose indices move along one direction, and a scale that is no number.
     fn pair() -> [Vec<u8>; 2] {
-        let mut base = Blocks::new(format(), ROWS * MATRIX.columns / 32);
-        base.scales.fill(to_f16(0.01));
-        base.scales[7] = 0x7e00;
-        for (i, index) in base.indices.iter_mut().enumerate() {
-            *index = (i * i * 2_654_435_761 >> 13) as u8 / 2 + 64;
-        }
-        let mut target = base.clone();
-        for (i, index) in target.indices.iter_mut().enumerate() {
+        let mut fields = BlockFields::new(format(), ROWS * MATRIX.columns / 32);
+        fields.scales.fill(to_f16(0.01));
+        fields.scales[7] = 0x7e00;
+        let places = 0..ROWS * MATRIX.columns;
+        let base: Vec<u8> = places.map(|i| (i * i * 2_654_435_761 >> 13) as u8 / 2 + 64).collect();
+        let moved = |(i, &index): (usize, &u8)| {
             let (row, column) = ((i / MATRIX.columns) as f32, (i % MATRIX.columns) as f32);
-            *index = (f32::from(*index) + 40.0 * (row * 0.7).sin() * (column * 0.3).cos()) as u8;
-        }
-        [base, target].map(|blocks| {
-            let mut bytes = vec![0; blocks.scales.len() * format().bytes];
-            blocks.write(&mut bytes);
+            (f32::from(index) + 40.0 * (row * 0.7).sin() * (column * 0.3).cos()) as u8
+        };
+        let target = base.iter().enumerate().map(moved).collect();
+        [base, target].map(|indices| {
+            let mut bytes = vec![0; fields.scales.len() * format().bytes];
+            fields.write(&mut bytes);
+            write_indices(format(), &indices, &mut bytes);
             bytes
         })
     }

@@ -1,6 +1,6 @@
 //! Stored numbers: the lowest bits of a byte come first, and numbers may go on in the next byte.
 
-use super::Packing;
+use super::{Code, Packing};
 
 impl Packing {
     /// Whole numbers in some bytes.
@@ -34,18 +34,41 @@ impl Packing {
         }
     }
 
+    /// Reads stored numbers, 0 behind the last byte.
+    pub(crate) fn unpack(&self, bytes: &[u8], numbers: &mut [u8]) {
+        match self.bits {
+            8 if bytes.len() >= numbers.len() => numbers.copy_from_slice(&bytes[..numbers.len()]),
+            4 if 2 * bytes.len() >= numbers.len() => {
+                let (pairs, last) = numbers.as_chunks_mut();
+                for ([low, high], byte) in pairs.iter_mut().zip(bytes) {
+                    (*low, *high) = (byte & 15, byte >> 4);
+                }
+                last.iter_mut().for_each(|low| *low = bytes[pairs.len()] & 15);
+            }
+            _ => numbers.iter_mut().enumerate().for_each(|(place, number)| *number = self.number_at(bytes, place)),
+        }
+    }
+
     /// The stored numbers of bytes.
     pub(crate) fn numbers<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = u8> + use<'a> {
         (0..self.count(bytes.len() as u64) as usize).map(move |place| self.number_at(bytes, place))
     }
 
-    /// Stores numbers in bytes, as many as they fill.
-    pub(crate) fn store(&self, numbers: &[u16], bytes: &mut [u8]) {
+    /// Stores the numbers of indices in bytes, as many as they fill.
+    pub(crate) fn store(&self, indices: &mut [u8], bytes: &mut [u8]) {
+        match self.code {
+            Code::Plain => indices.iter_mut().for_each(|index| *index &= self.mask()),
+            _ => indices.iter_mut().for_each(|index| *index = self.number(*index & self.mask())),
+        }
+        self.pack(indices, bytes);
+    }
+
+    fn pack(&self, numbers: &[u8], bytes: &mut [u8]) {
         match self.bits {
-            8 => bytes.iter_mut().zip(numbers).for_each(|(byte, number)| *byte = *number as u8),
+            8 => bytes.copy_from_slice(&numbers[..bytes.len()]),
             4 => {
                 let pairs = bytes.iter_mut().zip(numbers.as_chunks().0);
-                pairs.for_each(|(byte, &[low, high])| *byte = (low | high << 4) as u8);
+                pairs.for_each(|(byte, &[low, high])| *byte = low | high << 4);
             }
             bits => {
                 let runs = bytes.chunks_mut(bits as usize).zip(numbers.chunks(8));

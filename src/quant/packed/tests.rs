@@ -15,17 +15,20 @@ fn every_number_comes_back_and_indices_ascend() {
 #[test]
 fn numbers_are_stored_in_whole_bytes() {
     let of_bits = |bits: u32| PACKINGS.iter().find(|packing| packing.bits == bits).unwrap();
-    for packing in [2, 3, 4, 5, 6, 8].map(of_bits) {
-        let numbers: Vec<u16> = (0..48).map(|i| i * 5 & u16::from(packing.mask())).collect();
-        let mut bytes = vec![0xaa; packing.bytes(48) as usize];
-        packing.store(&numbers, &mut bytes);
-        assert!(packing.numbers(&bytes).map(u16::from).eq(numbers), "{} bits", packing.bits);
+    for packing in [2, 3, 4, 5, 6, 8].map(of_bits).into_iter().chain(&PACKINGS) {
+        let indices: Vec<u8> = (0..48u8).map(|i| i.wrapping_mul(5) & packing.mask()).collect();
+        let (mut bytes, mut read) = (vec![0xaa; packing.bytes(48) as usize], vec![0xaa; 49]);
+        packing.store(&mut indices.clone(), &mut bytes);
+        let numbers = indices.iter().map(|&index| packing.number(index));
+        assert!(packing.numbers(&bytes).eq(numbers), "{} bits", packing.bits);
+        packing.indices(&bytes, &mut read);
+        assert_eq!((&read[..48], read[48]), (&indices[..], packing.index(0)));
         assert_eq!(packing.count(packing.bytes(48)), 48);
         assert_eq!(packing.bytes(packing.count(packing.whole_bytes())), packing.whole_bytes());
         assert_eq!(packing.number_at(&bytes, usize::MAX), 0);
     }
     let mut bytes = [0; 3];
-    of_bits(3).store(&[1, 2, 3, 4, 5, 6, 7, 0], &mut bytes);
+    of_bits(3).store(&mut [1, 2, 3, 4, 5, 6, 7, 0], &mut bytes);
     assert_eq!(bytes, [0b1101_0001, 0b0101_1000, 0b0001_1111]);
 }
 
@@ -39,6 +42,10 @@ fn tiles_follow_rows_and_columns() {
     };
     assert_eq!(found(&PACKINGS[0], 0, 6, 4), [1, 1, 2, 2]);
     assert_eq!(found(&PACKINGS[0], 4, 62, 3), [3, 3, 4]);
+    let one_by_one = |first: u64| (first / 32 * 4 + first % 16 / 4) as u32;
+    for first in 0..40 {
+        assert!(found(&PACKINGS[0], 0, first, 50).into_iter().eq((first..first + 50).map(one_by_one)), "{first}");
+    }
     assert_eq!(found(&PACKINGS[4], 0, 8, 8), [2, 2, 3, 3, 2, 2, 3, 3]);
     assert_eq!((tiles.count(64), tiles.count(80), tiles.of(&(40..62), 64, 8)), (8, 12, 0..8));
 }

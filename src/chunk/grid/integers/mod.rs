@@ -7,12 +7,11 @@
 mod fit;
 
 use super::super::{Matrix, Scratch, list};
-use super::expect::{Expected, Model, place};
+use super::expect::{Expected, Model, uniform};
 use super::{list as list_of, read};
 use crate::bytes::{ByteReader, put_varint};
 use crate::error::{Error, Result};
 use crate::layout::Dtype;
-use crate::quant::Levels;
 
 /// The words that share a scale and a zero point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +139,7 @@ fn expected(steps: &Steps, weights: &[f32]) -> Expected {
 #[inline(always)]
 fn step_of(weight: f32, scale: f32, zero: u8) -> (u8, f32) {
     let x = weight / scale;
-    if x.is_finite() { place(&Levels::Uniform { last: 255, zero }, x) } else { (zero, 0.0) }
+    if x.is_finite() { uniform(255, zero)(x) } else { (zero, 0.0) }
 }
 
 /// Encodes `target`, words of a dtype that [`is_integer`], against as many weights, and returns the
@@ -231,7 +230,7 @@ fn read_zeros(payload: &mut ByteReader<'_>, count: usize, scratch: &mut Scratch)
     let distances = list::read(payload, vec![0; count], scratch)?;
     let mut zero = MIDDLE.into();
     let next = |residue| {
-        zero = super::number(residue, zero, false);
+        zero = super::number(residue, zero, 0);
         zero as u8
     };
     Ok(distances.into_iter().map(next).collect())

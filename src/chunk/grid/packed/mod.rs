@@ -3,10 +3,12 @@
 //!
 //! The payload holds the model of the contexts and the list of the numbers.
 
+mod expect;
+
 use std::sync::Arc;
 
-use super::expect::{Expected, Model, half_octaves, place};
-use super::{read_model, residue, write_model};
+use super::expect::{Model, Strip, half_octaves};
+use super::{read_model, residue, restore, shorter_list, write_model};
 use crate::bytes::ByteReader;
 use crate::chunk::Scratch;
 use crate::chunk::list::{self, List};
@@ -42,6 +44,12 @@ struct Move {
     a: f32,
     inverse: f32,
     c: f32,
+}
+
+impl Move {
+    fn is_still(&self) -> bool {
+        !self.shift.is_finite()
+    }
 }
 
 /// The model of lines, which begins a payload.
@@ -138,49 +146,6 @@ impl Side {
         Self { moves, groups: self.groups.clone(), ..*self }
     }
 
-    /// The expectations of a strip of numbers that begins with number `start` of the chunk.
-    fn expect(&self, start: usize, base: Ground<'_>, model: Model, places: &mut [u32], expected: &mut Expected) {
-        let first = self.first + start as u64;
-        match &self.groups {
-            Some(groups) => places.iter_mut().zip(first..).for_each(|(place, at)| *place = groups.tile(at) as u32),
-            None => self.packing.tiles(&self.tiles, self.origin, first, places),
-        }
-        match base.strip(self.packing, start, places.len()) {
-            Ground::Numbers(base) => self.expect_numbers(base, model, places, expected),
-            Ground::Weights(base) => self.expect_weights(base.as_chunks().0, model, places, expected),
-        }
-    }
-
-    fn expect_numbers(&self, base: &[u8], model: Model, places: &[u32], expected: &mut Expected) {
-        let fields = expected.more(places.len());
-        let indices = self.packing.numbers(base).map(|number| self.packing.index(number));
-        for ((index, &tile), ((near, negated), context)) in indices.zip(places).zip(fields) {
-            let levels = &self.packing.levels;
-            let Some(tile) = self.moves.get(tile as usize) else { continue };
-            (*near, *negated, *context) = if tile.shift.is_finite() {
-                let (near, f) = place(levels, levels.value(index) * tile.scale + tile.shift);
-                (near.into(), f < 0.0, model.context(f, tile.step + levels.half_octaves(near)))
-            } else {
-                (index.into(), false, model.still(tile.step + levels.half_octaves(index)))
-            };
-        }
-    }
-
-    fn expect_weights(&self, base: &[[u8; 4]], model: Model, places: &[u32], expected: &mut Expected) {
-        for (number, &tile) in places.iter().enumerate() {
-            let weight = base.get(self.packing.weight(number)).map_or(0.0, |word| f32::from_le_bytes(*word));
-            let place_of = |tile: &Move| ((weight - tile.c) * tile.inverse, tile.step);
-            match self.moves.get(tile as usize).map(place_of) {
-                Some((x, step)) if x.is_finite() => {
-                    let levels = &self.packing.levels;
-                    let (near, f) = place(levels, x);
-                    expected.push(near.into(), f < 0.0, model.context(f, step + levels.half_octaves(near)));
-                }
-                _ => expected.push(self.packing.levels.zero().into(), false, 0),
-            }
-        }
-    }
-
     /// Bits of a packed number.
     pub(crate) fn bits(&self) -> u32 {
         self.packing.bits
@@ -203,21 +168,40 @@ impl Side {
         median(self.moves.iter().map(|tile| tile.step).collect()) + own
     }
 
-    fn list(&self, model: Model, base: Ground<'_>, target: &[u8]) -> List {
+    /// Returns what is left of the numbers of `target`, and their contexts.
+    fn residues(&self, model: Model, base: Ground<'_>, target: &[u8]) -> (Vec<u16>, Vec<u8>) {
         let count = self.packing.count(target.len() as u64) as usize;
-        let (mut numbers, mut contexts) = (Vec::with_capacity(count), Vec::with_capacity(count));
-        let (mut expected, mut places) = (Expected::default(), [0; STRIP]);
+        let (mut residues, mut contexts) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let (mut strip, mut tiles, mut own) = (Strip::default(), [0; STRIP], [0; STRIP]);
         for (i, target) in target.chunks(self.strip()).enumerate() {
-            expected.clear();
-            let places = &mut places[..self.packing.count(target.len() as u64) as usize];
-            self.expect(i * STRIP, base, model, places, &mut expected);
-            let targets = self.packing.numbers(target).zip(expected.numbers.iter().zip(&expected.negated));
-            numbers.extend(
-                targets.map(|(number, (&near, &negated))| residue(self.packing.index(number).into(), near, negated)),
-            );
+            let count = self.packing.count(target.len() as u64) as usize;
+            let own = &mut own[..count];
+            self.packing.indices(target, own);
+            let expected = self.expect(i * STRIP, base, model, &mut tiles[..count], &mut strip);
+            let pairs = own.iter().zip(expected.numbers.iter().zip(&expected.signs));
+            residues.extend(pairs.map(|(&index, (&near, &sign))| residue(index.into(), near, sign)));
             contexts.extend_from_slice(&expected.contexts);
         }
-        List::new(numbers, contexts)
+        (residues, contexts)
+    }
+
+    fn list(&self, model: Model, base: Ground<'_>, target: &[u8]) -> List {
+        let (residues, contexts) = self.residues(model, base, target);
+        List::new(residues, contexts)
+    }
+
+    /// Returns the shortest list of the numbers of `target`, and its model.
+    fn shortest_list(&self, base: Ground<'_>, target: &[u8]) -> (Model, List) {
+        let model = match base {
+            Ground::Weights(_) => Model::Border,
+            Ground::Numbers(_) if self.packing.float().is_some() => Model::Step(self.middle(target)),
+            Ground::Numbers(_) => {
+                let model = Model::DistanceAndStep(self.middle(target));
+                let (residues, contexts) = self.residues(model, base, target);
+                return shorter_list(model, residues, contexts);
+            }
+        };
+        (model, self.list(model, base, target))
     }
 }
 
@@ -228,13 +212,7 @@ pub(crate) fn encode(side: &Side, base: Ground<'_>, target: &[u8]) -> Vec<u8> {
         Ground::Weights(weights) if side.has_lines() => Some(side.with_lines(weights)),
         _ => None,
     };
-    let models = match base {
-        Ground::Numbers(_) if side.packing.float().is_some() => vec![Model::Step(side.middle(target))],
-        Ground::Numbers(_) => vec![Model::Distance, Model::DistanceAndStep(side.middle(target))],
-        Ground::Weights(_) => vec![Model::Border],
-    };
-    let coded = models.into_iter().map(|model| (model, side.list(model, base, target)));
-    let Some((model, list)) = coded.min_by_key(|(_, list)| list.bits()) else { return payload };
+    let (model, list) = side.shortest_list(base, target);
     let lined = lines.map(|lines| lines.list(Model::Border, base, target));
     match lined.filter(|lined| lined.bits() < list.bits()) {
         Some(lined) => {
@@ -270,19 +248,15 @@ pub(crate) fn decode(
     };
     let mut reader = list::Reader::new(&mut payload, scratch)?;
     payload.finish()?;
-    let (mut expected, mut places, mut numbers) = (Expected::default(), [0; STRIP], [0; STRIP]);
+    let (mut strip, mut tiles) = (Strip::default(), [0; STRIP]);
+    let (mut residues, mut own) = ([0; STRIP], [0; STRIP]);
     for (i, target) in target.chunks_mut(side.strip()).enumerate() {
         let count = side.packing.count(target.len() as u64) as usize;
-        expected.clear();
-        side.expect(i * STRIP, base, model, &mut places[..count], &mut expected);
-        let numbers = &mut numbers[..count];
-        reader.strip(&mut expected.contexts, numbers);
-        let near = expected.numbers.iter().zip(&expected.negated);
-        for (number, (&near, &negated)) in numbers.iter_mut().zip(near) {
-            let stored = super::number(*number, near, negated) as u8 & side.packing.mask();
-            *number = u16::from(side.packing.number(stored));
-        }
-        side.packing.store(numbers, target);
+        let expected = side.expect(i * STRIP, base, model, &mut tiles[..count], &mut strip);
+        let (residues, own) = (&mut residues[..count], &mut own[..count]);
+        reader.strip(&mut expected.contexts, residues);
+        restore(residues, expected, own);
+        side.packing.store(own, target);
     }
     reader.finish()
 }
