@@ -232,7 +232,7 @@ fn a_forged_head_of_packed_items_restores_or_is_refused() {
     assert_eq!(refused(&varint(3)), ErrorKind::Corrupt);
     assert_eq!(refused(&[&[1][..], &entry(2, 0, tiles, &[2, 0])].concat()), ErrorKind::Corrupt);
     assert_eq!(refused(&[&[1][..], &entry(u64::MAX, 0, tiles, &[2, 0])].concat()), ErrorKind::Corrupt);
-    assert_eq!(refused(&[&[1][..], &entry(0, 29, tiles, &[2, 0])].concat()), ErrorKind::Unsupported);
+    assert_eq!(refused(&[&[1][..], &entry(0, 30, tiles, &[2, 0])].concat()), ErrorKind::Unsupported);
     // The 32 bytes have 128 numbers of 2 bits; they are no whole numbers of 3, 5 or 6 bits.
     good(&[&[1][..], &entry(0, 23, [64, 1, 64], &[2, 0])].concat());
     good(&[&[1][..], &entry(0, 19, [128, 1, 64], &[2, 2, 0])].concat());

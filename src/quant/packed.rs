@@ -75,7 +75,7 @@ const INTERLEAVED: [usize; 8] = [0, 2, 4, 6, 1, 3, 5, 7];
 pub(crate) enum Code {
     /// They are the same.
     Plain,
-    /// The highest bit of eight is inverted: numbers with a sign.
+    /// The highest bit is inverted: numbers with a sign.
     Signed,
     /// The highest bit is a sign, and the others ascend away from 0.
     SignAndSize,
@@ -98,7 +98,7 @@ const fn float(mantissa: u32, last: u8) -> Packing {
 }
 
 /// The packings, by their numbers in the format.
-pub(crate) static PACKINGS: [Packing; 29] = [
+pub(crate) static PACKINGS: [Packing; 30] = [
     // MatMulNBits and GPTQ without zero points.
     uniform(4, 8, Code::Plain, Zeros::None),
     // MLC.
@@ -147,6 +147,8 @@ pub(crate) static PACKINGS: [Packing; 29] = [
     Packing { divides: true, ..book(&E2M1, Code::SignAndSize) },
     // compressed-tensors with zero points.
     Packing { down: true, ..uniform(4, 0, Code::Plain, Zeros::Points) },
+    // TensorFlow Lite.
+    uniform(4, 8, Code::Signed, Zeros::None),
 ];
 
 impl Packing {
@@ -196,7 +198,7 @@ impl Packing {
     pub(crate) fn index(&self, number: u8) -> u8 {
         match self.code {
             Code::Plain => number,
-            Code::Signed => number ^ 0x80,
+            Code::Signed => number ^ self.half(),
             Code::SignAndSize if number < self.half() => number + self.half(),
             Code::SignAndSize => self.mask() - number,
         }
@@ -207,7 +209,7 @@ impl Packing {
     pub(crate) fn number(&self, index: u8) -> u8 {
         match self.code {
             Code::Plain => index,
-            Code::Signed => index ^ 0x80,
+            Code::Signed => index ^ self.half(),
             Code::SignAndSize if index >= self.half() => index - self.half(),
             Code::SignAndSize => self.mask() - index,
         }

@@ -310,7 +310,7 @@ fn forged_unpackings_are_refused() {
     let words = [0, 0x80].repeat(64);
     let archive = of_item(10, BF16, &unpacking(0, fits, PLAIN, &PARTS), &words);
     check(&small_base(), &words, &archive);
-    assert_eq!(error(29, fits, PLAIN, &PARTS), ErrorKind::Unsupported);
+    assert_eq!(error(30, fits, PLAIN, &PARTS), ErrorKind::Unsupported);
     assert_eq!(error(0, fits, [F32, F32, 2], &PARTS), ErrorKind::Unsupported);
     assert_eq!(error(0, fits, [F32, 19, 0], &PARTS), ErrorKind::Corrupt);
     let most = u64::MAX;

@@ -28,7 +28,7 @@ pub const NF4: [f32; 16] = [
 /// Bits of a number of a packing.
 pub fn bits(kind: u8) -> u32 {
     match kind {
-        0..=6 | 13 | 16 | 17 | 27 | 28 => 4,
+        0..=6 | 13 | 16 | 17 | 27..=29 => 4,
         19 | 23..=26 => 2,
         20 => 3,
         21 => 5,
@@ -118,6 +118,7 @@ pub fn index(kind: u8, number: u8) -> u8 {
         6 | 27 if number < 8 => 8 + number,
         6 | 27 => 15 - number,
         7 | 8 => number ^ 128,
+        29 => number ^ 8,
         11 | 12 if number < 128 => 128 + number,
         11 | 12 => 255 - number,
         _ => number,
@@ -163,7 +164,7 @@ pub fn float(kind: u8, magnitude: u8) -> f32 {
 /// The index of level 0.
 pub fn zero(kind: u8) -> u8 {
     match kind {
-        0 => 8,
+        0 | 29 => 8,
         1 => 7,
         3 | 15 | 17 | 18 | 25 | 26 => 1,
         23 => 2,

@@ -38,7 +38,7 @@ impl Packed {
             let item = first.checked_add(fields.varint()?).filter(|&item| item < head.items.len() as u64);
             let item = item.ok_or("number of a packed item")?;
             let kind = fields.byte()?;
-            check(kind <= 28, "unknown packing")?;
+            check(kind <= 29, "unknown packing")?;
             let (width, rows, columns) = (fields.varint()?, fields.varint()?, fields.varint()?);
             let distance = |field: u64| if field.is_multiple_of(2) { field / 2 } else { !(field / 2) };
             let mut companion = || Ok::<_, String>(item.wrapping_add(distance(fields.varint()?)) as usize);

@@ -34,7 +34,7 @@ fn is_scale(dtype: u8) -> bool {
 impl Unpacked {
     pub fn read(region: &Region, fields: &mut Fields, head: &Head) -> Result<(Self, Vec<Origin>)> {
         let kind = fields.byte()?;
-        check(kind <= 28, "unknown packing")?;
+        check(kind <= 29, "unknown packing")?;
         let (width, rows, columns) = (fields.varint()?, fields.varint()?, fields.varint()?);
         let (down, across, element) = (fields.varint()?, fields.varint()?, fields.varint()?);
         let (product, weight) = (factor(fields)?, factor(fields)?);
