@@ -19,9 +19,13 @@ mod tar;
 #[path = "../../tests/common/tar.rs"]
 mod test_tar;
 #[cfg(test)]
+#[path = "../../tests/common/tflite.rs"]
+mod test_tflite;
+#[cfg(test)]
 #[path = "../../tests/common/zip.rs"]
 #[allow(dead_code)] // other tests use the rest
 mod test_zip;
+pub(crate) mod tflite;
 mod torch;
 mod zip;
 
@@ -82,8 +86,8 @@ pub enum Kind {
     Safetensors = 1,
     /// GGUF.
     Gguf = 2,
-    /// A file whose regions archives name by offset (ONNX, PyTorch, zip, tar, floats of no known
-    /// layout), so that finding them again needs no parser.
+    /// A file whose regions archives name by offset (ONNX, TensorFlow Lite, PyTorch, zip, tar,
+    /// floats of no known layout), so that finding them again needs no parser.
     Places = 3,
 }
 

@@ -97,7 +97,7 @@ fn floats_in_a_member_of_an_archive_are_found() {
     assert!(zipped < plain + 0.02, "{zipped}, {plain}");
 }
 
-/// Integers between floats, as TFLite keeps quantised weights, are paired with those at their
+/// Integers between floats, as OpenVINO keeps quantised weights, are paired with those at their
 /// place.
 #[test]
 fn integers_between_floats_are_coded_against_those_of_the_base() {
@@ -110,13 +110,13 @@ fn integers_between_floats_are_coded_against_those_of_the_base() {
     let floats = f32(&weights(23, 6_000));
     let file = |weights: &[f32]| {
         let (start, end) = weights.split_at(25_000);
-        [b"TFL3\x01\0\xff\xfe".as_slice(), &integers(start), &floats, &integers(end)].concat()
+        [b"bin1\x01\0\xff\xfe".as_slice(), &integers(start), &floats, &integers(end)].concat()
     };
     let tensor = |weights: &[f32]| model(&[("a", "I8", &[50, 500], &integers(&weights[..25_000]))]);
     let (plain, mixed) = (share(&tensor(&base), &tensor(&tuned)), share(&file(&base), &file(&tuned)));
     assert!(mixed < plain, "{mixed}, {plain}");
-    // As in MediaPipe's files.
-    let zip = |weights: &[f32]| common::zip::Zip::default().add("model.tflite", &file(weights)).finish(b"");
+    // The same within an archive.
+    let zip = |weights: &[f32]| common::zip::Zip::default().add("model.bin", &file(weights)).finish(b"");
     let zipped = share(&zip(&base), &zip(&tuned));
     assert!(zipped < mixed + 0.01, "{zipped}, {mixed}");
 }

@@ -1,4 +1,4 @@
-//! Floats in bytes of no known layout, such as HDF5, TFLite, ggml, TensorFlow's checkpoints and raw
+//! Floats in bytes of no known layout, such as HDF5, CoreML, checkpoints of TensorFlow and raw
 //! dumps.
 //!
 //! The statistics of weights ([`guess`]) tell the pages of bytes that hold floats. A *run* of floats

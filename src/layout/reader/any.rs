@@ -4,9 +4,9 @@ use std::fmt;
 
 use super::kind::opaque;
 use super::{FIRST_READ, KindReader};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::io::{Incremental, Wanted};
-use crate::layout::{Kind, Layout, floats, ggml, gguf, msgpack, npy, onnx, sniff, tar, torch, zip};
+use crate::layout::{Kind, Layout, floats, ggml, gguf, msgpack, npy, onnx, sniff, tar, tflite, torch, zip};
 
 /// The kinds of file that a reader accepts.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +30,8 @@ pub(crate) struct LayoutReader {
     level: u8,
     /// The first bytes may be those of a layout by chance: floats may be in a file without it.
     may_hold_floats: bool,
+    /// The rule that a layout of places has and the file breaks.
+    fault: Option<Error>,
     state: State,
 }
 
@@ -84,6 +86,12 @@ impl PlacesReader for tar::TarReader {
     }
 }
 
+impl PlacesReader for tflite::Walker {
+    fn layout(self: Box<Self>) -> Option<Layout> {
+        self.finish()
+    }
+}
+
 impl PlacesReader for zip::ArchiveReader {
     fn layout(self: Box<Self>) -> Option<Layout> {
         self.finish()
@@ -96,7 +104,7 @@ impl LayoutReader {
             Accept::Only(kind) => State::Known(KindReader::new(file_length, kind)),
             Accept::Any | Accept::AnyBase => State::Start,
         };
-        Self { file_length, accept, level: 0, may_hold_floats: false, state }
+        Self { file_length, accept, level: 0, may_hold_floats: false, fault: None, state }
     }
 
     /// Creates a reader of any file of that length that is in `level` others.
@@ -108,7 +116,7 @@ impl LayoutReader {
     pub(crate) fn finish(self) -> (Layout, Vec<u8>) {
         match self.state {
             State::Known(reader) => reader.finish(),
-            State::Done(layout) => (layout, Vec::new()),
+            State::Done(layout) => (Layout { fault: layout.fault.or(self.fault), ..layout }, Vec::new()),
             State::Start | State::Places(_) => (Layout::default(), Vec::new()),
         }
     }
@@ -124,7 +132,9 @@ impl LayoutReader {
             }
             Kind::Places => {
                 self.may_hold_floats = floats::may_be_in(head);
-                self.state = State::Places(if torch::stream::may_begin(head) {
+                self.state = State::Places(if tflite::may_begin(head) {
+                    Box::new(tflite::Walker::new(self.file_length))
+                } else if torch::stream::may_begin(head) {
                     Box::new(torch::stream::StreamReader::new(self.file_length))
                 } else if tar::may_begin(head) {
                     Box::new(tar::TarReader::new(self.file_length, self.level))
@@ -177,14 +187,15 @@ impl LayoutReader {
     fn read_places(&mut self, bytes: &[u8]) -> Result<()> {
         let opaque = State::Done(opaque(self.file_length, None));
         let State::Places(mut reader) = std::mem::replace(&mut self.state, opaque) else { return Ok(()) };
-        reader.feed(bytes)?;
-        if reader.wants().is_some() {
+        let read = reader.feed(bytes);
+        if read.is_ok() && reader.wants().is_some() {
             self.state = State::Places(reader);
-        } else if let Some(layout) = reader.layout() {
+        } else if let Some(layout) = reader.layout().filter(|_| read.is_ok()) {
             self.state = State::Done(layout);
         } else if std::mem::take(&mut self.may_hold_floats) {
             self.state = State::Places(Box::new(floats::Finder::of_file(self.file_length)));
         }
+        self.fault = self.fault.take().or(read.err());
         Ok(())
     }
 }
@@ -212,8 +223,15 @@ impl Incremental for LayoutReader {
 }
 
 /// Tell of each layout of places whether a file may begin so.
-const PLACES: [fn(&[u8]) -> bool; 6] =
-    [onnx::may_begin, zip::may_begin, tar::may_begin, torch::stream::may_begin, ggml::may_begin, msgpack::may_begin];
+const PLACES: [fn(&[u8]) -> bool; 7] = [
+    onnx::may_begin,
+    zip::may_begin,
+    tar::may_begin,
+    tflite::may_begin,
+    torch::stream::may_begin,
+    ggml::may_begin,
+    msgpack::may_begin,
+];
 
 /// The kind of a file whose first bytes are `head`.
 fn kind_of(head: &[u8]) -> Kind {

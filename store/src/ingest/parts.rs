@@ -110,7 +110,8 @@ fn layout(file: &LocalFile, warn: &mut dyn FnMut(String)) -> Result<Layout> {
 }
 
 fn is_model(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| ["safetensors", "gguf", "onnx"].iter().any(|model| extension == *model))
+    path.extension()
+        .is_some_and(|extension| ["safetensors", "gguf", "onnx", "tflite"].iter().any(|model| extension == *model))
 }
 
 fn opaque(length: u64) -> Layout {

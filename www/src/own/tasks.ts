@@ -65,7 +65,8 @@ async function restore(bitx: Bitx, task: Task & { kind: 'restore' }, call: Call)
 
 /** Returns the extension of a model, which that of its fine-tunes is as well. */
 function extensionOf({ files }: Model): string {
-  const [, extension] = /(\.(safetensors|gguf|onnx|bin|pt|pth|npz))$/i.exec(files[0]?.path ?? '') ?? [];
+  const [, extension] =
+    /(\.(safetensors|gguf|onnx|tflite|task|bin|pt|pth|npz))$/i.exec(files[0]?.path ?? '') ?? [];
   return extension ?? '.safetensors';
 }
 
