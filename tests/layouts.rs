@@ -8,6 +8,7 @@ use bitx::report::Method;
 use bitx::{Effort, ErrorKind, Format};
 use common::gguf::gguf;
 use common::protobuf::field;
+use common::tflite::{self, Tensor};
 use common::{compress, inspect, restore, zip};
 
 const V2: Format = Format::V2 { effort: Effort::Default };
@@ -116,4 +117,117 @@ fn arrays_of_flax_pair_with_tensors() {
         assert!(reference::restore(&[&base], &archive).unwrap() == target);
         assert!(archive.len() * 2 < target.len(), "{}", archive.len());
     }
+}
+
+/// Weights of a matrix of 64 rows and 96 columns, moved by so many steps, without a pattern.
+fn weights(step: u32) -> Vec<f32> {
+    let noise = |i: u32| (i.wrapping_mul(0x9e37_79b9) ^ 0x2545_f491).wrapping_mul(0x85eb_ca6b) >> 9;
+    let weight = |i: u32| (noise(i) as f32 / 8_388_608.0 - 0.5) * 0.1 * (1.0 + (i / 96) as f32 / 40.0);
+    (0..64 * 96).map(|i| weight(i) + step as f32 * (noise(i ^ 0xffff) as f32 / 8_388_608.0 - 0.5) * 1e-4).collect()
+}
+
+fn bytes_of(weights: &[f32]) -> Vec<u8> {
+    weights.iter().flat_map(|weight| weight.to_le_bytes()).collect()
+}
+
+/// The scales of rows, and the numbers of weights, of `levels` above and below 0.
+fn quantised(weights: &[f32], levels: f32) -> (Vec<f32>, Vec<i8>) {
+    let rows = weights.chunks(96);
+    let scales: Vec<f32> =
+        rows.clone().map(|row| row.iter().fold(0f32, |most, weight| most.max(weight.abs())) / levels).collect();
+    let number = |(weight, scale): (&f32, &f32)| (weight / scale).round_ties_even() as i8;
+    let numbers = rows.zip(&scales).flat_map(|(row, scale)| row.iter().map(move |weight| number((weight, scale))));
+    (scales.clone(), numbers.collect())
+}
+
+/// Numbers of 8 bits with scales of rows, numbers of 4 bits, and numbers with one scale and a zero
+/// point, each with the number of its type.
+fn numbers_of(weights: &[f32]) -> [(u8, Vec<f32>, i64, Vec<u8>); 3] {
+    let (eight, four) = (quantised(weights, 127.0), quantised(weights, 7.0));
+    let nibbles = four.1.chunks(2).map(|pair| pair[0] as u8 & 15 | (pair[1] as u8) << 4).collect();
+    let (least, most) = weights.iter().fold((0f32, 0f32), |(least, most), &w| (least.min(w), most.max(w)));
+    let scale = (most - least) / 255.0;
+    let zero = (-least / scale).round();
+    let unsigned = weights.iter().map(|weight| ((weight / scale).round_ties_even() + zero).clamp(0.0, 255.0) as u8);
+    let eight = (9, eight.0, 0, eight.1.into_iter().map(|number| number as u8).collect());
+    [eight, (17, four.0, 0, nibbles), (3, vec![scale], zero as i64, unsigned.collect())]
+}
+
+fn tflite_of((kind, scales, zero, data): &(u8, Vec<f32>, i64, Vec<u8>), name: &str) -> Vec<u8> {
+    tflite::model(&[Tensor { name, kind: *kind, shape: &[64, 96], data, scales, zero: *zero, ..Tensor::default() }])
+}
+
+/// The share of the target that its archive takes, of which every decoder restores the target.
+fn share(base: &[u8], target: &[u8]) -> f64 {
+    let archive = compress(base, target, V2).unwrap();
+    assert!(restore(base, &archive).unwrap() == target);
+    assert!(reference::restore(&[base], &archive).unwrap() == target);
+    archive.len() as f64 / target.len() as f64
+}
+
+/// Quantised tensors of TensorFlow Lite follow from the floats that they were quantised from, under
+/// their name or another one.
+#[test]
+fn numbers_of_tensorflow_lite_follow_from_their_own_floats() {
+    let own = weights(1);
+    let floats = bytes_of(&own);
+    let base = common::model(&[("dense/kernel", "F32", &[64, 96], &floats)]);
+    let of_floats = tflite_of(&(0, vec![], 0, floats.clone()), "dense/kernel");
+    for numbers in numbers_of(&own) {
+        // The scales of rows of 8 bits are 4 bytes for each 96.
+        let most = if numbers.0 == 9 { 0.14 } else { 0.2 };
+        for name in ["dense/kernel", "arith.constant"] {
+            let target = tflite_of(&numbers, name);
+            let shares = [share(&base, &target), share(&of_floats, &target)];
+            assert!(shares.iter().all(|share| *share < most), "{} {name}: {shares:?}", numbers.0);
+        }
+    }
+}
+
+/// A model within a MediaPipe task has the tensors that it has alone, in its base as well.
+#[test]
+fn tasks_of_mediapipe_pair_with_models() {
+    let task =
+        |model: &[u8]| zip::Zip::default().add("METADATA", b"meta").add("TF_LITE_PREFILL_DECODE", model).finish(b"");
+    // A member of less than 64 KiB is not looked into.
+    let padded = |numbers: &(u8, Vec<f32>, i64, Vec<u8>)| [tflite_of(numbers, "w"), vec![0; 64 << 10]].concat();
+    let models = [weights(0), weights(9)].map(|weights| numbers_of(&weights).map(|numbers| padded(&numbers)));
+    for (base, target) in models[0].iter().zip(&models[1]) {
+        let alone = compress(base, target, V2).unwrap().len();
+        for (base, target) in [(base.clone(), task(target)), (task(base), task(target)), (task(base), target.clone())] {
+            let archive = compress(&base, &target, V2).unwrap();
+            assert!(restore(&base, &archive).unwrap() == target);
+            assert!(archive.len() < alone + 300, "{} bytes, and {alone} of the models alone", archive.len());
+        }
+        assert!(alone < 4000, "{alone} bytes");
+    }
+}
+
+/// Floats of TensorFlow Lite pair under another name, as another dtype and transposed.
+#[test]
+fn floats_of_tensorflow_lite_pair_by_content() {
+    let file = |step: u32, name: &str| tflite_of(&(0, vec![], 0, bytes_of(&weights(step))), name);
+    let base = file(0, "model/dense/kernel");
+    let renamed = share(&base, &file(1, "arith.constant"));
+    assert!((renamed - share(&base, &file(1, "model/dense/kernel"))).abs() < 0.01 && renamed < 0.65, "{renamed}");
+    let own = weights(0);
+    let turned: Vec<f32> = (0..64 * 96).map(|i| own[i % 64 * 96 + i / 64]).collect();
+    let tensor = Tensor { name: "t", shape: &[96, 64], data: &bytes_of(&turned), ..Tensor::default() };
+    let turned = share(&base, &tflite::model(&[tensor]));
+    assert!(turned < 0.02, "{turned}");
+    let cast = common::model(&[("other", "F32", &[64, 96], &bytes_of(&own))]);
+    assert!(share(&cast, &base) < 0.02);
+}
+
+/// The committed archive has every order of numbers with a sign of four bits.
+#[test]
+fn numbers_of_four_bits_with_a_sign_have_grids() {
+    let golden = common::GOLDEN.iter().find(|golden| golden.name == "tflite.default").unwrap();
+    let report = inspect(golden.archive).unwrap();
+    for name in ["a", "b", "e"] {
+        let tensor = report.tensors.iter().find(|tensor| tensor.name == name).unwrap();
+        assert_eq!((tensor.dtype, tensor.method.name()), (Dtype::U8, "grid"), "{name}");
+    }
+    let floats = report.tensors.iter().find(|tensor| tensor.name == "c").unwrap();
+    assert!(floats.stored_bytes * 100 < floats.restored_bytes, "{floats:?}");
 }

@@ -4,6 +4,7 @@ mod sets;
 
 use std::collections::HashMap;
 
+use crate::layout::tflite::{SCALE, ZERO_POINT};
 use crate::layout::{Dtype, Layout, Region};
 use crate::quant::packed::{NESTED, PACKINGS, Packing, Tiles, Zeros, is_power, is_scale};
 
@@ -124,6 +125,9 @@ enum Order {
     Groups,
     /// One for each column, one for each row, or one for all.
     Channels,
+    /// One for each number of a dimension, which is the only one of the scales' shape, for each
+    /// block of numbers in a row, or for all.
+    Dimension,
     /// One for each tile of the matrix, whose extents follow from the scales' shape.
     Tiles,
 }
@@ -170,7 +174,7 @@ const DIVIDED: u8 = 27;
 /// The packings of floats of 8 bits.
 const FLOATS: [(Dtype, u8); 2] = [(F8_E4M3, 11), (F8_E5M2, 12)];
 
-static ROWS: [Row; 28] = [
+static ROWS: [Row; 30] = [
     // MatMulNBits of onnxruntime, by its quantiser and by its model builder.
     row(["_Q4", "_scales", "_zero_points", ""], &[U8], Order::Runs, [Some(0), Some(2)]),
     row(["_Q8", "_scales", "_zero_points", ""], &[U8], Order::Runs, [Some(10), Some(9)]),
@@ -203,6 +207,9 @@ static ROWS: [Row; 28] = [
     row(["_quantized", "_scale", "_zero_point", ""], &[I8], Order::Channels, [Some(7), Some(8)]),
     row(["_quantized", "_scale", "_zero_point", ""], &[U8], Order::Channels, [None, Some(9)]),
     row(["", "_scale_inv", "", ""], &[I8], Order::Tiles, [Some(7), None]),
+    // TensorFlow Lite: integers of 8 bits, and those of 4 bits, which have no zero points.
+    row(["", SCALE, ZERO_POINT, ""], &[I8], Order::Dimension, [Some(7), Some(8)]),
+    row(["", SCALE, ZERO_POINT, ""], &[U8], Order::Dimension, [Some(29), Some(9)]),
     // Floats of 8 bits: checkpoints with tiles of 128 rows and columns, compressed-tensors and
     // ModelOpt, scaled checkpoints of diffusion models, QDQ.
     row(["", "_scale_inv", "", ""], &[F8_E4M3, F8_E5M2], Order::Tiles, [Some(11), None]),
@@ -304,6 +311,10 @@ impl Row {
                     _ => None,
                 }
             }
+            (Order::Dimension, shape, scales) => {
+                let tiles = of_dimension(shape, scales, per_word)?;
+                (tiles.count(count) == words).then_some((packing, tiles))
+            }
             (Order::Tiles, ..) => tiles_of(&region.shape, &scales.shape).map(|tiles| (packing, tiles)),
             _ => None,
         }
@@ -341,6 +352,30 @@ fn words_of(region: &Region) -> u64 {
 /// Returns true if words of `dtype` may be biases.
 fn is_bias(dtype: Dtype) -> bool {
     is_scale(dtype) && !is_power(dtype)
+}
+
+/// The tiles of numbers, so many in a word, whose scales have the extents of one dimension and else
+/// 1, or are those of blocks in each row.
+fn of_dimension(shape: &[u64], scales: &[u64], per_word: u64) -> Option<Tiles> {
+    let product = |extents: &[u64]| extents.iter().try_fold(1u64, |all, extent| all.checked_mul(*extent));
+    let (&[ref outer @ .., last], runs) = (shape, |run: u64| Tiles { width: run, rows: 1, columns: run }) else {
+        return None;
+    };
+    let (columns, rows) = (last.checked_mul(per_word)?, product(outer)?);
+    let mut extents = scales.iter().enumerate().filter(|(_, extent)| **extent > 1);
+    match (extents.next(), extents.next()) {
+        (None, _) => Some(Tiles { width: columns, rows, columns }),
+        (Some((dimension, &extent)), None) if dimension == outer.len() && extent == columns => {
+            Some(Tiles { width: columns, rows, columns: 1 })
+        }
+        (Some((dimension, _)), None) if dimension < outer.len() && product(&outer[..dimension])? == 1 => {
+            Some(runs(product(&outer[dimension + 1..])?.checked_mul(columns)?))
+        }
+        _ => {
+            let (&blocks, above) = scales.split_last()?;
+            (above == outer && blocks > 0 && columns.is_multiple_of(blocks)).then(|| runs(columns / blocks))
+        }
+    }
 }
 
 /// The tiles of a matrix, or of a stack of matrices, with scales of this shape; both have words.

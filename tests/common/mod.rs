@@ -6,6 +6,7 @@ pub mod gguf;
 pub mod protobuf;
 pub mod ragged;
 pub mod tar;
+pub mod tflite;
 pub mod zip;
 
 use bitx::drive::{self, DriveError, Sources};
@@ -141,7 +142,7 @@ macro_rules! golden {
 }
 
 /// Every dtype and method, at every effort, and every layout of a base.
-pub const GOLDEN: [Golden; 20] = [
+pub const GOLDEN: [Golden; 21] = [
     golden!("dtypes", "safetensors", "fast"),
     golden!("dtypes", "safetensors", "default"),
     golden!("dtypes", "safetensors", "max"),
@@ -162,6 +163,7 @@ pub const GOLDEN: [Golden; 20] = [
     golden!("bits", "safetensors", "default"),
     golden!("moved", "gguf", "default"),
     golden!("fused", "safetensors", "default"),
+    golden!("tflite", "tflite", "default"),
 ];
 
 pub const EFFORTS: [Effort; 3] = [Effort::Fast, Effort::Default, Effort::Max];

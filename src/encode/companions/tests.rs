@@ -120,6 +120,33 @@ fn integers_have_scales_of_columns_of_rows_or_one() {
     assert_eq!(known(&[("w_quantized", U8, &[64, 96]), ("w_scale", F32, &[])]), None);
 }
 
+/// TensorFlow Lite's scales have the rank of their numbers.
+#[test]
+fn scales_have_the_dimension_of_their_shape() {
+    let with = |dtype, numbers: &[u64], scales: &[u64]| {
+        let found = known(&[("w", dtype, numbers), ("w.quantization.scale", F32, scales)]);
+        found.map(|(packing, tiles, _)| (packing, tiles))
+    };
+    assert_eq!(with(I8, &[64, 64], &[64, 1]), Some((7, [64, 1, 64])));
+    assert_eq!(with(I8, &[64, 64], &[1, 64]), Some((7, [64, 64, 1])));
+    assert_eq!(with(I8, &[8, 3, 3, 16], &[8, 1, 1, 1]), Some((7, [144, 1, 144])));
+    assert_eq!(with(I8, &[1, 3, 3, 16], &[1, 1, 1, 16]), Some((7, [16, 9, 1])));
+    assert_eq!(with(I8, &[64, 96], &[1, 1]), Some((7, [96, 64, 96])));
+    // A dimension in the middle has scales that are no tiles.
+    assert_eq!(with(I8, &[8, 3, 16], &[1, 3, 1]), None);
+    assert_eq!(with(I8, &[64, 96], &[63, 1]), None);
+    assert_eq!(with(I8, &[], &[1]), None);
+    // Numbers of 4 bits, two in a byte: of rows, of columns and of blocks.
+    assert_eq!(with(U8, &[64, 48], &[64, 1]), Some((29, [96, 1, 96])));
+    assert_eq!(with(U8, &[64, 48], &[1, 96]), Some((29, [96, 64, 1])));
+    assert_eq!(with(U8, &[64, 48], &[64, 3]), Some((29, [32, 1, 32])));
+    assert_eq!(with(U8, &[64, 48], &[64, 5]), None);
+    let (scale, zero) = (("w.quantization.scale", F32, &[1, 1][..]), "w.quantization.zero_point");
+    let zeroed = |dtype| known(&[("w", dtype, &[64, 96]), scale, (zero, dtype, &[1])]);
+    assert_eq!(zeroed(I8), Some((8, [96, 64, 96], vec![1, 2])));
+    assert_eq!(zeroed(U8), Some((9, [96, 64, 96], vec![1, 2])));
+}
+
 #[test]
 fn floats_have_the_tiles_that_the_shapes_tell() {
     let with = |dtype, shape: &[u64], name, scales: &[u64]| {
