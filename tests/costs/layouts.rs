@@ -1,5 +1,7 @@
 //! Files that are laid out and searched for counterparts.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use bitx::drive::{self, Sources};
 use bitx::io::ReadAt;
 use bitx::{Compress, Format};
@@ -7,6 +9,7 @@ use bitx::{Compress, Format};
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::common::forge::varint;
+use super::common::tflite::{self, Tensor};
 use super::common::{self, model, tar, with_header};
 use super::{compresses, costs, open};
 
@@ -138,6 +141,105 @@ fn tensors_of_ggml() {
     {
         let file = [b"lmgg".to_vec(), rest].concat();
         compresses(&format!("ggml of {} bytes", file.len()), &file);
+    }
+}
+
+/// TensorFlow Lite: graphs that share tensors, tensors that share a buffer, buffers that share a
+/// table, names as long as can be, and scales.
+#[test]
+fn tables_of_tensorflow_lite() {
+    let (name, data, scales) = ("n".repeat(512), [7u8; 4096], [0.5; 32]);
+    let tensor = Tensor { name: &name, kind: 17, shape: &[32, 256], data: &data, scales: &scales, ..Tensor::default() };
+    let names: Vec<String> = (0..2000).map(|i| format!("{i:0>512}")).collect();
+    let many: Vec<_> = names.iter().map(|name| Tensor { name, ..tensor }).collect();
+    let shared = vec![(1, tensor); 5000];
+    let short = Tensor { name: "s", kind: 3, shape: &[256], data: &[7; 256], ..Tensor::default() };
+    // Its name is that of the buffer, which another tensor has taken.
+    let taken = Tensor { name: "buffers.1", ..tensor };
+    let nameless = Tensor { name: "", blocks: 1, ..tensor };
+    let files = [
+        ("a taken name", with_data(&[vec![(0, taken)], vec![(1, nameless); 5000]].concat())),
+        ("one tensor", repeated(&tensor, [1 << 10, 1 << 10, 2])),
+        ("one graph", repeated(&tensor, [1 << 18, 1, 2])),
+        ("one buffer", repeated(&tensor, [1, 1, 1 << 18])),
+        ("long names", tflite::model(&many)),
+        ("short tensors", tflite::model(&[short; 10_000])),
+        ("a shared buffer", with_data(&shared)),
+    ];
+    files.iter().for_each(|(what, file)| compresses(what, file));
+}
+
+/// A model of these tensors, each behind the number of its buffer, and two buffers.
+fn with_data(tensors: &[(u32, Tensor<'_>)]) -> Vec<u8> {
+    let (mut file, places) = tflite::described(tensors, &[&[4], &[4]]);
+    for place in places {
+        let data = tflite::vector(&mut file, tensors[0].1.data.len(), tensors[0].1.data);
+        tflite::link(&mut file, place[0], data);
+    }
+    file
+}
+
+/// A model whose lists of graphs, of tensors and of buffers have so many elements, which are one
+/// graph, one tensor and one buffer.
+fn repeated(tensor: &Tensor<'_>, [graphs, tensors, buffers]: [usize; 3]) -> Vec<u8> {
+    let (mut file, to_graphs, to_buffers) = tflite::start();
+    let list = |file: &mut Vec<u8>, from: usize, count: usize| {
+        let at = tflite::offsets(file, count);
+        tflite::link(file, from, at);
+        (0..count).map(|i| at + 4 + 4 * i).collect::<Vec<_>>()
+    };
+    let (graphs, buffers) = (list(&mut file, to_graphs, graphs), list(&mut file, to_buffers, buffers));
+    let (graph, fields) = tflite::table(&mut file, &[4]);
+    let tensors = list(&mut file, fields[0], tensors);
+    let tensor_at = tflite::describe(&mut file, 1, tensor);
+    let (buffer, fields) = tflite::table(&mut file, &[4]);
+    let data = tflite::vector(&mut file, tensor.data.len(), tensor.data);
+    tflite::link(&mut file, fields[0], data);
+    for (places, to) in [(graphs, graph), (tensors, tensor_at), (buffers, buffer)] {
+        places.into_iter().for_each(|place| tflite::link(&mut file, place, to));
+    }
+    file
+}
+
+/// TensorFlow Lite: tables that are far from each other are not read over and over.
+#[test]
+fn tables_far_from_each_other() {
+    const COUNT: usize = 20_000;
+    const BUFFERS: usize = 400;
+    let (mut file, _, to_buffers) = tflite::start();
+    let list = tflite::offsets(&mut file, COUNT);
+    tflite::link(&mut file, to_buffers, list);
+    let tables: Vec<usize> = (0..BUFFERS)
+        .map(|_| {
+            file.resize(file.len() + 20_000, 0);
+            tflite::table(&mut file, &[4]).0
+        })
+        .collect();
+    for i in 0..COUNT {
+        tflite::link(&mut file, list + 4 + 4 * i, tables[i * 77 % BUFFERS]);
+    }
+    let counted = Counted { file: &file, read: AtomicUsize::new(0) };
+    let layout = costs("tables", file.len(), || drive::layout(&counted).unwrap());
+    assert!(layout.fault.unwrap().to_string().contains("too far from each other"));
+    // The search for floats reads the file once more.
+    let read = counted.read.into_inner();
+    assert!(read < 6 * file.len(), "{read} bytes read of {}", file.len());
+}
+
+/// A file that counts the bytes that are read of it.
+struct Counted<'a> {
+    file: &'a [u8],
+    read: AtomicUsize,
+}
+
+impl ReadAt for Counted<'_> {
+    fn len(&self) -> u64 {
+        self.file.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+        self.read.fetch_add(buffer.len(), Ordering::Relaxed);
+        self.file.read_at(offset, buffer)
     }
 }
 
