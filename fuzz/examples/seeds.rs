@@ -8,6 +8,7 @@ use bitx::{Effort, Format};
 use bitx_fuzz::archive::{FACTORS, PREDICTED, Parts};
 use bitx_fuzz::input::{METHODS, Type, model, put_prefixed};
 use bitx_fuzz::protobuf::field;
+use bitx_fuzz::tflite::{self, Tensor};
 use bitx_fuzz::{build, compress, payload, zip};
 
 const V2: Format = Format::V2 { effort: Effort::Max };
@@ -128,6 +129,10 @@ fn places() {
     let graph = [branch, constant, field(5, &[tensor, field(8, b"v")].concat())].concat();
     write("places", "onnx", &[&[2], &field(7, &graph)[..]].concat());
     write("places", "graph", &[&[3], &graph[..]].concat());
+    let nibbles = Tensor { name: "a", kind: 17, shape: &[16, 128], data: &[0x2d; 1024], ..Tensor::default() };
+    let floats = Tensor { name: "b", shape: &[64], data: &[1; 256], ..Tensor::default() };
+    let model = tflite::model(&[Tensor { scales: &[0.1; 16], ..nibbles }, floats]);
+    write("places", "tflite", &[&[10], &model[tflite::START.len()..]].concat());
 }
 
 /// Seeds of archives of one tensor.

@@ -1,10 +1,10 @@
 //! A zip archive, a pickle in one, an older file of PyTorch, an ONNX model, a graph in one, a file
-//! of flax, a tar file, a model in one, an array of numpy, a file of ggml, or a file of no known
-//! kind with floats: its regions follow each other within the file.
+//! of flax, a tar file, a model in one, an array of numpy, a file of ggml, a model of TensorFlow
+//! Lite, or a file of no known kind with floats: its regions follow each other within the file.
 #![no_main]
 
 use bitx::drive;
-use bitx_fuzz::{input, protobuf, tar, zip};
+use bitx_fuzz::{input, protobuf, tar, tflite, zip};
 use libfuzzer_sys::fuzz_target;
 
 /// Enough weights for a file of floats.
@@ -24,7 +24,7 @@ fn tar_of(bytes: &[u8]) -> Vec<u8> {
 
 fuzz_target!(|data: &[u8]| {
     let mut rest = data;
-    let file = match input::byte(&mut rest) % 11 {
+    let file = match input::byte(&mut rest) % 12 {
         0 => [b"PK\x03\x04", rest].concat(),
         1 => zip::Zip::default().add("m/data.pkl", rest).add("m/data/0", &[1; 256]).finish(b""),
         2 => [&[8, 9], rest].concat(),
@@ -35,6 +35,7 @@ fuzz_target!(|data: &[u8]| {
         7 => tar::tar(&[("m", &[rest, &[0; 1 << 16]].concat()), ("n", rest)]),
         8 => [b"\x93NUMPY", rest].concat(),
         9 => [b"lmgg", rest].concat(),
+        10 => [tflite::START, rest].concat(),
         _ => [floats(1), rest.to_vec(), floats(2)].concat(),
     };
     // A zip archive of an unknown method may look like safetensors, which may fail.

@@ -5,6 +5,7 @@ use bitx::parallel::Sequential;
 use bitx::{Compress, Effort, Format};
 
 use crate::common::protobuf::field;
+use crate::common::tflite::{self, Tensor};
 use crate::common::{compress, model, run};
 use crate::random::Random;
 
@@ -46,6 +47,7 @@ pub fn all() -> Vec<Seed> {
     pairs.push(arranged(random));
     pairs.push(opaque(random));
     pairs.push(onnx(random));
+    pairs.push(tensorflow_lite(random));
     pairs.push((b"plain bytes, no model".repeat(9), b"plain bytes, a model?".repeat(9)));
     pairs.push((Vec::new(), b"something from nothing".to_vec()));
     let mut seeds: Vec<Seed> = pairs.into_iter().flat_map(|(base, target)| archives(&base, &target)).collect();
@@ -160,6 +162,29 @@ fn derived(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
         ("c.biases", "F32", &[64, 1], &columns),
     ]);
     (base, target)
+}
+
+/// Models of TensorFlow Lite: numbers of 4 bits of the base's floats, numbers with a zero point,
+/// and floats whose buffer another tensor shares.
+fn tensorflow_lite(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
+    let [floats, moved] = weights(random, 64 * 64 * 4);
+    let [nibbles, _] = weights(random, 64 * 32);
+    let numbers = weights(random, 128 * 256);
+    let scales: Vec<f32> = (0..64u8).map(|row| 0.01 + f32::from(row) * 1e-4).collect();
+    let float = |name, data| Tensor { name, shape: &[64, 64], data, ..Tensor::default() };
+    let number = |scale, data| Tensor {
+        name: "numbers",
+        kind: 3,
+        shape: &[128, 256],
+        data,
+        scales: scale,
+        zero: 120,
+        ..Tensor::default()
+    };
+    let quantised = Tensor { name: "a", kind: 17, shape: &[64, 64], data: &nibbles, ..Tensor::default() };
+    let base = [float("a", &floats), float("b", &floats), number(&scales[..1], &numbers[0])];
+    let target = [Tensor { scales: &scales, ..quantised }, float("b", &moved), number(&scales[1..2], &numbers[1])];
+    (tflite::model(&base), tflite::model(&target))
 }
 
 /// Floats that are near the weights of packed numbers of the base: of GPTQ whose rows were sorted,

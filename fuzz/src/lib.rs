@@ -10,6 +10,8 @@ pub mod protobuf;
 pub mod reference;
 #[path = "../../tests/common/tar.rs"]
 pub mod tar;
+#[path = "../../tests/common/tflite.rs"]
+pub mod tflite;
 #[path = "../../tests/common/zip.rs"]
 pub mod zip;
 
