@@ -221,7 +221,8 @@ fn bench_measures_every_format() {
 #[test]
 fn bench_leaves_out_a_format_that_cannot_hold_the_model() {
     let f = Folder::empty();
-    [("base", [1; 5000]), ("target", [2; 5000])].map(|(name, bytes)| fs::write(f.path(name), bytes).unwrap());
+    fs::write(f.path("base"), [1; 5000]).unwrap();
+    fs::write(f.path("target"), [2; 5000]).unwrap();
     let table = json_of(&mut f.bitx(&["bench", "base", "target", "--runs", "1", "--json"]));
     let formats: Vec<_> = table["results"].as_array().unwrap().iter().map(|row| &row["format"]).collect();
     assert_eq!(formats, ["v2"; 3]);
