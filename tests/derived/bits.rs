@@ -150,11 +150,7 @@ fn in_runs(words: u64, derived: &[u64], rest: &[u8]) -> Option<ErrorKind> {
     let head = [&[0, 1, 0, 1, 1][..], &item, &numbers, rest].concat();
     let base = model(&[("w", "BF16", &[64], &[0; 128])]);
     let target = vec![0; 4 * words as usize];
-    let record = Record { sums: [1, forge::xxh3(&target)], ..Record::new(0, &target) };
-    let archive = forge::archive(&head, &[record]);
-    let (core, slow) = (restore(&base, &archive), reference::restore(&[&base], &archive));
-    assert_eq!(core.is_ok(), slow.is_ok(), "{core:?} {slow:?}");
-    core.err().map(|error| error.kind())
+    error_of(&base, &head, &target)
 }
 
 #[test]

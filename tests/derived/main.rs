@@ -55,6 +55,16 @@ fn number(weight: f32, scale: f32, zero: f32, most: f32) -> u8 {
     ((weight / scale).round_ties_even() + zero).clamp(0.0, most) as u8
 }
 
+/// The error of both decoders for an archive with this head and one stored chunk; none if both
+/// restore `target`.
+fn error_of(base: &[u8], head: &[u8], target: &[u8]) -> Option<ErrorKind> {
+    let record = Record { sums: [1, forge::xxh3(target)], ..Record::new(0, target) };
+    let archive = forge::archive(head, &[record]);
+    let (core, slow) = (restore(base, &archive), reference::restore(&[base], &archive));
+    assert_eq!(core.is_ok(), slow.is_ok(), "{core:?} {slow:?}");
+    core.err().map(|error| error.kind())
+}
+
 /// A tensor: name, dtype, shape, bytes.
 type Tensor = (String, &'static str, Vec<u64>, Vec<u8>);
 
