@@ -15,18 +15,18 @@ mod ground;
 pub(super) mod integers;
 pub(super) mod moved;
 pub(super) mod packed;
+mod strips;
 
 use super::Scratch;
 use super::list::{self, List};
 use crate::bytes::{ByteReader, put_varint};
 use crate::cast::singles;
-use crate::entropy::rans::STRIP;
 use crate::error::{Error, Result};
 use crate::layout::Dtype;
-use crate::quant::{BlockFields, BlockFormat, read_indices, write_indices};
+use crate::quant::{BlockFields, BlockFormat};
 use crate::view::Relation;
 use crate::zigzag::{unzigzag, zigzag};
-use expect::{Expected, Indices, Model, Strip, half_octaves, order, word};
+use expect::{Expected, Indices, Model, half_octaves, order, word};
 use ground::{Ground, Weights};
 
 /// The base of a chunk of blocks.
@@ -63,14 +63,6 @@ fn residue(number: i16, expected: i16, sign: i16) -> u16 {
 /// The inverse of [`residue`].
 fn number(residue: u16, expected: i16, sign: i16) -> i16 {
     expected.wrapping_add(negate(unzigzag(residue) as i16, sign))
-}
-
-/// Restores indices, given what is left of them.
-fn restore(residues: &[u16], expected: &Expected, indices: &mut [u8]) {
-    let expectations = expected.numbers.iter().zip(&expected.signs);
-    for ((index, &residue), (&near, &sign)) in indices.iter_mut().zip(residues).zip(expectations) {
-        *index = number(residue, near, sign) as u8;
-    }
 }
 
 /// Negates a difference if `sign` is -1.
@@ -128,7 +120,7 @@ fn write_words(payload: &mut Vec<u8>, ground: &Ground<'_>, target: &BlockFields)
 
 /// Returns the shortest list of the indices of the blocks `target`, and its model.
 fn list_of_indices(ground: &Ground<'_>, fields: &BlockFields, target: &[u8]) -> (Model, List) {
-    let of = |model| residues_of(&Indices { ground, target: fields, model }, target);
+    let of = |model| strips::residues(&Indices { ground, target: fields, model }, target);
     if let Ground::Weights(_) = ground {
         let (residues, contexts) = of(Model::Border);
         return (Model::Border, List::new(residues, contexts));
@@ -143,29 +135,6 @@ fn list_of_indices(ground: &Ground<'_>, fields: &BlockFields, target: &[u8]) -> 
 fn shorter_list(model: Model, residues: Vec<u16>, contexts: Vec<u8>) -> (Model, List) {
     let (list, without) = List::with_or_without(residues, contexts, Model::STEP_BITS);
     (if without { Model::Distance } else { model }, list)
-}
-
-/// Returns what is left of the indices of the blocks `target`, and their contexts.
-fn residues_of(indices: &Indices<'_>, target: &[u8]) -> (Vec<u16>, Vec<u8>) {
-    let format = indices.target.format;
-    let count = target.len() / format.bytes * format.weights;
-    let (mut residues, mut contexts) = (Vec::with_capacity(count), Vec::with_capacity(count));
-    let (mut strip, mut own) = (Strip::default(), [0; STRIP]);
-    for (i, target) in target.chunks(bytes_of_strip(format)).enumerate() {
-        let own = &mut own[..target.len() / format.bytes * format.weights];
-        read_indices(format, target, own);
-        let expected = indices.strip(i * STRIP, own.len(), &mut strip);
-        let expectations = expected.numbers.iter().zip(&expected.signs);
-        let pairs = own.iter().zip(expectations);
-        residues.extend(pairs.map(|(&index, (&near, &sign))| residue(index.into(), near, sign)));
-        contexts.extend_from_slice(&expected.contexts);
-    }
-    (residues, contexts)
-}
-
-/// Bytes of the blocks whose indices are a strip.
-fn bytes_of_strip(format: &BlockFormat) -> usize {
-    STRIP / format.weights * format.bytes
 }
 
 /// Returns the estimated bits of the indices of `target` against `base`.
@@ -225,32 +194,10 @@ pub(super) fn decode(
     fields.sub_minima = read(&mut payload, &mut minima, scratch)?;
     let model = read_model(&mut payload)?;
     fields.write(target);
-    decode_indices(&Indices { ground: &ground, target: &fields, model }, payload, target, scratch)
-}
-
-/// Adds the indices to blocks that have all other fields.
-fn decode_indices(
-    indices: &Indices<'_>,
-    mut payload: ByteReader<'_>,
-    target: &mut [u8],
-    scratch: &mut Scratch,
-) -> Result<()> {
     if target.is_empty() {
         return payload.finish();
     }
-    let format = indices.target.format;
-    let mut reader = list::Reader::new(&mut payload, scratch)?;
-    payload.finish()?;
-    let (mut strip, mut residues, mut own) = (Strip::default(), [0; STRIP], [0; STRIP]);
-    for (i, target) in target.chunks_mut(bytes_of_strip(format)).enumerate() {
-        let count = target.len() / format.bytes * format.weights;
-        let expected = indices.strip(i * STRIP, count, &mut strip);
-        let (residues, own) = (&mut residues[..count], &mut own[..count]);
-        reader.strip(&mut expected.contexts, residues);
-        restore(residues, expected, own);
-        write_indices(format, own, target);
-    }
-    reader.finish()
+    strips::decode(&Indices { ground: &ground, target: &fields, model }, payload, target, scratch)
 }
 
 fn read_words(

@@ -3,7 +3,9 @@
 use super::model::half_octaves;
 use super::{Expected, Model, Strip};
 use crate::chunk::grid::ground::Ground;
-use crate::quant::{BlockFields, read_indices};
+use crate::chunk::grid::strips::Strips;
+use crate::entropy::rans::STRIP;
+use crate::quant::{BlockFields, read_indices, write_indices};
 
 /// The source of the expectations of a chunk's indices.
 pub(in super::super) struct Indices<'a> {
@@ -21,10 +23,17 @@ struct Move {
     context: u8,
 }
 
-impl Indices<'_> {
-    /// Returns the expectations of `count` indices from index `start` on, which are those of whole
-    /// blocks and at most [`STRIP`](crate::entropy::rans::STRIP).
-    pub(in super::super) fn strip<'s>(&self, start: usize, count: usize, strip: &'s mut Strip) -> &'s mut Expected {
+impl Strips for Indices<'_> {
+    fn bytes(&self) -> usize {
+        STRIP / self.target.format.weights * self.target.format.bytes
+    }
+
+    fn count(&self, bytes: usize) -> usize {
+        bytes / self.target.format.bytes * self.target.format.weights
+    }
+
+    /// Both numbers are those of whole blocks.
+    fn expect<'s>(&self, start: usize, count: usize, strip: &'s mut Strip) -> &'s mut Expected {
         strip.resize(count);
         let block = start / self.target.format.weights;
         match self.ground {
@@ -43,6 +52,17 @@ impl Indices<'_> {
         strip.add_distances(self.model)
     }
 
+    fn read(&self, bytes: &[u8], indices: &mut [u8]) {
+        read_indices(self.target.format, bytes, indices);
+    }
+
+    /// The blocks have all other fields, and no indices so far.
+    fn write(&self, indices: &mut [u8], bytes: &mut [u8]) {
+        write_indices(self.target.format, indices, bytes);
+    }
+}
+
+impl Indices<'_> {
     /// Moves the values of the base's indices, from the block `first` on, to their places in the
     /// target's grid, and sets the part of each context that the size of the step decides.
     fn move_blocks(&self, first: usize, base: &BlockFields, strip: &mut Strip) {

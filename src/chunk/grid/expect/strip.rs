@@ -17,6 +17,8 @@ pub(in super::super) struct Strip {
     pub(in super::super) places: Vec<f32>,
     /// The indices of the base.
     pub(in super::super) own: Vec<u8>,
+    /// The tiles of packed numbers.
+    pub(in super::super) tiles: Vec<u32>,
 }
 
 impl Strip {

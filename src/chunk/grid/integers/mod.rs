@@ -126,12 +126,14 @@ fn spans(groups: Groups, weights: &[f32], span: Span) -> Vec<f32> {
 
 /// The expected integers, counted from the least one.
 fn expected(steps: &Steps, weights: &[f32]) -> Expected {
-    let mut expected = Expected::default();
+    let (mut expected, mut distances) = (Expected::default(), Vec::with_capacity(weights.len()));
     for (word, &weight) in weights.iter().enumerate() {
         let group = steps.groups.of(word);
         let (near, f) = step_of(weight, steps.scales[group], steps.zeros[group]);
-        expected.push(near.into(), f < 0.0, Model::Border.context(f, 0));
+        expected.push(near.into(), f < 0.0, 0);
+        distances.push(f);
     }
+    Model::Border.add(&distances, &mut expected.contexts);
     expected
 }
 

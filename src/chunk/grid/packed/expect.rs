@@ -1,32 +1,59 @@
 //! The expectations of packed numbers, strip by strip.
 
 use super::super::expect::{Expected, Model, Strip};
+use super::super::strips::Strips;
 use super::{Ground, Move, Side};
+use crate::entropy::rans::STRIP;
 use crate::quant::Levels;
 use crate::quant::packed::Code;
 
+/// The source of the expectations of a chunk's numbers.
+pub(super) struct Numbers<'a> {
+    pub(super) side: &'a Side,
+    pub(super) base: Ground<'a>,
+    pub(super) model: Model,
+}
+
+impl Strips for Numbers<'_> {
+    fn bytes(&self) -> usize {
+        self.side.packing.bytes(STRIP as u64) as usize
+    }
+
+    fn count(&self, bytes: usize) -> usize {
+        self.side.packing.count(bytes as u64) as usize
+    }
+
+    fn expect<'s>(&self, start: usize, count: usize, strip: &'s mut Strip) -> &'s mut Expected {
+        let side = self.side;
+        strip.resize(count);
+        let mut tiles = std::mem::take(&mut strip.tiles);
+        tiles.resize(count, 0);
+        side.find_tiles(start, &mut tiles);
+        match self.base.strip(side.packing, start, count) {
+            Ground::Numbers(base) => side.expect_numbers(base, self.model, &tiles, strip),
+            Ground::Weights(base) => side.expect_weights(base.as_chunks().0, self.model, &tiles, strip),
+        }
+        strip.tiles = tiles;
+        strip.add_distances(self.model)
+    }
+
+    fn read(&self, bytes: &[u8], indices: &mut [u8]) {
+        self.side.packing.indices(bytes, indices);
+    }
+
+    fn write(&self, indices: &mut [u8], bytes: &mut [u8]) {
+        self.side.packing.store(indices, bytes);
+    }
+}
+
 impl Side {
-    /// Returns the expectations of a strip of numbers that begins with number `start` of the chunk,
-    /// and of as many as there is room for in `tiles`.
-    pub(super) fn expect<'s>(
-        &self,
-        start: usize,
-        base: Ground<'_>,
-        model: Model,
-        tiles: &mut [u32],
-        strip: &'s mut Strip,
-    ) -> &'s mut Expected {
+    /// Finds the tiles of numbers from number `start` of the chunk on, counted from the first tile.
+    fn find_tiles(&self, start: usize, tiles: &mut [u32]) {
         let first = self.first + start as u64;
         match &self.groups {
             Some(groups) => tiles.iter_mut().zip(first..).for_each(|(tile, at)| *tile = groups.tile(at) as u32),
             None => self.packing.tiles(&self.tiles, self.origin, first, tiles),
         }
-        strip.resize(tiles.len());
-        match base.strip(self.packing, start, tiles.len()) {
-            Ground::Numbers(base) => self.expect_numbers(base, model, tiles, strip),
-            Ground::Weights(base) => self.expect_weights(base.as_chunks().0, model, tiles, strip),
-        }
-        strip.add_distances(model)
     }
 
     fn expect_numbers(&self, base: &[u8], model: Model, tiles: &[u32], strip: &mut Strip) {

@@ -7,16 +7,16 @@ mod expect;
 
 use std::sync::Arc;
 
-use super::expect::{Model, Strip, half_octaves};
-use super::{read_model, residue, restore, shorter_list, write_model};
+use super::expect::{Model, half_octaves};
+use super::{read_model, shorter_list, strips, write_model};
 use crate::bytes::ByteReader;
 use crate::chunk::Scratch;
-use crate::chunk::list::{self, List};
+use crate::chunk::list::List;
 use crate::derived::Span;
-use crate::entropy::rans::STRIP;
 use crate::error::Result;
 use crate::quant::groups::Groups;
 use crate::quant::packed::{Companions, Packing, Tiles, Zeros};
+use expect::Numbers;
 
 /// The tiles of a chunk, in base and target.
 #[derive(Debug)]
@@ -151,11 +151,6 @@ impl Side {
         self.packing.bits
     }
 
-    /// Bytes of a strip.
-    fn strip(&self) -> usize {
-        self.packing.bytes(STRIP as u64) as usize
-    }
-
     /// The median of the steps of all tiles, plus that of the levels' own steps, in half octaves.
     fn middle(&self, target: &[u8]) -> u16 {
         let median = |mut steps: Vec<u16>| {
@@ -168,25 +163,8 @@ impl Side {
         median(self.moves.iter().map(|tile| tile.step).collect()) + own
     }
 
-    /// Returns what is left of the numbers of `target`, and their contexts.
-    fn residues(&self, model: Model, base: Ground<'_>, target: &[u8]) -> (Vec<u16>, Vec<u8>) {
-        let count = self.packing.count(target.len() as u64) as usize;
-        let (mut residues, mut contexts) = (Vec::with_capacity(count), Vec::with_capacity(count));
-        let (mut strip, mut tiles, mut own) = (Strip::default(), [0; STRIP], [0; STRIP]);
-        for (i, target) in target.chunks(self.strip()).enumerate() {
-            let count = self.packing.count(target.len() as u64) as usize;
-            let own = &mut own[..count];
-            self.packing.indices(target, own);
-            let expected = self.expect(i * STRIP, base, model, &mut tiles[..count], &mut strip);
-            let pairs = own.iter().zip(expected.numbers.iter().zip(&expected.signs));
-            residues.extend(pairs.map(|(&index, (&near, &sign))| residue(index.into(), near, sign)));
-            contexts.extend_from_slice(&expected.contexts);
-        }
-        (residues, contexts)
-    }
-
     fn list(&self, model: Model, base: Ground<'_>, target: &[u8]) -> List {
-        let (residues, contexts) = self.residues(model, base, target);
+        let (residues, contexts) = strips::residues(&Numbers { side: self, base, model }, target);
         List::new(residues, contexts)
     }
 
@@ -197,7 +175,7 @@ impl Side {
             Ground::Numbers(_) if self.packing.float().is_some() => Model::Step(self.middle(target)),
             Ground::Numbers(_) => {
                 let model = Model::DistanceAndStep(self.middle(target));
-                let (residues, contexts) = self.residues(model, base, target);
+                let (residues, contexts) = strips::residues(&Numbers { side: self, base, model }, target);
                 return shorter_list(model, residues, contexts);
             }
         };
@@ -246,17 +224,5 @@ pub(crate) fn decode(
         Some(lines) => payload.u8().map(|_| (lines, Model::Border))?,
         None => (side, read_model(&mut payload)?),
     };
-    let mut reader = list::Reader::new(&mut payload, scratch)?;
-    payload.finish()?;
-    let (mut strip, mut tiles) = (Strip::default(), [0; STRIP]);
-    let (mut residues, mut own) = ([0; STRIP], [0; STRIP]);
-    for (i, target) in target.chunks_mut(side.strip()).enumerate() {
-        let count = side.packing.count(target.len() as u64) as usize;
-        let expected = side.expect(i * STRIP, base, model, &mut tiles[..count], &mut strip);
-        let (residues, own) = (&mut residues[..count], &mut own[..count]);
-        reader.strip(&mut expected.contexts, residues);
-        restore(residues, expected, own);
-        side.packing.store(own, target);
-    }
-    reader.finish()
+    strips::decode(&Numbers { side, base, model }, payload, target, scratch)
 }
