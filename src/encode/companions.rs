@@ -64,7 +64,7 @@ impl Known {
     fn with_zeros<'a>(self, start: impl Fn(usize) -> Option<&'a Vec<u8>>) -> Self {
         let packing = &PACKINGS[usize::from(self.packing)];
         let numbers = |region: Option<usize>| -> Vec<u8> {
-            region.and_then(&start).map_or(Vec::new(), |bytes| packing.numbers(bytes).collect())
+            region.and_then(&start).map_or(Vec::new(), |bytes| packing.numbers(bytes))
         };
         let mean = |numbers: &[u8]| numbers.iter().map(|&n| f32::from(n)).sum::<f32>() / numbers.len() as f32;
         let (own, zeros) = (numbers(Some(self.region)), numbers(self.zeros));
@@ -325,7 +325,7 @@ impl Row {
 
 /// Returns true if nearly all runs of numbers have the number 0.
 fn have_zeros(packing: &Packing, tiles: &Tiles, start: &[u8]) -> bool {
-    let numbers: Vec<u8> = packing.numbers(start).collect();
+    let numbers = packing.numbers(start);
     let runs = numbers.chunks_exact(tiles.width as usize);
     let (all, with) = (runs.len(), runs.filter(|run| run.contains(&0)).count());
     all > 0 && with * 10 >= all * 9

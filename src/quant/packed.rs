@@ -316,7 +316,7 @@ impl Packing {
             (Some(zeros), Zeros::Points) => zeros,
             _ => return Shifts::None,
         };
-        let stored: Vec<u8> = self.numbers(zeros.1).collect();
+        let stored = self.numbers(zeros.1);
         let across = usize::try_from(tiles.across()).unwrap_or(usize::MAX);
         let zero = |tile: usize| {
             // Zero points follow each other as numbers do: interleaved, or each in its column.

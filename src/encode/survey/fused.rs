@@ -309,7 +309,7 @@ impl Column {
 
     /// The signature of the column's numbers in some rows.
     fn signature(self, packing: &Packing, rows: &[u8]) -> Signature {
-        let numbers: Vec<u8> = packing.numbers(rows).collect();
+        let numbers = packing.numbers(rows);
         let rows = numbers.chunks_exact(self.width as usize);
         let own = rows.flat_map(|row| row.iter().skip(self.first as usize).take(self.together as usize));
         let levels = own.map(|&number| packing.levels.value(packing.index(number)));

@@ -236,7 +236,8 @@ pub(super) fn signature<'a>(known: &Known, start: impl Fn(usize) -> Option<(Dtyp
     // One scale for all weights does not matter.
     let scales = start(known.scales).unwrap_or((Dtype::F32, &[]));
     let affine = packing.affine(&known.tiles, Companions { scales, zeros, factor: None, offset: 0.0 });
-    let numbers: Vec<u8> = packing.numbers(start(known.region)?.1).take(WORDS).collect();
+    let mut numbers = packing.numbers(start(known.region)?.1);
+    numbers.truncate(WORDS);
     let mut tiles = vec![0; numbers.len()];
     packing.tiles(&known.tiles, 0, 0, &mut tiles);
     let middle = if packing.zeros == Zeros::Points { f32::from(packing.mask() / 2) } else { 0.0 };

@@ -35,7 +35,7 @@ impl Packing {
     }
 
     /// Reads stored numbers, 0 behind the last byte.
-    pub(crate) fn unpack(&self, bytes: &[u8], numbers: &mut [u8]) {
+    pub(super) fn unpack(&self, bytes: &[u8], numbers: &mut [u8]) {
         match self.bits {
             8 if bytes.len() >= numbers.len() => numbers.copy_from_slice(&bytes[..numbers.len()]),
             4 if 2 * bytes.len() >= numbers.len() => {
@@ -50,8 +50,10 @@ impl Packing {
     }
 
     /// The stored numbers of bytes.
-    pub(crate) fn numbers<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = u8> + use<'a> {
-        (0..self.count(bytes.len() as u64) as usize).map(move |place| self.number_at(bytes, place))
+    pub(crate) fn numbers(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut numbers = vec![0; self.count(bytes.len() as u64) as usize];
+        self.unpack(bytes, &mut numbers);
+        numbers
     }
 
     /// Stores the numbers of indices in bytes, as many as they fill.

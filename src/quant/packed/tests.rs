@@ -20,7 +20,7 @@ fn numbers_are_stored_in_whole_bytes() {
         let (mut bytes, mut read) = (vec![0xaa; packing.bytes(48) as usize], vec![0xaa; 49]);
         packing.store(&mut indices.clone(), &mut bytes);
         let numbers = indices.iter().map(|&index| packing.number(index));
-        assert!(packing.numbers(&bytes).eq(numbers), "{} bits", packing.bits);
+        assert!(numbers.eq(packing.numbers(&bytes)), "{} bits", packing.bits);
         packing.indices(&bytes, &mut read);
         assert_eq!((&read[..48], read[48]), (&indices[..], packing.index(0)));
         assert_eq!(packing.count(packing.bytes(48)), 48);
