@@ -76,7 +76,7 @@ fn tokens_of(numbers: &[u16]) -> Vec<u8> {
     numbers.iter().map(|&number| bins::token_narrow(number.into())).collect()
 }
 
-/// How often each token occurs in each context.
+/// The counts of the tokens in each context.
 struct Histogram {
     counts: Vec<u32>,
     /// Tokens of a context.

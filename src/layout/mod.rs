@@ -109,7 +109,8 @@ pub struct Layout {
     pub header_length: u64,
     /// Regions in file order; they do not overlap.
     pub regions: Vec<Region>,
-    /// The rule that the file breaks, if it begins like a file of some kind but is kept as bytes.
+    /// The rule that the file breaks, if it begins like a file of some kind but is kept as bytes, or
+    /// as the floats in them.
     pub fault: Option<Error>,
     /// The file is of no known kind, and its regions are floats that were found in its bytes.
     pub is_guessed: bool,
