@@ -167,11 +167,12 @@ impl Packing {
     /// Writes the tiles of numbers of a row from a column on, given the number of the row's first one.
     fn tiles_of_row(&self, columns: u64, before: u64, column: u64, found: &mut [u32]) {
         if self.is_interleaved() {
-            let tile = |column: usize| self.weight(column) as u64 / columns;
-            found
-                .iter_mut()
-                .zip(column as usize..)
-                .for_each(|(found, at)| *found = before.wrapping_add(tile(at)) as u32);
+            // AWQ has a tile for each column. To divide each number's place would take a fifth of the
+            // time.
+            let tile = |place: u64| if columns == 1 { place } else { place / columns };
+            for (found, column) in found.iter_mut().zip(column as usize..) {
+                *found = before.wrapping_add(tile(self.weight(column) as u64)) as u32;
+            }
             return;
         }
         let (mut tile, mut left) = (before.wrapping_add(column / columns), columns - column % columns);
